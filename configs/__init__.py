@@ -1,0 +1,1 @@
+"""The presets: complete, tested architectures to train from."""

@@ -1,0 +1,1 @@
+"""Text, token shards, and the batches drawn from them."""

@@ -1,0 +1,1 @@
+"""The training engine: schedule, evaluation, gold, checkpoints, events."""

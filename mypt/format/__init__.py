@@ -1,0 +1,1 @@
+"""The checkpoint format: what a bundle is, how it is read, checked and committed."""

@@ -1,0 +1,1 @@
+"""The GPT and the parts it is assembled from."""

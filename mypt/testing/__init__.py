@@ -1,0 +1,1 @@
+"""The kit with which plugin authors test what they offer."""

@@ -1,0 +1,1 @@
+"""The tokenizers that come with mypt."""

@@ -1,0 +1,1 @@
+"""The JSON Schemas of the checkpoint format, one folder per major version."""
