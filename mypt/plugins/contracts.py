@@ -166,14 +166,16 @@ class RunInfo:
 
     Attributes:
         model_name: Name of the model.
-        log_file: Where the run's JSON lines go.
+        log_file: Where the run's JSON lines go; None where it keeps no log.
         start_step: The step this run begins from.
+        resumed: Whether it goes on from a checkpoint.
         quiet: Whether the caller wants nothing printed.
     """
 
     model_name: str
-    log_file: Path
+    log_file: Path | None
     start_step: int = 0
+    resumed: bool = False
     quiet: bool = False
 
 

@@ -1,0 +1,63 @@
+"""Options made from the fields of the documents: one definition of names, defaults and help."""
+
+from __future__ import annotations
+
+import typing
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import click
+
+from mypt.format.documents import GPTConfig, TrainingConfig
+from mypt.format.schemas import load_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+# Set by the tokenizer, by the run itself, or too rich for a flag: edit or preset files say these.
+NO_FLAGS = frozenset({"extra", "plugins", "start_step", "gold_guards"})
+
+
+def architecture_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a flag for every field of `config.json`."""
+    properties = load_schema("config")["properties"]
+    return _add(function, GPTConfig, properties)
+
+
+def training_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a flag for every hyperparameter."""
+    state = load_schema("training_state")
+    return _add(function, TrainingConfig, state["$defs"]["training_config"]["properties"])
+
+
+def flag_names(cls: type[attrs.AttrsInstance]) -> list[str]:
+    """Name the fields of a document that are flags."""
+    return [a.name for a in attrs.fields(cls) if a.name not in NO_FLAGS]
+
+
+def _add(
+    function: Callable[..., Any], cls: type[attrs.AttrsInstance], properties: dict[str, Any]
+) -> Callable[..., Any]:
+    hints = typing.get_type_hints(cls)
+    defaults = {a.name: a.default for a in attrs.fields(cls)}
+    for name in reversed(flag_names(cls)):
+        text = _help(properties[name]["description"], defaults[name])
+        function = _option(name, hints[name], text)(function)
+    return function
+
+
+def _option(name: str, hint: Any, text: str) -> Callable[..., Any]:
+    kinds: Iterable[Any] = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+    if typing.get_origin(hint) is Literal:
+        return click.option(f"--{name}", type=click.Choice(list(kinds)), help=text)
+    kind = next(iter(kinds), hint)
+    if kind is bool:
+        return click.option(f"--{name}/--no_{name}", default=None, help=text)
+    return click.option(f"--{name}", type=kind, help=text)
+
+
+def _help(description: str, default: object) -> str:
+    if default is None:
+        return description
+    said = str(default).lower() if isinstance(default, bool) else default
+    return f"{description}  [default: {said}]"

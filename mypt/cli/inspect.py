@@ -1,0 +1,70 @@
+"""`mypt inspect`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+@click.command("inspect")
+@click.option("--model_name", required=True, help="Name of the model, or a path.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(model_name: str, as_json: bool) -> None:
+    """Show what a checkpoint is, without loading its weights."""
+    from mypt.engine.info import get_model_info
+
+    info = get_model_info(model_name)
+    if as_json:
+        click.echo(json.dumps(info, indent=2, ensure_ascii=False))
+        return
+    sections = {
+        "FORMAT": _format(info),
+        "CONFIG": [", ".join(f"{name}:{value}" for name, value in info["config"].items())],
+        "TOKENIZER": _tokenizer(info["tokenizer"]),
+        "TRAINING STATE": _training_state(info["training_state"]),
+    }
+    parts = ["\n".join([f"=== {title} ===", *lines]) for title, lines in sections.items()]
+    click.echo("\n\n".join(parts))
+
+
+def _format(info: dict[str, Any]) -> list[str]:
+    return [
+        f"JSON-based format, version {info['format']}",
+        f"Location: {info['folder']}",
+        f"Parameters: {info['parameters']:,}",
+        *(f"  {name}: {size:,} bytes" for name, size in info["files"].items()),
+    ]
+
+
+def _tokenizer(state: dict[str, Any] | None) -> list[str]:
+    if state is None:
+        return ["none: this is a model of bare ids"]
+    lines = [f"kind      : {state['token_kind']}"]
+    if state["token_kind"] == "gpt2":
+        lines.append("vocab     : GPT-2 BPE (fixed ~50k tokens)")
+        if state["special_token_encoder"]:
+            lines.append(f"special   : {len(state['special_token_encoder'])} tokens")
+    elif state["chars"] is not None:
+        shown = "".join(state["chars"])
+        lines.append(f"vocab     : {len(state['chars'])} characters {shown!r}")
+    return lines
+
+
+def _training_state(state: dict[str, Any] | None) -> list[str]:
+    if state is None:
+        return ["none: this checkpoint is for inference only"]
+    lines = [f"Last recorded training step: {state['step']}"]
+    for name in ("tokens_processed", "elapsed_s", "exact"):
+        lines.append(f"{name}: {state[name]}")
+    lines += [f"  not exact since {reason}" for reason in state["inexact_reasons"]]
+    gold = state["gold"]
+    if gold is not None and gold["best_step"] is not None:
+        lines.append(f"best val_loss: {gold['best_val_loss']:.4f} at step {gold['best_step']}")
+    if state["data"] is not None:
+        lines.append(f"data: {state['data']['source']}")
+    training = state["training_config"]
+    width = max(len(name) for name in training)
+    lines += ["", "Training hyperparameters:"]
+    return lines + [f"  {name:{width}} : {value}" for name, value in training.items()]

@@ -1,0 +1,123 @@
+"""The entry points, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from mypt.format.version import MYPT_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mypt.format.errors import MyptError
+
+INVALID, WRONG_USAGE = 1, 2
+
+# Command -> (module, help); a module is imported when its command runs.
+COMMANDS = {
+    "train": ("mypt.cli.train", "Train a new model, or go on with a saved one."),
+    "generate": ("mypt.cli.generate", "Continue a prompt with a trained model."),
+    "inspect": ("mypt.cli.inspect", "Show what a checkpoint is, without loading its weights."),
+    "configs": ("mypt.cli.configs", "List the presets, or show one in detail."),
+    "plugins": ("mypt.cli.plugins", "List what is registered, and from where."),
+    "format": ("mypt.cli.format", "Validate checkpoints."),
+}
+FORMAT_COMMANDS = {
+    "validate": ("mypt.cli.validate", "Check bundles and presets, reporting every problem."),
+}
+# `--model-name` means `--model_name`: flags carry the names of the fields they set.
+SETTINGS = {
+    "help_option_names": ["-h", "--help"],
+    "token_normalize_func": lambda name: name.replace("-", "_"),
+    "max_content_width": 100,
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports the module of a command when that command runs."""
+
+    def __init__(self, name: str, modules: Mapping[str, tuple[str, str]], text: str) -> None:
+        """Name the group's commands.
+
+        Args:
+            name: Name of the group.
+            modules: Module and help of each command; a module holds it as `command`.
+            text: Help of the group.
+        """
+        super().__init__(name, help=text, context_settings=SETTINGS)
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name the commands in the order a newcomer meets them."""
+        return list(self._modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in self._modules:
+            return None
+        command: click.Command = importlib.import_module(self._modules[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._modules.items()])
+
+
+mypt_group = click.version_option(MYPT_VERSION, prog_name="mypt")(
+    LazyGroup("mypt", COMMANDS, "Train, keep and hand on small GPTs.")
+)
+format_group = LazyGroup("format", FORMAT_COMMANDS, "Look after checkpoints: no torch needed.")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run `mypt`."""
+    sys.exit(run(mypt_group, "mypt", arguments))
+
+
+def main_format(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run `python -m mypt.format`: the same commands as `mypt format`."""
+    sys.exit(run(format_group, "mypt format", arguments))
+
+
+def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
+    """Run a command and give its exit code: 0 well, 1 invalid or failed, 2 wrong usage."""
+    from mypt.format.errors import MyptError
+
+    try:
+        result = group.main(arguments, prog_name=name, standalone_mode=False)
+    except click.ClickException as error:
+        return _usage(error, name)
+    except MyptError as error:
+        return _failed(error)
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)  # noqa: T201
+        return INVALID
+    except BrokenPipeError:  # the reader of a pipe had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INVALID
+    return result if isinstance(result, int) else 0
+
+
+def _failed(error: MyptError) -> int:
+    from mypt.format.errors import UsageError
+
+    for problem in error.problems:
+        print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+    return WRONG_USAGE if isinstance(error, UsageError) else INVALID
+
+
+def _usage(error: click.ClickException, name: str) -> int:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = name if context is None else context.command_path
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.format_message())  # noqa: T201
+    else:
+        message = error.format_message().rstrip(".")
+        print(f"error: {message}; see: {path} --help", file=sys.stderr)  # noqa: T201
+    return error.exit_code

@@ -1,0 +1,50 @@
+"""`mypt train`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mypt.cli.fields import architecture_options, flag_names, training_options
+from mypt.format.documents import GPTConfig, TrainingConfig
+
+
+@click.command("train")
+@click.option("--model_name", required=True, help="Name of the model; it lands in checkpoints/.")
+@training_options
+@click.option("--tokenization", help="Tokenizer of a new model: char, gpt2, or a plugin's.")
+@architecture_options
+def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
+    """Train a new model, or go on with a saved one.
+
+    Run the same command again to resume. A preset's architecture wins over architecture flags; a
+    saved model keeps its own architecture. Training flags win over both.
+    """
+    from mypt.engine.plan import TrainRequest
+    from mypt.engine.session import run_training
+    from mypt.plugins.manager import load_plugins
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    request = TrainRequest(
+        model_name=model_name,
+        architecture={k: v for k, v in given.items() if k in flag_names(GPTConfig)},
+        training={k: v for k, v in given.items() if k in flag_names(TrainingConfig)},
+        tokenization=tokenization,
+    )
+    outcome = run_training(request, load_plugins())
+    state = outcome.state
+    again = f"mypt train --model_name {model_name}"
+    if not outcome.trained:
+        click.echo(
+            f"{outcome.folder} is at step {state.step} of {state.training_config.max_iters}: "
+            f"nothing to do. To go on: {again} --max_iters {2 * state.step}"
+        )
+        return 0
+    if not outcome.complete:
+        click.echo(f"Stopped at step {state.step}; everything is saved. To resume: {again}")
+        return 1
+    from mypt.engine.training import closing_summary
+
+    click.echo("\n".join(closing_summary(state, outcome.folder)))
+    return 0

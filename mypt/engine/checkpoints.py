@@ -1,0 +1,196 @@
+"""Bundles of models: write one from a model, build a model from one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from attrs import evolve
+
+from mypt.engine.gpt import GPT
+from mypt.engine.optimizer import make_optimizer, restore_optimizer
+from mypt.engine.places import model_dir
+from mypt.format.bundle import Bundle, read_bundle, save_bundle
+from mypt.format.commit import open_for_writing
+from mypt.format.documents import TokenizerState, TrainingConfig, TrainingState, from_document
+from mypt.format.errors import FormatError, Problem
+from mypt.format.version import MYPT_VERSION
+from mypt.plugins.manager import Plugins, load_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.format.commit import BundleWriter
+    from mypt.format.documents import GPTConfig
+    from mypt.plugins.contracts import Tokenizer
+
+WRITTEN_BY = f"mypt {MYPT_VERSION}"
+OPTIMIZER_FILE = "optimizer.pt"
+
+
+def is_bundle(folder: Path) -> bool:
+    """Tell whether a folder holds a bundle, whatever its state."""
+    return any((folder / name).exists() for name in ("manifest.json", "config.json"))
+
+
+def build_tokenizer(state: TokenizerState | None, plugins: Plugins) -> Tokenizer | None:
+    """Build the tokenizer of a bundle; a bundle without one holds a model of bare ids."""
+    if state is None:
+        return None
+    from mypt.format.documents import to_document
+
+    return plugins.tokenizer(state.token_kind).build(to_document(state))
+
+
+def build_model(bundle: Bundle, plugins: Plugins, *, for_training: bool) -> GPT:
+    """Build the model of a bundle, on the CPU, in float32.
+
+    Args:
+        bundle: The bundle.
+        plugins: Where its parts and its tokenizer are looked up.
+        for_training: Give the model memory of its own. Without it the weights stay mapped to
+            the file, which costs neither the reading nor the memory until they are used.
+    """
+    with torch.device("meta"):
+        model = GPT(bundle.config, build_tokenizer(bundle.tokenizer, plugins), plugins=plugins)
+    weights = bundle.weights()
+    if for_training:
+        weights = {name: tensor.clone() for name, tensor in weights.items()}
+    model.load_weights(weights)
+    return model.train(for_training)
+
+
+def save(
+    writer: BundleWriter,
+    model: GPT,
+    state: TrainingState | None,
+    optimizer: Mapping[str, Any] | None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Commit a model as the next generation of a bundle.
+
+    Args:
+        writer: Holder of the bundle's lock.
+        model: The model, on any device.
+        state: Progress; None for a bundle that only inference needs.
+        optimizer: AdamW state dict.
+        dtype: Type of the weights on disk; by default the one they are trained in.
+    """
+    weights = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    if dtype is not None:
+        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    tokenizer = None
+    if model.tokenizer is not None:
+        tokenizer = from_document(TokenizerState, model.tokenizer.state())
+    if state is not None:
+        state = evolve(state, optimizer_file=OPTIMIZER_FILE if optimizer else None)
+    save_bundle(
+        writer,
+        config=model.config,
+        tokenizer=tokenizer,
+        training_state=state,
+        weights=weights,
+        optimizer=optimizer,
+        written_by=WRITTEN_BY,
+    )
+
+
+def save_model(
+    model: GPT,
+    folder: Path,
+    step: int | None,
+    optimizer: Mapping[str, Any] | None,
+    training_config: Mapping[str, Any],
+) -> None:
+    """Save a model outside of a training run; see `GPT.save_checkpoint_bundle`."""
+    state = None
+    if step is not None:
+        training = from_document(TrainingConfig, training_config)
+        state = TrainingState(step=step, training_config=training)
+    with open_for_writing(folder) as writer:
+        save(writer, model, state, optimizer)
+
+
+class CheckpointManager:
+    """The checkpoints of one model, by its name.
+
+    Attributes:
+        model_name: Its name.
+        checkpoint_dir: Folder of its bundle, `checkpoints/<model_name>`.
+    """
+
+    def __init__(self, model_name: str) -> None:
+        """Name the model.
+
+        Raises:
+            UsageError: The name has path separators or cannot be that of a folder.
+        """
+        self.model_name = model_name
+        self.checkpoint_dir = model_dir(model_name)
+
+    def get_path(self, file: str) -> Path:
+        """Give the path of a file in the model's folder."""
+        return self.checkpoint_dir / file
+
+    def exists(self) -> bool:
+        """Tell whether there is a bundle."""
+        return is_bundle(self.checkpoint_dir)
+
+    @staticmethod
+    def load_for_inference(model_name: str, *, plugins: Plugins | None = None) -> GPT:
+        """Open a model in evaluation mode, as `mypt.load` does."""
+        from mypt.engine.loading import load
+
+        return load(model_name, plugins=plugins)
+
+    def initialize_for_training(
+        self,
+        config: GPTConfig,
+        tokenization: str = "gpt2",
+        text: str = "",
+        learning_rate: float = 3e-4,
+        *,
+        plugins: Plugins | None = None,
+    ) -> tuple[GPT, torch.optim.Optimizer, int]:
+        """Resume the model if it has a bundle, else make a new one.
+
+        Args:
+            config: Architecture of a new model; a saved one keeps its own. `vocab_size` follows
+                the tokenizer.
+            tokenization: `token_kind` of a new model.
+            text: Text that a new vocabulary is made from.
+            learning_rate: Learning rate of the optimizer.
+            plugins: Where parts and tokenizers are looked up.
+
+        Returns:
+            Model in training mode, optimizer, and the step to go on from.
+        """
+        plugins = load_plugins() if plugins is None else plugins
+        training = TrainingConfig(learning_rate=learning_rate)
+        if self.exists():
+            bundle = read_bundle(self.checkpoint_dir, plugins.layouts)
+            return resume(bundle, training, plugins, torch.device("cpu"))
+        tokenizer = plugins.tokenizer(tokenization).train(text)
+        model = GPT(evolve(config, vocab_size=tokenizer.vocab_size), tokenizer, plugins=plugins)
+        return model, make_optimizer(model, training), 0
+
+
+def resume(
+    bundle: Bundle, training: TrainingConfig, plugins: Plugins, device: torch.device
+) -> tuple[GPT, torch.optim.Optimizer, int]:
+    """Build the model and the optimizer of a bundle, to train on.
+
+    Raises:
+        FormatError: The bundle has no tokenizer, or its optimizer state is of another model.
+    """
+    if bundle.tokenizer is None:
+        what, fix = "is missing", "restore it: training needs the vocabulary of the model"
+        raise FormatError(Problem(str(bundle.folder / "tokenizer.json"), "", what, fix))
+    model = build_model(bundle, plugins, for_training=True).to(device)
+    optimizer = make_optimizer(model, training)
+    saved = bundle.optimizer()
+    if saved is not None:
+        restore_optimizer(optimizer, saved, str(bundle.folder / OPTIMIZER_FILE))
+    step = bundle.training_state.step if bundle.training_state is not None else 0
+    return model, optimizer, step

@@ -1,0 +1,73 @@
+"""`GPT.fit`: training as a library call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from mypt.engine.checkpoints import is_bundle
+from mypt.engine.optimizer import make_optimizer
+from mypt.engine.options import checked_training
+from mypt.engine.places import log_file_of
+from mypt.engine.training import Job, train
+from mypt.format.bundle import read_bundle
+from mypt.format.documents import TrainingConfig, TrainingState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import torch
+
+    from mypt.data.loader import GPTDataLoader
+    from mypt.engine.gpt import GPT
+
+
+def fit(
+    model: GPT,
+    loader: GPTDataLoader,
+    optimizer: torch.optim.Optimizer | None,
+    given: Mapping[str, Any],
+    *,
+    checkpoint_dir: Path | None,
+    start_step: int,
+    eval_loaders: Mapping[str, GPTDataLoader],
+    quiet: bool,
+) -> TrainingState:
+    """Train a model; see `GPT.fit`.
+
+    Going on at `start_step` in a folder whose bundle is at that step takes its progress and the
+    gold guards' memory over, as the command line does.
+    """
+    previous = _previous(model, checkpoint_dir, start_step)
+    if optimizer is not None and "learning_rate" not in given:
+        given = {**given, "learning_rate": float(optimizer.param_groups[0]["lr"])}
+    saved = TrainingConfig() if previous is None else previous.training_config
+    training = evolve(checked_training(given, saved), start_step=start_step)
+    log_file = None
+    if checkpoint_dir is not None:
+        log_file = log_file_of(training, checkpoint_dir.name)
+    return train(
+        Job(
+            model=model,
+            optimizer=make_optimizer(model, training) if optimizer is None else optimizer,
+            loader=loader,
+            training=training,
+            previous=previous,
+            folder=checkpoint_dir,
+            log_file=log_file,
+            eval_loaders=eval_loaders,
+            quiet=quiet,
+        )
+    )
+
+
+def _previous(model: GPT, folder: Path | None, start_step: int) -> TrainingState | None:
+    if start_step == 0:
+        return None
+    if folder is not None and is_bundle(folder):
+        state = read_bundle(folder, model.plugins.layouts).training_state
+        if state is not None and state.step == start_step:
+            return state
+    return TrainingState(step=start_step)

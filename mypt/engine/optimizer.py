@@ -1,0 +1,86 @@
+"""AdamW over decay and no-decay groups, in an order that every version of MyPT shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mypt.format.errors import FormatError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from mypt.format.documents import TrainingConfig
+
+OptimizerState = dict[str, Any]
+
+
+def decays(name: str, parameter: torch.Tensor) -> bool:
+    """Tell whether weight decay applies: to matrices that are neither embeddings nor norms."""
+    lowered = name.lower()
+    return parameter.dim() > 1 and "embedding" not in lowered and "ln" not in lowered
+
+
+def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.AdamW:
+    """Build AdamW with group 0 decayed and group 1 not, each in the model's parameter order.
+
+    That order is part of the format: `optimizer.pt` knows parameters by index alone.
+
+    Source: Loshchilov and Hutter 2019 (decoupled weight decay).
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    groups = [
+        {
+            "params": [p for name, p in named if decays(name, p)],
+            "weight_decay": training.weight_decay,
+        },
+        {"params": [p for name, p in named if not decays(name, p)], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups,
+        lr=training.learning_rate,
+        betas=(training.beta1, training.beta2),
+        fused=True,  # torch's default loops over tensors: 4 to 6 times slower on CPU
+    )
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, state: Mapping[str, Any], file: str
+) -> None:
+    """Load moments and counters; hyperparameters stay those of `optimizer`.
+
+    Args:
+        optimizer: Built for the model that the state belongs to.
+        state: An AdamW state dict.
+        file: Where the state comes from, for messages.
+
+    Raises:
+        FormatError: The state is of another model or another grouping.
+    """
+    mine, saved = optimizer.state_dict()["param_groups"], state["param_groups"]
+    sizes = [[len(group["params"]) for group in groups] for groups in (mine, saved)]
+    if sizes[0] != sizes[1]:
+        what = f"has parameter groups of {sizes[1]} tensors, the model needs {sizes[0]}"
+        raise _mismatch(file, what)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, moments in state["state"].items():
+        if moments["exp_avg"].shape != parameters[index].shape:
+            shape, wanted = tuple(moments["exp_avg"].shape), tuple(parameters[index].shape)
+            raise _mismatch(file, f"has moments of shape {shape} at {index}, not {wanted}")
+    optimizer.load_state_dict({"state": dict(state["state"]), "param_groups": mine})
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> OptimizerState:
+    """Give the state to save: what AdamW's rule needs, nothing of how torch computes it."""
+    state = optimizer.state_dict()
+    kept = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "params")
+    groups = [{key: group[key] for key in kept if key in group} for group in state["param_groups"]]
+    return {"state": state["state"], "param_groups": groups}
+
+
+def _mismatch(file: str, what: str) -> FormatError:
+    fix = "remove it to go on with a fresh optimizer, or restore the one of this model"
+    return FormatError(Problem(file, "", what, fix, kind="optimizer.mismatch"))

@@ -1,0 +1,72 @@
+"""Where a model's files are, by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mypt.format.errors import Problem, UsageError
+
+if TYPE_CHECKING:
+    from mypt.format.documents import TrainingConfig
+
+CHECKPOINTS = Path("checkpoints")
+LOGS = Path("logs") / "train"
+_FORBIDDEN = frozenset('/\\:*?"<>|')
+_MAX_NAME_BYTES = 200
+
+
+def model_dir(model_name: str) -> Path:
+    """Give `checkpoints/<model_name>`.
+
+    Raises:
+        UsageError: The name cannot be that of a folder on every system.
+    """
+    bad = next((c for c in model_name if c in _FORBIDDEN or not c.isprintable()), None)
+    if bad is not None:
+        raise _refused(model_name, f"contains {bad!r}")
+    if not model_name or model_name.startswith(".") or model_name.strip() != model_name:
+        raise _refused(model_name, "is empty, or begins with a dot, or has spaces around it")
+    if len(model_name.encode()) > _MAX_NAME_BYTES:
+        raise _refused(model_name[:20] + "...", f"is longer than {_MAX_NAME_BYTES} bytes")
+    return CHECKPOINTS / model_name
+
+
+def sibling(folder: Path, kind: str) -> Path:
+    """Give the folder of the gold or fp16 copy of a model."""
+    return folder.with_name(f"{folder.name}_{kind}")
+
+
+def log_file_of(training: TrainingConfig, model_name: str) -> Path:
+    """Give the JSONL log of a run: the one it names, or `logs/train/<model_name>_eval.jsonl`."""
+    if training.log_file is not None:
+        return Path(training.log_file)
+    return LOGS / f"{model_name}_eval.jsonl"
+
+
+def find_checkpoint(path_or_name: str | Path) -> Path:
+    """Find a checkpoint by its path, or by its name in `checkpoints/`.
+
+    Raises:
+        UsageError: There is neither.
+    """
+    path = Path(path_or_name)
+    if path.exists():
+        return path
+    if isinstance(path_or_name, str) and path.name == path_or_name:
+        named = CHECKPOINTS / path
+        if named.exists():
+            return named
+    models = sorted(p.name for p in CHECKPOINTS.iterdir() if p.is_dir()) if _has_models() else []
+    what = f"there is no checkpoint `{path_or_name}`, as a path or in {CHECKPOINTS}/"
+    fix = f"name one of: {', '.join(models)}" if models else "train one with: mypt train"
+    raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
+
+
+def _has_models() -> bool:
+    return CHECKPOINTS.is_dir()
+
+
+def _refused(name: str, what: str) -> UsageError:
+    fix = "use letters, digits, dots, dashes and underscores"
+    return UsageError(Problem("", "--model_name", f"`{name}` {what}", fix, kind="name"))

@@ -1,0 +1,128 @@
+"""What a run is made of: flags, preset and saved bundle, in their order of precedence.
+
+New model: the preset's architecture wins over architecture flags, training flags win over the
+preset. Resume: the saved config wins over everything, training flags given now win over the saved
+ones. Whatever is ignored is said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, field, frozen
+
+from mypt.engine.options import checked_config, checked_training
+from mypt.engine.presets import Preset, read_preset
+from mypt.format.documents import GPTConfig, TrainingConfig, TrainingState, to_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.format.bundle import Bundle
+    from mypt.format.layout import Layouts
+
+DEFAULT_TOKENIZATION = "gpt2"
+# Where to compute is a matter of today's machine, so a flag always decides it.
+_NOT_FIXED = frozenset({"device"})
+
+
+@frozen(kw_only=True)
+class TrainRequest:
+    """What a user asked for; a field that was not given is absent.
+
+    Attributes:
+        model_name: Name of the model.
+        architecture: Fields of `GPTConfig`.
+        training: Fields of `TrainingConfig`.
+        tokenization: `token_kind` of a new model's tokenizer.
+    """
+
+    model_name: str
+    architecture: Mapping[str, Any] = field(factory=dict)
+    training: Mapping[str, Any] = field(factory=dict)
+    tokenization: str | None = None
+
+
+@frozen(kw_only=True)
+class Plan:
+    """What will be run.
+
+    Attributes:
+        config: Architecture; a new model's `vocab_size` is still to follow its tokenizer.
+        training: Hyperparameters.
+        tokenization: `token_kind` of the tokenizer.
+        device: Device to compute on; None to choose automatically.
+        notices: What was ignored or decided, a line each.
+        previous: The state to go on from; None for a new model.
+    """
+
+    config: GPTConfig
+    training: TrainingConfig
+    tokenization: str
+    device: str | None
+    notices: tuple[str, ...] = ()
+    previous: TrainingState | None = None
+
+
+def plan_new(request: TrainRequest, layouts: Layouts) -> Plan:
+    """Plan the first run of a model.
+
+    Raises:
+        UsageError: There is no such preset.
+        ConfigError: A setting is unknown, out of range, or contradicts another one.
+    """
+    file = request.training.get("config_file")
+    preset = Preset("", {}) if file is None else read_preset(file, layouts)
+    fixed = preset.architecture
+    notices = [
+        f"--{name} {_said(value)} is ignored: {file} says {_said(fixed[name])}"
+        for name, value in request.architecture.items()
+        if name not in _NOT_FIXED and name in fixed and fixed[name] != value
+    ]
+    wanted = {k: v for k, v in request.architecture.items() if k not in fixed or k in _NOT_FIXED}
+    config = checked_config({**fixed, **wanted}, layouts)
+    named = preset.document.get("tokenization", DEFAULT_TOKENIZATION)
+    return Plan(
+        config=config,
+        training=checked_training({**preset.training, **request.training}, TrainingConfig()),
+        tokenization=request.tokenization or named,
+        device=config.device,
+        notices=tuple(notices),
+    )
+
+
+def plan_resume(request: TrainRequest, bundle: Bundle) -> Plan:
+    """Plan to go on with a model that has a bundle.
+
+    Raises:
+        ConfigError: A training flag is unknown or out of range.
+    """
+    saved = to_document(bundle.config)
+    kind = "" if bundle.tokenizer is None else bundle.tokenizer.token_kind
+    asked = {k: v for k, v in request.architecture.items() if k not in _NOT_FIXED}
+    if request.tokenization is not None:
+        asked["tokenization"] = request.tokenization
+    notices = [
+        f"--{name} {_said(value)} is ignored: the saved model has "
+        f"{_said({**saved, 'tokenization': kind}[name])}"
+        for name, value in asked.items()
+        if {**saved, "tokenization": kind}[name] != value
+    ]
+    given = dict(request.training)
+    file = given.pop("config_file", None)
+    state = bundle.training_state or TrainingState(step=0)
+    if file is not None and file != state.training_config.config_file:
+        notices.append(f"--config_file {file} is ignored: the saved config.json is used")
+    training = checked_training(given, state.training_config)
+    return Plan(
+        config=bundle.config,
+        training=evolve(training, start_step=state.step),
+        tokenization=kind,
+        device=request.architecture.get("device"),
+        notices=(*notices, *(str(note) for note in bundle.notes)),
+        previous=state,
+    )
+
+
+def _said(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,47 @@
+"""Registers the gold guards and the log sinks that come with mypt."""
+
+from __future__ import annotations
+
+from mypt.engine.guards import (
+    OVERFIT_OPTIONS,
+    REGRESSION_OPTIONS,
+    TREND_OPTIONS,
+    overfit_guard,
+    regression_guard,
+    trend_guard,
+)
+from mypt.plugins import GuardFactory, LogSink, RunInfo, SinkFactory, hookimpl
+
+
+@hookimpl
+def mypt_gold_guards() -> list[GuardFactory]:
+    """Offer the three guards of MyPT."""
+    return [
+        GuardFactory("overfit", overfit_guard, options=OVERFIT_OPTIONS),
+        GuardFactory("trend", trend_guard, options=TREND_OPTIONS),
+        GuardFactory("eval_regression", regression_guard, options=REGRESSION_OPTIONS),
+    ]
+
+
+@hookimpl
+def mypt_log_sinks() -> list[SinkFactory]:
+    """Offer the console and the JSONL log."""
+    return [SinkFactory("console", _console), SinkFactory("jsonl", _jsonl)]
+
+
+def _console(run: RunInfo) -> LogSink | None:
+    if run.quiet:
+        return None
+    from rich.console import Console
+
+    from mypt.engine.sinks import ConsoleSink
+
+    return ConsoleSink(Console())
+
+
+def _jsonl(run: RunInfo) -> LogSink | None:
+    if run.log_file is None:
+        return None
+    from mypt.engine.sinks import JsonlSink
+
+    return JsonlSink(run)

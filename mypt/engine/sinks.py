@@ -1,0 +1,185 @@
+"""The log sinks that come with mypt: the console and the JSONL file."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mypt.engine.figures import short_count, short_duration
+from mypt.format.errors import Problem, SaveError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import TextIO
+
+    from rich.console import Console
+
+    from mypt.plugins.contracts import RunInfo
+
+
+
+class JsonlSink:
+    """Append each event as a line of JSON; events of single steps are left to displays."""
+
+    def __init__(self, run: RunInfo) -> None:
+        """Open the log; a resumed run first drops what it is about to do again."""
+        self._path = run.log_file
+        self._stream: TextIO | None = None
+        if run.resumed and self._path.is_file():
+            drop_after(self._path, run.start_step)
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Append one event and flush it, so that a killed run keeps its log."""
+        if event["event"] == "step":
+            return
+        try:
+            if self._stream is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._stream = self._path.open("a", encoding="utf-8")
+            self._stream.write(json.dumps(event, allow_nan=False) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            what = f"cannot be written: {error.strerror}"
+            raise SaveError(
+                Problem(str(self._path), "", what, "free space, or choose another --log_file")
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            self._stream.close()
+
+
+def drop_after(path: Path, step: int) -> None:
+    """Cut the end of a log that tells of steps after `step`, and a line that was never finished.
+
+    A run that was killed between its log and its save logs those steps again when it resumes.
+    """
+    lines = path.read_bytes().splitlines(keepends=True)
+    while lines and _is_later(lines[-1], step):
+        lines.pop()
+    os.truncate(path, sum(len(line) for line in lines))
+
+
+def _is_later(line: bytes, step: int) -> bool:
+    if not line.endswith(b"\n"):
+        return True
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return False  # a line that is not ours: left alone
+    return isinstance(event, dict) and event.get("iter", 0) > step
+
+
+class ConsoleSink:
+    """Tell a person how the run goes: a live bar on a terminal, plain lines in a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        """Print to `console`."""
+        self._console = console
+        self._bar: Any = None
+        self._task: Any = None
+        self._max_iters = 0
+        self._first: tuple[int, float] | None = None  # step and elapsed_s of this run's begin
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Print the event, where it is one to print."""
+        tell = getattr(self, f"_tell_{event['event']}", None)
+        if tell is not None:
+            tell(event)
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _tell_notice(self, event: Mapping[str, Any]) -> None:
+        self._print(event["message"])
+
+    def _tell_training_start(self, event: Mapping[str, Any]) -> None:
+        config, model = event["config"], event["model"]
+        self._max_iters = config["max_iters"]
+        begin = f"from step {config['start_step']} " if config["start_step"] else ""
+        self._print(
+            f"Training {model['total_params']:,} parameters {begin}to step {self._max_iters}, "
+            f"{config['tokens_per_step']:,} tokens per step"
+        )
+
+    def _tell_step(self, event: Mapping[str, Any]) -> None:
+        if not self._console.is_terminal:
+            return
+        if self._bar is None:
+            self._open_bar(event)
+        self._bar.update(
+            self._task, completed=event["iter"], loss=f"loss {event['train_loss']:.4f}"
+        )
+
+    def _open_bar(self, event: Mapping[str, Any]) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        loss = TextColumn("{task.fields[loss]}")
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            loss,
+            Remaining(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(
+            "training", total=event["max_iters"], completed=event["iter"], loss=""
+        )
+        self._bar.start()
+
+    def _tell_eval(self, event: Mapping[str, Any]) -> None:
+        step, elapsed = event["iter"], event["elapsed_s"]
+        clock = datetime.fromisoformat(event["timestamp"]).strftime("%H:%M:%S")
+        self._print(
+            f"step {step}/{self._max_iters} ({event['progress_pct']:.1f}%) | {clock} | "
+            f"{short_duration(elapsed)} | ETA {self._eta(step, elapsed)} | "
+            f"{short_count(event['tokens_processed'])} tokens"
+        )
+        phase = [] if event["phase"] == "default" else [f"phase: {event['phase']}"]
+        named = [
+            f"{name.removeprefix('eval_')} {_loss(value)}"
+            for name, value in event.items()
+            if name.startswith("eval_") and name != "eval_duration_s"
+        ]
+        losses = [f"val {_loss(event['val_loss'])}", f"train {_loss(event['train_loss'])}"]
+        self._print("  " + " | ".join([*losses, f"lr {event['lr']:.2e}", *phase, *named]))
+
+    def _eta(self, step: int, elapsed_s: float) -> str:
+        if self._first is None:
+            self._first = (step, elapsed_s)
+        done, spent = step - self._first[0], elapsed_s - self._first[1]
+        return short_duration(spent / done * (self._max_iters - step)) if done else "?"
+
+    def _tell_gold_checkpoint(self, event: Mapping[str, Any]) -> None:
+        self._print(f"  GOLD checkpoint! val_loss={event['val_loss']:.4f} at step {event['iter']}")
+
+    def _tell_gold_blocked(self, event: Mapping[str, Any]) -> None:
+        best = event["best_val_loss"]
+        better = f"val {event['val_loss']:.4f} < best {best:.4f} but " if best is not None else ""
+        self._print(f"  GOLD blocked: {better}{event['reason']}")
+
+    def _tell_phase_switch(self, event: Mapping[str, Any]) -> None:
+        self._print(f"Phase {event['new_phase']} begins at step {event['iter']}")
+
+    def _tell_training_complete(self, event: Mapping[str, Any]) -> None:
+        self._print(
+            f"{event['total_steps']} steps, {short_count(event['total_tokens'])} tokens in "
+            f"{short_duration(event['total_elapsed_s'])} ({event['tokens_per_sec']:,} tokens/s)"
+        )
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _loss(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4f}"
