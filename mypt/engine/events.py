@@ -16,7 +16,7 @@ Event = dict[str, Any]
 
 def now() -> str:
     """Give the local time in ISO form, as MyPT's log has it."""
-    return datetime.now().isoformat()  # noqa: DTZ005 - MyPT's field is local time without zone
+    return datetime.now().isoformat()
 
 
 def training_start(config: GPTConfig, training: TrainingConfig, total_params: int) -> Event:

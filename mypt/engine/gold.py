@@ -64,7 +64,7 @@ def decide(
 def build_guards(
     options: Mapping[str, Any], factories: Mapping[str, GuardFactory]
 ) -> dict[str, GoldGuard]:
-    """Build every registered guard with its options; `false` switches one off.
+    """Build the guards that a run names, and the default ones; `false` switches one off.
 
     Args:
         options: `gold_guards` of the training config.
@@ -91,7 +91,7 @@ def build_guards(
     return {
         name: factory.build(options.get(name, {}))
         for name, factory in factories.items()
-        if options.get(name) is not False
+        if options.get(name, {} if factory.default else False) is not False
     }
 
 

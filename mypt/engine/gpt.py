@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mypt.data.randomness import Purpose, torch_seed
 from mypt.format.errors import ConfigError, Problem
 from mypt.model.generation import Sampling, generate
+from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
 from mypt.plugins.manager import Plugins, load_plugins
 
@@ -38,13 +40,15 @@ class GPT(Transformer):
         config: GPTConfig,
         tokenizer: Tokenizer | None = None,
         *,
+        seed: int = 1337,
         plugins: Plugins | None = None,
     ) -> None:
-        """Assemble a model with freshly initialised weights (seed 1337).
+        """Assemble a model with freshly initialised weights.
 
         Args:
             config: The architecture.
             tokenizer: Must not have more ids than `config.vocab_size`.
+            seed: Decides the first weights.
             plugins: Where architecture parts are looked up; by default all that are installed.
 
         Raises:
@@ -59,6 +63,8 @@ class GPT(Transformer):
             raise ConfigError(Problem("", "vocab_size", what, fix))
         self.plugins = plugins
         self.tokenizer = tokenizer
+        if not self.token_embedding_table.weight.is_meta:  # else weights are about to be loaded
+            initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))
 
     def generate(
         self,
@@ -74,9 +80,10 @@ class GPT(Transformer):
         Args:
             prompt: Text to continue. Only its last `block_size` tokens are looked at.
             max_new_tokens: How many tokens to add.
-            sampling: How to choose tokens; or give its fields (`temperature`, `top_k`, `top_p`,
-                `repetition_penalty`, `seed`) as keyword arguments.
+            sampling: How to choose tokens.
             use_cache: Whether to keep keys and values; the text is the same without, only slower.
+            **options: Instead of `sampling`, its fields: `temperature`, `top_k`, `top_p`,
+                `repetition_penalty`, `seed`.
 
         Returns:
             The prompt and its continuation.

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def get_model_info(
-    path_or_name: str | Path, *, plugins: Plugins | None = None
-) -> dict[str, Any]:
+def get_model_info(path_or_name: str | Path, *, plugins: Plugins | None = None) -> dict[str, Any]:
     """Describe a checkpoint without loading weights or importing torch.
 
     Args:

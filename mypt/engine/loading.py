@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mypt.engine.checkpoints import build_model, is_bundle
@@ -12,6 +11,8 @@ from mypt.format.errors import FormatError, Problem
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from mypt.engine.gpt import GPT

@@ -63,5 +63,3 @@ def _refuse(problems: Iterable[Problem], prefix: str) -> None:
     ]
     if errors:
         raise ConfigError(*errors)
-
-

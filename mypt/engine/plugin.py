@@ -17,9 +17,9 @@ from mypt.plugins import GuardFactory, LogSink, RunInfo, SinkFactory, hookimpl
 def mypt_gold_guards() -> list[GuardFactory]:
     """Offer the three guards of MyPT."""
     return [
-        GuardFactory("overfit", overfit_guard, options=OVERFIT_OPTIONS),
-        GuardFactory("trend", trend_guard, options=TREND_OPTIONS),
-        GuardFactory("eval_regression", regression_guard, options=REGRESSION_OPTIONS),
+        GuardFactory("overfit", overfit_guard, options=OVERFIT_OPTIONS, default=True),
+        GuardFactory("trend", trend_guard, options=TREND_OPTIONS, default=True),
+        GuardFactory("eval_regression", regression_guard, options=REGRESSION_OPTIONS, default=True),
     ]
 
 
@@ -44,4 +44,4 @@ def _jsonl(run: RunInfo) -> LogSink | None:
         return None
     from mypt.engine.sinks import JsonlSink
 
-    return JsonlSink(run)
+    return JsonlSink(run.log_file, run.start_step if run.resumed else None)

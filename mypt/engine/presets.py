@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mypt.format.layout import Layouts
 
+
 @frozen
 class Preset:
     """A preset file.
@@ -68,7 +69,9 @@ def read_preset(path: str, layouts: Layouts) -> Preset:
     """
     data = _find(path)
     document = jsonfile.parse(data, path)
-    problems = [p for p in document_problems("preset", document, path, layouts) if p.severity == "error"]
+    problems = [
+        p for p in document_problems("preset", document, path, layouts) if p.severity == "error"
+    ]
     if problems:
         raise ConfigError(*problems)
     return Preset(path, document)

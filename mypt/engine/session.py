@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from attrs import evolve, frozen
 
 from mypt.data.corpus import standard_library_text
@@ -22,6 +21,8 @@ from mypt.engine.training import Job, train
 from mypt.format.bundle import Bundle, read_bundle
 
 if TYPE_CHECKING:
+    import torch
+
     from mypt.format.documents import GPTConfig, TrainingConfig, TrainingState
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
@@ -91,7 +92,7 @@ def _new_job(plan: Plan, plugins: Plugins) -> Job:
         tokenizer = plugins.tokenizer(state["token_kind"]).build(state)
     config = evolve(plan.config, vocab_size=tokenizer.vocab_size, device=str(device))
     loader = _loader(config, tokenizer, training, text)
-    model = GPT(config, tokenizer, plugins=plugins).to(device)
+    model = GPT(config, tokenizer, seed=training.seed, plugins=plugins).to(device)
     return Job(
         model=model,
         optimizer=make_optimizer(model, training),

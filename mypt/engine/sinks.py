@@ -17,19 +17,23 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from mypt.plugins.contracts import RunInfo
-
 
 
 class JsonlSink:
     """Append each event as a line of JSON; events of single steps are left to displays."""
 
-    def __init__(self, run: RunInfo) -> None:
-        """Open the log; a resumed run first drops what it is about to do again."""
-        self._path = run.log_file
+    def __init__(self, path: Path, resumed_from: int | None) -> None:
+        """Prepare the log; it is opened at the first event.
+
+        Args:
+            path: Where it is.
+            resumed_from: Step that the run goes on from: what the log tells of later ones is
+                about to be done again, and dropped. None for a new run.
+        """
+        self._path = path
         self._stream: TextIO | None = None
-        if run.resumed and self._path.is_file():
-            drop_after(self._path, run.start_step)
+        if resumed_from is not None and path.is_file():
+            drop_after(path, resumed_from)
 
     def emit(self, event: Mapping[str, Any]) -> None:
         """Append one event and flush it, so that a killed run keeps its log."""

@@ -22,6 +22,7 @@ from mypt.format.documents import GoldMemory, TrainingState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from mypt.data.loader import GPTDataLoader
     from mypt.engine.broadcast import Broadcast
@@ -89,7 +90,7 @@ class Trainer:
             if self.state.step == 0:
                 last = self._evaluate_and_save()
             while self.state.step < training.max_iters and not stop.requested:
-                self._update()
+                self.update()
                 if self.state.step % training.eval_interval == 0 or self._at_end:
                     last = self._evaluate_and_save()
             if not self._at_end:
@@ -102,7 +103,7 @@ class Trainer:
     def _at_end(self) -> bool:
         return self.state.step >= self.state.training_config.max_iters
 
-    def _update(self) -> None:
+    def update(self) -> None:
         """Make one optimizer update out of `grad_accum_steps` micro steps."""
         training, step = self.state.training_config, self.state.step
         lr = learning_rate_at(step, training)
@@ -208,7 +209,9 @@ class Trainer:
         )
 
 
-def _own_randomness(device: torch.device) -> torch.random.fork_rng:
+def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
     """Leave the caller's random generators as they were, whatever the run seeds."""
-    devices = [device] if device.type == "cuda" else []
-    return torch.random.fork_rng(devices=devices)
+    fork: AbstractContextManager[None] = torch.random.fork_rng(
+        devices=[device] if device.type == "cuda" else []
+    )
+    return fork

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
@@ -20,6 +19,7 @@ from mypt.plugins.contracts import RunInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import torch
 
@@ -111,9 +111,7 @@ def _first_state(job: Job) -> TrainingState:
     previous = job.previous
     if previous is None:
         return TrainingState(step=0, training_config=job.training, data=data)
-    reasons = inexact_reasons(
-        previous, job.training, data, has_optimizer=bool(job.optimizer.state)
-    )
+    reasons = inexact_reasons(previous, job.training, data, has_optimizer=bool(job.optimizer.state))
     return evolve(
         previous,
         training_config=job.training,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mypt.format.errors import FormatError, Problem
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Larger than any vocabulary of a million tokens, small enough to read at once.
-MAX_JSON_BYTES = 256 * 1024 * 1024
+MAX_JSON_BYTES = 64 * 1024 * 1024
+MAX_VALUES = 4_000_000
+_MAX_DIGITS = 300  # a float holds no number that is longer
 
 
 def parse(data: bytes, file: str) -> dict[str, Any]:
@@ -22,15 +25,26 @@ def parse(data: bytes, file: str) -> dict[str, Any]:
         file: The file's name, for messages.
 
     Raises:
-        FormatError: Not UTF-8, not JSON, NaN or Infinity, a duplicate key, too deep, or not an
-            object.
+        FormatError: Not UTF-8, not JSON, NaN or Infinity, a number that no float can hold, half
+            a character, a duplicate key, too many values, too deep, or not an object.
     """
     if len(data) > MAX_JSON_BYTES:
         _refuse(file, f"is {len(data)} bytes large", "no document of a checkpoint is that large")
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        _refuse(file, f"holds more than {MAX_VALUES} values", "restore the file")
     try:
+        text = data.decode("utf-8")
         document = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
         )
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        _refuse(file, "escapes half a character (a surrogate without its pair)", "correct it")
     except UnicodeDecodeError as error:
         _refuse(file, f"is not UTF-8 (byte {error.start})", "save it as UTF-8")
     except json.JSONDecodeError as error:
@@ -62,14 +76,31 @@ class _NotStrictError(ValueError):
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _NotStrictError(f"has the key {twice!r} twice in one object")
+        left = dict.fromkeys(members, 1)
+        twice = next(key for key, _ in pairs if not left.pop(key, 0))
+        what = f"has the key {twice!r} twice in one object"
+        raise _NotStrictError(what)
     return members
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise _NotStrictError(f"contains {name}, which JSON does not define")
+    what = f"contains {name}, which JSON does not define"
+    raise _NotStrictError(what)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        what = f"contains {digits[:20]}, which is too large for a number"
+        raise _NotStrictError(what)
+    return number
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        what = f"contains a number of {len(digits)} digits"
+        raise _NotStrictError(what)
+    return int(digits)
 
 
 def _refuse(file: str, what: str, fix: str) -> NoReturn:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mypt.format.errors import DataError, MyptError, PluginError, Problem
-from mypt.format.readers.contract import ForeignModel, ReaderFactory
+from mypt.format.checkpoint import Checkpoint
+from mypt.format.readers.contract import ReaderFactory
 from mypt.plugins.contracts import (
     Evaluation,
     GoldGuard,
@@ -21,7 +22,7 @@ from mypt.plugins.hookspecs import hookimpl
 __all__ = [
     "DataError",
     "Evaluation",
-    "ForeignModel",
+    "Checkpoint",
     "GoldGuard",
     "GuardFactory",
     "LogSink",

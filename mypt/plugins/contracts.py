@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
@@ -11,6 +10,8 @@ from attrs import field, frozen
 from mypt.format.layout import Shape, no_tensors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import nn
@@ -141,11 +142,14 @@ class GuardFactory:
         name: Its name in `gold_guards` and in the guards' memory.
         build: Makes the guard from its options.
         options: JSON Schema of its options.
+        default: Whether it also judges runs whose `gold_guards` do not name it. A plugin leaves
+            this off, so that installing it changes no run.
     """
 
     name: str
     build: Callable[[Options], GoldGuard]
     options: JsonSchema = field(factory=dict, kw_only=True)
+    default: bool = field(default=False, kw_only=True)
 
 
 class LogSink(Protocol):

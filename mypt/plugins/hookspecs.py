@@ -51,7 +51,7 @@ def mypt_parts() -> Iterable[PartFactory]:  # type: ignore[empty-body]
 
 @hookspec
 def mypt_gold_guards() -> Iterable[GuardFactory]:  # type: ignore[empty-body]
-    """Offer gold guards, by name; every registered guard judges every evaluation.
+    """Offer gold guards, by name; those that a run names in `gold_guards` judge it.
 
     Called once, at the first look-up.
 

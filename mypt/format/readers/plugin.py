@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pluggy
 
-from mypt.format.readers.contract import ReaderFactory
+if TYPE_CHECKING:
+    from mypt.format.readers.contract import ReaderFactory
 
 # The layers forbid importing mypt.plugins from here, so the marker is pluggy's own.
 hookimpl = pluggy.HookimplMarker("mypt")

@@ -1,0 +1,37 @@
+# `make demo` shows what mypt does; `make test` runs every test; `make check` runs the linters.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
+	$(BIN)/python -m mypt.format validate checkpoints/demo
+	@echo
+	$(BIN)/mypt inspect --model_name demo
+	@echo
+	$(BIN)/mypt generate --model_name demo --prompt "def " --max_new_tokens 600 --seed 1
+	@echo
+	@echo "That was a model of the Python standard library. To train on a text of your own:"
+	@echo
+	@echo "  $(BIN)/mypt train --model_name mine --input_file my_text.txt --config_file configs/demo.json"
+	@echo "  $(BIN)/mypt generate --model_name mine --prompt \"Once\""
+	@echo "  $(BIN)/mypt inspect --model_name mine"
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" -e plugins/mypt-guards
+	@touch $@

@@ -1,0 +1,74 @@
+"""Write `docs/reference/bundle.md` from the published schemas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mypt.format.resources import data_dir
+
+HEAD = """# The bundle
+
+A model is a folder. Its JSON documents are described here field by field, out of the schemas in
+`schemas/v2/`; point your editor at those for completion and checks.
+
+```
+checkpoints/dante/
+├── config.json           architecture: what cannot change once training began
+├── tokenizer.json        vocabulary
+├── training_state.json   progress and hyperparameters: what may change between runs
+├── model.pt              weights only: a flat dict name -> tensor
+├── optimizer.pt          AdamW's state (optional; not needed for inference)
+└── manifest.json         the commit record
+```
+
+A folder with `config.json`, `tokenizer.json` and `model.pt` is a valid bundle. Anything else in the folder is
+left alone. Fields that mypt does not know are kept and written back.
+
+This page is written by `python docs/write_bundle.py`.
+"""
+FILES = ("config", "tokenizer", "training_state", "manifest")
+
+
+def page() -> str:
+    """Give the whole page."""
+    return "\n".join([HEAD, *(_file(kind) for kind in FILES)])
+
+
+def _file(kind: str) -> str:
+    schema = json.loads(
+        data_dir("schemas").joinpath("v2").joinpath(f"{kind}.schema.json").read_text("utf-8")
+    )
+    parts = [f"## {kind}.json\n\n{schema['description']}\n", _table(schema)]
+    for name, nested in schema.get("$defs", {}).items():
+        parts.append(f"### `{name}`\n\n{nested['description']}\n\n{_table(nested)}")
+    for name, nested in schema["properties"].items():
+        inner = nested.get("additionalProperties")
+        within = nested if "properties" in nested else inner if isinstance(inner, dict) else {}
+        if "properties" in within:
+            parts.append(f"### Inside `{name}`\n\n{_table(within)}")
+    return "\n".join(parts)
+
+
+def _table(schema: dict[str, Any]) -> str:
+    rows = ["| field | type | default | |", "|---|---|---|---|"]
+    for name, field in schema["properties"].items():
+        default = json.dumps(field["default"]) if "default" in field else ""
+        if name in schema.get("required", ()):
+            default = "required"
+        text = field.get("description", f"See `{name}` below.")
+        rows.append(f"| `{name}` | {_type(field)} | {default} | {text} |")
+    return "\n".join([*rows, ""])
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "enum" in field:
+        return " or ".join(json.dumps(value) for value in field["enum"])
+    kind = field.get("type", "object")
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+if __name__ == "__main__":
+    target = Path(__file__).parent / "reference" / "bundle.md"
+    target.write_text(page(), encoding="utf-8")

@@ -1,0 +1,83 @@
+"""Randomness as a pure function of (seed, purpose, step, micro_step).
+
+There is no generator state to save: a resumed run computes the numbers that the unbroken one would
+have drawn. Only the raw output of numpy's Philox is used, which numpy promises never to change;
+what its `Generator` makes of it may change (NEP 19).
+
+Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Purpose(IntEnum):
+    """What numbers are drawn for. A number once given never changes nor serves again."""
+
+    TRAIN_BATCH = 1  # starts of the training windows of a micro step
+    EVAL_TRAIN = 2  # starts of evaluation windows, training split; the step is the batch's index
+    EVAL_VAL = 3  # the same, validation split
+    EVAL_SET = 4  # the same, a further evaluation set
+    DROPOUT = 5  # seed of torch's generators in a micro step
+    INIT = 6  # seed of torch's generator when a new model gets its weights
+
+
+def uniform(
+    seed: int, purpose: Purpose, step: int, micro_step: int, size: int
+) -> NDArray[np.float64]:
+    """Draw from the uniform distribution on [0, 1), in multiples of 2 ** -53.
+
+    Args:
+        seed: 0 ... 2 ** 64 - 1.
+        purpose: What for; each has a stream of its own.
+        step: 0 ... 2 ** 64 - 1.
+        micro_step: 0 ... 2 ** 64 - 1.
+        size: How many. A shorter draw is the beginning of a longer one.
+
+    Returns:
+        (size,) float64.
+    """
+    raw = _raw(seed, purpose, step, micro_step, size)
+    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def integers_below(
+    n: int, seed: int, purpose: Purpose, step: int, micro_step: int, size: int
+) -> NDArray[np.int64]:
+    """Draw integers from 0 ... n - 1, with replacement.
+
+    Args:
+        n: 1 ... 2 ** 53; no value is likelier than another by more than n / 2 ** 53.
+        seed: As in `uniform`, and so are the others.
+        purpose: What for.
+        step: Optimizer updates done before.
+        micro_step: Micro steps done in this step.
+        size: How many. A shorter draw is the beginning of a longer one.
+
+    Returns:
+        (size,) int64.
+    """
+    return (uniform(seed, purpose, step, micro_step, size) * n).astype(np.int64)
+
+
+def torch_seed(seed: int, purpose: Purpose, step: int, micro_step: int) -> int:
+    """Give a seed for `torch.manual_seed`, in 0 ... 2 ** 63 - 1."""
+    return int(_raw(seed, purpose, step, micro_step, 1)[0] >> np.uint64(1))
+
+
+def _raw(seed: int, purpose: Purpose, step: int, micro_step: int, size: int) -> NDArray[np.uint64]:
+    """Give the output of Philox4x64-10 as (size,) uint64.
+
+    The lowest word of the counter counts the blocks of one draw, so that draws never overlap.
+    """
+    key = np.array([seed, purpose], dtype=np.uint64)
+    counter = np.array([0, micro_step, step, 0], dtype=np.uint64)
+    raw: NDArray[np.uint64] = np.random.Philox(key=key, counter=counter).random_raw(size)
+    return raw

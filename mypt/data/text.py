@@ -1,0 +1,40 @@
+"""Read the text that a model is trained on."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+from typing import NoReturn
+
+from mypt.format.errors import DataError, Problem
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file as it is: UTF-8, line ends kept, a byte order mark dropped.
+
+    Raises:
+        DataError: It is missing, a folder, unreadable, empty or not UTF-8.
+    """
+    file = str(path)
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        _refuse(file, "there is no such file", "check the path")
+    except IsADirectoryError:
+        _refuse(file, "is a folder", "name a text file")
+    except OSError as error:
+        _refuse(file, f"cannot be read ({error.strerror})", "check the path and its permissions")
+    body = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        offset = error.start + len(data) - len(body)
+        what = f"is not UTF-8: byte {offset} is 0x{data[offset]:02x}"
+        _refuse(file, what, "save it as UTF-8, or name a text file")
+    if not text:
+        _refuse(file, "is empty", "name a file with text to train on")
+    return text
+
+
+def _refuse(file: str, what: str, fix: str) -> NoReturn:
+    raise DataError(Problem(file, "", what, fix, kind="data.text"))

@@ -1,0 +1,227 @@
+"""Read and write a bundle: the folder that holds one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from attrs import evolve, field, frozen
+
+from mypt.format import files, jsonfile
+from mypt.format.comparison import PER_HEAD
+from mypt.format.documents import (
+    GPTConfig,
+    Manifest,
+    TokenizerState,
+    TrainingState,
+    from_document,
+    to_document,
+)
+from mypt.format.errors import FormatError, Problem
+from mypt.format.examination import examine
+from mypt.format.generations import committed_files
+from mypt.format.layout import BUILT_IN
+from mypt.format.schemas import check_document
+from mypt.format.tensorfile import load_tensors
+from mypt.format.tensorwriter import write_tensors
+from mypt.format.validation import worst_first
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from mypt.format.commit import BundleWriter, Content
+    from mypt.format.layout import Layouts
+    from mypt.format.schemas import Kind
+
+# Files up to this size are compared with their digest whenever they are loaded.
+MAX_CHECKED_BYTES = 64 * 1024 * 1024
+_TRIES = 10
+
+
+@frozen(kw_only=True)
+class Bundle:
+    """One generation of a bundle, without its weights.
+
+    Attributes:
+        folder: Where it is.
+        format_version: Version that its config is written in; "1" if it names none.
+        config: Architecture.
+        tokenizer: Vocabulary; None if it has none.
+        training_state: Progress; None if it has none.
+        manifest: Commit record; None if it has none.
+        paths: Where its files were when it was read, by stable name.
+        notes: Warnings and notes.
+    """
+
+    folder: Path
+    format_version: str
+    config: GPTConfig
+    tokenizer: TokenizerState | None = None
+    training_state: TrainingState | None = None
+    manifest: Manifest | None = None
+    paths: Mapping[str, Path] = field(factory=dict)
+    notes: tuple[Problem, ...] = ()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Load the weights by name, mapped to memory on the CPU, in the dtype they are stored in.
+
+        Raises:
+            FormatError: The file is damaged, or another generation has replaced this one.
+            OSError: It cannot be read.
+        """
+        contents = self._load(files.MODEL)
+        if self.format_version == "1" and isinstance(contents.get("state_dict"), dict):
+            contents = contents["state_dict"]
+        return dict(contents)
+
+    def optimizer(self) -> dict[str, Any] | None:
+        """Load the AdamW state dict; None where the training state names none that is there.
+
+        Raises:
+            FormatError: The file is damaged, or another generation has replaced this one.
+            OSError: It cannot be read.
+        """
+        name = self.training_state.optimizer_file if self.training_state else None
+        return dict(self._load(name)) if name in self.paths else None
+
+    def _load(self, name: str) -> Any:
+        file = str(self.folder / name)
+        for _ in range(_TRIES):
+            path = self._current_path(name)
+            try:
+                self._check_content(name, path, file)
+                contents = load_tensors(path, file)
+            except FileNotFoundError:  # renamed since it was found
+                continue
+            self._current_path(name)  # as long as the generation is the same, the file was
+            return contents
+        return self._refuse_changed()
+
+    def _current_path(self, name: str) -> Path:
+        """Find a file of this generation, which may have been renamed since."""
+        manifest, paths = committed_files(self.folder)
+        if (manifest and manifest.generation) != (self.manifest and self.manifest.generation):
+            self._refuse_changed()
+        return paths.get(name, self.paths[name])
+
+    def _check_content(self, name: str, path: Path, file: str) -> None:
+        record = self.manifest.files.get(name) if self.manifest else None
+        if record is None or record.size_bytes > MAX_CHECKED_BYTES:
+            return
+        if files.digest(path, file) != record.sha256:
+            what, fix = "is not what was saved: its digest differs", "restore it from a copy"
+            raise FormatError(Problem(file, "", what, fix, kind="manifest.digest"))
+
+    def _refuse_changed(self) -> NoReturn:
+        what, fix = "was saved anew since it was opened", "open it again"
+        raise FormatError(Problem(str(self.folder), "", what, fix, kind="file.changing"))
+
+
+def read_bundle(folder: Path, layouts: Layouts = BUILT_IN) -> Bundle:
+    """Read a bundle: its documents, checked, and the headers of its tensors; no weights.
+
+    What is read is one whole generation, also while another process saves the next.
+
+    Args:
+        folder: The bundle.
+        layouts: The architecture parts known; `BUILT_IN` and those of plugins.
+
+    Raises:
+        FormatError: With all that is wrong with it.
+        OSError: The folder cannot be read.
+    """
+    seen = examine(folder, layouts)
+    problems = [
+        evolve(problem, severity="error") if problem.kind == PER_HEAD else problem
+        for problem in seen.problems
+    ]
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise FormatError(*errors)
+    config = seen.documents[files.CONFIG]
+    tokenizer = seen.documents.get(files.TOKENIZER)
+    state = seen.documents.get(files.TRAINING_STATE)
+    return Bundle(
+        folder=folder,
+        format_version=config.get("format_version", "1"),
+        config=from_document(GPTConfig, config),
+        tokenizer=None if tokenizer is None else from_document(TokenizerState, tokenizer),
+        training_state=None if state is None else from_document(TrainingState, state),
+        manifest=seen.manifest,
+        paths=seen.paths,
+        notes=tuple(worst_first(problems)),
+    )
+
+
+def bundle_files(
+    config: GPTConfig,
+    tokenizer: TokenizerState | None,
+    training_state: TrainingState | None,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Any] | None,
+) -> dict[str, Content]:
+    """Give the files of a bundle, for `BundleWriter.commit`.
+
+    Args:
+        config: Architecture.
+        tokenizer: Vocabulary.
+        training_state: Progress; its `optimizer_file` follows from `optimizer`.
+        weights: By name, on any device. They must not change until they are written.
+        optimizer: AdamW state dict. It must not change until it is written.
+
+    Raises:
+        ValueError: A document breaks its schema or holds NaN (a caller's bug).
+    """
+    content: dict[str, Content] = {files.CONFIG: _document("config", config)}
+    if tokenizer is not None:
+        content[files.TOKENIZER] = _document("tokenizer", tokenizer)
+    if training_state is not None:
+        name = files.OPTIMIZER if optimizer is not None else None
+        state = evolve(training_state, optimizer_file=name)
+        content[files.TRAINING_STATE] = _document("training_state", state)
+    content[files.MODEL] = lambda stream: write_tensors(stream, weights)
+    if optimizer is not None:
+        content[files.OPTIMIZER] = lambda stream: write_tensors(stream, optimizer)
+    return content
+
+
+def save_bundle(
+    writer: BundleWriter,
+    *,
+    config: GPTConfig,
+    tokenizer: TokenizerState | None,
+    training_state: TrainingState | None = None,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Any] | None = None,
+    written_by: str,
+    plugins: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Commit a model as the next generation of a bundle.
+
+    Args:
+        writer: Holder of the bundle's lock.
+        config: Architecture.
+        tokenizer: Vocabulary.
+        training_state: Progress; None for a bundle that only inference needs.
+        weights: By name, on any device.
+        optimizer: AdamW state dict.
+        written_by: Program and version.
+        plugins: Packages that the bundle needs, as `manifest.json` has them.
+
+    Raises:
+        SaveError: The disk did not take it; the generation before is whole.
+        ValueError: A document breaks its schema or holds NaN; nothing was written (a caller's bug).
+    """
+    content = bundle_files(config, tokenizer, training_state, weights, optimizer)
+    return writer.commit(content, written_by=written_by, plugins=plugins)
+
+
+def _document(kind: Kind, value: Any) -> bytes:
+    data = jsonfile.dump(to_document(value))
+    problems = check_document(kind, jsonfile.parse(data, kind), kind)
+    errors = [str(problem) for problem in problems if problem.severity == "error"]
+    if errors:
+        raise ValueError("\n".join(errors))
+    return data

@@ -1,0 +1,35 @@
+"""A whole checkpoint in memory: what readers give and migrations take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+
+@frozen(kw_only=True)
+class Checkpoint:
+    """A checkpoint at some version of the format.
+
+    Attributes:
+        version: "0" (one file), "1" (the folder without a version) or "2.0".
+        config: Fields of `config.json`.
+        tokenizer: Fields of `tokenizer.json`; None where the source does not say.
+        training_state: Fields of `training_state.json`; None where there are none.
+        tensors: Weights under the names of that version, in the order they were stored.
+        optimizer: An AdamW state dict in the parameter order of that version, if there is one.
+        report: What was mapped, defaulted or left out on the way here, a line each.
+    """
+
+    version: str
+    config: Mapping[str, Any]
+    tokenizer: Mapping[str, Any] | None = None
+    training_state: Mapping[str, Any] | None = None
+    tensors: Mapping[str, Tensor] = field(factory=dict, repr=False)
+    optimizer: Mapping[str, Any] | None = field(default=None, repr=False)
+    report: tuple[str, ...] = ()

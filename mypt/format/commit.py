@@ -1,0 +1,241 @@
+"""Save a bundle so that at every instant exactly one whole generation of it can be read.
+
+New files are written beside the old ones under names with their generation, flushed to disk and
+hashed on the way. Replacing `manifest.json` is the commit: before it, a reader sees the generation
+before; after it, the new one. Then the files get their stable names. `generations.py` says how a
+reader and the next writer see what an interrupted commit left behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from mypt.format import jsonfile
+from mypt.format.documents import FileRecord, Manifest, to_document
+from mypt.format.errors import FormatError, Problem, SaveError
+from mypt.format.files import MANIFEST
+from mypt.format.generations import (
+    committed_files,
+    dropped,
+    may_be_listed,
+    read_manifest,
+    removed_names,
+    tagged,
+    tagged_files,
+)
+from mypt.format.lock import bundle_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from _typeshed import SupportsWrite
+
+    # What a file is to hold: its bytes, or a function that writes them to a stream in order.
+    Content = bytes | Callable[[SupportsWrite[bytes | memoryview]], None]
+
+__all__ = ["BundleWriter", "committed_files", "open_for_writing"]
+
+_FIXES = {
+    errno.ENOSPC: "free space on that disk",
+    errno.EDQUOT: "free space within your quota",
+    errno.EACCES: "give yourself permission to write there",
+    errno.EPERM: "give yourself permission to write there",
+    errno.EROFS: "choose a place that can be written",
+    errno.EIO: "check that disk",
+}
+
+
+@contextmanager
+def open_for_writing(folder: Path) -> Iterator[BundleWriter]:
+    """Hold a bundle for writing, as long as a training run lasts.
+
+    Args:
+        folder: The bundle; made if it does not exist.
+
+    Raises:
+        LockedError: Another process writes to it.
+        SaveError: The folder cannot be made or written.
+    """
+    with ExitStack() as stack:
+        try:
+            _make_folder(folder)
+            stack.enter_context(bundle_lock(folder))
+        except OSError as error:
+            raise _not_saved(folder, error) from error
+        writer = BundleWriter(folder)
+        stack.callback(writer.close)
+        yield writer
+
+
+class BundleWriter:
+    """The one who may save to a bundle; made by `open_for_writing` alone.
+
+    Attributes:
+        folder: The bundle.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Begin with a bundle whose lock is held."""
+        self.folder = folder
+        self._held = True
+
+    def commit(
+        self,
+        files: Mapping[str, Content],
+        *,
+        written_by: str,
+        plugins: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Make these files the next generation of the bundle: all of them, or none.
+
+        Files of the generation before that are not among them are removed. Files that mypt does
+        not own are left alone. What an interrupted commit left behind is cleaned up first.
+
+        Args:
+            files: By stable name, the bytes or a function that writes them.
+            written_by: Program and version.
+            plugins: What the bundle needs, as `manifest.json` has it.
+
+        Returns:
+            The manifest of the new generation.
+
+        Raises:
+            SaveError: The disk did not take it; the generation before is whole.
+            FormatError: The manifest of the generation before is damaged or of a newer version.
+            ValueError: A name that no manifest may list (a caller's bug).
+        """
+        if not self._held or not files or not all(map(may_be_listed, files)):
+            message = f"cannot commit {sorted(files)} to {self.folder}"
+            raise ValueError(message)
+        try:
+            before = read_manifest(self.folder)
+            tidy(self.folder, before)
+            generation = before.generation + 1 if before else 1
+            records = {
+                name: _write(self.folder / tagged(name, generation), content)
+                for name, content in files.items()
+            }
+            manifest = Manifest(
+                generation=generation,
+                files=records,
+                written_by=written_by,
+                plugins=plugins or {},
+            )
+            self._put_manifest(manifest, removed_names(before, files))
+        except BaseException as error:
+            with suppress(OSError, FormatError):
+                tidy(self.folder, read_manifest(self.folder))
+            if isinstance(error, OSError):
+                raise _not_saved(self.folder, error) from error
+            raise
+        tidy(self.folder, manifest)
+        return manifest
+
+    def close(self) -> None:
+        """Give up the right to save."""
+        self._held = False
+
+    def _put_manifest(self, manifest: Manifest, removed: list[str]) -> None:
+        """Replace the manifest, with all it speaks of on the disk before and after."""
+        for name in removed:
+            _write(self.folder / dropped(name, manifest.generation), b"")
+        waiting = self.folder / tagged(MANIFEST, manifest.generation)
+        _write(waiting, jsonfile.dump(to_document(manifest)))
+        _sync_folder(self.folder)
+        waiting.replace(self.folder / MANIFEST)
+        _sync_folder(self.folder)
+
+
+def tidy(folder: Path, manifest: Manifest | None) -> None:
+    """Finish what the last commit has left to do, and remove what failed ones left behind.
+
+    Whatever cannot be done now (a file that Windows holds open) is left to the next time: readers
+    go by the manifest, and find a file that still waits under its tagged name.
+
+    Args:
+        folder: The bundle, whose lock is held.
+        manifest: The one on the disk.
+    """
+    current = manifest.generation if manifest else 0
+    tagged_now = list(tagged_files(folder))
+    for path, name, generation, is_drop in tagged_now:
+        with suppress(OSError):
+            is_listed = manifest is not None and name in manifest.files
+            if generation == current and is_listed and not is_drop:
+                path.replace(folder / name)
+                continue
+            if generation == current and is_drop and not is_listed:
+                (folder / name).unlink(missing_ok=True)
+            path.unlink()
+    if tagged_now:
+        with suppress(OSError):
+            _sync_folder(folder)
+
+
+class _HashingFile:
+    """An open file that counts and hashes what goes into it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._sha256 = hashlib.sha256()
+        self._size_bytes = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write all of `data`; the system may take it in parts."""
+        left = memoryview(data).cast("B")
+        self._sha256.update(left)
+        self._size_bytes += len(left)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+
+    @property
+    def record(self) -> FileRecord:
+        """What the manifest will say of the file."""
+        return FileRecord(size_bytes=self._size_bytes, sha256=self._sha256.hexdigest())
+
+
+def _write(path: Path, content: Content) -> FileRecord:
+    """Write a new file to the disk, through all caches."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        file = _HashingFile(descriptor)
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            content(file)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return file.record
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk; Windows does it by itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        if not folder.parent.is_dir():
+            _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _not_saved(folder: Path, error: OSError) -> SaveError:
+    what = f"could not be written: {error.strerror or error}"
+    fix = _FIXES.get(error.errno or 0, "check that folder and its disk")
+    problem = Problem(str(folder), "", what, f"{fix}; what was saved before is whole", kind="save")
+    return SaveError(problem)

@@ -1,0 +1,140 @@
+"""Compare the files of a bundle with each other: all of them, whatever was wrong before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from mypt.format import files
+from mypt.format.bundle_rules import (
+    optimizer_problems,
+    record_problems,
+    state_problems,
+    tokenizer_problems,
+)
+from mypt.format.config_rules import architecture_problems
+from mypt.format.documents import GPTConfig, from_document
+from mypt.format.errors import Problem
+from mypt.format.examined import collecting, unwrapped
+from mypt.format.generations import tagged
+from mypt.format.layout import SLOTS
+from mypt.format.tensor_rules import EMBEDDING, HEAD, TIED, Model, tensor_problems
+from mypt.format.tensorfile import damaged_members, equal_values
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypt.format.documents import FileRecord
+    from mypt.format.examined import Examined
+    from mypt.format.layout import Layouts
+    from mypt.format.tensorfile import Header
+
+# The kind of the one problem that keeps a valid bundle of version 1 from being opened as it is.
+PER_HEAD = "legacy.heads"
+
+
+def compare_documents(seen: Examined, layouts: Layouts) -> None:
+    """Compare the documents with each other and with what a model can be."""
+    config = seen.documents.get(files.CONFIG)
+    if config is not None:
+        plugins = seen.manifest.plugins if seen.manifest else ()
+        file = seen.name(files.CONFIG)
+        seen.problems.extend(architecture_problems(config, file, layouts, plugins))
+    tokenizer, state = (seen.documents.get(n) for n in (files.TOKENIZER, files.TRAINING_STATE))
+    if tokenizer is not None and config is not None:
+        rows = from_document(GPTConfig, config).vocab_size
+        file = seen.name(files.TOKENIZER)
+        seen.problems.extend(tokenizer_problems(tokenizer, rows, file))
+    if state is not None:
+        file = seen.name(files.TRAINING_STATE)
+        seen.problems.extend(state_problems(state, seen.paths, file))
+
+
+def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
+    """Compare the tensors with the config, and the optimizer's with them."""
+    document, header = seen.documents.get(files.CONFIG), seen.headers.get(files.MODEL)
+    if document is None or header is None:
+        return
+    config = from_document(GPTConfig, document)
+    if any((slot, getattr(config, slot)) not in layouts for slot in SLOTS):
+        return  # said already; what tensors such a part has, nobody knows
+    if config.head_size is None and config.n_embd % config.n_head:
+        config = evolve(config, n_head=1)  # said already; shapes show the width of all heads only
+    with collecting(seen.problems, header.file):
+        header = unwrapped(header) if seen.is_legacy else header
+        tensors = header.tensors()
+        if seen.is_legacy and any(".sa.heads." in name for name in tensors):
+            what = "has one matrix per attention head, as early releases of MyPT"
+            fix = "convert it: mypt format migrate"
+            problem = Problem(header.file, "", what, fix, kind=PER_HEAD, severity="warning")
+            seen.problems.append(problem)
+            return
+        model = Model(config, tensors, layouts, seen.name(files.CONFIG), header.file)
+        found = tensor_problems(model)
+        if checksums:
+            found = _tied_problems(seen, model, header, found)
+        seen.problems.extend(found)
+        _compare_optimizer(seen, model)
+
+
+def _tied_problems(
+    seen: Examined, model: Model, header: Header, found: list[Problem]
+) -> list[Problem]:
+    """Settle by their values whether tied matrices are equal."""
+    if all(problem.kind != TIED for problem in found):
+        return found
+    others = [problem for problem in found if problem.kind != TIED]
+    first, second = model.tensors[EMBEDDING], model.tensors[HEAD]
+    if equal_values(seen.paths[files.MODEL], header, first, second):
+        return others
+    what = f"differs from {EMBEDDING}, to which the config ties it"
+    fix = "restore the file, or set tie_weights to false"
+    return [*others, Problem(header.file, HEAD, what, fix, kind=TIED)]
+
+
+def _compare_optimizer(seen: Examined, model: Model) -> None:
+    name = seen.optimizer_file
+    if name not in seen.headers:
+        return
+    tied = {HEAD} if model.config.tie_weights else set()
+    shapes = [info.shape for tensor, info in model.tensors.items() if tensor not in tied]
+    contents = seen.headers[name].contents
+    seen.problems.extend(optimizer_problems(contents, shapes, seen.name(name)))
+
+
+def compare_records(seen: Examined, checksums: bool) -> None:
+    """Compare the files with the manifest, or where there is none, with their own checksums."""
+    listed = seen.manifest.files if seen.manifest else {}
+    for name, path in seen.paths.items():
+        if name in (files.CONFIG, files.TOKENIZER, files.TRAINING_STATE):
+            continue
+        file = seen.name(name)
+        with collecting(seen.problems, file):
+            found = []
+            if name in listed:
+                found = record_problems(listed[name], path.stat().st_size, file)
+            if checksums and not found:
+                found = _content_problems(path, file, listed.get(name))
+            seen.problems.extend(found)
+    for name in listed:
+        waiting = tagged(name, seen.manifest.generation) if seen.manifest else ""
+        if name in seen.paths and seen.paths[name].name == waiting:
+            what, fix = f"still waits as {waiting}", "nothing: the next save renames it"
+            seen.problems.append(
+                Problem(seen.name(name), "", what, fix, kind="commit.waiting", severity="note")
+            )
+
+
+def _content_problems(path: Path, file: str, record: FileRecord | None) -> list[Problem]:
+    fix = "restore it from a copy"
+    if record is None:
+        return [
+            Problem(file, name, "does not have its checksum", fix, kind="archive.checksum")
+            for name in damaged_members(path, file)
+        ]
+    if files.digest(path, file) == record.sha256:
+        return []
+    return [
+        Problem(file, "", "is not what was saved: its digest differs", fix, kind="manifest.digest")
+    ]

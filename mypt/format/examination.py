@@ -1,0 +1,123 @@
+"""Read all that a bundle says of itself: its documents and the headers of its tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypt.format import files
+from mypt.format.bundle_rules import presence_problems, record_problems
+from mypt.format.comparison import compare_documents, compare_records, compare_tensors
+from mypt.format.documents import Manifest, from_document
+from mypt.format.errors import FormatError, Problem
+from mypt.format.examined import Examined, collecting, has_errors
+from mypt.format.generations import NAME, existing_files, manifest_problems
+from mypt.format.jsonfile import MAX_JSON_BYTES
+from mypt.format.schemas import check_document
+from mypt.format.tensorfile import read_header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypt.format.layout import Layouts
+    from mypt.format.schemas import Kind
+
+KINDS: dict[str, Kind] = {
+    files.CONFIG: "config",
+    files.TOKENIZER: "tokenizer",
+    files.TRAINING_STATE: "training_state",
+}
+_TRIES = 10
+
+
+def examine(folder: Path, layouts: Layouts, *, checksums: bool = False) -> Examined:
+    """Look at one whole generation of a bundle, also while another process saves the next.
+
+    Args:
+        folder: The bundle.
+        layouts: The architecture parts known.
+        checksums: Whether to read the weights and compare their digests.
+
+    Raises:
+        FormatError: It is saved so often that no generation stays long enough.
+        OSError: The folder cannot be read.
+    """
+    for _ in range(_TRIES):
+        before = _manifest_bytes(folder)
+        try:
+            examined = _examine(folder, layouts, checksums)
+        except FileNotFoundError:  # renamed between finding and opening it
+            continue
+        if _manifest_bytes(folder) == before:
+            return examined
+    what, fix = "changes faster than it can be read", "wait for the run that writes it"
+    raise FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
+
+
+def _manifest_bytes(folder: Path) -> bytes | None:
+    try:
+        with files.open_regular(folder / files.MANIFEST, files.MANIFEST) as stream:
+            return stream.read(MAX_JSON_BYTES)
+    except (OSError, FormatError):
+        return None
+
+
+def _examine(folder: Path, layouts: Layouts, checksums: bool) -> Examined:
+    problems: list[Problem] = []
+    manifest = _read_manifest(folder, problems)
+    seen = Examined(
+        folder=folder,
+        manifest=manifest,
+        paths=existing_files(folder, manifest),
+        problems=problems,
+    )
+    if not seen.paths and manifest is None and not problems:
+        what, fix = "holds no checkpoint", "name a folder with config.json and model.pt"
+        problems.append(Problem(str(folder), "", what, fix, kind="file.missing"))
+        return seen
+    _read_documents(seen)
+    _read_headers(seen)
+    listed = manifest.files if manifest else ()
+    problems += presence_problems(seen.paths, listed, str(folder))
+    compare_documents(seen, layouts)
+    compare_tensors(seen, layouts, checksums)
+    compare_records(seen, checksums)
+    return seen
+
+
+def _read_manifest(folder: Path, problems: list[Problem]) -> Manifest | None:
+    file = str(folder / files.MANIFEST)
+    if not (folder / files.MANIFEST).exists():
+        return None
+    with collecting(problems, file):
+        document, _ = files.read_document(folder / files.MANIFEST, file)
+        found = manifest_problems(document, file)
+        problems += found
+        if not has_errors(found):
+            return from_document(Manifest, document)
+    return None
+
+
+def _read_documents(seen: Examined) -> None:
+    for name, kind in KINDS.items():
+        if name not in seen.paths:
+            continue
+        file = seen.name(name)
+        with collecting(seen.problems, file):
+            document, data = files.read_document(seen.paths[name], file)
+            if seen.manifest and name in seen.manifest.files:
+                seen.problems.extend(record_problems(seen.manifest.files[name], data, file))
+            found = check_document(kind, document, file)
+            seen.problems.extend(found)
+            if not has_errors(found):
+                seen.documents[name] = document
+
+
+def _read_headers(seen: Examined) -> None:
+    optimizer = seen.optimizer_file
+    beside = seen.folder / optimizer
+    if seen.manifest is None and NAME.fullmatch(optimizer) and beside.is_file():
+        seen.paths[optimizer] = beside
+    for name in (files.MODEL, optimizer):
+        if name in seen.paths:
+            with collecting(seen.problems, seen.name(name)):
+                seen.headers[name] = read_header(seen.paths[name], seen.name(name))

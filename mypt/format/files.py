@@ -1,0 +1,72 @@
+"""The files of a bundle: their names, and how their bytes are read."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from mypt.format import jsonfile
+from mypt.format.errors import FormatError, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+TRAINING_STATE = "training_state.json"
+MODEL = "model.pt"
+OPTIMIZER = "optimizer.pt"
+MANIFEST = "manifest.json"
+BUNDLE_FILES = (CONFIG, TOKENIZER, TRAINING_STATE, MODEL, OPTIMIZER)
+_CHUNK_BYTES = 1 << 20
+
+
+def open_regular(path: Path, file: str) -> BinaryIO:
+    """Open a file for reading, unless it is a folder, a pipe or a device, which could block.
+
+    Args:
+        path: The file, or a link to one.
+        file: Its name, for messages.
+
+    Raises:
+        FormatError: It is not a regular file; it was not opened.
+        OSError: It cannot be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        what, fix = "is not a regular file", "put a file in its place"
+        raise FormatError(Problem(file, "", what, fix, kind="file"))
+    return path.open("rb")
+
+
+def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:
+    """Read a JSON document: parsed, and its bytes.
+
+    Raises:
+        FormatError: It is not a regular file, or `jsonfile.parse` refuses it.
+        OSError: It cannot be read.
+    """
+    with open_regular(path, file) as stream:
+        data = stream.read(jsonfile.MAX_JSON_BYTES + 1)
+    return jsonfile.parse(data, file), data
+
+
+def digest(path: Path, file: str) -> str:
+    """Give the SHA-256 of a file in hexadecimal, reading it a chunk at a time.
+
+    Raises:
+        FormatError: It is not a regular file.
+        OSError: It cannot be read.
+    """
+    sha256 = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    with open_regular(path, file) as stream:
+        while length := stream.readinto(buffer):  # type: ignore[attr-defined]
+            sha256.update(buffer[:length])
+    return sha256.hexdigest()
+
+
+def unreadable(error: OSError, file: str) -> Problem:
+    """Describe a failure to read a file."""
+    what = f"cannot be read: {error.strerror or error}"
+    return Problem(file, "", what, "check its permissions and the disk", kind="file")

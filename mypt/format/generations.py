@@ -1,0 +1,115 @@
+"""What belongs to which generation of a bundle, by the names of its files.
+
+A commit writes `model.pt.mypt-000012` beside `model.pt` (000012 is the generation), then replaces
+`manifest.json`, then renames. So a tagged file of the manifest's own generation is a rename still
+to be done; any other tagged file is left over from a commit that never was. An empty
+`optimizer.pt.mypt-000012.dropped` says that generation 12 no longer has an optimizer.pt.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mypt.format.documents import Manifest, from_document
+from mypt.format.errors import FormatError, Problem
+from mypt.format.files import BUNDLE_FILES, MANIFEST, read_document
+from mypt.format.schemas import check_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from mypt.format.documents import Document
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_TAGGED = re.compile(rf"({NAME.pattern})\.mypt-([0-9]{{6,16}})(\.dropped)?")
+_DROPPED = ".dropped"
+
+
+def tagged(name: str, generation: int) -> str:
+    """Name a file of a generation that is not committed, or not yet renamed."""
+    return f"{name}.mypt-{generation:06d}"
+
+
+def dropped(name: str, generation: int) -> str:
+    """Name the marker that a generation no longer has a file of the one before."""
+    return tagged(name, generation) + _DROPPED
+
+
+def may_be_listed(name: str) -> bool:
+    """Tell whether a manifest may list a file of this name."""
+    return bool(NAME.fullmatch(name)) and name != MANIFEST and not _TAGGED.fullmatch(name)
+
+
+def manifest_problems(document: Document, file: str) -> list[Problem]:
+    """Say all that is wrong with a manifest by itself."""
+    problems = check_document("manifest", document, file)
+    if any(problem.severity == "error" for problem in problems):
+        return problems
+    strange = [name for name in document["files"] if not may_be_listed(name)]
+    what, fix = "is no file of a generation", "restore the manifest, or remove it"
+    return problems + [
+        Problem(file, f"/files/{name}", what, fix, kind="manifest.name") for name in strange
+    ]
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Read the commit record of a bundle; None if there is none.
+
+    Raises:
+        FormatError: It is damaged or of a newer major version.
+        OSError: It cannot be read.
+    """
+    file = str(folder / MANIFEST)
+    try:
+        document, _ = read_document(folder / MANIFEST, file)
+    except FileNotFoundError:
+        return None
+    problems = [p for p in manifest_problems(document, file) if p.severity == "error"]
+    if problems:
+        raise FormatError(*problems)
+    return from_document(Manifest, document)
+
+
+def committed_files(folder: Path) -> tuple[Manifest | None, dict[str, Path]]:
+    """Find the files that belong together: those of the last commit.
+
+    Args:
+        folder: A bundle, or a folder without manifest whose files have their stable names.
+
+    Returns:
+        The manifest, and where each file is that exists, by stable name. A commit that happens
+        meanwhile moves files: compare the generation again after having read them.
+
+    Raises:
+        FormatError: The manifest is damaged or of a newer major version.
+        OSError: The manifest cannot be read.
+    """
+    manifest = read_manifest(folder)
+    return manifest, existing_files(folder, manifest)
+
+
+def existing_files(folder: Path, manifest: Manifest | None) -> dict[str, Path]:
+    """Find where the files of a manifest are; those of a folder without one have known names."""
+    if manifest is None:
+        return {name: folder / name for name in BUNDLE_FILES if (folder / name).is_file()}
+    paths = {}
+    for name in manifest.files:
+        waiting = folder / tagged(name, manifest.generation)
+        path = waiting if waiting.is_file() else folder / name
+        if path.is_file():
+            paths[name] = path
+    return paths
+
+
+def tagged_files(folder: Path) -> Iterator[tuple[Path, str, int, bool]]:
+    """Find all tagged files: path, stable name, generation, and whether it marks a drop."""
+    for path in folder.iterdir():
+        if found := _TAGGED.fullmatch(path.name):
+            yield path, found[1], int(found[2]), bool(found[3])
+
+
+def removed_names(before: Manifest | None, names: Mapping[str, object]) -> list[str]:
+    """Name the files that the generation before owned and the next one does not have."""
+    return [name for name in before.files if name not in names] if before else []

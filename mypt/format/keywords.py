@@ -1,0 +1,104 @@
+"""A validator of our schemas that stays quick on large documents and names the field at fault.
+
+The keywords are those of the specification. jsonschema's own take minutes for a vocabulary of a
+million characters, and leave it to the text of the message to name a missing field.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.errors import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from jsonschema.protocols import Validator
+
+
+def make_validator(schema: Mapping[str, Any]) -> Validator:
+    """Build the validator of a draft 2020-12 schema.
+
+    Args:
+        schema: Uses none of the keywords that apply to items or members by their position.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    keywords = {
+        "items": _items,
+        "additionalProperties": _additional_properties,
+        "propertyNames": _property_names,
+        "required": _required,
+        "uniqueItems": _unique_items,
+    }
+    return extend(Draft202012Validator, keywords)(schema)
+
+
+def _items(validator: Any, items: Any, instance: Any, _: Any) -> Iterator[Any]:
+    if isinstance(instance, list):
+        is_well = _quick_test(items)
+        for index, item in enumerate(instance):
+            if not is_well(item):
+                yield from validator.descend(item, items, path=index)
+
+
+def _additional_properties(
+    validator: Any, others: Any, instance: Any, schema: Any
+) -> Iterator[Any]:
+    if not isinstance(instance, dict):
+        return
+    known, is_well = schema.get("properties", {}), _quick_test(others)
+    for name, item in instance.items():
+        if name in known or is_well(item):
+            continue
+        if others is False:
+            yield _error(f"unknown{suggestion(name, known)}", name, item)
+        else:
+            yield from validator.descend(item, others, path=name)
+
+
+def _property_names(validator: Any, names: Any, instance: Any, _: Any) -> Iterator[Any]:
+    if isinstance(instance, dict):
+        is_well = _quick_test({"type": "string", **names})
+        for name in instance:
+            if not is_well(name):
+                yield from validator.descend(name, names, path=name)
+
+
+def _required(_: Any, required: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    if isinstance(instance, dict):
+        for name in required:
+            if name not in instance:
+                described = schema.get("properties", {}).get(name, {})
+                yield _error(described.get("description", ""), name, None)
+
+
+def _unique_items(_: Any, unique: Any, instance: Any, __: Any) -> Iterator[Any]:
+    if not (unique and isinstance(instance, list)):
+        return
+    first: dict[str, int] = {}
+    for index, item in enumerate(instance):
+        same = item if isinstance(item, str) else f"\0{json.dumps(item, sort_keys=True)}"
+        if first.setdefault(same, index) != index:
+            yield _error(str(first[same]), index, item)
+
+
+def _error(message: str, name: str | int, instance: Any) -> Any:
+    from jsonschema import ValidationError
+
+    return ValidationError(message, path=[name], instance=instance)
+
+
+def _quick_test(schema: Any) -> Callable[[Any], bool]:
+    """Give a test that accepts most values that are well, and none that is not."""
+    kind, limits = (schema.get("type"), {*schema} - {"type"}) if schema else (None, set())
+    if kind == "string" and limits <= {"minLength", "maxLength"}:
+        shortest, longest = schema.get("minLength", 0), schema.get("maxLength", sys.maxsize)
+        return lambda item: type(item) is str and shortest <= len(item) <= longest
+    if kind == "integer" and limits == {"minimum", "maximum"}:
+        low, high = schema["minimum"], schema["maximum"]
+        return lambda item: type(item) is int and low <= item <= high
+    return lambda _: False

@@ -1,0 +1,120 @@
+"""One writer at a time: a lock on a bundle that dies with the process that holds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn
+
+from mypt.format.errors import LockedError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCK_FILE = ".mypt.lock"
+_MAX_NOTE_BYTES = 4096
+
+
+@contextmanager
+def bundle_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a bundle.
+
+    The lock is one of the operating system on a file in the folder, so that it ends with its
+    process, however that ends; a file that a dead process left is simply taken over. The file's
+    text says who holds it.
+
+    Args:
+        folder: The bundle, an existing folder.
+
+    Raises:
+        LockedError: Another process, or another part of this one, holds it.
+        OSError: The folder cannot be written, or its file system has no locks.
+    """
+    path = folder / LOCK_FILE
+    descriptor = _acquire(path, folder)
+    try:
+        _sign(descriptor)
+        yield
+    finally:
+        _release(path, descriptor)
+
+
+def _acquire(path: Path, folder: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            if not _try_lock(descriptor):
+                _refuse(folder, os.read(descriptor, _MAX_NOTE_BYTES))
+            if _is_still(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        # The holder before removed the file between our opening and our locking it.
+        os.close(descriptor)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _sign(descriptor: int) -> None:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, json.dumps(owner).encode() + b"\n")
+
+
+def _refuse(folder: Path, note: bytes) -> NoReturn:
+    try:
+        owner = json.loads(note)
+        who = f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
+    except (ValueError, TypeError, KeyError):  # it has the lock and has not signed yet
+        who = "another process"
+    fix = "wait until it ends, or stop it"
+    raise LockedError(Problem(str(folder), "", f"is being written by {who}", fix, kind="locked"))
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _FAR = 1 << 30  # Windows keeps others from reading what is locked: lock a byte beyond the text
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
+
+    def _release(path: Path, descriptor: int) -> None:
+        os.close(descriptor)
+        with suppress(OSError):  # the next writer has it open already
+            path.unlink()
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _release(path: Path, descriptor: int) -> None:
+        with suppress(OSError):  # a file that stays is taken over by the next writer
+            path.unlink()
+        os.close(descriptor)

@@ -1,0 +1,23 @@
+"""From one pickled file (`latest.pt`, `final.pt`, `gpt_step_N.pt`) to the folder's documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from mypt.format.migrations.step import Migration
+
+if TYPE_CHECKING:
+    from mypt.format.checkpoint import Checkpoint
+
+
+def apply(checkpoint: Checkpoint) -> Checkpoint:
+    """Name the optimizer's file; tensors, config and tokenizer are the same in both versions."""
+    state = dict(checkpoint.training_state or {})
+    if checkpoint.optimizer is not None:
+        state["optimizer_file"] = "optimizer.pt"
+    return evolve(checkpoint, version="1", training_state=state or None)
+
+
+V0_TO_V1 = Migration(source="0", target="1", apply=apply)

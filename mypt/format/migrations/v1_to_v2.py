@@ -1,0 +1,91 @@
+"""From the folder without a version to format 2.0.
+
+What version 1 left to the reader of the tensors (which activation, which biases) becomes fields of
+the config, attention of one matrix per head becomes one matrix, and AdamW's moments come along.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from mypt.format.errors import FormatError, Problem
+from mypt.format.migrations.fused import fuse_heads, fused_sources
+from mypt.format.migrations.moments import migrate_optimizer
+from mypt.format.migrations.step import Migration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from mypt.format.checkpoint import Checkpoint
+
+VERSION = {"format_version": "2.0"}
+
+
+def apply(checkpoint: Checkpoint) -> Checkpoint:
+    """Say in the config what the tensors imply, fuse heads, and carry the moments over.
+
+    Raises:
+        FormatError: A head lacks one of its matrices.
+    """
+    tensors = {n: t for n, t in checkpoint.tensors.items() if not n.endswith(".tril")}
+    report = list(checkpoint.report)
+    if len(tensors) < len(checkpoint.tensors):
+        report.append("the causal masks (`tril`) are left out: they follow from block_size")
+    config = {**VERSION, **checkpoint.config, **_implied(checkpoint.config, tensors)}
+    for name in ("block_size", "vocab_size", "n_embd", "n_head", "n_layer"):
+        if name not in config:
+            fix = "restore config.json"
+            raise FormatError(Problem("config.json", f"/{name}", "is missing", fix))
+    tied = bool(config.get("tie_weights", False))
+    sources = fused_sources(tensors)
+    fused = fuse_heads(tensors, sources)
+    if len(fused) < len(tensors):
+        report.append("query, key and value of all heads are joined into one matrix per layer")
+    optimizer = checkpoint.optimizer
+    if optimizer is not None:
+        optimizer = migrate_optimizer(optimizer, tensors, sources, tied=tied)
+    return evolve(
+        checkpoint,
+        version="2.0",
+        config=config,
+        tokenizer=_tokenizer(checkpoint.tokenizer),
+        training_state=_training_state(checkpoint.training_state),
+        tensors=fused,
+        optimizer=optimizer,
+        report=tuple(report),
+    )
+
+
+def _implied(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read off the tensors what version 1 did not say."""
+    per_head = any(".sa.heads." in name for name in tensors)
+    qkv_bias = any(name.endswith((".query.bias", ".qkv.bias")) for name in tensors)
+    proj_bias = any(name.endswith(".sa.proj.bias") for name in tensors)
+    bias = bool(config.get("bias", False))
+    implied: dict[str, Any] = {}
+    if per_head:
+        implied["mlp_type"] = "relu"
+    if qkv_bias != bias:
+        implied["qkv_bias"] = qkv_bias
+    if proj_bias != bias:
+        implied["proj_bias"] = proj_bias
+    return implied
+
+
+def _tokenizer(document: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A folder without `tokenizer.json` meant GPT-2's, as MyPT read it."""
+    return {**VERSION, **(document or {"token_kind": "gpt2"})}
+
+
+def _training_state(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if document is None or document.get("step") is None:
+        return None
+    training = {k: v for k, v in document.get("training_config", {}).items() if v is not None}
+    return {**VERSION, **document, **({"training_config": training} if training else {})}
+
+
+V1_TO_V2 = Migration(source="1", target="2.0", apply=apply)

@@ -1,0 +1,122 @@
+"""The published JSON Schemas, and what they say against a document."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from mypt.format.errors import Problem, suggestion
+from mypt.format.explain import explain, pointer, show
+from mypt.format.keywords import make_validator
+from mypt.format.resources import data_dir
+from mypt.format.version import FORMAT_VERSION, MYPT_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jsonschema.protocols import Validator
+
+Kind = Literal["config", "training_state", "tokenizer", "manifest", "preset"]
+MAX_PROBLEMS = 100  # more of them in one document tell nobody anything
+
+
+@cache
+def load_schema(kind: Kind) -> dict[str, Any]:
+    """Give the schema of a kind of document, of the current major version."""
+    file = data_dir("schemas").joinpath("v2", f"{kind}.schema.json")
+    schema: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return schema
+
+
+def check_document(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
+    """Say all that is wrong with one document by itself, and what is worth noting.
+
+    A document of a newer major version gets that one problem. One without a version is of version
+    1, and is looked at with the defaults of version 2.
+
+    Args:
+        kind: What the document is.
+        document: Parsed JSON.
+        file: Its name, for messages.
+    """
+    legacy = kind != "preset" and "format_version" not in document
+    if legacy:
+        what = "names no format_version, so it is of version 1"
+        fix = "nothing needs to be done; the next save writes version 2"
+        note = Problem(file, "", what, fix, kind="version.legacy", severity="note")
+        return [note, *_schema_problems(kind, document, file, legacy=True)]
+    newer = version_problem(document, file)
+    if newer is not None:
+        return [newer]
+    return [*_schema_problems(kind, document, file), *_unknown_fields(kind, document, file)]
+
+
+def version_problem(document: Mapping[str, Any], file: str) -> Problem | None:
+    """Refuse a document of another major version."""
+    version = document.get("format_version")
+    found = re.fullmatch("(0|[1-9][0-9]{0,5})[.](0|[1-9][0-9]{0,5})", str(version))
+    major = FORMAT_VERSION.partition(".")[0]
+    if version is None or (found and found[1] == major):
+        return None
+    if found and int(found[1]) > int(major):
+        what = f"is written in format {version}, newer than mypt {MYPT_VERSION} reads"
+        fix, kind = "upgrade mypt: pip install --upgrade mypt", "version.newer"
+    else:
+        what = f"is {show(version)}, which is no version of the format"
+        fix, kind = f'write "{FORMAT_VERSION}", or restore the file', "version.unknown"
+    return Problem(file, "/format_version", what, fix, kind=kind)
+
+
+def _schema_problems(
+    kind: Kind, document: Mapping[str, Any], file: str, *, legacy: bool = False
+) -> list[Problem]:
+    problems = []
+    for error in islice(_validator(kind, legacy).iter_errors(document), MAX_PROBLEMS):
+        what, fix = explain(error)
+        where = pointer(error.absolute_path)
+        problems.append(Problem(file, where, what, fix, kind=f"schema.{error.validator}"))
+    return problems
+
+
+def _unknown_fields(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
+    """Warn of fields that the schema does not describe, with what was perhaps meant."""
+    schema = load_schema(kind)
+    return [
+        Problem(
+            file,
+            pointer(path),
+            f"is no field of format {FORMAT_VERSION}{suggestion(str(path[-1]), known)}",
+            "correct it if it is a mistake; mypt keeps it as it is",
+            kind="field.unknown",
+            severity="warning",
+        )
+        for path, known in islice(_unknown(schema, schema, document, ()), MAX_PROBLEMS)
+    ]
+
+
+def _unknown(
+    schema: Mapping[str, Any], root: Mapping[str, Any], value: Any, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if not isinstance(value, dict) or not {"properties", "additionalProperties"} & set(schema):
+        return
+    known, others = schema.get("properties", {}), schema.get("additionalProperties")
+    for name, item in value.items():
+        if name in known or isinstance(others, dict):
+            yield from _unknown(known.get(name, others), root, item, (*path, name))
+        elif others is None:
+            yield (*path, name), known
+
+
+@cache
+def _validator(kind: Kind, legacy: bool) -> Validator:
+    schema = load_schema(kind)
+    if legacy:
+        # what version 1 always wrote: the step and the kind of tokenizer
+        required = [name for name in schema["required"] if name in ("step", "token_kind")]
+        schema = {**schema, "required": required}
+    return make_validator(schema)

@@ -1,0 +1,54 @@
+"""Causal self-attention with one matrix for queries, keys and values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from mypt.format.documents import GPTConfig
+    from mypt.model.cache import LayerCache
+    from mypt.model.parts import Context
+
+
+class CausalAttention(nn.Module):
+    """Let each position look at itself and at what came before.
+
+    Source: Vaswani et al. 2017, section 3.2.2, with the decoder's mask of 3.2.3; dropout on the
+    attention weights and on the output, as GPT-2.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        """Build the projections; the rows of `qkv` are all queries, all keys, all values."""
+        super().__init__()
+        width = config.attention_width
+        self.qkv = nn.Linear(config.n_embd, 3 * width, bias=config.has_qkv_bias)
+        self.proj = nn.Linear(width, config.n_embd, bias=config.has_proj_bias)
+        self.n_head = config.n_head
+        self.scale = config.attention_scale
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor, context: Context, cache: LayerCache | None) -> Tensor:
+        """Attend; see `mypt.model.parts.AttentionPart`."""
+        batch, length, _ = x.shape
+        heads = self.qkv(x).view(batch, length, 3 * self.n_head, -1).transpose(1, 2)
+        if context.rotate is not None:  # queries and keys at once
+            turned = context.rotate(heads[:, : 2 * self.n_head])
+            (q, k), v = turned.chunk(2, dim=1), heads[:, 2 * self.n_head :]
+        else:
+            q, k, v = heads.chunk(3, dim=1)  # (B, n_head, T, head_width)
+        if cache is not None:
+            k, v = cache.extend(k, v, context.start)
+        mixed = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=context.mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=context.mask is None and length > 1,
+            scale=self.scale,
+        )
+        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, length, -1))
+        return F.dropout(out, self.dropout) if self.training else out

@@ -1,0 +1,46 @@
+"""First weights of a new model."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from mypt.model.transformer import Transformer
+
+STD = 0.02
+# What is added to the residual stream at the end of each part.
+RESIDUAL = (".sa.proj.weight", ".fwd.w_down.weight", ".fwd.net.2.weight")
+
+
+@torch.no_grad()
+def initialise(model: Transformer, seed: int) -> None:
+    """Set all weights, as a function of the seed and the architecture alone.
+
+    Matrices become N(0, 0.02), those that write to the residual stream N(0, 0.02 / sqrt(2
+    n_layer)); biases become 0 and other vectors (norms) 1. A part with a method `reset` is then
+    asked to set its own.
+
+    Args:
+        model: Any device but meta; numbers are drawn on the CPU, so they are the same on each.
+        seed: Any integer of 64 bits.
+
+    Source: Radford et al. 2019 (GPT-2), section 2.3, and the code released with it.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    residual_std = STD / math.sqrt(2 * max(1, model.config.n_layer))
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            parameter.zero_()
+        elif parameter.dim() == 1:
+            parameter.fill_(1.0)
+        else:
+            std = residual_std if name.endswith(RESIDUAL) else STD
+            drawn = torch.empty(parameter.shape).normal_(0.0, std, generator=generator)
+            parameter.copy_(drawn)
+    for module in model.modules():
+        reset = getattr(module, "reset", None)
+        if reset is not None:
+            reset(generator)

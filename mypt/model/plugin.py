@@ -1,0 +1,49 @@
+"""Registers the architecture parts that come with mypt."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from mypt.format import layout
+from mypt.plugins import PartFactory, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from mypt.format.documents import GPTConfig
+
+# slot and name -> module beside this one and what builds the part there
+BUILDERS = {
+    ("pos_encoding", "learned"): ("position", "LearnedPositions"),
+    ("pos_encoding", "rope"): ("position", "RotaryPositions"),
+    ("attention_type", "causal"): ("attention", "CausalAttention"),
+    ("mlp_type", "relu"): ("mlp", "TwoLayerMlp"),
+    ("mlp_type", "gelu"): ("mlp", "TwoLayerMlp"),
+    ("mlp_type", "gelu_tanh"): ("mlp", "TwoLayerMlp"),
+    ("mlp_type", "swiglu"): ("mlp", "SwiGlu"),
+    ("norm_type", "layernorm"): ("norm", "layer_norm"),
+    ("norm_type", "rmsnorm"): ("norm", "RmsNorm"),
+    ("block_type", "pre_norm"): ("block", "PreNormBlock"),
+}
+
+
+@hookimpl
+def mypt_parts() -> list[PartFactory]:
+    """Offer the built-in parts."""
+    return [
+        PartFactory(slot, name, build=_importing(*where), tensors=layout.BUILT_IN[slot, name])
+        for (slot, name), where in BUILDERS.items()
+    ]
+
+
+def _importing(module: str, builder: str) -> Callable[[GPTConfig], nn.Module]:
+    """Put the import of the module, and with it of torch, off until a part is built."""
+
+    def build(config: GPTConfig) -> nn.Module:
+        part: nn.Module = getattr(importlib.import_module(f"mypt.model.{module}"), builder)(config)
+        return part
+
+    return build

@@ -1,0 +1,193 @@
+"""The decoder-only transformer, assembled from the parts that its config names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from mypt.format.config_rules import architecture_problems
+from mypt.format.documents import to_document
+from mypt.format.errors import ConfigError, FormatError, PluginError, Problem
+from mypt.format.layout import expected_tensors
+from mypt.model.loss import output_loss
+from mypt.model.parts import Context, build_block, build_part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mypt.format.documents import GPTConfig
+    from mypt.format.layout import Shape
+    from mypt.model.cache import KVCache
+    from mypt.plugins.manager import Plugins
+
+
+class Transformer(nn.Module):
+    """A GPT over ids.
+
+    Names and order of the parameters are those of `mypt.format.layout.expected_tensors`, and
+    part of the checkpoint format.
+
+    Attributes:
+        config: The architecture.
+    """
+
+    def __init__(self, config: GPTConfig, plugins: Plugins) -> None:
+        """Assemble the parts; weights are torch's defaults until `initialise` or `load_weights`.
+
+        Args:
+            config: The architecture.
+            plugins: Where the parts are looked up.
+
+        Raises:
+            ConfigError: There can be no such model, or a part is of no registered plugin.
+            PluginError: A part is not what its plugin says.
+        """
+        problems = architecture_problems(to_document(config), "", plugins.layouts)
+        if problems:
+            raise ConfigError(*problems)
+        super().__init__()
+        self.config = config
+        self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)
+        self.position_embedding_table = build_part("pos_encoding", config, plugins)
+        self.blocks = nn.ModuleList(build_block(config, plugins) for _ in range(config.n_layer))
+        self.ln_f = build_part("norm_type", config, plugins)
+        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=config.has_head_bias)
+        self._tie()
+        self._check_layout(expected_tensors(config, plugins.layouts))
+
+    def forward(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Give the logits of the token after each position.
+
+        Args:
+            idx: Ids, (B, T) int64; with what is in `cache` at most block_size positions.
+            cache: Keys and values of the positions before `idx`, extended by this call.
+
+        Returns:
+            (B, T, vocab_size).
+
+        Raises:
+            ConfigError: There are more positions than block_size.
+        """
+        logits: Tensor = self.lm_head(self._hidden(idx, cache))
+        return logits
+
+    def next_logits(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Give the logits of the token after `idx` only, (B, vocab_size); see `forward`."""
+        logits: Tensor = self.lm_head(self._hidden(idx, cache)[:, -1])
+        return logits
+
+    def loss(self, idx: Tensor, targets: Tensor, loss_mask: Tensor | None = None) -> Tensor:
+        """Give the training loss, without the memory of full logits where that counts.
+
+        Args:
+            idx: Ids, (B, T) int64 with T <= block_size.
+            targets: Id after each position, (B, T) int64.
+            loss_mask: Weight of each position from 0 to 1, (B, T).
+
+        Returns:
+            Scalar, nats per token: the mean cross entropy, with a mask
+            sum(loss * mask) / max(1, sum(mask)).
+
+        Raises:
+            ConfigError: There are more positions than block_size.
+        """
+        head = self.lm_head
+        return output_loss(self._hidden(idx, None), head.weight, head.bias, targets, loss_mask)
+
+    def load_weights(
+        self,
+        tensors: Mapping[str, Tensor],
+        *,
+        dtype: torch.dtype | None = torch.float32,
+        file: str = "model.pt",
+    ) -> None:
+        """Take weights over as they are; those of another dtype are converted one by one.
+
+        Tensors that have the dtype are not copied: memory-mapped ones stay so, the model is then
+        where they are, and one that was built under `torch.device("meta")` becomes real. Where
+        the head is tied, the token embedding counts.
+
+        Args:
+            tensors: Name to tensor, as `state_dict` gives them.
+            dtype: What to convert to; None keeps each tensor's own.
+            file: Where they come from, for messages.
+
+        Raises:
+            FormatError: A tensor is missing, not of this architecture, or of another shape.
+        """
+        expected = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
+        found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        problems = list(_differences(expected, found, file))
+        if problems:
+            raise FormatError(*problems)
+        weights = {
+            name: tensor.to(dtype or tensor.dtype)
+            for name, tensor in tensors.items()
+            if not (self.config.tie_weights and name == "lm_head.weight")
+        }
+        self.load_state_dict(weights, strict=False, assign=True)
+        self._tie()
+
+    def _hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
+        """Give what the output layer sees, (B, T, n_embd)."""
+        start = 0 if cache is None else cache.length
+        end = start + idx.size(1)
+        if end > self.config.block_size:
+            raise _too_long(end, self.config.block_size)
+        key_positions = torch.arange(end, device=idx.device)
+        positions = key_positions[start:]
+        placement = self.position_embedding_table(positions, key_positions)
+        x: Tensor = self.token_embedding_table(idx)
+        if placement.embedding is not None:
+            x = x + placement.embedding
+        mask = _attention_mask(placement.bias, positions, key_positions)
+        context = Context(start, placement.rotate, mask)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, context, None if cache is None else cache.layers[layer])
+        if cache is not None:
+            cache.length = end
+        return self.ln_f(x)  # type: ignore[no-any-return]
+
+    def _tie(self) -> None:
+        if self.config.tie_weights:
+            self.lm_head.weight = self.token_embedding_table.weight
+
+    def _check_layout(self, expected: Mapping[str, Shape]) -> None:
+        """Refuse a plugin's part whose tensors are not those that validation will look for."""
+        found = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
+        if list(found.items()) != list(expected.items()):
+            differing = sorted(set(expected.items()) ^ set(found.items())) or "their order"
+            what = f"a part's tensors are not those that its plugin announces: {differing}"
+            fix = "correct `tensors` of its PartFactory or the module that it builds"
+            raise PluginError(Problem("", "", what, fix, kind="plugin.part"))
+
+
+def _attention_mask(bias: Tensor | None, positions: Tensor, key_positions: Tensor) -> Tensor | None:
+    """Join a position bias and causality; None where `is_causal` or a single query will do."""
+    plain = positions.size(0) in (1, key_positions.size(0))
+    if bias is None and plain:
+        return None
+    past = key_positions <= positions[:, None]  # (T, K)
+    return past if bias is None else bias.masked_fill(~past, float("-inf"))
+
+
+def _differences(
+    expected: Mapping[str, Shape], found: Mapping[str, Shape], file: str
+) -> Iterator[Problem]:
+    fix = "restore the file, or the config.json that belongs to it"
+    for name, shape in expected.items():
+        if name not in found:
+            yield Problem(file, name, "is missing", fix, kind="tensor.missing")
+        elif found[name] != shape:
+            what = f"has the shape {found[name]}, the config says {shape}"
+            yield Problem(file, name, what, fix, kind="tensor.shape")
+    for name in found.keys() - expected.keys():
+        what = "is not part of this architecture"
+        yield Problem(file, name, what, fix, kind="tensor.unknown")
+
+
+def _too_long(length: int, block_size: int) -> ConfigError:
+    what = f"holds {length} tokens, but the model's block_size is {block_size}"
+    return ConfigError(Problem("", "idx", what, f"give it at most {block_size} at once"))

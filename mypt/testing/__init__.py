@@ -1,1 +1,0 @@
-"""The kit with which plugin authors test what they offer."""

@@ -1,0 +1,156 @@
+"""The byte-pair encoding of GPT-2, with special tokens beyond it."""
+
+from __future__ import annotations
+
+import re
+from binascii import a2b_base64
+from functools import cache, cached_property
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import field, frozen
+
+from mypt.format.errors import FormatError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+    from tiktoken import Encoding
+
+END_OF_TEXT = "<|endoftext|>"
+END_OF_TEXT_ID = 50256
+BASE_VOCAB = 50257
+PADDED_VOCAB = 50304  # the next multiple of 64, which matrix products like
+
+# Source: OpenAI's GPT-2 `encoder.py`, in tiktoken's spelling of the same pieces.
+_PIECE = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+_WHITE = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # what \s is there
+# A piece ends for certain before white space that follows text, and before the last white
+# character of several that text follows. Cut there, a text gives the same ids.
+_CUT = re.compile(rf"[^{_WHITE}](?=[{_WHITE}])|[{_WHITE}](?=[{_WHITE}][^{_WHITE}])")
+# tiktoken fails on a million spaces before a word, and its lists of ids are large.
+_CHUNK = 1 << 18
+
+
+@frozen
+class Gpt2Tokenizer:
+    """GPT-2's vocabulary and a checkpoint's own special tokens.
+
+    `<|endoftext|>` in a text is ordinary text, unless it is one of the special tokens.
+
+    Attributes:
+        special_token_encoder: Ids of special tokens, by their text.
+    """
+
+    special_token_encoder: Mapping[str, int] = field(factory=dict)
+    token_kind = "gpt2"
+
+    @classmethod
+    def build(cls, state: Mapping[str, Any]) -> Gpt2Tokenizer:
+        """Make it from the fields of `tokenizer.json`.
+
+        Raises:
+            FormatError: Two texts have one id, or an id has a text in GPT-2's vocabulary already.
+        """
+        special = dict(state.get("special_token_encoder") or {})
+        texts = {number: text for text, number in special.items()}
+        for text, number in special.items():
+            taken = number < BASE_VOCAB and (text, number) != (END_OF_TEXT, END_OF_TEXT_ID)
+            if taken or texts[number] != text:
+                what = f"gives {text!r} the id {number}, which means something else already"
+                fix = "restore the file"
+                raise FormatError(Problem("the tokenizer", "/special_token_encoder", what, fix))
+        return cls(special)
+
+    @property
+    def n_vocab(self) -> int:
+        """Number of ids, gaps between special tokens included."""
+        return 1 + max([END_OF_TEXT_ID, *self.special_token_encoder.values()])
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows a new model gets for it."""
+        return max(PADDED_VOCAB, self.n_vocab)
+
+    def encode(self, text: str) -> list[int]:
+        """Give the ids of `text`; the longest special token that fits is taken first."""
+        ids: list[int] = self.encode_array(text).tolist()
+        return ids
+
+    def encode_array(self, text: str) -> NDArray[np.uint32]:
+        """Give the ids of a long text, (N,) uint32; equal to `encode`."""
+        parts = [np.array(ids, np.uint32) for ids in self._parts(text)]
+        return np.concatenate(parts) if parts else np.empty(0, np.uint32)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Give the text of `ids`; what is no text becomes U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Give the UTF-8 bytes of `ids`, which may end inside a character."""
+        text_of, missing = self._bytes_of_id, "\ufffd".encode()
+        return b"".join([text_of.get(number, missing) for number in map(int, ids)])
+
+    def state(self) -> dict[str, Any]:
+        """Give the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
+        return {
+            "token_kind": self.token_kind,
+            "chars": None,
+            "special_token_encoder": dict(self.special_token_encoder),
+        }
+
+    def _parts(self, text: str) -> Iterator[list[int]]:
+        """Give the ids of stretches of `text`, in order."""
+        if self._special is None:
+            yield from _encode_ordinary(text)
+            return
+        for number, stretch in enumerate(self._special.split(text)):
+            if number % 2:
+                yield [self.special_token_encoder[stretch]]
+            else:
+                yield from _encode_ordinary(stretch)
+
+    @cached_property
+    def _special(self) -> re.Pattern[str] | None:
+        tokens = sorted(self.special_token_encoder, key=len, reverse=True)
+        return re.compile(f"({'|'.join(map(re.escape, tokens))})") if tokens else None
+
+    @cached_property
+    def _bytes_of_id(self) -> dict[int, bytes]:
+        special = self.special_token_encoder.items()
+        return _bytes_of_base_id() | {
+            number: text.encode("utf-8", "replace") for text, number in special
+        }
+
+
+def _encode_ordinary(text: str) -> Iterator[list[int]]:
+    """Encode text without special tokens, some hundred thousand characters at a time."""
+    start = 0
+    while start < len(text):
+        cut = _CUT.search(text, start + _CHUNK)
+        end = len(text) if cut is None else cut.end()
+        yield _encoding().encode_ordinary(text[start:end])
+        start = end
+
+
+@cache
+def _ranks() -> dict[bytes, int]:
+    words = (resources.files("mypt.tokenizers") / "gpt2.tiktoken").read_bytes().split()
+    return {
+        a2b_base64(token): int(rank) for token, rank in zip(words[::2], words[1::2], strict=True)
+    }
+
+
+@cache
+def _encoding() -> Encoding:
+    from tiktoken import Encoding
+
+    return Encoding("gpt2", pat_str=_PIECE, mergeable_ranks=_ranks(), special_tokens={})
+
+
+@cache
+def _bytes_of_base_id() -> dict[int, bytes]:
+    base = {rank: token for token, rank in _ranks().items()}
+    return base | {END_OF_TEXT_ID: END_OF_TEXT.encode()}

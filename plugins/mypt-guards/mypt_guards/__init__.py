@@ -1,0 +1,1 @@
+"""More gold guards for mypt."""

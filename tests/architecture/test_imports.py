@@ -1,0 +1,69 @@
+"""What must not be imported by whom, seen from a fresh process."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def modules_after(code, cwd=None):
+    """Names of the modules loaded after `code` ran in a fresh process."""
+    program = f"{code}\nimport sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=cwd
+    )
+    return set(done.stdout.splitlines())
+
+
+def command(*arguments):
+    return (
+        "from mypt.cli.main import main\n"
+        f"try:\n    main({list(arguments)!r})\nexcept SystemExit as end:\n    assert not end.code"
+    )
+
+
+def test_import_mypt_loads_neither_torch_nor_numpy():
+    loaded = modules_after("import mypt")
+    assert "mypt.format.version" in loaded
+    assert not loaded & {"torch", "numpy", "attrs", "jsonschema", "click"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("train", "--help"),
+        ("configs",),
+        ("plugins",),
+        ("format", "validate", "BUNDLE"),
+        ("inspect", "--model_name", "BUNDLE"),
+    ],
+)
+def test_commands_that_need_no_weights_do_not_import_torch(arguments, bundle):
+    named = [str(bundle) if word == "BUNDLE" else word for word in arguments]
+    assert "torch" not in modules_after(command(*named))
+
+
+def test_looking_at_a_bundle_from_python_does_not_import_torch(bundle):
+    loaded = modules_after(f"import mypt; mypt.get_model_info({str(bundle)!r})")
+    assert "torch" not in loaded
+
+
+def test_help_imports_no_command():
+    loaded = modules_after(command("--help"))
+    assert not {name for name in loaded if name.startswith("mypt.cli.")} - {"mypt.cli.main"}
+
+
+def test_the_format_needs_no_other_part_of_mypt():
+    loaded = modules_after("import mypt.format.validation, mypt.format.bundle, mypt.format.commit")
+    parts = {name.split(".")[1] for name in loaded if name.startswith("mypt.")}
+    assert parts == {"format"}
+    assert not loaded & {"torch", "numpy"}
+
+
+def test_plugins_that_are_looked_up_do_not_import_torch():
+    loaded = modules_after(
+        "from mypt.plugins.manager import load_plugins; p = load_plugins();"
+        "p.tokenizers, p.parts, p.guards, p.sinks, p.readers, p.layouts"
+    )
+    assert not loaded & {"torch", "tiktoken"}

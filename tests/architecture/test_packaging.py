@@ -1,0 +1,47 @@
+import tomllib
+
+import pytest
+
+from mypt.format.resources import data_dir
+
+
+@pytest.fixture
+def setuptools(root):
+    return tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+
+
+def test_every_package_is_listed(root, setuptools):
+    found = {
+        ".".join(path.parent.relative_to(root).parts)
+        for path in (root / "mypt").rglob("__init__.py")
+    }
+    assert set(setuptools["packages"]) == found | {"mypt.schemas", "mypt.configs"}
+
+
+def test_every_data_file_is_shipped(root, setuptools):
+    for name in ("schemas", "configs"):
+        assert setuptools["package-data"][f"mypt.{name}"] == ["**/*.json"]
+        shipped = {path.name for path in (root / name).rglob("*.json")}
+        assert shipped
+        assert shipped <= set(walk(data_dir(name)))
+
+
+def test_the_gpt2_ranks_are_shipped_with_their_licence(root, setuptools):
+    patterns = setuptools["package-data"]["mypt.tokenizers"]
+    assert patterns == ["*.tiktoken", "*.LICENSE"]
+    assert len(list((root / "mypt" / "tokenizers").glob("gpt2.tiktoken*"))) == 2
+
+
+def test_nothing_that_ships_names_what_lies_beside_a_checkout(root):
+    for folder in ("mypt", "schemas", "configs"):
+        for path in (root / folder).rglob("*"):
+            if path.suffix in {".py", ".json"}:
+                assert "shared/" not in path.read_text(encoding="utf-8"), path
+
+
+def walk(folder):
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from walk(entry)
+        else:
+            yield entry.name

@@ -1,0 +1,76 @@
+import subprocess
+import sys
+
+import pytest
+
+
+def test_help_lists_every_command(cli):
+    code, out, _ = cli("--help")
+    assert code == 0
+    for name in ("train", "generate", "inspect", "configs", "plugins", "format"):
+        assert name in out
+
+
+def test_no_command_shows_the_help(cli):
+    code, out, err = cli()
+    assert code == 2
+    assert "Commands" in out
+    assert err == ""
+
+
+def test_the_version_is_printed(cli):
+    import mypt
+
+    assert cli("--version")[1] == f"mypt, version {mypt.__version__}\n"
+
+
+def test_an_unknown_flag_is_wrong_usage_with_one_line(refused):
+    line = refused("train", "--model_nam", "x", code=2)
+    assert "--model_name" in line
+    assert "mypt train --help" in line
+
+
+def test_an_unknown_command_is_wrong_usage(refused):
+    assert "trian" in refused("trian", code=2)
+
+
+def test_dashes_work_as_well_as_underscores(cli):
+    assert cli("configs", "--config-file", "tiny")[0] == 0
+
+
+def test_every_flag_says_what_it_does(cli):
+    for command in ("train", "generate", "inspect", "configs"):
+        _, out, _ = cli(command, "--help")
+        flags = [line for line in out.splitlines() if line.startswith("  -")]
+        assert flags
+        assert all(len(line.split()) > 1 for line in flags)
+
+
+def test_every_field_of_the_documents_is_a_flag(cli):
+    import attrs
+
+    from mypt.cli.fields import NO_FLAGS
+    from mypt.format.documents import GPTConfig, TrainingConfig
+
+    _, out, _ = cli("train", "--help")
+    for cls in (GPTConfig, TrainingConfig):
+        for field in attrs.fields(cls):
+            assert (f"--{field.name}" in out) == (field.name not in NO_FLAGS), field.name
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("validate", "BUNDLE"), ("validate",), ("no",)])
+def test_the_three_ways_to_the_format_commands_are_one(arguments, bundle):
+    words = [str(bundle) if word == "BUNDLE" else word for word in arguments]
+    ways = [
+        [sys.executable, "-m", "mypt.format"],
+        [sys.executable, "-m", "mypt", "format"],
+        [sys.executable, "-c", "from mypt.cli.main import main; main()", "format"],
+    ]
+    results = {
+        (done.returncode, done.stdout, done.stderr)
+        for done in (
+            subprocess.run([*way, *words], capture_output=True, text=True, check=False)
+            for way in ways
+        )
+    }
+    assert len(results) == 1, results

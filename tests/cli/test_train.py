@@ -1,0 +1,272 @@
+"""The main job, through the command line, on real files."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+SMALL = (
+    *("--block_size", "16", "--n_embd", "32", "--n_head", "2", "--n_layer", "2"),
+    *("--batch_size", "4", "--dropout", "0.1", "--tokenization", "char"),
+)
+BRIEF = ("--eval_iters", "2", "--eval_interval", "10", "--device", "cpu")
+
+
+@pytest.fixture
+def input_file(in_tmp, text):
+    (in_tmp / "input.txt").write_text(text)
+    return "input.txt"
+
+
+@pytest.fixture
+def train(cli, input_file):
+    def call(*flags, name="cat"):
+        return cli("train", "--model_name", name, *flags)
+
+    return call
+
+
+@pytest.fixture
+def refused_train(refused, in_tmp):
+    def call(*flags, name="cat", code=1):
+        line = refused("train", "--model_name", name, *flags, code=code)
+        assert not (in_tmp / "checkpoints").exists()
+        assert not (in_tmp / "logs").exists()
+        return line
+
+    return call
+
+
+def documents(folder):
+    return {
+        name: json.loads((folder / f"{name}.json").read_text())
+        for name in ("config", "tokenizer", "training_state", "manifest")
+    }
+
+
+def test_a_new_model_is_trained_saved_and_valid(train, cli, input_file, in_tmp):
+    code, out, err = train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "20")
+    assert code == 0, err
+    assert "Training finished!" in out
+    assert "Resume training from: checkpoints/cat" in out
+    folder = in_tmp / "checkpoints" / "cat"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "manifest.json",
+        "model.pt",
+        "optimizer.pt",
+        "tokenizer.json",
+        "training_state.json",
+    ]
+    for name in ("cat", "cat_gold", "cat_fp16"):
+        assert cli("format", "validate", f"checkpoints/{name}") == (
+            0,
+            f"checkpoints/{name}: valid\n",
+            "",
+        )
+    assert documents(folder)["training_state"]["step"] == 20
+    assert documents(folder)["config"]["vocab_size"] == len(
+        documents(folder)["tokenizer"]["chars"]
+    )
+
+
+def test_the_log_has_the_documented_events(train, input_file, in_tmp):
+    train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "20")
+    lines = (in_tmp / "logs" / "train" / "cat_eval.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    kinds = [event["event"] for event in events if event["event"] != "notice"]
+    assert kinds[0] == "training_start"
+    assert kinds[-1] == "training_complete"
+    assert [event["iter"] for event in events if event["event"] == "eval"] == [0, 10, 20]
+    assert all(event["timestamp"] for event in events)
+
+
+def test_the_same_command_again_has_nothing_to_do_and_more_steps_resume(train, input_file, in_tmp):
+    flags = ("--input_file", input_file, *SMALL, *BRIEF)
+    train(*flags, "--max_iters", "20")
+    code, out, _ = train(*flags, "--max_iters", "20")
+    assert code == 0
+    assert "nothing to do" in out
+    code, out, _ = train("--max_iters", "30", "--learning_rate", "1e-4")
+    assert code == 0
+    assert "Resuming checkpoints/cat from step 20" in out
+    state = documents(in_tmp / "checkpoints" / "cat")["training_state"]
+    assert state["step"] == 30
+    assert state["training_config"]["start_step"] == 20
+    assert state["training_config"]["learning_rate"] == 1e-4
+    assert state["training_config"]["eval_interval"] == 10  # not given: taken from the state
+    assert state["training_config"]["input_file"] == input_file
+    assert not state["exact"]
+    assert any("learning_rate changed" in reason for reason in state["inexact_reasons"])
+
+
+def test_a_resume_keeps_the_saved_architecture_and_says_so(train, input_file, in_tmp):
+    train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "10")
+    _, out, _ = train("--n_layer", "8", "--max_iters", "12", "--tokenization", "gpt2")
+    assert "--n_layer 8 is ignored: the saved model has 2" in out
+    assert "--tokenization gpt2 is ignored: the saved model has char" in out
+    assert documents(in_tmp / "checkpoints" / "cat")["config"]["n_layer"] == 2
+
+
+def test_a_preset_wins_over_architecture_flags_and_training_flags_win(train, input_file, in_tmp):
+    preset = {
+        "name": "Mini",
+        "block_size": 16,
+        "n_embd": 32,
+        "n_head": 2,
+        "n_layer": 1,
+        "batch_size": 4,
+        "max_iters": 500,
+        "eval_interval": 10,
+        "tokenization": "char",
+    }
+    (in_tmp / "mini.json").write_text(json.dumps(preset))
+    code, out, err = train(
+        *("--config_file", "mini.json", "--input_file", input_file),
+        *("--n_layer", "8", "--max_iters", "10", "--eval_iters", "1"),
+    )
+    assert code == 0, err
+    assert "--n_layer 8 is ignored: mini.json says 1" in out
+    saved = documents(in_tmp / "checkpoints" / "cat")
+    assert saved["config"]["n_layer"] == 1
+    assert saved["training_state"]["training_config"]["max_iters"] == 10
+    assert saved["training_state"]["training_config"]["config_file"] == "mini.json"
+
+
+def test_a_gpt2_model_is_trained_without_the_network(train, input_file, in_tmp):
+    code, _, err = train(
+        *("--input_file", input_file, "--block_size", "16", "--n_embd", "16", "--n_head", "2"),
+        *("--n_layer", "1", "--batch_size", "2", "--max_iters", "2", *BRIEF),
+        *("--pos_encoding", "rope", "--mlp_type", "swiglu", "--norm_type", "rmsnorm"),
+        "--tie_weights",
+    )
+    assert code == 0, err
+    config = documents(in_tmp / "checkpoints" / "cat")["config"]
+    assert config["vocab_size"] == 50304
+    assert config["tie_weights"] is True
+
+
+def test_without_an_input_file_the_standard_library_is_read(train):
+    code, out, err = train(*SMALL, "--max_iters", "1", *BRIEF)
+    assert code == 0, err
+    assert "standard library" in out
+
+
+def test_a_missing_input_file_is_refused(refused_train):
+    assert "nowhere.txt" in refused_train("--input_file", "nowhere.txt")
+
+
+def test_an_empty_input_file_is_refused(refused_train, in_tmp):
+    (in_tmp / "empty.txt").write_text("")
+    assert "empty" in refused_train("--input_file", "empty.txt", "--tokenization", "char")
+
+
+def test_a_text_shorter_than_the_context_is_refused(refused_train, in_tmp):
+    (in_tmp / "short.txt").write_text("too short")
+    line = refused_train("--input_file", "short.txt", *SMALL)
+    assert "block_size" in line
+
+
+def test_heads_that_do_not_divide_the_width_are_refused(refused_train, input_file):
+    line = refused_train("--input_file", input_file, "--n_embd", "100", "--n_head", "6")
+    assert "n_embd" in line
+    assert "6" in line
+
+
+def test_a_value_out_of_range_is_refused(refused_train, input_file):
+    assert "dropout" in refused_train("--input_file", input_file, "--dropout", "1.5")
+    assert "max_iters" in refused_train("--input_file", input_file, "--max_iters", "0")
+
+
+def test_a_name_with_path_separators_is_refused(refused_train, input_file):
+    assert "--model_name" in refused_train("--input_file", input_file, name="a/b", code=2)
+
+
+def test_an_unknown_tokenizer_is_refused_with_a_suggestion(refused_train, input_file):
+    line = refused_train("--input_file", input_file, "--tokenization", "chars")
+    assert "did you mean `char`" in line
+
+
+def test_a_device_that_is_not_there_is_refused(refused_train, input_file):
+    assert "--device" in refused_train("--input_file", input_file, "--device", "cuda:99")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    refused, train, input_file, in_tmp, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    line = refused("train", "--model_name", "cat", "--input_file", input_file, *SMALL, *BRIEF)
+    assert "No space left on device" in line
+    assert not list((in_tmp / "checkpoints").rglob("*.pt*"))
+    assert not list((in_tmp / "checkpoints").rglob("*.json*"))
+
+
+def test_a_full_disk_later_keeps_the_bundle_before(refused, train, cli, in_tmp, monkeypatch):
+    flags = ("--input_file", "input.txt", *SMALL, *BRIEF)
+    assert train(*flags, "--max_iters", "10")[0] == 0
+    before = (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        refused("train", "--model_name", "cat", "--max_iters", "20")
+    assert (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes() == before
+    assert cli("format", "validate", "--checksums", "checkpoints/cat")[0] == 0
+
+
+def test_a_model_that_another_process_trains_is_refused(train, refused, in_tmp):
+    from mypt.format.commit import open_for_writing
+
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    with open_for_writing(in_tmp / "checkpoints" / "cat"):
+        line = refused("train", "--model_name", "cat", "--max_iters", "4")
+    assert str(os.getpid()) in line
+
+
+def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    path = in_tmp / "checkpoints" / "cat" / "config.json"
+    config = json.loads(path.read_text()) | {"batch_size": 2, "dropout": 0.0}
+    path.write_text(json.dumps(config))
+    code, out, _ = train("--max_iters", "4")
+    assert code == 0
+    assert "edited by hand" in out
+
+
+def test_a_hand_edited_layer_count_is_refused_with_the_way_out(train, refused, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    path = in_tmp / "checkpoints" / "cat" / "config.json"
+    config = json.loads(path.read_text()) | {"n_layer": 8}
+    path.write_text(json.dumps(config))
+    line = refused("train", "--model_name", "cat", "--max_iters", "4")
+    assert "config.json#/n_layer: is 8, but model.pt holds 2 blocks; set it back to 2" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_resume(number, input_file, in_tmp):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mypt", "train", "--model_name", "cat", "--input_file", input_file]
+        + [*SMALL, "--eval_iters", "1", "--eval_interval", "100000", "--max_iters", "100000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("step 0/"):
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err == ""
+    assert "everything is saved. To resume: mypt train --model_name cat" in out
+    step = documents(in_tmp / "checkpoints" / "cat")["training_state"]["step"]
+    assert f"Stopped at step {step}" in out

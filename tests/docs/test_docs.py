@@ -1,0 +1,133 @@
+"""Every command and every Python example of the docs is run, on a small text and for few steps."""
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Commands that set up a checkout: CI runs them itself, before this test.
+SETUP = ("make ", "python -m venv", ".venv/bin/")
+FEWER = 250
+
+
+def pages(root):
+    return sorted(
+        path.relative_to(root).as_posix()
+        for path in [root / "README.md", *(root / "docs").rglob("*.md")]
+        if BLOCK.search(path.read_text(encoding="utf-8"))
+    )
+
+
+def pytest_generate_tests(metafunc):
+    if "page" in metafunc.fixturenames:
+        from pathlib import Path
+
+        metafunc.parametrize("page", pages(Path(__file__).resolve().parents[2]))
+
+
+def shortened(words):
+    """Divide the steps, and evaluate on one batch: the commands stay, the waiting goes."""
+    if words[0] != "mypt" or words[1] != "train":
+        return words
+    words = [
+        str(max(2, int(word) // FEWER)) if before == "--max_iters" else word
+        for before, word in zip(["", *words], words, strict=False)
+    ]
+    steps = [] if "--max_iters" in words else ["--max_iters", "2"]
+    return [*words, *steps, "--eval_iters", "1", "--batch_size", "2", "--device", "cpu"]
+
+
+def commands(block):
+    joined = block.replace("\\\n", " ")
+    for line in joined.splitlines():
+        words = shlex.split(line, comments=True)
+        if words and not line.startswith(SETUP):
+            yield words
+
+
+def run(words, cwd):
+    program = {
+        "mypt": [sys.executable, "-m", "mypt"],
+        "python": [sys.executable],
+    }[words[0]]
+    done = subprocess.run(
+        [*program, *shortened(words)[1:]],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture
+def folder(tmp_path, text):
+    (tmp_path / "input.txt").write_text(text + "TheInDear Nel mezzo\n" * 3)
+    return tmp_path
+
+
+def test_the_examples_of_a_page_run_in_their_order(page, root, folder):
+    for kind, block in BLOCK.findall((root / page).read_text(encoding="utf-8")):
+        if kind == "sh":
+            for words in commands(block):
+                run(words, folder)
+        else:
+            (folder / "example.py").write_text(block, encoding="utf-8")
+            run(["python", "example.py"], folder)
+
+
+def test_links_between_pages_lead_somewhere(root):
+    for path in [root / "README.md", *(root / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path}: {target}"
+
+
+def load_writer(root, name):
+    spec = importlib.util.spec_from_file_location(name, root / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["commands", "bundle"])
+def test_a_generated_page_is_up_to_date(root, name):
+    written = (root / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
+    page = load_writer(root, f"write_{name}").page()
+    assert written == page, f"run: python docs/write_{name}.py"
+
+
+def test_every_hook_is_in_the_reference(root):
+    from mypt.plugins import hookspecs
+
+    page = (root / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8")
+    hooks = [name for name in vars(hookspecs) if name.startswith("mypt_")]
+    assert hooks
+    for name in hooks:
+        assert f"`{name}`" in page, name
+
+
+def test_every_public_name_is_in_the_reference(root):
+    import mypt
+
+    page = (root / "docs" / "reference" / "library.md").read_text(encoding="utf-8")
+    for name in mypt.__all__:
+        assert f"`{name}" in page or name == "__version__", name
+
+
+def test_every_field_of_the_bundle_is_in_the_reference(root):
+    import attrs
+
+    from mypt.format import documents
+
+    page = (root / "docs" / "reference" / "bundle.md").read_text(encoding="utf-8")
+    for cls in vars(documents).values():
+        if isinstance(cls, type) and attrs.has(cls):
+            for field in attrs.fields(cls):
+                assert f"`{field.name}`" in page or field.name == "extra", field.name

@@ -1,0 +1,36 @@
+import math
+
+import pytest
+
+from mypt.engine.schedule import learning_rate_at
+from mypt.format.documents import TrainingConfig
+
+
+def test_warm_up_is_linear_and_reaches_the_peak():
+    training = TrainingConfig(learning_rate=1.0, warmup_iters=4, max_iters=100)
+    assert [learning_rate_at(step, training) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_the_cosine_ends_at_a_tenth():
+    training = TrainingConfig(learning_rate=2.0, warmup_iters=10, max_iters=110)
+    assert learning_rate_at(60, training) == pytest.approx(0.2 + 0.5 * 1.8)
+    assert learning_rate_at(110, training) == pytest.approx(0.2)
+    assert learning_rate_at(500, training) == pytest.approx(0.2)
+
+
+def test_a_warm_up_below_one_is_a_fraction_of_max_iters():
+    assert TrainingConfig(warmup_iters=0.05, max_iters=200).warmup_steps == 10
+    assert TrainingConfig(warmup_iters=1, max_iters=200).warmup_steps == 1
+    assert TrainingConfig(warmup_iters=1.0, max_iters=200).warmup_steps == 1
+
+
+def test_the_schedule_is_that_of_mypt():
+    # The formula of MyPT's last release, written out independently.
+    training = TrainingConfig(learning_rate=6e-3, warmup_iters=20, max_iters=220)
+    for it in range(220):
+        if it < 20:
+            expected = 6e-3 * (it + 1) / 20
+        else:
+            low, p = 6e-4, (it - 20) / 200
+            expected = low + 0.5 * (6e-3 - low) * (1 + math.cos(math.pi * p))
+        assert learning_rate_at(it, training) == pytest.approx(expected, rel=1e-12)

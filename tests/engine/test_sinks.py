@@ -1,0 +1,145 @@
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from mypt.engine import events
+from mypt.engine.broadcast import Broadcast
+from mypt.engine.gold import GoldDecision
+from mypt.engine.sinks import ConsoleSink, JsonlSink
+from mypt.format.documents import GoldMemory, GPTConfig, TrainingConfig
+from mypt.format.errors import SaveError
+from mypt.plugins import Evaluation
+
+TRAINING = TrainingConfig(max_iters=75000)
+
+
+def eval_event(step, val=4.123456789, **sets):
+    return events.evaluated(
+        Evaluation(step=step, train_loss=4.0, val_loss=val, eval_losses=sets),
+        TRAINING,
+        lr=1.4e-5,
+        elapsed_s=912.54,
+        tokens_processed=34_406_400,
+        eval_duration_s=12.34,
+        phase="circuit_formation" if sets else "default",
+    )
+
+
+def write(path, resumed, start_step, *emitted):
+    sink = JsonlSink(path, start_step if resumed else None)
+    for event in emitted:
+        sink.emit(event)
+    sink.close()
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_an_evaluation_has_the_documented_fields_and_rounding():
+    event = eval_event(350, general=4.2345678)
+    assert list(event)[:9] == [
+        "event",
+        "timestamp",
+        "iter",
+        "elapsed_s",
+        "tokens_processed",
+        "progress_pct",
+        "lr",
+        "phase",
+        "train_loss",
+    ]
+    assert event["val_loss"] == 4.123457
+    assert event["eval_general"] == 4.234568
+    assert event["progress_pct"] == 0.47
+    assert event["elapsed_s"] == 912.5
+
+
+def test_the_log_has_a_line_per_event_and_none_per_step(tmp_path):
+    path = tmp_path / "logs" / "run.jsonl"
+    write(path, False, 0, eval_event(0), events.stepped(1, 10, 2.0, 0.1), eval_event(10))
+    assert [line["iter"] for line in lines(path)] == [0, 10]
+
+
+def test_a_loss_that_is_not_finite_is_null_in_the_log(tmp_path):
+    write(tmp_path / "log", False, 0, eval_event(0, val=float("nan")))
+    assert lines(tmp_path / "log")[0]["val_loss"] is None
+
+
+def test_a_resumed_run_drops_what_it_will_do_again(tmp_path):
+    path = tmp_path / "log"
+    write(path, False, 0, eval_event(0), eval_event(100), eval_event(200))
+    with path.open("a") as stream:
+        stream.write('{"event": "eval", "iter": 3')  # killed inside a line
+    write(path, True, 100, eval_event(200), eval_event(300))
+    assert [line["iter"] for line in lines(path)] == [0, 100, 200, 300]
+
+
+def test_a_new_run_leaves_an_older_log_of_that_name_alone(tmp_path):
+    path = tmp_path / "log"
+    write(path, False, 0, eval_event(100))
+    write(path, False, 0, eval_event(0))
+    assert [line["iter"] for line in lines(path)] == [100, 0]
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match="cannot be written"):
+        write(tmp_path / "file" / "log", False, 0, eval_event(0))
+
+
+def console_lines(*emitted):
+    stream = io.StringIO()
+    sink = ConsoleSink(Console(file=stream, width=200))
+    for event in emitted:
+        sink.emit(event)
+    sink.close()
+    return stream.getvalue().splitlines()
+
+
+def test_the_console_prints_the_two_line_summary():
+    start = events.training_start(GPTConfig(), TRAINING, 10)
+    shown = console_lines(start, eval_event(350, general=4.2345678))
+    clock = shown[1].split(" | ")[1]
+    assert shown[1:] == [
+        f"step 350/75000 (0.5%) | {clock} | 15m | ETA ? | 34M tokens",
+        "  val 4.1235 | train 4.0000 | lr 1.40e-05 | phase: circuit_formation | general 4.2346",
+    ]
+
+
+def test_the_console_tells_of_gold():
+    def decided(promoted, reasons):
+        decision = GoldDecision(promoted, reasons, GoldMemory())
+        return events.gold_decided(eval_step, decision, 0.5173)
+
+    eval_step = Evaluation(step=600, train_loss=0.1, val_loss=0.49)
+    assert console_lines(decided(True, ()), decided(False, ("overfit: x",))) == [
+        "  GOLD checkpoint! val_loss=0.4900 at step 600",
+        "  GOLD blocked: val 0.4900 < best 0.5173 but overfit: x",
+    ]
+
+
+def test_a_failing_sink_is_reported_once_and_the_others_go_on():
+    heard = []
+
+    class Ear:
+        def emit(self, event):
+            heard.append(event.get("message", event["event"]))
+
+        def close(self):
+            heard.append("closed")
+
+    class Broken:
+        def emit(self, event):
+            raise ValueError("no disk")
+
+        def close(self):
+            raise ValueError("still none")
+
+    broadcast = Broadcast({"mine": Broken(), "ear": Ear()})
+    broadcast.emit(events.notice("one"))
+    broadcast.emit(events.notice("two"))
+    broadcast.close()
+    assert heard == ["log sink mine failed and is off: ValueError: no disk", "one", "two", "closed"]

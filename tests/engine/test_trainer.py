@@ -1,0 +1,329 @@
+"""The loop on real, tiny models: it learns, resumes exactly, and its guards fire."""
+
+import hashlib
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import mypt
+from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.checkpoints import resume
+from mypt.engine.schedule import learning_rate_at
+from mypt.format.bundle import read_bundle
+from mypt.format.documents import TrainingConfig
+from mypt.format.errors import ConfigError
+from mypt.plugins.manager import load_plugins
+
+PLUGINS = load_plugins()
+SHAPE = {"block_size": 16, "n_embd": 32, "n_head": 2, "n_layer": 2, "batch_size": 4}
+RUN = {"eval_interval": 6, "eval_iters": 2, "learning_rate": 3e-3, "warmup_iters": 3}
+
+
+def new_model(text, **fields):
+    tokenizer = PLUGINS.tokenizer("char").train(text)
+    config = mypt.GPTConfig(**{**SHAPE, **fields}, vocab_size=tokenizer.vocab_size)
+    return mypt.GPT(config, tokenizer, plugins=PLUGINS)
+
+
+def loader_of(model, text):
+    return mypt.GPTDataLoader(model.config, model.tokenizer, text=text, source="text")
+
+
+def fit(model, text, folder=None, **options):
+    log = None if folder is None else str(folder.parent / f"{folder.name}.jsonl")
+    return model.fit(
+        loader_of(model, text), checkpoint_dir=folder, quiet=True, log_file=log, **options
+    )
+
+
+def digests(folder):
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    return {name: files[name]["sha256"] for name in ("model.pt", "optimizer.pt")}
+
+
+def go_on(folder, text, **options):
+    bundle = read_bundle(folder)
+    training = bundle.training_state.training_config
+    model, optimizer, step = resume(bundle, training, PLUGINS, torch.device("cpu"))
+    return model.fit(
+        loader_of(model, text),
+        optimizer,
+        checkpoint_dir=folder,
+        start_step=step,
+        learning_rate=training.learning_rate,
+        quiet=True,
+        **options,
+    )
+
+
+def test_a_model_learns(text):
+    model = new_model(text, dropout=0.0)
+    loader = loader_of(model, text)
+    x, y = loader.eval_batch("val", 1, 0)
+    before = float(model.loss(x, y))
+    fit(model, text, max_iters=80, **RUN)
+    model.eval()
+    assert before == pytest.approx(math.log(model.config.vocab_size), rel=0.1)
+    assert float(model.loss(x, y)) < before - 1
+
+
+@pytest.mark.parametrize("stop_at", [6, 12])
+def test_a_resumed_run_ends_in_the_bytes_of_the_unbroken_one(text, tmp_path, stop_at):
+    options = {**RUN, "grad_accum_steps": 2}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    fit(new_model(text, dropout=0.2), text, whole, max_iters=18, **options)
+    interrupt_after(stop_at, new_model(text, dropout=0.2), text, broken, max_iters=18, **options)
+    assert read_bundle(broken).training_state.step == stop_at
+    state = go_on(broken, text)
+    assert state.step == 18
+    assert state.exact
+    assert digests(broken) == digests(whole)
+    assert eval_lines(tmp_path / "broken.jsonl") == eval_lines(tmp_path / "whole.jsonl")
+
+
+def test_a_resume_without_the_optimizer_differs_and_is_recorded(text, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    fit(new_model(text, dropout=0.2), text, whole, max_iters=12, **RUN)
+    interrupt_after(6, new_model(text, dropout=0.2), text, broken, max_iters=12, **RUN)
+    (broken / "optimizer.pt").unlink()
+    (broken / "manifest.json").unlink()
+    state = go_on(broken, text)
+    assert digests(broken) != digests(whole)
+    assert not state.exact
+    assert state.inexact_reasons == ("step 6: there was no optimizer state",)
+
+
+def test_a_resume_on_other_data_is_recorded(text, tmp_path):
+    broken = tmp_path / "broken"
+    interrupt_after(6, new_model(text), text, broken, max_iters=12, **RUN)
+    state = go_on(broken, text[::-1])
+    assert not state.exact
+    assert "the data changed" in state.inexact_reasons[0]
+
+
+class StopError(Exception):
+    """Ends a run from outside, as a kill between two steps does."""
+
+
+def interrupt_after(step, model, text, folder, **options):
+    loader = loader_of(model, text)
+    draw = loader.train_batch
+
+    def train_batch(seed, now, micro_step):
+        if now == step and micro_step == 0:
+            raise StopError
+        return draw(seed, now, micro_step)
+
+    loader.train_batch = train_batch
+    with pytest.raises(StopError):
+        model.fit(
+            loader,
+            checkpoint_dir=folder,
+            log_file=str(folder.parent / f"{folder.name}.jsonl"),
+            quiet=True,
+            **options,
+        )
+
+
+def eval_lines(path):
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    return [(e["iter"], e["train_loss"], e["val_loss"]) for e in events if e["event"] == "eval"]
+
+
+def test_the_losses_are_those_of_a_plain_pytorch_loop(text):
+    """The same architecture, data and schedule in 40 lines of plain PyTorch, over 20 steps."""
+    training = TrainingConfig(
+        max_iters=20, learning_rate=3e-3, warmup_iters=5, grad_accum_steps=2, seed=3
+    )
+    model = new_model(text, dropout=0.0, bias=True)
+    reference = PlainGPT(model)
+    loader = loader_of(model, text)
+    plain = reference.train(loader, training)
+
+    ours = []
+    model.fit(
+        Recording(loader, model, ours),
+        max_iters=20,
+        learning_rate=3e-3,
+        warmup_iters=5,
+        grad_accum_steps=2,
+        seed=3,
+        eval_interval=1000,
+        eval_iters=1,
+        quiet=True,
+    )
+    np.testing.assert_allclose(ours, plain, atol=2e-5)
+    assert plain[-1] < plain[0] - 0.5
+
+
+class Recording:
+    """A loader that measures the loss of each micro batch as the trainer draws it."""
+
+    def __init__(self, loader, model, losses):
+        self._loader, self._model, self._losses = loader, model, losses
+
+    def __getattr__(self, name):
+        return getattr(self._loader, name)
+
+    def train_batch(self, seed, step, micro_step):
+        x, y = self._loader.train_batch(seed, step, micro_step)
+        with torch.no_grad():
+            self._losses.append(float(self._model.loss(x, y)))
+        return x, y
+
+
+class PlainGPT:
+    """An independent GPT in functional PyTorch: full logits, manual masking, plain AdamW."""
+
+    def __init__(self, model):
+        self.config = model.config
+        self.p = {k: v.detach().clone().requires_grad_() for k, v in model.named_parameters()}
+
+    def logits(self, idx):
+        p, c = self.p, self.config
+        batch, length = idx.shape
+        x = p["token_embedding_table.weight"][idx]
+        x = x + p["position_embedding_table.weight"][:length]
+        for i in range(c.n_layer):
+            b = f"blocks.{i}."
+            h = self.norm(x, b + "ln1")
+            qkv = h @ p[b + "sa.qkv.weight"].T + p[b + "sa.qkv.bias"]
+            q, k, v = (
+                part.reshape(batch, length, c.n_head, -1).transpose(1, 2)
+                for part in qkv.chunk(3, dim=-1)
+            )
+            scores = q @ k.transpose(-1, -2) / math.sqrt(c.n_embd // c.n_head)
+            future = torch.ones(length, length).triu(1).bool()
+            mixed = scores.masked_fill(future, -math.inf).softmax(-1) @ v
+            mixed = mixed.transpose(1, 2).reshape(batch, length, -1)
+            x = x + mixed @ p[b + "sa.proj.weight"].T + p[b + "sa.proj.bias"]
+            h = self.norm(x, b + "ln2")
+            h = h @ p[b + "fwd.net.0.weight"].T + p[b + "fwd.net.0.bias"]
+            h = h * 0.5 * (1 + torch.erf(h / math.sqrt(2)))
+            x = x + h @ p[b + "fwd.net.2.weight"].T + p[b + "fwd.net.2.bias"]
+        return self.norm(x, "ln_f") @ p["lm_head.weight"].T + p["lm_head.bias"]
+
+    def norm(self, x, name):
+        mean, var = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, unbiased=False)
+        scaled = (x - mean) / torch.sqrt(var + 1e-5)
+        return scaled * self.p[name + ".weight"] + self.p[name + ".bias"]
+
+    def train(self, loader, training):
+        decay = [
+            v
+            for k, v in self.p.items()
+            if v.dim() > 1 and "embedding" not in k and "ln" not in k
+        ]
+        rest = [v for v in self.p.values() if not any(v is d for d in decay)]
+        groups = [
+            {"params": decay, "weight_decay": training.weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.95), foreach=False)
+        losses = []
+        for step in range(training.max_iters):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at(step, training)
+            optimizer.zero_grad()
+            for micro_step in range(training.grad_accum_steps):
+                x, y = loader.train_batch(training.seed, step, micro_step)
+                logits = self.logits(x)
+                loss = -logits.log_softmax(-1).gather(-1, y[..., None]).mean()
+                losses.append(float(loss.detach()))
+                (loss / training.grad_accum_steps).backward()
+            torch.nn.utils.clip_grad_norm_(self.p.values(), training.grad_clip)
+            optimizer.step()
+        return losses
+
+
+def test_dropout_differs_between_micro_steps_and_is_a_function_of_the_step():
+    seeds = {torch_seed(1, Purpose.DROPOUT, step, micro) for step in range(50) for micro in (0, 1)}
+    assert len(seeds) == 100
+    assert torch_seed(1, Purpose.DROPOUT, 3, 1) == torch_seed(1, Purpose.DROPOUT, 3, 1)
+
+
+def test_training_leaves_the_callers_randomness_alone(text):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit(new_model(text, dropout=0.2), text, max_iters=3, **RUN)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_gold_is_the_best_model_and_whole(text, tmp_path):
+    folder = tmp_path / "m"
+    state = fit(new_model(text), text, folder, max_iters=30, **RUN)
+    gold = read_bundle(tmp_path / "m_gold")
+    assert gold.training_state.step == state.gold.best_step
+    assert gold.optimizer() is not None
+    assert gold.training_state.gold.best_val_loss == state.gold.best_val_loss
+
+
+def test_the_fp16_copy_is_half_the_size_and_generates(text, tmp_path):
+    folder = tmp_path / "m"
+    fit(new_model(text), text, folder, max_iters=6, **RUN)
+    small = tmp_path / "m_fp16"
+    assert not (small / "optimizer.pt").exists()
+    assert {t.dtype for t in read_bundle(small).weights().values()} == {torch.float16}
+    assert mypt.load(small).generate("the", 5).startswith("the")
+
+
+def events_of(path, kind):
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    return [event for event in events if event["event"] == kind]
+
+
+def test_a_run_that_memorises_triggers_the_overfit_guard(tmp_path):
+    """A handful of letters to learn by heart, and a validation split of other ones."""
+    text = "ab" * 200 + "cdefghijklmnopqrstuvwxyz" * 2
+    model = new_model(text, dropout=0.0)
+    guards = {"trend": False, "overfit": {"max_ratio": 3.0}}
+    fit(model, text, tmp_path / "m", max_iters=36, gold_guards=guards, **RUN)
+    evaluations = events_of(tmp_path / "m.jsonl", "eval")
+    assert evaluations[-1]["val_loss"] > 3 * evaluations[-1]["train_loss"]
+    blocked = events_of(tmp_path / "m.jsonl", "gold_blocked")
+    assert blocked
+    assert all(event["reason"].startswith("overfit: val/train=") for event in blocked)
+
+
+def test_a_run_whose_loss_rises_and_dips_triggers_the_trend_guard(text, tmp_path):
+    """A learning rate far too high first ruins the model; the schedule's end brings it back."""
+    model = new_model(text, dropout=0.0)
+    loader = loader_of(model, text)
+    fit(model, text, max_iters=100, **{**RUN, "eval_interval": 50})
+    run = {"max_iters": 160, "eval_interval": 4, "eval_iters": 2, "learning_rate": 0.02}
+    model.fit(
+        loader,
+        checkpoint_dir=tmp_path / "m",
+        log_file=str(tmp_path / "m.jsonl"),
+        quiet=True,
+        gold_guards={"overfit": False},
+        **run,
+    )
+    blocked = events_of(tmp_path / "m.jsonl", "gold_blocked")
+    assert any("consecutive val rises" in event["reason"] for event in blocked)
+
+
+def test_a_set_that_gets_worse_triggers_the_regression_guard(text, tmp_path):
+    model = new_model(text + "ZQX" * 3, dropout=0.0)
+    other = mypt.GPTDataLoader(model.config, model.tokenizer, text="ZQX" * 400, source="other")
+    model.fit(
+        loader_of(model, text),
+        checkpoint_dir=tmp_path / "m",
+        log_file=str(tmp_path / "m.jsonl"),
+        eval_data_loaders={"other": other},
+        quiet=True,
+        max_iters=30,
+        **RUN,
+    )
+    blocked = events_of(tmp_path / "m.jsonl", "gold_blocked")
+    assert any(event["reason"].startswith("eval regression: other") for event in blocked)
+
+
+def test_an_unknown_option_of_fit_is_refused(text):
+    model = new_model(text)
+    with pytest.raises(ConfigError, match=r"max_itters.*did you mean `max_iters`"):
+        model.fit(loader_of(model, text), max_itters=3, quiet=True)

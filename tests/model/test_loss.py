@@ -1,0 +1,125 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mypt.model import loss as loss_module
+from mypt.model.loss import output_loss
+
+
+@pytest.fixture(params=["plain", "chunked"])
+def way(request, monkeypatch):
+    """Run a test with full logits and with chunks, of which the last is not full."""
+    wide = {"plain": 1 << 40, "chunked": 1}[request.param]
+    monkeypatch.setattr(loss_module, "WIDE_VOCABULARY", wide)
+    monkeypatch.setattr(loss_module, "CHUNK_ROWS_CPU", 7)
+    return request.param
+
+
+def layer(dtype=torch.float32, bias=True):
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(3, 9, 8, generator=generator, dtype=dtype).requires_grad_()
+    weight = torch.randn(50, 8, generator=generator, dtype=dtype).requires_grad_()
+    shift = torch.randn(50, generator=generator, dtype=dtype).requires_grad_() if bias else None
+    return hidden, weight, shift, torch.randint(50, (3, 9), generator=generator)
+
+
+def reference(hidden, weight, bias, targets, mask=None):
+    losses = F.cross_entropy(F.linear(hidden, weight, bias).mT, targets, reduction="none")
+    return losses.mean() if mask is None else (losses * mask).sum() / max(1.0, float(mask.sum()))
+
+
+def grads(value, tensors):
+    return torch.autograd.grad(value, [tensor for tensor in tensors if tensor is not None])
+
+
+MASKS = {
+    "none": None,
+    "fractional": torch.linspace(0, 1, 27).view(3, 9),
+    "small": torch.full((3, 9), 0.01),
+    "zero": torch.zeros(3, 9),
+    "boolean": torch.arange(27).view(3, 9) % 2 == 0,
+}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("mask", MASKS)
+def test_loss_and_gradients_are_those_of_full_logits(way, mask, bias):
+    *tensors, targets = layer(torch.float64, bias=bias)
+    value = output_loss(*tensors, targets, MASKS[mask])
+    expected = reference(*tensors, targets, MASKS[mask])
+    torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-9)
+    # scaled, as by gradient accumulation
+    pairs = zip(grads(value / 3, tensors), grads(expected / 3, tensors), strict=True)
+    for found, wanted in pairs:
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-9)
+
+
+def test_single_precision_agrees_to_rounding(way):
+    *tensors, targets = layer()
+    value, expected = output_loss(*tensors, targets), reference(*tensors, targets)
+    torch.testing.assert_close(value, expected)
+    for found, wanted in zip(grads(value, tensors), grads(expected, tensors), strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_under_autocast_only_the_products_are_rounded(way):
+    *tensors, targets = layer()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = output_loss(*tensors, targets)
+    expected = reference(*tensors, targets)
+    assert value.dtype == torch.float32
+    assert value != value.bfloat16()
+    assert abs(value - expected) < 0.02 * expected
+    for found, wanted in zip(grads(value, tensors), grads(expected, tensors), strict=True):
+        assert found.dtype == torch.float32
+        assert (found - wanted).norm() < 0.02 * wanted.norm()
+
+
+def test_the_backward_pass_can_be_repeated(way):
+    *tensors, targets = layer()
+    value = output_loss(*tensors, targets)
+    first = torch.autograd.grad(value, tensors, retain_graph=True)
+    assert all(map(torch.equal, first, grads(value, tensors)))
+
+
+def test_no_gradient_is_made_where_none_is_wanted(way):
+    *tensors, targets = layer()
+    with torch.inference_mode():
+        value = output_loss(*tensors, targets)
+    assert not value.requires_grad
+    torch.testing.assert_close(value, reference(*tensors, targets).detach())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("vocab_size", [31, 5000])
+def test_a_model_learns_the_same_from_its_loss_as_from_its_logits(
+    make_model, ids, tied, vocab_size
+):
+    model = make_model(vocab_size=vocab_size, tie_weights=tied).train()
+    idx, targets = ids(2, 16), ids(2, 16)
+    value = model.loss(idx, targets)
+    expected = F.cross_entropy(model(idx).flatten(0, 1), targets.flatten())
+    torch.testing.assert_close(value, expected)
+    parameters = list(model.parameters())
+    for found, wanted in zip(grads(value, parameters), grads(expected, parameters), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_masked_position_teaches_nothing(make_model, ids):
+    model = make_model()
+    idx, targets = ids(1, 16), ids(1, 16)
+    mask = torch.zeros(1, 16)
+    mask[:, :8] = 1
+    other = targets.clone()
+    other[:, 8:] = (other[:, 8:] + 1) % 31
+    assert model.loss(idx, targets, mask) == model.loss(idx, other, mask)
+    torch.testing.assert_close(
+        model.loss(idx, targets, mask), model.loss(idx[:, :8], targets[:, :8])
+    )
+
+
+def test_the_loss_of_a_small_vocabulary_compiles_to_one_graph(make_model, ids):
+    model = make_model(pos_encoding="rope", norm_type="rmsnorm", mlp_type="swiglu")
+    compiled = torch.compile(model.loss, backend="eager", fullgraph=True)
+    idx, targets = ids(2, 16), ids(2, 16)
+    torch.testing.assert_close(compiled(idx, targets), model.loss(idx, targets))

@@ -1,0 +1,264 @@
+import itertools
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mypt.format.errors import ConfigError, FormatError, PluginError
+from mypt.format.layout import expected_tensors
+from mypt.model.transformer import Transformer
+from mypt.plugins import PartFactory
+from mypt.plugins.manager import Plugins, Source
+
+PARTS = list(
+    itertools.product(
+        ("learned", "rope"), ("relu", "gelu", "gelu_tanh", "swiglu"), ("layernorm", "rmsnorm")
+    )
+)
+VARIANTS = [
+    {},
+    {"bias": True, "tie_weights": True},
+    {"head_size": 6, "mlp_hidden": 20, "attn_scale": 0.3, "norm_eps": 1e-3, "rope_scale": 2.0},
+    {"qkv_bias": True, "mlp_bias": False, "norm_bias": False, "head_bias": False},
+    {"proj_bias": True, "mlp_bias": True, "norm_bias": True, "rope_theta": 500.0},
+]
+
+
+class Reference:
+    """Logits from the text of the specification alone, sharing no code with mypt."""
+
+    def __init__(self, tensors, config):
+        self.tensors, self.config = tensors, config
+        self.width = config.head_size or config.n_embd // config.n_head
+        self.scale = config.attn_scale or 1 / math.sqrt(self.width)
+        self.eps = config.norm_eps or {"layernorm": 1e-5, "rmsnorm": 1e-6}[config.norm_type]
+
+    def logits(self, idx):
+        x = self.tensors["token_embedding_table.weight"][idx]
+        if self.config.pos_encoding == "learned":
+            x = x + self.tensors["position_embedding_table.weight"][: len(idx)]
+        for i in range(self.config.n_layer):
+            x = x + self.attention(f"blocks.{i}.sa", self.norm(f"blocks.{i}.ln1", x))
+            x = x + self.mlp(f"blocks.{i}.fwd", self.norm(f"blocks.{i}.ln2", x))
+        return self.linear("lm_head", self.norm("ln_f", x))
+
+    def shifted(self, name, y):
+        return y + self.tensors.get(f"{name}.bias", 0)
+
+    def linear(self, name, x):
+        return self.shifted(name, x @ self.tensors[f"{name}.weight"].T)
+
+    def norm(self, name, x):
+        if self.config.norm_type == "layernorm":
+            x = x - x.mean(-1, keepdim=True)
+        root = torch.sqrt((x * x).mean(-1, keepdim=True) + self.eps)
+        return self.shifted(name, x / root * self.tensors[f"{name}.weight"])
+
+    def turn(self, x):  # (T, width); the two halves are the two coordinates
+        if self.config.pos_encoding != "rope":
+            return x
+        half = self.width // 2
+        position = torch.arange(len(x))[:, None] / self.config.rope_scale
+        angle = position * self.config.rope_theta ** (-2 * torch.arange(half) / self.width)
+        a, b = x[:, :half], x[:, half:]
+        return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], 1)
+
+    def attention(self, name, x):
+        out = []
+        qkv = self.linear(f"{name}.qkv", x).chunk(3, 1)
+        for j in range(self.config.n_head):
+            q, k, v = (m[:, j * self.width : (j + 1) * self.width] for m in qkv)
+            scores = self.turn(q) @ self.turn(k).T * self.scale
+            future = torch.ones(len(x), len(x)).triu(1).bool()
+            out.append(torch.softmax(scores.masked_fill(future, -math.inf), -1) @ v)
+        return self.linear(f"{name}.proj", torch.cat(out, 1))
+
+    def mlp(self, name, x):
+        if self.config.mlp_type == "swiglu":
+            gate = self.linear(f"{name}.w_gate", x)
+            gated = gate * torch.sigmoid(gate) * self.linear(f"{name}.w_up", x)
+            return self.linear(f"{name}.w_down", gated)
+        h = self.linear(f"{name}.net.0", x)
+        active = {
+            "relu": h.clamp(min=0),
+            "gelu": 0.5 * h * (1 + torch.erf(h / math.sqrt(2))),
+            "gelu_tanh": 0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3))),
+        }
+        return self.linear(f"{name}.net.2", active[self.config.mlp_type])
+
+
+@pytest.mark.parametrize("parts", PARTS, ids="-".join)
+def test_tensors_are_those_of_the_layout_in_its_order(plugins, tiny, parts):
+    pos_encoding, mlp_type, norm_type = parts
+    for variant in VARIANTS:
+        config = tiny(pos_encoding=pos_encoding, mlp_type=mlp_type, norm_type=norm_type, **variant)
+        model = Transformer(config, plugins)
+        found = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        assert list(found.items()) == list(expected_tensors(config, plugins.layouts).items())
+        tied = {"lm_head.weight"} if config.tie_weights else set()
+        assert [name for name, _ in model.named_parameters()] == [n for n in found if n not in tied]
+
+
+@pytest.mark.parametrize("parts", PARTS, ids="-".join)
+def test_logits_are_those_of_an_independent_reference(make_model, ids, parts):
+    pos_encoding, mlp_type, norm_type = parts
+    for variant in VARIANTS:
+        model = make_model(
+            pos_encoding=pos_encoding, mlp_type=mlp_type, norm_type=norm_type, **variant
+        )
+        idx = ids(2, 16)
+        for row, logits in zip(idx, model(idx), strict=True):
+            expected = Reference(model.state_dict(), model.config).logits(row)
+            torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_without_blocks_works(make_model, ids):
+    model = make_model(n_layer=0)
+    idx = ids(1, 5)
+    expected = Reference(model.state_dict(), model.config).logits(idx[0])
+    torch.testing.assert_close(model(idx)[0], expected)
+
+
+@pytest.mark.parametrize("pos_encoding", ["learned", "rope"])
+def test_the_future_does_not_change_the_past(make_model, ids, pos_encoding):
+    model = make_model(pos_encoding=pos_encoding)
+    idx = ids(1, 16)
+    changed = idx.clone()
+    changed[:, 9:] = (changed[:, 9:] + 1) % 31
+    before, after = model(idx), model(changed)
+    torch.testing.assert_close(before[:, :9], after[:, :9], rtol=0, atol=1e-6)
+    assert (before[:, 9] - after[:, 9]).abs().max() > 1e-3
+
+
+def test_dropout_acts_in_training_alone(plugins, tiny, ids):
+    model = Transformer(tiny(dropout=0.5), plugins)
+    idx = ids(1, 8)
+    assert not torch.equal(model(idx), model(idx))
+    model.eval()
+    assert torch.equal(model(idx), model(idx))
+
+
+def test_more_tokens_than_a_block_are_refused(make_model, ids):
+    with pytest.raises(ConfigError, match=r"17 tokens.*block_size is 16"):
+        make_model()(ids(1, 17))
+
+
+def test_an_impossible_config_is_refused(plugins, tiny):
+    with pytest.raises(ConfigError, match="n_embd"):
+        Transformer(tiny(n_head=5), plugins)
+
+
+def test_weights_load_into_a_meta_model_without_a_copy(make_model, plugins, ids, tmp_path):
+    for config in ({"pos_encoding": "rope"}, {"pos_encoding": "rope", "tie_weights": True}):
+        model = make_model(**config)
+        torch.save(model.state_dict(), tmp_path / "model.pt")
+        tensors = torch.load(tmp_path / "model.pt", mmap=True, weights_only=True)
+        with torch.device("meta"):
+            loaded = Transformer(model.config, plugins)
+        loaded.load_weights(tensors)
+        everything = {**dict(loaded.named_parameters()), **dict(loaded.named_buffers())}
+        assert not [name for name, tensor in everything.items() if tensor.is_meta]
+        for name, parameter in loaded.named_parameters():
+            assert parameter.data_ptr() == tensors[name].data_ptr()
+            assert parameter.requires_grad
+        tied = loaded.lm_head.weight is loaded.token_embedding_table.weight
+        assert tied == model.config.tie_weights
+        idx = ids(2, 16)
+        assert torch.equal(loaded.eval()(idx), model(idx))
+
+
+def test_half_precision_weights_are_widened_unless_asked_otherwise(make_model, ids):
+    model = make_model(pos_encoding="rope", tie_weights=True)
+    halves = {name: tensor.bfloat16() for name, tensor in model.state_dict().items()}
+    model.load_weights(halves)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    wide = model(ids(1, 16))
+    model.load_weights(halves, dtype=None)
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert model.position_embedding_table.table.dtype == torch.float32
+    assert model(ids(1, 16)).dtype == torch.bfloat16
+    assert wide.dtype == torch.float32
+
+
+def test_rotation_angles_keep_their_precision_in_a_half_precision_model(make_model, ids):
+    model = make_model(pos_encoding="rope")
+    table = model.position_embedding_table.table.clone()
+    model.bfloat16()
+    assert torch.equal(model.position_embedding_table.table, table)
+    with torch.device("meta"):
+        empty = type(model.position_embedding_table)(model.config)
+    assert torch.equal(empty.to_empty(device="cpu").table, table)
+    assert model(ids(1, 4)).isfinite().all()
+
+
+def test_wrong_tensors_are_all_named(make_model):
+    model = make_model()
+    tensors = dict(model.state_dict())
+    del tensors["ln_f.weight"]
+    tensors["blocks.0.sa.qkv.weight"] = torch.zeros(3, 24)
+    tensors["blocks.7.ln1.weight"] = torch.zeros(24)
+    with pytest.raises(FormatError) as raised:
+        model.load_weights(tensors, file="dante/model.pt")
+    assert {(p.where, p.kind) for p in raised.value.problems} == {
+        ("ln_f.weight", "tensor.missing"),
+        ("blocks.0.sa.qkv.weight", "tensor.shape"),
+        ("blocks.7.ln1.weight", "tensor.unknown"),
+    }
+    assert "dante/model.pt blocks.0.sa.qkv.weight" in str(raised.value)
+
+
+class Alibi(torch.nn.Module):
+    """Linear biases (Press et al. 2022), as a plugin's author writes them."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.slopes = [2.0 ** -(head + 1) for head in range(config.n_head)]
+
+    def forward(self, positions, key_positions):
+        from mypt.model.parts import Placement
+
+        distance = key_positions - positions[:, None]
+        return Placement(bias=torch.stack([slope * distance for slope in self.slopes]))
+
+
+def with_part(part):
+    import mypt.model.plugin
+    from mypt.plugins import hookimpl
+
+    class Stranger:
+        @hookimpl
+        def mypt_parts(self):
+            return [part]
+
+    plugins = Plugins()
+    plugins.register(mypt.model.plugin, Source("mypt.model.plugin", "mypt", "0"))
+    plugins.register(Stranger(), Source("stranger", "stranger", "1"))
+    return plugins
+
+
+def test_a_plugin_can_bias_the_attention_scores(tiny, ids):
+    plugins = with_part(PartFactory("pos_encoding", "alibi", build=Alibi))
+    model = Transformer(tiny(pos_encoding="alibi", n_layer=1, n_head=1), plugins).eval()
+    idx = ids(1, 6)
+    x = model.token_embedding_table(idx)
+    q, k, v = model.blocks[0].sa.qkv(model.blocks[0].ln1(x)).chunk(3, -1)
+    distance = torch.arange(6) - torch.arange(6)[:, None]
+    scores = (q @ k.mT) * 24**-0.5 + 0.5 * distance
+    weights = F.softmax(scores.masked_fill(distance > 0, -math.inf), -1)
+    x = x + model.blocks[0].sa.proj(weights @ v)
+    x = x + model.blocks[0].fwd(model.blocks[0].ln2(x))
+    torch.testing.assert_close(model(idx), model.lm_head(model.ln_f(x)))
+
+
+def test_a_part_with_other_tensors_than_announced_is_refused(tiny):
+    part = PartFactory(
+        "norm_type", "odd", build=lambda _: torch.nn.Identity(), tensors=lambda _: {"weight": (2,)}
+    )
+    with pytest.raises(PluginError, match=r"ln_f\.weight"):
+        Transformer(tiny(norm_type="odd"), with_part(part))
+
+
+def test_an_unknown_part_is_named_with_the_nearest_known(plugins, tiny):
+    with pytest.raises(ConfigError, match=r"mlp_type.*gelu2.*did you mean `gelu`"):
+        Transformer(tiny(mlp_type="gelu2"), plugins)
