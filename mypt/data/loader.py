@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from attrs import evolve
+
 from mypt.data.randomness import Purpose, integers_below
 from mypt.data.shards import STATE_FILE, read_shards, read_tokenizer_state
 from mypt.data.tokens import TokenSource, sha256_of
@@ -15,6 +17,8 @@ from mypt.format.errors import DataError, Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from mypt.format.documents import GPTConfig
@@ -56,8 +60,10 @@ class GPTDataLoader:
         Raises:
             DataError: There is too little of it, or it was made with another tokenizer.
         """
+        self._source = source or ("the text" if dataset_dir is None else str(dataset_dir))
         if text is not None and dataset_dir is None:
-            self.splits = _split_text(text, tokenizer, eval_only=eval_only)
+            ids = _encode(text, tokenizer, self._source)
+            self.splits = _split(ids, eval_only=eval_only)
         elif text is None and dataset_dir is not None:
             shards = read_shards(dataset_dir, eval_only=eval_only)
             self.splits = {name: TokenSource(arrays) for name, arrays in shards.items()}
@@ -68,7 +74,6 @@ class GPTDataLoader:
         self.config = config
         self.tokenizer = tokenizer
         self._eval_only = eval_only
-        self._source = source or ("the text" if dataset_dir is None else str(dataset_dir))
         _check_length(self.splits, config.block_size, self._source)
         _check_ids(self.splits, config.vocab_size, self._source)
 
@@ -132,8 +137,15 @@ class GPTDataLoader:
         return tokens.take(indices, self.config.block_size)
 
 
-def _split_text(text: str, tokenizer: Tokenizer, *, eval_only: bool) -> dict[str, TokenSource]:
-    ids = tokenizer.encode_array(text)
+def _encode(text: str, tokenizer: Tokenizer, source: str) -> NDArray[np.uint32]:
+    try:
+        return tokenizer.encode_array(text)
+    except DataError as error:  # which knows the place in the text, but not whose text it is
+        problems = [evolve(problem, file=source) for problem in error.problems]
+        raise DataError(*problems) from error
+
+
+def _split(ids: NDArray[np.uint32], *, eval_only: bool) -> dict[str, TokenSource]:
     if eval_only:
         return {"val": TokenSource([ids])}
     end = len(ids) * 9 // 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.engine.places import find_checkpoint
+from mypt.engine.presets import count
 from mypt.format.bundle import read_bundle
 from mypt.format.documents import to_document
 from mypt.plugins.manager import Plugins, load_plugins
@@ -22,7 +23,8 @@ def get_model_info(path_or_name: str | Path, *, plugins: Plugins | None = None) 
 
     Returns:
         `config`, `training_state` and `tokenizer` as their JSON objects (None where the file is
-        absent), and `format`, such as "2.0".
+        absent), `format` such as "2.0", `folder`, `parameters` (a tied matrix counts once), and
+        `files` with the size of each in bytes.
 
     Raises:
         UsageError: There is no such checkpoint.
@@ -34,6 +36,8 @@ def get_model_info(path_or_name: str | Path, *, plugins: Plugins | None = None) 
     return {
         "format": bundle.format_version,
         "folder": str(bundle.folder),
+        "parameters": count(bundle.config, plugins.layouts),
+        "files": {name: path.stat().st_size for name, path in sorted(bundle.paths.items())},
         "config": to_document(bundle.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
         "training_state": None if state is None else to_document(state, versioned=False),

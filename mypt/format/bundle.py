@@ -84,7 +84,7 @@ class Bundle:
             OSError: It cannot be read.
         """
         name = self.training_state.optimizer_file if self.training_state else None
-        return dict(self._load(name)) if name in self.paths else None
+        return dict(self._load(name)) if name is not None and name in self.paths else None
 
     def _load(self, name: str) -> Any:
         file = str(self.folder / name)

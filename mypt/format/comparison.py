@@ -13,13 +13,13 @@ from mypt.format.bundle_rules import (
     state_problems,
     tokenizer_problems,
 )
-from mypt.format.config_rules import architecture_problems
+from mypt.format.config_rules import HEADS, architecture_problems
 from mypt.format.documents import GPTConfig, from_document
 from mypt.format.errors import Problem
 from mypt.format.examined import collecting, unwrapped
 from mypt.format.generations import tagged
 from mypt.format.layout import SLOTS
-from mypt.format.tensor_rules import EMBEDDING, HEAD, TIED, Model, tensor_problems
+from mypt.format.tensor_rules import EMBEDDING, HEAD, MISMATCH, TIED, Model, tensor_problems
 from mypt.format.tensorfile import damaged_members, equal_values
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
         found = tensor_problems(model)
         if checksums:
             found = _tied_problems(seen, model, header, found)
+        if any(problem.kind == MISMATCH for problem in found):
+            # a changed width explains why the heads do not divide it
+            seen.problems[:] = [p for p in seen.problems if p.kind != HEADS]
         seen.problems.extend(found)
         _compare_optimizer(seen, model)
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mypt.format.documents import Document
     from mypt.format.layout import Layouts
 
+HEADS = "config.heads"
+
 
 def architecture_problems(
     document: Document, file: str, layouts: Layouts = BUILT_IN, plugins: Iterable[str] = ()
@@ -37,7 +39,7 @@ def _head_problems(config: GPTConfig, file: str) -> list[Problem]:
         near = [n for n in range(max(1, heads - 1000), heads + 1000) if width % n == 0]
         best = sorted(near, key=lambda n: abs(n - heads))[:2]
         fix = f"choose {' or '.join(map(str, sorted(best)))}" if best else "choose a divisor of it"
-        return [Problem(file, "/n_head", what, f"{fix}, or give head_size", kind="config.heads")]
+        return [Problem(file, "/n_head", what, f"{fix}, or give head_size", kind=HEADS)]
     if config.pos_encoding == "rope" and config.head_width % 2:
         where = "/n_head" if config.head_size is None else "/head_size"
         what = f"makes heads {config.head_width} wide, but rope turns pairs of values"

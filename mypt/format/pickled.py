@@ -38,12 +38,13 @@ class _Function(Enum):
     DICT = "OrderedDict"
 
 
-_GLOBALS: dict[tuple[str, str], Any] = {
-    ("torch._utils", "_rebuild_tensor_v2"): _Function.TENSOR,
-    ("torch._utils", "_rebuild_parameter"): _Function.PARAMETER,
-    ("collections", "OrderedDict"): _Function.DICT,
+# The two lines that follow the opcode GLOBAL: module and name.
+_GLOBALS: dict[bytes, Any] = {
+    b"torch._utils\n_rebuild_tensor_v2": _Function.TENSOR,
+    b"torch._utils\n_rebuild_parameter": _Function.PARAMETER,
+    b"collections\nOrderedDict": _Function.DICT,
     # a storage class is described by an empty storage of it
-    **{("torch", name): StorageInfo(dtype, "", 0) for name, (dtype, _) in STORAGES.items()},
+    **{f"torch\n{name}".encode(): StorageInfo(kind, "", 0) for name, (kind, _) in STORAGES.items()},
 }
 _LEAVES = (str, int, float, bool, type(None), TensorInfo)
 
@@ -96,13 +97,14 @@ class _Interpreter:
         for _ in range(MAX_OPERATIONS):
             opcode = self.data[self.position]
             self.position += 1
-            if opcode == _STOP:
-                return self.stack.pop()
             operation = _OPERATIONS.get(opcode)
-            if operation is None:
+            if operation is not None:
+                operation(self)
+            elif opcode == _STOP:
+                return self.stack.pop()
+            else:
                 name = _opcode_name(opcode)
                 self.refuse(f"needs the pickle operation {name}, which no tensor does", "opcode")
-            operation(self)
         return self.refuse(f"has a pickle of more than {MAX_OPERATIONS} operations", kind="limit")
 
     def check(self, value: Any) -> None:
@@ -138,7 +140,9 @@ class _Interpreter:
 
     def number(self, layout: struct.Struct) -> Any:
         """Give the number that follows."""
-        return layout.unpack(self.take(layout.size))[0]
+        position = self.position
+        self.position += layout.size
+        return layout.unpack_from(self.data, position)[0]
 
     def marked(self) -> list[Any]:
         """Give what was pushed since the last mark, and forget the mark."""
@@ -237,13 +241,13 @@ def _set_pairs(machine: _Interpreter, items: list[Any]) -> None:
 
 def _global(machine: _Interpreter) -> None:
     end = machine.data.index(b"\n", machine.data.index(b"\n", machine.position) + 1)
-    module, name = machine.take(end - machine.position).decode().split("\n")
-    machine.position += 1
-    if (module, name) not in _GLOBALS:
-        place = f"{module}.{name}"
-        shown = place if len(place) <= 100 and place.isprintable() else f"{place[:100]!r}"
+    name = machine.data[machine.position : end]
+    if name not in _GLOBALS:
+        place = name[:100].decode(errors="replace").replace("\n", ".", 1)
+        shown = place if place.isprintable() else repr(place)
         machine.refuse(f"names {shown}, which no plain tensor needs", kind="global")
-    machine.stack.append(_GLOBALS[module, name])
+    machine.position = end + 1
+    machine.stack.append(_GLOBALS[name])
 
 
 def _reduce(machine: _Interpreter) -> None:

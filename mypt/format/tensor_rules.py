@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypt.format.tensorinfo import TensorInfo
 
 EMBEDDING, HEAD = "token_embedding_table.weight", "lm_head.weight"
-TIED = "tensor.tied"
+TIED, MISMATCH = "tensor.tied", "config.mismatch"
 MAX_PROBLEMS = 50
 _IN_BLOCK = re.compile(r"blocks\.(0|[1-9][0-9]{0,6})\.(.+)", re.DOTALL)
 
@@ -54,7 +54,7 @@ class Model:
     def misfit(self, field: str, what: str, value: object) -> Problem:
         """Describe a field of the config that does not fit the tensors."""
         fix = f"set it back to {show(value)}"
-        return Problem(self.config_file, f"/{field}", what, fix, kind="config.mismatch")
+        return Problem(self.config_file, f"/{field}", what, fix, kind=MISMATCH)
 
 
 def tensor_problems(model: Model) -> list[Problem]:

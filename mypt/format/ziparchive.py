@@ -6,7 +6,7 @@ import struct
 from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem
 
@@ -103,7 +103,7 @@ def _read_directory(stream: BinaryIO, file: str) -> tuple[int, bytes, int]:
     size = stream.seek(0, 2)
     end = _unpack(stream, _END, size - _END.size, b"PK\x05\x06")
     if end is None:
-        _refuse_other(stream, size, file)
+        _refuse_other(stream, file)
     _, disk, first_disk, here, count, length, start, comment = end
     limit = size - _END.size
     totals = (count, length, start)
@@ -161,9 +161,10 @@ def _data_offset(stream: BinaryIO, entry: _Entry, file: str) -> int:
     if entry.flags & ~(_SIZES_FOLLOW | _UTF_8) or entry.stored_bytes != entry.size_bytes:
         _refuse(file, f"holds {entry.name!r} encrypted or in a form that torch never writes")
     size, stored = _widen(extra, (size, stored), file)
-    told = evolve(entry, name=name, flags=flags, crc32=crc32, stored_bytes=stored, size_bytes=size)
-    untold = evolve(entry, crc32=0, stored_bytes=0, size_bytes=0)
-    if told != entry and not (flags & _SIZES_FOLLOW and told == untold):
+    told = (crc32, stored, size)
+    follow = flags & _SIZES_FOLLOW and told == (0, 0, 0)
+    known = (entry.crc32, entry.stored_bytes, entry.size_bytes)
+    if (name, flags) != (entry.name, entry.flags) or (told != known and not follow):
         _refuse(file, f"describes {entry.name!r} in two ways")
     return entry.header_offset + _LOCAL.size + name_length + extra_length
 
@@ -207,13 +208,13 @@ def _unpack(
     return layout.unpack(data)
 
 
-def _refuse_other(stream: BinaryIO, size: int, file: str) -> NoReturn:
+def _refuse_other(stream: BinaryIO, file: str) -> NoReturn:
     stream.seek(0)
     start = stream.read(len(_LEGACY_TORCH))
     if start == _LEGACY_TORCH:
         _refuse(file, "is in the form of torch before 1.6", "save it again with torch.save")
     if start.startswith(b"PK\x03\x04"):
-        _refuse(file, f"is cut off at {size} bytes")
+        _refuse(file, "is cut off, or has something after its end")
     _refuse(file, "is not a file that torch.save wrote", "name a checkpoint, or restore it")
 
 

@@ -239,7 +239,7 @@ def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp)
     path.write_text(json.dumps(config))
     code, out, _ = train("--max_iters", "4")
     assert code == 0
-    assert "edited by hand" in out
+    assert "config.json: was edited after mypt saved it" in out
 
 
 def test_a_hand_edited_layer_count_is_refused_with_the_way_out(train, refused, in_tmp):
