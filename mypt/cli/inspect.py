@@ -30,8 +30,9 @@ def command(model_name: str, as_json: bool) -> None:
 
 
 def _format(info: dict[str, Any]) -> list[str]:
+    is_bundle = info["format"][0].isdigit()
     return [
-        f"JSON-based format, version {info['format']}",
+        f"{'JSON-based format, version' if is_bundle else 'Legacy format, read by'} {info['format']}",
         f"Location: {info['folder']}",
         f"Parameters: {info['parameters']:,}",
         *(f"  {name}: {size:,} bytes" for name, size in info["files"].items()),

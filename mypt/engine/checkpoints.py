@@ -8,9 +8,10 @@ import torch
 from attrs import evolve
 
 from mypt.engine.gpt import GPT
+from mypt.engine.opening import Opened, is_checkpoint, open_checkpoint
 from mypt.engine.optimizer import make_optimizer, restore_optimizer
 from mypt.engine.places import model_dir
-from mypt.format.bundle import Bundle, read_bundle, save_bundle
+from mypt.format.bundle import save_bundle
 from mypt.format.commit import open_for_writing
 from mypt.format.documents import TokenizerState, TrainingConfig, TrainingState, from_document
 from mypt.format.errors import FormatError, Problem
@@ -29,11 +30,6 @@ WRITTEN_BY = f"mypt {MYPT_VERSION}"
 OPTIMIZER_FILE = "optimizer.pt"
 
 
-def is_bundle(folder: Path) -> bool:
-    """Tell whether a folder holds a bundle, whatever its state."""
-    return any((folder / name).exists() for name in ("manifest.json", "config.json"))
-
-
 def build_tokenizer(state: TokenizerState | None, plugins: Plugins) -> Tokenizer | None:
     """Build the tokenizer of a bundle; a bundle without one holds a model of bare ids."""
     if state is None:
@@ -43,21 +39,21 @@ def build_tokenizer(state: TokenizerState | None, plugins: Plugins) -> Tokenizer
     return plugins.tokenizer(state.token_kind).build(to_document(state))
 
 
-def build_model(bundle: Bundle, plugins: Plugins, *, for_training: bool) -> GPT:
-    """Build the model of a bundle, on the CPU, in float32.
+def build_model(opened: Opened, plugins: Plugins, *, for_training: bool) -> GPT:
+    """Build the model of a checkpoint, on the CPU, in float32.
 
     Args:
-        bundle: The bundle.
+        opened: The checkpoint.
         plugins: Where its parts and its tokenizer are looked up.
         for_training: Give the model memory of its own. Without it the weights stay mapped to
             the file, which costs neither the reading nor the memory until they are used.
     """
     with torch.device("meta"):
-        model = GPT(bundle.config, build_tokenizer(bundle.tokenizer, plugins), plugins=plugins)
-    weights = bundle.weights()
+        model = GPT(opened.config, build_tokenizer(opened.tokenizer, plugins), plugins=plugins)
+    weights = opened.weights()
     if for_training:
         weights = {name: tensor.clone() for name, tensor in weights.items()}
-    model.load_weights(weights)
+    model.load_weights(weights, file=str(opened.path))
     return model.train(for_training)
 
 
@@ -133,9 +129,9 @@ class CheckpointManager:
         """Give the path of a file in the model's folder."""
         return self.checkpoint_dir / file
 
-    def exists(self) -> bool:
-        """Tell whether there is a bundle."""
-        return is_bundle(self.checkpoint_dir)
+    def exists(self, *, plugins: Plugins | None = None) -> bool:
+        """Tell whether there is a checkpoint, of whatever format."""
+        return is_checkpoint(self.checkpoint_dir, load_plugins() if plugins is None else plugins)
 
     @staticmethod
     def load_for_inference(model_name: str, *, plugins: Plugins | None = None) -> GPT:
@@ -168,29 +164,29 @@ class CheckpointManager:
         """
         plugins = load_plugins() if plugins is None else plugins
         training = TrainingConfig(learning_rate=learning_rate)
-        if self.exists():
-            bundle = read_bundle(self.checkpoint_dir, plugins.layouts)
-            return resume(bundle, training, plugins, torch.device("cpu"))
+        if self.exists(plugins=plugins):
+            opened = open_checkpoint(self.checkpoint_dir, plugins)
+            return resume(opened, training, plugins, torch.device("cpu"))
         tokenizer = plugins.tokenizer(tokenization).train(text)
         model = GPT(evolve(config, vocab_size=tokenizer.vocab_size), tokenizer, plugins=plugins)
         return model, make_optimizer(model, training), 0
 
 
 def resume(
-    bundle: Bundle, training: TrainingConfig, plugins: Plugins, device: torch.device
+    opened: Opened, training: TrainingConfig, plugins: Plugins, device: torch.device
 ) -> tuple[GPT, torch.optim.Optimizer, int]:
-    """Build the model and the optimizer of a bundle, to train on.
+    """Build the model and the optimizer of a checkpoint, to train on.
 
     Raises:
-        FormatError: The bundle has no tokenizer, or its optimizer state is of another model.
+        FormatError: It has no tokenizer, or its optimizer state is of another model.
     """
-    if bundle.tokenizer is None:
+    if opened.tokenizer is None:
         what, fix = "is missing", "restore it: training needs the vocabulary of the model"
-        raise FormatError(Problem(str(bundle.folder / "tokenizer.json"), "", what, fix))
-    model = build_model(bundle, plugins, for_training=True).to(device)
+        raise FormatError(Problem(str(opened.path / "tokenizer.json"), "", what, fix))
+    model = build_model(opened, plugins, for_training=True).to(device)
     optimizer = make_optimizer(model, training)
-    saved = bundle.optimizer()
+    saved = opened.optimizer()
     if saved is not None:
-        restore_optimizer(optimizer, saved, str(bundle.folder / OPTIMIZER_FILE))
-    step = bundle.training_state.step if bundle.training_state is not None else 0
+        restore_optimizer(optimizer, saved, str(opened.path / OPTIMIZER_FILE))
+    step = opened.training_state.step if opened.training_state is not None else 0
     return model, optimizer, step

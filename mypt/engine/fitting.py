@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.engine.checkpoints import is_bundle
+from mypt.engine.opening import is_bundle
 from mypt.engine.optimizer import make_optimizer
 from mypt.engine.options import checked_training
 from mypt.engine.places import log_file_of

@@ -220,6 +220,27 @@ class GPT(Transformer):
 
         return load(path_or_name)
 
+    @staticmethod
+    def load_legacy(
+        path: str | Path, map_location: str | torch.device = "cpu"
+    ) -> tuple[GPT, Tokenizer | None, int, Mapping[str, Any] | None]:
+        """Open a single-file checkpoint such as `latest.pt`; the file is left alone.
+
+        Args:
+            path: The file.
+            map_location: Where the model goes.
+
+        Returns:
+            Model in evaluation mode, its tokenizer, the step, and the AdamW state dict in the
+            parameter order of `mypt.engine.optimizer.make_optimizer`.
+
+        Raises:
+            FormatError: It is not such a file, or damaged.
+        """
+        from mypt.engine.loading import load_with_optimizer
+
+        return load_with_optimizer(path, map_location)
+
     def need_tokenizer(self) -> Tokenizer:
         """Give the tokenizer.
 

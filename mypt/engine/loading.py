@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mypt.engine.checkpoints import build_model, is_bundle
+from mypt.engine.checkpoints import build_model
+from mypt.engine.opening import open_checkpoint
 from mypt.engine.places import find_checkpoint
-from mypt.format.bundle import read_bundle
-from mypt.format.errors import FormatError, Problem
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     import torch
 
     from mypt.engine.gpt import GPT
+    from mypt.plugins.contracts import Tokenizer
 
 
 def load(
@@ -40,10 +41,16 @@ def load(
         PluginError: It needs a plugin that is not installed.
     """
     plugins = load_plugins() if plugins is None else plugins
-    path = find_checkpoint(path_or_name)
-    if not is_bundle(path):
-        what = "is not a checkpoint that mypt can read"
-        fix = "name a folder with config.json and model.pt"
-        raise FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
-    model = build_model(read_bundle(path, plugins.layouts), plugins, for_training=False)
-    return model.to(device)
+    opened = open_checkpoint(find_checkpoint(path_or_name), plugins)
+    return build_model(opened, plugins, for_training=False).to(device)
+
+
+def load_with_optimizer(
+    path: str | Path, device: str | torch.device
+) -> tuple[GPT, Tokenizer | None, int, Mapping[str, Any] | None]:
+    """Open a checkpoint with its step and optimizer state; see `GPT.load_legacy`."""
+    plugins = load_plugins()
+    opened = open_checkpoint(Path(path), plugins)
+    model = build_model(opened, plugins, for_training=True).eval().to(device)
+    step = 0 if opened.training_state is None else opened.training_state.step
+    return model, model.tokenizer, step, opened.optimizer()

@@ -18,7 +18,7 @@ from mypt.format.documents import GPTConfig, TrainingConfig, TrainingState, to_d
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mypt.format.bundle import Bundle
+    from mypt.engine.opening import Opened
     from mypt.format.layout import Layouts
 
 DEFAULT_TOKENIZATION = "gpt2"
@@ -91,14 +91,14 @@ def plan_new(request: TrainRequest, layouts: Layouts) -> Plan:
     )
 
 
-def plan_resume(request: TrainRequest, bundle: Bundle) -> Plan:
+def plan_resume(request: TrainRequest, opened: Opened) -> Plan:
     """Plan to go on with a model that has a bundle.
 
     Raises:
         ConfigError: A training flag is unknown or out of range.
     """
-    saved = to_document(bundle.config)
-    kind = "" if bundle.tokenizer is None else bundle.tokenizer.token_kind
+    saved = to_document(opened.config)
+    kind = "" if opened.tokenizer is None else opened.tokenizer.token_kind
     asked = {k: v for k, v in request.architecture.items() if k not in _NOT_FIXED}
     if request.tokenization is not None:
         asked["tokenization"] = request.tokenization
@@ -110,16 +110,16 @@ def plan_resume(request: TrainRequest, bundle: Bundle) -> Plan:
     ]
     given = dict(request.training)
     file = given.pop("config_file", None)
-    state = bundle.training_state or TrainingState(step=0)
+    state = opened.training_state or TrainingState(step=0)
     if file is not None and file != state.training_config.config_file:
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")
     training = checked_training(given, state.training_config)
     return Plan(
-        config=bundle.config,
+        config=opened.config,
         training=evolve(training, start_step=state.step),
         tokenization=kind,
         device=request.architecture.get("device"),
-        notices=(*notices, *(str(note) for note in bundle.notes)),
+        notices=(*notices, *opened.notes),
         previous=state,
     )
 

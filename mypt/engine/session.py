@@ -11,14 +11,14 @@ from mypt.data.corpus import standard_library_text
 from mypt.data.loader import GPTDataLoader
 from mypt.data.shards import read_tokenizer_state
 from mypt.data.text import read_text
-from mypt.engine.checkpoints import is_bundle, resume
+from mypt.engine.checkpoints import resume
 from mypt.engine.devices import choose_device, is_available
 from mypt.engine.gpt import GPT
+from mypt.engine.opening import Opened, is_checkpoint, open_checkpoint
 from mypt.engine.optimizer import make_optimizer
 from mypt.engine.places import log_file_of, model_dir
 from mypt.engine.plan import Plan, TrainRequest, plan_new, plan_resume
 from mypt.engine.training import Job, train
-from mypt.format.bundle import Bundle, read_bundle
 
 if TYPE_CHECKING:
     import torch
@@ -64,16 +64,16 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
         SaveError: A checkpoint could not be written; the one before it is whole.
     """
     folder = model_dir(request.model_name)
-    if not is_bundle(folder):
+    if not is_checkpoint(folder, plugins):
         job = _new_job(plan_new(request, plugins.layouts), plugins)
     else:
-        bundle = read_bundle(folder, plugins.layouts)
-        plan = plan_resume(request, bundle)
-        state = bundle.training_state
+        opened = open_checkpoint(folder, plugins)
+        plan = plan_resume(request, opened)
+        state = opened.training_state
         if state is not None and state.step >= plan.training.max_iters:
             done = evolve(state, training_config=plan.training)
             return Outcome(folder, done, trained=False)
-        job = _resumed_job(plan, bundle, plugins)
+        job = _resumed_job(plan, opened, plugins)
     log_file = log_file_of(job.training, folder.name)
     state = train(evolve(job, folder=folder, log_file=log_file, quiet=quiet))
     return Outcome(folder, state, trained=True)
@@ -103,12 +103,12 @@ def _new_job(plan: Plan, plugins: Plugins) -> Job:
     )
 
 
-def _resumed_job(plan: Plan, bundle: Bundle, plugins: Plugins) -> Job:
-    saved = bundle.config.device
+def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins) -> Job:
+    saved = opened.config.device
     wanted = plan.device or (saved if saved is not None and is_available(saved) else None)
     device = choose_device(wanted)
     training = plan.training
-    model, optimizer, _ = resume(bundle, training, plugins, device)
+    model, optimizer, _ = resume(opened, training, plugins, device)
     tokenizer = model.need_tokenizer()
     text = _text(training) if training.dataset_dir is None else None
     loader = _loader(model.config, tokenizer, training, text)
@@ -121,7 +121,7 @@ def _resumed_job(plan: Plan, bundle: Bundle, plugins: Plugins) -> Job:
         previous=plan.previous,
         eval_loaders=_eval_loaders(model.config, tokenizer, training),
         notices=(
-            f"Resuming {bundle.folder} from step {step}",
+            f"Resuming {opened.path} from step {step}",
             *plan.notices,
             _about(loader, tokenizer, device),
         ),

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-
 class JsonlSink:
     """Append each event as a line of JSON; events of single steps are left to displays."""
 

@@ -9,8 +9,6 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
-
 
 @frozen(kw_only=True)
 class Checkpoint:
@@ -21,8 +19,10 @@ class Checkpoint:
         config: Fields of `config.json`.
         tokenizer: Fields of `tokenizer.json`; None where the source does not say.
         training_state: Fields of `training_state.json`; None where there are none.
-        tensors: Weights under the names of that version, in the order they were stored.
-        optimizer: An AdamW state dict in the parameter order of that version, if there is one.
+        tensors: Weights under the names of that version, in the order they were stored: torch
+            tensors, or `TensorInfo` where only their description was asked for.
+        optimizer: An AdamW state dict in the parameter order of that version, if there is one,
+            with tensors of the same kind.
         report: What was mapped, defaulted or left out on the way here, a line each.
     """
 
@@ -30,6 +30,6 @@ class Checkpoint:
     config: Mapping[str, Any]
     tokenizer: Mapping[str, Any] | None = None
     training_state: Mapping[str, Any] | None = None
-    tensors: Mapping[str, Tensor] = field(factory=dict, repr=False)
+    tensors: Mapping[str, Any] = field(factory=dict, repr=False)
     optimizer: Mapping[str, Any] | None = field(default=None, repr=False)
     report: tuple[str, ...] = ()

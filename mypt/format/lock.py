@@ -100,7 +100,8 @@ if sys.platform == "win32":
         return True
 
     def _release(path: Path, descriptor: int) -> None:
-        os.close(descriptor)
+        with suppress(OSError):
+            os.close(descriptor)
         with suppress(OSError):  # the next writer has it open already
             path.unlink()
 
@@ -117,4 +118,5 @@ else:
     def _release(path: Path, descriptor: int) -> None:
         with suppress(OSError):  # a file that stays is taken over by the next writer
             path.unlink()
-        os.close(descriptor)
+        with suppress(OSError):  # it holds nothing that could be lost
+            os.close(descriptor)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mypt.format.errors import DataError, MyptError, PluginError, Problem
 from mypt.format.checkpoint import Checkpoint
+from mypt.format.errors import DataError, MyptError, PluginError, Problem
 from mypt.format.readers.contract import ReaderFactory
 from mypt.plugins.contracts import (
     Evaluation,
@@ -20,9 +20,9 @@ from mypt.plugins.contracts import (
 from mypt.plugins.hookspecs import hookimpl
 
 __all__ = [
+    "Checkpoint",
     "DataError",
     "Evaluation",
-    "Checkpoint",
     "GoldGuard",
     "GuardFactory",
     "LogSink",

@@ -69,9 +69,7 @@ def test_a_new_model_is_trained_saved_and_valid(train, cli, input_file, in_tmp):
             "",
         )
     assert documents(folder)["training_state"]["step"] == 20
-    assert documents(folder)["config"]["vocab_size"] == len(
-        documents(folder)["tokenizer"]["chars"]
-    )
+    assert documents(folder)["config"]["vocab_size"] == len(documents(folder)["tokenizer"]["chars"])
 
 
 def test_the_log_has_the_documented_events(train, input_file, in_tmp):

@@ -1,6 +1,5 @@
 """The loop on real, tiny models: it learns, resumes exactly, and its guards fire."""
 
-import hashlib
 import json
 import math
 
@@ -11,6 +10,7 @@ import torch
 import mypt
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.checkpoints import resume
+from mypt.engine.opening import open_checkpoint
 from mypt.engine.schedule import learning_rate_at
 from mypt.format.bundle import read_bundle
 from mypt.format.documents import TrainingConfig
@@ -45,9 +45,9 @@ def digests(folder):
 
 
 def go_on(folder, text, **options):
-    bundle = read_bundle(folder)
-    training = bundle.training_state.training_config
-    model, optimizer, step = resume(bundle, training, PLUGINS, torch.device("cpu"))
+    opened = open_checkpoint(folder, PLUGINS)
+    training = opened.training_state.training_config
+    model, optimizer, step = resume(opened, training, PLUGINS, torch.device("cpu"))
     return model.fit(
         loader_of(model, text),
         optimizer,
@@ -213,9 +213,7 @@ class PlainGPT:
 
     def train(self, loader, training):
         decay = [
-            v
-            for k, v in self.p.items()
-            if v.dim() > 1 and "embedding" not in k and "ln" not in k
+            v for k, v in self.p.items() if v.dim() > 1 and "embedding" not in k and "ln" not in k
         ]
         rest = [v for v in self.p.values() if not any(v is d for d in decay)]
         groups = [

@@ -122,7 +122,9 @@ def test_equal_content_has_equal_bytes_whatever_the_objects_are():
             "w": torch.arange(6.0).reshape(2, 3),
             "empty": torch.empty(0),
             "names": names,
-            "groups": [hyper, hyper] if shared else [(0.9, 0.95), tuple([0.9, 0.95])],
+            "groups": [hyper, hyper]
+            if shared
+            else [(0.9, 0.95), tuple(map(float, ("0.9", "0.95")))],
         }
 
     assert written(state(shared=True)) == written(state(shared=False))

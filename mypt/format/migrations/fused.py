@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
 
 from mypt.format.errors import FormatError, Problem
+from mypt.format.tensorinfo import TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from torch import Tensor
-
-_HEAD = re.compile(r"(?P<layer>.*\.sa)\.heads\.(?P<head>\d+)\.(?P<role>\w+)\.(?P<kind>\w+)")
+_HEAD = re.compile(
+    r"(?P<layer>.*\.sa)\.heads\.(?P<head>\d+)\.(?P<role>query|key|value)\.(?P<kind>\w+)"
+)
 ROLES = ("query", "key", "value")
+
+_FIX = "restore the file: this model would compute something else"
 
 # Name in version 2 -> names in version 1 whose rows follow each other in it.
 Sources = dict[str, tuple[str, ...]]
@@ -41,14 +46,27 @@ def fused_sources(names: Iterable[str]) -> Sources:
     return sources
 
 
-def fuse_heads(tensors: Mapping[str, Tensor], sources: Sources) -> dict[str, Tensor]:
-    """Join the rows of all queries, then keys, then values: (3 n_embd, n_embd) per layer."""
+def fuse_heads(tensors: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
+    """Join the rows of all queries, then keys, then values: (3 n_embd, n_embd) per layer.
+
+    Raises:
+        FormatError: Heads differ in shape.
+    """
+    for parts in sources.values():
+        _check_shapes(parts, tensors)
+    return {name: join([tensors[part] for part in parts]) for name, parts in sources.items()}
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """Put tensors, or descriptions of tensors, one below the other."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], TensorInfo):
+        rows = sum(part.shape[0] for part in parts)
+        return evolve(parts[0], shape=(rows, *parts[0].shape[1:]))
     import torch
 
-    return {
-        name: tensors[parts[0]] if len(parts) == 1 else torch.cat([tensors[p] for p in parts])
-        for name, parts in sources.items()
-    }
+    return torch.cat(list(parts))
 
 
 def _parts(layer: str, kind: str, names: list[str]) -> tuple[str, ...]:
@@ -57,7 +75,17 @@ def _parts(layer: str, kind: str, names: list[str]) -> tuple[str, ...]:
     parts = tuple(f"{layer}.heads.{head}.{role}.{kind}" for role in ROLES for head in heads)
     missing = sorted(set(parts) - set(names))
     if missing:
-        fix = "restore the file: a model without it would compute something else"
-        problems = [Problem("model.pt", name, "is missing", fix) for name in missing]
+        problems = [Problem("model.pt", name, "is missing", _FIX) for name in missing]
         raise FormatError(*problems)
     return parts
+
+
+def _check_shapes(parts: tuple[str, ...], tensors: Mapping[str, Any]) -> None:
+    shape = tuple(tensors[parts[0]].shape)
+    problems = [
+        Problem("model.pt", part, f"is {tuple(tensors[part].shape)}, {parts[0]} is {shape}", _FIX)
+        for part in parts
+        if tuple(tensors[part].shape) != shape
+    ]
+    if problems:
+        raise FormatError(*problems)

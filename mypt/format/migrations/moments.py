@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem
+from mypt.format.migrations.fused import join
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from torch import Tensor
 
     from mypt.format.migrations.fused import Sources
 
@@ -18,7 +17,7 @@ Moments = dict[str, Any]
 
 def migrate_optimizer(
     optimizer: Mapping[str, Any],
-    tensors: Mapping[str, Tensor],
+    tensors: Mapping[str, Any],
     sources: Sources,
     *,
     tied: bool,
@@ -39,7 +38,7 @@ def migrate_optimizer(
     moments = {order[index]: state for index, state in optimizer["state"].items()}
     new_names = [name for name in sources if not (tied and name == "lm_head.weight")]
     fused = {name: _joined([moments.get(p) for p in sources[name]]) for name in new_names}
-    dims = {name: tensors[sources[name][0]].dim() for name in new_names}
+    dims = {name: len(tensors[sources[name][0]].shape) for name in new_names}
     new_order = _by_decay(new_names, dims)
     groups = optimizer["param_groups"]
     sizes = [sum(decays(n, dims[n]) for n in new_names), 0]
@@ -66,7 +65,7 @@ def _by_decay(names: list[str], dims: Mapping[str, int]) -> list[str]:
 
 
 def _order(
-    names: list[str], groups: list[Mapping[str, Any]], tensors: Mapping[str, Tensor]
+    names: list[str], groups: list[Mapping[str, Any]], tensors: Mapping[str, Any]
 ) -> list[str]:
     """Name the parameter of each index."""
     total = sum(len(group["params"]) for group in groups)
@@ -75,17 +74,15 @@ def _order(
         raise FormatError(Problem("optimizer.pt", "", what, "remove it, or restore its model"))
     if len(groups) == 1:
         return names
-    return _by_decay(names, {name: tensors[name].dim() for name in names})
+    return _by_decay(names, {name: len(tensors[name].shape) for name in names})
 
 
 def _joined(parts: list[Mapping[str, Any] | None]) -> Moments | None:
     """Join the moments of the parts as their weights are joined; None where there are none."""
-    import torch
-
     states = [part for part in parts if part is not None]
     if len(states) < len(parts):
         return None
     if len(states) == 1:
         return dict(states[0])
-    joined = {key: torch.cat([s[key] for s in states]) for key in ("exp_avg", "exp_avg_sq")}
+    joined = {key: join([s[key] for s in states]) for key in ("exp_avg", "exp_avg_sq")}
     return {"step": states[0]["step"], **joined}

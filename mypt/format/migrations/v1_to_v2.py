@@ -18,8 +18,6 @@ from mypt.format.migrations.step import Migration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
-
     from mypt.format.checkpoint import Checkpoint
 
 VERSION = {"format_version": "2.0"}
@@ -60,7 +58,7 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
     )
 
 
-def _implied(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def _implied(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Read off the tensors what version 1 did not say."""
     per_head = any(".sa.heads." in name for name in tensors)
     qkv_bias = any(name.endswith((".query.bias", ".qkv.bias")) for name in tensors)
@@ -84,8 +82,7 @@ def _tokenizer(document: Mapping[str, Any] | None) -> dict[str, Any]:
 def _training_state(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if document is None or document.get("step") is None:
         return None
-    training = {k: v for k, v in document.get("training_config", {}).items() if v is not None}
-    return {**VERSION, **document, **({"training_config": training} if training else {})}
+    return {**VERSION, **document}
 
 
 V1_TO_V2 = Migration(source="1", target="2.0", apply=apply)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from mypt.format.checkpoint import Checkpoint
 
+    # Gives the contents of a `.pt` file: with tensors, or with descriptions of them where nobody
+    # needs more. The second argument is the file's name for messages.
+    Load = Callable[[Path, str], Any]
+
 
 @frozen
 class ReaderFactory:
@@ -21,12 +25,13 @@ class ReaderFactory:
         name: Name of the format it reads.
         recognises: Whether it can read this file or folder; looks at the content, not the name,
             and never raises.
-        read: Reads it, given what it may ask for; or raises a `FormatError`. What it gives may be
-            of an older version: migrations take it from there.
+        read: Reads it, opening `.pt` files with the `Load` it is given, and taking what it may
+            ask for from the options; or raises a `FormatError`. What it gives may be of an older
+            version: migrations take it from there.
         options: JSON Schema of what it may have to ask for, such as LoRA's alpha.
     """
 
     name: str
     recognises: Callable[[Path], bool] = field(kw_only=True)
-    read: Callable[[Path, Mapping[str, Any]], Checkpoint] = field(kw_only=True)
+    read: Callable[[Path, Load, Mapping[str, Any]], Checkpoint] = field(kw_only=True)
     options: Mapping[str, Any] = field(factory=dict, kw_only=True)

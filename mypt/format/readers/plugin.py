@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pluggy
 
-if TYPE_CHECKING:
-    from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers import mypt_file, mypt_folder
+from mypt.format.readers.contract import ReaderFactory
 
 # The layers forbid importing mypt.plugins from here, so the marker is pluggy's own.
 hookimpl = pluggy.HookimplMarker("mypt")
@@ -15,5 +13,8 @@ hookimpl = pluggy.HookimplMarker("mypt")
 
 @hookimpl
 def mypt_legacy_readers() -> list[ReaderFactory]:
-    """Offer the built-in readers."""
-    return []
+    """Offer the built-in readers; a folder that MyPT left beside old files comes first."""
+    return [
+        ReaderFactory("mypt_folder", recognises=mypt_folder.recognises, read=mypt_folder.read),
+        ReaderFactory("mypt_file", recognises=mypt_file.recognises, read=mypt_file.read),
+    ]

@@ -1,0 +1,175 @@
+"""Open a checkpoint of any format, in the terms of the current one."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import frozen
+
+from mypt.format import files
+from mypt.format.bundle import read_bundle
+from mypt.format.documents import GPTConfig, TokenizerState, TrainingState, from_document
+from mypt.format.errors import FormatError, Problem
+from mypt.format.migrations import upgrade
+from mypt.format.tensor_rules import Model, tensor_problems
+from mypt.format.tensorfile import load_tensors, read_header
+from mypt.format.validation import document_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import attrs
+    from torch import Tensor
+
+    from mypt.format.bundle import Bundle
+    from mypt.format.checkpoint import Checkpoint
+    from mypt.format.readers.contract import Load, ReaderFactory
+    from mypt.format.schemas import Kind
+    from mypt.plugins.manager import Plugins
+
+    T = TypeVar("T", bound=attrs.AttrsInstance)
+
+
+@frozen(kw_only=True)
+class Opened:
+    """A checkpoint, whatever wrote it.
+
+    Attributes:
+        path: Where it is.
+        format: Version of a bundle, or name of the reader that opened it.
+        config: Architecture.
+        tokenizer: Vocabulary; None if it has none.
+        training_state: Progress; None if it has none.
+        files: Its files, by their names.
+        notes: What a user should know of it, a line each.
+        weights: Gives the tensors by name, on the CPU.
+        optimizer: Gives the AdamW state dict; None where there is none.
+    """
+
+    path: Path
+    format: str
+    config: GPTConfig
+    tokenizer: TokenizerState | None
+    training_state: TrainingState | None
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+    weights: Callable[[], Mapping[str, Tensor]]
+    optimizer: Callable[[], Mapping[str, Any] | None]
+
+
+def is_bundle(folder: Path) -> bool:
+    """Tell whether a folder holds a bundle that carries its version, whatever its state."""
+    if (folder / files.MANIFEST).exists():
+        return True
+    try:
+        config, _ = files.read_document(folder / files.CONFIG, files.CONFIG)
+    except OSError:
+        return False
+    except FormatError:
+        return True
+    return "format_version" in config
+
+
+def find_reader(path: Path, plugins: Plugins) -> ReaderFactory | None:
+    """Find the reader that recognises the content of a file or folder."""
+    readers = plugins.readers.values()
+    return next((reader for reader in readers if reader.recognises(path)), None)
+
+
+def is_checkpoint(path: Path, plugins: Plugins) -> bool:
+    """Tell whether there is something that `open_checkpoint` would try to open."""
+    if not path.exists():
+        return False
+    return (path / files.CONFIG).exists() or is_bundle(path) or bool(find_reader(path, plugins))
+
+
+def open_checkpoint(path: Path, plugins: Plugins) -> Opened:
+    """Open a bundle, or whatever a reader recognises.
+
+    Args:
+        path: A folder or a file.
+        plugins: Where parts and readers are looked up.
+
+    Raises:
+        FormatError: It is no checkpoint, or damaged.
+    """
+    if is_bundle(path):
+        return _opened_bundle(read_bundle(path, plugins.layouts))
+    reader = find_reader(path, plugins)
+    if reader is not None:
+        return _opened_foreign(path, reader, plugins)
+    if (path / files.CONFIG).exists():
+        return _opened_bundle(read_bundle(path, plugins.layouts))  # says what is wrong with it
+    what = "is not a checkpoint that mypt can read"
+    fix = "name a folder with config.json and model.pt, or a legacy file"
+    raise FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
+
+
+def _opened_bundle(bundle: Bundle) -> Opened:
+    return Opened(
+        path=bundle.folder,
+        format=bundle.format_version,
+        config=bundle.config,
+        tokenizer=bundle.tokenizer,
+        training_state=bundle.training_state,
+        files=bundle.paths,
+        notes=tuple(str(note) for note in bundle.notes),
+        weights=bundle.weights,
+        optimizer=bundle.optimizer,
+    )
+
+
+def _opened_foreign(path: Path, reader: ReaderFactory, plugins: Plugins) -> Opened:
+    """Describe it out of its headers; tensors are read when somebody asks for them."""
+
+    def read(load: Load) -> Checkpoint:
+        return upgrade(reader.read(path, load, {}))
+
+    described = read(_header_only)
+    _check(described, path, plugins)
+    whole = cache(lambda: read(load_tensors))
+    return Opened(
+        path=path,
+        format=reader.name,
+        config=from_document(GPTConfig, described.config),
+        tokenizer=_built(TokenizerState, described.tokenizer),
+        training_state=_built(TrainingState, described.training_state),
+        files={path.name: path} if path.is_file() else {p.name: p for p in path.glob("*.pt")},
+        notes=described.report,
+        weights=lambda: whole().tensors,
+        optimizer=lambda: whole().optimizer,
+    )
+
+
+def _check(checkpoint: Checkpoint, path: Path, plugins: Plugins) -> None:
+    documents: dict[Kind, Mapping[str, Any] | None] = {
+        "config": checkpoint.config,
+        "tokenizer": checkpoint.tokenizer,
+        "training_state": checkpoint.training_state,
+    }
+    problems = [
+        problem
+        for kind, document in documents.items()
+        if document is not None
+        for problem in document_problems(kind, document, str(path), plugins.layouts)
+    ]
+    if not _errors(problems):
+        config = from_document(GPTConfig, checkpoint.config)
+        model = Model(config, checkpoint.tensors, plugins.layouts, str(path), str(path))
+        problems = tensor_problems(model)
+    if _errors(problems):
+        raise FormatError(*_errors(problems))
+
+
+def _errors(problems: list[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.severity == "error"]
+
+
+def _header_only(path: Path, file: str) -> Any:
+    return read_header(path, file).contents
+
+
+def _built(cls: type[T], document: Mapping[str, Any] | None) -> T | None:
+    return None if document is None else from_document(cls, document)

@@ -1,0 +1,72 @@
+"""Version 0: one file that holds weights, config, tokenizer, step and optimizer state."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.checkpoint import Checkpoint
+from mypt.format.errors import FormatError, Problem
+from mypt.format.tensorfile import read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mypt.format.readers.contract import Load
+
+KEYS = frozenset({"model_state_dict", "config"})
+# In the order in which MyPT looked for them; then the highest step of its first release.
+NAMES = ("latest.pt", "final.pt", "gpt_final.pt")
+_STEP = re.compile(r"gpt_step_(\d+)\.pt")
+
+
+def find_file(path: Path) -> Path | None:
+    """Give the file to read: `path` itself, or the one MyPT would have taken in that folder."""
+    if path.is_file():
+        return path
+    for name in NAMES:
+        if (path / name).is_file():
+            return path / name
+    steps = {
+        int(m[1]): file for file in path.glob("gpt_step_*.pt") if (m := _STEP.match(file.name))
+    }
+    return steps[max(steps)] if steps else None
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether the content is that of version 0."""
+    file = find_file(path)
+    if file is None:
+        return False
+    try:
+        contents = read_header(file, str(file)).contents
+    except (FormatError, OSError):
+        return False
+    if not isinstance(contents, dict) or not contents.keys() >= KEYS:
+        return False
+    config = contents["config"]
+    return isinstance(config, dict) and "n_layer" in config
+
+
+def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # noqa: ARG001
+    """Read it whole.
+
+    Raises:
+        FormatError: It is damaged, or holds something other than tensors and plain values.
+    """
+    file = find_file(path)
+    if file is None:
+        fix = "name the file itself"
+        raise FormatError(Problem(str(path), "", "holds no checkpoint file", fix))
+    contents = load(file, str(file))
+    step = contents.get("step")
+    return Checkpoint(
+        version="0",
+        config=contents["config"],
+        tokenizer=contents.get("tokenizer"),
+        training_state=None if step is None else {"step": step},
+        tensors=dict(contents["model_state_dict"]),
+        optimizer=contents.get("optimizer_state_dict"),
+        report=(f"read from {file.name}",),
+    )

@@ -1,0 +1,69 @@
+"""Version 1: the folder whose documents carry no version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.format import files
+from mypt.format.checkpoint import Checkpoint
+from mypt.format.errors import FormatError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mypt.format.readers.contract import Load
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether this is a folder of version 1."""
+    if not (path / files.CONFIG).is_file() or not (path / files.MODEL).is_file():
+        return False
+    try:
+        config, _ = files.read_document(path / files.CONFIG, files.CONFIG)
+    except (FormatError, OSError):
+        return False
+    return "format_version" not in config and "n_layer" in config
+
+
+def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # noqa: ARG001
+    """Read it whole; only `config.json` and `model.pt` must be there.
+
+    Raises:
+        FormatError: A file is damaged, or holds something other than tensors and plain values.
+    """
+    config = _document(path / files.CONFIG)
+    state = _document(path / files.TRAINING_STATE)
+    return Checkpoint(
+        version="1",
+        config=config or {},
+        tokenizer=_document(path / files.TOKENIZER),
+        training_state=state,
+        tensors=_weights(path / files.MODEL, load),
+        optimizer=_optimizer(path, state or {}, load),
+        report=(f"read from {path.name}",),
+    )
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    return files.read_document(path, str(path))[0] if path.exists() else None
+
+
+def _weights(path: Path, load: Load) -> dict[str, Any]:
+    """Give the state dict, which later releases wrapped together with the names of dtypes."""
+    contents = load(path, str(path))
+    wrapped = contents.get("state_dict")
+    return dict(wrapped) if isinstance(wrapped, dict) else dict(contents)
+
+
+def _optimizer(folder: Path, state: Mapping[str, Any], load: Load) -> dict[str, Any] | None:
+    """Give the optimizer state; releases named the file also where people had removed it."""
+    name = state.get("optimizer_file")
+    if name is None:
+        return None
+    file = str(folder / files.TRAINING_STATE)
+    if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\:"):
+        fix = "name a file of this folder"
+        raise FormatError(Problem(file, "/optimizer_file", "leaves the folder", fix))
+    path = folder / name
+    return dict(load(path, str(path))) if path.is_file() else None
