@@ -23,8 +23,8 @@ checkpoints/dante/
 └── manifest.json         the commit record
 ```
 
-A folder with `config.json`, `tokenizer.json` and `model.pt` is a valid bundle. Anything else in the folder is
-left alone. Fields that mypt does not know are kept and written back.
+A folder with `config.json`, `tokenizer.json` and `model.pt` is a valid bundle. Anything else in
+the folder is left alone. Fields that mypt does not know are kept and written back.
 
 This page is written by `python docs/write_bundle.py`.
 """

@@ -31,8 +31,9 @@ def command(model_name: str, as_json: bool) -> None:
 
 def _format(info: dict[str, Any]) -> list[str]:
     is_bundle = info["format"][0].isdigit()
+    kind = "JSON-based format, version" if is_bundle else "Legacy format, read by"
     return [
-        f"{'JSON-based format, version' if is_bundle else 'Legacy format, read by'} {info['format']}",
+        f"{kind} {info['format']}",
         f"Location: {info['folder']}",
         f"Parameters: {info['parameters']:,}",
         *(f"  {name}: {size:,} bytes" for name, size in info["files"].items()),

@@ -95,6 +95,9 @@ class Bundle:
                 contents = load_tensors(path, file)
             except FileNotFoundError:  # renamed since it was found
                 continue
+            except FormatError:
+                self._current_path(name)  # a newer generation explains it better
+                raise
             self._current_path(name)  # as long as the generation is the same, the file was
             return contents
         return self._refuse_changed()

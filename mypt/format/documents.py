@@ -130,7 +130,7 @@ class TrainingConfig:
     eval_iters: int = 20
     learning_rate: float = 0.0003
     start_step: int = 0
-    warmup_iters: float = 0
+    warmup_iters: float = 0.0
     grad_clip: float = 1.0
     weight_decay: float = 0.1
     beta1: float = 0.9

@@ -57,7 +57,7 @@ def check_document(kind: Kind, document: Mapping[str, Any], file: str) -> list[P
 def version_problem(document: Mapping[str, Any], file: str) -> Problem | None:
     """Refuse a document of another major version."""
     version = document.get("format_version")
-    found = re.fullmatch("(0|[1-9][0-9]{0,5})[.](0|[1-9][0-9]{0,5})", str(version))
+    found = re.fullmatch("(0|[1-9][0-9]{0,8})[.](0|[1-9][0-9]*)", str(version))
     major = FORMAT_VERSION.partition(".")[0]
     if version is None or (found and found[1] == major):
         return None

@@ -251,9 +251,10 @@ def test_a_hand_edited_layer_count_is_refused_with_the_way_out(train, refused, i
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_says_how_to_resume(number, input_file, in_tmp):
+    long = ("--eval_iters", "1", "--eval_interval", "100000", "--max_iters", "100000")
+    command = ("train", "--model_name", "cat", "--input_file", input_file, *SMALL, *long)
     process = subprocess.Popen(
-        [sys.executable, "-m", "mypt", "train", "--model_name", "cat", "--input_file", input_file]
-        + [*SMALL, "--eval_iters", "1", "--eval_interval", "100000", "--max_iters", "100000"],
+        [sys.executable, "-m", "mypt", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,4 +1,7 @@
-"""Files that mean harm: every one is refused by one error, before torch is imported."""
+"""Files that mean harm: every one is refused by one error, before torch is imported.
+
+They are read in a process that may have 512 MB and is stopped where it starts anything.
+"""
 
 import io
 import json
@@ -266,6 +269,8 @@ CHILD = """
 import json, resource, sys, time
 from pathlib import Path
 
+resource.setrlimit(resource.RLIMIT_AS, (512 << 20, 512 << 20))
+
 def forbid(event, _):
     bad = "os.exec", "os.fork", "os.posix_spawn", "os.system", "subprocess.", "socket.", "pickle."
     if event.startswith(bad):
@@ -284,11 +289,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
     except FormatError as error:
         said = str(error)
     report[path.name] = said, time.perf_counter() - start
-print(json.dumps({
-    "report": report,
-    "torch": "torch" in sys.modules,
-    "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-}))
+print(json.dumps({"report": report, "torch": "torch" in sys.modules}))
 """
 
 
@@ -321,9 +322,8 @@ def test_a_hostile_file_is_refused_in_one_line(name, outcome):
     assert len(said) < 400
 
 
-def test_none_of_them_imports_torch_or_takes_much(outcome):
+def test_none_of_them_imports_torch_or_takes_long(outcome):
     assert not outcome["torch"]
-    assert outcome["megabytes"] < 512
     assert max(seconds for _, seconds in outcome["report"].values()) < 5
 
 

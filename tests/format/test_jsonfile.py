@@ -5,33 +5,32 @@ import pytest
 from mypt.format import jsonfile
 from mypt.format.errors import FormatError
 
+REFUSED = {
+    "cut off": (b"{", "is not JSON: .* at line 1, column 2"),
+    "empty": (b"", "is not JSON"),
+    "a list": (b"[1]", "is not a JSON object"),
+    "null": (b"null", "is not a JSON object"),
+    "NaN": (b'{"a": NaN}', "contains NaN"),
+    "infinity": (b'{"a": -Infinity}', "contains -Infinity"),
+    "an infinite number": (b'{"a": 1e999}', "contains 1e999, which is too large"),
+    "a number without end": (b'{"a": ' + b"9" * 5000 + b"}", "contains a number of 5000 digits"),
+    "a key twice": (b'{"a": 1, "b": {"c": 1, "c": 2}}', "has the key 'c' twice"),
+    "not UTF-8": (b'{"a": "\xff"}', r"is not UTF-8 \(byte 7\)"),
+    "a byte order mark": (b"\xef\xbb\xbf{}", "is not JSON"),
+    "half a character": (b'{"a": "\\ud800"}', "escapes half a character"),
+    "half a character in a key": (b'{"\\uDFFF": 1}', "escapes half a character"),
+    "deep": (b'{"a": ' + b"[" * 100_000, "is nested too deeply"),
+    "very many values": (b'{"a": [' + b"1," * 4_000_000 + b"1]}", "holds more than 4000000 values"),
+    "very large": (b" " * (64 * 1024 * 1024 + 1), "is 67108865 bytes large"),
+    "Python": (b"{'a': 1}", "is not JSON"),
+    "a comma too many": (b'{"a": 1,}', "is not JSON"),
+    "a leading zero": (b'{"a": 01}', "is not JSON"),
+}
 
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"{", "is not JSON: .* at line 1, column 2"),
-        (b"", "is not JSON"),
-        (b"[1]", "is not a JSON object"),
-        (b"null", "is not a JSON object"),
-        (b'{"a": NaN}', "contains NaN"),
-        (b'{"a": -Infinity}', "contains -Infinity"),
-        (b'{"a": 1e999}', "contains 1e999, which is too large"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "contains a number of 5000 digits"),
-        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "has the key 'c' twice"),
-        (b'{"a": "\xff"}', r"is not UTF-8 \(byte 7\)"),
-        (b"\xef\xbb\xbf{}", "is not JSON"),
-        (b'{"a": "\\ud800"}', "escapes half a character"),
-        (b'{"\\uDFFF": 1}', "escapes half a character"),
-        (b'{"a": ' + b"[" * 100_000, "is nested too deeply"),
-        (b'{"a": [' + b"1," * 4_000_000 + b"1]}", "holds more than 4000000 values"),
-        (b" " * (64 * 1024 * 1024 + 1), "bytes large"),
-        (b"{'a': 1}", "is not JSON"),
-        (b'{"a": 1,}', "is not JSON"),
-        (b'{"a": 01}', "is not JSON"),
-    ],
-    ids=str,
-)
-def test_what_two_readers_could_see_differently_is_refused(data, said):
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_two_readers_could_see_differently_is_refused(case):
+    data, said = REFUSED[case]
     with pytest.raises(FormatError, match=f"config.json: {said}"):
         jsonfile.parse(data, "config.json")
 

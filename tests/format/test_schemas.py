@@ -72,14 +72,8 @@ def test_a_missing_field_is_pointed_at_with_its_meaning():
 
 
 def test_all_problems_are_found_at_once():
-    assert (
-        found("tokenizer", {"format_version": "2.0", "token_kind": 3, "plugins": 1})
-        == [
-            ("/plugins", "schema.type", "error"),
-            ("/token_kind", "schema.type", "error"),
-        ]
-        or len(found("tokenizer", {"format_version": "2.0", "token_kind": 3, "plugins": 1})) == 2
-    )
+    document = {"format_version": "2.0", "token_kind": 3, "plugins": 1}
+    assert {where for where, _, _ in found("tokenizer", document)} == {"/plugins", "/token_kind"}
 
 
 def test_nested_fields_are_looked_at_too():
@@ -121,7 +115,7 @@ def test_an_unknown_field_of_a_preset_is_an_error():
         ("1.0", ["version.unknown"]),
         ("2", ["version.unknown"]),
         ("two", ["version.unknown"]),
-        (2.0, []),
+        (2.0, ["schema.type"]),
         ("2.0\n", ["version.unknown"]),
         (None, ["schema.type"]),
     ],
@@ -129,8 +123,6 @@ def test_an_unknown_field_of_a_preset_is_an_error():
 )
 def test_versions_are_told_apart(version, kinds):
     problems = check_document("config", CONFIG | {"format_version": version}, "config.json")
-    if version == 2.0:
-        kinds = ["schema.type"]
     assert [problem.kind for problem in problems] == kinds
 
 

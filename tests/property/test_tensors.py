@@ -1,0 +1,108 @@
+"""Whatever tensors are written are read back; whatever bytes are read are described or refused."""
+
+import io
+
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mypt.format.errors import FormatError
+from mypt.format.tensorfile import load_tensors, read_header
+from mypt.format.tensorinfo import TensorInfo
+from mypt.format.tensorwriter import write_tensors
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.bool]
+shapes = st.lists(st.integers(0, 4), max_size=4)
+tensors = st.builds(
+    lambda shape, dtype: (
+        (torch.arange(256)[: torch.Size(shape).numel()] % 3).reshape(shape).to(dtype)
+    ),
+    shapes,
+    st.sampled_from(DTYPES),
+)
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**100), 2**100)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+)
+values = st.recursive(
+    plain | tensors,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.text(max_size=5) | st.integers(-(2**31), 2**31 - 1), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def written(value):
+    stream = io.BytesIO()
+    write_tensors(stream, value)
+    return stream.getvalue()
+
+
+def described(value):
+    """What the header of a file with this value has to say."""
+    match value:
+        case torch.Tensor():
+            return str(value.dtype).removeprefix("torch."), tuple(value.shape)
+        case TensorInfo():
+            return value.dtype, value.shape
+        case dict():
+            return {key: described(item) for key, item in value.items()}
+        case list() | tuple():
+            return type(value)(map(described, value))
+    return value
+
+
+def same(first, second):
+    match first:
+        case torch.Tensor():
+            return first.dtype == second.dtype and torch.equal(first, second)
+        case dict():
+            pairs = zip(first.items(), second.items(), strict=True)
+            return all(a == b and same(x, y) for (a, x), (b, y) in pairs)
+        case list() | tuple():
+            return type(first) is type(second) and all(map(same, first, second))
+    return type(first) is type(second) and first == second
+
+
+@settings(max_examples=60, deadline=None)
+@given(value=values)
+def test_what_is_written_is_read_back_by_torch_and_by_us(value, tmp_path_factory):
+    path = tmp_path_factory.mktemp("x") / "x.pt"
+    path.write_bytes(written(value))
+    assert described(read_header(path, "x.pt").contents) == described(value)
+    assert same(value, load_tensors(path, "x.pt"))
+    torch.save(value, path)
+    assert described(read_header(path, "x.pt").contents) == described(value)
+
+
+WHOLE = written({"a": torch.arange(6.0).reshape(2, 3), "b": {"c": [1, (torch.ones(2), "x")]}})
+changes = st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=4)
+
+
+@settings(max_examples=400, deadline=None)
+@given(changes=changes, cut=st.integers(0, 20), more=st.binary(max_size=30))
+@example(changes=[], cut=0, more=b"")
+def test_any_change_of_a_file_is_described_or_refused_and_never_a_crash(
+    changes, cut, more, tmp_path_factory
+):
+    data = bytearray(WHOLE)
+    for position, byte in changes:
+        data[position] = byte
+    path = tmp_path_factory.getbasetemp() / "changed.pt"
+    path.write_bytes(bytes(data[: len(data) - cut]) + more)
+    try:
+        header = read_header(path, "x.pt")
+    except FormatError as error:
+        said = error.problems
+    else:
+        said = ()
+        assert not cut
+        assert not more
+        assert set(map(type, header.members)) == {str}
+    assert {problem.file for problem in said} <= {"x.pt"}
