@@ -11,7 +11,8 @@ from mypt.cli.main import COMMANDS, FORMAT_COMMANDS, SETTINGS, format_group, myp
 HEAD = """# Commands
 
 Every command is `mypt ...` and equally `python -m mypt ...`; `mypt format ...` is also
-`python -m mypt.format ...`. Dashes work in place of underscores. Exit codes: 0 well, 1 invalid or failed, 2 wrong usage.
+`python -m mypt.format ...`. Dashes work in place of underscores. Exit codes: 0 well, 1 invalid or
+failed, 2 wrong usage.
 
 This page is written by `python docs/write_commands.py` from the commands themselves.
 """

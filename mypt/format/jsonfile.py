@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Larger than any vocabulary of a million tokens, small enough to read at once.
-MAX_JSON_BYTES = 64 * 1024 * 1024
+MAX_JSON_BYTES = 48 * 1024 * 1024
 MAX_VALUES = 4_000_000
 _MAX_DIGITS = 300  # a float holds no number that is longer
 

@@ -266,7 +266,7 @@ FILES = {
 }
 
 CHILD = """
-import json, resource, sys, time
+import json, resource, sys
 from pathlib import Path
 
 resource.setrlimit(resource.RLIMIT_AS, (512 << 20, 512 << 20))
@@ -282,13 +282,12 @@ from mypt.format.tensorfile import read_header
 
 report = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
-    start = time.perf_counter()
     try:
         read_header(path, "hostile.pt")
         said = None
     except FormatError as error:
         said = str(error)
-    report[path.name] = said, time.perf_counter() - start
+    report[path.name] = said
 print(json.dumps({"report": report, "torch": "torch" in sys.modules}))
 """
 
@@ -315,16 +314,15 @@ def test_the_file_they_are_made_from_is_well(tmp_path):
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_hostile_file_is_refused_in_one_line(name, outcome):
-    said, _ = outcome["report"][name]
+    said = outcome["report"][name]
     assert said is not None, "it was accepted"
     assert said.startswith("hostile.pt")
     assert said.isprintable()
     assert len(said) < 400
 
 
-def test_none_of_them_imports_torch_or_takes_long(outcome):
+def test_none_of_them_imports_torch(outcome):
     assert not outcome["torch"]
-    assert max(seconds for _, seconds in outcome["report"].values()) < 5
 
 
 def test_there_are_many_of_them():
