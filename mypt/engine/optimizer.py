@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mypt.format.errors import FormatError, Problem
+from mypt.format.parameters import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
 OptimizerState = dict[str, Any]
 
 
-def decays(name: str, parameter: torch.Tensor) -> bool:
-    """Tell whether weight decay applies: to matrices that are neither embeddings nor norms."""
-    lowered = name.lower()
-    return parameter.dim() > 1 and "embedding" not in lowered and "ln" not in lowered
-
-
 def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.AdamW:
     """Build AdamW with group 0 decayed and group 1 not, each in the model's parameter order.
 
@@ -31,16 +26,15 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.Ad
 
     Source: Loshchilov and Hutter 2019 (decoupled weight decay).
     """
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    groups = [
-        {
-            "params": [p for name, p in named if decays(name, p)],
-            "weight_decay": training.weight_decay,
-        },
-        {"params": [p for name, p in named if not decays(name, p)], "weight_decay": 0.0},
-    ]
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    shapes = {name: tuple(p.shape) for name, p in named.items()}
+    groups = grouped(shapes, training.weight_decay_on)
+    decay = (training.weight_decay, 0.0)
     return torch.optim.AdamW(
-        groups,
+        [
+            {"params": [named[name] for name in group], "weight_decay": weight_decay}
+            for group, weight_decay in zip(groups, decay, strict=True)
+        ],
         lr=training.learning_rate,
         betas=(training.beta1, training.beta2),
         fused=True,  # torch's default loops over tensors: 4 to 6 times slower on CPU

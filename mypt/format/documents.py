@@ -133,6 +133,7 @@ class TrainingConfig:
     warmup_iters: float = 0.0
     grad_clip: float = 1.0
     weight_decay: float = 0.1
+    weight_decay_on: Literal["linear", "matrices", "all"] = "linear"
     beta1: float = 0.9
     beta2: float = 0.95
     grad_accum_steps: int = 1

@@ -30,7 +30,8 @@ def parse(data: bytes, file: str) -> dict[str, Any]:
     """
     if len(data) > MAX_JSON_BYTES:
         _refuse(file, f"is {len(data)} bytes large", "no document of a checkpoint is that large")
-    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+    # a key takes the memory of about three further values
+    if sum(map(data.count, (b",", b"[", b"{", b":", b":", b":"))) > MAX_VALUES:
         _refuse(file, f"holds more than {MAX_VALUES} values", "restore the file")
     try:
         text = data.decode("utf-8")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import mypt
+from mypt.engine.checkpoints import resume
 from mypt.engine.opening import open_checkpoint
 from mypt.format.bundle import read_bundle
 from mypt.format.errors import FormatError
@@ -56,6 +57,28 @@ def test_step_and_parameters_are_told_without_torch(case):
     assert info["parameters"] == expected["n_parameters"]
     state = info["training_state"]
     assert (state and state["step"]) == expected["step"]
+
+
+def test_training_goes_on_as_in_the_program_that_wrote_it(case):
+    """Weights and moments together: the losses of the next updates on a fixed batch."""
+    path, _, expected = case
+    if "next_step" not in expected:
+        pytest.skip("this checkpoint has no optimizer state, or no losses to compare with")
+    following = expected["next_step"]
+    opened = open_checkpoint(path, PLUGINS)
+    training = opened.training_state.training_config
+    model, optimizer, _ = resume(opened, training, PLUGINS, torch.device("cpu"))
+    x, y = torch.tensor(following["batch_x"]), torch.tensor(following["batch_y"])
+    assert model.eval().loss(x, y).item() == pytest.approx(following["loss_before"], abs=1e-5)
+    for update in following["steps"]:
+        for group in optimizer.param_groups:
+            group["lr"] = update["lr"]
+        optimizer.zero_grad()
+        model.eval().loss(x, y).backward()
+        if following["grad_clip"] > 0:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), following["grad_clip"])
+        optimizer.step()
+        assert model.loss(x, y).item() == pytest.approx(update["loss_after"], abs=1e-5)
 
 
 @pytest.fixture

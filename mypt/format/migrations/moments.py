@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations.fused import join
+from mypt.format.parameters import grouped, optimizer_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypt.format.migrations.fused import Sources
 
-Moments = dict[str, Any]
+
+def decay_rule(optimizer: Mapping[str, Any]) -> str:
+    """Tell what a release decayed: with one group everything, else as mypt does."""
+    return "all" if len(optimizer["param_groups"]) == 1 else "linear"
 
 
 def migrate_optimizer(
@@ -22,7 +26,7 @@ def migrate_optimizer(
     *,
     tied: bool,
 ) -> dict[str, Any]:
-    """Give the optimizer state in the order of version 2, with its hyperparameters kept.
+    """Give the optimizer state in the order of version 2, with its settings kept.
 
     Args:
         optimizer: AdamW state dict of version 1, with one group or with two.
@@ -33,56 +37,38 @@ def migrate_optimizer(
     Raises:
         FormatError: The state is not that of these weights.
     """
-    names = [name for name in tensors if not (tied and name == "lm_head.weight")]
-    order = _order(names, optimizer["param_groups"], tensors)
+    rule, groups = decay_rule(optimizer), optimizer["param_groups"]
+    old = {n: tuple(t.shape) for n, t in tensors.items() if not (tied and n == "lm_head.weight")}
+    order = [name for group in grouped(old, rule) for name in group]
+    total = sum(len(group["params"]) for group in groups)
+    if total != len(order):
+        what = f"holds {total} parameters, the model has {len(order)}"
+        raise FormatError(Problem("optimizer.pt", "", what, "remove it, or restore its model"))
     moments = {order[index]: state for index, state in optimizer["state"].items()}
-    new_names = [name for name in sources if not (tied and name == "lm_head.weight")]
-    fused = {name: _joined([moments.get(p) for p in sources[name]]) for name in new_names}
-    dims = {name: len(tensors[sources[name][0]].shape) for name in new_names}
-    new_order = _by_decay(new_names, dims)
-    groups = optimizer["param_groups"]
-    sizes = [sum(decays(n, dims[n]) for n in new_names), 0]
-    sizes[1] = len(new_names) - sizes[0]
-    # A single group decayed everything alike; its settings hold for both of ours.
-    first, second = groups[0], groups[-1]
+    new = {name: parts for name, parts in sources.items() if parts[0] in old}
+    joined = {
+        name: _joined([moments[part] for part in parts])
+        for name, parts in new.items()
+        if all(part in moments for part in parts)
+    }
+    shapes = {name: old[parts[0]] for name, parts in new.items()}
+    return optimizer_document(joined, shapes, rule, (groups[0], groups[-1]))
+
+
+def optimizer_settings(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of a state as fields of `training_config`."""
+    first = optimizer["param_groups"][0]
+    beta1, beta2 = first["betas"]
     return {
-        "state": {i: fused[n] for i, n in enumerate(new_order) if fused[n] is not None},
-        "param_groups": [
-            {**first, "params": list(range(sizes[0]))},
-            {**second, "params": list(range(sizes[0], len(new_names)))},
-        ],
+        "weight_decay": first["weight_decay"],
+        "weight_decay_on": decay_rule(optimizer),
+        "beta1": beta1,
+        "beta2": beta2,
+        "learning_rate": first["lr"],
     }
 
 
-def decays(name: str, dim: int) -> bool:
-    """Tell whether MyPT decayed a parameter: a matrix that is neither embedding nor norm."""
-    lowered = name.lower()
-    return dim > 1 and "embedding" not in lowered and "ln" not in lowered
-
-
-def _by_decay(names: list[str], dims: Mapping[str, int]) -> list[str]:
-    return sorted(names, key=lambda name: not decays(name, dims[name]))
-
-
-def _order(
-    names: list[str], groups: list[Mapping[str, Any]], tensors: Mapping[str, Any]
-) -> list[str]:
-    """Name the parameter of each index."""
-    total = sum(len(group["params"]) for group in groups)
-    if total != len(names):
-        what = f"holds {total} parameters, the model has {len(names)}"
-        raise FormatError(Problem("optimizer.pt", "", what, "remove it, or restore its model"))
-    if len(groups) == 1:
-        return names
-    return _by_decay(names, {name: len(tensors[name].shape) for name in names})
-
-
-def _joined(parts: list[Mapping[str, Any] | None]) -> Moments | None:
-    """Join the moments of the parts as their weights are joined; None where there are none."""
-    states = [part for part in parts if part is not None]
-    if len(states) < len(parts):
-        return None
-    if len(states) == 1:
-        return dict(states[0])
-    joined = {key: join([s[key] for s in states]) for key in ("exp_avg", "exp_avg_sq")}
-    return {"step": states[0]["step"], **joined}
+def _joined(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join the moments of the parts as their weights are joined."""
+    joined = {key: join([part[key] for part in parts]) for key in ("exp_avg", "exp_avg_sq")}
+    return {"step": parts[0]["step"], **joined}

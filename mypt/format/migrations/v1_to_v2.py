@@ -12,7 +12,7 @@ from attrs import evolve
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations.fused import fuse_heads, fused_sources
-from mypt.format.migrations.moments import migrate_optimizer
+from mypt.format.migrations.moments import migrate_optimizer, optimizer_settings
 from mypt.format.migrations.step import Migration
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
         version="2.0",
         config=config,
         tokenizer=_tokenizer(checkpoint.tokenizer),
-        training_state=_training_state(checkpoint.training_state),
+        training_state=_training_state(checkpoint.training_state, checkpoint.optimizer),
         tensors=fused,
         optimizer=optimizer,
         report=tuple(report),
@@ -79,10 +79,15 @@ def _tokenizer(document: Mapping[str, Any] | None) -> dict[str, Any]:
     return {**VERSION, **(document or {"token_kind": "gpt2"})}
 
 
-def _training_state(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _training_state(
+    document: Mapping[str, Any] | None, optimizer: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """Add what only the optimizer knew: decay, betas, and the rate where nobody said it."""
     if document is None or document.get("step") is None:
         return None
-    return {**VERSION, **document}
+    settings = {} if optimizer is None else optimizer_settings(optimizer)
+    training = {**settings, **document.get("training_config", {})}
+    return {**VERSION, **document, **({"training_config": training} if training else {})}
 
 
 V1_TO_V2 = Migration(source="1", target="2.0", apply=apply)
