@@ -11,10 +11,7 @@ from mypt.format import files
 from mypt.format.bundle import read_bundle
 from mypt.format.documents import GPTConfig, TokenizerState, TrainingState, from_document
 from mypt.format.errors import FormatError, Problem
-from mypt.format.migrations import upgrade
-from mypt.format.tensor_rules import Model, tensor_problems
-from mypt.format.tensorfile import load_tensors, read_header
-from mypt.format.validation import document_problems
+from mypt.format.reading import describe, find_reader, read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,9 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mypt.format.bundle import Bundle
-    from mypt.format.checkpoint import Checkpoint
-    from mypt.format.readers.contract import Load, ReaderFactory
-    from mypt.format.schemas import Kind
+    from mypt.format.readers.contract import ReaderFactory
     from mypt.plugins.manager import Plugins
 
     T = TypeVar("T", bound=attrs.AttrsInstance)
@@ -72,17 +67,11 @@ def is_bundle(folder: Path) -> bool:
     return "format_version" in config
 
 
-def find_reader(path: Path, plugins: Plugins) -> ReaderFactory | None:
-    """Find the reader that recognises the content of a file or folder."""
-    readers = plugins.readers.values()
-    return next((reader for reader in readers if reader.recognises(path)), None)
-
-
 def is_checkpoint(path: Path, plugins: Plugins) -> bool:
     """Tell whether there is something that `open_checkpoint` would try to open."""
     if not path.exists():
         return False
-    return (path / files.CONFIG).exists() or is_bundle(path) or bool(find_reader(path, plugins))
+    return (path / files.CONFIG).exists() or is_bundle(path) or bool(find_reader(path, plugins.readers.values()))
 
 
 def open_checkpoint(path: Path, plugins: Plugins) -> Opened:
@@ -97,7 +86,7 @@ def open_checkpoint(path: Path, plugins: Plugins) -> Opened:
     """
     if is_bundle(path):
         return _opened_bundle(read_bundle(path, plugins.layouts))
-    reader = find_reader(path, plugins)
+    reader = find_reader(path, plugins.readers.values())
     if reader is not None:
         return _opened_foreign(path, reader, plugins)
     if (path / files.CONFIG).exists():
@@ -123,13 +112,8 @@ def _opened_bundle(bundle: Bundle) -> Opened:
 
 def _opened_foreign(path: Path, reader: ReaderFactory, plugins: Plugins) -> Opened:
     """Describe it out of its headers; tensors are read when somebody asks for them."""
-
-    def read(load: Load) -> Checkpoint:
-        return upgrade(reader.read(path, load, {}))
-
-    described = read(_header_only)
-    _check(described, path, plugins)
-    whole = cache(lambda: read(load_tensors))
+    described = describe(path, reader, plugins.layouts, {})
+    whole = cache(lambda: read_whole(path, reader, {}))
     return Opened(
         path=path,
         format=reader.name,
@@ -141,34 +125,6 @@ def _opened_foreign(path: Path, reader: ReaderFactory, plugins: Plugins) -> Open
         weights=lambda: whole().tensors,
         optimizer=lambda: whole().optimizer,
     )
-
-
-def _check(checkpoint: Checkpoint, path: Path, plugins: Plugins) -> None:
-    documents: dict[Kind, Mapping[str, Any] | None] = {
-        "config": checkpoint.config,
-        "tokenizer": checkpoint.tokenizer,
-        "training_state": checkpoint.training_state,
-    }
-    problems = [
-        problem
-        for kind, document in documents.items()
-        if document is not None
-        for problem in document_problems(kind, document, str(path), plugins.layouts)
-    ]
-    if not _errors(problems):
-        config = from_document(GPTConfig, checkpoint.config)
-        model = Model(config, checkpoint.tensors, plugins.layouts, str(path), str(path))
-        problems = tensor_problems(model)
-    if _errors(problems):
-        raise FormatError(*_errors(problems))
-
-
-def _errors(problems: list[Problem]) -> list[Problem]:
-    return [problem for problem in problems if problem.severity == "error"]
-
-
-def _header_only(path: Path, file: str) -> Any:
-    return read_header(path, file).contents
 
 
 def _built(cls: type[T], document: Mapping[str, Any] | None) -> T | None:

@@ -1,0 +1,71 @@
+"""Read checkpoints that are not bundles: find the reader, migrate, and check what comes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.documents import GPTConfig, from_document
+from mypt.format.errors import FormatError, Problem
+from mypt.format.migrations import upgrade
+from mypt.format.tensor_rules import Model, tensor_problems
+from mypt.format.tensorfile import load_tensors, read_header
+from mypt.format.validation import document_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from mypt.format.checkpoint import Checkpoint
+    from mypt.format.layout import Layouts
+    from mypt.format.readers.contract import ReaderFactory
+    from mypt.format.schemas import Kind
+
+
+def find_reader(path: Path, readers: Iterable[ReaderFactory]) -> ReaderFactory | None:
+    """Find the reader that recognises the content of a file or folder."""
+    return next((reader for reader in readers if reader.recognises(path)), None)
+
+
+def describe(
+    path: Path, reader: ReaderFactory, layouts: Layouts, options: Mapping[str, Any]
+) -> Checkpoint:
+    """Read a checkpoint in the terms of format 2.0, with descriptions in the place of tensors.
+
+    Needs no torch and reads no weights.
+
+    Raises:
+        FormatError: It is damaged or incomplete, or says something that format 2.0 cannot.
+    """
+    checkpoint = upgrade(reader.read(path, _header_only, options))
+    problems = _problems(checkpoint, str(path), layouts)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise FormatError(*errors)
+    return checkpoint
+
+
+def read_whole(path: Path, reader: ReaderFactory, options: Mapping[str, Any]) -> Checkpoint:
+    """Read a checkpoint that `describe` has accepted, tensors and all."""
+    return upgrade(reader.read(path, load_tensors, options))
+
+
+def _header_only(path: Path, file: str) -> Any:
+    return read_header(path, file).contents
+
+
+def _problems(checkpoint: Checkpoint, file: str, layouts: Layouts) -> list[Problem]:
+    documents: dict[Kind, Mapping[str, Any] | None] = {
+        "config": checkpoint.config,
+        "tokenizer": checkpoint.tokenizer,
+        "training_state": checkpoint.training_state,
+    }
+    problems = [
+        problem
+        for kind, document in documents.items()
+        if document is not None
+        for problem in document_problems(kind, document, file, layouts)
+    ]
+    if any(problem.severity == "error" for problem in problems):
+        return problems
+    config = from_document(GPTConfig, checkpoint.config)
+    return problems + tensor_problems(Model(config, checkpoint.tensors, layouts, file, file))
