@@ -25,10 +25,11 @@ COMMANDS = {
     "inspect": ("mypt.cli.inspect", "Show what a checkpoint is, without loading its weights."),
     "configs": ("mypt.cli.configs", "List the presets, or show one in detail."),
     "plugins": ("mypt.cli.plugins", "List what is registered, and from where."),
-    "format": ("mypt.cli.format", "Validate checkpoints."),
+    "format": ("mypt.cli.format", "Validate and migrate checkpoints."),
 }
 FORMAT_COMMANDS = {
     "validate": ("mypt.cli.validate", "Check bundles and presets, reporting every problem."),
+    "migrate": ("mypt.cli.migrate", "Write a legacy or foreign checkpoint as a bundle."),
 }
 # `--model-name` means `--model_name`: flags carry the names of the fields they set.
 SETTINGS = {

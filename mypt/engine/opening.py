@@ -71,7 +71,8 @@ def is_checkpoint(path: Path, plugins: Plugins) -> bool:
     """Tell whether there is something that `open_checkpoint` would try to open."""
     if not path.exists():
         return False
-    return (path / files.CONFIG).exists() or is_bundle(path) or bool(find_reader(path, plugins.readers.values()))
+    readers = plugins.readers.values()
+    return (path / files.CONFIG).exists() or is_bundle(path) or bool(find_reader(path, readers))
 
 
 def open_checkpoint(path: Path, plugins: Plugins) -> Opened:

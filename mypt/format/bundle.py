@@ -26,7 +26,7 @@ from mypt.format.tensorwriter import write_tensors
 from mypt.format.validation import worst_first
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -200,6 +200,7 @@ def save_bundle(
     optimizer: Mapping[str, Any] | None = None,
     written_by: str,
     plugins: Mapping[str, Any] | None = None,
+    check: Callable[[Mapping[str, Path]], None] | None = None,
 ) -> Manifest:
     """Commit a model as the next generation of a bundle.
 
@@ -212,13 +213,14 @@ def save_bundle(
         optimizer: AdamW state dict.
         written_by: Program and version.
         plugins: Packages that the bundle needs, as `manifest.json` has them.
+        check: As `BundleWriter.commit` takes it.
 
     Raises:
         SaveError: The disk did not take it; the generation before is whole.
         ValueError: A document breaks its schema or holds NaN; nothing was written (a caller's bug).
     """
     content = bundle_files(config, tokenizer, training_state, weights, optimizer)
-    return writer.commit(content, written_by=written_by, plugins=plugins)
+    return writer.commit(content, written_by=written_by, plugins=plugins, check=check)
 
 
 def _document(kind: Kind, value: Any) -> bytes:

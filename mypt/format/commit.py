@@ -90,6 +90,7 @@ class BundleWriter:
         *,
         written_by: str,
         plugins: Mapping[str, Any] | None = None,
+        check: Callable[[Mapping[str, Path]], None] | None = None,
     ) -> Manifest:
         """Make these files the next generation of the bundle: all of them, or none.
 
@@ -100,6 +101,8 @@ class BundleWriter:
             files: By stable name, the bytes or a function that writes them.
             written_by: Program and version.
             plugins: What the bundle needs, as `manifest.json` has it.
+            check: Called before the commit with where each file now is, by stable name; if it
+                raises, nothing is committed.
 
         Returns:
             The manifest of the new generation.
@@ -120,6 +123,8 @@ class BundleWriter:
                 name: _write(self.folder / tagged(name, generation), content)
                 for name, content in files.items()
             }
+            if check is not None:
+                check({name: self.folder / tagged(name, generation) for name in files})
             manifest = Manifest(
                 generation=generation,
                 files=records,

@@ -26,6 +26,7 @@ _PATTERNS = {
     "^[A-Za-z0-9_][A-Za-z0-9._-]*$": "the name of a file in this folder",
     "^[0-9a-f]{64}$": "a SHA-256 in 64 lower-case hexadecimal digits",
     "^2\\.(0|[1-9][0-9]*)$": "a version such as 2.0",
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}": "a time: 2026-02-09T14:30:00",
 }
 _HUGE = 2**31 - 1  # limits from here on only keep numbers readable everywhere
 _LONGEST = 40

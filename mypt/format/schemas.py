@@ -19,14 +19,29 @@ if TYPE_CHECKING:
 
     from jsonschema.protocols import Validator
 
-Kind = Literal["config", "training_state", "tokenizer", "manifest", "preset"]
+Kind = Literal[
+    "config",
+    "training_state",
+    "tokenizer",
+    "manifest",
+    "preset",
+    "log_event",
+    "dataset_metadata",
+]
+# Of these there was a version 1, whose documents name no version.
+LEGACY: frozenset[Kind] = frozenset({"config", "training_state", "tokenizer"})
 MAX_PROBLEMS = 100  # more of them in one document tell nobody anything
 
 
 @cache
-def load_schema(kind: Kind) -> dict[str, Any]:
-    """Give the schema of a kind of document, of the current major version."""
-    file = data_dir("schemas").joinpath("v2", f"{kind}.schema.json")
+def load_schema(kind: Kind, major: int = 2) -> dict[str, Any]:
+    """Give the schema of a kind of document.
+
+    Args:
+        kind: What the document is.
+        major: Major version of the format; 1 has the kinds in `LEGACY` only.
+    """
+    file = data_dir("schemas").joinpath(f"v{major}", f"{kind}.schema.json")
     schema: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return schema
 
@@ -34,16 +49,15 @@ def load_schema(kind: Kind) -> dict[str, Any]:
 def check_document(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
     """Say all that is wrong with one document by itself, and what is worth noting.
 
-    A document of a newer major version gets that one problem. One without a version is of version
-    1, and is looked at with the defaults of version 2.
+    A document of a newer major version gets that one problem. A config, training state or tokenizer
+    without a version is of version 1; what fields of version 2 it has are looked at too.
 
     Args:
         kind: What the document is.
         document: Parsed JSON.
         file: Its name, for messages.
     """
-    legacy = kind != "preset" and "format_version" not in document
-    if legacy:
+    if kind in LEGACY and "format_version" not in document:
         what = "names no format_version, so it is of version 1"
         fix = "nothing needs to be done; the next save writes version 2"
         note = Problem(file, "", what, fix, kind="version.legacy", severity="note")
@@ -115,8 +129,16 @@ def _unknown(
 @cache
 def _validator(kind: Kind, legacy: bool) -> Validator:
     schema = load_schema(kind)
-    if legacy:
-        # what version 1 always wrote: the step and the kind of tokenizer
-        required = [name for name in schema["required"] if name in ("step", "token_kind")]
-        schema = {**schema, "required": required}
-    return make_validator(schema)
+    # A reader takes fields of version 2 also from a document that lost its version.
+    return make_validator(_with_fields(load_schema(kind, 1), schema) if legacy else schema)
+
+
+def _with_fields(schema: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the properties that only the newer schema describes, required ones as optional."""
+    merged = dict(schema)
+    for part in ("properties", "$defs"):
+        if part in newer:
+            merged[part] = {**newer[part], **schema.get(part, {})}
+    for name, nested in schema.get("$defs", {}).items():
+        merged["$defs"][name] = _with_fields(nested, newer["$defs"][name])
+    return merged

@@ -1,0 +1,82 @@
+"""`mypt format migrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mypt.format.migrate import Report
+
+
+@click.command("migrate")
+@click.argument("path")
+@click.option(
+    "--to",
+    "version",
+    type=click.Choice(["2.0", "1"]),
+    default="2.0",
+    show_default=True,
+    help="Version to write; 1 is what the earlier MyPT opens.",
+)
+@click.option("--output", help="Folder of what is written; by default one beside the source.")
+@click.option("--dry_run", is_flag=True, help="Only say what would be done.")
+@click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below PATH.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Tell the reader what the file does not say; may be repeated.",
+)
+def command(
+    path: str,
+    version: str,
+    output: str | None,
+    dry_run: bool,
+    everything: bool,
+    options: tuple[str, ...],
+) -> int:
+    """Write a legacy or foreign checkpoint as a bundle of the current format.
+
+    The source is never touched, and what was written is read back and compared before it counts.
+    """
+    from mypt.cli.reader_options import parse_options
+    from mypt.format.migrate import Migrator
+    from mypt.format.version import MYPT_VERSION
+    from mypt.plugins.manager import load_plugins
+
+    if everything and output is not None:
+        message = "--output names one folder, --all finds many checkpoints"
+        raise click.UsageError(message)
+    plugins = load_plugins()
+    migrator = Migrator(
+        readers=tuple(plugins.readers.values()),
+        written_by=f"mypt {MYPT_VERSION}",
+        layouts=plugins.layouts,
+        options=parse_options(options),
+        dry_run=dry_run,
+    )
+    source, target = Path(path), Path(output) if output is not None else None
+    if version == "1":
+        from mypt.format.downgrade import downgrade
+
+        reports = [downgrade(source, target, plugins.layouts, dry_run=dry_run)]
+    elif everything:
+        reports = list(migrator.migrate_all(source))
+    else:
+        reports = [migrator.migrate(source, target)]
+    for report in reports:
+        _print(report)
+    if everything:
+        failed = sum(report.result == "failed" for report in reports)
+        click.echo(f"{len(reports)} checkpoints, {failed} failed")
+    return 1 if any(report.result == "failed" for report in reports) else 0
+
+
+def _print(report: Report) -> None:
+    click.echo(f"{report.source} -> {report.output}: {report.result}")
+    for line in report.lines:
+        click.echo(f"  {line}")

@@ -1,0 +1,35 @@
+"""`--option NAME=VALUE`: what a reader has to be told."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def parse_options(given: Iterable[str]) -> dict[str, Any]:
+    """Read options; a value that is a JSON number or list is taken as such, others as text.
+
+    Raises:
+        UsageError: One has no "=".
+    """
+    options: dict[str, Any] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator:
+            message = f"--option {text} names no value; write it as NAME=VALUE"
+            raise click.UsageError(message)
+        options[name] = _value(value)
+    return options
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(value, str) else value

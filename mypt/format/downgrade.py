@@ -1,0 +1,94 @@
+"""`python -m mypt.format migrate --to 1`: write a folder that the earlier MyPT opens."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
+
+from mypt.format import files, jsonfile
+from mypt.format.bundle import read_bundle
+from mypt.format.checkpoint import Checkpoint
+from mypt.format.documents import to_document
+from mypt.format.errors import FormatError, Problem, SaveError
+from mypt.format.migrate import Report
+from mypt.format.migrations.v2_to_v1 import apply
+from mypt.format.tensorwriter import write_tensors
+
+if TYPE_CHECKING:
+    from mypt.format.bundle import Bundle
+    from mypt.format.layout import Layouts
+    from mypt.format.migrate import Result
+
+
+def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: bool) -> Report:
+    """Write a bundle of format 2.0 as a folder of version 1; the source is never touched.
+
+    Args:
+        source: The bundle.
+        output: Folder to make; by default `<source>_v1`.
+        layouts: The architecture parts known.
+        dry_run: Only report.
+
+    Raises:
+        FormatError: MyPT would compute something else with it, or the output is there already.
+        SaveError: It could not be written; nothing is left behind.
+    """
+    output = source.with_name(f"{source.name}_v1") if output is None else output
+    bundle = read_bundle(source, layouts)
+    described = apply(_checkpoint(bundle))
+    if output.exists():
+        fix = "name another folder with --output"
+        raise FormatError(Problem(str(output), "", "exists already", fix, kind="migrate.output"))
+    if not dry_run:
+        _write(output, bundle, described)
+    result: Result = "would migrate" if dry_run else "migrated"
+    return Report(source=source, output=output, result=result, lines=described.report)
+
+
+def _checkpoint(bundle: Bundle) -> Checkpoint:
+    def document(value: Any) -> dict[str, Any] | None:
+        return None if value is None else to_document(value)
+
+    return Checkpoint(
+        version="2.0",
+        config=to_document(bundle.config),
+        tokenizer=document(bundle.tokenizer),
+        training_state=document(bundle.training_state),
+    )
+
+
+def _write(output: Path, bundle: Bundle, described: Checkpoint) -> None:
+    """Write into a folder beside, which takes its name when it is whole."""
+    try:
+        waiting = Path(mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+        try:
+            _write_files(waiting, bundle, described)
+            waiting.rename(output)
+        except BaseException:
+            shutil.rmtree(waiting, ignore_errors=True)
+            raise
+    except OSError as error:
+        what = f"could not be written: {error.strerror or error}"
+        fix = "free space there, or name another folder with --output"
+        raise SaveError(Problem(str(output), "", what, fix, kind="save")) from error
+
+
+def _write_files(folder: Path, bundle: Bundle, described: Checkpoint) -> None:
+    documents = {
+        files.CONFIG: described.config,
+        files.TOKENIZER: described.tokenizer,
+        files.TRAINING_STATE: described.training_state,
+    }
+    for name, document in documents.items():
+        if document is not None:
+            (folder / name).write_bytes(jsonfile.dump(document))
+    tensors = {files.MODEL: bundle.weights(), files.OPTIMIZER: bundle.optimizer()}
+    for name, value in tensors.items():
+        if value is not None:
+            with (folder / name).open("wb") as stream:
+                write_tensors(stream, value)
+                stream.flush()
+                os.fsync(stream.fileno())

@@ -1,0 +1,257 @@
+"""`python -m mypt.format migrate`: turn whatever a reader can open into a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import field, frozen
+
+from mypt.format import files
+from mypt.format.bundle import bundle_files, save_bundle
+from mypt.format.commit import open_for_writing
+from mypt.format.documents import (
+    GPTConfig,
+    TokenizerState,
+    TrainingState,
+    from_document,
+    to_document,
+)
+from mypt.format.errors import FormatError, MyptError, Problem
+from mypt.format.generations import read_manifest
+from mypt.format.layout import BUILT_IN
+from mypt.format.readers.mypt_file import NAMES
+from mypt.format.reading import describe, find_reader, read_whole
+from mypt.format.tensorfile import load_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from mypt.format.checkpoint import Checkpoint
+    from mypt.format.commit import Content
+    from mypt.format.layout import Layouts
+    from mypt.format.readers.contract import ReaderFactory
+
+Result = Literal["migrated", "would migrate", "there already", "failed"]
+
+
+@frozen(kw_only=True)
+class Migrator:
+    """How to migrate.
+
+    Attributes:
+        readers: Who can open what.
+        written_by: Program and version, for the manifest.
+        layouts: The architecture parts known.
+        options: What readers may ask for, such as a training text.
+        dry_run: Only report.
+    """
+
+    readers: tuple[ReaderFactory, ...]
+    written_by: str
+    layouts: Layouts = BUILT_IN
+    options: Mapping[str, Any] = field(factory=dict)
+    dry_run: bool = False
+
+    def recognises(self, path: Path) -> bool:
+        """Tell whether there is something to migrate."""
+        return not _is_bundle(path) and find_reader(path, self.readers) is not None
+
+    def migrate(self, source: Path, output: Path | None = None) -> Report:
+        """Write a checkpoint as a bundle of format 2.0; the source is never touched.
+
+        What was written is read back and compared before it is committed. Doing it again finds
+        the bundle there and changes nothing.
+
+        Args:
+            source: A file or folder that a reader recognises, or a bundle.
+            output: Folder of the bundle; by default `default_output(source)`.
+
+        Raises:
+            FormatError: No reader recognises it, it is damaged, or another bundle is in the way.
+            SaveError: It could not be written; everything is as it was.
+        """
+        if _is_bundle(source):
+            return Report(source=source, output=source, result="there already")
+        reader = find_reader(source, self.readers)
+        if reader is None:
+            what, fix = "is no checkpoint that mypt can read", "name a checkpoint, or use --all"
+            raise FormatError(Problem(str(source), "", what, fix, kind="checkpoint.unknown"))
+        output = default_output(source) if output is None else output
+        described = describe(source, reader, self.layouts, self.options)
+        lines = _lines(described, reader)
+        if self.dry_run:
+            return Report(source=source, output=output, result="would migrate", lines=lines)
+        whole = read_whole(source, reader, self.options)
+        result: Result = "migrated"
+        if _holds(output, whole):
+            result = "there already"
+        else:
+            _refuse_to_overwrite(output)
+            _write(output, whole, self.written_by)
+        return Report(source=source, output=output, result=result, lines=lines)
+
+    def migrate_all(self, root: Path) -> Iterator[Report]:
+        """Migrate every checkpoint of a tree, going on where one fails."""
+        for source in find_all(root, self):
+            try:
+                yield self.migrate(source)
+            except MyptError as error:
+                problems = tuple(str(problem) for problem in error.problems)
+                output = default_output(source)
+                yield Report(source=source, output=output, result="failed", lines=problems)
+
+
+@frozen(kw_only=True)
+class Report:
+    """What became of one checkpoint.
+
+    Attributes:
+        source: What was read.
+        output: Folder of the bundle.
+        result: What was done.
+        lines: What was mapped, defaulted and left out; for a failure, why.
+    """
+
+    source: Path
+    output: Path
+    result: Result
+    lines: tuple[str, ...] = ()
+
+
+def default_output(source: Path) -> Path:
+    """Choose where a bundle goes.
+
+    `dante/latest.pt` becomes a bundle in `dante/`, where mypt looks for it; any other file one in
+    a folder of its name, and a folder one beside it.
+    """
+    if source.is_dir():
+        if not (source / files.CONFIG).exists():  # it holds nothing but legacy files
+            return source
+        return source.with_name(f"{source.name}_v2")
+    if source.name in NAMES and not (source.parent / files.CONFIG).exists():
+        return source.parent
+    return source.with_name(source.stem)
+
+
+def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
+    """Find what can be migrated below a folder: folders first, then files in other folders."""
+    if migrator.recognises(root):
+        yield root
+        return
+    if not root.is_dir() or _is_bundle(root):
+        return
+    for path in sorted(root.iterdir()):
+        if path.is_dir() or path.suffix == ".pt":
+            yield from find_all(path, migrator)
+
+
+def _is_bundle(path: Path) -> bool:
+    if not (path / files.CONFIG).is_file():
+        return False
+    document, _ = files.read_document(path / files.CONFIG, str(path / files.CONFIG))
+    return "format_version" in document
+
+
+def _contents(checkpoint: Checkpoint) -> dict[str, Content]:
+    return bundle_files(
+        _document(GPTConfig, checkpoint.config),
+        _document(TokenizerState, checkpoint.tokenizer),
+        _document(TrainingState, checkpoint.training_state),
+        checkpoint.tensors,
+        checkpoint.optimizer,
+    )
+
+
+def _document(cls: type[Any], document: Mapping[str, Any] | None) -> Any:
+    return None if document is None else from_document(cls, document)
+
+
+def _write(output: Path, checkpoint: Checkpoint, written_by: str) -> None:
+    with open_for_writing(output) as writer:
+        save_bundle(
+            writer,
+            config=_document(GPTConfig, checkpoint.config),
+            tokenizer=_document(TokenizerState, checkpoint.tokenizer),
+            training_state=_document(TrainingState, checkpoint.training_state),
+            weights=checkpoint.tensors,
+            optimizer=checkpoint.optimizer,
+            written_by=written_by,
+            check=lambda paths: _compare(paths, checkpoint),
+        )
+
+
+def _compare(paths: Mapping[str, Path], checkpoint: Checkpoint) -> None:
+    """Read what was written and compare it with what was meant, before anybody relies on it."""
+    expected = {files.MODEL: dict(checkpoint.tensors), files.OPTIMIZER: checkpoint.optimizer}
+    for name, value in expected.items():
+        if name in paths and not _equal(load_tensors(paths[name], str(paths[name])), value):
+            what, fix = "does not read back as it was written", "check the disk and its memory"
+            raise FormatError(Problem(str(paths[name]), "", what, fix, kind="migrate.verify"))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    import torch
+
+    if isinstance(one, torch.Tensor):
+        same_kind = isinstance(other, torch.Tensor) and one.dtype == other.dtype
+        return same_kind and torch.equal(one, other)
+    if isinstance(one, dict):
+        same_keys = isinstance(other, dict) and list(one) == list(other)
+        return same_keys and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        same_length = isinstance(other, (list, tuple)) and len(one) == len(other)
+        return same_length and all(map(_equal, one, other))
+    return bool(one == other)
+
+
+def _holds(output: Path, checkpoint: Checkpoint) -> bool:
+    """Tell whether the bundle is there already, byte for byte."""
+    if not (output / files.MANIFEST).exists():
+        return False
+    manifest = read_manifest(output)
+    found = {} if manifest is None else {n: r.sha256 for n, r in manifest.files.items()}
+    return found == {name: _sha256(content) for name, content in _contents(checkpoint).items()}
+
+
+def _sha256(content: Content) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    sink = _Hash()
+    content(sink)
+    return sink.hexdigest()
+
+
+class _Hash:
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._sha256.update(data)
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def _refuse_to_overwrite(output: Path) -> None:
+    if any((output / name).exists() for name in (*files.BUNDLE_FILES, files.MANIFEST)):
+        what, fix = "holds another checkpoint", "name another folder with --output"
+        raise FormatError(Problem(str(output), "", what, fix, kind="migrate.output"))
+
+
+def _lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[str, ...]:
+    """Say what was mapped, kept, defaulted and left out."""
+    given = checkpoint.config
+    config = to_document(from_document(GPTConfig, given), versioned=False)
+    defaulted = [f"{name}={value}" for name, value in config.items() if name not in given]
+    lines = [f"format: {reader.name}", *checkpoint.report]
+    lines.append(f"{len(checkpoint.tensors)} tensors")
+    if defaulted:
+        lines.append(f"config.json, by default: {', '.join(defaulted)}")
+    if checkpoint.tokenizer is None:
+        lines.append("no tokenizer: the model takes bare ids")
+    if checkpoint.training_state is None:
+        lines.append("no training state: for inference only")
+    lines.append("optimizer state: " + ("none" if checkpoint.optimizer is None else "comes along"))
+    return tuple(lines)

@@ -1,0 +1,120 @@
+"""From format 2.0 back to the folder without a version, for the earlier MyPT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from mypt.format.documents import GPTConfig, from_document
+from mypt.format.errors import FormatError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.format.checkpoint import Checkpoint
+
+# What MyPT's last release reads from each document; it ignores what it does not know.
+_CONFIG = (
+    *("batch_size", "block_size", "vocab_size", "n_embd", "n_head", "n_layer", "dropout", "bias"),
+    *("device", "use_loss_mask", "save_dtype", "use_checkpoint", "batch_sampling_mode"),
+    *("pad_token_id", "episode_min_tokens", "epoch_seed", "epoch_shuffle", "epoch_drop_last"),
+    *("tie_weights", "pos_encoding", "mlp_type", "norm_type", "rope_theta", "rope_scale"),
+    *("neftune_alpha", "segment_position_reset"),
+)
+_STATE = ("step", "optimizer_file", "training_config", "model_dtype_at_save", "checkpoint_dtype")
+_TOKENIZER = (
+    *("token_kind", "chars", "base_vocab_size", "model_vocab_size", "special_token_encoder"),
+    *("special_tokens_by_name", "special_token_version"),
+)
+_BASE_VOCAB_SIZE = 50257
+
+
+def apply(checkpoint: Checkpoint) -> Checkpoint:
+    """Drop what version 1 has no word for, and say what was dropped.
+
+    Raises:
+        FormatError: MyPT would compute something else with it; all reasons are named.
+    """
+    config = from_document(GPTConfig, checkpoint.config)
+    problems = [
+        Problem("config.json", f"/{name}", what, "keep format 2.0: version 1 cannot say this")
+        for name, what in obstacles(config, checkpoint.tokenizer).items()
+    ]
+    if problems:
+        raise FormatError(*problems)
+    report: list[str] = []
+    return evolve(
+        checkpoint,
+        version="1",
+        config={
+            **_kept("config.json", checkpoint.config, _CONFIG, report),
+            "device": config.device or "cpu",
+        },
+        tokenizer=checkpoint.tokenizer and _tokenizer(checkpoint.tokenizer, report),
+        training_state=checkpoint.training_state
+        and _kept("training_state.json", checkpoint.training_state, _STATE, report),
+        report=tuple(report),
+    )
+
+
+def obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> dict[str, str]:
+    """Name each field that MyPT's fused models cannot have, and what is wrong with it."""
+    plain = GPTConfig(
+        n_embd=config.n_embd,
+        n_head=config.n_head,
+        bias=config.bias,
+        mlp_type=config.mlp_type,
+        norm_type=config.norm_type,
+    )
+    derived = {
+        "head_size": "head_width",
+        "mlp_hidden": "mlp_width",
+        "attn_scale": "attention_scale",
+        "norm_eps": "norm_epsilon",
+        "qkv_bias": "has_qkv_bias",
+        "proj_bias": "has_proj_bias",
+        "mlp_bias": "has_mlp_bias",
+        "norm_bias": "has_norm_bias",
+        "head_bias": "has_head_bias",
+    }
+    found = {
+        name: f"means {getattr(config, rule)}, MyPT computes with {getattr(plain, rule)}"
+        for name, rule in derived.items()
+        if getattr(config, rule) != getattr(plain, rule)
+    }
+    known = {
+        "pos_encoding": ("learned", "rope"),
+        "mlp_type": ("gelu", "swiglu"),
+        "norm_type": ("layernorm", "rmsnorm"),
+        "attention_type": ("causal",),
+        "block_type": ("pre_norm",),
+    }
+    for name, values in known.items():
+        if getattr(config, name) not in values:
+            found[name] = f"is {getattr(config, name)}, MyPT knows {' and '.join(values)}"
+    if tokenizer is not None and tokenizer["token_kind"] not in ("char", "gpt2"):
+        found["vocab_size"] = f"belongs to the tokenizer {tokenizer['token_kind']}"
+    return found
+
+
+def _kept(
+    file: str, document: Mapping[str, Any], names: tuple[str, ...], report: list[str]
+) -> dict[str, Any]:
+    dropped = [
+        name
+        for name, value in document.items()
+        if name not in (*names, "format_version") and value not in (None, {}, [])
+    ]
+    if dropped:
+        report.append(f"{file}, left out: {', '.join(dropped)}")
+    return {name: document[name] for name in names if name in document}
+
+
+def _tokenizer(document: Mapping[str, Any], report: list[str]) -> dict[str, Any]:
+    kept = _kept("tokenizer.json", document, _TOKENIZER, report)
+    if not kept.get("special_token_encoder"):
+        kept.pop("special_token_encoder", None)
+    if kept["token_kind"] == "gpt2":
+        kept.setdefault("base_vocab_size", _BASE_VOCAB_SIZE)
+    return kept
