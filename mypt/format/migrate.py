@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
@@ -20,7 +21,7 @@ from mypt.format.documents import (
 from mypt.format.errors import FormatError, MyptError, Problem
 from mypt.format.generations import read_manifest
 from mypt.format.layout import BUILT_IN
-from mypt.format.readers.mypt_file import NAMES
+from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.reading import describe, find_reader, read_whole
 from mypt.format.tensorfile import load_tensors
 
@@ -123,16 +124,15 @@ class Report:
 def default_output(source: Path) -> Path:
     """Choose where a bundle goes.
 
-    `dante/latest.pt` becomes a bundle in `dante/`, where mypt looks for it; any other file one in
-    a folder of its name, and a folder one beside it.
+    `dante/latest.pt` becomes a bundle in `dante/`, beside the file, where mypt looks for it; any
+    other file one in a folder of its name, and a folder one beside it.
     """
-    if source.is_dir():
-        if not (source / files.CONFIG).exists():  # it holds nothing but legacy files
-            return source
-        return source.with_name(f"{source.name}_v2")
-    if source.name in NAMES and not (source.parent / files.CONFIG).exists():
-        return source.parent
-    return source.with_name(source.stem)
+    file = find_file(source)
+    if file is not None and is_legacy_name(file):
+        folder = file.parent
+        if _is_bundle(folder) or not (folder / files.CONFIG).exists():
+            return folder
+    return source.with_name(f"{source.name}_v2" if source.is_dir() else source.stem)
 
 
 def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
@@ -244,7 +244,7 @@ def _lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[str, ...]:
     """Say what was mapped, kept, defaulted and left out."""
     given = checkpoint.config
     config = to_document(from_document(GPTConfig, given), versioned=False)
-    defaulted = [f"{name}={value}" for name, value in config.items() if name not in given]
+    defaulted = [f"{k}={json.dumps(v)}" for k, v in config.items() if k not in given]
     lines = [f"format: {reader.name}", *checkpoint.report]
     lines.append(f"{len(checkpoint.tensors)} tensors")
     if defaulted:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from mypt.format.documents import GPTConfig, from_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations import upgrade
@@ -36,12 +38,13 @@ def describe(
     Raises:
         FormatError: It is damaged or incomplete, or says something that format 2.0 cannot.
     """
-    checkpoint = upgrade(reader.read(path, _header_only, options))
-    problems = _problems(checkpoint, str(path), layouts)
+    found = reader.read(path, _header_only, options)
+    # The weights first: an optimizer state that does not fit is often but a consequence.
+    problems = _problems(upgrade(evolve(found, optimizer=None)), str(path), layouts)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise FormatError(*errors)
-    return checkpoint
+    return upgrade(found)
 
 
 def read_whole(path: Path, reader: ReaderFactory, options: Mapping[str, Any]) -> Checkpoint:

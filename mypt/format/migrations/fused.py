@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
-
+from mypt.format.arrange import join
 from mypt.format.errors import FormatError, Problem
-from mypt.format.tensorinfo import TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 _HEAD = re.compile(
     r"(?P<layer>.*\.sa)\.heads\.(?P<head>\d+)\.(?P<role>query|key|value)\.(?P<kind>\w+)"
@@ -55,18 +53,6 @@ def fuse_heads(tensors: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
     for parts in sources.values():
         _check_shapes(parts, tensors)
     return {name: join([tensors[part] for part in parts]) for name, parts in sources.items()}
-
-
-def join(parts: Sequence[Any]) -> Any:
-    """Put tensors, or descriptions of tensors, one below the other."""
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], TensorInfo):
-        rows = sum(part.shape[0] for part in parts)
-        return evolve(parts[0], shape=(rows, *parts[0].shape[1:]))
-    import torch
-
-    return torch.cat(list(parts))
 
 
 def _parts(layer: str, kind: str, names: list[str]) -> tuple[str, ...]:

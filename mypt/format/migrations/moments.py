@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.arrange import join
 from mypt.format.errors import FormatError, Problem
-from mypt.format.migrations.fused import join
 from mypt.format.parameters import grouped, optimizer_document
 
 if TYPE_CHECKING:

@@ -27,6 +27,11 @@ _TOKENIZER = (
     *("token_kind", "chars", "base_vocab_size", "model_vocab_size", "special_token_encoder"),
     *("special_tokens_by_name", "special_token_version"),
 )
+# What `obstacles` has found to be as MyPT computes anyway.
+_IMPLIED = (
+    *("attention_type", "block_type", "head_size", "mlp_hidden", "attn_scale", "norm_eps"),
+    *("qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias"),
+)
 _BASE_VOCAB_SIZE = 50257
 
 
@@ -104,7 +109,7 @@ def _kept(
     dropped = [
         name
         for name, value in document.items()
-        if name not in (*names, "format_version") and value not in (None, {}, [])
+        if name not in (*names, "format_version", *_IMPLIED) and value not in (None, {}, [])
     ]
     if dropped:
         report.append(f"{file}, left out: {', '.join(dropped)}")

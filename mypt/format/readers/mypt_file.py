@@ -29,9 +29,14 @@ def find_file(path: Path) -> Path | None:
         if (path / name).is_file():
             return path / name
     steps = {
-        int(m[1]): file for file in path.glob("gpt_step_*.pt") if (m := _STEP.match(file.name))
+        int(m[1]): file for file in path.glob("gpt_step_*.pt") if (m := _STEP.fullmatch(file.name))
     }
     return steps[max(steps)] if steps else None
+
+
+def is_legacy_name(file: Path) -> bool:
+    """Tell whether MyPT itself gave the file its name."""
+    return file.name in NAMES or _STEP.fullmatch(file.name) is not None
 
 
 def recognises(path: Path) -> bool:

@@ -1,0 +1,56 @@
+import shutil
+
+import pytest
+
+from mypt.cli.reader_options import parse_options
+
+
+@pytest.fixture
+def old(fixtures, in_tmp):
+    folder = in_tmp / "checkpoints" / "old"
+    folder.mkdir(parents=True)
+    shutil.copyfile(fixtures / "mypt" / "legacy_latest_char" / "latest.pt", folder / "latest.pt")
+    return "checkpoints/old"
+
+
+def test_a_legacy_file_is_migrated_in_its_folder(cli, cli_format, old):
+    code, out, _ = cli_format("migrate", f"{old}/latest.pt")
+    assert code == 0
+    assert out.startswith("checkpoints/old/latest.pt -> checkpoints/old: migrated\n")
+    assert "there already" in cli_format("migrate", f"{old}/latest.pt")[1]
+    assert cli_format("validate", old) == (0, f"{old}: valid\n", "")
+    assert "Last recorded training step: 120" in cli("inspect", "--model_name", "old")[1]
+
+
+def test_a_tree_is_migrated(cli_format, old):
+    code, out, _ = cli_format("migrate", "--all", "checkpoints")
+    assert code == 0
+    assert out.endswith("1 checkpoints, 0 failed\n")
+    assert cli_format("migrate", "--all", "checkpoints")[1] == "0 checkpoints, 0 failed\n"
+
+
+def test_a_dry_run_says_what_would_be_done(cli_format, old, in_tmp):
+    code, out, _ = cli_format("migrate", "--dry-run", old)
+    assert code == 0
+    assert "would migrate" in out
+    assert [path.name for path in (in_tmp / old).iterdir()] == ["latest.pt"]
+
+
+def test_all_and_output_do_not_go_together(refused, old):
+    refused("format", "migrate", "--all", old, "--output", "x", code=2)
+
+
+def test_what_is_no_checkpoint_is_refused(refused, tmp_path):
+    assert "is no checkpoint" in refused("format", "migrate", tmp_path)
+
+
+def test_reader_options_are_numbers_lists_or_text():
+    assert parse_options(["lora_alpha=32.0", 'chars=["a"]', "training_text=a=b.txt"]) == {
+        "lora_alpha": 32.0,
+        "chars": ["a"],
+        "training_text": "a=b.txt",
+    }
+
+
+def test_a_reader_option_without_a_value_is_refused(refused, old):
+    assert "NAME=VALUE" in refused("format", "migrate", old, "--option", "lora_alpha", code=2)

@@ -1,0 +1,189 @@
+"""Legacy checkpoints become bundles: nothing lost, the source untouched, done once."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+import mypt
+from mypt.format.bundle import read_bundle
+from mypt.format.errors import FormatError
+from mypt.format.migrate import Migrator, default_output
+from mypt.format.validation import validate
+from mypt.plugins.manager import load_plugins
+
+PLUGINS = load_plugins()
+NAMES = [
+    "bundle_bf16_perhead_char",
+    "bundle_training_config_char",
+    "bundle_v1_partial_char",
+    "fused_qkv_char",
+    "gpt2_special",
+    "gpt_step_char",
+    "legacy_final_cuda_char",
+    "legacy_latest_char",
+    "mixed_latest_and_bundle_char",
+    "modern_char",
+    "modern_char_fp16",
+]
+
+
+def migrator(**options):
+    return Migrator(
+        readers=tuple(PLUGINS.readers.values()),
+        written_by="mypt test",
+        layouts=PLUGINS.layouts,
+        **options,
+    )
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+@pytest.fixture
+def copy(fixtures, tmp_path):
+    """Copy a fixture to where it may be written to."""
+
+    def call(name):
+        folder = tmp_path / name
+        shutil.copytree(fixtures / "mypt" / name, folder, copy_function=shutil.copyfile)
+        return folder
+
+    return call
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_legacy_checkpoint_becomes_a_bundle_that_gives_the_same_logits(copy, name):
+    source = copy(name)
+    before = contents(source)
+    report = migrator().migrate(source)
+    assert report.result == "migrated"
+    assert report.output == default_output(source)
+    assert contents(source).items() >= before.items()
+    assert validate(report.output, PLUGINS.layouts, checksums=True) == []
+    shutil.copytree(source, source.with_name("again"), copy_function=shutil.copyfile)
+    for path in [*report.output.glob("*.json"), *report.output.glob("*.pt")]:
+        if report.output == source and path.name not in before:
+            (source.with_name("again") / path.name).unlink()
+    old, new = mypt.load(source.with_name("again")), mypt.load(report.output)
+    ids = torch.arange(10)[None]
+    assert torch.equal(old(ids), new(ids))
+
+
+@pytest.mark.parametrize("name", ["legacy_latest_char", "modern_char"])
+def test_migrating_again_changes_nothing(copy, name):
+    source = copy(name)
+    output = migrator().migrate(source).output
+    before = contents(output)
+    assert migrator().migrate(source).result == "there already"
+    assert migrator().migrate(output).result == "there already"
+    assert contents(output) == before
+
+
+def test_the_optimizer_state_comes_along(copy):
+    bundle = read_bundle(migrator().migrate(copy("bundle_v1_char")).output)
+    state = bundle.optimizer()
+    assert len(state["state"]) == len(bundle.weights())
+    training = bundle.training_state.training_config
+    assert (training.weight_decay, training.weight_decay_on) == (0.01, "all")
+    assert training.beta2 == 0.999
+
+
+def test_a_dry_run_writes_nothing_and_reports_the_same(copy, tmp_path):
+    source = copy("legacy_latest_char")
+    before = contents(source)
+    planned = migrator(dry_run=True).migrate(source)
+    assert planned.result == "would migrate"
+    assert contents(source) == before
+    done = migrator().migrate(source)
+    assert (done.lines, done.output) == (planned.lines, planned.output)
+
+
+def test_the_report_names_what_was_mapped_defaulted_and_left_out(copy):
+    lines = "\n".join(migrator(dry_run=True).migrate(copy("bundle_v1_partial_char")).lines)
+    assert "query, key and value of all heads are joined" in lines
+    assert "`tril`) are left out" in lines
+    assert "by default: tie_weights=false" in lines
+    assert "no training state" in lines
+    assert "optimizer state: none" in lines
+
+
+def test_fields_that_mypt_does_not_use_are_kept(copy):
+    source = copy("modern_char")
+    output = migrator().migrate(source).output
+    for name in ("config", "tokenizer", "training_state"):
+        old = json.loads((source / f"{name}.json").read_text())
+        new = json.loads((output / f"{name}.json").read_text())
+        if name == "training_state":
+            assert new.pop("training_config").items() >= old.pop("training_config").items()
+        assert new.items() >= old.items()
+
+
+def test_another_bundle_in_the_way_is_left_alone(copy, tmp_path):
+    output = migrator().migrate(copy("modern_char")).output
+    before = contents(output)
+    with pytest.raises(FormatError, match="holds another checkpoint"):
+        migrator().migrate(copy("fused_qkv_char"), output)
+    assert contents(output) == before
+
+
+def test_a_whole_tree_is_migrated_and_a_bad_one_does_not_stop_the_others(copy, tmp_path):
+    for name in ("modern_char", "legacy_latest_char", "fused_qkv_char"):
+        copy(name)
+    damaged = tmp_path / "fused_qkv_char" / "model.pt"
+    weights = torch.load(damaged, weights_only=True)
+    del weights["state_dict"]["blocks.0.sa.proj.weight"]
+    torch.save(weights, damaged)
+    reports = {r.source.name: r for r in migrator().migrate_all(tmp_path)}
+    assert {name: report.result for name, report in reports.items()} == {
+        "fused_qkv_char": "failed",
+        "legacy_latest_char": "migrated",
+        "modern_char": "migrated",
+    }
+    assert "blocks.0.sa.proj.weight" in reports["fused_qkv_char"].lines[0]
+    assert not (tmp_path / "fused_qkv_char_v2").exists()
+
+
+def test_what_does_not_read_back_as_written_is_not_committed(copy, monkeypatch):
+    source = copy("modern_char")
+    monkeypatch.setattr("mypt.format.migrate._equal", lambda *_: False)
+    with pytest.raises(FormatError, match="does not read back"):
+        migrator().migrate(source)
+    assert not any((default_output(source)).glob("*.*"))
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(FormatError, match="is no checkpoint"):
+        migrator().migrate(tmp_path / "notes.txt")
+
+
+def test_a_fused_model_goes_back_to_version_1_as_it_came(copy):
+    from mypt.format.downgrade import downgrade
+
+    source = copy("modern_char")
+    bundle = migrator().migrate(source).output
+    report = downgrade(bundle, None, PLUGINS.layouts, dry_run=False)
+    assert report.output.name == "modern_char_v2_v1"
+    back = json.loads((report.output / "config.json").read_text())
+    assert back == json.loads((source / "config.json").read_text())
+    old = torch.load(source / "model.pt", weights_only=True)["state_dict"]
+    new = torch.load(report.output / "model.pt", weights_only=True)
+    assert list(old) == list(new)
+    assert all(torch.equal(old[name], new[name]) for name in old)
+    saved = torch.load(source / "optimizer.pt", weights_only=True)
+    again = torch.load(report.output / "optimizer.pt", weights_only=True)
+    for index, moments in saved["state"].items():
+        assert torch.equal(moments["exp_avg"], again["state"][index]["exp_avg"])
+
+
+def test_what_version_1_cannot_say_is_listed_in_full(copy):
+    from mypt.format.downgrade import downgrade
+
+    bundle = migrator().migrate(copy("legacy_latest_char")).output
+    with pytest.raises(FormatError) as refused:
+        downgrade(bundle, None, PLUGINS.layouts, dry_run=False)
+    assert [problem.where for problem in refused.value.problems] == ["/proj_bias", "/mlp_type"]
+    assert not bundle.with_name(f"{bundle.name}_v1").exists()
