@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check crash bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -27,6 +27,13 @@ check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Every crash point and every damaged bit, where `make test` takes a sample; an hour or so.
+crash: $(VENV)/.installed
+	MYPT_CRASH=all MYPT_CORRUPTION=all $(BIN)/python -m pytest -n 2 tests/crash -m "slow or not slow" -s
+
+bench: $(VENV)/.installed
+	for script in output_loss validate training_step; do $(BIN)/python benchmarks/$$script.py; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info

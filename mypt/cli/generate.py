@@ -9,6 +9,7 @@ import click
 
 @click.command("generate")
 @click.option("--model_name", required=True, help="Name of the model, or a path.")
+@click.option("--legacy_checkpoint", help="File of an earlier program in the model's folder.")
 @click.option("--prompt", default="", help="Text to continue; empty begins a new text.")
 @click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
 @click.option("--temperature", type=float, help="0 always takes the likeliest token.")
@@ -18,15 +19,22 @@ import click
 @click.option("--seed", type=int, help="Same seed, same text.")
 @click.option("--device", help="Device to compute on; by default the fastest there is.")
 def command(
-    model_name: str, prompt: str, max_new_tokens: int, device: str | None, **options: Any
+    model_name: str,
+    legacy_checkpoint: str | None,
+    prompt: str,
+    max_new_tokens: int,
+    device: str | None,
+    **options: Any,
 ) -> None:
     """Continue a prompt with a trained model, printing as it goes."""
     from mypt.engine.devices import choose_device
     from mypt.engine.loading import load
+    from mypt.engine.places import find_checkpoint
     from mypt.model.generation import Sampling
 
     sampling = Sampling(**{k: v for k, v in options.items() if v is not None})
-    model = load(model_name, device=choose_device(device))
+    path = find_checkpoint(model_name, legacy_checkpoint)
+    model = load(path, device=choose_device(device))
     pieces = model.stream(prompt, max_new_tokens, sampling=sampling)
     first = next(pieces, "")  # a prompt that cannot be encoded is refused before it is echoed
     click.echo(prompt + first, nl=False)

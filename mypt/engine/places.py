@@ -44,12 +44,27 @@ def log_file_of(training: TrainingConfig, model_name: str) -> Path:
     return LOGS / f"{model_name}_eval.jsonl"
 
 
-def find_checkpoint(path_or_name: str | Path) -> Path:
+def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = None) -> Path:
     """Find a checkpoint by its path, or by its name in `checkpoints/`.
 
+    Args:
+        path_or_name: A path, or the name of a model.
+        legacy_checkpoint: A file in the model's folder to take instead of what mypt would.
+
     Raises:
-        UsageError: There is neither.
+        UsageError: There is no such checkpoint.
     """
+    path = _find(path_or_name)
+    if legacy_checkpoint is None:
+        return path
+    if not (path / legacy_checkpoint).is_file():
+        there = ", ".join(sorted(file.name for file in path.glob("*.pt"))) or "no .pt files"
+        what = f"holds no file `{legacy_checkpoint}`; there are: {there}"
+        raise UsageError(Problem(str(path), "", what, "name one of these", kind="checkpoint"))
+    return path / legacy_checkpoint
+
+
+def _find(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.exists():
         return path

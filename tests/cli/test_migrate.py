@@ -54,3 +54,15 @@ def test_reader_options_are_numbers_lists_or_text():
 
 def test_a_reader_option_without_a_value_is_refused(refused, old):
     assert "NAME=VALUE" in refused("format", "migrate", old, "--option", "lora_alpha", code=2)
+
+
+def test_a_legacy_file_is_used_as_it_is_when_named(cli, refused, old, fixtures, in_tmp):
+    final = fixtures / "mypt" / "legacy_final_char" / "final.pt"
+    shutil.copyfile(final, in_tmp / old / "final.pt")
+    named = ("--model_name", "old", "--legacy_checkpoint")
+    assert "Legacy format" in cli("inspect", *named, "final.pt")[1]
+    code, out, _ = cli("generate", *named, "final.pt", "--prompt", "Nel", "--temperature", "0")
+    assert code == 0
+    assert out != cli("generate", "--model_name", "old", "--prompt", "Nel", "--temperature", "0")[1]
+    line = refused("generate", *named, "fin.pt", code=2)
+    assert "there are: final.pt, latest.pt" in line

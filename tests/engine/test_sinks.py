@@ -143,3 +143,18 @@ def test_a_failing_sink_is_reported_once_and_the_others_go_on():
     broadcast.emit(events.notice("two"))
     broadcast.close()
     assert heard == ["log sink mine failed and is off: ValueError: no disk", "one", "two", "closed"]
+
+
+def test_on_a_terminal_a_bar_shows_the_steps_and_leaves_with_the_run():
+    stream = io.StringIO()
+    sink = ConsoleSink(Console(file=stream, force_terminal=True, width=120))
+    sink.emit(events.training_start(GPTConfig(), TrainingConfig(max_iters=3), 10))
+    for step in (1, 2, 3):
+        sink.emit(events.stepped(step, 3, 2.5, 0.1))
+    sink.emit(eval_event(3))
+    sink.close()
+    shown = stream.getvalue()
+    assert "3/3" in shown
+    assert "loss 2.5000" in shown
+    assert "val 4.1235" in shown
+    assert shown.endswith("\x1b[2K")  # the bar's line is cleared at the end
