@@ -102,6 +102,11 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # the reader of a pipe had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INVALID
+    except OSError as error:  # a disk or a permission, wherever it was met
+        place = f"{error.filename}: " if error.filename else ""
+        reason = f"{place}{error.strerror or error}; check the disk and its permissions"
+        print(f"error: {reason}", file=sys.stderr)  # noqa: T201
+        return INVALID
     return result if isinstance(result, int) else 0
 
 

@@ -177,8 +177,10 @@ class Trainer:
             return
         self._mark_time()
         optimizer = optimizer_state(self.optimizer) if dtype is None else None
-        with open_for_writing(sibling(self._writer.folder, kind)) as writer:
-            checkpoints.save(writer, self.model, self.state, optimizer, dtype)
+        folder = self._writer.folder
+        state = evolve(self.state, copy_of=folder.name)
+        with open_for_writing(sibling(folder, kind)) as writer:
+            checkpoints.save(writer, self.model, state, optimizer, dtype)
 
     def _mark_time(self) -> None:
         scaler = self._scaler.state_dict() or None

@@ -11,10 +11,13 @@ from mypt.engine import events
 from mypt.engine.broadcast import open_sinks
 from mypt.engine.exactness import inexact_reasons
 from mypt.engine.gold import build_guards
+from mypt.engine.opening import is_bundle
 from mypt.engine.places import sibling
 from mypt.engine.trainer import Trainer
+from mypt.format import files
 from mypt.format.commit import open_for_writing
 from mypt.format.documents import TrainingConfig, TrainingState
+from mypt.format.errors import Problem, UsageError
 from mypt.plugins.contracts import RunInfo
 
 if TYPE_CHECKING:
@@ -66,11 +69,13 @@ def train(job: Job) -> TrainingState:
         LockedError: Another process trains this model.
         SaveError: A checkpoint or the log could not be written.
         ConfigError: An option of a guard does not fit.
+        UsageError: A model of its own is where this one's copies go.
     """
     guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
     with ExitStack() as stack:
         writer = None
         if job.folder is not None:
+            _refuse_to_overwrite_others(job.folder)
             writer = stack.enter_context(open_for_writing(job.folder))
         state = _first_state(job)
         broadcast = open_sinks(_run_info(job, state), job.model.plugins)
@@ -106,6 +111,20 @@ def closing_summary(state: TrainingState, folder: Path) -> list[str]:
     return lines
 
 
+def _refuse_to_overwrite_others(folder: Path) -> None:
+    """Keep `dante` from writing its gold over a model that somebody trained as `dante_gold`."""
+    for kind in ("gold", "fp16"):
+        other = sibling(folder, kind)
+        if not is_bundle(other):
+            continue
+        path = other / files.TRAINING_STATE
+        state = files.read_document(path, str(path))[0] if path.exists() else {}
+        if state.get("copy_of") != folder.name:
+            what = f"is a model of its own, and {folder.name} would write its {kind} copy there"
+            fix = f"rename it, or train {folder.name} under another name"
+            raise UsageError(Problem(str(other), "", what, fix, kind="copy"))
+
+
 def _first_state(job: Job) -> TrainingState:
     data = job.loader.fingerprint
     previous = job.previous
@@ -114,6 +133,7 @@ def _first_state(job: Job) -> TrainingState:
     reasons = inexact_reasons(previous, job.training, data, has_optimizer=bool(job.optimizer.state))
     return evolve(
         previous,
+        copy_of=None,
         training_config=job.training,
         data=data,
         exact=previous.exact and not reasons,

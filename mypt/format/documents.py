@@ -195,6 +195,7 @@ class TrainingState:
     scaler: Mapping[str, Any] | None = None
     exact: bool = True
     inexact_reasons: tuple[str, ...] = ()
+    copy_of: str | None = None
     plugins: Mapping[str, Any] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)
 
@@ -221,12 +222,17 @@ class FileRecord:
 
 @frozen(kw_only=True)
 class Manifest:
-    """Commit record: `manifest.json`."""
+    """Commit record: `manifest.json`.
+
+    Attributes:
+        checksum: SHA-256 of the file with these digits as zeros; None in a hand-made one.
+    """
 
     generation: int
     files: Mapping[str, FileRecord]
     written_by: str = ""
     plugins: Mapping[str, Any] = field(factory=dict)
+    checksum: str | None = None
     extra: Mapping[str, Any] = field(factory=dict)
 
 

@@ -230,6 +230,22 @@ def test_a_model_that_another_process_trains_is_refused(train, refused, in_tmp):
     assert str(os.getpid()) in line
 
 
+def test_a_model_of_its_own_is_not_overwritten_by_gold(train, refused, in_tmp):
+    flags = ("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")
+    assert train(*flags, name="cat_gold")[0] == 0
+    before = (in_tmp / "checkpoints" / "cat_gold" / "manifest.json").read_bytes()
+    line = refused("train", "--model_name", "cat", *flags, code=2)
+    assert "checkpoints/cat_gold: is a model of its own" in line
+    assert (in_tmp / "checkpoints" / "cat_gold" / "manifest.json").read_bytes() == before
+    assert not (in_tmp / "checkpoints" / "cat").exists()
+
+
+def test_a_gold_copy_that_is_trained_on_becomes_a_model_of_its_own(train, refused, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    assert train("--max_iters", "4", name="cat_gold")[0] == 0
+    refused("train", "--model_name", "cat", "--max_iters", "4", code=2)
+
+
 def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp):
     assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
     path = in_tmp / "checkpoints" / "cat" / "config.json"
