@@ -11,7 +11,8 @@ from mypt.format.resources import data_dir
 HEAD = """# The bundle
 
 A model is a folder. Its JSON documents are described here field by field, out of the schemas in
-`schemas/v2/`; point your editor at those for completion and checks.
+`schemas/v2/`; point your editor at those for completion and checks. What a program
+needs to know that reads or writes the format by itself: [specification](../specification/2.0.md).
 
 ```
 checkpoints/dante/

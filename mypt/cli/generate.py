@@ -6,10 +6,13 @@ from typing import Any
 
 import click
 
+from mypt.cli.reader_options import parse_options, reader_options
+
 
 @click.command("generate")
 @click.option("--model_name", required=True, help="Name of the model, or a path.")
 @click.option("--legacy_checkpoint", help="File of an earlier program in the model's folder.")
+@reader_options
 @click.option("--prompt", default="", help="Text to continue; empty begins a new text.")
 @click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
 @click.option("--temperature", type=float, help="0 always takes the likeliest token.")
@@ -24,7 +27,8 @@ def command(
     prompt: str,
     max_new_tokens: int,
     device: str | None,
-    **options: Any,
+    options: tuple[str, ...],
+    **chosen: Any,
 ) -> None:
     """Continue a prompt with a trained model, printing as it goes."""
     from mypt.engine.devices import choose_device
@@ -32,9 +36,9 @@ def command(
     from mypt.engine.places import find_checkpoint
     from mypt.model.generation import Sampling
 
-    sampling = Sampling(**{k: v for k, v in options.items() if v is not None})
+    sampling = Sampling(**{k: v for k, v in chosen.items() if v is not None})
     path = find_checkpoint(model_name, legacy_checkpoint)
-    model = load(path, device=choose_device(device))
+    model = load(path, device=choose_device(device), options=parse_options(options))
     pieces = model.stream(prompt, max_new_tokens, sampling=sampling)
     first = next(pieces, "")  # a prompt that cannot be encoded is refused before it is echoed
     click.echo(prompt + first, nl=False)

@@ -7,17 +7,23 @@ from typing import Any
 
 import click
 
+from mypt.cli.reader_options import parse_options, reader_options
+
 
 @click.command("inspect")
 @click.option("--model_name", required=True, help="Name of the model, or a path.")
 @click.option("--legacy_checkpoint", help="File of an earlier program in the model's folder.")
+@reader_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(model_name: str, legacy_checkpoint: str | None, as_json: bool) -> None:
+def command(
+    model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], as_json: bool
+) -> None:
     """Show what a checkpoint is, without loading its weights."""
     from mypt.engine.info import get_model_info
     from mypt.engine.places import find_checkpoint
 
-    info = get_model_info(find_checkpoint(model_name, legacy_checkpoint))
+    path = find_checkpoint(model_name, legacy_checkpoint)
+    info = get_model_info(path, options=parse_options(options))
     if as_json:
         click.echo(json.dumps(info, indent=2, ensure_ascii=False))
         return

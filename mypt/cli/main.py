@@ -24,6 +24,7 @@ COMMANDS = {
     "generate": ("mypt.cli.generate", "Continue a prompt with a trained model."),
     "inspect": ("mypt.cli.inspect", "Show what a checkpoint is, without loading its weights."),
     "configs": ("mypt.cli.configs", "List the presets, or show one in detail."),
+    "export": ("mypt.cli.export", "Write a model for another program."),
     "plugins": ("mypt.cli.plugins", "List what is registered, and from where."),
     "format": ("mypt.cli.format", "Validate and migrate checkpoints."),
 }

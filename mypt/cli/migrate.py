@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mypt.cli.reader_options import parse_options, reader_options
+
 if TYPE_CHECKING:
     from mypt.format.migrate import Report
 
@@ -24,13 +26,7 @@ if TYPE_CHECKING:
 @click.option("--output", help="Folder of what is written; by default one beside the source.")
 @click.option("--dry_run", is_flag=True, help="Only say what would be done.")
 @click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below PATH.")
-@click.option(
-    "--option",
-    "options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Tell the reader what the file does not say; may be repeated.",
-)
+@reader_options
 def command(
     path: str,
     version: str,
@@ -43,7 +39,6 @@ def command(
 
     The source is never touched, and what was written is read back and compared before it counts.
     """
-    from mypt.cli.reader_options import parse_options
     from mypt.format.migrate import Migrator
     from mypt.format.version import MYPT_VERSION
     from mypt.plugins.manager import load_plugins

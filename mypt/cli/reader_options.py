@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+
+def reader_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flag, which gives `options`, a tuple for `parse_options`."""
+    return click.option(
+        "--option",
+        "options",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Tell the reader what a foreign file does not say; may be repeated.",
+    )(function)
 
 
 def parse_options(given: Iterable[str]) -> dict[str, Any]:

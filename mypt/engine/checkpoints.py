@@ -13,7 +13,13 @@ from mypt.engine.optimizer import make_optimizer, restore_optimizer
 from mypt.engine.places import model_dir
 from mypt.format.bundle import save_bundle
 from mypt.format.commit import open_for_writing
-from mypt.format.documents import TokenizerState, TrainingConfig, TrainingState, from_document
+from mypt.format.documents import (
+    TokenizerState,
+    TrainingConfig,
+    TrainingState,
+    from_document,
+    to_document,
+)
 from mypt.format.errors import FormatError, Problem
 from mypt.format.version import MYPT_VERSION
 from mypt.plugins.manager import Plugins, load_plugins
@@ -31,11 +37,14 @@ OPTIMIZER_FILE = "optimizer.pt"
 
 
 def build_tokenizer(state: TokenizerState | None, plugins: Plugins) -> Tokenizer | None:
-    """Build the tokenizer of a bundle; a bundle without one holds a model of bare ids."""
-    if state is None:
-        return None
-    from mypt.format.documents import to_document
+    """Build the tokenizer of a bundle.
 
+    Returns:
+        None for a model of bare ids, and where no installed plugin offers its kind: the weights
+        can be used without it.
+    """
+    if state is None or state.token_kind not in plugins.tokenizers:
+        return None
     return plugins.tokenizer(state.token_kind).build(to_document(state))
 
 
@@ -50,6 +59,7 @@ def build_model(opened: Opened, plugins: Plugins, *, for_training: bool) -> GPT:
     """
     with torch.device("meta"):
         model = GPT(opened.config, build_tokenizer(opened.tokenizer, plugins), plugins=plugins)
+    model.tokenizer_state = opened.tokenizer
     weights = opened.weights()
     if for_training:
         weights = {name: tensor.clone() for name, tensor in weights.items()}
@@ -76,9 +86,7 @@ def save(
     weights = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     if dtype is not None:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    tokenizer = None
-    if model.tokenizer is not None:
-        tokenizer = from_document(TokenizerState, model.tokenizer.state())
+    tokenizer = _tokenizer_state(model)
     if state is not None:
         state = evolve(state, optimizer_file=OPTIMIZER_FILE if optimizer else None)
     save_bundle(
@@ -90,6 +98,16 @@ def save(
         optimizer=optimizer,
         written_by=WRITTEN_BY,
     )
+
+
+def _tokenizer_state(model: GPT) -> TokenizerState | None:
+    """Give what the tokenizer says of itself, and what else its document had."""
+    if model.tokenizer is None:
+        return model.tokenizer_state
+    ours, before = model.tokenizer.state(), model.tokenizer_state
+    if before is not None and before.token_kind == model.tokenizer.token_kind:
+        ours = {**to_document(before), **ours}
+    return from_document(TokenizerState, ours)
 
 
 def save_model(

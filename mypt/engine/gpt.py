@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mypt.data.randomness import Purpose, torch_seed
-from mypt.format.errors import ConfigError, Problem
+from mypt.format.errors import ConfigError, PluginError, Problem
 from mypt.model.generation import Sampling, generate
 from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mypt.data.loader import GPTDataLoader
-    from mypt.format.documents import GPTConfig, TrainingState
+    from mypt.format.documents import GPTConfig, TokenizerState, TrainingState
     from mypt.plugins.contracts import Tokenizer
 
 
@@ -31,7 +31,9 @@ class GPT(Transformer):
 
     Attributes:
         config: The architecture, a `GPTConfig`.
-        tokenizer: Text to ids and back; None for a model of bare ids.
+        tokenizer: Text to ids and back; None for a model of bare ids, or without the plugin that
+            reads its tokenizer.
+        tokenizer_state: What its checkpoint says of the tokenizer, kept when it is saved.
         plugins: The plugins its parts came from.
     """
 
@@ -63,6 +65,7 @@ class GPT(Transformer):
             raise ConfigError(Problem("", "vocab_size", what, fix))
         self.plugins = plugins
         self.tokenizer = tokenizer
+        self.tokenizer_state: TokenizerState | None = None
         if not self.token_embedding_table.weight.is_meta:  # else weights are about to be loaded
             initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))
 
@@ -246,7 +249,10 @@ class GPT(Transformer):
 
         Raises:
             ConfigError: The model has none.
+            PluginError: It takes a plugin that is not installed.
         """
+        if self.tokenizer is None and self.tokenizer_state is not None:
+            raise _needs_plugin(self.tokenizer_state)
         if self.tokenizer is None:
             fix = "put its tokenizer.json beside it, or call the model with ids"
             raise ConfigError(Problem("", "tokenizer", "this model has no tokenizer", fix))
@@ -261,3 +267,10 @@ class GPT(Transformer):
             return tokenizer.encode("\n")[0]
         except DataError:
             return 0
+
+
+def _needs_plugin(state: TokenizerState) -> PluginError:
+    packages = " or ".join(state.plugins) or "the package that brings it"
+    what = f"no installed plugin offers `{state.token_kind}`, this model's tokenizer"
+    fix = f"install {packages}, or call the model with ids"
+    return PluginError(Problem("", "tokenizer", what, fix, kind="plugin"))

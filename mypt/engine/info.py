@@ -11,15 +11,22 @@ from mypt.format.documents import to_document
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
-def get_model_info(path_or_name: str | Path, *, plugins: Plugins | None = None) -> dict[str, Any]:
+def get_model_info(
+    path_or_name: str | Path,
+    *,
+    plugins: Plugins | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Describe a checkpoint without loading weights or importing torch.
 
     Args:
         path_or_name: A path, or the name of a model in `checkpoints/`.
         plugins: Where architecture parts are looked up; by default all that are installed.
+        options: What the reader of a foreign checkpoint has to be told; see `mypt.load`.
 
     Returns:
         `config`, `training_state` and `tokenizer` as their JSON objects (None where the file is
@@ -27,11 +34,11 @@ def get_model_info(path_or_name: str | Path, *, plugins: Plugins | None = None) 
         `parameters` (a tied matrix counts once), and `files` with the size of each in bytes.
 
     Raises:
-        UsageError: There is no such checkpoint.
+        UsageError: There is no such checkpoint, or its reader has no such option.
         FormatError: It is damaged.
     """
     plugins = load_plugins() if plugins is None else plugins
-    opened = open_checkpoint(find_checkpoint(path_or_name), plugins)
+    opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options)
     state, tokenizer = opened.training_state, opened.tokenizer
     return {
         "format": opened.format,

@@ -24,6 +24,7 @@ def load(
     *,
     device: str | torch.device = "cpu",
     plugins: Plugins | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> GPT:
     """Open a checkpoint for inference.
 
@@ -31,17 +32,19 @@ def load(
         path_or_name: A path, or the name of a model in `checkpoints/`.
         device: Where the model goes.
         plugins: Where parts and tokenizers are looked up; by default all that are installed.
+        options: What the reader of a foreign checkpoint has to be told, such as
+            `{"lora_alpha": 32.0}` or `{"training_text": "input.txt"}`; its error asks for it.
 
     Returns:
         A `GPT` in evaluation mode, with `.config` and `.tokenizer`.
 
     Raises:
-        UsageError: There is no such checkpoint.
+        UsageError: There is no such checkpoint, or its reader has no such option.
         FormatError: It is not a checkpoint, or a file of it is damaged.
         PluginError: It needs a plugin that is not installed.
     """
     plugins = load_plugins() if plugins is None else plugins
-    opened = open_checkpoint(find_checkpoint(path_or_name), plugins)
+    opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options)
     return build_model(opened, plugins, for_training=False).to(device)
 
 

@@ -75,21 +75,25 @@ def is_checkpoint(path: Path, plugins: Plugins) -> bool:
     return (path / files.CONFIG).exists() or is_bundle(path) or bool(find_reader(path, readers))
 
 
-def open_checkpoint(path: Path, plugins: Plugins) -> Opened:
+def open_checkpoint(
+    path: Path, plugins: Plugins, options: Mapping[str, Any] | None = None
+) -> Opened:
     """Open a bundle, or whatever a reader recognises.
 
     Args:
         path: A folder or a file.
         plugins: Where parts and readers are looked up.
+        options: What its reader has to be told, such as LoRA's alpha. A bundle needs none.
 
     Raises:
         FormatError: It is no checkpoint, or damaged.
+        UsageError: Its reader does not know an option, or not with that value.
     """
     if is_bundle(path):
         return _opened_bundle(read_bundle(path, plugins.layouts))
     reader = find_reader(path, plugins.readers.values())
     if reader is not None:
-        return _opened_foreign(path, reader, plugins)
+        return _opened_foreign(path, reader, plugins, options or {})
     if (path / files.CONFIG).exists():
         return _opened_bundle(read_bundle(path, plugins.layouts))  # says what is wrong with it
     what = "is not a checkpoint that mypt can read"
@@ -111,21 +115,29 @@ def _opened_bundle(bundle: Bundle) -> Opened:
     )
 
 
-def _opened_foreign(path: Path, reader: ReaderFactory, plugins: Plugins) -> Opened:
+def _opened_foreign(
+    path: Path, reader: ReaderFactory, plugins: Plugins, options: Mapping[str, Any]
+) -> Opened:
     """Describe it out of its headers; tensors are read when somebody asks for them."""
-    described = describe(path, reader, plugins.layouts, {})
-    whole = cache(lambda: read_whole(path, reader, {}))
+    described = describe(path, reader, plugins.layouts, options)
+    whole = cache(lambda: read_whole(path, reader, options))
     return Opened(
         path=path,
         format=reader.name,
         config=from_document(GPTConfig, described.config),
         tokenizer=_built(TokenizerState, described.tokenizer),
         training_state=_built(TrainingState, described.training_state),
-        files={path.name: path} if path.is_file() else {p.name: p for p in path.glob("*.pt")},
+        files=_weight_files(path),
         notes=described.report,
         weights=lambda: whole().tensors,
         optimizer=lambda: whole().optimizer,
     )
+
+
+def _weight_files(path: Path) -> dict[str, Path]:
+    if path.is_file():
+        return {path.name: path}
+    return {file.name: file for form in ("*.pt", "*.safetensors") for file in path.glob(form)}
 
 
 def _built(cls: type[T], document: Mapping[str, Any] | None) -> T | None:

@@ -19,6 +19,8 @@ from mypt.engine.optimizer import make_optimizer
 from mypt.engine.places import log_file_of, model_dir
 from mypt.engine.plan import Plan, TrainRequest, plan_new, plan_resume
 from mypt.engine.training import Job, train
+from mypt.format.errors import Problem, UsageError
+from mypt.format.readers import hugging_face
 
 if TYPE_CHECKING:
     import torch
@@ -68,6 +70,7 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
         job = _new_job(plan_new(request, plugins.layouts), plugins)
     else:
         opened = open_checkpoint(folder, plugins)
+        _refuse_to_overwrite(opened)
         plan = plan_resume(request, opened)
         state = opened.training_state
         if state is not None and state.step >= plan.training.max_iters:
@@ -77,6 +80,14 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
     log_file = log_file_of(job.training, folder.name)
     state = train(evolve(job, folder=folder, log_file=log_file, quiet=quiet))
     return Outcome(folder, state, trained=True)
+
+
+def _refuse_to_overwrite(opened: Opened) -> None:
+    """Refuse to save beside the `config.json` of another program, which would replace it."""
+    if opened.format == hugging_face.READER.name:
+        what = "is another program's folder, whose config.json would be written over"
+        fix = f"make a bundle of it first: mypt format migrate {opened.path}"
+        raise UsageError(Problem(str(opened.path), "", what, fix, kind="checkpoint.foreign"))
 
 
 def _new_job(plan: Plan, plugins: Plugins) -> Job:

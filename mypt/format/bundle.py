@@ -146,6 +146,8 @@ def read_bundle(folder: Path, layouts: Layouts = BUILT_IN) -> Bundle:
     config = seen.documents[files.CONFIG]
     tokenizer = seen.documents.get(files.TOKENIZER)
     state = seen.documents.get(files.TRAINING_STATE)
+    if state is not None and state["step"] is None:
+        state = None  # version 1, saved by hand: there is no progress to tell of
     return Bundle(
         folder=folder,
         format_version=config.get("format_version", "1"),

@@ -66,7 +66,7 @@ def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[
         ("/training_config/start_step", training.get("start_step")),
         ("/gold/best_step", gold.get("best_step")),
     ):
-        if told is not None and told > step:
+        if told is not None and step is not None and told > step:
             what, fix = f"is {told}, after step {step}", "restore the file"
             problems.append(_warning(file, where, what, fix, "state.step"))
     return problems

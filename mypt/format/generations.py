@@ -96,10 +96,11 @@ def existing_files(folder: Path, manifest: Manifest | None) -> dict[str, Path]:
         return {name: folder / name for name in BUNDLE_FILES if (folder / name).is_file()}
     paths = {}
     for name in manifest.files:
-        waiting = folder / tagged(name, manifest.generation)
-        path = waiting if waiting.is_file() else folder / name
-        if path.is_file():
-            paths[name] = path
+        # in this order, and each looked at once: a writer may rename the first to the second now
+        for path in (folder / tagged(name, manifest.generation), folder / name):
+            if path.is_file():
+                paths[name] = path
+                break
     return paths
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mypt.format import files
 from mypt.format.bundle import bundle_files, save_bundle
@@ -22,6 +22,7 @@ from mypt.format.errors import FormatError, MyptError, Problem
 from mypt.format.generations import read_manifest
 from mypt.format.layout import BUILT_IN
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
+from mypt.format.readers.options import understood
 from mypt.format.reading import describe, find_reader, read_whole
 from mypt.format.tensorfile import load_tensors
 
@@ -96,8 +97,10 @@ class Migrator:
     def migrate_all(self, root: Path) -> Iterator[Report]:
         """Migrate every checkpoint of a tree, going on where one fails."""
         for source in find_all(root, self):
+            reader = find_reader(source, self.readers)
+            options = {} if reader is None else understood(self.options, reader)
             try:
-                yield self.migrate(source)
+                yield evolve(self, options=options).migrate(source)
             except MyptError as error:
                 problems = tuple(str(problem) for problem in error.problems)
                 output = default_output(source)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.format import weightfile
 from mypt.format.documents import GPTConfig, from_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations import upgrade
+from mypt.format.readers.options import check_options
 from mypt.format.tensor_rules import Model, tensor_problems
-from mypt.format.tensorfile import load_tensors, read_header
 from mypt.format.validation import document_problems
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
     from mypt.format.schemas import Kind
+
+
+# What a reader runs into where a file has lists for dicts, or lacks what every such file has.
+_SURPRISES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def find_reader(path: Path, readers: Iterable[ReaderFactory]) -> ReaderFactory | None:
@@ -37,23 +42,26 @@ def describe(
 
     Raises:
         FormatError: It is damaged or incomplete, or says something that format 2.0 cannot.
+        UsageError: The reader does not know an option, or not with that value.
     """
-    found = reader.read(path, _header_only, options)
-    # The weights first: an optimizer state that does not fit is often but a consequence.
-    problems = _problems(upgrade(evolve(found, optimizer=None)), str(path), layouts)
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
-        raise FormatError(*errors)
-    return upgrade(found)
+    check_options(options, reader)
+    try:
+        found = reader.read(path, weightfile.describe, options)
+        # The weights first: an optimizer state that does not fit is often but a consequence.
+        bare = upgrade(evolve(found, optimizer=None))
+        errors = [p for p in _problems(bare, str(path), layouts) if p.severity == "error"]
+        if errors:
+            raise FormatError(*errors)
+        return upgrade(found)
+    except _SURPRISES as error:
+        what = f"is not as the reader {reader.name} knows it ({type(error).__name__}: {error})"
+        fix = "restore it from a copy"
+        raise FormatError(Problem(str(path), "", what, fix, kind="reader.surprised")) from error
 
 
 def read_whole(path: Path, reader: ReaderFactory, options: Mapping[str, Any]) -> Checkpoint:
     """Read a checkpoint that `describe` has accepted, tensors and all."""
-    return upgrade(reader.read(path, load_tensors, options))
-
-
-def _header_only(path: Path, file: str) -> Any:
-    return read_header(path, file).contents
+    return upgrade(reader.read(path, weightfile.load, options))
 
 
 def _problems(checkpoint: Checkpoint, file: str, layouts: Layouts) -> list[Problem]:

@@ -55,6 +55,8 @@ def document_problems(
         file: Its name, for messages.
         layouts: The architecture parts known.
     """
+    if kind == "manifest":
+        return manifest_problems(document, file)
     problems = check_document(kind, document, file)
     if kind in ("config", "preset") and not has_errors(problems):
         problems += architecture_problems(document, file, layouts)
@@ -75,6 +77,5 @@ def _problems(path: Path, layouts: Layouts, checksums: bool) -> list[Problem]:
         read_header(path, str(path))
         return []
     document, _ = files.read_document(path, str(path))
-    if path.name == files.MANIFEST:
-        return manifest_problems(document, str(path))
-    return document_problems(KINDS.get(path.name, "preset"), document, str(path), layouts)
+    kind: Kind = "manifest" if path.name == files.MANIFEST else KINDS.get(path.name, "preset")
+    return document_problems(kind, document, str(path), layouts)

@@ -7,7 +7,15 @@ from mypt.format import jsonfile
 from mypt.format.schemas import MAX_PROBLEMS, check_document, load_schema
 from mypt.format.validation import document_problems
 
-KINDS = ["config", "training_state", "tokenizer", "manifest", "preset"]
+KINDS = [
+    "config",
+    "training_state",
+    "tokenizer",
+    "manifest",
+    "preset",
+    "log_event",
+    "dataset_metadata",
+]
 CONFIG = {
     "format_version": "2.0",
     "block_size": 8,
@@ -137,6 +145,24 @@ def test_a_document_without_version_is_of_version_1_and_read_with_the_defaults()
     assert found("training_state", {"step": 4}) == [("", "version.legacy", "note")]
     assert found("config", {"n_layer": "4"})[1] == ("/n_layer", "schema.type", "error")
     assert found("training_state", {})[1] == ("/step", "schema.required", "error")
+
+
+def test_a_version_1_document_is_held_to_what_version_1_had_and_to_newer_fields_if_it_has_them():
+    assert found("config", {"mlp_type": "relu"})[1:] == [("/mlp_type", "schema.enum", "error")]
+    assert found("config", {"head_size": "2"})[1:] == [("/head_size", "schema.type", "error")]
+    state = {"step": 1, "training_config": {"beta1": 2, "model_params": {"n_layer": "6"}}}
+    assert sorted(found("training_state", state)[1:]) == [
+        ("/training_config/beta1", "schema.exclusiveMaximum", "error"),
+        ("/training_config/model_params/n_layer", "schema.type", "error"),
+    ]
+    assert found("tokenizer", {"token_kind": "char"})[1:] == [
+        ("/chars", "schema.required", "error")
+    ]
+
+
+@pytest.mark.parametrize("kind", ["manifest", "log_event", "dataset_metadata", "preset"])
+def test_only_the_documents_that_version_1_had_can_be_of_version_1(kind):
+    assert "version.legacy" not in {kind for _, kind, _ in found(kind, {})}
 
 
 def test_a_newer_minor_keeps_its_fields_with_a_warning():

@@ -162,7 +162,7 @@ def test_storages_are_aligned_to_64_bytes(tmp_path):
 @pytest.mark.parametrize(
     "value",
     [
-        {"x": object()},
+        {"x": object},
         {"x": {1, 2}},
         {None: 1},
         {(1, 2): 1},

@@ -65,7 +65,7 @@ def numbers(schema, _):
         exclude_min="exclusiveMinimum" in schema,
         exclude_max="exclusiveMaximum" in schema,
     )
-    return inside | st.integers(int(low) + 1, 10**6) if high > 1 else inside
+    return inside | st.integers(max(int(low), -(10**6)) + 1, 10**6) if high > 1 else inside
 
 
 def strings(schema, _):

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from mypt.format.checkpoint import Checkpoint
 
-    # Gives the contents of a `.pt` file: with tensors, or with descriptions of them where nobody
-    # needs more. The second argument is the file's name for messages.
+    # Gives the contents of a `.pt` or safetensors file: with tensors, or with descriptions of them
+    # where nobody needs more. The second argument is the file's name for messages.
     Load = Callable[[Path, str], Any]
 
 
@@ -25,10 +25,11 @@ class ReaderFactory:
         name: Name of the format it reads.
         recognises: Whether it can read this file or folder; looks at the content, not the name,
             and never raises.
-        read: Reads it, opening `.pt` files with the `Load` it is given, and taking what it may
+        read: Reads it, opening files of weights with the `Load` it is given, and taking what it may
             ask for from the options; or raises a `FormatError`. What it gives may be of an older
             version: migrations take it from there.
-        options: JSON Schema of what it may have to ask for, such as LoRA's alpha.
+        options: JSON Schema of what it may have to ask for, such as LoRA's alpha: its `properties`
+            are the names that `--option NAME=VALUE` takes.
     """
 
     name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pluggy
 
-from mypt.format.readers import mypt_file, mypt_folder
+from mypt.format.readers import build_llm, hugging_face, mypt_file, mypt_folder, nanogpt
 from mypt.format.readers.contract import ReaderFactory
 
 # The layers forbid importing mypt.plugins from here, so the marker is pluggy's own.
@@ -17,4 +17,7 @@ def mypt_legacy_readers() -> list[ReaderFactory]:
     return [
         ReaderFactory("mypt_folder", recognises=mypt_folder.recognises, read=mypt_folder.read),
         ReaderFactory("mypt_file", recognises=mypt_file.recognises, read=mypt_file.read),
+        build_llm.READER,
+        nanogpt.READER,
+        hugging_face.READER,
     ]

@@ -1,0 +1,27 @@
+"""`mypt export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mypt.cli.reader_options import parse_options, reader_options
+
+
+@click.command("export")
+@click.option("--to", "form", type=click.Choice(["hf"]), required=True, help="hf: Hugging Face.")
+@click.option("--model_name", required=True, help="Name of the model, or a path.")
+@click.option("--output", required=True, help="Folder to make.")
+@reader_options
+def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -> None:
+    """Write a model for another program, with the same logits, or say why that cannot be."""
+    from mypt.engine.export import EXPORTERS
+    from mypt.engine.places import find_checkpoint
+    from mypt.plugins.manager import load_plugins
+
+    source = find_checkpoint(model_name)
+    lines = EXPORTERS[form](source, Path(output), load_plugins(), parse_options(options))
+    click.echo(f"{source} -> {output}: exported")
+    for line in lines:
+        click.echo(f"  {line}")

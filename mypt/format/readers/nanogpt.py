@@ -1,0 +1,200 @@
+"""nanoGPT's `ckpt.pt`, with the `meta.pkl` of its data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.checkpoint import Checkpoint
+from mypt.format.errors import FormatError
+from mypt.format.migrations.moments import optimizer_settings
+from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.gpt2_names import gpt2_source, without_masks
+from mypt.format.readers.plainpickle import read_plain_pickle
+from mypt.format.readers.said import known, number_of
+from mypt.format.readers.sources import HEAD, arrange, arrange_moments, checked_config, sources_of
+from mypt.format.readers.vocabulary import (
+    BARE,
+    CHARS_OPTION,
+    GPT2,
+    TOKENIZER_OPTION,
+    VERSION,
+    ask,
+    characters,
+)
+from mypt.format.tensorfile import read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.format.documents import GPTConfig
+    from mypt.format.readers.contract import Load
+
+FILE, META = "ckpt.pt", "meta.pkl"
+KEYS = frozenset({"model", "model_args"})
+_COMPILED = "_orig_mod."
+# GPT-2's ids, and the same rounded up, as nanoGPT takes where it finds no meta.pkl.
+_GPT2_SIZES = (50257, 50304)
+_TRAINING = {
+    "learning_rate": "learning_rate",
+    "max_iters": "max_iters",
+    "warmup_iters": "warmup_iters",
+    "grad_clip": "grad_clip",
+    "eval_interval": "eval_interval",
+    "eval_iters": "eval_iters",
+    "gradient_accumulation_steps": "grad_accum_steps",
+}
+_AMP = {"bfloat16": {"amp_dtype": "bf16"}, "float16": {"amp_dtype": "fp16"}}
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file, or the `ckpt.pt` of a folder, is of nanoGPT."""
+    file = path / FILE if path.is_dir() else path
+    try:
+        contents = read_header(file, str(file)).contents
+    except (FormatError, OSError):
+        return False
+    return (
+        isinstance(contents, dict)
+        and contents.keys() >= KEYS
+        and isinstance(contents["model"], dict)
+        and isinstance(contents["model_args"], dict)
+    )
+
+
+def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
+    """Read it whole.
+
+    Raises:
+        FormatError: It is damaged, is not the model that it says, or its characters are unknown.
+    """
+    path = path / FILE if path.is_dir() else path
+    file = str(path)
+    contents = load(path, file)
+    settings = contents.get("config") or {}
+    document, config = _config(contents["model_args"], settings, file)
+    tensors = without_masks(
+        {name.removeprefix(_COMPILED): tensor for name, tensor in contents["model"].items()}
+    )
+    source_of = gpt2_source("transformer.", HEAD, transposed=False)
+    sources = sources_of(config, source_of, tensors, file)
+    weights = arrange(tensors, sources, config, file)
+    saved = contents.get("optimizer")
+    optimizer = None
+    if saved is not None:
+        order = [name for name in tensors if name != HEAD]
+        optimizer = arrange_moments(
+            saved, order, sources, tensors, config, rule="matrices", file=file
+        )
+    report = [f"read from {path.name}", *_schedule_notes(settings)]
+    if config.dropout:
+        report.append("nanoGPT also drops out embeddings in training; mypt does not")
+    tokenizer = _tokenizer(path, config, options, report)
+    return Checkpoint(
+        version="2.0",
+        config=document,
+        tokenizer=tokenizer,
+        training_state=_training_state(contents, settings, saved),
+        tensors=weights,
+        optimizer=optimizer,
+        report=tuple(report),
+    )
+
+
+def _config(
+    args: Mapping[str, Any], settings: Mapping[str, Any], file: str
+) -> tuple[dict[str, Any], GPTConfig]:
+    sizes = ("block_size", "vocab_size", "n_embd", "n_head", "n_layer")
+    bias = bool(args.get("bias", True))  # releases before the flag had biases everywhere
+    fields = {
+        **{name: number_of(args, name, file) for name in sizes},
+        **known(args, {"dropout": "dropout"}),
+        **known(settings, {"batch_size": "batch_size"}),
+        "bias": bias,
+        "mlp_bias": bias,
+        "norm_bias": bias,
+        "head_bias": False,
+        "tie_weights": True,
+        "mlp_type": "gelu",
+    }
+    return checked_config(fields, file)
+
+
+def _training_state(
+    contents: Mapping[str, Any], settings: Mapping[str, Any], optimizer: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    step = contents.get("iter_num")
+    if step is None:
+        return None
+    training = known(settings, _TRAINING)
+    if optimizer is not None:
+        training = {**optimizer_settings(optimizer), **training}
+    amp = _AMP.get(str(settings.get("dtype")))
+    training |= {"weight_decay_on": "matrices", "use_amp": amp is not None, **(amp or {})}
+    return {
+        **VERSION,
+        "step": step,
+        "optimizer_file": None if optimizer is None else "optimizer.pt",
+        "training_config": training,
+        "exact": False,
+        "inexact_reasons": ["begun in nanoGPT, which draws other batches"],
+    }
+
+
+def _schedule_notes(settings: Mapping[str, Any]) -> list[str]:
+    """Say where mypt's schedule would not be nanoGPT's."""
+    peak, low = settings.get("learning_rate"), settings.get("min_lr")
+    notes = []
+    if settings.get("decay_lr") is False:
+        notes.append("nanoGPT kept the learning rate constant; mypt lets it fall to a tenth")
+    elif isinstance(peak, float) and isinstance(low, float) and abs(low - peak / 10) > 1e-9 * peak:
+        notes.append(f"nanoGPT's learning rate fell to {low}; mypt's falls to a tenth of its peak")
+    if settings.get("lr_decay_iters") != settings.get("max_iters"):
+        notes.append("lr_decay_iters is left out: mypt's learning rate falls until max_iters")
+    return notes
+
+
+def _tokenizer(
+    path: Path, config: GPTConfig, options: Mapping[str, Any], report: list[str]
+) -> Mapping[str, Any] | None:
+    if options.get("tokenizer") == BARE:
+        report.append("opened without a tokenizer, as asked")
+        return None
+    if "chars" in options:
+        return characters(options["chars"], config.vocab_size, "--option chars")
+    meta = Path(options["meta"]) if "meta" in options else path.with_name(META)
+    if "meta" in options or meta.exists():
+        return _meta(meta, config.vocab_size)
+    if config.vocab_size in _GPT2_SIZES:
+        report.append(f"no {META}: GPT-2's tokenizer, as nanoGPT itself takes it")
+        return GPT2
+    what = f"does not hold the characters of its {config.vocab_size} ids, nor is a {META} beside it"
+    raise ask(str(path), what, f"meta={META}", "chars=...", f"tokenizer={BARE}")
+
+
+def _meta(path: Path, vocab_size: int) -> Mapping[str, Any]:
+    """Read the characters of a data set."""
+    file = str(path)
+    try:
+        meta = read_plain_pickle(path, file)
+    except OSError as error:
+        raise ask(file, f"cannot be read: {error.strerror}", f"meta={META}") from error
+    itos = meta.get("itos")
+    if not isinstance(itos, dict) or set(itos) != set(range(len(itos))):
+        raise ask(file, "holds no table of characters (`itos`)", "chars=...", f"tokenizer={BARE}")
+    chars = [itos[number] for number in range(len(itos))]
+    if not all(isinstance(char, str) for char in chars):
+        raise ask(file, "holds ids of something other than text", f"tokenizer={BARE}")
+    return characters(chars, vocab_size, file)
+
+
+OPTIONS = {
+    "type": "object",
+    "properties": {
+        "meta": {"type": "string", "description": "Path of the data set's meta.pkl."},
+        "chars": CHARS_OPTION,
+        "tokenizer": TOKENIZER_OPTION,
+    },
+}
+
+READER = ReaderFactory("nanogpt", recognises=recognises, read=read, options=OPTIONS)

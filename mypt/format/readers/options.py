@@ -1,0 +1,43 @@
+"""What a user tells a reader, checked against what that reader asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.errors import Problem, UsageError, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.format.readers.contract import ReaderFactory
+
+
+def understood(options: Mapping[str, Any], reader: ReaderFactory) -> dict[str, Any]:
+    """Give those options that a reader knows."""
+    known = reader.options.get("properties", {})
+    return {name: value for name, value in options.items() if name in known}
+
+
+def check_options(options: Mapping[str, Any], reader: ReaderFactory) -> None:
+    """Check options against the schema of a reader.
+
+    Raises:
+        UsageError: One is unknown to it, or its value is not what the reader takes.
+    """
+    from mypt.format.keywords import make_validator
+
+    known = reader.options.get("properties", {})
+    problems = [_unknown(name, known, reader) for name in options if name not in known]
+    for name, value in understood(options, reader).items():
+        for error in make_validator(known[name]).iter_errors(value):
+            what = f"cannot be {value!r}: {error.message}"
+            fix = known[name].get("description", "correct it")
+            problems.append(Problem("", f"--option {name}", what, fix, kind="option.value"))
+    if problems:
+        raise UsageError(*problems)
+
+
+def _unknown(name: str, known: Mapping[str, Any], reader: ReaderFactory) -> Problem:
+    what = f"is no option of the reader {reader.name}{suggestion(name, known)}"
+    fix = f"it has: {', '.join(known)}" if known else "leave it out"
+    return Problem("", f"--option {name}", what, fix, kind="option.unknown")

@@ -1,0 +1,52 @@
+"""Values that a foreign program's own documents say, taken with a look at their types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.errors import FormatError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX = 2**31
+
+
+def number_of(document: Mapping[str, Any], name: str, file: str, default: int | None = None) -> int:
+    """Give a positive whole number.
+
+    Args:
+        document: What the program wrote.
+        name: Name of the field.
+        file: Name of the file, for messages.
+        default: What the program takes where the field is absent or null.
+
+    Raises:
+        FormatError: It is missing, or no such number.
+    """
+    value = document.get(name)
+    if value is None and default is not None:
+        return default
+    if type(value) is not int or not 0 < value < _MAX:
+        what = "is missing" if value is None else f"is {value!r}, not a positive whole number"
+        raise FormatError(Problem(file, name, what, "restore the file", kind="foreign.field"))
+    return value
+
+
+def known(document: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    """Take over those fields that are there and not null, under mypt's names.
+
+    Args:
+        document: What the program wrote.
+        fields: Name there to name in mypt.
+    """
+    return {
+        ours: document[theirs]
+        for theirs, ours in fields.items()
+        if document.get(theirs) is not None
+    }
+
+
+def refuse(file: str, where: str, what: str, fix: str) -> FormatError:
+    """Describe something of a model that mypt's config cannot say."""
+    return FormatError(Problem(file, where, what, fix, kind="foreign.unsupported"))

@@ -1,0 +1,47 @@
+import json
+
+import pytest
+
+
+@pytest.fixture
+def model(in_tmp):
+    import mypt
+
+    sizes = {"block_size": 8, "vocab_size": 61, "n_embd": 8, "n_head": 2, "n_layer": 1}
+    model = mypt.GPT(mypt.GPTConfig(**sizes, head_bias=False))
+    model.save("checkpoints/small")
+    return "small"
+
+
+def test_a_model_is_exported(cli, model, in_tmp):
+    code, out, _ = cli("export", "--to", "hf", "--model_name", model, "--output", "hf")
+    assert code == 0
+    assert out == "checkpoints/small -> hf: exported\n"
+    assert json.loads((in_tmp / "hf" / "config.json").read_text())["model_type"] == "gpt2"
+
+
+def test_what_is_folded_is_said(cli, fixtures, in_tmp):
+    named = str(fixtures / "foreign" / "nanogpt_char" / "ckpt.pt")
+    code, out, _ = cli("export", "--to", "hf", "--model_name", named, "--output", "hf")
+    assert code == 0
+    assert "  the tokenizer, char, is left out\n" in out
+
+
+def test_an_unknown_form_is_wrong_usage(refused, model):
+    refused("export", "--to", "onnx", "--model_name", model, "--output", "x", code=2)
+
+
+def test_a_folder_in_use_is_wrong_usage(refused, model):
+    refused("export", "--to", "hf", "--model_name", model, "--output", "checkpoints", code=2)
+
+
+def test_generate_and_inspect_tell_the_reader_what_a_file_does_not_say(cli, refused, fixtures):
+    folder = fixtures / "foreign" / "build_llm_lora"
+    path = str(next(folder.glob("*.pt")))
+    told = ("--option", "lora_alpha=32", "--option", f"training_text={folder}/advice_letters.txt")
+    assert "read by build_llm" in cli("inspect", "--model_name", path, *told)[1]
+    greedy = ("--prompt", "Say this once, ca", "--temperature", "0", "--max_new_tokens", "8")
+    code, out, _ = cli("generate", "--model_name", path, *told, *greedy)
+    assert (code, out) == (0, "Say this once, cand t t t\n")
+    assert "--option lora_alpha=32" in refused("inspect", "--model_name", path)
+    refused("inspect", "--model_name", path, *told, "--option", "alpha=3", code=2)

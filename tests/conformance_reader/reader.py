@@ -1,0 +1,499 @@
+"""A reader of mypt checkpoints, written from docs/specification/2.0.md and the schemas alone.
+
+Standard library only, nothing of mypt. Numbers in brackets are sections of the specification.
+"""
+
+import hashlib
+import io
+import json
+import math
+import pickletools
+import re
+import struct
+import zipfile
+import zlib
+from contextlib import contextmanager
+from itertools import pairwise
+
+DOCUMENTS = {"config.json": "config", "tokenizer.json": "tokenizer"}
+DOCUMENTS["training_state.json"] = "training_state"
+TIED = {"lm_head.weight", "token_embedding_table.weight"}
+STABLE = (*DOCUMENTS, "model.pt", "optimizer.pt")
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+DAMAGES = (ValueError, LookupError, TypeError, RuntimeError, struct.error, zipfile.BadZipFile)
+TAGGED = re.compile(rf"{FILE_NAME.pattern}\.mypt-[0-9]{{6,16}}(\.dropped)?")
+
+
+class RefusedError(ValueError):
+    """The checkpoint breaks the specification; `file`, `where` and `what` say how."""
+
+    def __init__(self, what, where="", file=""):
+        super().__init__(f"{file} {where}: {what}")
+        self.what, self.where, self.file = what, where, file
+
+
+def need(condition, what, where=""):
+    if not condition:
+        raise RefusedError(what, where)
+
+
+@contextmanager
+def reading(file):
+    """Refuse the file if anything in it cannot be read."""
+    try:
+        yield
+    except RefusedError as error:
+        raise RefusedError(error.what, error.where, error.file or file) from error
+    except DAMAGES as error:
+        raise RefusedError(f"is damaged: {error}", "", file) from error
+
+
+def read_json(path):
+    """Read a document strictly [3]."""
+    data = path.read_bytes()
+    counted = sum(map(data.count, (b",", b"[", b"{"))) + 3 * data.count(b":")
+    need(len(data) <= 48 * 2**20 and counted <= 4_000_000, "is too large")
+
+    def unique(pairs):
+        need(len(dict(pairs)) == len(pairs), "has a name twice in one object")
+        return dict(pairs)
+
+    def number(text):
+        is_float = bool(set(text) & set(".eE"))
+        need(is_float or len(text) <= 300, "has a number of too many digits")
+        need(math.isfinite(float(text)), "has a number that no float holds")
+        return float(text) if is_float else int(text)
+
+    numbers = {"parse_float": number, "parse_int": number, "parse_constant": int}
+    document = json.loads(data.decode("utf-8"), object_pairs_hook=unique, **numbers)
+    json.dumps(document, ensure_ascii=False).encode("utf-8")  # fails on half a surrogate pair
+    need(isinstance(document, dict), "is not an object")
+    return document
+
+
+TYPES = {"string": str, "array": list, "object": dict, "boolean": bool, "null": type(None)}
+
+
+def is_type(value, names):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    found = {name for name, kind in TYPES.items() if isinstance(value, kind)}
+    found |= {"number", "integer" if value == int(value) else "number"} if number else set()
+    return bool(found & set([names] if isinstance(names, str) else names))
+
+
+def equal(value, other):
+    return json.dumps(value) == json.dumps(other)  # unlike ==, this tells 1 from true
+
+
+# Keyword -> the types it applies to, and whether a value keeps it.
+KEYWORDS = {
+    "type": (object, is_type),
+    "enum": (object, lambda value, choices: any(equal(value, choice) for choice in choices)),
+    "const": (object, equal),
+    "minimum": ((int, float), lambda value, limit: value >= limit),
+    "maximum": ((int, float), lambda value, limit: value <= limit),
+    "exclusiveMinimum": ((int, float), lambda value, limit: value > limit),
+    "exclusiveMaximum": ((int, float), lambda value, limit: value < limit),
+    "pattern": (str, lambda value, pattern: re.search(pattern, value)),
+    "minLength": (str, lambda value, limit: len(value) >= limit),
+    "maxLength": (str, lambda value, limit: len(value) <= limit),
+    "minItems": (list, lambda value, limit: len(value) >= limit),
+    "uniqueItems": (list, lambda value, _: len(set(map(json.dumps, value))) == len(value)),
+    "minProperties": (dict, lambda value, limit: len(value) >= limit),
+    "required": (dict, lambda value, names: all(name in value for name in names)),
+    "anyOf": (object, lambda value, options: any(not faults(o, value, {}) for o in options)),
+}
+
+
+def faults(schema, value, root, where=""):
+    """Give the places where a value breaks a schema; knows the keywords that documents need."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    found = []
+    for keyword, (kinds, keeps) in KEYWORDS.items():
+        if keyword in schema and isinstance(value, kinds) and not keeps(value, schema[keyword]):
+            found.append(where)
+    parts = []
+    if "if" in schema and not faults(schema["if"], value, root):
+        parts.append((schema["then"], value, where))
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        parts.append((schema.get("items", {}), item, f"{where}/{index}"))
+    for name, item in value.items() if isinstance(value, dict) else ():
+        at = f"{where}/{name.replace('~', '~0').replace('/', '~1')}"
+        others = schema.get("additionalProperties", {})
+        parts.append((schema.get("properties", {}).get(name, others), item, at))
+        parts.append((schema.get("propertyNames", {}), name, at))
+    return found + [fault for rule, part, at in parts for fault in faults(rule, part, root, at)]
+
+
+def check_document(kind, document, schemas):
+    """Check a document by itself [1, 13]; give it with its defaults, and whether it is old."""
+    legacy = kind in DOCUMENTS.values() and "format_version" not in document
+    version = document.get("format_version", "2.0")
+    known = isinstance(version, str) and re.fullmatch(r"2\.(0|[1-9][0-9]*)", version)
+    need(known, f"{version!r} is not a version that I read", "/format_version")
+    file = schemas / ("v1" if legacy else "v2") / f"{kind}.schema.json"
+    schema = json.loads(file.read_text("utf-8"))
+    for where in faults(schema, document, schema):
+        need(False, "breaks its schema", where)
+    defaults = {n: rule["default"] for n, rule in schema["properties"].items() if "default" in rule}
+    return {**defaults, **document}, legacy
+
+
+def read_members(data):
+    """Give CRC and content of the members of a `.pt` file by name [11.1]."""
+    end, wide = len(data) - 22, data[-42:-38] == b"PK\x06\x07"
+    disk, first, here, count, size, start, comment = struct.unpack_from("<4H2IH", data, end + 4)
+    if wide:
+        end -= 76
+        disk, first, here, count, size, start = struct.unpack_from("<2I4Q", data, end + 16)
+    entries = zipfile.ZipFile(io.BytesIO(data)).infolist()
+    whole = data[end : end + 4] == (b"PK\x06\x06" if wide else b"PK\x05\x06")
+    need(whole and start + size == end and not comment, "a damaged directory")
+    need(here == count == len(entries) and not (disk or first), "a damaged directory")
+    need(count <= 200_000 and size <= 2**26, "too large a directory")
+    members, spans = {}, [(start, end)]
+    folder = entries[0].orig_filename.partition("/")[0] if entries else ""
+    for entry in entries:
+        at, content = entry.header_offset, read_local(entry, data)
+        name = entry.orig_filename.removeprefix(f"{folder}/")
+        parts = [folder, *name.split("/")]
+        printable = all(p.isprintable() and p not in ("", ".", "..") for p in parts)
+        inside = entry.orig_filename == f"{folder}/{name}" and "\\" not in name
+        need(printable and inside, "a member of a strange name")
+        need(name.lower() not in {known.lower() for known in members}, "a member twice")
+        members[name] = (entry.CRC, data[content : content + entry.file_size])
+        spans.append((at, content + entry.file_size))
+    need(all(a[1] <= b[0] for a, b in pairwise(sorted(spans))), "members that overlap")
+    return members
+
+
+def read_local(entry, data):
+    """Compare a member's own header with the directory; give where its content begins."""
+    at, known = entry.header_offset, (entry.CRC, entry.compress_size, entry.file_size)
+    head = struct.unpack_from("<4s5H3I2H", data, at)
+    extra_at = at + 30 + head[9]
+    content = extra_at + head[10]
+    need(head[0] == b"PK\x03\x04" and not entry.volume, "a member without a header")
+    need((entry.compress_type, head[3]) == (0, 0), "a compressed member")
+    need(entry.compress_size == entry.file_size, "a member of two sizes")
+    need(not entry.flag_bits & ~0x808 and head[2] == entry.flag_bits, "an encrypted member")
+    told = list(head[6:9])
+    while 2**32 - 1 in told[1:] and extra_at + 4 <= content:
+        kind, length = struct.unpack_from("<2H", data, extra_at)
+        if kind == 1:
+            told[1:] = reversed(struct.unpack_from("<2Q", data, extra_at + 4))
+        extra_at += 4 + length
+    name = data[at + 30 : at + 30 + head[9]].decode("utf-8", "replace")
+    follow = head[2] & 8 and told == [0, 0, 0]
+    agree = name == entry.orig_filename and (tuple(told) == known or follow)
+    need(agree, "a member described in two ways")
+    return content
+
+
+STORAGES = {"Double": ("float64", 8), "Float": ("float32", 4), "Half": ("float16", 2)}
+STORAGES |= {"BFloat16": ("bfloat16", 2), "Long": ("int64", 8), "Int": ("int32", 4)}
+STORAGES |= {"Short": ("int16", 2), "Char": ("int8", 1), "Byte": ("uint8", 1), "Bool": ("bool", 1)}
+GLOBALS = {"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
+GLOBALS |= {"collections OrderedDict", *(f"torch {name}Storage" for name in STORAGES)}
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+VALUES = {"BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1", "BINUNICODE"}
+Global = type("Global", (str,), {})  # a name that a pickle may mention
+Storage = type("Storage", (tuple,), {})  # class, key, number of values
+Tensor = type("Tensor", (tuple,), {})  # dtype, shape, stride, offset, storage
+PLAIN = {str, int, float, bool, type(None), Tensor}
+
+
+class Pickle:
+    """An interpreter that builds descriptions and calls nothing [11.2]."""
+
+    def __init__(self):
+        self.stack, self.marks, self.memo, self.storages = [], [], {}, {}
+
+    def run(self, data):
+        need(data[:2] == b"\x80\x02" and len(data) <= 2**26, "a pickle of another protocol")
+        for count, (opcode, argument, at) in enumerate(pickletools.genops(data)):
+            need(count <= 2_000_000, "a pickle of too many operations")
+            if opcode.name == "STOP":
+                need(at == len(data) - 1, "bytes after the pickle")
+            elif at:
+                self.step(opcode.name, argument)
+        return self.checked(self.stack.pop())
+
+    def step(self, opcode, argument):  # noqa: C901 (one case per kind of opcode)
+        stack = self.stack
+        if opcode in CONSTANTS:
+            stack.append(CONSTANTS[opcode])
+        elif opcode in VALUES:
+            stack.append(argument)
+        elif opcode in ("BINPUT", "LONG_BINPUT"):
+            self.memo[argument] = stack[-1]
+        elif opcode in ("BINGET", "LONG_BINGET"):
+            stack.append(self.memo[argument])
+        elif opcode in ("EMPTY_LIST", "EMPTY_DICT"):
+            stack.append([] if opcode == "EMPTY_LIST" else {})
+        elif opcode == "MARK":
+            self.marks.append(stack)
+            self.stack = []
+        elif opcode in ("TUPLE", "APPENDS", "SETITEMS"):
+            items, self.stack = stack, self.marks.pop()
+            self.gather(opcode, items)
+        elif opcode in ("TUPLE1", "TUPLE2", "TUPLE3", "APPEND", "SETITEM"):
+            count = {"APPEND": 1, "SETITEM": 2}.get(opcode) or int(opcode[-1])
+            items = [stack.pop() for _ in range(count)][::-1]
+            self.gather("TUPLE" if opcode[0] == "T" else f"{opcode}S", items)
+        elif opcode == "GLOBAL":
+            need(argument in GLOBALS, f"the name {argument!r}, which no tensor needs")
+            stack.append(Global(argument))
+        elif opcode == "BINPERSID":
+            stack.append(self.storage(stack.pop()))
+        elif opcode == "REDUCE":
+            arguments, function = stack.pop(), stack.pop()
+            stack.append(self.call(function, arguments))
+        else:
+            need(opcode == "BUILD", f"the opcode {opcode}, which no tensor needs")
+            state = stack.pop()
+            allowed = type(state) is dict and set(state) == {"_metadata"}
+            need(allowed and type(stack[-1]) is dict, "attributes of an object")
+
+    def gather(self, opcode, items):
+        if opcode == "TUPLE":
+            return self.stack.append(tuple(items))
+        target = self.stack[-1]
+        need(type(target) is (list if opcode == "APPENDS" else dict), "a damaged pickle")
+        if opcode == "APPENDS":
+            return target.extend(items)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            index = type(key) is int and -(2**31) <= key < 2**31
+            need(type(key) is str or index, "a key that is neither text nor an index")
+            target[key] = value
+        return None
+
+    def storage(self, found):
+        need(type(found) is tuple and len(found) == 5, "not a storage")
+        word, kind, key, location, numel = found
+        known = word == "storage" and type(kind) is Global and kind.endswith("Storage")
+        need(known and type(numel) is int and 0 <= numel < 2**63, "not a storage")
+        here = re.fullmatch(r"(?!meta\b)[a-z]+(:[0-9]+)?", location)
+        need(here and re.fullmatch("[0-9]{1,20}", key, re.ASCII), "not a storage of a file")
+        storage = Storage((kind.removeprefix("torch ").removesuffix("Storage"), key, numel))
+        need(self.storages.setdefault(key, storage) == storage, "one storage in two ways")
+        return storage
+
+    def call(self, function, arguments):
+        need(type(function) is Global and type(arguments) is tuple, "a call")
+        if function == "collections OrderedDict" and arguments == ():
+            return {}
+        if function.endswith("_rebuild_parameter"):
+            tensor, _, hooks = arguments
+            need(type(tensor) is Tensor and hooks == {}, "not a parameter")
+            return tensor
+        need(function.endswith("_v2") and len(arguments) == 6, "a call")
+        storage, offset, shape, stride, _, hooks = arguments
+        kinds = [type(storage), type(shape), type(stride)]
+        need(kinds == [Storage, tuple, tuple] and hooks == {}, "not a tensor")
+        numbers = (offset, *shape, *stride)
+        need(all(type(n) is int and 0 <= n < 2**63 for n in numbers), "not a tensor")
+        need(len(shape) == len(stride) <= 64, "not a tensor")
+        tensor = Tensor((STORAGES[storage[0]][0], shape, stride, offset, storage))
+        fits = max(end_of(tensor), math.prod(shape)) <= storage[2]
+        need(fits, "a tensor that its storage does not hold")
+        return tensor
+
+    def checked(self, value):
+        left, pending = 1_000_000, [(value, 0)]
+        while pending:
+            item, depth = pending.pop()
+            if type(item) in (dict, list, tuple):
+                left -= len(item)
+                need(depth < 64 and left >= 0, "too deep or too many values")
+                children = item.values() if type(item) is dict else item
+                pending += [(child, depth + 1) for child in children]
+            else:
+                need(type(item) in PLAIN, "a storage or a function as a value")
+        return value
+
+
+def end_of(tensor):
+    _, shape, stride, offset, _ = tensor
+    reach = sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+    return offset + reach + 1 if math.prod(shape) else offset
+
+
+def load(path, record=None):
+    """Read a `.pt` file: its value with descriptions of tensors, and its members."""
+    data = path.read_bytes()
+    told = record and (record["size_bytes"], record["sha256"])
+    same = told in (None, (len(data), hashlib.sha256(data).hexdigest()))
+    need(same, "is not what was saved")
+    members = read_members(data)
+    known = {"data.pkl", "byteorder", "version", ".data/version", ".data/serialization_id"}
+    known |= {".format_version", ".storage_alignment"}
+    for name, (told, content) in members.items():
+        need(name in known or name.startswith("data/"), f"holds {name}, so no tensors")
+        need(record or zlib.crc32(content) == told, "is not what its checksum says", name)
+    need(members.get("byteorder", (0, b"little"))[1] == b"little", "is big-endian")
+    pickle = Pickle()
+    value = pickle.run(members["data.pkl"][1])
+    for key, (kind, _, numel) in pickle.storages.items():
+        size = len(members.get(f"data/{key}", (0, b"?"))[1])
+        need(size == numel * STORAGES[kind][1], f"the storage {key} is missing or of another size")
+    return value, members
+
+
+def materialise(value, members):
+    """Replace each tensor by (dtype, shape, bytes in order)."""
+    if type(value) is Tensor:
+        dtype, shape, stride, offset, (kind, key, _) = value
+        size, data, run = STORAGES[kind][1], members[f"data/{key}"][1], 1
+        starts, dimensions = [offset], list(zip(shape, stride, strict=True))
+        if dimensions and stride[-1] == 1:
+            run = dimensions.pop()[0]
+        for n, step in dimensions:
+            starts = [start + i * step for start in starts for i in range(n)]
+        return dtype, shape, b"".join(data[s * size : (s + run) * size] for s in starts)
+    if type(value) is dict:
+        return {key: materialise(item, members) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(materialise(item, members) for item in value)
+    return value
+
+
+def read_file(path):
+    """Read any `.pt` file, of version 0 too [14.2]."""
+    with reading(path.name):
+        return materialise(*load(path))
+
+
+def expected(config):
+    """Give names and shapes of the tensors [8]."""
+
+    def get(name, default):
+        return default if config.get(name) is None else config[name]
+
+    v, s, e, h = (int(config[n]) for n in ("vocab_size", "block_size", "n_embd", "n_head"))
+    gated, bias = config["mlp_type"] == "swiglu", config["bias"]
+    a = h * int(get("head_size", e // h))
+    f = int(get("mlp_hidden", -(-(8 * e // 3) // 64) * 64 if gated else 4 * e))
+    fwd = {"net.0": (f, e), "net.2": (e, f)}
+    fwd = {"w_gate": (f, e), "w_up": (f, e), "w_down": (e, f)} if gated else fwd
+    block = {"sa.qkv": ((3 * a, e), get("qkv_bias", bias))}
+    block["sa.proj"] = ((e, a), get("proj_bias", bias))
+    block |= {f"fwd.{n}": (shape, get("mlp_bias", not gated)) for n, shape in fwd.items()}
+    normed = ((e,), get("norm_bias", config["norm_type"] != "rmsnorm"))
+    block |= {"ln1": normed, "ln2": normed}
+    parts = {"token_embedding_table": ((v, e), False)}
+    if config["pos_encoding"] == "learned":
+        parts["position_embedding_table"] = ((s, e), False)
+    for i in range(int(config["n_layer"])):
+        parts |= {f"blocks.{i}.{name}": part for name, part in block.items()}
+    parts |= {"ln_f": normed, "lm_head": ((v, e), get("head_bias", True))}
+    tensors = {}
+    for name, (shape, has_bias) in parts.items():
+        tensors[f"{name}.weight"] = shape
+        if has_bias:
+            tensors[f"{name}.bias"] = shape[:1]
+    return tensors
+
+
+def check_config(config):
+    parts = {"pos_encoding": ("learned", "rope"), "attention_type": ("causal",)}
+    parts |= {"mlp_type": ("relu", "gelu", "gelu_tanh", "swiglu")}
+    parts |= {"norm_type": ("layernorm", "rmsnorm"), "block_type": ("pre_norm",)}
+    for slot, known in parts.items():
+        need(config.get(slot, known[0]) in known, "belongs to a plugin", f"/{slot}")
+    own, (width, rest) = config.get("head_size"), divmod(config["n_embd"], config["n_head"])
+    need(own is not None or rest == 0, "does not divide n_embd", "/n_head")
+    even = (own or width) % 2 == 0
+    need(even or config["pos_encoding"] != "rope", "makes heads of an odd width", "/n_head")
+
+
+def check_tokenizer(tokenizer, rows):
+    size = {"char": len(tokenizer["chars"] or ()), "gpt2": 50257}.get(tokenizer["token_kind"], 0)
+    special = tokenizer.get("special_token_encoder", {})
+    need(size <= rows, "has more ids than the model")
+    need(all(i < rows for i in special.values()), "has an id that the model does not have")
+    need(len(set(special.values())) == len(special), "gives an id twice", "/special_token_encoder")
+
+
+def check_tensors(tensors, wanted):
+    for name in {**wanted, **tensors}:
+        known = name in wanted and type(tensors.get(name)) is Tensor
+        need(known, "is missing, unknown or no tensor", str(name))
+        dtype, shape, *_ = tensors[name]
+        need(shape == wanted[name], f"has shape {shape}", name)
+        need(dtype in ("float64", "float32", "float16", "bfloat16"), f"has dtype {dtype}", name)
+    spans = [(t[4][1], t[3], end_of(t), n) for n, t in tensors.items() if math.prod(t[1])]
+    for one, two in pairwise(sorted(spans)):
+        tied = {one[3], two[3]} == TIED and one[:3] == two[:3]
+        need(one[0] != two[0] or two[1] >= one[2] or tied, f"overlaps {one[3]}", two[3])
+
+
+def check_optimizer(value, shapes):
+    form = type(value) is dict and type(value.get("state")) is dict
+    need(form and type(value.get("param_groups")) is list, "is no optimizer state")
+    listed = {index for group in value["param_groups"] for index in group["params"]}
+    left = {name: list(shapes) for name in ("exp_avg", "exp_avg_sq")}
+    for index, entry in value["state"].items():
+        need(index in listed, "is in no group", f"state.{index}")
+        for name, others in left.items():
+            need(entry[name][1] in others, "fits no parameter", f"state.{index}.{name}")
+            others.remove(entry[name][1])
+
+
+def find_files(folder, schemas):
+    """Give the manifest, or None, and where each file is, by stable name [12.4]."""
+    if not (folder / "manifest.json").exists():
+        return None, {name: folder / name for name in STABLE if (folder / name).is_file()}
+    manifest, _ = check_document("manifest", read_json(folder / "manifest.json"), schemas)
+    if told := manifest["checksum"]:
+        zeroed = (folder / "manifest.json").read_bytes().replace(told.encode(), b"0" * 64)
+        need(hashlib.sha256(zeroed).hexdigest() == told, "is not what was saved", "/checksum")
+    paths = {}
+    for name in manifest["files"]:
+        known = FILE_NAME.fullmatch(name) and not TAGGED.fullmatch(name)
+        need(known and name != "manifest.json", "is no file of a bundle", f"/files/{name}")
+        waiting = folder / f"{name}.mypt-{int(manifest['generation']):06d}"
+        paths[name] = waiting if waiting.is_file() else folder / name
+    return manifest, {name: path for name, path in paths.items() if path.is_file()}
+
+
+def read_bundle(folder, schemas):
+    """Read a bundle: its documents and the values of its `.pt` files, or raise RefusedError."""
+    with reading("manifest.json"):
+        manifest, paths = find_files(folder, schemas)
+    records = manifest["files"] if manifest else {}
+    result = {}
+    for name, kind in DOCUMENTS.items():
+        with reading(name):
+            need(name in paths or name != "config.json", "is missing")
+            if name in paths:
+                result[name], is_first = check_document(kind, read_json(paths[name]), schemas)
+            if name == "config.json":
+                config, legacy = result[name], is_first
+                check_config(config)
+            elif name == "tokenizer.json" and name in result:
+                check_tokenizer(result[name], config["vocab_size"])
+    wanted = expected(config)
+    with reading("model.pt"):
+        need("model.pt" in paths, "is missing")
+        tensors, members = load(paths["model.pt"], records.get("model.pt"))
+        if legacy and type(tensors.get("state_dict")) is dict:
+            tensors = tensors["state_dict"]
+        need(type(tensors) is dict, "is no dict of tensors")
+        if not (legacy and any(".sa.heads." in str(name) for name in tensors)):
+            check_tensors(tensors, wanted)
+        weights = result["model.pt"] = materialise(tensors, members)
+        if config["tie_weights"]:
+            twice = len({weights[name] for name in TIED}) > 1
+            need(not twice, "differs from the embedding", "lm_head.weight")
+            del wanted["lm_head.weight"]
+    name = result.get("training_state.json", {}).get("optimizer_file") or "optimizer.pt"
+    path = paths.get(name) or (None if manifest else folder / name)
+    with reading(name):
+        if path and path.is_file():
+            value, members = load(path, records.get(name))
+            result["optimizer.pt"] = materialise(value, members)
+            if not legacy:
+                check_optimizer(result["optimizer.pt"], list(wanted.values()))
+    return result

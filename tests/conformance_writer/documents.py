@@ -1,0 +1,295 @@
+"""The JSON documents of the suite: what is in each, and what an implementation must find."""
+
+CONFIG = {
+    "format_version": "2.0",
+    "block_size": 4,
+    "vocab_size": 5,
+    "n_embd": 4,
+    "n_head": 2,
+    "n_layer": 1,
+}
+OLD_CONFIG = {name: value for name, value in CONFIG.items() if name != "format_version"}
+OLD_CONFIG |= {"batch_size": 2, "dropout": 0.0, "bias": False, "device": "cpu"}
+STATE = {"format_version": "2.0", "step": 3}
+TOKENIZER = {"format_version": "2.0", "token_kind": "char", "chars": ["a", "b", "c", "d", "e"]}
+FILE = {"size_bytes": 12, "sha256": "0" * 64}
+MANIFEST = {"format_version": "2.0", "generation": 1, "files": {"model.pt": FILE}}
+EVENT = {"event": "notice", "timestamp": "2026-02-09T14:30:00.123456", "message": "hello"}
+EVALUATION = {
+    "event": "eval",
+    "iter": 350,
+    "timestamp": "2026-02-09T14:45:12.654321",
+    "elapsed_s": 912.5,
+    "tokens_processed": 34406400,
+    "progress_pct": 0.47,
+    "lr": 1.4e-05,
+    "phase": "default",
+    "val_loss": 4.123456,
+    "eval_duration_s": 12.3,
+}
+METADATA = {"total_tokens": 10, "train_shards": 1, "val_shards": 1, "tokens_per_shard": 8}
+
+
+def without(document, *names):
+    return {name: value for name, value in document.items() if name not in names}
+
+
+# kind/name -> document
+VALID = {
+    "config/minimal": CONFIG,
+    "config/every_field": CONFIG
+    | {
+        "batch_size": 1,
+        "dropout": 0.5,
+        "bias": True,
+        "device": "cuda:1",
+        "tie_weights": True,
+        "pos_encoding": "rope",
+        "attention_type": "causal",
+        "mlp_type": "swiglu",
+        "norm_type": "rmsnorm",
+        "block_type": "pre_norm",
+        "rope_theta": 500000,
+        "rope_scale": 2.5,
+        "head_size": 6,
+        "mlp_hidden": 7,
+        "attn_scale": 0.5,
+        "norm_eps": 1e-8,
+        "qkv_bias": True,
+        "proj_bias": False,
+        "mlp_bias": True,
+        "norm_bias": True,
+        "head_bias": False,
+        "plugins": {"a-plugin": {"anything": [1, {"deep": None}]}},
+    },
+    "config/nulls": CONFIG
+    | dict.fromkeys(
+        [
+            "device",
+            "head_size",
+            "mlp_hidden",
+            "attn_scale",
+            "norm_eps",
+            "qkv_bias",
+            "proj_bias",
+            "mlp_bias",
+            "norm_bias",
+            "head_bias",
+        ]
+    ),
+    "config/whole_numbers_written_as_floats": CONFIG | {"n_layer": 1.0, "n_embd": 4e0},
+    "config/no_layers": CONFIG | {"n_layer": 0},
+    "config/head_size_instead_of_a_divisor": CONFIG | {"n_head": 3, "head_size": 2},
+    "config/fields_that_mypt_wrote": CONFIG | {"use_loss_mask": False, "save_dtype": "bf16"},
+    "config/version_1": OLD_CONFIG,
+    "config/version_1_modern": OLD_CONFIG
+    | {"pos_encoding": "rope", "mlp_type": "swiglu", "norm_type": "rmsnorm", "tie_weights": True}
+    | {"save_dtype": None, "pad_token_id": None, "neftune_alpha": 0.0, "unknown": 1},
+    "training_state/minimal": STATE,
+    "training_state/complete": STATE
+    | {
+        "optimizer_file": "optimizer.pt",
+        "tokens_processed": 1024,
+        "elapsed_s": 1.5,
+        "training_config": {
+            "max_iters": 10,
+            "warmup_iters": 0.1,
+            "weight_decay_on": "matrices",
+            "gold_guards": {"trend": False, "overfit": {"ratio": 4}},
+        },
+        "data": {"source": "a.txt", "sha256": "a" * 64, "train_tokens": 90, "val_tokens": 10},
+        "gold": {"best_val_loss": 1.25, "best_step": 2, "guards": {"trend": {"rises": 1}}},
+        "scaler": {"scale": 65536.0},
+        "exact": False,
+        "inexact_reasons": ["the optimizer's state was missing"],
+        "plugins": {"a-plugin": {}},
+    },
+    "training_state/version_1": {"step": 3, "optimizer_file": "optimizer.pt"},
+    "training_state/version_1_by_hand": {"step": None},
+    "training_state/version_1_tied": {"step": 0, "source_model": "a", "note": "tied"},
+    "tokenizer/char": TOKENIZER,
+    "tokenizer/beyond_the_basic_plane": TOKENIZER | {"chars": ["\n", "é", "𝄞", "\u0000"]},
+    "tokenizer/gpt2": {"format_version": "2.0", "token_kind": "gpt2"},
+    "tokenizer/special_tokens": {
+        "format_version": "2.0",
+        "token_kind": "gpt2",
+        "special_token_encoder": {"<myPT_system>": 50257, "</myPT_system>": 50258},
+    },
+    "tokenizer/of_a_plugin": {
+        "format_version": "2.0",
+        "token_kind": "bytes",
+        "plugins": {"mypt-bytes": {"rows": 256}},
+    },
+    "tokenizer/version_1": {"token_kind": "gpt2", "chars": None, "base_vocab_size": 50257},
+    "manifest/minimal": MANIFEST,
+    "manifest/complete": MANIFEST
+    | {
+        "generation": 12,
+        "files": {"config.json": FILE, "model.pt": FILE, "notes": FILE},
+        "written_by": "another program 1.0",
+        "plugins": {"mypt-bytes": {"version": "0.1", "needed_for": ["read", "train"]}},
+    },
+    "preset/empty": {},
+    "preset/complete": without(CONFIG, "format_version")
+    | {"name": "Tiny", "description": "For tests", "tokenization": "char", "learning_rate": 0.001},
+    "log_event/notice": EVENT,
+    "log_event/eval": EVALUATION | {"train_loss": None, "eval_general": 4.2, "eval_code": None},
+    "log_event/early_eval": {"iter": 0, "val_loss": 4.5223, "eval_general": 4.5},
+    "log_event/of_a_later_version": {"event": "something_new", "anything": [1]},
+    "dataset_metadata/version_1": METADATA | {"vocab_size": 5, "input_files": ["a.txt"]},
+    "dataset_metadata/version_2": METADATA | {"format_version": "2.0", "val_fraction": 0.1},
+}
+
+# kind/name -> document, pointer and kind of each warning
+WARNED = {
+    "config/newer_minor": (
+        CONFIG | {"format_version": "2.9", "added_later": {"deep": [1, 2]}},
+        [("/added_later", "field.unknown")],
+    ),
+    "config/misspelt": (CONFIG | {"n_layers": 3}, [("/n_layers", "field.unknown")]),
+    "training_state/unknown_deep": (
+        STATE | {"training_config": {"max_iter": 5}},
+        [("/training_config/max_iter", "field.unknown")],
+    ),
+    "manifest/unknown_in_a_record": (
+        MANIFEST | {"files": {"model.pt": FILE | {"crc32": 1}}},
+        [("/files/model.pt/crc32", "field.unknown")],
+    ),
+}
+
+MISSING, TYPE, LOW = "schema.required", "schema.type", "schema.minimum"
+# kind/name -> document, pointer and kind of each error
+INVALID = {
+    "config/newer_major": (
+        CONFIG | {"format_version": "3.0"},
+        [("/format_version", "version.newer")],
+    ),
+    "config/no_version": (
+        CONFIG | {"format_version": "two"},
+        [("/format_version", "version.unknown")],
+    ),
+    "config/leading_zero": (
+        CONFIG | {"format_version": "2.01"},
+        [("/format_version", "version.unknown")],
+    ),
+    "config/version_as_number": (CONFIG | {"format_version": 2.0}, [("/format_version", TYPE)]),
+    "config/missing_width": (without(CONFIG, "n_embd"), [("/n_embd", MISSING)]),
+    "config/two_missing": (
+        without(CONFIG, "n_layer", "block_size"),
+        [("/block_size", MISSING), ("/n_layer", MISSING)],
+    ),
+    "config/text_for_number": (CONFIG | {"n_layer": "1"}, [("/n_layer", TYPE)]),
+    "config/fraction": (CONFIG | {"n_head": 1.5}, [("/n_head", TYPE)]),
+    "config/true_for_number": (CONFIG | {"n_head": True}, [("/n_head", TYPE)]),
+    "config/zero_width": (CONFIG | {"n_embd": 0}, [("/n_embd", LOW)]),
+    "config/too_many_layers": (CONFIG | {"n_layer": 10**9}, [("/n_layer", "schema.maximum")]),
+    "config/dropout_of_one": (CONFIG | {"dropout": 1}, [("/dropout", "schema.exclusiveMaximum")]),
+    "config/theta_of_zero": (
+        CONFIG | {"rope_theta": 0},
+        [("/rope_theta", "schema.exclusiveMinimum")],
+    ),
+    "config/null_bias": (CONFIG | {"bias": None}, [("/bias", TYPE)]),
+    "config/part_in_capitals": (CONFIG | {"mlp_type": "GELU"}, [("/mlp_type", "schema.pattern")]),
+    "config/unknown_part": (CONFIG | {"mlp_type": "mixture"}, [("/mlp_type", "config.part")]),
+    "config/plugins_as_a_list": (CONFIG | {"plugins": []}, [("/plugins", TYPE)]),
+    "config/plugin_with_a_slash": (
+        CONFIG | {"plugins": {"a/b": {}}},
+        [("/plugins/a~1b", "schema.pattern")],
+    ),
+    "config/heads_do_not_divide": (CONFIG | {"n_head": 3}, [("/n_head", "config.heads")]),
+    "config/odd_heads_turn": (
+        CONFIG | {"n_head": 4, "pos_encoding": "rope"},
+        [("/n_head", "config.rope")],
+    ),
+    "config/version_1_text_for_number": (OLD_CONFIG | {"n_layer": "1"}, [("/n_layer", TYPE)]),
+    "config/version_1_unknown_part": (
+        OLD_CONFIG | {"mlp_type": "relu"},
+        [("/mlp_type", "schema.enum")],
+    ),
+    "training_state/no_step": (without(STATE, "step"), [("/step", MISSING)]),
+    "training_state/negative_step": (STATE | {"step": -1}, [("/step", LOW)]),
+    "training_state/optimizer_elsewhere": (
+        STATE | {"optimizer_file": "../optimizer.pt"},
+        [("/optimizer_file", "schema.pattern")],
+    ),
+    "training_state/no_such_rule": (
+        STATE | {"training_config": {"weight_decay_on": "none"}},
+        [("/training_config/weight_decay_on", "schema.enum")],
+    ),
+    "training_state/guard_of_true": (
+        STATE | {"training_config": {"gold_guards": {"trend": True}}},
+        [("/training_config/gold_guards/trend", "schema.anyOf")],
+    ),
+    "training_state/short_digest": (
+        STATE | {"data": {"source": "a", "sha256": "00", "train_tokens": 1, "val_tokens": 1}},
+        [("/data/sha256", "schema.pattern")],
+    ),
+    "training_state/gold_without_guards": (
+        STATE | {"gold": {"best_val_loss": None, "best_step": None}},
+        [("/gold/guards", MISSING)],
+    ),
+    "training_state/version_1_no_step": ({}, [("/step", MISSING)]),
+    "tokenizer/char_without_chars": (without(TOKENIZER, "chars"), [("/chars", MISSING)]),
+    "tokenizer/char_with_none": (TOKENIZER | {"chars": []}, [("/chars", "schema.minItems")]),
+    "tokenizer/two_characters": (
+        TOKENIZER | {"chars": ["a", "bc"]},
+        [("/chars/1", "schema.maxLength")],
+    ),
+    "tokenizer/character_twice": (
+        TOKENIZER | {"chars": ["a", "b", "a"]},
+        [("/chars/2", "schema.uniqueItems")],
+    ),
+    "tokenizer/negative_id": (
+        {"format_version": "2.0", "token_kind": "gpt2", "special_token_encoder": {"<a>": -1}},
+        [("/special_token_encoder/<a>", LOW)],
+    ),
+    "tokenizer/version_1_no_kind": ({"chars": ["a"]}, [("/token_kind", MISSING)]),
+    "manifest/no_version": (without(MANIFEST, "format_version"), [("/format_version", MISSING)]),
+    "manifest/generation_zero": (MANIFEST | {"generation": 0}, [("/generation", LOW)]),
+    "manifest/no_files": (MANIFEST | {"files": {}}, [("/files", "schema.minProperties")]),
+    "manifest/file_elsewhere": (
+        MANIFEST | {"files": {"../model.pt": FILE}},
+        [("/files/..~1model.pt", "schema.pattern")],
+    ),
+    "manifest/lists_itself": (
+        MANIFEST | {"files": {"manifest.json": FILE}},
+        [("/files/manifest.json", "manifest.name")],
+    ),
+    "manifest/lists_a_tagged_name": (
+        MANIFEST | {"files": {"model.pt.mypt-000001": FILE}},
+        [("/files/model.pt.mypt-000001", "manifest.name")],
+    ),
+    "manifest/record_without_size": (
+        MANIFEST | {"files": {"model.pt": {"sha256": "0" * 64}}},
+        [("/files/model.pt/size_bytes", MISSING)],
+    ),
+    "preset/unknown_field": ({"n_layers": 3}, [("/n_layers", "schema.additionalProperties")]),
+    "preset/heads_do_not_divide": ({"n_embd": 4, "n_head": 3}, [("/n_head", "config.heads")]),
+    "log_event/eval_without_loss": (without(EVALUATION, "val_loss"), [("/val_loss", MISSING)]),
+    "log_event/text_for_loss": (EVALUATION | {"eval_code": "low"}, [("/eval_code", TYPE)]),
+    "log_event/no_time": (EVENT | {"timestamp": "now"}, [("/timestamp", "schema.pattern")]),
+    "dataset_metadata/negative_tokens": (METADATA | {"total_tokens": -1}, [("/total_tokens", LOW)]),
+    "dataset_metadata/newer_major": (
+        METADATA | {"format_version": "3.0"},
+        [("/format_version", "version.newer")],
+    ),
+}
+
+# name -> bytes that are no document at all; the error is of the kind `json`
+NO_JSON = {
+    "empty": b"",
+    "a_list": b"[]",
+    "not_a_number": b'{"dropout": NaN}',
+    "infinity": b'{"dropout": Infinity}',
+    "beyond_a_float": b'{"dropout": 1e999}',
+    "a_very_long_number": b'{"n_layer": ' + b"9" * 400 + b"}",
+    "a_name_twice": b'{"n_layer": 1, "n_layer": 2}',
+    "a_name_twice_deep": b'{"plugins": {"a": {"x": 1, "x": 1}}}',
+    "half_a_character": b'{"device": "\\ud800"}',
+    "not_utf_8": b'{"device": "\xff"}',
+    "a_byte_order_mark": b'\xef\xbb\xbf{"n_layer": 1}',
+    "a_comment": b'{"n_layer": 1} // six',
+    "a_trailing_comma": b'{"n_layer": 1,}',
+    "cut_off": b'{"n_layer": ',
+    "too_deep": b'{"plugins": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+}
