@@ -10,6 +10,7 @@ from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations.moments import optimizer_settings
 from mypt.format.readers import build_llm_models, lora
 from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.looking import dict_with
 from mypt.format.readers.said import known
 from mypt.format.readers.sources import arrange, arrange_moments
 from mypt.format.readers.vocabulary import (
@@ -23,7 +24,6 @@ from mypt.format.readers.vocabulary import (
     characters_of_text,
     hugging_face,
 )
-from mypt.format.tensorfile import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,18 +42,8 @@ def recognises(path: Path) -> bool:
     Which of several snapshots is meant is the user's to say.
     """
     file = _file(path)
-    if file is None:
-        return False
-    try:
-        contents = read_header(file, str(file)).contents
-    except (FormatError, OSError):
-        return False
-    return (
-        isinstance(contents, dict)
-        and contents.keys() >= KEYS
-        and isinstance(contents["model_state_dict"], dict)
-        and isinstance(contents["hyperparameters"], dict)
-    )
+    dicts = ("model_state_dict", "hyperparameters")
+    return file is not None and dict_with(file, KEYS, dicts) is not None
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
-from mypt.format.tensorfile import read_header
+from mypt.format.readers.looking import dict_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,16 +42,8 @@ def is_legacy_name(file: Path) -> bool:
 def recognises(path: Path) -> bool:
     """Tell whether the content is that of version 0."""
     file = find_file(path)
-    if file is None:
-        return False
-    try:
-        contents = read_header(file, str(file)).contents
-    except (FormatError, OSError):
-        return False
-    if not isinstance(contents, dict) or not contents.keys() >= KEYS:
-        return False
-    config = contents["config"]
-    return isinstance(config, dict) and "n_layer" in config
+    contents = None if file is None else dict_with(file, KEYS, ("model_state_dict", "config"))
+    return contents is not None and "n_layer" in contents["config"]
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # noqa: ARG001

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.checkpoint import Checkpoint
-from mypt.format.errors import FormatError
 from mypt.format.migrations.moments import optimizer_settings
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.gpt2_names import gpt2_source, without_masks
+from mypt.format.readers.looking import dict_with
 from mypt.format.readers.plainpickle import read_plain_pickle
 from mypt.format.readers.said import known, number_of
 from mypt.format.readers.sources import HEAD, arrange, arrange_moments, checked_config, sources_of
@@ -22,7 +22,6 @@ from mypt.format.readers.vocabulary import (
     ask,
     characters,
 )
-from mypt.format.tensorfile import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,16 +49,7 @@ _AMP = {"bfloat16": {"amp_dtype": "bf16"}, "float16": {"amp_dtype": "fp16"}}
 def recognises(path: Path) -> bool:
     """Tell whether a file, or the `ckpt.pt` of a folder, is of nanoGPT."""
     file = path / FILE if path.is_dir() else path
-    try:
-        contents = read_header(file, str(file)).contents
-    except (FormatError, OSError):
-        return False
-    return (
-        isinstance(contents, dict)
-        and contents.keys() >= KEYS
-        and isinstance(contents["model"], dict)
-        and isinstance(contents["model_args"], dict)
-    )
+    return dict_with(file, KEYS, ("model", "model_args")) is not None
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
