@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from mypt.format.errors import Problem
+    from mypt.plugins.manager import Plugins
 
 
 @click.command("validate")
@@ -17,21 +19,40 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--checksums", is_flag=True, help="Also compare the digest of every file.")
 def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
-    """Check bundles and preset files, reporting every problem, worst first.
+    """Check checkpoints, presets, or whole trees of them, reporting every problem, worst first.
 
     Exits with 0 if all are valid and with 1 if any is not. Neither torch nor weights are loaded.
     """
+    from mypt.cli.deferred import Deferred
+    from mypt.format.layout import BUILT_IN
+    from mypt.format.readers.contract import ReaderFactory
+    from mypt.format.tree import find_checkpoints
     from mypt.format.validation import validate
-    from mypt.plugins.manager import load_plugins
 
-    layouts = load_plugins().layouts
-    found = {path: validate(Path(path), layouts, checksums=checksums) for path in paths}
+    # What a bundle of built-in parts says needs no plugin to understand.
+    plugins = cache(_load_plugins)
+    layouts = Deferred(BUILT_IN, lambda: plugins().layouts)
+    readers = Deferred[str, ReaderFactory]({}, lambda: plugins().readers).values()
+    found = {
+        str(checkpoint): validate(checkpoint, layouts, readers, checksums=checksums)
+        for path in paths
+        for checkpoint in find_checkpoints(Path(path), readers)
+    }
     if as_json:
         click.echo(json.dumps([_report(path, found[path]) for path in found], indent=2))
     else:
         for path, problems in found.items():
             _print(path, problems)
+        if len(found) > len(paths):
+            invalid = sum(not _is_valid(problems) for problems in found.values())
+            click.echo(f"{len(found)} checked, {invalid} invalid")
     return 0 if all(_is_valid(problems) for problems in found.values()) else 1
+
+
+def _load_plugins() -> Plugins:
+    from mypt.plugins.manager import load_plugins
+
+    return load_plugins()
 
 
 def _is_valid(problems: list[Problem]) -> bool:

@@ -14,8 +14,7 @@ import os
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from mypt.format import jsonfile
-from mypt.format.documents import FileRecord, Manifest, to_document
+from mypt.format.documents import FileRecord, Manifest
 from mypt.format.errors import FormatError, Problem, SaveError
 from mypt.format.files import MANIFEST
 from mypt.format.generations import (
@@ -24,6 +23,7 @@ from mypt.format.generations import (
     may_be_listed,
     read_manifest,
     removed_names,
+    seal,
     tagged,
     tagged_files,
 )
@@ -120,18 +120,20 @@ class BundleWriter:
             tidy(self.folder, before)
             generation = before.generation + 1 if before else 1
             records = {
-                name: _write(self.folder / tagged(name, generation), content)
+                name: write_file(self.folder / tagged(name, generation), content)
                 for name, content in files.items()
             }
             if check is not None:
                 check({name: self.folder / tagged(name, generation) for name in files})
-            manifest = Manifest(
-                generation=generation,
-                files=records,
-                written_by=written_by,
-                plugins=plugins or {},
+            manifest, data = seal(
+                Manifest(
+                    generation=generation,
+                    files=records,
+                    written_by=written_by,
+                    plugins=plugins or {},
+                )
             )
-            self._put_manifest(manifest, removed_names(before, files))
+            self._put_manifest(data, generation, removed_names(before, files))
         except BaseException as error:
             with suppress(OSError, FormatError):
                 tidy(self.folder, read_manifest(self.folder))
@@ -145,15 +147,15 @@ class BundleWriter:
         """Give up the right to save."""
         self._held = False
 
-    def _put_manifest(self, manifest: Manifest, removed: list[str]) -> None:
+    def _put_manifest(self, data: bytes, generation: int, removed: list[str]) -> None:
         """Replace the manifest, with all it speaks of on the disk before and after."""
         for name in removed:
-            _write(self.folder / dropped(name, manifest.generation), b"")
-        waiting = self.folder / tagged(MANIFEST, manifest.generation)
-        _write(waiting, jsonfile.dump(to_document(manifest)))
-        _sync_folder(self.folder)
+            write_file(self.folder / dropped(name, generation), b"")
+        waiting = self.folder / tagged(MANIFEST, generation)
+        write_file(waiting, data)
+        sync_folder(self.folder)
         waiting.replace(self.folder / MANIFEST)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
 
 
 def tidy(folder: Path, manifest: Manifest | None) -> None:
@@ -179,7 +181,7 @@ def tidy(folder: Path, manifest: Manifest | None) -> None:
             path.unlink()
     if tagged_now:
         with suppress(OSError):
-            _sync_folder(folder)
+            sync_folder(folder)
 
 
 class _HashingFile:
@@ -204,8 +206,12 @@ class _HashingFile:
         return FileRecord(size_bytes=self._size_bytes, sha256=self._sha256.hexdigest())
 
 
-def _write(path: Path, content: Content) -> FileRecord:
-    """Write a new file to the disk, through all caches."""
+def write_file(path: Path, content: Content) -> FileRecord:
+    """Write a new file to the disk, through all caches.
+
+    Raises:
+        OSError: It is there already, or cannot be written.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o666)
     try:
@@ -220,7 +226,7 @@ def _write(path: Path, content: Content) -> FileRecord:
     return file.record
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk; Windows does it by itself."""
     if os.name == "nt":
         return
@@ -236,7 +242,7 @@ def _make_folder(folder: Path) -> None:
         if not folder.parent.is_dir():
             _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
 
 
 def _not_saved(folder: Path, error: OSError) -> SaveError:

@@ -236,6 +236,10 @@ class Manifest:
     extra: Mapping[str, Any] = field(factory=dict)
 
 
+# The classes of whole files, whose documents begin with `format_version`.
+FILES = (GPTConfig, TrainingState, TokenizerState, Manifest)
+
+
 def from_document(cls: type[T], document: Document) -> T:
     """Build `cls` from a document that its schema has accepted.
 
@@ -271,11 +275,8 @@ def _converter() -> Converter:
 
         def structure(document: Document, _: Any) -> Any:
             known = {name: document[name] for name in names if name in document}
-            extra = {
-                name: value
-                for name, value in document.items()
-                if name not in names and name != "format_version"
-            }
+            owned = names | ({"format_version"} if cls in FILES else set())
+            extra = {name: value for name, value in document.items() if name not in owned}
             return base({**known, "extra": extra}, cls)
 
         return structure

@@ -39,6 +39,11 @@ class Problem:
         return f"{place}: {self.what}; {self.fix}" if place else f"{self.what}; {self.fix}"
 
 
+def has_errors(problems: Iterable[Problem]) -> bool:
+    """Tell whether any of the problems refuses the file."""
+    return any(problem.severity == "error" for problem in problems)
+
+
 class MyptError(Exception):
     """Base of every error about something a user can mend.
 

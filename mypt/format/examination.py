@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 from mypt.format import files
 from mypt.format.bundle_rules import presence_problems, record_problems
 from mypt.format.comparison import compare_documents, compare_records, compare_tensors
-from mypt.format.documents import Manifest, from_document
-from mypt.format.errors import FormatError, Problem
-from mypt.format.examined import Examined, collecting, has_errors
-from mypt.format.generations import NAME, existing_files, manifest_problems
+from mypt.format.errors import FormatError, Problem, has_errors
+from mypt.format.examined import Examined, collecting
+from mypt.format.generations import NAME, existing_files, parse_manifest
 from mypt.format.jsonfile import MAX_JSON_BYTES
 from mypt.format.schemas import check_document
 from mypt.format.tensorfile import read_header
@@ -18,6 +17,7 @@ from mypt.format.tensorfile import read_header
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mypt.format.documents import Manifest
     from mypt.format.layout import Layouts
     from mypt.format.schemas import Kind
 
@@ -88,13 +88,11 @@ def _read_manifest(folder: Path, problems: list[Problem]) -> Manifest | None:
     file = str(folder / files.MANIFEST)
     if not (folder / files.MANIFEST).exists():
         return None
+    manifest = None
     with collecting(problems, file):
-        document, _ = files.read_document(folder / files.MANIFEST, file)
-        found = manifest_problems(document, file)
+        manifest, found = parse_manifest(folder)
         problems += found
-        if not has_errors(found):
-            return from_document(Manifest, document)
-    return None
+    return manifest
 
 
 def _read_documents(seen: Examined) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from mypt.format import files
-from mypt.format.errors import FormatError, Problem
+from mypt.format.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from mypt.format.documents import Document, Manifest
+    from mypt.format.errors import Problem
     from mypt.format.tensorfile import Header
 
 
@@ -73,8 +74,3 @@ def collecting(problems: list[Problem], file: str) -> Iterator[None]:
         raise
     except OSError as error:
         problems.append(files.unreadable(error, file))
-
-
-def has_errors(problems: list[Problem]) -> bool:
-    """Tell whether any of the problems refuses the file."""
-    return any(problem.severity == "error" for problem in problems)

@@ -8,11 +8,15 @@ to be done; any other tagged file is left over from a commit that never was. An 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from mypt.format.documents import Manifest, from_document
-from mypt.format.errors import FormatError, Problem
+from attrs import evolve
+
+from mypt.format import jsonfile
+from mypt.format.documents import Manifest, from_document, to_document
+from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.files import BUNDLE_FILES, MANIFEST, read_document
 from mypt.format.schemas import check_document
 
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _TAGGED = re.compile(rf"({NAME.pattern})\.mypt-([0-9]{{6,16}})(\.dropped)?")
 _DROPPED = ".dropped"
+_ZEROS = "0" * 64
+_FIX = "restore the manifest, or remove it: the files count without it too"
 
 
 def tagged(name: str, generation: int) -> str:
@@ -42,16 +48,62 @@ def may_be_listed(name: str) -> bool:
     return bool(NAME.fullmatch(name)) and name != MANIFEST and not _TAGGED.fullmatch(name)
 
 
+def seal(manifest: Manifest) -> tuple[Manifest, bytes]:
+    """Give a manifest its checksum; give it and its bytes."""
+    blank = jsonfile.dump(to_document(evolve(manifest, checksum=_ZEROS)))
+    checksum = hashlib.sha256(blank).hexdigest()
+    sealed = evolve(manifest, checksum=checksum)
+    return sealed, jsonfile.dump(to_document(sealed))
+
+
 def manifest_problems(document: Document, file: str) -> list[Problem]:
-    """Say all that is wrong with a manifest by itself."""
+    """Say all that is wrong with a manifest by itself, its checksum aside."""
     problems = check_document("manifest", document, file)
     if any(problem.severity == "error" for problem in problems):
         return problems
     strange = [name for name in document["files"] if not may_be_listed(name)]
-    what, fix = "is no file of a generation", "restore the manifest, or remove it"
+    what = "is no file of a generation"
     return problems + [
-        Problem(file, f"/files/{name}", what, fix, kind="manifest.name") for name in strange
+        Problem(file, f"/files/{name}", what, _FIX, kind="manifest.name") for name in strange
     ]
+
+
+def checksum_problems(document: Document, data: bytes, file: str) -> list[Problem]:
+    """Compare a manifest with its own checksum; one without it does not say.
+
+    Args:
+        document: A manifest in which `manifest_problems` finds nothing wrong.
+        data: The bytes it was parsed from.
+        file: Its name, for messages.
+    """
+    checksum = document.get("checksum")
+    if checksum is None:
+        return []
+    blank = data.replace(checksum.encode(), _ZEROS.encode())
+    if hashlib.sha256(blank).hexdigest() == checksum:
+        return []
+    what = "is not that of this file, which was changed after mypt saved it"
+    return [Problem(file, "/checksum", what, _FIX, kind="manifest.checksum")]
+
+
+def parse_manifest(folder: Path) -> tuple[Manifest | None, list[Problem]]:
+    """Read the commit record of a bundle, and all that is wrong with it.
+
+    Returns:
+        The manifest, None where a problem refuses it, and the problems.
+
+    Raises:
+        FormatError: It is no JSON.
+        OSError: It cannot be read.
+    """
+    file = str(folder / MANIFEST)
+    document, data = read_document(folder / MANIFEST, file)
+    problems = manifest_problems(document, file)
+    if not has_errors(problems):
+        problems += checksum_problems(document, data, file)
+    if has_errors(problems):
+        return None, problems
+    return from_document(Manifest, document), problems
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -61,15 +113,13 @@ def read_manifest(folder: Path) -> Manifest | None:
         FormatError: It is damaged or of a newer major version.
         OSError: It cannot be read.
     """
-    file = str(folder / MANIFEST)
     try:
-        document, _ = read_document(folder / MANIFEST, file)
+        manifest, problems = parse_manifest(folder)
     except FileNotFoundError:
         return None
-    problems = [p for p in manifest_problems(document, file) if p.severity == "error"]
-    if problems:
-        raise FormatError(*problems)
-    return from_document(Manifest, document)
+    if manifest is None:
+        raise FormatError(*(problem for problem in problems if problem.severity == "error"))
+    return manifest
 
 
 def committed_files(folder: Path) -> tuple[Manifest | None, dict[str, Path]]:

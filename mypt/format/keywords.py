@@ -7,13 +7,13 @@ million characters, and leave it to the text of the message to name a missing fi
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.acceptance import make_test
 from mypt.format.errors import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from jsonschema.protocols import Validator
 
@@ -39,7 +39,7 @@ def make_validator(schema: Mapping[str, Any]) -> Validator:
 
 def _items(validator: Any, items: Any, instance: Any, _: Any) -> Iterator[Any]:
     if isinstance(instance, list):
-        is_well = _quick_test(items)
+        is_well = make_test(items, {})
         for index, item in enumerate(instance):
             if not is_well(item):
                 yield from validator.descend(item, items, path=index)
@@ -50,7 +50,7 @@ def _additional_properties(
 ) -> Iterator[Any]:
     if not isinstance(instance, dict):
         return
-    known, is_well = schema.get("properties", {}), _quick_test(others)
+    known, is_well = schema.get("properties", {}), make_test(others or {"not": {}}, {})
     for name, item in instance.items():
         if name in known or is_well(item):
             continue
@@ -62,7 +62,7 @@ def _additional_properties(
 
 def _property_names(validator: Any, names: Any, instance: Any, _: Any) -> Iterator[Any]:
     if isinstance(instance, dict):
-        is_well = _quick_test({"type": "string", **names})
+        is_well = make_test({"type": "string", **names}, {})
         for name in instance:
             if not is_well(name):
                 yield from validator.descend(name, names, path=name)
@@ -90,15 +90,3 @@ def _error(message: str, name: str | int, instance: Any) -> Any:
     from jsonschema import ValidationError
 
     return ValidationError(message, path=[name], instance=instance)
-
-
-def _quick_test(schema: Any) -> Callable[[Any], bool]:
-    """Give a test that accepts most values that are well, and none that is not."""
-    kind, limits = (schema.get("type"), {*schema} - {"type"}) if schema else (None, set())
-    if kind == "string" and limits <= {"minLength", "maxLength"}:
-        shortest, longest = schema.get("minLength", 0), schema.get("maxLength", sys.maxsize)
-        return lambda item: type(item) is str and shortest <= len(item) <= longest
-    if kind == "integer" and limits == {"minimum", "maximum"}:
-        low, high = schema["minimum"], schema["maximum"]
-        return lambda item: type(item) is int and low <= item <= high
-    return lambda _: False

@@ -8,6 +8,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from mypt.format.acceptance import make_test
 from mypt.format.errors import Problem, suggestion
 from mypt.format.explain import explain, pointer, show
 from mypt.format.keywords import make_validator
@@ -15,7 +16,7 @@ from mypt.format.resources import data_dir
 from mypt.format.version import FORMAT_VERSION, MYPT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from jsonschema.protocols import Validator
 
@@ -87,6 +88,8 @@ def version_problem(document: Mapping[str, Any], file: str) -> Problem | None:
 def _schema_problems(
     kind: Kind, document: Mapping[str, Any], file: str, *, legacy: bool = False
 ) -> list[Problem]:
+    if _acceptance(kind, legacy)(document):
+        return []
     problems = []
     for error in islice(_validator(kind, legacy).iter_errors(document), MAX_PROBLEMS):
         what, fix = explain(error)
@@ -127,10 +130,20 @@ def _unknown(
 
 
 @cache
+def _acceptance(kind: Kind, legacy: bool) -> Callable[[Any], bool]:
+    schema = _schema_for(kind, legacy)
+    return make_test(schema, schema)
+
+
+@cache
 def _validator(kind: Kind, legacy: bool) -> Validator:
+    return make_validator(_schema_for(kind, legacy))
+
+
+def _schema_for(kind: Kind, legacy: bool) -> dict[str, Any]:
+    """Give the schema to hold against a document; a legacy one may have fields of version 2."""
     schema = load_schema(kind)
-    # A reader takes fields of version 2 also from a document that lost its version.
-    return make_validator(_with_fields(load_schema(kind, 1), schema) if legacy else schema)
+    return _with_fields(load_schema(kind, 1), schema) if legacy else schema
 
 
 def _with_fields(schema: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,46 +1,63 @@
-"""Check a bundle or a preset: everything wrong in one pass, without torch and without weights."""
+"""Check checkpoints and presets: everything wrong in one pass, without torch, without weights."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from mypt.format import files
+from mypt.format.comparison import PER_HEAD
 from mypt.format.config_rules import architecture_problems
-from mypt.format.errors import FormatError, Problem
+from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.examination import KINDS, examine
-from mypt.format.examined import has_errors
-from mypt.format.generations import manifest_problems
+from mypt.format.generations import checksum_problems, manifest_problems
 from mypt.format.layout import BUILT_IN
 from mypt.format.schemas import check_document
 from mypt.format.tensorfile import read_header
+from mypt.format.tree import find_checkpoints, is_bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from mypt.format.documents import Document
     from mypt.format.layout import Layouts
+    from mypt.format.readers.contract import ReaderFactory
     from mypt.format.schemas import Kind
 
+# The kind of what a foreign file leaves to be asked for, which is no fault of the file.
+UNSAID = "foreign.unsaid"
 _ORDER = ("error", "warning", "note")
 
 
-def validate(path: Path, layouts: Layouts = BUILT_IN, *, checksums: bool = False) -> list[Problem]:
-    """Find all that is wrong with a bundle, a document, a preset or a file of weights.
+def validate(
+    path: Path,
+    layouts: Layouts = BUILT_IN,
+    readers: Iterable[ReaderFactory] = (),
+    *,
+    checksums: bool = False,
+) -> list[Problem]:
+    """Find all that is wrong with a checkpoint, a document, a preset, or a tree of them.
 
     Args:
-        path: A bundle's folder, one of its files, or a preset.
+        path: A bundle's folder, one of its files, a preset, a checkpoint of another format, or a
+            folder that holds any of these further down.
         layouts: The architecture parts known; `BUILT_IN` and those of plugins.
+        readers: Readers of other formats; none of them is asked about a bundle.
         checksums: Whether to read the weights and compare their digests.
 
     Returns:
         Errors, then warnings, then notes; empty for a bundle that is as mypt saved it.
     """
-    try:
-        problems = _problems(path, layouts, checksums)
-    except FormatError as error:
-        problems = list(error.problems)
-    except OSError as error:
-        problems = [files.unreadable(error, str(path))]
+    problems: list[Problem] = []
+    for found in find_checkpoints(path, readers):
+        try:
+            problems += _problems(found, layouts, readers, checksums)
+        except FormatError as error:
+            problems += error.problems
+        except OSError as error:
+            problems.append(files.unreadable(error, str(found)))
     return worst_first(problems)
 
 
@@ -68,14 +85,47 @@ def worst_first(problems: list[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: _ORDER.index(problem.severity))
 
 
-def _problems(path: Path, layouts: Layouts, checksums: bool) -> list[Problem]:
+def _problems(
+    path: Path, layouts: Layouts, readers: Iterable[ReaderFactory], checksums: bool
+) -> list[Problem]:
     if not path.exists():
         return [Problem(str(path), "", "does not exist", "name a checkpoint", kind="file.missing")]
-    if path.is_dir():
-        return examine(path, layouts, checksums=checksums).problems
-    if path.suffix != ".json":
+    if is_bundle(path):
+        problems = examine(path, layouts, checksums=checksums).problems
+        is_convertible = any(problem.kind == PER_HEAD for problem in problems)
+        if is_convertible and any(reader.recognises(path) for reader in readers):
+            problems = problems + _foreign_problems(path, layouts, readers)
+        return problems
+    if path.is_file() and path.suffix == ".json":
+        document, data = files.read_document(path, str(path))
+        kind: Kind = "manifest" if path.name == files.MANIFEST else KINDS.get(path.name, "preset")
+        problems = document_problems(kind, document, str(path), layouts)
+        if kind == "manifest" and not has_errors(problems):
+            problems += checksum_problems(document, data, str(path))
+        return problems
+    return _foreign_problems(path, layouts, readers)
+
+
+def _foreign_problems(
+    path: Path, layouts: Layouts, readers: Iterable[ReaderFactory]
+) -> list[Problem]:
+    """Check what a reader recognises out of its headers, in the terms of format 2.0."""
+    from mypt.format.reading import describe, find_reader  # a bundle needs none of it
+
+    reader = find_reader(path, readers)
+    if reader is None:
+        if path.is_dir():
+            return examine(path, layouts).problems  # says what is missing
         read_header(path, str(path))
         return []
-    document, _ = files.read_document(path, str(path))
-    kind: Kind = "manifest" if path.name == files.MANIFEST else KINDS.get(path.name, "preset")
-    return document_problems(kind, document, str(path), layouts)
+    problems = []
+    try:
+        describe(path, reader, layouts, {})
+    except FormatError as error:
+        problems = [
+            evolve(problem, severity="warning") if problem.kind == UNSAID else problem
+            for problem in error.problems
+        ]
+    what = f"is a checkpoint of another format, for the reader {reader.name}"
+    fix = "use it as it is, or write it as a bundle: mypt format migrate"
+    return [*problems, Problem(str(path), "", what, fix, kind="version.legacy", severity="note")]

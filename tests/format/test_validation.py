@@ -6,7 +6,9 @@ import sys
 import pytest
 import torch
 
+from mypt.format.bundle import read_bundle
 from mypt.format.documents import TokenizerState
+from mypt.format.errors import FormatError
 from mypt.format.generations import tagged
 from mypt.format.layout import BUILT_IN, no_tensors
 from mypt.format.validation import validate
@@ -263,3 +265,42 @@ def test_a_person_s_own_notes_in_documents_are_kept_as_warnings(bundle, edit):
         ("field.unknown", "warning", "training_state.json#/training_config/comment"),
         ("manifest.edited", "note", "training_state.json#"),
     ]
+
+
+def test_a_bundle_of_built_in_parts_needs_neither_jsonschema_nor_plugins(bundle):
+    code = (
+        "import sys; from mypt.cli.main import run, format_group; "
+        "code = run(format_group, 'mypt format', ['validate', sys.argv[1]]); "
+        "print(code, {'torch', 'numpy', 'jsonschema', 'pluggy'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [f"{bundle}: valid", "0 set()"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.replace(b'"generation": 1', b'"generation": 2'),
+        lambda m: m.replace(b"the tests", b"the nests"),
+        lambda m: m.replace(b"  ", b"\t"),
+        lambda m: m + b"\n",
+    ],
+    ids=["generation", "writer", "indent", "end"],
+)
+def test_a_manifest_that_was_changed_says_so_and_can_be_removed(bundle, change):
+    path = bundle / "manifest.json"
+    path.write_bytes(change(path.read_bytes()))
+    assert ("manifest.checksum", "error", "manifest.json#/checksum") in found(bundle)
+    assert [p.kind for p in validate(path)] == ["manifest.checksum"]
+    with pytest.raises(FormatError, match="changed after mypt saved it"):
+        read_bundle(bundle)
+    path.unlink()
+    assert validate(bundle) == []
+    assert read_bundle(bundle).manifest is None
+
+
+def test_a_hand_made_manifest_needs_no_checksum(bundle, edit):
+    edit(bundle / "manifest.json", checksum=None, written_by="by hand")
+    assert validate(bundle) == []

@@ -1,0 +1,74 @@
+"""Find the checkpoints and presets of a whole tree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypt.format import files
+from mypt.format.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from mypt.format.readers.contract import ReaderFactory
+
+_WEIGHTS = (".pt", ".safetensors")
+# A JSON file with one of these is meant as a preset.
+_ARCHITECTURE = frozenset({"n_layer", "n_head", "n_embd", "block_size"})
+
+
+def is_bundle(folder: Path) -> bool:
+    """Tell whether a folder is a bundle of version 1 or 2, whatever its state."""
+    if any((folder / name).is_file() for name in (files.MANIFEST, files.MODEL)):
+        return True
+    if not (folder / files.CONFIG).is_file():
+        return False
+    try:
+        config, _ = files.read_document(folder / files.CONFIG, files.CONFIG)
+    except (FormatError, OSError):
+        return True
+    if "format_version" in config:
+        return True
+    return "model_type" not in config and "architectures" not in config  # Hugging Face's have both
+
+
+def find_checkpoints(path: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
+    """Find what can be validated: the path itself, or all that is below it.
+
+    Args:
+        path: A file or a folder. A folder that is no checkpoint stands for those inside it.
+        readers: Readers of other formats.
+
+    Yields:
+        Folders and files, in the order of their names; `path` itself where there are none.
+    """
+    below = iter(()) if _is_one(path, readers) else _below(path, readers)
+    first = next(below, None)
+    yield path if first is None else first
+    yield from below
+
+
+def _below(folder: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and path.is_dir():
+            continue  # it may lead back up
+        if path.is_dir():
+            yield from [path] if _is_one(path, readers) else _below(path, readers)
+        elif path.suffix in _WEIGHTS or (path.suffix == ".json" and _is_preset(path)):
+            yield path
+
+
+def _is_one(path: Path, readers: Iterable[ReaderFactory]) -> bool:
+    if not path.is_dir() or is_bundle(path):
+        return True
+    return any(reader.recognises(path) for reader in readers)
+
+
+def _is_preset(path: Path) -> bool:
+    """Tell whether a JSON file has fields of a preset; a broken one may have had them."""
+    try:
+        document, _ = files.read_document(path, str(path))
+    except (FormatError, OSError):
+        return True
+    return not document.keys().isdisjoint(_ARCHITECTURE)
