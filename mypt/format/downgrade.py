@@ -61,23 +61,15 @@ def _checkpoint(bundle: Bundle) -> Checkpoint:
 
 
 def _write(output: Path, bundle: Bundle, described: Checkpoint) -> None:
-    """Write into a folder beside, which takes its name when all of it is on the disk.
-
-    A process that dies in between leaves that folder; the next one removes it.
-    """
-    waiting = output.with_name(f".{output.name}.mypt-waiting")
+    """Write into a folder beside, which takes its name when it is whole."""
     try:
-        if waiting.exists():
-            shutil.rmtree(waiting)
-        waiting.mkdir()
+        waiting = Path(mkdtemp(prefix=f".{output.name}.", dir=output.parent))
         try:
             _write_files(waiting, bundle, described)
-            sync_folder(waiting)
             waiting.rename(output)
         except BaseException:
             shutil.rmtree(waiting, ignore_errors=True)
             raise
-        sync_folder(output.parent)
     except OSError as error:
         what = f"could not be written: {error.strerror or error}"
         fix = "free space there, or name another folder with --output"
@@ -92,8 +84,11 @@ def _write_files(folder: Path, bundle: Bundle, described: Checkpoint) -> None:
     }
     for name, document in documents.items():
         if document is not None:
-            write_file(folder / name, jsonfile.dump(document))
+            (folder / name).write_bytes(jsonfile.dump(document))
     tensors = {files.MODEL: bundle.weights(), files.OPTIMIZER: bundle.optimizer()}
     for name, value in tensors.items():
         if value is not None:
-            write_file(folder / name, partial(write_tensors, value=value))
+            with (folder / name).open("wb") as stream:
+                write_tensors(stream, value)
+                stream.flush()
+                os.fsync(stream.fileno())
