@@ -140,7 +140,8 @@ class BundleWriter:
             if isinstance(error, OSError):
                 raise _not_saved(self.folder, error) from error
             raise
-        tidy(self.folder, manifest)
+        with suppress(OSError):  # it is saved; what is left to do is left to the next time
+            tidy(self.folder, manifest)
         return manifest
 
     def close(self) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from pathlib import Path
-from tempfile import mkdtemp
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mypt.format import files, jsonfile
 from mypt.format.bundle import read_bundle
 from mypt.format.checkpoint import Checkpoint
+from mypt.format.commit import sync_folder, write_file
 from mypt.format.documents import to_document
 from mypt.format.errors import FormatError, Problem, SaveError
 from mypt.format.migrate import Report
@@ -18,6 +17,8 @@ from mypt.format.migrations.v2_to_v1 import apply
 from mypt.format.tensorwriter import write_tensors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mypt.format.bundle import Bundle
     from mypt.format.layout import Layouts
     from mypt.format.migrate import Result
@@ -61,15 +62,23 @@ def _checkpoint(bundle: Bundle) -> Checkpoint:
 
 
 def _write(output: Path, bundle: Bundle, described: Checkpoint) -> None:
-    """Write into a folder beside, which takes its name when it is whole."""
+    """Write into a folder beside, which takes its name when all of it is on the disk.
+
+    A process that dies in between leaves that folder; the next one removes it.
+    """
+    waiting = output.with_name(f".{output.name}.mypt-waiting")
     try:
-        waiting = Path(mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+        if waiting.exists():
+            shutil.rmtree(waiting)
+        waiting.mkdir()
         try:
             _write_files(waiting, bundle, described)
+            sync_folder(waiting)
             waiting.rename(output)
         except BaseException:
             shutil.rmtree(waiting, ignore_errors=True)
             raise
+        sync_folder(output.parent)
     except OSError as error:
         what = f"could not be written: {error.strerror or error}"
         fix = "free space there, or name another folder with --output"
@@ -84,11 +93,8 @@ def _write_files(folder: Path, bundle: Bundle, described: Checkpoint) -> None:
     }
     for name, document in documents.items():
         if document is not None:
-            (folder / name).write_bytes(jsonfile.dump(document))
+            write_file(folder / name, jsonfile.dump(document))
     tensors = {files.MODEL: bundle.weights(), files.OPTIMIZER: bundle.optimizer()}
     for name, value in tensors.items():
         if value is not None:
-            with (folder / name).open("wb") as stream:
-                write_tensors(stream, value)
-                stream.flush()
-                os.fsync(stream.fileno())
+            write_file(folder / name, partial(write_tensors, value=value))
