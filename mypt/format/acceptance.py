@@ -63,8 +63,13 @@ def _enum(said: Any, _: Any, __: Any) -> Test:
     return lambda value: value in words if type(value) is str else value is None and has_null
 
 
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern as JSON Schema means it: `$` is the very end, not before a last newline."""
+    return re.compile(rf"{pattern[:-1]}\Z" if pattern.endswith("$") else pattern)
+
+
 def _pattern(said: Any, _: Any, __: Any) -> Test:
-    find = re.compile(said).search
+    find = compiled(said).search
     return lambda value: type(value) is not str or find(value) is not None
 
 

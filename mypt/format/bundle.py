@@ -8,6 +8,7 @@ from attrs import evolve, field, frozen
 
 from mypt.format import files, jsonfile
 from mypt.format.comparison import PER_HEAD
+from mypt.format.config_rules import MISSING
 from mypt.format.documents import (
     GPTConfig,
     Manifest,
@@ -16,12 +17,13 @@ from mypt.format.documents import (
     from_document,
     to_document,
 )
-from mypt.format.errors import FormatError, Problem
+from mypt.format.errors import FormatError, PluginError, Problem
 from mypt.format.examination import examine
 from mypt.format.generations import committed_files
 from mypt.format.layout import BUILT_IN
 from mypt.format.schemas import check_document
-from mypt.format.tensorfile import load_tensors
+from mypt.format.settings import NO_SETTINGS
+from mypt.format.tensorfile import MAX_CHECKED_BYTES, check_small, load_tensors
 from mypt.format.tensorwriter import write_tensors
 from mypt.format.validation import worst_first
 
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mypt.format.commit import BundleWriter, Content
+    from mypt.format.documents import FileRecord
     from mypt.format.layout import Layouts
     from mypt.format.schemas import Kind
+    from mypt.format.settings import Settings
 
-# Files up to this size are compared with their digest whenever they are loaded.
-MAX_CHECKED_BYTES = 64 * 1024 * 1024
 _TRIES = 10
 
 
@@ -86,6 +88,20 @@ class Bundle:
         name = self.training_state.optimizer_file if self.training_state else None
         return dict(self._load(name)) if name is not None and name in self.paths else None
 
+    def check_tensors(self) -> None:
+        """Compare weights and optimizer state with what was saved, however large their files are.
+
+        To load them compares small files alone: whoever generates a line does not wait for it.
+
+        Raises:
+            FormatError: One is not what was saved, or another generation has replaced this one.
+            OSError: One cannot be read.
+        """
+        for name, record in self.manifest.files.items() if self.manifest else ():
+            if name in self.paths and not name.endswith(".json"):
+                path, file = self._current_path(name), str(self.folder / name)
+                _check_digest(path, record, file)
+
     def _load(self, name: str) -> Any:
         file = str(self.folder / name)
         for _ in range(_TRIES):
@@ -111,18 +127,29 @@ class Bundle:
 
     def _check_content(self, name: str, path: Path, file: str) -> None:
         record = self.manifest.files.get(name) if self.manifest else None
-        if record is None or record.size_bytes > MAX_CHECKED_BYTES:
-            return
-        if files.digest(path, file) != record.sha256:
-            what, fix = "is not what was saved: its digest differs", "restore it from a copy"
-            raise FormatError(Problem(file, "", what, fix, kind="manifest.digest"))
+        if record is None:
+            check_small(path, file)
+        elif record.size_bytes <= MAX_CHECKED_BYTES:
+            _check_digest(path, record, file)
 
     def _refuse_changed(self) -> NoReturn:
         what, fix = "was saved anew since it was opened", "open it again"
         raise FormatError(Problem(str(self.folder), "", what, fix, kind="file.changing"))
 
 
-def read_bundle(folder: Path, layouts: Layouts = BUILT_IN) -> Bundle:
+def _check_digest(path: Path, record: FileRecord, file: str) -> None:
+    if files.digest(path, file) != record.sha256:
+        what, fix = "is not what was saved: its digest differs", "restore it from a copy"
+        raise FormatError(Problem(file, "", what, fix, kind="manifest.digest"))
+
+
+def read_bundle(
+    folder: Path,
+    layouts: Layouts = BUILT_IN,
+    settings: Settings = NO_SETTINGS,
+    *,
+    without_model: bool = False,
+) -> Bundle:
     """Read a bundle: its documents, checked, and the headers of its tensors; no weights.
 
     What is read is one whole generation, also while another process saves the next.
@@ -130,17 +157,24 @@ def read_bundle(folder: Path, layouts: Layouts = BUILT_IN) -> Bundle:
     Args:
         folder: The bundle.
         layouts: The architecture parts known; `BUILT_IN` and those of plugins.
+        settings: What plugins say of their settings.
+        without_model: Whether nobody wants more than its documents. Parts of plugins that are not
+            there are then no reason to refuse it.
 
     Raises:
         FormatError: With all that is wrong with it.
+        PluginError: All that it lacks is a plugin.
         OSError: The folder cannot be read.
     """
-    seen = examine(folder, layouts)
+    seen = examine(folder, layouts, settings)
+    refused = (PER_HEAD,) if without_model else (PER_HEAD, MISSING)
     problems = [
-        evolve(problem, severity="error") if problem.kind == PER_HEAD else problem
+        evolve(problem, severity="error") if problem.kind in refused else problem
         for problem in seen.problems
     ]
     errors = [problem for problem in problems if problem.severity == "error"]
+    if errors and all(problem.kind == MISSING for problem in errors):
+        raise PluginError(*errors)
     if errors:
         raise FormatError(*errors)
     config = seen.documents[files.CONFIG]

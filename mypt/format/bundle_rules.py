@@ -6,17 +6,20 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.errors import Problem
+from mypt.format.errors import Problem, shortened
 from mypt.format.explain import pointer, show
 from mypt.format.tensorinfo import TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypt.format.documents import Document, FileRecord
     from mypt.format.layout import Shape
 
 GPT2_VOCABULARY = 50257
+
+# A document that is no longer what was saved: people may, and a resume is not exact then.
+EDITED = "manifest.edited"
 
 
 def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[Problem]:
@@ -35,16 +38,8 @@ def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[
         where = "/chars" if kind == "char" else "/token_kind"
         what = f"needs {known[kind]} ids, but the model's vocab_size is {vocab_size}"
         problems.append(Problem(file, where, what, fix, kind="tokenizer.size"))
-    texts: dict[int, str] = {}
-    for text, index in tokenizer.get("special_token_encoder", {}).items():
-        where = pointer(("special_token_encoder", text))
-        if index >= vocab_size:
-            what = f"has id {index}, but the model's vocab_size is {vocab_size}"
-            problems.append(Problem(file, where, what, fix, kind="tokenizer.size"))
-        if texts.setdefault(index, text) != text:
-            what = f"has id {index}, as {show(texts[index])} has"
-            problems.append(Problem(file, where, what, "give each id once", kind="tokenizer.twice"))
-    return problems
+    special = tokenizer.get("special_token_encoder", {})
+    return problems + shortened(_special_problems(special, vocab_size, fix, file))
 
 
 def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[Problem]:
@@ -87,22 +82,12 @@ def optimizer_problems(contents: Any, parameters: Iterable[Shape], file: str) ->
         case _:
             what = "is no optimizer state: it has no `state` and `param_groups`"
             return [Problem(file, "", what, fix, kind="optimizer.form")]
-    problems = [
+    problems = shortened(
         Problem(file, f"state.{index}", "belongs to no parameter group", fix, kind="optimizer.form")
         for index in state
         if index not in listed
-    ]
-    for name in ("exp_avg", "exp_avg_sq"):
-        moments = [(i, e.get(name)) for i, e in state.items() if isinstance(e, dict)]
-        shapes = {i: info.shape for i, info in moments if isinstance(info, TensorInfo)}
-        too_many = Counter(shapes.values()) - Counter(parameters)
-        for index, shape in shapes.items():
-            if too_many[shape] > 0:
-                too_many[shape] -= 1
-                what = f"has shape {shape}, as no parameter that is left has"
-                where = f"state.{index}.{name}"
-                problems.append(Problem(file, where, what, fix, kind="optimizer.shape"))
-    return problems
+    )
+    return problems + shortened(_moment_problems(state, list(parameters), fix, file))
 
 
 def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Problem]:
@@ -118,7 +103,7 @@ def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Pr
             return []
         what = "was edited after mypt saved it"
         fix = "nothing needs to be done if you meant it; the next save records it"
-        return [Problem(file, "", what, fix, kind="manifest.edited", severity="note")]
+        return [Problem(file, "", what, fix, kind=EDITED, severity="note")]
     if data == record.size_bytes:
         return []
     what = f"is {data} bytes large, but was saved with {record.size_bytes}"
@@ -149,7 +134,35 @@ def presence_problems(
             problems.append(Problem(file, "", "is missing", fix, kind="file.missing"))
         else:
             problems.append(_warning(file, "", "is missing", fix, "file.missing"))
-    return problems
+    return shortened(problems)
+
+
+def _special_problems(
+    special: Mapping[str, int], vocab_size: int, fix: str, file: str
+) -> Iterator[Problem]:
+    texts: dict[int, str] = {}
+    for text, index in special.items():
+        where = pointer(("special_token_encoder", text))
+        if index >= vocab_size:
+            what = f"has id {index}, but the model's vocab_size is {vocab_size}"
+            yield Problem(file, where, what, fix, kind="tokenizer.size")
+        if texts.setdefault(index, text) != text:
+            what = f"has id {index}, as {show(texts[index])} has"
+            yield Problem(file, where, what, "give each id once", kind="tokenizer.twice")
+
+
+def _moment_problems(
+    state: Mapping[Any, Any], parameters: list[Shape], fix: str, file: str
+) -> Iterator[Problem]:
+    for name in ("exp_avg", "exp_avg_sq"):
+        moments = [(i, e.get(name)) for i, e in state.items() if isinstance(e, dict)]
+        shapes = {i: info.shape for i, info in moments if isinstance(info, TensorInfo)}
+        too_many = Counter(shapes.values()) - Counter(parameters)
+        for index, shape in shapes.items():
+            if too_many[shape] > 0:
+                too_many[shape] -= 1
+                what = f"has shape {shape}, as no parameter that is left has"
+                yield Problem(file, f"state.{index}.{name}", what, fix, kind="optimizer.shape")
 
 
 def _indices(group: Any) -> Iterable[Any]:

@@ -15,19 +15,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents import FileRecord, Manifest
-from mypt.format.errors import FormatError, Problem, SaveError
+from mypt.format.errors import FormatError, MyptError, Problem, SaveError
 from mypt.format.files import MANIFEST
 from mypt.format.generations import (
     committed_files,
     dropped,
     may_be_listed,
+    next_generation,
     read_manifest,
     removed_names,
     seal,
     tagged,
     tagged_files,
 )
-from mypt.format.lock import bundle_lock
+from mypt.format.lock import LOCK_FILE, bundle_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -55,7 +56,7 @@ def open_for_writing(folder: Path) -> Iterator[BundleWriter]:
     """Hold a bundle for writing, as long as a training run lasts.
 
     Args:
-        folder: The bundle; made if it does not exist.
+        folder: The bundle; made if it does not exist, and removed again if nothing is saved.
 
     Raises:
         LockedError: Another process writes to it.
@@ -63,7 +64,9 @@ def open_for_writing(folder: Path) -> Iterator[BundleWriter]:
     """
     with ExitStack() as stack:
         try:
-            _make_folder(folder)
+            if not folder.is_dir():
+                stack.callback(_remove_if_empty, folder)
+                _make_folder(folder)
             stack.enter_context(bundle_lock(folder))
         except OSError as error:
             raise _not_saved(folder, error) from error
@@ -118,7 +121,7 @@ class BundleWriter:
         try:
             before = read_manifest(self.folder)
             tidy(self.folder, before)
-            generation = before.generation + 1 if before else 1
+            generation = next_generation(before, self.folder)
             records = {
                 name: write_file(self.folder / tagged(name, generation), content)
                 for name, content in files.items()
@@ -185,6 +188,14 @@ def tidy(folder: Path, manifest: Manifest | None) -> None:
             sync_folder(folder)
 
 
+def finish(folder: Path) -> None:
+    """Do what an interrupted commit has left to do, as far as it can be done now."""
+    with suppress(MyptError, OSError):  # whoever is writing there now will do it
+        if any(tagged_files(folder)) or (folder / LOCK_FILE).exists():
+            with open_for_writing(folder):
+                tidy(folder, read_manifest(folder))
+
+
 class _HashingFile:
     """An open file that counts and hashes what goes into it."""
 
@@ -239,11 +250,15 @@ def sync_folder(folder: Path) -> None:
 
 
 def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        if not folder.parent.is_dir():
-            _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+    if not folder.parent.is_dir():
+        _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _not_saved(folder: Path, error: OSError) -> SaveError:

@@ -13,12 +13,14 @@ from mypt.format.bundle_rules import (
     state_problems,
     tokenizer_problems,
 )
+from mypt.format.config import GPTConfig
 from mypt.format.config_rules import HEADS, architecture_problems
-from mypt.format.documents import GPTConfig, from_document
 from mypt.format.errors import Problem
 from mypt.format.examined import collecting, unwrapped
 from mypt.format.generations import tagged
 from mypt.format.layout import SLOTS
+from mypt.format.settings import settings_problems
+from mypt.format.structure import from_document
 from mypt.format.tensor_rules import EMBEDDING, HEAD, MISMATCH, TIED, Model, tensor_problems
 from mypt.format.tensorfile import damaged_members, equal_values
 
@@ -28,17 +30,20 @@ if TYPE_CHECKING:
     from mypt.format.documents import FileRecord
     from mypt.format.examined import Examined
     from mypt.format.layout import Layouts
+    from mypt.format.settings import Settings
     from mypt.format.tensorfile import Header
 
 # The kind of the one problem that keeps a valid bundle of version 1 from being opened as it is.
 PER_HEAD = "legacy.heads"
 
 
-def compare_documents(seen: Examined, layouts: Layouts) -> None:
-    """Compare the documents with each other and with what a model can be."""
+def compare_documents(seen: Examined, layouts: Layouts, settings: Settings) -> None:
+    """Compare the documents with each other, with what a model can be, and with its plugins."""
+    for name, document in seen.documents.items():
+        seen.problems.extend(settings_problems(document, seen.name(name), settings))
     config = seen.documents.get(files.CONFIG)
     if config is not None:
-        plugins = seen.manifest.plugins if seen.manifest else ()
+        plugins = seen.manifest.plugins if seen.manifest else {}
         file = seen.name(files.CONFIG)
         seen.problems.extend(architecture_problems(config, file, layouts, plugins))
     tokenizer, state = (seen.documents.get(n) for n in (files.TOKENIZER, files.TRAINING_STATE))

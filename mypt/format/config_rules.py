@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mypt.format.documents import GPTConfig, from_document
+from mypt.format.config import GPTConfig
 from mypt.format.errors import Problem, suggestion
 from mypt.format.layout import BUILT_IN, SLOTS
+from mypt.format.structure import from_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
+    from typing import Any
 
-    from mypt.format.documents import Document
     from mypt.format.layout import Layouts
+    from mypt.format.structure import Document
 
 HEADS = "config.heads"
+# A part that a plugin has, by what the manifest says: the rest of the bundle can still be checked.
+MISSING = "plugin.missing"
 
 
 def architecture_problems(
-    document: Document, file: str, layouts: Layouts = BUILT_IN, plugins: Iterable[str] = ()
+    document: Document,
+    file: str,
+    layouts: Layouts = BUILT_IN,
+    plugins: Mapping[str, Any] | None = None,
 ) -> list[Problem]:
     """Say why no model can be built from a config or a preset.
 
@@ -26,10 +33,10 @@ def architecture_problems(
         document: Fields that their schema has accepted.
         file: Its name, for messages.
         layouts: The parts known; `BUILT_IN` and those of plugins.
-        plugins: Packages that the bundle says it needs, for messages.
+        plugins: Packages that the bundle says it needs, as its manifest has them.
     """
     config = from_document(GPTConfig, document)
-    return [*_head_problems(config, file), *_part_problems(config, file, layouts, plugins)]
+    return [*_head_problems(config, file), *_part_problems(config, file, layouts, plugins or {})]
 
 
 def _head_problems(config: GPTConfig, file: str) -> list[Problem]:
@@ -48,20 +55,25 @@ def _head_problems(config: GPTConfig, file: str) -> list[Problem]:
 
 
 def _part_problems(
-    config: GPTConfig, file: str, layouts: Layouts, plugins: Iterable[str]
+    config: GPTConfig, file: str, layouts: Layouts, plugins: Mapping[str, Any]
 ) -> list[Problem]:
     problems = []
+    needed = {name: need for name, need in plugins.items() if "read" in need["needed_for"]}
     for slot in SLOTS:
         name = getattr(config, slot)
         if (slot, name) in layouts:
             continue
+        where = f"/{slot}"
+        if needed:
+            packages = " or ".join(f"{p} {need['version']}" for p, need in sorted(needed.items()))
+            what = f'is "{name}", which takes {packages} to be read and checked'
+            fix = f"install it: pip install {' '.join(sorted(needed))}"
+            problems.append(Problem(file, where, what, fix, kind=MISSING, severity="warning"))
+            continue
         near = suggestion(name, [known for kind, known in layouts if kind == slot])
         what = f'is "{name}", which neither mypt nor an installed plugin offers{near}'
-        fix = f"install the plugin that brings it{_named(plugins)}"
-        problems.append(Problem(file, f"/{slot}", what, fix, kind="config.part"))
+        fix = "install the plugin that brings it"
+        if config.plugins:  # what has settings here is likely the one
+            fix += f": pip install {' or '.join(sorted(config.plugins))}"
+        problems.append(Problem(file, where, what, fix, kind="config.part"))
     return problems
-
-
-def _named(plugins: Iterable[str]) -> str:
-    names = ", ".join(sorted(plugins))
-    return f" ({names})" if names else ""

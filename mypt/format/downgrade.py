@@ -12,14 +12,16 @@ from mypt.format.checkpoint import Checkpoint
 from mypt.format.commit import sync_folder, write_file
 from mypt.format.documents import to_document
 from mypt.format.errors import FormatError, Problem, SaveError
-from mypt.format.migrate import Report
+from mypt.format.migrate import Report, content_digest
 from mypt.format.migrations.v2_to_v1 import apply
 from mypt.format.tensorwriter import write_tensors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mypt.format.bundle import Bundle
+    from mypt.format.commit import Content
     from mypt.format.layout import Layouts
     from mypt.format.migrate import Result
 
@@ -34,18 +36,18 @@ def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: b
         dry_run: Only report.
 
     Raises:
-        FormatError: MyPT would compute something else with it, or the output is there already.
+        FormatError: MyPT would compute something else with it, or something else is in the way.
         SaveError: It could not be written; nothing is left behind.
     """
     output = source.with_name(f"{source.name}_v1") if output is None else output
     bundle = read_bundle(source, layouts)
     described = apply(_checkpoint(bundle))
-    if output.exists():
-        fix = "name another folder with --output"
-        raise FormatError(Problem(str(output), "", "exists already", fix, kind="migrate.output"))
-    if not dry_run:
-        _write(output, bundle, described)
     result: Result = "would migrate" if dry_run else "migrated"
+    if output.exists():
+        _refuse_another(output, _contents(bundle, described))
+        result = "there already"
+    elif not dry_run:
+        _write(output, _contents(bundle, described))
     return Report(source=source, output=output, result=result, lines=described.report)
 
 
@@ -61,7 +63,18 @@ def _checkpoint(bundle: Bundle) -> Checkpoint:
     )
 
 
-def _write(output: Path, bundle: Bundle, described: Checkpoint) -> None:
+def _refuse_another(output: Path, contents: Mapping[str, Content]) -> None:
+    """Refuse an output that is not what would be written."""
+    if not all(_is_there(output / name, content) for name, content in contents.items()):
+        what, fix = "exists already", "name another folder with --output"
+        raise FormatError(Problem(str(output), "", what, fix, kind="migrate.output"))
+
+
+def _is_there(path: Path, content: Content) -> bool:
+    return path.is_file() and files.digest(path, str(path)) == content_digest(content)
+
+
+def _write(output: Path, contents: Mapping[str, Content]) -> None:
     """Write into a folder beside, which takes its name when all of it is on the disk.
 
     A process that dies in between leaves that folder; the next one removes it.
@@ -72,7 +85,8 @@ def _write(output: Path, bundle: Bundle, described: Checkpoint) -> None:
             shutil.rmtree(waiting)
         waiting.mkdir()
         try:
-            _write_files(waiting, bundle, described)
+            for name, content in contents.items():
+                write_file(waiting / name, content)
             sync_folder(waiting)
             waiting.rename(output)
         except BaseException:
@@ -85,16 +99,19 @@ def _write(output: Path, bundle: Bundle, described: Checkpoint) -> None:
         raise SaveError(Problem(str(output), "", what, fix, kind="save")) from error
 
 
-def _write_files(folder: Path, bundle: Bundle, described: Checkpoint) -> None:
+def _contents(bundle: Bundle, described: Checkpoint) -> dict[str, Content]:
     documents = {
         files.CONFIG: described.config,
         files.TOKENIZER: described.tokenizer,
         files.TRAINING_STATE: described.training_state,
     }
-    for name, document in documents.items():
-        if document is not None:
-            write_file(folder / name, jsonfile.dump(document))
     tensors = {files.MODEL: bundle.weights(), files.OPTIMIZER: bundle.optimizer()}
+    contents: dict[str, Content] = {
+        name: jsonfile.dump(document)
+        for name, document in documents.items()
+        if document is not None
+    }
     for name, value in tensors.items():
         if value is not None:
-            write_file(folder / name, partial(write_tensors, value=value))
+            contents[name] = partial(write_tensors, value=value)
+    return contents

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Severity = Literal["error", "warning", "note"]
+_MOST = 50
+_LONGEST = 1000  # characters of each part of a line; a file may name its fields as it likes
 
 
 @frozen
@@ -33,15 +36,35 @@ class Problem:
     severity: Severity = "error"
 
     def __str__(self) -> str:
-        """Give the one line that a person reads."""
-        mark = "#" if self.file and self.where.startswith("/") else " " if self.file else ""
-        place = f"{self.file}{mark}{self.where}" if self.where else self.file
-        return f"{place}: {self.what}; {self.fix}" if place else f"{self.what}; {self.fix}"
+        """Give the one line that a person reads, whatever a file has put into its parts."""
+        file, where, what, fix = map(_cut, (self.file, self.where, self.what, self.fix))
+        mark = "#" if file and where.startswith("/") else " " if file else ""
+        place = f"{file}{mark}{where}" if where else file
+        return f"{place}: {what}; {fix}" if place else f"{what}; {fix}"
+
+
+def one_line(text: str) -> str:
+    """Escape line breaks and whatever else would do something to a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _cut(text: str) -> str:
+    return one_line(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def has_errors(problems: Iterable[Problem]) -> bool:
     """Tell whether any of the problems refuses the file."""
     return any(problem.severity == "error" for problem in problems)
+
+
+def shortened(problems: Iterable[Problem]) -> list[Problem]:
+    """Take the first of many problems of one kind; a file could have a million for us."""
+    found = list(islice(problems, _MOST + 1))
+    if len(found) > _MOST:
+        found[_MOST] = evolve(found[_MOST], where="", what="has more problems like these")
+    return found
 
 
 class MyptError(Exception):
@@ -98,5 +121,5 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """
     import difflib
 
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(word[:100], list(known), n=1)
     return f" (did you mean `{near[0]}`?)" if near else ""

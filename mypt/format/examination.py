@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from mypt.format import files
-from mypt.format.bundle_rules import presence_problems, record_problems
+from mypt.format.bundle_rules import EDITED, presence_problems, record_problems
 from mypt.format.comparison import compare_documents, compare_records, compare_tensors
 from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.examined import Examined, collecting
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mypt.format.documents import Manifest
     from mypt.format.layout import Layouts
     from mypt.format.schemas import Kind
+    from mypt.format.settings import Settings
 
 KINDS: dict[str, Kind] = {
     files.CONFIG: "config",
@@ -29,12 +32,15 @@ KINDS: dict[str, Kind] = {
 _TRIES = 10
 
 
-def examine(folder: Path, layouts: Layouts, *, checksums: bool = False) -> Examined:
+def examine(
+    folder: Path, layouts: Layouts, settings: Settings, *, checksums: bool = False
+) -> Examined:
     """Look at one whole generation of a bundle, also while another process saves the next.
 
     Args:
         folder: The bundle.
         layouts: The architecture parts known.
+        settings: What plugins say of their settings.
         checksums: Whether to read the weights and compare their digests.
 
     Raises:
@@ -44,7 +50,7 @@ def examine(folder: Path, layouts: Layouts, *, checksums: bool = False) -> Exami
     for _ in range(_TRIES):
         before = _manifest_bytes(folder)
         try:
-            examined = _examine(folder, layouts, checksums)
+            examined = _examine(folder, layouts, settings, checksums)
         except FileNotFoundError:  # renamed between finding and opening it
             continue
         if _manifest_bytes(folder) == before:
@@ -61,7 +67,7 @@ def _manifest_bytes(folder: Path) -> bytes | None:
         return None
 
 
-def _examine(folder: Path, layouts: Layouts, checksums: bool) -> Examined:
+def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool) -> Examined:
     problems: list[Problem] = []
     manifest = _read_manifest(folder, problems)
     seen = Examined(
@@ -78,9 +84,14 @@ def _examine(folder: Path, layouts: Layouts, checksums: bool) -> Examined:
     _read_headers(seen)
     listed = manifest.files if manifest else ()
     problems += presence_problems(seen.paths, listed, str(folder))
-    compare_documents(seen, layouts)
+    compare_documents(seen, layouts, settings)
     compare_tensors(seen, layouts, checksums)
     compare_records(seen, checksums)
+    if checksums:  # who asks for them wants to know whether anything is not what was saved
+        seen.problems[:] = [
+            evolve(problem, severity="error") if problem.kind == EDITED else problem
+            for problem in seen.problems
+        ]
     return seen
 
 

@@ -86,6 +86,7 @@ def show(value: Any) -> str:
     """Show a value as its document has it, cut to a readable length."""
     if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    value = value[: _LONGEST + 1] if isinstance(value, str) else value
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 

@@ -19,6 +19,9 @@ MODEL = "model.pt"
 OPTIMIZER = "optimizer.pt"
 MANIFEST = "manifest.json"
 BUNDLE_FILES = (CONFIG, TOKENIZER, TRAINING_STATE, MODEL, OPTIMIZER)
+# Of the documents that hold no vocabulary.
+MAX_SMALL_BYTES = 4 * 1024 * 1024
+_SMALL = (CONFIG, TRAINING_STATE, MANIFEST)
 _CHUNK_BYTES = 1 << 20
 
 
@@ -46,8 +49,13 @@ def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:
         FormatError: It is not a regular file, or `jsonfile.parse` refuses it.
         OSError: It cannot be read.
     """
+    most = MAX_SMALL_BYTES if path.name in _SMALL else jsonfile.MAX_JSON_BYTES
     with open_regular(path, file) as stream:
-        data = stream.read(jsonfile.MAX_JSON_BYTES + 1)
+        data = stream.read(most + 1)
+        size = stream.seek(0, 2)
+    if size > most:
+        what, fix = f"is {size} bytes large, its kind has at most {most}", "restore the file"
+        raise FormatError(Problem(file, "", what, fix, kind="json"))
     return jsonfile.parse(data, file), data
 
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mypt.format import jsonfile
-from mypt.format.documents import Manifest, from_document, to_document
-from mypt.format.errors import FormatError, Problem, has_errors
+from mypt.format.errors import FormatError, Problem, has_errors, shortened
 from mypt.format.files import BUNDLE_FILES, MANIFEST, read_document
+from mypt.format.manifest import Manifest
 from mypt.format.schemas import check_document
+from mypt.format.structure import from_document, to_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _TAGGED = re.compile(rf"({NAME.pattern})\.mypt-([0-9]{{6,16}})(\.dropped)?")
 _DROPPED = ".dropped"
+MAX_GENERATION = 2**53  # as the schema has it
 _ZEROS = "0" * 64
 _FIX = "restore the manifest, or remove it: the files count without it too"
 
@@ -48,6 +50,21 @@ def may_be_listed(name: str) -> bool:
     return bool(NAME.fullmatch(name)) and name != MANIFEST and not _TAGGED.fullmatch(name)
 
 
+def next_generation(before: Manifest | None, folder: Path) -> int:
+    """Number the next commit.
+
+    Raises:
+        FormatError: The one before has the highest number that a manifest may have.
+    """
+    if before is None:
+        return 1
+    if before.generation >= MAX_GENERATION:
+        what = f"is {before.generation}, the highest that there can be"
+        file = str(folder / MANIFEST)
+        raise FormatError(Problem(file, "/generation", what, _FIX, kind="manifest.generation"))
+    return before.generation + 1
+
+
 def seal(manifest: Manifest) -> tuple[Manifest, bytes]:
     """Give a manifest its checksum; give it and its bytes."""
     blank = jsonfile.dump(to_document(evolve(manifest, checksum=_ZEROS)))
@@ -63,9 +80,9 @@ def manifest_problems(document: Document, file: str) -> list[Problem]:
         return problems
     strange = [name for name in document["files"] if not may_be_listed(name)]
     what = "is no file of a generation"
-    return problems + [
+    return problems + shortened(
         Problem(file, f"/files/{name}", what, _FIX, kind="manifest.name") for name in strange
-    ]
+    )
 
 
 def checksum_problems(document: Document, data: bytes, file: str) -> list[Problem]:

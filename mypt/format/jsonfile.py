@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mypt.format.errors import FormatError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 # Larger than any vocabulary of a million tokens, small enough to read at once.
 MAX_JSON_BYTES = 48 * 1024 * 1024
 MAX_VALUES = 4_000_000
+MAX_DEPTH = 64
+# One character beyond U+FFFF makes every other one take four bytes of memory.
+_MAX_TEXT_BYTES = 128 * 1024 * 1024
 _MAX_DIGITS = 300  # a float holds no number that is longer
 
 
@@ -26,7 +30,7 @@ def parse(data: bytes, file: str) -> dict[str, Any]:
 
     Raises:
         FormatError: Not UTF-8, not JSON, NaN or Infinity, a number that no float can hold, half
-            a character, a duplicate key, too many values, too deep, or not an object.
+            a character, a duplicate key, too much text, too many values, too deep, no object.
     """
     if len(data) > MAX_JSON_BYTES:
         _refuse(file, f"is {len(data)} bytes large", "no document of a checkpoint is that large")
@@ -35,19 +39,29 @@ def parse(data: bytes, file: str) -> dict[str, Any]:
         _refuse(file, f"holds more than {MAX_VALUES} values", "restore the file")
     try:
         text = data.decode("utf-8")
-        document = json.loads(
+    except UnicodeDecodeError as error:
+        _refuse(file, f"is not UTF-8 (byte {error.start})", "save it as UTF-8")
+    if sys.getsizeof(text) > _MAX_TEXT_BYTES:
+        _refuse(file, "is too long a text", "restore the file")
+    document = _loaded(text, file)
+    if not isinstance(document, dict):
+        _refuse(file, "is not a JSON object", "restore the file")
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(document):
+        _refuse(file, f"is nested deeper than {MAX_DEPTH} levels", "restore the file")
+    if ("\\ud" in text or "\\uD" in text) and not all(map(_is_whole, _texts(document))):
+        _refuse(file, "escapes half a character (a surrogate without its pair)", "correct it")
+    return document
+
+
+def _loaded(text: str, file: str) -> Any:
+    try:
+        return json.loads(
             text,
             object_pairs_hook=_unique_keys,
             parse_constant=_no_constant,
             parse_float=_finite,
             parse_int=_whole,
         )
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(document, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        _refuse(file, "escapes half a character (a surrogate without its pair)", "correct it")
-    except UnicodeDecodeError as error:
-        _refuse(file, f"is not UTF-8 (byte {error.start})", "save it as UTF-8")
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         _refuse(file, f"is not JSON: {error.msg} at {place}", "correct it or restore the file")
@@ -55,9 +69,6 @@ def parse(data: bytes, file: str) -> dict[str, Any]:
         _refuse(file, "is nested too deeply", "restore the file")
     except _NotStrictError as error:
         _refuse(file, str(error), "correct it: every reader must see the same values")
-    if not isinstance(document, dict):
-        _refuse(file, "is not a JSON object", "restore the file")
-    return document
 
 
 def dump(document: Mapping[str, Any]) -> bytes:
@@ -72,6 +83,45 @@ def dump(document: Mapping[str, Any]) -> bytes:
 
 class _NotStrictError(ValueError):
     """Two readers could disagree about this document."""
+
+
+def _levels(document: Any) -> Iterator[list[Any]]:
+    """Give the values of each level of nesting, the document itself first."""
+    level = [document]
+    while level:
+        yield level
+        inner = (value for value in level if isinstance(value, (dict, list)))
+        level = [
+            item
+            for value in inner
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+
+
+def _is_deep(document: Any) -> bool:
+    containers = (
+        any(isinstance(value, (dict, list)) for value in level) for level in _levels(document)
+    )
+    return sum(containers) > MAX_DEPTH
+
+
+def _texts(document: Any) -> Iterator[str]:
+    """Give every text of a document, the names of its fields among them."""
+    for level in _levels(document):
+        for value in level:
+            if isinstance(value, str):
+                yield value
+            elif isinstance(value, dict):
+                yield from value
+
+
+def _is_whole(text: str) -> bool:
+    """Tell whether a text has no half of a surrogate pair."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.acceptance import make_test
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
+
+from mypt.format.acceptance import compiled, make_test
 from mypt.format.errors import suggestion
 
 if TYPE_CHECKING:
@@ -24,11 +27,9 @@ def make_validator(schema: Mapping[str, Any]) -> Validator:
     Args:
         schema: Uses none of the keywords that apply to items or members by their position.
     """
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
-
     keywords = {
         "items": _items,
+        "pattern": _pattern,
         "additionalProperties": _additional_properties,
         "propertyNames": _property_names,
         "required": _required,
@@ -43,6 +44,11 @@ def _items(validator: Any, items: Any, instance: Any, _: Any) -> Iterator[Any]:
         for index, item in enumerate(instance):
             if not is_well(item):
                 yield from validator.descend(item, items, path=index)
+
+
+def _pattern(_: Any, pattern: Any, instance: Any, __: Any) -> Iterator[Any]:
+    if isinstance(instance, str) and not compiled(pattern).search(instance):
+        yield ValidationError(f"does not match {pattern}")
 
 
 def _additional_properties(
@@ -87,6 +93,4 @@ def _unique_items(_: Any, unique: Any, instance: Any, __: Any) -> Iterator[Any]:
 
 
 def _error(message: str, name: str | int, instance: Any) -> Any:
-    from jsonschema import ValidationError
-
     return ValidationError(message, path=[name], instance=instance)

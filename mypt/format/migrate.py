@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from mypt.format import files
 from mypt.format.bundle import bundle_files, save_bundle
-from mypt.format.commit import open_for_writing
+from mypt.format.commit import finish, open_for_writing
 from mypt.format.documents import (
     GPTConfig,
     TokenizerState,
@@ -25,6 +25,7 @@ from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.options import understood
 from mypt.format.reading import describe, find_reader, read_whole
 from mypt.format.tensorfile import load_tensors
+from mypt.format.tree import entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,7 +76,7 @@ class Migrator:
             SaveError: It could not be written; everything is as it was.
         """
         if _is_bundle(source):
-            return Report(source=source, output=source, result="there already")
+            return self._there_already(source, source)
         reader = find_reader(source, self.readers)
         if reader is None:
             what, fix = "is no checkpoint that mypt can read", "name a checkpoint, or use --all"
@@ -86,13 +87,11 @@ class Migrator:
         if self.dry_run:
             return Report(source=source, output=output, result="would migrate", lines=lines)
         whole = read_whole(source, reader, self.options)
-        result: Result = "migrated"
         if _holds(output, whole):
-            result = "there already"
-        else:
-            _refuse_to_overwrite(output)
-            _write(output, whole, self.written_by)
-        return Report(source=source, output=output, result=result, lines=lines)
+            return self._there_already(source, output, lines)
+        _refuse_to_overwrite(output)
+        _write(output, whole, self.written_by)
+        return Report(source=source, output=output, result="migrated", lines=lines)
 
     def migrate_all(self, root: Path) -> Iterator[Report]:
         """Migrate every checkpoint of a tree, going on where one fails."""
@@ -105,6 +104,11 @@ class Migrator:
                 problems = tuple(str(problem) for problem in error.problems)
                 output = default_output(source)
                 yield Report(source=source, output=output, result="failed", lines=problems)
+
+    def _there_already(self, source: Path, output: Path, lines: tuple[str, ...] = ()) -> Report:
+        if not self.dry_run:
+            finish(output)
+        return Report(source=source, output=output, result="there already", lines=lines)
 
 
 @frozen(kw_only=True)
@@ -140,17 +144,18 @@ def default_output(source: Path) -> Path:
 
 def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
     """Find what can be migrated below a folder: folders first, then files in other folders."""
-    if migrator.recognises(root):
-        yield root
-        return
-    if not root.is_dir() or _is_bundle(root):
-        return
-    for path in sorted(root.iterdir()):
-        if path.is_dir() or path.suffix == ".pt":
-            yield from find_all(path, migrator)
+    waiting = [root]
+    while waiting:
+        path = waiting.pop()
+        if migrator.recognises(path):
+            yield path
+        elif path.is_dir() and not _is_bundle(path):
+            waiting += (p for p in reversed(entries(path)) if p.is_dir() or p.suffix == ".pt")
 
 
 def _is_bundle(path: Path) -> bool:
+    if (path / files.MANIFEST).is_file():  # its config.json may still wait for its name
+        return True
     if not (path / files.CONFIG).is_file():
         return False
     document, _ = files.read_document(path / files.CONFIG, str(path / files.CONFIG))
@@ -215,10 +220,12 @@ def _holds(output: Path, checkpoint: Checkpoint) -> bool:
         return False
     manifest = read_manifest(output)
     found = {} if manifest is None else {n: r.sha256 for n, r in manifest.files.items()}
-    return found == {name: _sha256(content) for name, content in _contents(checkpoint).items()}
+    contents = _contents(checkpoint)
+    return found == {name: content_digest(content) for name, content in contents.items()}
 
 
-def _sha256(content: Content) -> str:
+def content_digest(content: Content) -> str:
+    """Give the SHA-256 of what a file is to hold, in hexadecimal."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
     sink = _Hash()

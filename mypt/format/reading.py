@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.format import weightfile
+from mypt.format import jsonfile, weightfile
 from mypt.format.documents import GPTConfig, from_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations import upgrade
@@ -74,9 +74,23 @@ def _problems(checkpoint: Checkpoint, file: str, layouts: Layouts) -> list[Probl
         problem
         for kind, document in documents.items()
         if document is not None
-        for problem in document_problems(kind, document, file, layouts)
+        for problem in (
+            *_unwritable(kind, document, file),
+            *document_problems(kind, document, file, layouts),
+        )
     ]
     if any(problem.severity == "error" for problem in problems):
         return problems
     config = from_document(GPTConfig, checkpoint.config)
     return problems + tensor_problems(Model(config, checkpoint.tensors, layouts, file, file))
+
+
+def _unwritable(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
+    """Refuse what a pickle can hold and no JSON document can, such as a tensor or NaN."""
+    try:
+        jsonfile.parse(jsonfile.dump(document), file)
+    except (FormatError, TypeError, ValueError) as error:
+        reason = error.problems[0].what if isinstance(error, FormatError) else str(error)
+        what, fix = f"cannot be written as JSON: {reason}", "restore it from a copy"
+        return [Problem(file, f"the {kind}", what, fix, kind="reader.surprised")]
+    return []

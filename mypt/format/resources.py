@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
 
 
-def data_dir(name: str) -> Traversable:
+def data_dir(name: str) -> Path:
     """Find the folder `schemas` or `configs`, installed or in a checkout.
 
     Args:
         name: The folder's name in the repository.
     """
     try:
-        return resources.files(f"mypt.{name}")
+        package = import_module(f"mypt.{name}")  # importlib.resources takes longer than validation
     except ModuleNotFoundError:  # a checkout that is not installed
         return Path(__file__).resolve().parents[2] / name
+    return Path(package.__path__[0])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from mypt.format.acceptance import make_test
 from mypt.format.errors import Problem, suggestion
 from mypt.format.explain import explain, pointer, show
-from mypt.format.keywords import make_validator
 from mypt.format.resources import data_dir
 from mypt.format.version import FORMAT_VERSION, MYPT_VERSION
 
@@ -119,6 +118,9 @@ def _unknown(
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if isinstance(value, list) and "properties" in schema.get("items", {}):
+        for index, item in enumerate(value):
+            yield from _unknown(schema["items"], root, item, (*path, str(index)))
     if not isinstance(value, dict) or not {"properties", "additionalProperties"} & set(schema):
         return
     known, others = schema.get("properties", {}), schema.get("additionalProperties")
@@ -137,6 +139,8 @@ def _acceptance(kind: Kind, legacy: bool) -> Callable[[Any], bool]:
 
 @cache
 def _validator(kind: Kind, legacy: bool) -> Validator:
+    from mypt.format.keywords import make_validator  # a sound document needs no jsonschema
+
     return make_validator(_schema_for(kind, legacy))
 
 

@@ -11,7 +11,6 @@ from attrs import evolve, frozen
 
 from mypt.format.errors import Problem
 from mypt.format.explain import show
-from mypt.format.guesses import explain_shapes
 from mypt.format.layout import expected_tensors
 from mypt.format.tensorinfo import FLOATING
 
@@ -83,6 +82,8 @@ def _shape_problems(model: Model) -> list[Problem]:
         return problems
     first_block = next(iter(blocks.values()), {})
     if all(block == first_block for block in blocks.values()):
+        from mypt.format.guesses import explain_shapes  # where all fits, nobody guesses
+
         one_block = {f"blocks.0.{name}": shape for name, shape in first_block.items()}
         changes = explain_shapes(model.config, outside | one_block, model.layouts)
         if changes:

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+# The content of files up to this size is checked whenever they are loaded.
+MAX_CHECKED_BYTES = 64 * 1024 * 1024
 OLDEST_TORCH = (2, 10)
 _CHUNK_BYTES = 1 << 20
+_SMALL_BYTES = 1024  # more than any of the members that say something of the archive has
 _NAMES = frozenset(
     {
         "data.pkl",
@@ -108,10 +111,25 @@ def load_tensors(path: Path, file: str) -> Any:
     return contents
 
 
+def check_small(path: Path, file: str) -> None:
+    """Compare the content of a file of up to `MAX_CHECKED_BYTES` with its own checksums.
+
+    Raises:
+        FormatError: A member does not have its checksum, or `read_members` refuses the file.
+    """
+    if path.stat().st_size > MAX_CHECKED_BYTES:
+        return
+    name = next(damaged_members(path, file), None)
+    if name is not None:
+        what, fix = "does not have its checksum", "restore it from a copy"
+        _refuse(file, name, what, fix, "archive.checksum")
+
+
 def damaged_members(path: Path, file: str) -> Iterator[str]:
     """Name the members whose content does not have the checksum that the archive gives.
 
-    Reads the whole file, a chunk at a time.
+    Reads the whole file, a chunk at a time. A checksum of 0 says that none was computed, as torch
+    can be told to do.
 
     Raises:
         FormatError: `read_members` refuses the file.
@@ -123,7 +141,7 @@ def damaged_members(path: Path, file: str) -> Iterator[str]:
             while left:
                 chunk = stream.read(min(left, _CHUNK_BYTES))
                 crc, left = zlib.crc32(chunk, crc), left - len(chunk)
-            if crc != member.crc32:
+            if member.crc32 not in (crc, 0):
                 yield name
 
 
@@ -152,6 +170,9 @@ def equal_values(path: Path, header: Header, first: TensorInfo, second: TensorIn
 def _read_header(stream: BinaryIO, file: str) -> Header:
     members = read_members(stream, file)
     strange = [name for name in members if name not in _NAMES and not name.startswith("data/")]
+    large = [name for name in _NAMES & members.keys() if members[name].size_bytes > _SMALL_BYTES]
+    if set(large) - {"data.pkl"}:  # torch reads them whole
+        _refuse(file, "", f"holds a `{max(large)}` larger than {_SMALL_BYTES} bytes")
     if strange or "data.pkl" not in members:
         what = f"holds `{strange[0]}`" if strange else "holds no `data.pkl`"
         _refuse(file, "", f"{what}, so it is not a file of tensors that torch.save wrote")

@@ -50,13 +50,18 @@ def find_checkpoints(path: Path, readers: Iterable[ReaderFactory]) -> Iterator[P
 
 
 def _below(folder: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.is_symlink() and path.is_dir():
-            continue  # it may lead back up
-        if path.is_dir():
-            yield from [path] if _is_one(path, readers) else _below(path, readers)
-        elif path.suffix in _WEIGHTS or (path.suffix == ".json" and _is_preset(path)):
+    waiting = [folder]  # not by recursion, which a deep tree would exhaust
+    while waiting:
+        path = waiting.pop()
+        if path is folder or (path.is_dir() and not _is_one(path, readers)):
+            waiting += reversed(entries(path))
+        elif path.is_dir() or path.suffix in _WEIGHTS or _is_preset(path):
             yield path
+
+
+def entries(folder: Path) -> list[Path]:
+    """List a folder in the order of names, without links to folders, which may lead back up."""
+    return sorted(path for path in folder.iterdir() if not (path.is_symlink() and path.is_dir()))
 
 
 def _is_one(path: Path, readers: Iterable[ReaderFactory]) -> bool:
@@ -66,7 +71,9 @@ def _is_one(path: Path, readers: Iterable[ReaderFactory]) -> bool:
 
 
 def _is_preset(path: Path) -> bool:
-    """Tell whether a JSON file has fields of a preset; a broken one may have had them."""
+    """Tell whether this is a JSON file with fields of a preset; a broken one may have had them."""
+    if path.suffix != ".json":
+        return False
     try:
         document, _ = files.read_document(path, str(path))
     except (FormatError, OSError):

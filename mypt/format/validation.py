@@ -14,7 +14,9 @@ from mypt.format.examination import KINDS, examine
 from mypt.format.generations import checksum_problems, manifest_problems
 from mypt.format.layout import BUILT_IN
 from mypt.format.schemas import check_document
+from mypt.format.settings import NO_SETTINGS, settings_problems
 from mypt.format.tensorfile import read_header
+from mypt.format.training_rules import curriculum_problems
 from mypt.format.tree import find_checkpoints, is_bundle
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
     from mypt.format.schemas import Kind
+    from mypt.format.settings import Settings
 
 # The kind of what a foreign file leaves to be asked for, which is no fault of the file.
 UNSAID = "foreign.unsaid"
@@ -36,6 +39,7 @@ def validate(
     layouts: Layouts = BUILT_IN,
     readers: Iterable[ReaderFactory] = (),
     *,
+    settings: Settings = NO_SETTINGS,
     checksums: bool = False,
 ) -> list[Problem]:
     """Find all that is wrong with a checkpoint, a document, a preset, or a tree of them.
@@ -45,6 +49,7 @@ def validate(
             folder that holds any of these further down.
         layouts: The architecture parts known; `BUILT_IN` and those of plugins.
         readers: Readers of other formats; none of them is asked about a bundle.
+        settings: What plugins say of their settings.
         checksums: Whether to read the weights and compare their digests.
 
     Returns:
@@ -53,7 +58,7 @@ def validate(
     problems: list[Problem] = []
     for found in find_checkpoints(path, readers):
         try:
-            problems += _problems(found, layouts, readers, checksums)
+            problems += _problems(found, layouts, readers, settings, checksums)
         except FormatError as error:
             problems += error.problems
         except OSError as error:
@@ -62,7 +67,11 @@ def validate(
 
 
 def document_problems(
-    kind: Kind, document: Document, file: str, layouts: Layouts = BUILT_IN
+    kind: Kind,
+    document: Document,
+    file: str,
+    layouts: Layouts = BUILT_IN,
+    settings: Settings = NO_SETTINGS,
 ) -> list[Problem]:
     """Find all that is wrong with one document by itself, in the order of its fields.
 
@@ -71,12 +80,19 @@ def document_problems(
         document: Parsed JSON.
         file: Its name, for messages.
         layouts: The architecture parts known.
+        settings: What plugins say of their settings.
     """
     if kind == "manifest":
         return manifest_problems(document, file)
     problems = check_document(kind, document, file)
     if kind in ("config", "preset") and not has_errors(problems):
         problems += architecture_problems(document, file, layouts)
+    if kind in ("training_state", "preset") and not has_errors(problems):
+        at = "/training_config" if kind == "training_state" else ""
+        training = document.get("training_config", {}) if at else document
+        problems += curriculum_problems(training, file, at)
+    if not has_errors(problems):
+        problems += settings_problems(document, file, settings)
     return problems
 
 
@@ -86,12 +102,16 @@ def worst_first(problems: list[Problem]) -> list[Problem]:
 
 
 def _problems(
-    path: Path, layouts: Layouts, readers: Iterable[ReaderFactory], checksums: bool
+    path: Path,
+    layouts: Layouts,
+    readers: Iterable[ReaderFactory],
+    settings: Settings,
+    checksums: bool,
 ) -> list[Problem]:
     if not path.exists():
         return [Problem(str(path), "", "does not exist", "name a checkpoint", kind="file.missing")]
     if is_bundle(path):
-        problems = examine(path, layouts, checksums=checksums).problems
+        problems = examine(path, layouts, settings, checksums=checksums).problems
         is_convertible = any(problem.kind == PER_HEAD for problem in problems)
         if is_convertible and any(reader.recognises(path) for reader in readers):
             problems = problems + _foreign_problems(path, layouts, readers)
@@ -99,7 +119,7 @@ def _problems(
     if path.is_file() and path.suffix == ".json":
         document, data = files.read_document(path, str(path))
         kind: Kind = "manifest" if path.name == files.MANIFEST else KINDS.get(path.name, "preset")
-        problems = document_problems(kind, document, str(path), layouts)
+        problems = document_problems(kind, document, str(path), layouts, settings)
         if kind == "manifest" and not has_errors(problems):
             problems += checksum_problems(document, data, str(path))
         return problems
@@ -115,7 +135,7 @@ def _foreign_problems(
     reader = find_reader(path, readers)
     if reader is None:
         if path.is_dir():
-            return examine(path, layouts).problems  # says what is missing
+            return examine(path, layouts, NO_SETTINGS).problems  # says what is missing
         read_header(path, str(path))
         return []
     problems = []

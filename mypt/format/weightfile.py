@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format import safetensors
-from mypt.format.tensorfile import load_tensors, read_header
+from mypt.format.tensorfile import check_small, load_tensors, read_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +30,13 @@ def describe(path: Path, file: str) -> Any:
 def load(path: Path, file: str) -> Any:
     """Give the content with its tensors, mapped to memory on the CPU.
 
+    A `.pt` file of up to 64 MiB is compared with its own checksums.
+
     Raises:
         FormatError: It is damaged, or holds something other than tensors and plain values.
         OSError: It cannot be read.
     """
     if safetensors.is_safetensors(path, file):
         return safetensors.load(path, file)
+    check_small(path, file)
     return load_tensors(path, file)

@@ -51,7 +51,16 @@ def test_looking_at_a_bundle_from_python_does_not_import_torch(bundle):
 
 def test_help_imports_no_command():
     loaded = modules_after(command("--help"))
-    assert not {name for name in loaded if name.startswith("mypt.cli.")} - {"mypt.cli.main"}
+    commands = {name for name in loaded if name.startswith("mypt.cli.")}
+    assert commands == {"mypt.cli.main", "mypt.cli.plugin_options"}
+    assert not loaded & {"attrs", "numpy", "rich"}
+
+
+def test_a_sound_bundle_is_validated_with_little_more_than_the_standard_library(bundle):
+    loaded = modules_after(command("format", "validate", str(bundle)))
+    packages = {name.partition(".")[0] for name in loaded}
+    assert not packages & {"jsonschema", "numpy", "pluggy", "rich", "torch"}
+    assert not loaded & {"importlib.resources", "mypt.format.documents", "mypt.format.keywords"}
 
 
 def test_the_format_needs_no_other_part_of_mypt():

@@ -94,7 +94,7 @@ KEYWORDS = {
     "maximum": ((int, float), lambda value, limit: value <= limit),
     "exclusiveMinimum": ((int, float), lambda value, limit: value > limit),
     "exclusiveMaximum": ((int, float), lambda value, limit: value < limit),
-    "pattern": (str, lambda value, pattern: re.search(pattern, value)),
+    "pattern": (str, lambda value, pattern: re.search(pattern.replace("$", r"\Z"), value)),
     "minLength": (str, lambda value, limit: len(value) >= limit),
     "maxLength": (str, lambda value, limit: len(value) <= limit),
     "minItems": (list, lambda value, limit: len(value) >= limit),

@@ -4,12 +4,12 @@ import hashlib
 import json
 
 from attrs import evolve, field, frozen
-from documents import CONFIG, OLD_CONFIG, STATE, TOKENIZER, without
-from ptfile import archive, deflated, like_torch, members_of, shared, values
 
+from documents import CONFIG, OLD_CONFIG, STATE, TOKENIZER, without
 from mypt.format.documents import GPTConfig, from_document
 from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.parameters import optimizer_document
+from ptfile import archive, deflated, like_torch, members_of, shared, values
 
 HEAD, EMBEDDING = "lm_head.weight", "token_embedding_table.weight"
 
@@ -310,6 +310,11 @@ def wrong_files():
                 ("manifest.json", f"/{n}", "schema.required")
                 for n in ("format_version", "generation", "files")
             ),
+        ),
+        "manifest_with_a_wrong_checksum": bad(
+            complete()
+            | {"manifest.json": sealed(complete()).replace(b'"generation": 1', b'"generation": 2')},
+            ("manifest.json", "/checksum", "manifest.checksum"),
         ),
         "manifest_cut_off": bad(
             complete() | {"manifest.json": whole["manifest.json"][:40]},

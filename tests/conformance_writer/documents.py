@@ -212,6 +212,10 @@ INVALID = {
         STATE | {"optimizer_file": "../optimizer.pt"},
         [("/optimizer_file", "schema.pattern")],
     ),
+    "training_state/optimizer_with_a_newline": (
+        STATE | {"optimizer_file": "optimizer.pt\n"},
+        [("/optimizer_file", "schema.pattern")],
+    ),
     "training_state/no_such_rule": (
         STATE | {"training_config": {"weight_decay_on": "none"}},
         [("/training_config/weight_decay_on", "schema.enum")],

@@ -8,11 +8,15 @@ import attrs
 import pytest
 
 from mypt.format.documents import (
+    Ancestor,
     DataFingerprint,
+    Decision,
+    Environment,
     FileRecord,
     GoldMemory,
     GPTConfig,
     Manifest,
+    Phase,
     TokenizerState,
     TrainingConfig,
     TrainingState,
@@ -22,11 +26,16 @@ from mypt.format.documents import (
 from mypt.format.schemas import load_schema
 
 STATE = load_schema("training_state")
+TRAINING = STATE["$defs"]["training_config"]
 PAIRS = {
     "config": (GPTConfig, load_schema("config")),
     "tokenizer": (TokenizerState, load_schema("tokenizer")),
     "training_state": (TrainingState, STATE),
-    "training_config": (TrainingConfig, STATE["$defs"]["training_config"]),
+    "training_config": (TrainingConfig, TRAINING),
+    "phase": (Phase, TRAINING["properties"]["curriculum"]["items"]),
+    "lineage": (Ancestor, STATE["properties"]["lineage"]["items"]),
+    "environment": (Environment, STATE["properties"]["environment"]),
+    "decision": (Decision, STATE["properties"]["gold"]["properties"]["decision"]),
     "data": (DataFingerprint, STATE["properties"]["data"]),
     "gold": (GoldMemory, STATE["properties"]["gold"]),
     "manifest": (Manifest, load_schema("manifest")),
@@ -120,7 +129,7 @@ def test_every_document_has_to_carry_its_version(name):
 
 def test_a_preset_has_the_fields_of_config_and_training_with_the_same_limits():
     properties = load_schema("preset")["properties"]
-    training = properties_of(STATE["$defs"]["training_config"])
+    training = properties_of(TRAINING)
     known = {**training, **properties_of(load_schema("config"))}
     own = {"name", "description", "tokenization"}
     for name, property_ in properties.items():
@@ -151,5 +160,5 @@ def test_unknown_fields_are_kept_at_every_level_and_written_back():
         name: document[name] for name in ("step", "extra", "newer")
     }
     assert written["training_config"]["newer"] == "x"
-    assert written["gold"] == document["gold"]
+    assert written["gold"] == document["gold"] | {"decision": None}
     assert from_document(TrainingState, written) == from_document(TrainingState, document)

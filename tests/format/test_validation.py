@@ -36,6 +36,7 @@ def test_only_three_files_are_a_valid_bundle(bundle):
 def test_hand_edited_batch_size_device_and_dropout_are_fine_and_noted(bundle, edit):
     edit(bundle / "config.json", batch_size=2, device="cuda", dropout=0)
     assert found(bundle) == [("manifest.edited", "note", "config.json#")]
+    assert found(bundle, checksums=True) == [("manifest.edited", "error", "config.json#")]
 
 
 def test_a_changed_n_layer_names_the_field_what_the_weights_say_and_the_way_out(bundle, edit):

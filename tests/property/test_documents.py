@@ -133,6 +133,10 @@ def assert_kept(before, after):
         assert before.keys() <= after.keys()
         for name, value in before.items():
             assert_kept(value, after[name])
+    elif isinstance(before, list) and before and isinstance(before[0], dict):
+        assert len(before) == len(after)
+        for one, other in zip(before, after, strict=True):
+            assert_kept(one, other)
     else:
         assert before == after
 
@@ -151,6 +155,32 @@ def test_a_document_that_its_schema_accepts_is_kept_whole(kind, data):
     assert from_document(CLASSES[kind], again) == value
     assert jsonfile.dump(to_document(from_document(CLASSES[kind], again))) == written
     assert not any(p.severity == "error" for p in check_document(kind, again, "x"))
+
+
+def not_owned(kind, document):
+    """What the schema does not describe: unknown fields, and the sections of plugins."""
+    known = load_schema(kind)["properties"].keys() - {"plugins"}
+    return {name: value for name, value in document.items() if name not in known}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_what_mypt_does_not_own_is_written_back_byte_for_byte(kind, data):
+    document = data.draw(documents(kind))
+    sections = st.dictionaries(st.sampled_from(["a", "mypt-x"]), st.dictionaries(text, json_values))
+    if kind != "manifest":
+        document = {**document, "plugins": data.draw(sections)}
+    read = jsonfile.parse(jsonfile.dump(document), "x")
+    again = jsonfile.parse(jsonfile.dump(to_document(from_document(CLASSES[kind], read))), "x")
+    for name, value in not_owned(kind, document).items():
+        assert jsonfile.dump({name: value}) == jsonfile.dump({name: again[name]})
+
+
+def test_a_number_keeps_its_value_and_not_its_spelling():
+    read = jsonfile.parse(b'{"x": [1e5, 1.50, -0.0, 123456789012345678901234567890]}', "x")
+    written = b'{ "x": [ 100000.0, 1.5, -0.0, 123456789012345678901234567890 ] }'
+    assert jsonfile.dump(read).split() == written.split()
 
 
 @pytest.mark.parametrize("kind", [*CLASSES, "preset"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.arrange import join
-from mypt.format.errors import FormatError, Problem
+from mypt.format.errors import FormatError, Problem, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 _HEAD = re.compile(
     r"(?P<layer>.*\.sa)\.heads\.(?P<head>\d+)\.(?P<role>query|key|value)\.(?P<kind>\w+)"
@@ -31,16 +32,23 @@ def fused_sources(names: Iterable[str]) -> Sources:
     Raises:
         FormatError: A head lacks one of its matrices.
     """
-    names = list(names)
+    found = {name: _HEAD.fullmatch(name) for name in names}
+    heads: dict[str, set[int]] = defaultdict(set)
+    for part in filter(None, found.values()):
+        heads[part["layer"]].add(int(part["head"]))
     sources: Sources = {}
-    for name in names:
-        match = _HEAD.fullmatch(name)
+    for name, match in found.items():
         if match is None:
             sources[name] = (name,)
             continue
         fused = f"{match['layer']}.qkv.{match['kind']}"
         if fused not in sources:
-            sources[fused] = _parts(match["layer"], match["kind"], names)
+            sources[fused] = tuple(
+                f"{match['layer']}.heads.{head}.{role}.{match['kind']}"
+                for role in ROLES
+                for head in sorted(heads[match["layer"]])
+            )
+            _check_names(sources[fused], found.keys())
     return sources
 
 
@@ -55,15 +63,11 @@ def fuse_heads(tensors: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
     return {name: join([tensors[part] for part in parts]) for name, parts in sources.items()}
 
 
-def _parts(layer: str, kind: str, names: list[str]) -> tuple[str, ...]:
-    found = [_HEAD.fullmatch(name) for name in names]
-    heads = sorted({int(m["head"]) for m in found if m is not None and m["layer"] == layer})
-    parts = tuple(f"{layer}.heads.{head}.{role}.{kind}" for role in ROLES for head in heads)
-    missing = sorted(set(parts) - set(names))
+def _check_names(parts: tuple[str, ...], names: Collection[str]) -> None:
+    missing = sorted(part for part in parts if part not in names)
     if missing:
         problems = [Problem("model.pt", name, "is missing", _FIX) for name in missing]
-        raise FormatError(*problems)
-    return parts
+        raise FormatError(*shortened(problems))
 
 
 def _check_shapes(parts: tuple[str, ...], tensors: Mapping[str, Any]) -> None:

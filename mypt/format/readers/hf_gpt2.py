@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.layout import BUILT_IN
 from mypt.format.readers.gpt2_names import gpt2_source, without_masks
 from mypt.format.readers.said import known, number_of, refuse
 from mypt.format.readers.sources import HEAD
@@ -11,6 +12,7 @@ from mypt.format.readers.sources import HEAD
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from mypt.format.layout import Layouts
     from mypt.format.readers.sources import Source
 
 ACTIVATIONS = {
@@ -23,6 +25,7 @@ ACTIVATIONS = {
 }
 _PREFIX = "transformer."
 _DROPOUTS = ("resid_pdrop", "attn_pdrop", "embd_pdrop")
+LAYOUTS: Layouts = BUILT_IN
 
 
 def config_fields(held: Mapping[str, Any], file: str) -> dict[str, Any]:

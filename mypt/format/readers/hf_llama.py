@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.layout import BUILT_IN, causal_attention
 from mypt.format.readers.said import known, number_of, refuse
 from mypt.format.readers.sources import HEAD, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from mypt.format.config import GPTConfig
+    from mypt.format.layout import Layouts, Tensors
 
 _PREFIX = "model."
 _OUTSIDE = {"token_embedding_table": "embed_tokens", "ln_f": "norm"}
@@ -17,13 +21,31 @@ _INSIDE = {
     "ln1": ("input_layernorm",),
     "ln2": ("post_attention_layernorm",),
     "sa.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "sa.q": ("self_attn.q_proj",),
+    "sa.kv": ("self_attn.k_proj", "self_attn.v_proj"),
     "sa.proj": ("self_attn.o_proj",),
     "fwd.w_gate": ("mlp.gate_proj",),
     "fwd.w_up": ("mlp.up_proj",),
     "fwd.w_down": ("mlp.down_proj",),
 }
 _BUFFER = re.compile(r".*\.rotary_emb\.inv_freq")
-_GROUPED = "mypt-grouped-query"
+# The part of a package that shares keys and values among heads, and the package.
+_GROUPED, GROUPED_PACKAGE = "grouped_query", "mypt-grouped-query"
+
+
+def _grouped_attention(config: GPTConfig) -> Tensors:
+    """Give the tensors of grouped-query attention; rows of kv are all keys, then all values."""
+    kv_width = config.plugins[GROUPED_PACKAGE]["n_kv_head"] * config.head_width
+    tensors: Tensors = {}
+    for name, rows in (("q", config.attention_width), ("kv", 2 * kv_width)):
+        tensors[f"{name}.weight"] = (rows, config.n_embd)
+        if config.has_qkv_bias:
+            tensors[f"{name}.bias"] = (rows,)
+    whole = causal_attention(config)
+    return tensors | {name: shape for name, shape in whole.items() if name.startswith("proj.")}
+
+
+LAYOUTS: Layouts = {**BUILT_IN, ("attention_type", _GROUPED): _grouped_attention}
 
 
 def config_fields(held: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -34,9 +56,9 @@ def config_fields(held: Mapping[str, Any], file: str) -> dict[str, Any]:
     """
     heads = number_of(held, "num_attention_heads", file)
     groups = number_of(held, "num_key_value_heads", file, heads)
-    if groups != heads:
-        what = f"is {groups} for {heads} heads: keys and values are shared among heads"
-        raise refuse(file, "/num_key_value_heads", what, f"install the plugin {_GROUPED}")
+    if heads % groups:
+        what = f"is {groups}, which does not divide the {heads} heads"
+        raise refuse(file, "/num_key_value_heads", what, "restore the file")
     if held.get("hidden_act", "silu") not in ("silu", "swish"):
         what = f"is {held['hidden_act']}; mypt's swiglu has silu"
         raise refuse(file, "/hidden_act", what, "install a plugin that reads it")
@@ -60,6 +82,7 @@ def config_fields(held: Mapping[str, Any], file: str) -> dict[str, Any]:
         "norm_type": "rmsnorm",
         "norm_eps": held.get("rms_norm_eps", 1e-6),
         **_rope(held, file),
+        **({} if groups == heads else _grouped(groups)),
     }
 
 
@@ -85,6 +108,11 @@ def notes(held: Mapping[str, Any]) -> list[str]:
     if not held.get("attention_dropout"):
         return []
     return ["dropout is that of `attention_dropout`, for the other parts as well"]
+
+
+def _grouped(heads: int) -> dict[str, Any]:
+    plugins = {GROUPED_PACKAGE: {"n_kv_head": heads}}
+    return {"attention_type": _GROUPED, "plugins": plugins}
 
 
 def _head_size(held: Mapping[str, Any], width: int, heads: int, file: str) -> int | None:

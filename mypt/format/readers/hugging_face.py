@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from mypt.format.layout import Layouts
     from mypt.format.readers.contract import Load
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -25,7 +26,13 @@ _FORBIDDEN = frozenset("/\\:")
 
 
 class Family(Protocol):
-    """What the module of a family of models offers."""
+    """What the module of a family of models offers.
+
+    Attributes:
+        LAYOUTS: The parts that its models have.
+    """
+
+    LAYOUTS: Layouts
 
     def config_fields(self, held: Mapping[str, Any], file: str) -> dict[str, Any]:
         """Give fields of mypt's config; refuse what it cannot say."""
@@ -69,9 +76,9 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     if held.get("quantization_config") is not None:
         what = "says that the weights are quantized"
         raise refuse(file, "/quantization_config", what, "save the model without quantization")
-    document, config = checked_config(family.config_fields(held, file), file)
+    document, config = checked_config(family.config_fields(held, file), file, family.LAYOUTS)
     tensors, source_of = family.names(_tensors(path, load))
-    sources = sources_of(config, source_of, tensors, str(path))
+    sources = sources_of(config, source_of, tensors, str(path), family.LAYOUTS)
     if config.tie_weights:
         # a tied head is stored by old programs only, and never read
         tensors = {n: t for n, t in tensors.items() if (n,) != sources[HEAD].names}
@@ -86,7 +93,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         version="2.0",
         config=document,
         tokenizer=tokenizer,
-        tensors=arrange(tensors, sources, config, str(path)),
+        tensors=arrange(tensors, sources, config, str(path), family.LAYOUTS),
         report=tuple(report),
     )
 

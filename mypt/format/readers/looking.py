@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError
@@ -21,9 +22,24 @@ def dict_with(file: Path, keys: Iterable[str], dicts: Iterable[str]) -> Mapping[
         dicts: Those of them that must be dicts.
     """
     try:
-        contents = read_header(file, str(file)).contents
-    except (FormatError, OSError):
+        found = file.stat()
+    except OSError:
         return None
+    contents = _contents(file, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
     if not isinstance(contents, dict) or not contents.keys() >= set(keys):
         return None
     return contents if all(isinstance(contents[name], dict) for name in dicts) else None
+
+
+@lru_cache(maxsize=1)
+def _contents(file: Path, _: tuple[int, ...]) -> Any:
+    """Give what a file describes, None if nothing; one reader after the other asks for the same.
+
+    Args:
+        file: The file.
+        _: What changes when the file does.
+    """
+    try:
+        return read_header(file, str(file)).contents
+    except (FormatError, OSError):
+        return None

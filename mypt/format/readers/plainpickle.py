@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # A table of every character that there is fits many times.
 MAX_BYTES = 8 * 1024 * 1024
-_MAX_OPERATIONS = 4_000_000
+_MAX_OPERATIONS = 1_500_000
 _MAX_KEY = 2**31
 _VALUES = frozenset(
     {"BININT", "BININT1", "BININT2", "BINUNICODE", "SHORT_BINUNICODE", "INT", "UNICODE", "LONG1"}

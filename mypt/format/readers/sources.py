@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mypt.format.arrange import join, transpose
 from mypt.format.documents import GPTConfig, from_document
@@ -17,7 +17,7 @@ from mypt.format.validation import document_problems
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mypt.format.layout import Shape
+    from mypt.format.layout import Layouts, Shape
 
 HEAD = "lm_head.weight"
 _MAX_PROBLEMS = 20
@@ -37,19 +37,22 @@ class Source:
     transposed: bool = False
 
 
-def checked_config(fields: Mapping[str, Any], file: str) -> tuple[dict[str, Any], GPTConfig]:
+def checked_config(
+    fields: Mapping[str, Any], file: str, layouts: Layouts = BUILT_IN
+) -> tuple[dict[str, Any], GPTConfig]:
     """Give a config as a document and as an object.
 
     Args:
         fields: Fields of `config.json`; those that are None say nothing.
         file: Name of the file they come from, for messages.
+        layouts: The parts that the reader knows.
 
     Raises:
         FormatError: There can be no such model.
     """
     said = {name: value for name, value in fields.items() if value is not None}
     document = {"format_version": "2.0", **said}
-    problems = document_problems("config", document, file)
+    problems = document_problems("config", document, file, layouts)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise FormatError(*errors)
@@ -57,7 +60,11 @@ def checked_config(fields: Mapping[str, Any], file: str) -> tuple[dict[str, Any]
 
 
 def sources_of(
-    config: GPTConfig, source_of: Callable[[str], Source], tensors: Mapping[str, Any], file: str
+    config: GPTConfig,
+    source_of: Callable[[str], Source],
+    tensors: Mapping[str, Any],
+    file: str,
+    layouts: Layouts = BUILT_IN,
 ) -> dict[str, Source]:
     """Say where each tensor of a model comes from, in mypt's order.
 
@@ -66,18 +73,24 @@ def sources_of(
         source_of: From a name of mypt to where its tensor is.
         tensors: What the file holds.
         file: Name of the file, for messages.
+        layouts: The parts that the reader knows.
 
     Raises:
         FormatError: There are more layers than tensors, which nobody needs to see listed.
     """
-    if config.n_layer > len(tensors):
+    outside, inside = (len(expected_tensors(evolve(config, n_layer=n), layouts)) for n in (0, 1))
+    if config.n_layer * (inside - outside) > len(tensors):
         what = f"says that there are {config.n_layer} layers, but holds {len(tensors)} tensors"
         raise FormatError(Problem(file, "", what, _FIX, kind="tensor.missing"))
-    return {name: source_of(name) for name in expected_tensors(config, BUILT_IN)}
+    return {name: source_of(name) for name in expected_tensors(config, layouts)}
 
 
 def arrange(
-    tensors: Mapping[str, Any], sources: Mapping[str, Source], config: GPTConfig, file: str
+    tensors: Mapping[str, Any],
+    sources: Mapping[str, Source],
+    config: GPTConfig,
+    file: str,
+    layouts: Layouts = BUILT_IN,
 ) -> dict[str, Any]:
     """Give the tensors under mypt's names.
 
@@ -86,12 +99,13 @@ def arrange(
         sources: Where each tensor of the model comes from.
         config: The architecture.
         file: Name of the file, for messages.
+        layouts: The parts that the reader knows.
 
     Raises:
         FormatError: A tensor is missing, too many, of the wrong shape, or of the wrong dtype.
     """
     wanted: dict[str, Shape] = {}
-    for name, shape in expected_tensors(config, BUILT_IN).items():
+    for name, shape in expected_tensors(config, layouts).items():
         wanted |= dict.fromkeys(sources[name].names, _part_shape(sources[name], shape))
     problems = list(islice(_faults(tensors, wanted, file), _MAX_PROBLEMS + 1))
     if problems:

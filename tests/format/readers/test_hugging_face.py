@@ -114,7 +114,7 @@ def test_the_fields_of_transformers_4_are_read_as_well(saved, plugins):
         ("gpt2", {"n_head": 5}, "does not divide"),
         ("gpt2", {"model_type": "mistral"}, "is mistral; mypt reads gpt2 and llama"),
         ("gpt2", {"quantization_config": {"bits": 4}}, "quantized"),
-        ("llama", {"num_key_value_heads": 1}, "install the plugin mypt-grouped-query"),
+        ("llama", {"num_key_value_heads": 2}, "which does not divide the 3 heads"),
         ("llama", {"hidden_act": "gelu"}, "/hidden_act: is gelu"),
         (
             "llama",

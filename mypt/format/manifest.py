@@ -1,0 +1,31 @@
+"""The commit record of a bundle."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+
+@frozen(kw_only=True)
+class FileRecord:
+    """Size and digest of one file of a generation."""
+
+    size_bytes: int
+    sha256: str
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Manifest:
+    """Commit record: `manifest.json`.
+
+    Attributes:
+        checksum: SHA-256 of the file with these digits as zeros; None in a hand-made one.
+    """
+
+    generation: int
+    files: Mapping[str, FileRecord]
+    written_by: str = ""
+    plugins: Mapping[str, Any] = field(factory=dict)
+    checksum: str | None = None
+    extra: Mapping[str, Any] = field(factory=dict)

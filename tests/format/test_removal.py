@@ -1,0 +1,98 @@
+"""A bundle is either whole or gone, and what is not mypt's stays."""
+
+import os
+import shutil
+
+import pytest
+
+from mypt.format.commit import open_for_writing
+from mypt.format.errors import FormatError, LockedError, SaveError
+from mypt.format.removal import remove_bundle, sweep_removed
+
+
+@pytest.fixture
+def models(tmp_path):
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def copy(bundle, models):
+    return shutil.copytree(bundle, models / "cat_step00000010")
+
+
+def test_a_bundle_is_removed_with_its_folder(copy, models):
+    assert remove_bundle(copy)
+    assert list(models.iterdir()) == []
+
+
+def test_leftovers_of_a_killed_save_go_with_it(copy, models):
+    (copy / "model.pt.mypt-000002").write_bytes(b"half")
+    assert remove_bundle(copy)
+    assert list(models.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "latest.pt", ".hidden", "photos"])
+def test_a_bundle_that_holds_anything_else_is_left_as_it_is(copy, name):
+    if name == "photos":
+        (copy / name).mkdir()
+    else:
+        (copy / name).write_text("mine")
+    before = {path.name: path.stat().st_mtime_ns for path in copy.iterdir()}
+    assert not remove_bundle(copy)
+    assert {path.name: path.stat().st_mtime_ns for path in copy.iterdir()} == before
+
+
+def test_a_folder_without_a_manifest_is_left_as_it_is(copy):
+    (copy / "manifest.json").unlink()
+    assert not remove_bundle(copy)
+    assert (copy / "model.pt").exists()
+
+
+def test_a_damaged_manifest_is_told_of(copy):
+    (copy / "manifest.json").write_text("{")
+    with pytest.raises(FormatError, match=r"manifest\.json"):
+        remove_bundle(copy)
+    assert (copy / "model.pt").exists()
+
+
+def test_a_bundle_that_somebody_writes_to_is_not_removed(copy):
+    with open_for_writing(copy), pytest.raises(LockedError):
+        remove_bundle(copy)
+    assert (copy / "model.pt").exists()
+
+
+def test_a_removal_that_was_killed_leaves_no_half_and_is_swept(copy, models, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_bundle(copy)
+    assert [path.name for path in models.iterdir()] == [".cat_step00000010.mypt-removed"]
+    sweep_removed(models, "dog_step")
+    assert len(list(models.iterdir())) == 1
+    sweep_removed(models, "cat_step")
+    assert list(models.iterdir()) == []
+
+
+def test_what_a_killed_removal_left_does_not_stop_the_next_one(copy, models):
+    (models / ".cat_step00000010.mypt-removed").mkdir()
+    assert remove_bundle(copy)
+    assert list(models.iterdir()) == []
+
+
+def test_a_name_with_brackets_is_swept_too(tmp_path):
+    (tmp_path / ".cat[2]_step00000010.mypt-removed").mkdir()
+    sweep_removed(tmp_path, "cat[2]_step")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_removal_that_the_disk_refuses_is_told_of(copy, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, os.strerror(13))
+
+    monkeypatch.setattr(type(copy), "rename", refuse)
+    with pytest.raises(SaveError, match="Permission denied"):
+        remove_bundle(copy)
+    assert (copy / "model.pt").exists()
