@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from mypt.format.checkpoint import Checkpoint
-from mypt.format.errors import DataError, MyptError, PluginError, Problem
+from mypt.format.config import GPTConfig
+from mypt.format.errors import ConfigError, DataError, FormatError, MyptError, PluginError, Problem
 from mypt.format.readers.contract import ReaderFactory
 from mypt.plugins.contracts import (
+    DivisibleTokenizer,
     Evaluation,
     GoldGuard,
     GuardFactory,
@@ -18,17 +20,39 @@ from mypt.plugins.contracts import (
     Verdict,
 )
 from mypt.plugins.hookspecs import hookimpl
+from mypt.plugins.parts import (
+    AttentionCache,
+    AttentionPart,
+    BlockPart,
+    Context,
+    MakeLinear,
+    Placement,
+    PointwisePart,
+    PositionPart,
+)
 
 __all__ = [
+    "AttentionCache",
+    "AttentionPart",
+    "BlockPart",
     "Checkpoint",
+    "ConfigError",
+    "Context",
     "DataError",
+    "DivisibleTokenizer",
     "Evaluation",
+    "FormatError",
+    "GPTConfig",
     "GoldGuard",
     "GuardFactory",
     "LogSink",
+    "MakeLinear",
     "MyptError",
     "PartFactory",
+    "Placement",
     "PluginError",
+    "PointwisePart",
+    "PositionPart",
     "Problem",
     "ReaderFactory",
     "RunInfo",

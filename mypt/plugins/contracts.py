@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
+from mypt.format.errors import ConfigError, Problem
 from mypt.format.layout import Shape, no_tensors
 
 if TYPE_CHECKING:
@@ -63,6 +64,19 @@ class Tokenizer(Protocol):
         ...
 
 
+@runtime_checkable
+class DivisibleTokenizer(Protocol):
+    """What a `Tokenizer` may offer beyond: long texts are then encoded in pieces, in parallel."""
+
+    def cut(self, text: str, start: int) -> int | None:
+        """Give the first place at or after `start` where the text may be cut in two.
+
+        The ids of the two parts, one after the other, are those of the text as it is and of every
+        longer one that begins with it. None if no place within the text is sure to be one.
+        """
+        ...
+
+
 @frozen
 class TokenizerFactory:
     """A tokenizer on offer.
@@ -71,13 +85,48 @@ class TokenizerFactory:
         token_kind: Its name in `tokenizer.json` and on the command line.
         build: Makes it from the fields of `tokenizer.json`.
         train: Makes a new one from the whole text that a model will be trained on.
-        options: JSON Schema of its settings.
+        train_pieces: Makes the same one from the text in pieces, which may together be larger than
+            memory; without it they are joined.
+        options: JSON Schema of its section in `tokenizer.json`.
+        train_options: JSON Schema of what a user may say of the training, in the section of its
+            package in `plugins` of a preset. Where it is given, `train` and `train_pieces` take
+            that section as a second argument.
     """
 
     token_kind: str
     build: Callable[[Mapping[str, Any]], Tokenizer]
-    train: Callable[[str], Tokenizer] = field(kw_only=True)
+    train: Callable[..., Tokenizer] = field(kw_only=True)
+    train_pieces: Callable[..., Tokenizer] | None = field(default=None, kw_only=True)
     options: JsonSchema = field(factory=dict, kw_only=True)
+    train_options: JsonSchema | None = field(default=None, kw_only=True)
+
+    def trained_on(self, pieces: Iterable[str], options: Options | None = None) -> Tokenizer:
+        """Make a new tokenizer from a text in pieces.
+
+        Args:
+            pieces: The text.
+            options: What the user says of the training.
+
+        Raises:
+            ConfigError: The options do not fit `train_options`.
+        """
+        given = () if self.train_options is None else (_fitting(options or {}, self),)
+        if self.train_pieces is None:
+            return self.train("".join(pieces), *given)
+        return self.train_pieces(pieces, *given)
+
+
+def _fitting(options: Options, factory: TokenizerFactory) -> Options:
+    from mypt.format.explain import explain, pointer
+    from mypt.format.keywords import make_validator
+
+    problems = [
+        Problem("", f"plugins{pointer(error.absolute_path)}", *explain(error))
+        for error in make_validator(factory.train_options or {}).iter_errors(dict(options))
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return options
 
 
 @frozen
@@ -87,9 +136,9 @@ class PartFactory:
     Attributes:
         slot: The config field that chooses it: one of `mypt.format.layout.SLOTS`.
         name: Its value in that field.
-        build: Makes the module; `mypt.model.parts` says what each slot's module must do.
+        build: Makes the module; `mypt.plugins.parts` says what each slot's module must do.
         tensors: Names and shapes of its parameters, relative to its place, in their order.
-        options: JSON Schema of its settings in `config.json` under the plugin's name.
+        options: JSON Schema of its settings: the section of its package in `plugins` of a config.
     """
 
     slot: str
@@ -172,6 +221,7 @@ class RunInfo:
         model_name: Name of the model.
         log_file: Where the run's JSON lines go; None where it keeps no log.
         start_step: The step this run begins from.
+        evaluated_step: The step that was evaluated last before it.
         resumed: Whether it goes on from a checkpoint.
         quiet: Whether the caller wants nothing printed.
     """
@@ -179,6 +229,7 @@ class RunInfo:
     model_name: str
     log_file: Path | None
     start_step: int = 0
+    evaluated_step: int = 0
     resumed: bool = False
     quiet: bool = False
 

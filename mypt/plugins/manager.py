@@ -1,74 +1,50 @@
-"""Find, load and look up plugins; one that is broken takes nothing else down."""
+"""Find, load and look up plugins; one that is broken takes nothing else down.
+
+The built-in plugins are registered at once. Those of installed packages are imported when something
+is looked up that no built-in plugin offers, or when all that there is has to be gone through: a
+command that needs none of them waits for none of them and cannot be harmed by one.
+"""
 
 from __future__ import annotations
 
 import importlib
 import os
-from functools import cached_property
-from importlib.metadata import entry_points
+import sys
+import time
+from contextlib import redirect_stdout
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
-from attrs import frozen
 
-from mypt.format.errors import PluginError, Problem, suggestion
+from mypt.format.deferred import Deferred
+from mypt.format.errors import PluginError, Problem
+from mypt.format.settings import GUARDS, TOKEN_KIND, Setting
+from mypt.format.version import MYPT_VERSION
 from mypt.plugins import hookspecs
+from mypt.plugins.collecting import HOOKS, Offers
+from mypt.plugins.discovery import installed_plugins
+from mypt.plugins.faults import DISABLE_VARIABLE, Fault, FaultKind, Source, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from importlib.metadata import EntryPoint
     from types import ModuleType
 
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
+    from mypt.format.settings import Settings
     from mypt.plugins.contracts import GuardFactory, PartFactory, SinkFactory, TokenizerFactory
 
-# Named, not imported: what a command does not look up is never loaded.
 BUILT_IN = (
     "mypt.tokenizers.plugin",
     "mypt.model.plugin",
     "mypt.engine.plugin",
     "mypt.format.readers.plugin",
 )
-DISABLE_VARIABLE = "MYPT_DISABLE_PLUGINS"
+SLOW_S = 1.0
 
 F = TypeVar("F")
 K = TypeVar("K")
-
-
-@frozen
-class Source:
-    """Where a plugin comes from.
-
-    Attributes:
-        name: Name of the plugin: its entry point, or the module of a built-in one.
-        package: Distribution that brings it.
-        version: Version of that distribution.
-    """
-
-    name: str
-    package: str
-    version: str
-
-
-@frozen
-class BrokenPlugin:
-    """A plugin that could not be used, and why."""
-
-    source: Source
-    reason: str
-
-    @property
-    def problem(self) -> Problem:
-        """What to tell the user."""
-        return Problem(
-            "",
-            f"plugin {self.source.name} of {self.source.package} {self.source.version}",
-            f"is broken: {self.reason}",
-            f"update it, or switch it off with {DISABLE_VARIABLE}={self.source.name}",
-            kind="plugin.broken",
-            severity="warning",
-        )
 
 
 class Plugins:
@@ -77,153 +53,251 @@ class Plugins:
     Build one with `load_plugins` and pass it on; nothing here is global.
 
     Attributes:
-        broken: Plugins that failed, in the order they did.
-        disabled: Names that were switched off.
+        disabled: Names of plugins and of packages that were switched off.
+        off: Plugins that were found and are switched off.
+        faults: What is wrong with plugins, in the order in which it was found.
+        sources: The plugins that are registered, by name.
     """
 
-    def __init__(self, disabled: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        disabled: Iterable[str] = (),
+        *,
+        report: Callable[[Fault], None] | None = None,
+        hooks: ModuleType | type = hookspecs,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
         """Begin without plugins.
 
         Args:
-            disabled: Names of plugins not to load.
+            disabled: Names of plugins, or of packages, not to load.
+            report: Told of each fault once, when it is found.
+            hooks: Holds the specifications of the hooks.
+            arguments: What hooks are called with; each gets those of them that it names.
         """
-        self.disabled = frozenset(disabled)
-        self.broken: list[BrokenPlugin] = []
+        self.disabled = frozenset(map(canonical, disabled))
+        self.off: list[Source] = []
+        self.faults: list[Fault] = []
         self.sources: dict[str, Source] = {}
+        self._report = report
+        self._arguments = arguments or {}
+        self._waiting: list[tuple[Source, Callable[[], Any]]] = []
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
-        self._manager.add_hookspecs(hookspecs)
+        self._manager.add_hookspecs(hooks)
+        self._offers = {name: Offers(hook) for name, hook in HOOKS.items()}
+        self._called: set[tuple[str, str]] = set()
 
-    def register(self, module: ModuleType | object, source: Source) -> None:
+    def register(self, plugin: object, source: Source) -> None:
         """Register one plugin.
 
         Raises:
-            PluginError: It has a hook that mypt does not know, or the wrong arguments.
+            PluginError: Its name is taken, it has a hook that mypt does not know, or one with
+                arguments that mypt does not give.
         """
+        taken = self.sources.get(source.name)
+        if taken is not None:
+            what = f"has the name of {taken}, which is the one in use"
+            fix = "rename one of them, or switch it off by the name of its package"
+            raise PluginError(Problem("", str(source), what, fix, kind="plugin.duplicate"))
         try:
-            self._manager.register(module, name=source.name)
+            self._manager.register(plugin, name=source.name)
             self._manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as error:
+        except BaseException as error:
             if self._manager.has_plugin(source.name):
                 self._manager.unregister(name=source.name)
+            if not isinstance(error, (pluggy.PluginValidationError, ValueError)):
+                raise
             what = str(error).splitlines()[-1]
             fix = "compare its hooks with the reference of hooks"
-            raise PluginError(Problem("", f"plugin {source.name}", what, fix)) from error
+            raise PluginError(Problem("", str(source), what, fix, kind="plugin")) from error
         self.sources[source.name] = source
 
     def load(self, source: Source, importer: Callable[[], Any]) -> None:
-        """Import and register one plugin, noting it as broken where that fails."""
-        if source.name in self.disabled:
+        """Import and register one plugin, noting what is wrong with it."""
+        if {canonical(source.name), canonical(source.package)} & self.disabled:
+            self.off.append(source)
             return
+        begin = time.monotonic()
         try:
-            self.register(importer(), source)
-        except (Exception, SystemExit) as error:  # whatever a stranger's module raises
-            reason = str(error).strip().splitlines()[-1:] or [""]
-            self.broken.append(BrokenPlugin(source, f"{type(error).__name__}: {reason[0]}"))
+            with redirect_stdout(sys.stderr):  # stdout is the answer of a command
+                self.register(importer(), source)
+        except KeyboardInterrupt:
+            raise
+        except PluginError as error:
+            is_taken = error.problems[0].kind == "plugin.duplicate"
+            kind: FaultKind = "duplicate" if is_taken else "broken"
+            self.note(Fault(source, f"cannot be used: {error.problems[0].what}", kind))
+        except BaseException as error:  # whatever a stranger's module raises
+            self.note(Fault(source, f"cannot be loaded: {_reason(error)}"))
+        else:
+            elapsed_s = time.monotonic() - begin
+            if elapsed_s > SLOW_S:
+                self.note(Fault(source, f"took {elapsed_s:.1f} s to import", "slow"))
+
+    def load_later(self, source: Source, importer: Callable[[], Any]) -> None:
+        """Import and register one plugin when something is looked up that may be its own."""
+        self._waiting.append((source, importer))
+
+    def load_all(self) -> None:
+        """Load every plugin and call its hooks, so that `faults` names all that is wrong."""
+        while self._waiting:
+            self.load(*self._waiting.pop(0))
+        for hook in HOOKS:
+            self._collect(hook)
+
+    def offers(self) -> Mapping[str, Offers]:
+        """Give all that is offered, by hook; loads every plugin."""
+        self.load_all()
+        return self._offers
 
     @cached_property
     def tokenizers(self) -> Mapping[str, TokenizerFactory]:
         """Tokenizers by `token_kind`."""
-        return self._collect("mypt_tokenizers", lambda factory: factory.token_kind)
+        return self._mapping("mypt_tokenizers")
 
     @cached_property
     def parts(self) -> Mapping[tuple[str, str], PartFactory]:
         """Architecture parts by slot and name."""
-        return self._collect("mypt_parts", lambda factory: (factory.slot, factory.name))
+        return self._mapping("mypt_parts")
 
     @cached_property
     def guards(self) -> Mapping[str, GuardFactory]:
         """Gold guards by name."""
-        return self._collect("mypt_gold_guards", lambda factory: factory.name)
+        return self._mapping("mypt_gold_guards")
 
     @cached_property
     def sinks(self) -> Mapping[str, SinkFactory]:
         """Log sinks by name."""
-        return self._collect("mypt_log_sinks", lambda factory: factory.name)
+        return self._mapping("mypt_log_sinks")
 
     @cached_property
     def readers(self) -> Mapping[str, ReaderFactory]:
-        """Legacy readers by name."""
-        return self._collect("mypt_legacy_readers", lambda factory: factory.name)
+        """Legacy readers by name; the built-in ones come first."""
+        return self._mapping("mypt_legacy_readers")
 
-    @property
+    @cached_property
     def layouts(self) -> Layouts:
         """The tensors of every registered part, for validation."""
-        return {key: part.tensors for key, part in self.parts.items()}
+        parts = self._collect("mypt_parts").items()
+        known = {key: part.tensors for key, part in parts}
+        return Deferred(known, lambda: {key: part.tensors for key, part in self.parts.items()})
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What plugins say of their settings, for validation."""
+
+        def whole() -> dict[tuple[str, str], Setting]:
+            self.load_all()
+            return self._settings()
+
+        return Deferred(self._settings(), whole)
 
     def tokenizer(self, token_kind: str) -> TokenizerFactory:
         """Look up a tokenizer.
 
         Raises:
-            PluginError: No plugin offers it.
+            PluginError: No plugin offers it, or two do.
         """
-        return _look_up(self.tokenizers, token_kind, token_kind, "tokenizer")
+        return self._look_up("mypt_tokenizers", self.tokenizers, token_kind)
 
     def part(self, slot: str, name: str) -> PartFactory:
         """Look up an architecture part.
 
         Raises:
-            PluginError: No plugin offers it.
+            PluginError: No plugin offers it, or two do.
         """
-        offered = {key[1]: part for key, part in self.parts.items() if key[0] == slot}
-        return _look_up(offered, name, name, slot)
+        return self._look_up("mypt_parts", self.parts, (slot, name))
 
-    def _collect(self, hook: str, key_of: Callable[[F], K]) -> dict[K, F]:
-        offered: dict[K, F] = {}
-        origin: dict[K, str] = {}
+    def source_of(self, hook: str, key: object) -> Source | None:
+        """Tell which plugin offers something; None where none does."""
+        if key not in self._collect(hook):
+            self.load_all()
+        offers = self._offers[hook]
+        return offers.sources[key] if key in offers.factories else None
+
+    def _look_up(self, hook: str, offered: Mapping[K, F], key: K) -> F:
+        if key in offered:
+            return offered[key]
+        unheard = [fault.problem for fault in self.faults if fault.kind == "broken"]
+        raise PluginError(self._offers[hook].missing(key), *unheard)
+
+    def _mapping(self, hook: str) -> Mapping[Any, Any]:
+        def whole() -> Mapping[Any, Any]:
+            self.load_all()
+            return self._offers[hook].factories
+
+        return Deferred(dict(self._collect(hook)), whole)
+
+    def _collect(self, hook: str) -> Mapping[Any, Any]:
+        """Call a hook of the plugins that are registered now and have not been called."""
+        offers = self._offers[hook]
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             plugin = implementation.plugin_name
-            for factory in self._call(implementation, plugin):
-                key = key_of(factory)
-                if key in offered:
-                    _clash(hook, key, origin[key], plugin)
-                offered[key] = factory
-                origin[key] = plugin
-        return offered
+            if (hook, plugin) in self._called:
+                continue
+            self._called.add((hook, plugin))
+            for factory in self._call(implementation, self.sources[plugin]):
+                fault = offers.add(factory, self.sources[plugin])
+                if fault is not None:
+                    self.note(fault)
+        return offers.factories
 
-    def _call(self, implementation: pluggy.HookImpl, plugin: str) -> list[Any]:
+    def _call(self, implementation: pluggy.HookImpl, source: Source) -> list[Any]:
+        given = {name: self._arguments[name] for name in implementation.argnames}
+        hook: Callable[..., Any] = implementation.function
         try:
-            return list(implementation.function())  # type: ignore[no-any-return, call-overload]
-        except (Exception, SystemExit) as error:
-            reason = f"{implementation.function.__name__} failed: {error}"
-            self.broken.append(BrokenPlugin(self.sources[plugin], reason))
+            with redirect_stdout(sys.stderr):
+                return list(hook(**given))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's hook raises
+            self.note(Fault(source, f"failed in its hook {hook.__name__}: {_reason(error)}"))
             return []
 
+    def _settings(self) -> dict[tuple[str, str], Setting]:
+        fields: dict[str, Callable[[Any], tuple[str, str]]] = {
+            "mypt_tokenizers": lambda kind: (TOKEN_KIND, kind),
+            "mypt_parts": lambda slot_and_name: slot_and_name,
+            "mypt_gold_guards": lambda name: (GUARDS, name),
+        }
+        return {
+            place(key): Setting(canonical(self._offers[hook].sources[key].package), factory.options)
+            for hook, place in fields.items()
+            for key, factory in self._collect(hook).items()
+        }
 
-def load_plugins(disabled: Iterable[str] = ()) -> Plugins:
-    """Register the built-in plugins and those of installed packages.
+    def note(self, fault: Fault) -> None:
+        """Take note of what is wrong with a plugin."""
+        self.faults.append(fault)
+        if self._report is not None:
+            self._report(fault)
+
+
+def load_plugins(
+    disabled: Iterable[str] = (), *, report: Callable[[Fault], None] | None = None
+) -> Plugins:
+    """Register the built-in plugins, and find those of installed packages.
 
     Args:
-        disabled: Names of plugins to leave out, beside those that the environment variable
-            `MYPT_DISABLE_PLUGINS` names, separated by commas.
+        disabled: Names of plugins or packages to leave out, beside those that the environment
+            variable `MYPT_DISABLE_PLUGINS` names, separated by commas.
+        report: Told of each fault of a plugin once, when it is found. A plugin of another package
+            is loaded, and its faults are found, when something is looked up that it may offer.
     """
-    from mypt.format.version import MYPT_VERSION
-
     named = os.environ.get(DISABLE_VARIABLE, "").split(",")
-    plugins = Plugins({*disabled, *(name.strip() for name in named if name.strip())})
+    off = {*disabled, *(name.strip() for name in named if name.strip())}
+    plugins = Plugins(off, report=report)
     for module in BUILT_IN:
-        plugins.register(importlib.import_module(module), Source(module, "mypt", MYPT_VERSION))
-    for entry in sorted(entry_points(group=hookspecs.PROJECT), key=lambda entry: entry.name):
-        plugins.load(_source(entry), entry.load)
+        importer = partial(importlib.import_module, module)
+        plugins.load(Source(module, "mypt", MYPT_VERSION), importer)
+    for found in installed_plugins():
+        if isinstance(found, Fault):
+            plugins.note(found)
+        else:
+            plugins.load_later(*found)
     return plugins
 
 
-def _source(entry: EntryPoint) -> Source:
-    distribution = entry.dist
-    if distribution is None:
-        return Source(entry.name, "an unknown package", "?")
-    return Source(entry.name, distribution.name, distribution.version)
-
-
-def _look_up(offered: Mapping[str, F], key: str, name: str, kind: str) -> F:
-    if key in offered:
-        return offered[key]
-    known = ", ".join(sorted(offered))
-    what = f"no plugin offers the {kind} `{name}`{suggestion(name, offered)}; there are: {known}"
-    raise PluginError(Problem("", "", what, "install the package that brings it", kind="plugin"))
-
-
-def _clash(hook: str, key: object, first: str, second: str) -> None:
-    name = " ".join(key) if isinstance(key, tuple) else str(key)
-    what = f"`{name}` of {hook} is offered by both {first} and {second}"
-    fix = f"switch one off with {DISABLE_VARIABLE}={second}"
-    raise PluginError(Problem("", "", what, fix, kind="plugin.clash"))
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,77 @@
+"""`--disable-plugin` and `--strict-plugins`: the options about plugins that every command has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypt.plugins.faults import Fault
+    from mypt.plugins.manager import Plugins
+
+DISABLED, STRICT = "disable_plugin", "strict_plugins"
+
+
+def plugin_options() -> list[click.Option]:
+    """Give the options of a group of commands."""
+    return [
+        click.Option(
+            [f"--{DISABLED}"],
+            multiple=True,
+            is_eager=True,
+            metavar="NAME",
+            help="Do not load this plugin, or those of this package; may be repeated.",
+        ),
+        click.Option(
+            [f"--{STRICT}"],
+            is_flag=True,
+            is_eager=True,
+            help="Load all plugins first, and fail if anything is wrong with one of them.",
+        ),
+    ]
+
+
+def check_plugins(context: click.Context) -> None:
+    """With `--strict-plugins`, load all plugins and refuse to go on if one has a fault.
+
+    Raises:
+        PluginError: With all that is wrong with them.
+    """
+    if context.params.get(STRICT):
+        from attrs import evolve
+
+        from mypt.format.errors import PluginError
+        from mypt.plugins.manager import load_plugins
+
+        plugins = load_plugins(_disabled(context))
+        plugins.load_all()
+        if plugins.faults:
+            raise PluginError(*(evolve(f.problem, severity="error") for f in plugins.faults))
+
+
+def open_plugins() -> Plugins:
+    """Find the plugins for the command that runs, which says on stderr what is wrong with one."""
+    from mypt.plugins.manager import load_plugins
+
+    return load_plugins(_disabled(click.get_current_context()), report=_report)
+
+
+def quiet_plugins() -> Plugins:
+    """Find the plugins for a command that tells itself what is wrong with them."""
+    from mypt.plugins.manager import load_plugins
+
+    return load_plugins(_disabled(click.get_current_context()))
+
+
+def _disabled(context: click.Context | None) -> Iterator[str]:
+    while context is not None:
+        names: Any = context.params.get(DISABLED) or ()
+        yield from names
+        context = context.parent
+
+
+def _report(fault: Fault) -> None:
+    click.echo(f"warning: {fault.problem}", err=True)

@@ -1,0 +1,167 @@
+"""A minimal plugin package to begin with: `mypt plugins new NAME`."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from typing import TYPE_CHECKING
+
+from mypt.format.errors import Problem, UsageError
+from mypt.plugins.faults import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_NAME = re.compile(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # of packages, and of modules
+
+_PYPROJECT = """[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "{name}"
+version = "0.1.0"
+description = "A plugin for mypt."
+readme = "README.md"
+requires-python = ">=3.11"
+dependencies = ["mypt"]
+
+[project.entry-points.mypt]
+{module} = "{module}.plugin"
+
+[tool.setuptools]
+packages = ["{module}"]
+
+[tool.pytest.ini_options]
+pythonpath = ["."]
+addopts = ["--import-mode=importlib"]
+"""
+
+_README = """# {name}
+
+A plugin for mypt. It brings the gold guard `{guard}`, which lets no model become gold whose
+validation loss is above a limit.
+
+```sh
+pip install -e .
+mypt plugins
+mypt train --model_name dante --gold_guards '{{"{guard}": {{"limit": 3.5}}}}'
+```
+
+What a plugin can bring, with an example of each, is in mypt's reference of hooks.
+"""
+
+_PLUGIN = '''"""Tells mypt what this package brings. Import what is heavy inside the functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.plugins import Evaluation, GoldGuard, GuardFactory, Verdict, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OPTIONS = {{
+    "type": "object",
+    "properties": {{"limit": {{"type": "number", "exclusiveMinimum": 0, "default": 4.0}}}},
+    "additionalProperties": False,
+}}
+
+
+@hookimpl
+def mypt_gold_guards() -> list[GuardFactory]:
+    """Offer the guard of this package."""
+    return [GuardFactory("{guard}", build_guard, options=OPTIONS)]
+
+
+def build_guard(options: Mapping[str, Any]) -> GoldGuard:
+    """Block every model whose validation loss is above `limit`."""
+    limit = options.get("limit", 4.0)
+
+    def judge(evaluation: Evaluation, memory: Mapping[str, Any]) -> Verdict:
+        if evaluation.val_loss > limit:
+            return Verdict(f"{guard}: val_loss {{evaluation.val_loss:.4f}} above {{limit}}", memory)
+        return Verdict(None, memory)
+
+    return judge
+'''
+
+_TEST = """import tomllib
+from pathlib import Path
+
+import pytest
+
+import {module}.plugin
+from mypt.plugins import Evaluation
+from mypt.plugins.faults import Source
+from mypt.plugins.manager import Plugins
+from mypt.testing import check_guard
+
+
+@pytest.fixture
+def guards():
+    plugins = Plugins()
+    plugins.register({module}.plugin, Source("{module}", "{name}", "0.1.0"))
+    return plugins.guards
+
+
+def judge(guard, val_loss):
+    return guard(Evaluation(step=100, train_loss=1.0, val_loss=val_loss), {{}})
+
+
+def test_a_model_below_the_limit_passes(guards):
+    assert judge(guards["{guard}"].build({{"limit": 3.0}}), 2.9).reason is None
+
+
+def test_a_model_above_the_limit_is_blocked(guards):
+    assert "above 3.0" in judge(guards["{guard}"].build({{"limit": 3.0}}), 3.1).reason
+
+
+def test_it_keeps_the_contract_of_guards(guards):
+    check_guard(guards["{guard}"])
+    check_guard(guards["{guard}"], {{"limit": 2.4}})
+
+
+def test_the_entry_point_names_the_plugin():
+    text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8")
+    entry_points = tomllib.loads(text)["project"]["entry-points"]["mypt"]
+    assert entry_points == {{"{module}": {module}.plugin.__name__}}
+"""
+
+
+def write_starter(name: str, folder: Path) -> Iterator[Path]:
+    """Write a package with one gold guard and tests that pass.
+
+    Args:
+        name: Name of the package, such as `mypt-mine`.
+        folder: Where it goes; must not hold anything.
+
+    Yields:
+        Each file, when it is written.
+
+    Raises:
+        UsageError: The name is none that a package can have, or the folder holds something.
+    """
+    module = canonical(name).replace("-", "_")
+    if not _NAME.fullmatch(name) or keyword.iskeyword(module) or module == "mypt":
+        what = "is no name that a plugin's package can have"
+        fix = "begin with a letter, then letters, digits and hyphens, such as mypt-mine"
+        raise UsageError(Problem("", name, what, fix, kind="plugin.name"))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what, fix = "exists", "choose another place with --output"
+        raise UsageError(Problem(str(folder), "", what, fix, kind="file.exists"))
+    words = {"name": canonical(name), "module": module, "guard": module.removeprefix("mypt_")}
+    files = {
+        "pyproject.toml": _PYPROJECT,
+        "README.md": _README,
+        f"{module}/__init__.py": '"""A plugin for mypt."""\n',
+        f"{module}/plugin.py": _PLUGIN,
+        "tests/test_plugin.py": _TEST,
+    }
+    for file, text in files.items():
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.format(**words), encoding="utf-8")
+        yield path

@@ -1,0 +1,25 @@
+"""What a plugin's own test suite checks its plugin with, under pytest or without.
+
+Each check takes a factory as the plugin offers it, and raises a `ContractError`, an
+`AssertionError`, that says what the plugin does wrong.
+"""
+
+from __future__ import annotations
+
+from mypt.testing.expecting import ContractError
+from mypt.testing.guards import check_guard
+from mypt.testing.parts import TINY, check_part
+from mypt.testing.sinks import check_sink
+from mypt.testing.speed import TokenizerSpeed, measure_tokenizer
+from mypt.testing.tokenizers import check_tokenizer
+
+__all__ = [
+    "TINY",
+    "ContractError",
+    "TokenizerSpeed",
+    "check_guard",
+    "check_part",
+    "check_sink",
+    "check_tokenizer",
+    "measure_tokenizer",
+]

@@ -1,0 +1,58 @@
+"""Check that a model which keeps keys and values gives what one gives that does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from mypt.model.cache import KVCache
+from mypt.model.generation import Sampling, generate
+from mypt.testing.expecting import during, expect
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mypt.model.transformer import Transformer
+
+
+@torch.no_grad()
+def check_cache(model: Transformer) -> None:
+    """Check the logits of a text that comes in pieces, of one token and of several.
+
+    Raises:
+        ContractError: They differ from those of the whole.
+    """
+    length = model.config.block_size
+    idx = torch.randint(model.config.vocab_size, (2, length))
+    whole = model(idx)
+    for sizes in ((1,) * length, (length - 1, 1), (3, 1, 4, length - 8), (length,)):
+        cache = KVCache(model.config)
+        found = []
+        with during(f"a cache that is filled with {sizes} tokens at once"):
+            for piece in torch.split(idx, list(sizes), dim=1):
+                found.append(model(piece, cache))
+        logits = torch.cat(found, dim=1)
+        expect(
+            torch.allclose(logits, whole, atol=1e-4, rtol=1e-4),
+            f"with a cache that is filled with {sizes} tokens at once, the logits are other ones",
+        )
+
+
+def check_generation(model: Transformer) -> None:
+    """Check that the tokens are the same with a cache and without, also when the window slides.
+
+    Raises:
+        ContractError: They differ.
+    """
+    prompts = torch.randint(model.config.vocab_size, (2, 3))
+    new = model.config.block_size + 4
+    for rows in (prompts, prompts[:1]):
+        with during("generation"):
+            cached, plain = (_tokens(model, rows, new, use_cache=use) for use in (True, False))
+        expect(cached == plain, f"with a cache it generates {cached}, without {plain}")
+
+
+def _tokens(model: Transformer, rows: Tensor, new: int, *, use_cache: bool) -> list[list[int]]:
+    steps = generate(model, rows, new, Sampling(temperature=0.0), use_cache=use_cache)
+    return [ids.tolist() for ids in steps]

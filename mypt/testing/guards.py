@@ -1,0 +1,97 @@
+"""Check a gold guard: the same verdicts on the same evaluations, also through a resume."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any
+
+from mypt.plugins.contracts import Evaluation, Verdict
+from mypt.testing.expecting import check_schema, during, expect, through_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mypt.plugins.contracts import GoldGuard, GuardFactory
+
+_LOSSES = (3.0, 2.5, 2.6, 2.7, 2.8, 2.4, math.nan, 2.3, math.inf, 2.2, 2.2, 0.0, 9.0, 2.0)
+# A run's life: losses that fall, rise, are not finite and are zero; sets that come and go.
+EVALUATIONS = tuple(
+    Evaluation(
+        step=10 * number,
+        train_loss=0.5 * loss,
+        val_loss=loss,
+        eval_losses={} if number % 5 == 0 else {"books": 1.1 * loss, "code": 3.0},
+    )
+    for number, loss in enumerate(_LOSSES)
+)
+
+
+def check_guard(
+    factory: GuardFactory,
+    options: Mapping[str, Any] | None = None,
+    evaluations: Sequence[Evaluation] = EVALUATIONS,
+) -> list[str | None]:
+    """Check that a guard is a pure function of an evaluation and of its own memory.
+
+    Args:
+        factory: As the plugin offers it.
+        options: What the guard is built from; a run says them in `gold_guards`.
+        evaluations: What it is asked about, in order.
+
+    Returns:
+        Its reasons, one per evaluation; whether they are right is for the caller to say.
+
+    Raises:
+        ContractError: It is not.
+    """
+    from jsonschema import Draft202012Validator
+
+    options = dict(options or {})
+    check_schema(factory.options, "options")
+    for error in Draft202012Validator(factory.options).iter_errors(options):
+        expect(False, f"its own schema refuses the options {options}: {error.message}")
+    reasons, memories = _judged(factory.build(options), evaluations)
+    for cut in range(1, len(evaluations)):
+        kept = through_json(memories[cut - 1], "the memory")
+        rest, _ = _judged(factory.build(options), evaluations[cut:], kept)
+        expect(
+            rest == reasons[cut:],
+            f"resumed after evaluation {cut} it says {rest}, unbroken {reasons[cut:]}: it "
+            "remembers something that is not in the memory of its verdicts",
+        )
+    return reasons
+
+
+def _judged(
+    guard: GoldGuard, evaluations: Sequence[Evaluation], memory: Mapping[str, Any] | None = None
+) -> tuple[list[str | None], list[Mapping[str, Any]]]:
+    memory = memory or {}
+    reasons: list[str | None] = []
+    memories: list[Mapping[str, Any]] = []
+    for evaluation in evaluations:
+        verdict = _judged_twice(guard, evaluation, memory)
+        memory = through_json(dict(verdict.memory), "the memory")
+        reasons.append(verdict.reason)
+        memories.append(memory)
+    return reasons, memories
+
+
+def _judged_twice(guard: GoldGuard, evaluation: Evaluation, memory: Mapping[str, Any]) -> Verdict:
+    before = copy.deepcopy((evaluation, memory))
+    with during(f"the verdict on {evaluation}"):
+        first, second = guard(evaluation, memory), guard(evaluation, memory)
+    for verdict in (first, second):
+        got = type(verdict).__name__
+        expect(isinstance(verdict, Verdict), f"it gives a {got} where a Verdict is wanted")
+    reason = first.reason
+    expect(
+        reason is None or (isinstance(reason, str) and bool(reason)),
+        f"its reason is {reason!r}, neither None nor a text",
+    )
+    expect(repr(before) == repr((evaluation, memory)), "it changes the memory that it is given")
+    expect(
+        repr(first) == repr(second),
+        f"asked twice about step {evaluation.step} it says {first} and then {second}",
+    )
+    return first

@@ -1,0 +1,242 @@
+"""Check an architecture part: by itself, and in a tiny model that is trained, saved and used."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from attrs import evolve
+
+from mypt.format.config import GPTConfig
+from mypt.format.errors import PluginError
+from mypt.format.layout import SLOTS
+from mypt.model.initialisation import initialise
+from mypt.model.parts import build_block, build_part
+from mypt.model.transformer import Transformer
+from mypt.plugins.faults import Source
+from mypt.plugins.hookspecs import hookimpl
+from mypt.plugins.manager import Plugins
+from mypt.plugins.parts import Context, Placement
+from mypt.testing.decoding import check_cache, check_generation
+from mypt.testing.expecting import ContractError, check_schema, during, expect
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mypt.plugins.contracts import PartFactory
+
+TINY = GPTConfig(
+    block_size=12, vocab_size=31, n_embd=24, n_head=4, n_layer=2, dropout=0.0, batch_size=2
+)
+
+
+def check_part(factory: PartFactory, config: GPTConfig = TINY) -> None:
+    """Check that a part works wherever a model does.
+
+    That is: the tensors that it announces, shapes, causality, rows that do not see each other, the
+    cache and generation, gradients, low precision, saving, and `torch.compile` (traced, without a
+    compiler of the machine).
+
+    Args:
+        factory: As the plugin offers it.
+        config: Of the tiny model that it is tried in, which needs `plugins` where the part has
+            settings that it cannot do without. Its slot is set here.
+
+    Raises:
+        ContractError: It does not.
+    """
+    expect(factory.slot in SLOTS, f"its slot is {factory.slot!r}, none of {', '.join(SLOTS)}")
+    check_schema(factory.options, "options")
+    chosen: dict[str, Any] = {factory.slot: factory.name}
+    config = evolve(config, **chosen)
+    plugins = _with(factory)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = _model(config, plugins)
+        with during("the part by itself"):
+            _check_alone(factory.slot, config, plugins)
+        _check_model(model)
+        check_cache(model)
+        check_generation(model)
+        _check_training(model)
+        _check_saving(model, plugins)
+        _check_precision(model)
+        _check_compile(model)
+
+
+def random_ids(config: GPTConfig, length: int) -> Tensor:
+    """Draw ids (2, length) int64."""
+    return torch.randint(config.vocab_size, (2, length))
+
+
+def _with(factory: PartFactory) -> Plugins:
+    """Give the built-in parts and this one, which comes first where it is one of them."""
+    import mypt.model.plugin
+
+    offered = SimpleNamespace(mypt_parts=hookimpl(lambda: [factory]))
+    plugins = Plugins()
+    plugins.register(offered, Source("checked", "mypt", "0"))
+    plugins.register(mypt.model.plugin, Source("mypt.model.plugin", "mypt", "0"))
+    return plugins
+
+
+def _model(config: GPTConfig, plugins: Plugins) -> Transformer:
+    """Give a model whose values are large enough that every part shows in the logits."""
+    try:
+        model = Transformer(config, plugins)
+    except PluginError as error:
+        message = f"its tensors are not those it announces: {error}"
+        raise ContractError(message) from error
+    initialise(model, 0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.empty_like(parameter).normal_(0, 0.2))
+    return model.eval()
+
+
+def _check_alone(slot: str, config: GPTConfig, plugins: Plugins) -> None:
+    """Check what comes out of the part, and that of a pointwise one each position is for itself."""
+    if slot == "block_type":
+        part: Any = build_block(config, plugins)
+    else:
+        part = build_part(slot, config, plugins)
+    if slot == "pos_encoding":
+        _check_placement(part, config)
+        return
+    x = torch.randn(2, config.block_size, config.n_embd)
+    pointwise = slot in ("mlp_type", "norm_type")
+    shared = () if pointwise else (Context(0, None, None), None)
+    part.eval()
+    with torch.no_grad():
+        out = part(x, *shared)
+        _expect_shape(out, x, "what it gives")
+        if pointwise:
+            one = part(x[:, 3:4], *shared)
+            expect(_close(one, out[:, 3:4]), "what it gives for a position depends on others")
+
+
+def _check_placement(part: nn.Module, config: GPTConfig) -> None:
+    keys = torch.arange(7)
+    positions = keys[4:]
+    placed = part(positions, keys)
+    got = type(placed).__name__
+    expect(isinstance(placed, Placement), f"it gives a {got} where a Placement is wanted")
+    if placed.embedding is not None:
+        like = torch.zeros(len(positions), config.n_embd)
+        _expect_shape(placed.embedding, like, "its embedding")
+    if placed.rotate is not None:
+        heads = torch.randn(2, 3, len(positions), config.head_width)
+        for dtype in (torch.float32, torch.bfloat16):
+            _expect_shape(placed.rotate(heads.to(dtype)), heads.to(dtype), "what it rotates")
+    if placed.bias is not None:
+        wanted = (2, config.n_head, len(positions), len(keys))
+        expect(placed.bias.is_floating_point(), f"its bias is {placed.bias.dtype}, not floating")
+        try:
+            torch.broadcast_to(placed.bias, wanted)
+        except RuntimeError as error:
+            message = f"its bias has shape {tuple(placed.bias.shape)}, which is not for {wanted}"
+            raise ContractError(message) from error
+
+
+def _expect_shape(out: Any, like: Tensor, what: str) -> None:
+    found = (tuple(out.shape), out.dtype) if isinstance(out, torch.Tensor) else type(out)
+    wanted = (tuple(like.shape), like.dtype)
+    expect(found == wanted, f"{what} is {found}, not {wanted}")
+
+
+@torch.no_grad()
+def _check_model(model: Transformer) -> None:
+    """Check that nothing looks ahead, that rows are for themselves, and that all is repeatable."""
+    length = model.config.block_size
+    idx = random_ids(model.config, length)
+    with during("a model with it"):
+        logits = model(idx)
+    expect(bool(logits.isfinite().all()), "the logits are not finite")
+    expect(torch.equal(logits, model(idx)), "in evaluation mode, it is not the same twice")
+    expect(_close(model(idx[:1]), logits[:1]), "what a row gives depends on the other rows")
+    for place in range(1, length):
+        changed = idx.clone()
+        changed[:, place] = (changed[:, place] + 1) % model.config.vocab_size
+        expect(
+            _close(model(changed)[:, :place], logits[:, :place]),
+            f"positions before {place} depend on the token there: it looks into the future",
+        )
+        expect(
+            _close(model(idx[:, :place]), logits[:, :place]),
+            f"a text of {place} tokens gives other logits than the same ones in a longer text",
+        )
+
+
+def _check_training(model: Transformer) -> None:
+    """Check the gradients, with and without the activations being computed twice."""
+    idx = random_ids(model.config, model.config.block_size + 1)
+    model.train()
+    found = []
+    for again in (False, True):
+        model.activation_checkpointing = again
+        model.zero_grad()
+        with during("a backward pass" + (" with activation checkpointing" if again else "")):
+            model.loss(idx[:, :-1], idx[:, 1:]).backward()  # type: ignore[no-untyped-call]
+        found.append({name: p.grad for name, p in model.named_parameters()})
+    model.activation_checkpointing = False
+    model.zero_grad()
+    model.eval()
+    for name, gradient in found[0].items():
+        if gradient is None:
+            message = f"{name} gets no gradient: it is not part of what the model computes"
+            raise ContractError(message)
+        expect(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite")
+        again_found = found[1][name]
+        expect(
+            again_found is not None and _close(gradient, again_found),
+            f"the gradient of {name} differs with activation checkpointing",
+        )
+
+
+def _check_saving(model: Transformer, plugins: Plugins) -> None:
+    """Check that the tensors are all there is: as a bundle is opened, and after training."""
+    idx = random_ids(model.config, model.config.block_size)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model.train()
+    for _ in range(2):
+        model.loss(idx, idx).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with during("a model that is opened from a bundle"), torch.device("meta"):
+        opened = Transformer(model.config, plugins)
+    opened.load_weights(kept)
+    with torch.no_grad(), during("a model that is opened from a bundle"):
+        expect(
+            torch.equal(opened.eval()(idx), model(idx)),
+            "saved and opened again, the model is another one: something that it computes with is "
+            "neither a parameter nor follows from the config",
+        )
+
+
+@torch.no_grad()
+def _check_precision(model: Transformer) -> None:
+    idx = random_ids(model.config, model.config.block_size)
+    with during("bfloat16 autocast"), torch.autocast("cpu", torch.bfloat16):
+        logits = model(idx)
+    expect(bool(logits.isfinite().all()), "under bfloat16 autocast the logits are not finite")
+    double = model.double()
+    with during("a model in float64"):
+        dtype = double(idx).dtype
+    expect(dtype == torch.float64, f"a model in float64 gives {dtype}")
+    model.float()
+
+
+def _check_compile(model: Transformer) -> None:
+    idx = random_ids(model.config, model.config.block_size)
+    torch.compiler.reset()  # what was compiled for other models counts against a limit
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    with during("torch.compile(fullgraph=True)"), torch.no_grad():
+        logits = compiled(idx)
+    expect(_close(logits, model(idx)), "compiled, it gives other logits")
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, atol=1e-4, rtol=1e-4)

@@ -1,0 +1,176 @@
+"""Check a log sink: every event of a run in order, a resume, and what it does when it fails."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mypt.engine import events
+from mypt.engine.gold import GoldDecision
+from mypt.format.documents import GoldMemory, GPTConfig, TrainingConfig
+from mypt.plugins.contracts import Evaluation, RunInfo
+from mypt.testing.expecting import ContractError, check_schema, during, expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mypt.plugins.contracts import LogSink, SinkFactory
+
+Event = dict[str, Any]
+_TRAINING = TrainingConfig(max_iters=40, eval_interval=10)
+
+
+def check_sink(factory: SinkFactory, read: Callable[[Path], Sequence[int]] | None = None) -> None:
+    """Check that a sink takes all that a run tells it, in order, and fails as it may.
+
+    Args:
+        factory: As the plugin offers it.
+        read: Gives the steps of the evaluations that a sink has written below a folder, in the
+            order in which they are there. The folder holds the run's log, `logs/tiny.jsonl`.
+            Without it only what can be seen from outside is checked.
+
+    Raises:
+        ContractError: It does not.
+    """
+    check_schema(factory.options, "options")
+    with tempfile.TemporaryDirectory() as work:
+        _check_silent_run(factory)
+        _check_run(factory, Path(work) / "whole", read)
+        _check_resume(factory, Path(work) / "resumed", read)
+        _check_failure(factory, Path(work) / "blocked")
+
+
+def run_events(first: int, last: int) -> list[Event]:
+    """Give the events of a run that is evaluated every 10 steps.
+
+    Args:
+        first: The step it begins from.
+        last: The last step that is done.
+    """
+    told = [events.training_start(GPTConfig(), _TRAINING, 1000), events.notice("it begins")]
+    for step in range(first + 1, last + 1):
+        told.append(events.stepped(step, 40, 2.5, 1e-3))
+        if step % 10 == 0:
+            told += _evaluation(step)
+    told.append(events.phase_switched("second", last, elapsed_s=1.0, tokens_processed=10))
+    told.append({"event": "of_a_later_version", "timestamp": events.now(), "iter": last})
+    return told
+
+
+def _evaluation(step: int) -> list[Event]:
+    diverged = step == 30  # a loss that is not finite is None in an event
+    evaluation = Evaluation(
+        step=step,
+        train_loss=float("nan") if diverged else 2.0,
+        val_loss=float("nan") if diverged else 3.0 - step / 100,
+        eval_losses={"books": 2.0},
+    )
+    told = events.evaluated(
+        evaluation,
+        _TRAINING,
+        lr=1e-3,
+        elapsed_s=1.0,
+        tokens_processed=64 * step,
+        eval_duration_s=0.1,
+        phase="default",
+    )
+    memory = GoldMemory(best_val_loss=3.0, best_step=step)
+    decision = GoldDecision(
+        promoted=not diverged, reasons=("trend",), loss=evaluation.val_loss, memory=memory
+    )
+    gold = events.gold_decided(evaluation, decision, None)
+    return [told] if gold is None else [told, gold]
+
+
+def _ending(step: int) -> list[Event]:
+    last = Evaluation(step=step, train_loss=2.0, val_loss=2.6)
+    complete = events.training_complete(
+        last,
+        _TRAINING,
+        started_at=events.now(),
+        elapsed_s=2.0,
+        tokens_processed=64 * step,
+        best_val_loss=None,
+        gold_step=None,
+    )
+    return [complete, events.interrupted(step, None)]
+
+
+def _check_silent_run(factory: SinkFactory) -> None:
+    """A run that keeps no log and prints nothing."""
+    with during("a run without a log"):
+        sink = factory.build(RunInfo("tiny", None, quiet=True))
+        if sink is not None:
+            _tell(sink, run_events(0, 20))
+            sink.close()
+
+
+def _check_run(factory: SinkFactory, folder: Path, read: Any) -> None:
+    log_file = _log_file(folder)
+    with during("a whole run"):
+        sink = factory.build(RunInfo("tiny", log_file))
+        expect(sink is not None, "it builds no sink for a run that keeps a log")
+        _tell(sink, [*run_events(0, 40), *_ending(40)])
+        sink.close()  # type: ignore[union-attr]
+    if read is not None:
+        _compare(read(folder), [10, 20, 30, 40], "a whole run")
+    with during("a run that ended before its first event"):
+        unused = factory.build(RunInfo("tiny", _log_file(folder / "unused")))
+        if unused is not None:
+            unused.close()
+
+
+def _check_resume(factory: SinkFactory, folder: Path, read: Any) -> None:
+    """A run that was killed after step 30 was told of, and goes on from the save before."""
+    log_file = _log_file(folder)
+    with during("a resumed run"):
+        killed = factory.build(RunInfo("tiny", log_file))
+        _tell(killed, run_events(0, 30))
+        resumed = factory.build(
+            RunInfo("tiny", log_file, start_step=20, evaluated_step=20, resumed=True)
+        )
+        _tell(resumed, run_events(20, 40))
+        resumed.close()  # type: ignore[union-attr]
+    if read is not None:
+        _compare(read(folder), [10, 20, 30, 40], "a run that was resumed from step 20")
+    killed.close()  # type: ignore[union-attr]
+
+
+def _check_failure(factory: SinkFactory, folder: Path) -> None:
+    """A folder that cannot be: whatever the sink raises must be something that a run survives."""
+    folder.write_text("in the way")
+    try:
+        sink = factory.build(RunInfo("tiny", folder / "logs" / "tiny.jsonl"))
+        _tell(sink, run_events(0, 10))
+        if sink is not None:
+            sink.close()
+    except (ContractError, KeyboardInterrupt):
+        raise
+    except Exception:  # it is reported, and the run goes on without the sink
+        return
+    except BaseException as error:
+        message = f"it fails with {type(error).__name__}, which ends the run; raise an Exception"
+        raise ContractError(message) from error
+
+
+def _tell(sink: LogSink | None, told: Sequence[Event]) -> None:
+    if sink is None:
+        return
+    for event in told:
+        before = copy.deepcopy(event)
+        with during(f"the event {event['event']}"):
+            sink.emit(event)
+        expect(event == before, f"it changes the event {event['event']}, which others still hear")
+
+
+def _compare(found: Sequence[int], wanted: list[int], what: str) -> None:
+    expect(
+        list(found) == wanted, f"of {what} it has written evaluations {list(found)}, not {wanted}"
+    )
+
+
+def _log_file(folder: Path) -> Path:
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    return folder / "logs" / "tiny.jsonl"

@@ -1,0 +1,197 @@
+"""Check a tokenizer: round trips, state, schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mypt.format.errors import DataError
+from mypt.format.validation import document_problems
+from mypt.plugins.contracts import DivisibleTokenizer
+from mypt.testing.expecting import ContractError, check_schema, during, expect, through_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mypt.plugins.contracts import Tokenizer, TokenizerFactory
+
+TEXT = (
+    "The cat sat on the mat.\n\nIt didn't   sit there for 1234 seconds,\tdid it?\r\n"
+    "    indented: naïve café, 你好世界, 👩\u200d👧, <|endoftext|>\n"
+) * 8
+_FOREIGN = ("Ωμέγα \x00\x7f", "\U0001f9ff unseen", "\ud800 half a pair")
+
+
+def check_tokenizer(
+    factory: TokenizerFactory,
+    text: str = TEXT,
+    options: Mapping[str, Any] | None = None,
+    *,
+    is_lossless: bool = True,
+) -> Tokenizer:
+    """Check that a tokenizer does what models and bundles need.
+
+    Args:
+        factory: As the plugin offers it.
+        text: What it is trained on and tried with.
+        options: Of the training, where the factory has `train_options`.
+        is_lossless: Whether every text that it encodes must come back as it was.
+
+    Returns:
+        The trained tokenizer, for further checks.
+
+    Raises:
+        ContractError: It does not.
+    """
+    check_schema(factory.options, "options")
+    check_schema(factory.train_options or {}, "train_options")
+    with during("training"):
+        tokenizer = factory.trained_on([text], options)
+    _check_sizes(factory, tokenizer)
+    _check_training(factory, tokenizer, text, options)
+    samples = ["", text, *text.splitlines(keepends=True), text[1::3], " ", "\n\n"]
+    known = [sample for sample in samples if _ids(tokenizer, sample) is not None]
+    expect(text in known, "it cannot encode the text that it was trained on")
+    for sample in known:
+        _check_text(tokenizer, sample, is_lossless=is_lossless)
+    for sample in _FOREIGN:
+        _ids(tokenizer, sample)
+    _check_every_id(tokenizer)
+    _check_state(factory, tokenizer, known)
+    if isinstance(tokenizer, DivisibleTokenizer):
+        _check_cuts(tokenizer, text)
+    return tokenizer
+
+
+def _check_sizes(factory: TokenizerFactory, tokenizer: Tokenizer) -> None:
+    kind, n_vocab, rows = tokenizer.token_kind, tokenizer.n_vocab, tokenizer.vocab_size
+    expect(
+        kind == factory.token_kind,
+        f"its token_kind is {kind!r}, and it is offered as {factory.token_kind!r}",
+    )
+    expect(type(n_vocab) is int and n_vocab > 0, f"n_vocab is {n_vocab!r}, no number of ids")
+    expect(
+        type(rows) is int and rows >= n_vocab,
+        f"vocab_size is {rows!r}, which has no row for each of the {n_vocab} ids",
+    )
+
+
+def _check_training(
+    factory: TokenizerFactory, tokenizer: Tokenizer, text: str, options: Mapping[str, Any] | None
+) -> None:
+    state = tokenizer.state()
+    again = factory.trained_on([text], options).state()
+    expect(state == again, "trained twice on one text, it is not the same twice")
+    for size in (1, 7, max(1, len(text) // 2)):
+        pieces = (text[start : start + size] for start in range(0, len(text), size))
+        with during("training on a text in pieces"):
+            pieced = factory.trained_on(pieces, options).state()
+        expect(
+            state == pieced,
+            f"trained on the text in pieces of {size} characters, it is not the one of the whole",
+        )
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int] | None:
+    """Give the ids of a text; None where it says that it has none."""
+    try:
+        return tokenizer.encode(text)
+    except DataError:
+        return None
+    except Exception as error:
+        message = f"encode({text!r:.60}) raises {type(error).__name__}, not a DataError: {error}"
+        raise ContractError(message) from error
+
+
+def _check_text(tokenizer: Tokenizer, text: str, *, is_lossless: bool) -> None:
+    ids = tokenizer.encode(text)
+    shown = f"{text!r:.60}"
+    expect(
+        isinstance(ids, list) and all(type(number) is int for number in ids),
+        f"encode({shown}) gives no list of whole numbers",
+    )
+    outside = [number for number in ids if not 0 <= number < tokenizer.n_vocab]
+    expect(not outside, f"encode({shown}) gives {outside[:3]}, of {tokenizer.n_vocab} ids")
+    array = tokenizer.encode_array(text)
+    expect(
+        isinstance(array, np.ndarray) and array.dtype == np.uint32 and array.ndim == 1,
+        f"encode_array({shown}) gives no array (N,) of uint32",
+    )
+    expect(array.tolist() == ids, f"encode_array({shown}) gives other ids than encode")
+    if not is_lossless:
+        return
+    back = tokenizer.decode(ids)
+    expect(back == text, f"{shown} comes back as {back!r:.60}")
+    expect(tokenizer.decode(iter(array)) == text, "decode takes a list, but no numpy integers")
+    whole = tokenizer.decode_bytes(ids)
+    expect(whole == text.encode(), f"decode_bytes gives {whole[:60]!r} for {shown}")
+    expect(
+        b"".join(tokenizer.decode_bytes([number]) for number in ids) == whole,
+        f"the bytes of {shown} differ when its tokens are decoded one at a time, as a stream does",
+    )
+
+
+def _check_every_id(tokenizer: Tokenizer) -> None:
+    with during("an id by itself"):
+        for number in range(tokenizer.n_vocab):
+            expect(
+                isinstance(tokenizer.decode([number]), str)
+                and isinstance(tokenizer.decode_bytes([number]), bytes),
+                f"the id {number} is decoded to something other than text and bytes",
+            )
+    for number in (tokenizer.n_vocab, tokenizer.n_vocab + 1000):
+        try:
+            text = tokenizer.decode([number])
+        except Exception as error:
+            message = f"decode([{number}]), an id without text, raises {type(error).__name__}"
+            raise ContractError(message) from error
+        expect("\ufffd" in text, f"decode([{number}]), an id without text, gives no U+FFFD")
+
+
+def _check_state(factory: TokenizerFactory, tokenizer: Tokenizer, samples: Sequence[str]) -> None:
+    state = through_json(tokenizer.state(), "the state")
+    kind = state.get("token_kind")
+    expect(kind == factory.token_kind, f"the token_kind of its state is {kind!r}")
+    document = {"format_version": "2.0", **state}
+    problems = document_problems("tokenizer", document, "tokenizer.json")
+    wrong = [str(problem) for problem in problems]
+    expect(not wrong, f"its state is no tokenizer.json: {'; '.join(wrong)}")
+    sections = state.get("plugins", {})
+    _check_section(factory, sections)
+    with during("a tokenizer that is built from its state"):
+        built = factory.build(document)
+    expect(
+        (built.n_vocab, built.vocab_size) == (tokenizer.n_vocab, tokenizer.vocab_size),
+        "built from its state, it has another number of ids",
+    )
+    for sample in samples:
+        expect(
+            built.encode(sample) == tokenizer.encode(sample),
+            f"built from its state, it gives other ids for {sample!r:.60}",
+        )
+    expect(built.state() == tokenizer.state(), "built from its state, it has another state")
+
+
+def _check_section(factory: TokenizerFactory, sections: Mapping[str, Any]) -> None:
+    from jsonschema import Draft202012Validator
+
+    for name, section in sections.items():
+        for error in Draft202012Validator(factory.options).iter_errors(section):
+            expect(False, f"`options` refuses its own section {name}: {error.message}")
+
+
+def _check_cuts(tokenizer: Any, text: str) -> None:
+    text = text[:400]
+    whole = tokenizer.encode(text)
+    for start in range(len(text)):
+        for length in (start + (len(text) - start) // 2, len(text)):
+            place = tokenizer.cut(text[:length], start)
+            if place is None:
+                continue
+            expect(
+                start <= place <= length,
+                f"cut gives {place}, which is not within {start} ... {length}",
+            )
+            parts = tokenizer.encode(text[:place]) + tokenizer.encode(text[place:])
+            expect(parts == whole, f"cut where `cut` says ({place}), the text has other ids")

@@ -1,0 +1,47 @@
+"""Attention with linear biases: the further away a token is, the less it counts."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from mypt.plugins import Placement
+
+if TYPE_CHECKING:
+    from mypt.plugins import GPTConfig
+
+
+class AlibiPositions(nn.Module):
+    """A bias on attention scores that falls linearly with the distance; nothing is trained.
+
+    Source: Press, Smith and Lewis 2022, "Train Short, Test Long: Attention with Linear Biases
+    Enables Input Length Extrapolation", section 3.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        """Choose the slope of each head."""
+        super().__init__()
+        self.slopes = slopes(config.n_head)
+
+    def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:
+        """Give the bias of each query on each key, (n_head, T, K) float32."""
+        distance = key_positions - positions[:, None]  # 0 or less in the past
+        slope = torch.tensor(self.slopes, device=positions.device)
+        return Placement(bias=slope[:, None, None] * distance)
+
+
+def slopes(n_head: int) -> list[float]:
+    """Give the slope of each head.
+
+    For a power of two, 2 ** (-8 / n_head) and its powers. For any other number, those of the power
+    of two below it, and then every other one of those of the power of two above it.
+
+    Source: Press et al. 2022, section 3, and `get_slopes` of the code released with it, for
+    numbers of heads that are no power of two.
+    """
+    below = 2 ** math.floor(math.log2(n_head))
+    base = [2.0 ** (-8 * (head + 1) / below) for head in range(below)]
+    return base if below == n_head else base + slopes(2 * below)[::2][: n_head - below]

@@ -1,0 +1,1 @@
+"""Byte-pair encodings of your own text for mypt."""

@@ -1,0 +1,169 @@
+"""A tokenizer of Hugging Face's `tokenizers`, as mypt wants one."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tokenizers
+from mypt.plugins import FormatError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+PACKAGE = "mypt-bpe"
+_MISSING = "\ufffd".encode()
+_EDGE = re.compile(r"(?<=\S)(?=\s)")
+_CHUNK = 1 << 16  # characters that are encoded together; several at once, in threads
+_CHUNKS = 64
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
+
+
+class BpeTokenizer:
+    """Text to ids and back, by a `tokenizer.json` that is kept as it is.
+
+    Special tokens in a text are taken as such; none are put around it.
+
+    Attributes:
+        n_vocab: Number of ids.
+        vocab_size: Rows a new model gets for it.
+    """
+
+    token_kind = "bpe"
+
+    def __init__(self, held: Mapping[str, Any]) -> None:
+        """Open what a `tokenizer.json` holds.
+
+        Raises:
+            FormatError: It is none.
+        """
+        self._held = dict(held)
+        try:
+            self._inner = tokenizers.Tokenizer.from_str(json.dumps(self._held))
+        except Exception as error:  # the library raises nothing more exact
+            where = f"/plugins/{PACKAGE}/tokenizer"
+            what = f"is not a tokenizer that this version of tokenizers reads ({error})"
+            problem = Problem("tokenizer.json", where, what, "restore the file")
+            raise FormatError(problem) from error
+        self._inner.no_truncation()
+        self._inner.no_padding()
+        self.n_vocab = 1 + max(self._inner.get_vocab().values(), default=-1)
+        self.vocab_size = self.n_vocab
+
+    def encode(self, text: str) -> list[int]:
+        """Give the ids of `text`."""
+        ids: list[int] = self.encode_array(text).tolist()
+        return ids
+
+    def encode_array(self, text: str) -> NDArray[np.uint32]:
+        """Give the ids of a long text, (N,) uint32; equal to `encode`."""
+        chunks = [*self._chunks(well_formed(text))]
+        parts = [np.empty(0, np.uint32)]
+        for start in range(0, len(chunks), _CHUNKS):
+            encoded = self._inner.encode_batch_fast(
+                chunks[start : start + _CHUNKS], add_special_tokens=False
+            )
+            parts += [np.array(found.ids, np.uint32) for found in encoded]
+        return np.concatenate(parts)
+
+    def cut(self, text: str, start: int) -> int | None:
+        """Give the first place at or after `start` where the text may be cut in two.
+
+        White space after other text begins a new word of GPT-2's rule. Of another tokenizer
+        nothing is known.
+        """
+        if not self._is_byte_level:
+            return None
+        found = _EDGE.search(text, start)
+        return None if found is None else found.end()
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Give the text of `ids`; an id without text becomes U+FFFD."""
+        text = self.decode_bytes(ids).decode("utf-8", "replace")
+        return text.removeprefix(self._joiner)
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Give the UTF-8 bytes of `ids`, which may end inside a character."""
+        return b"".join([self._bytes_of_id.get(number, _MISSING) for number in map(int, ids)])
+
+    def state(self) -> dict[str, Any]:
+        """Give the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
+        section = {PACKAGE: {"tokenizer": self._held}}
+        return {"token_kind": self.token_kind, "plugins": section}
+
+    def _chunks(self, text: str) -> Iterator[str]:
+        start = 0
+        while start < len(text):
+            end = self.cut(text, start + _CHUNK) or len(text)
+            yield text[start:end]
+            start = end
+
+    @cached_property
+    def _is_byte_level(self) -> bool:
+        """Whether it divides a text into words as GPT-2 does, and no token is beyond a word."""
+        pieces = self._held.get("pre_tokenizer") or {}
+        return (
+            pieces.get("type") == "ByteLevel"
+            and pieces.get("use_regex", True)
+            and not pieces.get("add_prefix_space")
+            and not self._held.get("normalizer")
+            and not self._held.get("added_tokens")
+        )
+
+    @cached_property
+    def _joiner(self) -> str:
+        """What is put between tokens: a tokenizer without a decoder is a list of words."""
+        return "" if self._held.get("decoder") else " "
+
+    @cached_property
+    def _bytes_of_id(self) -> dict[int, bytes]:
+        special = {token["id"]: token["content"] for token in self._held.get("added_tokens") or []}
+        texts = {number: word for word, number in self._inner.get_vocab().items()}
+        decoder = self._held.get("decoder") or {}
+        is_bytes = decoder.get("type") == "ByteLevel"
+        made = {}
+        for number, word in texts.items():
+            if number in special:
+                made[number] = (self._joiner + special[number]).encode()
+            elif is_bytes:
+                made[number] = bytes(_BYTE_OF_CHAR[char] for char in word)
+            elif found := _BYTE.fullmatch(word):
+                made[number] = bytes.fromhex(found[1])
+            else:
+                made[number] = self._text_after_another(number).encode()
+        return made
+
+    def _text_after_another(self, number: int) -> str:
+        """Give what a token adds to the text of a token before it, white space and all."""
+        before = self._inner.decode([number], skip_special_tokens=False)
+        both = self._inner.decode([number, number], skip_special_tokens=False)
+        return both[len(before) :]
+
+
+def well_formed(text: str) -> str:
+    """Give a text without halves of surrogate pairs, which become U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _byte_of_char() -> dict[str, int]:
+    """Give the byte that each character of a byte-level vocabulary stands for.
+
+    Source: `bytes_to_unicode` of OpenAI's GPT-2 `encoder.py`.
+    """
+    printable = [*range(ord("!"), 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in printable]
+    shown = {chr(byte): byte for byte in printable}
+    return shown | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+
+
+_BYTE_OF_CHAR = _byte_of_char()

@@ -1,0 +1,104 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import mypt
+from mypt.plugins import ConfigError, DataError, FormatError
+from mypt.plugins.manager import load_plugins
+from mypt.testing import check_tokenizer
+
+FIXTURE = Path(__file__).parents[4] / "shared" / "fixtures" / "foreign" / "build_llm_custom_bpe"
+TEXT = "the cat sat on the mat, and the cat ate the rat.\n  the café — 你好 👩\n\n" * 5
+
+
+@pytest.fixture(scope="module")
+def factory():
+    """The tokenizer as an installed plugin offers it: through its entry point."""
+    return load_plugins().tokenizer("bpe")
+
+
+def test_it_does_what_a_tokenizer_must(factory):
+    check_tokenizer(factory)
+    check_tokenizer(factory, TEXT, {"vocab_size": 270})
+
+
+def test_the_vocabulary_is_as_large_as_asked(factory):
+    tokenizer = factory.trained_on([TEXT], {"vocab_size": 280})
+    assert tokenizer.n_vocab == tokenizer.vocab_size == 280
+    with pytest.raises(ConfigError, match="vocab_size"):
+        factory.trained_on([TEXT], {"vocab_size": 10})
+
+
+def test_what_is_frequent_is_one_token(factory):
+    tokenizer = factory.trained_on([TEXT])
+    assert [tokenizer.decode([number]) for number in tokenizer.encode("the cat")] == ["the", " cat"]
+
+
+def test_a_long_text_is_encoded_in_pieces_with_the_same_ids(factory):
+    tokenizer = factory.trained_on([TEXT])
+    long = TEXT * 1000
+    whole = tokenizer._inner.encode(long, add_special_tokens=False).ids
+    assert tokenizer.encode(long) == whole
+
+
+def test_an_empty_text_has_no_vocabulary(factory):
+    with pytest.raises(DataError, match="no text"):
+        factory.trained_on([""])
+
+
+def test_what_is_no_tokenizer_is_refused(factory):
+    state = {"token_kind": "bpe", "plugins": {"mypt-bpe": {"tokenizer": {"model": {"type": "X"}}}}}
+    with pytest.raises(FormatError, match="/plugins/mypt-bpe/tokenizer"):
+        factory.build(state)
+
+
+def test_a_model_is_trained_resumed_exactly_and_used(whole_life):
+    model = whole_life("--tokenization", "bpe")
+    assert model.tokenizer.token_kind == "bpe"
+    assert model.config.vocab_size == model.tokenizer.n_vocab
+
+
+@pytest.fixture
+def neighbour():
+    if not FIXTURE.is_dir():
+        pytest.skip("the checkpoints of other programs are not beside this checkout")
+    expected = json.loads((FIXTURE / "expected.json").read_text("utf-8"))
+    return mypt.load(FIXTURE / expected["checkpoint_file"]), expected
+
+
+def test_a_vocabulary_of_the_neighbours_gives_its_ids(neighbour):
+    model, expected = neighbour
+    assert model.tokenizer.encode(expected["prompt_text"]) == expected["prompt_ids"]
+    assert model.tokenizer.decode(expected["greedy_ids"]) == expected["greedy_text"]
+    (continued,) = model.generate_many(
+        [expected["prompt_text"]], len(expected["greedy_ids"]), temperature=0.0
+    )
+    assert list(continued.ids) == expected["greedy_ids"]
+
+
+def test_it_is_kept_whole_in_a_bundle(neighbour, tmp_path):
+    model, expected = neighbour
+    model.save(tmp_path / "saved")
+    again = mypt.load(tmp_path / "saved")
+    assert again.tokenizer.encode(expected["prompt_text"]) == expected["prompt_ids"]
+    kept = json.loads((tmp_path / "saved" / "tokenizer.json").read_text("utf-8"))
+    given = json.loads((FIXTURE / "tokenizer.json").read_text("utf-8"))
+    assert kept["plugins"]["mypt-bpe"]["tokenizer"] == given
+
+
+@pytest.mark.parametrize("decoder", ["metaspace", "byte_fallback"])
+def test_tokens_decoded_one_at_a_time_are_those_of_the_library(factory, decoder):
+    tokenizers = pytest.importorskip("tokenizers")
+    made = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="<unk>", byte_fallback=True))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    made.decoder = tokenizers.decoders.Metaspace()
+    special = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = tokenizers.trainers.BpeTrainer(
+        special_tokens=special[: 257 if decoder == "byte_fallback" else 1], show_progress=False
+    )
+    made.train_from_iterator(["the cat sat on the mat"] * 3, trainer)
+    held = {"tokenizer": json.loads(made.to_str())}
+    tokenizer = factory.build({"token_kind": "bpe", "plugins": {"mypt-bpe": held}})
+    ids = tokenizer.encode("the cat sat")
+    assert tokenizer.decode(ids).strip() == "the cat sat"

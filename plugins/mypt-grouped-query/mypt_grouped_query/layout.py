@@ -1,0 +1,63 @@
+"""How many heads of keys there are, and what tensors follow; needs no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypt.plugins import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from mypt.plugins import GPTConfig
+
+PACKAGE = "mypt-grouped-query"
+OPTIONS = {
+    "type": "object",
+    "properties": {
+        "n_kv_head": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 1,
+            "description": "Heads of keys and values; n_head must be a multiple of it.",
+        }
+    },
+    "additionalProperties": False,
+}
+
+
+def grouped_attention(config: GPTConfig) -> dict[str, tuple[int, ...]]:
+    """Give the tensors of grouped-query attention; rows of kv are all keys, then all values."""
+    tensors: dict[str, tuple[int, ...]] = {}
+    width = config.attention_width
+    for name, rows, columns, has_bias in (
+        ("q", width, config.n_embd, config.has_qkv_bias),
+        ("kv", 2 * kv_width(config), config.n_embd, config.has_qkv_bias),
+        ("proj", config.n_embd, width, config.has_proj_bias),
+    ):
+        tensors[f"{name}.weight"] = (rows, columns)
+        if has_bias:
+            tensors[f"{name}.bias"] = (rows,)
+    return tensors
+
+
+def kv_width(config: GPTConfig) -> int:
+    """Give the width of all keys together."""
+    return _said(config) * config.head_width
+
+
+def kv_heads(config: GPTConfig) -> int:
+    """Give the number of heads of keys and values.
+
+    Raises:
+        ConfigError: The heads cannot share them evenly.
+    """
+    heads = _said(config)
+    if config.n_head % heads:
+        what = f"is {heads}, which does not divide n_head ({config.n_head})"
+        where = f"/plugins/{PACKAGE}/n_kv_head"
+        raise ConfigError(Problem("config.json", where, what, "choose one that does"))
+    return heads
+
+
+def _said(config: GPTConfig) -> int:
+    heads: int = config.plugins.get(PACKAGE, {}).get("n_kv_head", 1)
+    return heads

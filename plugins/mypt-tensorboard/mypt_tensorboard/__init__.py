@@ -1,0 +1,1 @@
+"""TensorBoard curves of mypt's training runs."""

@@ -1,0 +1,20 @@
+"""Registers the log sink with mypt."""
+
+from __future__ import annotations
+
+from mypt.plugins import LogSink, RunInfo, SinkFactory, hookimpl
+
+
+@hookimpl
+def mypt_log_sinks() -> list[SinkFactory]:
+    """Offer event files, beside the log of every run that keeps one."""
+    return [SinkFactory("tensorboard", build=_build)]
+
+
+def _build(run: RunInfo) -> LogSink | None:
+    if run.log_file is None:
+        return None
+    from mypt_tensorboard.sink import TensorBoardSink
+
+    folder = run.log_file.parent / "tensorboard" / run.log_file.stem
+    return TensorBoardSink(folder, done=run.evaluated_step if run.resumed else 0)

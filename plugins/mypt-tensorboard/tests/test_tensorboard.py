@@ -1,0 +1,63 @@
+import json
+import warnings
+
+import pytest
+
+import mypt
+from mypt.plugins.manager import load_plugins
+from mypt.testing import check_sink
+
+
+@pytest.fixture(scope="module")
+def read():
+    """Read a run's event files with TensorBoard's own reader."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+        from tensorboard.util.tensor_util import make_ndarray
+
+    def series(folder):
+        found = EventMultiplexer().AddRunsFromDirectory(str(folder)).Reload()
+        return {
+            tag: [(e.step, float(make_ndarray(e.tensor_proto))) for e in found.Tensors(run, tag)]
+            for run, tags in found.Runs().items()
+            for tag in tags["tensors"]
+        }
+
+    return series
+
+
+def test_it_does_what_a_sink_must(read):
+    def steps(folder):
+        return [step for step, _ in read(folder / "logs" / "tensorboard")["learning_rate"]]
+
+    check_sink(load_plugins().sinks["tensorboard"], steps)
+
+
+def test_the_curves_of_a_run_are_those_of_its_log(tmp_path, read):
+    text = "the cat sat on the mat, twice. " * 40
+    tokenizer = load_plugins().tokenizer("char").train(text)
+    sizes = {"block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 1, "batch_size": 2}
+    config = mypt.GPTConfig(**sizes, vocab_size=tokenizer.vocab_size)
+    mypt.GPT(config, tokenizer).fit(
+        mypt.GPTDataLoader(config, tokenizer, text=text),
+        max_iters=6,
+        eval_interval=2,
+        eval_iters=1,
+        checkpoint_dir=tmp_path / "model",
+        log_file=str(tmp_path / "logs" / "tiny.jsonl"),
+        quiet=True,
+    )
+    lines = map(json.loads, (tmp_path / "logs" / "tiny.jsonl").read_text().splitlines())
+    evals = [event for event in lines if event.get("event") == "eval"]
+    curves = read(tmp_path / "logs" / "tensorboard")
+    for name in ("train", "val"):
+        wanted = [(event["iter"], pytest.approx(event[f"{name}_loss"])) for event in evals]
+        assert curves[f"loss/{name}"] == wanted
+    assert {"learning_rate", "tokens_processed", "loss/gold"} <= curves.keys()
+
+
+def test_a_run_without_a_log_has_no_event_files():
+    from mypt.plugins import RunInfo
+
+    assert load_plugins().sinks["tensorboard"].build(RunInfo("tiny", None)) is None

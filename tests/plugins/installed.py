@@ -1,0 +1,47 @@
+"""Packages as pip installs them, made by hand: a module and the metadata that names it."""
+
+from importlib.metadata import entry_points
+
+GUARD = """
+from mypt.plugins import GuardFactory, Verdict, hookimpl
+
+@hookimpl
+def mypt_gold_guards():
+    return [GuardFactory("{name}", lambda options: lambda evaluation, memory: Verdict(None, {{}}))]
+"""
+HEAD = "from mypt.plugins import TokenizerFactory, hookimpl\n"
+# What a plugin can be like at its worst; `{name}` is its name.
+BROKEN = {
+    "import_error": "import a_module_that_nobody_has",
+    "syntax_error": "def mypt_tokenizers(:",
+    "exits": "raise SystemExit(3)",
+    "wrong_signature": HEAD + "@hookimpl\ndef mypt_tokenizers(surprise):\n    return []",
+    "duplicate_name": HEAD
+    + "@hookimpl\ndef mypt_tokenizers():\n"
+    + "    return [TokenizerFactory('char', build=None, train=None)]",
+    "slow": "import time\ntime.sleep(1.2)\n" + GUARD,
+    "fails_at_registration": "def __dir__():\n    raise RuntimeError('not today')",
+    "fails_in_its_hook": HEAD + "@hookimpl\ndef mypt_tokenizers():\n    raise RuntimeError('no')",
+}
+
+
+def install(folder, package, code, *, entry=None, module=None, version="1.0"):
+    """Write a package with one plugin to a folder that is to be on the path of modules."""
+    entry = entry or package
+    module = module or package
+    info = folder / f"{package.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[mypt]\n{entry} = {module}\n")
+    (folder / f"{module}.py").write_text(code)
+    return folder
+
+
+def install_broken(folder, kind, suffix=""):
+    code = BROKEN[kind].replace("{name}", kind).replace("{{}}", "{}")
+    return install(folder, f"acme-{kind}", code, entry=kind, module=f"acme_{kind}{suffix}")
+
+
+def others():
+    """Name the packages with plugins that are installed here, as `MYPT_DISABLE_PLUGINS` does."""
+    return ",".join({entry.dist.name for entry in entry_points(group="mypt")})
