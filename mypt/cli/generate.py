@@ -2,46 +2,226 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import frozen
 
+from mypt.cli.collecting import uncollected
+from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypt.engine.generating import Continuation
+    from mypt.engine.gpt import GPT
+    from mypt.model.sampling import Sampling
+
+
+@frozen(kw_only=True)
+class Request:
+    """What to generate: the arguments of `GPT.generate_many`."""
+
+    prompts: list[str]
+    max_new_tokens: int
+    sampling: Sampling
+    stop: tuple[str, ...]
+    stop_tokens: tuple[int | str, ...]
+    samples: int
+    batch_size: int
 
 
 @click.command("generate")
 @click.option("--model_name", required=True, help="Name of the model, or a path.")
 @click.option("--legacy_checkpoint", help="File of an earlier program in the model's folder.")
 @reader_options
-@click.option("--prompt", default="", help="Text to continue; empty begins a new text.")
+@click.option("--prompt", multiple=True, help="Text to continue; may be repeated.")
+@click.option("--prompt_file", multiple=True, help="File that holds one prompt; - is stdin.")
+@click.option("--prompt_lines", multiple=True, help="File with a prompt on each line; - is stdin.")
 @click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
 @click.option("--temperature", type=float, help="0 always takes the likeliest token.")
 @click.option("--top_k", type=int, help="Choose among the k likeliest tokens.")
 @click.option("--top_p", type=float, help="Choose among the likeliest that make up p together.")
+@click.option("--min_p", type=float, help="Choose among those p times as likely as the likeliest.")
 @click.option("--repetition_penalty", type=float, help="Above 1: discourage what is there.")
-@click.option("--seed", type=int, help="Same seed, same text.")
+@click.option("--no_repeat_ngram_size", type=int, help="Let no run of n tokens come twice.")
+@click.option("--seed", type=int, help="Same seed, same text, whatever else is asked for.")
+@click.option("--stop", multiple=True, help="End before this text; may be repeated.")
+@click.option("--stop_token", multiple=True, help="End before this token, an id or its text.")
+@click.option("--samples", type=click.IntRange(1), default=1, help="Continuations of each prompt.")
+@click.option("--batch_size", type=click.IntRange(1), default=32, help="Texts continued at once.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per continuation.")
+@click.option("--probabilities", is_flag=True, help="With --json: also those of the tokens.")
+@click.option("--logits", is_flag=True, help="With --json: also what each token was chosen by.")
+@click.option("--score", multiple=True, help="Do not generate: measure the loss on this file.")
+@click.option("--stride", type=int, help="Of scoring: tokens from one window to the next.")
+@click.option("--interactive", is_flag=True, help="Ask for prompts; /help says what else it takes.")
+@click.option("--int8", is_flag=True, help="Round the weights to 8 bits; CPU only.")
 @click.option("--device", help="Device to compute on; by default the fastest there is.")
 def command(
     model_name: str,
     legacy_checkpoint: str | None,
-    prompt: str,
-    max_new_tokens: int,
-    device: str | None,
     options: tuple[str, ...],
-    **chosen: Any,
+    device: str | None,
+    as_json: bool,
+    probabilities: bool,
+    logits: bool,
+    score: tuple[str, ...],
+    stride: int | None,
+    interactive: bool,
+    int8: bool,
+    **wanted: Any,
 ) -> None:
-    """Continue a prompt with a trained model, printing as it goes."""
-    from mypt.engine.devices import choose_device
-    from mypt.engine.loading import load
-    from mypt.engine.places import find_checkpoint
-    from mypt.model.generation import Sampling
+    """Continue prompts with a trained model, or measure how well it predicts a text."""
+    if (probabilities or logits) and not as_json:
+        message = "--probabilities and --logits need --json"
+        raise click.UsageError(message)
+    sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
+    prompts = list(_prompts(*sources))
+    with uncollected():
+        model = _open(model_name, legacy_checkpoint, options, device)
+    if score:
+        _print_scores(model, score, stride, int8=int8, as_json=as_json, probabilities=probabilities)
+        return
+    if int8:
+        model.quantize()
+    request = _request(prompts or [""], **wanted)
+    if interactive:
+        from mypt.cli.interactive import Session, talk
 
-    sampling = Sampling(**{k: v for k, v in chosen.items() if v is not None})
-    path = find_checkpoint(model_name, legacy_checkpoint)
-    model = load(path, device=choose_device(device), options=parse_options(options))
-    pieces = model.stream(prompt, max_new_tokens, sampling=sampling)
+        talk(Session.of(model, request))
+    elif as_json:
+        _print_json(model, request, probabilities=probabilities, logits=logits)
+    elif len(request.prompts) * request.samples == 1:
+        _print_stream(model, request)
+    else:
+        _print_texts(model, request)
+
+
+def _open(
+    model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], device: str | None
+) -> GPT:
+    from mypt.engine.opening import open_checkpoint
+    from mypt.engine.places import find_checkpoint
+
+    path, plugins = find_checkpoint(model_name, legacy_checkpoint), open_plugins()
+    opened = open_checkpoint(path, plugins, parse_options(options))
+    from mypt.engine.checkpoints import build_model  # torch, for a file that is sound
+    from mypt.engine.devices import choose_device
+
+    where = choose_device(device)
+    return build_model(opened, plugins, for_training=False).to(where)
+
+
+def _request(
+    prompts: list[str],
+    max_new_tokens: int,
+    stop: tuple[str, ...],
+    stop_token: tuple[str, ...],
+    samples: int,
+    batch_size: int,
+    **sampling: Any,
+) -> Request:
+    from mypt.model.sampling import Sampling
+
+    return Request(
+        prompts=prompts,
+        max_new_tokens=max_new_tokens,
+        sampling=Sampling(**{k: v for k, v in sampling.items() if v is not None}),
+        stop=stop,
+        stop_tokens=tuple(int(t) if t.isdecimal() else t for t in stop_token),
+        samples=samples,
+        batch_size=batch_size,
+    )
+
+
+def _prompts(
+    given: tuple[str, ...], files: tuple[str, ...], lists: tuple[str, ...]
+) -> Iterator[str]:
+    """Give the prompts; the end of the last line of a file is none of it."""
+    yield from given
+    for file in files:
+        yield _read(file).removesuffix("\n").removesuffix("\r")
+    for file in lists:
+        for line in _read(file).removesuffix("\n").split("\n"):
+            yield line.removesuffix("\r")
+
+
+def _read(file: str) -> str:
+    from mypt.data.text import decode_text, read_text
+
+    if file == "-":
+        return decode_text(sys.stdin.buffer.read(), "stdin")
+    return read_text(file)
+
+
+def _print_stream(model: GPT, request: Request) -> None:
+    prompt = request.prompts[0]
+    pieces = model.stream(
+        prompt,
+        request.max_new_tokens,
+        sampling=request.sampling,
+        stop=request.stop,
+        stop_tokens=request.stop_tokens,
+    )
     first = next(pieces, "")  # a prompt that cannot be encoded is refused before it is echoed
     click.echo(prompt + first, nl=False)
     for piece in pieces:
         click.echo(piece, nl=False)
     click.echo()
+
+
+def _print_texts(model: GPT, request: Request) -> None:
+    for number, continuation in enumerate(_continuations(model, request)):
+        if number:
+            click.echo("---")
+        click.echo(continuation.prompt + continuation.text)
+
+
+def _print_json(model: GPT, request: Request, *, probabilities: bool, logits: bool) -> None:
+    from mypt.cli.generated import as_object
+
+    for one in _continuations(model, request, log_probs=probabilities, logits=logits):
+        click.echo(json.dumps(as_object(one, model.need_tokenizer()), ensure_ascii=False))
+
+
+def _continuations(model: GPT, request: Request, **wanted: bool) -> Iterator[Continuation]:
+    return model.generate_many(
+        request.prompts,
+        request.max_new_tokens,
+        sampling=request.sampling,
+        stop=request.stop,
+        stop_tokens=request.stop_tokens,
+        samples=request.samples,
+        batch_size=request.batch_size,
+        **wanted,
+    )
+
+
+def _print_scores(
+    model: GPT,
+    files: tuple[str, ...],
+    stride: int | None,
+    *,
+    int8: bool,
+    as_json: bool,
+    probabilities: bool,
+) -> None:
+    from mypt.cli.generated import score_as_lines, score_as_object
+
+    texts = [_read(file) for file in files]
+    scores = [model.score(text, stride=stride) for text in texts]
+    float_losses = [score.loss if int8 else None for score in scores]
+    if int8:
+        model.quantize()
+        scores = [model.score(text, stride=stride) for text in texts]
+    for file, score, float_loss in zip(files, scores, float_losses, strict=True):
+        if as_json:
+            tokenizer = model.need_tokenizer() if probabilities else None
+            described = score_as_object(file, score, float_loss, tokenizer)
+            click.echo(json.dumps(described, ensure_ascii=False))
+        else:
+            click.echo("\n".join(score_as_lines(file, score, float_loss)))

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import codecs
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from mypt.data.randomness import Purpose, torch_seed
-from mypt.format.errors import ConfigError, PluginError, Problem
-from mypt.model.generation import Sampling, generate
+from mypt.engine.generating import Continuation, Ending, Wanted, continuations, stream
+from mypt.engine.needs import GENERATE, check_needs
+from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.model.initialisation import initialise
+from mypt.model.quantized import is_quantized, quantize
+from mypt.model.sampling import Sampling
 from mypt.model.transformer import Transformer
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import torch
 
     from mypt.data.loader import GPTDataLoader
+    from mypt.engine.scoring import Score
     from mypt.format.documents import GPTConfig, TokenizerState, TrainingState
     from mypt.plugins.contracts import Tokenizer
 
@@ -34,6 +37,7 @@ class GPT(Transformer):
         tokenizer: Text to ids and back; None for a model of bare ids, or without the plugin that
             reads its tokenizer.
         tokenizer_state: What its checkpoint says of the tokenizer, kept when it is saved.
+        needs: The plugins that its checkpoint says it needs, by package.
         plugins: The plugins its parts came from.
     """
 
@@ -66,6 +70,7 @@ class GPT(Transformer):
         self.plugins = plugins
         self.tokenizer = tokenizer
         self.tokenizer_state: TokenizerState | None = None
+        self.needs: Mapping[str, Any] = {}
         if not self.token_embedding_table.weight.is_meta:  # else weights are about to be loaded
             initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))
 
@@ -75,6 +80,8 @@ class GPT(Transformer):
         max_new_tokens: int = 200,
         *,
         sampling: Sampling | None = None,
+        stop: Iterable[str] = (),
+        stop_tokens: Iterable[int | str] = (),
         use_cache: bool = True,
         **options: Any,
     ) -> str:
@@ -84,9 +91,11 @@ class GPT(Transformer):
             prompt: Text to continue. Only its last `block_size` tokens are looked at.
             max_new_tokens: How many tokens to add.
             sampling: How to choose tokens.
+            stop: Strings before which the text ends.
+            stop_tokens: Tokens before which it ends, by id or by text.
             use_cache: Whether to keep keys and values; the text is the same without, only slower.
-            **options: Instead of `sampling`, its fields: `temperature`, `top_k`, `top_p`,
-                `repetition_penalty`, `seed`.
+            **options: Instead of `sampling`, its fields: `temperature`, `top_k`, `top_p`, `min_p`,
+                `repetition_penalty`, `no_repeat_ngram_size`, `seed`.
 
         Returns:
             The prompt and its continuation.
@@ -95,10 +104,16 @@ class GPT(Transformer):
             DataError: The prompt has a character that the vocabulary lacks.
             ConfigError: An option is out of range, or the model has no tokenizer.
         """
-        sampling = Sampling(**options) if sampling is None else sampling
-        return prompt + "".join(
-            self.stream(prompt, max_new_tokens, sampling=sampling, use_cache=use_cache)
+        continued = self.generate_many(
+            [prompt],
+            max_new_tokens,
+            sampling=sampling,
+            stop=stop,
+            stop_tokens=stop_tokens,
+            use_cache=use_cache,
+            **options,
         )
+        return prompt + next(continued).text
 
     def stream(
         self,
@@ -106,28 +121,107 @@ class GPT(Transformer):
         max_new_tokens: int = 200,
         *,
         sampling: Sampling | None = None,
+        stop: Iterable[str] = (),
+        stop_tokens: Iterable[int | str] = (),
         use_cache: bool = True,
     ) -> Iterator[str]:
-        """Continue a text piece by piece, as `generate` does; never yields half a character."""
-        tokenizer = self.need_tokenizer()
-        ids = tokenizer.encode(prompt) or [self._first_id(tokenizer)]
-        device = next(self.parameters()).device
-        tokens = generate(
+        """Continue a text piece by piece, as `generate` does.
+
+        A piece is never half a character, nor what may turn out to belong to a stop string.
+        """
+        sampling = Sampling() if sampling is None else sampling
+        ending = Ending.of(self.need_tokenizer(), max_new_tokens, stop, stop_tokens)
+        return stream(self, prompt, sampling, ending, use_cache=use_cache)
+
+    def generate_many(
+        self,
+        prompts: Iterable[str],
+        max_new_tokens: int = 200,
+        *,
+        sampling: Sampling | None = None,
+        stop: Iterable[str] = (),
+        stop_tokens: Iterable[int | str] = (),
+        samples: int = 1,
+        batch_size: int = 32,
+        log_probs: bool = False,
+        logits: bool = False,
+        use_cache: bool = True,
+        **options: Any,
+    ) -> Iterator[Continuation]:
+        """Continue several texts, `batch_size` at once.
+
+        Each becomes what it would become alone. A text that ends early does not end the others.
+
+        Args:
+            prompts: Texts to continue, of any lengths.
+            max_new_tokens: See `generate`, and so are the options not named here.
+            sampling: How to choose tokens.
+            stop: Strings before which a text ends.
+            stop_tokens: Tokens before which it ends, by id or by text.
+            samples: Continuations of each prompt. The first is that of `samples=1`.
+            batch_size: Texts to continue at once, 1 or more.
+            log_probs: Also give the log probability of each token.
+            logits: Also give the logits of each token.
+            use_cache: Whether to keep keys and values.
+            **options: Instead of `sampling`, its fields.
+
+        Yields:
+            One `Continuation` for each prompt and sample, in order.
+
+        Raises:
+            DataError: A prompt has a character that the vocabulary lacks.
+            ConfigError: An option is out of range, or the model has no tokenizer.
+        """
+        return continuations(
             self,
-            torch.tensor([ids], device=device),
-            max_new_tokens,
-            Sampling() if sampling is None else sampling,
-            allowed_vocab=tokenizer.n_vocab,
+            prompts,
+            Sampling(**options) if sampling is None else sampling,
+            Ending.of(self.need_tokenizer(), max_new_tokens, stop, stop_tokens),
+            samples=samples,
+            batch_size=batch_size,
+            wanted=Wanted(log_probs=log_probs, logits=logits),
             use_cache=use_cache,
         )
-        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        for token in tokens:
-            piece = decoder.decode(tokenizer.decode_bytes([int(token)]))
-            if piece:
-                yield piece
-        tail = decoder.decode(b"", final=True)
-        if tail:
-            yield tail
+
+    def score(self, text: str, *, stride: int | None = None) -> Score:
+        """Measure how well the model predicts a text.
+
+        A text longer than `block_size` tokens is read in windows of that length, each `stride`
+        tokens after the one before; every token counts once, in the first window that has it, so
+        it is predicted from at least `block_size - stride` tokens (those of the first window from
+        all there are). The first token has nothing before it and does not count.
+
+        Args:
+            text: At least two tokens.
+            stride: 1 to `block_size`; smaller is slower and nearer to what the model can. By
+                default half of `block_size`.
+
+        Raises:
+            DataError: The text is too short, or has a character that the vocabulary lacks.
+            ConfigError: The stride is out of range, or the model has no tokenizer.
+        """
+        from mypt.engine.scoring import score
+
+        return score(self, text, stride)
+
+    def quantize(self) -> GPT:
+        """Round all linear layers to 8 bits, for generation and scoring on a CPU.
+
+        A quarter of their memory, and faster; `score` says what it costs in loss. The model can
+        neither be trained nor saved afterwards.
+
+        Returns:
+            This model.
+
+        Raises:
+            ConfigError: The model is on another device.
+        """
+        device = next(self.parameters()).device
+        if device.type != "cpu":
+            what = f"is {device.type}, but 8-bit weights are for the CPU"
+            raise ConfigError(Problem("", "device", what, "leave out int8, or use the CPU"))
+        quantize(self)
+        return self
 
     def fit(
         self,
@@ -206,6 +300,9 @@ class GPT(Transformer):
         """
         from mypt.engine.checkpoints import save_model
 
+        if is_quantized(self):
+            fix = "save it before `quantize`"
+            raise SaveError(Problem(str(checkpoint_dir), "", "the model is of 8-bit weights", fix))
         save_model(self, Path(checkpoint_dir), step, optimizer_state, training_config or {})
 
     def save(self, checkpoint_dir: str | Path) -> None:
@@ -251,26 +348,10 @@ class GPT(Transformer):
             ConfigError: The model has none.
             PluginError: It takes a plugin that is not installed.
         """
+        check_needs(self.needs, self.plugins, GENERATE, "this model")
         if self.tokenizer is None and self.tokenizer_state is not None:
-            raise _needs_plugin(self.tokenizer_state)
+            self.plugins.tokenizer(self.tokenizer_state.token_kind)  # says why there is none
         if self.tokenizer is None:
             fix = "put its tokenizer.json beside it, or call the model with ids"
             raise ConfigError(Problem("", "tokenizer", "this model has no tokenizer", fix))
         return self.tokenizer
-
-    @staticmethod
-    def _first_id(tokenizer: Tokenizer) -> int:
-        """Begin an empty prompt where texts begin: at a new line, where the vocabulary has one."""
-        from mypt.format.errors import DataError
-
-        try:
-            return tokenizer.encode("\n")[0]
-        except DataError:
-            return 0
-
-
-def _needs_plugin(state: TokenizerState) -> PluginError:
-    packages = " or ".join(state.plugins) or "the package that brings it"
-    what = f"no installed plugin offers `{state.token_kind}`, this model's tokenizer"
-    fix = f"install {packages}, or call the model with ids"
-    return PluginError(Problem("", "tokenizer", what, fix, kind="plugin"))

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypt.format.documents import GPTConfig
-    from mypt.model.cache import LayerCache
-    from mypt.model.parts import Context
+    from mypt.plugins.parts import AttentionCache, Context, MakeLinear
 
 
 class CausalAttention(nn.Module):
@@ -30,8 +31,8 @@ class CausalAttention(nn.Module):
         self.scale = config.attention_scale
         self.dropout = config.dropout
 
-    def forward(self, x: Tensor, context: Context, cache: LayerCache | None) -> Tensor:
-        """Attend; see `mypt.model.parts.AttentionPart`."""
+    def forward(self, x: Tensor, context: Context, cache: AttentionCache | None) -> Tensor:
+        """Attend; see `mypt.plugins.parts.AttentionPart`."""
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, 3 * self.n_head, -1).transpose(1, 2)
         if context.rotate is not None:  # queries and keys at once
@@ -52,3 +53,22 @@ class CausalAttention(nn.Module):
         )
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, length, -1))
         return F.dropout(out, self.dropout) if self.training else out
+
+    def one_token(self, linear: MakeLinear) -> Callable[..., Tensor]:
+        """See `mypt.plugins.parts`."""
+        qkv, proj = linear(self.qkv), linear(self.proj)
+        n_head, scale = self.n_head, self.scale
+
+        def step(x: Tensor, context: Context, cache: AttentionCache) -> Tensor:
+            batch = x.size(0)
+            heads = qkv(x).view(batch, 3, n_head, 1, -1)
+            q, k, v = heads.unbind(1)
+            if context.rotate is not None:  # queries and keys at once
+                q, k = context.rotate(heads[:, :2].flatten(1, 2)).chunk(2, dim=1)
+            keys, values = cache.extend(k, v, context.start)
+            mixed = F.scaled_dot_product_attention(
+                q, keys, values, attn_mask=context.mask, scale=scale
+            )
+            return proj(mixed.reshape(batch, -1))
+
+        return step

@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from mypt.model.decoding import one_token
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypt.format.documents import GPTConfig
-    from mypt.model.cache import LayerCache
-    from mypt.model.parts import AttentionPart, Context, PointwisePart
+    from mypt.plugins.parts import (
+        AttentionCache,
+        AttentionPart,
+        Context,
+        MakeLinear,
+        PointwisePart,
+    )
 
 
 class PreNormBlock(nn.Module):
@@ -27,7 +36,18 @@ class PreNormBlock(nn.Module):
         """Wait for the parts, which `mypt.model.parts.build_block` sets."""
         super().__init__()
 
-    def forward(self, x: Tensor, context: Context, cache: LayerCache | None) -> Tensor:
+    def forward(self, x: Tensor, context: Context, cache: AttentionCache | None) -> Tensor:
         """Map (B, T, n_embd) to the same shape."""
         x = x + self.sa(self.ln1(x), context, cache)
         return x + self.fwd(self.ln2(x))
+
+    def one_token(self, linear: MakeLinear) -> Callable[..., Tensor]:
+        """See `mypt.plugins.parts`."""
+        sa, fwd = one_token(self.sa, linear), one_token(self.fwd, linear)
+        ln1, ln2 = one_token(self.ln1, linear), one_token(self.ln2, linear)
+
+        def step(x: Tensor, context: Context, cache: AttentionCache) -> Tensor:
+            x = x + sa(ln1(x), context, cache)
+            return x + fwd(ln2(x))
+
+        return step

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 
 class LayerCache:
-    """Keys and values of one layer, in memory that is taken once, for a whole block.
+    """Keys and values of one layer, in memory that is taken once.
 
     The memory is taken at the first `extend`, in the shape, dtype and device of what comes then,
     so attention parts may keep fewer heads or another width than the config says.
     """
 
-    def __init__(self, block_size: int) -> None:
+    def __init__(self, capacity: int) -> None:
         """Begin empty.
 
         Args:
-            block_size: Positions that there will be room for.
+            capacity: Positions that there will be room for.
         """
-        self._block_size = block_size
+        self._capacity = capacity
         self._stored: tuple[Tensor, Tensor] | None = None
 
     def extend(self, k: Tensor, v: Tensor, start: int) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ class LayerCache:
 
     def _room_for(self, new: Tensor) -> Tensor:
         batch, heads, _, width = new.shape
-        return new.new_zeros(batch, heads, self._block_size, width)
+        return new.new_empty(batch, heads, self._capacity, width)
 
 
 class KVCache:
@@ -58,7 +58,13 @@ class KVCache:
         length: Positions stored; set it to 0 to begin anew in the same memory.
     """
 
-    def __init__(self, config: GPTConfig) -> None:
-        """Begin empty; no memory is taken before the first forward pass."""
-        self.layers = [LayerCache(config.block_size) for _ in range(config.n_layer)]
+    def __init__(self, config: GPTConfig, capacity: int | None = None) -> None:
+        """Begin empty; no memory is taken before the first forward pass.
+
+        Args:
+            config: The architecture.
+            capacity: Positions that there will be room for; at most, and by default, block_size.
+        """
+        room = config.block_size if capacity is None else min(capacity, config.block_size)
+        self.layers = [LayerCache(room) for _ in range(config.n_layer)]
         self.length = 0

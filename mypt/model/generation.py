@@ -2,99 +2,97 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from attrs import frozen
 
 from mypt.format.errors import ConfigError, Problem
 from mypt.model.cache import KVCache
+from mypt.model.decoding import Decoder
+from mypt.model.sampling import IMPOSSIBLE, Sampling, choose
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
     from mypt.model.transformer import Transformer
 
-# Tokens among which the nucleus of top-p is looked for first.
-LIKELIEST = 1024
+__all__ = ["Sampling", "Step", "generate", "steps"]
 
 
-@frozen
-class Sampling:
-    """How the next token is chosen.
-
-    Temperature comes first, then the penalty, top-k, top-p, and a draw from what is left.
+class Step(NamedTuple):
+    """What one step gives.
 
     Attributes:
-        temperature: Divides the logits; 0 takes the likeliest token and ignores all the rest.
-        top_k: Keep the k likeliest tokens, and those as likely as the k-th; None keeps all.
-        top_p: Keep the likeliest tokens until their probability reaches this, in (0, 1];
-            None keeps all.
-        repetition_penalty: Logits of tokens in the window are divided by it where positive,
-            multiplied where negative; 1 does nothing. Source: Keskar et al. 2019 (CTRL).
-        seed: Same seed, same text, whatever else is in the batch; None draws one.
+        ids: Next token of each row, (B,) int64, on the model's device.
+        logits: What it was chosen by, as the model gave them, (B, vocab_size); good until the
+            next step.
     """
 
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float | None = 0.95
-    repetition_penalty: float = 1.0
-    seed: int | None = None
-
-    def __attrs_post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ConfigError: Options are out of range; all of them are named.
-        """
-        top_p = 1.0 if self.top_p is None else self.top_p
-        rules = {
-            "temperature": (0 <= self.temperature < float("inf"), "0 or more"),
-            "top_k": (self.top_k is None or self.top_k >= 1, "1 or more"),
-            "top_p": (0 < top_p <= 1, "more than 0 and at most 1"),
-            "repetition_penalty": (0 < self.repetition_penalty < float("inf"), "more than 0"),
-            "seed": (self.seed is None or 0 <= self.seed < 2**64, "0 or more, below 2^64"),
-        }
-        problems = [
-            Problem("", name, f"is {getattr(self, name)}", f"make it {wanted}", kind="sampling")
-            for name, (is_well, wanted) in rules.items()
-            if not is_well
-        ]
-        if problems:
-            raise ConfigError(*problems)
+    ids: Tensor
+    logits: Tensor
 
 
-@torch.inference_mode()
 def generate(
     model: Transformer,
-    prompt_ids: Tensor,
+    prompts: Tensor | Sequence[Tensor],
     max_new_tokens: int,
     sampling: Sampling,
     *,
+    draws: Tensor | None = None,
     allowed_vocab: int | None = None,
-    stop_ids: Collection[int] = frozenset(),
     use_cache: bool = True,
 ) -> Iterator[Tensor]:
+    """Continue each row of a batch, one token at a time; gives the ids of `steps`."""
+    for step in steps(
+        model,
+        prompts,
+        max_new_tokens,
+        sampling,
+        draws=draws,
+        allowed_vocab=allowed_vocab,
+        use_cache=use_cache,
+    ):
+        yield step.ids
+
+
+@torch.inference_mode()
+def steps(
+    model: Transformer,
+    prompts: Tensor | Sequence[Tensor],
+    max_new_tokens: int,
+    sampling: Sampling,
+    *,
+    draws: Tensor | None = None,
+    allowed_vocab: int | None = None,
+    use_cache: bool = True,
+) -> Iterator[Step]:
     """Continue each row of a batch, one token at a time.
 
     The model looks at the last block_size tokens, whose positions begin at 0. Once the window
     slides, every token has a new position, so keys and values are computed anew for each token.
 
+    Prompts of several lengths begin together at position 0. Steps begin after the shortest one,
+    and a row that still is within its prompt takes its next token from there. So every row has
+    the positions that it has alone, without padding, whatever parts the model has.
+
     Args:
         model: In evaluation mode.
-        prompt_ids: (B, T) int64 on the model's device, T at least 1.
-        max_new_tokens: How many tokens to add.
+        prompts: One row each, int64 on the model's device, at least one token; (B, T) where all
+            are of one length. Only their last block_size tokens are taken.
+        max_new_tokens: How many tokens to add to each row.
         sampling: How to choose them.
+        draws: Uniform numbers in [0, 1), (B, max_new_tokens), that decide the new tokens of each
+            row; not needed at temperature 0.
         allowed_vocab: Ids from here on are never chosen (they have no text).
-        stop_ids: Ends once every row has had one of these. Rows that had one before go on, and
-            what they add means nothing. Costs a wait for the device at each token.
         use_cache: Whether to keep keys and values; tokens are the same without, only slower.
 
     Yields:
-        The next token of each row, (B,) int64, on the model's device.
+        As many steps as the longest row takes. Row i has its first new token in the step number
+        `len(row i) - len(shortest row)`, counted from 0 (lengths as taken); what comes after its
+        last means nothing.
 
     Raises:
         ConfigError: `max_new_tokens` is negative.
@@ -106,110 +104,77 @@ def generate(
     if model.training:
         message = "the model is in training mode; call model.eval() first"
         raise ValueError(message)
-    block_size, length = model.config.block_size, prompt_ids.size(1)
-    ids = F.pad(prompt_ids, (0, max_new_tokens))
-    draws = _uniform(sampling.seed, max_new_tokens).to(ids.device)
-    stops = torch.tensor(sorted(stop_ids), device=ids.device)
-    stopped = torch.zeros(ids.size(0), dtype=torch.bool, device=ids.device)
-    cache = KVCache(model.config) if use_cache else None
-    for end in range(length, length + max_new_tokens):
-        window = ids[:, max(0, end - block_size) : end]
-        logits = _next_logits(model, window, cache)
-        if allowed_vocab is not None:
-            logits[:, allowed_vocab:] = float("-inf")
-        token = choose(logits, window, sampling, draws[end - length])
-        ids[:, end] = token
-        yield token
-        if stop_ids:
-            stopped |= torch.isin(token, stops)
-            if bool(stopped.all()):
-                return
+    block_size = model.config.block_size
+    rows = _Rows.begin([prompt[-block_size:] for prompt in prompts], max_new_tokens, draws)
+    next_logits: Callable[[Tensor], Tensor] = model.next_logits
+    if use_cache:
+        next_logits = _Cached(model, len(prompts), rows.ids.size(1), max_new_tokens)
+    for end in range(rows.shortest, rows.ids.size(1)):
+        window = rows.ids[:, max(0, end - block_size) : end]
+        logits = next_logits(window)
+        choosable = logits
+        if allowed_vocab is not None and allowed_vocab < logits.size(1):
+            choosable = logits.clone()
+            choosable[:, allowed_vocab:] = IMPOSSIBLE
+        ids = choose(choosable, window, sampling, rows.draws[:, end - rows.shortest])
+        yield Step(rows.put(end, ids), logits)
 
 
-def choose(logits: Tensor, window: Tensor, sampling: Sampling, draw: Tensor) -> Tensor:
-    """Choose the next token of each row.
+class _Rows(NamedTuple):
+    """The tokens of a batch.
 
-    Args:
-        logits: (B, vocab_size), floating.
-        window: Ids that the model looked at, (B, T) int64.
-        sampling: How to choose.
-        draw: Uniform number in [0, 1), scalar; the same for each row, which uses it on its own
-            distribution.
-
-    Returns:
-        (B,) int64.
+    Attributes:
+        ids: (B, longest prompt + new tokens) int64, each prompt from the left.
+        lengths: Of the prompts, (B,) int64.
+        shortest: Length of the shortest prompt.
+        longest: Length of the longest prompt.
+        draws: One per row and step, (B, steps).
     """
-    if sampling.temperature == 0:
-        return logits.argmax(dim=-1)
-    logits = logits.float() / sampling.temperature
-    if sampling.repetition_penalty != 1:
-        logits = penalise(logits, window, sampling.repetition_penalty)
-    if sampling.top_k is not None:
-        logits = keep_top_k(logits, sampling.top_k)
-    if sampling.top_p is not None and sampling.top_p < 1:
-        logits = keep_top_p(logits, sampling.top_p)
-    return draw_from(logits, draw)
+
+    ids: Tensor
+    lengths: Tensor
+    shortest: int
+    longest: int
+    draws: Tensor
+
+    @classmethod
+    def begin(cls, prompts: Sequence[Tensor], new: int, draws: Tensor | None) -> _Rows:
+        lengths = [prompt.size(0) for prompt in prompts]
+        shortest, longest = min(lengths), max(lengths)
+        device = prompts[0].device
+        ids = torch.zeros(len(prompts), longest + new, dtype=torch.int64, device=device)
+        shifted = torch.zeros(len(prompts), longest + new - shortest, device=device)
+        for row, prompt in enumerate(prompts):
+            ids[row, : lengths[row]] = prompt
+            if draws is not None:
+                begin = lengths[row] - shortest
+                shifted[row, begin : begin + new] = draws[row]
+        return cls(ids, torch.tensor(lengths, device=device), shortest, longest, shifted)
+
+    def put(self, position: int, chosen: Tensor) -> Tensor:
+        """Set the tokens of one position, to those of the prompt where it goes so far."""
+        if position < self.longest:
+            chosen = torch.where(self.lengths > position, self.ids[:, position], chosen)
+        self.ids[:, position] = chosen
+        return chosen
 
 
-def penalise(logits: Tensor, window: Tensor, penalty: float) -> Tensor:
-    """Make tokens of the window less likely (penalty above 1): logits (B, V), window (B, T)."""
-    seen = logits.gather(1, window)
-    return logits.scatter(1, window, torch.where(seen > 0, seen / penalty, seen * penalty))
+class _Cached:
+    """Gives the logits after a window, keeping keys and values of what it saw."""
 
+    def __init__(self, model: Transformer, batch_size: int, length: int, new_tokens: int) -> None:
+        self._model = model
+        self._cache = KVCache(model.config, length)
+        self._make_decoder = partial(Decoder.make, model, batch_size, new_tokens)
+        self._decoder: Decoder | Transformer | None = None
 
-def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """Set all but the k largest of each row (B, V) to -inf; ties of the k-th stay."""
-    kth = logits.topk(min(k, logits.size(-1))).values[:, -1:]
-    return logits.masked_fill(logits < kth, float("-inf"))
-
-
-def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Keep the likeliest tokens of each row (B, V) up to the one that reaches probability p.
-
-    Source: Holtzman et al. 2020.
-    """
-    log_total = logits.logsumexp(dim=-1, keepdim=True)
-    ordered, ids = _descending(logits, log_total, p)
-    probabilities = (ordered - log_total).exp()
-    before = probabilities.cumsum(dim=-1) - probabilities
-    kept = ordered.masked_fill(before >= p, float("-inf"))
-    return torch.full_like(logits, float("-inf")).scatter_(1, ids, kept)
-
-
-def _descending(logits: Tensor, log_total: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    """Sort each row, at least as far as its tokens of probability `p`; values and ids."""
-    # To sort a wide vocabulary takes a CPU as long as a small model's forward pass, and the
-    # question below costs it no wait.
-    if logits.device.type == "cpu" and logits.size(-1) > 4 * LIKELIEST:
-        values, ids = logits.topk(LIKELIEST)
-        if bool(((values - log_total).exp().sum(dim=-1) >= p).all()):
-            return values, ids
-    values, ids = logits.sort(dim=-1, descending=True, stable=True)
-    return values, ids
-
-
-def draw_from(logits: Tensor, draw: Tensor) -> Tensor:
-    """Draw from the softmax of each row (B, V) by inverting its distribution at `draw`."""
-    probabilities = logits.softmax(dim=-1)
-    cumulative = probabilities.cumsum(dim=-1)
-    # A token of probability 0 may still seem to pass where a device adds up in parallel.
-    passed = (cumulative > draw * cumulative[:, -1:]) & (probabilities > 0)
-    return passed.to(torch.uint8).argmax(dim=-1)  # the first that passed
-
-
-def _next_logits(model: Transformer, window: Tensor, cache: KVCache | None) -> Tensor:
-    if cache is None:
-        return model.next_logits(window)
-    if cache.length == model.config.block_size:  # the window slid: all positions are new
-        cache.length = 0
-    return model.next_logits(window[:, cache.length :], cache)
-
-
-def _uniform(seed: int | None, count: int) -> Tensor:
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    # Short of 1 by more than rounding can take back, so that some token always passes the draw.
-    return torch.rand(count, generator=generator) * (1 - 2**-20)
+    def __call__(self, window: Tensor) -> Tensor:
+        cache = self._cache
+        if cache.length == self._model.config.block_size:  # it slid: all positions are new
+            cache.length = 0
+        new = window[:, cache.length :]
+        if new.size(1) > 1 or cache.length == 0:
+            return self._model.next_logits(new, cache)
+        if self._decoder is None:
+            self._decoder = self._make_decoder() or self._model
+        return self._decoder.next_logits(new, cache)

@@ -1,18 +1,41 @@
-"""First weights of a new model."""
+"""First weights of a new model, and none for one whose weights are about to be loaded."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from mypt.model.transformer import Transformer
 
 STD = 0.02
 # What is added to the residual stream at the end of each part.
 RESIDUAL = (".sa.proj.weight", ".fwd.w_down.weight", ".fwd.net.2.weight")
+
+
+class WithoutValues(TorchFunctionMode):
+    """A context in which `torch.nn.init` does nothing, for modules on the meta device.
+
+    torch draws first weights there as well, to no effect but that of importing its compiler,
+    which takes longer than to open a model.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Leave a tensor that is to be initialised as it is."""
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypt.format.documents import GPTConfig
+    from mypt.plugins.parts import MakeLinear
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -41,6 +42,11 @@ class TwoLayerMlp(nn.Module):
         out: Tensor = self.net(x)
         return F.dropout(out, self.dropout) if self.training else out
 
+    def one_token(self, linear: MakeLinear) -> Callable[[Tensor], Tensor]:
+        """See `mypt.plugins.parts`."""
+        widen, activate, narrow = linear(self.net[0]), self.net[1].forward, linear(self.net[2])
+        return lambda x: narrow(activate(widen(x)))
+
 
 class SwiGlu(nn.Module):
     """Widen twice, multiply one by the other's SiLU, narrow.
@@ -60,3 +66,8 @@ class SwiGlu(nn.Module):
         """Map (B, T, n_embd) to the same shape."""
         out: Tensor = self.w_down(F.silu(self.w_gate(x)) * self.w_up(x))
         return F.dropout(out, self.dropout) if self.training else out
+
+    def one_token(self, linear: MakeLinear) -> Callable[[Tensor], Tensor]:
+        """See `mypt.plugins.parts`."""
+        gate, up, down = linear(self.w_gate), linear(self.w_up), linear(self.w_down)
+        return lambda x: down(F.silu(gate(x)).mul_(up(x)))

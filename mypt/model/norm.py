@@ -9,15 +9,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypt.format.documents import GPTConfig
+    from mypt.plugins.parts import MakeLinear
 
 
-def layer_norm(config: GPTConfig) -> nn.LayerNorm:
-    """Build a norm to mean 0 and variance 1, with scale and optional shift.
+class LayerNorm(nn.LayerNorm):
+    """Norm to mean 0 and variance 1, with scale and optional shift.
 
     Source: Ba et al. 2016.
     """
-    return nn.LayerNorm(config.n_embd, eps=config.norm_epsilon, bias=config.has_norm_bias)
+
+    def __init__(self, config: GPTConfig) -> None:
+        """Begin as the bare norm."""
+        super().__init__(config.n_embd, eps=config.norm_epsilon, bias=config.has_norm_bias)
+
+    def one_token(self, _: MakeLinear) -> Callable[[Tensor], Tensor]:
+        """See `mypt.plugins.parts`."""
+        shape, weight, bias, eps = self.normalized_shape, self.weight, self.bias, self.eps
+        return lambda x: F.layer_norm(x, shape, weight, bias, eps)
 
 
 class RmsNorm(nn.Module):
@@ -37,3 +48,7 @@ class RmsNorm(nn.Module):
         """Map (B, T, n_embd) to the same shape and dtype."""
         normed = F.rms_norm(x, self.weight.shape, self.weight, self.eps)
         return normed if self.bias is None else normed + self.bias
+
+    def one_token(self, _: MakeLinear) -> Callable[[Tensor], Tensor]:
+        """See `mypt.plugins.parts`."""
+        return self.forward

@@ -24,7 +24,7 @@ BUILDERS = {
     ("mlp_type", "gelu"): ("mlp", "TwoLayerMlp"),
     ("mlp_type", "gelu_tanh"): ("mlp", "TwoLayerMlp"),
     ("mlp_type", "swiglu"): ("mlp", "SwiGlu"),
-    ("norm_type", "layernorm"): ("norm", "layer_norm"),
+    ("norm_type", "layernorm"): ("norm", "LayerNorm"),
     ("norm_type", "rmsnorm"): ("norm", "RmsNorm"),
     ("block_type", "pre_norm"): ("block", "PreNormBlock"),
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from mypt.model.parts import Placement
+from mypt.plugins.parts import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable

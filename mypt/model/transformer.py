@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mypt.format.config_rules import architecture_problems
 from mypt.format.documents import to_document
-from mypt.format.errors import ConfigError, FormatError, PluginError, Problem
+from mypt.format.errors import ConfigError, FormatError, PluginError, Problem, has_errors
 from mypt.format.layout import expected_tensors
+from mypt.format.settings import settings_problems
 from mypt.model.loss import output_loss
-from mypt.model.parts import Context, build_block, build_part
+from mypt.model.parts import build_block, build_part
+from mypt.plugins.parts import Context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +34,11 @@ class Transformer(nn.Module):
 
     Attributes:
         config: The architecture.
+        activation_checkpointing: Keep only each layer's input while training, and compute the
+            rest again in the backward pass.
     """
+
+    activation_checkpointing: bool = False
 
     def __init__(self, config: GPTConfig, plugins: Plugins) -> None:
         """Assemble the parts; weights are torch's defaults until `initialise` or `load_weights`.
@@ -44,8 +51,10 @@ class Transformer(nn.Module):
             ConfigError: There can be no such model, or a part is of no registered plugin.
             PluginError: A part is not what its plugin says.
         """
-        problems = architecture_problems(to_document(config), "", plugins.layouts)
-        if problems:
+        document = to_document(config)
+        problems = architecture_problems(document, "", plugins.layouts)
+        problems += settings_problems(document, "", plugins.settings)
+        if has_errors(problems):
             raise ConfigError(*problems)
         super().__init__()
         self.config = config
@@ -130,8 +139,16 @@ class Transformer(nn.Module):
         self.load_state_dict(weights, strict=False, assign=True)
         self._tie()
 
-    def _hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
-        """Give what the output layer sees, (B, T, n_embd)."""
+    def enter(self, idx: Tensor, cache: KVCache | None) -> tuple[Tensor, Context]:
+        """Give what the first block sees, (B, T, n_embd), and what all blocks share.
+
+        Args:
+            idx: Ids, (B, T) int64.
+            cache: Keys and values of the positions before `idx`; not changed.
+
+        Raises:
+            ConfigError: There are more positions than block_size.
+        """
         start = 0 if cache is None else cache.length
         end = start + idx.size(1)
         if end > self.config.block_size:
@@ -143,11 +160,19 @@ class Transformer(nn.Module):
         if placement.embedding is not None:
             x = x + placement.embedding
         mask = _attention_mask(placement.bias, positions, key_positions)
-        context = Context(start, placement.rotate, mask)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, context, None if cache is None else cache.layers[layer])
+        return x, Context(start, placement.rotate, mask)
+
+    def _hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
+        """Give what the output layer sees, (B, T, n_embd)."""
+        x, context = self.enter(idx, cache)
+        if self.activation_checkpointing and torch.is_grad_enabled():
+            for block in self.blocks:
+                x = checkpoint(block, x, context, None, use_reentrant=False)
+        else:
+            for layer, block in enumerate(self.blocks):
+                x = block(x, context, None if cache is None else cache.layers[layer])
         if cache is not None:
-            cache.length = end
+            cache.length += idx.size(1)
         return self.ln_f(x)  # type: ignore[no-any-return]
 
     def _tie(self) -> None:

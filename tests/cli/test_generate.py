@@ -1,3 +1,8 @@
+import io
+import json
+import math
+import sys
+
 import pytest
 
 
@@ -44,3 +49,153 @@ def test_a_damaged_bundle_is_refused(refused, bundle, tmp_path):
     data[len(data) // 2] ^= 1
     (copy / "model.pt").write_bytes(data)
     assert "model.pt" in refused("generate", "--model_name", copy, "--prompt", "the")
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+    """Give the commands a text to read."""
+
+    def give(text):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+    return give
+
+
+def lines_of(cli, *arguments):
+    code, out, err = cli("generate", *arguments, "--json")
+    assert code == 0, err
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_several_prompts_give_several_texts(cli, bundle):
+    few = ("--max_new_tokens", "5", "--seed", "1")
+    prompts = ("the", "cat", "")
+    one_by_one = [cli("generate", "--model_name", bundle, "--prompt", p, *few)[1] for p in prompts]
+    named = [word for prompt in prompts for word in ("--prompt", prompt)]
+    assert cli("generate", "--model_name", bundle, *named, *few)[1] == "---\n".join(one_by_one)
+
+
+def test_prompts_come_from_files_and_from_stdin(cli, bundle, tmp_path, stdin):
+    (tmp_path / "one.txt").write_text("the\ncat\n")
+    (tmp_path / "many.txt").write_bytes(b"sat\r\n\nmat")
+    few = ("--model_name", bundle, "--max_new_tokens", "3", "--prompt", "line")
+    files = ("--prompt_file", tmp_path / "one.txt", "--prompt_lines", tmp_path / "many.txt")
+    found = lines_of(cli, *few, *files)
+    assert [one["prompt"] for one in found] == ["line", "the\ncat", "sat", "", "mat"]
+    stdin("on the\n")
+    assert [one["prompt"] for one in lines_of(cli, *few, "--prompt_file", "-")] == [
+        "line",
+        "on the",
+    ]
+    stdin("on\nthe\n")
+    assert [one["prompt"] for one in lines_of(cli, *few, "--prompt_lines", "-")][1:] == [
+        "on",
+        "the",
+    ]
+
+
+def test_a_file_without_prompts_is_refused(refused, bundle, tmp_path, stdin):
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    line = refused("generate", "--model_name", bundle, "--prompt_file", tmp_path / "latin.txt")
+    assert "is not UTF-8" in line
+    assert "no such file" in refused("generate", "--model_name", bundle, "--prompt_file", "nil")
+    stdin("")
+    line = refused("generate", "--model_name", bundle, "--prompt_lines", "-")
+    assert "stdin: is empty" in line
+
+
+def test_json_lines_say_all_there_is(cli, bundle):
+    (found,) = lines_of(
+        cli,
+        *("--model_name", bundle, "--prompt", "the", "--max_new_tokens", "4", "--seed", "9"),
+        *("--probabilities", "--logits"),
+    )
+    assert found["seed"] == 9
+    assert found["prompt"] == "the"
+    assert found["text"] == "".join(found["tokens"])
+    assert found["stopped_by"] is None
+    for token, probability, logits in zip(
+        found["ids"], found["probabilities"], found["logits"], strict=True
+    ):
+        shares = [math.exp(value) for value in logits]
+        assert probability == pytest.approx(shares[token] / sum(shares), rel=1e-4)
+
+
+def test_stops_end_the_text(cli, bundle):
+    plain = ("--model_name", bundle, "--prompt", "the", "--temperature", "0")
+    (free,) = lines_of(cli, *plain)
+    stop = free["text"][10:12]
+    (one,) = lines_of(cli, *plain, "--stop", stop)
+    assert one["text"] == free["text"].split(stop)[0]
+    assert one["stopped_by"] == stop
+    (one,) = lines_of(cli, *plain, "--stop_token", free["ids"][3])
+    assert one["ids"] == free["ids"][: free["ids"].index(free["ids"][3])]
+    assert cli("generate", *plain, "--stop", stop)[1] == "the" + free["text"].split(stop)[0] + "\n"
+
+
+def test_a_text_is_scored(cli, bundle, tmp_path, text):
+    (tmp_path / "text.txt").write_text(text[:500])
+    named = ("--model_name", bundle, "--score", tmp_path / "text.txt", "--stride", "4")
+    (score,) = lines_of(cli, *named, "--probabilities")
+    assert score["perplexity"] == pytest.approx(math.exp(score["loss"]))
+    assert (score["predicted_tokens"], score["block_size"], score["stride"]) == (499, 16, 4)
+    assert "".join(score["tokens"]) == text[:500]
+    logs = [math.log(p) for p in score["probabilities"][1:]]
+    assert -sum(logs) / 499 == pytest.approx(score["loss"])
+    code, out, _ = cli("generate", *named)
+    assert code == 0
+    assert f"{score['loss']:.4f}" in out
+    assert "stride 4" in out
+
+
+def test_what_only_json_can_say_asks_for_it(refused, bundle):
+    line = refused("generate", "--model_name", bundle, "--probabilities", code=2)
+    assert "--json" in line
+
+
+def test_a_conversation_changes_its_settings(cli, bundle, stdin):
+    stdin(
+        "the cat\n/temperature 0\n/max_new_tokens 5\nthe cat\n/more\n/again\n"
+        '/top_k 3\n/top_k off\n/stop "\\n"\n/stop off\n'
+        "/seed 3\n/settings\nthe \\\nmat\n//\n/quit\n/settings"
+    )
+    begin = ("generate", "--model_name", bundle, "--interactive", "--temperature", "0")
+    begin += ("--max_new_tokens", "9")
+    code, out, err = cli(*begin)
+    assert code == 0, err
+    first, _, _, five, *rest = out.splitlines()
+    assert len(first) == len("the cat") + 9
+    assert out.count(five) == 4  # in the first text too
+    assert rest[0].startswith(five)
+    assert 'stop: ["\\n"]' in rest
+    for line in ("top_k: 3", "top_k: off", "stop: off", "temperature: 0.0", "seed: 3"):
+        assert line in rest
+    assert "the \nmat" in out
+    assert out.count("top_p: ") == 1  # nothing is read after /quit
+    assert err.count("error: ") == err.count("\n") == 1  # no / in the vocabulary
+
+
+def test_a_conversation_survives_what_it_cannot_do(cli, bundle, stdin):
+    stdin("/tempratur 1\n/temperature x\n/top_p 7\n/stop_token\nthe caté\n/help\nthe\n")
+    code, out, err = cli("generate", "--model_name", bundle, "--interactive")
+    assert code == 0
+    assert "did you mean `temperature`" in err
+    assert "is `x`; make it a number" in err
+    assert "top_p: is 7.0" in err
+    assert "/stop_token" in err
+    assert "é" in err
+    assert "/more" in out
+    assert out.splitlines()[-1] != ""
+
+
+def test_8_bit_weights_show_what_they_cost(cli, bundle, tmp_path, text):
+    (tmp_path / "text.txt").write_text(text[:500])
+    named = ("--model_name", bundle, "--score", tmp_path / "text.txt")
+    (plain,) = lines_of(cli, *named)
+    (rounded,) = lines_of(cli, *named, "--int8")
+    assert rounded["float_loss"] == plain["loss"]
+    assert 0 < abs(rounded["loss"] - plain["loss"]) < 0.02
+    assert " by 8-bit weights" in cli("generate", *named, "--int8")[1]
+    code, out, _ = cli("generate", "--model_name", bundle, "--prompt", "the", "--int8")
+    assert code == 0
+    assert out.startswith("the")

@@ -216,7 +216,7 @@ class Alibi(torch.nn.Module):
         self.slopes = [2.0 ** -(head + 1) for head in range(config.n_head)]
 
     def forward(self, positions, key_positions):
-        from mypt.model.parts import Placement
+        from mypt.plugins import Placement
 
         distance = key_positions - positions[:, None]
         return Placement(bias=torch.stack([slope * distance for slope in self.slopes]))

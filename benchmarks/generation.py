@@ -1,0 +1,179 @@
+"""Greedy generation of mypt beside its peers, all in turn, on models of one shape.
+
+Peers: `generate` of Hugging Face transformers with its dynamic and its static cache; litgpt, where
+it is installed; nanoGPT's sampler, from a checkout: `--nanogpt PATH` (its `model.py` is run). The
+weights are random: what they are makes no difference to the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+
+import torch
+from interleaved import Pairs, machine, seconds
+
+import mypt
+from mypt.model.generation import generate
+from mypt.model.sampling import Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+warnings.simplefilter("ignore")  # of the peers
+
+SHAPES = {
+    "tiny": {"n_layer": 4, "n_head": 4, "n_embd": 192, "block_size": 512, "vocab_size": 96},
+    "small": {"n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 1024, "vocab_size": 96},
+    "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 1024, "vocab_size": 50304},
+}
+
+
+class Case(NamedTuple):
+    """What is asked for: rows, tokens of each prompt, tokens to add."""
+
+    shape: str
+    batch: int
+    prompt: int
+    new: int
+
+
+CASES = (
+    Case("tiny", 1, 32, 256),
+    Case("tiny", 16, 32, 256),
+    Case("small", 1, 32, 256),
+    Case("small", 16, 32, 128),
+    Case("small", 1, 768, 128),
+    Case("124M", 1, 32, 256),
+    Case("124M", 16, 32, 32),
+    Case("124M", 1, 768, 64),
+)
+
+
+def main() -> None:
+    """Time each case in several rounds, and print how many times as fast mypt is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nanogpt", type=Path, help="a checkout of nanoGPT")
+    parser.add_argument("--shape", choices=SHAPES, action="append", help="by default all")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    machine()
+    for shape in arguments.shape or SHAPES:
+        runners = dict(_runners(SHAPES[shape], arguments.nanogpt))
+        for case in CASES:
+            if case.shape == shape:
+                _print_case(case, runners, arguments.rounds)
+        if shape == "124M":
+            _print_bound()
+
+
+def _print_case(case: Case, runners: dict[str, Callable], rounds: int) -> None:
+    idx = torch.randint(96, (case.batch, case.prompt))
+    calls = {name: partial(run, idx, case.new) for name, run in runners.items()}
+    with torch.inference_mode():
+        for run in runners.values():
+            run(idx, 4)
+        times = [{name: seconds(call) for name, call in calls.items()} for _ in range(rounds)]
+    ours = sorted(round_["mypt"] for round_ in times)[rounds // 2]
+    print(
+        f"{case.shape}, {case.batch} x {case.new} tokens after {case.prompt}: mypt "
+        f"{case.batch * case.new / ours:,.0f} tokens/s, {ours / case.new * 1e3:.2f} ms each"
+    )
+    for name in calls:
+        if name != "mypt":
+            pairs = Pairs([(round_[name], round_["mypt"]) for round_ in times])
+            print(f"  {pairs.ratio} times as fast as {name}", flush=True)
+
+
+def _print_bound() -> None:
+    """Print the time in which one thread reads all weights once."""
+    weights = torch.ones(124_000_000)
+    best = min(seconds(weights.sum) for _ in range(5))
+    print(f"124M: to read the weights once takes {best * 1e3:.2f} ms")
+
+
+def _runners(shape: dict, nanogpt: Path | None) -> Iterator[tuple[str, Callable]]:
+    ours = mypt.GPTConfig(
+        **shape, dropout=0.0, bias=True, head_bias=False, tie_weights=True, mlp_type="gelu_tanh"
+    )
+    yield "mypt", _mypt(mypt.GPT(ours).eval())
+    yield "mypt with 8-bit weights", _mypt(mypt.GPT(ours).eval().quantize())
+    yield from _hugging_face(shape)
+    if importlib.util.find_spec("litgpt") is not None:
+        yield "litgpt", _litgpt(shape)
+    if nanogpt is not None:
+        yield "nanoGPT", _nanogpt(shape, nanogpt / "model.py")
+
+
+def _mypt(model: mypt.GPT) -> Callable:
+    greedy = Sampling(temperature=0)
+    return lambda idx, new: list(generate(model, idx, new, greedy))
+
+
+def _hugging_face(shape: dict) -> Iterator[tuple[str, Callable]]:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    sizes = {"n_positions" if k == "block_size" else k: v for k, v in shape.items()}
+    model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=None, eos_token_id=None)).eval()
+    options = {"do_sample": False, "pad_token_id": 0, "disable_compile": True}
+    for cache in ("dynamic", "static"):
+
+        def run(idx: torch.Tensor, new: int, cache: str = cache) -> object:
+            mask = torch.ones_like(idx)
+            return model.generate(
+                idx,
+                attention_mask=mask,
+                max_new_tokens=new,
+                cache_implementation=cache,
+                **options,
+            )
+
+        yield f"Hugging Face, {cache} cache", run
+
+
+def _litgpt(shape: dict) -> Callable:
+    """Its own loop takes one row; several go through the same step with its cache."""
+    from litgpt import GPT, Config
+
+    config = Config(
+        **shape,
+        padded_vocab_size=shape["vocab_size"],
+        gelu_approximate="tanh",
+        parallel_residual=False,
+        bias=True,
+        rotary_percentage=1.0,
+    )
+    model = GPT(config).eval()
+
+    def run(idx: torch.Tensor, new: int) -> None:
+        length = idx.size(1)
+        model.clear_kv_cache()
+        model.max_seq_length = length + new
+        model.set_kv_cache(batch_size=idx.size(0))
+        positions = torch.arange(length)
+        for end in range(length, length + new):
+            idx = model(idx, positions)[:, -1:].argmax(-1)
+            positions = torch.tensor([end])
+
+    return run
+
+
+def _nanogpt(shape: dict, file: Path) -> Callable:
+    spec = importlib.util.spec_from_file_location("nanogpt_model", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["nanogpt_model"] = module
+    spec.loader.exec_module(module)
+    model = module.GPT(module.GPTConfig(**shape, dropout=0.0, bias=True)).eval()
+    return lambda idx, new: model.generate(idx, new, top_k=1)
+
+
+if __name__ == "__main__":
+    main()

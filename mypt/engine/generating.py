@@ -1,0 +1,304 @@
+"""Continue texts: prompts to rows of ids, a seed to draws, tokens back to text."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from attrs import evolve, field, frozen
+
+from mypt.data.randomness import Purpose, uniform
+from mypt.engine.textstream import TextStream
+from mypt.format.errors import ConfigError, DataError, Problem
+from mypt.model.generation import steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from mypt.engine.gpt import GPT
+    from mypt.model.generation import Step
+    from mypt.model.sampling import Sampling
+    from mypt.plugins.contracts import Tokenizer
+
+
+@frozen(kw_only=True)
+class Continuation:
+    """What a prompt was continued with.
+
+    Attributes:
+        prompt: The prompt.
+        text: What follows it, without the stop string or token.
+        ids: The new tokens, (N,). A stop string may begin inside the last one of them; a stop
+            token is not among them.
+        stopped_by: The stop string, or the stop token's text; None where the tokens ran out.
+        seed: With it, the same prompt and settings give the same text.
+        log_probs: Natural logarithm of the model's own probability of each token, (N,), before
+            temperature and all that follows it; None if not asked for.
+        logits: What each token was chosen by, (N, vocab_size) float32 on the CPU; None if not
+            asked for.
+    """
+
+    prompt: str
+    text: str
+    ids: tuple[int, ...]
+    stopped_by: str | None
+    seed: int
+    log_probs: tuple[float, ...] | None = None
+    logits: Tensor | None = field(default=None, repr=False, eq=False)
+
+
+@frozen(kw_only=True)
+class Ending:
+    """When a text ends.
+
+    Attributes:
+        max_new_tokens: After so many tokens.
+        stop: Before any of these strings.
+        stop_tokens: Before any of these tokens; their texts by id.
+    """
+
+    max_new_tokens: int
+    stop: tuple[str, ...] = ()
+    stop_tokens: Mapping[int, str] = field(factory=dict)
+
+    @property
+    def is_early(self) -> bool:
+        """Whether a text may end before its tokens run out."""
+        return bool(self.stop or self.stop_tokens)
+
+    @classmethod
+    def of(
+        cls,
+        tokenizer: Tokenizer,
+        max_new_tokens: int,
+        stop: Iterable[str],
+        stop_tokens: Iterable[int | str],
+    ) -> Ending:
+        """Look the tokens up.
+
+        Raises:
+            ConfigError: A stop string is empty, or a stop token is none of the vocabulary.
+        """
+        ids = [_token_id(tokenizer, token) for token in stop_tokens]
+        ending = cls(
+            max_new_tokens=max_new_tokens,
+            stop=tuple(stop),
+            stop_tokens={number: tokenizer.decode([number]) for number in ids},
+        )
+        if "" in ending.stop:
+            fix = "leave it out, or give some text"
+            raise ConfigError(Problem("", "stop", "is empty", fix, kind="sampling"))
+        return ending
+
+
+@frozen
+class Wanted:
+    """What to keep of each token, beside its id: see `Continuation`."""
+
+    log_probs: bool = False
+    logits: bool = False
+
+
+class _Row:
+    """One text in the making."""
+
+    def __init__(self, model: GPT, prompt: str, ending: Ending, sample: int = 0) -> None:
+        tokenizer = model.need_tokenizer()
+        ids = prompt_ids(tokenizer, prompt)
+        self.prompt = prompt
+        self.prompt_ids = ids[-model.config.block_size :]  # what the model sees of it
+        self.key = _digest(ids), sample
+        self.text = ""
+        self.ids: list[int] = []
+        self.log_probs: list[float] = []
+        self.logits: list[Tensor] = []
+        self.stopped_by: str | None = None
+        self.ending = ending
+        self._stream = TextStream(tokenizer, ending.stop)
+
+    @property
+    def is_done(self) -> bool:
+        return self.stopped_by is not None or len(self.ids) == self.ending.max_new_tokens
+
+    def take(self, token: int) -> str:
+        """Take the next token and give what can be shown."""
+        if token in self.ending.stop_tokens:
+            self.stopped_by = self.ending.stop_tokens[token]
+            shown = self._stream.finish()
+        else:
+            self.ids.append(token)
+            shown = self._stream.feed(token)
+            self.stopped_by = self._stream.stopped_by
+            if self.is_done:
+                shown += self._stream.finish()
+        self.text += shown
+        return shown
+
+    def result(self, sampling: Sampling, wanted: Wanted) -> Continuation:
+        """Give what became of it."""
+        n = len(self.ids)  # details of a stop token are none of the text's
+        return Continuation(
+            prompt=self.prompt,
+            text=self.text,
+            ids=tuple(self.ids),
+            stopped_by=self.stopped_by,
+            seed=sampling.seed or 0,
+            log_probs=tuple(self.log_probs[:n]) if wanted.log_probs else None,
+            logits=torch.stack(self.logits)[:n] if wanted.logits else None,
+        )
+
+
+def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """Encode a prompt; an empty one begins where texts begin, at a new line if there is one.
+
+    Raises:
+        DataError: The prompt has a character that the vocabulary lacks.
+    """
+    if prompt:
+        return tokenizer.encode(prompt)
+    try:
+        return tokenizer.encode("\n")[:1]
+    except DataError:
+        return [0]
+
+
+def stream(
+    model: GPT, prompt: str, sampling: Sampling, ending: Ending, *, use_cache: bool
+) -> Iterator[str]:
+    """Continue one text piece by piece; see `GPT.stream`."""
+    row = _Row(model, prompt, ending)
+    for step in _steps(model, [row], _seeded(sampling), use_cache=use_cache):
+        piece = row.take(int(step.ids))
+        if piece:
+            yield piece
+        if row.is_done:
+            return
+
+
+def continuations(
+    model: GPT,
+    prompts: Iterable[str],
+    sampling: Sampling,
+    ending: Ending,
+    *,
+    samples: int,
+    batch_size: int,
+    wanted: Wanted,
+    use_cache: bool,
+) -> Iterator[Continuation]:
+    """Continue several texts, some at once; see `GPT.generate_many`."""
+    sampling = _seeded(sampling)
+    rows = [_Row(model, prompt, ending, n) for prompt in prompts for n in range(samples)]
+    for first in range(0, len(rows), batch_size):
+        together = rows[first : first + batch_size]
+        for batch in _batches(together, ending.max_new_tokens):
+            _fill(batch, _steps(model, batch, sampling, use_cache=use_cache), ending, wanted)
+        for row in together:
+            yield row.result(sampling, wanted)
+
+
+def _batches(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
+    """Put rows of about one length together, the shortest prompt first.
+
+    Rows of a batch begin together and wait for the longest prompt; where that takes longer than
+    to continue the short ones, these had better be on their own.
+    """
+    batch: list[_Row] = []
+    for row in sorted(rows, key=lambda row: len(row.prompt_ids)):
+        if batch and len(row.prompt_ids) - len(batch[0].prompt_ids) > new:
+            yield batch
+            batch = []
+        batch.append(row)
+    yield batch
+
+
+def _steps(
+    model: GPT, batch: Sequence[_Row], sampling: Sampling, *, use_cache: bool
+) -> Iterator[Step]:
+    device = next(model.parameters()).device
+    return steps(
+        model,
+        [torch.tensor(row.prompt_ids, device=device) for row in batch],
+        batch[0].ending.max_new_tokens,
+        sampling,
+        draws=_draws(batch, sampling).to(device),
+        allowed_vocab=model.need_tokenizer().n_vocab,
+        use_cache=use_cache,
+    )
+
+
+def _draws(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
+    """Draw for each row out of the seed, its prompt and its number alone: (B, new) float32."""
+    size = max(0, batch[0].ending.max_new_tokens)
+    if sampling.seed is None or sampling.temperature == 0:
+        return torch.zeros(len(batch), size)
+    drawn = [uniform(sampling.seed, Purpose.SAMPLE, *row.key, size) for row in batch]
+    return torch.from_numpy(np.stack(drawn)).float()
+
+
+def _fill(batch: Sequence[_Row], made: Iterator[Step], ending: Ending, wanted: Wanted) -> None:
+    """Let the rows of a batch take their tokens and what is wanted of each."""
+    shortest = len(batch[0].prompt_ids)
+    taken: Iterable[_Taken] = (_Taken.of(step, wanted) for step in made)
+    if not ending.is_early:
+        taken = list(taken)  # all steps are launched before the first answer is waited for
+    for number, step in enumerate(taken):
+        ids = step.ids.tolist()
+        log_probs = None if step.log_probs is None else step.log_probs.tolist()
+        for index, row in enumerate(batch):
+            if row.is_done or number < len(row.prompt_ids) - shortest:
+                continue
+            row.take(ids[index])
+            if log_probs is not None:
+                row.log_probs.append(log_probs[index])
+            if step.logits is not None:
+                row.logits.append(step.logits[index])
+        if all(row.is_done for row in batch):
+            return
+
+
+class _Taken(NamedTuple):
+    """What is kept of a step: tensors of B rows."""
+
+    ids: Tensor
+    log_probs: Tensor | None
+    logits: Tensor | None
+
+    @classmethod
+    def of(cls, step: Step, wanted: Wanted) -> _Taken:
+        log_probs = logits = None
+        if wanted.log_probs:
+            log_probs = step.logits.float().log_softmax(-1).gather(1, step.ids[:, None])[:, 0]
+        if wanted.logits:
+            logits = step.logits.float().cpu().clone()
+        return cls(step.ids, log_probs, logits)
+
+
+def _seeded(sampling: Sampling) -> Sampling:
+    return sampling if sampling.seed is not None else evolve(sampling, seed=secrets.randbits(32))
+
+
+def _digest(ids: Sequence[int]) -> int:
+    """Give a number for a prompt, of 64 bits, that is hardly another one's."""
+    data = np.asarray(ids, dtype="<u4").tobytes()
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def _token_id(tokenizer: Tokenizer, token: int | str) -> int:
+    """Give the id of a stop token, which is an id already or its text."""
+    if isinstance(token, int):
+        if 0 <= token < tokenizer.n_vocab:
+            return token
+        what, fix = f"is {token}", f"make it 0 to {tokenizer.n_vocab - 1}, or the token's text"
+        raise ConfigError(Problem("", "stop_tokens", what, fix, kind="sampling"))
+    ids = tokenizer.encode(token)
+    if len(ids) != 1:
+        what = f"`{token}` is not one token but {len(ids)}"
+        fix = "name its id, or give the text as a stop string"
+        raise ConfigError(Problem("", "stop_tokens", what, fix, kind="sampling"))
+    return ids[0]

@@ -1,0 +1,60 @@
+"""Text out of tokens that come one by one: whole characters, and nothing past a stop string."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mypt.plugins.contracts import Tokenizer
+
+
+class TextStream:
+    """Turns tokens into text as soon as it can be shown.
+
+    Attributes:
+        stopped_by: The stop string that came, which is not part of the text; None before that.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+        """Begin an empty text.
+
+        Args:
+            tokenizer: Whose ids will come.
+            stop: Strings that end the text, none of them empty.
+        """
+        self._tokenizer = tokenizer
+        self._stop = stop
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._held = ""  # may be the beginning of a stop string
+        self.stopped_by: str | None = None
+
+    def feed(self, token: int) -> str:
+        """Take the next token and give the text that can be shown now, which may be none."""
+        return self._shown(self._decoder.decode(self._tokenizer.decode_bytes([token])))
+
+    def finish(self) -> str:
+        """Give what was held back, at the end of the tokens."""
+        shown = self._shown(self._decoder.decode(b"", final=True))
+        held, self._held = self._held, ""
+        return shown + held
+
+    def _shown(self, text: str) -> str:
+        if self.stopped_by is not None:
+            return ""
+        text, self._held = self._held + text, ""
+        found = [(text.find(stop), stop) for stop in self._stop if stop in text]
+        if found:
+            end, self.stopped_by = min(found)
+            return text[:end]
+        end = len(text) - max((_begun(text, stop) for stop in self._stop), default=0)
+        self._held = text[end:]
+        return text[:end]
+
+
+def _begun(text: str, stop: str) -> int:
+    """Count the characters at the end of `text` that may be the beginning of `stop`."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
