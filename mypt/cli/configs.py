@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mypt.cli.plugin_options import open_plugins
+
 if TYPE_CHECKING:
     from mypt.engine.presets import Preset
     from mypt.format.documents import GPTConfig
@@ -22,9 +24,8 @@ BYTES_PER_WEIGHT = 4
 def command(config_file: str | None) -> None:
     """List the presets, or show one in detail, with counted parameters."""
     from mypt.engine.presets import read_preset, shipped_presets
-    from mypt.plugins.manager import load_plugins
 
-    layouts = load_plugins().layouts
+    layouts = open_plugins().layouts
     if config_file is not None:
         lines = _detail(read_preset(config_file, layouts), layouts)
     else:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 
 
@@ -18,10 +19,9 @@ def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -
     """Write a model for another program, with the same logits, or say why that cannot be."""
     from mypt.engine.export import EXPORTERS
     from mypt.engine.places import find_checkpoint
-    from mypt.plugins.manager import load_plugins
 
     source = find_checkpoint(model_name)
-    lines = EXPORTERS[form](source, Path(output), load_plugins(), parse_options(options))
+    lines = EXPORTERS[form](source, Path(output), open_plugins(), parse_options(options))
     click.echo(f"{source} -> {output}: exported")
     for line in lines:
         click.echo(f"  {line}")

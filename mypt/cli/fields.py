@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import typing
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -14,8 +16,23 @@ from mypt.format.schemas import load_schema
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-# Set by the tokenizer, by the run itself, or too rich for a flag: edit or preset files say these.
-NO_FLAGS = frozenset({"extra", "plugins", "start_step", "gold_guards"})
+# Set by the tokenizer or by the run itself.
+NO_FLAGS = frozenset({"extra", "plugins", "start_step"})
+
+
+class JsonType(click.ParamType[Any]):
+    """A value too rich for words of its own, given as JSON."""
+
+    name = "JSON"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """Parse the value; whether it fits is the schema's matter."""
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            self.fail(f"`{value}` is not JSON: {error}", param, ctx)
 
 
 def architecture_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,14 +67,26 @@ def _option(name: str, hint: Any, text: str) -> Callable[..., Any]:
     kinds: Iterable[Any] = [kind for kind in typing.get_args(hint) if kind is not type(None)]
     if typing.get_origin(hint) is Literal:
         return click.option(f"--{name}", type=click.Choice(list(kinds)), help=text)
+    if typing.get_origin(hint) in (Mapping, tuple):
+        return click.option(f"--{name}", type=JsonType(), help=text)
+    if len(list(kinds)) > 1:
+        return click.option(f"--{name}", multiple=True, callback=_one_or_several, help=text)
     kind = next(iter(kinds), hint)
     if kind is bool:
         return click.option(f"--{name}/--no_{name}", default=None, help=text)
     return click.option(f"--{name}", type=kind, help=text)
 
 
+def _one_or_several(
+    _: click.Context, __: click.Parameter, values: tuple[str, ...]
+) -> str | list[str] | None:
+    if len(values) > 1:
+        return list(values)
+    return values[0] if values else None
+
+
 def _help(description: str, default: object) -> str:
-    if default is None:
+    if not isinstance(default, str | int | float):
         return description
     said = str(default).lower() if isinstance(default, bool) else default
     return f"{description}  [default: {said}]"

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 
 
@@ -21,9 +22,10 @@ def command(
     """Show what a checkpoint is, without loading its weights."""
     from mypt.engine.info import get_model_info
     from mypt.engine.places import find_checkpoint
+    from mypt.format.errors import one_line
 
     path = find_checkpoint(model_name, legacy_checkpoint)
-    info = get_model_info(path, options=parse_options(options))
+    info = get_model_info(path, plugins=open_plugins(), options=parse_options(options))
     if as_json:
         click.echo(json.dumps(info, indent=2, ensure_ascii=False))
         return
@@ -33,7 +35,11 @@ def command(
         "TOKENIZER": _tokenizer(info["tokenizer"]),
         "TRAINING STATE": _training_state(info["training_state"]),
     }
-    parts = ["\n".join([f"=== {title} ===", *lines]) for title, lines in sections.items()]
+    if info["plugins"]:
+        sections["PLUGINS"] = [_plugin(*item) for item in info["plugins"].items()]
+    parts = [
+        "\n".join([f"=== {title} ===", *map(one_line, lines)]) for title, lines in sections.items()
+    ]
     click.echo("\n\n".join(parts))
 
 
@@ -45,6 +51,7 @@ def _format(info: dict[str, Any]) -> list[str]:
         f"Location: {info['folder']}",
         f"Parameters: {info['parameters']:,}",
         *(f"  {name}: {size:,} bytes" for name, size in info["files"].items()),
+        *(f"Copy: {path}" for path in info["copies"]),
     ]
 
 
@@ -60,6 +67,12 @@ def _tokenizer(state: dict[str, Any] | None) -> list[str]:
         shown = "".join(state["chars"])
         lines.append(f"vocab     : {len(state['chars'])} characters {shown!r}")
     return lines
+
+
+def _plugin(package: str, need: dict[str, Any]) -> str:
+    here = f"{need['installed']} is installed" if need["installed"] else "not installed"
+    purposes = ", ".join(need["needed_for"])
+    return f"{package} {need['version']}, needed to: {purposes} ({here})"
 
 
 def _training_state(state: dict[str, Any] | None) -> list[str]:

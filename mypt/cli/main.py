@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+import mypt
+from mypt.cli.plugin_options import check_plugins, plugin_options
 from mypt.format.version import MYPT_VERSION
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ COMMANDS = {
     "generate": ("mypt.cli.generate", "Continue a prompt with a trained model."),
     "inspect": ("mypt.cli.inspect", "Show what a checkpoint is, without loading its weights."),
     "configs": ("mypt.cli.configs", "List the presets, or show one in detail."),
+    "compare": ("mypt.cli.compare", "Show what is different about models, and which is better."),
+    "plot": ("mypt.cli.plot", "Draw the losses of one or more runs."),
+    "data": ("mypt.cli.data", "Make data sets to train on, and look at them."),
     "export": ("mypt.cli.export", "Write a model for another program."),
     "plugins": ("mypt.cli.plugins", "List what is registered, and from where."),
     "format": ("mypt.cli.format", "Validate and migrate checkpoints."),
@@ -51,8 +56,26 @@ class LazyGroup(click.Group):
             modules: Module and help of each command; a module holds it as `command`.
             text: Help of the group.
         """
-        super().__init__(name, help=text, context_settings=SETTINGS)
+        super().__init__(name, help=text, context_settings=SETTINGS, params=plugin_options())
         self._modules = modules
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Give the option `--help`, which waits for what `--strict-plugins` has to say."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.is_eager = False
+        return option
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Give the help, once the plugins are looked at if one asks for it."""
+        check_plugins(ctx)
+        return super().get_help(ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the group's own options, and look at the plugins if one asks for it."""
+        rest = super().parse_args(ctx, args)
+        check_plugins(ctx)
+        return rest
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Name the commands in the order a newcomer meets them."""
@@ -89,13 +112,11 @@ def main_format(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     """Run a command and give its exit code: 0 well, 1 invalid or failed, 2 wrong usage."""
-    from mypt.format.errors import MyptError
-
     try:
         result = group.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         return _usage(error, name)
-    except MyptError as error:
+    except mypt.MyptError as error:  # imported where something failed
         return _failed(error)
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)  # noqa: T201

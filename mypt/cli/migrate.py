@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 
 if TYPE_CHECKING:
@@ -41,12 +42,11 @@ def command(
     """
     from mypt.format.migrate import Migrator
     from mypt.format.version import MYPT_VERSION
-    from mypt.plugins.manager import load_plugins
 
     if everything and output is not None:
         message = "--output names one folder, --all finds many checkpoints"
         raise click.UsageError(message)
-    plugins = load_plugins()
+    plugins = open_plugins()
     migrator = Migrator(
         readers=tuple(plugins.readers.values()),
         written_by=f"mypt {MYPT_VERSION}",
@@ -72,6 +72,8 @@ def command(
 
 
 def _print(report: Report) -> None:
-    click.echo(f"{report.source} -> {report.output}: {report.result}")
+    from mypt.format.errors import one_line
+
+    click.echo(one_line(f"{report.source} -> {report.output}: {report.result}"))
     for line in report.lines:
-        click.echo(f"  {line}")
+        click.echo(f"  {one_line(line)}")

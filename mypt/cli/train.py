@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mypt.cli.fields import architecture_options, flag_names, training_options
+from mypt.cli.plugin_options import open_plugins
 from mypt.format.documents import GPTConfig, TrainingConfig
 
 
@@ -23,7 +24,6 @@ def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
     """
     from mypt.engine.plan import TrainRequest
     from mypt.engine.session import run_training
-    from mypt.plugins.manager import load_plugins
 
     given = {name: value for name, value in flags.items() if value is not None}
     request = TrainRequest(
@@ -32,9 +32,14 @@ def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
         training={k: v for k, v in given.items() if k in flag_names(TrainingConfig)},
         tokenization=tokenization,
     )
-    outcome = run_training(request, load_plugins())
+    outcome = run_training(request, open_plugins())
+    if not outcome.is_main:
+        return 0 if outcome.complete else 1
     state = outcome.state
     again = f"mypt train --model_name {model_name}"
+    environment = state.environment
+    if environment is not None and environment.world_size > 1:
+        again = f"torchrun --nproc-per-node={environment.world_size} -m {again}"
     if not outcome.trained:
         click.echo(
             f"{outcome.folder} is at step {state.step} of {state.training_config.max_iters}: "

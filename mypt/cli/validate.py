@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mypt.cli.plugin_options import open_plugins
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypt.format.errors import Problem
-    from mypt.plugins.manager import Plugins
+    from mypt.format.readers.contract import ReaderFactory
+    from mypt.format.settings import Settings
 
 
 @click.command("validate")
@@ -23,20 +28,22 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
 
     Exits with 0 if all are valid and with 1 if any is not. Neither torch nor weights are loaded.
     """
-    from mypt.cli.deferred import Deferred
+    from mypt.format.deferred import Deferred
     from mypt.format.layout import BUILT_IN
-    from mypt.format.readers.contract import ReaderFactory
     from mypt.format.tree import find_checkpoints
     from mypt.format.validation import validate
 
     # What a bundle of built-in parts says needs no plugin to understand.
-    plugins = cache(_load_plugins)
+    plugins = cache(open_plugins)
     layouts = Deferred(BUILT_IN, lambda: plugins().layouts)
-    readers = Deferred[str, ReaderFactory]({}, lambda: plugins().readers).values()
+    readers: Mapping[str, ReaderFactory] = Deferred({}, lambda: plugins().readers)
+    settings: Settings = Deferred({}, lambda: plugins().settings)
     found = {
-        str(checkpoint): validate(checkpoint, layouts, readers, checksums=checksums)
+        str(checkpoint): validate(
+            checkpoint, layouts, readers.values(), settings=settings, checksums=checksums
+        )
         for path in paths
-        for checkpoint in find_checkpoints(Path(path), readers)
+        for checkpoint in find_checkpoints(Path(path), readers.values())
     }
     if as_json:
         click.echo(json.dumps([_report(path, found[path]) for path in found], indent=2))
@@ -47,12 +54,6 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
             invalid = sum(not _is_valid(problems) for problems in found.values())
             click.echo(f"{len(found)} checked, {invalid} invalid")
     return 0 if all(_is_valid(problems) for problems in found.values()) else 1
-
-
-def _load_plugins() -> Plugins:
-    from mypt.plugins.manager import load_plugins
-
-    return load_plugins()
 
 
 def _is_valid(problems: list[Problem]) -> bool:
@@ -67,10 +68,12 @@ def _report(path: str, problems: list[Problem]) -> dict[str, object]:
 
 
 def _print(path: str, problems: list[Problem]) -> None:
+    from mypt.format.errors import one_line
+
     for problem in problems:
         click.echo(f"{problem.severity}: {problem}")
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
-        click.echo(f"{path}: invalid, {errors} {'error' if errors == 1 else 'errors'}")
+        click.echo(f"{one_line(path)}: invalid, {errors} {'error' if errors == 1 else 'errors'}")
     else:
-        click.echo(f"{path}: valid")
+        click.echo(f"{one_line(path)}: valid")

@@ -8,8 +8,8 @@ import torch
 from attrs import evolve
 
 from mypt.engine.gpt import GPT
+from mypt.engine.needs import check_guards, needed_plugins
 from mypt.engine.opening import Opened, is_checkpoint, open_checkpoint
-from mypt.engine.optimizer import make_optimizer, restore_optimizer
 from mypt.engine.places import model_dir
 from mypt.format.bundle import save_bundle
 from mypt.format.commit import open_for_writing
@@ -22,6 +22,7 @@ from mypt.format.documents import (
 )
 from mypt.format.errors import FormatError, Problem
 from mypt.format.version import MYPT_VERSION
+from mypt.model.initialisation import WithoutValues
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ def build_model(opened: Opened, plugins: Plugins, *, for_training: bool) -> GPT:
         for_training: Give the model memory of its own. Without it the weights stay mapped to
             the file, which costs neither the reading nor the memory until they are used.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), WithoutValues():
         model = GPT(opened.config, build_tokenizer(opened.tokenizer, plugins), plugins=plugins)
     model.tokenizer_state = opened.tokenizer
+    model.needs = opened.needs
     weights = opened.weights()
     if for_training:
         weights = {name: tensor.clone() for name, tensor in weights.items()}
@@ -67,10 +69,11 @@ def build_model(opened: Opened, plugins: Plugins, *, for_training: bool) -> GPT:
     return model.train(for_training)
 
 
-def save(
+def write_bundle(
     writer: BundleWriter,
     model: GPT,
     state: TrainingState | None,
+    weights: Mapping[str, torch.Tensor],
     optimizer: Mapping[str, Any] | None,
     dtype: torch.dtype | None = None,
 ) -> None:
@@ -78,17 +81,17 @@ def save(
 
     Args:
         writer: Holder of the bundle's lock.
-        model: The model, on any device.
+        model: Gives config and tokenizer.
         state: Progress; None for a bundle that only inference needs.
-        optimizer: AdamW state dict.
+        weights: By name, on any device. They must not change until they are written.
+        optimizer: AdamW state dict. It must not change until it is written.
         dtype: Type of the weights on disk; by default the one they are trained in.
     """
-    weights = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     if dtype is not None:
-        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    tokenizer = _tokenizer_state(model)
+        weights = _converted(weights, dtype)
     if state is not None:
         state = evolve(state, optimizer_file=OPTIMIZER_FILE if optimizer else None)
+    tokenizer = _tokenizer_state(model)
     save_bundle(
         writer,
         config=model.config,
@@ -97,7 +100,19 @@ def save(
         weights=weights,
         optimizer=optimizer,
         written_by=WRITTEN_BY,
+        plugins=needed_plugins(model.plugins, model.config, tokenizer, state, model.needs),
     )
+
+
+def _converted(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Convert the weights; tied ones stay tied."""
+    made = {tensor.data_ptr(): tensor.to(dtype) for tensor in weights.values()}
+    return {name: made[tensor.data_ptr()] for name, tensor in weights.items()}
+
+
+def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Give the weights to save, by name."""
+    return {name: tensor.detach() for name, tensor in model.state_dict().items()}
 
 
 def _tokenizer_state(model: GPT) -> TokenizerState | None:
@@ -123,7 +138,7 @@ def save_model(
         training = from_document(TrainingConfig, training_config)
         state = TrainingState(step=step, training_config=training)
     with open_for_writing(folder) as writer:
-        save(writer, model, state, optimizer)
+        write_bundle(writer, model, state, weights_of(model), optimizer)
 
 
 class CheckpointManager:
@@ -180,12 +195,14 @@ class CheckpointManager:
         Returns:
             Model in training mode, optimizer, and the step to go on from.
         """
+        from mypt.engine.optimizer import make_optimizer
+
         plugins = load_plugins() if plugins is None else plugins
         training = TrainingConfig(learning_rate=learning_rate)
         if self.exists(plugins=plugins):
             opened = open_checkpoint(self.checkpoint_dir, plugins)
             return resume(opened, training, plugins, torch.device("cpu"))
-        tokenizer = plugins.tokenizer(tokenization).train(text)
+        tokenizer = plugins.tokenizer(tokenization).trained_on([text])
         model = GPT(evolve(config, vocab_size=tokenizer.vocab_size), tokenizer, plugins=plugins)
         return model, make_optimizer(model, training), 0
 
@@ -197,14 +214,39 @@ def resume(
 
     Raises:
         FormatError: It has no tokenizer, or its optimizer state is of another model.
+        PluginError: The run is judged by a gold guard of a plugin that is not here.
     """
+    check_guards(training, opened.needs, plugins, str(opened.path))
+    model = model_to_train(opened, plugins).to(device)
+    step = opened.training_state.step if opened.training_state is not None else 0
+    return model, resumed_optimizer(opened, model, training), step
+
+
+def model_to_train(opened: Opened, plugins: Plugins) -> GPT:
+    """Build the model of a checkpoint, to train on, on the CPU.
+
+    Raises:
+        FormatError: It has no tokenizer, or its tensors are not what was saved.
+    """
+    opened.check()
     if opened.tokenizer is None:
         what, fix = "is missing", "restore it: training needs the vocabulary of the model"
         raise FormatError(Problem(str(opened.path / "tokenizer.json"), "", what, fix))
-    model = build_model(opened, plugins, for_training=True).to(device)
+    return build_model(opened, plugins, for_training=True)
+
+
+def resumed_optimizer(
+    opened: Opened, model: GPT, training: TrainingConfig
+) -> torch.optim.Optimizer:
+    """Build the optimizer of a checkpoint, with its state where there is one.
+
+    Raises:
+        FormatError: The state is of another model.
+    """
+    from mypt.engine.optimizer import make_optimizer, restore_optimizer  # slow to import
+
     optimizer = make_optimizer(model, training)
     saved = opened.optimizer()
     if saved is not None:
         restore_optimizer(optimizer, saved, str(opened.path / OPTIMIZER_FILE))
-    step = opened.training_state.step if opened.training_state is not None else 0
-    return model, optimizer, step
+    return optimizer

@@ -61,7 +61,7 @@ def evaluated(
     elapsed_s: float,
     tokens_processed: int,
     eval_duration_s: float,
-    phase: str = "default",
+    phase: str,
 ) -> Event:
     """Report an evaluation."""
     others = {f"eval_{name}": rounded(loss) for name, loss in evaluation.eval_losses.items()}
@@ -85,11 +85,13 @@ def gold_decided(
 ) -> Event | None:
     """Report a promotion or a blocked one; None where the model was no candidate."""
     val_loss = rounded(evaluation.val_loss)
+    metric = {} if decision.loss == evaluation.val_loss else {"gold_loss": rounded(decision.loss)}
     if decision.promoted:
         return _event(
             "gold_checkpoint",
             iter=evaluation.step,
             val_loss=val_loss,
+            **metric,
             prev_best=rounded(previous_best),
         )
     if not decision.reasons:
@@ -98,8 +100,20 @@ def gold_decided(
         "gold_blocked",
         iter=evaluation.step,
         val_loss=val_loss,
+        **metric,
         best_val_loss=rounded(previous_best),
         reason="; ".join(decision.reasons),
+    )
+
+
+def phase_switched(phase: str, step: int, *, elapsed_s: float, tokens_processed: int) -> Event:
+    """Report that the next update is the first of another phase."""
+    return _event(
+        "phase_switch",
+        iter=step,
+        elapsed_s=round(elapsed_s, 1),
+        tokens_processed=tokens_processed,
+        new_phase=phase,
     )
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.engine.opening import is_bundle
+from mypt.engine.opening import doubts_of, is_bundle
 from mypt.engine.optimizer import make_optimizer
 from mypt.engine.options import checked_training
+from mypt.engine.phases import Phases
 from mypt.engine.places import log_file_of
 from mypt.engine.training import Job, train
 from mypt.format.bundle import read_bundle
@@ -40,7 +41,7 @@ def fit(
     Going on at `start_step` in a folder whose bundle is at that step takes its progress and the
     gold guards' memory over, as the command line does.
     """
-    previous = _previous(model, checkpoint_dir, start_step)
+    previous, doubts = _previous(model, checkpoint_dir, start_step)
     if optimizer is not None and "learning_rate" not in given:
         given = {**given, "learning_rate": float(optimizer.param_groups[0]["lr"])}
     saved = TrainingConfig() if previous is None else previous.training_config
@@ -52,9 +53,10 @@ def fit(
         Job(
             model=model,
             optimizer=make_optimizer(model, training) if optimizer is None else optimizer,
-            loader=loader,
+            phases=Phases.single(loader),
             training=training,
             previous=previous,
+            doubts=doubts,
             folder=checkpoint_dir,
             log_file=log_file,
             eval_loaders=eval_loaders,
@@ -63,11 +65,15 @@ def fit(
     )
 
 
-def _previous(model: GPT, folder: Path | None, start_step: int) -> TrainingState | None:
+def _previous(
+    model: GPT, folder: Path | None, start_step: int
+) -> tuple[TrainingState | None, tuple[str, ...]]:
+    """Give the state to go on from, and why that may not be exact."""
     if start_step == 0:
-        return None
+        return None, ()
     if folder is not None and is_bundle(folder):
-        state = read_bundle(folder, model.plugins.layouts).training_state
+        bundle = read_bundle(folder, model.plugins.layouts)
+        state = bundle.training_state
         if state is not None and state.step == start_step:
-            return state
-    return TrainingState(step=start_step)
+            return state, tuple(doubts_of(bundle))
+    return TrainingState(step=start_step), ()

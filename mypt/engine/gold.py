@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mypt.format.documents import GoldMemory
+from mypt.format.documents import Decision, GoldMemory
 from mypt.format.errors import ConfigError, Problem, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mypt.plugins.contracts import Evaluation, GoldGuard, GuardFactory, Verdict
 
@@ -22,17 +24,53 @@ class GoldDecision:
 
     Attributes:
         promoted: It becomes gold.
-        reasons: Why a model with a new best validation loss did not; empty otherwise.
+        reasons: Why a model with a new lowest loss did not; empty otherwise.
+        loss: What gold is the lowest of.
         memory: What to remember for the next decision.
     """
 
     promoted: bool
     reasons: tuple[str, ...]
+    loss: float
     memory: GoldMemory
 
 
+def gold_loss(evaluation: Evaluation, metric: Mapping[str, float]) -> float:
+    """Give the loss that gold is the lowest of: a mean of losses, weighted as `metric` says.
+
+    Args:
+        evaluation: Has every loss that `metric` names.
+        metric: Weight of each loss, by name: `val` or that of a further data set; empty for `val`.
+
+    Returns:
+        Nats per token, rounded to 6 decimals; not finite where one of the losses is not.
+    """
+    if not metric:
+        return evaluation.val_loss
+    losses = {**evaluation.eval_losses, "val": evaluation.val_loss}
+    total = math.fsum(weight * losses[name] for name, weight in metric.items())
+    return round(total / math.fsum(metric.values()), 6)
+
+
+def check_metric(metric: Mapping[str, float], eval_sets: Iterable[str]) -> None:
+    """Refuse a metric that names a loss which no evaluation measures.
+
+    Raises:
+        ConfigError: It does.
+    """
+    known = ["val", *eval_sets]
+    for name in metric:
+        if name not in known:
+            what = f"names `{name}`, which is not measured{suggestion(name, known)}"
+            fix = f"name some of: {', '.join(known)}; or add it with --eval_sets"
+            raise ConfigError(Problem("", "gold_metric", what, fix, kind="gold.metric"))
+
+
 def decide(
-    evaluation: Evaluation, memory: GoldMemory, guards: Mapping[str, GoldGuard]
+    evaluation: Evaluation,
+    memory: GoldMemory,
+    guards: Mapping[str, GoldGuard],
+    metric: Mapping[str, float] | None = None,
 ) -> GoldDecision:
     """Decide on one evaluation; equal arguments give equal decisions.
 
@@ -45,17 +83,19 @@ def decide(
     }
     reasons = tuple(verdict.reason for verdict in verdicts.values() if verdict.reason)
     notes = {**memory.guards, **{name: dict(verdict.memory) for name, verdict in verdicts.items()}}
-    best = memory.best_val_loss
-    val = evaluation.val_loss
-    candidate = math.isfinite(val) and (best is None or val < best)
+    best, loss = memory.best_val_loss, gold_loss(evaluation, metric or {})
+    candidate = math.isfinite(loss) and (best is None or loss < best)
     promoted = candidate and not reasons
+    blocked = reasons if candidate else ()
     return GoldDecision(
         promoted=promoted,
-        reasons=reasons if candidate else (),
+        reasons=blocked,
+        loss=loss,
         memory=GoldMemory(
-            best_val_loss=val if promoted else best,
+            best_val_loss=loss if promoted else best,
             best_step=evaluation.step if promoted else memory.best_step,
             guards=notes,
+            decision=Decision(step=evaluation.step, promoted=promoted, reasons=blocked),
             extra=memory.extra,
         ),
     )
@@ -101,7 +141,10 @@ def _judge(
     from mypt.plugins.contracts import Verdict
 
     try:
-        return guard(evaluation, memory)
+        verdict = guard(evaluation, deepcopy(memory))
+        reason = None if verdict.reason is None else str(verdict.reason)
+        # As a resumed run will read it, so that both decide alike.
+        return Verdict(reason, json.loads(json.dumps(dict(verdict.memory), allow_nan=False)))
     except Exception as error:  # a stranger's guard must not end a training run
         return Verdict(f"guard {name} failed: {type(error).__name__}: {error}", memory)
 

@@ -33,7 +33,7 @@ def overfit_guard(options: Mapping[str, Any]) -> GoldGuard:
 
     def judge(evaluation: Evaluation, memory: Mapping[str, Any]) -> Verdict:
         train, val = evaluation.train_loss, evaluation.val_loss
-        ratio = val / train if train > 0 else math.inf
+        ratio = val / train if 0 < train < math.inf else math.inf
         if ratio > limit:
             reason = f"overfit: val/train={ratio:.1f}x, threshold={limit:.1f}x"
             return Verdict(reason, memory)
@@ -67,8 +67,11 @@ def regression_guard(options: Mapping[str, Any]) -> GoldGuard:
         baselines = {**finite, **memory.get("baselines", {})}
         reasons = []
         for name, loss in evaluation.eval_losses.items():
-            base = baselines.get(name, math.inf)
-            growth = (loss - base) / base if math.isfinite(loss) else math.inf
+            if not math.isfinite(loss):
+                reasons.append(f"eval regression: {name} is not finite")
+                continue
+            base = baselines[name]
+            growth = (loss - base) / base if base > 0 else math.inf if loss > base else 0.0
             if growth > limit:
                 change = f"{name} {base:.4f}→{loss:.4f} (+{growth:.0%}, threshold={limit:.0%})"
                 reasons.append(f"eval regression: {change}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -136,7 +134,7 @@ def scales_otherwise(config: GPTConfig) -> bool:
 
 def _norm(there: str, name: str, weights: Mapping[str, Tensor], *, bias: bool) -> Tensors:
     scale = weights[f"{name}.weight"]
-    shift = weights.get(f"{name}.bias", torch.zeros_like(scale))
+    shift = weights.get(f"{name}.bias", scale.new_zeros(scale.shape))
     return {f"{there}.weight": scale, **({f"{there}.bias": shift} if bias else {})}
 
 
@@ -152,6 +150,8 @@ def _scaled(config: GPTConfig, qkv: Tensor) -> Tensor:
         return qkv
     query, *others = qkv.chunk(3)
     factor = config.attention_scale * config.head_width**0.5
+    import torch
+
     return torch.cat([query * factor, *others])
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.engine.opening import open_checkpoint
+from mypt.engine.copies import copies
+from mypt.engine.needs import installed_version
+from mypt.engine.opening import Opened, open_checkpoint
 from mypt.engine.places import find_checkpoint
-from mypt.engine.presets import count
+from mypt.format import files
 from mypt.format.documents import to_document
+from mypt.format.layout import SLOTS, count_parameters, expected_tensors
+from mypt.format.tensorfile import read_header
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
@@ -31,21 +35,39 @@ def get_model_info(
     Returns:
         `config`, `training_state` and `tokenizer` as their JSON objects (None where the file is
         absent), `format` ("2.0", or the name of the reader of an older one), `folder`,
-        `parameters` (a tied matrix counts once), and `files` with the size of each in bytes.
+        `parameters` (a tied matrix counts once), `files` with the size of each in bytes, `copies`
+        (the folders of its gold, half-precision and numbered copies), and `plugins`: by package
+        the version it needs, `needed_for` as its manifest has it, and the version `installed`,
+        None for one that is not here.
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
         FormatError: It is damaged.
     """
     plugins = load_plugins() if plugins is None else plugins
-    opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options)
+    opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options, without_model=True)
     state, tokenizer = opened.training_state, opened.tokenizer
     return {
         "format": opened.format,
         "folder": str(opened.path),
-        "parameters": count(opened.config, plugins.layouts),
+        "parameters": _count(opened, plugins),
         "files": {name: path.stat().st_size for name, path in sorted(opened.files.items())},
         "config": to_document(opened.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
         "training_state": None if state is None else to_document(state, versioned=False),
+        "copies": [str(path) for path in copies(opened.path)],
+        "plugins": {
+            package: {**need, "installed": installed_version(plugins, package)}
+            for package, need in opened.needs.items()
+        },
     }
+
+
+def _count(opened: Opened, plugins: Plugins) -> int:
+    """Count the parameters, those of parts that nobody here knows by what the file holds."""
+    config = opened.config
+    if all((slot, getattr(config, slot)) in plugins.layouts for slot in SLOTS):
+        return count_parameters(expected_tensors(config, plugins.layouts), tied=config.tie_weights)
+    header = read_header(opened.files[files.MODEL], files.MODEL)
+    shapes = {name: info.shape for name, info in header.tensors().items()}
+    return count_parameters(shapes, tied=config.tie_weights)

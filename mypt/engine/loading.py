@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mypt.engine.checkpoints import build_model
 from mypt.engine.opening import open_checkpoint
 from mypt.engine.places import find_checkpoint
 from mypt.plugins.manager import Plugins, load_plugins
@@ -45,6 +44,8 @@ def load(
     """
     plugins = load_plugins() if plugins is None else plugins
     opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options)
+    from mypt.engine.checkpoints import build_model  # torch, for a file that is sound
+
     return build_model(opened, plugins, for_training=False).to(device)
 
 
@@ -54,6 +55,8 @@ def load_with_optimizer(
     """Open a checkpoint with its step and optimizer state; see `GPT.load_legacy`."""
     plugins = load_plugins()
     opened = open_checkpoint(Path(path), plugins)
+    from mypt.engine.checkpoints import build_model
+
     model = build_model(opened, plugins, for_training=True).eval().to(device)
     step = 0 if opened.training_state is None else opened.training_state.step
     return model, model.tokenizer, step, opened.optimizer()

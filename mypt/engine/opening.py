@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mypt.format import files
 from mypt.format.bundle import read_bundle
+from mypt.format.bundle_rules import EDITED
 from mypt.format.documents import GPTConfig, TokenizerState, TrainingState, from_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.reading import describe, find_reader, read_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
     import attrs
     from torch import Tensor
@@ -39,8 +40,11 @@ class Opened:
         training_state: Progress; None if it has none.
         files: Its files, by their names.
         notes: What a user should know of it, a line each.
+        doubts: Why training cannot go on from it exactly, as far as the files tell.
+        needs: The plugins it needs, by package, as its manifest has them.
         weights: Gives the tensors by name, on the CPU.
         optimizer: Gives the AdamW state dict; None where there is none.
+        check: Compares the files of both with what was saved, however large; may take seconds.
     """
 
     path: Path
@@ -52,6 +56,9 @@ class Opened:
     notes: tuple[str, ...]
     weights: Callable[[], Mapping[str, Tensor]]
     optimizer: Callable[[], Mapping[str, Any] | None]
+    check: Callable[[], None] = lambda: None
+    doubts: tuple[str, ...] = ()
+    needs: Mapping[str, Any] = field(factory=dict)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -76,7 +83,11 @@ def is_checkpoint(path: Path, plugins: Plugins) -> bool:
 
 
 def open_checkpoint(
-    path: Path, plugins: Plugins, options: Mapping[str, Any] | None = None
+    path: Path,
+    plugins: Plugins,
+    options: Mapping[str, Any] | None = None,
+    *,
+    without_model: bool = False,
 ) -> Opened:
     """Open a bundle, or whatever a reader recognises.
 
@@ -84,13 +95,17 @@ def open_checkpoint(
         path: A folder or a file.
         plugins: Where parts and readers are looked up.
         options: What its reader has to be told, such as LoRA's alpha. A bundle needs none.
+        without_model: Whether nobody wants more than what a bundle says of itself; it may then
+            have parts of plugins that are not here.
 
     Raises:
         FormatError: It is no checkpoint, or damaged.
+        PluginError: It has a part of a plugin that is not here.
         UsageError: Its reader does not know an option, or not with that value.
     """
     if is_bundle(path):
-        return _opened_bundle(read_bundle(path, plugins.layouts))
+        bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
+        return _opened_bundle(bundle)
     reader = find_reader(path, plugins.readers.values())
     if reader is not None:
         return _opened_foreign(path, reader, plugins, options or {})
@@ -112,7 +127,25 @@ def _opened_bundle(bundle: Bundle) -> Opened:
         notes=tuple(str(note) for note in bundle.notes),
         weights=bundle.weights,
         optimizer=bundle.optimizer,
+        check=bundle.check_tensors,
+        doubts=tuple(doubts_of(bundle)),
+        needs=bundle.manifest.plugins if bundle.manifest else {},
     )
+
+
+def doubts_of(bundle: Bundle) -> Iterator[str]:
+    """Say why training cannot go on from a bundle exactly, as far as its files tell."""
+    for note in bundle.notes:
+        if note.kind == EDITED:
+            yield f"{Path(note.file).name} {note.what}"
+    if bundle.training_state is None:
+        yield f"there was no {files.TRAINING_STATE}"
+    if bundle.format_version == "1":
+        yield "it was saved in version 1 of the format"
+    elif bundle.manifest is None:
+        yield f"there was no {files.MANIFEST}"
+    elif bundle.manifest.checksum is None:
+        yield f"{files.MANIFEST} has no checksum"
 
 
 def _opened_foreign(
@@ -131,6 +164,7 @@ def _opened_foreign(
         notes=described.report,
         weights=lambda: whole().tensors,
         optimizer=lambda: whole().optimizer,
+        doubts=(f"it was saved by another program ({reader.name})",),
     )
 
 

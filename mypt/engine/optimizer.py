@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mypt.engine.sharding import part
 from mypt.format.errors import FormatError, Problem
 from mypt.format.parameters import grouped
 
@@ -26,7 +27,7 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.Ad
 
     Source: Loshchilov and Hutter 2019 (decoupled weight decay).
     """
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    named = dict(model.named_parameters())  # frozen ones too: they have no gradient, and stay
     shapes = {name: tuple(p.shape) for name, p in named.items()}
     groups = grouped(shapes, training.weight_decay_on)
     decay = (training.weight_decay, 0.0)
@@ -64,7 +65,11 @@ def restore_optimizer(
         if moments["exp_avg"].shape != parameters[index].shape:
             shape, wanted = tuple(moments["exp_avg"].shape), tuple(parameters[index].shape)
             raise _mismatch(file, f"has moments of shape {shape} at {index}, not {wanted}")
-    optimizer.load_state_dict({"state": dict(state["state"]), "param_groups": mine})
+    parts = {
+        index: {name: part(value, parameters[index]) for name, value in moments.items()}
+        for index, moments in state["state"].items()
+    }
+    optimizer.load_state_dict({"state": parts, "param_groups": mine})
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> OptimizerState:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
 
 ARCHITECTURE_FIELDS = tuple(a.name for a in attrs.fields(GPTConfig) if a.name != "extra")
+# Each says what a run trains on, and what it is where another one does.
+_SOURCES: dict[str, Any] = {"input_file": None, "dataset_dir": None, "curriculum": []}
 TRAINING_FIELDS = tuple(a.name for a in attrs.fields(TrainingConfig) if a.name != "extra")
 
 
@@ -28,7 +30,8 @@ def checked_training(given: Mapping[str, Any], saved: TrainingConfig) -> Trainin
         saved: Where the others come from.
 
     Raises:
-        ConfigError: A field is unknown, of the wrong type or out of range.
+        ConfigError: A field is unknown, of the wrong type or out of range, or there are data of
+            two kinds.
     """
     unknown = [name for name in given if name not in TRAINING_FIELDS]
     if unknown:
@@ -38,10 +41,24 @@ def checked_training(given: Mapping[str, Any], saved: TrainingConfig) -> Trainin
                 for name in unknown
             )
         )
-    document = {**to_document(saved, versioned=False), **given}
+    document = {**to_document(saved, versioned=False), **_only_source(given), **given}
     state = {"format_version": "2.0", "step": 0, "training_config": document}
     _refuse(document_problems("training_state", state, ""), "/training_config/")
     return evolve(from_document(TrainingConfig, document), extra=saved.extra)
+
+
+def _only_source(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Let data that are given now take the place of those before, of whatever kind they were.
+
+    Raises:
+        ConfigError: Data of two kinds are given.
+    """
+    named = [name for name in _SOURCES if given.get(name)]
+    if len(named) > 1:
+        what = f"is given, and so is {named[1]}"
+        fix = "choose one: each says by itself what to train on"
+        raise ConfigError(Problem("", named[0], what, fix, kind="training.data"))
+    return dict(_SOURCES) if named else {}
 
 
 def checked_config(fields: Mapping[str, Any], layouts: Layouts) -> GPTConfig:

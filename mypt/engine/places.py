@@ -33,8 +33,13 @@ def model_dir(model_name: str) -> Path:
 
 
 def sibling(folder: Path, kind: str) -> Path:
-    """Give the folder of the gold or fp16 copy of a model."""
+    """Give the folder of a copy of a model, such as its gold."""
     return folder.with_name(f"{folder.name}_{kind}")
+
+
+def snapshot_dir(folder: Path, step: int) -> Path:
+    """Give the folder of the numbered copy that a model leaves at a step."""
+    return folder.with_name(f"{folder.name}_step{step:08d}")
 
 
 def log_file_of(training: TrainingConfig, model_name: str) -> Path:

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from mypt.engine.options import checked_config, checked_training
 from mypt.engine.presets import Preset, read_preset
 from mypt.format.documents import GPTConfig, TrainingConfig, TrainingState, to_document
+from mypt.format.errors import ConfigError, FormatError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +73,7 @@ def plan_new(request: TrainRequest, layouts: Layouts) -> Plan:
         ConfigError: A setting is unknown, out of range, or contradicts another one.
     """
     file = request.training.get("config_file")
-    preset = Preset("", {}) if file is None else read_preset(file, layouts)
+    preset = _preset(file, layouts)
     fixed = preset.architecture
     notices = [
         f"--{name} {_said(value)} is ignored: {file} says {_said(fixed[name])}"
@@ -81,14 +82,64 @@ def plan_new(request: TrainRequest, layouts: Layouts) -> Plan:
     ]
     wanted = {k: v for k, v in request.architecture.items() if k not in fixed or k in _NOT_FIXED}
     config = checked_config({**fixed, **wanted}, layouts)
+    by_preset = checked_training(preset.training, TrainingConfig())
     named = preset.document.get("tokenization", DEFAULT_TOKENIZATION)
     return Plan(
         config=config,
-        training=checked_training({**preset.training, **request.training}, TrainingConfig()),
+        training=checked_training(request.training, by_preset),
         tokenization=request.tokenization or named,
         device=config.device,
         notices=tuple(notices),
     )
+
+
+def plan_from_base(request: TrainRequest, base: Opened, name: str, layouts: Layouts) -> Plan:
+    """Plan the first run of a model that begins with the weights of another one.
+
+    Args:
+        request: What was asked for.
+        base: The other model.
+        name: What the user calls it.
+        layouts: The architecture parts known.
+
+    Raises:
+        ConfigError: A setting is out of range, or what was asked for cannot be made of the base.
+        FormatError: The base has no tokenizer.
+    """
+    plan, file = plan_new(request, layouts), request.training.get("config_file")
+    if base.tokenizer is None:
+        what, fix = "is missing", "restore it: training needs the vocabulary of the model"
+        raise FormatError(Problem(str(base.path / "tokenizer.json"), "", what, fix))
+    kind = base.tokenizer.token_kind
+    if request.tokenization not in (None, kind):
+        what = f"is {request.tokenization}, but {name} knows texts as {kind}"
+        raise ConfigError(Problem("", "tokenization", what, "leave it out", kind="base.tokenizer"))
+    saved, preset = to_document(base.config), _preset(file, layouts).architecture
+    asked = {**request.architecture, **preset}
+    taken = {k: v for k, v in asked.items() if k in _adjustable(base.config)}
+    notices = [
+        f"{k} {_said(v)} is ignored: {name} has {_said(saved[k])}"
+        for k, v in asked.items()
+        if k not in taken and k not in _NOT_FIXED and k != "vocab_size" and saved[k] != v
+    ]
+    config = checked_config({**saved, **taken}, layouts)
+    _refuse_longer(config, base.config, name)
+    return evolve(
+        plan, config=config, tokenization=kind, notices=(*notices, *base.notes), device=plan.device
+    )
+
+
+def _adjustable(config: GPTConfig) -> frozenset[str]:
+    """Name what a fine-tuned model may have otherwise than its base, without new weights."""
+    rope = {"rope_theta", "rope_scale"} if config.pos_encoding == "rope" else set()
+    return frozenset({"batch_size", "block_size", "dropout", "device", *rope})
+
+
+def _refuse_longer(config: GPTConfig, base: GPTConfig, name: str) -> None:
+    if config.pos_encoding == "learned" and config.block_size > base.block_size:
+        what = f"is {config.block_size}, but {name} has learned {base.block_size} positions"
+        fix = f"choose at most {base.block_size}"
+        raise ConfigError(Problem("", "block_size", what, fix, kind="base.positions"))
 
 
 def plan_resume(request: TrainRequest, opened: Opened) -> Plan:
@@ -109,10 +160,12 @@ def plan_resume(request: TrainRequest, opened: Opened) -> Plan:
         if {**saved, "tokenization": kind}[name] != value
     ]
     given = dict(request.training)
-    file = given.pop("config_file", None)
+    file, base = given.pop("config_file", None), given.pop("init_from_model", None)
     state = opened.training_state or TrainingState(step=0)
     if file is not None and file != state.training_config.config_file:
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")
+    if base is not None and base != state.training_config.init_from_model:
+        notices.append(f"--init_from_model {base} is ignored: {opened.path} has weights of its own")
     training = checked_training(given, state.training_config)
     return Plan(
         config=opened.config,
@@ -122,6 +175,10 @@ def plan_resume(request: TrainRequest, opened: Opened) -> Plan:
         notices=(*notices, *opened.notes),
         previous=state,
     )
+
+
+def _preset(file: str | None, layouts: Layouts) -> Preset:
+    return Preset("", {}) if file is None else read_preset(file, layouts)
 
 
 def _said(value: object) -> str:

@@ -44,4 +44,9 @@ def _jsonl(run: RunInfo) -> LogSink | None:
         return None
     from mypt.engine.sinks import JsonlSink
 
-    return JsonlSink(run.log_file, run.start_step if run.resumed else None)
+    sink = JsonlSink(run.log_file)
+    if run.resumed:
+        sink.go_on(run.start_step, run.evaluated_step)
+    else:
+        sink.begin()
+    return sink

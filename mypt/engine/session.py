@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from mypt.data.corpus import standard_library_text
-from mypt.data.loader import GPTDataLoader
-from mypt.data.shards import read_tokenizer_state
-from mypt.data.text import read_text
-from mypt.engine.checkpoints import resume
+from mypt.engine.checkpoints import model_to_train, resumed_optimizer
 from mypt.engine.devices import choose_device, is_available
+from mypt.engine.finetuning import lineage_of, start_from
 from mypt.engine.gpt import GPT
+from mypt.engine.needs import check_guards
 from mypt.engine.opening import Opened, is_checkpoint, open_checkpoint
 from mypt.engine.optimizer import make_optimizer
-from mypt.engine.places import log_file_of, model_dir
-from mypt.engine.plan import Plan, TrainRequest, plan_new, plan_resume
+from mypt.engine.places import find_checkpoint, log_file_of, model_dir
+from mypt.engine.plan import Plan, TrainRequest, plan_from_base, plan_new, plan_resume
+from mypt.engine.processes import joined
+from mypt.engine.sharding import shard
+from mypt.engine.sources import Sources, load_eval_sets, read_sources
 from mypt.engine.training import Job, train
 from mypt.format.errors import Problem, UsageError
 from mypt.format.readers import hugging_face
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     import torch
 
-    from mypt.format.documents import GPTConfig, TrainingConfig, TrainingState
+    from mypt.engine.phases import Phases
+    from mypt.engine.processes import World
+    from mypt.format.documents import TrainingState
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
@@ -38,22 +43,18 @@ class Outcome:
         folder: Folder of the bundle.
         state: The state that was saved last.
         trained: Whether there was anything left to do.
+        is_main: Whether this process speaks for all that trained together.
     """
 
     folder: Path
     state: TrainingState
     trained: bool
+    is_main: bool = True
 
     @property
     def complete(self) -> bool:
-        """Whether the run reached its `max_iters`."""
-        return self.state.step >= self.state.training_config.max_iters
-
-
-@frozen
-class _Text:
-    text: str
-    source: str
+        """Whether the run reached its `max_iters` and was evaluated there."""
+        return _is_finished(self.state, self.state.training_config.max_iters)
 
 
 def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False) -> Outcome:
@@ -66,20 +67,28 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
         SaveError: A checkpoint could not be written; the one before it is whole.
     """
     folder = model_dir(request.model_name)
-    if not is_checkpoint(folder, plugins):
-        job = _new_job(plan_new(request, plugins.layouts), plugins)
-    else:
-        opened = open_checkpoint(folder, plugins)
-        _refuse_to_overwrite(opened)
-        plan = plan_resume(request, opened)
-        state = opened.training_state
-        if state is not None and state.step >= plan.training.max_iters:
-            done = evolve(state, training_config=plan.training)
-            return Outcome(folder, done, trained=False)
-        job = _resumed_job(plan, opened, plugins)
-    log_file = log_file_of(job.training, folder.name)
-    state = train(evolve(job, folder=folder, log_file=log_file, quiet=quiet))
-    return Outcome(folder, state, trained=True)
+    with joined() as world:
+        if not is_checkpoint(folder, plugins):
+            job = _new_job(request, plugins, world)
+        else:
+            opened = open_checkpoint(folder, plugins)
+            _refuse_to_overwrite(opened)
+            plan = plan_resume(request, opened)
+            state = opened.training_state
+            if state is not None and _is_finished(state, plan.training.max_iters):
+                done = evolve(state, training_config=plan.training)
+                return Outcome(folder, done, trained=False, is_main=world.is_main)
+            job = _resumed_job(plan, opened, plugins, world)
+        log_file = log_file_of(job.training, folder.name)
+        state = train(evolve(job, folder=folder, log_file=log_file, quiet=quiet))
+        return Outcome(folder, state, trained=True, is_main=world.is_main)
+
+
+def _is_finished(state: TrainingState, max_iters: int) -> bool:
+    """Tell whether all updates are made; one stopped in its last evaluation still has that."""
+    decision = state.gold.decision if state.gold else None
+    is_evaluated = decision is None or decision.step == state.step
+    return state.step >= max_iters and is_evaluated
 
 
 def _refuse_to_overwrite(opened: Opened) -> None:
@@ -90,83 +99,73 @@ def _refuse_to_overwrite(opened: Opened) -> None:
         raise UsageError(Problem(str(opened.path), "", what, fix, kind="checkpoint.foreign"))
 
 
-def _new_job(plan: Plan, plugins: Plugins) -> Job:
-    device = choose_device(plan.device)
-    factory = plugins.tokenizer(plan.tokenization)
-    training = plan.training
-    if training.dataset_dir is None:
-        text = _text(training)
-        tokenizer = factory.train(text.text)
-    else:
-        text = None
-        state = read_tokenizer_state(training.dataset_dir)
-        tokenizer = plugins.tokenizer(state["token_kind"]).build(state)
+def _new_job(request: TrainRequest, plugins: Plugins, world: World) -> Job:
+    plan = plan_new(request, plugins.layouts)
+    if plan.training.init_from_model is not None:
+        return _fine_tuning_job(request, plan.training.init_from_model, plugins, world)
+    device, sources = choose_device(plan.device), read_sources(plan.training)
+    tokenizer = sources.tokenizer(plan.tokenization, plugins, plan.config.plugins)
     config = evolve(plan.config, vocab_size=tokenizer.vocab_size, device=str(device))
-    loader = _loader(config, tokenizer, training, text)
-    model = GPT(config, tokenizer, seed=training.seed, plugins=plugins).to(device)
-    return Job(
-        model=model,
-        optimizer=make_optimizer(model, training),
-        loader=loader,
-        training=training,
-        eval_loaders=_eval_loaders(config, tokenizer, training),
-        notices=(*plan.notices, _about(loader, tokenizer, device)),
+    model = GPT(config, tokenizer, seed=plan.training.seed, plugins=plugins)
+    model = _placed(model, plan, world, device)
+    return _job(model, make_optimizer(model, plan.training), sources, plan, world)
+
+
+def _fine_tuning_job(request: TrainRequest, name: str, plugins: Plugins, world: World) -> Job:
+    base = open_checkpoint(find_checkpoint(name), plugins)
+    plan = plan_from_base(request, base, name, plugins.layouts)
+    device, sources = choose_device(plan.device), read_sources(plan.training)
+    model = start_from(base, evolve(plan.config, device=str(device)), plugins)
+    model = _placed(model, plan, world, device)
+    job = _job(model, make_optimizer(model, plan.training), sources, plan, world)
+    lineage = lineage_of(base, name)
+    about = f"Beginning with the weights of {base.path}, at its step {lineage[-1].step}"
+    return evolve(job, lineage=lineage, notices=(about, *job.notices))
+
+
+def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins, world: World) -> Job:
+    saved = opened.config.device
+    wanted = plan.device or (saved if saved is not None and is_available(saved) else None)
+    check_guards(plan.training, opened.needs, plugins, str(opened.path))
+    model = _placed(model_to_train(opened, plugins), plan, world, choose_device(wanted))
+    optimizer, step = resumed_optimizer(opened, model, plan.training), plan.training.start_step
+    job = _job(model, optimizer, read_sources(plan.training), plan, world)
+    return evolve(
+        job,
+        previous=plan.previous,
+        doubts=opened.doubts,
+        notices=(f"Resuming {opened.path} from step {step}", *job.notices),
     )
 
 
-def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins) -> Job:
-    saved = opened.config.device
-    wanted = plan.device or (saved if saved is not None and is_available(saved) else None)
-    device = choose_device(wanted)
-    training = plan.training
-    model, optimizer, _ = resume(opened, training, plugins, device)
-    tokenizer = model.need_tokenizer()
-    text = _text(training) if training.dataset_dir is None else None
-    loader = _loader(model.config, tokenizer, training, text)
-    step = plan.training.start_step
+def _placed(model: GPT, plan: Plan, world: World, device: torch.device) -> GPT:
+    """Bring a model to the device of this process, or its part of it."""
+    place = world.place(device)
+    return shard(model, world, place) if plan.training.shard else model.to(place)
+
+
+def _job(
+    model: GPT, optimizer: torch.optim.Optimizer, sources: Sources, plan: Plan, world: World
+) -> Job:
+    tokenizer, device = model.need_tokenizer(), next(model.parameters()).device
+    phases = sources.load(model.config, tokenizer, plan.training)
     return Job(
         model=model,
         optimizer=optimizer,
-        loader=loader,
-        training=training,
-        previous=plan.previous,
-        eval_loaders=_eval_loaders(model.config, tokenizer, training),
-        notices=(
-            f"Resuming {opened.path} from step {step}",
-            *plan.notices,
-            _about(loader, tokenizer, device),
-        ),
+        phases=phases,
+        training=plan.training,
+        eval_loaders=load_eval_sets(model.config, tokenizer, plan.training),
+        notices=(*plan.notices, *_about(phases, tokenizer, device)),
+        world=world,
     )
 
 
-def _text(training: TrainingConfig) -> _Text:
-    if training.input_file is not None:
-        return _Text(read_text(training.input_file), training.input_file)
-    corpus = standard_library_text()
-    return _Text(corpus.text, corpus.description)
-
-
-def _loader(
-    config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig, text: _Text | None
-) -> GPTDataLoader:
-    if text is None:
-        return GPTDataLoader(config, tokenizer, dataset_dir=training.dataset_dir)
-    return GPTDataLoader(config, tokenizer, text=text.text, source=text.source)
-
-
-def _eval_loaders(
-    config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig
-) -> dict[str, GPTDataLoader]:
-    folder = training.eval_dataset_dir
-    if folder is None:
-        return {}
-    loader = GPTDataLoader(config, tokenizer, dataset_dir=folder, eval_only=True)
-    return {Path(folder).name: loader}
-
-
-def _about(loader: GPTDataLoader, tokenizer: Tokenizer, device: torch.device) -> str:
-    data = loader.fingerprint
-    return (
+def _about(phases: Phases, tokenizer: Tokenizer, device: torch.device) -> Iterator[str]:
+    data = phases.fingerprint
+    yield (
         f"Data: {data.source}, {data.train_tokens:,} tokens to train on and {data.val_tokens:,} "
         f"to validate on ({tokenizer.token_kind}, {tokenizer.n_vocab} ids); device: {device}"
     )
+    if len(phases.phases) > 1:
+        last = phases.phases[-1]
+        yield f"The validation loss is measured on the data of the last phase, {last.name}"

@@ -11,7 +11,7 @@ from mypt.engine.figures import short_count, short_duration
 from mypt.format.errors import Problem, SaveError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from typing import TextIO
 
@@ -21,21 +21,28 @@ if TYPE_CHECKING:
 class JsonlSink:
     """Append each event as a line of JSON; events of single steps are left to displays."""
 
-    def __init__(self, path: Path, resumed_from: int | None) -> None:
-        """Prepare the log; it is opened at the first event.
-
-        Args:
-            path: Where it is.
-            resumed_from: Step that the run goes on from: what the log tells of later ones is
-                about to be done again, and dropped. None for a new run.
-        """
+    def __init__(self, path: Path) -> None:
+        """Prepare the log `path`; it is opened at the first event."""
         self._path = path
         self._stream: TextIO | None = None
-        if resumed_from is not None and path.is_file():
-            drop_after(path, resumed_from)
+
+    def go_on(self, step: int, evaluated_step: int) -> None:
+        """Drop what the log tells of things that are about to be done again.
+
+        Args:
+            step: The step that the run goes on from.
+            evaluated_step: The one that was evaluated last.
+        """
+        if self._path.is_file():
+            drop_after(self._path, step, evaluated_step)
+
+    def begin(self) -> None:
+        """Drop what the log tells of a run that was killed before its first save."""
+        if self._path.is_file():
+            drop_unsaved(self._path)
 
     def emit(self, event: Mapping[str, Any]) -> None:
-        """Append one event and flush it, so that a killed run keeps its log."""
+        """Append one event and bring it to the disk, before the save that it tells of."""
         if event["event"] == "step":
             return
         try:
@@ -44,6 +51,7 @@ class JsonlSink:
                 self._stream = self._path.open("a", encoding="utf-8")
             self._stream.write(json.dumps(event, allow_nan=False) + "\n")
             self._stream.flush()
+            os.fsync(self._stream.fileno())
         except OSError as error:
             what = f"cannot be written: {error.strerror}"
             raise SaveError(
@@ -56,25 +64,69 @@ class JsonlSink:
             self._stream.close()
 
 
-def drop_after(path: Path, step: int) -> None:
-    """Cut the end of a log that tells of steps after `step`, and a line that was never finished.
+def drop_after(path: Path, step: int, evaluated_step: int) -> None:
+    """Cut the end of a log that tells of what is done again, and a line that was never finished.
 
-    A run that was killed between its log and its save logs those steps again when it resumes.
+    A run that was killed between its log and its save does those steps again when it resumes.
+
+    Args:
+        path: The log.
+        step: The step that the run goes on from.
+        evaluated_step: The one that was evaluated last.
+    """
+
+    def is_done_again(kind: str, at: int | None) -> bool | None:
+        if at is None:
+            return None
+        if kind == "phase_switch":  # told by the update after the step
+            return at >= step
+        return at > (step if kind == "interrupted" else evaluated_step)
+
+    _cut(path, is_done_again)
+
+
+def drop_unsaved(path: Path) -> None:
+    """Cut the end of a log that tells of step 0 alone, and a line that was never finished.
+
+    A run that was killed before its first save, which is that of step 0, is begun anew.
+    """
+
+    def is_begun_anew(kind: str, at: int | None) -> bool | None:
+        if at is None:
+            return False if kind == "training_complete" else None
+        return at == 0 and kind != "interrupted"
+
+    _cut(path, is_begun_anew)
+
+
+def _cut(path: Path, is_dropped: Callable[[str, int | None], bool | None]) -> None:
+    """Cut the end of a log, and a last line that was never finished.
+
+    Args:
+        path: The log.
+        is_dropped: Says it of an event, by its kind and step. The lines are asked about from the
+            last one on, up to the first that stays; None goes with the lines around it.
     """
     lines = path.read_bytes().splitlines(keepends=True)
-    while lines and _is_later(lines[-1], step):
-        lines.pop()
-    os.truncate(path, sum(len(line) for line in lines))
+    kept = len(lines)
+    for number in reversed(range(len(lines))):
+        finished = lines[number].endswith(b"\n")
+        dropped = _asked(is_dropped, lines[number]) if finished else True
+        if dropped is False:
+            break
+        kept = number if dropped else kept
+    os.truncate(path, sum(len(line) for line in lines[:kept]))
 
 
-def _is_later(line: bytes, step: int) -> bool:
-    if not line.endswith(b"\n"):
-        return True
+def _asked(is_dropped: Callable[[str, int | None], bool | None], line: bytes) -> bool | None:
     try:
         event = json.loads(line)
     except ValueError:
         return False  # a line that is not ours: left alone
-    return isinstance(event, dict) and event.get("iter", 0) > step
+    if not isinstance(event, dict):
+        return None
+    at = event.get("iter")
+    return is_dropped(str(event.get("event", "eval")), at if isinstance(at, int) else None)
 
 
 class ConsoleSink:
@@ -167,8 +219,9 @@ class ConsoleSink:
         self._print(f"  GOLD checkpoint! val_loss={event['val_loss']:.4f} at step {event['iter']}")
 
     def _tell_gold_blocked(self, event: Mapping[str, Any]) -> None:
-        best = event["best_val_loss"]
-        better = f"val {event['val_loss']:.4f} < best {best:.4f} but " if best is not None else ""
+        best, loss = event["best_val_loss"], event.get("gold_loss", event["val_loss"])
+        name = "gold loss" if "gold_loss" in event else "val"
+        better = f"{name} {loss:.4f} < best {best:.4f} but " if best is not None else ""
         self._print(f"  GOLD blocked: {better}{event['reason']}")
 
     def _tell_phase_switch(self, event: Mapping[str, Any]) -> None:

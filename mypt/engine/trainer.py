@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from attrs import evolve
 
-from mypt.data.randomness import Purpose, torch_seed
-from mypt.engine import checkpoints, events
-from mypt.engine.devices import autocast
-from mypt.engine.evaluation import evaluate
+from mypt.engine import events
+from mypt.engine.checkpoints import weights_of
+from mypt.engine.evaluation import EvaluationStoppedError, evaluate
 from mypt.engine.gold import decide
+from mypt.engine.keeping import Keeper
 from mypt.engine.optimizer import optimizer_state
-from mypt.engine.places import sibling
+from mypt.engine.phases import DEFAULT_PHASE
+from mypt.engine.processes import ALONE
+from mypt.engine.saving import Saver
 from mypt.engine.schedule import learning_rate_at
+from mypt.engine.sharding import is_sharded, take_part
 from mypt.engine.stopping import StopRequest
-from mypt.format.commit import open_for_writing
+from mypt.engine.update import Updater
 from mypt.format.documents import GoldMemory, TrainingState
 
 if TYPE_CHECKING:
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from mypt.data.loader import GPTDataLoader
     from mypt.engine.broadcast import Broadcast
     from mypt.engine.gpt import GPT
+    from mypt.engine.keeping import Kind
+    from mypt.engine.phases import Phases
+    from mypt.engine.processes import World
     from mypt.format.commit import BundleWriter
     from mypt.plugins.contracts import Evaluation, GoldGuard
 
@@ -42,110 +49,148 @@ class Trainer:
         self,
         model: GPT,
         optimizer: torch.optim.Optimizer,
-        loader: GPTDataLoader,
+        phases: Phases,
         state: TrainingState,
         *,
         broadcast: Broadcast,
         guards: Mapping[str, GoldGuard],
         eval_loaders: Mapping[str, GPTDataLoader],
         writer: BundleWriter | None,
+        world: World = ALONE,
     ) -> None:
         """Prepare a run.
 
         Args:
             model: The model, on its device.
             optimizer: Its optimizer, with the moments of `state`.
-            loader: Where batches come from.
+            phases: Where batches come from.
             state: Where to begin; its `training_config` rules the run.
             broadcast: Who hears about it.
             guards: Who may block gold, by name.
             eval_loaders: Further evaluation sets, by name.
             writer: Holder of the bundle's lock; None to save nothing.
+            world: The processes that train together.
         """
         self.model = model
         self.optimizer = optimizer
-        self.loader = loader
+        self.phases = phases
         self.state = state
         self._broadcast = broadcast
         self._guards = guards
         self._eval_loaders = eval_loaders
-        self._writer = writer
-        self._device = next(model.parameters()).device
-        training = state.training_config
-        fp16 = self._device.type == "cuda" and training.use_amp and training.amp_dtype == "fp16"
-        self._scaler = torch.amp.GradScaler("cuda", enabled=fp16)
-        if state.scaler is not None:
-            self._scaler.load_state_dict(dict(state.scaler))
+        self._world = world
+        self._rows = world.rows(model.config.batch_size)
+        self._updater = Updater(model, optimizer, state.training_config, state.scaler, world)
+        if state.step > 0:  # saved again before the next update, it gives the same bytes
+            self._updater.set_learning_rate(state.step - 1)
+        self._keeper = None if writer is None else Keeper(writer, model)
+        self._saver = Saver()
+        self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
         self._loss = torch.zeros(())
         self._saved_step: int | None = None
+        self._last: Evaluation | None = None
 
     def run(self) -> TrainingState:
-        """Train to `max_iters`, or until asked to stop; give the state that was saved last."""
-        training = self.state.training_config
+        """Train to `max_iters`, or until asked to stop; give the state that was saved last.
+
+        Raises:
+            SaveError: A save failed; it is raised within one step, and the one before is whole.
+        """
         started_at = events.now()
         self.model.train()
-        last: Evaluation | None = None
-        with _own_randomness(self._device), StopRequest() as stop:
-            if self.state.step == 0:
-                last = self._evaluate_and_save()
-            while self.state.step < training.max_iters and not stop.requested:
-                self.update()
-                if self.state.step % training.eval_interval == 0 or self._at_end:
-                    last = self._evaluate_and_save()
-            if not self._at_end:
-                self._stop()
-            elif last is not None:
-                self._complete(last, started_at)
+        try:
+            with _own_randomness(next(self.model.parameters()).device), self._stop:
+                self._train()
+                self._saver.wait()
+        finally:
+            self._saver.close()
+        last = self._last
+        if last is not None and last.step >= self.state.training_config.max_iters:
+            self._complete(last, started_at)
+        else:
+            folder = None if self._keeper is None else str(self._keeper.folder)
+            self._broadcast.emit(events.interrupted(self.state.step, folder))
         return self.state
+
+    def update(self) -> None:
+        """Make one optimizer update out of `grad_accum_steps` micro steps."""
+        training, step = self.state.training_config, self.state.step
+        phase = self.phases.at(step)
+        if self.phases.begins_at(step):
+            self._broadcast.emit(
+                events.phase_switched(
+                    phase.name,
+                    step,
+                    elapsed_s=self._elapsed_s,
+                    tokens_processed=self.state.tokens_processed,
+                )
+            )
+        accum = training.grad_accum_steps
+        batches = [
+            phase.loader.train_batch(training.seed, step, m, accum, rows=self._rows)
+            for m in range(accum)
+        ]
+        before, self._loss = self._loss, self._updater.update(batches, step)
+        tokens = events.tokens_per_step(self.model.config, training)
+        self.state = evolve(
+            self.state,
+            step=step + 1,
+            tokens_processed=self.state.tokens_processed + tokens,
+            phase=self.phases.name_at(step + 1),
+        )
+        self._saver.check()
+        # The loss shown is that of the step before: reading this one's would wait for the device.
+        lr = learning_rate_at(step, training)
+        self._broadcast.emit(events.stepped(step + 1, training.max_iters, float(before), lr))
 
     @property
     def _at_end(self) -> bool:
         return self.state.step >= self.state.training_config.max_iters
 
-    def update(self) -> None:
-        """Make one optimizer update out of `grad_accum_steps` micro steps."""
-        training, step = self.state.training_config, self.state.step
-        lr = learning_rate_at(step, training)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        before, self._loss = self._loss, torch.zeros((), device=self._device)
-        for micro_step in range(training.grad_accum_steps):
-            self._loss += self._backward(step, micro_step)
-        if training.grad_clip > 0:
-            self._scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.grad_clip)
-        self._scaler.step(self.optimizer)
-        self._scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        tokens = events.tokens_per_step(self.model.config, training)
-        self.state = evolve(
-            self.state, step=step + 1, tokens_processed=self.state.tokens_processed + tokens
-        )
-        # The loss shown is that of the step before: reading this one's would wait for the device.
-        self._broadcast.emit(events.stepped(step + 1, training.max_iters, float(before), lr))
+    def _train(self) -> None:
+        try:
+            if self._is_due():
+                self._evaluate_and_save()
+                self._saver.wait()  # from here on there is something to go on from
+            while not self._at_end and not self._is_stopped():
+                self.update()
+                if self._is_due():
+                    self._evaluate_and_save()
+                elif self._is_snapshot_due():
+                    self._save("snapshot", "main")
+        except EvaluationStoppedError:
+            pass  # the resumed run evaluates this step
+        if self._saved_step != self.state.step:
+            self._save("main")
 
-    def _backward(self, step: int, micro_step: int) -> torch.Tensor:
-        training = self.state.training_config
-        x, y = self.loader.train_batch(training.seed, step, micro_step)
-        torch.manual_seed(torch_seed(training.seed, Purpose.DROPOUT, step, micro_step))
-        with autocast(self._device, training):
-            loss = self.model.loss(x.to(self._device), y.to(self._device))
-        loss = loss / training.grad_accum_steps
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+    def _is_due(self) -> bool:
+        """Tell whether this step is to be evaluated, and has not been."""
+        step = self.state.step
+        decision = self.state.gold.decision if self.state.gold else None
+        if decision is not None and decision.step == step:
+            return False
+        return step % self.state.training_config.eval_interval == 0 or self._at_end
 
-    def _evaluate_and_save(self) -> Evaluation:
-        """Evaluate, decide on gold, save gold first and then the run that remembers it.
+    def _is_snapshot_due(self) -> bool:
+        interval = self.state.training_config.snapshot_interval
+        return interval > 0 and self.state.step > 0 and self.state.step % interval == 0
+
+    def _evaluate_and_save(self) -> None:
+        """Evaluate, decide on gold, and save all that follows from it.
 
         Killed in between, the resumed run comes here again and writes the same gold again.
+
+        Raises:
+            EvaluationStoppedError: The run was asked to stop meanwhile.
         """
-        training, step = self.state.training_config, self.state.step
-        began = time.monotonic()
-        evaluation = evaluate(self.model, self.loader, self._eval_loaders, training, step)
+        began, training = time.monotonic(), self.state.training_config
+        evaluation = self._evaluate()
         memory = self.state.gold or GoldMemory()
-        decision = decide(evaluation, memory, self._guards)
+        decision = decide(evaluation, memory, self._guards, training.gold_metric)
         self.state = evolve(self.state, gold=decision.memory)
+        self._last = evaluation
+        step = self.state.step
         self._broadcast.emit(
             events.evaluated(
                 evaluation,
@@ -154,49 +199,53 @@ class Trainer:
                 elapsed_s=self._elapsed_s,
                 tokens_processed=self.state.tokens_processed,
                 eval_duration_s=time.monotonic() - began,
+                phase=self.phases.name_at(max(0, step - 1)) or DEFAULT_PHASE,
             )
         )
         event = events.gold_decided(evaluation, decision, memory.best_val_loss)
         if event is not None:
             self._broadcast.emit(event)
-        if decision.promoted:
-            self._save_copy("gold")
-        self._save()
-        return evaluation
+        kinds: list[Kind] = ["gold"] if decision.promoted else []
+        kinds += ["snapshot"] if self._is_snapshot_due() else []
+        kinds += ["fp16"] if self._at_end else []
+        self._save(*kinds, "main")
 
-    def _save(self) -> None:
-        if self._writer is None or self._saved_step == self.state.step:
-            return
-        self._mark_time()
-        checkpoints.save(self._writer, self.model, self.state, optimizer_state(self.optimizer))
+    def _evaluate(self) -> Evaluation:
+        """Measure the phase that ends here, at its last step too."""
+        return evaluate(
+            self.model,
+            self.phases.at(max(0, self.state.step - 1)).loader,
+            self.phases.held_out,
+            self._eval_loaders,
+            self.state.training_config,
+            self.state.step,
+            self._is_stopped,
+            self._world,
+        )
+
+    def _is_stopped(self) -> bool:
+        """Tell whether any process of the run was asked to stop."""
+        return self._world.agree(self._stop.requested)
+
+    def _save(self, *kinds: Kind) -> None:
         self._saved_step = self.state.step
-
-    def _save_copy(self, kind: str, dtype: torch.dtype | None = None) -> None:
-        """Save the gold copy, whole, or a half-precision one without the optimizer."""
-        if self._writer is None:
+        if self._keeper is None:
+            if is_sharded(self.model):
+                take_part(weights_of(self.model), optimizer_state(self.optimizer))
             return
-        self._mark_time()
-        optimizer = optimizer_state(self.optimizer) if dtype is None else None
-        folder = self._writer.folder
-        state = evolve(self.state, copy_of=folder.name)
-        with open_for_writing(sibling(folder, kind)) as writer:
-            checkpoints.save(writer, self.model, state, optimizer, dtype)
-
-    def _mark_time(self) -> None:
-        scaler = self._scaler.state_dict() or None
-        self.state = evolve(self.state, elapsed_s=round(self._elapsed_s, 3), scaler=scaler)
+        self.state = evolve(
+            self.state,
+            elapsed_s=round(self._elapsed_s, 3),
+            scaler=self._updater.scaler_state,
+        )
+        write = partial(self._keeper.write, state=self.state, kinds=kinds)
+        self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), write)
 
     @property
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._began
 
-    def _stop(self) -> None:
-        self._save()
-        folder = None if self._writer is None else str(self._writer.folder)
-        self._broadcast.emit(events.interrupted(self.state.step, folder))
-
     def _complete(self, last: Evaluation, started_at: str) -> None:
-        self._save_copy("fp16", torch.float16)
         memory = self.state.gold or GoldMemory()
         self._broadcast.emit(
             events.training_complete(

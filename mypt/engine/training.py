@@ -8,26 +8,33 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from mypt.engine import events
-from mypt.engine.broadcast import open_sinks
-from mypt.engine.exactness import inexact_reasons
-from mypt.engine.gold import build_guards
+from mypt.engine.broadcast import Broadcast, open_sinks
+from mypt.engine.copies import copied_from, numbered, snapshot_steps
+from mypt.engine.exactness import environment_of, inexact_reasons
+from mypt.engine.gold import build_guards, check_metric
 from mypt.engine.opening import is_bundle
 from mypt.engine.places import sibling
+from mypt.engine.preflight import check_before_training
+from mypt.engine.processes import ALONE
+from mypt.engine.sources import check_eval_names
+from mypt.engine.speedup import check_freezing, prepared
 from mypt.engine.trainer import Trainer
-from mypt.format import files
 from mypt.format.commit import open_for_writing
 from mypt.format.documents import TrainingConfig, TrainingState
 from mypt.format.errors import Problem, UsageError
 from mypt.plugins.contracts import RunInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import torch
 
     from mypt.data.loader import GPTDataLoader
     from mypt.engine.gpt import GPT
+    from mypt.engine.phases import Phases
+    from mypt.engine.processes import World
+    from mypt.format.documents import Ancestor
 
 
 @frozen(kw_only=True)
@@ -37,26 +44,32 @@ class Job:
     Attributes:
         model: The model, on its device.
         optimizer: Its optimizer.
-        loader: Where batches come from.
+        phases: Where batches come from.
         training: Hyperparameters.
         previous: The state to go on from; None for a new model.
+        doubts: Why that state cannot be gone on from exactly, as far as its files tell.
+        lineage: Models that a new one's weights came from, the oldest first.
         folder: Where the bundle goes; None to save nothing.
         log_file: Where the JSON lines go; None to keep no log.
         eval_loaders: Further evaluation sets, by name.
         notices: What to tell the user before the first step.
         quiet: Print nothing.
+        world: The processes that train together; the first alone logs and saves.
     """
 
     model: GPT
     optimizer: torch.optim.Optimizer
-    loader: GPTDataLoader
+    phases: Phases
     training: TrainingConfig
     previous: TrainingState | None = None
+    doubts: tuple[str, ...] = ()
+    lineage: tuple[Ancestor, ...] = ()
     folder: Path | None = None
     log_file: Path | None = None
     eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
     notices: tuple[str, ...] = ()
     quiet: bool = False
+    world: World = ALONE
 
 
 def train(job: Job) -> TrainingState:
@@ -68,31 +81,43 @@ def train(job: Job) -> TrainingState:
     Raises:
         LockedError: Another process trains this model.
         SaveError: A checkpoint or the log could not be written.
-        ConfigError: An option of a guard does not fit.
+        ConfigError: An option of a guard does not fit, or gold is to go by what is not measured,
+            or more layers are to be frozen than there are.
+        DataError: The data do not fit the tokenizer.
         UsageError: A model of its own is where this one's copies go.
     """
     guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
+    check_eval_names(job.eval_loaders)
+    check_metric(job.training.gold_metric, job.eval_loaders)
+    check_freezing(job.model, job.training)
+    job.world.agree(False)  # all have read the model before the first writes it
     with ExitStack() as stack:
         writer = None
-        if job.folder is not None:
-            _refuse_to_overwrite_others(job.folder)
-            writer = stack.enter_context(open_for_writing(job.folder))
+        folder = job.folder if job.world.is_main else None
         state = _first_state(job)
-        broadcast = open_sinks(_run_info(job, state), job.model.plugins)
+        if folder is not None:
+            writer = stack.enter_context(open_for_writing(folder))
+            _refuse_to_overwrite_others(folder, state)
+        check_before_training(job.model, [*_loaders(job)], state, folder)
+        broadcast = Broadcast({})
+        if job.world.is_main:
+            broadcast = open_sinks(_run_info(job, state), job.model.plugins)
         stack.callback(broadcast.close)
         for message in (*job.notices, *_inexact_notices(job, state)):
             broadcast.emit(events.notice(message))
         total = sum(p.numel() for p in job.model.parameters())
         broadcast.emit(events.training_start(job.model.config, job.training, total))
+        stack.enter_context(prepared(job.model, job.training))
         trainer = Trainer(
             job.model,
             job.optimizer,
-            job.loader,
+            job.phases,
             state,
             broadcast=broadcast,
             guards=guards,
             eval_loaders=job.eval_loaders,
             writer=writer,
+            world=job.world,
         )
         return trainer.run()
 
@@ -111,31 +136,40 @@ def closing_summary(state: TrainingState, folder: Path) -> list[str]:
     return lines
 
 
-def _refuse_to_overwrite_others(folder: Path) -> None:
+def _refuse_to_overwrite_others(folder: Path, state: TrainingState) -> None:
     """Keep `dante` from writing its gold over a model that somebody trained as `dante_gold`."""
-    for kind in ("gold", "fp16"):
-        other = sibling(folder, kind)
-        if not is_bundle(other):
-            continue
-        path = other / files.TRAINING_STATE
-        state = files.read_document(path, str(path))[0] if path.exists() else {}
-        if state.get("copy_of") != folder.name:
+    steps = set(snapshot_steps(state.training_config, state.step))
+    places = {kind: sibling(folder, kind) for kind in ("gold", "fp16")}
+    places |= {f"step {step}": path for step, path in numbered(folder).items() if step in steps}
+    for kind, other in places.items():
+        if is_bundle(other) and copied_from(other) != folder.name:
             what = f"is a model of its own, and {folder.name} would write its {kind} copy there"
             fix = f"rename it, or train {folder.name} under another name"
             raise UsageError(Problem(str(other), "", what, fix, kind="copy"))
 
 
+def _loaders(job: Job) -> Iterator[GPTDataLoader]:
+    yield from (phase.loader for phase in job.phases.phases)
+    yield from job.eval_loaders.values()
+
+
 def _first_state(job: Job) -> TrainingState:
-    data = job.loader.fingerprint
-    previous = job.previous
-    if previous is None:
-        return TrainingState(step=0, training_config=job.training, data=data)
-    reasons = inexact_reasons(previous, job.training, data, has_optimizer=bool(job.optimizer.state))
-    return evolve(
+    previous = job.previous or TrainingState(step=0, lineage=job.lineage)
+    state = evolve(
         previous,
         copy_of=None,
         training_config=job.training,
-        data=data,
+        phase=job.phases.name_at(previous.step),
+        data=job.phases.fingerprint,
+        environment=environment_of(next(job.model.parameters()).device, job.world.size),
+    )
+    if job.previous is None:
+        return state
+    reasons = inexact_reasons(
+        previous, state, has_optimizer=bool(job.optimizer.state), doubts=job.doubts
+    )
+    return evolve(
+        state,
         exact=previous.exact and not reasons,
         inexact_reasons=(*previous.inexact_reasons, *reasons),
     )
@@ -151,6 +185,12 @@ def _run_info(job: Job, state: TrainingState) -> RunInfo:
         model_name=job.folder.name if job.folder is not None else "model",
         log_file=job.log_file,
         start_step=state.step,
+        evaluated_step=_evaluated_step(state),
         resumed=job.previous is not None,
         quiet=job.quiet,
     )
+
+
+def _evaluated_step(state: TrainingState) -> int:
+    decision = state.gold.decision if state.gold else None
+    return state.step if decision is None else decision.step

@@ -39,3 +39,24 @@ def test_a_model_that_is_not_there_is_refused(refused, in_tmp):
 
 def test_a_folder_that_is_no_checkpoint_is_refused(refused, tmp_path):
     refused("inspect", "--model_name", tmp_path)
+
+
+def test_the_copies_of_a_model_are_listed(cli, bundle, monkeypatch):
+    shown = f"Copy: {bundle}_gold", f"Copy: {bundle}_fp16"
+    numbered = shutil.copytree(f"{bundle}_gold", f"{bundle}_step00000030")
+    other = shutil.copytree(bundle, f"{bundle}_step00000040")
+    try:
+        _, out, _ = cli("inspect", "--model_name", bundle)
+        info = json.loads(cli("inspect", "--model_name", bundle, "--json")[1])
+        monkeypatch.chdir(bundle)
+        within = json.loads(cli("inspect", "--model_name", ".", "--json")[1])
+    finally:
+        shutil.rmtree(numbered)
+        shutil.rmtree(other)
+    lines = out.splitlines()
+    assert [line for line in lines if line.startswith("Copy: ")] == [*shown, f"Copy: {numbered}"]
+    assert (
+        info["copies"]
+        == within["copies"]
+        == [line.removeprefix("Copy: ") for line in [*shown, f"Copy: {numbered}"]]
+    )

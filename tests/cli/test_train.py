@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -285,3 +286,112 @@ def test_a_signal_saves_and_says_how_to_resume(number, input_file, in_tmp):
     assert "everything is saved. To resume: mypt train --model_name cat" in out
     step = documents(in_tmp / "checkpoints" / "cat")["training_state"]["step"]
     assert f"Stopped at step {step}" in out
+
+
+QUICK = (*SMALL, *BRIEF, "--max_iters", "4")
+
+
+def folders(in_tmp):
+    return sorted(path.name for path in (in_tmp / "checkpoints").iterdir())
+
+
+def test_a_curriculum_is_told_of_as_it_goes(train, in_tmp, text):
+    (in_tmp / "dogs.txt").write_text(text.replace("cat", "dog"))
+    phases = [
+        {"name": "cats", "until_iter": 2, "input_file": "input.txt"},
+        {"name": "dogs", "input_file": "dogs.txt"},
+    ]
+    code, out, err = train("--curriculum", json.dumps(phases), *QUICK)
+    assert code == 0, err
+    assert "Phase dogs begins at step 2" in out
+    assert "| phase: dogs" in out
+
+
+def test_a_preset_can_hold_a_curriculum_and_an_input_file_replaces_it(train, in_tmp):
+    preset = {
+        "block_size": 16,
+        "n_embd": 32,
+        "n_head": 2,
+        "n_layer": 1,
+        "tokenization": "char",
+        "curriculum": [{"name": "missing", "input_file": "nowhere.txt"}],
+    }
+    (in_tmp / "mini.json").write_text(json.dumps(preset))
+    flags = ("--config_file", "mini.json", *BRIEF, "--max_iters", "2", "--batch_size", "2")
+    assert train(*flags)[0] == 1
+    code, _, err = train(*flags, "--input_file", "input.txt")
+    assert code == 0, err
+    saved = documents(in_tmp / "checkpoints" / "cat")["training_state"]["training_config"]
+    assert saved["curriculum"] == []
+
+
+@pytest.mark.parametrize(
+    ("phases", "pointer"),
+    [
+        ([{"name": name, "input_file": "input.txt"} for name in "ab"], "curriculum/0/until_iter"),
+        ([{"input_file": "input.txt"}], "curriculum/0/name"),
+    ],
+)
+def test_a_curriculum_that_does_not_hold_is_refused(refused_train, input_file, phases, pointer):
+    assert pointer in refused_train("--curriculum", json.dumps(phases))
+
+
+def test_what_is_no_json_is_refused_with_the_flag(cli, input_file):
+    code, _, err = cli("train", "--model_name", "cat", "--gold_metric", "{val: 1}")
+    assert code == 2
+    assert "--gold_metric" in err
+
+
+def test_sets_and_gold_by_flags(train, in_tmp, text):
+    (in_tmp / "dogs.txt").write_text(text.replace("cat", "sat"))
+    code, out, err = train(
+        *("--input_file", "input.txt", "--eval_sets", '{"dots": "dogs.txt"}'),
+        *("--gold_metric", '{"val": 1, "dots": 1}', "--gold_guards", '{"trend": false}', *QUICK),
+    )
+    assert code == 0, err
+    assert " | dots " in out
+
+
+def test_fine_tuning_says_where_it_begins_and_what_it_ignores(train, in_tmp):
+    assert train("--input_file", "input.txt", *QUICK)[0] == 0
+    code, out, err = train(
+        *("--init_from_model", "cat", "--input_file", "input.txt", *BRIEF, "--max_iters", "2"),
+        *("--n_layer", "5", "--dropout", "0"),
+        name="kitten",
+    )
+    assert code == 0, err
+    assert "n_layer 5 is ignored: cat has 2" in out
+    assert "Beginning with the weights of checkpoints/cat, at its step 4" in out
+    (ancestor,) = documents(in_tmp / "checkpoints" / "kitten")["training_state"]["lineage"]
+    assert (ancestor["model"], ancestor["step"]) == ("cat", 4)
+
+
+def test_another_tokenizer_than_the_bases_is_refused(train, refused, in_tmp):
+    assert train("--input_file", "input.txt", *QUICK)[0] == 0
+    line = refused(
+        *("train", "--model_name", "kitten", "--init_from_model", "cat"),
+        *("--input_file", "input.txt", "--tokenization", "gpt2"),
+    )
+    assert "tokenization: is gpt2, but cat knows texts as char" in line
+    assert "kitten" not in folders(in_tmp)
+
+
+def test_numbered_copies_are_found_by_name(train, cli, in_tmp):
+    flags = ("--snapshot_interval", "1", "--keep_snapshots", "2")
+    assert train("--input_file", "input.txt", *QUICK, *flags)[0] == 0
+    copies = ["cat_step00000003", "cat_step00000004"]
+    assert folders(in_tmp) == ["cat", "cat_fp16", "cat_gold", *copies]
+    for name in copies:
+        assert cli("format", "validate", f"checkpoints/{name}")[0] == 0
+        assert cli("generate", "--model_name", name, "--max_new_tokens", "5")[0] == 0
+
+
+def test_a_disk_without_room_is_one_line_before_anything_is_trained(
+    refused, input_file, in_tmp, monkeypatch
+):
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    line = refused("train", "--model_name", "cat", "--input_file", input_file, *QUICK)
+    assert "has 1.0 KB free, but the run will need about" in line
+    assert folders(in_tmp) == []
+    assert not (in_tmp / "logs").exists()

@@ -1,5 +1,7 @@
 import math
 
+import pytest
+
 from mypt.engine.guards import overfit_guard, regression_guard, trend_guard
 from mypt.plugins import Evaluation
 
@@ -24,6 +26,12 @@ def test_the_overfit_guard_takes_its_threshold_and_a_train_loss_of_zero():
     guard = overfit_guard({"max_ratio": 2.0})
     assert guard(Evaluation(step=1, train_loss=1.0, val_loss=2.5), {}).reason is not None
     assert guard(Evaluation(step=1, train_loss=0.0, val_loss=2.5), {}).reason is not None
+
+
+def test_the_overfit_guard_blocks_a_train_loss_that_is_not_finite():
+    for train in (math.nan, math.inf):
+        evaluation = Evaluation(step=1, train_loss=train, val_loss=2.5)
+        assert overfit_guard({})(evaluation, {}).reason == "overfit: val/train=infx, threshold=5.0x"
 
 
 def test_the_trend_guard_blocks_the_evaluation_after_two_rises():
@@ -74,5 +82,12 @@ def test_a_set_that_appears_later_gets_its_own_baseline():
     assert judge_sets(guard, {}, {"new": 4.0}, {"new": 4.3}, {"new": 4.5})[3] is not None
 
 
-def test_a_set_that_diverges_is_blocked():
-    assert judge_sets(regression_guard({}), {"a": 1.0}, {"a": math.nan})[1] is not None
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_set_that_diverges_is_blocked(loss):
+    said = judge_sets(regression_guard({}), {"a": loss}, {"a": 1.0}, {"a": loss})
+    assert said == ["eval regression: a is not finite", None, "eval regression: a is not finite"]
+
+
+def test_a_set_that_was_known_by_heart_may_not_be_forgotten():
+    said = judge_sets(regression_guard({}), {"a": 0.0}, {"a": 0.0}, {"a": 0.1})
+    assert said == [None, None, "eval regression: a 0.0000→0.1000 (+inf%, threshold=20%)"]

@@ -7,7 +7,7 @@ from rich.console import Console
 from mypt.engine import events
 from mypt.engine.broadcast import Broadcast
 from mypt.engine.gold import GoldDecision
-from mypt.engine.sinks import ConsoleSink, JsonlSink
+from mypt.engine.sinks import ConsoleSink, JsonlSink, drop_after
 from mypt.format.documents import GoldMemory, GPTConfig, TrainingConfig
 from mypt.format.errors import SaveError
 from mypt.plugins import Evaluation
@@ -28,7 +28,9 @@ def eval_event(step, val=4.123456789, **sets):
 
 
 def write(path, resumed, start_step, *emitted):
-    sink = JsonlSink(path, start_step if resumed else None)
+    sink = JsonlSink(path)
+    if resumed:
+        sink.go_on(start_step, start_step)
     for event in emitted:
         sink.emit(event)
     sink.close()
@@ -77,6 +79,66 @@ def test_a_resumed_run_drops_what_it_will_do_again(tmp_path):
     assert [line["iter"] for line in lines(path)] == [0, 100, 200, 300]
 
 
+def test_what_is_told_at_the_step_of_a_resume_is_kept_if_it_is_not_done_again(tmp_path):
+    path = tmp_path / "log"
+    switch = events.phase_switched("b", 100, elapsed_s=1.0, tokens_processed=1)
+    stopped, said = events.interrupted(101, "x"), events.notice("something")
+    write(path, False, 0, eval_event(50), eval_event(100), switch, said, stopped)
+    kept = path.read_bytes()
+    drop_after(path, 101, 100)
+    assert path.read_bytes() == kept
+    drop_after(path, 100, 100)  # the next update tells of the phase again
+    assert [line["event"] for line in lines(path)] == ["eval", "eval"]
+    drop_after(path, 100, 50)  # stopped in the evaluation of step 100
+    assert [line["iter"] for line in lines(path)] == [50]
+
+
+def test_what_another_run_told_before_is_kept(tmp_path):
+    path = tmp_path / "log"
+    begin = events.training_start(GPTConfig(), TRAINING, 10)
+    write(path, False, 0, begin, eval_event(900), begin, eval_event(0), eval_event(100), begin)
+    drop_after(path, 50, 0)
+    assert [line.get("iter") for line in lines(path)] == [None, 900, None, 0]
+
+
+def test_a_run_that_was_killed_before_its_first_save_is_told_of_once(tmp_path):
+    path = tmp_path / "log"
+    begin = events.training_start(GPTConfig(), TRAINING, 10)
+    write(path, False, 0, begin, eval_event(0), begin)
+    with path.open("a") as stream:
+        stream.write('{"event": "eval", "iter": 0')
+    begin_anew(path)
+    assert [line["event"] for line in lines(path)] == ["training_start"]
+
+
+@pytest.mark.parametrize(
+    "last", [events.interrupted(0, "m"), {"event": "training_complete"}, eval_event(100)]
+)
+def test_a_new_run_leaves_the_log_of_one_that_saved_alone(tmp_path, last):
+    path = tmp_path / "log"
+    write(path, False, 0, eval_event(0), last)
+    kept = path.read_bytes()
+    with path.open("a") as stream:
+        stream.write('{"event": "ev')
+    begin_anew(path)
+    assert path.read_bytes() == kept
+
+
+def test_lines_of_others_are_left_alone(tmp_path):
+    path = tmp_path / "log"
+    path.write_text('{"iter": "many"}\n[1]\nnot JSON\n{"iter": null}\n')
+    kept = path.read_bytes()
+    drop_after(path, 0, 0)
+    begin_anew(path)
+    assert path.read_bytes() == kept
+
+
+def begin_anew(path):
+    sink = JsonlSink(path)
+    sink.begin()
+    sink.close()
+
+
 def test_a_new_run_leaves_an_older_log_of_that_name_alone(tmp_path):
     path = tmp_path / "log"
     write(path, False, 0, eval_event(100))
@@ -111,7 +173,7 @@ def test_the_console_prints_the_two_line_summary():
 
 def test_the_console_tells_of_gold():
     def decided(promoted, reasons):
-        decision = GoldDecision(promoted, reasons, GoldMemory())
+        decision = GoldDecision(promoted, reasons, 0.49, GoldMemory())
         return events.gold_decided(eval_step, decision, 0.5173)
 
     eval_step = Evaluation(step=600, train_loss=0.1, val_loss=0.49)

@@ -62,7 +62,7 @@ def go_on(folder, text, **options):
 def test_a_model_learns(text):
     model = new_model(text, dropout=0.0)
     loader = loader_of(model, text)
-    x, y = loader.eval_batch("val", 1, 0)
+    x, y, _ = loader.eval_batch("val", 1, 0)
     before = model.loss(x, y).item()
     fit(model, text, max_iters=80, **RUN)
     model.eval()
@@ -93,7 +93,10 @@ def test_a_resume_without_the_optimizer_differs_and_is_recorded(text, tmp_path):
     state = go_on(broken, text)
     assert digests(broken) != digests(whole)
     assert not state.exact
-    assert state.inexact_reasons == ("step 6: there was no optimizer state",)
+    assert state.inexact_reasons == (
+        "step 6: there was no optimizer state",
+        "step 6: there was no manifest.json",
+    )
 
 
 def test_a_resume_on_other_data_is_recorded(text, tmp_path):
@@ -112,10 +115,10 @@ def interrupt_after(step, model, text, folder, **options):
     loader = loader_of(model, text)
     draw = loader.train_batch
 
-    def train_batch(seed, now, micro_step):
+    def train_batch(seed, now, micro_step, grad_accum_steps, *, rows):
         if now == step and micro_step == 0:
             raise StopError
-        return draw(seed, now, micro_step)
+        return draw(seed, now, micro_step, grad_accum_steps, rows=rows)
 
     loader.train_batch = train_batch
     with pytest.raises(StopError):
@@ -168,11 +171,11 @@ class Recording:
     def __getattr__(self, name):
         return getattr(self._loader, name)
 
-    def train_batch(self, seed, step, micro_step):
-        x, y = self._loader.train_batch(seed, step, micro_step)
+    def train_batch(self, seed, step, micro_step, grad_accum_steps, *, rows):
+        batch = self._loader.train_batch(seed, step, micro_step, grad_accum_steps, rows=rows)
         with torch.no_grad():
-            self._losses.append(float(self._model.loss(x, y)))
-        return x, y
+            self._losses.append(float(self._model.loss(batch.x, batch.y)))
+        return batch
 
 
 class PlainGPT:
@@ -227,7 +230,7 @@ class PlainGPT:
                 group["lr"] = learning_rate_at(step, training)
             optimizer.zero_grad()
             for micro_step in range(training.grad_accum_steps):
-                x, y = loader.train_batch(training.seed, step, micro_step)
+                x, y, _ = loader.train_batch(training.seed, step, micro_step)
                 logits = self.logits(x)
                 loss = -logits.log_softmax(-1).gather(-1, y[..., None]).mean()
                 losses.append(float(loss.detach()))

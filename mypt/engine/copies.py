@@ -1,0 +1,67 @@
+"""The copies that a run leaves beside its bundle: gold, half precision, numbered ones."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mypt.engine.places import sibling
+from mypt.format import files
+from mypt.format.commit import committed_files
+from mypt.format.errors import FormatError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypt.format.documents import TrainingConfig
+
+
+def copies(folder: Path) -> list[Path]:
+    """Find all copies of a model that there are: gold, half precision, then by rising step."""
+    folder = folder if folder.name else folder.absolute()
+    named = [sibling(folder, "gold"), sibling(folder, "fp16")]
+    there = [path for path in named if path.is_dir() and _is_copy(path, folder.name)]
+    return [*there, *snapshots(folder).values()]
+
+
+def snapshot_steps(training: TrainingConfig, step: int) -> list[int]:
+    """List the steps after `step` of which a run leaves a numbered copy, for ever or a while."""
+    interval = training.snapshot_interval
+    if not interval:
+        return []
+    return [s for s in range(interval, training.max_iters + 1, interval) if s > step]
+
+
+def snapshots(folder: Path) -> dict[int, Path]:
+    """Find the numbered copies of a model, by rising step.
+
+    A folder of such a name that is a model of its own, or cannot be read, is none.
+    """
+    return {step: path for step, path in numbered(folder).items() if _is_copy(path, folder.name)}
+
+
+def numbered(folder: Path) -> dict[int, Path]:
+    """Find the folders that have the names of numbered copies of a model, by rising step."""
+    named = re.compile(rf"{re.escape(folder.name)}_step([0-9]{{8,}})")
+    matches = ((named.fullmatch(path.name), path) for path in folder.parent.iterdir())
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
+
+
+def _is_copy(path: Path, name: str) -> bool:
+    try:
+        return copied_from(path) == name
+    except FormatError:
+        return False
+
+
+def copied_from(folder: Path) -> str | None:
+    """Tell which model a bundle is a copy of, None for one of its own.
+
+    Raises:
+        FormatError: Its training state cannot be read.
+    """
+    path = committed_files(folder)[1].get(files.TRAINING_STATE)
+    if path is None:
+        return None
+    copied: str | None = files.read_document(path, str(path))[0].get("copy_of")
+    return copied

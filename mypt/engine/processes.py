@@ -1,0 +1,116 @@
+"""Several processes that train one model together, as `torchrun` starts them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+from attrs import field, frozen
+
+from mypt.format.errors import ConfigError, MyptError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# One that waits longer than this for the others takes them for dead.
+PATIENCE = timedelta(minutes=30)
+
+
+class ProcessError(MyptError):
+    """Another process of the run has ended."""
+
+
+@frozen
+class World:
+    """The processes of a run, as one of them sees them.
+
+    Attributes:
+        rank: Number of this process; the one numbered 0 alone logs and saves.
+        size: How many there are.
+        local_rank: Number of this process on its machine, and of its GPU.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    _control: dist.ProcessGroup | None = field(default=None, repr=False)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process logs and saves."""
+        return self.rank == 0
+
+    def rows(self, batch_size: int) -> slice:
+        """Give this process's part of a batch that is drawn for all of them.
+
+        Raises:
+            ConfigError: There are fewer rows than processes.
+        """
+        if batch_size < self.size:
+            what = f"is {batch_size}, but {self.size} processes share each batch"
+            fix = f"make it at least {self.size}, or start fewer processes"
+            raise ConfigError(Problem("", "batch_size", what, fix, kind="world.batch"))
+        return slice(self.rank * batch_size // self.size, (self.rank + 1) * batch_size // self.size)
+
+    def place(self, device: torch.device) -> torch.device:
+        """Give this process a GPU of its own, where that is what they compute on."""
+        if device.type != "cuda" or self.size == 1:
+            return device
+        own = torch.device("cuda", self.local_rank)
+        torch.cuda.set_device(own)
+        return own
+
+    def agree(self, wish: bool) -> bool:
+        """Tell all processes whether any of them wishes something; costs no wait for a GPU."""
+        if self.size == 1:
+            return wish
+        wishes = torch.tensor([int(wish)])
+        dist.all_reduce(wishes, dist.ReduceOp.MAX, group=self._control)
+        return bool(wishes)
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Add up the values of all processes; float64, on the CPU."""
+        values = values.double().cpu()
+        if self.size > 1:
+            dist.all_reduce(values, group=self._control)
+        return values
+
+
+ALONE = World()
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """Join the processes that `torchrun` started; without it, be the only one.
+
+    Raises:
+        ProcessError: Another process has ended before the run did.
+    """
+    if not dist.is_torchelastic_launched():
+        yield ALONE
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
+    local_rank = int(os.environ["LOCAL_RANK"])
+    control = dist.new_group(backend="gloo", timeout=PATIENCE)
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), local_rank, control)
+        dist.barrier(control)  # who leaves early looks like one that died
+    except (dist.DistError, RuntimeError) as error:
+        if not _is_lost_connection(error):
+            raise
+        what = "another process of this run has ended; what was saved last is whole"
+        fix = "see what it said, and start the same command again"
+        raise ProcessError(Problem("", "", what, fix, kind="world.lost")) from error
+    finally:
+        dist.destroy_process_group()
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    """Tell a lost process from any other failure: torch has no class for it with gloo."""
+    words = ("Connection closed by peer", "Connection reset by peer", "timed out", "NCCL")
+    return isinstance(error, dist.DistError) or any(word in str(error) for word in words)

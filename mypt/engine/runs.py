@@ -1,0 +1,144 @@
+"""Runs of training as their logs tell of them."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+MAX_NAME = 60
+
+
+@frozen(kw_only=True)
+class LoggedEvaluation:
+    """One evaluation of a run.
+
+    Attributes:
+        step: Optimizer updates done.
+        tokens: Tokens trained on so far; None in MyPT's early logs.
+        lr: Learning rate; None in MyPT's early logs.
+        losses: Nats per token by name: `val`, `train` where it was measured, and the further
+            evaluation sets. NaN where the loss was not finite.
+    """
+
+    step: int
+    tokens: int | None
+    lr: float | None
+    losses: Mapping[str, float]
+
+
+@frozen(kw_only=True)
+class GoldMark:
+    """A model that became gold, or was kept from it.
+
+    Attributes:
+        step: Optimizer updates done.
+        val_loss: Its validation loss, nats per token; NaN where it was not finite.
+        reason: What kept it from gold; None where it became gold.
+    """
+
+    step: int
+    val_loss: float
+    reason: str | None
+
+    @property
+    def promoted(self) -> bool:
+        """Whether it became gold."""
+        return self.reason is None
+
+
+@frozen(kw_only=True)
+class LoggedPhase:
+    """A phase of a curriculum.
+
+    Attributes:
+        step: Optimizer updates done when it began.
+        name: Its name.
+    """
+
+    step: int
+    name: str
+
+
+@frozen(kw_only=True)
+class Run:
+    """What a log tells of the run that led to its last line.
+
+    A run that was resumed is one run: what it did again replaces what it had done before. Where
+    a file holds several runs that began at step 0, this is the last one.
+
+    Attributes:
+        name: What to call it.
+        file: The log.
+        evaluations: By rising step; at least one.
+        gold: By rising step.
+        phases: By rising step; empty where there is no curriculum.
+    """
+
+    name: str
+    file: str
+    evaluations: tuple[LoggedEvaluation, ...]
+    gold: tuple[GoldMark, ...]
+    phases: tuple[LoggedPhase, ...]
+
+    @property
+    def loss_names(self) -> list[str]:
+        """`val`, and of the others those that were finite at least once: `train`, then by name."""
+        names = {
+            name
+            for evaluation in self.evaluations
+            for name, loss in evaluation.losses.items()
+            if math.isfinite(loss) or name == "val"
+        }
+        return in_order(names)
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps at which something is told, in no order."""
+        return [
+            *(evaluation.step for evaluation in self.evaluations),
+            *(mark.step for mark in self.gold),
+            *(phase.step for phase in self.phases),
+        ]
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether every evaluation says how many tokens were trained on."""
+        return all(evaluation.tokens is not None for evaluation in self.evaluations)
+
+    def tokens_at(self, step: int) -> float:
+        """Give the tokens trained on at a step, between two evaluations in proportion."""
+        known = [(e.step, e.tokens) for e in self.evaluations if e.tokens is not None]
+        after = min(max(bisect_right(known, (step, math.inf)), 1), len(known) - 1)
+        if len(known) < 2:
+            return known[0][1]
+        (left, low), (right, high) = known[after - 1], known[after]
+        return low + (high - low) * (step - left) / (right - left)
+
+
+def names_apart(runs: Sequence[Run]) -> list[Run]:
+    """Call runs of one name by their folders too."""
+    names = [run.name for run in runs]
+    return [
+        evolve(run, name=printable(f"{Path(run.file).resolve().parent.name}/{run.name}"))
+        if names.count(run.name) > 1
+        else run
+        for run in runs
+    ]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Give the names of losses as they are shown: `val`, `train`, then others by name."""
+    return sorted(set(names), key=lambda name: (name != "val", name != "train", name))
+
+
+def printable(text: str, length: int = MAX_NAME) -> str:
+    """Give a text of a log as one short line that a terminal takes for nothing but text."""
+    line = "".join(char if char.isprintable() else "\ufffd" for char in text)
+    return line if len(line) <= length else line[: length - 1] + "\u2026"

@@ -1,0 +1,67 @@
+"""Split a model over the processes of a run, for one that does not fit a single device.
+
+Source: Zhao et al. 2023, "PyTorch FSDP"; torch's `fully_shard`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from mypt.engine.gpt import GPT
+    from mypt.engine.processes import World
+
+
+def shard(model: GPT, world: World, device: torch.device) -> GPT:
+    """Keep of each tensor only this process's part, on its device; names and shapes stay.
+
+    Args:
+        model: The whole model, on the CPU.
+        world: The processes that share it.
+        device: Device of this process.
+    """
+    mesh = init_device_mesh(device.type, (world.size,))
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    register_fsdp_forward_method(model, "loss")
+    return model
+
+
+def is_sharded(model: torch.nn.Module) -> bool:
+    """Tell whether a model is split over processes."""
+    return isinstance(model, FSDPModule)
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """Give a tensor with the parts of all processes; all of them have to call this in one order."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def place_of(tensor: torch.Tensor) -> int:
+    """Give where in memory a tensor, or this process's part of it, is; tied ones share it."""
+    return tensor.to_local().data_ptr() if isinstance(tensor, DTensor) else tensor.data_ptr()
+
+
+def part(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Give of a whole tensor the part that this process has of another one of that shape."""
+    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+        return tensor
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+
+
+def take_part(tensors: Mapping[str, torch.Tensor], optimizer: Mapping[str, Any]) -> None:
+    """Give the main process this one's parts of what it saves."""
+    for tensor in tensors.values():
+        whole(tensor)
+    for moments in optimizer["state"].values():
+        for value in moments.values():
+            whole(value)

@@ -1,0 +1,133 @@
+"""Several real processes that train one model, as torchrun starts them; gloo, on the CPU."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mypt.engine.processes import World
+from mypt.format.bundle import read_bundle
+from mypt.format.errors import ConfigError
+
+FLAGS = (
+    *("--input_file", "input.txt", "--tokenization", "char", "--device", "cpu"),
+    *("--block_size", "16", "--n_embd", "32", "--n_head", "2", "--n_layer", "2"),
+    *("--batch_size", "6", "--dropout", "0", "--grad_accum_steps", "2"),
+    *("--eval_interval", "10", "--eval_iters", "3", "--learning_rate", "3e-3"),
+)
+
+
+def start(name, *flags, size):
+    """Start the processes of a run as torchrun does, without the seconds that it takes itself."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    shared = {"WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared |= {"TORCHELASTIC_RUN_ID": name, "OMP_NUM_THREADS": 1, "PYTHONUNBUFFERED": 1}
+    if size == 1:
+        shared = {"OMP_NUM_THREADS": 1, "PYTHONUNBUFFERED": 1}
+    command = [sys.executable, "-m", "mypt", "train", "--model_name", name, *FLAGS, *flags]
+    return [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ
+            | {k: str(v) for k, v in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()},
+        )
+        for rank in range(size)
+    ]
+
+
+def run(name, *flags, size):
+    """Run to the end; give what each process said."""
+    processes = start(name, *flags, size=size)
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * size, said
+    return said
+
+
+def losses(name):
+    log = Path(f"logs/train/{name}_eval.jsonl").read_text()
+    events = [json.loads(line) for line in log.splitlines()]
+    return [(e["iter"], e["train_loss"], e["val_loss"]) for e in events if e["event"] == "eval"]
+
+
+@pytest.fixture
+def folder(in_tmp, text):
+    (in_tmp / "input.txt").write_text(text)
+    return in_tmp
+
+
+@pytest.mark.parametrize("how", [(), ("--shard",)], ids=["ddp", "fsdp"])
+def test_two_processes_give_the_losses_of_one_and_any_number_goes_on(folder, how):
+    run("one", "--max_iters", "50", size=1)
+    first, second = run("two", "--max_iters", "50", *how, size=2)
+    for alone, together in zip(losses("one"), losses("two"), strict=True):
+        assert together == pytest.approx(alone, abs=2e-5)
+    assert "Training finished!" in first
+    assert "val " not in second
+    run("one", "--max_iters", "60", size=2)
+    run("two", "--max_iters", "60", size=4 if how else 1)
+    assert losses("one")[-1] == pytest.approx(losses("two")[-1], abs=5e-5)
+    for name, sizes in (("one", "from 1 to 2"), ("two", f"from 2 to {4 if how else 1}")):
+        state = read_bundle(folder / "checkpoints" / name).training_state
+        assert not state.exact
+        assert f"step 50: world_size changed {sizes}" in state.inexact_reasons
+        assert {path.name for path in (folder / "checkpoints" / name).iterdir()} == {
+            *("config.json", "manifest.json", "model.pt", "optimizer.pt"),
+            *("tokenizer.json", "training_state.json"),
+        }
+
+
+def test_a_dead_process_ends_the_run_with_one_line_and_an_intact_bundle(folder):
+    main, other = start("dead", "--max_iters", "100000", size=2)
+    for line in main.stdout:
+        if line.startswith("step 20/"):
+            other.send_signal(signal.SIGKILL)
+            break
+    rest = main.communicate(timeout=60)[0].splitlines()
+    other.communicate()
+    assert main.returncode == 1
+    said = [line for line in rest if line.startswith("error: ")]
+    assert said == [
+        "error: another process of this run has ended; what was saved last is whole; "
+        "see what it said, and start the same command again"
+    ]
+    assert "Traceback" not in "".join(rest)
+    assert read_bundle(folder / "checkpoints" / "dead").training_state.step >= 10
+
+
+def test_a_signal_to_one_process_stops_all_of_them(folder):
+    main, other = start("stopped", "--max_iters", "100000", size=2)
+    for line in main.stdout:
+        if line.startswith("step 10/"):
+            other.send_signal(signal.SIGTERM)
+            break
+    rest = main.communicate(timeout=60)[0]
+    other.communicate(timeout=60)
+    assert (main.returncode, other.returncode) == (1, 1)
+    assert "everything is saved" in rest
+    assert "torchrun --nproc-per-node=2 -m mypt train --model_name stopped" in rest
+
+
+def test_the_parts_of_all_processes_are_the_batch():
+    chance = random.Random(1)
+    for _ in range(200):
+        size = chance.randint(1, 9)
+        rows = list(range(chance.randint(size, 40)))
+        parts = [rows[World(rank, size).rows(len(rows))] for rank in range(size)]
+        assert [row for part in parts for row in part] == rows
+        assert all(parts)
+
+
+def test_fewer_rows_than_processes_are_refused():
+    with pytest.raises(ConfigError, match="is 3, but 4 processes share each batch"):
+        World(0, 4).rows(3)

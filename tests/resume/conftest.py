@@ -1,0 +1,30 @@
+"""What the tests of resuming share: places to train in, and unbroken runs to compare with."""
+
+import pytest
+
+from remains import remains
+from runs import run
+from setups import arguments, prepare
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Give a new folder with all texts, empty otherwise."""
+    return prepare(tmp_path / "place")
+
+
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory):
+    """Give what a run leaves that nobody interrupts, and the moments that it passes."""
+    known = {}
+
+    def give(setup, *, fork=True, **fields):
+        key = (setup, fork, *sorted(fields.items()))
+        if key not in known:
+            place = prepare(tmp_path_factory.mktemp("unbroken") / "place")
+            ending = run(place, arguments(setup, **fields), fork=fork)
+            assert ending.code == 0, ending.said
+            known[key] = remains(place), ending.passed
+        return known[key]
+
+    return give
