@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test check crash bench clean
+.PHONY: demo test check crash resume bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -29,17 +30,23 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Every crash point and every damaged bit, where `make test` takes a sample; an hour or so.
+# Every crash point, damaged bit and hostile file, where `make test` takes a sample; some hours.
 crash: $(VENV)/.installed
-	MYPT_CRASH=all MYPT_CORRUPTION=all $(BIN)/python -m pytest -n 2 tests/crash -m "slow or not slow" -s
+	MYPT_CRASH=all MYPT_CORRUPTION=all MYPT_HOSTILE=all $(BIN)/python -m pytest -n 2 \
+		tests/crash tests/format/test_corruption.py tests/hostile -m "slow or not slow" -s
+
+# All schedules of interruptions, and training in several processes; ten minutes or so.
+resume: $(VENV)/.installed
+	MYPT_RESUME=all $(BIN)/python -m pytest -n 2 tests/resume tests/engine/test_processes.py \
+		-m "slow or not slow" -s
 
 bench: $(VENV)/.installed
-	for script in output_loss validate training_step; do $(BIN)/python benchmarks/$$script.py; done
+	for script in output_loss validate training_step generation startup saving; do $(BIN)/python benchmarks/$$script.py; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" -e plugins/mypt-guards
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" $(PACKAGES:%=-e %)
 	@touch $@

@@ -7,6 +7,9 @@ from pathlib import Path
 import click
 
 from mypt.cli.main import COMMANDS, FORMAT_COMMANDS, SETTINGS, format_group, mypt_group
+from mypt.cli.plugin_options import plugin_options
+
+TABLE = ["| flag | value | |", "|---|---|---|"]
 
 HEAD = """# Commands
 
@@ -15,15 +18,20 @@ Every command is `mypt ...` and equally `python -m mypt ...`; `mypt format ...` 
 failed, 2 wrong usage.
 
 This page is written by `python docs/write_commands.py` from the commands themselves.
+
+Every command takes these before its name, as in `mypt --disable-plugin guards train ...`:
 """
 
 
 def page() -> str:
     """Give the whole page."""
-    parts = [HEAD]
+    parts = [HEAD, "\n".join([*TABLE, *map(_row, plugin_options()), ""])]
     for name in COMMANDS:
         if name != "format":
             parts.append(_section(f"mypt {name}", mypt_group, name))
+            command = mypt_group.get_command(click.Context(mypt_group), name)
+            for inner in command.commands if isinstance(command, click.Group) else ():
+                parts.append(_section(f"mypt {name} {inner}", command, inner))
     parts += [_section(f"mypt format {name}", format_group, name) for name in FORMAT_COMMANDS]
     return "\n".join(parts)
 
@@ -34,16 +42,20 @@ def _section(title: str, group: click.Group, name: str) -> str:
     rows = []
     for parameter in command.params:
         if isinstance(parameter, click.Option):
-            kind = parameter.type.name if not parameter.is_flag else "flag"
-            names = "`, `".join([*parameter.opts, *parameter.secondary_opts])
-            text = (parameter.help or "").replace("|", "\\|")
-            if isinstance(parameter.type, click.Choice):
-                kind = " or ".join(parameter.type.choices)
-            rows.append(f"| `{names}` | {kind} | {text} |")
+            rows.append(_row(parameter))
         else:
             rows.append(f"| `{parameter.make_metavar(context)}` | argument | |")
-    lines = [f"## {title}", "", command.help or "", "", "| flag | value | |", "|---|---|---|"]
+    lines = [f"## {title}", "", command.help or "", "", *TABLE]
     return "\n".join([*lines, *rows, ""])
+
+
+def _row(option: click.Option) -> str:
+    kind = option.type.name if not option.is_flag else "flag"
+    names = "`, `".join([*option.opts, *option.secondary_opts])
+    text = (option.help or "").replace("|", "\\|")
+    if isinstance(option.type, click.Choice):
+        kind = " or ".join(option.type.choices)
+    return f"| `{names}` | {kind} | {text} |"
 
 
 if __name__ == "__main__":

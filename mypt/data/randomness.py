@@ -27,6 +27,8 @@ class Purpose(IntEnum):
     EVAL_SET = 4  # the same, a further evaluation set
     DROPOUT = 5  # seed of torch's generators in a micro step
     INIT = 6  # seed of torch's generator when a new model gets its weights
+    SAMPLE = 7  # draws of a continuation; step: digest of the prompt; micro_step: which sample
+    EPOCH_ORDER = 8  # keys of the order of an epoch; the step is the epoch
 
 
 def uniform(
@@ -44,7 +46,7 @@ def uniform(
     Returns:
         (size,) float64.
     """
-    raw = _raw(seed, purpose, step, micro_step, size)
+    raw = words(seed, purpose, step, micro_step, size)
     return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
@@ -69,11 +71,11 @@ def integers_below(
 
 def torch_seed(seed: int, purpose: Purpose, step: int, micro_step: int) -> int:
     """Give a seed for `torch.manual_seed`, in 0 ... 2 ** 63 - 1."""
-    return int(_raw(seed, purpose, step, micro_step, 1)[0] >> np.uint64(1))
+    return int(words(seed, purpose, step, micro_step, 1)[0] >> np.uint64(1))
 
 
-def _raw(seed: int, purpose: Purpose, step: int, micro_step: int, size: int) -> NDArray[np.uint64]:
-    """Give the output of Philox4x64-10 as (size,) uint64.
+def words(seed: int, purpose: Purpose, step: int, micro_step: int, size: int) -> NDArray[np.uint64]:
+    """Give the output of Philox4x64-10 itself, (size,) uint64; arguments as in `uniform`.
 
     The lowest word of the counter counts the blocks of one draw, so that draws never overlap.
     """

@@ -24,6 +24,15 @@ def read_text(path: str | Path) -> str:
         _refuse(file, "is a folder", "name a text file")
     except OSError as error:
         _refuse(file, f"cannot be read ({error.strerror})", "check the path and its permissions")
+    return decode_text(data, file)
+
+
+def decode_text(data: bytes, file: str) -> str:
+    """Read a text as `read_text` does, out of the bytes of a file of this name.
+
+    Raises:
+        DataError: It is empty or not UTF-8.
+    """
     body = data.removeprefix(codecs.BOM_UTF8)
     try:
         text = body.decode("utf-8")
@@ -32,7 +41,7 @@ def read_text(path: str | Path) -> str:
         what = f"is not UTF-8: byte {offset} is 0x{data[offset]:02x}"
         _refuse(file, what, "save it as UTF-8, or name a text file")
     if not text:
-        _refuse(file, "is empty", "name a file with text to train on")
+        _refuse(file, "is empty", "name a file with text in it")
     return text
 
 

@@ -11,11 +11,14 @@ import torch
 from attrs import field, frozen
 from numpy.lib.stride_tricks import sliding_window_view
 
+from mypt.data.batch import Batch
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
-    from torch import Tensor
+
+    from mypt.data.batch import BatchSource
 
     Shard = NDArray[np.unsignedinteger[Any]]
 
@@ -44,23 +47,47 @@ class TokenSource:
         """Count the windows of `block_size` tokens and the one that follows."""
         return int(self._windows_by_shard(block_size).sum())
 
-    def take(self, indices: NDArray[np.int64], block_size: int) -> tuple[Tensor, Tensor]:
+    def blocks(self, block_size: int) -> int:
+        """Count the windows that begin at multiples of `block_size` within their shard.
+
+        Each target is in one of them, but for what is left over at the end of a shard.
+        """
+        return int(self._blocks_by_shard(block_size).sum())
+
+    def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
+        """Give the window that each block is.
+
+        Args:
+            numbers: (B,) int64, each in 0 ... blocks(block_size) - 1.
+            block_size: Length of a window.
+
+        Returns:
+            (B,) int64, each in 0 ... windows(block_size) - 1.
+        """
+        blocks, windows = self._blocks_by_shard(block_size), self._windows_by_shard(block_size)
+        ends = np.cumsum(blocks)
+        shard_of = np.searchsorted(ends, numbers, side="right")
+        within = numbers - (ends - blocks)[shard_of]
+        found: NDArray[np.int64] = (np.cumsum(windows) - windows)[shard_of] + within * block_size
+        return found
+
+    def take(self, windows: NDArray[np.int64], block_size: int) -> Batch:
         """Cut out windows, with one index operation for each shard that they are in.
 
         Args:
-            indices: (B,) int64, each in 0 ... windows(block_size) - 1; in any order.
+            windows: (B,) int64, each in 0 ... windows(block_size) - 1; in any order.
             block_size: T, the length of a window.
 
         Returns:
-            x and y, (B, T) int64 each; y is x shifted by one token.
+            x and y, (B, T) int64 each; y is x shifted by one token. No mask: all targets count.
         """
         if len(self.shards) == 1:
-            rows = _rows(self.shards[0], indices, block_size)
+            rows = _rows(self.shards[0], windows, block_size)
         else:
-            rows = self._rows_of_many(indices, block_size)
+            rows = self._rows_of_many(windows, block_size)
         x = torch.from_numpy(rows[:, :-1].astype(np.int64))
         y = torch.from_numpy(rows[:, 1:].astype(np.int64))
-        return x, y
+        return Batch(x, y)
 
     def chunks(self) -> Iterator[Shard]:
         """Give all tokens in order, a few million at a time."""
@@ -68,9 +95,18 @@ class TokenSource:
             for start in range(0, len(shard), _CHUNK):
                 yield shard[start : start + _CHUNK]
 
+    def content(self) -> Iterator[NDArray[Any]]:
+        """Give the ids, each as a little-endian uint32."""
+        for chunk in self.chunks():
+            yield np.ascontiguousarray(chunk, "<u4")
+
     def highest_id(self) -> int:
         """Give the highest id there is, -1 where there are no tokens."""
         return max((int(chunk.max()) for chunk in self.chunks()), default=-1)
+
+    def longest(self) -> int:
+        """Give the tokens of the longest shard."""
+        return int(self._lengths.max(initial=0))
 
     @cached_property
     def _lengths(self) -> NDArray[np.int64]:
@@ -78,6 +114,9 @@ class TokenSource:
 
     def _windows_by_shard(self, block_size: int) -> NDArray[np.int64]:
         return np.maximum(self._lengths - block_size, 0)
+
+    def _blocks_by_shard(self, block_size: int) -> NDArray[np.int64]:
+        return np.maximum(self._lengths - 1, 0) // block_size
 
     def _rows_of_many(self, indices: NDArray[np.int64], block_size: int) -> NDArray[Any]:
         counts = self._windows_by_shard(block_size)
@@ -91,12 +130,12 @@ class TokenSource:
         return rows
 
 
-def sha256_of(sources: Iterable[TokenSource]) -> str:
-    """Give the SHA-256 of all ids in order, each as a little-endian uint32."""
+def sha256_of(sources: Iterable[BatchSource]) -> str:
+    """Give the SHA-256 of what splits hold, in order: of token streams, all ids as uint32."""
     digest = hashlib.sha256()
     for source in sources:
-        for chunk in source.chunks():
-            digest.update(np.ascontiguousarray(chunk, "<u4").data)
+        for part in source.content():
+            digest.update(part.data)
     return digest.hexdigest()
 
 

@@ -97,6 +97,10 @@ class CharTokenizer:
                 self._refuse(text)
         return ids
 
+    def cut(self, text: str, start: int) -> int | None:
+        """Let a text be cut anywhere."""
+        return start if start <= len(text) else None
+
     def decode(self, ids: Iterable[int]) -> str:
         """Give the text of `ids`; an id without text becomes U+FFFD."""
         numbers = np.fromiter(ids, np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ _PIECE = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s
 _WHITE = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # what \s is there
 # A piece ends for certain before white space that follows text, and before the last white
 # character of several that text follows. Cut there, a text gives the same ids.
+_EDGE = re.compile(rf"[^{_WHITE}](?=[{_WHITE}])")
 _CUT = re.compile(rf"[^{_WHITE}](?=[{_WHITE}])|[{_WHITE}](?=[{_WHITE}][^{_WHITE}])")
 # tiktoken fails on a million spaces before a word, and its lists of ids are large.
 _CHUNK = 1 << 18
@@ -81,8 +83,24 @@ class Gpt2Tokenizer:
 
     def encode_array(self, text: str) -> NDArray[np.uint32]:
         """Give the ids of a long text, (N,) uint32; equal to `encode`."""
-        parts = [np.array(ids, np.uint32) for ids in self._parts(text)]
+        parts = [*self._parts(text)]
         return np.concatenate(parts) if parts else np.empty(0, np.uint32)
+
+    def cut(self, text: str, start: int) -> int | None:
+        """Give the first place at or after `start` where the text may be cut in two.
+
+        White space after other text begins a new piece, whatever follows. Within a special token,
+        or where one could begin that goes on beyond the text, there is no such place.
+        """
+        longest = max(map(len, self.special_token_encoder), default=0)
+        tokens = [] if self._special is None else [m.span() for m in self._special.finditer(text)]
+        for found in _EDGE.finditer(text, max(start - 1, 0), len(text)):
+            place = found.end()
+            if place > len(text) - longest:
+                return None
+            if not any(begin < place < end for begin, end in tokens):
+                return place
+        return None
 
     def decode(self, ids: Iterable[int]) -> str:
         """Give the text of `ids`; what is no text becomes U+FFFD."""
@@ -101,14 +119,14 @@ class Gpt2Tokenizer:
             "special_token_encoder": dict(self.special_token_encoder),
         }
 
-    def _parts(self, text: str) -> Iterator[list[int]]:
+    def _parts(self, text: str) -> Iterator[NDArray[np.uint32]]:
         """Give the ids of stretches of `text`, in order."""
         if self._special is None:
             yield from _encode_ordinary(text)
             return
         for number, stretch in enumerate(self._special.split(text)):
             if number % 2:
-                yield [self.special_token_encoder[stretch]]
+                yield np.array([self.special_token_encoder[stretch]], np.uint32)
             else:
                 yield from _encode_ordinary(stretch)
 
@@ -125,14 +143,33 @@ class Gpt2Tokenizer:
         }
 
 
-def _encode_ordinary(text: str) -> Iterator[list[int]]:
-    """Encode text without special tokens, some hundred thousand characters at a time."""
+def _encode_ordinary(text: str) -> Iterator[NDArray[np.uint32]]:
+    """Encode text without special tokens, some hundred thousand characters at a time.
+
+    tiktoken works outside of Python's lock, so that threads share a long text.
+    """
+    if len(text) <= _CHUNK:
+        yield _ids(text)
+        return
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(_ids, _chunks(text))
+
+
+def _chunks(text: str) -> Iterator[str]:
     start = 0
     while start < len(text):
         cut = _CUT.search(text, start + _CHUNK)
         end = len(text) if cut is None else cut.end()
-        yield _encoding().encode_ordinary(text[start:end])
+        yield text[start:end]
         start = end
+
+
+def _ids(text: str) -> NDArray[np.uint32]:
+    try:
+        return _encoding().encode_to_numpy(text, disallowed_special=())
+    except UnicodeEncodeError:  # half of a surrogate pair, which becomes U+FFFD
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return _encoding().encode_to_numpy(whole, disallowed_special=())
 
 
 @cache

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 from mypt.plugins import Tokenizer, TokenizerFactory, hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @hookimpl
 def mypt_tokenizers() -> list[TokenizerFactory]:
     """Offer characters and the byte pairs of GPT-2."""
     return [
-        TokenizerFactory("char", build=_build_char, train=_train_char),
-        TokenizerFactory("gpt2", build=_build_gpt2, train=_train_gpt2),
+        TokenizerFactory(
+            "char", build=_build_char, train=_train_char, train_pieces=_train_char_on_pieces
+        ),
+        TokenizerFactory("gpt2", build=_build_gpt2, train=_train_gpt2, train_pieces=_train_gpt2),
     ]
 
 
@@ -31,13 +33,19 @@ def _train_char(text: str) -> Tokenizer:
     return CharTokenizer.train(text)
 
 
+def _train_char_on_pieces(pieces: Iterable[str]) -> Tokenizer:
+    from mypt.tokenizers.char import CharTokenizer
+
+    return CharTokenizer.train("".join(set().union(*pieces)))
+
+
 def _build_gpt2(state: Mapping[str, Any]) -> Tokenizer:
     from mypt.tokenizers.gpt2 import Gpt2Tokenizer
 
     return Gpt2Tokenizer.build(state)
 
 
-def _train_gpt2(_: str) -> Tokenizer:
+def _train_gpt2(_: Iterable[str]) -> Tokenizer:
     from mypt.tokenizers.gpt2 import Gpt2Tokenizer
 
     return Gpt2Tokenizer()  # its vocabulary was made long ago

@@ -102,13 +102,6 @@ def test_a_shard_that_cannot_be_opened_is_refused(tmp_path):
         read_shards(tmp_path)
 
 
-def test_episodes_are_not_taken_for_a_stream_of_tokens(tmp_path):
-    write_shards(tmp_path, train__tokens=[1], train__mask=[1], val__tokens=[1])
-    (tmp_path / "train" / "episodes.idx").write_bytes(b"\0" * 16)
-    with pytest.raises(DataError, match="holds episodes"):
-        read_shards(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("data", "what"),
     [

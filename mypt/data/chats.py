@@ -1,0 +1,215 @@
+"""Conversations in JSON lines, and how they are written for a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import frozen
+
+from mypt.format.errors import DataError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mypt.plugins.contracts import Tokenizer
+
+ROLES = ("system", "user", "assistant")
+_END = "<myPT_eot>"
+_END_OF_TEXT = "<|endoftext|>"
+_MARKS = {role: (f"<myPT_{role}>", f"</myPT_{role}>") for role in ROLES}
+_PLAIN = {role: (f"{role.capitalize()}: ", "\n\n") for role in ROLES}
+_FIX = "correct the line, or take it out"
+_SHOWN = 20
+
+
+@frozen
+class Span:
+    """Some text of an episode, and whether a model learns to write it."""
+
+    text: str
+    is_target: bool
+
+
+@frozen
+class Episode:
+    """One line of a file.
+
+    Attributes:
+        file: The file.
+        line: Number of the line, from 1.
+        fields: What it says.
+    """
+
+    file: Path
+    line: int
+    fields: Mapping[str, Any]
+
+    @property
+    def digest(self) -> bytes:
+        """Give 8 bytes that are the same for the same conversation, wherever it is."""
+        text = json.dumps(self.fields, sort_keys=True)
+        return hashlib.sha256(text.encode()).digest()[:8]
+
+
+@frozen
+class Template:
+    """How conversations are written.
+
+    With a tokenizer that has MyPT's special tokens, as MyPT did: `<myPT_user>...</myPT_user>` and
+    so on, `<myPT_eot>` at the end. With any other as `User: ...`, `Assistant: ...`, with an empty
+    line after each, and `<|endoftext|>` at the end where that is a special token.
+
+    Attributes:
+        marks: What comes before and after the words of each role.
+        end: What ends an episode; may be empty.
+        reserved: What the words must not contain, since it would end them.
+    """
+
+    marks: Mapping[str, tuple[str, str]]
+    end: str
+    reserved: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer | None) -> Template:
+        """Choose the one for a tokenizer; None is one without special tokens."""
+        special = {} if tokenizer is None else tokenizer.state().get("special_token_encoder") or {}
+        marks = [mark for pair in _MARKS.values() for mark in pair]
+        if all(mark in special for mark in (*marks, _END)):
+            return cls(_MARKS, _END, (*marks, _END))
+        if _END_OF_TEXT in special:
+            return cls(_PLAIN, _END_OF_TEXT, (_END_OF_TEXT,))
+        return cls(_PLAIN, "")
+
+    def spans(self, episode: Episode) -> Iterator[Span]:
+        """Write an episode: what the assistant says, and what ends that, are targets."""
+        fields = episode.fields
+        if "messages" in fields:
+            for message in fields["messages"]:
+                before, after = self.marks[message["role"]]
+                is_target = message["role"] == "assistant"
+                head = before.rstrip(" ")  # a space belongs to the word that follows it
+                yield Span(head, is_target=False)
+                yield Span(before[len(head) :] + message["content"] + after, is_target)
+        elif "prompt" in fields:
+            yield Span(fields["prompt"], is_target=False)
+            yield Span(fields["completion"], is_target=True)
+        else:
+            yield Span(fields["text"], is_target=True)
+        if self.end:
+            yield Span(self.end, is_target=True)
+
+    def problem(self, fields: Mapping[str, Any]) -> str | None:
+        """Say what is wrong with a line; None if it can be written."""
+        wrong = _shape_problem(fields)
+        if wrong is not None:
+            return wrong
+        for text in _texts(fields):
+            found = next((mark for mark in self.reserved if mark in text), None)
+            if found is not None:
+                return f"has {found} among the words, where it would be taken for the real one"
+        return None
+
+
+def read_episodes_of(files: Sequence[Path], template: Template) -> Iterator[Episode | Problem]:
+    """Read the lines of JSONL files; empty ones are passed over.
+
+    A line is `{"messages": [{"role": ..., "content": ...}, ...]}` with the roles system, user and
+    assistant, or `{"prompt": ..., "completion": ...}`, or `{"text": ...}`. Other fields beside
+    these are passed over.
+
+    Yields:
+        An episode, or what is wrong with its line.
+    """
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                for number, data in enumerate(stream, start=1):
+                    if data.strip():
+                        yield _read_line(file, number, data, template)
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+            raise DataError(Problem(str(file), "", what, "check the path")) from error
+
+
+def encode_episode(
+    episode: Episode, template: Template, tokenizer: Tokenizer
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+    """Give the ids of an episode, and 1 for each that is a target; (N,) each.
+
+    Raises:
+        DataError: The vocabulary lacks a character of it.
+    """
+    spans = [span for span in template.spans(episode) if span.text]
+    try:
+        ids = [tokenizer.encode_array(span.text) for span in spans]
+    except DataError as error:
+        what = error.problems[0].what
+        raise DataError(Problem(str(episode.file), f"line {episode.line}", what, _FIX)) from error
+    masks = [np.full(len(i), s.is_target, np.uint8) for i, s in zip(ids, spans, strict=True)]
+    return np.concatenate(ids), np.concatenate(masks)
+
+
+def _read_line(file: Path, number: int, data: bytes, template: Template) -> Episode | Problem:
+    try:
+        fields = json.loads(data.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except UnicodeDecodeError:
+        wrong: str | None = "is not UTF-8"
+    except (ValueError, RecursionError):
+        wrong = "is not JSON"
+    else:
+        wrong = template.problem(fields) if isinstance(fields, dict) else "is no JSON object"
+    if wrong is not None:
+        return Problem(str(file), f"line {number}", wrong, _FIX, kind="data.chat")
+    known = ("messages",) if "messages" in fields else ("prompt", "completion", "text")
+    return Episode(file, number, {name: fields[name] for name in known if name in fields})
+
+
+def _shape_problem(fields: Mapping[str, Any]) -> str | None:
+    kinds = [name for name in ("messages", "prompt", "text") if name in fields]
+    if len(kinds) != 1:
+        return "needs `messages`, or `prompt` and `completion`, or `text`"
+    if kinds == ["messages"]:
+        return _messages_problem(fields["messages"])
+    names = ("prompt", "completion") if kinds == ["prompt"] else ("text",)
+    for name in names:
+        if not isinstance(fields.get(name), str):
+            return f"`{name}` is no text"
+    if not fields[names[-1]]:
+        return f"`{names[-1]}` is empty, so there is nothing to learn"
+    return _surrogate_problem(fields)
+
+
+def _messages_problem(messages: Any) -> str | None:
+    if not isinstance(messages, list) or not messages:
+        return "`messages` is no list of messages"
+    for number, message in enumerate(messages):
+        place = f"messages[{number}]"
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+            return f"{place} has no `content` that is a text"
+        role = message.get("role")
+        if role not in ROLES:
+            shown = str(role)[:_SHOWN]
+            return f"{place} has the role {shown!r}, which is none of {', '.join(ROLES)}"
+    if all(message["role"] != "assistant" for message in messages):
+        return "has nothing that the assistant says, so there is nothing to learn"
+    return _surrogate_problem({"messages": messages})
+
+
+def _surrogate_problem(fields: Mapping[str, Any]) -> str | None:
+    try:
+        "".join(_texts(fields)).encode()
+    except UnicodeEncodeError:
+        return "escapes half a character (a surrogate without its pair)"
+    return None
+
+
+def _texts(fields: Mapping[str, Any]) -> list[str]:
+    if "messages" in fields:
+        return [message["content"] for message in fields["messages"]]
+    return [fields[name] for name in ("prompt", "completion", "text") if name in fields]

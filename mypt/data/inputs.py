@@ -1,0 +1,104 @@
+"""Which files the user means: files, folders and the standard input."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from mypt.data.text import decode_text, read_text
+from mypt.format.errors import DataError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+STDIN = "-"
+
+
+@frozen
+class Text:
+    """A text and what to call it."""
+
+    text: str
+    source: str
+
+
+@frozen
+class InputFile:
+    """A file that is read.
+
+    Attributes:
+        path: Where it is.
+        name: Its path within the folder that was named, with slashes; of a file that was named
+            itself, its last part.
+        was_named: Whether it was named itself, so that it must not be empty.
+    """
+
+    path: Path
+    name: str
+    was_named: bool
+
+
+def read_input(inputs: Sequence[str]) -> Text:
+    """Read files, folders and the standard input as one text.
+
+    Of a folder all files are read, in its sub-folders too, in the order of their paths within it;
+    left out are those that are empty and those whose name, or whose folder's, begins with a dot.
+    Each file that does not end with a newline gets one if another follows.
+
+    Args:
+        inputs: Paths; "-" is the standard input.
+
+    Raises:
+        DataError: One is missing, unreadable or not UTF-8, or there is no text in any.
+    """
+    parts: list[str] = []
+    for name in inputs:
+        parts += _texts(name)
+    if not parts:
+        raise _no_text(inputs)
+    last = parts.pop()
+    return Text("".join([*map(ended, parts), last]), ", ".join(inputs))
+
+
+def list_files(name: str) -> list[InputFile]:
+    """List what a path means: the file itself, or the files of a folder as `read_input` does.
+
+    Raises:
+        DataError: There is no such file or folder.
+    """
+    path = Path(name)
+    if path.is_dir():
+        found = sorted((file.relative_to(path).as_posix(), file) for file in _walk(path))
+        return [InputFile(file, inner, was_named=False) for inner, file in found]
+    if not path.exists():
+        raise DataError(Problem(name, "", "there is no such file", "check the path"))
+    return [InputFile(path, path.name, was_named=True)]
+
+
+def ended(text: str) -> str:
+    """Give a text that ends with a newline."""
+    return text if text.endswith("\n") else f"{text}\n"
+
+
+def _texts(name: str) -> Iterator[str]:
+    if name == STDIN:
+        yield decode_text(sys.stdin.buffer.read(), "the standard input")
+        return
+    for file in list_files(name):
+        if file.was_named or file.path.stat().st_size > 0:
+            yield read_text(file.path)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names if not name.startswith("."))
+
+
+def _no_text(inputs: Sequence[str]) -> DataError:
+    what, fix = "there is no text in it", "name a file or folder with text in it"
+    return DataError(Problem(", ".join(inputs), "", what, fix, kind="data.text"))

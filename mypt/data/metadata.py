@@ -1,0 +1,112 @@
+"""What `dataset_metadata.json` says of a data set, and whether its files still bear it out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict, frozen
+
+from mypt.format import jsonfile
+from mypt.format.errors import DataError, FormatError, Problem, has_errors
+from mypt.format.schemas import check_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+METADATA_FILE = "dataset_metadata.json"
+
+
+@frozen(kw_only=True)
+class DataFile:
+    """A file of a data set, as it was when it was written.
+
+    Attributes:
+        name: Its path within the data set, with slashes.
+        size_bytes: Its size.
+        sha256: SHA-256 of its bytes, in hexadecimal.
+        mtime_ns: When it was last written, in nanoseconds since 1970.
+        tokens: How many ids it holds; None if it holds none.
+        highest_id: The highest of them.
+    """
+
+    name: str
+    size_bytes: int
+    sha256: str
+    mtime_ns: int
+    tokens: int | None = None
+    highest_id: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Give its fields as JSON has them."""
+        return asdict(self, filter=lambda _, value: value is not None)
+
+    def is_unchanged(self, folder: Path) -> bool:
+        """Tell whether size and time are those of the file in a data set."""
+        try:
+            found = (folder / self.name).stat()
+        except OSError:
+            return False
+        return (found.st_size, found.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
+
+
+@frozen
+class Metadata:
+    """What mypt wrote about a data set.
+
+    Attributes:
+        document: All fields.
+        files: Its files.
+    """
+
+    document: Mapping[str, Any]
+    files: tuple[DataFile, ...]
+
+    @property
+    def dtype(self) -> str:
+        """Give the numpy dtype of the ids, little-endian."""
+        return "<u2" if self.document.get("dtype") == "uint16" else "<u4"
+
+    @property
+    def data_sha256(self) -> str | None:
+        """Give the fingerprint of all that a model learns from."""
+        return self.document.get("data_sha256")
+
+    def vouches_for(self, folder: Path, names: Iterable[str]) -> bool:
+        """Tell whether these files, and no others, are what was written."""
+        split = {Path(name).parts[0] for name in names}
+        listed = [file for file in self.files if Path(file.name).parts[0] in split]
+        same = sorted(names) == sorted(file.name for file in listed)
+        return same and all(file.is_unchanged(folder) for file in listed)
+
+    def highest_id(self, names: Iterable[str]) -> int:
+        """Give the highest id that some of the files hold, -1 where they hold none."""
+        wanted = set(names)
+        found = (file.highest_id for file in self.files if file.name in wanted)
+        return max((number for number in found if number is not None), default=-1)
+
+
+def read_metadata(folder: str | Path) -> Metadata | None:
+    """Read `dataset_metadata.json`; None where there is none, or an earlier program wrote it.
+
+    Raises:
+        DataError: It cannot be read, or is not what its schema says.
+    """
+    file = Path(folder) / METADATA_FILE
+    try:
+        document = jsonfile.parse(file.read_bytes(), str(file))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        what = f"cannot be read ({error.strerror})"
+        raise DataError(Problem(str(file), "", what, "check its permissions")) from error
+    except FormatError as error:
+        raise DataError(*error.problems) from error
+    if "format_version" not in document:
+        return None
+    problems = check_document("dataset_metadata", document, str(file))
+    if has_errors(problems):
+        raise DataError(*problems)
+    known = DataFile.__annotations__
+    files = [{k: v for k, v in one.items() if k in known} for one in document.get("files", ())]
+    return Metadata(document, tuple(DataFile(**one) for one in files))

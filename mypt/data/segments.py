@@ -1,0 +1,133 @@
+"""Which stretches of which files are trained on, and which validate."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_LINE_BYTES = 1 << 16  # how far a cut moves to meet the end of a line
+
+
+@frozen
+class Source:
+    """A file with text in it.
+
+    Attributes:
+        path: Where it is.
+        name: What it is called; together with `size_bytes` and `version` what tells it apart.
+        size_bytes: Its size.
+        version: When it was written, or a digest of what it holds.
+    """
+
+    path: Path
+    name: str
+    size_bytes: int
+    version: str
+
+
+@frozen
+class Segment:
+    """A stretch of a file that goes to one split.
+
+    Attributes:
+        path: The file.
+        start: Its first byte.
+        end: The byte after its last.
+        split: Where it goes.
+        needs_newline: Whether it gets a newline if it does not end with one.
+    """
+
+    path: Path
+    start: int
+    end: int
+    split: Literal["train", "val"]
+    needs_newline: bool
+
+
+def plan_segments(sources: Sequence[Source], val_fraction: float) -> list[Segment]:
+    """Divide files into what is trained on and what validates, without reading them.
+
+    Whole files validate where there are enough of them: those whose names have the lowest digests,
+    as long as they fit into the fraction. So validation comes from everywhere, no document is on
+    both sides, and a file stays where it is when others are added before it. Where that gives less
+    than half of the fraction, because files are few or large, the end of the last ones validates,
+    from the start of a line on.
+
+    Args:
+        sources: The files, in their order.
+        val_fraction: Share of the bytes that validates, 0 to 1.
+
+    Returns:
+        Those to train on, then those to validate on, each in the order of the files.
+    """
+    total = sum(source.size_bytes for source in sources)
+    chosen = _whole_files(sources, val_fraction * total)
+    if sum(sources[number].size_bytes for number in chosen) >= val_fraction * total / 2:
+        cuts = [0 if number in chosen else s.size_bytes for number, s in enumerate(sources)]
+    else:
+        cuts = _tail_cuts(sources, total - round(val_fraction * total))
+    train, val = [], []
+    for number, (source, cut) in enumerate(zip(sources, cuts, strict=True)):
+        more = number + 1 < len(sources)
+        if cut > 0:
+            ends_file = more and cut == source.size_bytes
+            train.append(Segment(source.path, 0, cut, "train", ends_file))
+        if cut < source.size_bytes:
+            val.append(Segment(source.path, cut, source.size_bytes, "val", more))
+    return [*train, *val]
+
+
+def inputs_sha256(sources: Sequence[Source]) -> str:
+    """Give a digest of names, sizes and versions: what must stay for work to be gone on with."""
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(f"{source.name}\0{source.size_bytes}\0{source.version}\n".encode())
+    return digest.hexdigest()
+
+
+def _whole_files(sources: Sequence[Source], most_bytes: float) -> set[int]:
+    chosen, size_bytes = set(), 0
+    for number in sorted(range(len(sources)), key=lambda n: _digest(sources[n].name)):
+        if size_bytes + sources[number].size_bytes <= most_bytes:
+            chosen.add(number)
+            size_bytes += sources[number].size_bytes
+    return chosen
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+
+
+def _tail_cuts(sources: Sequence[Source], train_bytes: int) -> list[int]:
+    """Say how many bytes of each file come before the end that validates."""
+    before = accumulate((source.size_bytes for source in sources), initial=0)
+    cuts = []
+    for source, begin in zip(sources, before, strict=False):
+        cut = min(max(train_bytes - begin, 0), source.size_bytes)
+        cuts.append(_next_line(source, cut) if 0 < cut < source.size_bytes else cut)
+    return cuts
+
+
+def _next_line(source: Source, cut: int) -> int:
+    """Move a cut to the start of a line, or at least of a character, unless the file ends."""
+    with source.path.open("rb") as stream:
+        stream.seek(cut - 1)
+        data = stream.read(_LINE_BYTES)
+    newline = data.find(b"\n")
+    if newline >= 0 and cut + newline < source.size_bytes:
+        return cut + newline
+    while cut < source.size_bytes and _continues(data[1:2]):
+        cut, data = cut + 1, data[1:]
+    return cut
+
+
+def _continues(byte: bytes) -> bool:
+    """Tell whether a byte of UTF-8 is not the first of its character."""
+    return bool(byte) and byte[0] & 0xC0 == 0x80
