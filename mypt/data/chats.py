@@ -23,7 +23,7 @@ ROLES = ("system", "user", "assistant")
 _END = "<myPT_eot>"
 _END_OF_TEXT = "<|endoftext|>"
 _MARKS = {role: (f"<myPT_{role}>", f"</myPT_{role}>") for role in ROLES}
-_PLAIN = {role: (f"{role.capitalize()}: ", "\n\n") for role in ROLES}
+_PLAIN = {role: (f"{role.capitalize()}: ", "\n") for role in ROLES}
 _FIX = "correct the line, or take it out"
 _SHOWN = 20
 
@@ -67,11 +67,14 @@ class Template:
 
     Attributes:
         marks: What comes before and after the words of each role.
+        gap: What follows that, encoded on its own: two newlines at the end of a text would be one
+            token of GPT-2, but are two once more follows, as in the prompt of a next turn.
         end: What ends an episode; may be empty.
         reserved: What the words must not contain, since it would end them.
     """
 
     marks: Mapping[str, tuple[str, str]]
+    gap: str
     end: str
     reserved: tuple[str, ...] = ()
 
@@ -81,10 +84,10 @@ class Template:
         special = {} if tokenizer is None else tokenizer.state().get("special_token_encoder") or {}
         marks = [mark for pair in _MARKS.values() for mark in pair]
         if all(mark in special for mark in (*marks, _END)):
-            return cls(_MARKS, _END, (*marks, _END))
+            return cls(_MARKS, "", _END, (*marks, _END))
         if _END_OF_TEXT in special:
-            return cls(_PLAIN, _END_OF_TEXT, (_END_OF_TEXT,))
-        return cls(_PLAIN, "")
+            return cls(_PLAIN, "\n", _END_OF_TEXT, (_END_OF_TEXT,))
+        return cls(_PLAIN, "\n", "")
 
     def spans(self, episode: Episode) -> Iterator[Span]:
         """Write an episode: what the assistant says, and what ends that, are targets."""
@@ -96,6 +99,7 @@ class Template:
                 head = before.rstrip(" ")  # a space belongs to the word that follows it
                 yield Span(head, is_target=False)
                 yield Span(before[len(head) :] + message["content"] + after, is_target)
+                yield Span(self.gap, is_target)
         elif "prompt" in fields:
             yield Span(fields["prompt"], is_target=False)
             yield Span(fields["completion"], is_target=True)

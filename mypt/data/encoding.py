@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypt.data.pieces import Piece
     from mypt.plugins.contracts import Tokenizer
 
-_LINE = re.compile(r"^line (\d+)")
+_PLACE = re.compile(r"^line (\d+)(, column \d+)?")
 _AHEAD = 3  # pieces in work or waiting, for each process
 
 
@@ -97,11 +97,7 @@ def _located(piece: Piece) -> Iterator[None]:
     except DataError as error:
         before = piece.lines_before()
         problems = [
-            evolve(
-                problem,
-                file=str(piece.path),
-                where=_LINE.sub(lambda found: f"line {int(found[1]) + before}", problem.where),
-            )
+            evolve(problem, file=str(piece.path), where=_place_in_file(problem.where, before))
             for problem in error.problems
         ]
         raise DataError(*problems) from error
@@ -109,6 +105,16 @@ def _located(piece: Piece) -> Iterator[None]:
         what = "a process that tokenizes was ended, perhaps for want of memory"
         fix = "run the same command again, with fewer workers"
         raise DataError(Problem("", "", what, fix, kind="data.worker")) from error
+
+
+def _place_in_file(where: str, lines_before: int) -> str:
+    """Count lines from the start of the file; a piece may begin within one."""
+
+    def counted(found: re.Match[str]) -> str:
+        is_whole = found[1] != "1" or not lines_before
+        return f"line {int(found[1]) + lines_before}{found[2] or '' if is_whole else ''}"
+
+    return _PLACE.sub(counted, where)
 
 
 def _encode(folder: str, disabled: tuple[str, ...], text: str) -> NDArray[np.uint32]:

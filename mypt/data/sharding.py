@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypt.data.segments import Segment
 
 DTYPES = {"<u2": "uint16", "<u4": "uint32"}
-_CHUNK = 1 << 22
+_CHUNK = 1 << 18  # ids hashed together
 
 
 class Sharder:

@@ -36,7 +36,10 @@ def _train_char(text: str) -> Tokenizer:
 def _train_char_on_pieces(pieces: Iterable[str]) -> Tokenizer:
     from mypt.tokenizers.char import CharTokenizer
 
-    return CharTokenizer.train("".join(set().union(*pieces)))
+    chars: set[str] = set()
+    for piece in pieces:
+        chars.update(piece)
+    return CharTokenizer.train("".join(chars))
 
 
 def _build_gpt2(state: Mapping[str, Any]) -> Tokenizer:

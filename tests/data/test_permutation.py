@@ -28,7 +28,11 @@ def test_seed_and_epoch_each_give_another_order():
 
 def test_a_golden_order():
     assert order(10, 1337, 0) == [7, 5, 0, 4, 8, 2, 6, 3, 9, 1]
-    assert permuted(np.array([0, 1, 2**62 - 1]), 2**62, 1, 2).tolist() == [4220190393155683582, 1890767301630014321, 2165475520467410067]
+    assert permuted(np.array([0, 1, 2**62 - 1]), 2**62, 1, 2).tolist() == [
+        4220190393155683582,
+        1890767301630014321,
+        2165475520467410067,
+    ]
 
 
 def test_small_orders_come_up_evenly():

@@ -44,6 +44,8 @@ def test_purposes_keep_their_numbers():
         "EVAL_SET": 4,
         "DROPOUT": 5,
         "INIT": 6,
+        "SAMPLE": 7,
+        "EPOCH_ORDER": 8,
     }
 
 
@@ -67,6 +69,8 @@ def test_golden_numbers():
         683744178493076029,
         680958524546783936,
         7232899306120392218,
+        8743137784839090122,
+        8869146082401932848,
     ]
 
 
