@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test check crash resume bench clean
+.PHONY: demo test check crash resume plugins bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -39,6 +39,11 @@ crash: $(VENV)/.installed
 resume: $(VENV)/.installed
 	MYPT_RESUME=all $(BIN)/python -m pytest -n 2 tests/resume tests/engine/test_processes.py \
 		-m "slow or not slow" -s
+
+# Parts of plugins in whole runs, and the starter of plugins under the type checker; two minutes or so.
+plugins: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 tests/engine/test_plugin_parts.py tests/cli/test_plugins.py \
+		-m "slow or not slow"
 
 bench: $(VENV)/.installed
 	for script in output_loss validate training_step generation startup saving; do $(BIN)/python benchmarks/$$script.py; done

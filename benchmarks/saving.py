@@ -30,10 +30,11 @@ from mypt.format.documents import TrainingState
 
 SHAPES = {
     "small": {"n_layer": 6, "n_head": 6, "n_embd": 192, "block_size": 64, "batch_size": 8},
-    "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 64, "batch_size": 4},
+    "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 64, "batch_size": 1},
 }
 VOCAB_SIZE = {"small": 128, "124M": 50304}
-ROUNDS = {"small": 15, "124M": 5}
+ROUNDS = {"small": 15, "124M": 4}
+PLAIN_STEPS = 3
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
@@ -100,7 +101,7 @@ class Run:
 
     def round(self) -> tuple[float, float, float, float]:
         """Give a plain step, a save's stall, a step beside its writing, a synchronous save."""
-        plain = statistics.median(seconds(self.step) for _ in range(5))
+        plain = statistics.median(seconds(self.step) for _ in range(PLAIN_STEPS))
         stall, following = self.save_beside()
         self.lost.append(sum(following) - len(following) * plain)
         return plain, stall, statistics.median(following), seconds(self.save_synchronously)

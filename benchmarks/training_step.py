@@ -1,10 +1,10 @@
 """One update of mypt beside those of nanoGPT and Hugging Face, all in turn, on models of one shape.
 
 The model is GPT-2's: layer norm, exact GELU, learned positions, the head tied to the embedding. The
-data are the same ids, the precision is float32 on a CPU and bf16 autocast on a GPU. Each side is what its
-users run: mypt's `Trainer` with all that makes a run repeatable, nanoGPT's `model.py` and AdamW out
-of a checkout (`--nanogpt PATH`) in the loop of its `train.py`, Hugging Face's `GPT2LMHeadModel`
-with the fused AdamW that its trainer takes by default.
+data are the same ids; the precision is float32 on a CPU and bf16 autocast on a GPU. Each side is
+what its users run: mypt's `Trainer` with all that makes a run repeatable, nanoGPT's `model.py` and
+AdamW out of a checkout (`--nanogpt PATH`) in a loop like that of its `train.py`, Hugging Face's
+`GPT2LMHeadModel` with the fused AdamW that its trainer takes by default.
 """
 
 from __future__ import annotations
@@ -141,12 +141,12 @@ def _sides(nanogpt: Path | None) -> list[str]:
     return [name for name in SIDES if name != "nanoGPT" or nanogpt is not None]
 
 
-def _print_times(
-    name: str, setup: Setup, arguments: argparse.Namespace, stack: ExitStack
-) -> None:
+def _print_times(name: str, setup: Setup, arguments: argparse.Namespace, stack: ExitStack) -> None:
     updates = {side: SIDES[side](setup, stack) for side in _sides(setup.nanogpt)}
+    if setup.compile:
+        updates["mypt, not compiled"] = _mypt(setup._replace(compile=False), stack)
     for update in updates.values():
-        _several(update, 3, setup.device)()
+        _several(update, 2, setup.device)()
     calls = {s: _several(update, arguments.steps, setup.device) for s, update in updates.items()}
     rounds = [{side: spent(call) for side, call in calls.items()} for _ in range(arguments.rounds)]
     tokens = setup.shape.batch_size * setup.shape.block_size * arguments.steps
@@ -210,10 +210,9 @@ def _several(update: Callable[[], object], steps: int, device: torch.device) -> 
 def _print_memory(name: str, sides: list[str]) -> None:
     """Print each side's peak, of a process that made two updates."""
     peaks = {}
+    options = [word for word in sys.argv[1:] if word not in {"--shape", *SHAPES, *ON_GPU}]
     for side in sides:
-        words = [sys.executable, *sys.argv, "--shape", name, "--peak_of", side]
-        if "--shape" in sys.argv:
-            words.remove("--shape")
+        words = [sys.executable, __file__, *options, "--shape", name, "--peak_of", side]
         done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
         peaks[side] = float(done.stdout.split()[-1])
     print(f"{name}: mypt {peaks['mypt']:,.0f} MiB for the training")
@@ -224,10 +223,9 @@ def _print_memory(name: str, sides: list[str]) -> None:
 
 
 def _peak(side: Callable, setup: Setup) -> float:
-    """Give the most memory of two updates, in MiB, above what the imports took."""
-    if side is _hugging_face:
-        import transformers.models.gpt2.modeling_gpt2  # noqa: F401
-
+    """Give the most memory of two updates, in MiB, above what a process needs for any model."""
+    with ExitStack() as stack:  # all that is imported at the first use
+        side(setup._replace(shape=Shape(1, 1, 8, 8, 96, 1)), stack)()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with ExitStack() as stack:
         _several(side(setup, stack), 2, setup.device)()

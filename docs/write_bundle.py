@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mypt.format.resources import data_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HEAD = """# The bundle
 
@@ -44,12 +47,19 @@ def _file(kind: str) -> str:
     parts = [f"## {kind}.json\n\n{schema['description']}\n", _table(schema)]
     for name, nested in schema.get("$defs", {}).items():
         parts.append(f"### `{name}`\n\n{nested['description']}\n\n{_table(nested)}")
-    for name, nested in schema["properties"].items():
-        inner = nested.get("additionalProperties")
-        within = nested if "properties" in nested else inner if isinstance(inner, dict) else {}
-        if "properties" in within:
-            parts.append(f"### Inside `{name}`\n\n{_table(within)}")
-    return "\n".join(parts)
+        parts += _within(nested)
+    return "\n".join([*parts, *_within(schema)])
+
+
+def _within(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Describe what is inside the fields of a schema, however deep."""
+    for name, field in schema["properties"].items():
+        ways = {"Inside": field, "Each of": field.get("items")}
+        ways["Each in"] = field.get("additionalProperties")
+        for way, inner in ways.items():
+            if isinstance(inner, dict) and "properties" in inner:
+                yield f"### {way} `{path}{name}`\n\n{_table(inner)}"
+                yield from _within(inner, f"{path}{name}/")
 
 
 def _table(schema: dict[str, Any]) -> str:

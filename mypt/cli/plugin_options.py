@@ -56,14 +56,26 @@ def open_plugins() -> Plugins:
     """Find the plugins for the command that runs, which says on stderr what is wrong with one."""
     from mypt.plugins.manager import load_plugins
 
-    return load_plugins(_disabled(click.get_current_context()), report=_report)
+    plugins = load_plugins(_disabled(click.get_current_context()), report=_report)
+    _warn_of_unknown(plugins)
+    return plugins
 
 
 def quiet_plugins() -> Plugins:
     """Find the plugins for a command that tells itself what is wrong with them."""
     from mypt.plugins.manager import load_plugins
 
-    return load_plugins(_disabled(click.get_current_context()))
+    plugins = load_plugins(_disabled(click.get_current_context()))
+    _warn_of_unknown(plugins)
+    return plugins
+
+
+def _warn_of_unknown(plugins: Plugins) -> None:
+    """Say which `--disable-plugin` switches nothing off; a variable may be meant for elsewhere."""
+    for name in _disabled(click.get_current_context()):
+        if not plugins.has(name):
+            what = "is neither a plugin nor a package with plugins"
+            click.echo(f"warning: --disable-plugin {name}: {what}; see: mypt plugins", err=True)
 
 
 def _disabled(context: click.Context | None) -> Iterator[str]:

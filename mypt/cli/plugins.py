@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import click
 from mypt.cli.plugin_options import quiet_plugins
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mypt.plugins.faults import Fault, Source
     from mypt.plugins.manager import Plugins
 
@@ -36,14 +39,8 @@ def command(context: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
         return
-    for kind, title in TITLES.items():
-        click.echo(f"{title}:")
-        for offer in listed[kind]:
-            click.echo(f"  {offer['name']} ({offer['package']} {offer['version']})")
-    click.echo("Plugins:")
-    for plugin in listed["plugins"]:
-        about = "" if plugin["state"] == "works" else f": {plugin['state']}"
-        click.echo(f"  {plugin['name']} ({plugin['package']} {plugin['version']}){about}")
+    for line in _lines(listed):
+        click.echo(line)
     for fault in plugins.faults:
         click.echo(f"warning: {fault.problem}", err=True)
 
@@ -59,6 +56,29 @@ def new(name: str, output: str | None) -> None:
     for path in write_starter(name, folder):
         click.echo(path)
     click.echo(f"Next: pip install -e {folder} && pytest {folder}")
+
+
+def _lines(listed: Mapping[str, Any]) -> Iterator[str]:
+    """Tell a person what is offered, a line for each package, and how the plugins are."""
+    for kind, title in TITLES.items():
+        yield f"{title}:"
+        names: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for offer in listed[kind]:
+            slot, _, name = offer["name"].rpartition(" ")
+            names[f"{slot} " if slot else "", _origin(offer)].append(name)
+        for (slot, origin), offered in names.items():
+            yield f"  {slot}{', '.join(offered)} ({origin})"
+    yield "Plugins:"
+    told = [p for p in listed["plugins"] if p["package"] != "mypt" or p["state"] != "works"]
+    for plugin in told:
+        about = "" if plugin["state"] == "works" else f": {plugin['state']}"
+        yield f"  {plugin['name']} ({_origin(plugin)}){about}"
+    if not told:
+        yield "  none is installed; to begin one: mypt plugins new NAME"
+
+
+def _origin(found: Mapping[str, Any]) -> str:
+    return f"{found['package']} {found['version']}"
 
 
 def _listed(plugins: Plugins) -> dict[str, Any]:

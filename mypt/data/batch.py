@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     import torch
@@ -27,9 +27,14 @@ class Batch(NamedTuple):
     mask: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """Give the batch on a device."""
-        mask = None if self.mask is None else self.mask.to(device)
-        return Batch(self.x.to(device), self.y.to(device), mask)
+        """Give the batch on a device; a GPU takes it while it computes, and nothing waits."""
+        if device.type == "cuda":
+            return self._map(lambda part: part.pin_memory().to(device, non_blocking=True))
+        return self._map(lambda part: part.to(device))
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        mask = None if self.mask is None else function(self.mask)
+        return Batch(function(self.x), function(self.y), mask)
 
 
 class BatchSource(Protocol):

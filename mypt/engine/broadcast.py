@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from mypt.engine import events
-from mypt.format.errors import SaveError
+from mypt.engine.choices import chosen
+from mypt.format.errors import SaveError, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +53,37 @@ class Broadcast:
                 Broadcast(remaining).emit(events.notice(f"log sink {name} did not close: {error}"))
 
 
-def open_sinks(run: RunInfo, plugins: Plugins) -> Broadcast:
-    """Build every registered sink that wants to hear this run."""
-    built = {name: factory.build(run) for name, factory in plugins.sinks.items()}
-    return Broadcast({name: sink for name, sink in built.items() if sink is not None})
+def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Broadcast:
+    """Build the sinks that a run names, and the default ones.
+
+    One that cannot be built, or that is not there, is reported to the others: a log is no reason
+    to keep a model from being trained.
+
+    Args:
+        run: The run.
+        plugins: Where sinks are looked up.
+        wanted: `log_sinks` of the training config.
+
+    Raises:
+        ConfigError: Options do not fit their schema.
+    """
+    built: dict[str, LogSink] = {}
+    failed: dict[str, Exception] = {}
+    for name, options in chosen("log_sinks", wanted, plugins.sinks).items():
+        try:
+            sink = plugins.sinks[name].build(evolve(run, options=options))
+        except Exception as error:
+            source = plugins.source_of("mypt_log_sinks", name)
+            if source is None or source.is_built_in:
+                raise
+            failed[name] = error
+        else:
+            built |= {} if sink is None else {name: sink}
+    broadcast = Broadcast(built)
+    for name in wanted:
+        if name not in plugins.sinks:
+            near = suggestion(name, plugins.sinks)
+            broadcast.emit(events.notice(f"there is no log sink {name} installed{near}"))
+    for name, reason in failed.items():
+        broadcast.emit(events.notice(f"log sink {name} cannot be built and is off: {reason}"))
+    return broadcast

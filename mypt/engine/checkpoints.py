@@ -243,10 +243,17 @@ def resumed_optimizer(
     Raises:
         FormatError: The state is of another model.
     """
-    from mypt.engine.optimizer import make_optimizer, restore_optimizer  # slow to import
+    from mypt.engine.optimizer import (  # slow to import
+        make_optimizer,
+        regrouped,
+        restore_optimizer,
+    )
 
     optimizer = make_optimizer(model, training)
-    saved = opened.optimizer()
+    saved, state = opened.optimizer(), opened.training_state
+    before = training if state is None else state.training_config
+    if saved is not None and before.weight_decay_on != training.weight_decay_on:
+        saved = regrouped(saved, model, before.weight_decay_on, training.weight_decay_on)
     if saved is not None:
         restore_optimizer(optimizer, saved, str(opened.path / OPTIMIZER_FILE))
     return optimizer

@@ -31,6 +31,7 @@ _HARMLESS = frozenset(
         "input_file",
         "keep_snapshots",
         "log_file",
+        "log_sinks",
         "snapshot_interval",
         "start_step",
     }

@@ -79,12 +79,16 @@ def _problems(config: GPTConfig, llama: bool) -> list[Problem]:
         "pos_encoding": ("rope",) if llama else ("learned",),
         "mlp_type": ("swiglu",) if llama else tuple(hf_names.GPT2_ACTIVATIONS),
         "norm_type": ("rmsnorm",) if llama else ("layernorm",),
-        **{slot: (value,) for slot, value in _BUILT_IN.items()},
     }
     problems = [
         _refused(f"/{slot}", f"is {getattr(config, slot)}; {name} has {' or '.join(values)} only")
         for slot, values in wanted.items()
         if getattr(config, slot) not in values
+    ]
+    problems += [  # the class may have such a part, whose tensors only its plugin knows
+        _refused(f"/{slot}", f"is {getattr(config, slot)}; mypt writes {value} only as a {name}")
+        for slot, value in _BUILT_IN.items()
+        if getattr(config, slot) != value
     ]
     if not llama and config.attention_width != config.n_embd:
         what = f"makes heads {config.attention_width} wide together; {name} has n_embd only"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from mypt.engine.choices import chosen
 from mypt.format.documents import Decision, GoldMemory
 from mypt.format.errors import ConfigError, Problem, suggestion
 
@@ -106,6 +107,8 @@ def build_guards(
 ) -> dict[str, GoldGuard]:
     """Build the guards that a run names, and the default ones; `false` switches one off.
 
+    A guard that is not here can be switched off too: a run then goes on without its plugin.
+
     Args:
         options: `gold_guards` of the training config.
         factories: The registered guards, by name.
@@ -120,18 +123,14 @@ def build_guards(
             f"there is no gold guard `{name}`{suggestion(name, factories)}",
             f"use one of: {', '.join(sorted(factories))}",
         )
-        for name in options
-        if name not in factories
+        for name, said in options.items()
+        if name not in factories and (said is not False or suggestion(name, factories))
     ]
-    for name, factory in factories.items():
-        if options.get(name):
-            problems += _option_problems(name, options[name], factory)
     if problems:
         raise ConfigError(*problems)
     return {
-        name: factory.build(options.get(name, {}))
-        for name, factory in factories.items()
-        if options.get(name, {} if factory.default else False) is not False
+        name: factories[name].build(settings)
+        for name, settings in chosen("gold_guards", options, factories).items()
     }
 
 
@@ -147,12 +146,3 @@ def _judge(
         return Verdict(reason, json.loads(json.dumps(dict(verdict.memory), allow_nan=False)))
     except Exception as error:  # a stranger's guard must not end a training run
         return Verdict(f"guard {name} failed: {type(error).__name__}: {error}", memory)
-
-
-def _option_problems(name: str, options: object, factory: GuardFactory) -> list[Problem]:
-    from jsonschema import Draft202012Validator
-
-    return [
-        Problem("", f"gold_guards/{name}", error.message, "correct the option")
-        for error in Draft202012Validator(factory.options).iter_errors(options)
-    ]

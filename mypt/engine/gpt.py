@@ -9,7 +9,7 @@ from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.generating import Continuation, Ending, Wanted, continuations, stream
 from mypt.engine.needs import GENERATE, check_needs
 from mypt.format.errors import ConfigError, Problem, SaveError
-from mypt.model.initialisation import initialise
+from mypt.model.initialisation import WithoutValues, initialise
 from mypt.model.quantized import is_quantized, quantize
 from mypt.model.sampling import Sampling
 from mypt.model.transformer import Transformer
@@ -62,7 +62,8 @@ class GPT(Transformer):
             PluginError: A part of the config is of no registered plugin.
         """
         plugins = load_plugins() if plugins is None else plugins
-        super().__init__(config, plugins)
+        with WithoutValues():  # they come below, or from a file
+            super().__init__(config, plugins)
         if tokenizer is not None and tokenizer.n_vocab > config.vocab_size:
             what = f"is {config.vocab_size}, but the tokenizer has {tokenizer.n_vocab} ids"
             fix = f"set it to {tokenizer.vocab_size}"

@@ -9,6 +9,7 @@ from mypt.engine.needs import installed_version
 from mypt.engine.opening import Opened, open_checkpoint
 from mypt.engine.places import find_checkpoint
 from mypt.format import files
+from mypt.format.config_rules import layout_problems
 from mypt.format.documents import to_document
 from mypt.format.layout import SLOTS, count_parameters, expected_tensors
 from mypt.format.tensorfile import read_header
@@ -66,7 +67,8 @@ def get_model_info(
 def _count(opened: Opened, plugins: Plugins) -> int:
     """Count the parameters, those of parts that nobody here knows by what the file holds."""
     config = opened.config
-    if all((slot, getattr(config, slot)) in plugins.layouts for slot in SLOTS):
+    known = all((slot, getattr(config, slot)) in plugins.layouts for slot in SLOTS)
+    if known and not layout_problems(config, "", plugins.layouts):
         return count_parameters(expected_tensors(config, plugins.layouts), tied=config.tie_weights)
     header = read_header(opened.files[files.MODEL], files.MODEL)
     shapes = {name: info.shape for name, info in header.tensors().items()}

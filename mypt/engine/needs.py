@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import PluginError, Problem
 from mypt.format.layout import SLOTS
-from mypt.plugins.faults import canonical
+from mypt.plugins.faults import DISABLE_VARIABLE, canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypt.format.documents import GPTConfig, TokenizerState, TrainingConfig, TrainingState
     from mypt.plugins.faults import Source
@@ -67,7 +67,7 @@ def check_needs(needs: Mapping[str, Any], plugins: Plugins, purpose: str, name: 
     wanted = {package: need for package, need in needs.items() if purpose in need["needed_for"]}
     here = _packages(plugins) if wanted else {}
     problems = [
-        _missing(package, need, name)
+        _missing(package, need, name, plugins)
         for package, need in wanted.items()
         if canonical(package) not in here
     ]
@@ -93,9 +93,18 @@ def installed_version(plugins: Plugins, package: str) -> str | None:
     return _packages(plugins).get(canonical(package))
 
 
-def _missing(package: str, need: Mapping[str, Any], name: str) -> Problem:
-    what = f"takes the plugin {package} {need['version']}, which is not here"
-    return Problem(name, "", what, f"install it: pip install {package}", kind="plugin.missing")
+def _missing(package: str, need: Mapping[str, Any], name: str, plugins: Plugins) -> Problem:
+    why, fix = "not here", f"install it: pip install {package}"
+    if _is_among(package, plugins.off):
+        why, fix = "switched off", f"take it out of --disable-plugin and {DISABLE_VARIABLE}"
+    elif _is_among(package, (fault.source for fault in plugins.faults)):
+        why, fix = "broken", "update it; mypt plugins says what is wrong with it"
+    what = f"takes the plugin {package} {need['version']}, which is {why}"
+    return Problem(name, "", what, fix, kind="plugin.missing")
+
+
+def _is_among(package: str, sources: Iterable[Source]) -> bool:
+    return canonical(package) in {canonical(source.package) for source in sources}
 
 
 def _packages(plugins: Plugins) -> dict[str, str]:

@@ -42,6 +42,31 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.Ad
     )
 
 
+def regrouped(
+    state: Mapping[str, Any], model: nn.Module, before: str, after: str
+) -> Mapping[str, Any]:
+    """Number the moments of one grouping as another one does.
+
+    Args:
+        state: An AdamW state dict of the model, in its grouping `before`.
+        model: Gives names and shapes.
+        before: `weight_decay_on` that the state was saved with.
+        after: That of the run that begins.
+    """
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    old, new = (grouped(shapes, rule) for rule in (before, after))
+    numbers = {name: number for number, name in enumerate([*new[0], *new[1]])}
+    names = [*old[0], *old[1]]
+    settings, starts = state["param_groups"], (0, len(new[0]))
+    return {
+        "state": {numbers[names[index]]: m for index, m in state["state"].items()},
+        "param_groups": [
+            {**settings[0], "params": list(range(start, start + len(group)))}
+            for start, group in zip(starts, new, strict=True)
+        ],
+    }
+
+
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, state: Mapping[str, Any], file: str
 ) -> None:

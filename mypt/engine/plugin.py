@@ -12,6 +12,8 @@ from mypt.engine.guards import (
 )
 from mypt.plugins import GuardFactory, LogSink, RunInfo, SinkFactory, hookimpl
 
+NO_OPTIONS = {"type": "object", "additionalProperties": False}
+
 
 @hookimpl
 def mypt_gold_guards() -> list[GuardFactory]:
@@ -26,7 +28,10 @@ def mypt_gold_guards() -> list[GuardFactory]:
 @hookimpl
 def mypt_log_sinks() -> list[SinkFactory]:
     """Offer the console and the JSONL log."""
-    return [SinkFactory("console", _console), SinkFactory("jsonl", _jsonl)]
+    return [
+        SinkFactory("console", _console, options=NO_OPTIONS, default=True),
+        SinkFactory("jsonl", _jsonl, options=NO_OPTIONS, default=True),
+    ]
 
 
 def _console(run: RunInfo) -> LogSink | None:

@@ -53,7 +53,7 @@ class CopyBuffers:
                 },
             },
         )
-        if torch.cuda.is_available():
+        if any(device.type == "cuda" for device, *_ in places):
             torch.cuda.synchronize()
         return copied
 

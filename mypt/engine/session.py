@@ -139,9 +139,9 @@ def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins, world: World) -> 
 
 
 def _placed(model: GPT, plan: Plan, world: World, device: torch.device) -> GPT:
-    """Bring a model to the device of this process, or its part of it."""
-    place = world.place(device)
-    return shard(model, world, place) if plan.training.shard else model.to(place)
+    """Bring a model to the device of this process, or its part of it; one alone has all of it."""
+    place, is_shared = world.place(device), plan.training.shard and world.size > 1
+    return shard(model, world, place) if is_shared else model.to(place)
 
 
 def _job(

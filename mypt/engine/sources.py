@@ -118,7 +118,7 @@ def load_eval_sets(
     """
     places = dict(training.eval_sets)
     if training.eval_dataset_dir is not None:
-        name = Path(training.eval_dataset_dir).name
+        name = Path(training.eval_dataset_dir).absolute().name
         if name in places:
             what = f"has the name `{name}`, as one of eval_sets has"
             fix = "give it another name there, and leave eval_dataset_dir out"

@@ -101,7 +101,7 @@ def train(job: Job) -> TrainingState:
         check_before_training(job.model, [*_loaders(job)], state, folder)
         broadcast = Broadcast({})
         if job.world.is_main:
-            broadcast = open_sinks(_run_info(job, state), job.model.plugins)
+            broadcast = open_sinks(_run_info(job, state), job.model.plugins, job.training.log_sinks)
         stack.callback(broadcast.close)
         for message in (*job.notices, *_inexact_notices(job, state)):
             broadcast.emit(events.notice(message))

@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 
 from mypt.format import files, jsonfile
 from mypt.format.comparison import PER_HEAD
-from mypt.format.config_rules import MISSING
+from mypt.format.config_rules import BROKEN, MISSING
 from mypt.format.documents import (
     GPTConfig,
     Manifest,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from mypt.format.commit import BundleWriter, Content
     from mypt.format.documents import FileRecord
+    from mypt.format.errors import Severity
     from mypt.format.layout import Layouts
     from mypt.format.schemas import Kind
     from mypt.format.settings import Settings
@@ -159,21 +160,23 @@ def read_bundle(
         layouts: The architecture parts known; `BUILT_IN` and those of plugins.
         settings: What plugins say of their settings.
         without_model: Whether nobody wants more than its documents. Parts of plugins that are not
-            there are then no reason to refuse it.
+            there, or broken, are then no reason to refuse it.
 
     Raises:
         FormatError: With all that is wrong with it.
-        PluginError: All that it lacks is a plugin.
+        PluginError: All that it lacks is a plugin, or one that works.
         OSError: The folder cannot be read.
     """
     seen = examine(folder, layouts, settings)
-    refused = (PER_HEAD,) if without_model else (PER_HEAD, MISSING)
+    severities: dict[str, Severity] = {PER_HEAD: "error", MISSING: "error"}
+    if without_model:
+        severities = {PER_HEAD: "error", BROKEN: "warning"}
     problems = [
-        evolve(problem, severity="error") if problem.kind in refused else problem
+        evolve(problem, severity=severities.get(problem.kind, problem.severity))
         for problem in seen.problems
     ]
     errors = [problem for problem in problems if problem.severity == "error"]
-    if errors and all(problem.kind == MISSING for problem in errors):
+    if errors and all(problem.kind in (MISSING, BROKEN) for problem in errors):
         raise PluginError(*errors)
     if errors:
         raise FormatError(*errors)

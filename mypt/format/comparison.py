@@ -14,8 +14,8 @@ from mypt.format.bundle_rules import (
     tokenizer_problems,
 )
 from mypt.format.config import GPTConfig
-from mypt.format.config_rules import HEADS, architecture_problems
-from mypt.format.errors import Problem
+from mypt.format.config_rules import HEADS, architecture_problems, layout_problems
+from mypt.format.errors import Problem, has_errors
 from mypt.format.examined import collecting, unwrapped
 from mypt.format.generations import tagged
 from mypt.format.layout import SLOTS
@@ -39,13 +39,20 @@ PER_HEAD = "legacy.heads"
 
 def compare_documents(seen: Examined, layouts: Layouts, settings: Settings) -> None:
     """Compare the documents with each other, with what a model can be, and with its plugins."""
-    for name, document in seen.documents.items():
-        seen.problems.extend(settings_problems(document, seen.name(name), settings))
+    found = {
+        name: settings_problems(document, seen.name(name), settings)
+        for name, document in seen.documents.items()
+    }
     config = seen.documents.get(files.CONFIG)
     if config is not None:
         plugins = seen.manifest.plugins if seen.manifest else {}
         file = seen.name(files.CONFIG)
-        seen.problems.extend(architecture_problems(config, file, layouts, plugins))
+        about = found[files.CONFIG]
+        about += architecture_problems(config, file, layouts, plugins)
+        if not has_errors(about):
+            about += layout_problems(from_document(GPTConfig, config), file, layouts)
+    for problems in found.values():
+        seen.problems.extend(problems)
     tokenizer, state = (seen.documents.get(n) for n in (files.TOKENIZER, files.TRAINING_STATE))
     if tokenizer is not None and config is not None:
         rows = from_document(GPTConfig, config).vocab_size
@@ -66,6 +73,8 @@ def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
         return  # said already; what tensors such a part has, nobody knows
     if config.head_size is None and config.n_embd % config.n_head:
         config = evolve(config, n_head=1)  # said already; shapes show the width of all heads only
+    if layout_problems(config, "", layouts):
+        return  # said already, or what is wrong with its settings
     with collecting(seen.problems, header.file):
         header = unwrapped(header) if seen.is_legacy else header
         tensors = header.tensors()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from mypt.format.config import GPTConfig
-from mypt.format.errors import Problem, suggestion
-from mypt.format.layout import BUILT_IN, SLOTS
+from mypt.format.errors import MyptError, Problem, suggestion
+from mypt.format.layout import BUILT_IN, SLOTS, expected_tensors
 from mypt.format.structure import from_document
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 HEADS = "config.heads"
 # A part that a plugin has, by what the manifest says: the rest of the bundle can still be checked.
 MISSING = "plugin.missing"
+# One that the plugin here fails to describe.
+BROKEN = "plugin.broken"
 
 
 def architecture_problems(
@@ -37,6 +41,24 @@ def architecture_problems(
     """
     config = from_document(GPTConfig, document)
     return [*_head_problems(config, file), *_part_problems(config, file, layouts, plugins or {})]
+
+
+def layout_problems(config: GPTConfig, file: str, layouts: Layouts) -> list[Problem]:
+    """Say why the tensors of a config cannot be told: a plugin's part refuses it, or fails.
+
+    Args:
+        config: One of which neither `architecture_problems` nor `settings_problems` has anything
+            to say.
+        file: Its name, for messages.
+        layouts: The parts known; nothing is said of others.
+    """
+    if any((slot, getattr(config, slot)) not in layouts for slot in SLOTS):
+        return []
+    try:
+        expected_tensors(evolve(config, n_layer=1), layouts)
+    except MyptError as error:
+        return [evolve(problem, file=file) for problem in error.problems]
+    return []
 
 
 def _head_problems(config: GPTConfig, file: str) -> list[Problem]:

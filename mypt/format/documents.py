@@ -80,6 +80,7 @@ class TrainingConfig:
     freeze_layers: int = 0
     freeze_embeddings: bool = False
     log_file: str | None = None
+    log_sinks: Mapping[str, Any] = field(factory=dict)
     snapshot_interval: int = 0
     keep_snapshots: int = 0
     gold_guards: Mapping[str, Any] = field(factory=dict)

@@ -8,13 +8,15 @@ from attrs import evolve
 
 from mypt.format import files
 from mypt.format.comparison import PER_HEAD
-from mypt.format.config_rules import architecture_problems
+from mypt.format.config import GPTConfig
+from mypt.format.config_rules import architecture_problems, layout_problems
 from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.examination import KINDS, examine
 from mypt.format.generations import checksum_problems, manifest_problems
 from mypt.format.layout import BUILT_IN
 from mypt.format.schemas import check_document
 from mypt.format.settings import NO_SETTINGS, settings_problems
+from mypt.format.structure import from_document
 from mypt.format.tensorfile import read_header
 from mypt.format.training_rules import curriculum_problems
 from mypt.format.tree import find_checkpoints, is_bundle
@@ -93,6 +95,8 @@ def document_problems(
         problems += curriculum_problems(training, file, at)
     if not has_errors(problems):
         problems += settings_problems(document, file, settings)
+    if kind in ("config", "preset") and not has_errors(problems):
+        problems += layout_problems(from_document(GPTConfig, document), file, layouts)
     return problems
 
 

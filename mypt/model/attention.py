@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mypt.model.dropout import causal_attention, dropout
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -34,25 +36,32 @@ class CausalAttention(nn.Module):
     def forward(self, x: Tensor, context: Context, cache: AttentionCache | None) -> Tensor:
         """Attend; see `mypt.plugins.parts.AttentionPart`."""
         batch, length, _ = x.shape
-        heads = self.qkv(x).view(batch, length, 3 * self.n_head, -1).transpose(1, 2)
+        heads = self.qkv(x).view(batch, length, 3, self.n_head, -1)
         if context.rotate is not None:  # queries and keys at once
-            turned = context.rotate(heads[:, : 2 * self.n_head])
-            (q, k), v = turned.chunk(2, dim=1), heads[:, 2 * self.n_head :]
+            turned = context.rotate(heads[:, :, :2].flatten(2, 3).transpose(1, 2))
+            (q, k), v = turned.chunk(2, dim=1), heads[:, :, 2].transpose(1, 2)
         else:
-            q, k, v = heads.chunk(3, dim=1)  # (B, n_head, T, head_width)
+            q, k, v = (part.transpose(1, 2) for part in heads.unbind(2))  # (B, n_head, T, ...)
         if cache is not None:
             k, v = cache.extend(k, v, context.start)
-        mixed = F.scaled_dot_product_attention(
+        out: Tensor = self.proj(self._mix(q, k, v, context).transpose(1, 2).flatten(2))
+        return dropout(out, self.dropout) if self.training else out
+
+    def _mix(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
+        """Give the weighted means of the values, (B, n_head, T, head_width)."""
+        dropout_p = self.dropout if self.training else 0.0
+        is_plain = context.mask is None and q.size(2) == k.size(2)
+        if dropout_p > 0 and is_plain and q.device.type == "cpu":
+            return causal_attention(q, k, v, dropout_p, self.scale)
+        return F.scaled_dot_product_attention(
             q,
             k,
             v,
             attn_mask=context.mask,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=context.mask is None and length > 1,
+            dropout_p=dropout_p,
+            is_causal=context.mask is None and q.size(2) > 1,
             scale=self.scale,
         )
-        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, length, -1))
-        return F.dropout(out, self.dropout) if self.training else out
 
     def one_token(self, linear: MakeLinear) -> Callable[..., Tensor]:
         """See `mypt.plugins.parts`."""

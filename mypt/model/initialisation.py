@@ -19,10 +19,10 @@ RESIDUAL = (".sa.proj.weight", ".fwd.w_down.weight", ".fwd.net.2.weight")
 
 
 class WithoutValues(TorchFunctionMode):
-    """A context in which `torch.nn.init` does nothing, for modules on the meta device.
+    """A context in which `torch.nn.init` does nothing, for modules whose values come later.
 
-    torch draws first weights there as well, to no effect but that of importing its compiler,
-    which takes longer than to open a model.
+    torch draws first weights even on the meta device, to no effect but that of importing its
+    compiler, which takes longer than to open a model.
     """
 
     def __torch_function__(

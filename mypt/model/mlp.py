@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mypt.model.dropout import dropout
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,7 +42,7 @@ class TwoLayerMlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, n_embd) to the same shape."""
         out: Tensor = self.net(x)
-        return F.dropout(out, self.dropout) if self.training else out
+        return dropout(out, self.dropout) if self.training else out
 
     def one_token(self, linear: MakeLinear) -> Callable[[Tensor], Tensor]:
         """See `mypt.plugins.parts`."""
@@ -65,7 +67,7 @@ class SwiGlu(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, n_embd) to the same shape."""
         out: Tensor = self.w_down(F.silu(self.w_gate(x)) * self.w_up(x))
-        return F.dropout(out, self.dropout) if self.training else out
+        return dropout(out, self.dropout) if self.training else out
 
     def one_token(self, linear: MakeLinear) -> Callable[[Tensor], Tensor]:
         """See `mypt.plugins.parts`."""

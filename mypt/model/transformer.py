@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mypt.format.config_rules import architecture_problems
+from mypt.format.config_rules import architecture_problems, layout_problems
 from mypt.format.documents import to_document
 from mypt.format.errors import ConfigError, FormatError, PluginError, Problem, has_errors
 from mypt.format.layout import expected_tensors
@@ -54,6 +54,8 @@ class Transformer(nn.Module):
         document = to_document(config)
         problems = architecture_problems(document, "", plugins.layouts)
         problems += settings_problems(document, "", plugins.settings)
+        if not has_errors(problems):
+            problems += layout_problems(config, "", plugins.layouts)
         if has_errors(problems):
             raise ConfigError(*problems)
         super().__init__()

@@ -10,6 +10,7 @@ from mypt.format.errors import Problem, suggestion
 from mypt.format.readers.contract import ReaderFactory
 from mypt.plugins.contracts import GuardFactory, PartFactory, SinkFactory, TokenizerFactory
 from mypt.plugins.faults import Fault, switch_off
+from mypt.plugins.guarding import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,15 +71,24 @@ class Offers:
         self.sources: dict[Any, Source] = {}
         self.clashes: dict[Any, tuple[Source, Source]] = {}
 
-    def add(self, factory: object, source: Source) -> Fault | None:
-        """Take in one factory, or say what is wrong with it."""
-        if not isinstance(factory, self.hook.contract):
+    def add(self, factory: object, source: Source, note: Callable[[Fault], None]) -> Fault | None:
+        """Take in one factory, or say what is wrong with it.
+
+        Args:
+            factory: What a plugin offers.
+            source: The plugin.
+            note: Told of what turns out to be wrong later.
+        """
+        if type(factory) is not self.hook.contract:
             wanted, got = self.hook.contract.__name__, type(factory).__name__
             return Fault(source, f"offers a {got} where a {wanted} is wanted")
         key = self.hook.key_of(factory)
         first = self.sources.setdefault(key, source)
         if first is source and key not in self.factories:
-            self.factories[key] = factory
+            noun = self.hook.noun(key)
+            self.factories[key] = (
+                factory if source.is_built_in else guarded(factory, noun, source, note)
+            )
             return None
         if not first.is_built_in:
             self.factories.pop(key, None)

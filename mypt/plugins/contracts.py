@@ -224,6 +224,7 @@ class RunInfo:
         evaluated_step: The step that was evaluated last before it.
         resumed: Whether it goes on from a checkpoint.
         quiet: Whether the caller wants nothing printed.
+        options: What the run says under the sink's name in `log_sinks`.
     """
 
     model_name: str
@@ -232,6 +233,7 @@ class RunInfo:
     evaluated_step: int = 0
     resumed: bool = False
     quiet: bool = False
+    options: Options = field(factory=dict)
 
 
 @frozen
@@ -239,11 +241,14 @@ class SinkFactory:
     """A log sink on offer.
 
     Attributes:
-        name: Its name in messages.
+        name: Its name in `log_sinks` and in messages.
         build: Makes the sink for a run, or None where this run does not want it.
         options: JSON Schema of its options.
+        default: Whether it also hears runs whose `log_sinks` do not name it. A plugin leaves this
+            off, so that installing it changes no run.
     """
 
     name: str
     build: Callable[[RunInfo], LogSink | None]
     options: JsonSchema = field(factory=dict, kw_only=True)
+    default: bool = field(default=False, kw_only=True)

@@ -67,7 +67,7 @@ def mypt_gold_guards() -> Iterable[GuardFactory]:  # type: ignore[empty-body]
 
 @hookspec
 def mypt_log_sinks() -> Iterable[SinkFactory]:  # type: ignore[empty-body]
-    """Offer log sinks, by name; every sink whose `build` returns one hears the run.
+    """Offer log sinks, by name; those that a run names in `log_sinks` hear it.
 
     Called once, at the first look-up. Import what is heavy inside `build`.
 

@@ -25,6 +25,7 @@ from mypt.plugins import hookspecs
 from mypt.plugins.collecting import HOOKS, Offers
 from mypt.plugins.discovery import installed_plugins
 from mypt.plugins.faults import DISABLE_VARIABLE, Fault, FaultKind, Source, canonical
+from mypt.plugins.guarding import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -87,6 +88,13 @@ class Plugins:
         self._offers = {name: Offers(hook) for name, hook in HOOKS.items()}
         self._called: set[tuple[str, str]] = set()
 
+    def has(self, name: str) -> bool:
+        """Tell whether a plugin, or a package with plugins, of that name was found."""
+        waiting = (source for source, _ in self._waiting)
+        found = (*self.sources.values(), *self.off, *(f.source for f in self.faults), *waiting)
+        names = {canonical(word) for source in found for word in (source.name, source.package)}
+        return canonical(name) in names
+
     def register(self, plugin: object, source: Source) -> None:
         """Register one plugin.
 
@@ -128,7 +136,7 @@ class Plugins:
             kind: FaultKind = "duplicate" if is_taken else "broken"
             self.note(Fault(source, f"cannot be used: {error.problems[0].what}", kind))
         except BaseException as error:  # whatever a stranger's module raises
-            self.note(Fault(source, f"cannot be loaded: {_reason(error)}"))
+            self.note(Fault(source, f"cannot be loaded: {reason_of(error)}"))
         else:
             elapsed_s = time.monotonic() - begin
             if elapsed_s > SLOW_S:
@@ -237,7 +245,7 @@ class Plugins:
                 continue
             self._called.add((hook, plugin))
             for factory in self._call(implementation, self.sources[plugin]):
-                fault = offers.add(factory, self.sources[plugin])
+                fault = offers.add(factory, self.sources[plugin], self._note_once)
                 if fault is not None:
                     self.note(fault)
         return offers.factories
@@ -251,7 +259,7 @@ class Plugins:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a stranger's hook raises
-            self.note(Fault(source, f"failed in its hook {hook.__name__}: {_reason(error)}"))
+            self.note(Fault(source, f"failed in its hook {hook.__name__}: {reason_of(error)}"))
             return []
 
     def _settings(self) -> dict[tuple[str, str], Setting]:
@@ -266,11 +274,22 @@ class Plugins:
             for key, factory in self._collect(hook).items()
         }
 
+    def _note_once(self, fault: Fault) -> None:
+        if fault not in self.faults:
+            self.note(fault)
+
     def note(self, fault: Fault) -> None:
         """Take note of what is wrong with a plugin."""
         self.faults.append(fault)
         if self._report is not None:
             self._report(fault)
+
+
+def load_built_in(plugins: Plugins) -> None:
+    """Register the plugins that come with mypt."""
+    for module in BUILT_IN:
+        importer = partial(importlib.import_module, module)
+        plugins.load(Source(module, "mypt", MYPT_VERSION), importer)
 
 
 def load_plugins(
@@ -287,17 +306,10 @@ def load_plugins(
     named = os.environ.get(DISABLE_VARIABLE, "").split(",")
     off = {*disabled, *(name.strip() for name in named if name.strip())}
     plugins = Plugins(off, report=report)
-    for module in BUILT_IN:
-        importer = partial(importlib.import_module, module)
-        plugins.load(Source(module, "mypt", MYPT_VERSION), importer)
+    load_built_in(plugins)
     for found in installed_plugins():
         if isinstance(found, Fault):
             plugins.note(found)
         else:
             plugins.load_later(*found)
     return plugins
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, UsageError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # of packages, and of modules
+_TAKEN = {"mypt", "tests", *keyword.kwlist, *sys.stdlib_module_names}
 
 _PYPROJECT = """[build-system]
 requires = ["setuptools>=77"]
@@ -63,6 +65,7 @@ from mypt.plugins import Evaluation, GoldGuard, GuardFactory, Verdict, hookimpl
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+NAME = "{guard}"
 OPTIONS = {{
     "type": "object",
     "properties": {{"limit": {{"type": "number", "exclusiveMinimum": 0, "default": 4.0}}}},
@@ -73,7 +76,7 @@ OPTIONS = {{
 @hookimpl
 def mypt_gold_guards() -> list[GuardFactory]:
     """Offer the guard of this package."""
-    return [GuardFactory("{guard}", build_guard, options=OPTIONS)]
+    return [GuardFactory(NAME, build_guard, options=OPTIONS)]
 
 
 def build_guard(options: Mapping[str, Any]) -> GoldGuard:
@@ -82,7 +85,7 @@ def build_guard(options: Mapping[str, Any]) -> GoldGuard:
 
     def judge(evaluation: Evaluation, memory: Mapping[str, Any]) -> Verdict:
         if evaluation.val_loss > limit:
-            return Verdict(f"{guard}: val_loss {{evaluation.val_loss:.4f}} above {{limit}}", memory)
+            return Verdict(f"{{NAME}}: {{evaluation.val_loss:.4f}} is above {{limit}}", memory)
         return Verdict(None, memory)
 
     return judge
@@ -92,39 +95,36 @@ _TEST = """import tomllib
 from pathlib import Path
 
 import pytest
+from mypt.plugins import Evaluation, GuardFactory
+from mypt.testing import check_guard, registered
 
 import {module}.plugin
-from mypt.plugins import Evaluation
-from mypt.plugins.faults import Source
-from mypt.plugins.manager import Plugins
-from mypt.testing import check_guard
 
 
 @pytest.fixture
-def guards():
-    plugins = Plugins()
-    plugins.register({module}.plugin, Source("{module}", "{name}", "0.1.0"))
-    return plugins.guards
+def factory() -> GuardFactory:
+    return registered({module}.plugin).guards["{guard}"]
 
 
-def judge(guard, val_loss):
-    return guard(Evaluation(step=100, train_loss=1.0, val_loss=val_loss), {{}})
+def reason(factory: GuardFactory, limit: float, val_loss: float) -> str | None:
+    guard = factory.build({{"limit": limit}})
+    return guard(Evaluation(step=100, train_loss=1.0, val_loss=val_loss), {{}}).reason
 
 
-def test_a_model_below_the_limit_passes(guards):
-    assert judge(guards["{guard}"].build({{"limit": 3.0}}), 2.9).reason is None
+def test_a_model_below_the_limit_passes(factory: GuardFactory) -> None:
+    assert reason(factory, 3.0, 2.9) is None
 
 
-def test_a_model_above_the_limit_is_blocked(guards):
-    assert "above 3.0" in judge(guards["{guard}"].build({{"limit": 3.0}}), 3.1).reason
+def test_a_model_above_the_limit_is_blocked(factory: GuardFactory) -> None:
+    assert "above 3.0" in str(reason(factory, 3.0, 3.1))
 
 
-def test_it_keeps_the_contract_of_guards(guards):
-    check_guard(guards["{guard}"])
-    check_guard(guards["{guard}"], {{"limit": 2.4}})
+def test_it_keeps_the_contract_of_guards(factory: GuardFactory) -> None:
+    check_guard(factory)
+    check_guard(factory, {{"limit": 2.4}})
 
 
-def test_the_entry_point_names_the_plugin():
+def test_the_entry_point_names_the_plugin() -> None:
     text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8")
     entry_points = tomllib.loads(text)["project"]["entry-points"]["mypt"]
     assert entry_points == {{"{module}": {module}.plugin.__name__}}
@@ -145,7 +145,7 @@ def write_starter(name: str, folder: Path) -> Iterator[Path]:
         UsageError: The name is none that a package can have, or the folder holds something.
     """
     module = canonical(name).replace("-", "_")
-    if not _NAME.fullmatch(name) or keyword.iskeyword(module) or module == "mypt":
+    if not _NAME.fullmatch(name) or module in _TAKEN:
         what = "is no name that a plugin's package can have"
         fix = "begin with a letter, then letters, digits and hyphens, such as mypt-mine"
         raise UsageError(Problem("", name, what, fix, kind="plugin.name"))

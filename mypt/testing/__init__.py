@@ -1,7 +1,7 @@
 """What a plugin's own test suite checks its plugin with, under pytest or without.
 
-Each check takes a factory as the plugin offers it, and raises a `ContractError`, an
-`AssertionError`, that says what the plugin does wrong.
+`registered` registers a plugin as mypt does. Each check takes a factory as the plugin offers it,
+and raises a `ContractError`, an `AssertionError`, that says what the plugin does wrong.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from mypt.testing.expecting import ContractError
 from mypt.testing.guards import check_guard
 from mypt.testing.parts import TINY, check_part
+from mypt.testing.registering import registered
 from mypt.testing.sinks import check_sink
 from mypt.testing.speed import TokenizerSpeed, measure_tokenizer
 from mypt.testing.tokenizers import check_tokenizer
@@ -22,4 +23,5 @@ __all__ = [
     "check_sink",
     "check_tokenizer",
     "measure_tokenizer",
+    "registered",
 ]

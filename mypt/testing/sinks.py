@@ -84,7 +84,8 @@ def _evaluation(step: int) -> list[Event]:
     return [told] if gold is None else [told, gold]
 
 
-def _ending(step: int) -> list[Event]:
+def ending_events(step: int) -> list[Event]:
+    """Give the events with which a run may end after `step`."""
     last = Evaluation(step=step, train_loss=2.0, val_loss=2.6)
     complete = events.training_complete(
         last,
@@ -112,7 +113,7 @@ def _check_run(factory: SinkFactory, folder: Path, read: Any) -> None:
     with during("a whole run"):
         sink = factory.build(RunInfo("tiny", log_file))
         expect(sink is not None, "it builds no sink for a run that keeps a log")
-        _tell(sink, [*run_events(0, 40), *_ending(40)])
+        _tell(sink, [*run_events(0, 40), *ending_events(40)])
         sink.close()  # type: ignore[union-attr]
     if read is not None:
         _compare(read(folder), [10, 20, 30, 40], "a whole run")

@@ -1,8 +1,11 @@
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from mypt.format.resources import data_dir
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -37,6 +40,29 @@ def test_nothing_that_ships_names_what_lies_beside_a_checkout(root):
         for path in (root / folder).rglob("*"):
             if path.suffix in {".py", ".json"}:
                 assert "shared/" not in path.read_text(encoding="utf-8"), path
+
+
+def plugin_packages():
+    return sorted((ROOT / "plugins").glob("*/pyproject.toml"))
+
+
+@pytest.mark.parametrize("path", plugin_packages(), ids=lambda path: path.parent.name)
+def test_every_plugin_package_can_be_installed_on_its_own(path):
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    project, folder = document["project"], path.parent
+    assert project["name"] == folder.name
+    assert "mypt" in project["dependencies"]
+    found = {
+        ".".join(init.parent.relative_to(folder).parts)
+        for init in folder.glob("mypt_*/**/__init__.py")
+    }
+    assert set(document["tool"]["setuptools"]["packages"]) == found
+    for module in project["entry-points"]["mypt"].values():
+        assert (folder / f"{module.replace('.', '/')}.py").is_file()
+    readme = (folder / project["readme"]).read_text(encoding="utf-8")
+    assert readme.startswith(f"# {folder.name}\n")
+    assert f"pip install -e plugins/{folder.name}" in readme
+    assert list((folder / "tests").glob("test_*.py"))
 
 
 def walk(folder):

@@ -172,6 +172,61 @@ def test_the_list_says_what_each_plugin_offers_and_what_is_off(folder, run):
     assert "unused" not in guards
 
 
+BYTES = """
+import numpy as np
+from mypt.plugins import TokenizerFactory, hookimpl
+
+class Bytes:
+    token_kind, n_vocab, vocab_size = "acme_bytes", 256, 256
+
+    def encode_array(self, text):
+        return np.frombuffer(text.encode(), np.uint8).astype(np.uint32)
+
+    def state(self):
+        return {"token_kind": "acme_bytes"}
+
+@hookimpl
+def mypt_tokenizers():
+    return [TokenizerFactory("acme_bytes", build=lambda _: Bytes(), train=lambda _: Bytes())]
+"""
+
+
+@pytest.mark.parametrize("is_off", [True, False])
+def test_what_is_switched_off_is_so_in_other_processes_too(folder, run, tmp_path, is_off):
+    mark = f"import os, pathlib\npathlib.Path({str(tmp_path)!r}, f'pid{{os.getpid()}}').touch()"
+    install(folder, "acme-bytes", BYTES, module="acme_bytes")
+    install(folder, "acme-mark", mark, module="acme_mark")
+    (tmp_path / "input.txt").write_text("the cat sat on the mat\n" * 400)
+    off = ["--disable-plugin", "acme-mark"] if is_off else []
+    made = ["--output", str(tmp_path / "set"), "--tokenization", "acme_bytes", "--workers", "2"]
+    code, _, err = run("mypt", *off, "data", "prepare", str(tmp_path / "input.txt"), *made)
+    assert code == 0, err
+    imported = len([*tmp_path.glob("pid*")])
+    assert imported == 0 if is_off else imported > 1
+
+
+def test_a_person_reads_a_line_for_each_package(folder, run):
+    code, out, err = run("mypt", "plugins")
+    assert (code, err) == (0, "")
+    assert "Tokenizers:\n  char, gpt2 (mypt " in out
+    assert "  mlp_type relu, gelu, gelu_tanh, swiglu (mypt " in out
+    assert out.count(": off") == len(set(others().split(",")))
+    install(folder, "acme-good", GUARD.format(name="lenient"), entry="good", module="acme_good")
+    out = run("mypt", "plugins")[1]
+    assert "\n  lenient (acme-good 1.0)\n" in out
+    assert "\n  good (acme-good 1.0)\n" in out
+    assert "plugin" not in out.partition("Plugins:")[2]  # those of mypt go without saying
+
+
+def test_switching_off_what_is_not_there_is_said_and_no_failure(cli, bundle):
+    code, _, err = cli("--disable-plugin", "lenient", "inspect", "--model_name", bundle)
+    assert code == 0
+    assert err == (
+        "warning: --disable-plugin lenient: is neither a plugin nor a package with plugins; "
+        "see: mypt plugins\n"
+    )
+
+
 def test_a_built_in_plugin_can_be_switched_off_like_any_other(cli):
     code, out, _ = cli("--disable-plugin", "mypt.tokenizers.plugin", "plugins", "--json")
     assert code == 0
@@ -193,7 +248,32 @@ def test_the_starter_has_tests_that_pass(cli, tmp_path):
     assert "passed" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["../up", "class", "mypt", "1st", "", "a b"])
+RUFF = ("ruff", "check", "--isolated", "--select=E,F,I,N,UP,B,SIM,ANN,RUF", "--line-length=100")
+FORMAT = ("ruff", "format", "--isolated", "--check", "--line-length=100")
+MYPY = ("mypy", "--strict", "--follow-imports=silent")
+
+
+@pytest.mark.parametrize(
+    ("check", "name"),
+    [
+        *((ruff, name) for ruff in (RUFF, FORMAT) for name in ("mypt-mine", "Zebra.Long-Guards")),
+        pytest.param(MYPY, "mypt-mine", marks=pytest.mark.slow),
+    ],
+)
+def test_the_starter_is_clean_for_linters(check, name, cli, tmp_path, root):
+    assert cli("plugins", "new", name, "--output", tmp_path / "mine")[0] == 0
+    done = subprocess.run(
+        [sys.executable, "-m", *check, "."],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path / "mine",
+        env={**os.environ, "MYPYPATH": str(root)},  # mypy finds no editable installation
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["../up", "class", "mypt", "json", "tests", "1st", "", "a b"])
 def test_a_starter_needs_a_name_that_a_package_can_have(name, cli, in_tmp):
     code, _, err = cli("plugins", "new", name)
     assert code == 2

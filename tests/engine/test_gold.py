@@ -89,6 +89,14 @@ def test_an_unknown_guard_is_refused_with_a_suggestion():
         build_guards({"overfitt": {}}, FACTORIES)
 
 
+def test_a_guard_that_is_not_here_can_be_switched_off_and_a_misspelt_one_cannot():
+    assert (
+        build_guards({"of_a_plugin": False}, FACTORIES).keys() == build_guards({}, FACTORIES).keys()
+    )
+    with pytest.raises(ConfigError, match="did you mean"):
+        build_guards({"overfitt": False}, FACTORIES)
+
+
 def test_an_option_that_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match="gold_guards/trend"):
         build_guards({"trend": {"max_rises": "two"}}, FACTORIES)

@@ -9,9 +9,10 @@ import pytest
 
 import mypt
 from mypt.data.shards import STATE_FILE
+from mypt.engine import preflight
 from mypt.engine.preflight import check_before_training
 from mypt.engine.trainer import Trainer
-from mypt.format import jsonfile
+from mypt.format import bundle, jsonfile
 from mypt.format.documents import TrainingState
 from mypt.format.errors import DataError, SaveError
 from mypt.model.transformer import Transformer
@@ -97,6 +98,16 @@ def test_what_is_there_already_is_not_counted_again(train, free, in_tmp):
     train(max_iters=3)
 
 
+def test_a_resume_that_is_refused_leaves_bundle_and_log_as_they_were(train, free, in_tmp):
+    train(max_iters=2)
+    places = [path for path in in_tmp.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in places}
+    free(1000)
+    with pytest.raises(SaveError, match="free"):
+        train(max_iters=4)
+    assert {path: path.read_bytes() for path in in_tmp.rglob("*") if path.is_file()} == before
+
+
 def test_a_folder_that_cannot_be_written_is_refused(train, in_tmp, monkeypatch, untrained):
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
@@ -113,10 +124,12 @@ def test_a_name_that_is_a_files_is_refused(train, in_tmp, untrained):
     assert untrained == []
 
 
-def test_a_disk_that_does_not_keep_what_is_written_is_refused(refused, monkeypatch):
-    from mypt.engine import preflight
-
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_disk_that_does_not_keep_what_is_written_is_refused(refused, monkeypatch, is_large):
+    """Reading a small file compares its digest; a large one is compared tensor by tensor."""
     read = preflight.read_bundle
+    if is_large:
+        monkeypatch.setattr(bundle, "MAX_CHECKED_BYTES", 0)
 
     def read_later(folder, layouts):
         weights = read(folder, layouts).weights()["lm_head.weight"].numpy().tobytes()

@@ -1,16 +1,21 @@
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
+from attrs import evolve
 from rich.console import Console
 
+import mypt
 from mypt.engine import events
-from mypt.engine.broadcast import Broadcast
+from mypt.engine.broadcast import Broadcast, open_sinks
 from mypt.engine.gold import GoldDecision
 from mypt.engine.sinks import ConsoleSink, JsonlSink, drop_after
 from mypt.format.documents import GoldMemory, GPTConfig, TrainingConfig
-from mypt.format.errors import SaveError
-from mypt.plugins import Evaluation
+from mypt.format.errors import ConfigError, SaveError
+from mypt.plugins import Evaluation, RunInfo, SinkFactory, hookimpl
+from mypt.plugins.faults import Source
+from mypt.plugins.manager import load_plugins
 
 TRAINING = TrainingConfig(max_iters=75000)
 
@@ -220,3 +225,96 @@ def test_on_a_terminal_a_bar_shows_the_steps_and_leaves_with_the_run():
     assert "loss 2.5000" in shown
     assert "val 4.1235" in shown
     assert shown.endswith("\x1b[2K")  # the bar's line is cleared at the end
+
+
+class Tattered:
+    """Takes the events before the first evaluation, and no more."""
+
+    def emit(self, event):
+        if event["event"] == "eval":
+            raise RuntimeError("no disk")
+
+    def close(self):
+        raise RuntimeError("still none")
+
+
+def no_sink(run):
+    raise RuntimeError("no network")
+
+
+def end_of_all(run):
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda run: Tattered(), "log sink mine failed and is off: RuntimeError: no disk"),
+        (no_sink, "failed in `build` of its log sink `mine`: RuntimeError: no network; "),
+        (end_of_all, "failed in `build` of its log sink `mine`: SystemExit: 3; "),
+    ],
+)
+def test_a_sink_of_a_plugin_that_fails_stops_no_run_and_is_reported_once(
+    build, said, text, tmp_path
+):
+    plugins = load_plugins()
+    hook = hookimpl(lambda: [SinkFactory("mine", build)])
+    source = Source("mine", "acme-mine", "1.0")
+    plugins.register(SimpleNamespace(mypt_log_sinks=hook), source)
+    tokenizer = plugins.tokenizer("char").train(text)
+    config = GPTConfig(block_size=8, n_embd=8, n_head=1, n_layer=1, batch_size=2)
+    config = evolve(config, vocab_size=tokenizer.vocab_size)
+    model = mypt.GPT(config, tokenizer, plugins=plugins)
+    log = tmp_path / "log"
+    state = model.fit(
+        mypt.GPTDataLoader(config, tokenizer, text=text),
+        max_iters=4,
+        eval_interval=2,
+        eval_iters=1,
+        checkpoint_dir=tmp_path / "m",
+        log_file=str(log),
+        log_sinks={"mine": {}},
+        quiet=True,
+    )
+    assert state.step == 4
+    told = lines(log)
+    notices = [event["message"] for event in told if event["event"] == "notice"]
+    assert sum("sink" in notice for notice in notices) == 1
+    assert any(said in notice for notice in notices)
+    assert [event["iter"] for event in told if event["event"] == "eval"] == [0, 2, 4]
+
+
+def test_a_run_is_heard_by_the_sinks_it_names_and_by_mypt_s_own(tmp_path):
+    heard = []
+
+    class Ear:
+        def __init__(self, run):
+            self.options = run.options
+
+        def emit(self, event):
+            heard.append((self.options, event.get("message", event["event"])))
+
+        def close(self):
+            pass
+
+    class Offers:
+        @hookimpl
+        def mypt_log_sinks(self):
+            schema = {"properties": {"loud": {"type": "boolean"}}}
+            return [SinkFactory("ear", build=Ear, options=schema)]
+
+    plugins = load_plugins()
+    plugins.register(Offers(), Source("ears", "ears", "1"))
+    run = RunInfo("tiny", tmp_path / "log", quiet=True)
+    broadcasts = [
+        open_sinks(run, plugins, wanted)
+        for wanted in ({}, {"ear": {"loud": True}}, {"ear": {}, "eer": {}}, {"jsonl": False})
+    ]
+    for broadcast in broadcasts:
+        broadcast.emit(eval_event(0))
+        broadcast.close()
+    near = "there is no log sink eer installed (did you mean `ear`?)"
+    assert heard == [({}, near), ({"loud": True}, "eval"), ({}, "eval")]
+    assert [line["event"] for line in lines(tmp_path / "log")] == ["notice", "eval", "eval", "eval"]
+    with pytest.raises(ConfigError, match="log_sinks/ear: 3 is not of type 'boolean'"):
+        open_sinks(run, plugins, {"ear": {"loud": 3}})

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 
 import mypt
 from mypt.data.randomness import Purpose, torch_seed
@@ -327,3 +328,18 @@ def test_an_unknown_option_of_fit_is_refused(text):
     model = new_model(text)
     with pytest.raises(ConfigError, match=r"max_itters.*did you mean `max_iters`"):
         model.fit(loader_of(model, text), max_itters=3, quiet=True)
+
+
+def test_the_moments_follow_their_tensors_when_weight_decay_applies_to_others(text, tmp_path):
+    folder = tmp_path / "model"
+    fit(new_model(text), text, folder, max_iters=6, **RUN)
+    opened = open_checkpoint(folder, PLUGINS)
+    training = opened.training_state.training_config
+    plain = resume(opened, training, PLUGINS, torch.device("cpu"))
+    for rule in ("matrices", "all"):
+        changed = evolve(training, weight_decay_on=rule)
+        model, optimizer, _ = resume(opened, changed, PLUGINS, torch.device("cpu"))
+        pairs = zip(plain[0].parameters(), model.parameters(), strict=True)
+        for before, after in pairs:
+            moments = plain[1].state[before]["exp_avg"]
+            assert torch.equal(moments, optimizer.state[after]["exp_avg"])

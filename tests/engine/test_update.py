@@ -8,7 +8,7 @@ from mypt.data.batch import Batch
 from mypt.engine.optimizer import make_optimizer
 from mypt.engine.schedule import learning_rate_at
 from mypt.engine.update import Updater
-from mypt.format.documents import TrainingConfig
+from mypt.format.documents import TrainingConfig, TrainingState, from_document, to_document
 
 TRAINING = TrainingConfig(max_iters=10, learning_rate=0.01, grad_clip=0.0)
 SHAPE = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "vocab_size": 40}
@@ -88,3 +88,24 @@ def test_dropout_depends_on_the_step_and_on_nothing_before():
 def test_without_mixed_precision_there_is_no_scaler_to_save():
     model = mypt.GPT(mypt.GPTConfig(**SHAPE))
     assert Updater(model, make_optimizer(model, TRAINING), TRAINING).scaler_state is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("amp_dtype", ["bf16", "fp16"])
+def test_mixed_precision_resumes_exactly_with_its_scaler(amp_dtype, train, stop_at, digests):
+    fields = {"device": "cuda", "amp_dtype": amp_dtype}
+    state = train("whole", **fields)
+    assert (state.scaler is not None) == (amp_dtype == "fp16")
+    stop_at(4)
+    train(**fields)
+    stop_at(None)
+    assert train(**fields).exact
+    assert digests() == digests("whole")
+
+
+def test_a_scaler_survives_the_document():
+    scaler = torch.amp.GradScaler("cpu")
+    saved = {**scaler.state_dict(), "scale": 512.0, "_growth_tracker": 7}
+    state = to_document(TrainingState(step=1, scaler=saved))
+    scaler.load_state_dict(dict(from_document(TrainingState, state).scaler))
+    assert scaler.state_dict() == saved

@@ -6,7 +6,7 @@ from mypt.format.layout import BUILT_IN, no_tensors
 FIELDS = {"n_embd": 12, "n_head": 3, "n_layer": 2, "vocab_size": 5, "block_size": 8}
 
 
-def lines(layouts=BUILT_IN, plugins=(), **changed):
+def lines(layouts=BUILT_IN, plugins=None, **changed):
     return [
         str(p) for p in architecture_problems(FIELDS | changed, "config.json", layouts, plugins)
     ]
@@ -56,11 +56,11 @@ def test_defaults_count_for_fields_that_are_not_given():
 def test_a_part_that_nobody_offers_is_named_with_what_was_perhaps_meant():
     (line,) = lines(mlp_type="geluu")
     assert "(did you mean `gelu`?)" in line
-    (line,) = lines(norm_type="wavelet", plugins=["mypt-waves"])
-    assert line == (
-        'config.json#/norm_type: is "wavelet", which neither mypt nor an installed plugin offers; '
-        "install the plugin that brings it (mypt-waves)"
-    )
+    needed = {"mypt-waves": {"version": "1.2", "needed_for": ["read"]}}
+    assert lines(norm_type="wavelet", plugins=needed) == [
+        'config.json#/norm_type: is "wavelet", which takes mypt-waves 1.2 to be read and checked; '
+        "install it: pip install mypt-waves"
+    ]
 
 
 def test_a_plugin_s_part_is_well():

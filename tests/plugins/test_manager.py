@@ -205,3 +205,21 @@ def test_of_a_plugin_that_is_refused_nothing_is_used(plugins):
     plugins.load_later(source("a"), lambda: SimpleNamespace(**hooks))
     assert "half" not in plugins.offers()["mypt_gold_guards"].factories
     assert [fault.kind for fault in plugins.faults] == ["broken"]
+
+
+def test_of_a_plugin_with_a_misspelt_hook_nothing_is_used_and_the_next_one_works(plugins):
+    @hookimpl
+    def mypt_tokenisers():
+        return []
+
+    @hookimpl
+    def mypt_gold_guards():
+        return [GuardFactory("half", dict)]
+
+    hooks = {"mypt_tokenisers": mypt_tokenisers, "mypt_gold_guards": mypt_gold_guards}
+    plugins.load_later(source("a"), lambda: SimpleNamespace(**hooks))
+    plugins.load_later(source("b"), lambda: tokenizers("b"))
+    assert plugins.tokenizer("b")
+    assert "half" not in plugins.offers()["mypt_gold_guards"].factories
+    (fault,) = plugins.faults
+    assert "mypt_tokenisers" in fault.what

@@ -1,5 +1,10 @@
 """What the tests of resuming share: places to train in, and unbroken runs to compare with."""
 
+import os
+
+# To ask whether there is a GPU must not open it: what is forked from this process could not.
+os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+
 import pytest
 
 from remains import remains

@@ -4,7 +4,7 @@ import json
 
 SHAPE = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 2, "dropout": 0.2}
 RUN = {"max_iters": 40, "eval_interval": 8, "eval_iters": 2, "grad_accum_steps": 3}
-RUN |= {"learning_rate": 0.03, "warmup_iters": 3, "snapshot_interval": 12, "keep_snapshots": 2}
+RUN |= {"learning_rate": 0.04, "warmup_iters": 3, "snapshot_interval": 12, "keep_snapshots": 2}
 RUN |= {"gold_guards": {"trend": {"max_rises": 1}}}
 EVAL_SETS = {"eval_sets": {"short": "short.txt", "long": "long.txt"}}
 PHASES = [

@@ -123,7 +123,8 @@ def test_nothing_altered_is_exact(resumed):
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_value_that_somebody_edited_is_refused_or_reported(name, remove, stopped, resumed):
     document = json.loads((stopped / "checkpoints" / "dante" / name).read_text())
-    places = list(places_of(document))
+    # A copy of a process cannot compile.
+    places = [place for place in places_of(document) if place[-1] != "compile"]
     tried = places if EVERY else places[:: len(places) // 3]
     found = {}
     for place in tried:
@@ -286,8 +287,8 @@ def test_every_hyperparameter_is_known_here():
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_another_hyperparameter_is_reported(name, resumed):
-    if name in ("compile", "shard"):
-        pytest.skip("it takes a compiler, or several processes")
+    if name == "compile":
+        pytest.skip("a copy of a process cannot compile")
     value = CHANGED[name]
     off = name == "use_amp"
     flags = [f"--no_{name}" if off else f"--{name}"] if value is None else [f"--{name}", value]

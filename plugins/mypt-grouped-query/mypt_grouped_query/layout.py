@@ -41,7 +41,7 @@ def grouped_attention(config: GPTConfig) -> dict[str, tuple[int, ...]]:
 
 def kv_width(config: GPTConfig) -> int:
     """Give the width of all keys together."""
-    return _said(config) * config.head_width
+    return kv_heads(config) * config.head_width
 
 
 def kv_heads(config: GPTConfig) -> int:
@@ -50,14 +50,9 @@ def kv_heads(config: GPTConfig) -> int:
     Raises:
         ConfigError: The heads cannot share them evenly.
     """
-    heads = _said(config)
+    heads: int = config.plugins.get(PACKAGE, {}).get("n_kv_head", 1)
     if config.n_head % heads:
         what = f"is {heads}, which does not divide n_head ({config.n_head})"
         where = f"/plugins/{PACKAGE}/n_kv_head"
         raise ConfigError(Problem("config.json", where, what, "choose one that does"))
-    return heads
-
-
-def _said(config: GPTConfig) -> int:
-    heads: int = config.plugins.get(PACKAGE, {}).get("n_kv_head", 1)
     return heads

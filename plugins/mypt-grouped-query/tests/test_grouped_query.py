@@ -139,6 +139,22 @@ def test_heads_that_cannot_be_shared_evenly_are_refused():
         mypt.GPT(grouped(3))
 
 
+def test_validation_refuses_them_too(run_mypt, tmp_path):
+    mypt.GPT(grouped(2)).save(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    path.write_text(path.read_text().replace('"n_kv_head": 2', '"n_kv_head": 3'))
+    for command in (("format", "validate", path.parent), ("inspect", "--model_name", path.parent)):
+        code, out, said = run_mypt(*command)
+        assert code == 1
+        assert (out + said).count("n_kv_head: is 3, which does not divide n_head (4)") == 1
+    preset = {"n_head": 4, "n_embd": 24, "attention_type": "grouped_query"}
+    preset["plugins"] = {PACKAGE: {"n_kv_head": 3}}
+    (tmp_path / "preset.json").write_text(json.dumps(preset))
+    code, out, said = run_mypt("format", "validate", "preset.json")
+    assert code == 1
+    assert "n_kv_head: is 3, which does not divide n_head (4)" in out + said
+
+
 def test_settings_are_held_against_the_schema(run_mypt, tmp_path):
     mypt.GPT(grouped(2)).save(tmp_path / "model")
     path = tmp_path / "model" / "config.json"
@@ -152,7 +168,9 @@ def test_export_says_why_it_cannot(run_mypt):
     mypt.GPT(grouped(2, pos_encoding="rope")).save("checkpoints/model")
     code, _, said = run_mypt("export", "--to", "hf", "--model_name", "model", "--output", "hf")
     assert code == 1
-    assert "/attention_type: is grouped_query" in said
+    assert (
+        "/attention_type: is grouped_query; mypt writes causal only as a LlamaForCausalLM" in said
+    )
 
 
 def test_the_reader_of_mypt_knows_the_same_tensors():

@@ -6,6 +6,7 @@ import pytest
 from mypt.engine.gold import build_guards
 from mypt.plugins import Evaluation
 from mypt.plugins.manager import load_plugins
+from mypt.testing import check_guard
 
 
 def judge(guard, losses, memory=None):
@@ -22,6 +23,12 @@ def build():
     """Build the guard as an installed plugin is built: through its entry point."""
     factories = load_plugins().guards
     return lambda **options: build_guards({"patience": options}, factories)["patience"]
+
+
+def test_it_keeps_the_contract_of_guards():
+    factory = load_plugins().guards["patience"]
+    check_guard(factory)
+    check_guard(factory, {"evaluations": 1})
 
 
 def test_a_new_best_within_the_patience_passes(build):

@@ -7,7 +7,7 @@ from mypt.plugins import LogSink, RunInfo, SinkFactory, hookimpl
 
 @hookimpl
 def mypt_log_sinks() -> list[SinkFactory]:
-    """Offer event files, beside the log of every run that keeps one."""
+    """Offer event files, beside the log of a run that keeps one."""
     return [SinkFactory("tensorboard", build=_build)]
 
 

@@ -46,6 +46,7 @@ def test_the_curves_of_a_run_are_those_of_its_log(tmp_path, read):
         eval_iters=1,
         checkpoint_dir=tmp_path / "model",
         log_file=str(tmp_path / "logs" / "tiny.jsonl"),
+        log_sinks={"tensorboard": {}},
         quiet=True,
     )
     lines = map(json.loads, (tmp_path / "logs" / "tiny.jsonl").read_text().splitlines())
