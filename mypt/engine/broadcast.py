@@ -38,7 +38,7 @@ class Broadcast:
                 sink.emit(event)
             except SaveError:
                 raise
-            except Exception as error:  # a stranger's sink must not end a training run
+            except (Exception, SystemExit) as error:  # a stranger's sink must not end a run
                 del self._sinks[name]
                 reason = f"{type(error).__name__}: {error}"
                 self.emit(events.notice(f"log sink {name} failed and is off: {reason}"))
@@ -48,7 +48,7 @@ class Broadcast:
         for name, sink in self._sinks.items():
             try:
                 sink.close()
-            except Exception as error:  # the run is over: say so and close the rest
+            except (Exception, SystemExit) as error:  # the run is over: say so and close the rest
                 remaining = {other: s for other, s in self._sinks.items() if other != name}
                 Broadcast(remaining).emit(events.notice(f"log sink {name} did not close: {error}"))
 

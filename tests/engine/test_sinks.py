@@ -318,3 +318,19 @@ def test_a_run_is_heard_by_the_sinks_it_names_and_by_mypt_s_own(tmp_path):
     assert [line["event"] for line in lines(tmp_path / "log")] == ["notice", "eval", "eval", "eval"]
     with pytest.raises(ConfigError, match="log_sinks/ear: 3 is not of type 'boolean'"):
         open_sinks(run, plugins, {"ear": {"loud": 3}})
+
+
+def test_a_sink_that_wants_to_end_the_program_is_left_out_like_a_failing_one():
+    class Quitting:
+        def emit(self, event):
+            raise SystemExit(3)
+
+        def close(self):
+            raise SystemExit(4)
+
+    heard = []
+    ear = SimpleNamespace(emit=lambda event: heard.append(event["event"]), close=lambda: None)
+    broadcast = Broadcast({"mine": Quitting(), "ear": ear})
+    broadcast.emit(events.notice("one"))
+    broadcast.close()
+    assert heard == ["notice", "notice"]
