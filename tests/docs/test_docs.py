@@ -51,18 +51,14 @@ def commands(block):
 
 
 def run(words, cwd):
-    program = {
-        "mypt": [sys.executable, "-m", "mypt"],
-        "python": [sys.executable],
-    }[words[0]]
-    done = subprocess.run(
-        [*program, *shortened(words)[1:]],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-        env={**os.environ, "PYTHONWARNINGS": "error"},
-    )
+    strict = {**os.environ, "PYTHONWARNINGS": "error"}
+    if words[0] == "torchrun":  # which is torch's, and warns
+        launch, program = words[1:3], [sys.executable, "-m", "torch.distributed.run"]
+        command, strict = [*program, *launch, *shortened(words[3:])], dict(os.environ)
+    else:
+        program = {"mypt": [sys.executable, "-m", "mypt"], "python": [sys.executable]}[words[0]]
+        command = [*program, *shortened(words)[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, env=strict)
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
 
 
