@@ -86,9 +86,7 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
 
 def _is_finished(state: TrainingState, max_iters: int) -> bool:
     """Tell whether all updates are made; one stopped in its last evaluation still has that."""
-    decision = state.gold.decision if state.gold else None
-    is_evaluated = decision is None or decision.step == state.step
-    return state.step >= max_iters and is_evaluated
+    return state.step >= max_iters and state.evaluated_step in (None, state.step)
 
 
 def _refuse_to_overwrite(opened: Opened) -> None:

@@ -167,8 +167,7 @@ class Trainer:
     def _is_due(self) -> bool:
         """Tell whether this step is to be evaluated, and has not been."""
         step = self.state.step
-        decision = self.state.gold.decision if self.state.gold else None
-        if decision is not None and decision.step == step:
+        if self.state.evaluated_step == step:
             return False
         return step % self.state.training_config.eval_interval == 0 or self._at_end
 

@@ -185,12 +185,7 @@ def _run_info(job: Job, state: TrainingState) -> RunInfo:
         model_name=job.folder.name if job.folder is not None else "model",
         log_file=job.log_file,
         start_step=state.step,
-        evaluated_step=_evaluated_step(state),
+        evaluated_step=state.step if state.evaluated_step is None else state.evaluated_step,
         resumed=job.previous is not None,
         quiet=job.quiet,
     )
-
-
-def _evaluated_step(state: TrainingState) -> int:
-    decision = state.gold.decision if state.gold else None
-    return state.step if decision is None else decision.step

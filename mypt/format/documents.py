@@ -174,6 +174,12 @@ class TrainingState:
     plugins: Mapping[str, Any] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)
 
+    @property
+    def evaluated_step(self) -> int | None:
+        """The step that was evaluated last; None where the state does not say."""
+        decision = self.gold.decision if self.gold else None
+        return None if decision is None else decision.step
+
 
 @frozen(kw_only=True)
 class TokenizerState:
