@@ -290,22 +290,20 @@ def test_a_run_that_memorises_triggers_the_overfit_guard(tmp_path):
     assert all(event["val_loss"] < event["best_val_loss"] for event in blocked)
 
 
-def test_a_run_whose_loss_rises_and_dips_triggers_the_trend_guard(text, tmp_path):
-    """A learning rate far too high first ruins the model; the schedule's end brings it back."""
-    model = new_model(text, dropout=0.0)
-    loader = loader_of(model, text)
-    fit(model, text, max_iters=100, **{**RUN, "eval_interval": 50})
-    run = {"max_iters": 160, "eval_interval": 4, "eval_iters": 2, "learning_rate": 0.02}
-    model.fit(
-        loader,
-        checkpoint_dir=tmp_path / "m",
-        log_file=str(tmp_path / "m.jsonl"),
-        quiet=True,
-        gold_guards={"overfit": False},
-        **run,
-    )
-    blocked = events_of(tmp_path / "m.jsonl", "gold_blocked")
-    assert any("consecutive val rises" in event["reason"] for event in blocked)
+def test_a_run_whose_loss_rises_and_dips_triggers_the_trend_guard(train, logged, in_tmp):
+    """Another text first teaches the model to expect no letter of the one it is measured on."""
+    (in_tmp / "other.txt").write_text("ZQX" * 400)
+    phases = [
+        {"name": "other", "until_iter": 60, "input_file": "other.txt"},
+        {"name": "own", "input_file": "input.txt"},
+    ]
+    run = {"max_iters": 90, "eval_interval": 30, "eval_iters": 20, "learning_rate": 7e-3}
+    train(curriculum=phases, **run, dropout=0.0, gold_guards={"overfit": False})
+    losses = [event["val_loss"] for event in logged("cat", "eval")]
+    assert losses[0] < losses[1] < losses[2] > losses[0] > losses[3]
+    assert [(e["iter"], e["reason"]) for e in logged("cat", "gold_blocked")] == [
+        (90, "trend: 2 consecutive val rises")
+    ]
 
 
 def test_a_set_that_gets_worse_triggers_the_regression_guard(text, tmp_path):
