@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -75,9 +76,30 @@ class CausalAttention(nn.Module):
             if context.rotate is not None:  # queries and keys at once
                 q, k = context.rotate(heads[:, :2].flatten(1, 2)).chunk(2, dim=1)
             keys, values = cache.extend(k, v, context.start)
-            mixed = F.scaled_dot_product_attention(
-                q, keys, values, attn_mask=context.mask, scale=scale
-            )
+            if batch > 1 and context.mask is None and x.device.type == "cpu":
+                mixed = look_back(q * scale, keys, values)
+            else:
+                mixed = F.scaled_dot_product_attention(
+                    q, keys, values, attn_mask=context.mask, scale=scale
+                )
             return proj(mixed.reshape(batch, -1))
 
         return step
+
+
+def look_back(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Let one query per row and head look at all keys.
+
+    On a CPU, torch's fused attention is made for many queries; with one each, and several rows,
+    two products of many small matrices take 0.65 to 0.9 of its time.
+
+    Args:
+        q: Scaled queries, (B, n_head, 1, head_width).
+        keys: (B, n_head, T, head_width).
+        values: (B, n_head, T, value width).
+
+    Returns:
+        (B * n_head, 1, value width).
+    """
+    scores = torch.bmm(q.flatten(0, 1), keys.flatten(0, 1).mT)
+    return torch.bmm(scores.softmax(dim=-1), values.flatten(0, 1))

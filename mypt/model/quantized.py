@@ -2,55 +2,120 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Product = Callable[[Tensor], Tensor]
 
 LARGEST = 127
 # Below the smallest row of activations that matters; only keeps a row of zeros from dividing by 0.
 LEAST = 1e-12
+# fbgemm adds pairs of products in 16 bits on processors without VNNI. With inputs of 7 bits they
+# fit; with 8 they would be cut off, and a model would depend on the processor.
+LARGEST_INPUT = 63
+ZERO_INPUT = 64
+FBGEMM = "fbgemm"
 
 
 class Int8Linear(nn.Module):
-    """A linear layer whose weights, and inputs as they come, are rounded to 8 bits.
+    """A linear layer whose weights, and inputs as they come, are rounded to integers.
 
     Each row of the weights and each row of the input has a factor of its own, so that its largest
-    value becomes 127; the products are added up in 32-bit integers (`torch._int_mm`).
+    value becomes the largest integer; the products are added up in 32 bits. A row's result does
+    not depend on the other rows.
 
     Source: Dettmers et al. 2022 (LLM.int8), section 2, vector-wise quantization.
     """
 
-    def __init__(self, layer: nn.Linear) -> None:
-        """Round the weights of a layer, on the CPU, in float32."""
+    def __init__(self, layer: nn.Linear, make_product: Callable[[Tensor, Tensor], Product]) -> None:
+        """Round the weights of a layer, on the CPU, in float32.
+
+        Args:
+            layer: The layer.
+            make_product: `fbgemm_product` or `integer_product`.
+        """
         super().__init__()
-        factors = layer.weight.detach().abs().amax(dim=1).clamp(min=LEAST) / LARGEST
-        rounded = (layer.weight.detach() / factors[:, None]).round_().to(torch.int8)
-        self.register_buffer("rounded", rounded, persistent=False)
-        self.register_buffer("factors", factors, persistent=False)
+        weight = layer.weight.detach()
+        factors = weight.abs().amax(dim=1).clamp_(min=LEAST).div_(LARGEST)
+        rounded = (weight / factors[:, None]).round_().to(torch.int8)
+        self.product = make_product(rounded, factors)
         self.bias = layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out), float32."""
         rows = x.flatten(0, -2)
-        factors = rows.abs().amax(dim=1, keepdim=True).clamp_(min=LEAST).div_(LARGEST)
-        rounded = (rows / factors).round_().to(torch.int8)
-        out = torch._int_mm(rounded, self.rounded.T).float().mul_(factors).mul_(self.factors)
-        if self.bias is not None:
-            out += self.bias
+        factors = rows.abs().amax(dim=1, keepdim=True).clamp_(min=LEAST)
+        out = self.product(rows / factors)
+        out = out.mul_(factors) if self.bias is None else torch.addcmul(self.bias, out, factors)
         return out.view(*x.shape[:-1], -1)
 
-    rounded: Tensor
-    factors: Tensor
+
+def fbgemm_product(rounded: Tensor, factors: Tensor) -> Product:
+    """Give the product with a matrix by the library that torch brings for x86.
+
+    Args:
+        rounded: The matrix over its factors, (out, in) int8.
+        factors: One per row, (out,) float32.
+
+    Returns:
+        A function from (N, in) with values of at most 1 to (N, out), float32.
+    """
+    zeros = torch.zeros(len(factors), dtype=torch.int64)
+    with _packing():
+        matrix = torch._make_per_channel_quantized_tensor(rounded, factors.double(), zeros, 0)
+        packed = torch.ops.quantized.linear_prepack(matrix, None)
+    multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+    return lambda x: multiply(x, 1 / LARGEST_INPUT, ZERO_INPUT, packed)
+
+
+def integer_product(rounded: Tensor, factors: Tensor) -> Product:
+    """Give the product with a matrix in integers, as any CPU can; see `fbgemm_product`."""
+    outer = factors / LARGEST
+
+    def product(x: Tensor) -> Tensor:
+        integers = torch._int_mm((x * LARGEST).round_().to(torch.int8), rounded.T)
+        return integers.float().mul_(outer)
+
+    return product
+
+
+def has_fbgemm() -> bool:
+    """Tell whether torch brings fbgemm, which is for x86, and which a later torch may lack."""
+    engines = torch.backends.quantized.supported_engines
+    return FBGEMM in engines and hasattr(torch, "_make_per_channel_quantized_tensor")
 
 
 @torch.no_grad()
 def quantize(model: nn.Module) -> None:
     """Replace every `nn.Linear` of a model, for inference on a CPU; embeddings stay as they are."""
+    make_product = fbgemm_product if has_fbgemm() else integer_product
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
-                setattr(module, name, Int8Linear(child))
+                setattr(module, name, Int8Linear(child, make_product))
 
 
 def is_quantized(model: nn.Module) -> bool:
     """Tell whether `quantize` was there."""
     return any(isinstance(module, Int8Linear) for module in model.modules())
+
+
+@contextmanager
+def _packing() -> Iterator[None]:
+    """Pack for fbgemm, whatever torch's global says, and without its warning that this will go."""
+    engines = torch.backends.quantized
+    before = engines.engine
+    engines.engine = FBGEMM
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        engines.engine = before

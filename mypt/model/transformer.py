@@ -141,21 +141,19 @@ class Transformer(nn.Module):
         self.load_state_dict(weights, strict=False, assign=True)
         self._tie()
 
-    def enter(self, idx: Tensor, cache: KVCache | None) -> tuple[Tensor, Context]:
+    def enter(self, idx: Tensor, start: int, key_positions: Tensor) -> tuple[Tensor, Context]:
         """Give what the first block sees, (B, T, n_embd), and what all blocks share.
 
         Args:
             idx: Ids, (B, T) int64.
-            cache: Keys and values of the positions before `idx`; not changed.
+            start: Positions before `idx`.
+            key_positions: 0 ... start + T - 1, (start + T,) int64.
 
         Raises:
             ConfigError: There are more positions than block_size.
         """
-        start = 0 if cache is None else cache.length
-        end = start + idx.size(1)
-        if end > self.config.block_size:
-            raise _too_long(end, self.config.block_size)
-        key_positions = torch.arange(end, device=idx.device)
+        if key_positions.size(0) > self.config.block_size:
+            raise _too_long(key_positions.size(0), self.config.block_size)
         positions = key_positions[start:]
         placement = self.position_embedding_table(positions, key_positions)
         x: Tensor = self.token_embedding_table(idx)
@@ -166,7 +164,9 @@ class Transformer(nn.Module):
 
     def _hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
         """Give what the output layer sees, (B, T, n_embd)."""
-        x, context = self.enter(idx, cache)
+        start = 0 if cache is None else cache.length
+        key_positions = torch.arange(start + idx.size(1), device=idx.device)
+        x, context = self.enter(idx, start, key_positions)
         if self.activation_checkpointing and torch.is_grad_enabled():
             for block in self.blocks:
                 x = checkpoint(block, x, context, None, use_reentrant=False)
