@@ -85,7 +85,10 @@ class MakeLinear(Protocol):
     """Makes a function of an `nn.Linear`, with its weights laid out for one position per row."""
 
     def __call__(self, layer: nn.Module, /) -> Callable[[Tensor], Tensor]:
-        """Give a function from (B, in_features) to (B, out_features)."""
+        """Give a function from (B, in_features) to (B, out_features).
+
+        What it gives may lie in memory column by column, so `reshape` it rather than `view`.
+        """
         ...
 
 

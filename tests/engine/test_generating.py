@@ -11,6 +11,7 @@ import torch
 
 import mypt
 from mypt.format.errors import ConfigError, DataError
+from mypt.model import decoding
 from mypt.model.generation import generate
 from mypt.model.sampling import Sampling
 from mypt.plugins.manager import load_plugins
@@ -42,11 +43,15 @@ def case(request):
     return model, expected["prompt_ids"]
 
 
-def test_greedy_tokens_are_the_same_with_the_cache_without_it_and_in_a_batch(case):
+def test_greedy_tokens_are_the_same_with_the_cache_without_it_and_in_a_batch(case, monkeypatch):
     model, ids = case
     new = model.config.block_size + 8 - len(ids)  # past the block, where the window slides
     prompts = [torch.tensor(ids), torch.tensor(ids[:2]), torch.tensor(ids[2:])]
     together = torch.stack(list(generate(model, prompts, new, GREEDY)), dim=1)
+    monkeypatch.setattr(decoding, "LARGE_BYTES", 0)  # as for a model that no cache holds
+    monkeypatch.setattr(decoding, "PACKED_FROM", 0)
+    packed = torch.stack(list(generate(model, prompts, new, GREEDY)), dim=1)
+    assert torch.equal(packed, together)
     for row, prompt in zip(together, prompts, strict=True):
         reference = prompt[None]
         with torch.inference_mode():
