@@ -35,8 +35,6 @@ SHAPES = {
     "small": {"n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 1024, "vocab_size": 96},
     "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 1024, "vocab_size": 50304},
 }
-
-
 LARGE = "124M"
 LARGE_WEIGHTS = 124_000_000
 # What any program must do for a token of one text; its first one and the prompt come on top.

@@ -70,8 +70,7 @@ class Decoder:
         Returns:
             (B, vocab_size).
         """
-        key_positions = self._positions[: cache.length + 1]
-        x, context = self._model.enter(idx, cache.length, key_positions)
+        x, context = self._model.enter(idx, self._positions[: cache.length + 1])
         x = x[:, 0]
         for block, layer in zip(self._blocks, cache.layers, strict=True):
             x = block(x, context, layer)

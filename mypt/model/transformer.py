@@ -141,19 +141,19 @@ class Transformer(nn.Module):
         self.load_state_dict(weights, strict=False, assign=True)
         self._tie()
 
-    def enter(self, idx: Tensor, start: int, key_positions: Tensor) -> tuple[Tensor, Context]:
+    def enter(self, idx: Tensor, key_positions: Tensor) -> tuple[Tensor, Context]:
         """Give what the first block sees, (B, T, n_embd), and what all blocks share.
 
         Args:
             idx: Ids, (B, T) int64.
-            start: Positions before `idx`.
-            key_positions: 0 ... start + T - 1, (start + T,) int64.
+            key_positions: 0 ... K - 1, (K,) int64; the last T of them are those of `idx`.
 
         Raises:
             ConfigError: There are more positions than block_size.
         """
         if key_positions.size(0) > self.config.block_size:
             raise _too_long(key_positions.size(0), self.config.block_size)
+        start = key_positions.size(0) - idx.size(1)
         positions = key_positions[start:]
         placement = self.position_embedding_table(positions, key_positions)
         x: Tensor = self.token_embedding_table(idx)
@@ -164,9 +164,8 @@ class Transformer(nn.Module):
 
     def _hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
         """Give what the output layer sees, (B, T, n_embd)."""
-        start = 0 if cache is None else cache.length
-        key_positions = torch.arange(start + idx.size(1), device=idx.device)
-        x, context = self.enter(idx, start, key_positions)
+        end = idx.size(1) if cache is None else cache.length + idx.size(1)
+        x, context = self.enter(idx, torch.arange(end, device=idx.device))
         if self.activation_checkpointing and torch.is_grad_enabled():
             for block in self.blocks:
                 x = checkpoint(block, x, context, None, use_reentrant=False)
