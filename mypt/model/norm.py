@@ -28,7 +28,7 @@ class LayerNorm(nn.LayerNorm):
     def one_token(self, _: MakeLinear) -> Callable[[Tensor], Tensor]:
         """See `mypt.plugins.parts`."""
         shape, weight, bias, eps = self.normalized_shape, self.weight, self.bias, self.eps
-        return lambda x: F.layer_norm(x, shape, weight, bias, eps)
+        return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
 
 
 class RmsNorm(nn.Module):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from mypt.format.documents import GPTConfig
+    from mypt.plugins.parts import MakeLinear
 
 
 class LearnedPositions(nn.Module):
@@ -28,6 +29,11 @@ class LearnedPositions(nn.Module):
     def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:  # noqa: ARG002
         """Look the positions up."""
         return Placement(embedding=nn.functional.embedding(positions, self.weight))
+
+    def one_token(self, _: MakeLinear) -> Callable[[int], Placement]:
+        """See `mypt.plugins.parts`."""
+        weight = self.weight
+        return lambda position: Placement(embedding=weight[position])
 
 
 class RotaryPositions(nn.Module):
@@ -49,6 +55,15 @@ class RotaryPositions(nn.Module):
         """Pick the angles of the positions."""
         cos, sin = self.table[:, positions]
         return Placement(rotate=partial(rotate, cos=cos, sin=sin))
+
+    def one_token(self, _: MakeLinear) -> Callable[[int], Placement]:
+        """See `mypt.plugins.parts`."""
+        cosines, sines = self.table
+
+        def place(position: int) -> Placement:
+            return Placement(rotate=partial(rotate, cos=cosines[position], sin=sines[position]))
+
+        return place
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # Follows the device, not the dtype (rounded angles misplace what is far away), and holds
@@ -78,7 +93,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
     Args:
         x: (B, heads, T, width), any floating dtype.
-        cos: Cosines, (T, width) float32.
+        cos: Cosines, (T, width) float32, or (width,) for one position.
         sin: Sines, shape and dtype of `cos`, negative in the first half.
 
     Returns:

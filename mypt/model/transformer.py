@@ -141,31 +141,9 @@ class Transformer(nn.Module):
         self.load_state_dict(weights, strict=False, assign=True)
         self._tie()
 
-    def enter(self, idx: Tensor, key_positions: Tensor) -> tuple[Tensor, Context]:
-        """Give what the first block sees, (B, T, n_embd), and what all blocks share.
-
-        Args:
-            idx: Ids, (B, T) int64.
-            key_positions: 0 ... K - 1, (K,) int64; the last T of them are those of `idx`.
-
-        Raises:
-            ConfigError: There are more positions than block_size.
-        """
-        if key_positions.size(0) > self.config.block_size:
-            raise _too_long(key_positions.size(0), self.config.block_size)
-        start = key_positions.size(0) - idx.size(1)
-        positions = key_positions[start:]
-        placement = self.position_embedding_table(positions, key_positions)
-        x: Tensor = self.token_embedding_table(idx)
-        if placement.embedding is not None:
-            x = x + placement.embedding
-        mask = _attention_mask(placement.bias, positions, key_positions)
-        return x, Context(start, placement.rotate, mask)
-
     def _hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
         """Give what the output layer sees, (B, T, n_embd)."""
-        end = idx.size(1) if cache is None else cache.length + idx.size(1)
-        x, context = self.enter(idx, torch.arange(end, device=idx.device))
+        x, context = self._enter(idx, 0 if cache is None else cache.length)
         if self.activation_checkpointing and torch.is_grad_enabled():
             for block in self.blocks:
                 x = checkpoint(block, x, context, None, use_reentrant=False)
@@ -175,6 +153,20 @@ class Transformer(nn.Module):
         if cache is not None:
             cache.length += idx.size(1)
         return self.ln_f(x)  # type: ignore[no-any-return]
+
+    def _enter(self, idx: Tensor, start: int) -> tuple[Tensor, Context]:
+        """Give what the first block sees, (B, T, n_embd), and what all blocks share."""
+        end = start + idx.size(1)
+        if end > self.config.block_size:
+            raise _too_long(end, self.config.block_size)
+        key_positions = torch.arange(end, device=idx.device)
+        positions = key_positions[start:]
+        placement = self.position_embedding_table(positions, key_positions)
+        x: Tensor = self.token_embedding_table(idx)
+        if placement.embedding is not None:
+            x = x + placement.embedding
+        mask = _attention_mask(placement.bias, positions, key_positions)
+        return x, Context(start, placement.rotate, mask)
 
     def _tie(self) -> None:
         if self.config.tie_weights:

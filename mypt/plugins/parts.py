@@ -17,8 +17,9 @@ one position per row may have a method
 
 whose result does what `forward` does in evaluation mode, but for a single position per row and
 without that dimension: x is (B, n_embd), and so is what comes back. Attention and blocks take the
-context and the layer's cache as well, which is never None. What is made is used for one generation,
-in which weights do not change. A part without this method is called as it is.
+context and the layer's cache as well, which is never None. For a position encoding it takes the
+position of all rows' token, an int, and gives its `Placement`. What is made is used for one
+generation, in which weights do not change. A part without this method is called as it is.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from torch import nn
 
 from mypt.model import decoding
 from mypt.model.cache import KVCache
-from mypt.model.decoding import Decoder, as_it_is, layout, packed, swapped
+from mypt.model.decoding import Decoder, as_it_is, in_slabs, layout, packed, swapped
 from mypt.model.generation import steps
 from mypt.model.quantized import quantize
 from mypt.model.sampling import Sampling
@@ -22,15 +22,22 @@ ARCHITECTURES = [
 ]
 
 
-pack_all = partial(packed, batch_size=3, small=as_it_is)
-LAYOUTS = pytest.mark.parametrize(
-    "linear", [as_it_is, swapped, pack_all], ids=["as_it_is", "swapped", "packed"]
+LAYOUTS_OF_ROWS = {
+    "as_it_is": as_it_is,
+    "swapped": swapped,
+    "packed": partial(packed, batch_size=3),
+}
+OF_ROWS = pytest.mark.parametrize("linear", LAYOUTS_OF_ROWS.values(), ids=LAYOUTS_OF_ROWS)
+ALL = pytest.mark.parametrize(
+    "linear", [*LAYOUTS_OF_ROWS.values(), in_slabs], ids=[*LAYOUTS_OF_ROWS, "in_slabs"]
 )
 
 
 @pytest.fixture(autouse=True)
-def small_matrices_are_packed_too(monkeypatch):
+def small_matrices_are_laid_out_too(monkeypatch):
     monkeypatch.setattr(decoding, "PACKED_FROM", 0)
+    monkeypatch.setattr(decoding, "SLABS_FROM", 0)
+    monkeypatch.setattr(decoding, "SLAB_WIDTH", 1)
 
 
 class Doubled(nn.Module):
@@ -58,10 +65,26 @@ def check(model, idx, linear):
     assert cache.length == idx.size(1)
 
 
-@LAYOUTS
+@OF_ROWS
 @pytest.mark.parametrize("changed", ARCHITECTURES)
 def test_the_logits_of_one_token_after_another_are_those_of_all(make_model, ids, changed, linear):
     check(make_model(**changed), ids(3, 16), linear)
+
+
+@ALL
+@pytest.mark.parametrize("changed", ARCHITECTURES)
+def test_a_single_row_gets_what_it_gets_among_others(make_model, ids, changed, linear):
+    check(make_model(**changed), ids(1, 16), linear)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("n_outputs", [1, 5, 12, 13, 50])
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_slabs_are_as_many_as_threads_whatever_is_left_over(threads, n_outputs, bias, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    layer, x = nn.Linear(7, n_outputs, bias=bias), torch.randn(1, 7)
+    with torch.inference_mode():
+        torch.testing.assert_close(in_slabs(layer)(x), layer(x))
 
 
 @pytest.mark.parametrize("place", ["sa", "fwd", "ln1", "block"])
@@ -75,16 +98,17 @@ def test_a_part_that_knows_nothing_of_it_is_called_as_it_is(make_model, ids, pla
     check(model, ids(2, 16), swapped)
 
 
-@LAYOUTS
+@OF_ROWS
 def test_a_linear_layer_that_somebody_replaced_is_called_as_it_is(make_model, ids, linear):
     model = make_model()
     model.blocks[0].sa.qkv = nn.Sequential(model.blocks[0].sa.qkv, nn.Tanh())
     check(model, ids(2, 16), linear)
 
 
-@LAYOUTS
-def test_a_single_row_gets_what_it_gets_among_others(make_model, ids, linear):
-    check(make_model(pos_encoding="rope", tie_weights=True), ids(1, 16), linear)
+def test_a_linear_layer_that_somebody_replaced_is_in_no_slabs(make_model, ids):
+    model = make_model()
+    model.blocks[0].sa.qkv = nn.Sequential(model.blocks[0].sa.qkv, nn.Tanh())
+    check(model, ids(1, 16), in_slabs)
 
 
 def multiplied(model, batch_size, new_tokens):
@@ -96,15 +120,24 @@ def multiplied(model, batch_size, new_tokens):
 
 
 def test_layers_are_laid_out_by_rows_tokens_and_size(make_model, monkeypatch):
-    model = make_model(vocab_size=200)
-    assert multiplied(model, 1, 1000) == ["as_it_is"] * 2  # all of it stays in the cache
-    assert multiplied(model, 2, 1) == ["swapped"] * 2
-    monkeypatch.setattr(decoding, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(decoding, "SLABS_FROM", 100 * 24)
     monkeypatch.setattr(decoding, "PACKED_FROM", 100 * 24)
+    model = make_model(vocab_size=200)
     assert multiplied(model, 1, 10) == ["as_it_is"] * 2
-    assert multiplied(model, 1, 100) == ["as_it_is", "packed"]
+    assert multiplied(model, 1, 100) == ["as_it_is", "in_slabs"]
+    assert multiplied(model, 2, 1) == ["swapped"] * 2
+    assert multiplied(model, 2, 100) == ["swapped"] * 2  # all of it stays in the cache
+    monkeypatch.setattr(decoding, "LARGE_BYTES", 1000)
     assert multiplied(model, 2, 10) == ["swapped", "packed"]
     assert multiplied(model.to(torch.bfloat16), 2, 10) == ["as_it_is"] * 2
+
+
+def test_one_row_is_not_cut_where_torch_multiplies_one_slab_after_the_other(
+    make_model, monkeypatch
+):
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
+    assert multiplied(make_model(), 1, 100) == ["as_it_is"] * 2
 
 
 def test_hooks_see_every_token(make_model, ids):
