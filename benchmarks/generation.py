@@ -12,7 +12,9 @@ import importlib.util
 import os
 import sys
 import warnings
+from collections import deque
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,12 +37,12 @@ SHAPES = {
     "small": {"n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 1024, "vocab_size": 96},
     "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 1024, "vocab_size": 50304},
 }
+GREEDY = Sampling(temperature=0)
 LARGE = "124M"
 LARGE_WEIGHTS = 124_000_000
 # What any program must do for a token of one text; the prompt and what is prepared come on top, so
 # the second half of a long text is set beside it too.
 BOUND = "the weights can be read once a token (the bound)"
-HALF = "half of the text"
 
 
 class Case(NamedTuple):
@@ -73,34 +75,45 @@ def main() -> None:
     arguments = parser.parse_args()
     machine()
     for shape in arguments.shape or SHAPES:
-        runners = dict(_runners(SHAPES[shape], arguments.nanogpt))
+        model = _model(SHAPES[shape])
+        runners = dict(_runners(model, SHAPES[shape], arguments.nanogpt))
         for case in CASES:
             if case.shape == shape:
-                _print_case(case, runners, arguments.rounds)
+                _print_case(case, model, runners, arguments.rounds)
 
 
-def _print_case(case: Case, runners: dict[str, Callable], rounds: int) -> None:
+def _print_case(case: Case, model: mypt.GPT, runners: dict[str, Callable], rounds: int) -> None:
     idx = torch.randint(96, (case.batch, case.prompt))
     calls = {name: partial(run, idx, case.new) for name, run in runners.items()}
     with_bound = case.shape == LARGE and case.batch == 1 and case.new > case.prompt
     if with_bound:
         calls[BOUND] = partial(_read, torch.ones(LARGE_WEIGHTS), case.new)
-        calls[HALF] = partial(runners["mypt"], idx, case.new // 2)
     with torch.inference_mode():
         for run in runners.values():
             run(idx, 4)
-        times = [{name: seconds(call) for name, call in calls.items()} for _ in range(rounds)]
+        times, halves = [], []
+        for _ in range(rounds):
+            times.append({name: seconds(call) for name, call in calls.items()})
+            if with_bound:
+                halves.append(_second_half(model, idx, case.new))
     ours = sorted(round_["mypt"] for round_ in times)[rounds // 2]
     print(
         f"{case.shape}, {case.batch} x {case.new} tokens after {case.prompt}: mypt "
         f"{case.batch * case.new / ours:,.0f} tokens/s, {ours / case.new * 1e3:.2f} ms each"
     )
-    for name in (name for name in calls if name not in ("mypt", HALF)):
+    for name in (name for name in calls if name != "mypt"):
         pairs = Pairs([(round_[name], round_["mypt"]) for round_ in times])
         print(f"  {pairs.ratio} times as fast as {name}", flush=True)
     if with_bound:
-        pairs = Pairs([(round_[BOUND] / 2, round_["mypt"] - round_[HALF]) for round_ in times])
+        pairs = Pairs([(t[BOUND] / 2, half) for t, half in zip(times, halves, strict=True)])
         print(f"  {pairs.ratio} in the second half of the text", flush=True)
+
+
+def _second_half(model: mypt.GPT, idx: torch.Tensor, new: int) -> float:
+    """Give the seconds from the middle of a text to its end."""
+    tokens = generate(model, idx, new, GREEDY)
+    deque(islice(tokens, new // 2), maxlen=0)
+    return seconds(lambda: deque(tokens, maxlen=0))
 
 
 def _read(weights: torch.Tensor, times: int) -> None:
@@ -108,12 +121,16 @@ def _read(weights: torch.Tensor, times: int) -> None:
         weights.sum()
 
 
-def _runners(shape: dict, nanogpt: Path | None) -> Iterator[tuple[str, Callable]]:
-    ours = mypt.GPTConfig(
+def _model(shape: dict) -> mypt.GPT:
+    config = mypt.GPTConfig(
         **shape, dropout=0.0, bias=True, head_bias=False, tie_weights=True, mlp_type="gelu_tanh"
     )
-    yield "mypt", _mypt(mypt.GPT(ours).eval())
-    yield "mypt with 8-bit weights", _mypt(mypt.GPT(ours).eval().quantize())
+    return mypt.GPT(config).eval()
+
+
+def _runners(model: mypt.GPT, shape: dict, nanogpt: Path | None) -> Iterator[tuple[str, Callable]]:
+    yield "mypt", _mypt(model)
+    yield "mypt with 8-bit weights", _mypt(mypt.GPT(model.config).eval().quantize())
     yield from _hugging_face(shape)
     if importlib.util.find_spec("litgpt") is not None:
         yield "litgpt", _litgpt(shape)
@@ -122,8 +139,7 @@ def _runners(shape: dict, nanogpt: Path | None) -> Iterator[tuple[str, Callable]
 
 
 def _mypt(model: mypt.GPT) -> Callable:
-    greedy = Sampling(temperature=0)
-    return lambda idx, new: list(generate(model, idx, new, greedy))
+    return lambda idx, new: list(generate(model, idx, new, GREEDY))
 
 
 def _hugging_face(shape: dict) -> Iterator[tuple[str, Callable]]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from mypt.model.transformer import Transformer
     from mypt.plugins.parts import MakeLinear, Placement
 
-# To lay the weights out takes the time that 10 (a model of 2 million parameters) to 25 tokens of one
-# row win, or 4 of several rows.
+# To lay the weights out takes what 10 (2 million parameters) to 25 tokens (124 million) of one row
+# win, or 4 of several rows.
 MANY_TOKENS = 48
 MANY_TOKENS_OF_ROWS = 8
 # For several rows, a model that stays in the cache of a CPU is read as fast as it lies.
