@@ -1,6 +1,7 @@
 """Every command and every Python example of the docs is run, on a small text and for few steps."""
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Commands that set up a checkout: CI runs them itself, before this test.
 SETUP = ("make ", "python -m venv", ".venv/bin/")
 FEWER = 250
+PRESET = "configs/tiny.json"
 
 
 def pages(root):
@@ -63,8 +65,12 @@ def run(words, cwd):
 
 
 @pytest.fixture
-def folder(tmp_path, text):
+def folder(tmp_path, text, root):
+    """Make a folder as a reader has it, with a preset that trains in no time."""
     (tmp_path / "input.txt").write_text(text + "TheInDear Nel mezzo\n" * 3)
+    (tmp_path / "configs").mkdir()
+    preset = json.loads((root / PRESET).read_text(encoding="utf-8"))
+    (tmp_path / PRESET).write_text(json.dumps({**preset, "batch_size": 2, "n_embd": 32}))
     return tmp_path
 
 
