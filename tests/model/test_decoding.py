@@ -27,10 +27,9 @@ LAYOUTS_OF_ROWS = {
     "swapped": swapped,
     "packed": partial(packed, batch_size=3),
 }
+LAYOUTS = {**LAYOUTS_OF_ROWS, "in_slabs": in_slabs}
 OF_ROWS = pytest.mark.parametrize("linear", LAYOUTS_OF_ROWS.values(), ids=LAYOUTS_OF_ROWS)
-ALL = pytest.mark.parametrize(
-    "linear", [*LAYOUTS_OF_ROWS.values(), in_slabs], ids=[*LAYOUTS_OF_ROWS, "in_slabs"]
-)
+ALL = pytest.mark.parametrize("linear", LAYOUTS.values(), ids=LAYOUTS)
 
 
 @pytest.fixture(autouse=True)
@@ -98,17 +97,11 @@ def test_a_part_that_knows_nothing_of_it_is_called_as_it_is(make_model, ids, pla
     check(model, ids(2, 16), swapped)
 
 
-@OF_ROWS
+@ALL
 def test_a_linear_layer_that_somebody_replaced_is_called_as_it_is(make_model, ids, linear):
     model = make_model()
     model.blocks[0].sa.qkv = nn.Sequential(model.blocks[0].sa.qkv, nn.Tanh())
-    check(model, ids(2, 16), linear)
-
-
-def test_a_linear_layer_that_somebody_replaced_is_in_no_slabs(make_model, ids):
-    model = make_model()
-    model.blocks[0].sa.qkv = nn.Sequential(model.blocks[0].sa.qkv, nn.Tanh())
-    check(model, ids(1, 16), in_slabs)
+    check(model, ids(1, 16), linear)
 
 
 def multiplied(model, batch_size, new_tokens):
@@ -147,8 +140,8 @@ def test_hooks_see_every_token(make_model, ids):
     assert len(list(steps(model, ids(1, 4), 5, Sampling(temperature=0)))) == len(seen)
 
 
-def test_many_tokens_are_those_of_few_at_a_time(make_model, ids, monkeypatch):
-    monkeypatch.setattr(decoding, "LARGE_BYTES", 0)  # many are worth packing, few are not
+def test_many_tokens_are_those_of_few_at_a_time(make_model, ids):
+    """Many are worth laying the weights out, few are not."""
     model = make_model(block_size=128)
     prompt = ids(1, 5)
     many = torch.cat([s.ids for s in steps(model, prompt, 100, Sampling(temperature=0))])
