@@ -11,6 +11,7 @@ import torch
 from attrs import evolve, field, frozen
 
 from mypt.data.randomness import Purpose, uniform
+from mypt.engine.reading import Reading, in_flight
 from mypt.engine.textstream import TextStream
 from mypt.format.errors import ConfigError, DataError, Problem
 from mypt.model.generation import steps
@@ -172,8 +173,9 @@ def stream(
 ) -> Iterator[str]:
     """Continue one text piece by piece; see `GPT.stream`."""
     row = _Row(model, prompt, ending)
-    for step in _steps(model, [row], _seeded(sampling), use_cache=use_cache):
-        piece = row.take(int(step.ids))
+    made = _steps(model, [row], _seeded(sampling), use_cache=use_cache)
+    for step in _read(model, made, Wanted(), ahead=1):
+        piece = row.take(int(step.ids.values()))
         if piece:
             yield piece
         if row.is_done:
@@ -197,7 +199,8 @@ def continuations(
     for first in range(0, len(rows), batch_size):
         together = rows[first : first + batch_size]
         for batch in _batches(together, ending.max_new_tokens):
-            _fill(batch, _steps(model, batch, sampling, use_cache=use_cache), ending, wanted)
+            made = _steps(model, batch, sampling, use_cache=use_cache)
+            _fill(model, batch, made, ending, wanted)
         for row in together:
             yield row.result(sampling, wanted)
 
@@ -241,15 +244,15 @@ def _draws(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
     return torch.from_numpy(np.stack(drawn)).float()
 
 
-def _fill(batch: Sequence[_Row], made: Iterator[Step], ending: Ending, wanted: Wanted) -> None:
+def _fill(
+    model: GPT, batch: Sequence[_Row], made: Iterator[Step], ending: Ending, wanted: Wanted
+) -> None:
     """Let the rows of a batch take their tokens and what is wanted of each."""
     shortest = len(batch[0].prompt_ids)
-    taken: Iterable[_Taken] = (_Taken.of(step, wanted) for step in made)
-    if not ending.is_early:
-        taken = list(taken)  # all steps are launched before the first answer is waited for
-    for number, step in enumerate(taken):
-        ids = step.ids.tolist()
-        log_probs = None if step.log_probs is None else step.log_probs.tolist()
+    ahead = 1 if ending.is_early else ending.max_new_tokens
+    for number, step in enumerate(_read(model, made, wanted, ahead=ahead)):
+        ids = step.ids.values().tolist()
+        log_probs = None if step.log_probs is None else step.log_probs.values().tolist()
         for index, row in enumerate(batch):
             if row.is_done or number < len(row.prompt_ids) - shortest:
                 continue
@@ -257,26 +260,33 @@ def _fill(batch: Sequence[_Row], made: Iterator[Step], ending: Ending, wanted: W
             if log_probs is not None:
                 row.log_probs.append(log_probs[index])
             if step.logits is not None:
-                row.logits.append(step.logits[index])
+                row.logits.append(step.logits.values()[index])
         if all(row.is_done for row in batch):
             return
 
 
-class _Taken(NamedTuple):
-    """What is kept of a step: tensors of B rows."""
+class _Read(NamedTuple):
+    """What is kept of a step, of B rows."""
 
-    ids: Tensor
-    log_probs: Tensor | None
-    logits: Tensor | None
+    ids: Reading
+    log_probs: Reading | None
+    logits: Reading | None
 
     @classmethod
-    def of(cls, step: Step, wanted: Wanted) -> _Taken:
+    def of(cls, step: Step, wanted: Wanted) -> _Read:
         log_probs = logits = None
         if wanted.log_probs:
-            log_probs = step.logits.float().log_softmax(-1).gather(1, step.ids[:, None])[:, 0]
+            chosen = step.logits.float().log_softmax(-1).gather(1, step.ids[:, None])
+            log_probs = Reading(chosen[:, 0])
         if wanted.logits:
-            logits = step.logits.float().cpu().clone()
-        return cls(step.ids, log_probs, logits)
+            logits = Reading(step.logits.float().clone())
+        return cls(Reading(step.ids), log_probs, logits)
+
+
+def _read(model: GPT, made: Iterator[Step], wanted: Wanted, *, ahead: int) -> Iterator[_Read]:
+    """Keep what is wanted of each step; a GPU is at work on the steps `ahead` meanwhile."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return in_flight((_Read.of(step, wanted) for step in made), 0 if on_cpu else ahead)
 
 
 def _seeded(sampling: Sampling) -> Sampling:

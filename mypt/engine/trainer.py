@@ -17,6 +17,7 @@ from mypt.engine.keeping import Keeper
 from mypt.engine.optimizer import optimizer_state
 from mypt.engine.phases import DEFAULT_PHASE
 from mypt.engine.processes import ALONE
+from mypt.engine.reading import Reading
 from mypt.engine.saving import Saver
 from mypt.engine.schedule import learning_rate_at
 from mypt.engine.sharding import is_sharded, take_part
@@ -87,7 +88,7 @@ class Trainer:
         self._saver = Saver()
         self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
-        self._loss = torch.zeros(())
+        self._loss: Reading | None = None
         self._saved_step: int | None = None
         self._last: Evaluation | None = None
 
@@ -131,7 +132,7 @@ class Trainer:
             phase.loader.train_batch(training.seed, step, m, accum, rows=self._rows)
             for m in range(accum)
         ]
-        before, self._loss = self._loss, self._updater.update(batches, step)
+        before, self._loss = self._loss, Reading(self._updater.update(batches, step))
         tokens = events.tokens_per_step(self.model.config, training)
         self.state = evolve(
             self.state,
@@ -140,9 +141,10 @@ class Trainer:
             phase=self.phases.name_at(step + 1),
         )
         self._saver.check()
-        # The loss shown is that of the step before: reading this one's would wait for the device.
+        # The loss shown is that of the step before, so that a GPU computes while it is shown.
+        loss = float((before or self._loss).values())
         lr = learning_rate_at(step, training)
-        self._broadcast.emit(events.stepped(step + 1, training.max_iters, float(before), lr))
+        self._broadcast.emit(events.stepped(step + 1, training.max_iters, loss, lr))
 
     @property
     def _at_end(self) -> bool:

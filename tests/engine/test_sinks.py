@@ -284,6 +284,33 @@ def test_a_sink_of_a_plugin_that_fails_stops_no_run_and_is_reported_once(
     assert [event["iter"] for event in told if event["event"] == "eval"] == [0, 2, 4]
 
 
+def test_a_step_tells_the_loss_of_the_update_before_and_the_first_its_own(text):
+    told = []
+
+    class Losses:
+        def __init__(self, run):
+            pass
+
+        def emit(self, event):
+            if event["event"] == "step":
+                told.append(event["train_loss"])
+
+        def close(self):
+            pass
+
+    plugins = load_plugins()
+    hook = hookimpl(lambda: [SinkFactory("losses", build=Losses)])
+    plugins.register(SimpleNamespace(mypt_log_sinks=hook), Source("losses", "losses", "1"))
+    tokenizer = plugins.tokenizer("char").train(text)
+    config = GPTConfig(block_size=8, n_embd=8, n_head=1, n_layer=1, batch_size=2, dropout=0.0)
+    model = mypt.GPT(evolve(config, vocab_size=tokenizer.vocab_size), tokenizer, plugins=plugins)
+    loader = mypt.GPTDataLoader(model.config, tokenizer, text=text)
+    first = model.loss(*loader.train_batch(TrainingConfig().seed, 0, 0)).item()
+    model.fit(loader, max_iters=4, eval_iters=1, log_sinks={"losses": {}}, quiet=True)
+    assert told[:2] == [first, first]
+    assert len(set(told)) == 3
+
+
 def test_a_run_is_heard_by_the_sinks_it_names_and_by_mypt_s_own(tmp_path):
     heard = []
 

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from attrs import evolve
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import mypt
 from mypt.data.batch import Batch
@@ -83,6 +85,19 @@ def test_dropout_depends_on_the_step_and_on_nothing_before():
     again, same, _ = gradients_and_loss(parts, dropout=0.5)
     assert loss == same
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize("vocab_size", [40, 4000])
+def test_an_update_reads_nothing_that_a_gpu_would_have_to_be_waited_for(vocab_size):
+    with FakeTensorMode() as device:  # tensors without values: to read one is an error
+        model = mypt.GPT(mypt.GPTConfig(**{**SHAPE, "vocab_size": vocab_size})).train()
+        optimizer = make_optimizer(model, TRAINING)
+        training = evolve(TRAINING, grad_clip=1.0)
+        updater = Updater(model, optimizer, training)
+        batches = [Batch(torch.zeros(2, 8).long(), torch.zeros(2, 8).long()) for _ in range(2)]
+        for step in range(2):
+            loss = updater.update(batches, step)
+    assert device.is_our_fake(loss)
 
 
 def test_without_mixed_precision_there_is_no_scaler_to_save():

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mypt.format.errors import ConfigError
 from mypt.model.cache import KVCache
@@ -139,3 +140,29 @@ def test_training_goes_on_after_generating(make_model, ids):
     model = make_model(pos_encoding="rope")
     run(model, ids(1, 3), 20)
     model.train().loss(ids(1, 8), ids(1, 8)).backward()
+
+
+EVERYTHING = Sampling(
+    top_k=5, top_p=0.9, min_p=0.1, repetition_penalty=1.2, no_repeat_ngram_size=3, seed=1
+)
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, EVERYTHING])
+@pytest.mark.parametrize("lengths", [(3,), (5, 9)])
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_no_token_is_read_that_a_gpu_would_have_to_be_waited_for(
+    make_model, sampling, lengths, use_cache
+):
+    with FakeTensorMode():  # tensors without values: to read one is an error
+        model = make_model()
+        prompts = [torch.zeros(length, dtype=torch.int64) for length in lengths]
+        made = steps(
+            model,
+            prompts,
+            20,
+            sampling,
+            draws=torch.zeros(len(lengths), 20),
+            allowed_vocab=model.config.vocab_size - 1,
+            use_cache=use_cache,
+        )
+        assert len(list(made)) == 20 + max(lengths) - min(lengths)
