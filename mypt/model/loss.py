@@ -27,6 +27,8 @@ WIDE_VOCABULARY = 1024
 # Rows of logits at a time: what stays in the cache of a CPU; what keeps a GPU busy.
 CHUNK_ROWS_CPU = 512
 CHUNK_ROWS_GPU = 4096
+# Smaller probabilities come close to the least number there is.
+FEW_DIGITS = 1e-30
 
 
 def output_loss(
@@ -106,17 +108,17 @@ class _ChunkedSum(torch.autograd.Function):
         dtype: torch.dtype,
         needs_grad: bool,
     ) -> Tensor:
-        output = _OutputLayer(rows.to(dtype), weight.to(dtype), bias)
+        output = _OutputLayer(
+            rows.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        )
         total = rows.new_zeros((), dtype=_loss_dtype(rows.dtype))
         gradients = _Gradients.zeros(output) if needs_grad else None
-        for start, log_probs in output.chunks():
-            here = slice(start, start + log_probs.size(0))
-            weights = None if mask is None else mask[here, None].to(log_probs.dtype)
-            right = ids[here, None]
-            picked = log_probs.gather(1, right)
-            total -= (picked if weights is None else picked * weights).sum()
+        for here, losses, probabilities in output.chunks(ids):
+            weights = None if mask is None else mask[here, None].to(losses.dtype)
+            total += (losses if weights is None else losses * weights).sum()
             if gradients is not None:
-                gradients.add(output, start, _logit_gradient(log_probs, right, weights))
+                of_logits = _logit_gradient(probabilities, ids[here, None], weights)
+                gradients.add(output, here, of_logits)
         if gradients is not None:
             ctx.save_for_backward(*gradients)
         ctx.dtypes = rows.dtype, weight.dtype, None if bias is None else bias.dtype
@@ -132,36 +134,57 @@ class _ChunkedSum(torch.autograd.Function):
         return (*scaled, None, None, None, None)
 
 
+class _Chunk(NamedTuple):
+    here: slice  # of the rows
+    losses: Tensor  # (n, 1)
+    probabilities: Tensor  # (n, vocab_size), good until the next chunk
+
+
 class _OutputLayer(NamedTuple):
     rows: Tensor  # (N, n_embd)
     weight: Tensor  # (vocab_size, n_embd), dtype of rows
-    bias: Tensor | None
+    bias: Tensor | None  # (vocab_size,), dtype of rows
 
-    def chunks(self) -> Iterator[tuple[int, Tensor]]:
-        """Give each chunk's first row and its log probabilities, good until the next one."""
-        on_cpu = self.rows.device.type == "cpu"
-        size = min(self.rows.size(0), CHUNK_ROWS_CPU if on_cpu else CHUNK_ROWS_GPU)
-        wide = _loss_dtype(self.rows.dtype)
-        bias = None if self.bias is None else self.bias.to(self.rows.dtype)
+    def chunks(self, ids: Tensor) -> Iterator[_Chunk]:
+        """Give losses and probabilities of some rows at a time; each exponential is taken once."""
+        count, on_cpu = self.rows.size(0), self.rows.device.type == "cpu"
+        size = min(count, CHUNK_ROWS_CPU if on_cpu else CHUNK_ROWS_GPU)
         memory = None
-        if on_cpu and self.rows.dtype == wide:  # fresh memory costs a CPU more than the products
+        if on_cpu and self.rows.dtype == _loss_dtype(self.rows.dtype):
+            # Fresh memory costs a CPU more than the products.
             memory = self.rows.new_empty(size, self.weight.size(0))
-        for start in range(0, self.rows.size(0), size):
-            rows = self.rows[start : start + size]
+        for start in range(0, count, size):
+            here = slice(start, min(start + size, count))
+            rows, right = self.rows[here], ids[here, None]
             if memory is None:
-                logits = F.linear(rows, self.weight, bias)
-                yield start, F.log_softmax(logits, dim=1, dtype=wide)
+                yield _Chunk(here, *self._apart(rows, right))
             else:
-                logits = memory[: rows.size(0)]
-                torch.mm(rows, self.weight.T, out=logits)
-                logits = logits if bias is None else logits.add_(bias)
-                yield start, torch.log_softmax(logits, 1, out=logits)
+                yield _Chunk(here, *self._in_place(rows, right, memory[: rows.size(0)]))
+
+    def _apart(self, rows: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        logits = F.linear(rows, self.weight, self.bias)
+        probabilities = logits.softmax(dim=1, dtype=_loss_dtype(rows.dtype))
+        # The likeliest id has a probability with all its digits, and so tells the logits' total.
+        largest, likeliest = logits.max(dim=1, keepdim=True)
+        apart = largest.to(probabilities.dtype) - logits.gather(1, right)
+        return apart - probabilities.gather(1, likeliest).log(), probabilities
+
+    def _in_place(self, rows: Tensor, right: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        logits = torch.mm(rows, self.weight.T, out=memory)
+        logits = logits if self.bias is None else logits.add_(self.bias)
+        probabilities = torch.softmax(logits, 1, out=logits)
+        picked = probabilities.gather(1, right)
+        losses = -picked.log()
+        unlikely = (picked < FEW_DIGITS)[:, 0]
+        if bool(unlikely.any()):  # of models that run away; to look for maxima takes a CPU longer
+            losses[unlikely], _ = self._apart(rows[unlikely], right[unlikely])
+        return losses, probabilities
 
 
-def _logit_gradient(log_probs: Tensor, right: Tensor, weights: Tensor | None) -> Tensor:
-    """Turn log probabilities, in place, into the gradient of the logits."""
-    gradient = log_probs.exp_()
-    gradient.scatter_add_(1, right, gradient.new_full((1, 1), -1.0).expand_as(right))
+def _logit_gradient(probabilities: Tensor, right: Tensor, weights: Tensor | None) -> Tensor:
+    """Turn probabilities, in place, into the gradient of the logits."""
+    minus_one = probabilities.new_full((1, 1), -1.0).expand_as(right)
+    gradient = probabilities.scatter_add_(1, right, minus_one)
     return gradient if weights is None else gradient.mul_(weights)
 
 
@@ -180,9 +203,8 @@ class _Gradients(NamedTuple):
             output.rows.new_zeros(n_ids if output.bias is not None else 0, dtype=wide),
         )
 
-    def add(self, output: _OutputLayer, start: int, of_logits: Tensor) -> None:
-        """Add the part of one chunk, which begins at row `start`."""
-        here = slice(start, start + of_logits.size(0))
+    def add(self, output: _OutputLayer, here: slice, of_logits: Tensor) -> None:
+        """Add the part of the rows `here`."""
         narrow = of_logits.to(output.rows.dtype)
         torch.mm(narrow, output.weight, out=self.rows[here])
         if narrow.dtype == self.weight.dtype:

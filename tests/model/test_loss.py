@@ -62,6 +62,23 @@ def test_single_precision_agrees_to_rounding(way):
         torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_a_model_takes_for_impossible_has_its_loss_all_the_same(way, dtype):
+    hidden, weight, bias, targets = layer()
+    tensors = (hidden.detach() * 20).requires_grad_(), weight, bias
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != torch.float32):
+        value = output_loss(*tensors, targets)
+        losses = F.cross_entropy(F.linear(*tensors).float().mT, targets, reduction="none")
+    assert (losses > 104).any()  # float32 has no such probability
+    assert (losses < 60).any()
+    tolerance = (
+        {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 1e-2, "atol": 0}
+    )
+    torch.testing.assert_close(value, losses.mean(), **tolerance)
+    for found, wanted in zip(grads(value, tensors), grads(losses.mean(), tensors), strict=True):
+        assert (found - wanted).norm() <= tolerance["rtol"] * wanted.norm()
+
+
 def test_under_autocast_only_the_products_are_rounded(way):
     *tensors, targets = layer()
     with torch.autocast("cpu", dtype=torch.bfloat16):
