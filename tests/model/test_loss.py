@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mypt.model import loss as loss_module
 from mypt.model.loss import output_loss
@@ -90,6 +91,13 @@ def test_under_autocast_only_the_products_are_rounded(way):
     for found, wanted in zip(grads(value, tensors), grads(expected, tensors), strict=True):
         assert found.dtype == torch.float32
         assert (found - wanted).norm() < 0.02 * wanted.norm()
+
+
+def test_in_low_precision_as_on_a_gpu_nothing_is_read_that_would_have_to_be_waited_for(way):
+    with FakeTensorMode():  # tensors without values: to read one is an error
+        *tensors, targets = layer(torch.bfloat16)
+        output_loss(*tensors, targets, torch.ones(3, 9)).backward()
+    assert all(tensor.grad is not None for tensor in tensors)
 
 
 def test_the_backward_pass_can_be_repeated(way):
