@@ -106,9 +106,12 @@ def _open(
 ) -> GPT:
     from mypt.engine.opening import open_checkpoint
     from mypt.engine.places import find_checkpoint
+    from mypt.format.errors import one_line
 
     path, plugins = find_checkpoint(model_name, legacy_checkpoint), open_plugins()
     opened = open_checkpoint(path, plugins, parse_options(options))
+    for edit in opened.edits:
+        click.echo(f"note: {one_line(edit)}", err=True)
     from mypt.engine.checkpoints import build_model  # torch, for a file that is sound
     from mypt.engine.devices import choose_device
 

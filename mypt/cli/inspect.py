@@ -52,6 +52,7 @@ def _format(info: dict[str, Any]) -> list[str]:
         f"Parameters: {info['parameters']:,}",
         *(f"  {name}: {size:,} bytes" for name, size in info["files"].items()),
         *(f"Copy: {path}" for path in info["copies"]),
+        *(f"Note: {edit}" for edit in info["edits"]),
     ]
 
 

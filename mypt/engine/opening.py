@@ -40,6 +40,7 @@ class Opened:
         training_state: Progress; None if it has none.
         files: Its files, by their names.
         notes: What a user should know of it, a line each.
+        edits: What was edited of that which its text depends on, a line each.
         doubts: Why training cannot go on from it exactly, as far as the files tell.
         needs: The plugins it needs, by package, as its manifest has them.
         weights: Gives the tensors by name, on the CPU.
@@ -57,6 +58,7 @@ class Opened:
     weights: Callable[[], Mapping[str, Tensor]]
     optimizer: Callable[[], Mapping[str, Any] | None]
     check: Callable[[], None] = lambda: None
+    edits: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     needs: Mapping[str, Any] = field(factory=dict)
 
@@ -125,6 +127,12 @@ def _opened_bundle(bundle: Bundle) -> Opened:
         training_state=bundle.training_state,
         files=bundle.paths,
         notes=tuple(str(note) for note in bundle.notes),
+        edits=tuple(
+            f"{note.file}: {note.what}; restore it if it was not meant, since the model may now"
+            " compute something else"
+            for note in bundle.notes
+            if note.kind == EDITED and Path(note.file).name in (files.CONFIG, files.TOKENIZER)
+        ),
         weights=bundle.weights,
         optimizer=bundle.optimizer,
         check=bundle.check_tensors,
