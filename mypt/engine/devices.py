@@ -23,23 +23,23 @@ def choose_device(wanted: str | None = None) -> torch.device:
     """
     if wanted is None:
         return torch.device(_best())
-    try:
-        device = torch.device(wanted)
-    except RuntimeError as error:
-        raise _no_device(wanted, "is not a device") from error
     if not is_available(wanted):
-        raise _no_device(wanted, "is not available on this machine")
-    return device
+        raise _no_device(wanted)
+    return torch.device(wanted)
 
 
 def is_available(name: str) -> bool:
     """Tell whether this machine can compute on the device `name`."""
-    kind = name.split(":")[0]
-    return {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }.get(kind, False)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        return False
+    there = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    return (device.index or 0) < there.get(device.type, 0)
 
 
 def autocast(
@@ -55,6 +55,7 @@ def _best() -> str:
     return next(name for name in ("cuda", "mps", "cpu") if is_available(name))
 
 
-def _no_device(wanted: str, what: str) -> ConfigError:
+def _no_device(wanted: str) -> ConfigError:
+    what = f"`{wanted}` is no device of this machine"
     fix = f"leave --device out (here that means {_best()}) or name another one"
-    return ConfigError(Problem("", "--device", f"`{wanted}` {what}", fix, kind="device"))
+    return ConfigError(Problem("", "--device", what, fix, kind="device"))

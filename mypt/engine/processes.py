@@ -57,9 +57,17 @@ class World:
         return slice(self.rank * batch_size // self.size, (self.rank + 1) * batch_size // self.size)
 
     def place(self, device: torch.device) -> torch.device:
-        """Give this process a GPU of its own, where that is what they compute on."""
+        """Give this process a GPU of its own, where that is what they compute on.
+
+        Raises:
+            ConfigError: There are more processes than GPUs.
+        """
         if device.type != "cuda" or self.size == 1:
             return device
+        if self.local_rank >= torch.cuda.device_count():
+            what = f"there are {torch.cuda.device_count()} GPUs here, and more processes"
+            fix = "start as many processes as there are GPUs"
+            raise ConfigError(Problem("", "--nproc-per-node", what, fix, kind="world.gpus"))
         own = torch.device("cuda", self.local_rank)
         torch.cuda.set_device(own)
         return own
@@ -106,11 +114,14 @@ def joined() -> Iterator[World]:
         what = "another process of this run has ended; what was saved last is whole"
         fix = "see what it said, and start the same command again"
         raise ProcessError(Problem("", "", what, fix, kind="world.lost")) from error
-    finally:
-        dist.destroy_process_group()
+    dist.destroy_process_group()  # not after a failure: it waits for what others will never do
 
 
 def _is_lost_connection(error: Exception) -> bool:
-    """Tell a lost process from any other failure: torch has no class for it with gloo."""
-    words = ("Connection closed by peer", "Connection reset by peer", "timed out", "NCCL")
-    return isinstance(error, dist.DistError) or any(word in str(error) for word in words)
+    """Tell a lost process from any other failure, for most of which torch has no class."""
+    words = (
+        *("connection closed by peer", "connection reset by peer", "timed out"),
+        *("remote process exited", "aborted"),  # of NCCL
+    )
+    lost = isinstance(error, dist.DistNetworkError | dist.DistStoreError)
+    return lost or any(word in str(error).lower() for word in words)

@@ -53,8 +53,8 @@ class CopyBuffers:
                 },
             },
         )
-        if any(device.type == "cuda" for device, *_ in places):
-            torch.cuda.synchronize()
+        for device in {device for device, *_ in places if device.type == "cuda"}:
+            torch.cuda.synchronize(device)
         return copied
 
     def _copy(
@@ -64,9 +64,9 @@ class CopyBuffers:
         places: dict[tuple[Any, ...], torch.Tensor],
     ) -> torch.Tensor:
         place = (tensor.device, place_of(tensor), tensor.dtype, tensor.shape)
+        tensor = whole(tensor.detach())  # of a tied one as well: the other processes do the same
         if place in places:  # tied
             return places[place]
-        tensor = whole(tensor.detach())
         if key not in self._kept:
             pinned = tensor.device.type == "cuda"
             self._kept[key] = torch.empty_like(tensor, device="cpu", pin_memory=pinned)

@@ -91,8 +91,8 @@ def token_losses(model: GPT, ids: Tensor, stride: int) -> Tensor:
         for first in range(0, new, CHUNK_ROWS):
             chunk = slice(first, first + CHUNK_ROWS)
             losses = F.cross_entropy(logits[chunk].float(), targets[chunk], reduction="none")
-            found.append(losses.cpu())
-    return torch.cat(found)
+            found.append(losses)
+    return torch.cat(found).cpu()
 
 
 def windows(length: int, block_size: int, stride: int) -> Iterator[tuple[slice, int]]:

@@ -54,6 +54,7 @@ class Updater:
         loss = _Loss(model)
         alone = world.size == 1 or is_sharded(model)
         self._parallel = loss if alone else DistributedDataParallel(loss)
+        self._is_settled = alone
         self.optimizer = optimizer
         self._training = training
         self._device = next(model.parameters()).device
@@ -85,6 +86,8 @@ class Updater:
         """
         training = self._training
         self.set_learning_rate(step)
+        if not self._is_settled:
+            self._settle(batches[0])
         total = torch.zeros((), device=self._device)
         shares = _shares(batches, self._world)
         for micro_step, (batch, share) in enumerate(zip(batches, shares, strict=True)):
@@ -98,6 +101,16 @@ class Updater:
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         return total
+
+    def _settle(self, batch: Batch) -> None:
+        """Let torch order the gradients that processes exchange before the first update.
+
+        It does that once in a process, after the first ones arrived, and the order decides how a
+        sum of three or more is rounded: a resumed run would not be the unbroken one.
+        """
+        self._backward(batch, 1.0, is_last=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        self._is_settled = True
 
     def _backward(self, batch: Batch, share: float, *, is_last: bool) -> torch.Tensor:
         with self._synchronised(is_last):

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+import torch.distributed as dist
 
-from mypt.engine.processes import World
+from mypt.engine.processes import ProcessError, World, joined
 from mypt.format.bundle import read_bundle
 from mypt.format.errors import ConfigError
 
@@ -87,6 +89,35 @@ def test_two_processes_give_the_losses_of_one_and_any_number_goes_on(folder, how
         }
 
 
+def digests(name):
+    manifest = json.loads(Path(f"checkpoints/{name}/manifest.json").read_text())
+    return {file: manifest["files"][file]["sha256"] for file in ("model.pt", "optimizer.pt")}
+
+
+def test_several_processes_resume_exactly(folder):
+    flags = ("--max_iters", "40", "--dropout", "0.1")
+    run("whole", *flags, size=3)
+    main, *others = start("parts", *flags, size=3)
+    for line in main.stdout:
+        if line.startswith("step 10/"):
+            main.send_signal(signal.SIGTERM)
+            break
+    for process in (main, *others):
+        process.communicate(timeout=60)
+    assert 10 <= read_bundle(folder / "checkpoints" / "parts").training_state.step < 40
+    run("parts", *flags, size=3)
+    assert read_bundle(folder / "checkpoints" / "parts").training_state.exact
+    assert digests("parts") == digests("whole")
+
+
+def test_a_tied_model_is_split_and_saved(folder):
+    run("tied", "--max_iters", "2", "--tie_weights", "--no_head_bias", "--shard", size=2)
+    bundle = read_bundle(folder / "checkpoints" / "tied")
+    weights = bundle.weights()
+    assert bundle.training_state.step == 2
+    assert torch.equal(weights["lm_head.weight"], weights["token_embedding_table.weight"])
+
+
 def test_a_dead_process_ends_the_run_with_one_line_and_an_intact_bundle(folder):
     main, other = start("dead", "--max_iters", "100000", size=2)
     for line in main.stdout:
@@ -131,3 +162,29 @@ def test_the_parts_of_all_processes_are_the_batch():
 def test_fewer_rows_than_processes_are_refused():
     with pytest.raises(ConfigError, match="is 3, but 4 processes share each batch"):
         World(0, 4).rows(3)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:1234"), True),
+        (RuntimeError("Timed out waiting 1800000ms for recv operation to complete"), True),
+        (dist.DistNetworkError("The client socket has failed to connect"), True),
+        (dist.DistBackendError("NCCL communicator was aborted on rank 1"), True),
+        (dist.DistBackendError("Duplicate GPU detected : rank 0 and rank 1"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_a_lost_process_is_told_from_faults_of_this_one(monkeypatch, error, lost):
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    shared = {"WORLD_SIZE": 1, "RANK": 0, "LOCAL_RANK": 0, "MASTER_PORT": port}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "lost"}
+    for name, value in shared.items():
+        monkeypatch.setenv(name, str(value))
+    try:
+        with pytest.raises(ProcessError if lost else type(error)), joined():
+            raise error
+    finally:
+        dist.destroy_process_group()

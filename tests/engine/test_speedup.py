@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.speedup import prepared
+from mypt.engine.speedup import prepared, repeatable
 from mypt.format.documents import TrainingConfig
 from mypt.format.errors import ConfigError
 
@@ -161,6 +161,35 @@ def test_a_compiled_run_learns_alike_keeps_its_names_and_resumes_exactly(
         assert ours["val_loss"] == pytest.approx(theirs["val_loss"], abs=1e-4)
     train("whole", **fields)
     stop_at(3)
+    train(**fields)
+    stop_at(None)
+    assert train(**fields).exact
+    assert digests() == digests("whole")
+
+
+@pytest.mark.parametrize("before", [(False, False), (True, True), (True, False)])
+def test_a_gpu_is_asked_to_be_repeatable_and_torch_left_as_it_was(before):
+    enabled, warn_only = before
+    torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+    try:
+        with repeatable():
+            assert torch.are_deterministic_algorithms_enabled()
+            assert not torch.is_deterministic_algorithms_warn_only_enabled()
+            assert not torch.utils.deterministic.fill_uninitialized_memory
+        assert torch.are_deterministic_algorithms_enabled() == enabled
+        assert torch.is_deterministic_algorithms_warn_only_enabled() == warn_only
+        assert torch.utils.deterministic.fill_uninitialized_memory
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("compile_it", [False, True])
+def test_long_windows_on_a_gpu_resume_exactly(train, stop_at, digests, compile_it):
+    """Attention over several blocks of keys adds up by atomics unless it is told otherwise."""
+    fields = {"device": "cuda", "compile": compile_it, "block_size": 600, "n_embd": 128}
+    train("whole", **fields)
+    stop_at(4)
     train(**fields)
     stop_at(None)
     assert train(**fields).exact
