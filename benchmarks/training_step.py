@@ -44,7 +44,8 @@ warnings.simplefilter("ignore")  # of the peers
 
 MIB = 1 << 20
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
-PEAK_FLOPS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}  # bf16, dense, of the SXM cards
+# bf16, dense, of the SXM cards; others of these names are slower.
+PEAK_FLOPS = {"NVIDIA A100": 312e12, "NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H200": 989e12}
 
 
 class Shape(NamedTuple):
@@ -134,7 +135,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1, help="updates measured as one")
     parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
     parser.add_argument("--peak_of", choices=SIDES, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    there = ON_GPU if arguments.device == "cuda" else SHAPES
+    missing = [name for name in arguments.shape or () if name not in there]
+    if missing:
+        parser.error(f"--shape {missing[0]} is not measured on {arguments.device}: {list(there)}")
+    return arguments
 
 
 def _sides(nanogpt: Path | None) -> list[str]:
@@ -186,7 +192,8 @@ def _print_mfu(setup: Setup, tokens_per_sec: float) -> None:
     operations a token, N without position embeddings.
     """
     shape, name = setup.shape, torch.cuda.get_device_name()
-    peak = next((flops for card, flops in PEAK_FLOPS.items() if card in name), None)
+    peak = next((flops for card, flops in PEAK_FLOPS.items() if name.startswith(card)), None)
+    peak = None if "NVL" in name else peak
     if peak is None:
         print(f"  the peak of {name} is not known here")
         return

@@ -11,7 +11,7 @@ from mypt.engine.checkpoints import build_tokenizer, weights_of, write_bundle
 from mypt.engine.copies import snapshot_steps, snapshots
 from mypt.engine.figures import short_bytes
 from mypt.engine.places import sibling
-from mypt.engine.sharding import whole
+from mypt.engine.sharding import is_sharded, take_part, whole
 from mypt.format.bundle import read_bundle
 from mypt.format.commit import open_for_writing
 from mypt.format.errors import DataError, FormatError, Problem, SaveError
@@ -46,10 +46,13 @@ def check_before_training(
     """
     for loader in loaders:
         _check_data(loader, state)
+    if folder is None:
+        if is_sharded(model):
+            take_part(weights_of(model), {"state": {}})
+        return
     weights = {name: whole(tensor).cpu() for name, tensor in weights_of(model).items()}
-    if folder is not None:
-        _check_room(weights, state, folder)
-        _check_save(model, weights, state, folder)
+    _check_room(weights, state, folder)
+    _check_save(model, weights, state, folder)
 
 
 def _check_data(loader: GPTDataLoader, state: TrainingState) -> None:

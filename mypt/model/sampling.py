@@ -146,7 +146,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     log_total = logits.logsumexp(dim=-1, keepdim=True)
     ordered, ids = _descending(logits, log_total, p)
     probabilities = (ordered - log_total).exp()
-    before = probabilities.cumsum(dim=-1) - probabilities
+    before = _running_total(probabilities) - probabilities
     kept = ordered.masked_fill(before >= p, IMPOSSIBLE)
     return torch.full_like(logits, IMPOSSIBLE).scatter_(1, ids, kept)
 
@@ -170,12 +170,18 @@ def draw_from(logits: Tensor, draws: Tensor) -> Tensor:
         draws: Uniform numbers in [0, 1), (B,) or one for all.
     """
     probabilities = logits.softmax(dim=-1)
-    cumulative = probabilities.cumsum(dim=-1)
+    cumulative = _running_total(probabilities)
     # Short of 1 by more than rounding can take back, so that some token always passes the draw.
     draws = draws.to(logits.dtype) * (1 - 2**-20)
     # A token of probability 0 may still seem to pass where a device adds up in parallel.
     passed = (cumulative > draws.view(-1, 1) * cumulative[:, -1:]) & (probabilities > 0)
     return passed.to(torch.uint8).argmax(dim=-1)  # the first that passed
+
+
+def _running_total(probabilities: Tensor) -> Tensor:
+    """Add up each row (B, V), on a GPU in float64: the order there changes from time to time."""
+    on_gpu = probabilities.device.type == "cuda"
+    return probabilities.cumsum(dim=-1, dtype=torch.float64 if on_gpu else None)
 
 
 def _descending(logits: Tensor, log_total: Tensor, p: float) -> tuple[Tensor, Tensor]:

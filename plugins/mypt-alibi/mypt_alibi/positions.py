@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from mypt.plugins import Placement
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
     from mypt.plugins import GPTConfig
 
 
@@ -21,16 +24,27 @@ class AlibiPositions(nn.Module):
     Enables Input Length Extrapolation", section 3.
     """
 
+    slopes: Tensor
+
     def __init__(self, config: GPTConfig) -> None:
         """Choose the slope of each head."""
         super().__init__()
-        self.slopes = slopes(config.n_head)
+        self._n_head = config.n_head
+        # Made once, since to bring numbers to a GPU waits for it.
+        self.register_buffer(
+            "slopes", torch.tensor(slopes(config.n_head), device="cpu"), persistent=False
+        )
 
     def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:
         """Give the bias of each query on each key, (n_head, T, K) float32."""
         distance = key_positions - positions[:, None]  # 0 or less in the past
-        slope = torch.tensor(self.slopes, device=positions.device)
-        return Placement(bias=slope[:, None, None] * distance)
+        return Placement(bias=self.slopes[:, None, None] * distance)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Follows the device, not the dtype, and holds the slopes also after `to_empty`.
+        super()._apply(fn, recurse)
+        self.slopes = torch.tensor(slopes(self._n_head), device="cpu").to(self.slopes.device)
+        return self
 
 
 def slopes(n_head: int) -> list[float]:
