@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from mypt.engine.generating import Continuation
     from mypt.engine.gpt import GPT
+    from mypt.engine.scoring import Score
     from mypt.model.sampling import Sampling
 
 
@@ -80,7 +80,9 @@ def command(
         message = "--probabilities and --logits need --json"
         raise click.UsageError(message)
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
-    prompts = list(_prompts(*sources))
+    from mypt.cli.prompts import check_prompts, read_prompts
+
+    prompts = list(read_prompts(*sources))
     with uncollected():
         model = _open(model_name, legacy_checkpoint, options, device)
     if score:
@@ -88,7 +90,8 @@ def command(
         return
     if int8:
         model.quantize()
-    request = _request(prompts or [""], **wanted)
+    check_prompts(prompts, model.need_tokenizer())
+    request = _request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:
         from mypt.cli.interactive import Session, talk
 
@@ -136,26 +139,6 @@ def _request(
         samples=samples,
         batch_size=batch_size,
     )
-
-
-def _prompts(
-    given: tuple[str, ...], files: tuple[str, ...], lists: tuple[str, ...]
-) -> Iterator[str]:
-    """Give the prompts; the end of the last line of a file is none of it."""
-    yield from given
-    for file in files:
-        yield _read(file).removesuffix("\n").removesuffix("\r")
-    for file in lists:
-        for line in _read(file).removesuffix("\n").split("\n"):
-            yield line.removesuffix("\r")
-
-
-def _read(file: str) -> str:
-    from mypt.data.text import decode_text, read_text
-
-    if file == "-":
-        return decode_text(sys.stdin.buffer.read(), "stdin")
-    return read_text(file)
 
 
 def _print_stream(model: GPT, request: Request) -> None:
@@ -211,17 +194,25 @@ def _print_scores(
     probabilities: bool,
 ) -> None:
     from mypt.cli.generated import score_as_lines, score_as_object
+    from mypt.cli.prompts import name_of, read
 
-    texts = [_read(file) for file in files]
-    scores = [model.score(text, stride=stride) for text in texts]
+    texts = [(name_of(file), read(file)) for file in files]
+    scores = [_score(model, *text, stride) for text in texts]
     float_losses = [score.loss if int8 else None for score in scores]
     if int8:
         model.quantize()
-        scores = [model.score(text, stride=stride) for text in texts]
-    for file, score, float_loss in zip(files, scores, float_losses, strict=True):
+        scores = [_score(model, *text, stride) for text in texts]
+    for (file, _), score, float_loss in zip(texts, scores, float_losses, strict=True):
         if as_json:
             tokenizer = model.need_tokenizer() if probabilities else None
             described = score_as_object(file, score, float_loss, tokenizer)
             click.echo(json.dumps(described, ensure_ascii=False))
         else:
             click.echo("\n".join(score_as_lines(file, score, float_loss)))
+
+
+def _score(model: GPT, name: str, text: str, stride: int | None) -> Score:
+    from mypt.cli.prompts import located
+
+    with located(name):
+        return model.score(text, stride=stride)

@@ -104,6 +104,45 @@ def test_a_file_without_prompts_is_refused(refused, bundle, tmp_path, stdin):
     assert "stdin: is empty" in line
 
 
+@pytest.mark.parametrize("flag", ["--prompt_lines", "--prompt_file", "--score"])
+def test_a_character_that_the_vocabulary_lacks_is_placed_in_its_file(
+    refused, bundle, in_tmp, stdin, flag
+):
+    (in_tmp / "lines.txt").write_text("the\ncé\n")
+    line = refused("generate", "--model_name", bundle, flag, "lines.txt")
+    assert line.startswith("error: lines.txt line 2, column 2: ")
+    stdin("the\ncé\n")
+    line = refused("generate", "--model_name", bundle, flag, "-")
+    assert line.startswith("error: stdin line 2, column 2: ")
+
+
+def test_every_prompt_that_cannot_be_encoded_is_named(cli, bundle, in_tmp):
+    (in_tmp / "lines.txt").write_text("é\nthe\ncé\n")
+    named = ("--prompt", "the é", "--prompt_lines", "lines.txt")
+    code, out, err = cli("generate", "--model_name", bundle, *named)
+    places = [line.split(": ")[1] for line in err.splitlines()]
+    assert (code, out) == (1, "")
+    assert places == [
+        "--prompt line 1, column 5",
+        "lines.txt line 1, column 1",
+        "lines.txt line 3, column 2",
+    ]
+
+
+def test_a_text_too_short_to_score_is_named(refused, bundle, in_tmp):
+    (in_tmp / "short.txt").write_text("t")
+    line = refused("generate", "--model_name", bundle, "--score", "short.txt")
+    assert line.startswith("error: short.txt: has 1 token")
+
+
+def test_what_is_scored_from_stdin_is_called_so(cli, bundle, stdin):
+    stdin("the cat")
+    (score,) = lines_of(cli, "--model_name", bundle, "--score", "-")
+    assert score["file"] == "stdin"
+    stdin("the cat")
+    assert cli("generate", "--model_name", bundle, "--score", "-")[1].startswith("stdin: ")
+
+
 def test_json_lines_say_all_there_is(cli, bundle):
     (found,) = lines_of(
         cli,
