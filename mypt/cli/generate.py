@@ -11,6 +11,7 @@ from attrs import frozen
 from mypt.cli.collecting import uncollected
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+from mypt.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,10 @@ class Request:
 @click.option("--interactive", is_flag=True, help="Ask for prompts; /help says what else it takes.")
 @click.option("--int8", is_flag=True, help="Round the weights to 8 bits; CPU only.")
 @click.option("--device", help="Device to compute on; by default the fastest there is.")
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     model_name: str,
     legacy_checkpoint: str | None,
     options: tuple[str, ...],
@@ -76,9 +80,7 @@ def command(
     **wanted: Any,
 ) -> None:
     """Continue prompts with a trained model, or measure how well it predicts a text."""
-    if (probabilities or logits) and not as_json:
-        message = "--probabilities and --logits need --json"
-        raise click.UsageError(message)
+    refuse_unused(context)
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
     from mypt.cli.prompts import check_prompts, read_prompts
 
@@ -95,7 +97,7 @@ def command(
     if interactive:
         from mypt.cli.interactive import Session, talk
 
-        talk(Session.of(model, request))
+        talk(Session(model, request))
     elif as_json:
         _print_json(model, request, probabilities=probabilities, logits=logits)
     elif len(request.prompts) * request.samples == 1:

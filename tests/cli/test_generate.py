@@ -187,9 +187,31 @@ def test_a_text_is_scored(cli, bundle, tmp_path, text):
     assert "stride 4" in out
 
 
-def test_what_only_json_can_say_asks_for_it(refused, bundle):
-    line = refused("generate", "--model_name", bundle, "--probabilities", code=2)
-    assert "--json" in line
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--stride", "4"), "--stride needs --score"),
+        (("--logits",), "--logits needs --json"),
+        (("--probabilities", "--logits"), "--probabilities and --logits need --json"),
+        (("--score", "a", "--prompt", "b"), "--prompt cannot be used with --score"),
+        (("--score", "a", "--samples", "1"), "--samples cannot be used with --score"),
+        (
+            ("--score", "a", "--top_k", "1", "--seed", "1", "--interactive"),
+            "--top_k, --seed and --interactive cannot be used with --score",
+        ),
+        (("--interactive", "--prompt", "a"), "--prompt cannot be used with --interactive"),
+        (("--interactive", "--json"), "--json cannot be used with --interactive"),
+    ],
+)
+def test_a_flag_without_effect_is_refused(refused, bundle, flags, said):
+    line = refused("generate", "--model_name", bundle, *flags, code=2)
+    assert line.startswith(f"error: {said}; see: ")
+
+
+@pytest.mark.parametrize("command", ["generate", "inspect"])
+def test_what_a_bundle_does_not_ask_for_is_refused(refused, bundle, command):
+    line = refused(command, "--model_name", bundle, "--option", "lora_alpha=32", code=2)
+    assert line.startswith("error: --option lora_alpha: is for files of other programs")
 
 
 def test_a_conversation_changes_its_settings(cli, bundle, stdin):
