@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import click
 
+from mypt.cli.text import TEXT
 from mypt.format.documents import GPTConfig, TrainingConfig
 from mypt.format.schemas import load_schema
 
@@ -70,11 +71,13 @@ def _option(name: str, hint: Any, text: str) -> Callable[..., Any]:
     if typing.get_origin(hint) in (Mapping, tuple):
         return click.option(f"--{name}", type=JsonType(), help=text)
     if len(list(kinds)) > 1:
-        return click.option(f"--{name}", multiple=True, callback=_one_or_several, help=text)
+        return click.option(
+            f"--{name}", type=TEXT, multiple=True, callback=_one_or_several, help=text
+        )
     kind = next(iter(kinds), hint)
     if kind is bool:
         return click.option(f"--{name}/--no_{name}", default=None, help=text)
-    return click.option(f"--{name}", type=kind, help=text)
+    return click.option(f"--{name}", type=TEXT if kind is str else kind, help=text)
 
 
 def _one_or_several(

@@ -11,6 +11,7 @@ from attrs import frozen
 from mypt.cli.collecting import uncollected
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+from mypt.cli.text import TEXT
 from mypt.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
@@ -36,12 +37,18 @@ class Request:
 
 
 @click.command("generate")
-@click.option("--model_name", required=True, help="Name of the model, or a path.")
-@click.option("--legacy_checkpoint", help="File of an earlier program in the model's folder.")
+@click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
+@click.option(
+    "--legacy_checkpoint", type=TEXT, help="File of an earlier program in the model's folder."
+)
 @reader_options
 @click.option("--prompt", multiple=True, help="Text to continue; may be repeated.")
-@click.option("--prompt_file", multiple=True, help="File that holds one prompt; - is stdin.")
-@click.option("--prompt_lines", multiple=True, help="File with a prompt on each line; - is stdin.")
+@click.option(
+    "--prompt_file", type=TEXT, multiple=True, help="File that holds one prompt; - is stdin."
+)
+@click.option(
+    "--prompt_lines", type=TEXT, multiple=True, help="File with a prompt on each line; - is stdin."
+)
 @click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
 @click.option("--temperature", type=float, help="0 always takes the likeliest token.")
 @click.option("--top_k", type=int, help="Choose among the k likeliest tokens.")
@@ -50,18 +57,22 @@ class Request:
 @click.option("--repetition_penalty", type=float, help="Above 1: discourage what is there.")
 @click.option("--no_repeat_ngram_size", type=int, help="Let no run of n tokens come twice.")
 @click.option("--seed", type=int, help="Same seed, same text, whatever else is asked for.")
-@click.option("--stop", multiple=True, help="End before this text; may be repeated.")
-@click.option("--stop_token", multiple=True, help="End before this token, an id or its text.")
+@click.option("--stop", type=TEXT, multiple=True, help="End before this text; may be repeated.")
+@click.option(
+    "--stop_token", type=TEXT, multiple=True, help="End before this token, an id or its text."
+)
 @click.option("--samples", type=click.IntRange(1), default=1, help="Continuations of each prompt.")
 @click.option("--batch_size", type=click.IntRange(1), default=32, help="Texts continued at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per continuation.")
 @click.option("--probabilities", is_flag=True, help="With --json: also those of the tokens.")
 @click.option("--logits", is_flag=True, help="With --json: also what each token was chosen by.")
-@click.option("--score", multiple=True, help="Do not generate: measure the loss on this file.")
+@click.option(
+    "--score", type=TEXT, multiple=True, help="Do not generate: measure the loss on this file."
+)
 @click.option("--stride", type=int, help="Of scoring: tokens from one window to the next.")
 @click.option("--interactive", is_flag=True, help="Ask for prompts; /help says what else it takes.")
 @click.option("--int8", is_flag=True, help="Round the weights to 8 bits; CPU only.")
-@click.option("--device", help="Device to compute on; by default the fastest there is.")
+@click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
 @click.pass_context
 def command(
     context: click.Context,

@@ -9,11 +9,14 @@ import click
 
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+from mypt.cli.text import TEXT
 
 
 @click.command("inspect")
-@click.option("--model_name", required=True, help="Name of the model, or a path.")
-@click.option("--legacy_checkpoint", help="File of an earlier program in the model's folder.")
+@click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
+@click.option(
+    "--legacy_checkpoint", type=TEXT, help="File of an earlier program in the model's folder."
+)
 @reader_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(

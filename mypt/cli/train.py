@@ -8,13 +8,18 @@ import click
 
 from mypt.cli.fields import architecture_options, flag_names, training_options
 from mypt.cli.plugin_options import open_plugins
+from mypt.cli.text import TEXT
 from mypt.format.documents import GPTConfig, TrainingConfig
 
 
 @click.command("train")
-@click.option("--model_name", required=True, help="Name of the model; it lands in checkpoints/.")
+@click.option(
+    "--model_name", type=TEXT, required=True, help="Name of the model; it lands in checkpoints/."
+)
 @training_options
-@click.option("--tokenization", help="Tokenizer of a new model: char, gpt2, or a plugin's.")
+@click.option(
+    "--tokenization", type=TEXT, help="Tokenizer of a new model: char, gpt2, or a plugin's."
+)
 @architecture_options
 def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
     """Train a new model, or go on with a saved one.

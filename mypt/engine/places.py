@@ -71,6 +71,9 @@ def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = No
 
 def _find(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
+    if path_or_name == "":
+        what, fix = "the name of a checkpoint is empty", "give a name or a path"
+        raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
     if path.exists():
         return path
     if isinstance(path_or_name, str) and path.name == path_or_name:

@@ -46,6 +46,26 @@ def test_every_flag_says_what_it_does(cli):
         assert all(len(line.split()) > 1 for line in flags)
 
 
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        (("train", "--model_name", "a", "--input_file", ""), "--input_file"),
+        (("train", "--model_name", "a", "--dataset_dir="), "--dataset_dir"),
+        (("train", "--model_name", ""), "--model_name"),
+        (("generate", "--model_name", ""), "--model_name"),
+        (("generate", "--model_name", "a", "--score", ""), "--score"),
+        (("inspect", "--model_name", ""), "--model_name"),
+        (("data", "inspect", ""), "FOLDER"),
+        (("data", "prepare", "a", "", "--output", "b"), "INPUT..."),
+        (("plot", ""), "LOG_OR_MODEL..."),
+        (("format", "validate", ""), "PATH..."),
+    ],
+)
+def test_an_empty_value_is_wrong_usage(refused, in_tmp, command, flag):
+    line = refused(*command, code=2)
+    assert f"'{flag}': it is empty" in line
+
+
 def test_every_field_of_the_documents_is_a_flag(cli):
     import attrs
 

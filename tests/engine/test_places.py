@@ -38,6 +38,11 @@ def test_a_checkpoint_is_found_by_path_and_by_name(in_tmp):
         find_checkpoint("virgil")
 
 
+def test_an_empty_name_is_not_the_current_folder(in_tmp):
+    with pytest.raises(UsageError, match="the name of a checkpoint is empty"):
+        find_checkpoint("")
+
+
 def test_without_models_the_reader_is_told_how_to_make_one(in_tmp):
     with pytest.raises(UsageError, match="train one with: mypt train"):
         find_checkpoint("virgil")
