@@ -10,6 +10,7 @@ import click
 
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+from mypt.cli.sampling import sampling_option
 from mypt.cli.text import TEXT
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ _PIPE_WIDTH, _MAX_VALUE = 120, 80
 )
 @click.option("--prompt", help="Text that every model continues; empty begins a new text.")
 @click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
-@click.option("--temperature", type=float, help="0 always takes the likeliest token.")
-@click.option("--seed", type=int, help="Same seed, same text.")
+@sampling_option("temperature", "0 always takes the likeliest token.")
+@sampling_option("seed", "Same seed, same text.")
 @click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all settings.")
 def command(

@@ -59,7 +59,7 @@ def _add(
     hints = typing.get_type_hints(cls)
     defaults = {a.name: a.default for a in attrs.fields(cls)}
     for name in reversed(flag_names(cls)):
-        text = _help(properties[name]["description"], defaults[name])
+        text = with_default(properties[name]["description"], defaults[name])
         function = _option(name, hints[name], text)(function)
     return function
 
@@ -88,7 +88,8 @@ def _one_or_several(
     return values[0] if values else None
 
 
-def _help(description: str, default: object) -> str:
+def with_default(description: str, default: object) -> str:
+    """Give the help of an option whose default is that of a field."""
     if not isinstance(default, str | int | float):
         return description
     said = str(default).lower() if isinstance(default, bool) else default

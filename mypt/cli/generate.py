@@ -11,6 +11,7 @@ from attrs import frozen
 from mypt.cli.collecting import uncollected
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+from mypt.cli.sampling import sampling_option
 from mypt.cli.text import TEXT
 from mypt.cli.unused import refuse_unused
 
@@ -42,7 +43,11 @@ class Request:
     "--legacy_checkpoint", type=TEXT, help="File of an earlier program in the model's folder."
 )
 @reader_options
-@click.option("--prompt", multiple=True, help="Text to continue; may be repeated.")
+@click.option(
+    "--prompt",
+    multiple=True,
+    help="Text to continue; may be repeated. Without any, a new text begins.",
+)
 @click.option(
     "--prompt_file", type=TEXT, multiple=True, help="File that holds one prompt; - is stdin."
 )
@@ -50,26 +55,42 @@ class Request:
     "--prompt_lines", type=TEXT, multiple=True, help="File with a prompt on each line; - is stdin."
 )
 @click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
-@click.option("--temperature", type=float, help="0 always takes the likeliest token.")
-@click.option("--top_k", type=int, help="Choose among the k likeliest tokens.")
-@click.option("--top_p", type=float, help="Choose among the likeliest that make up p together.")
-@click.option("--min_p", type=float, help="Choose among those p times as likely as the likeliest.")
-@click.option("--repetition_penalty", type=float, help="Above 1: discourage what is there.")
-@click.option("--no_repeat_ngram_size", type=int, help="Let no run of n tokens come twice.")
-@click.option("--seed", type=int, help="Same seed, same text, whatever else is asked for.")
+@sampling_option("temperature", "0 always takes the likeliest token.")
+@sampling_option("top_k", "Choose among the k likeliest tokens.")
+@sampling_option("top_p", "Choose among the likeliest that make up p together.")
+@sampling_option("min_p", "Choose among those p times as likely as the likeliest.")
+@sampling_option("repetition_penalty", "Above 1: discourage what is there.")
+@sampling_option("no_repeat_ngram_size", "Let no run of n tokens come twice.")
+@sampling_option("seed", "Same seed, same text, whatever else is asked for.")
 @click.option("--stop", type=TEXT, multiple=True, help="End before this text; may be repeated.")
 @click.option(
     "--stop_token", type=TEXT, multiple=True, help="End before this token, an id or its text."
 )
-@click.option("--samples", type=click.IntRange(1), default=1, help="Continuations of each prompt.")
-@click.option("--batch_size", type=click.IntRange(1), default=32, help="Texts continued at once.")
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Continuations of each prompt.",
+)
+@click.option(
+    "--batch_size",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    help="Texts continued at once.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per continuation.")
 @click.option("--probabilities", is_flag=True, help="With --json: also those of the tokens.")
 @click.option("--logits", is_flag=True, help="With --json: also what each token was chosen by.")
 @click.option(
     "--score", type=TEXT, multiple=True, help="Do not generate: measure the loss on this file."
 )
-@click.option("--stride", type=int, help="Of scoring: tokens from one window to the next.")
+@click.option(
+    "--stride",
+    type=int,
+    help="Of scoring: tokens from one window to the next; by default half a block.",
+)
 @click.option("--interactive", is_flag=True, help="Ask for prompts; /help says what else it takes.")
 @click.option("--int8", is_flag=True, help="Round the weights to 8 bits; CPU only.")
 @click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from mypt.cli.fields import architecture_options, flag_names, training_options
+from mypt.cli.fields import architecture_options, flag_names, training_options, with_default
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.text import TEXT
+from mypt.engine.plan import DEFAULT_TOKENIZATION, TrainRequest
 from mypt.format.documents import GPTConfig, TrainingConfig
 
 
@@ -18,7 +19,12 @@ from mypt.format.documents import GPTConfig, TrainingConfig
 )
 @training_options
 @click.option(
-    "--tokenization", type=TEXT, help="Tokenizer of a new model: char, gpt2, or a plugin's."
+    "--tokenization",
+    type=TEXT,
+    help=with_default(
+        "Tokenizer of a new model: char, gpt2, or a plugin's.",
+        f"the preset's, or {DEFAULT_TOKENIZATION}",
+    ),
 )
 @architecture_options
 def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
@@ -27,7 +33,6 @@ def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
     Run the same command again to resume. A preset's architecture wins over architecture flags; a
     saved model keeps its own architecture. Training flags win over both.
     """
-    from mypt.engine.plan import TrainRequest
     from mypt.engine.session import run_training
 
     given = {name: value for name, value in flags.items() if value is not None}
