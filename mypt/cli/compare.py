@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mypt.cli.flags import naming_flags
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 from mypt.cli.sampling import sampling_option
@@ -39,6 +40,7 @@ _PIPE_WIDTH, _MAX_VALUE = 120, 80
 @sampling_option("seed", "Same seed, same text.")
 @click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all settings.")
+@naming_flags()
 def command(
     models: tuple[str, ...],
     options: tuple[str, ...],

@@ -9,6 +9,7 @@ import click
 from attrs import frozen
 
 from mypt.cli.collecting import uncollected
+from mypt.cli.flags import naming_flags
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 from mypt.cli.sampling import sampling_option
@@ -95,6 +96,7 @@ class Request:
 @click.option("--int8", is_flag=True, help="Round the weights to 8 bits; CPU only.")
 @click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
 @click.pass_context
+@naming_flags()
 def command(
     context: click.Context,
     /,

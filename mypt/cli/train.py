@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mypt.cli.fields import architecture_options, flag_names, training_options, with_default
+from mypt.cli.flags import naming_flags
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.text import TEXT
 from mypt.engine.plan import DEFAULT_TOKENIZATION, TrainRequest
@@ -27,6 +28,7 @@ from mypt.format.documents import GPTConfig, TrainingConfig
     ),
 )
 @architecture_options
+@naming_flags()
 def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
     """Train a new model, or go on with a saved one.
 

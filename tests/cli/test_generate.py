@@ -37,7 +37,21 @@ def test_a_character_that_the_vocabulary_lacks_is_refused(refused, bundle):
 )
 def test_an_option_out_of_range_is_refused(refused, bundle, flag, value):
     line = refused("generate", "--model_name", bundle, "--prompt", "the", flag, value)
-    assert flag.lstrip("-") in line
+    assert line.startswith(f"error: {flag}: is ")
+
+
+@pytest.mark.parametrize("flag", ["--temperature", "--repetition_penalty"])
+def test_an_option_that_is_not_finite_is_told_so(refused, bundle, flag):
+    line = refused("generate", "--model_name", bundle, flag, "inf")
+    assert line.startswith(f"error: {flag}: is inf; make it a finite number ")
+
+
+def test_an_unknown_stop_token_and_a_stride_name_their_flags(refused, bundle, in_tmp):
+    line = refused("generate", "--model_name", bundle, "--stop_token", "5000")
+    assert line.startswith("error: --stop_token: is 5000; ")
+    (in_tmp / "a.txt").write_text("the cat")
+    line = refused("generate", "--model_name", bundle, "--score", "a.txt", "--stride", "99")
+    assert line.startswith("error: --stride: is 99; ")
 
 
 def test_a_damaged_bundle_is_refused(refused, bundle, tmp_path):
