@@ -194,15 +194,16 @@ def _print_summary(folder: str) -> None:
 
 
 def _print_about(about: dict[str, Any]) -> None:
-    from mypt.format.errors import one_line
+    from mypt.format.errors import counted, one_line
 
     tokenizer = about["tokenizer"]
     kind = "unknown" if tokenizer is None else tokenizer["token_kind"]
     click.echo(one_line(f"{about['folder']}: {about['kind']}, {about['dtype']}, {kind}"))
     for split, tokens in about["tokens"].items():
-        line = f"  {split}: {tokens:,} tokens in {len(about['files'][split])} files"
+        there = counted(len(about["files"][split]), "file")
+        line = f"  {split}: {counted(tokens, 'token')} in {there}"
         if "episodes" in about:
-            line += f", {about['episodes'][split]:,} episodes"
+            line += f", {counted(about['episodes'][split], 'episode')}"
         click.echo(line)
 
 

@@ -10,6 +10,7 @@ import click
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 from mypt.cli.text import TEXT
+from mypt.format.errors import counted
 
 
 @click.command("inspect")
@@ -65,10 +66,10 @@ def _tokenizer(state: dict[str, Any] | None) -> list[str]:
     if state["token_kind"] == "gpt2":
         lines.append("vocab     : GPT-2 BPE (fixed ~50k tokens)")
         if state["special_token_encoder"]:
-            lines.append(f"special   : {len(state['special_token_encoder'])} tokens")
+            lines.append(f"special   : {counted(len(state['special_token_encoder']), 'token')}")
     elif state["chars"] is not None:
         shown = "".join(state["chars"])
-        lines.append(f"vocab     : {len(state['chars'])} characters {shown!r}")
+        lines.append(f"vocab     : {counted(len(state['chars']), 'character')} {shown!r}")
     return lines
 
 

@@ -69,12 +69,12 @@ def _report(path: str, problems: list[Problem]) -> dict[str, object]:
 
 
 def _print(path: str, problems: list[Problem]) -> None:
-    from mypt.format.errors import one_line
+    from mypt.format.errors import counted, one_line
 
     for problem in problems:
         click.echo(f"{problem.severity}: {problem}")
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
-        click.echo(f"{one_line(path)}: invalid, {errors} {'error' if errors == 1 else 'errors'}")
+        click.echo(f"{one_line(path)}: invalid, {counted(errors, 'error')}")
     else:
         click.echo(f"{one_line(path)}: valid")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mypt.format.errors import ConfigError, Problem
+from mypt.format.errors import ConfigError, Problem, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ def check_freezing(model: Transformer, training: TrainingConfig) -> None:
     """
     there = len(model.blocks)
     if training.freeze_layers > there:
-        what = f"is {training.freeze_layers}, but the model has {there} layers"
+        what = f"is {training.freeze_layers}, but the model has {counted(there, 'layer')}"
         raise ConfigError(Problem("", "freeze_layers", what, f"choose at most {there}"))
 
 

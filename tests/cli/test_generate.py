@@ -146,7 +146,7 @@ def test_every_prompt_that_cannot_be_encoded_is_named(cli, bundle, in_tmp):
 def test_a_text_too_short_to_score_is_named(refused, bundle, in_tmp):
     (in_tmp / "short.txt").write_text("t")
     line = refused("generate", "--model_name", bundle, "--score", "short.txt")
-    assert line.startswith("error: short.txt: has 1 token")
+    assert line.startswith("error: short.txt: has 1 token; ")
 
 
 def test_what_is_scored_from_stdin_is_called_so(cli, bundle, stdin):
@@ -155,6 +155,9 @@ def test_what_is_scored_from_stdin_is_called_so(cli, bundle, stdin):
     assert score["file"] == "stdin"
     stdin("the cat")
     assert cli("generate", "--model_name", bundle, "--score", "-")[1].startswith("stdin: ")
+    stdin("th")
+    out = cli("generate", "--model_name", bundle, "--score", "-")[1]
+    assert out.startswith("stdin: 1 predicted token, in windows of 16 tokens")
 
 
 def test_json_lines_say_all_there_is(cli, bundle):

@@ -49,6 +49,12 @@ def test_a_changed_n_layer_names_the_field_what_the_weights_say_and_the_way_out(
     assert note.severity == "note"
 
 
+def test_one_block_is_not_several(tmp_path, tiny, save, edit):
+    save(tmp_path / "m", tiny(n_layer=1))
+    edit(tmp_path / "m" / "config.json", n_layer=8)
+    assert "model.pt holds 1 block; set it back to 1" in str(validate(tmp_path / "m")[0])
+
+
 def test_a_changed_width_is_one_problem_even_if_no_head_divides_it(bundle, edit):
     edit(bundle / "config.json", n_embd=9)
     errors = [line for line in found(bundle) if line[1] == "error"]
