@@ -112,6 +112,9 @@ def open_checkpoint(
         return _opened_foreign(path, reader, plugins, options or {})
     if (path / files.CONFIG).exists():
         return _opened_bundle(read_bundle(path, plugins.layouts))  # says what is wrong with it
+    if path.name in files.BUNDLE_FILES and (path.parent / files.CONFIG).exists():
+        what, fix = "is one file of a checkpoint", f"name the folder: {path.parent}"
+        raise FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
     what = "is not a checkpoint that mypt can read"
     fix = "name a folder with config.json and model.pt, or a legacy file"
     raise FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))

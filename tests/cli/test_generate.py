@@ -65,6 +65,12 @@ def test_a_damaged_bundle_is_refused(refused, bundle, tmp_path):
     assert "model.pt" in refused("generate", "--model_name", copy, "--prompt", "the")
 
 
+@pytest.mark.parametrize("name", ["model.pt", "config.json"])
+def test_who_names_a_file_of_a_bundle_is_told_its_folder(refused, bundle, name):
+    line = refused("generate", "--model_name", bundle / name)
+    assert line.endswith(f"{name}: is one file of a checkpoint; name the folder: {bundle}\n")
+
+
 @pytest.fixture
 def stdin(monkeypatch):
     """Give the commands a text to read."""
