@@ -53,6 +53,8 @@ def _row(option: click.Option) -> str:
     kind = option.type.name if not option.is_flag else "flag"
     names = "`, `".join([*option.opts, *option.secondary_opts])
     text = (option.help or "").replace("|", "\\|")
+    if option.show_default:
+        text += f"  [default: {option.default}]"
     if isinstance(option.type, click.Choice):
         kind = " or ".join(option.type.choices)
     return f"| `{names}` | {kind} | {text} |"

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mypt.cli.flags import naming_flags
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+from mypt.cli.sampling import sampling_option
+from mypt.cli.text import TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,16 +28,19 @@ _PIPE_WIDTH, _MAX_VALUE = 120, 80
 
 
 @click.command("compare")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
+@click.argument("models", type=TEXT, nargs=-1, required=True, metavar="MODEL MODEL...")
 @reader_options
-@click.option("--input_file", help="Text to measure all models on.")
-@click.option("--dataset_dir", help="Data set to measure all models on, by its validation split.")
+@click.option("--input_file", type=TEXT, help="Text to measure all models on.")
+@click.option(
+    "--dataset_dir", type=TEXT, help="Data set to measure all models on, by its validation split."
+)
 @click.option("--prompt", help="Text that every model continues; empty begins a new text.")
 @click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
-@click.option("--temperature", type=float, help="0 always takes the likeliest token.")
-@click.option("--seed", type=int, help="Same seed, same text.")
-@click.option("--device", help="Device to compute on; by default the fastest there is.")
+@sampling_option("temperature", "0 always takes the likeliest token.")
+@sampling_option("seed", "Same seed, same text.")
+@click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all settings.")
+@naming_flags()
 def command(
     models: tuple[str, ...],
     options: tuple[str, ...],

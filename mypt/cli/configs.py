@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mypt.cli.plugin_options import open_plugins
+from mypt.cli.text import TEXT
 
 if TYPE_CHECKING:
     from mypt.engine.presets import Preset
@@ -20,7 +21,7 @@ BYTES_PER_WEIGHT = 4
 
 
 @click.command("configs")
-@click.option("--config_file", help="Preset to show in detail, shipped or your own.")
+@click.option("--config_file", type=TEXT, help="Preset to show in detail, shipped or your own.")
 def command(config_file: str | None) -> None:
     """List the presets, or show one in detail, with counted parameters."""
     from mypt.engine.presets import read_preset, shipped_presets

@@ -13,6 +13,7 @@ import click
 
 from mypt.cli.main import SETTINGS
 from mypt.cli.plugin_options import open_plugins
+from mypt.cli.text import TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,17 +29,19 @@ def command() -> None:
     """Make data sets to train on, and look at them."""
 
 
-_output = click.option("--output", required=True, help="Folder of the data set.")
+_output = click.option("--output", type=TEXT, required=True, help="Folder of the data set.")
 _tokenization = click.option(
-    "--tokenization", default="gpt2", show_default=True, help="Kind of a new tokenizer."
+    "--tokenization", type=TEXT, default="gpt2", show_default=True, help="Kind of a new tokenizer."
 )
 _from_model = click.option(
-    "--from_model", help="Take the tokenizer of this model instead, as fine-tuning needs."
+    "--from_model",
+    type=TEXT,
+    help="Take the tokenizer of this model instead, as fine-tuning needs.",
 )
 
 
 @command.command("prepare")
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="INPUT...")
 @_output
 @_tokenization
 @_from_model
@@ -105,7 +108,7 @@ def prepare_command(
 
 
 @command.command("chats")
-@click.argument("inputs", nargs=-1, required=True, metavar="FILE.jsonl...")
+@click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="FILE.jsonl...")
 @_output
 @_tokenization
 @_from_model
@@ -143,7 +146,7 @@ def chats_command(
 
 
 @command.command("inspect")
-@click.argument("folder")
+@click.argument("folder", type=TEXT)
 @click.option("--checksums", is_flag=True, help="Also compare the digest of every file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
@@ -191,15 +194,16 @@ def _print_summary(folder: str) -> None:
 
 
 def _print_about(about: dict[str, Any]) -> None:
-    from mypt.format.errors import one_line
+    from mypt.format.errors import counted, one_line
 
     tokenizer = about["tokenizer"]
     kind = "unknown" if tokenizer is None else tokenizer["token_kind"]
     click.echo(one_line(f"{about['folder']}: {about['kind']}, {about['dtype']}, {kind}"))
     for split, tokens in about["tokens"].items():
-        line = f"  {split}: {tokens:,} tokens in {len(about['files'][split])} files"
+        there = counted(len(about["files"][split]), "file")
+        line = f"  {split}: {counted(tokens, 'token')} in {there}"
         if "episodes" in about:
-            line += f", {about['episodes'][split]:,} episodes"
+            line += f", {counted(about['episodes'][split], 'episode')}"
         click.echo(line)
 
 

@@ -8,12 +8,13 @@ import click
 
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+from mypt.cli.text import TEXT
 
 
 @click.command("export")
 @click.option("--to", "form", type=click.Choice(["hf"]), required=True, help="hf: Hugging Face.")
-@click.option("--model_name", required=True, help="Name of the model, or a path.")
-@click.option("--output", required=True, help="Folder to make.")
+@click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
+@click.option("--output", type=TEXT, required=True, help="Folder to make.")
 @reader_options
 def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -> None:
     """Write a model for another program, with the same logits, or say why that cannot be."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 import click
 
+from mypt.cli.text import TEXT
 from mypt.format.documents import GPTConfig, TrainingConfig
 from mypt.format.schemas import load_schema
 
@@ -58,7 +59,7 @@ def _add(
     hints = typing.get_type_hints(cls)
     defaults = {a.name: a.default for a in attrs.fields(cls)}
     for name in reversed(flag_names(cls)):
-        text = _help(properties[name]["description"], defaults[name])
+        text = with_default(properties[name]["description"], defaults[name])
         function = _option(name, hints[name], text)(function)
     return function
 
@@ -70,11 +71,13 @@ def _option(name: str, hint: Any, text: str) -> Callable[..., Any]:
     if typing.get_origin(hint) in (Mapping, tuple):
         return click.option(f"--{name}", type=JsonType(), help=text)
     if len(list(kinds)) > 1:
-        return click.option(f"--{name}", multiple=True, callback=_one_or_several, help=text)
+        return click.option(
+            f"--{name}", type=TEXT, multiple=True, callback=_one_or_several, help=text
+        )
     kind = next(iter(kinds), hint)
     if kind is bool:
         return click.option(f"--{name}/--no_{name}", default=None, help=text)
-    return click.option(f"--{name}", type=kind, help=text)
+    return click.option(f"--{name}", type=TEXT if kind is str else kind, help=text)
 
 
 def _one_or_several(
@@ -85,7 +88,8 @@ def _one_or_several(
     return values[0] if values else None
 
 
-def _help(description: str, default: object) -> str:
+def with_default(description: str, default: object) -> str:
+    """Give the help of an option whose default is that of a field."""
     if not isinstance(default, str | int | float):
         return description
     said = str(default).lower() if isinstance(default, bool) else default

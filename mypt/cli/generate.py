@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import frozen
 
 from mypt.cli.collecting import uncollected
+from mypt.cli.flags import naming_flags
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+from mypt.cli.sampling import sampling_option
+from mypt.cli.text import TEXT
+from mypt.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypt.engine.generating import Continuation
     from mypt.engine.gpt import GPT
+    from mypt.engine.scoring import Score
     from mypt.model.sampling import Sampling
 
 
@@ -35,33 +39,67 @@ class Request:
 
 
 @click.command("generate")
-@click.option("--model_name", required=True, help="Name of the model, or a path.")
-@click.option("--legacy_checkpoint", help="File of an earlier program in the model's folder.")
+@click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
+@click.option(
+    "--legacy_checkpoint", type=TEXT, help="File of an earlier program in the model's folder."
+)
 @reader_options
-@click.option("--prompt", multiple=True, help="Text to continue; may be repeated.")
-@click.option("--prompt_file", multiple=True, help="File that holds one prompt; - is stdin.")
-@click.option("--prompt_lines", multiple=True, help="File with a prompt on each line; - is stdin.")
+@click.option(
+    "--prompt",
+    multiple=True,
+    help="Text to continue; may be repeated. Without any, a new text begins.",
+)
+@click.option(
+    "--prompt_file", type=TEXT, multiple=True, help="File that holds one prompt; - is stdin."
+)
+@click.option(
+    "--prompt_lines", type=TEXT, multiple=True, help="File with a prompt on each line; - is stdin."
+)
 @click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
-@click.option("--temperature", type=float, help="0 always takes the likeliest token.")
-@click.option("--top_k", type=int, help="Choose among the k likeliest tokens.")
-@click.option("--top_p", type=float, help="Choose among the likeliest that make up p together.")
-@click.option("--min_p", type=float, help="Choose among those p times as likely as the likeliest.")
-@click.option("--repetition_penalty", type=float, help="Above 1: discourage what is there.")
-@click.option("--no_repeat_ngram_size", type=int, help="Let no run of n tokens come twice.")
-@click.option("--seed", type=int, help="Same seed, same text, whatever else is asked for.")
-@click.option("--stop", multiple=True, help="End before this text; may be repeated.")
-@click.option("--stop_token", multiple=True, help="End before this token, an id or its text.")
-@click.option("--samples", type=click.IntRange(1), default=1, help="Continuations of each prompt.")
-@click.option("--batch_size", type=click.IntRange(1), default=32, help="Texts continued at once.")
+@sampling_option("temperature", "0 always takes the likeliest token.")
+@sampling_option("top_k", "Choose among the k likeliest tokens.")
+@sampling_option("top_p", "Choose among the likeliest that make up p together.")
+@sampling_option("min_p", "Choose among those p times as likely as the likeliest.")
+@sampling_option("repetition_penalty", "Above 1: discourage what is there.")
+@sampling_option("no_repeat_ngram_size", "Let no run of n tokens come twice.")
+@sampling_option("seed", "Same seed, same text, whatever else is asked for.")
+@click.option("--stop", type=TEXT, multiple=True, help="End before this text; may be repeated.")
+@click.option(
+    "--stop_token", type=TEXT, multiple=True, help="End before this token, an id or its text."
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Continuations of each prompt.",
+)
+@click.option(
+    "--batch_size",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    help="Texts continued at once.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per continuation.")
 @click.option("--probabilities", is_flag=True, help="With --json: also those of the tokens.")
 @click.option("--logits", is_flag=True, help="With --json: also what each token was chosen by.")
-@click.option("--score", multiple=True, help="Do not generate: measure the loss on this file.")
-@click.option("--stride", type=int, help="Of scoring: tokens from one window to the next.")
+@click.option(
+    "--score", type=TEXT, multiple=True, help="Do not generate: measure the loss on this file."
+)
+@click.option(
+    "--stride",
+    type=int,
+    help="Of scoring: tokens from one window to the next; by default half a block.",
+)
 @click.option("--interactive", is_flag=True, help="Ask for prompts; /help says what else it takes.")
 @click.option("--int8", is_flag=True, help="Round the weights to 8 bits; CPU only.")
-@click.option("--device", help="Device to compute on; by default the fastest there is.")
+@click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
+@click.pass_context
+@naming_flags()
 def command(
+    context: click.Context,
+    /,
     model_name: str,
     legacy_checkpoint: str | None,
     options: tuple[str, ...],
@@ -76,11 +114,11 @@ def command(
     **wanted: Any,
 ) -> None:
     """Continue prompts with a trained model, or measure how well it predicts a text."""
-    if (probabilities or logits) and not as_json:
-        message = "--probabilities and --logits need --json"
-        raise click.UsageError(message)
+    refuse_unused(context)
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
-    prompts = list(_prompts(*sources))
+    from mypt.cli.prompts import check_prompts, read_prompts
+
+    prompts = list(read_prompts(*sources))
     with uncollected():
         model = _open(model_name, legacy_checkpoint, options, device)
     if score:
@@ -88,11 +126,12 @@ def command(
         return
     if int8:
         model.quantize()
-    request = _request(prompts or [""], **wanted)
+    check_prompts(prompts, model.need_tokenizer())
+    request = _request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:
         from mypt.cli.interactive import Session, talk
 
-        talk(Session.of(model, request))
+        talk(Session(model, request))
     elif as_json:
         _print_json(model, request, probabilities=probabilities, logits=logits)
     elif len(request.prompts) * request.samples == 1:
@@ -139,26 +178,6 @@ def _request(
         samples=samples,
         batch_size=batch_size,
     )
-
-
-def _prompts(
-    given: tuple[str, ...], files: tuple[str, ...], lists: tuple[str, ...]
-) -> Iterator[str]:
-    """Give the prompts; the end of the last line of a file is none of it."""
-    yield from given
-    for file in files:
-        yield _read(file).removesuffix("\n").removesuffix("\r")
-    for file in lists:
-        for line in _read(file).removesuffix("\n").split("\n"):
-            yield line.removesuffix("\r")
-
-
-def _read(file: str) -> str:
-    from mypt.data.text import decode_text, read_text
-
-    if file == "-":
-        return decode_text(sys.stdin.buffer.read(), "stdin")
-    return read_text(file)
 
 
 def _print_stream(model: GPT, request: Request) -> None:
@@ -214,17 +233,25 @@ def _print_scores(
     probabilities: bool,
 ) -> None:
     from mypt.cli.generated import score_as_lines, score_as_object
+    from mypt.cli.prompts import name_of, read
 
-    texts = [_read(file) for file in files]
-    scores = [model.score(text, stride=stride) for text in texts]
+    texts = [(name_of(file), read(file)) for file in files]
+    scores = [_score(model, *text, stride) for text in texts]
     float_losses = [score.loss if int8 else None for score in scores]
     if int8:
         model.quantize()
-        scores = [model.score(text, stride=stride) for text in texts]
-    for file, score, float_loss in zip(files, scores, float_losses, strict=True):
+        scores = [_score(model, *text, stride) for text in texts]
+    for (file, _), score, float_loss in zip(texts, scores, float_losses, strict=True):
         if as_json:
             tokenizer = model.need_tokenizer() if probabilities else None
             described = score_as_object(file, score, float_loss, tokenizer)
             click.echo(json.dumps(described, ensure_ascii=False))
         else:
             click.echo("\n".join(score_as_lines(file, score, float_loss)))
+
+
+def _score(model: GPT, name: str, text: str, stride: int | None) -> Score:
+    from mypt.cli.prompts import located
+
+    with located(name):
+        return model.score(text, stride=stride)

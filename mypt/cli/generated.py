@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.errors import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -62,10 +64,11 @@ def score_as_object(
 
 def score_as_lines(file: str, score: Score, float_loss: float | None) -> list[str]:
     """Describe a score for people; arguments as in `score_as_object`."""
-    how = f"windows of {score.block_size} tokens, stride {score.stride}"
+    predicted = counted(len(score.losses), "predicted token")
+    how = f"windows of {counted(score.block_size, 'token')}, stride {score.stride}"
     beside = "" if float_loss is None else f", {score.loss - float_loss:+.4f} by 8-bit weights"
     return [
-        f"{file}: {len(score.losses):,} predicted tokens, in {how}",
+        f"{file}: {predicted}, in {how}",
         f"  loss          {score.loss:.4f} nats per token{beside}",
         f"  perplexity    {score.perplexity:,.3f}",
         f"  bits per byte {score.bits_per_byte:.4f}",

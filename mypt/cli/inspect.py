@@ -9,11 +9,15 @@ import click
 
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+from mypt.cli.text import TEXT
+from mypt.format.errors import counted
 
 
 @click.command("inspect")
-@click.option("--model_name", required=True, help="Name of the model, or a path.")
-@click.option("--legacy_checkpoint", help="File of an earlier program in the model's folder.")
+@click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
+@click.option(
+    "--legacy_checkpoint", type=TEXT, help="File of an earlier program in the model's folder."
+)
 @reader_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -63,10 +67,10 @@ def _tokenizer(state: dict[str, Any] | None) -> list[str]:
     if state["token_kind"] == "gpt2":
         lines.append("vocab     : GPT-2 BPE (fixed ~50k tokens)")
         if state["special_token_encoder"]:
-            lines.append(f"special   : {len(state['special_token_encoder'])} tokens")
+            lines.append(f"special   : {counted(len(state['special_token_encoder']), 'token')}")
     elif state["chars"] is not None:
         shown = "".join(state["chars"])
-        lines.append(f"vocab     : {len(state['chars'])} characters {shown!r}")
+        lines.append(f"vocab     : {counted(len(state['chars']), 'character')} {shown!r}")
     return lines
 
 

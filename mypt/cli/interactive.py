@@ -50,11 +50,6 @@ class Session:
     prompt: str = ""
     text: str = ""
 
-    @classmethod
-    def of(cls, model: GPT, request: Request) -> Session:
-        """Begin with the first prompt of the command line, for /more and /again."""
-        return cls(model, request, request.prompts[0], request.prompts[0])
-
 
 def talk(session: Session) -> None:
     """Take lines until there are no more of them."""

@@ -9,13 +9,14 @@ import click
 
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
+from mypt.cli.text import TEXT
 
 if TYPE_CHECKING:
     from mypt.format.migrate import Report
 
 
 @click.command("migrate")
-@click.argument("path")
+@click.argument("path", type=TEXT)
 @click.option(
     "--to",
     "version",
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Version to write; 1 is what the earlier MyPT opens.",
 )
-@click.option("--output", help="Folder of what is written; by default one beside the source.")
+@click.option(
+    "--output", type=TEXT, help="Folder of what is written; by default one beside the source."
+)
 @click.option("--dry_run", is_flag=True, help="Only say what would be done.")
 @click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below PATH.")
 @reader_options

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from mypt.cli.plugin_options import open_plugins
+from mypt.cli.text import TEXT
 
 if TYPE_CHECKING:
     from mypt.engine.charts import Chart
@@ -18,8 +19,10 @@ _PIPE_WIDTH, _LEAST_WIDTH = 100, 60
 
 
 @click.command("plot")
-@click.argument("logs", nargs=-1, required=True, metavar="LOG_OR_MODEL...")
-@click.option("--output", help="File to write: a page (.html) or a picture (.png, .svg).")
+@click.argument("logs", type=TEXT, nargs=-1, required=True, metavar="LOG_OR_MODEL...")
+@click.option(
+    "--output", type=TEXT, help="File to write: a page (.html) or a picture (.png, .svg)."
+)
 @click.option(
     "--x",
     "axis",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mypt.cli.plugin_options import quiet_plugins
+from mypt.cli.text import TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,8 +47,8 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 @command.command("new")
-@click.argument("name")
-@click.option("--output", help="Folder to write it to; by default one of that name.")
+@click.argument("name", type=TEXT)
+@click.option("--output", type=TEXT, help="Folder to write it to; by default one of that name.")
 def new(name: str, output: str | None) -> None:
     """Write a minimal plugin package, whose own tests pass, to begin with."""
     from mypt.plugins.starter import write_starter

@@ -6,23 +6,35 @@ from typing import Any
 
 import click
 
-from mypt.cli.fields import architecture_options, flag_names, training_options
+from mypt.cli.fields import architecture_options, flag_names, training_options, with_default
+from mypt.cli.flags import naming_flags
 from mypt.cli.plugin_options import open_plugins
+from mypt.cli.text import TEXT
+from mypt.engine.plan import DEFAULT_TOKENIZATION, TrainRequest
 from mypt.format.documents import GPTConfig, TrainingConfig
 
 
 @click.command("train")
-@click.option("--model_name", required=True, help="Name of the model; it lands in checkpoints/.")
+@click.option(
+    "--model_name", type=TEXT, required=True, help="Name of the model; it lands in checkpoints/."
+)
 @training_options
-@click.option("--tokenization", help="Tokenizer of a new model: char, gpt2, or a plugin's.")
+@click.option(
+    "--tokenization",
+    type=TEXT,
+    help=with_default(
+        "Tokenizer of a new model: char, gpt2, or a plugin's.",
+        f"the preset's, or {DEFAULT_TOKENIZATION}",
+    ),
+)
 @architecture_options
+@naming_flags()
 def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
     """Train a new model, or go on with a saved one.
 
     Run the same command again to resume. A preset's architecture wins over architecture flags; a
     saved model keeps its own architecture. Training flags win over both.
     """
-    from mypt.engine.plan import TrainRequest
     from mypt.engine.session import run_training
 
     given = {name: value for name, value in flags.items() if value is not None}

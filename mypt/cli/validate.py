@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mypt.cli.plugin_options import open_plugins
+from mypt.cli.text import TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("validate")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", type=TEXT, nargs=-1, required=True, metavar="PATH...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--checksums", is_flag=True, help="Also compare the digest of every file.")
 def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
@@ -68,12 +69,12 @@ def _report(path: str, problems: list[Problem]) -> dict[str, object]:
 
 
 def _print(path: str, problems: list[Problem]) -> None:
-    from mypt.format.errors import one_line
+    from mypt.format.errors import counted, one_line
 
     for problem in problems:
         click.echo(f"{problem.severity}: {problem}")
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
-        click.echo(f"{one_line(path)}: invalid, {errors} {'error' if errors == 1 else 'errors'}")
+        click.echo(f"{one_line(path)}: invalid, {counted(errors, 'error')}")
     else:
         click.echo(f"{one_line(path)}: valid")

@@ -68,8 +68,10 @@ def list_files(name: str) -> list[InputFile]:
     """List what a path means: the file itself, or the files of a folder as `read_input` does.
 
     Raises:
-        DataError: There is no such file or folder.
+        DataError: There is no such file or folder, or the path is empty.
     """
+    if not name:
+        raise DataError(Problem("", "", "the name of a file or folder is empty", "check the path"))
     path = Path(name)
     if path.is_dir():
         found = sorted((file.relative_to(path).as_posix(), file) for file in _walk(path))

@@ -113,6 +113,7 @@ def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
         DataError: The file is missing, no JSON, or names no tokenizer.
     """
     file = Path(folder) / STATE_FILE
+    _refuse_file(Path(folder))
     try:
         state = jsonfile.parse(file.read_bytes(), str(file))
     except OSError as error:
@@ -125,7 +126,14 @@ def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
     return state
 
 
+def _refuse_file(root: Path) -> None:
+    if root.is_file():
+        fix = "give a text after --input_file, or name the folder of a data set"
+        _refuse(root, "is a file, not the folder of a data set", fix)
+
+
 def _places(root: Path, *, eval_only: bool) -> dict[str, Path]:
+    _refuse_file(root)
     if not root.is_dir():
         _refuse(root, "there is no such folder", "check the path of the data set")
     if not eval_only:

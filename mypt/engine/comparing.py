@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mypt.engine.opening import open_checkpoint
+from mypt.engine.opening import is_bundle, open_checkpoint
 from mypt.engine.places import find_checkpoint
 from mypt.engine.presets import count
 from mypt.format.documents import to_document
@@ -74,7 +74,10 @@ def open_sides(
         UsageError: There is no such checkpoint, or its reader has no such option.
         FormatError: One is damaged.
     """
-    found = [open_checkpoint(find_checkpoint(name), plugins, options) for name in names]
+    paths = [find_checkpoint(name) for name in names]
+    bundles = [path for path in paths if is_bundle(path)]
+    silent = bundles if len(bundles) < len(paths) else []  # options are for the others
+    found = [open_checkpoint(p, plugins, None if p in silent else options) for p in paths]
     short = [opened.path.resolve().name for opened in found]
     return [
         Side(

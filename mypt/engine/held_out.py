@@ -13,7 +13,7 @@ from mypt.data.shards import read_tokenizer_state
 from mypt.data.text import read_text
 from mypt.engine.checkpoints import build_model, build_tokenizer
 from mypt.format.documents import GPTConfig
-from mypt.format.errors import ConfigError, DataError, Problem
+from mypt.format.errors import ConfigError, DataError, Problem, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -148,7 +148,7 @@ def _check_readable(sides: Sequence[Side], plugins: Plugins, texts: Mapping[str,
                 problems += [_named(problem, side, source) for problem in error.problems]
                 continue
             if source != PROMPT and count < 2:
-                what = f"is too short: {count} tokens to {side.name}"
+                what = f"is too short: {counted(count, 'token')} to {side.name}"
                 problems.append(Problem(source, "", what, "use more text", kind="data.short"))
     if problems:
         raise DataError(*problems)

@@ -12,7 +12,7 @@ from mypt.format import files
 from mypt.format.bundle import read_bundle
 from mypt.format.bundle_rules import EDITED
 from mypt.format.documents import GPTConfig, TokenizerState, TrainingState, from_document
-from mypt.format.errors import FormatError, Problem
+from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.reading import describe, find_reader, read_whole
 
 if TYPE_CHECKING:
@@ -96,16 +96,17 @@ def open_checkpoint(
     Args:
         path: A folder or a file.
         plugins: Where parts and readers are looked up.
-        options: What its reader has to be told, such as LoRA's alpha. A bundle needs none.
+        options: What its reader has to be told, such as LoRA's alpha. A bundle takes none.
         without_model: Whether nobody wants more than what a bundle says of itself; it may then
             have parts of plugins that are not here.
 
     Raises:
         FormatError: It is no checkpoint, or damaged.
         PluginError: It has a part of a plugin that is not here.
-        UsageError: Its reader does not know an option, or not with that value.
+        UsageError: Its reader does not know an option, or not with that value; or a bundle has one.
     """
     if is_bundle(path):
+        _refuse_options(path, options or {})
         bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
         return _opened_bundle(bundle)
     reader = find_reader(path, plugins.readers.values())
@@ -113,9 +114,21 @@ def open_checkpoint(
         return _opened_foreign(path, reader, plugins, options or {})
     if (path / files.CONFIG).exists():
         return _opened_bundle(read_bundle(path, plugins.layouts))  # says what is wrong with it
+    if path.name in files.BUNDLE_FILES and (path.parent / files.CONFIG).exists():
+        what, fix = "is one file of a checkpoint", f"name the folder: {path.parent}"
+        raise FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
     what = "is not a checkpoint that mypt can read"
     fix = "name a folder with config.json and model.pt, or a legacy file"
     raise FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
+
+
+def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
+    if options:
+        what = f"is for files of other programs, and {path} is a bundle that says all by itself"
+        names = ", ".join(options)
+        raise UsageError(
+            Problem("", f"--option {names}", what, "leave it out", kind="option.unknown")
+        )
 
 
 def _opened_bundle(bundle: Bundle) -> Opened:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mypt.format.errors import Problem, UsageError
+from mypt.format.errors import Problem, UsageError, suggestion
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mypt.format.documents import TrainingConfig
 
 CHECKPOINTS = Path("checkpoints")
 LOGS = Path("logs") / "train"
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 _MAX_NAME_BYTES = 200
+_COPY = re.compile("_(gold|fp16|step[0-9]{8})$")
 
 
 def model_dir(model_name: str) -> Path:
@@ -22,6 +26,9 @@ def model_dir(model_name: str) -> Path:
     Raises:
         UsageError: The name cannot be that of a folder on every system.
     """
+    if Path(model_name).parent == CHECKPOINTS:
+        what, fix = "is a path", f"give the name alone: {Path(model_name).name}"
+        raise UsageError(Problem("", "--model_name", f"`{model_name}` {what}", fix, kind="name"))
     bad = next((c for c in model_name if c in _FORBIDDEN or not c.isprintable()), None)
     if bad is not None:
         raise _refused(model_name, f"contains {bad!r}")
@@ -71,20 +78,32 @@ def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = No
 
 def _find(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
+    if path_or_name == "":
+        what, fix = "the name of a checkpoint is empty", "give a name or a path"
+        raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
     if path.exists():
         return path
     if isinstance(path_or_name, str) and path.name == path_or_name:
         named = CHECKPOINTS / path
         if named.exists():
             return named
-    models = sorted(p.name for p in CHECKPOINTS.iterdir() if p.is_dir()) if _has_models() else []
-    what = f"there is no checkpoint `{path_or_name}`, as a path or in {CHECKPOINTS}/"
-    fix = f"name one of: {', '.join(models)}" if models else "train one with: mypt train"
+    models = _models()
+    near = suggestion(path.name, models)
+    what = f"there is no checkpoint `{path_or_name}`, as a path or in {CHECKPOINTS}/{near}"
+    listed = ", ".join(name for name in models if not _is_copy(name, models))
+    fix = f"name one of: {listed}" if models else "train one with: mypt train"
     raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
 
 
-def _has_models() -> bool:
-    return CHECKPOINTS.is_dir()
+def _models() -> list[str]:
+    if not CHECKPOINTS.is_dir():
+        return []
+    return sorted(p.name for p in CHECKPOINTS.iterdir() if p.is_dir())
+
+
+def _is_copy(name: str, models: Sequence[str]) -> bool:
+    """Tell whether a folder looks like the gold, half-precision or numbered copy of another."""
+    return any(name.startswith(f"{other}_") and _COPY.search(name) for other in models)
 
 
 def _refused(name: str, what: str) -> UsageError:

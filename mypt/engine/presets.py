@@ -94,7 +94,8 @@ def _find(path: str) -> bytes:
     for name, file in _walk(data_dir("configs"), ""):
         if wanted in (name.removesuffix(".json"), Path(name).stem):
             return file.read_bytes()
-    near = suggestion(path, shipped_presets())
+    by_stem = {Path(name).stem: name for name in shipped_presets()}
+    near = suggestion(path, shipped_presets()) or suggestion(Path(path).stem, by_stem)
     fix = f"name a file, or one of: {', '.join(shipped_presets())}"
     raise UsageError(Problem(path, "", f"there is no such preset{near}", fix, kind="preset"))
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from attrs import frozen
 
-from mypt.format.errors import ConfigError, DataError, Problem
+from mypt.format.errors import ConfigError, DataError, Problem, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def score(model: GPT, text: str, stride: int | None) -> Score:
         raise ConfigError(Problem("", "stride", f"is {stride}", fix))
     ids = model.need_tokenizer().encode(text)
     if len(ids) < 2:
-        what, fix = f"has {len(ids)} tokens", "score a text of two or more"
+        what, fix = f"has {counted(len(ids), 'token')}", "score a text of two or more"
         raise DataError(Problem("the text", "", what, fix))
     losses = token_losses(model, torch.tensor(ids), stride).tolist()
     total = math.fsum(losses)

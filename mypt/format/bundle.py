@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from attrs import evolve, field, frozen
 
 from mypt.format import files, jsonfile
+from mypt.format.bundle_rules import DIGEST
 from mypt.format.comparison import PER_HEAD
 from mypt.format.config_rules import BROKEN, MISSING
 from mypt.format.documents import (
@@ -141,7 +142,7 @@ class Bundle:
 def _check_digest(path: Path, record: FileRecord, file: str) -> None:
     if files.digest(path, file) != record.sha256:
         what, fix = "is not what was saved: its digest differs", "restore it from a copy"
-        raise FormatError(Problem(file, "", what, fix, kind="manifest.digest"))
+        raise FormatError(Problem(file, "", what, fix, kind=DIGEST))
 
 
 def read_bundle(

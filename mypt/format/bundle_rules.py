@@ -20,6 +20,8 @@ GPT2_VOCABULARY = 50257
 
 # A document that is no longer what was saved: people may, and a resume is not exact then.
 EDITED = "manifest.edited"
+# A file of tensors that is no longer what was saved, by its size or by its digest.
+SIZE, DIGEST = "manifest.size", "manifest.digest"
 
 
 def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[Problem]:
@@ -107,7 +109,7 @@ def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Pr
     if data == record.size_bytes:
         return []
     what = f"is {data} bytes large, but was saved with {record.size_bytes}"
-    return [Problem(file, "", what, "restore it from a copy", kind="manifest.size")]
+    return [Problem(file, "", what, "restore it from a copy", kind=SIZE)]
 
 
 def presence_problems(

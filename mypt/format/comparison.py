@@ -8,6 +8,9 @@ from attrs import evolve
 
 from mypt.format import files
 from mypt.format.bundle_rules import (
+    DIGEST,
+    EDITED,
+    SIZE,
     optimizer_problems,
     record_problems,
     state_problems,
@@ -64,9 +67,12 @@ def compare_documents(seen: Examined, layouts: Layouts, settings: Settings) -> N
 
 
 def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
-    """Compare the tensors with the config, and the optimizer's with them."""
+    """Compare the tensors with the config, and the optimizer's with them.
+
+    A file that is not what was saved is compared with nothing: it is at fault, whatever follows.
+    """
     document, header = seen.documents.get(files.CONFIG), seen.headers.get(files.MODEL)
-    if document is None or header is None:
+    if document is None or header is None or _is_replaced(seen, files.MODEL):
         return
     config = from_document(GPTConfig, document)
     if any((slot, getattr(config, slot)) not in layouts for slot in SLOTS):
@@ -86,6 +92,9 @@ def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
             return
         model = Model(config, tensors, layouts, seen.name(files.CONFIG), header.file)
         found = tensor_problems(model)
+        if has_errors(found) and not checksums and (replaced := _replaced_problems(seen)):
+            seen.problems.extend(replaced)
+            return
         if checksums:
             found = _tied_problems(seen, model, header, found)
         if any(problem.kind == MISMATCH for problem in found):
@@ -93,6 +102,22 @@ def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
             seen.problems[:] = [p for p in seen.problems if p.kind != HEADS]
         seen.problems.extend(found)
         _compare_optimizer(seen, model)
+
+
+def _is_replaced(seen: Examined, name: str) -> bool:
+    """Tell whether the manifest has shown already that a file is not what was saved."""
+    file = seen.name(name)
+    return any(p.file == file and p.kind in (SIZE, DIGEST) for p in seen.problems)
+
+
+def _replaced_problems(seen: Examined) -> list[Problem]:
+    """Tell by their digest whether it is the weights that do not fit a config as it was saved."""
+    listed, config = seen.manifest.files if seen.manifest else {}, seen.name(files.CONFIG)
+    if files.MODEL not in listed or any(
+        p.file == config and p.kind == EDITED for p in seen.problems
+    ):
+        return []
+    return _content_problems(seen.paths[files.MODEL], seen.name(files.MODEL), listed[files.MODEL])
 
 
 def _tied_problems(
@@ -112,7 +137,7 @@ def _tied_problems(
 
 def _compare_optimizer(seen: Examined, model: Model) -> None:
     name = seen.optimizer_file
-    if name not in seen.headers:
+    if name not in seen.headers or _is_replaced(seen, name):
         return
     tied = {HEAD} if model.config.tie_weights else set()
     shapes = [info.shape for tensor, info in model.tensors.items() if tensor not in tied]
@@ -152,6 +177,4 @@ def _content_problems(path: Path, file: str, record: FileRecord | None) -> list[
         ]
     if files.digest(path, file) == record.sha256:
         return []
-    return [
-        Problem(file, "", "is not what was saved: its digest differs", fix, kind="manifest.digest")
-    ]
+    return [Problem(file, "", "is not what was saved: its digest differs", fix, kind=DIGEST)]

@@ -50,6 +50,11 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Give a number with its noun, such as `1 block` or `3,000 tokens`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _cut(text: str) -> str:
     return one_line(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 

@@ -81,12 +81,13 @@ def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool
         problems.append(Problem(str(folder), "", what, fix, kind="file.missing"))
         return seen
     _read_documents(seen)
+    _find_optimizer(seen)
+    compare_records(seen, checksums)
     _read_headers(seen)
     listed = manifest.files if manifest else ()
     problems += presence_problems(seen.paths, listed, str(folder))
     compare_documents(seen, layouts, settings)
     compare_tensors(seen, layouts, checksums)
-    compare_records(seen, checksums)
     if checksums:  # who asks for them wants to know whether anything is not what was saved
         seen.problems[:] = [
             evolve(problem, severity="error") if problem.kind == EDITED else problem
@@ -121,12 +122,16 @@ def _read_documents(seen: Examined) -> None:
                 seen.documents[name] = document
 
 
-def _read_headers(seen: Examined) -> None:
+def _find_optimizer(seen: Examined) -> None:
+    """Count the optimizer's file in where no manifest lists it."""
     optimizer = seen.optimizer_file
     beside = seen.folder / optimizer
     if seen.manifest is None and NAME.fullmatch(optimizer) and beside.is_file():
         seen.paths[optimizer] = beside
-    for name in (files.MODEL, optimizer):
+
+
+def _read_headers(seen: Examined) -> None:
+    for name in (files.MODEL, seen.optimizer_file):
         if name in seen.paths:
             with collecting(seen.problems, seen.name(name)):
                 seen.headers[name] = read_header(seen.paths[name], seen.name(name))

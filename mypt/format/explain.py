@@ -48,7 +48,10 @@ def explain(error: ValidationError) -> tuple[str, str]:
     if keyword == "uniqueItems":
         return f"repeats {shown}, which is also at {error.message}", "give each one once"
     schema = schema if isinstance(schema, dict) else {}
-    return f"is {shown}, {_fault(keyword, error)}", f"write {describe(schema)}"
+    return (
+        f"is {shown}, {_fault(keyword, error)}",
+        f"write {describe(schema, in_full=keyword == 'maximum')}",
+    )
 
 
 def _fault(keyword: str, error: ValidationError) -> str:
@@ -68,8 +71,13 @@ def _fault(keyword: str, error: ValidationError) -> str:
             return "which has no meaning here"
 
 
-def describe(schema: Mapping[str, Any]) -> str:
-    """Say what a schema accepts, such as `a whole number from 1 to 8`."""
+def describe(schema: Mapping[str, Any], *, in_full: bool = False) -> str:
+    """Say what a schema accepts, such as `a whole number from 1 to 8`.
+
+    Args:
+        schema: The schema.
+        in_full: Whether to name limits too that only keep numbers readable everywhere.
+    """
     if "const" in schema:
         return json.dumps(schema["const"])
     if "enum" in schema:
@@ -79,7 +87,7 @@ def describe(schema: Mapping[str, Any]) -> str:
     if "pattern" in schema:
         words = _PATTERNS.get(schema["pattern"], f"text of the form {schema['pattern']}")
         return words + (" or null" if "null" in schema.get("type", ()) else "")
-    return _name_types(schema.get("type", "object"), _limits(schema))
+    return _name_types(schema.get("type", "object"), _limits(schema, in_full))
 
 
 def show(value: Any) -> str:
@@ -101,10 +109,10 @@ def _name_types(types: str | list[str], limits: str = "") -> str:
     return " or ".join(_TYPES[name] + (limits if name != "null" else "") for name in names)
 
 
-def _limits(schema: Mapping[str, Any]) -> str:
+def _limits(schema: Mapping[str, Any], in_full: bool) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     limits = []
-    if low is not None and high is not None and (high < _HUGE or low):
+    if low is not None and high is not None and (in_full or high < _HUGE or low):
         limits.append(f"from {low} to {high}")
     elif low is not None:
         limits.append(f"of at least {low}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import field, frozen
 
-from mypt.format.errors import DataError, FormatError, Problem
+from mypt.format.errors import DataError, FormatError, Problem, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -135,7 +135,9 @@ class CharTokenizer:
         unknown = set(text).difference(self.chars)
         first = min(unknown, key=text.index)
         others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        what = f"the vocabulary of {self.n_vocab} characters lacks {_name(first)}{others}"
+        what = (
+            f"the vocabulary of {counted(self.n_vocab, 'character')} lacks {_name(first)}{others}"
+        )
         fix = "take it out, or train a new model on a text that has it"
         raise DataError(Problem("", _place(text, first), what, fix, kind="data.unknown_character"))
 

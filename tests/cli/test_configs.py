@@ -47,6 +47,10 @@ def test_a_missing_preset_is_refused_with_what_there_is(refused, in_tmp):
     assert "did you mean `configs/tiny.json`" in line
 
 
+def test_a_preset_near_another_is_suggested_by_its_short_name_too(refused, in_tmp):
+    assert "did you mean `tiny`" in refused("configs", "--config_file", "tinny", code=2)
+
+
 def test_a_preset_that_is_not_json_is_refused(refused, in_tmp):
     (in_tmp / "mine.json").write_text("{")
     assert "is not JSON" in refused("configs", "--config_file", "mine.json")

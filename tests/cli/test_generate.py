@@ -37,7 +37,21 @@ def test_a_character_that_the_vocabulary_lacks_is_refused(refused, bundle):
 )
 def test_an_option_out_of_range_is_refused(refused, bundle, flag, value):
     line = refused("generate", "--model_name", bundle, "--prompt", "the", flag, value)
-    assert flag.lstrip("-") in line
+    assert line.startswith(f"error: {flag}: is ")
+
+
+@pytest.mark.parametrize("flag", ["--temperature", "--repetition_penalty"])
+def test_an_option_that_is_not_finite_is_told_so(refused, bundle, flag):
+    line = refused("generate", "--model_name", bundle, flag, "inf")
+    assert line.startswith(f"error: {flag}: is inf; make it a finite number ")
+
+
+def test_an_unknown_stop_token_and_a_stride_name_their_flags(refused, bundle, in_tmp):
+    line = refused("generate", "--model_name", bundle, "--stop_token", "5000")
+    assert line.startswith("error: --stop_token: is 5000; ")
+    (in_tmp / "a.txt").write_text("the cat")
+    line = refused("generate", "--model_name", bundle, "--score", "a.txt", "--stride", "99")
+    assert line.startswith("error: --stride: is 99; ")
 
 
 def test_a_damaged_bundle_is_refused(refused, bundle, tmp_path):
@@ -49,6 +63,12 @@ def test_a_damaged_bundle_is_refused(refused, bundle, tmp_path):
     data[len(data) // 2] ^= 1
     (copy / "model.pt").write_bytes(data)
     assert "model.pt" in refused("generate", "--model_name", copy, "--prompt", "the")
+
+
+@pytest.mark.parametrize("name", ["model.pt", "config.json"])
+def test_who_names_a_file_of_a_bundle_is_told_its_folder(refused, bundle, name):
+    line = refused("generate", "--model_name", bundle / name)
+    assert line.endswith(f"{name}: is one file of a checkpoint; name the folder: {bundle}\n")
 
 
 @pytest.fixture
@@ -104,6 +124,48 @@ def test_a_file_without_prompts_is_refused(refused, bundle, tmp_path, stdin):
     assert "stdin: is empty" in line
 
 
+@pytest.mark.parametrize("flag", ["--prompt_lines", "--prompt_file", "--score"])
+def test_a_character_that_the_vocabulary_lacks_is_placed_in_its_file(
+    refused, bundle, in_tmp, stdin, flag
+):
+    (in_tmp / "lines.txt").write_text("the\ncé\n")
+    line = refused("generate", "--model_name", bundle, flag, "lines.txt")
+    assert line.startswith("error: lines.txt line 2, column 2: ")
+    stdin("the\ncé\n")
+    line = refused("generate", "--model_name", bundle, flag, "-")
+    assert line.startswith("error: stdin line 2, column 2: ")
+
+
+def test_every_prompt_that_cannot_be_encoded_is_named(cli, bundle, in_tmp):
+    (in_tmp / "lines.txt").write_text("é\nthe\ncé\n")
+    named = ("--prompt", "the é", "--prompt_lines", "lines.txt")
+    code, out, err = cli("generate", "--model_name", bundle, *named)
+    places = [line.split(": ")[1] for line in err.splitlines()]
+    assert (code, out) == (1, "")
+    assert places == [
+        "--prompt line 1, column 5",
+        "lines.txt line 1, column 1",
+        "lines.txt line 3, column 2",
+    ]
+
+
+def test_a_text_too_short_to_score_is_named(refused, bundle, in_tmp):
+    (in_tmp / "short.txt").write_text("t")
+    line = refused("generate", "--model_name", bundle, "--score", "short.txt")
+    assert line.startswith("error: short.txt: has 1 token; ")
+
+
+def test_what_is_scored_from_stdin_is_called_so(cli, bundle, stdin):
+    stdin("the cat")
+    (score,) = lines_of(cli, "--model_name", bundle, "--score", "-")
+    assert score["file"] == "stdin"
+    stdin("the cat")
+    assert cli("generate", "--model_name", bundle, "--score", "-")[1].startswith("stdin: ")
+    stdin("th")
+    out = cli("generate", "--model_name", bundle, "--score", "-")[1]
+    assert out.startswith("stdin: 1 predicted token, in windows of 16 tokens")
+
+
 def test_json_lines_say_all_there_is(cli, bundle):
     (found,) = lines_of(
         cli,
@@ -148,9 +210,31 @@ def test_a_text_is_scored(cli, bundle, tmp_path, text):
     assert "stride 4" in out
 
 
-def test_what_only_json_can_say_asks_for_it(refused, bundle):
-    line = refused("generate", "--model_name", bundle, "--probabilities", code=2)
-    assert "--json" in line
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--stride", "4"), "--stride needs --score"),
+        (("--logits",), "--logits needs --json"),
+        (("--probabilities", "--logits"), "--probabilities and --logits need --json"),
+        (("--score", "a", "--prompt", "b"), "--prompt cannot be used with --score"),
+        (("--score", "a", "--samples", "1"), "--samples cannot be used with --score"),
+        (
+            ("--score", "a", "--top_k", "1", "--seed", "1", "--interactive"),
+            "--top_k, --seed and --interactive cannot be used with --score",
+        ),
+        (("--interactive", "--prompt", "a"), "--prompt cannot be used with --interactive"),
+        (("--interactive", "--json"), "--json cannot be used with --interactive"),
+    ],
+)
+def test_a_flag_without_effect_is_refused(refused, bundle, flags, said):
+    line = refused("generate", "--model_name", bundle, *flags, code=2)
+    assert line.startswith(f"error: {said}; see: ")
+
+
+@pytest.mark.parametrize("command", ["generate", "inspect"])
+def test_what_a_bundle_does_not_ask_for_is_refused(refused, bundle, command):
+    line = refused(command, "--model_name", bundle, "--option", "lora_alpha=32", code=2)
+    assert line.startswith("error: --option lora_alpha: is for files of other programs")
 
 
 def test_a_conversation_changes_its_settings(cli, bundle, stdin):

@@ -46,6 +46,42 @@ def test_every_flag_says_what_it_does(cli):
         assert all(len(line.split()) > 1 for line in flags)
 
 
+def test_the_help_shows_the_defaults(cli):
+    from mypt.model.sampling import Sampling
+
+    _, out, _ = cli("generate", "--help")
+    said = " ".join(out.split())
+    for name in ("temperature", "top_p", "repetition_penalty"):
+        about = said.partition(f"--{name} ")[2].partition("--")[0]
+        assert f"[default: {getattr(Sampling(), name)}]" in about, about
+    assert "by default half a block" in said
+    for name, default in (("samples", 1), ("batch_size", 32)):
+        assert f"[default: {default}" in said.partition(f"--{name} ")[2].partition(" --")[0]
+    assert "Without any, a new text begins." in said
+    _, out, _ = cli("train", "--help")
+    assert "[default: the preset's, or gpt2]" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        (("train", "--model_name", "a", "--input_file", ""), "--input_file"),
+        (("train", "--model_name", "a", "--dataset_dir="), "--dataset_dir"),
+        (("train", "--model_name", ""), "--model_name"),
+        (("generate", "--model_name", ""), "--model_name"),
+        (("generate", "--model_name", "a", "--score", ""), "--score"),
+        (("inspect", "--model_name", ""), "--model_name"),
+        (("data", "inspect", ""), "FOLDER"),
+        (("data", "prepare", "a", "", "--output", "b"), "INPUT..."),
+        (("plot", ""), "LOG_OR_MODEL..."),
+        (("format", "validate", ""), "PATH..."),
+    ],
+)
+def test_an_empty_value_is_wrong_usage(refused, in_tmp, command, flag):
+    line = refused(*command, code=2)
+    assert f"'{flag}': it is empty" in line
+
+
 def test_every_field_of_the_documents_is_a_flag(cli):
     import attrs
 

@@ -181,6 +181,19 @@ def test_a_value_out_of_range_is_refused(refused_train, input_file):
     assert "max_iters" in refused_train("--input_file", input_file, "--max_iters", "0")
 
 
+def test_a_seed_that_is_too_large_is_told_the_largest(refused_train, input_file):
+    line = refused_train("--input_file", input_file, "--seed", "99999999999999999999")
+    assert line.startswith("error: --seed: is 99999999999999999999, ")
+    assert line.endswith("write a whole number from 0 to 9223372036854775807\n")
+
+
+def test_a_file_that_is_given_for_a_data_set_is_said_to_be_one(refused_train, refused, input_file):
+    line = refused_train("--dataset_dir", input_file)
+    assert line.startswith("error: input.txt: is a file, not the folder of a data set; ")
+    assert "--input_file" in line
+    assert refused("data", "inspect", input_file) == line
+
+
 def test_a_name_with_path_separators_is_refused(refused_train, input_file):
     assert "--model_name" in refused_train("--input_file", input_file, name="a/b", code=2)
 

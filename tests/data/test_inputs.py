@@ -35,6 +35,12 @@ def test_a_folder_is_read_in_the_order_of_its_paths_without_hidden_and_empty_fil
     assert read_input([str(tmp_path)]).text == "1\n2\n3\n4"
 
 
+def test_an_empty_path_is_not_the_current_folder(in_tmp):
+    write(in_tmp, {"a": "one"})
+    with pytest.raises(DataError, match="the name of a file or folder is empty"):
+        read_input([""])
+
+
 def test_the_standard_input_is_a_file_among_others(tmp_path, monkeypatch):
     write(tmp_path, {"a": "one"})
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("però".encode())))

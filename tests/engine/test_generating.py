@@ -207,7 +207,7 @@ def test_the_default_stride_is_half_a_block(model, text):
 
 
 def test_a_text_that_cannot_be_scored_is_refused(model):
-    with pytest.raises(DataError, match="has 1 tokens"):
+    with pytest.raises(DataError, match="has 1 token;"):
         model.score("a")
     for stride in (0, 17):
         with pytest.raises(ConfigError, match="stride"):

@@ -38,6 +38,26 @@ def test_a_checkpoint_is_found_by_path_and_by_name(in_tmp):
         find_checkpoint("virgil")
 
 
+def test_an_empty_name_is_not_the_current_folder(in_tmp):
+    with pytest.raises(UsageError, match="the name of a checkpoint is empty"):
+        find_checkpoint("")
+
+
+def test_a_name_near_another_is_suggested_and_copies_are_not_listed(in_tmp):
+    for name in ("first", "first_gold", "first_fp16", "first_step00000100", "other", "pure_gold"):
+        (in_tmp / "checkpoints" / name).mkdir(parents=True)
+    with pytest.raises(UsageError) as refused:
+        find_checkpoint("frist")
+    assert str(refused.value).endswith(
+        "in checkpoints/ (did you mean `first`?); name one of: first, other, pure_gold"
+    )
+
+
+def test_a_path_to_a_model_to_train_is_told_its_name():
+    with pytest.raises(UsageError, match="`checkpoints/nano` is a path; give the name alone: nano"):
+        model_dir("checkpoints/nano")
+
+
 def test_without_models_the_reader_is_told_how_to_make_one(in_tmp):
     with pytest.raises(UsageError, match="train one with: mypt train"):
         find_checkpoint("virgil")

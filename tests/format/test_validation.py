@@ -11,6 +11,7 @@ from mypt.format.documents import TokenizerState
 from mypt.format.errors import FormatError
 from mypt.format.generations import tagged
 from mypt.format.layout import BUILT_IN, no_tensors
+from mypt.format.tensorwriter import write_tensors
 from mypt.format.validation import validate
 
 
@@ -46,6 +47,12 @@ def test_a_changed_n_layer_names_the_field_what_the_weights_say_and_the_way_out(
         f"{bundle}/config.json#/n_layer: is 8, but model.pt holds 3 blocks; set it back to 3"
     )
     assert note.severity == "note"
+
+
+def test_one_block_is_not_several(tmp_path, tiny, save, edit):
+    save(tmp_path / "m", tiny(n_layer=1))
+    edit(tmp_path / "m" / "config.json", n_layer=8)
+    assert "model.pt holds 1 block; set it back to 1" in str(validate(tmp_path / "m")[0])
 
 
 def test_a_changed_width_is_one_problem_even_if_no_head_divides_it(bundle, edit):
@@ -151,6 +158,45 @@ def test_without_manifest_the_archive_s_own_checksums_count(bundle):
     ((kind, severity, place),) = found(bundle, checksums=True)
     assert (kind, severity) == ("archive.checksum", "error")
     assert place.startswith("model.pt#data/")
+
+
+@pytest.mark.parametrize("changed", [{"n_layer": 1}, {"n_embd": 4}], ids=["layers", "width"])
+def test_weights_of_another_model_are_the_one_problem(bundle, tiny, save, changed):
+    saved = (bundle / "model.pt").stat().st_size
+    save(bundle.parent / "other", tiny(**changed))
+    (bundle.parent / "other" / "model.pt").replace(bundle / "model.pt")
+    size = (bundle / "model.pt").stat().st_size
+    (problem,) = validate(bundle)
+    assert str(problem) == (
+        f"{bundle}/model.pt: is {size} bytes large, but was saved with {saved}; "
+        "restore it from a copy"
+    )
+    assert validate(bundle, checksums=True) == [problem]
+    with pytest.raises(FormatError) as refused:
+        read_bundle(bundle)
+    assert refused.value.problems == (problem,)
+
+
+def test_weights_of_another_model_and_the_same_size_are_known_by_their_digest(
+    bundle, weights_of, tiny
+):
+    weights = weights_of(tiny())
+    swapped = weights | {"lm_head.weight": weights["lm_head.weight"].mT.contiguous()}
+    with (bundle / "model.pt").open("wb") as stream:
+        write_tensors(stream, swapped)
+    assert found(bundle) == [("manifest.digest", "error", "model.pt#")]
+    assert found(bundle, checksums=True) == [("manifest.digest", "error", "model.pt#")]
+
+
+def test_an_optimizer_that_is_not_what_was_saved_is_one_problem(bundle, adamw_of, weights_of, tiny):
+    torch.save(adamw_of(weights_of(tiny(n_embd=4))), bundle / "optimizer.pt")
+    assert found(bundle) == [("manifest.size", "error", "optimizer.pt#")]
+
+
+def test_what_the_manifest_says_of_a_file_comes_before_what_follows_from_it(bundle):
+    data = (bundle / "model.pt").read_bytes()
+    (bundle / "model.pt").write_bytes(data[:-100])
+    assert [kind for kind, _, _ in found(bundle)] == ["manifest.size", "archive"]
 
 
 @pytest.mark.parametrize("name", ["model.pt", "optimizer.pt"])

@@ -1,0 +1,102 @@
+"""The texts that `mypt generate` is given, each with the name of where it comes from."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from mypt.data.text import decode_text, read_text
+from mypt.format.errors import DataError, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mypt.format.errors import Problem
+    from mypt.plugins.contracts import Tokenizer
+
+STDIN = "stdin"
+
+
+@frozen
+class Prompt:
+    """A prompt.
+
+    Attributes:
+        text: The text.
+        source: The file or the flag it comes from, for messages.
+        line: Line of the source on which it begins.
+    """
+
+    text: str
+    source: str = "--prompt"
+    line: int = 1
+
+
+def read_prompts(
+    given: Iterable[str], files: Iterable[str], lists: Iterable[str]
+) -> Iterator[Prompt]:
+    """Give the prompts; the end of the last line of a file is none of it.
+
+    Args:
+        given: Prompts of the command line.
+        files: Files that hold one each; "-" is stdin.
+        lists: Files that hold one on each line; "-" is stdin.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
+    yield from map(Prompt, given)
+    for file in files:
+        yield Prompt(read(file).removesuffix("\n").removesuffix("\r"), name_of(file))
+    for file in lists:
+        for line, text in enumerate(read(file).removesuffix("\n").split("\n"), start=1):
+            yield Prompt(text.removesuffix("\r"), name_of(file), line)
+
+
+def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:
+    """Refuse prompts that cannot be encoded.
+
+    Raises:
+        DataError: The vocabulary lacks a character of a prompt; each names its file and line.
+    """
+    problems: list[Problem] = []
+    for prompt in prompts:
+        try:
+            with located(prompt.source, prompt.line):
+                tokenizer.encode(prompt.text)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(*shortened(problems))
+
+
+@contextmanager
+def located(source: str, line: int = 1) -> Iterator[None]:
+    """Name the file, and the line in it, in what is said of a text that begins there."""
+    try:
+        yield
+    except DataError as error:
+        problems = [
+            evolve(problem, file=source, where=problem.where.replace("line 1,", f"line {line},", 1))
+            for problem in error.problems
+        ]
+        raise DataError(*problems) from error
+
+
+def read(file: str) -> str:
+    """Read a text file; "-" is stdin.
+
+    Raises:
+        DataError: It is missing, empty or not UTF-8.
+    """
+    if file == "-":
+        return decode_text(sys.stdin.buffer.read(), STDIN)
+    return read_text(file)
+
+
+def name_of(file: str) -> str:
+    """Give what to call a file."""
+    return STDIN if file == "-" else file

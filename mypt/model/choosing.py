@@ -1,0 +1,68 @@
+"""How the next token is chosen, as a user says it; without torch, as `--help` needs it."""
+
+from __future__ import annotations
+
+import math
+
+from attrs import frozen
+
+from mypt.format.errors import ConfigError, Problem
+
+
+@frozen
+class Sampling:
+    """How the next token is chosen.
+
+    Temperature comes first, then the penalty, n-grams, top-k, top-p, min-p, and a draw from what
+    is left.
+
+    Attributes:
+        temperature: Divides the logits. 0 is what that comes to: the likeliest token after the
+            penalty and the n-grams, and no draw.
+        top_k: Keep the k likeliest tokens, and those as likely as the k-th; None keeps all.
+        top_p: Keep the likeliest tokens until their probability reaches this, in (0, 1];
+            None keeps all.
+        min_p: Keep the tokens that are at least this times as likely as the likeliest one, in
+            [0, 1]; None keeps all.
+        repetition_penalty: Logits of tokens in the window are divided by it where positive,
+            multiplied where negative; 1 does nothing. Source: Keskar et al. 2019 (CTRL).
+        no_repeat_ngram_size: No run of so many tokens comes twice in the window; None lets them.
+            Source: Paulus et al. 2017, section 2.5.
+        seed: Same seed, same text, whatever else is in the batch; None draws one.
+    """
+
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float | None = 0.95
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int | None = None
+    seed: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: Options are out of range; all of them are named.
+        """
+        top_p = 1.0 if self.top_p is None else self.top_p
+        size = self.no_repeat_ngram_size
+        rules = {
+            "temperature": (0 <= self.temperature < math.inf, "a finite number of 0 or more"),
+            "top_k": (self.top_k is None or self.top_k >= 1, "1 or more"),
+            "top_p": (0 < top_p <= 1, "more than 0 and at most 1"),
+            "min_p": (self.min_p is None or 0 <= self.min_p <= 1, "0 to 1"),
+            "repetition_penalty": (
+                0 < self.repetition_penalty < math.inf,
+                "a finite number above 0",
+            ),
+            "no_repeat_ngram_size": (size is None or size >= 1, "1 or more"),
+            "seed": (self.seed is None or 0 <= self.seed < 2**64, "0 or more, below 2^64"),
+        }
+        problems = [
+            Problem("", name, f"is {getattr(self, name)}", f"make it {wanted}", kind="sampling")
+            for name, (is_well, wanted) in rules.items()
+            if not is_well
+        ]
+        if problems:
+            raise ConfigError(*problems)
