@@ -120,7 +120,8 @@ def command(
 
     prompts = list(read_prompts(*sources))
     with uncollected():
-        model = _open(model_name, legacy_checkpoint, options, device)
+        where = device or ("cpu" if int8 else None)
+        model = _open(model_name, legacy_checkpoint, options, where)
     if score:
         _print_scores(model, score, stride, int8=int8, as_json=as_json, probabilities=probabilities)
         return
