@@ -181,6 +181,14 @@ def test_a_value_out_of_range_is_refused(refused_train, input_file):
     assert "max_iters" in refused_train("--input_file", input_file, "--max_iters", "0")
 
 
+def test_a_number_that_is_not_finite_is_refused(refused_train, input_file):
+    for flag in ("learning_rate", "warmup_iters", "dropout", "attn_scale"):
+        line = refused_train("--input_file", input_file, f"--{flag}", "nan")
+        assert line == f"error: {flag}: is nan; write a finite number\n"
+    line = refused_train("--input_file", input_file, "--rope_theta", "inf")
+    assert line == "error: rope_theta: is inf; write a finite number\n"
+
+
 def test_a_name_with_path_separators_is_refused(refused_train, input_file):
     assert "--model_name" in refused_train("--input_file", input_file, name="a/b", code=2)
 
