@@ -10,6 +10,7 @@ from mypt.engine.checkpoints import model_to_train, resumed_optimizer
 from mypt.engine.devices import choose_device, is_available
 from mypt.engine.finetuning import lineage_of, start_from
 from mypt.engine.gpt import GPT
+from mypt.engine.memory import TRAINING, sparing
 from mypt.engine.needs import check_guards
 from mypt.engine.opening import Opened, is_checkpoint, open_checkpoint
 from mypt.engine.optimizer import make_optimizer
@@ -65,9 +66,10 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
     Raises:
         MyptError: Something the user can mend; nothing was written.
         SaveError: A checkpoint could not be written; the one before it is whole.
+        OutOfMemoryError: The memory is too small; the same holds.
     """
     folder = model_dir(request.model_name)
-    with joined() as world:
+    with joined() as world, sparing(TRAINING):
         if not is_checkpoint(folder, plugins):
             job = _new_job(request, plugins, world)
         else:

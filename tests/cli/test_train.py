@@ -189,6 +189,15 @@ def test_a_number_that_is_not_finite_is_refused(refused_train, input_file):
     assert line == "error: rope_theta: is inf; write a finite number\n"
 
 
+def test_a_model_that_no_memory_holds_is_refused(refused_train, input_file):
+    line = refused_train(
+        *("--input_file", input_file, "--n_embd", "100000000", "--n_head", "2", "--device", "cpu"),
+        *("--tokenization", "char"),
+    )
+    assert line.startswith("error: memory: ran out while building the model, which asked for ")
+    assert "lower n_embd" in line
+
+
 def test_a_name_with_path_separators_is_refused(refused_train, input_file):
     assert "--model_name" in refused_train("--input_file", input_file, name="a/b", code=2)
 
