@@ -75,7 +75,7 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
         else:
             opened = open_checkpoint(folder, plugins)
             _refuse_to_overwrite(opened)
-            plan = plan_resume(request, opened)
+            plan = plan_resume(request, opened, plugins.layouts)
             state = opened.training_state
             if state is not None and _is_finished(state, plan.training.max_iters):
                 done = evolve(state, training_config=plan.training)
@@ -127,13 +127,14 @@ def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins, world: World) -> 
     saved = opened.config.device
     wanted = plan.device or (saved if saved is not None and is_available(saved) else None)
     check_guards(plan.training, opened.needs, plugins, str(opened.path))
-    model = _placed(model_to_train(opened, plugins), plan, world, choose_device(wanted))
+    model = model_to_train(evolve(opened, config=plan.config), plugins)
+    model = _placed(model, plan, world, choose_device(wanted))
     optimizer, step = resumed_optimizer(opened, model, plan.training), plan.training.start_step
     job = _job(model, optimizer, read_sources(plan.training), plan, world)
     return evolve(
         job,
         previous=plan.previous,
-        doubts=opened.doubts,
+        doubts=(*opened.doubts, *plan.doubts),
         notices=(f"Resuming {opened.path} from step {step}", *job.notices),
     )
 

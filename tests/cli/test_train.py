@@ -274,6 +274,28 @@ def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp)
     assert "config.json: was edited after mypt saved it" in out
 
 
+def test_batch_size_and_dropout_may_be_given_anew(train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    flags = ("--batch_size", "2", "--dropout", "0", "--max_iters", "4")
+    code, out, err = train(*flags)
+    assert code == 0, err
+    assert "ignored" not in out
+    assert "Not the run of before: step 2: batch_size changed from 4 to 2" in out
+    assert "Not the run of before: step 2: dropout changed from 0.1 to 0" in out
+    assert "32 tokens per step" in out
+    saved = documents(in_tmp / "checkpoints" / "cat")
+    assert (saved["config"]["batch_size"], saved["config"]["dropout"]) == (2, 0)
+    assert not saved["training_state"]["exact"]
+    code, out, _ = train(*flags, "--max_iters", "6")
+    assert "changed" not in out.replace("max_iters changed", "")
+
+
+def test_a_batch_size_out_of_range_is_refused_at_a_resume_too(train, refused, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    line = refused("train", "--model_name", "cat", "--batch_size", "0", "--max_iters", "4")
+    assert "batch_size: is 0" in line
+
+
 def test_a_hand_edited_layer_count_is_refused_with_the_way_out(train, refused, in_tmp):
     assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
     path = in_tmp / "checkpoints" / "cat" / "config.json"
