@@ -150,6 +150,7 @@ def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan
     """Plan to go on with a model that has a bundle.
 
     Raises:
+        UsageError: There is no such preset, though it would be ignored.
         ConfigError: A flag is unknown or out of range.
     """
     saved = to_document(opened.config)
@@ -169,6 +170,7 @@ def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan
     file, base = given.pop("config_file", None), given.pop("init_from_model", None)
     state = opened.training_state or TrainingState(step=0)
     if file is not None and file != state.training_config.config_file:
+        _preset(file, layouts)
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")
     if base is not None and base != state.training_config.init_from_model:
         notices.append(f"--init_from_model {base} is ignored: {opened.path} has weights of its own")
@@ -184,6 +186,23 @@ def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan
     )
 
 
+def without_effect(request: TrainRequest, plan: Plan, opened: Opened) -> list[str]:
+    """Say what was given otherwise than it is saved, for a run that has nothing left to do."""
+    before = opened.training_state or TrainingState(step=0)
+    was = {**_documented(before.training_config), **_documented(opened.config)}
+    now = {**_documented(plan.training), **_documented(plan.config)}
+    changed = [k for k in (*request.architecture, *request.training) if now[k] != was[k]]
+    return [
+        f"--{k} {_said(now[k])} had no effect: the run had {_said(was[k])}"
+        for k in changed
+        if k != "max_iters"
+    ]
+
+
+def _documented(config: GPTConfig | TrainingConfig) -> dict[str, Any]:
+    return to_document(config, versioned=False)
+
+
 def _changed(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
     """Give what is asked for anew of the fields that may change between runs."""
     return {k: asked[k] for k in _MAY_CHANGE if k in asked and asked[k] != saved[k]}
@@ -194,4 +213,4 @@ def _preset(file: str | None, layouts: Layouts) -> Preset:
 
 
 def _said(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

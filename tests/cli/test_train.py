@@ -103,6 +103,43 @@ def test_the_same_command_again_has_nothing_to_do_and_more_steps_resume(train, i
     assert any("learning_rate changed" in reason for reason in state["inexact_reasons"])
 
 
+def test_what_is_given_to_a_finished_run_is_checked(train, refused, input_file, in_tmp):
+    assert train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    before = (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes()
+    for flag, value, named in (
+        ("input_file", "nope.txt", "nope.txt"),
+        ("dataset_dir", "nope", "nope"),
+        ("eval_sets", '{"a": "nope.txt"}', "nope.txt"),
+        ("tokenization", "foo", "foo"),
+        ("learning_rate", "nan", "learning_rate"),
+        ("gold_guards", '{"foo": {}}', "foo"),
+        ("log_sinks", '{"console": {"x": 1}}', "log_sinks/console"),
+        ("device", "cuda:99", "cuda:99"),
+    ):
+        assert named in refused("train", "--model_name", "cat", f"--{flag}", value)
+    line = refused("train", "--model_name", "cat", "--config_file", "nope.json", code=2)
+    assert "nope.json: there is no such preset" in line
+    assert (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes() == before
+
+
+def test_what_is_given_to_a_finished_run_has_no_effect_and_is_said(train, input_file, in_tmp):
+    flags = ("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "2")
+    train(*flags)
+    code, out, _ = train(*flags)
+    assert (code, out.count("\n")) == (0, 1)
+    assert "is at step 2 of 2: nothing to do" in out
+    given = ("--learning_rate", "1e-4", "--batch_size", "8", "--n_layer", "3", "--max_iters", "1")
+    code, out, _ = train(*given)
+    assert code == 0
+    assert out.splitlines()[:-1] == [
+        "--n_layer 3 is ignored: the saved model has 2",
+        "--batch_size 8 had no effect: the run had 4",
+        "--learning_rate 0.0001 had no effect: the run had 0.0003",
+    ]
+    assert "cat is at step 2 already, beyond max_iters 1: nothing to do" in out
+    assert documents(in_tmp / "checkpoints" / "cat")["config"]["batch_size"] == 4
+
+
 def test_a_resume_keeps_the_saved_architecture_and_says_so(train, input_file, in_tmp):
     train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "10")
     _, out, _ = train("--n_layer", "8", "--max_iters", "12", "--tokenization", "gpt2")
