@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 
 from mypt.engine.checkpoints import build_tokenizer, model_to_train, resumed_optimizer
 from mypt.engine.choices import chosen
+from mypt.engine.copies import name_notices
 from mypt.engine.devices import choose_device, is_available
 from mypt.engine.finetuning import lineage_of, start_from
 from mypt.engine.gold import build_guards
@@ -82,7 +83,7 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
     folder = model_dir(request.model_name)
     with joined() as world, sparing(TRAINING):
         if not is_checkpoint(folder, plugins):
-            job = _new_job(request, plugins, world)
+            state, job = None, _new_job(request, plugins, world)
         else:
             opened = open_checkpoint(folder, plugins)
             _refuse_to_overwrite(opened)
@@ -97,6 +98,7 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
                 return Outcome(folder, done, False, world.is_main, notices)
             job = _resumed_job(plan, opened, plugins, world)
         log_file = log_file_of(job.training, folder.name)
+        job = evolve(job, notices=(*job.notices, *name_notices(folder, state)))
         state = train(evolve(job, folder=folder, log_file=log_file, quiet=quiet))
         return Outcome(folder, state, trained=True, is_main=world.is_main)
 

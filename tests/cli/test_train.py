@@ -301,6 +301,28 @@ def test_a_gold_copy_that_is_trained_on_becomes_a_model_of_its_own(train, refuse
     refused("train", "--model_name", "cat", "--max_iters", "4", code=2)
 
 
+@pytest.mark.parametrize(
+    ("kind", "named"), [("gold", "gold copy"), ("fp16", "half-precision copy")]
+)
+def test_training_a_copy_says_what_that_means(kind, named, train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    code, out, _ = train("--max_iters", "4", name=f"cat_{kind}")
+    (line,) = [line for line in out.splitlines() if f"is the {named} of cat" in line]
+    assert code == 0
+    assert "cat cannot be trained from then on" in line
+    assert f"mypt train --model_name NEW --init_from_model cat_{kind}" in line
+    assert ("its weights are rounded" in line) == (kind == "fp16")
+    assert "copy of cat" not in train("--max_iters", "6", name=f"cat_{kind}")[1]
+
+
+def test_a_new_model_by_the_name_of_a_copy_is_told_so(train, in_tmp):
+    flags = ("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")
+    code, out, _ = train(*flags, name="cat_gold")
+    assert code == 0
+    assert "checkpoints/cat_gold is where a model called cat keeps its gold copy" in out
+    assert "keeps its" not in train(*flags, name="cat_golden")[1]
+
+
 def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp):
     assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
     path = in_tmp / "checkpoints" / "cat" / "config.json"
