@@ -343,7 +343,7 @@ def test_a_run_is_heard_by_the_sinks_it_names_and_by_mypt_s_own(tmp_path):
     near = "there is no log sink eer installed (did you mean `ear`?)"
     assert heard == [({}, near), ({"loud": True}, "eval"), ({}, "eval")]
     assert [line["event"] for line in lines(tmp_path / "log")] == ["notice", "eval", "eval", "eval"]
-    with pytest.raises(ConfigError, match="log_sinks/ear: 3 is not of type 'boolean'"):
+    with pytest.raises(ConfigError, match="log_sinks/ear/loud: is 3, not true or false; write"):
         open_sinks(run, plugins, {"ear": {"loud": 3}})
 
 
