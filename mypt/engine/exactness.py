@@ -97,7 +97,7 @@ def _difference(was: DataFingerprint, now: DataFingerprint) -> str:
 
 def _unknowns(previous: TrainingState, *, has_optimizer: bool) -> Iterator[str]:
     if not has_optimizer:
-        yield "there was no optimizer state"
+        yield "there was no optimizer state, so a fresh one begins"
     if previous.data is None:
         yield "it is not known what it was trained on"
     if previous.environment is None:

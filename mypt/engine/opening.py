@@ -124,13 +124,19 @@ def _opened_bundle(bundle: Bundle) -> Opened:
         tokenizer=bundle.tokenizer,
         training_state=bundle.training_state,
         files=bundle.paths,
-        notes=tuple(str(note) for note in bundle.notes),
+        notes=tuple(str(note) for note in bundle.notes if not _is_about_optimizer(note)),
         weights=bundle.weights,
         optimizer=bundle.optimizer,
         check=bundle.check_tensors,
         doubts=tuple(doubts_of(bundle)),
         needs=bundle.manifest.plugins if bundle.manifest else {},
     )
+
+
+def _is_about_optimizer(note: Problem) -> bool:
+    """Tell whether a note says that the optimizer state is missing: a run that lacks it does."""
+    is_missing = note.kind == "file.missing" and Path(note.file).name == files.OPTIMIZER
+    return is_missing or note.kind == "state.optimizer"
 
 
 def doubts_of(bundle: Bundle) -> Iterator[str]:

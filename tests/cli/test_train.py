@@ -333,6 +333,16 @@ def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp)
     assert "config.json: was edited after mypt saved it" in out
 
 
+def test_a_missing_optimizer_state_is_told_once(train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    (in_tmp / "checkpoints" / "cat" / "optimizer.pt").unlink()
+    code, out, _ = train("--max_iters", "4")
+    assert code == 0
+    assert [line for line in out.splitlines() if "optimizer" in line] == [
+        "Not the run of before: step 2: there was no optimizer state, so a fresh one begins"
+    ]
+
+
 def test_batch_size_and_dropout_may_be_given_anew(train, in_tmp):
     assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
     flags = ("--batch_size", "2", "--dropout", "0", "--max_iters", "4")

@@ -95,7 +95,7 @@ def test_a_resume_without_the_optimizer_differs_and_is_recorded(text, tmp_path):
     assert digests(broken) != digests(whole)
     assert not state.exact
     assert state.inexact_reasons == (
-        "step 6: there was no optimizer state",
+        "step 6: there was no optimizer state, so a fresh one begins",
         "step 6: there was no manifest.json",
     )
 
