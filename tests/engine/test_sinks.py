@@ -176,6 +176,13 @@ def test_the_console_prints_the_two_line_summary():
     ]
 
 
+def test_the_console_foretells_nothing_of_a_run_that_is_at_its_end():
+    start = events.training_start(GPTConfig(), TRAINING, 10)
+    shown = console_lines(start, eval_event(TRAINING.max_iters))
+    assert "ETA" not in shown[1]
+    assert shown[1].endswith(" | 15m | 34M tokens")
+
+
 def test_the_console_tells_of_gold():
     def decided(promoted, reasons):
         decision = GoldDecision(promoted, reasons, 0.49, GoldMemory())
