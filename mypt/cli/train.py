@@ -53,8 +53,12 @@ def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
     if environment is not None and environment.world_size > 1:
         again = f"torchrun --nproc-per-node={environment.world_size} -m {again}"
     if not outcome.trained:
+        for notice in outcome.notices:
+            click.echo(notice)
+        last = state.training_config.max_iters
+        place = f"of {last}" if state.step == last else f"already, beyond max_iters {last}"
         click.echo(
-            f"{outcome.folder} is at step {state.step} of {state.training_config.max_iters}: "
+            f"{outcome.folder} is at step {state.step} {place}: "
             f"nothing to do. To go on: {again} --max_iters {2 * state.step}"
         )
         return 0

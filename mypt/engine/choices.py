@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mypt.format.errors import ConfigError, Problem
+from mypt.format.explain import explain_option, pointer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,9 +51,9 @@ def chosen(
 
 
 def _problems(where: str, options: object, schema: JsonSchema) -> list[Problem]:
-    from jsonschema import Draft202012Validator
+    from mypt.format.keywords import make_validator  # slow to import
 
     return [
-        Problem("", where, error.message, "correct the option")
-        for error in Draft202012Validator(schema).iter_errors(options)
+        Problem("", f"{where}{pointer(error.absolute_path)}", *explain_option(error))
+        for error in make_validator(schema).iter_errors(options)
     ]

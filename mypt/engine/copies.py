@@ -13,7 +13,10 @@ from mypt.format.errors import FormatError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mypt.format.documents import TrainingConfig
+    from mypt.format.documents import TrainingConfig, TrainingState
+
+# How the copies of a model that have a name are called, and what is to be said of their weights.
+_NAMED = {"gold": ("gold", ""), "fp16": ("half-precision", " (its weights are rounded)")}
 
 
 def copies(folder: Path) -> list[Path]:
@@ -22,6 +25,29 @@ def copies(folder: Path) -> list[Path]:
     named = [sibling(folder, "gold"), sibling(folder, "fp16")]
     there = [path for path in named if path.is_dir() and _is_copy(path, folder.name)]
     return [*there, *snapshots(folder).values()]
+
+
+def name_notices(folder: Path, state: TrainingState | None) -> tuple[str, ...]:
+    """Say what it means to train a model where the gold or half-precision copy of another goes.
+
+    Args:
+        folder: The model.
+        state: What it goes on from; None for a new model.
+    """
+    origin, _, kind = folder.name.rpartition("_")
+    if not origin or kind not in _NAMED:
+        return ()
+    named, weights = _NAMED[kind]
+    if state is None:
+        what = f"is where a model called {origin} keeps its {named} copy"
+        meaning = f"{origin} cannot be trained beside it. Better choose another name"
+    elif state.copy_of == origin:
+        what = f"is the {named} copy of {origin}{weights}, and becomes a model of its own"
+        better = f"mypt train --model_name NEW --init_from_model {folder.name}"
+        meaning = f"{origin} cannot be trained from then on. Better: {better}"
+    else:
+        return ()
+    return (f"{folder} {what}; {meaning}",)
 
 
 def snapshot_steps(training: TrainingConfig, step: int) -> list[int]:

@@ -12,7 +12,7 @@ from mypt.format.documents import Environment
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mypt.format.documents import TrainingState
+    from mypt.format.documents import DataFingerprint, TrainingState
 
 # Names and places, what is measured and what is kept: none of it changes a weight.
 _HARMLESS = frozenset(
@@ -82,15 +82,22 @@ def inexact_reasons(
     reasons = [f"{name} changed from {was} to {now}" for name, was, now in changes]
     was, now = previous.data, state.data
     if was is not None and now is not None and was.sha256 != now.sha256:
-        reasons.append(f"the data changed ({was.source} to {now.source})")
+        reasons.append(f"the data changed ({_difference(was, now)})")
     if previous.step > 0:
         reasons += _unknowns(previous, has_optimizer=has_optimizer)
     return [f"step {previous.step}: {reason}" for reason in (*reasons, *doubts)]
 
 
+def _difference(was: DataFingerprint, now: DataFingerprint) -> str:
+    if was.source != now.source:
+        return f"{was.source} to {now.source}"
+    before, after = (f"{d.train_tokens:,} and {d.val_tokens:,}" for d in (was, now))
+    return f"{now.source} has other content: {before} tokens before, {after} now"
+
+
 def _unknowns(previous: TrainingState, *, has_optimizer: bool) -> Iterator[str]:
     if not has_optimizer:
-        yield "there was no optimizer state"
+        yield "there was no optimizer state, so a fresh one begins"
     if previous.data is None:
         yield "it is not known what it was trained on"
     if previous.environment is None:

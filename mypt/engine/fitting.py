@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.engine.memory import TRAINING, sparing
 from mypt.engine.opening import doubts_of, is_bundle
 from mypt.engine.optimizer import make_optimizer
 from mypt.engine.options import checked_training
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mypt.engine.gpt import GPT
 
 
+@sparing(TRAINING)
 def fit(
     model: GPT,
     loader: GPTDataLoader,

@@ -11,6 +11,7 @@ import torch
 from attrs import evolve, field, frozen
 
 from mypt.data.randomness import Purpose, uniform
+from mypt.engine.memory import GENERATING, sparing
 from mypt.engine.reading import Reading, in_flight
 from mypt.engine.textstream import TextStream
 from mypt.format.errors import ConfigError, DataError, Problem
@@ -286,7 +287,8 @@ class _Read(NamedTuple):
 def _read(model: GPT, made: Iterator[Step], wanted: Wanted, *, ahead: int) -> Iterator[_Read]:
     """Keep what is wanted of each step; a GPU is at work on the steps `ahead` meanwhile."""
     on_cpu = next(model.parameters()).device.type == "cpu"
-    return in_flight((_Read.of(step, wanted) for step in made), 0 if on_cpu else ahead)
+    with sparing(GENERATING):
+        yield from in_flight((_Read.of(step, wanted) for step in made), 0 if on_cpu else ahead)
 
 
 def _seeded(sampling: Sampling) -> Sampling:

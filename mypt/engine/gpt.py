@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.generating import Continuation, Ending, Wanted, continuations, stream
+from mypt.engine.memory import BUILDING, sparing
 from mypt.engine.needs import GENERATE, check_needs
 from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.model.initialisation import WithoutValues, initialise
@@ -60,9 +61,10 @@ class GPT(Transformer):
         Raises:
             ConfigError: The config cannot be, or the tokenizer does not fit.
             PluginError: A part of the config is of no registered plugin.
+            OutOfMemoryError: The model is too large for this machine.
         """
         plugins = load_plugins() if plugins is None else plugins
-        with WithoutValues():  # they come below, or from a file
+        with sparing(BUILDING), WithoutValues():  # they come below, or from a file
             super().__init__(config, plugins)
         if tokenizer is not None and tokenizer.n_vocab > config.vocab_size:
             what = f"is {config.vocab_size}, but the tokenizer has {tokenizer.n_vocab} ids"
@@ -260,6 +262,7 @@ class GPT(Transformer):
         Raises:
             ConfigError: An option is unknown or out of range.
             SaveError: A checkpoint could not be written; the one before it is whole.
+            OutOfMemoryError: The memory is too small for a step; the same holds.
         """
         from mypt.engine.fitting import fit
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mypt.engine.memory import LOADING, sparing
 from mypt.engine.opening import open_checkpoint
 from mypt.engine.places import find_checkpoint
 from mypt.plugins.manager import Plugins, load_plugins
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 
+@sparing(LOADING)
 def load(
     path_or_name: str | Path,
     *,
@@ -49,6 +51,7 @@ def load(
     return build_model(opened, plugins, for_training=False).to(device)
 
 
+@sparing(LOADING)
 def load_with_optimizer(
     path: str | Path, device: str | torch.device
 ) -> tuple[GPT, Tokenizer | None, int, Mapping[str, Any] | None]:

@@ -139,7 +139,7 @@ def _opened_bundle(bundle: Bundle) -> Opened:
         tokenizer=bundle.tokenizer,
         training_state=bundle.training_state,
         files=bundle.paths,
-        notes=tuple(str(note) for note in bundle.notes),
+        notes=tuple(str(note) for note in bundle.notes if not _is_about_optimizer(note)),
         edits=tuple(
             f"{note.file}: {note.what}; restore it if it was not meant, since the model may now"
             " compute something else"
@@ -152,6 +152,12 @@ def _opened_bundle(bundle: Bundle) -> Opened:
         doubts=tuple(doubts_of(bundle)),
         needs=bundle.manifest.plugins if bundle.manifest else {},
     )
+
+
+def _is_about_optimizer(note: Problem) -> bool:
+    """Tell whether a note says that the optimizer state is missing: a run that lacks it does."""
+    is_missing = note.kind == "file.missing" and Path(note.file).name == files.OPTIMIZER
+    return is_missing or note.kind == "state.optimizer"
 
 
 def doubts_of(bundle: Bundle) -> Iterator[str]:

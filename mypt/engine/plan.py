@@ -1,8 +1,8 @@
 """What a run is made of: flags, preset and saved bundle, in their order of precedence.
 
 New model: the preset's architecture wins over architecture flags, training flags win over the
-preset. Resume: the saved config wins over everything, training flags given now win over the saved
-ones. Whatever is ignored is said.
+preset. Resume: the saved architecture wins over everything, training flags and those of the config
+that may change win over the saved ones. Whatever is ignored is said.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEFAULT_TOKENIZATION = "gpt2"
 # Where to compute is a matter of today's machine, so a flag always decides it.
 _NOT_FIXED = frozenset({"device"})
+# Of these the weights say nothing.
+_MAY_CHANGE = ("batch_size", "dropout")
 
 
 @frozen(kw_only=True)
@@ -55,6 +57,7 @@ class Plan:
         device: Device to compute on; None to choose automatically.
         notices: What was ignored or decided, a line each.
         previous: The state to go on from; None for a new model.
+        doubts: Why the run is not that of before, as far as its config tells.
     """
 
     config: GPTConfig
@@ -63,6 +66,7 @@ class Plan:
     device: str | None
     notices: tuple[str, ...] = ()
     previous: TrainingState | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def plan_new(request: TrainRequest, layouts: Layouts) -> Plan:
@@ -142,15 +146,18 @@ def _refuse_longer(config: GPTConfig, base: GPTConfig, name: str) -> None:
         raise ConfigError(Problem("", "block_size", what, fix, kind="base.positions"))
 
 
-def plan_resume(request: TrainRequest, opened: Opened) -> Plan:
+def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan:
     """Plan to go on with a model that has a bundle.
 
     Raises:
-        ConfigError: A training flag is unknown or out of range.
+        UsageError: There is no such preset, though it would be ignored.
+        ConfigError: A flag is unknown or out of range.
     """
     saved = to_document(opened.config)
+    changed = _changed(request.architecture, saved)
     kind = "" if opened.tokenizer is None else opened.tokenizer.token_kind
-    asked = {k: v for k, v in request.architecture.items() if k not in _NOT_FIXED}
+    free = {*_NOT_FIXED, *_MAY_CHANGE}
+    asked = {k: v for k, v in request.architecture.items() if k not in free}
     if request.tokenization is not None:
         asked["tokenization"] = request.tokenization
     notices = [
@@ -163,18 +170,42 @@ def plan_resume(request: TrainRequest, opened: Opened) -> Plan:
     file, base = given.pop("config_file", None), given.pop("init_from_model", None)
     state = opened.training_state or TrainingState(step=0)
     if file is not None and file != state.training_config.config_file:
+        _preset(file, layouts)
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")
     if base is not None and base != state.training_config.init_from_model:
         notices.append(f"--init_from_model {base} is ignored: {opened.path} has weights of its own")
     training = checked_training(given, state.training_config)
     return Plan(
-        config=opened.config,
+        config=checked_config({**saved, **changed}, layouts) if changed else opened.config,
         training=evolve(training, start_step=state.step),
         tokenization=kind,
         device=request.architecture.get("device"),
         notices=(*notices, *opened.notes),
         previous=state,
+        doubts=tuple(f"{k} changed from {saved[k]} to {v}" for k, v in changed.items()),
     )
+
+
+def without_effect(request: TrainRequest, plan: Plan, opened: Opened) -> list[str]:
+    """Say what was given otherwise than it is saved, for a run that has nothing left to do."""
+    before = opened.training_state or TrainingState(step=0)
+    was = {**_documented(before.training_config), **_documented(opened.config)}
+    now = {**_documented(plan.training), **_documented(plan.config)}
+    changed = [k for k in (*request.architecture, *request.training) if now[k] != was[k]]
+    return [
+        f"--{k} {_said(now[k])} had no effect: the run had {_said(was[k])}"
+        for k in changed
+        if k != "max_iters"
+    ]
+
+
+def _documented(config: GPTConfig | TrainingConfig) -> dict[str, Any]:
+    return to_document(config, versioned=False)
+
+
+def _changed(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what is asked for anew of the fields that may change between runs."""
+    return {k: asked[k] for k in _MAY_CHANGE if k in asked and asked[k] != saved[k]}
 
 
 def _preset(file: str | None, layouts: Layouts) -> Preset:
@@ -182,4 +213,4 @@ def _preset(file: str | None, layouts: Layouts) -> Preset:
 
 
 def _said(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

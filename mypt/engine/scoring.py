@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from attrs import frozen
 
+from mypt.engine.memory import SCORING, sparing
 from mypt.format.errors import ConfigError, DataError, Problem, counted
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Score:
     losses: tuple[float, ...]
 
 
+@sparing(SCORING)
 def score(model: GPT, text: str, stride: int | None) -> Score:
     """Measure how well a model predicts a text; see `GPT.score`."""
     block_size = model.config.block_size

@@ -6,15 +6,26 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from mypt.engine.checkpoints import model_to_train, resumed_optimizer
+from mypt.engine.checkpoints import build_tokenizer, model_to_train, resumed_optimizer
+from mypt.engine.choices import chosen
+from mypt.engine.copies import name_notices
 from mypt.engine.devices import choose_device, is_available
 from mypt.engine.finetuning import lineage_of, start_from
+from mypt.engine.gold import build_guards
 from mypt.engine.gpt import GPT
+from mypt.engine.memory import TRAINING, sparing
 from mypt.engine.needs import check_guards
 from mypt.engine.opening import Opened, is_checkpoint, open_checkpoint
 from mypt.engine.optimizer import make_optimizer
 from mypt.engine.places import find_checkpoint, log_file_of, model_dir
-from mypt.engine.plan import Plan, TrainRequest, plan_from_base, plan_new, plan_resume
+from mypt.engine.plan import (
+    Plan,
+    TrainRequest,
+    plan_from_base,
+    plan_new,
+    plan_resume,
+    without_effect,
+)
 from mypt.engine.processes import joined
 from mypt.engine.sharding import shard
 from mypt.engine.sources import Sources, load_eval_sets, read_sources
@@ -44,12 +55,14 @@ class Outcome:
         state: The state that was saved last.
         trained: Whether there was anything left to do.
         is_main: Whether this process speaks for all that trained together.
+        notices: What is to be said where there was nothing left to do, a line each.
     """
 
     folder: Path
     state: TrainingState
     trained: bool
     is_main: bool = True
+    notices: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -65,23 +78,43 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
     Raises:
         MyptError: Something the user can mend; nothing was written.
         SaveError: A checkpoint could not be written; the one before it is whole.
+        OutOfMemoryError: The memory is too small; the same holds.
     """
     folder = model_dir(request.model_name)
-    with joined() as world:
+    with joined() as world, sparing(TRAINING):
         if not is_checkpoint(folder, plugins):
-            job = _new_job(request, plugins, world)
+            state, job = None, _new_job(request, plugins, world)
         else:
             opened = open_checkpoint(folder, plugins)
             _refuse_to_overwrite(opened)
-            plan = plan_resume(request, opened)
+            plan = plan_resume(request, opened, plugins.layouts)
+            if request.tokenization is not None:
+                plugins.tokenizer(request.tokenization)  # ignored, but no mistake
             state = opened.training_state
             if state is not None and _is_finished(state, plan.training.max_iters):
+                _check_unused(request, plan, opened, plugins)
                 done = evolve(state, training_config=plan.training)
-                return Outcome(folder, done, trained=False, is_main=world.is_main)
+                notices = (*plan.notices, *without_effect(request, plan, opened))
+                return Outcome(folder, done, False, world.is_main, notices)
             job = _resumed_job(plan, opened, plugins, world)
         log_file = log_file_of(job.training, folder.name)
+        job = evolve(job, notices=(*job.notices, *name_notices(folder, state)))
         state = train(evolve(job, folder=folder, log_file=log_file, quiet=quiet))
         return Outcome(folder, state, trained=True, is_main=world.is_main)
+
+
+def _check_unused(request: TrainRequest, plan: Plan, opened: Opened, plugins: Plugins) -> None:
+    """Check what was given as if the run went on, though it has nothing left to do."""
+    choose_device(plan.device)
+    build_guards(plan.training.gold_guards, plugins.guards)
+    chosen("log_sinks", plan.training.log_sinks, plugins.sinks)
+    given, tokenizer = request.training.keys(), build_tokenizer(opened.tokenizer, plugins)
+    if {"input_file", "dataset_dir", "curriculum"} & given:
+        sources = read_sources(plan.training)
+        if tokenizer is not None and "dataset_dir" in given:  # a text would take long to tokenize
+            sources.load(plan.config, tokenizer, plan.training)
+    if tokenizer is not None and {"eval_sets", "eval_dataset_dir"} & given:
+        load_eval_sets(plan.config, tokenizer, plan.training)
 
 
 def _is_finished(state: TrainingState, max_iters: int) -> bool:
@@ -125,13 +158,14 @@ def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins, world: World) -> 
     saved = opened.config.device
     wanted = plan.device or (saved if saved is not None and is_available(saved) else None)
     check_guards(plan.training, opened.needs, plugins, str(opened.path))
-    model = _placed(model_to_train(opened, plugins), plan, world, choose_device(wanted))
+    model = model_to_train(evolve(opened, config=plan.config), plugins)
+    model = _placed(model, plan, world, choose_device(wanted))
     optimizer, step = resumed_optimizer(opened, model, plan.training), plan.training.start_step
     job = _job(model, optimizer, read_sources(plan.training), plan, world)
     return evolve(
         job,
         previous=plan.previous,
-        doubts=opened.doubts,
+        doubts=(*opened.doubts, *plan.doubts),
         notices=(f"Resuming {opened.path} from step {step}", *job.notices),
     )
 

@@ -197,7 +197,7 @@ class ConsoleSink:
         clock = datetime.fromisoformat(event["timestamp"]).strftime("%H:%M:%S")
         self._print(
             f"step {step}/{self._max_iters} ({event['progress_pct']:.1f}%) | {clock} | "
-            f"{short_duration(elapsed)} | ETA {self._eta(step, elapsed)} | "
+            f"{short_duration(elapsed)} | {self._eta(step, elapsed)}"
             f"{short_count(event['tokens_processed'])} tokens"
         )
         phase = [] if event["phase"] == "default" else [f"phase: {event['phase']}"]
@@ -210,10 +210,13 @@ class ConsoleSink:
         self._print("  " + " | ".join([*losses, f"lr {event['lr']:.2e}", *phase, *named]))
 
     def _eta(self, step: int, elapsed_s: float) -> str:
+        if step >= self._max_iters:
+            return ""
         if self._first is None:
             self._first = (step, elapsed_s)
         done, spent = step - self._first[0], elapsed_s - self._first[1]
-        return short_duration(spent / done * (self._max_iters - step)) if done else "?"
+        left = short_duration(spent / done * (self._max_iters - step)) if done else "?"
+        return f"ETA {left} | "
 
     def _tell_gold_checkpoint(self, event: Mapping[str, Any]) -> None:
         self._print(f"  GOLD checkpoint! val_loss={event['val_loss']:.4f} at step {event['iter']}")

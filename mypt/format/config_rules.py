@@ -92,9 +92,10 @@ def _part_problems(
             fix = f"install it: pip install {' '.join(sorted(needed))}"
             problems.append(Problem(file, where, what, fix, kind=MISSING, severity="warning"))
             continue
-        near = suggestion(name, [known for kind, known in layouts if kind == slot])
+        offered = sorted(known for kind, known in layouts if kind == slot)
+        near = suggestion(name, offered)
         what = f'is "{name}", which neither mypt nor an installed plugin offers{near}'
-        fix = "install the plugin that brings it"
+        fix = f"use one of: {', '.join(offered)}, or install the plugin that brings it"
         if config.plugins:  # what has settings here is likely the one
             fix += f": pip install {' or '.join(sorted(config.plugins))}"
         problems.append(Problem(file, where, what, fix, kind="config.part"))

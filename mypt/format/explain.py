@@ -54,6 +54,20 @@ def explain(error: ValidationError) -> tuple[str, str]:
     )
 
 
+def explain_option(error: ValidationError) -> tuple[str, str]:
+    """Give the same of the options of a plugin, naming those that there are.
+
+    Args:
+        error: Of a validator of `mypt.format.keywords`.
+    """
+    if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
+        return explain(error)
+    near = error.message.removeprefix("unknown")
+    known = ", ".join(error.schema.get("properties", {}))
+    fix = f"use one of: {known}" if known else "leave it out: there are none"
+    return f"is no option{near}", fix
+
+
 def _fault(keyword: str, error: ValidationError) -> str:
     limit = error.validator_value
     match keyword:

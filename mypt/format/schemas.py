@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from functools import cache
 from itertools import islice
@@ -87,14 +88,31 @@ def version_problem(document: Mapping[str, Any], file: str) -> Problem | None:
 def _schema_problems(
     kind: Kind, document: Mapping[str, Any], file: str, *, legacy: bool = False
 ) -> list[Problem]:
-    if _acceptance(kind, legacy)(document):
-        return []
-    problems = []
+    problems = [
+        Problem(file, pointer(path), f"is {value}", "write a finite number", kind="schema.finite")
+        for path, value in islice(_not_finite(document, ()), MAX_PROBLEMS)
+    ]
+    if problems or _acceptance(kind, legacy)(document):
+        return problems
     for error in islice(_validator(kind, legacy).iter_errors(document), MAX_PROBLEMS):
         what, fix = explain(error)
         where = pointer(error.absolute_path)
         problems.append(Problem(file, where, what, fix, kind=f"schema.{error.validator}"))
     return problems
+
+
+def _not_finite(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Find what no limit catches: NaN is neither below nor above one. No file has it: JSON cannot.
+
+    Yields:
+        Where it is, and the value.
+    """
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        if isinstance(item, float) and not math.isfinite(item):
+            yield (*path, str(key)), item
+        elif isinstance(item, (dict, list, tuple)):
+            yield from _not_finite(item, (*path, str(key)))
 
 
 def _unknown_fields(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:

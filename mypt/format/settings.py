@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mypt.format.errors import Problem
-from mypt.format.explain import explain, pointer
+from mypt.format.explain import explain_option, pointer
 from mypt.format.layout import BUILT_IN, SLOTS
 
 if TYPE_CHECKING:
@@ -90,6 +90,6 @@ def _problems(
         yield Problem(file, pointer(at), what, fix, kind="plugin.schema", severity="warning")
         return
     for found in errors:
-        what, fix = explain(found)
+        what, fix = explain_option(found)
         where = pointer((*at, *found.absolute_path))
         yield Problem(file, where, what, fix, kind=f"settings.{found.validator}")

@@ -117,11 +117,11 @@ class TokenizerFactory:
 
 
 def _fitting(options: Options, factory: TokenizerFactory) -> Options:
-    from mypt.format.explain import explain, pointer
+    from mypt.format.explain import explain_option, pointer
     from mypt.format.keywords import make_validator
 
     problems = [
-        Problem("", f"plugins{pointer(error.absolute_path)}", *explain(error))
+        Problem("", f"plugins{pointer(error.absolute_path)}", *explain_option(error))
         for error in make_validator(factory.train_options or {}).iter_errors(dict(options))
     ]
     if problems:

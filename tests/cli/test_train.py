@@ -103,6 +103,43 @@ def test_the_same_command_again_has_nothing_to_do_and_more_steps_resume(train, i
     assert any("learning_rate changed" in reason for reason in state["inexact_reasons"])
 
 
+def test_what_is_given_to_a_finished_run_is_checked(train, refused, input_file, in_tmp):
+    assert train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    before = (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes()
+    for flag, value, named in (
+        ("input_file", "nope.txt", "nope.txt"),
+        ("dataset_dir", "nope", "nope"),
+        ("eval_sets", '{"a": "nope.txt"}', "nope.txt"),
+        ("tokenization", "foo", "foo"),
+        ("learning_rate", "nan", "learning_rate"),
+        ("gold_guards", '{"foo": {}}', "foo"),
+        ("log_sinks", '{"console": {"x": 1}}', "log_sinks/console"),
+        ("device", "cuda:99", "cuda:99"),
+    ):
+        assert named in refused("train", "--model_name", "cat", f"--{flag}", value)
+    line = refused("train", "--model_name", "cat", "--config_file", "nope.json", code=2)
+    assert "nope.json: there is no such preset" in line
+    assert (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes() == before
+
+
+def test_what_is_given_to_a_finished_run_has_no_effect_and_is_said(train, input_file, in_tmp):
+    flags = ("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "2")
+    train(*flags)
+    code, out, _ = train(*flags)
+    assert (code, out.count("\n")) == (0, 1)
+    assert "is at step 2 of 2: nothing to do" in out
+    given = ("--learning_rate", "1e-4", "--batch_size", "8", "--n_layer", "3", "--max_iters", "1")
+    code, out, _ = train(*given)
+    assert code == 0
+    assert out.splitlines()[:-1] == [
+        "--n_layer 3 is ignored: the saved model has 2",
+        "--batch_size 8 had no effect: the run had 4",
+        "--learning_rate 0.0001 had no effect: the run had 0.0003",
+    ]
+    assert "cat is at step 2 already, beyond max_iters 1: nothing to do" in out
+    assert documents(in_tmp / "checkpoints" / "cat")["config"]["batch_size"] == 4
+
+
 def test_a_resume_keeps_the_saved_architecture_and_says_so(train, input_file, in_tmp):
     train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "10")
     _, out, _ = train("--n_layer", "8", "--max_iters", "12", "--tokenization", "gpt2")
@@ -194,6 +231,23 @@ def test_a_file_that_is_given_for_a_data_set_is_said_to_be_one(refused_train, re
     assert refused("data", "inspect", input_file) == line
 
 
+def test_a_number_that_is_not_finite_is_refused(refused_train, input_file):
+    for flag in ("learning_rate", "warmup_iters", "dropout", "attn_scale"):
+        line = refused_train("--input_file", input_file, f"--{flag}", "nan")
+        assert line == f"error: --{flag}: is nan; write a finite number\n"
+    line = refused_train("--input_file", input_file, "--rope_theta", "inf")
+    assert line == "error: --rope_theta: is inf; write a finite number\n"
+
+
+def test_a_model_that_no_memory_holds_is_refused(refused_train, input_file):
+    line = refused_train(
+        *("--input_file", input_file, "--n_embd", "100000000", "--n_head", "2", "--device", "cpu"),
+        *("--tokenization", "char"),
+    )
+    assert line.startswith("error: memory: ran out while building the model, which asked for ")
+    assert "lower n_embd" in line
+
+
 def test_a_name_with_path_separators_is_refused(refused_train, input_file):
     assert "--model_name" in refused_train("--input_file", input_file, name="a/b", code=2)
 
@@ -260,6 +314,28 @@ def test_a_gold_copy_that_is_trained_on_becomes_a_model_of_its_own(train, refuse
     refused("train", "--model_name", "cat", "--max_iters", "4", code=2)
 
 
+@pytest.mark.parametrize(
+    ("kind", "named"), [("gold", "gold copy"), ("fp16", "half-precision copy")]
+)
+def test_training_a_copy_says_what_that_means(kind, named, train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    code, out, _ = train("--max_iters", "4", name=f"cat_{kind}")
+    (line,) = [line for line in out.splitlines() if f"is the {named} of cat" in line]
+    assert code == 0
+    assert "cat cannot be trained from then on" in line
+    assert f"mypt train --model_name NEW --init_from_model cat_{kind}" in line
+    assert ("its weights are rounded" in line) == (kind == "fp16")
+    assert "copy of cat" not in train("--max_iters", "6", name=f"cat_{kind}")[1]
+
+
+def test_a_new_model_by_the_name_of_a_copy_is_told_so(train, in_tmp):
+    flags = ("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")
+    code, out, _ = train(*flags, name="cat_gold")
+    assert code == 0
+    assert "checkpoints/cat_gold is where a model called cat keeps its gold copy" in out
+    assert "keeps its" not in train(*flags, name="cat_golden")[1]
+
+
 def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp):
     assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
     path = in_tmp / "checkpoints" / "cat" / "config.json"
@@ -268,6 +344,38 @@ def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp)
     code, out, _ = train("--max_iters", "4")
     assert code == 0
     assert "config.json: was edited after mypt saved it" in out
+
+
+def test_a_missing_optimizer_state_is_told_once(train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    (in_tmp / "checkpoints" / "cat" / "optimizer.pt").unlink()
+    code, out, _ = train("--max_iters", "4")
+    assert code == 0
+    assert [line for line in out.splitlines() if "optimizer" in line] == [
+        "Not the run of before: step 2: there was no optimizer state, so a fresh one begins"
+    ]
+
+
+def test_batch_size_and_dropout_may_be_given_anew(train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    flags = ("--batch_size", "2", "--dropout", "0", "--max_iters", "4")
+    code, out, err = train(*flags)
+    assert code == 0, err
+    assert "ignored" not in out
+    assert "Not the run of before: step 2: batch_size changed from 4 to 2" in out
+    assert "Not the run of before: step 2: dropout changed from 0.1 to 0" in out
+    assert "32 tokens per step" in out
+    saved = documents(in_tmp / "checkpoints" / "cat")
+    assert (saved["config"]["batch_size"], saved["config"]["dropout"]) == (2, 0)
+    assert not saved["training_state"]["exact"]
+    code, out, _ = train(*flags, "--max_iters", "6")
+    assert "changed" not in out.replace("max_iters changed", "")
+
+
+def test_a_batch_size_out_of_range_is_refused_at_a_resume_too(train, refused, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    line = refused("train", "--model_name", "cat", "--batch_size", "0", "--max_iters", "4")
+    assert "batch_size: is 0" in line
 
 
 def test_a_hand_edited_layer_count_is_refused_with_the_way_out(train, refused, in_tmp):

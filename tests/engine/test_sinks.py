@@ -176,6 +176,13 @@ def test_the_console_prints_the_two_line_summary():
     ]
 
 
+def test_the_console_foretells_nothing_of_a_run_that_is_at_its_end():
+    start = events.training_start(GPTConfig(), TRAINING, 10)
+    shown = console_lines(start, eval_event(TRAINING.max_iters))
+    assert "ETA" not in shown[1]
+    assert shown[1].endswith(" | 15m | 34M tokens")
+
+
 def test_the_console_tells_of_gold():
     def decided(promoted, reasons):
         decision = GoldDecision(promoted, reasons, 0.49, GoldMemory())
@@ -343,7 +350,7 @@ def test_a_run_is_heard_by_the_sinks_it_names_and_by_mypt_s_own(tmp_path):
     near = "there is no log sink eer installed (did you mean `ear`?)"
     assert heard == [({}, near), ({"loud": True}, "eval"), ({}, "eval")]
     assert [line["event"] for line in lines(tmp_path / "log")] == ["notice", "eval", "eval", "eval"]
-    with pytest.raises(ConfigError, match="log_sinks/ear: 3 is not of type 'boolean'"):
+    with pytest.raises(ConfigError, match="log_sinks/ear/loud: is 3, not true or false; write"):
         open_sinks(run, plugins, {"ear": {"loud": 3}})
 
 

@@ -95,7 +95,7 @@ def test_a_resume_without_the_optimizer_differs_and_is_recorded(text, tmp_path):
     assert digests(broken) != digests(whole)
     assert not state.exact
     assert state.inexact_reasons == (
-        "step 6: there was no optimizer state",
+        "step 6: there was no optimizer state, so a fresh one begins",
         "step 6: there was no manifest.json",
     )
 
@@ -103,9 +103,16 @@ def test_a_resume_without_the_optimizer_differs_and_is_recorded(text, tmp_path):
 def test_a_resume_on_other_data_is_recorded(text, tmp_path):
     broken = tmp_path / "broken"
     interrupt_after(6, new_model(text), text, broken, max_iters=12, **RUN)
-    state = go_on(broken, text[::-1])
+    state = go_on(broken, text[::-1] + "the mat")
     assert not state.exact
-    assert "the data changed" in state.inexact_reasons[0]
+    before, after = loader_of(new_model(text), text), loader_of(new_model(text), text + "the mat")
+    counts = [
+        f"{d.train_tokens:,} and {d.val_tokens:,}" for d in (before.fingerprint, after.fingerprint)
+    ]
+    assert state.inexact_reasons[0] == (
+        f"step 6: the data changed (text has other content: {counts[0]} tokens before, "
+        f"{counts[1]} now)"
+    )
 
 
 class StopError(Exception):

@@ -56,6 +56,10 @@ def test_defaults_count_for_fields_that_are_not_given():
 def test_a_part_that_nobody_offers_is_named_with_what_was_perhaps_meant():
     (line,) = lines(mlp_type="geluu")
     assert "(did you mean `gelu`?)" in line
+    assert lines(norm_type="foo") == [
+        'config.json#/norm_type: is "foo", which neither mypt nor an installed plugin offers; '
+        "use one of: layernorm, rmsnorm, or install the plugin that brings it"
+    ]
     needed = {"mypt-waves": {"version": "1.2", "needed_for": ["read"]}}
     assert lines(norm_type="wavelet", plugins=needed) == [
         'config.json#/norm_type: is "wavelet", which takes mypt-waves 1.2 to be read and checked; '

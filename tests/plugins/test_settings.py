@@ -31,6 +31,13 @@ def test_settings_of_a_part_stand_under_the_name_of_its_package():
     assert found(config) == [("/plugins/acme-alibi/slop", "settings.additionalProperties")]
 
 
+def test_an_unknown_setting_is_told_with_those_that_there_are():
+    config = {"pos_encoding": "alibi", "plugins": {"acme-alibi": {"slop": 1}}}
+    (problem,) = settings_problems(config, "x.json", SETTINGS)
+    said = "/plugins/acme-alibi/slop: is no option (did you mean `slope`?); use one of: slope"
+    assert str(problem) == f"x.json#{said}"
+
+
 def test_parts_of_one_package_share_their_settings_and_say_what_is_wrong_once():
     config = {"pos_encoding": "alibi", "norm_type": "alibi_norm"}
     config["plugins"] = {"acme-alibi": {"slope": -1}}

@@ -297,6 +297,13 @@ def test_another_hyperparameter_is_reported(name, resumed):
     assert (told, said.split(" changed")[0]) == ("reported", f"step 10: {name}")
 
 
+@pytest.mark.parametrize("name", ["batch_size", "dropout"])
+def test_a_flag_of_the_config_is_reported(name, resumed):
+    value = {"batch_size": "3", "dropout": "0.5"}[name]
+    told, said = resumed(lambda folder: None, f"--{name}", value)
+    assert (told, said.split(" changed")[0]) == ("reported", f"step 10: {name}")
+
+
 def test_what_changes_no_weight_is_no_reason(resumed, tmp_path):
     """Not only does the state say so: the bytes are the same."""
     digests = set()

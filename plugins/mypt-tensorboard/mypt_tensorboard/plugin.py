@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from mypt.plugins import LogSink, RunInfo, SinkFactory, hookimpl
 
+OPTIONS = {"type": "object", "additionalProperties": False}
+
 
 @hookimpl
 def mypt_log_sinks() -> list[SinkFactory]:
     """Offer event files, beside the log of a run that keeps one."""
-    return [SinkFactory("tensorboard", build=_build)]
+    return [SinkFactory("tensorboard", build=_build, options=OPTIONS)]
 
 
 def _build(run: RunInfo) -> LogSink | None:

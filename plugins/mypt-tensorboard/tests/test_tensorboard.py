@@ -58,6 +58,15 @@ def test_the_curves_of_a_run_are_those_of_its_log(tmp_path, read):
     assert {"learning_rate", "tokens_processed", "loss/gold"} <= curves.keys()
 
 
+def test_it_has_no_options():
+    from mypt.engine.choices import chosen
+
+    sinks = load_plugins().sinks
+    with pytest.raises(mypt.MyptError, match=r"^log_sinks/tensorboard/x: is no option; leave it"):
+        chosen("log_sinks", {"tensorboard": {"x": 1}}, sinks)
+    assert chosen("log_sinks", {"tensorboard": {}}, sinks)["tensorboard"] == {}
+
+
 def test_a_run_without_a_log_has_no_event_files():
     from mypt.plugins import RunInfo
 
