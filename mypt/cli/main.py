@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-import mypt
 from mypt.cli.plugin_options import check_plugins, plugin_options
 from mypt.format.version import MYPT_VERSION
 
@@ -116,7 +115,7 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
         result = group.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         return _usage(error, name)
-    except mypt.MyptError as error:  # imported where something failed
+    except _mypt_error() as error:
         return _failed(error)
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)  # noqa: T201
@@ -130,6 +129,13 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
         print(f"error: {reason}", file=sys.stderr)  # noqa: T201
         return INVALID
     return result if isinstance(result, int) else 0
+
+
+def _mypt_error() -> type[MyptError]:
+    """Import the class where something failed: a start that goes well is quicker without."""
+    from mypt.format.errors import MyptError
+
+    return MyptError
 
 
 def _failed(error: MyptError) -> int:

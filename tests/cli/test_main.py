@@ -110,3 +110,11 @@ def test_the_three_ways_to_the_format_commands_are_one(arguments, bundle):
         )
     }
     assert len(results) == 1, results
+
+
+def test_a_folder_of_the_same_name_hides_no_error(in_tmp):
+    (in_tmp / "mypt").mkdir()  # such as a clone; Python takes it for a part of the package
+    command = [sys.executable, "-m", "mypt.format", "migrate", "nope"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: nope: is no checkpoint")
