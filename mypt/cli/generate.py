@@ -56,13 +56,13 @@ class Request:
     "--prompt_lines", type=TEXT, multiple=True, help="File with a prompt on each line; - is stdin."
 )
 @click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
-@sampling_option("temperature", "0 always takes the likeliest token.")
-@sampling_option("top_k", "Choose among the k likeliest tokens.")
-@sampling_option("top_p", "Choose among the likeliest that make up p together.")
-@sampling_option("min_p", "Choose among those p times as likely as the likeliest.")
-@sampling_option("repetition_penalty", "Above 1: discourage what is there.")
-@sampling_option("no_repeat_ngram_size", "Let no run of n tokens come twice.")
-@sampling_option("seed", "Same seed, same text, whatever else is asked for.")
+@sampling_option("temperature", float, "0 always takes the likeliest token.")
+@sampling_option("top_k", int, "Choose among the k likeliest tokens.")
+@sampling_option("top_p", float, "Choose among the likeliest that make up p together.")
+@sampling_option("min_p", float, "Choose among those p times as likely as the likeliest.")
+@sampling_option("repetition_penalty", float, "Above 1: discourage what is there.")
+@sampling_option("no_repeat_ngram_size", int, "Let no run of n tokens come twice.")
+@sampling_option("seed", int, "Same seed, same text, whatever else is asked for.")
 @click.option("--stop", type=TEXT, multiple=True, help="End before this text; may be repeated.")
 @click.option(
     "--stop_token", type=TEXT, multiple=True, help="End before this token, an id or its text."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def sampling_option(name: str, text: str) -> Callable[..., Any]:
+def sampling_option(name: str, kind: type, text: str) -> Callable[..., Any]:
     """Give the flag of a field; where it is not given, the field's default is left to apply."""
-    hint = get_type_hints(Sampling)[name]
-    kind = next(iter(get_args(hint)), hint)
     default = attrs.fields_dict(Sampling)[name].default
     return click.option(f"--{name}", type=kind, help=with_default(text, default))
