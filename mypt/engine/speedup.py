@@ -33,7 +33,7 @@ def check_freezing(model: Transformer, training: TrainingConfig) -> None:
 
 @contextmanager
 def prepared(model: Transformer, training: TrainingConfig) -> Iterator[None]:
-    """Freeze, checkpoint and compile as the hyperparameters say, while a run lasts.
+    """Freeze, checkpoint and compile as the hyperparameters say, and repeatably, while a run lasts.
 
     Layers are compiled one by one: they are alike, so that the first one's code serves all, and
     neither names nor tensors of the model change.
@@ -43,7 +43,7 @@ def prepared(model: Transformer, training: TrainingConfig) -> Iterator[None]:
             stack.enter_context(repeatable())
         if training.compile:
             stack.enter_context(_whole_graphs())
-        stack.enter_context(_changed(model, training))
+        stack.enter_context(_model_prepared(model, training))
         yield
 
 
@@ -76,7 +76,7 @@ def _whole_graphs() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _changed(model: Transformer, training: TrainingConfig) -> Iterator[None]:
+def _model_prepared(model: Transformer, training: TrainingConfig) -> Iterator[None]:
     frozen = [parameter for parameter in _frozen(model, training) if parameter.requires_grad]
     try:
         for parameter in frozen:

@@ -157,17 +157,17 @@ class _OutputLayer(NamedTuple):
             here = slice(start, min(start + size, count))
             rows, right = self.rows[here], ids[here, None]
             if memory is None:
-                yield _Chunk(here, *self._apart(rows, right))
+                yield _Chunk(here, *self._in_new_memory(rows, right))
             else:
                 yield _Chunk(here, *self._in_place(rows, right, memory[: rows.size(0)]))
 
-    def _apart(self, rows: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    def _in_new_memory(self, rows: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         logits = F.linear(rows, self.weight, self.bias)
         probabilities = logits.softmax(dim=1, dtype=_loss_dtype(rows.dtype))
         # The likeliest id has a probability with all its digits, and so tells the logits' total.
         largest, likeliest = logits.max(dim=1, keepdim=True)
-        apart = largest.to(probabilities.dtype) - logits.gather(1, right)
-        return apart - probabilities.gather(1, likeliest).log(), probabilities
+        below = largest.to(probabilities.dtype) - logits.gather(1, right)
+        return below - probabilities.gather(1, likeliest).log(), probabilities
 
     def _in_place(self, rows: Tensor, right: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         logits = torch.mm(rows, self.weight.T, out=memory)
@@ -177,7 +177,7 @@ class _OutputLayer(NamedTuple):
         losses = -picked.log()
         unlikely = (picked < FEW_DIGITS)[:, 0]
         if bool(unlikely.any()):  # of models that run away; to look for maxima takes a CPU longer
-            losses[unlikely], _ = self._apart(rows[unlikely], right[unlikely])
+            losses[unlikely], _ = self._in_new_memory(rows[unlikely], right[unlikely])
         return losses, probabilities
 
 
