@@ -268,8 +268,7 @@ def test_a_conversation_survives_what_it_cannot_do(cli, bundle, stdin):
     assert "top_p: is 7.0" in err
     assert "/stop_token" in err
     assert "é" in err
-    assert "/more" in out
-    assert out.splitlines()[-1] != ""
+    assert "\nthe" in out.partition("A prompt that begins with /")[2]
 
 
 def test_8_bit_weights_show_what_they_cost(cli, bundle, tmp_path, text):
