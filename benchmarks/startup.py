@@ -1,4 +1,4 @@
-"""From the command to the first token, and from a 124M bundle to a model, beside bare torch.
+"""From a command to its first token or update, and from a 124M bundle to a model, beside torch.
 
 Each side is a process of its own; what is compared is wall time, processor time and peak memory.
 """
@@ -33,6 +33,23 @@ for tensor in weights.values():
     tensor.sum()
 """
 MAP = "import sys, torch; torch.load(sys.argv[1] + '/model.pt', mmap=True, weights_only=True)"
+UPDATE = """
+import torch
+layer = torch.nn.Linear(8, 8)
+optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
+layer(torch.ones(8)).sum().backward()
+optimizer.step()
+"""
+TRAIN = """
+import os, sys, tempfile
+from mypt.cli.main import main
+os.chdir(tempfile.mkdtemp(dir=sys.argv[1]))
+with open("input.txt", "w") as file:
+    file.write("the cat sat on the mat. " * 99)
+main(["train", "--model_name", "new", "--input_file", "input.txt", "--device", "cpu",
+      "--n_layer", "1", "--n_head", "1", "--n_embd", "8", "--block_size", "8",
+      "--batch_size", "1", "--max_iters", "1", "--eval_iters", "1"])
+"""
 LOAD = "import sys, torch, mypt; mypt.load(sys.argv[1])"
 
 
@@ -52,6 +69,12 @@ def main() -> None:
             ["-c", LOAD, folder],
             "import torch and torch.load(mmap=True)",
             ["-c", MAP, folder],
+        )
+        _compare(
+            "mypt train of one update, kept",
+            ["-c", TRAIN, folder],
+            "one update with torch.optim.AdamW",
+            ["-c", UPDATE],
         )
     _compare("mypt --help", ["-m", "mypt", "--help"], "import click", ["-c", "import click"])
     machine()  # last: it imports torch, and a child's peak counts what it is forked from

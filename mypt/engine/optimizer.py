@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,21 @@ if TYPE_CHECKING:
 OptimizerState = dict[str, Any]
 
 
-def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.AdamW:
+class AdamW(torch.optim.AdamW):
+    """That of torch, which never imports torch's compiler.
+
+    These methods of torch's do at their first call, to keep the compiler out of them; a run that
+    does not compile would begin some seconds later.
+    """
+
+    add_param_group = unwrap(torch.optim.AdamW.add_param_group)
+    zero_grad = unwrap(torch.optim.AdamW.zero_grad)
+    state_dict = unwrap(torch.optim.AdamW.state_dict)
+    load_state_dict = unwrap(torch.optim.AdamW.load_state_dict)
+    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
+
+
+def make_optimizer(model: nn.Module, training: TrainingConfig) -> AdamW:
     """Build AdamW with group 0 decayed and group 1 not, each in the model's parameter order.
 
     That order is part of the format: `optimizer.pt` knows parameters by index alone.
@@ -31,7 +46,7 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.Ad
     shapes = {name: tuple(p.shape) for name, p in named.items()}
     groups = grouped(shapes, training.weight_decay_on)
     decay = (training.weight_decay, 0.0)
-    return torch.optim.AdamW(
+    return AdamW(
         [
             {"params": [named[name] for name in group], "weight_decay": weight_decay}
             for group, weight_decay in zip(groups, decay, strict=True)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.devices import autocast
 from mypt.engine.processes import ALONE
 from mypt.engine.schedule import learning_rate_at
-from mypt.engine.sharding import is_sharded
+from mypt.engine.sharding import exchange_gradients, is_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,8 +120,8 @@ class Updater:
 
     def _synchronised(self, is_last: bool) -> AbstractContextManager[None]:
         """Let the processes exchange their gradients once an update, after its last micro step."""
-        if isinstance(self.model, FSDPModule):
-            self.model.set_requires_gradient_sync(is_last)
+        if is_sharded(self.model):
+            exchange_gradients(self.model, next_time=is_last)
         if is_last or not isinstance(self._parallel, DistributedDataParallel):
             return nullcontext()
         return self._parallel.no_sync()

@@ -1,12 +1,11 @@
 """A run that is killed and started again ends in the bytes of the run that never was."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
+
+from command import Command
 
 FLAGS = (
     *("--input_file", "input.txt", "--tokenization", "char", "--device", "cpu"),
@@ -16,22 +15,15 @@ FLAGS = (
 )
 
 
-def start(name):
-    command = [sys.executable, "-m", "mypt", "train", "--model_name", name, *FLAGS]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-    )
-
-
 def run_until(name, number, step):
     """Start a run and send it a signal once it has told of `step`; gives its exit code."""
-    process = start(name)
-    for line in process.stdout:
+    command = Command("train", "--model_name", name, *FLAGS)
+    for line in command.said:
         if line.startswith(f"step {step}/"):
-            process.send_signal(number)
+            command.send(number)
             break
-    process.communicate(timeout=60)
-    return process.returncode
+    command.wait()
+    return command.code
 
 
 def digests(folder):

@@ -10,9 +10,13 @@ import sys
 
 import pytest
 
+from command import Command
+
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Commands that set up a checkout: CI runs them itself, before this test.
 SETUP = ("make ", "python -m venv", ".venv/bin/")
+# What runs in a copy of this process: the words of a command before its arguments.
+INNER = {"mypt": ["mypt"], "mypt format": ["python", "-m", "mypt.format"]}
 FEWER = 250
 PRESET = "configs/tiny.json"
 
@@ -53,21 +57,32 @@ def commands(block):
 
 
 def run(words, cwd):
+    name, inner = next((i for i in INNER.items() if words[: len(i[1])] == i[1]), (None, []))
+    if name is not None:
+        command = Command(*shortened(words)[len(inner) :], name=name, cwd=cwd)
+        said, code = command.wait(), command.code
+    else:
+        said, code = run_outside(words, cwd)
+    assert code == 0, f"{shlex.join(words)}\n{said}"
+
+
+def run_outside(words, cwd):
+    """Run a program that is not mypt's own command; give what it said, and its exit code."""
     strict = {**os.environ, "PYTHONWARNINGS": "error"}
     if words[0] == "torchrun":  # which is torch's, and warns
         launch, program = words[1:3], [sys.executable, "-m", "torch.distributed.run"]
         command, strict = [*program, *launch, *shortened(words[3:])], dict(os.environ)
     else:
-        program = {"mypt": [sys.executable, "-m", "mypt"], "python": [sys.executable]}[words[0]]
-        command = [*program, *shortened(words)[1:]]
+        assert words[0] == "python"
+        command = [sys.executable, *words[1:]]
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, env=strict)
-    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr, done.returncode
 
 
 @pytest.fixture
 def folder(tmp_path, text, root):
     """Make a folder as a reader has it, with a preset that trains in no time."""
-    (tmp_path / "input.txt").write_text(text + "TheInDear Nel mezzo\n" * 3)
+    (tmp_path / "input.txt").write_text(text[:8000] + "TheInDear Nel mezzo\n" * 3)
     (tmp_path / "configs").mkdir()
     preset = json.loads((root / PRESET).read_text(encoding="utf-8"))
     (tmp_path / PRESET).write_text(json.dumps({**preset, "batch_size": 2, "n_embd": 32}))

@@ -1,18 +1,16 @@
 """Several real processes that train one model, as torchrun starts them; gloo, on the CPU."""
 
 import json
-import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 
+from command import Command
 from mypt.engine.processes import ProcessError, World, joined
 from mypt.format.bundle import read_bundle
 from mypt.format.errors import ConfigError
@@ -30,29 +28,17 @@ def start(name, *flags, size):
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    shared = {"WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    shared |= {"TORCHELASTIC_RUN_ID": name, "OMP_NUM_THREADS": 1, "PYTHONUNBUFFERED": 1}
-    if size == 1:
-        shared = {"OMP_NUM_THREADS": 1, "PYTHONUNBUFFERED": 1}
-    command = [sys.executable, "-m", "mypt", "train", "--model_name", name, *FLAGS, *flags]
-    return [
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ
-            | {k: str(v) for k, v in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()},
-        )
-        for rank in range(size)
-    ]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": name}
+    ranks = [{**shared, "WORLD_SIZE": size, "RANK": r, "LOCAL_RANK": r} for r in range(size)]
+    words = ("train", "--model_name", name, *FLAGS, *flags)
+    return [Command(*words, env=rank if size > 1 else {}) for rank in ranks]
 
 
 def run(name, *flags, size):
     """Run to the end; give what each process said."""
     processes = start(name, *flags, size=size)
-    said = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * size, said
+    said = [process.wait() for process in processes]
+    assert [process.code for process in processes] == [0] * size, said
     return said
 
 
@@ -98,12 +84,12 @@ def test_several_processes_resume_exactly(folder):
     flags = ("--max_iters", "40", "--dropout", "0.1")
     run("whole", *flags, size=3)
     main, *others = start("parts", *flags, size=3)
-    for line in main.stdout:
+    for line in main.said:
         if line.startswith("step 10/"):
-            main.send_signal(signal.SIGTERM)
+            main.send(signal.SIGTERM)
             break
     for process in (main, *others):
-        process.communicate(timeout=60)
+        process.wait()
     assert 10 <= read_bundle(folder / "checkpoints" / "parts").training_state.step < 40
     run("parts", *flags, size=3)
     assert read_bundle(folder / "checkpoints" / "parts").training_state.exact
@@ -120,13 +106,13 @@ def test_a_tied_model_is_split_and_saved(folder):
 
 def test_a_dead_process_ends_the_run_with_one_line_and_an_intact_bundle(folder):
     main, other = start("dead", "--max_iters", "100000", size=2)
-    for line in main.stdout:
+    for line in main.said:
         if line.startswith("step 20/"):
-            other.send_signal(signal.SIGKILL)
+            other.send(signal.SIGKILL)
             break
-    rest = main.communicate(timeout=60)[0].splitlines()
-    other.communicate()
-    assert main.returncode == 1
+    rest = main.wait().splitlines()
+    other.wait()
+    assert main.code == 1
     said = [line for line in rest if line.startswith("error: ")]
     assert said == [
         "error: another process of this run has ended; what was saved last is whole; "
@@ -138,13 +124,13 @@ def test_a_dead_process_ends_the_run_with_one_line_and_an_intact_bundle(folder):
 
 def test_a_signal_to_one_process_stops_all_of_them(folder):
     main, other = start("stopped", "--max_iters", "100000", size=2)
-    for line in main.stdout:
+    for line in main.said:
         if line.startswith("step 10/"):
-            other.send_signal(signal.SIGTERM)
+            other.send(signal.SIGTERM)
             break
-    rest = main.communicate(timeout=60)[0]
-    other.communicate(timeout=60)
-    assert (main.returncode, other.returncode) == (1, 1)
+    rest = main.wait()
+    other.wait()
+    assert (main.code, other.code) == (1, 1)
     assert "everything is saved" in rest
     assert "torchrun --nproc-per-node=2 -m mypt train --model_name stopped" in rest
 

@@ -231,7 +231,8 @@ def run_fresh(place, arguments, interruption):
     if interruption:
         told = [asdict(interruption.moment), interruption.signals, interruption.torn]
     command = [sys.executable, __file__, str(place), json.dumps([arguments, told])]
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1] / "crash")])
+    tests = Path(__file__).parents[1]
+    path = os.pathsep.join(str(tests / name) for name in ("resume", "crash", "processes"))
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
     )
