@@ -50,20 +50,28 @@ def resumed(stopped, tmp_path):
         shutil.copytree(stopped, place)
         folder = place / "checkpoints" / "dante"
         alter(folder)
+        before = reasons_in(folder)
         ending = run(place, [*RESUME, *flags], broken=broken)
         if ending.code != 0:
             assert ending.said.count("error: ") == ending.said.count("\n"), ending.said
             return "refused", ending.said
         state = json.loads((folder / "training_state.json").read_text())
         assert state["exact"] == (not state["inexact_reasons"])
-        log = (place / "logs" / "train" / "dante_eval.jsonl").read_text()
-        for reason in state["inexact_reasons"]:
+        logged_to = state["training_config"]["log_file"] or "logs/train/dante_eval.jsonl"
+        log = (place / logged_to).read_text()
+        for reason in state["inexact_reasons"][len(before) :]:
             notice = f"Not the run of before: {reason}"
             assert notice in ending.said
             assert f'"message": {json.dumps(notice)}' in log
         return "exact" if state["exact"] else "reported", "\n".join(state["inexact_reasons"])
 
     return resume
+
+
+def reasons_in(folder):
+    """Give the reasons that a state has already; they are told once."""
+    path = folder / "training_state.json"
+    return json.loads(path.read_text()).get("inexact_reasons", []) if path.exists() else []
 
 
 def places_of(document, above=()):
