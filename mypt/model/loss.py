@@ -29,6 +29,8 @@ CHUNK_ROWS_CPU = 512
 CHUNK_ROWS_GPU = 4096
 # Smaller probabilities come close to the least number there is.
 FEW_DIGITS = 1e-30
+# Thousands of rows with one right id add up to more than fp16 holds; a power of two costs no digit.
+ROOM = 64
 
 
 def output_loss(
@@ -210,7 +212,8 @@ class _Gradients(NamedTuple):
         if narrow.dtype == self.weight.dtype:
             self.weight.addmm_(narrow.T, output.rows[here])
         else:
-            self.weight.add_(narrow.T @ output.rows[here])
+            lowered = output.rows[here] / ROOM
+            self.weight.add_(narrow.T @ lowered, alpha=ROOM)
         if output.bias is not None:
             self.bias.add_(of_logits.sum(0))
 

@@ -93,6 +93,17 @@ def test_under_autocast_only_the_products_are_rounded(way):
         assert (found - wanted).norm() < 0.02 * wanted.norm()
 
 
+def test_many_rows_with_one_right_id_are_not_too_much_for_half_precision():
+    hidden = torch.full((512, 8), 200.0, requires_grad=True)
+    weight = torch.zeros(2000, 8, requires_grad=True)
+    targets = torch.zeros(512, dtype=torch.int64)
+    with torch.autocast("cpu", dtype=torch.float16):
+        (found,) = grads(output_loss(hidden, weight, None, targets) * 512, [weight])
+    (wanted,) = grads(reference(hidden[None], weight, None, targets[None]) * 512, [weight])
+    assert wanted.abs().max() > torch.finfo(torch.float16).max
+    torch.testing.assert_close(found, wanted, rtol=1e-2, atol=0)
+
+
 def test_in_low_precision_as_on_a_gpu_nothing_is_read_that_would_have_to_be_waited_for(way):
     with FakeTensorMode():  # tensors without values: to read one is an error
         *tensors, targets = layer(torch.bfloat16)
