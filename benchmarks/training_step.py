@@ -192,8 +192,8 @@ def _print_mfu(setup: Setup, tokens_per_sec: float) -> None:
     operations a token, N without position embeddings.
     """
     shape, name = setup.shape, torch.cuda.get_device_name()
-    peak = next((flops for card, flops in PEAK_FLOPS.items() if name.startswith(card)), None)
-    peak = None if "NVL" in name else peak
+    cards = [card for card in PEAK_FLOPS if name.startswith(card) and "NVL" not in name]
+    peak = PEAK_FLOPS[cards[0]] if cards else None
     if peak is None:
         print(f"  the peak of {name} is not known here")
         return

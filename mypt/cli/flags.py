@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 _OTHERS = {"stop_tokens": "--stop_token"}
 
 
+def flags_of(command: click.Command) -> dict[str, str]:
+    """Give the flags of a command by the names of the arguments they fill."""
+    return {p.name: p.opts[0] for p in command.params if p.name is not None}
+
+
 @contextmanager
 def naming_flags() -> Iterator[None]:
     """Name the flags of the command that runs where an error names fields of no file."""
@@ -25,8 +30,7 @@ def naming_flags() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        params = click.get_current_context().command.params
-        flags = {p.name: p.opts[0] for p in params if p.name is not None} | _OTHERS
+        flags = flags_of(click.get_current_context().command) | _OTHERS
         raise type(error)(*(_named(problem, flags) for problem in error.problems)) from error
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from mypt.cli.flags import flags_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -30,7 +32,7 @@ def refuse_unused(context: click.Context) -> None:
     Raises:
         UsageError: There is one; all are named.
     """
-    flags = {p.name: p.opts[0] for p in context.command.params if p.name is not None}
+    flags = flags_of(context.command)
     given = [
         name for name in flags if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]

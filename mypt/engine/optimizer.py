@@ -22,10 +22,10 @@ OptimizerState = dict[str, Any]
 
 
 class AdamW(torch.optim.AdamW):
-    """That of torch, which never imports torch's compiler.
+    """That of torch, without what imports torch's compiler.
 
     These methods of torch's do at their first call, to keep the compiler out of them; a run that
-    does not compile would begin some seconds later.
+    has no other use for it would begin some seconds later.
     """
 
     add_param_group = unwrap(torch.optim.AdamW.add_param_group)

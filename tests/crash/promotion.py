@@ -11,6 +11,7 @@ from mypt.engine.session import run_training
 from mypt.format.bundle import read_bundle
 from mypt.format.files import BUNDLE_FILES, MANIFEST
 from mypt.plugins.manager import load_plugins
+from remains import differences
 from scene import Scene, whole_bundle
 
 SHAPE = {"block_size": 4, "n_embd": 4, "n_head": 1, "n_layer": 0, "batch_size": 4, "device": "cpu"}
@@ -59,20 +60,6 @@ def all_told(place):
     return {name: tale for name, tale in tales.items() if tale[0] is not None}
 
 
-def differing(tales, expected):
-    """Name the bundles that tell something else, and what of them it is."""
-    nothing = (None, ({}, None, None))
-    for name in sorted(tales.keys() | expected.keys()):
-        (step, (files, *rest)), (right_step, (right_files, *right_rest)) = (
-            held.get(name, nothing) for held in (tales, expected)
-        )
-        if (step, rest) != (right_step, right_rest):
-            yield f"{name}: {step}, {rest} for {right_step}, {right_rest}"
-        for file in sorted(files.keys() | right_files.keys()):
-            if files.get(file) != right_files.get(file):
-                yield f"{name}/{file}: {files.get(file)} for {right_files.get(file)}"
-
-
 @functools.cache
 def unbroken():
     """Give what each bundle tells after steps 1, 2 and 3 of a run that nobody interrupts."""
@@ -102,7 +89,7 @@ def find(place):
 
 def train_on(place):
     train(place, 3)
-    assert list(differing(all_told(place), unbroken()[3])) == []
+    assert differences(all_told(place), unbroken()[3]) == []
     assert {path.name for path in (place / "checkpoints").iterdir()} == unbroken()[3].keys()
     for name in unbroken()[3]:
         folder = place / "checkpoints" / name

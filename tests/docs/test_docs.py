@@ -15,8 +15,6 @@ from command import Command
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Commands that set up a checkout: CI runs them itself, before this test.
 SETUP = ("make ", "python -m venv", ".venv/bin/")
-# What runs in a copy of this process: the words of a command before its arguments.
-INNER = {"mypt": ["mypt"], "mypt format": ["python", "-m", "mypt.format"]}
 FEWER = 250
 PRESET = "configs/tiny.json"
 
@@ -57,9 +55,8 @@ def commands(block):
 
 
 def run(words, cwd):
-    name, inner = next((i for i in INNER.items() if words[: len(i[1])] == i[1]), (None, []))
-    if name is not None:
-        command = Command(*shortened(words)[len(inner) :], name=name, cwd=cwd)
+    if words[0] == "mypt":
+        command = Command(*shortened(words)[1:], cwd=cwd)
         said, code = command.wait(), command.code
     else:
         said, code = run_outside(words, cwd)
@@ -67,7 +64,7 @@ def run(words, cwd):
 
 
 def run_outside(words, cwd):
-    """Run a program that is not mypt's own command; give what it said, and its exit code."""
+    """Run another program than `mypt`; give what it said, and its exit code."""
     strict = {**os.environ, "PYTHONWARNINGS": "error"}
     if words[0] == "torchrun":  # which is torch's, and warns
         launch, program = words[1:3], [sys.executable, "-m", "torch.distributed.run"]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import mypt
+from ranks import ranks
 
 FLAGS = (
     *("--input_file", "input.txt", "--tokenization", "char", "--device", "cpu", "--max_iters", "8"),
@@ -42,10 +42,6 @@ def folder(request, in_tmp, text):
 
 def train(name, *flags, size=1):
     """Train as a user does, in `size` processes as torchrun starts them; give the losses."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": name}
     command = [sys.executable, "-m", "mypt", "train", "--model_name", name, *FLAGS]
     processes = [
         subprocess.Popen(
@@ -53,9 +49,9 @@ def train(name, *flags, size=1):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=os.environ | ({k: str(v) for k, v in (shared | ranks).items()} if size > 1 else {}),
+            env=os.environ | (variables if size > 1 else {}),
         )
-        for ranks in ({"RANK": r, "LOCAL_RANK": r, "WORLD_SIZE": size} for r in range(size))
+        for variables in ranks(size)
     ]
     said = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * size, said

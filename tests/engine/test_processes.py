@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import socket
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from command import Command
 from mypt.engine.processes import ProcessError, World, joined
 from mypt.format.bundle import read_bundle
 from mypt.format.errors import ConfigError
+from ranks import ranks
 
 FLAGS = (
     *("--input_file", "input.txt", "--tokenization", "char", "--device", "cpu"),
@@ -25,13 +25,8 @@ FLAGS = (
 
 def start(name, *flags, size):
     """Start the processes of a run as torchrun does, without the seconds that it takes itself."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": name}
-    ranks = [{**shared, "WORLD_SIZE": size, "RANK": r, "LOCAL_RANK": r} for r in range(size)]
     words = ("train", "--model_name", name, *FLAGS, *flags)
-    return [Command(*words, env=rank if size > 1 else {}) for rank in ranks]
+    return [Command(*words, env=variables if size > 1 else {}) for variables in ranks(size)]
 
 
 def run(name, *flags, size):
@@ -162,13 +157,8 @@ def test_fewer_rows_than_processes_are_refused():
     ],
 )
 def test_a_lost_process_is_told_from_faults_of_this_one(monkeypatch, error, lost):
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    shared = {"WORLD_SIZE": 1, "RANK": 0, "LOCAL_RANK": 0, "MASTER_PORT": port}
-    shared |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "lost"}
-    for name, value in shared.items():
-        monkeypatch.setenv(name, str(value))
+    for name, value in ranks(1)[0].items():
+        monkeypatch.setenv(name, value)
     try:
         with pytest.raises(ProcessError if lost else type(error)), joined():
             raise error

@@ -1,22 +1,23 @@
-"""A command of mypt in a process of its own, without the seconds that Python and torch take."""
+"""`mypt` in a process of its own, without the seconds that Python and torch take."""
 
 import os
 import signal
 import sys
 import traceback
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch  # noqa: F401 - before the first copy is taken
 
-from mypt.cli.main import format_group, mypt_group, run
+from child import forked
+from mypt.cli.main import mypt_group, run
 
 PATIENCE_S = 120  # for what hangs: the alarm ends it
-GROUPS = {"mypt": mypt_group, "mypt format": format_group}
 
 
 class Command:
-    """A copy of this process that runs a command as a new one would, all warnings being errors.
+    """A copy of this process that runs `mypt` as a new one would, all warnings being errors.
 
     It cannot compile (`--compile`), which torch does in threads and processes of its own.
 
@@ -26,16 +27,9 @@ class Command:
         code: Its exit code, once it has ended; a signal that ended it as a negative number.
     """
 
-    def __init__(self, *words, name="mypt", cwd=".", env=None):
-        """Begin with `words`, the arguments of the command `name`."""
-        reader, writer = os.pipe()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the child runs no threads
-            self.pid = os.fork()
-        if self.pid == 0:
-            os._exit(_run(GROUPS[name], name, words, writer, Path(cwd), env or {}))
-        os.close(writer)
-        self.said = os.fdopen(reader, encoding="utf-8")
+    def __init__(self, *words, cwd=".", env=None):
+        """Begin with the arguments of `mypt`."""
+        self.pid, self.said = forked(partial(_run, words, Path(cwd), env or {}))
         self.code = None
 
     def send(self, number):
@@ -51,18 +45,18 @@ class Command:
         return rest
 
 
-def _run(group, name, words, writer, cwd, env):
+def _run(words, cwd, env, writer):
     """Run it in this process, which is used for nothing else; give its exit code."""
     for stream, descriptor in (("stdout", 1), ("stderr", 2)):
         os.dup2(writer, descriptor)
         setattr(sys, stream, os.fdopen(descriptor, "w", buffering=1, encoding="utf-8"))
     os.close(writer)
     signal.alarm(PATIENCE_S)
-    os.environ.update({key: str(value) for key, value in env.items()})
+    os.environ.update(env)
     os.chdir(cwd)
     warnings.simplefilter("error")
     try:
-        return run(group, name, [str(word) for word in words])
+        return run(mypt_group, "mypt", [str(word) for word in words])
     except BaseException:
         traceback.print_exc()
         return 1

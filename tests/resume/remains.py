@@ -50,8 +50,12 @@ def differences(found, expected, where=""):
         pairs = [
             (name, found.get(name, "nothing"), expected.get(name, "nothing")) for name in names
         ]
-    elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+    elif _is_sequence(found) and _is_sequence(expected) and len(found) == len(expected):
         pairs = [(index, *pair) for index, pair in enumerate(zip(found, expected, strict=True))]
     else:
         return [] if found == expected else [f"{where}: {found!r}, not {expected!r}"]
     return [line for name, *pair in pairs for line in differences(*pair, f"{where}/{name}")]
+
+
+def _is_sequence(value):
+    return isinstance(value, list | tuple)
