@@ -94,7 +94,7 @@ def load_tensors(path: Path, file: str) -> Any:
     Raises:
         FormatError: `read_header` refuses it, torch does, torch is too old to be trusted with it,
             or the file was exchanged while it was read.
-        OSError: It cannot be read.
+        OSError: It cannot be read, or was moved while it was read.
     """
     with open_regular(path, file) as stream:
         _read_header(stream, file)
@@ -104,10 +104,10 @@ def load_tensors(path: Path, file: str) -> Any:
         except OSError:
             raise
         except Exception as error:  # torch's own, of many classes
+            _check_unmoved(stream, path, file)  # it opens the file anew, by its name
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             _refuse(file, "", f"cannot be loaded by torch: {reason}", "restore it from a copy")
-        if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
-            _refuse(file, "", "was replaced while it was read", "open it again", "changed")
+        _check_unmoved(stream, path, file)
     return contents
 
 
@@ -201,6 +201,11 @@ def named_tensors(contents: Any, name: str = "") -> Iterator[tuple[str, TensorIn
         items = contents.items() if isinstance(contents, dict) else enumerate(contents)
         for key, value in items:
             yield from named_tensors(value, f"{name}.{key}" if name else str(key))
+
+
+def _check_unmoved(stream: BinaryIO, path: Path, file: str) -> None:
+    if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+        _refuse(file, "", "was replaced while it was read", "open it again", "changed")
 
 
 def _trusted_torch() -> Any:

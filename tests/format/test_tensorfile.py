@@ -124,6 +124,19 @@ def test_a_file_that_torch_cannot_load_is_one_clear_error(tmp_path, saved):
         load_tensors(path, "x.pt")
 
 
+def test_a_file_that_moves_while_torch_opens_it_is_not_called_damaged(saved, monkeypatch):
+    path, _ = saved({"a": torch.zeros(3)})
+    mapped = torch.UntypedStorage.from_file
+
+    def after_a_rename(*args, **options):
+        path.rename(path.with_name("moved"))
+        return mapped(*args, **options)
+
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", after_a_rename)
+    with pytest.raises(FileNotFoundError):
+        load_tensors(path, "x.pt")
+
+
 def test_a_flipped_bit_is_found_by_the_archive_s_own_checksums(saved):
     path, header = saved({"a": torch.zeros(100), "b": torch.ones(2)})
     assert list(damaged_members(path, "x.pt")) == []
