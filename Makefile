@@ -33,7 +33,7 @@ check: $(VENV)/.installed
 # Every crash point, damaged bit and hostile file, where `make test` takes a sample; some hours.
 crash: $(VENV)/.installed
 	MYPT_CRASH=all MYPT_CORRUPTION=all MYPT_HOSTILE=all $(BIN)/python -m pytest -n 2 \
-		tests/crash tests/format/test_corruption.py tests/hostile -m "slow or not slow" -s
+		tests/crash tests/format/test_corruption.py tests/hostile tests/property -m "slow or not slow" -s
 
 # All schedules of interruptions, and training in several processes; ten minutes or so.
 resume: $(VENV)/.installed

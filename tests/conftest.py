@@ -8,6 +8,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The examples of every run are the same: a new one is for `make crash` to find, not for a change
+# that has nothing to do with it.
+sweeping = os.environ.get("MYPT_CORRUPTION") == "all"
+settings.register_profile("mypt", deadline=None, derandomize=not sweeping)
+settings.load_profile("mypt")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

@@ -88,7 +88,7 @@ def _training_state(state: dict[str, Any] | None) -> list[str]:
         lines.append(f"{name}: {state[name]}")
     lines += [f"  not exact since {reason}" for reason in state["inexact_reasons"]]
     gold = state["gold"]
-    if gold is not None and gold["best_step"] is not None:
+    if gold is not None and None not in (gold["best_step"], gold["best_val_loss"]):
         lines.append(f"best val_loss: {gold['best_val_loss']:.4f} at step {gold['best_step']}")
     if state["data"] is not None:
         lines.append(f"data: {state['data']['source']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -111,6 +112,7 @@ def main_format(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     """Run a command and give its exit code: 0 well, 1 invalid or failed, 2 wrong usage."""
+    _print_any_text()
     try:
         result = group.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
@@ -129,6 +131,21 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
         print(f"error: {reason}", file=sys.stderr)  # noqa: T201
         return INVALID
     return result if isinstance(result, int) else 0
+
+
+def _print_any_text() -> None:
+    """Keep text that the system's encoding does not have from ending a command.
+
+    Files and pipes get UTF-8, as all that mypt writes; a terminal, and whoever chose the encoding,
+    gets escapes for what it cannot show.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper) or stream.encoding.lower() == "utf-8":
+            continue
+        if stream.isatty() or "PYTHONIOENCODING" in os.environ:
+            stream.reconfigure(errors="backslashreplace")
+        else:
+            stream.reconfigure(encoding="utf-8")
 
 
 def _mypt_error() -> type[MyptError]:

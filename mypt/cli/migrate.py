@@ -12,6 +12,8 @@ from mypt.cli.reader_options import parse_options, reader_options
 from mypt.cli.text import TEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mypt.format.migrate import Report
 
 
@@ -49,6 +51,9 @@ def command(
     if everything and output is not None:
         message = "--output names one folder, --all finds many checkpoints"
         raise click.UsageError(message)
+    if version == "1" and (everything or options):
+        message = "--to 1 writes one bundle, and takes neither --all nor --option"
+        raise click.UsageError(message)
     plugins = open_plugins()
     migrator = Migrator(
         readers=tuple(plugins.readers.values()),
@@ -61,17 +66,23 @@ def command(
     if version == "1":
         from mypt.format.downgrade import downgrade
 
-        reports = [downgrade(source, target, plugins.layouts, dry_run=dry_run)]
+        _print(downgrade(source, target, plugins.layouts, dry_run=dry_run))
     elif everything:
-        reports = list(migrator.migrate_all(source))
+        return _print_all(migrator.migrate_all(source))
     else:
-        reports = [migrator.migrate(source, target)]
+        _print(migrator.migrate(source, target))
+    return 0
+
+
+def _print_all(reports: Iterable[Report]) -> int:
+    """Print each report when it comes; give the exit code."""
+    results = []
     for report in reports:
         _print(report)
-    if everything:
-        failed = sum(report.result == "failed" for report in reports)
-        click.echo(f"{len(reports)} checkpoints, {failed} failed")
-    return 1 if any(report.result == "failed" for report in reports) else 0
+        results.append(report.result)
+    failed = results.count("failed")
+    click.echo(f"{len(results)} checkpoints, {failed} failed")
+    return 1 if failed else 0
 
 
 def _print(report: Report) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, BinaryIO
+
+from mypt.format.disk import sync_file, sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,15 +28,10 @@ def write_whole(path: Path, data: bytes) -> None:
 def settle(stream: BinaryIO) -> None:
     """Bring what was written to the disk."""
     stream.flush()
-    os.fsync(stream.fileno())
+    sync_file(stream.fileno())
 
 
 def put_in_place(path: Path) -> None:
     """Give a settled partial file its name."""
     partial(path).replace(path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(path.parent)

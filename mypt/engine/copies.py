@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mypt.engine.places import sibling
 from mypt.format import files
-from mypt.format.commit import committed_files
 from mypt.format.errors import FormatError
+from mypt.format.generations import committed_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,13 +70,14 @@ def numbered(folder: Path) -> dict[int, Path]:
     """Find the folders that have the names of numbered copies of a model, by rising step."""
     named = re.compile(rf"{re.escape(folder.name)}_step([0-9]{{8,}})")
     matches = ((named.fullmatch(path.name), path) for path in folder.parent.iterdir())
-    return dict(sorted((int(match[1]), path) for match, path in matches if match))
+    found = ((int(match[1]), path) for match, path in matches if match and path.is_dir())
+    return dict(sorted(found))
 
 
 def _is_copy(path: Path, name: str) -> bool:
     try:
         return copied_from(path) == name
-    except FormatError:
+    except (FormatError, OSError):
         return False
 
 
@@ -84,10 +85,8 @@ def copied_from(folder: Path) -> str | None:
     """Tell which model a bundle is a copy of, None for one of its own.
 
     Raises:
-        FormatError: Its training state cannot be read.
+        FormatError: Its training state is damaged.
+        OSError: It cannot be read.
     """
-    path = committed_files(folder)[1].get(files.TRAINING_STATE)
-    if path is None:
-        return None
-    copied: str | None = files.read_document(path, str(path))[0].get("copy_of")
-    return copied
+    state = committed_document(folder, files.TRAINING_STATE)
+    return None if state is None else state.get("copy_of")

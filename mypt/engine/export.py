@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from mypt.engine import hf_names
 from mypt.engine.opening import open_checkpoint
 from mypt.format import safetensors
+from mypt.format.disk import sync_file
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.readers.vocabulary import BPE_PACKAGE, END_OF_TEXT_ID
+from mypt.format.tree import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,6 +49,7 @@ def export_hf(
         FormatError: Neither class can compute what this model computes.
         UsageError: The folder is in use.
     """
+    output = named(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         what, fix = "exists already and is not an empty folder", "name another one"
         raise UsageError(Problem(str(output), "", what, fix, kind="export.output"))
@@ -148,7 +150,7 @@ def _write(
         with (folder / "model.safetensors").open("wb") as stream:
             safetensors.write(stream, tensors)
             stream.flush()
-            os.fsync(stream.fileno())
+            sync_file(stream.fileno())
         if output.exists():
             output.rmdir()
         shutil.move(folder, output)

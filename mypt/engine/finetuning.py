@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import torch
 
 from mypt.engine.checkpoints import build_tokenizer
 from mypt.engine.gpt import GPT
-from mypt.format import files
 from mypt.format.documents import Ancestor
 
 if TYPE_CHECKING:
@@ -44,17 +42,11 @@ def lineage_of(base: Opened, name: str) -> tuple[Ancestor, ...]:
     Args:
         base: The other model.
         name: What the user calls it.
+
+    Raises:
+        FormatError: Its weights are not what was saved.
     """
     state = base.training_state
     before = () if state is None else state.lineage
     step = 0 if state is None else state.step
-    return (*before, Ancestor(model=name, step=step, sha256=_digest(base)))
-
-
-def _digest(base: Opened) -> str:
-    """Give the digest of the file of weights; of several, that of their digests."""
-    paths = [base.files[files.MODEL]] if files.MODEL in base.files else [*base.files.values()]
-    digests = [files.digest(path, str(path)) for path in paths]
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    )
+    return (*before, Ancestor(model=name, step=step, sha256=base.digest()))

@@ -8,11 +8,9 @@ from mypt.engine.copies import copies
 from mypt.engine.needs import installed_version
 from mypt.engine.opening import Opened, open_checkpoint
 from mypt.engine.places import find_checkpoint
-from mypt.format import files
 from mypt.format.config_rules import layout_problems
 from mypt.format.documents import to_document
 from mypt.format.layout import SLOTS, count_parameters, expected_tensors
-from mypt.format.tensorfile import read_header
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ def get_model_info(
         "format": opened.format,
         "folder": str(opened.path),
         "parameters": _count(opened, plugins),
-        "files": {name: path.stat().st_size for name, path in sorted(opened.files.items())},
+        "files": dict(sorted(opened.sizes.items())),
         "config": to_document(opened.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
         "training_state": None if state is None else to_document(state, versioned=False),
@@ -72,6 +70,4 @@ def _count(opened: Opened, plugins: Plugins) -> int:
     known = all((slot, getattr(config, slot)) in plugins.layouts for slot in SLOTS)
     if known and not layout_problems(config, "", plugins.layouts):
         return count_parameters(expected_tensors(config, plugins.layouts), tied=config.tie_weights)
-    header = read_header(opened.files[files.MODEL], files.MODEL)
-    shapes = {name: info.shape for name, info in header.tensors().items()}
-    return count_parameters(shapes, tied=config.tie_weights)
+    return count_parameters(opened.shapes(), tied=config.tie_weights)

@@ -12,7 +12,7 @@ from mypt.engine.checkpoints import write_bundle
 from mypt.engine.copies import snapshots
 from mypt.engine.places import sibling, snapshot_dir
 from mypt.format.commit import open_for_writing
-from mypt.format.errors import FormatError, LockedError
+from mypt.format.errors import FormatError, LockedError, SaveError
 from mypt.format.removal import remove_bundle, sweep_removed
 
 if TYPE_CHECKING:
@@ -73,19 +73,17 @@ class Keeper:
 def prune(folder: Path, keep: int, step: int) -> None:
     """Remove the oldest numbered copies of a model until `keep` are left; 0 keeps all.
 
-    One to whose folder somebody has added a file of their own, or that is just being trained on,
-    is left as it is. Those beyond `step` are of a run before this one, and do not count.
+    One to whose folder somebody has added a file of their own, that is just being trained on or
+    cannot be removed, is left as it is, and tried again the next time. Those beyond `step` are of
+    a run before this one, and do not count.
 
     Args:
         folder: The model.
         keep: How many to keep.
         step: The step that was saved last.
-
-    Raises:
-        SaveError: One could not be removed.
     """
     sweep_removed(folder.parent, f"{folder.name}_step")
     there = [path for number, path in snapshots(folder).items() if number <= step]
     for path in there[:-keep] if keep else ():
-        with suppress(LockedError, FormatError):
+        with suppress(LockedError, FormatError, SaveError):  # no reason to end a run
             remove_bundle(path)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import field, frozen
+from attrs import frozen
 
 from mypt.format import files
 from mypt.format.bundle import read_bundle
 from mypt.format.bundle_rules import EDITED
 from mypt.format.documents import GPTConfig, TokenizerState, TrainingState, from_document
 from mypt.format.errors import FormatError, Problem, UsageError
-from mypt.format.reading import describe, find_reader, read_whole
+from mypt.format.readers.mypt_file import find_file
+from mypt.format.reading import describe, find_reader, read_whole, why_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import attrs
     from torch import Tensor
 
     from mypt.format.bundle import Bundle
+    from mypt.format.documents import Manifest
     from mypt.format.readers.contract import ReaderFactory
     from mypt.plugins.manager import Plugins
 
@@ -38,12 +41,15 @@ class Opened:
         config: Architecture.
         tokenizer: Vocabulary; None if it has none.
         training_state: Progress; None if it has none.
-        files: Its files, by their names.
+        sizes: How many bytes each of its files has, by their names.
         notes: What a user should know of it, a line each.
         edits: What was edited of that which its text depends on, a line each.
         doubts: Why training cannot go on from it exactly, as far as the files tell.
-        needs: The plugins it needs, by package, as its manifest has them.
+        manifest: Commit record of a bundle; None where there is none.
         weights: Gives the tensors by name, on the CPU.
+        shapes: Gives their shapes by name, without loading them.
+        digest: Computes the SHA-256 of the file of weights, in hexadecimal; of several files,
+            that of their digests.
         optimizer: Gives the AdamW state dict; None where there is none.
         check: Compares the files of both with what was saved, however large; may take seconds.
     """
@@ -53,14 +59,21 @@ class Opened:
     config: GPTConfig
     tokenizer: TokenizerState | None
     training_state: TrainingState | None
-    files: Mapping[str, Path]
+    sizes: Mapping[str, int]
     notes: tuple[str, ...]
     weights: Callable[[], Mapping[str, Tensor]]
+    shapes: Callable[[], Mapping[str, tuple[int, ...]]]
+    digest: Callable[[], str]
     optimizer: Callable[[], Mapping[str, Any] | None]
     check: Callable[[], None] = lambda: None
     edits: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
-    needs: Mapping[str, Any] = field(factory=dict)
+    manifest: Manifest | None = None
+
+    @property
+    def needs(self) -> Mapping[str, Any]:
+        """The plugins it needs, by package, as its manifest has them."""
+        return self.manifest.plugins if self.manifest else {}
 
 
 def is_bundle(folder: Path) -> bool:
@@ -81,7 +94,9 @@ def is_checkpoint(path: Path, plugins: Plugins) -> bool:
     if not path.exists():
         return False
     readers = plugins.readers.values()
-    return (path / files.CONFIG).exists() or is_bundle(path) or bool(find_reader(path, readers))
+    is_legacy = path.is_dir() and find_file(path) is not None  # whatever its state
+    is_ours = (path / files.CONFIG).exists() or is_bundle(path) or is_legacy
+    return is_ours or find_reader(path, readers) is not None
 
 
 def open_checkpoint(
@@ -119,7 +134,8 @@ def open_checkpoint(
         raise FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
     what = "is not a checkpoint that mypt can read"
     fix = "name a folder with config.json and model.pt, or a legacy file"
-    raise FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
+    unknown = FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
+    raise why_unknown(path) or unknown
 
 
 def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
@@ -138,7 +154,7 @@ def _opened_bundle(bundle: Bundle) -> Opened:
         config=bundle.config,
         tokenizer=bundle.tokenizer,
         training_state=bundle.training_state,
-        files=bundle.paths,
+        sizes=bundle.sizes,
         notes=tuple(str(note) for note in bundle.notes if not _is_about_optimizer(note)),
         edits=tuple(
             f"{note.file}: {note.what}; restore it if it was not meant, since the model may now"
@@ -147,10 +163,12 @@ def _opened_bundle(bundle: Bundle) -> Opened:
             if note.kind == EDITED and Path(note.file).name in (files.CONFIG, files.TOKENIZER)
         ),
         weights=bundle.weights,
+        shapes=bundle.shapes,
+        digest=bundle.weights_digest,
         optimizer=bundle.optimizer,
         check=bundle.check_tensors,
         doubts=tuple(doubts_of(bundle)),
-        needs=bundle.manifest.plugins if bundle.manifest else {},
+        manifest=bundle.manifest,
     )
 
 
@@ -181,24 +199,34 @@ def _opened_foreign(
     """Describe it out of its headers; tensors are read when somebody asks for them."""
     described = describe(path, reader, plugins.layouts, options)
     whole = cache(lambda: read_whole(path, reader, options))
+    held = _weight_files(path)
     return Opened(
         path=path,
         format=reader.name,
         config=from_document(GPTConfig, described.config),
         tokenizer=_built(TokenizerState, described.tokenizer),
         training_state=_built(TrainingState, described.training_state),
-        files=_weight_files(path),
+        sizes={file.name: file.stat().st_size for file in held},
         notes=described.report,
         weights=lambda: whole().tensors,
+        shapes=lambda: {name: info.shape for name, info in described.tensors.items()},
+        digest=lambda: _joint_digest(held),
         optimizer=lambda: whole().optimizer,
         doubts=(f"it was saved by another program ({reader.name})",),
     )
 
 
-def _weight_files(path: Path) -> dict[str, Path]:
+def _weight_files(path: Path) -> list[Path]:
     if path.is_file():
-        return {path.name: path}
-    return {file.name: file for form in ("*.pt", "*.safetensors") for file in path.glob(form)}
+        return [path]
+    return sorted(file for form in ("*.pt", "*.safetensors") for file in path.glob(form))
+
+
+def _joint_digest(held: Sequence[Path]) -> str:
+    digests = [files.digest(path, str(path)) for path in held]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
 
 
 def _built(cls: type[T], document: Mapping[str, Any] | None) -> T | None:

@@ -109,7 +109,7 @@ def _check_save(model: GPT, weights: Weights, state: TrainingState, folder: Path
 
     The optimizer's state goes the same way, and is left out: it would triple the time.
     """
-    place = folder.with_name(f".{folder.name}.preflight")
+    place = folder.with_name(f".{folder.name}.mypt-preflight")
     shutil.rmtree(place, ignore_errors=True)
     try:
         with open_for_writing(place) as writer:

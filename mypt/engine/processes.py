@@ -121,6 +121,7 @@ def _is_lost_connection(error: Exception) -> bool:
     """Tell a lost process from any other failure, for most of which torch has no class."""
     words = (
         *("connection closed by peer", "connection reset by peer", "timed out"),
+        *("broken pipe", "socket closed"),
         *("remote process exited", "aborted"),  # of NCCL
     )
     lost = isinstance(error, dist.DistNetworkError | dist.DistStoreError)

@@ -147,9 +147,9 @@ def _fine_tuning_job(request: TrainRequest, name: str, plugins: Plugins, world: 
     plan = plan_from_base(request, base, name, plugins.layouts)
     device, sources = choose_device(plan.device), read_sources(plan.training)
     model = start_from(base, evolve(plan.config, device=str(device)), plugins)
+    lineage = lineage_of(base, name)
     model = _placed(model, plan, world, device)
     job = _job(model, make_optimizer(model, plan.training), sources, plan, world)
-    lineage = lineage_of(base, name)
     about = f"Beginning with the weights of {base.path}, at its step {lineage[-1].step}"
     return evolve(job, lineage=lineage, notices=(about, *job.notices))
 
@@ -165,6 +165,7 @@ def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins, world: World) -> 
     return evolve(
         job,
         previous=plan.previous,
+        found=opened.manifest,
         doubts=(*opened.doubts, *plan.doubts),
         notices=(f"Resuming {opened.path} from step {step}", *job.notices),
     )

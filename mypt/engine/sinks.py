@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mypt.engine.figures import short_count, short_duration
+from mypt.format.disk import sync_file
 from mypt.format.errors import Problem, SaveError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class JsonlSink:
                 self._stream = self._path.open("a", encoding="utf-8")
             self._stream.write(json.dumps(event, allow_nan=False) + "\n")
             self._stream.flush()
-            os.fsync(self._stream.fileno())
+            sync_file(self._stream.fileno())
         except OSError as error:
             what = f"cannot be written: {error.strerror}"
             raise SaveError(

@@ -21,7 +21,8 @@ from mypt.engine.speedup import check_freezing, prepared
 from mypt.engine.trainer import Trainer
 from mypt.format.commit import open_for_writing
 from mypt.format.documents import TrainingConfig, TrainingState
-from mypt.format.errors import Problem, UsageError
+from mypt.format.errors import FormatError, Problem, UsageError
+from mypt.format.generations import read_manifest
 from mypt.plugins.contracts import RunInfo
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from mypt.engine.gpt import GPT
     from mypt.engine.phases import Phases
     from mypt.engine.processes import World
-    from mypt.format.documents import Ancestor
+    from mypt.format.documents import Ancestor, Manifest
 
 
 @frozen(kw_only=True)
@@ -50,6 +51,7 @@ class Job:
         doubts: Why that state cannot be gone on from exactly, as far as its files tell.
         lineage: Models that a new one's weights came from, the oldest first.
         folder: Where the bundle goes; None to save nothing.
+        found: Manifest of the bundle there that `model` was read from; None where it has none.
         log_file: Where the JSON lines go; None to keep no log.
         eval_loaders: Further evaluation sets, by name.
         notices: What to tell the user before the first step.
@@ -65,6 +67,7 @@ class Job:
     doubts: tuple[str, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
     folder: Path | None = None
+    found: Manifest | None = None
     log_file: Path | None = None
     eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
     notices: tuple[str, ...] = ()
@@ -85,6 +88,7 @@ def train(job: Job) -> TrainingState:
             or more layers are to be frozen than there are.
         DataError: The data do not fit the tokenizer.
         UsageError: A model of its own is where this one's copies go.
+        FormatError: Another run has saved to `folder` meanwhile.
     """
     guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
     check_eval_names(job.eval_loaders)
@@ -97,6 +101,7 @@ def train(job: Job) -> TrainingState:
         state = _first_state(job)
         if folder is not None:
             writer = stack.enter_context(open_for_writing(folder))
+            _refuse_changed(folder, job.found)
             _refuse_to_overwrite_others(folder, state)
         check_before_training(job.model, [*_loaders(job)], state, folder)
         broadcast = Broadcast({})
@@ -134,6 +139,14 @@ def closing_summary(state: TrainingState, folder: Path) -> list[str]:
         where = f"step {gold.best_step}, val_loss={gold.best_val_loss:.4f}"
         lines.append(f"  Best (GOLD) checkpoint: {sibling(folder, 'gold')} ({where})")
     return lines
+
+
+def _refuse_changed(folder: Path, found: Manifest | None) -> None:
+    """Keep a run from saving over what another has saved while this one read its data."""
+    if read_manifest(folder) != found:
+        what = "was saved by another run since this one opened it"
+        fix = "run the command again, to go on from what it saved"
+        raise FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
 
 
 def _refuse_to_overwrite_others(folder: Path, state: TrainingState) -> None:

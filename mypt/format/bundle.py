@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -20,11 +21,12 @@ from mypt.format.documents import (
 )
 from mypt.format.errors import FormatError, PluginError, Problem
 from mypt.format.examination import examine
-from mypt.format.generations import committed_files
+from mypt.format.examined import unwrapped
+from mypt.format.generations import TRIES, committed_files
 from mypt.format.layout import BUILT_IN
 from mypt.format.schemas import check_document
 from mypt.format.settings import NO_SETTINGS
-from mypt.format.tensorfile import MAX_CHECKED_BYTES, check_small, load_tensors
+from mypt.format.tensorfile import MAX_CHECKED_BYTES, check_small, load_tensors, read_header
 from mypt.format.tensorwriter import write_tensors
 from mypt.format.validation import worst_first
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from mypt.format.schemas import Kind
     from mypt.format.settings import Settings
 
-_TRIES = 10
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
@@ -56,6 +58,7 @@ class Bundle:
         training_state: Progress; None if it has none.
         manifest: Commit record; None if it has none.
         paths: Where its files were when it was read, by stable name.
+        sizes: How many bytes each of them had.
         notes: Warnings and notes.
     """
 
@@ -66,6 +69,7 @@ class Bundle:
     training_state: TrainingState | None = None
     manifest: Manifest | None = None
     paths: Mapping[str, Path] = field(factory=dict)
+    sizes: Mapping[str, int] = field(factory=dict)
     notes: tuple[Problem, ...] = ()
 
     def weights(self) -> dict[str, Tensor]:
@@ -90,6 +94,53 @@ class Bundle:
         name = self.training_state.optimizer_file if self.training_state else None
         return dict(self._load(name)) if name is not None and name in self.paths else None
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Give the shapes of the weights by name, without loading them.
+
+        Raises:
+            FormatError: The file is damaged, or another generation has replaced this one.
+            OSError: It cannot be read.
+        """
+        file = str(self.folder / files.MODEL)
+        header = self.with_file(files.MODEL, partial(read_header, file=file))
+        header = unwrapped(header) if self.format_version == "1" else header
+        return {name: info.shape for name, info in header.tensors().items()}
+
+    def weights_digest(self) -> str:
+        """Compute the SHA-256 of the file of weights, in hexadecimal.
+
+        Raises:
+            FormatError: It is not what was saved, or another generation has replaced this one.
+            OSError: The file cannot be read.
+        """
+        record = self.manifest.files.get(files.MODEL) if self.manifest else None
+        file = str(self.folder / files.MODEL)
+        return self.with_file(files.MODEL, partial(_digest, record=record, file=file))
+
+    def with_file(self, name: str, use: Callable[[Path], T]) -> T:
+        """Do something with a file of this generation, also where it is renamed meanwhile.
+
+        Args:
+            name: Its stable name; one of `paths`.
+            use: Called with where the file is now, and again if it was no longer there.
+
+        Raises:
+            FormatError: `use` says so, or another generation has replaced this one.
+            OSError: `use` says so.
+        """
+        for _ in range(TRIES):
+            path = self._current_path(name)
+            try:
+                result = use(path)
+            except FileNotFoundError:  # renamed since it was found
+                continue
+            except FormatError:
+                self._current_path(name)  # a newer generation explains it better
+                raise
+            self._current_path(name)  # as long as the generation is the same, the file was
+            return result
+        return self._refuse_changed()
+
     def check_tensors(self) -> None:
         """Compare weights and optimizer state with what was saved, however large their files are.
 
@@ -101,29 +152,22 @@ class Bundle:
         """
         for name, record in self.manifest.files.items() if self.manifest else ():
             if name in self.paths and not name.endswith(".json"):
-                path, file = self._current_path(name), str(self.folder / name)
-                _check_digest(path, record, file)
+                file = str(self.folder / name)
+                self.with_file(name, partial(_digest, record=record, file=file))
 
     def _load(self, name: str) -> Any:
         file = str(self.folder / name)
-        for _ in range(_TRIES):
-            path = self._current_path(name)
-            try:
-                self._check_content(name, path, file)
-                contents = load_tensors(path, file)
-            except FileNotFoundError:  # renamed since it was found
-                continue
-            except FormatError:
-                self._current_path(name)  # a newer generation explains it better
-                raise
-            self._current_path(name)  # as long as the generation is the same, the file was
-            return contents
-        return self._refuse_changed()
+
+        def load(path: Path) -> Any:
+            self._check_content(name, path, file)
+            return load_tensors(path, file)
+
+        return self.with_file(name, load)
 
     def _current_path(self, name: str) -> Path:
         """Find a file of this generation, which may have been renamed since."""
         manifest, paths = committed_files(self.folder)
-        if (manifest and manifest.generation) != (self.manifest and self.manifest.generation):
+        if manifest != self.manifest:  # not by its number: a bundle may be removed and made anew
             self._refuse_changed()
         return paths.get(name, self.paths[name])
 
@@ -132,17 +176,20 @@ class Bundle:
         if record is None:
             check_small(path, file)
         elif record.size_bytes <= MAX_CHECKED_BYTES:
-            _check_digest(path, record, file)
+            _digest(path, record, file)
 
     def _refuse_changed(self) -> NoReturn:
         what, fix = "was saved anew since it was opened", "open it again"
         raise FormatError(Problem(str(self.folder), "", what, fix, kind="file.changing"))
 
 
-def _check_digest(path: Path, record: FileRecord, file: str) -> None:
-    if files.digest(path, file) != record.sha256:
+def _digest(path: Path, record: FileRecord | None, file: str) -> str:
+    """Give the digest of a file, which has to be the one that its record has."""
+    digest = files.digest(path, file)
+    if record is not None and digest != record.sha256:
         what, fix = "is not what was saved: its digest differs", "restore it from a copy"
         raise FormatError(Problem(file, "", what, fix, kind=DIGEST))
+    return digest
 
 
 def read_bundle(
@@ -194,6 +241,7 @@ def read_bundle(
         training_state=None if state is None else from_document(TrainingState, state),
         manifest=seen.manifest,
         paths=seen.paths,
+        sizes=seen.sizes,
         notes=tuple(worst_first(problems)),
     )
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.disk import sync_file, sync_folder
 from mypt.format.documents import FileRecord, Manifest
 from mypt.format.errors import FormatError, MyptError, Problem, SaveError
 from mypt.format.files import MANIFEST
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BundleWriter", "committed_files", "open_for_writing"]
 
+# Windows replaces no file that is open, and a reader has the manifest open for a moment.
+_PAUSES_S = (0.01, 0.1, 1.0) if os.name == "nt" else ()
 _FIXES = {
     errno.ENOSPC: "free space on that disk",
     errno.EDQUOT: "free space within your quota",
@@ -68,9 +72,9 @@ def open_for_writing(folder: Path) -> Iterator[BundleWriter]:
                 stack.callback(_remove_if_empty, folder)
                 _make_folder(folder)
             stack.enter_context(bundle_lock(folder))
+            writer = BundleWriter(folder)
         except OSError as error:
             raise _not_saved(folder, error) from error
-        writer = BundleWriter(folder)
         stack.callback(writer.close)
         yield writer
 
@@ -85,6 +89,7 @@ class BundleWriter:
     def __init__(self, folder: Path) -> None:
         """Begin with a bundle whose lock is held."""
         self.folder = folder
+        self._locked = folder.stat()
         self._held = True
 
     def commit(
@@ -111,13 +116,15 @@ class BundleWriter:
             The manifest of the new generation.
 
         Raises:
-            SaveError: The disk did not take it; the generation before is whole.
+            SaveError: The disk did not take it, or the folder was moved; the generation before is
+                whole.
             FormatError: The manifest of the generation before is damaged or of a newer version.
             ValueError: A name that no manifest may list (a caller's bug).
         """
         if not self._held or not files or not all(map(may_be_listed, files)):
             message = f"cannot commit {sorted(files)} to {self.folder}"
             raise ValueError(message)
+        self._check_unmoved()
         try:
             before = read_manifest(self.folder)
             tidy(self.folder, before)
@@ -151,6 +158,17 @@ class BundleWriter:
         """Give up the right to save."""
         self._held = False
 
+    def _check_unmoved(self) -> None:
+        """Refuse to save where the locked folder no longer is: another may be there by now."""
+        try:
+            there = self.folder.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            there = None
+        if there is None or not os.path.samestat(there, self._locked):
+            what = "was moved or removed while a run was writing to it"
+            fix = "go on with it where it is now; what was saved there is whole"
+            raise SaveError(Problem(str(self.folder), "", what, fix, kind="save.moved"))
+
     def _put_manifest(self, data: bytes, generation: int, removed: list[str]) -> None:
         """Replace the manifest, with all it speaks of on the disk before and after."""
         for name in removed:
@@ -158,7 +176,7 @@ class BundleWriter:
         waiting = self.folder / tagged(MANIFEST, generation)
         write_file(waiting, data)
         sync_folder(self.folder)
-        waiting.replace(self.folder / MANIFEST)
+        _replace(waiting, self.folder / MANIFEST)
         sync_folder(self.folder)
 
 
@@ -194,6 +212,18 @@ def finish(folder: Path) -> None:
         if any(tagged_files(folder)) or (folder / LOCK_FILE).exists():
             with open_for_writing(folder):
                 tidy(folder, read_manifest(folder))
+
+
+def _replace(waiting: Path, path: Path) -> None:
+    """Give a file the name of another, also where that has to wait until nobody reads the other."""
+    for pause_s in _PAUSES_S:
+        try:
+            waiting.replace(path)
+        except PermissionError:
+            time.sleep(pause_s)
+        else:
+            return
+    waiting.replace(path)
 
 
 class _HashingFile:
@@ -232,21 +262,10 @@ def write_file(path: Path, content: Content) -> FileRecord:
             file.write(content)
         else:
             content(file)
-        os.fsync(descriptor)
+        sync_file(descriptor)
     finally:
         os.close(descriptor)
     return file.record
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk; Windows does it by itself."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _make_folder(folder: Path) -> None:

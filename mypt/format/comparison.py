@@ -155,7 +155,7 @@ def compare_records(seen: Examined, checksums: bool) -> None:
         with collecting(seen.problems, file):
             found = []
             if name in listed:
-                found = record_problems(listed[name], path.stat().st_size, file)
+                found = record_problems(listed[name], seen.sizes[name], file)
             if checksums and not found:
                 found = _content_problems(path, file, listed.get(name))
             seen.problems.extend(found)

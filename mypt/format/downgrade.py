@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from mypt.format import files, jsonfile
 from mypt.format.bundle import read_bundle
 from mypt.format.checkpoint import Checkpoint
-from mypt.format.commit import sync_folder, write_file
+from mypt.format.commit import write_file
+from mypt.format.disk import sync_folder
 from mypt.format.documents import to_document
 from mypt.format.errors import FormatError, Problem, SaveError
 from mypt.format.migrate import Report, content_digest
 from mypt.format.migrations.v2_to_v1 import apply
 from mypt.format.tensorwriter import write_tensors
+from mypt.format.tree import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +41,8 @@ def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: b
         FormatError: MyPT would compute something else with it, or something else is in the way.
         SaveError: It could not be written; nothing is left behind.
     """
-    output = source.with_name(f"{source.name}_v1") if output is None else output
+    if output is None:
+        output = named(source).with_name(f"{named(source).name}_v1")
     bundle = read_bundle(source, layouts)
     described = apply(_checkpoint(bundle))
     result: Result = "would migrate" if dry_run else "migrated"
@@ -83,7 +86,7 @@ def _write(output: Path, contents: Mapping[str, Content]) -> None:
     try:
         if waiting.exists():
             shutil.rmtree(waiting)
-        waiting.mkdir()
+        waiting.mkdir(parents=True)
         try:
             for name, content in contents.items():
                 write_file(waiting / name, content)

@@ -11,7 +11,13 @@ from mypt.format.bundle_rules import EDITED, presence_problems, record_problems
 from mypt.format.comparison import compare_documents, compare_records, compare_tensors
 from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.examined import Examined, collecting
-from mypt.format.generations import NAME, existing_files, parse_manifest
+from mypt.format.generations import (
+    NAME,
+    TRIES,
+    changes_too_fast,
+    existing_files,
+    parse_manifest,
+)
 from mypt.format.jsonfile import MAX_JSON_BYTES
 from mypt.format.schemas import check_document
 from mypt.format.tensorfile import read_header
@@ -29,7 +35,6 @@ KINDS: dict[str, Kind] = {
     files.TOKENIZER: "tokenizer",
     files.TRAINING_STATE: "training_state",
 }
-_TRIES = 10
 
 
 def examine(
@@ -47,7 +52,7 @@ def examine(
         FormatError: It is saved so often that no generation stays long enough.
         OSError: The folder cannot be read.
     """
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         before = _manifest_bytes(folder)
         try:
             examined = _examine(folder, layouts, settings, checksums)
@@ -55,8 +60,7 @@ def examine(
             continue
         if _manifest_bytes(folder) == before:
             return examined
-    what, fix = "changes faster than it can be read", "wait for the run that writes it"
-    raise FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
+    raise changes_too_fast(folder)
 
 
 def _manifest_bytes(folder: Path) -> bytes | None:
@@ -82,6 +86,7 @@ def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool
         return seen
     _read_documents(seen)
     _find_optimizer(seen)
+    _measure(seen)
     compare_records(seen, checksums)
     _read_headers(seen)
     listed = manifest.files if manifest else ()
@@ -128,6 +133,10 @@ def _find_optimizer(seen: Examined) -> None:
     beside = seen.folder / optimizer
     if seen.manifest is None and NAME.fullmatch(optimizer) and beside.is_file():
         seen.paths[optimizer] = beside
+
+
+def _measure(seen: Examined) -> None:
+    seen.sizes.update((name, path.stat().st_size) for name, path in seen.paths.items())
 
 
 def _read_headers(seen: Examined) -> None:

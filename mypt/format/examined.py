@@ -27,6 +27,7 @@ class Examined:
         folder: The bundle.
         manifest: Its commit record; None if it has none, or none that can be used.
         paths: Where its files are now, by stable name.
+        sizes: How many bytes each of them has.
         documents: Its JSON documents that their schemas accept, by stable name.
         headers: What its files of tensors say of themselves, by stable name.
         problems: All that was found, in the order in which it was.
@@ -35,6 +36,7 @@ class Examined:
     folder: Path
     manifest: Manifest | None = None
     paths: dict[str, Path] = field(factory=dict)
+    sizes: dict[str, int] = field(factory=dict)
     documents: dict[str, Document] = field(factory=dict)
     headers: dict[str, Header] = field(factory=dict)
     problems: list[Problem] = field(factory=list)

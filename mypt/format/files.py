@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -40,6 +41,23 @@ def open_regular(path: Path, file: str) -> BinaryIO:
         what, fix = "is not a regular file", "put a file in its place"
         raise FormatError(Problem(file, "", what, fix, kind="file"))
     return path.open("rb")
+
+
+def check_unmoved(stream: BinaryIO, path: Path, file: str) -> None:
+    """Make sure that a path still leads to the file that was opened there.
+
+    Args:
+        stream: The file, as `open_regular` gave it.
+        path: Where it was.
+        file: Its name, for messages.
+
+    Raises:
+        FormatError: Another file is there.
+        OSError: None is there.
+    """
+    if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+        what, fix = "was replaced while it was read", "open it again"
+        raise FormatError(Problem(file, "", what, fix, kind="file.changed"))
 
 
 def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:

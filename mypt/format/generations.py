@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -31,6 +32,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _TAGGED = re.compile(rf"({NAME.pattern})\.mypt-([0-9]{{6,16}})(\.dropped)?")
 _DROPPED = ".dropped"
 MAX_GENERATION = 2**53  # as the schema has it
+TRIES = 10  # looks at a bundle that another process is saving
 _ZEROS = "0" * 64
 _FIX = "restore the manifest, or remove it: the files count without it too"
 
@@ -155,6 +157,28 @@ def committed_files(folder: Path) -> tuple[Manifest | None, dict[str, Path]]:
     """
     manifest = read_manifest(folder)
     return manifest, existing_files(folder, manifest)
+
+
+def committed_document(folder: Path, name: str) -> Document | None:
+    """Read one JSON document of a bundle as it is, unchecked; None if it has none of that name.
+
+    Raises:
+        FormatError: It, or the manifest, is damaged.
+        OSError: It, or the manifest, cannot be read.
+    """
+    for _ in range(TRIES):
+        path = committed_files(folder)[1].get(name)
+        if path is None:
+            return None
+        with suppress(FileNotFoundError):  # a writer has renamed it since it was found
+            return read_document(path, str(folder / name))[0]
+    raise changes_too_fast(folder)
+
+
+def changes_too_fast(folder: Path) -> FormatError:
+    """Say that a bundle was saved anew at each of `TRIES` looks at it."""
+    what, fix = "changes faster than it can be read", "wait for the run that writes it"
+    return FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
 
 
 def existing_files(folder: Path, manifest: Manifest | None) -> dict[str, Path]:

@@ -117,6 +117,7 @@ else:
 
     def _release(path: Path, descriptor: int) -> None:
         with suppress(OSError):  # a file that stays is taken over by the next writer
-            path.unlink()
+            if _is_still(path, descriptor):  # in a folder that was moved it is not
+                path.unlink()
         with suppress(OSError):  # it holds nothing that could be lost
             os.close(descriptor)

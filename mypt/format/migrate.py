@@ -23,12 +23,12 @@ from mypt.format.generations import read_manifest
 from mypt.format.layout import BUILT_IN
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.options import understood
-from mypt.format.reading import describe, find_reader, read_whole
+from mypt.format.reading import describe, find_reader, read_whole, why_unknown
 from mypt.format.tensorfile import load_tensors
-from mypt.format.tree import entries
+from mypt.format.tree import entries, named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from mypt.format.checkpoint import Checkpoint
@@ -80,7 +80,8 @@ class Migrator:
         reader = find_reader(source, self.readers)
         if reader is None:
             what, fix = "is no checkpoint that mypt can read", "name a checkpoint, or use --all"
-            raise FormatError(Problem(str(source), "", what, fix, kind="checkpoint.unknown"))
+            unknown = FormatError(Problem(str(source), "", what, fix, kind="checkpoint.unknown"))
+            raise why_unknown(source) or unknown
         output = default_output(source) if output is None else output
         described = describe(source, reader, self.layouts, self.options)
         lines = _lines(described, reader)
@@ -89,7 +90,6 @@ class Migrator:
         whole = read_whole(source, reader, self.options)
         if _holds(output, whole):
             return self._there_already(source, output, lines)
-        _refuse_to_overwrite(output)
         _write(output, whole, self.written_by)
         return Report(source=source, output=output, result="migrated", lines=lines)
 
@@ -101,9 +101,9 @@ class Migrator:
             try:
                 yield evolve(self, options=options).migrate(source)
             except MyptError as error:
-                problems = tuple(str(problem) for problem in error.problems)
-                output = default_output(source)
-                yield Report(source=source, output=output, result="failed", lines=problems)
+                yield _failed(source, error.problems)
+            except OSError as error:
+                yield _failed(source, [files.unreadable(error, str(source))])
 
     def _there_already(self, source: Path, output: Path, lines: tuple[str, ...] = ()) -> Report:
         if not self.dry_run:
@@ -128,29 +128,46 @@ class Report:
     lines: tuple[str, ...] = ()
 
 
+def _failed(source: Path, problems: Iterable[Problem]) -> Report:
+    lines = tuple(map(str, problems))
+    return Report(source=source, output=default_output(source), result="failed", lines=lines)
+
+
 def default_output(source: Path) -> Path:
     """Choose where a bundle goes.
 
     `dante/latest.pt` becomes a bundle in `dante/`, beside the file, where mypt looks for it; any
     other file one in a folder of its name, and a folder one beside it.
     """
+    source = named(source)
     file = find_file(source)
     if file is not None and is_legacy_name(file):
         folder = file.parent
         if _is_bundle(folder) or not (folder / files.CONFIG).exists():
             return folder
-    return source.with_name(f"{source.name}_v2" if source.is_dir() else source.stem)
+    return source.with_name(source.stem if source.suffix else f"{source.name}_v2")
 
 
 def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
-    """Find what can be migrated below a folder: folders first, then files in other folders."""
+    """Find what can be migrated below a folder: folders first, then files in other folders.
+
+    What is damaged, so that nobody recognises it, or cannot be looked into is among it.
+    """
     waiting = [root]
     while waiting:
         path = waiting.pop()
-        if migrator.recognises(path):
+        try:
+            if migrator.recognises(path) or (_is_meant(path) and why_unknown(path)):
+                yield path
+            elif path.is_dir() and not _is_bundle(path):
+                waiting += (p for p in reversed(entries(path)) if p.is_dir() or p.suffix == ".pt")
+        except OSError:
             yield path
-        elif path.is_dir() and not _is_bundle(path):
-            waiting += (p for p in reversed(entries(path)) if p.is_dir() or p.suffix == ".pt")
+
+
+def _is_meant(path: Path) -> bool:
+    """Tell whether the name says that this is a checkpoint; the files of a folder are so first."""
+    return not path.is_dir() or ((path / files.CONFIG).is_file() and not _is_bundle(path))
 
 
 def _is_bundle(path: Path) -> bool:
@@ -158,7 +175,10 @@ def _is_bundle(path: Path) -> bool:
         return True
     if not (path / files.CONFIG).is_file():
         return False
-    document, _ = files.read_document(path / files.CONFIG, str(path / files.CONFIG))
+    try:
+        document, _ = files.read_document(path / files.CONFIG, files.CONFIG)
+    except (FormatError, OSError):
+        return False  # nobody knows of which version
     return "format_version" in document
 
 
@@ -178,6 +198,7 @@ def _document(cls: type[Any], document: Mapping[str, Any] | None) -> Any:
 
 def _write(output: Path, checkpoint: Checkpoint, written_by: str) -> None:
     with open_for_writing(output) as writer:
+        _refuse_to_overwrite(output)
         save_bundle(
             writer,
             config=_document(GPTConfig, checkpoint.config),

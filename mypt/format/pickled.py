@@ -46,6 +46,16 @@ _GLOBALS: dict[bytes, Any] = {
     # a storage class is described by an empty storage of it
     **{f"torch\n{name}".encode(): StorageInfo(kind, "", 0) for name, (kind, _) in STORAGES.items()},
 }
+# Tensors that torch saves and no checkpoint of mypt holds.
+_OTHER_TENSORS = re.compile(
+    rb"torch(\._utils\n_rebuild_(tensor_v3|qtensor|sparse_tensor)|\n(Complex\w+|Q\w+)Storage)"
+)
+_FIXES = {
+    "malformed": "restore it from a copy",
+    "limit": "restore it from a copy",
+    "dtype": "save it with its tensors converted to float32, float16 or bfloat16",
+    "expanded": "save it again with each tensor made contiguous",
+}
 _LEAVES = (str, int, float, bool, type(None), TensorInfo)
 
 
@@ -125,8 +135,7 @@ class _Interpreter:
     def refuse(self, what: str, kind: str) -> NoReturn:
         """Raise, with the one way out that there is for a file like this."""
         fix = "do not trust its source; a checkpoint holds tensors, numbers, text and lists only"
-        if kind in ("malformed", "limit"):
-            fix = "restore it from a copy"
+        fix = _FIXES.get(kind, fix)
         raise FormatError(Problem(self.file, "", what, fix, kind=f"pickle.{kind}"))
 
     def take(self, size: int) -> bytes:
@@ -245,6 +254,8 @@ def _global(machine: _Interpreter) -> None:
     if name not in _GLOBALS:
         place = name[:100].decode(errors="replace").replace("\n", ".", 1)
         shown = place if place.isprintable() else repr(place)
+        if _OTHER_TENSORS.fullmatch(name):
+            machine.refuse(f"holds a tensor that mypt does not read ({shown})", kind="dtype")
         machine.refuse(f"names {shown}, which no plain tensor needs", kind="global")
     machine.position = end + 1
     machine.stack.append(_GLOBALS[name])
@@ -288,9 +299,11 @@ def _tensor(
     ):
         machine.refuse("describes a tensor as torch never does", kind="tensor")
     info = TensorInfo(storage.dtype, shape, stride, storage.key, offset, storage.size_bytes)
-    if info.numel > storage.numel or max(info.span[1], offset) > storage.size_bytes:
+    is_beyond = max(info.span[1], offset) > storage.size_bytes
+    if is_beyond or info.numel > storage.numel:
         held = f"its storage holds {storage.numel} values"
-        machine.refuse(f"describes a tensor of shape {shape}, but {held}", kind="tensor")
+        kind = "tensor" if is_beyond else "expanded"
+        machine.refuse(f"describes a tensor of shape {shape}, but {held}", kind=kind)
     return info
 
 

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.format import jsonfile, weightfile
+from mypt.format import files, jsonfile, weightfile
+from mypt.format.bundle_rules import tokenizer_problems
 from mypt.format.documents import GPTConfig, from_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations import upgrade
+from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.options import check_options
 from mypt.format.tensor_rules import Model, tensor_problems
+from mypt.format.tensorfile import read_header
 from mypt.format.validation import document_problems
 
 if TYPE_CHECKING:
@@ -31,6 +34,29 @@ _SURPRISES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueErro
 def find_reader(path: Path, readers: Iterable[ReaderFactory]) -> ReaderFactory | None:
     """Find the reader that recognises the content of a file or folder."""
     return next((reader for reader in readers if reader.recognises(path)), None)
+
+
+def why_unknown(path: Path) -> FormatError | None:
+    """Say what is wrong with a path that no reader recognises; None if it is no checkpoint at all.
+
+    A damaged file is recognised by nobody, so that only its name tells what it was meant to be.
+    """
+    if not path.exists():
+        what, fix = "does not exist", "name a checkpoint"
+        return FormatError(Problem(str(path), "", what, fix, kind="file.missing"))
+    try:
+        config, file = path / files.CONFIG, find_file(path)
+        if path.is_dir():
+            next(path.iterdir(), None)
+        if config.is_file():
+            files.read_document(config, str(config))
+        if file is not None and file.suffix == ".pt":
+            read_header(file, str(file))
+    except FormatError as error:
+        return error
+    except OSError as error:
+        return FormatError(files.unreadable(error, str(path)))
+    return None
 
 
 def describe(
@@ -82,6 +108,8 @@ def _problems(checkpoint: Checkpoint, file: str, layouts: Layouts) -> list[Probl
     if any(problem.severity == "error" for problem in problems):
         return problems
     config = from_document(GPTConfig, checkpoint.config)
+    if checkpoint.tokenizer is not None:
+        problems += tokenizer_problems(checkpoint.tokenizer, config.vocab_size, file)
     return problems + tensor_problems(Model(config, checkpoint.tensors, layouts, file, file))
 
 

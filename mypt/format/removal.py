@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import glob
+import os
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from mypt.format.commit import open_for_writing, sync_folder, tidy
+from mypt.format.commit import open_for_writing, tidy
+from mypt.format.disk import sync_folder
 from mypt.format.errors import Problem, SaveError
 from mypt.format.files import MANIFEST
 from mypt.format.generations import read_manifest
 from mypt.format.lock import LOCK_FILE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _REMOVED = ".mypt-removed"
+# Elsewhere the lock goes with the folder, so that nobody can take it in between.
+_LOCK_STAYS = os.name == "nt"  # it renames no folder in which a file is open
 
 
 def remove_bundle(folder: Path) -> bool:
@@ -29,30 +34,46 @@ def remove_bundle(folder: Path) -> bool:
         folder: The bundle.
 
     Returns:
-        Whether it is gone.
+        Whether it is gone. A link to a folder is left as it is too.
 
     Raises:
         SaveError: It could not be removed.
         LockedError: Another process writes to it.
         FormatError: Its manifest is damaged.
     """
-    with open_for_writing(folder):
-        manifest = read_manifest(folder)
-        tidy(folder, manifest)
-        ours = {LOCK_FILE, MANIFEST, *(manifest.files if manifest else ())}
-        if manifest is None or any(path.name not in ours for path in folder.iterdir()):
-            return False
+    if folder.is_symlink():
+        return False  # somebody keeps it elsewhere
     removed = folder.with_name(f".{folder.name}{_REMOVED}")
-    try:
-        if removed.exists():
-            shutil.rmtree(removed)
-        folder.rename(removed)
+    with _telling(folder):
+        with open_for_writing(folder):
+            if not _is_ours_alone(folder):
+                return False
+            if removed.exists():
+                shutil.rmtree(removed)
+            if not _LOCK_STAYS:
+                folder.rename(removed)
+        if _LOCK_STAYS:
+            folder.rename(removed)
         sync_folder(folder.parent)
         shutil.rmtree(removed)
+    return True
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    """Tell whether a locked folder holds a bundle and nothing else, once it is tidied."""
+    manifest = read_manifest(folder)
+    tidy(folder, manifest)
+    ours = {LOCK_FILE, MANIFEST, *(manifest.files if manifest else ())}
+    return manifest is not None and all(path.name in ours for path in folder.iterdir())
+
+
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         what, fix = f"could not be removed: {error.strerror or error}", "remove it yourself"
         raise SaveError(Problem(str(folder), "", what, fix, kind="remove")) from error
-    return True
 
 
 def sweep_removed(parent: Path, name: str) -> None:

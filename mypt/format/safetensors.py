@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from mypt.format import jsonfile
 from mypt.format.errors import FormatError, Problem
-from mypt.format.files import open_regular
+from mypt.format.files import check_unmoved, open_regular
 from mypt.format.tensorinfo import ITEM_BYTES, TensorInfo
 
 if TYPE_CHECKING:
@@ -61,21 +61,29 @@ def read_infos(path: Path, file: str) -> dict[str, TensorInfo]:
             tensors places that overlap, leave gaps or lie outside of the file.
         OSError: It cannot be read.
     """
-    return {name: info for name, (info, _) in _read(path, file).items()}
+    with open_regular(path, file) as stream:
+        places, _ = _read(stream, file)
+    return {name: info for name, (info, _) in places.items()}
 
 
 def load(path: Path, file: str) -> dict[str, Any]:
     """Map the tensors to memory on the CPU; changing them leaves the file alone.
 
     Raises:
-        FormatError: See `read_infos`.
-        OSError: It cannot be read.
+        FormatError: See `read_infos`; or the file was exchanged while it was read.
+        OSError: It cannot be read, or was moved while it was read.
     """
-    places = _read(path, file)
-    import torch
+    with open_regular(path, file) as stream:
+        places, size = _read(stream, file)
+        import torch
 
-    size = path.stat().st_size
-    storage: Any = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
+        try:
+            storage: Any = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
+        except RuntimeError as error:
+            check_unmoved(stream, path, file)  # torch opens the file anew, by its name
+            reason = next(iter(str(error).splitlines()), "")
+            _refuse(file, "", f"cannot be mapped to memory: {reason}", "open it again")
+        check_unmoved(stream, path, file)
     data = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))
     tensors = {}
     for name, (info, begin) in places.items():
@@ -109,16 +117,15 @@ def write(stream: BinaryIO, tensors: Mapping[str, Any]) -> None:
         stream.write(values.view(torch.uint8).numpy().data)
 
 
-def _read(path: Path, file: str) -> dict[str, tuple[TensorInfo, int]]:
-    """Give each tensor's description and the byte of the file that it begins at."""
-    with open_regular(path, file) as stream:
-        size = stream.seek(0, 2)
-        stream.seek(0)
-        start = stream.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-            _refuse(file, "", f"says that its header is {length} bytes long")
-        header = jsonfile.parse(stream.read(length), file)
+def _read(stream: BinaryIO, file: str) -> tuple[dict[str, tuple[TensorInfo, int]], int]:
+    """Give each tensor's description and the byte that it begins at, and the size of the file."""
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    start = stream.read(8)
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+        _refuse(file, "", f"says that its header is {length} bytes long")
+    header = jsonfile.parse(stream.read(length), file)
     header.pop(_METADATA, None)
     base = 8 + length
     places = {name: _place(name, entry, base, file) for name, entry in header.items()}
@@ -130,7 +137,7 @@ def _read(path: Path, file: str) -> dict[str, tuple[TensorInfo, int]]:
         end += size_bytes
     if end != size:
         _refuse(file, "", f"holds {size} bytes, its header describes {end}")
-    return places
+    return places, size
 
 
 def _place(name: str, entry: Any, base: int, file: str) -> tuple[TensorInfo, int]:

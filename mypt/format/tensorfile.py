@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.files import open_regular
+from mypt.format.files import check_unmoved, open_regular
 from mypt.format.pickled import MAX_PICKLE_BYTES, read_pickle
 from mypt.format.tensorinfo import TensorInfo
 from mypt.format.ziparchive import Member, read_member, read_members
@@ -103,11 +102,14 @@ def load_tensors(path: Path, file: str) -> Any:
             contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except OSError:
             raise
+        except UnicodeError:
+            what, fix = "has a name that is not UTF-8, with which torch opens nothing", "rename it"
+            _refuse(str(path), "", what, fix, "path")
         except Exception as error:  # torch's own, of many classes
-            _check_unmoved(stream, path, file)  # it opens the file anew, by its name
+            check_unmoved(stream, path, file)  # it opens the file anew, by its name
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             _refuse(file, "", f"cannot be loaded by torch: {reason}", "restore it from a copy")
-        _check_unmoved(stream, path, file)
+        check_unmoved(stream, path, file)
     return contents
 
 
@@ -132,7 +134,7 @@ def damaged_members(path: Path, file: str) -> Iterator[str]:
     can be told to do.
 
     Raises:
-        FormatError: `read_members` refuses the file.
+        FormatError: `read_members` refuses the file, or it was cut off while it was read.
     """
     with open_regular(path, file) as stream:
         for name, member in read_members(stream, file).items():
@@ -140,6 +142,8 @@ def damaged_members(path: Path, file: str) -> Iterator[str]:
             crc, left = 0, member.size_bytes
             while left:
                 chunk = stream.read(min(left, _CHUNK_BYTES))
+                if not chunk:
+                    _refuse(file, name, "was cut off while it was read", "open it again", "changed")
                 crc, left = zlib.crc32(chunk, crc), left - len(chunk)
             if member.crc32 not in (crc, 0):
                 yield name
@@ -162,7 +166,7 @@ def equal_values(path: Path, header: Header, first: TensorInfo, second: TensorIn
             for start in starts:
                 stream.seek(start + done)
                 chunks.append(stream.read(min(_CHUNK_BYTES, size - done)))
-            if chunks[0] != chunks[1]:
+            if chunks[0] != chunks[1] or not chunks[0]:  # none: it was cut off meanwhile
                 return False
     return True
 
@@ -201,11 +205,6 @@ def named_tensors(contents: Any, name: str = "") -> Iterator[tuple[str, TensorIn
         items = contents.items() if isinstance(contents, dict) else enumerate(contents)
         for key, value in items:
             yield from named_tensors(value, f"{name}.{key}" if name else str(key))
-
-
-def _check_unmoved(stream: BinaryIO, path: Path, file: str) -> None:
-    if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
-        _refuse(file, "", "was replaced while it was read", "open it again", "changed")
 
 
 def _trusted_torch() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mypt.format import files
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from mypt.format.readers.contract import ReaderFactory
 
 _WEIGHTS = (".pt", ".safetensors")
+# Folders under this name are being written, checked or removed.
+_LEFT = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed)")
 # A JSON file with one of these is meant as a preset.
 _ARCHITECTURE = frozenset({"n_layer", "n_head", "n_embd", "block_size"})
 
@@ -53,15 +56,30 @@ def _below(folder: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
     waiting = [folder]  # not by recursion, which a deep tree would exhaust
     while waiting:
         path = waiting.pop()
-        if path is folder or (path.is_dir() and not _is_one(path, readers)):
-            waiting += reversed(entries(path))
-        elif path.is_dir() or path.suffix in _WEIGHTS or _is_preset(path):
+        try:
+            if path is folder or (path.is_dir() and not _is_one(path, readers)):
+                waiting += reversed(entries(path))
+            elif path.is_dir() or path.suffix in _WEIGHTS or _is_preset(path):
+                yield path
+        except OSError:  # whoever opens it is told why
             yield path
 
 
 def entries(folder: Path) -> list[Path]:
-    """List a folder in the order of names, without links to folders, which may lead back up."""
-    return sorted(path for path in folder.iterdir() if not (path.is_symlink() and path.is_dir()))
+    """List a folder in the order of names.
+
+    Without links to folders, which may lead back up, and what killed processes of mypt left.
+    """
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if not (path.is_symlink() and path.is_dir()) and not _LEFT.fullmatch(path.name)
+    )
+
+
+def named(path: Path) -> Path:
+    """Give a path that ends in a name, also for `.` and `..`."""
+    return path if path.name not in ("", "..") else path.resolve()
 
 
 def _is_one(path: Path, readers: Iterable[ReaderFactory]) -> bool:

@@ -112,8 +112,6 @@ def _problems(
     settings: Settings,
     checksums: bool,
 ) -> list[Problem]:
-    if not path.exists():
-        return [Problem(str(path), "", "does not exist", "name a checkpoint", kind="file.missing")]
     if is_bundle(path):
         problems = examine(path, layouts, settings, checksums=checksums).problems
         is_convertible = any(problem.kind == PER_HEAD for problem in problems)
@@ -134,10 +132,12 @@ def _foreign_problems(
     path: Path, layouts: Layouts, readers: Iterable[ReaderFactory]
 ) -> list[Problem]:
     """Check what a reader recognises out of its headers, in the terms of format 2.0."""
-    from mypt.format.reading import describe, find_reader  # a bundle needs none of it
+    from mypt.format.reading import describe, find_reader, why_unknown  # a bundle needs none
 
     reader = find_reader(path, readers)
     if reader is None:
+        if (error := why_unknown(path)) is not None:
+            return list(error.problems)
         if path.is_dir():
             return examine(path, layouts, NO_SETTINGS).problems  # says what is missing
         read_header(path, str(path))

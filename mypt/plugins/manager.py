@@ -139,7 +139,7 @@ class Plugins:
             self.note(Fault(source, f"cannot be loaded: {reason_of(error)}"))
         else:
             elapsed_s = time.monotonic() - begin
-            if elapsed_s > SLOW_S:
+            if elapsed_s > SLOW_S and not source.is_built_in:  # else the machine is slow
                 self.note(Fault(source, f"took {elapsed_s:.1f} s to import", "slow"))
 
     def load_later(self, source: Source, importer: Callable[[], Any]) -> None:

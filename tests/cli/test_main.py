@@ -117,4 +117,4 @@ def test_a_folder_of_the_same_name_hides_no_error(in_tmp):
     command = [sys.executable, "-m", "mypt.format", "migrate", "nope"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: nope: is no checkpoint")
+    assert done.stderr.startswith("error: nope: does not exist; name a checkpoint")

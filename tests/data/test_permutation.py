@@ -9,7 +9,7 @@ def order(n, seed=0, epoch=0):
     return permuted(np.arange(n), n, seed, epoch).tolist()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(n=st.integers(1, 3000), seed=st.integers(0, 2**64 - 1), epoch=st.integers(0, 2**40))
 def test_each_thing_comes_once(n, seed, epoch):
     assert sorted(order(n, seed, epoch)) == list(range(n))

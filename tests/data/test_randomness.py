@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mypt.data.randomness import Purpose, integers_below, torch_seed, uniform
@@ -25,7 +25,6 @@ def test_the_reference_gives_the_published_answers():
     assert philox4x64([MASK] * 4, [MASK] * 2)[0] == 0x87B092C3013FE90B
 
 
-@settings(deadline=None)
 @given(WORD, st.sampled_from(Purpose), WORD, WORD)
 def test_numbers_are_philox_keyed_by_seed_and_purpose(seed, purpose, step, micro_step):
     # numpy counts up before it computes, so the first block is number 1

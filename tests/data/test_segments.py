@@ -46,7 +46,7 @@ def test_a_file_stays_on_its_side_when_the_order_changes(tmp_path):
     assert val[0] == val[1]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     texts=st.lists(st.text("aé\n😀", min_size=1, max_size=60), min_size=1, max_size=6),
     val_fraction=st.floats(0, 1),

@@ -32,7 +32,7 @@ def test_a_window_is_a_stretch_and_its_targets_come_one_later():
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32, "<u4"])
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(lengths=st.lists(st.integers(0, 12), min_size=1, max_size=6), block_size=st.integers(1, 6))
 def test_the_windows_are_all_stretches_within_a_shard(dtype, lengths, block_size):
     source = numbered(*lengths, dtype=dtype)
@@ -80,7 +80,7 @@ def test_the_digest_is_that_of_little_endian_uint32(monkeypatch, dtype):
     assert sha256_of([whole, TokenSource([later])]) == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=5), block_size=st.integers(1, 6))
 def test_the_blocks_are_the_windows_at_multiples_within_a_shard(lengths, block_size):
     source = numbered(*lengths)

@@ -120,7 +120,7 @@ def decisions_of(evaluations, guards, memory=None):
 
 
 @given(HISTORIES, OPTIONS, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_losses_give_the_same_decisions_again(history, options, data):
     evaluations, guards = evaluations_of(history), build_guards(options, FACTORIES)
     decisions = decisions_of(evaluations, guards)

@@ -185,7 +185,7 @@ def test_a_run_that_saves_nothing_needs_no_room(free, plugins, text):
 
 
 def test_what_a_killed_preflight_left_is_cleaned_by_the_next(train, in_tmp):
-    left = in_tmp / "checkpoints" / ".cat.preflight"
+    left = in_tmp / "checkpoints" / ".cat.mypt-preflight"
     left.mkdir(parents=True)
     (left / "model.pt").write_bytes(b"half")
     train(max_iters=1)

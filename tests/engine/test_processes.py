@@ -149,6 +149,8 @@ def test_fewer_rows_than_processes_are_refused():
     ("error", "lost"),
     [
         (RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:1234"), True),
+        (RuntimeError("[gloo] writev [127.0.0.1]:1234: Broken pipe"), True),
+        (RuntimeError("[gloo] Socket closed [127.0.0.1]:1234"), True),
         (RuntimeError("Timed out waiting 1800000ms for recv operation to complete"), True),
         (dist.DistNetworkError("The client socket has failed to connect"), True),
         (dist.DistBackendError("NCCL communicator was aborted on rank 1"), True),

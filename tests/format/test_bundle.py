@@ -245,16 +245,19 @@ def test_a_reader_beside_a_writer_always_sees_one_whole_generation(tmp_path, tin
     thread.start()
     said = set()
     while not stop.is_set():
-        read = read_bundle(folder)
-        step = read.training_state.step
-        assert step == read.tokenizer.extra["step"] == read.manifest.generation - 1
         try:
+            read = read_bundle(folder)
+            step = read.training_state.step
+            assert step == read.tokenizer.extra["step"] == read.manifest.generation - 1
             assert all((tensor == step).all() for tensor in read.weights().values())
         except FormatError as error:
             said.add(str(error))
     thread.join()
     assert failures == []
-    assert said <= {f"{folder}: was saved anew since it was opened; open it again"}
+    assert said <= {
+        f"{folder}: was saved anew since it was opened; open it again",
+        f"{folder}: changes faster than it can be read; wait for the run that writes it",
+    }
     assert read_bundle(folder).training_state.step == 40
 
 

@@ -13,7 +13,7 @@ import torch  # noqa: F401 - before the first copy is taken
 from child import forked
 from mypt.cli.main import mypt_group, run
 
-PATIENCE_S = 120  # for what hangs: the alarm ends it
+PATIENCE_S = 600  # for what hangs: the alarm ends it
 
 
 class Command:

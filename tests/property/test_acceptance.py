@@ -61,7 +61,7 @@ def changed(document, path, value):
 
 
 @pytest.mark.parametrize("kind", WELL)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_what_is_accepted_is_valid(kind, data):
     schema = load_schema(kind)

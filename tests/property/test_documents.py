@@ -142,7 +142,7 @@ def assert_kept(before, after):
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_document_that_its_schema_accepts_is_kept_whole(kind, data):
     document = data.draw(documents(kind))
@@ -164,7 +164,7 @@ def not_owned(kind, document):
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_what_mypt_does_not_own_is_written_back_byte_for_byte(kind, data):
     document = data.draw(documents(kind))
@@ -184,7 +184,7 @@ def test_a_number_keeps_its_value_and_not_its_spelling():
 
 
 @pytest.mark.parametrize("kind", [*CLASSES, "preset"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_document_at_all_gives_problems_and_never_a_crash(kind, data):
     schema = load_schema(kind)
@@ -197,7 +197,7 @@ def test_any_document_at_all_gives_problems_and_never_a_crash(kind, data):
         assert str(problem).startswith("x.json")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(value=st.dictionaries(text, json_values))
 def test_json_is_read_back_as_it_was_written(value):
     assert jsonfile.parse(jsonfile.dump(value), "x") == value

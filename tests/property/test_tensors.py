@@ -70,7 +70,7 @@ def same(first, second):
     return type(first) is type(second) and first == second
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(value=values)
 def test_what_is_written_is_read_back_by_torch_and_by_us(value, tmp_path_factory):
     path = tmp_path_factory.mktemp("x") / "x.pt"
@@ -85,7 +85,7 @@ WHOLE = written({"a": torch.arange(6.0).reshape(2, 3), "b": {"c": [1, (torch.one
 changes = st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=4)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(changes=changes, cut=st.integers(0, 20), more=st.binary(max_size=30))
 @example(changes=[], cut=0, more=b"")
 def test_any_change_of_a_file_is_described_or_refused_and_never_a_crash(

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mypt.format.errors import DataError, FormatError
@@ -24,7 +24,6 @@ def test_the_order_of_given_characters_is_kept():
     assert tokenizer.decode([0, 1]) == "za"
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_what_is_encoded_decodes_to_the_same_text(text):
     tokenizer = CharTokenizer.train(text)

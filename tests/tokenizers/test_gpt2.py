@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import tiktoken
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mypt.format.errors import FormatError
@@ -40,7 +40,6 @@ def test_text_becomes_the_ids_of_gpt2(text, ids):
     assert PLAIN.decode(ids) == text
 
 
-@settings(deadline=None)
 @given(st.text() | AWKWARD)
 def test_what_is_encoded_decodes_to_the_same_text(text):
     ids = PLAIN.encode_array(text)
@@ -50,7 +49,6 @@ def test_what_is_encoded_decodes_to_the_same_text(text):
     assert TAGS.decode(TAGS.encode(text)) == text
 
 
-@settings(deadline=None)
 @given(AWKWARD, st.integers(0, 20))
 def test_where_a_long_text_is_cut_does_not_show(text, chunk):
     with pytest.MonkeyPatch.context() as patch:
@@ -58,7 +56,6 @@ def test_where_a_long_text_is_cut_does_not_show(text, chunk):
         assert PLAIN.encode(text) == REFERENCE.encode_ordinary(text)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["<a>", "</a>", "<b>", "<far>", "<", " a", "b>"]) | AWKWARD))
 def test_special_tokens_are_found_among_any_text(words):
     text = "".join(words)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.format.bundle_rules import GPT2_VOCABULARY
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations.fused import fuse_heads, fused_sources
 from mypt.format.migrations.moments import migrate_optimizer, optimizer_settings
@@ -50,7 +51,7 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint,
         version="2.0",
         config=config,
-        tokenizer=_tokenizer(checkpoint.tokenizer),
+        tokenizer=_tokenizer(checkpoint.tokenizer, config["vocab_size"], report),
         training_state=_training_state(checkpoint.training_state, checkpoint.optimizer),
         tensors=fused,
         optimizer=optimizer,
@@ -74,8 +75,13 @@ def _implied(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict[str,
     return implied
 
 
-def _tokenizer(document: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A folder without `tokenizer.json` meant GPT-2's, as MyPT read it."""
+def _tokenizer(
+    document: Mapping[str, Any] | None, vocab_size: Any, report: list[str]
+) -> dict[str, Any] | None:
+    """A folder without `tokenizer.json` meant GPT-2's, as MyPT read it, or has lost its own."""
+    if document is None and isinstance(vocab_size, int) and vocab_size < GPT2_VOCABULARY:
+        report.append(f"its vocabulary of {vocab_size} ids is lost: a model of bare ids")
+        return None
     return {**VERSION, **(document or {"token_kind": "gpt2"})}
 
 

@@ -50,7 +50,7 @@ def kv_heads(config: GPTConfig) -> int:
     Raises:
         ConfigError: The heads cannot share them evenly.
     """
-    heads: int = config.plugins.get(PACKAGE, {}).get("n_kv_head", 1)
+    heads = int(config.plugins.get(PACKAGE, {}).get("n_kv_head", 1))  # JSON may say 2.0
     if config.n_head % heads:
         what = f"is {heads}, which does not divide n_head ({config.n_head})"
         where = f"/plugins/{PACKAGE}/n_kv_head"
