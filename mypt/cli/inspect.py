@@ -84,12 +84,14 @@ def _training_state(state: dict[str, Any] | None) -> list[str]:
     if state is None:
         return ["none: this checkpoint is for inference only"]
     lines = [f"Last recorded training step: {state['step']}"]
+    is_recorded = state["step"] == 0 or state["tokens_processed"] > 0  # by the program that trained
     for name in ("tokens_processed", "elapsed_s", "exact"):
-        lines.append(f"{name}: {state[name]}")
+        lines.append(f"{name}: {state[name] if is_recorded else 'not recorded'}")
     lines += [f"  not exact since {reason}" for reason in state["inexact_reasons"]]
     gold = state["gold"]
     if gold is not None and None not in (gold["best_step"], gold["best_val_loss"]):
-        lines.append(f"best val_loss: {gold['best_val_loss']:.4f} at step {gold['best_step']}")
+        name = "gold_loss" if state["training_config"]["gold_metric"] else "val_loss"
+        lines.append(f"best {name}: {gold['best_val_loss']:.4f} at step {gold['best_step']}")
     if state["data"] is not None:
         lines.append(f"data: {state['data']['source']}")
     training = state["training_config"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,11 @@ def standard_library_text(folder: str | Path | None = None) -> Corpus:
     size_mb = len(text) / 1e6
     description = f"the Python {version} standard library ({len(kept)} files, {size_mb:.1f} MB)"
     return Corpus(text, description)
+
+
+def is_standard_library(description: str) -> bool:
+    """Tell whether a text is that of `standard_library_text`, of whatever Python."""
+    return re.match(r"the Python \S+ standard library ", description) is not None
 
 
 def _sources(folder: Path) -> Iterator[Path]:

@@ -124,11 +124,16 @@ def training_complete(
     started_at: str,
     elapsed_s: float,
     tokens_processed: int,
+    tokens_in_step: int,
     best_val_loss: float | None,
     gold_step: int | None,
 ) -> Event:
-    """Sum the run up; seconds, steps and tokens count from the model's first update."""
+    """Sum the run up; seconds and tokens count from the first update whose time is known.
+
+    That is the model's first, but for one that another program began.
+    """
     seconds = max(elapsed_s, 1e-9)
+    timed_steps = min(last.step, tokens_processed / tokens_in_step)
     return _event(
         "training_complete",
         started_at=started_at,
@@ -136,7 +141,7 @@ def training_complete(
         total_elapsed_h=round(elapsed_s / 3600, 2),
         total_steps=last.step,
         total_tokens=tokens_processed,
-        steps_per_sec=round(last.step / seconds, 2),
+        steps_per_sec=round(timed_steps / seconds, 2),
         tokens_per_sec=round(tokens_processed / seconds),
         final_train_loss=rounded(last.train_loss),
         final_val_loss=rounded(last.val_loss),

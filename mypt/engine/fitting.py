@@ -15,6 +15,7 @@ from mypt.engine.places import log_file_of
 from mypt.engine.training import Job, train
 from mypt.format.bundle import read_bundle
 from mypt.format.documents import TrainingConfig, TrainingState
+from mypt.format.generations import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,8 +49,9 @@ def fit(
         given = {**given, "learning_rate": float(optimizer.param_groups[0]["lr"])}
     saved = TrainingConfig() if previous is None else previous.training_config
     training = evolve(checked_training(given, saved), start_step=start_step)
-    log_file = None
+    log_file = found = None
     if checkpoint_dir is not None:
+        found = read_manifest(checkpoint_dir)
         log_file = log_file_of(training, checkpoint_dir.name)
     return train(
         Job(
@@ -60,6 +62,7 @@ def fit(
             previous=previous,
             doubts=doubts,
             folder=checkpoint_dir,
+            found=found,
             log_file=log_file,
             eval_loaders=eval_loaders,
             quiet=quiet,

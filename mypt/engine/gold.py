@@ -16,6 +16,7 @@ from mypt.format.errors import ConfigError, Problem, suggestion
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mypt.format.documents import TrainingState
     from mypt.plugins.contracts import Evaluation, GoldGuard, GuardFactory, Verdict
 
 
@@ -100,6 +101,29 @@ def decide(
             extra=memory.extra,
         ),
     )
+
+
+def other_measure(previous: TrainingState, state: TrainingState) -> str | None:
+    """Say why losses from here on cannot be compared with that of the gold checkpoint.
+
+    Args:
+        previous: The state as it was saved.
+        state: The same, with the hyperparameters and data of the run that begins.
+
+    Returns:
+        None where they can, or where there is no gold.
+    """
+    if previous.gold is None or previous.gold.best_val_loss is None:
+        return None
+    before, now = previous.training_config, state.training_config
+    if before.gold_metric != now.gold_metric:
+        return "gold_metric changed"
+    if any(before.eval_sets.get(name) != now.eval_sets.get(name) for name in now.gold_metric):
+        return "eval_sets changed"
+    was, data = previous.data, state.data
+    if was is not None and data is not None and was.sha256 != data.sha256:
+        return "the data changed"
+    return None
 
 
 def build_guards(

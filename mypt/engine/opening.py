@@ -89,14 +89,20 @@ def is_bundle(folder: Path) -> bool:
     return "format_version" in config
 
 
+def is_model(folder: Path) -> bool:
+    """Tell whether a folder holds what MyPT or mypt saved, of any version and whatever its state.
+
+    Of a folder with some config.json it is not known: whoever would write there is to be careful.
+    """
+    is_legacy = folder.is_dir() and find_file(folder) is not None
+    return is_legacy or (folder / files.CONFIG).exists() or is_bundle(folder)
+
+
 def is_checkpoint(path: Path, plugins: Plugins) -> bool:
     """Tell whether there is something that `open_checkpoint` would try to open."""
     if not path.exists():
         return False
-    readers = plugins.readers.values()
-    is_legacy = path.is_dir() and find_file(path) is not None  # whatever its state
-    is_ours = (path / files.CONFIG).exists() or is_bundle(path) or is_legacy
-    return is_ours or find_reader(path, readers) is not None
+    return is_model(path) or find_reader(path, plugins.readers.values()) is not None
 
 
 def open_checkpoint(
@@ -173,9 +179,8 @@ def _opened_bundle(bundle: Bundle) -> Opened:
 
 
 def _is_about_optimizer(note: Problem) -> bool:
-    """Tell whether a note says that the optimizer state is missing: a run that lacks it does."""
-    is_missing = note.kind == "file.missing" and Path(note.file).name == files.OPTIMIZER
-    return is_missing or note.kind == "state.optimizer"
+    """Tell whether a note is about the optimizer's file: a run that wants it is told itself."""
+    return Path(note.file).name == files.OPTIMIZER or note.kind == "state.optimizer"
 
 
 def doubts_of(bundle: Bundle) -> Iterator[str]:

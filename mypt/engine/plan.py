@@ -1,8 +1,9 @@
 """What a run is made of: flags, preset and saved bundle, in their order of precedence.
 
-New model: the preset's architecture wins over architecture flags, training flags win over the
-preset. Resume: the saved architecture wins over everything, training flags and those of the config
-that may change win over the saved ones. Whatever is ignored is said.
+New model: the preset's architecture wins over architecture flags, training flags and those of the
+config that may change win over the preset. Resume: the saved architecture wins over everything, the
+same flags win over the saved values, so that one command does the same each time. Whatever is
+ignored is said.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
 
 DEFAULT_TOKENIZATION = "gpt2"
-# Where to compute is a matter of today's machine, so a flag always decides it.
-_NOT_FIXED = frozenset({"device"})
 # Of these the weights say nothing.
 _MAY_CHANGE = ("batch_size", "dropout")
+# Where to compute is a matter of today's machine.
+_NOT_FIXED = frozenset({"device", *_MAY_CHANGE})
 
 
 @frozen(kw_only=True)
@@ -119,7 +120,8 @@ def plan_from_base(request: TrainRequest, base: Opened, name: str, layouts: Layo
         what = f"is {request.tokenization}, but {name} knows texts as {kind}"
         raise ConfigError(Problem("", "tokenization", what, "leave it out", kind="base.tokenizer"))
     saved, preset = to_document(base.config), _preset(file, layouts).architecture
-    asked = {**request.architecture, **preset}
+    decided = {k: v for k, v in request.architecture.items() if k in _NOT_FIXED}
+    asked = {**request.architecture, **preset, **decided}
     taken = {k: v for k, v in asked.items() if k in _adjustable(base.config)}
     notices = [
         f"{k} {_said(v)} is ignored: {name} has {_said(saved[k])}"
@@ -129,7 +131,10 @@ def plan_from_base(request: TrainRequest, base: Opened, name: str, layouts: Layo
     config = checked_config({**saved, **taken}, layouts)
     _refuse_longer(config, base.config, name)
     return evolve(
-        plan, config=config, tokenization=kind, notices=(*notices, *base.notes), device=plan.device
+        plan,
+        config=config,
+        tokenization=kind,
+        notices=(*plan.notices, *notices, *base.notes),
     )
 
 
@@ -156,8 +161,7 @@ def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan
     saved = to_document(opened.config)
     changed = _changed(request.architecture, saved)
     kind = "" if opened.tokenizer is None else opened.tokenizer.token_kind
-    free = {*_NOT_FIXED, *_MAY_CHANGE}
-    asked = {k: v for k, v in request.architecture.items() if k not in free}
+    asked = {k: v for k, v in request.architecture.items() if k not in _NOT_FIXED}
     if request.tokenization is not None:
         asked["tokenization"] = request.tokenization
     notices = [

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from mypt.data.corpus import is_standard_library
 from mypt.engine.checkpoints import build_tokenizer, model_to_train, resumed_optimizer
 from mypt.engine.choices import chosen
 from mypt.engine.copies import name_notices
@@ -136,6 +137,9 @@ def _new_job(request: TrainRequest, plugins: Plugins, world: World) -> Job:
         return _fine_tuning_job(request, plan.training.init_from_model, plugins, world)
     device, sources = choose_device(plan.device), read_sources(plan.training)
     tokenizer = sources.tokenizer(plan.tokenization, plugins, plan.config.plugins)
+    if request.tokenization not in (None, tokenizer.token_kind):
+        ignored = f"--tokenization {request.tokenization} is ignored: the data set was made with "
+        plan = evolve(plan, notices=(*plan.notices, ignored + tokenizer.token_kind))
     config = evolve(plan.config, vocab_size=tokenizer.vocab_size, device=str(device))
     model = GPT(config, tokenizer, seed=plan.training.seed, plugins=plugins)
     model = _placed(model, plan, world, device)
@@ -160,6 +164,7 @@ def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins, world: World) -> 
     check_guards(plan.training, opened.needs, plugins, str(opened.path))
     model = model_to_train(evolve(opened, config=plan.config), plugins)
     model = _placed(model, plan, world, choose_device(wanted))
+    _refuse_unnamed_data(plan, opened.path)
     optimizer, step = resumed_optimizer(opened, model, plan.training), plan.training.start_step
     job = _job(model, optimizer, read_sources(plan.training), plan, world)
     return evolve(
@@ -169,6 +174,24 @@ def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins, world: World) -> 
         doubts=(*opened.doubts, *plan.doubts),
         notices=(f"Resuming {opened.path} from step {step}", *job.notices),
     )
+
+
+def _refuse_unnamed_data(plan: Plan, path: Path) -> None:
+    """Keep a model from going on with a text that has nothing to do with it.
+
+    A new model that names no data is trained on the standard library; a saved one was so only if
+    it says so, and otherwise on a text given in Python, or by a program that did not note it.
+    """
+    training, state = plan.training, plan.previous
+    if training.input_file or training.dataset_dir or training.curriculum:
+        return
+    if state is None or state.step == 0:
+        return
+    if state.data is None or not is_standard_library(state.data.source):
+        source = None if state.data is None else state.data.source
+        what = f"was trained on {source}" if source else "does not say what it was trained on"
+        fix = "name the data to go on with, by --input_file or --dataset_dir"
+        raise UsageError(Problem(str(path), "", what, fix, kind="data"))
 
 
 def _placed(model: GPT, plan: Plan, world: World, device: torch.device) -> GPT:
@@ -188,17 +211,21 @@ def _job(
         phases=phases,
         training=plan.training,
         eval_loaders=load_eval_sets(model.config, tokenizer, plan.training),
-        notices=(*plan.notices, *_about(phases, tokenizer, device)),
+        notices=(*plan.notices, *_about(phases, tokenizer, device, plan.training.max_iters)),
         world=world,
     )
 
 
-def _about(phases: Phases, tokenizer: Tokenizer, device: torch.device) -> Iterator[str]:
+def _about(
+    phases: Phases, tokenizer: Tokenizer, device: torch.device, max_iters: int
+) -> Iterator[str]:
     data = phases.fingerprint
     yield (
         f"Data: {data.source}, {data.train_tokens:,} tokens to train on and {data.val_tokens:,} "
         f"to validate on ({tokenizer.token_kind}, {tokenizer.n_vocab} ids); device: {device}"
     )
     if len(phases.phases) > 1:
-        last = phases.phases[-1]
+        last, begins = phases.phases[-1], phases.phases[-2].until_iter
         yield f"The validation loss is measured on the data of the last phase, {last.name}"
+        if begins is not None and begins >= max_iters:
+            yield f"That phase is never trained: it begins at {begins}, the run ends at {max_iters}"

@@ -220,7 +220,8 @@ class ConsoleSink:
         return f"ETA {left} | "
 
     def _tell_gold_checkpoint(self, event: Mapping[str, Any]) -> None:
-        self._print(f"  GOLD checkpoint! val_loss={event['val_loss']:.4f} at step {event['iter']}")
+        name = "gold_loss" if "gold_loss" in event else "val_loss"
+        self._print(f"  GOLD checkpoint! {name}={event[name]:.4f} at step {event['iter']}")
 
     def _tell_gold_blocked(self, event: Mapping[str, Any]) -> None:
         best, loss = event["best_val_loss"], event.get("gold_loss", event["val_loss"])
@@ -233,7 +234,7 @@ class ConsoleSink:
 
     def _tell_training_complete(self, event: Mapping[str, Any]) -> None:
         self._print(
-            f"{event['total_steps']} steps, {short_count(event['total_tokens'])} tokens in "
+            f"Step {event['total_steps']}: {short_count(event['total_tokens'])} tokens in "
             f"{short_duration(event['total_elapsed_s'])} ({event['tokens_per_sec']:,} tokens/s)"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
     from mypt.engine.processes import World
     from mypt.format.commit import BundleWriter
     from mypt.plugins.contracts import Evaluation, GoldGuard
+
+
+_NOT_FINITE = (
+    "The loss is no finite number any more, and training does not bring it back: stop, and begin "
+    "again with a lower --learning_rate, or from the gold or a numbered copy"
+)
 
 
 class Trainer:
@@ -190,6 +197,7 @@ class Trainer:
         memory = self.state.gold or GoldMemory()
         decision = decide(evaluation, memory, self._guards, training.gold_metric)
         self.state = evolve(self.state, gold=decision.memory)
+        was_finite = self._last is None or math.isfinite(self._last.val_loss)
         self._last = evaluation
         step = self.state.step
         self._broadcast.emit(
@@ -203,6 +211,8 @@ class Trainer:
                 phase=self.phases.name_at(max(0, step - 1)) or DEFAULT_PHASE,
             )
         )
+        if was_finite and not math.isfinite(evaluation.val_loss):
+            self._broadcast.emit(events.notice(_NOT_FINITE))
         event = events.gold_decided(evaluation, decision, memory.best_val_loss)
         if event is not None:
             self._broadcast.emit(event)
@@ -255,6 +265,9 @@ class Trainer:
                 started_at=started_at,
                 elapsed_s=self._elapsed_s,
                 tokens_processed=self.state.tokens_processed,
+                tokens_in_step=events.tokens_per_step(
+                    self.model.config, self.state.training_config
+                ),
                 best_val_loss=memory.best_val_loss,
                 gold_step=memory.best_step,
             )

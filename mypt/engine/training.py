@@ -11,8 +11,8 @@ from mypt.engine import events
 from mypt.engine.broadcast import Broadcast, open_sinks
 from mypt.engine.copies import copied_from, numbered, snapshot_steps
 from mypt.engine.exactness import environment_of, inexact_reasons
-from mypt.engine.gold import build_guards, check_metric
-from mypt.engine.opening import is_bundle
+from mypt.engine.gold import build_guards, check_metric, other_measure
+from mypt.engine.opening import is_model
 from mypt.engine.places import sibling
 from mypt.engine.preflight import check_before_training
 from mypt.engine.processes import ALONE
@@ -108,7 +108,11 @@ def train(job: Job) -> TrainingState:
         if job.world.is_main:
             broadcast = open_sinks(_run_info(job, state), job.model.plugins, job.training.log_sinks)
         stack.callback(broadcast.close)
-        for message in (*job.notices, *_inexact_notices(job, state)):
+        for message in (
+            *job.notices,
+            *_inexact_notices(job, state),
+            *_gold_notices(job, state),
+        ):
             broadcast.emit(events.notice(message))
         total = sum(p.numel() for p in job.model.parameters())
         broadcast.emit(events.training_start(job.model.config, job.training, total))
@@ -136,7 +140,8 @@ def closing_summary(state: TrainingState, folder: Path) -> list[str]:
     ]
     gold = state.gold
     if gold is not None and gold.best_val_loss is not None:
-        where = f"step {gold.best_step}, val_loss={gold.best_val_loss:.4f}"
+        name = "gold_loss" if state.training_config.gold_metric else "val_loss"
+        where = f"step {gold.best_step}, {name}={gold.best_val_loss:.4f}"
         lines.append(f"  Best (GOLD) checkpoint: {sibling(folder, 'gold')} ({where})")
     return lines
 
@@ -155,7 +160,7 @@ def _refuse_to_overwrite_others(folder: Path, state: TrainingState) -> None:
     places = {kind: sibling(folder, kind) for kind in ("gold", "fp16")}
     places |= {f"step {step}": path for step, path in numbered(folder).items() if step in steps}
     for kind, other in places.items():
-        if is_bundle(other) and copied_from(other) != folder.name:
+        if is_model(other) and copied_from(other) != folder.name:
             what = f"is a model of its own, and {folder.name} would write its {kind} copy there"
             fix = f"rename it, or train {folder.name} under another name"
             raise UsageError(Problem(str(other), "", what, fix, kind="copy"))
@@ -181,16 +186,29 @@ def _first_state(job: Job) -> TrainingState:
     reasons = inexact_reasons(
         previous, state, has_optimizer=bool(job.optimizer.state), doubts=job.doubts
     )
+    is_incomparable = other_measure(previous, state) is not None
     return evolve(
         state,
         exact=previous.exact and not reasons,
         inexact_reasons=(*previous.inexact_reasons, *reasons),
+        gold=None if is_incomparable else previous.gold,
     )
 
 
 def _inexact_notices(job: Job, state: TrainingState) -> list[str]:
     known = 0 if job.previous is None else len(job.previous.inexact_reasons)
     return [f"Not the run of before: {reason}" for reason in state.inexact_reasons[known:]]
+
+
+def _gold_notices(job: Job, state: TrainingState) -> list[str]:
+    """Say that the next best model takes the place of gold, whatever its loss was."""
+    why = None if job.previous is None else other_measure(job.previous, state)
+    if why is None or job.folder is None:
+        return []
+    gold = sibling(job.folder, "gold")
+    return [
+        f"Gold begins anew, since {why}: the next best model replaces {gold}; copy it to keep it"
+    ]
 
 
 def _run_info(job: Job, state: TrainingState) -> RunInfo:

@@ -188,6 +188,8 @@ def _digest(path: Path, record: FileRecord | None, file: str) -> str:
     digest = files.digest(path, file)
     if record is not None and digest != record.sha256:
         what, fix = "is not what was saved: its digest differs", "restore it from a copy"
+        if file.endswith(files.OPTIMIZER):
+            fix += ", or remove it: training then goes on with a fresh optimizer"
         raise FormatError(Problem(file, "", what, fix, kind=DIGEST))
     return digest
 
@@ -219,8 +221,11 @@ def read_bundle(
     severities: dict[str, Severity] = {PER_HEAD: "error", MISSING: "error"}
     if without_model:
         severities = {PER_HEAD: "error", BROKEN: "warning"}
+    lazy = seen.name(seen.optimizer_file)  # nobody needs it before it is asked for
     problems = [
         evolve(problem, severity=severities.get(problem.kind, problem.severity))
+        if problem.file != lazy
+        else evolve(problem, severity="warning")
         for problem in seen.problems
     ]
     errors = [problem for problem in problems if problem.severity == "error"]

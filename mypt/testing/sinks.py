@@ -93,6 +93,7 @@ def ending_events(step: int) -> list[Event]:
         started_at=events.now(),
         elapsed_s=2.0,
         tokens_processed=64 * step,
+        tokens_in_step=64,
         best_val_loss=None,
         gold_step=None,
     )

@@ -1,15 +1,20 @@
 """Numbered copies: which there are, which go, and what is left alone."""
 
+import errno
 import json
+import shutil
 
 import pytest
 
+from mypt.engine import session
 from mypt.engine.copies import snapshot_steps, snapshots
 from mypt.engine.keeping import prune
+from mypt.format import generations
 from mypt.format.bundle import read_bundle
 from mypt.format.commit import open_for_writing
 from mypt.format.documents import TrainingConfig
-from mypt.format.errors import UsageError
+from mypt.format.errors import FormatError, UsageError
+from mypt.format.generations import tagged
 from mypt.format.removal import remove_bundle
 
 OFTEN = {"snapshot_interval": 2, "eval_interval": 100, "max_iters": 9}
@@ -137,3 +142,72 @@ def test_the_manifest_of_a_copy_is_that_of_the_same_step(train, models, digests)
     assert digests("cat_step00000008") == digests()
     state = json.loads((models / "cat_step00000008" / "training_state.json").read_text())
     assert state["copy_of"] == "cat"
+
+
+def test_a_copy_that_cannot_be_removed_ends_no_run(train, models, numbers, monkeypatch):
+    rmtree = shutil.rmtree
+
+    def refuse(path, **options):
+        if path.name.endswith(".mypt-removed"):
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        rmtree(path, **options)
+
+    train(**{**OFTEN, "max_iters": 3})
+    kept = (models / "cat_step00000002").rename(models / "elsewhere")
+    (models / "cat_step00000002").symlink_to(kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        assert train(**OFTEN, keep_snapshots=1).step == 9
+    assert read_bundle(kept).training_state.step == 2
+    prune(models / "cat", 1, 8)
+    assert numbers() == [2, 8]
+    assert [path.name for path in models.glob(".*")] == []
+
+
+def test_a_file_with_the_name_of_a_copy_is_none(train, models):
+    train(max_iters=2)
+    (models / "cat_step00000005").write_text("mine")
+    assert snapshots(models / "cat") == {}
+    train(**OFTEN, keep_snapshots=1)
+    assert (models / "cat_step00000005").read_text() == "mine"
+
+
+def test_a_copy_is_recognised_while_it_is_being_saved(train, models, monkeypatch):
+    train(**{**OFTEN, "max_iters": 3})
+    copy = models / "cat_step00000002"
+    waiting = copy / tagged("training_state.json", 1)
+    (copy / "training_state.json").rename(waiting)
+    read = generations.read_document
+
+    def after_a_rename(path, file):
+        if waiting.exists() and path.name != "manifest.json":
+            waiting.rename(copy / "training_state.json")
+        return read(path, file)
+
+    monkeypatch.setattr(generations, "read_document", after_a_rename)
+    assert list(snapshots(models / "cat")) == [2]
+    assert not waiting.exists()
+
+
+def test_a_run_does_not_save_over_what_another_has_saved_meanwhile(train, models, monkeypatch):
+    train("old", max_iters=4)
+    read = session.read_sources
+    for name in ("old", "new"):
+
+        def meanwhile(training, name=name):
+            monkeypatch.setattr(session, "read_sources", read)
+            train(name, max_iters=8)
+            return read(training)
+
+        monkeypatch.setattr(session, "read_sources", meanwhile)
+        with pytest.raises(FormatError, match="was saved by another run since this one opened it"):
+            train(name, max_iters=6)
+        assert read_bundle(models / name).training_state.step == 8
+
+
+def test_a_gold_copy_of_the_earlier_mypt_is_not_written_over(train, models, fixtures):
+    gold = shutil.copytree(fixtures / "mypt" / "modern_char_gold", models / "cat_gold")
+    before = (gold / "model.pt").read_bytes()
+    with pytest.raises(UsageError, match=r"cat_gold: is a model of its own.*its gold copy there"):
+        train()
+    assert (gold / "model.pt").read_bytes() == before

@@ -1,10 +1,12 @@
 import json
+import shutil
 import threading
 
 import pytest
 import torch
 from attrs import evolve
 
+from mypt.format import files
 from mypt.format.bundle import bundle_files, read_bundle, save_bundle
 from mypt.format.commit import open_for_writing
 from mypt.format.documents import (
@@ -207,6 +209,60 @@ def test_loading_goes_on_where_a_rename_happens_while_torch_opens_the_file(bundl
     monkeypatch.setattr(torch.UntypedStorage, "from_file", after_a_rename)
     assert read_bundle(bundle).weights()
     assert renamed
+
+
+def renamed_while(bundle, monkeypatch, place, function):
+    """Let `model.pt` wait under its tagged name, and get its own when that function is called."""
+    waiting = bundle / tagged("model.pt", 1)
+    (bundle / "model.pt").rename(waiting)
+    real = getattr(place, function)
+
+    def after_a_rename(*args, **options):
+        if waiting.exists():
+            waiting.rename(bundle / "model.pt")
+        return real(*args, **options)
+
+    monkeypatch.setattr(place, function, after_a_rename)
+
+
+def test_checking_goes_on_where_a_rename_happens_in_between(bundle, monkeypatch):
+    renamed_while(bundle, monkeypatch, files, "digest")
+    read_bundle(bundle).check_tensors()
+    assert (bundle / "model.pt").exists()
+
+
+def test_what_was_saved_anew_is_not_called_damaged(bundle, tiny, save):
+    read = read_bundle(bundle)
+    save(bundle, tiny(), seed=1)
+    for look in (read.check_tensors, read.weights_digest, read.shapes):
+        with pytest.raises(FormatError, match="was saved anew since it was opened; open it again"):
+            look()
+
+
+def test_a_bundle_that_was_removed_and_made_anew_is_another_one(bundle, tiny, save):
+    read = read_bundle(bundle)
+    shutil.rmtree(bundle)
+    assert save(bundle, tiny(), seed=1).generation == read.manifest.generation
+    with pytest.raises(FormatError, match="was saved anew since it was opened"):
+        read.weights()
+
+
+def test_shapes_and_digest_come_without_loading(bundle):
+    read = read_bundle(bundle)
+    assert read.shapes() == {n: tuple(t.shape) for n, t in read.weights().items()}
+    assert read.weights_digest() == read.manifest.files["model.pt"].sha256
+    assert read.sizes == {n: (bundle / n).stat().st_size for n in read.manifest.files}
+
+
+def test_a_damaged_optimizer_refuses_who_asks_for_it_alone(bundle):
+    (bundle / "optimizer.pt").write_bytes(b"")
+    read = read_bundle(bundle)
+    assert read.weights()
+    assert {(note.severity, note.file) for note in read.notes} == {
+        ("warning", str(bundle / "optimizer.pt"))
+    }
+    with pytest.raises(FormatError, match="or remove it: training then goes on with a fresh"):
+        read.optimizer()
 
 
 def test_weights_of_a_newer_generation_are_not_mixed_into_an_open_bundle(bundle, tiny, save):

@@ -1,12 +1,15 @@
 import errno
 import hashlib
 import os
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from mypt.format.commit import committed_files, open_for_writing
 from mypt.format.errors import FormatError, LockedError, SaveError
 from mypt.format.generations import dropped, tagged
+from mypt.format.lock import bundle_lock
 
 OLD = {"config.json": b"old config", "model.pt": b"old model", "optimizer.pt": b"old optimizer"}
 NEW = {"config.json": b"new config", "model.pt": b"new model"}
@@ -189,3 +192,48 @@ def test_a_full_disk_is_named_with_what_to_do(folder, monkeypatch):
             writer.commit(NEW, written_by="")
     assert content(folder) == OLD
     assert names(folder) == sorted([*OLD, "manifest.json"])
+
+
+def test_a_folder_that_was_moved_is_not_saved_to_under_its_old_name(folder):
+    with open_for_writing(folder) as writer:
+        writer.commit(OLD, written_by="")
+        moved = folder.rename(folder.with_name("moved"))
+        with pytest.raises(SaveError, match="was moved or removed while a run was writing to it"):
+            writer.commit(NEW, written_by="")
+        with open_for_writing(folder) as other:  # a run that begins anew
+            other.commit(NEW, written_by="")
+            with pytest.raises(SaveError, match="was moved or removed"):
+                writer.commit(OLD, written_by="")
+            writer_ends = bundle_lock(moved)
+            with pytest.raises(LockedError), writer_ends:
+                pass
+    assert content(moved) == OLD
+    assert content(folder) == NEW
+
+
+def test_a_moved_folder_s_writer_leaves_the_lock_of_the_next_one(folder):
+    with ExitStack() as stack:
+        with open_for_writing(folder):
+            folder.rename(folder.with_name("moved"))
+            stack.enter_context(open_for_writing(folder))
+        with pytest.raises(LockedError), open_for_writing(folder):
+            pass
+
+
+def test_a_manifest_that_somebody_reads_is_replaced_a_moment_later(folder, monkeypatch):
+    commit(folder, OLD)
+    replace, refused = Path.replace, []
+
+    def busy(self, target):
+        if Path(target).name == "manifest.json" and len(refused) < 2:
+            refused.append(target)
+            raise PermissionError(errno.EACCES, "in use")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", busy)
+    with pytest.raises(SaveError):
+        commit(folder, NEW)
+    monkeypatch.setattr("mypt.format.commit._PAUSES_S", (0, 0, 0))
+    commit(folder, NEW)
+    assert len(refused) == 2
+    assert content(folder) == NEW

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +97,34 @@ def test_a_removal_that_the_disk_refuses_is_told_of(copy, monkeypatch):
     with pytest.raises(SaveError, match="Permission denied"):
         remove_bundle(copy)
     assert (copy / "model.pt").exists()
+
+
+def test_a_link_to_a_bundle_is_left_as_it_is(copy, models):
+    link = models / "cat_step00000020"
+    link.symlink_to(copy)
+    assert not remove_bundle(link)
+    assert link.is_symlink()
+    assert (copy / "model.pt").exists()
+
+
+def test_nobody_can_take_the_lock_before_the_bundle_is_gone(copy, monkeypatch):
+    rename, refused = Path.rename, []
+
+    def tried_before(self, target):
+        with pytest.raises(LockedError), open_for_writing(self):
+            pass
+        refused.append(self)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", tried_before)
+    assert remove_bundle(copy)
+    assert refused == [copy]
+    assert not copy.exists()
+
+
+def test_where_a_locked_folder_cannot_be_renamed_it_is_removed_all_the_same(
+    copy, models, monkeypatch
+):
+    monkeypatch.setattr("mypt.format.removal._LOCK_STAYS", True)
+    assert remove_bundle(copy)
+    assert list(models.iterdir()) == []

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.contract import Load
 
+GOLD = "gold_selection_state.json"
+
 
 def recognises(path: Path) -> bool:
     """Tell whether this is a folder of version 1."""
@@ -34,6 +36,8 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # n
     """
     config = _document(path / files.CONFIG)
     state = _document(path / files.TRAINING_STATE)
+    if state is not None:
+        state = {**_gold(path / GOLD), **state}
     return Checkpoint(
         version="1",
         config=config or {},
@@ -47,6 +51,18 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # n
 
 def _document(path: Path) -> dict[str, Any] | None:
     return files.read_document(path, str(path))[0] if path.exists() else None
+
+
+def _gold(path: Path) -> dict[str, Any]:
+    """Give what a run remembered of its gold checkpoint, in the terms of the training state."""
+    try:
+        told = _document(path) or {}
+    except (FormatError, OSError):
+        return {}  # it is no part of a checkpoint, only of what was known of another one
+    loss, step = told.get("best_gold_val_loss"), told.get("gold_step")
+    if type(loss) is not float or type(step) is not int:
+        return {}
+    return {"gold": {"best_val_loss": loss, "best_step": step, "guards": {}}}
 
 
 def _weights(path: Path, load: Load) -> dict[str, Any]:
