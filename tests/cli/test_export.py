@@ -45,3 +45,14 @@ def test_generate_and_inspect_tell_the_reader_what_a_file_does_not_say(cli, refu
     assert (code, out) == (0, "Say this once, cand t t t\n")
     assert "--option lora_alpha=32" in refused("inspect", "--model_name", path)
     refused("inspect", "--model_name", path, *told, "--option", "alpha=3", code=2)
+
+
+def test_a_model_is_exported_to_the_folder_one_is_in(cli, model, in_tmp, monkeypatch):
+    (in_tmp / "here").mkdir()
+    monkeypatch.chdir(in_tmp / "here")
+    code, _, err = cli(
+        *("export", "--to", "hf", "--model_name", in_tmp / "checkpoints" / "small"),
+        *("--output", "."),
+    )
+    assert code == 0, err
+    assert (in_tmp / "here" / "config.json").exists()

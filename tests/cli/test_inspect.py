@@ -1,6 +1,9 @@
 import json
 import shutil
 
+from mypt.engine import info
+from mypt.format.generations import read_manifest, tagged
+
 
 def test_the_four_sections_are_printed(cli, bundle):
     code, out, _ = cli("inspect", "--model_name", bundle)
@@ -76,3 +79,37 @@ def test_an_edit_of_what_the_text_depends_on_is_told(cli, bundle, tmp_path):
     code, _, told = cli("generate", *about, "--prompt", "the", "--max_new_tokens", "2")
     assert code == 0
     assert told.splitlines() == [f"note: {edit}" for edit in edits]
+
+
+def test_what_an_old_checkpoint_does_not_say_is_not_made_up(cli, fixtures):
+    _, out, _ = cli("inspect", "--model_name", fixtures / "mypt" / "modern_char")
+    assert "tokens_processed: not recorded\nelapsed_s: not recorded\nexact: not recorded" in out
+    assert "best val_loss: 2.6950 at step 180" in out
+
+
+def test_a_gold_step_without_its_loss_is_left_out(cli, bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "cat")
+    path = copy / "training_state.json"
+    state = json.loads(path.read_text())
+    state["gold"]["best_val_loss"] = None
+    path.write_text(json.dumps(state))
+    code, out, _ = cli("inspect", "--model_name", copy)
+    assert code == 0
+    assert "best val_loss" not in out
+
+
+def test_files_are_told_while_they_get_their_names(cli, bundle, tmp_path, monkeypatch):
+    copy = shutil.copytree(bundle, tmp_path / "cat")
+    waiting = copy / tagged("model.pt", read_manifest(copy).generation)
+    (copy / "model.pt").rename(waiting)
+    opened = info.open_checkpoint
+
+    def then_renamed(*args, **options):
+        result = opened(*args, **options)
+        waiting.rename(copy / "model.pt")
+        return result
+
+    monkeypatch.setattr(info, "open_checkpoint", then_renamed)
+    code, out, err = cli("inspect", "--model_name", copy)
+    assert code == 0, err
+    assert f"model.pt: {(copy / 'model.pt').stat().st_size:,} bytes" in out

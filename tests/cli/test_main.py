@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -118,3 +119,25 @@ def test_a_folder_of_the_same_name_hides_no_error(in_tmp):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: nope: does not exist; name a checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("variables", "printed"),
+    [
+        ({"PYTHONIOENCODING": "latin-1"}, rb"\u3042"),
+        ({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, "あ".encode()),
+    ],
+)
+def test_text_that_the_system_cannot_show_ends_no_command(in_tmp, variables, printed):
+    import mypt
+    from mypt.tokenizers.char import CharTokenizer
+
+    tokenizer = CharTokenizer(("あ", "b"))
+    config = mypt.GPTConfig(n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=2)
+    mypt.GPT(config, tokenizer).save("checkpoints/m")
+    command = [sys.executable, "-m", "mypt", "inspect", "--model_name", "m"]
+    done = subprocess.run(
+        command, capture_output=True, check=False, env={**os.environ, **variables}
+    )
+    assert done.returncode == 0, done.stderr
+    assert printed in done.stdout

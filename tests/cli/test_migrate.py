@@ -66,3 +66,21 @@ def test_a_legacy_file_is_used_as_it_is_when_named(cli, refused, old, fixtures, 
     assert out != cli("generate", "--model_name", "old", "--prompt", "Nel", "--temperature", "0")[1]
     line = refused("generate", *named, "fin.pt", code=2)
     assert "there are: final.pt, latest.pt" in line
+
+
+def test_a_tree_that_is_not_there_is_no_empty_one(cli_format, in_tmp):
+    code, out, _ = cli_format("migrate", "--all", "chekpoints")
+    assert code == 1
+    assert "chekpoints: does not exist; name a checkpoint" in out
+
+
+@pytest.mark.parametrize("more", [("--all",), ("--option", "chars=[]")])
+def test_version_1_is_written_of_one_bundle_as_it_is(refused, old, more):
+    line = refused("format", "migrate", "--to", "1", old, *more, code=2)
+    assert "takes neither --all nor --option" in line
+
+
+def test_version_1_may_be_written_to_a_new_place(cli_format, bundle, in_tmp):
+    code, _, err = cli_format("migrate", "--to", "1", bundle, "--output", "some/where/new")
+    assert code == 0, err
+    assert (in_tmp / "some" / "where" / "new" / "model.pt").exists()

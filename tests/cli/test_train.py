@@ -516,3 +516,113 @@ def test_a_disk_without_room_is_one_line_before_anything_is_trained(
     assert "has 1.0 KB free, but the run will need about" in line
     assert folders(in_tmp) == []
     assert not (in_tmp / "logs").exists()
+
+
+MINI = {"name": "Mini", "block_size": 16, "n_embd": 32, "n_head": 2, "n_layer": 1}
+MINI |= {"batch_size": 8, "dropout": 0.1, "tokenization": "char"}
+
+
+def test_the_same_command_is_the_same_run_also_beside_a_preset(train, input_file, in_tmp):
+    (in_tmp / "mini.json").write_text(json.dumps(MINI))
+    flags = ("--config_file", "mini.json", "--input_file", input_file, *BRIEF)
+    flags += ("--batch_size", "4", "--dropout", "0.2", "--n_layer", "2", "--max_iters")
+    code, out, err = train(*flags, "3")
+    assert code == 0, err
+    assert [line for line in out.splitlines() if "ignored" in line] == [
+        "--n_layer 2 is ignored: mini.json says 1"
+    ]
+    saved = documents(in_tmp / "checkpoints" / "cat")["config"]
+    assert (saved["batch_size"], saved["dropout"], saved["n_layer"]) == (4, 0.2, 1)
+    _, out, _ = train(*flags, "5")
+    assert [line for line in out.splitlines() if "Not the run of before" in line] == [
+        "Not the run of before: step 3: max_iters changed from 3 to 5"
+    ]
+
+
+def test_a_fine_tuned_model_says_too_what_its_preset_overrules(train, input_file, in_tmp):
+    (in_tmp / "mini.json").write_text(json.dumps({**MINI, "n_layer": 2}))
+    begin = ("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "2")
+    assert train(*begin, name="base")[0] == 0
+    code, out, err = train(
+        *("--init_from_model", "base", "--config_file", "mini.json", "--input_file", input_file),
+        *("--n_layer", "5", "--block_size", "8", "--batch_size", "2", "--max_iters", "2", *BRIEF),
+    )
+    assert code == 0, err
+    assert "--n_layer 5 is ignored: mini.json says 2" in out
+    assert "--block_size 8 is ignored: mini.json says 16" in out
+    assert "32 tokens per step" in out
+
+
+def test_a_tokenizer_that_a_data_set_overrules_is_said(train, cli, input_file):
+    words = ("--output", "ds", "--tokenization", "char", "--tokens_per_shard", "2000")
+    assert cli("data", "prepare", input_file, *words)[0] == 0
+    small = SMALL[:-2]
+    flags = ("--dataset_dir", "ds", *small, *BRIEF, "--max_iters", "1", "--tokenization")
+    assert (
+        "--tokenization gpt2 is ignored: the data set was made with char"
+        in train(*flags, "gpt2")[1]
+    )
+    assert "ignored" not in train(*flags, "char", name="dog")[1]
+
+
+def test_gold_by_another_measure_begins_anew(train, input_file, in_tmp):
+    (in_tmp / "other.txt").write_text("xyzzy " * 300)
+    (in_tmp / "all.txt").write_text("xyzzy " * 20 + (in_tmp / input_file).read_text())
+    begin = ("--input_file", "all.txt", *SMALL, *BRIEF, "--eval_sets", '{"o": "other.txt"}')
+    assert train(*begin, "--max_iters", "20")[0] == 0
+    about = "the next best model replaces checkpoints/cat_gold; copy it to keep it"
+    _, out, _ = train(*begin, "--max_iters", "30")
+    assert "Gold begins anew" not in out
+    _, out, _ = train(*begin, "--max_iters", "40", "--gold_metric", '{"o": 1}')
+    assert f"Gold begins anew, since gold_metric changed: {about}" in out
+    told = [line for line in out.splitlines() if "GOLD checkpoint!" in line]
+    assert len(told) >= 1
+    assert all("gold_loss=" in line for line in told)
+    state = documents(in_tmp / "checkpoints" / "cat")["training_state"]
+    assert f"gold_loss={state['gold']['best_val_loss']:.4f})" in out
+    _, out, _ = train(
+        *begin[2:], "--input_file", input_file, "--max_iters", "50", "--gold_metric", "{}"
+    )
+    assert f"Gold begins anew, since gold_metric changed: {about}" in out
+    _, out, _ = train(*begin, "--max_iters", "60")
+    assert f"Gold begins anew, since the data changed: {about}" in out
+
+
+def test_a_model_goes_on_with_no_text_that_it_never_saw(train, refused, text, in_tmp, fixtures):
+    import mypt
+    from mypt.plugins.manager import load_plugins
+
+    tokenizer = load_plugins().tokenizer("char").train(text)
+    config = mypt.GPTConfig(
+        n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=tokenizer.vocab_size
+    )
+    model = mypt.GPT(config, tokenizer)
+    model.fit(
+        mypt.GPTDataLoader(config, tokenizer, text=text), max_iters=2, eval_iters=1, quiet=True,
+        checkpoint_dir=in_tmp / "checkpoints" / "cat",
+    )  # fmt: skip
+    line = refused("train", "--model_name", "cat", "--max_iters", "4", code=2)
+    assert "checkpoints/cat: was trained on the text; name the data to go on with" in line
+    shutil.copytree(fixtures / "mypt" / "legacy_latest_char", in_tmp / "checkpoints" / "old")
+    line = refused("train", "--model_name", "old", "--max_iters", "140", code=2)
+    assert "checkpoints/old: does not say what it was trained on; name the data" in line
+    assert train("--max_iters", "4", "--input_file", "input.txt")[0] == 0
+
+
+def test_a_phase_that_comes_too_late_is_told_of(train, input_file, in_tmp):
+    (in_tmp / "other.txt").write_text((in_tmp / input_file).read_text())
+    phases = [
+        {"name": "first", "until_iter": 9, "input_file": input_file},
+        {"name": "then", "input_file": "other.txt"},
+    ]
+    flags = ("--curriculum", json.dumps(phases), *SMALL, *BRIEF, "--max_iters")
+    assert "That phase is never trained: it begins at 9, the run ends at 4" in train(*flags, "4")[1]
+    assert "never trained" not in train(*flags, "12", name="dog")[1]
+
+
+def test_a_model_that_runs_away_is_told_of_once(train, input_file):
+    flags = ("--input_file", input_file, *SMALL, "--eval_iters", "1", "--eval_interval", "2")
+    _, out, _ = train(*flags, "--max_iters", "8", "--learning_rate", "1e9", "--grad_clip", "0")
+    assert out.count("val not finite") > 1
+    assert out.count("The loss is no finite number any more") == 1
+    assert "lower --learning_rate" in out

@@ -1,12 +1,16 @@
 """Legacy checkpoints become bundles: nothing lost, the source untouched, done once."""
 
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 import mypt
+from mypt.cli.main import mypt_group, run
+from mypt.format import migrate
 from mypt.format.bundle import read_bundle
 from mypt.format.errors import FormatError
 from mypt.format.migrate import Migrator, default_output
@@ -40,6 +44,15 @@ def migrator(**options):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+@pytest.fixture
+def cli(capsys):
+    def call(*words):
+        code = run(mypt_group, "mypt", [str(word) for word in words])
+        return (code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture
@@ -187,3 +200,137 @@ def test_what_version_1_cannot_say_is_listed_in_full(copy):
         downgrade(bundle, None, PLUGINS.layouts, dry_run=False)
     assert [problem.where for problem in refused.value.problems] == ["/proj_bias", "/mlp_type"]
     assert not bundle.with_name(f"{bundle.name}_v1").exists()
+
+
+def test_what_is_damaged_in_a_tree_is_named_and_stops_nobody(copy, tmp_path):
+    copy("modern_char")
+    for name in ("broken_config", "fused_qkv_char"):
+        shutil.copytree(copy("fused_qkv_char"), tmp_path / "x" / name)
+        shutil.rmtree(tmp_path / "fused_qkv_char")
+    (tmp_path / "x" / "broken_config" / "config.json").write_text('{"n_layer": ')
+    legacy = copy("legacy_latest_char")
+    whole = (legacy / "latest.pt").read_bytes()
+    (legacy / "cut.pt").write_bytes(whole[:-100])
+    (legacy / "latest.pt").write_bytes(whole[:-200])
+    torch.save([1, 2], tmp_path / "no_checkpoint.pt")
+    (tmp_path / ".x_v1.mypt-waiting").mkdir()  # of a killed process
+    (tmp_path / ".x_v1.mypt-waiting" / "latest.pt").write_bytes(whole)
+    found = {str(r.source.relative_to(tmp_path)): r for r in migrator().migrate_all(tmp_path)}
+    assert {name: report.result for name, report in found.items()} == {
+        "legacy_latest_char/cut.pt": "failed",
+        "legacy_latest_char/latest.pt": "failed",
+        "modern_char": "migrated",
+        "x/broken_config": "failed",
+        "x/fused_qkv_char": "migrated",
+    }
+    assert "config.json" in found["x/broken_config"].lines[0]
+    assert "is cut off" in found["legacy_latest_char/latest.pt"].lines[0]
+
+
+def test_a_folder_that_cannot_be_looked_into_stops_nobody(copy, tmp_path, monkeypatch):
+    copy("modern_char")
+    (tmp_path / "closed").mkdir()
+    look = Path.iterdir
+
+    def closed(self):
+        if self.name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return look(self)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    found = {report.source.name: report for report in migrator().migrate_all(tmp_path)}
+    assert found["modern_char"].result == "migrated"
+    assert "Permission denied" in found["closed"].lines[0]
+    problems = validate(tmp_path, PLUGINS.layouts, tuple(PLUGINS.readers.values()))
+    assert [problem.file for problem in problems if problem.severity == "error"] == [
+        str(tmp_path / "closed")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (lambda data: data[:-100], "is cut off"),
+        (lambda _: b"", "is not a file that torch.save wrote"),
+    ],
+)
+def test_a_damaged_legacy_file_is_called_so_by_everyone(copy, in_tmp, cli, damage, what):
+    folder = copy("legacy_latest_char")
+    file = folder / "latest.pt"
+    file.write_bytes(damage(file.read_bytes()))
+    for words in (
+        ("inspect", "--model_name", folder),
+        ("generate", "--model_name", file, "--prompt", "x"),
+        ("format", "migrate", folder),
+        ("format", "validate", folder),
+    ):
+        code, out, err = cli(*words)
+        assert code == 1
+        assert f"{file}: {what}" in err + out
+    shutil.copytree(folder, in_tmp / "checkpoints" / "old")
+    code, _, err = cli("train", "--model_name", "old", "--max_iters", "1")
+    assert code == 1
+    assert what in err
+    assert [path.name for path in (in_tmp / "checkpoints").iterdir()] == ["old"]
+
+
+def test_a_bundle_that_came_meanwhile_is_left_alone(copy, monkeypatch):
+    source, other = copy("modern_char"), copy("fused_qkv_char")
+    output, read = default_output(source), migrate.read_whole
+
+    def meanwhile(*args):
+        monkeypatch.setattr(migrate, "read_whole", read)
+        migrator().migrate(other, output)
+        return read(*args)
+
+    monkeypatch.setattr(migrate, "read_whole", meanwhile)
+    with pytest.raises(FormatError, match="holds another checkpoint"):
+        migrator().migrate(source)
+    kept = read_bundle(output)
+    assert (kept.manifest.generation, kept.config.n_layer) == (1, 3)
+
+
+@pytest.mark.parametrize("name", [".", "..", "ckpt"])
+def test_a_source_without_a_name_or_a_suffix_has_its_output_beside_it(
+    copy, tmp_path, monkeypatch, name
+):
+    folder = copy("legacy_latest_char" if name == "ckpt" else "modern_char")
+    if name == "ckpt":
+        source = (folder / "latest.pt").rename(tmp_path / "ckpt")
+        assert migrator().migrate(source).output == tmp_path / "ckpt_v2"
+        return
+    (folder / "sub").mkdir()
+    monkeypatch.chdir(folder if name == "." else folder / "sub")
+    assert migrator().migrate(Path(name)).output == tmp_path / "modern_char_v2"
+    monkeypatch.chdir(tmp_path / "modern_char_v2")
+    from mypt.format.downgrade import downgrade
+
+    report = downgrade(Path(), None, PLUGINS.layouts, dry_run=False)
+    assert report.output == tmp_path / "modern_char_v2_v1"
+
+
+def test_a_lost_vocabulary_makes_a_model_of_bare_ids(copy):
+    source = copy("modern_char")
+    (source / "tokenizer.json").unlink()
+    report = migrator().migrate(source)
+    assert "its vocabulary of 78 ids is lost: a model of bare ids" in report.lines
+    assert read_bundle(report.output).tokenizer is None
+    problems = validate(report.output, PLUGINS.layouts)
+    assert not [problem for problem in problems if problem.severity == "error"]
+
+
+def test_the_vocabulary_of_another_model_is_refused(copy):
+    source, other = copy("modern_char"), copy("gpt2_special")
+    shutil.copyfile(other / "tokenizer.json", source / "tokenizer.json")
+    with pytest.raises(FormatError, match="needs 50257 ids, but the model's vocab_size is 78"):
+        migrator().migrate(source)
+
+
+def test_what_was_known_of_gold_comes_along(copy):
+    source = copy("modern_char")
+    gold = read_bundle(migrator().migrate(source).output).training_state.gold
+    assert (gold.best_val_loss, gold.best_step) == (2.69500470161438, 180)
+    for text in ('{"best_gold_val_loss": "low", "gold_step": 1}', "{", "[]"):
+        shutil.rmtree(default_output(source))
+        (source / "gold_selection_state.json").write_text(text)
+        assert read_bundle(migrator().migrate(source).output).training_state.gold is None

@@ -104,3 +104,32 @@ def test_every_truncation_is_refused(file, tmp_path):
         path.write_bytes(data[:length])
         with pytest.raises(FormatError):
             weightfile.describe(path, "cut")
+
+
+def test_a_file_that_was_exchanged_while_it_was_read_is_refused(file, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    with other.open("wb") as stream:
+        safetensors.write(stream, dict(reversed(TENSORS.items())))
+    mapped = torch.UntypedStorage.from_file
+
+    def after_an_exchange(*args, **options):
+        if other.exists():
+            other.replace(file)
+        return mapped(*args, **options)
+
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", after_an_exchange)
+    with pytest.raises(FormatError, match="x: was replaced while it was read; open it again"):
+        weightfile.load(file, "x")
+    assert weightfile.load(file, "x").keys() == TENSORS.keys()
+
+
+def test_a_file_that_was_cut_while_it_was_read_is_refused(file, monkeypatch):
+    mapped = torch.UntypedStorage.from_file
+
+    def after_a_cut(*args, **options):
+        file.write_bytes(b"")
+        return mapped(*args, **options)
+
+    monkeypatch.setattr(torch.UntypedStorage, "from_file", after_a_cut)
+    with pytest.raises(FormatError, match="x: cannot be mapped to memory"):
+        weightfile.load(file, "x")

@@ -4,6 +4,7 @@ import sys
 import pytest
 import torch
 
+from mypt.format import tensorfile
 from mypt.format.errors import FormatError
 from mypt.format.tensorfile import damaged_members, equal_values, load_tensors, read_header
 from mypt.format.tensorinfo import TensorInfo
@@ -154,3 +155,34 @@ def test_values_are_compared_without_loading(saved):
     tensors = header.tensors()
     same = {name: equal_values(path, header, tensors["a"], info) for name, info in tensors.items()}
     assert same == {"a": True, "b": True, "c": False, "d": False, "e": False}
+
+
+def test_a_file_that_is_cut_while_its_checksums_are_computed_is_refused(saved, monkeypatch):
+    path, _ = saved({"a": torch.zeros(1000)})
+    read = tensorfile.read_members
+
+    def then_cut(stream, file):
+        members = read(stream, file)
+        path.write_bytes(path.read_bytes()[:500])
+        return members
+
+    monkeypatch.setattr(tensorfile, "read_members", then_cut)
+    with pytest.raises(FormatError, match="was cut off while it was read"):
+        list(damaged_members(path, "x.pt"))
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.zeros(2, dtype=torch.float8_e4m3fn), torch.zeros(2, dtype=torch.complex64)],
+    ids=["float8", "complex"],
+)
+def test_a_tensor_of_another_dtype_is_no_reason_for_distrust(tmp_path, tensor):
+    torch.save({"a": tensor}, tmp_path / "x.pt")
+    with pytest.raises(FormatError, match=r"a tensor that mypt does not read.*; save it with its"):
+        read_header(tmp_path / "x.pt", "x.pt")
+
+
+def test_an_expanded_tensor_is_no_reason_for_distrust(tmp_path):
+    torch.save({"a": torch.zeros(1).expand(5)}, tmp_path / "x.pt")
+    with pytest.raises(FormatError, match="save it again with each tensor made contiguous"):
+        read_header(tmp_path / "x.pt", "x.pt")
