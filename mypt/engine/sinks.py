@@ -139,7 +139,8 @@ class ConsoleSink:
         self._bar: Any = None
         self._task: Any = None
         self._max_iters = 0
-        self._first: tuple[int, float] | None = None  # step and elapsed_s of this run's begin
+        self._first: tuple[int, datetime] | None = None  # step and time that it is foretold from
+        self._is_evaluated = False
 
     def emit(self, event: Mapping[str, Any]) -> None:
         """Print the event, where it is one to print."""
@@ -159,6 +160,7 @@ class ConsoleSink:
     def _tell_training_start(self, event: Mapping[str, Any]) -> None:
         config, model = event["config"], event["model"]
         self._max_iters = config["max_iters"]
+        self._first = config["start_step"], datetime.fromisoformat(event["timestamp"])
         begin = f"from step {config['start_step']} " if config["start_step"] else ""
         self._print(
             f"Training {model['total_params']:,} parameters {begin}to step {self._max_iters}, "
@@ -195,10 +197,10 @@ class ConsoleSink:
 
     def _tell_eval(self, event: Mapping[str, Any]) -> None:
         step, elapsed = event["iter"], event["elapsed_s"]
-        clock = datetime.fromisoformat(event["timestamp"]).strftime("%H:%M:%S")
+        now = datetime.fromisoformat(event["timestamp"])
         self._print(
-            f"step {step}/{self._max_iters} ({event['progress_pct']:.1f}%) | {clock} | "
-            f"{short_duration(elapsed)} | {self._eta(step, elapsed)}"
+            f"step {step}/{self._max_iters} ({event['progress_pct']:.1f}%) | {now:%H:%M:%S} | "
+            f"{short_duration(elapsed)} | {self._eta(step, now)}"
             f"{short_count(event['tokens_processed'])} tokens"
         )
         phase = [] if event["phase"] == "default" else [f"phase: {event['phase']}"]
@@ -210,13 +212,15 @@ class ConsoleSink:
         losses = [f"val {_loss(event['val_loss'])}", f"train {_loss(event['train_loss'])}"]
         self._print("  " + " | ".join([*losses, f"lr {event['lr']:.2e}", *phase, *named]))
 
-    def _eta(self, step: int, elapsed_s: float) -> str:
+    def _eta(self, step: int, now: datetime) -> str:
+        """Foretell the end by the steps since the first evaluation, which are the steady ones."""
         if step >= self._max_iters:
             return ""
-        if self._first is None:
-            self._first = (step, elapsed_s)
-        done, spent = step - self._first[0], elapsed_s - self._first[1]
-        left = short_duration(spent / done * (self._max_iters - step)) if done else "?"
+        first_step, then = self._first or (step, now)
+        if not self._is_evaluated:
+            self._first, self._is_evaluated = (step, now), True
+        done, spent_s = step - first_step, (now - then).total_seconds()
+        left = short_duration(spent_s / done * (self._max_iters - step)) if done else "?"
         return f"ETA {left} | "
 
     def _tell_gold_checkpoint(self, event: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from mypt.format.layout import BUILT_IN
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.options import understood
 from mypt.format.reading import describe, find_reader, read_whole, why_unknown
+from mypt.format.tensor_rules import EMBEDDING, HEAD
 from mypt.format.tensorfile import load_tensors
 from mypt.format.tree import entries, named
 
@@ -87,7 +88,7 @@ class Migrator:
         lines = _lines(described, reader)
         if self.dry_run:
             return Report(source=source, output=output, result="would migrate", lines=lines)
-        whole = read_whole(source, reader, self.options)
+        whole = _with_one_matrix(read_whole(source, reader, self.options))
         if _holds(output, whole):
             return self._there_already(source, output, lines)
         _write(output, whole, self.written_by)
@@ -180,6 +181,15 @@ def _is_bundle(path: Path) -> bool:
     except (FormatError, OSError):
         return False  # nobody knows of which version
     return "format_version" in document
+
+
+def _with_one_matrix(checkpoint: Checkpoint) -> Checkpoint:
+    """Store a tied matrix once; some programs stored it twice."""
+    tensors = dict(checkpoint.tensors)
+    first, second = tensors.get(EMBEDDING), tensors.get(HEAD)
+    if checkpoint.config.get("tie_weights") and _equal(first, second):
+        tensors[HEAD] = first
+    return evolve(checkpoint, tensors=tensors)
 
 
 def _contents(checkpoint: Checkpoint) -> dict[str, Content]:

@@ -75,7 +75,8 @@ def describe(
         found = reader.read(path, weightfile.describe, options)
         # The weights first: an optimizer state that does not fit is often but a consequence.
         bare = upgrade(evolve(found, optimizer=None))
-        errors = [p for p in _problems(bare, str(path), layouts) if p.severity == "error"]
+        folder = path if found.version == "1" else None
+        errors = [p for p in _problems(bare, str(path), folder, layouts) if p.severity == "error"]
         if errors:
             raise FormatError(*errors)
         return upgrade(found)
@@ -90,7 +91,10 @@ def read_whole(path: Path, reader: ReaderFactory, options: Mapping[str, Any]) ->
     return upgrade(reader.read(path, weightfile.load, options))
 
 
-def _problems(checkpoint: Checkpoint, file: str, layouts: Layouts) -> list[Problem]:
+def _problems(
+    checkpoint: Checkpoint, file: str, folder: Path | None, layouts: Layouts
+) -> list[Problem]:
+    """Find what is wrong; of a folder of version 1 its documents are named, which say it."""
     documents: dict[Kind, Mapping[str, Any] | None] = {
         "config": checkpoint.config,
         "tokenizer": checkpoint.tokenizer,
@@ -102,7 +106,7 @@ def _problems(checkpoint: Checkpoint, file: str, layouts: Layouts) -> list[Probl
         if document is not None
         for problem in (
             *_unwritable(kind, document, file),
-            *document_problems(kind, document, file, layouts),
+            *document_problems(kind, document, _said_in(kind, folder) or file, layouts),
         )
     ]
     if any(problem.severity == "error" for problem in problems):
@@ -111,6 +115,10 @@ def _problems(checkpoint: Checkpoint, file: str, layouts: Layouts) -> list[Probl
     if checkpoint.tokenizer is not None:
         problems += tokenizer_problems(checkpoint.tokenizer, config.vocab_size, file)
     return problems + tensor_problems(Model(config, checkpoint.tensors, layouts, file, file))
+
+
+def _said_in(kind: Kind, folder: Path | None) -> str | None:
+    return str(folder / f"{kind}.json") if folder else None
 
 
 def _unwritable(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:

@@ -168,12 +168,24 @@ def console_lines(*emitted):
 
 def test_the_console_prints_the_two_line_summary():
     start = events.training_start(GPTConfig(), TRAINING, 10)
-    shown = console_lines(start, eval_event(350, general=4.2345678))
-    clock = shown[1].split(" | ")[1]
-    assert shown[1:] == [
-        f"step 350/75000 (0.5%) | {clock} | 15m | ETA ? | 34M tokens",
+    at = {"timestamp": "2026-02-09T14:30:00"}
+    shown = console_lines(start | at, eval_event(0) | at, eval_event(350, general=4.2345678) | at)
+    assert shown[1] == "step 0/75000 (0.0%) | 14:30:00 | 15m | ETA ? | 34M tokens"
+    assert shown[3:] == [
+        "step 350/75000 (0.5%) | 14:30:00 | 15m | ETA 0s | 34M tokens",
         "  val 4.1235 | train 4.0000 | lr 1.40e-05 | phase: circuit_formation | general 4.2346",
     ]
+
+
+def test_the_console_foretells_the_end_by_the_steps_of_this_run():
+    training = evolve(TRAINING, max_iters=1000, start_step=100)
+    moments = [f"2026-02-09T14:30:{second}" for second in ("00", "50", "52")]
+    told = [events.training_start(GPTConfig(), training, 10), eval_event(200), eval_event(300)]
+    shown = console_lines(
+        *(event | {"timestamp": moment} for event, moment in zip(told, moments, strict=True))
+    )
+    assert "| ETA 7m |" in shown[1]  # 800 steps of half a second, as the first ones took
+    assert "| ETA 14s |" in shown[3]  # 700 steps, at the pace after the first evaluation
 
 
 def test_the_console_foretells_nothing_of_a_run_that_is_at_its_end():

@@ -334,3 +334,27 @@ def test_what_was_known_of_gold_comes_along(copy):
         shutil.rmtree(default_output(source))
         (source / "gold_selection_state.json").write_text(text)
         assert read_bundle(migrator().migrate(source).output).training_state.gold is None
+
+
+def test_a_tied_matrix_that_was_stored_twice_is_stored_once(copy):
+    source = copy("modern_char")
+    wrapped = torch.load(source / "model.pt", weights_only=True)
+    weights = wrapped["state_dict"]
+    weights["lm_head.weight"] = weights["token_embedding_table.weight"].clone()
+    torch.save(wrapped, source / "model.pt")
+    config = json.loads((source / "config.json").read_text()) | {"tie_weights": True}
+    (source / "config.json").write_text(json.dumps(config))
+    (source / "training_state.json").unlink()
+    output = migrator().migrate(source).output
+    stored = torch.load(output / "model.pt", weights_only=True)
+    first, second = (stored[f"{name}.weight"] for name in ("token_embedding_table", "lm_head"))
+    assert first.data_ptr() == second.data_ptr()
+    assert not [p for p in validate(output, PLUGINS.layouts) if p.severity != "note"]
+
+
+def test_what_a_document_of_version_1_says_wrong_is_named_with_it(copy):
+    source = copy("modern_char")
+    state = json.loads((source / "training_state.json").read_text()) | {"step": "x"}
+    (source / "training_state.json").write_text(json.dumps(state))
+    with pytest.raises(FormatError, match=r"modern_char/training_state\.json#/step: is"):
+        migrator().migrate(source)
