@@ -273,12 +273,22 @@ def test_the_starter_is_clean_for_linters(check, name, cli, tmp_path, root):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["../up", "class", "mypt", "json", "tests", "1st", "", "a b"])
+@pytest.mark.parametrize("name", ["../up", "1st", "", "a b"])
 def test_a_starter_needs_a_name_that_a_package_can_have(name, cli, in_tmp):
     code, _, err = cli("plugins", "new", name)
     assert code == 2
     assert err.startswith("error: ")
     assert not any(in_tmp.iterdir())
+
+
+@pytest.mark.parametrize("name", ["json", "class", "mypt", "Tests"])
+def test_a_starter_whose_name_is_taken_is_told_so(name, cli, in_tmp):
+    code, _, err = cli("plugins", "new", name)
+    assert code == 2
+    assert err == (
+        f"error: {name}: would be a module `{name.lower()}`, a name that Python, mypt or its tests "
+        f"have; choose another name, such as mypt-{name.lower()}\n"
+    )
 
 
 def test_a_starter_is_never_written_over_something(cli, tmp_path):
