@@ -110,6 +110,33 @@ def test_a_command_that_needs_a_plugin_names_the_broken_ones_once(folder, here, 
     assert err.count("import_error of") == 1
 
 
+TRAIN = (
+    *("train", "--model_name", "m", "--input_file", "input.txt", "--max_iters", 2),
+    *("--eval_iters", 1, "--eval_interval", 1, "--n_layer", 1, "--n_embd", 8, "--n_head", 1),
+    *("--block_size", 8, "--tokenization", "char", "--device", "cpu"),
+)
+NAMED_FIVE = """
+from mypt.plugins import GuardFactory, hookimpl
+
+@hookimpl
+def mypt_gold_guards():
+    return [GuardFactory("mine", dict, options={"type": "nmber"}), GuardFactory(5, dict)]
+"""
+
+
+def test_a_guard_that_is_offered_badly_is_named_by_training(folder, here, cli, in_tmp, text):
+    install(folder, "acme-five", NAMED_FIVE, entry="five", module="acme_five")
+    (in_tmp / "input.txt").write_text(text)
+    code, _, err = cli(*TRAIN, "--gold_guards", '{"mine": {"limit": 3}}')
+    assert code == 1
+    *warnings, error = err.splitlines()
+    assert [line.split(", whose ")[0] for line in warnings] == [
+        f"warning: plugin five of acme-five 1.0: offers the gold guard `{name}`"
+        for name in ("mine", 5)
+    ]
+    assert error.startswith("error: --gold_guards: there is no gold guard `mine`; use one of: ")
+
+
 def test_help_waits_for_strict_plugins_wherever_that_stands(folder, run):
     install_broken(folder, "exits")
     assert run("mypt", "--help", "--strict-plugins")[0] == 1
@@ -179,8 +206,17 @@ from mypt.plugins import TokenizerFactory, hookimpl
 class Bytes:
     token_kind, n_vocab, vocab_size = "acme_bytes", 256, 256
 
+    def encode(self, text):
+        return self.encode_array(text).tolist()
+
     def encode_array(self, text):
         return np.frombuffer(text.encode(), np.uint8).astype(np.uint32)
+
+    def decode(self, ids):
+        return self.decode_bytes(ids).decode(errors="replace")
+
+    def decode_bytes(self, ids):
+        return bytes(ids)
 
     def state(self):
         return {"token_kind": "acme_bytes"}
