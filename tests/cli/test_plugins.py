@@ -137,6 +137,21 @@ def test_a_guard_that_is_offered_badly_is_named_by_training(folder, here, cli, i
     assert error.startswith("error: --gold_guards: there is no gold guard `mine`; use one of: ")
 
 
+FAILING = GUARD.replace("Verdict(None, {{}})", "None")
+
+
+def test_a_guard_that_fails_at_every_evaluation_is_the_last_word(folder, here, cli, in_tmp, text):
+    install(folder, "acme-fail", FAILING.format(name="mine"), entry="fail", module="acme_fail")
+    (in_tmp / "input.txt").write_text(text)
+    code, out, err = cli(*TRAIN, "--gold_guards", '{"mine": {}}')
+    assert (code, err) == (0, "")
+    start = "  No GOLD checkpoint; what blocked it at step 2: plugin fail of acme-fail 1.0: failed"
+    assert out.splitlines()[-1].startswith(start)
+    code, out, _ = cli(*TRAIN, "--max_iters", 3, "--gold_guards", '{"mine": false}')
+    assert code == 0
+    assert "Best (GOLD)" in out.splitlines()[-1]
+
+
 def test_help_waits_for_strict_plugins_wherever_that_stands(folder, run):
     install_broken(folder, "exits")
     assert run("mypt", "--help", "--strict-plugins")[0] == 1
