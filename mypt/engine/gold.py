@@ -11,7 +11,7 @@ from attrs import frozen
 
 from mypt.engine.choices import chosen
 from mypt.format.documents import Decision, GoldMemory
-from mypt.format.errors import ConfigError, Problem, suggestion
+from mypt.format.errors import ConfigError, PluginError, Problem, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -168,5 +168,7 @@ def _judge(
         reason = None if verdict.reason is None else str(verdict.reason)
         # As a resumed run will read it, so that both decide alike.
         return Verdict(reason, json.loads(json.dumps(dict(verdict.memory), allow_nan=False)))
+    except PluginError as error:  # names the guard and its plugin
+        return Verdict(str(error), memory)
     except Exception as error:  # a stranger's guard must not end a training run
         return Verdict(f"guard {name} failed: {type(error).__name__}: {error}", memory)

@@ -143,6 +143,9 @@ def closing_summary(state: TrainingState, folder: Path) -> list[str]:
         name = "gold_loss" if state.training_config.gold_metric else "val_loss"
         where = f"step {gold.best_step}, {name}={gold.best_val_loss:.4f}"
         lines.append(f"  Best (GOLD) checkpoint: {sibling(folder, 'gold')} ({where})")
+    elif gold is not None and gold.decision is not None and gold.decision.reasons:
+        why = "; ".join(gold.decision.reasons)
+        lines.append(f"  No GOLD checkpoint; what blocked it at step {gold.decision.step}: {why}")
     return lines
 
 

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from mypt.format.errors import Problem, suggestion
 from mypt.format.readers.contract import ReaderFactory
+from mypt.plugins.checking import flaw_of
 from mypt.plugins.contracts import GuardFactory, PartFactory, SinkFactory, TokenizerFactory
 from mypt.plugins.faults import Fault, switch_off
 from mypt.plugins.guarding import guarded
@@ -83,9 +84,12 @@ class Offers:
             wanted, got = self.hook.contract.__name__, type(factory).__name__
             return Fault(source, f"offers a {got} where a {wanted} is wanted")
         key = self.hook.key_of(factory)
+        noun = self.hook.noun(key)
+        flaw = None if source.is_built_in else flaw_of(factory)  # tests check those of mypt
+        if flaw is not None:
+            return Fault(source, f"offers the {noun}, whose {flaw}")
         first = self.sources.setdefault(key, source)
         if first is source and key not in self.factories:
-            noun = self.hook.noun(key)
             self.factories[key] = (
                 factory if source.is_built_in else guarded(factory, noun, source, note)
             )
@@ -93,7 +97,7 @@ class Offers:
         if not first.is_built_in:
             self.factories.pop(key, None)
             self.clashes[key] = (first, source)
-        return Fault(source, f"offers the {self.hook.noun(key)}, as {first} does", "clash")
+        return Fault(source, f"offers the {noun}, as {first} does", "clash")
 
     def missing(self, key: Any) -> Problem:
         """Say why there is nothing of that name."""

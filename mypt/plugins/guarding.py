@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, fields
 
 from mypt.format.errors import FormatError, MyptError, PluginError
+from mypt.plugins.checking import accepted
+from mypt.plugins.contracts import GuardFactory
 from mypt.plugins.faults import Fault
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 def guarded(factory: Any, noun: str, source: Source, note: Callable[[Fault], None]) -> Any:
     """Give a factory that fails with one line, which names its plugin.
 
-    The errors with which a plugin says what a user can mend are passed on, and those of the disk.
+    So does one that makes something else than its contract says. The errors with which a plugin
+    says what a user can mend are passed on, and those of the disk.
 
     Args:
         factory: What a plugin offers.
@@ -31,14 +34,18 @@ def guarded(factory: Any, noun: str, source: Source, note: Callable[[Fault], Non
     def failed(function: str, error: BaseException) -> Fault:
         return Fault(source, f"failed in `{function}` of its {noun}: {reason_of(error)}")
 
+    def checked(function: str, given: Any) -> Any:
+        made = accepted(factory, function, given)
+        is_guard = isinstance(factory, GuardFactory) and function == "build"
+        return named("judge", made) if is_guard else made
+
     def named(function: str, call: Callable[..., Any]) -> Callable[..., Any]:
         kind = FormatError if function == "read" else PluginError
 
         @wraps(call)
         def calling(*given: Any, **named: Any) -> Any:
             try:
-                made = call(*given, **named)
-                return _shapes(made) if function == "tensors" else made
+                return checked(function, call(*given, **named))
             except (MyptError, OSError, KeyboardInterrupt):
                 raise
             except BaseException as error:  # whatever a stranger's code raises
@@ -53,10 +60,6 @@ def guarded(factory: Any, noun: str, source: Source, note: Callable[[Fault], Non
     held = {a.name: getattr(factory, a.name) for a in fields(type(factory))}
     calls = {name: named(name, value) for name, value in held.items() if callable(value)}
     return evolve(factory, **calls)
-
-
-def _shapes(tensors: Any) -> dict[str, tuple[int, ...]]:
-    return {str(name): tuple(map(int, shape)) for name, shape in tensors.items()}
 
 
 def reason_of(error: BaseException) -> str:

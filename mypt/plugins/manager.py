@@ -152,6 +152,10 @@ class Plugins:
             self.load(*self._waiting.pop(0))
         for hook in HOOKS:
             self._collect(hook)
+        for name, plugin in self._manager.list_name_plugin():
+            source = self.sources[name]
+            if not source.is_built_in and not self._manager.get_hookcallers(plugin):
+                self._note_once(Fault(source, "offers nothing: is `@hookimpl` there?"))
 
     def offers(self) -> Mapping[str, Offers]:
         """Give all that is offered, by hook; loads every plugin."""

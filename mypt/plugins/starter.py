@@ -145,9 +145,13 @@ def write_starter(name: str, folder: Path) -> Iterator[Path]:
         UsageError: The name is none that a package can have, or the folder holds something.
     """
     module = canonical(name).replace("-", "_")
-    if not _NAME.fullmatch(name) or module in _TAKEN:
+    if not _NAME.fullmatch(name):
         what = "is no name that a plugin's package can have"
         fix = "begin with a letter, then letters, digits and hyphens, such as mypt-mine"
+        raise UsageError(Problem("", name, what, fix, kind="plugin.name"))
+    if module in _TAKEN:
+        what = f"would be a module `{module}`, a name that Python, mypt or its tests have"
+        fix = f"choose another name, such as mypt-{canonical(name)}"
         raise UsageError(Problem("", name, what, fix, kind="plugin.name"))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what, fix = "exists", "choose another place with --output"

@@ -6,6 +6,8 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mypt.plugins.checking import flaw_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -38,19 +40,14 @@ def during(what: str) -> Iterator[None]:
         raise
 
 
-def check_schema(schema: Mapping[str, Any], name: str) -> None:
-    """Check that a JSON Schema is one.
+def check_fields(factory: object) -> None:
+    """Check what a factory holds: its name, functions and schemas.
 
     Raises:
-        ContractError: It is none.
+        ContractError: mypt would not take it.
     """
-    from jsonschema import Draft202012Validator, SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        message = f"`{name}` is no JSON Schema: {error.message}"
-        raise ContractError(message) from error
+    flaw = flaw_of(factory)
+    expect(flaw is None, f"its {flaw}")
 
 
 def through_json(value: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mypt.plugins.contracts import Evaluation, Verdict
-from mypt.testing.expecting import check_schema, during, expect, through_json
+from mypt.testing.expecting import check_fields, during, expect, through_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def check_guard(
     from jsonschema import Draft202012Validator
 
     options = dict(options or {})
-    check_schema(factory.options, "options")
+    check_fields(factory)
     for error in Draft202012Validator(factory.options).iter_errors(options):
         expect(False, f"its own schema refuses the options {options}: {error.message}")
     reasons, memories = _judged(factory.build(options), evaluations)

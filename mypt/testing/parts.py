@@ -10,7 +10,6 @@ from attrs import evolve
 
 from mypt.format.config import GPTConfig
 from mypt.format.errors import PluginError
-from mypt.format.layout import SLOTS
 from mypt.model.initialisation import initialise
 from mypt.model.parts import build_block, build_part
 from mypt.model.transformer import Transformer
@@ -19,7 +18,7 @@ from mypt.plugins.hookspecs import hookimpl
 from mypt.plugins.manager import Plugins
 from mypt.plugins.parts import Context, Placement
 from mypt.testing.decoding import check_cache, check_generation
-from mypt.testing.expecting import ContractError, check_schema, during, expect
+from mypt.testing.expecting import ContractError, check_fields, during, expect
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,8 +45,7 @@ def check_part(factory: PartFactory, config: GPTConfig = TINY) -> None:
     Raises:
         ContractError: It does not.
     """
-    expect(factory.slot in SLOTS, f"its slot is {factory.slot!r}, none of {', '.join(SLOTS)}")
-    check_schema(factory.options, "options")
+    check_fields(factory)
     chosen: dict[str, Any] = {factory.slot: factory.name}
     config = evolve(config, **chosen)
     plugins = _with(factory)

@@ -11,7 +11,7 @@ from mypt.engine import events
 from mypt.engine.gold import GoldDecision
 from mypt.format.documents import GoldMemory, GPTConfig, TrainingConfig
 from mypt.plugins.contracts import Evaluation, RunInfo
-from mypt.testing.expecting import ContractError, check_schema, during, expect
+from mypt.testing.expecting import ContractError, check_fields, during, expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def check_sink(factory: SinkFactory, read: Callable[[Path], Sequence[int]] | Non
     Raises:
         ContractError: It does not.
     """
-    check_schema(factory.options, "options")
+    check_fields(factory)
     with tempfile.TemporaryDirectory() as work:
         _check_silent_run(factory)
         _check_run(factory, Path(work) / "whole", read)

@@ -9,7 +9,7 @@ import numpy as np
 from mypt.format.errors import DataError
 from mypt.format.validation import document_problems
 from mypt.plugins.contracts import DivisibleTokenizer
-from mypt.testing.expecting import ContractError, check_schema, during, expect, through_json
+from mypt.testing.expecting import ContractError, check_fields, during, expect, through_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,8 +44,7 @@ def check_tokenizer(
     Raises:
         ContractError: It does not.
     """
-    check_schema(factory.options, "options")
-    check_schema(factory.train_options or {}, "train_options")
+    check_fields(factory)
     with during("training"):
         tokenizer = factory.trained_on([text], options)
     _check_sizes(factory, tokenizer)

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from installed import others
+
 
 def modules_after(code, cwd=None):
     """Names of the modules loaded after `code` ran in a fresh process."""
@@ -76,3 +78,10 @@ def test_plugins_that_are_looked_up_do_not_import_torch():
         "p.tokenizers, p.parts, p.guards, p.sinks, p.readers, p.layouts"
     )
     assert not loaded & {"torch", "tiktoken"}
+
+
+def test_looking_up_what_mypt_itself_has_imports_no_schema_library(monkeypatch):
+    monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
+    assert "jsonschema" not in modules_after(
+        "from mypt.plugins.manager import load_plugins; load_plugins().offers()"
+    )

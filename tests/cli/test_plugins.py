@@ -110,6 +110,48 @@ def test_a_command_that_needs_a_plugin_names_the_broken_ones_once(folder, here, 
     assert err.count("import_error of") == 1
 
 
+TRAIN = (
+    *("train", "--model_name", "m", "--input_file", "input.txt", "--max_iters", 2),
+    *("--eval_iters", 1, "--eval_interval", 1, "--n_layer", 1, "--n_embd", 8, "--n_head", 1),
+    *("--block_size", 8, "--tokenization", "char", "--device", "cpu"),
+)
+NAMED_FIVE = """
+from mypt.plugins import GuardFactory, hookimpl
+
+@hookimpl
+def mypt_gold_guards():
+    return [GuardFactory("mine", dict, options={"type": "nmber"}), GuardFactory(5, dict)]
+"""
+
+
+def test_a_guard_that_is_offered_badly_is_named_by_training(folder, here, cli, in_tmp, text):
+    install(folder, "acme-five", NAMED_FIVE, entry="five", module="acme_five")
+    (in_tmp / "input.txt").write_text(text)
+    code, _, err = cli(*TRAIN, "--gold_guards", '{"mine": {"limit": 3}}')
+    assert code == 1
+    *warnings, error = err.splitlines()
+    assert [line.split(", whose ")[0] for line in warnings] == [
+        f"warning: plugin five of acme-five 1.0: offers the gold guard `{name}`"
+        for name in ("mine", 5)
+    ]
+    assert error.startswith("error: --gold_guards: there is no gold guard `mine`; use one of: ")
+
+
+FAILING = GUARD.replace("Verdict(None, {{}})", "None")
+
+
+def test_a_guard_that_fails_at_every_evaluation_is_the_last_word(folder, here, cli, in_tmp, text):
+    install(folder, "acme-fail", FAILING.format(name="mine"), entry="fail", module="acme_fail")
+    (in_tmp / "input.txt").write_text(text)
+    code, out, err = cli(*TRAIN, "--gold_guards", '{"mine": {}}')
+    assert (code, err) == (0, "")
+    start = "  No GOLD checkpoint; what blocked it at step 2: plugin fail of acme-fail 1.0: failed"
+    assert out.splitlines()[-1].startswith(start)
+    code, out, _ = cli(*TRAIN, "--max_iters", 3, "--gold_guards", '{"mine": false}')
+    assert code == 0
+    assert "Best (GOLD)" in out.splitlines()[-1]
+
+
 def test_help_waits_for_strict_plugins_wherever_that_stands(folder, run):
     install_broken(folder, "exits")
     assert run("mypt", "--help", "--strict-plugins")[0] == 1
@@ -179,8 +221,17 @@ from mypt.plugins import TokenizerFactory, hookimpl
 class Bytes:
     token_kind, n_vocab, vocab_size = "acme_bytes", 256, 256
 
+    def encode(self, text):
+        return self.encode_array(text).tolist()
+
     def encode_array(self, text):
         return np.frombuffer(text.encode(), np.uint8).astype(np.uint32)
+
+    def decode(self, ids):
+        return self.decode_bytes(ids).decode(errors="replace")
+
+    def decode_bytes(self, ids):
+        return bytes(ids)
 
     def state(self):
         return {"token_kind": "acme_bytes"}
@@ -273,12 +324,22 @@ def test_the_starter_is_clean_for_linters(check, name, cli, tmp_path, root):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["../up", "class", "mypt", "json", "tests", "1st", "", "a b"])
+@pytest.mark.parametrize("name", ["../up", "1st", "", "a b"])
 def test_a_starter_needs_a_name_that_a_package_can_have(name, cli, in_tmp):
     code, _, err = cli("plugins", "new", name)
     assert code == 2
     assert err.startswith("error: ")
     assert not any(in_tmp.iterdir())
+
+
+@pytest.mark.parametrize("name", ["json", "class", "mypt", "Tests"])
+def test_a_starter_whose_name_is_taken_is_told_so(name, cli, in_tmp):
+    code, _, err = cli("plugins", "new", name)
+    assert code == 2
+    assert err == (
+        f"error: {name}: would be a module `{name.lower()}`, a name that Python, mypt or its tests "
+        f"have; choose another name, such as mypt-{name.lower()}\n"
+    )
 
 
 def test_a_starter_is_never_written_over_something(cli, tmp_path):

@@ -18,9 +18,13 @@ BROKEN = {
     "wrong_signature": HEAD + "@hookimpl\ndef mypt_tokenizers(surprise):\n    return []",
     "duplicate_name": HEAD
     + "@hookimpl\ndef mypt_tokenizers():\n"
-    + "    return [TokenizerFactory('char', build=None, train=None)]",
+    + "    return [TokenizerFactory('char', build=str, train=str)]",
     "slow": "import time\ntime.sleep(1.2)\n" + GUARD,
     "fails_at_registration": "def __dir__():\n    raise RuntimeError('not today')",
+    "without_hookimpl": HEAD + "def mypt_tokenizers():\n    return []",
+    "unnamed": HEAD
+    + "@hookimpl\ndef mypt_tokenizers():\n"
+    + "    return [TokenizerFactory(5, build=str, train=str)]",
     "fails_in_its_hook": HEAD + "@hookimpl\ndef mypt_tokenizers():\n    raise RuntimeError('no')",
 }
 

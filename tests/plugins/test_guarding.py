@@ -7,15 +7,20 @@ import pytest
 from torch import nn
 
 import mypt
+from mypt.engine.gold import decide
 from mypt.engine.info import get_model_info
+from mypt.format.documents import GoldMemory
 from mypt.format.errors import ConfigError, FormatError, PluginError, Problem
 from mypt.format.validation import validate
 from mypt.plugins import (
+    Evaluation,
     GuardFactory,
     PartFactory,
     ReaderFactory,
+    RunInfo,
     SinkFactory,
     TokenizerFactory,
+    Verdict,
     hookimpl,
 )
 from mypt.plugins.faults import Source
@@ -71,6 +76,76 @@ def test_a_guard_that_cannot_be_built():
     with pytest.raises(PluginError) as refused:
         with_plugin(GuardFactory("mine", fail)).guards["mine"].build({})
     assert_named(refused.value, "build")
+
+
+def refused(call, *given, kind=PluginError):
+    with pytest.raises(kind) as raised:
+        call(*given)
+    (problem,) = raised.value.problems
+    assert len(str(problem).splitlines()) == 1
+    assert problem.where == "plugin mine of acme-mine 1.0"
+    return problem.what
+
+
+class Half:
+    """A tokenizer without `encode_array`, and without what it needs to be saved."""
+
+    token_kind, n_vocab, vocab_size = "mine", 256, 256
+    encode = decode = decode_bytes = fail
+
+
+def test_a_tokenizer_that_lacks_what_mypt_calls():
+    made = {name: lambda _: Half() for name in ("build", "train", "train_pieces")}
+    factory = with_plugin(TokenizerFactory("mine", **made)).tokenizer("mine")
+    for function in made:
+        said = refused(getattr(factory, function), "text")
+        assert said == (
+            f"failed in `{function}` of its tokenizer `mine`: "
+            "TypeError: it gives a Half without `encode_array`, `state`"
+        )
+
+
+def test_a_part_that_is_no_module():
+    plugins = with_plugin(PartFactory("norm_type", "mine", lambda _: 5))
+    config = mypt.GPTConfig(**TINY, norm_type="mine")
+    said = refused(lambda: mypt.GPT(config, plugins=plugins))
+    assert said.endswith("`mine`: TypeError: it gives a int where a Module is wanted")
+
+
+def test_a_guard_that_is_no_function():
+    said = refused(with_plugin(GuardFactory("mine", dict)).guards["mine"].build, {})
+    assert said.endswith("`mine`: TypeError: it gives a dict where a function is wanted")
+
+
+def test_a_sink_that_hears_nothing_and_a_run_that_needs_none():
+    build = with_plugin(SinkFactory("mine", lambda run: run.log_file)).sinks["mine"].build
+    assert build(RunInfo("tiny", None)) is None
+    said = refused(build, RunInfo("tiny", 5))
+    assert said.endswith("`mine`: TypeError: it gives a int without `emit`, `close`")
+
+
+def test_a_reader_that_gives_no_checkpoint():
+    factory = ReaderFactory("mine", recognises=bool, read=lambda *_: {})
+    read = with_plugin(factory).readers["mine"].read
+    said = refused(read, "file", None, {}, kind=FormatError)
+    assert said.endswith("`mine`: TypeError: it gives a dict where a Checkpoint is wanted")
+
+
+@pytest.mark.parametrize(
+    ("guard", "said"),
+    [
+        (lambda evaluation, memory: None, "it gives a NoneType where a Verdict is wanted"),
+        (lambda evaluation: Verdict(None, {}), "takes 1 positional argument but 2 were given"),
+    ],
+)
+def test_a_guard_that_fails_blocks_gold_and_names_its_plugin(guard, said):
+    built = with_plugin(GuardFactory("mine", lambda _: guard)).guards["mine"].build({})
+    evaluation = Evaluation(step=1, train_loss=1.0, val_loss=1.0)
+    decision = decide(evaluation, GoldMemory(), {"mine": built})
+    (reason,) = decision.reasons
+    start = "plugin mine of acme-mine 1.0: failed in `judge` of its gold guard `mine`: TypeError: "
+    assert reason.startswith(start)
+    assert said in reason
 
 
 def test_a_plugin_that_would_end_the_program():

@@ -24,7 +24,7 @@ def tokenizers(*kinds):
 
     @hookimpl
     def mypt_tokenizers():
-        return [TokenizerFactory(kind, build=None, train=None) for kind in kinds]
+        return [TokenizerFactory(kind, build=str, train=str) for kind in kinds]
 
     return SimpleNamespace(mypt_tokenizers=mypt_tokenizers)
 
@@ -104,7 +104,7 @@ def test_a_hook_may_take_fewer_arguments_than_mypt_gives():
     class New:
         @hookimpl
         def mypt_tokenizers(self, purpose):
-            return [TokenizerFactory(f"for_{purpose}", build=None, train=None)]
+            return [TokenizerFactory(f"for_{purpose}", build=str, train=str)]
 
     plugins = Plugins(hooks=Newer, arguments={"purpose": "train", "folder": "x"})
     plugins.register(tokenizers("old"), source("old"))
@@ -142,7 +142,7 @@ def test_a_plugin_that_is_refused_leaves_the_one_of_its_name_in_place():
 def test_what_is_no_factory_is_left_out_and_named(plugins):
     @hookimpl
     def mypt_tokenizers():
-        return [TokenizerFactory("good", build=None, train=None), "bytes"]
+        return [TokenizerFactory("good", build=str, train=str), "bytes"]
 
     plugins.load_later(source("a"), lambda: SimpleNamespace(mypt_tokenizers=mypt_tokenizers))
     assert plugins.tokenizer("good")
@@ -223,3 +223,14 @@ def test_of_a_plugin_with_a_misspelt_hook_nothing_is_used_and_the_next_one_works
     assert "half" not in plugins.offers()["mypt_gold_guards"].factories
     (fault,) = plugins.faults
     assert "mypt_tokenisers" in fault.what
+
+
+def test_a_plugin_without_hookimpl_is_named_once(plugins):
+    forgotten = SimpleNamespace(mypt_tokenizers=list)
+    plugins.load_later(source("a"), lambda: forgotten)
+    plugins.load_later(source("b"), lambda: tokenizers())  # today it has nothing to offer
+    plugins.load_all()
+    plugins.load_all()
+    (fault,) = plugins.faults
+    assert fault.source == source("a")
+    assert fault.what == "offers nothing: is `@hookimpl` there?"

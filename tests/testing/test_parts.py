@@ -129,7 +129,7 @@ def test_tensors_that_are_not_announced_are_named():
 
 
 def test_a_slot_that_is_none_is_refused():
-    with pytest.raises(ContractError, match="its slot is 'norm'"):
+    with pytest.raises(ContractError, match="its `slot` is 'norm'"):
         check_part(PartFactory("norm", "odd", build=Scale))
 
 

@@ -19,6 +19,7 @@ def test_what_a_plugin_offers_is_there_beside_what_mypt_has():
     ("hook", "offered", "said"),
     [
         ("mypt_gold_guards", GuardFactory("overfit", dict), "offers the gold guard `overfit`, as"),
+        ("mypt_gold_guards", GuardFactory(5, dict), "`name` is 5 where a text"),
         ("mypt_gold_guards", "mine", "offers a str where a GuardFactory is wanted"),
         ("mypt_gold_gards", GuardFactory("mine", dict), "unknown hook 'mypt_gold_gards'"),
     ],
@@ -26,3 +27,8 @@ def test_what_a_plugin_offers_is_there_beside_what_mypt_has():
 def test_what_is_wrong_is_said(hook, offered, said):
     with pytest.raises(PluginError, match=said):
         registered(offering(hook, offered))
+
+
+def test_a_forgotten_hookimpl_is_said():
+    with pytest.raises(PluginError, match="offers nothing: is `@hookimpl` there"):
+        registered(SimpleNamespace(mypt_gold_guards=list))
