@@ -15,6 +15,7 @@ from mypt.engine.places import log_file_of
 from mypt.engine.training import Job, train
 from mypt.format.bundle import read_bundle
 from mypt.format.documents import TrainingConfig, TrainingState
+from mypt.format.generations import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +61,7 @@ def fit(
             previous=previous,
             doubts=doubts,
             folder=checkpoint_dir,
+            found=None if checkpoint_dir is None else read_manifest(checkpoint_dir),
             log_file=log_file,
             eval_loaders=eval_loaders,
             quiet=quiet,
