@@ -11,6 +11,7 @@ from attrs import frozen
 
 from mypt.engine.memory import SCORING, sparing
 from mypt.format.errors import ConfigError, DataError, Problem, counted
+from mypt.model.mode import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,10 +76,10 @@ def score(model: GPT, text: str, stride: int | None) -> Score:
 
 @torch.inference_mode()
 def token_losses(model: GPT, ids: Tensor, stride: int) -> Tensor:
-    """Give the loss of each token but the first.
+    """Give the loss of each token but the first, without dropout.
 
     Args:
-        model: In evaluation mode.
+        model: The model, in whatever mode.
         ids: (N,) int64, N at least 2.
         stride: 1 to block_size.
 
@@ -87,13 +88,14 @@ def token_losses(model: GPT, ids: Tensor, stride: int) -> Tensor:
     """
     device = next(model.parameters()).device
     found = []
-    for window, new in windows(len(ids) - 1, model.config.block_size, stride):
-        inputs, targets = ids[:-1][window].to(device), ids[1:][window].to(device)[-new:]
-        logits = model(inputs[None])[0, -new:]
-        for first in range(0, new, CHUNK_ROWS):
-            chunk = slice(first, first + CHUNK_ROWS)
-            losses = F.cross_entropy(logits[chunk].float(), targets[chunk], reduction="none")
-            found.append(losses)
+    with evaluating(model):
+        for window, new in windows(len(ids) - 1, model.config.block_size, stride):
+            inputs, targets = ids[:-1][window].to(device), ids[1:][window].to(device)[-new:]
+            logits = model(inputs[None])[0, -new:]
+            for first in range(0, new, CHUNK_ROWS):
+                chunk = slice(first, first + CHUNK_ROWS)
+                losses = F.cross_entropy(logits[chunk].float(), targets[chunk], reduction="none")
+                found.append(losses)
     return torch.cat(found).cpu()
 
 
