@@ -216,8 +216,17 @@ def test_a_scored_text_costs_what_the_model_says_of_it(model, text):
         loss = model.loss(ids[:, :-1], ids[:, 1:]).item()
     assert score.loss == pytest.approx(loss, abs=1e-5)
     assert score.perplexity == pytest.approx(math.exp(loss), rel=1e-5)
-    assert score.bits_per_byte == pytest.approx(loss * 15 / math.log(2) / 16, rel=1e-5)
+    assert score.bits_per_byte == pytest.approx(loss / math.log(2), rel=1e-5)  # a byte a token
     assert len(score.losses) == 15
+
+
+def test_bits_per_byte_leave_the_bytes_of_the_first_token_out(bundle):
+    tokenizer = load_plugins().tokenizer("gpt2").train("")
+    config = mypt.GPTConfig(n_layer=1, n_head=1, n_embd=2, block_size=8, vocab_size=50304)
+    score = mypt.GPT(config, tokenizer).score("Though it was però")
+    assert tokenizer.decode([score.ids[0]]) == "Though"
+    bits = math.fsum(score.losses) / math.log(2)
+    assert score.bits_per_byte == pytest.approx(bits / len(" it was però".encode()))
 
 
 def test_a_model_in_training_mode_is_scored_without_dropout_and_stays_in_it(bundle, text):
