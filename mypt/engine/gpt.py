@@ -303,6 +303,7 @@ class GPT(Transformer):
             training_config: Hyperparameters, fields of `TrainingConfig`.
 
         Raises:
+            ConfigError: A hyperparameter is unknown, of the wrong type or out of range.
             SaveError: It could not be written; nothing is lost.
             LockedError: Another process writes there.
         """
@@ -344,6 +345,7 @@ class GPT(Transformer):
 
         Raises:
             FormatError: It is not such a file, or damaged.
+            ConfigError: There is no such device here.
         """
         from mypt.engine.loading import load_with_optimizer
 
