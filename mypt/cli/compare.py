@@ -13,6 +13,7 @@ from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 from mypt.cli.sampling import sampling_option
 from mypt.cli.text import TEXT
+from mypt.cli.unused import OF_COMPARE, refuse_unused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +41,11 @@ _PIPE_WIDTH, _MAX_VALUE = 120, 80
 @sampling_option("seed", int, "Same seed, same text.")
 @click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all settings.")
+@click.pass_context
 @naming_flags()
 def command(
+    context: click.Context,
+    /,
     models: tuple[str, ...],
     options: tuple[str, ...],
     input_file: str | None,
@@ -55,11 +59,12 @@ def command(
     Settings that differ are always listed. With --input_file or --dataset_dir every model is
     measured on the same text, and with --prompt every model continues it.
     """
-    from mypt.engine.comparing import differing, open_sides
-
     if len(models) < 2:
         message = "there is only one model; name at least two"
         raise click.UsageError(message)
+    refuse_unused(context, OF_COMPARE)
+    from mypt.engine.comparing import differing, open_sides
+
     if input_file is not None and dataset_dir is not None:
         message = "--input_file and --dataset_dir are two texts; give one of them"
         raise click.UsageError(message)
@@ -202,7 +207,8 @@ def _scores(sides: Sequence[Side], held_out: HeldOut, results: Sequence[Result])
     heads = ["", "bits per byte", "nats per token", "tokens", "block_size", "stride"]
     table = _table(title, heads)
     scores = [result.score for result in results if result.score is not None]
-    best = min(score.bits_per_byte for score in scores)
+    finite = [score.bits_per_byte for score in scores if math.isfinite(score.bits_per_byte)]
+    best = min(finite, default=None)
     for side, score in zip(sides, scores, strict=True):
         _add(
             table,

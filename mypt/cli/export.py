@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mypt.cli.flags import naming_flags
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 from mypt.cli.text import TEXT
@@ -16,6 +17,7 @@ from mypt.cli.text import TEXT
 @click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
 @click.option("--output", type=TEXT, required=True, help="Folder to make.")
 @reader_options
+@naming_flags()
 def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -> None:
     """Write a model for another program, with the same logits, or say why that cannot be."""
     from mypt.engine.export import EXPORTERS

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Flags that are named otherwise than the argument they fill.
 _OTHERS = {"stop_tokens": "--stop_token"}
+# The argument whose flag takes the name and the value of what it holds, NAME=VALUE.
+_NAMED_VALUES = "options"
 
 
 def flags_of(command: click.Command) -> dict[str, str]:
@@ -25,11 +27,11 @@ def flags_of(command: click.Command) -> dict[str, str]:
 @contextmanager
 def naming_flags() -> Iterator[None]:
     """Name the flags of the command that runs where an error names fields of no file."""
-    from mypt.format.errors import ConfigError
+    from mypt.format.errors import ConfigError, UsageError
 
     try:
         yield
-    except ConfigError as error:
+    except (ConfigError, UsageError) as error:
         flags = flags_of(click.get_current_context().command) | _OTHERS
         raise type(error)(*(_named(problem, flags) for problem in error.problems)) from error
 
@@ -38,4 +40,4 @@ def _named(problem: Problem, flags: dict[str, str]) -> Problem:
     field, slash, rest = problem.where.partition("/")
     if problem.file or field not in flags:
         return problem
-    return evolve(problem, where=f"{flags[field]}{slash}{rest}")
+    return evolve(problem, where=f"{flags[field]}{' ' if field == _NAMED_VALUES else slash}{rest}")

@@ -14,7 +14,7 @@ from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 from mypt.cli.sampling import sampling_option
 from mypt.cli.text import TEXT
-from mypt.cli.unused import refuse_unused
+from mypt.cli.unused import OF_GENERATE, refuse_unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,10 +114,11 @@ def command(
     **wanted: Any,
 ) -> None:
     """Continue prompts with a trained model, or measure how well it predicts a text."""
-    refuse_unused(context)
+    refuse_unused(context, OF_GENERATE)
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
-    from mypt.cli.prompts import check_prompts, read_prompts
+    from mypt.cli.prompts import check_prompts, read_prompts, refuse_stdin_twice
 
+    refuse_stdin_twice([*sources[1], *sources[2], *score])
     prompts = list(read_prompts(*sources))
     with uncollected():
         where = device or ("cpu" if int8 else None)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mypt.cli.flags import naming_flags
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 from mypt.cli.text import TEXT
@@ -20,6 +21,7 @@ from mypt.format.errors import counted
 )
 @reader_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@naming_flags()
 def command(
     model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], as_json: bool
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mypt.cli.flags import naming_flags
 from mypt.cli.plugin_options import open_plugins
 from mypt.cli.reader_options import parse_options, reader_options
 from mypt.cli.text import TEXT
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--dry_run", is_flag=True, help="Only say what would be done.")
 @click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below PATH.")
 @reader_options
+@naming_flags()
 def command(
     path: str,
     version: str,

@@ -6,13 +6,14 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
 from attrs import evolve, frozen
 
 from mypt.data.text import decode_text, read_text
 from mypt.format.errors import DataError, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mypt.format.errors import Problem
     from mypt.plugins.contracts import Tokenizer
@@ -54,6 +55,17 @@ def read_prompts(
     for file in lists:
         for line, text in enumerate(read(file).removesuffix("\n").split("\n"), start=1):
             yield Prompt(text.removesuffix("\r"), name_of(file), line)
+
+
+def refuse_stdin_twice(files: Sequence[str]) -> None:
+    """Refuse to read the standard input for several files: there is nothing left for the second.
+
+    Raises:
+        UsageError: More than one is "-".
+    """
+    if files.count("-") > 1:
+        message = "the standard input can be read once: only one file can be -"
+        raise click.UsageError(message)
 
 
 def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mypt.data.metadata import METADATA_FILE, read_metadata
 from mypt.data.shards import (
+    AFRESH,
     STATE_FILE,
     data_files,
     has_episodes,
@@ -21,6 +22,8 @@ from mypt.format.errors import Problem
 
 if TYPE_CHECKING:
     from mypt.data.metadata import Metadata
+
+_AGAIN = f"copy it again, or {AFRESH}"
 
 
 def describe_dataset(folder: str | Path) -> dict[str, Any]:
@@ -76,7 +79,7 @@ def check_dataset(folder: str | Path, *, checksums: bool) -> list[Problem]:
 def _missing_or_changed(root: Path, metadata: Metadata, *, checksums: bool) -> list[Problem]:
     problems = []
     for file in metadata.files:
-        path, fix = root / file.name, "prepare the data again, or copy it again"
+        path, fix = root / file.name, _AGAIN
         if not path.is_file():
             problems.append(Problem(str(path), "", "is missing", fix, kind="data.file"))
         elif path.stat().st_size != file.size_bytes:

@@ -12,6 +12,7 @@ from attrs import field, frozen
 from mypt.data.durable import PARTIAL, partial, put_in_place, settle, write_whole
 from mypt.data.encoding import encode_pieces
 from mypt.data.inputs import STDIN, list_files
+from mypt.data.inspecting import check_dataset
 from mypt.data.metadata import METADATA_FILE, read_metadata
 from mypt.data.pieces import anywhere, cuts_of, read_pieces
 from mypt.data.progress import PROGRESS_FILE, Progress, load_progress, refuse_changes
@@ -163,6 +164,9 @@ def _is_done(folder: Path, settings: dict[str, Any]) -> bool:
     if metadata is None:
         return False
     refuse_changes(folder, metadata.document.get("prepared_with", {}), settings)
+    wrong = [p for p in check_dataset(folder, checksums=False) if p.severity == "error"]
+    if wrong:
+        raise DataError(*wrong)
     _clean(folder)
     return True
 

@@ -34,6 +34,8 @@ STATE_FILE = "tokenizer_state.json"
 INDEX_FILE = "episodes.idx"
 TOKENS_FILE = "tokens.bin"
 MASK_FILE = "mask.bin"
+# A preparation leaves what lies in its folder alone, so it is not enough to prepare once more.
+AFRESH = "remove the data set's folder and prepare the data again"
 _WEIGHTS_FILE = "mask_weighted.bin"
 _KINDS = {"<u2": "2-byte ids", "<u4": "4-byte ids", "<u8": "numbers", "<f4": "weights", "u1": ""}
 
@@ -137,6 +139,9 @@ def _places(root: Path, *, eval_only: bool) -> dict[str, Path]:
     if not root.is_dir():
         _refuse(root, "there is no such folder", "check the path of the data set")
     if not eval_only:
+        if (root / "val").is_dir() and not (root / "train").is_dir():
+            fix = "train on another one; --eval_dataset_dir (in Python: eval_only=True) takes this"
+            _refuse(root, "is a data set for evaluation only: it has no train/", fix)
         return {split: root / split for split in ("train", "val")}
     return {"val": root / "val" if (root / "val").is_dir() else root}
 
@@ -153,7 +158,7 @@ def _shard_files(folder: Path) -> list[Path]:
 def _read_split(folder: Path, dtype: str) -> list[Ids]:
     files = _shard_files(folder)
     if not files:
-        fix = "prepare the data again, in shards small enough that each split has one"
+        fix = f"{AFRESH}, in shards small enough that each split has one"
         _refuse(folder, "holds no token shards (*.bin)", fix)
     return [_map(file, dtype) for file in files]
 
@@ -178,7 +183,7 @@ def _mask_name(folder: Path) -> str | None:
 def _read_episode_split(folder: Path, dtype: str) -> list[EpisodeArrays]:
     folders = _episode_folders(folder)
     if not folders:
-        _refuse(folder, f"holds no episodes ({INDEX_FILE})", "prepare the data again")
+        _refuse(folder, f"holds no episodes ({INDEX_FILE})", AFRESH)
     return [_read_episode_folder(place, dtype) for place in folders]
 
 
@@ -186,19 +191,19 @@ def _read_episode_folder(folder: Path, dtype: str) -> EpisodeArrays:
     tokens = _map(folder / TOKENS_FILE, dtype)
     numbers = _map(folder / INDEX_FILE, "<u8")
     if len(numbers) % 2:
-        _refuse(folder / INDEX_FILE, "is no list of pairs of numbers", "prepare the data again")
+        _refuse(folder / INDEX_FILE, "is no list of pairs of numbers", AFRESH)
     spans = numbers.reshape(-1, 2)
     starts, lengths, end = spans[:, 0], spans[:, 1], np.uint64(len(tokens))
     if ((lengths > end) | (starts > end - np.minimum(lengths, end))).any():
         what = f"has an episode beyond the {len(tokens)} tokens of {TOKENS_FILE}"
-        _refuse(folder / INDEX_FILE, what, "prepare the data again")
+        _refuse(folder / INDEX_FILE, what, AFRESH)
     name = _mask_name(folder)
     mask = None
     if name is not None:
         mask = _map(folder / name, "<f4" if name == _WEIGHTS_FILE else "u1")
         if len(mask) != len(tokens):
             what = f"has {len(mask)} weights for {len(tokens)} tokens"
-            _refuse(folder / name, what, "prepare the data again")
+            _refuse(folder / name, what, AFRESH)
     return EpisodeArrays(tokens, spans.astype(np.int64), mask)
 
 
@@ -208,7 +213,7 @@ def _map(file: Path, dtype: str) -> NDArray[Any]:
         size_bytes = file.stat().st_size
         if size_bytes % item_bytes:
             what = f"has {size_bytes} bytes, which is no whole number of {_KINDS[dtype]}"
-            _refuse(file, what, "prepare the data again")
+            _refuse(file, what, AFRESH)
         if size_bytes == 0:  # which cannot be mapped
             return np.empty(0, dtype)
         return np.memmap(file, dtype=dtype, mode="r")

@@ -10,6 +10,7 @@ from attrs import evolve
 from mypt.engine.gpt import GPT
 from mypt.engine.needs import check_guards, needed_plugins
 from mypt.engine.opening import Opened, is_checkpoint, open_checkpoint
+from mypt.engine.options import checked_training
 from mypt.engine.places import model_dir
 from mypt.format.bundle import save_bundle
 from mypt.format.commit import open_for_writing
@@ -135,7 +136,7 @@ def save_model(
     """Save a model outside of a training run; see `GPT.save_checkpoint_bundle`."""
     state = None
     if step is not None:
-        training = from_document(TrainingConfig, training_config)
+        training = checked_training(training_config, TrainingConfig())
         state = TrainingState(step=step, training_config=training)
     with open_for_writing(folder) as writer:
         write_bundle(writer, model, state, weights_of(model), optimizer)

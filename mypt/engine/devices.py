@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def choose_device(wanted: str | None = None) -> torch.device:
+def choose_device(wanted: str | torch.device | None = None) -> torch.device:
     """Take the device that was asked for, or the fastest one there is: CUDA, MPS, CPU.
 
     Raises:
@@ -23,8 +23,8 @@ def choose_device(wanted: str | None = None) -> torch.device:
     """
     if wanted is None:
         return torch.device(_best())
-    if not is_available(wanted):
-        raise _no_device(wanted)
+    if not is_available(str(wanted)):
+        raise _no_device(str(wanted))
     return torch.device(wanted)
 
 
@@ -57,5 +57,5 @@ def _best() -> str:
 
 def _no_device(wanted: str) -> ConfigError:
     what = f"`{wanted}` is no device of this machine"
-    fix = f"leave --device out (here that means {_best()}) or name another one"
-    return ConfigError(Problem("", "--device", what, fix, kind="device"))
+    fix = f"leave it out, or name one that there is, such as {_best()}"
+    return ConfigError(Problem("", "device", what, fix, kind="device"))

@@ -8,6 +8,7 @@ import torch
 
 from mypt.engine.devices import autocast
 from mypt.engine.processes import ALONE
+from mypt.model.mode import evaluating
 from mypt.plugins.contracts import Evaluation
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def evaluate(
     """Measure `eval_iters` batches of each split and set, without dropout.
 
     Args:
-        model: The model; it is left in training mode.
+        model: The model; its mode is what it was afterwards.
         train: Whose training split is measured.
         held_out: Whose validation split is.
         eval_loaders: Further data sets, by name.
@@ -59,16 +60,13 @@ def evaluate(
     def loss(loader: GPTDataLoader, split: Literal["train", "val"]) -> float:
         return round(mean_loss(model, loader, split, training, stopped, world), DECIMALS)
 
-    model.eval()
-    try:
+    with evaluating(model):
         return Evaluation(
             step=step,
             train_loss=loss(train, "train"),
             val_loss=loss(held_out, "val"),
             eval_losses={name: loss(other, "val") for name, other in eval_loaders.items()},
         )
-    finally:
-        model.train()
 
 
 @torch.no_grad()  # not inference_mode, whose tensors a sharded model would trip over

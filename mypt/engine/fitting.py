@@ -42,7 +42,7 @@ def fit(
     """Train a model; see `GPT.fit`.
 
     Going on at `start_step` in a folder whose bundle is at that step takes its progress and the
-    gold guards' memory over, as the command line does.
+    gold guards' memory over, as the command line does. The model is in evaluation mode afterwards.
     """
     previous, doubts = _previous(model, checkpoint_dir, start_step)
     if optimizer is not None and "learning_rate" not in given:
@@ -53,21 +53,22 @@ def fit(
     if checkpoint_dir is not None:
         found = read_manifest(checkpoint_dir)
         log_file = log_file_of(training, checkpoint_dir.name)
-    return train(
-        Job(
-            model=model,
-            optimizer=make_optimizer(model, training) if optimizer is None else optimizer,
-            phases=Phases.single(loader),
-            training=training,
-            previous=previous,
-            doubts=doubts,
-            folder=checkpoint_dir,
-            found=found,
-            log_file=log_file,
-            eval_loaders=eval_loaders,
-            quiet=quiet,
-        )
+    job = Job(
+        model=model,
+        optimizer=make_optimizer(model, training) if optimizer is None else optimizer,
+        phases=Phases.single(loader),
+        training=training,
+        previous=previous,
+        doubts=doubts,
+        folder=checkpoint_dir,
+        found=found,
+        log_file=log_file,
+        eval_loaders=eval_loaders,
+        quiet=quiet,
     )
+    state = train(job)
+    model.eval()
+    return state
 
 
 def _previous(

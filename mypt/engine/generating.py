@@ -78,18 +78,19 @@ class Ending:
         cls,
         tokenizer: Tokenizer,
         max_new_tokens: int,
-        stop: Iterable[str],
-        stop_tokens: Iterable[int | str],
+        stop: str | Iterable[str],
+        stop_tokens: int | str | Iterable[int | str],
     ) -> Ending:
-        """Look the tokens up.
+        """Look the tokens up; a single string or token is one, not its characters.
 
         Raises:
             ConfigError: A stop string is empty, or a stop token is none of the vocabulary.
         """
-        ids = [_token_id(tokenizer, token) for token in stop_tokens]
+        tokens = (stop_tokens,) if isinstance(stop_tokens, int | str) else stop_tokens
+        ids = [_token_id(tokenizer, token) for token in tokens]
         ending = cls(
             max_new_tokens=max_new_tokens,
-            stop=tuple(stop),
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
             stop_tokens={number: tokenizer.decode([number]) for number in ids},
         )
         if "" in ending.stop:
@@ -167,6 +168,18 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
         return tokenizer.encode("\n")[:1]
     except DataError:
         return [0]
+
+
+def several(prompts: Iterable[str]) -> Iterable[str]:
+    """Refuse a single text in the place of prompts, of which each character would be one.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if isinstance(prompts, str):
+        what, fix = "are a single text", "put it into a list, or call `generate`"
+        raise ConfigError(Problem("", "prompts", what, fix))
+    return prompts
 
 
 def stream(

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mypt.data.randomness import Purpose, torch_seed
-from mypt.engine.generating import Continuation, Ending, Wanted, continuations, stream
+from mypt.engine.generating import Ending, Wanted, continuations, several, stream
 from mypt.engine.memory import BUILDING, sparing
 from mypt.engine.needs import GENERATE, check_needs
 from mypt.format.errors import ConfigError, Problem, SaveError
+from mypt.model.choosing import sampling_of
 from mypt.model.initialisation import WithoutValues, initialise
 from mypt.model.quantized import is_quantized, quantize
-from mypt.model.sampling import Sampling
 from mypt.model.transformer import Transformer
 from mypt.plugins.manager import Plugins, load_plugins
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     import torch
 
     from mypt.data.loader import GPTDataLoader
+    from mypt.engine.generating import Continuation
     from mypt.engine.scoring import Score
     from mypt.format.documents import GPTConfig, TokenizerState, TrainingState
+    from mypt.model.choosing import Sampling
     from mypt.plugins.contracts import Tokenizer
 
 
@@ -83,29 +85,29 @@ class GPT(Transformer):
         max_new_tokens: int = 200,
         *,
         sampling: Sampling | None = None,
-        stop: Iterable[str] = (),
-        stop_tokens: Iterable[int | str] = (),
+        stop: str | Iterable[str] = (),
+        stop_tokens: int | str | Iterable[int | str] = (),
         use_cache: bool = True,
         **options: Any,
     ) -> str:
-        """Continue a text.
+        """Continue a text, without dropout in whatever mode the model is.
 
         Args:
             prompt: Text to continue. Only its last `block_size` tokens are looked at.
             max_new_tokens: How many tokens to add.
             sampling: How to choose tokens.
-            stop: Strings before which the text ends.
-            stop_tokens: Tokens before which it ends, by id or by text.
+            stop: A string before which the text ends, or several.
+            stop_tokens: A token before which it ends, by id or by text, or several.
             use_cache: Whether to keep keys and values; the text is the same without, only slower.
-            **options: Instead of `sampling`, its fields: `temperature`, `top_k`, `top_p`, `min_p`,
-                `repetition_penalty`, `no_repeat_ngram_size`, `seed`.
+            **options: Fields of `sampling`, which they win over: `temperature`, `top_k`, `top_p`,
+                `min_p`, `repetition_penalty`, `no_repeat_ngram_size`, `seed`.
 
         Returns:
             The prompt and its continuation.
 
         Raises:
             DataError: The prompt has a character that the vocabulary lacks.
-            ConfigError: An option is out of range, or the model has no tokenizer.
+            ConfigError: An option is unknown or out of range, or the model has no tokenizer.
         """
         continued = self.generate_many(
             [prompt],
@@ -124,17 +126,17 @@ class GPT(Transformer):
         max_new_tokens: int = 200,
         *,
         sampling: Sampling | None = None,
-        stop: Iterable[str] = (),
-        stop_tokens: Iterable[int | str] = (),
+        stop: str | Iterable[str] = (),
+        stop_tokens: int | str | Iterable[int | str] = (),
         use_cache: bool = True,
+        **options: Any,
     ) -> Iterator[str]:
-        """Continue a text piece by piece, as `generate` does.
+        """Continue a text piece by piece, as `generate` does and with the same options.
 
         A piece is never half a character, nor what may turn out to belong to a stop string.
         """
-        sampling = Sampling() if sampling is None else sampling
         ending = Ending.of(self.need_tokenizer(), max_new_tokens, stop, stop_tokens)
-        return stream(self, prompt, sampling, ending, use_cache=use_cache)
+        return stream(self, prompt, sampling_of(sampling, options), ending, use_cache=use_cache)
 
     def generate_many(
         self,
@@ -142,8 +144,8 @@ class GPT(Transformer):
         max_new_tokens: int = 200,
         *,
         sampling: Sampling | None = None,
-        stop: Iterable[str] = (),
-        stop_tokens: Iterable[int | str] = (),
+        stop: str | Iterable[str] = (),
+        stop_tokens: int | str | Iterable[int | str] = (),
         samples: int = 1,
         batch_size: int = 32,
         log_probs: bool = False,
@@ -159,26 +161,27 @@ class GPT(Transformer):
             prompts: Texts to continue, of any lengths.
             max_new_tokens: See `generate`, and so are the options not named here.
             sampling: How to choose tokens.
-            stop: Strings before which a text ends.
-            stop_tokens: Tokens before which it ends, by id or by text.
+            stop: A string before which a text ends, or several.
+            stop_tokens: A token before which it ends, by id or by text, or several.
             samples: Continuations of each prompt. The first is that of `samples=1`.
             batch_size: Texts to continue at once, 1 or more.
             log_probs: Also give the log probability of each token.
             logits: Also give the logits of each token.
             use_cache: Whether to keep keys and values.
-            **options: Instead of `sampling`, its fields.
+            **options: Fields of `sampling`, which they win over.
 
         Yields:
             One `Continuation` for each prompt and sample, in order.
 
         Raises:
             DataError: A prompt has a character that the vocabulary lacks.
-            ConfigError: An option is out of range, or the model has no tokenizer.
+            ConfigError: An option is unknown or out of range, the prompts are a single text, or
+                the model has no tokenizer.
         """
         return continuations(
             self,
-            prompts,
-            Sampling(**options) if sampling is None else sampling,
+            several(prompts),
+            sampling_of(sampling, options),
             Ending.of(self.need_tokenizer(), max_new_tokens, stop, stop_tokens),
             samples=samples,
             batch_size=batch_size,
@@ -192,7 +195,8 @@ class GPT(Transformer):
         A text longer than `block_size` tokens is read in windows of that length, each `stride`
         tokens after the one before; every token counts once, in the first window that has it, so
         it is predicted from at least `block_size - stride` tokens (those of the first window from
-        all there are). The first token has nothing before it and does not count.
+        all there are). The first token has nothing before it and does not count. There is no
+        dropout, in whatever mode the model is.
 
         Args:
             text: At least two tokens.
@@ -241,7 +245,7 @@ class GPT(Transformer):
         quiet: bool = False,
         **training: Any,
     ) -> TrainingState:
-        """Train on the data of a loader.
+        """Train on the data of a loader; the model is in evaluation mode afterwards.
 
         Args:
             data_loader: Where batches come from.
@@ -299,6 +303,7 @@ class GPT(Transformer):
             training_config: Hyperparameters, fields of `TrainingConfig`.
 
         Raises:
+            ConfigError: A hyperparameter is unknown, of the wrong type or out of range.
             SaveError: It could not be written; nothing is lost.
             LockedError: Another process writes there.
         """
@@ -340,6 +345,7 @@ class GPT(Transformer):
 
         Raises:
             FormatError: It is not such a file, or damaged.
+            ConfigError: There is no such device here.
         """
         from mypt.engine.loading import load_with_optimizer
 

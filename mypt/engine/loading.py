@@ -43,12 +43,15 @@ def load(
         UsageError: There is no such checkpoint, or its reader has no such option.
         FormatError: It is not a checkpoint, or a file of it is damaged.
         PluginError: It needs a plugin that is not installed.
+        ConfigError: There is no such device here.
     """
     plugins = load_plugins() if plugins is None else plugins
     opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options)
     from mypt.engine.checkpoints import build_model  # torch, for a file that is sound
+    from mypt.engine.devices import choose_device
 
-    return build_model(opened, plugins, for_training=False).to(device)
+    where = choose_device(device)
+    return build_model(opened, plugins, for_training=False).to(where)
 
 
 @sparing(LOADING)
@@ -59,7 +62,9 @@ def load_with_optimizer(
     plugins = load_plugins()
     opened = open_checkpoint(Path(path), plugins)
     from mypt.engine.checkpoints import build_model
+    from mypt.engine.devices import choose_device
 
-    model = build_model(opened, plugins, for_training=True).eval().to(device)
+    where = choose_device(device)
+    model = build_model(opened, plugins, for_training=True).eval().to(where)
     step = 0 if opened.training_state is None else opened.training_state.step
     return model, model.tokenizer, step, opened.optimizer()

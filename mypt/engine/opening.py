@@ -147,10 +147,8 @@ def open_checkpoint(
 def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
     if options:
         what = f"is for files of other programs, and {path} is a bundle that says all by itself"
-        names = ", ".join(options)
-        raise UsageError(
-            Problem("", f"--option {names}", what, "leave it out", kind="option.unknown")
-        )
+        where = f"options/{', '.join(options)}"
+        raise UsageError(Problem("", where, what, "leave it out", kind="option.unknown"))
 
 
 def _opened_bundle(bundle: Bundle) -> Opened:

@@ -28,7 +28,7 @@ def model_dir(model_name: str) -> Path:
     """
     if Path(model_name).parent == CHECKPOINTS:
         what, fix = "is a path", f"give the name alone: {Path(model_name).name}"
-        raise UsageError(Problem("", "--model_name", f"`{model_name}` {what}", fix, kind="name"))
+        raise UsageError(Problem("", "model_name", f"`{model_name}` {what}", fix, kind="name"))
     bad = next((c for c in model_name if c in _FORBIDDEN or not c.isprintable()), None)
     if bad is not None:
         raise _refused(model_name, f"contains {bad!r}")
@@ -108,4 +108,4 @@ def _is_copy(name: str, models: Sequence[str]) -> bool:
 
 def _refused(name: str, what: str) -> UsageError:
     fix = "use letters, digits, dots, dashes and underscores"
-    return UsageError(Problem("", "--model_name", f"`{name}` {what}", fix, kind="name"))
+    return UsageError(Problem("", "model_name", f"`{name}` {what}", fix, kind="name"))

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from mypt.engine.memory import SCORING, sparing
 from mypt.format.errors import ConfigError, DataError, Problem, counted
+from mypt.model.mode import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,8 @@ class Score:
     Attributes:
         loss: Mean loss, nats per predicted token.
         perplexity: exp(loss).
-        bits_per_byte: Loss in bits per UTF-8 byte of the text, which models with other
-            vocabularies can be compared by.
+        bits_per_byte: Bits of all predicted tokens for each UTF-8 byte of them, which models with
+            other vocabularies can be compared by. The first token has a part in neither.
         stride: Tokens from one window to the next.
         block_size: Tokens of a window.
         ids: The tokens of the text, (N,).
@@ -56,7 +57,8 @@ def score(model: GPT, text: str, stride: int | None) -> Score:
     if not 1 <= stride <= block_size:
         fix = f"make it 1 to the model's block_size, {block_size}"
         raise ConfigError(Problem("", "stride", f"is {stride}", fix))
-    ids = model.need_tokenizer().encode(text)
+    tokenizer = model.need_tokenizer()
+    ids = tokenizer.encode(text)
     if len(ids) < 2:
         what, fix = f"has {counted(len(ids), 'token')}", "score a text of two or more"
         raise DataError(Problem("the text", "", what, fix))
@@ -65,7 +67,7 @@ def score(model: GPT, text: str, stride: int | None) -> Score:
     return Score(
         loss=total / len(losses),
         perplexity=_exp(total / len(losses)),
-        bits_per_byte=total / math.log(2) / len(text.encode("utf-8", "replace")),
+        bits_per_byte=total / math.log(2) / len(tokenizer.decode_bytes(ids[1:])),
         stride=stride,
         block_size=block_size,
         ids=tuple(ids),
@@ -75,10 +77,10 @@ def score(model: GPT, text: str, stride: int | None) -> Score:
 
 @torch.inference_mode()
 def token_losses(model: GPT, ids: Tensor, stride: int) -> Tensor:
-    """Give the loss of each token but the first.
+    """Give the loss of each token but the first, without dropout.
 
     Args:
-        model: In evaluation mode.
+        model: The model, in whatever mode.
         ids: (N,) int64, N at least 2.
         stride: 1 to block_size.
 
@@ -87,13 +89,14 @@ def token_losses(model: GPT, ids: Tensor, stride: int) -> Tensor:
     """
     device = next(model.parameters()).device
     found = []
-    for window, new in windows(len(ids) - 1, model.config.block_size, stride):
-        inputs, targets = ids[:-1][window].to(device), ids[1:][window].to(device)[-new:]
-        logits = model(inputs[None])[0, -new:]
-        for first in range(0, new, CHUNK_ROWS):
-            chunk = slice(first, first + CHUNK_ROWS)
-            losses = F.cross_entropy(logits[chunk].float(), targets[chunk], reduction="none")
-            found.append(losses)
+    with evaluating(model):
+        for window, new in windows(len(ids) - 1, model.config.block_size, stride):
+            inputs, targets = ids[:-1][window].to(device), ids[1:][window].to(device)[-new:]
+            logits = model(inputs[None])[0, -new:]
+            for first in range(0, new, CHUNK_ROWS):
+                chunk = slice(first, first + CHUNK_ROWS)
+                losses = F.cross_entropy(logits[chunk].float(), targets[chunk], reduction="none")
+                found.append(losses)
     return torch.cat(found).cpu()
 
 

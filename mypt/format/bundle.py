@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from mypt.format import files, jsonfile
 from mypt.format.bundle_rules import DIGEST
-from mypt.format.comparison import PER_HEAD
+from mypt.format.comparison import PER_HEAD, is_replaced
 from mypt.format.config_rules import BROKEN, MISSING
 from mypt.format.documents import (
     GPTConfig,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mypt.format.commit import BundleWriter, Content
     from mypt.format.documents import FileRecord
     from mypt.format.errors import Severity
+    from mypt.format.examined import Examined
     from mypt.format.layout import Layouts
     from mypt.format.schemas import Kind
     from mypt.format.settings import Settings
@@ -221,7 +222,7 @@ def read_bundle(
     severities: dict[str, Severity] = {PER_HEAD: "error", MISSING: "error"}
     if without_model:
         severities = {PER_HEAD: "error", BROKEN: "warning"}
-    lazy = seen.name(seen.optimizer_file)  # nobody needs it before it is asked for
+    lazy = _damaged_optimizer(seen)
     problems = [
         evolve(problem, severity=severities.get(problem.kind, problem.severity))
         if problem.file != lazy
@@ -249,6 +250,16 @@ def read_bundle(
         sizes=seen.sizes,
         notes=tuple(worst_first(problems)),
     )
+
+
+def _damaged_optimizer(seen: Examined) -> str | None:
+    """Name the optimizer's file if it is not the one that was saved.
+
+    Generating and looking do without it, and whoever asks for it is refused it by its digest. One
+    that is as it was saved and no optimizer's is another matter: who wrote it meant harm.
+    """
+    name = seen.optimizer_file
+    return seen.name(name) if is_replaced(seen, name) else None
 
 
 def bundle_files(

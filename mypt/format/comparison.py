@@ -72,7 +72,7 @@ def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
     A file that is not what was saved is compared with nothing: it is at fault, whatever follows.
     """
     document, header = seen.documents.get(files.CONFIG), seen.headers.get(files.MODEL)
-    if document is None or header is None or _is_replaced(seen, files.MODEL):
+    if document is None or header is None or is_replaced(seen, files.MODEL):
         return
     config = from_document(GPTConfig, document)
     if any((slot, getattr(config, slot)) not in layouts for slot in SLOTS):
@@ -104,7 +104,7 @@ def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
         _compare_optimizer(seen, model)
 
 
-def _is_replaced(seen: Examined, name: str) -> bool:
+def is_replaced(seen: Examined, name: str) -> bool:
     """Tell whether the manifest has shown already that a file is not what was saved."""
     file = seen.name(name)
     return any(p.file == file and p.kind in (SIZE, DIGEST) for p in seen.problems)
@@ -137,7 +137,7 @@ def _tied_problems(
 
 def _compare_optimizer(seen: Examined, model: Model) -> None:
     name = seen.optimizer_file
-    if name not in seen.headers or _is_replaced(seen, name):
+    if name not in seen.headers or is_replaced(seen, name):
         return
     tied = {HEAD} if model.config.tie_weights else set()
     shapes = [info.shape for tensor, info in model.tensors.items() if tensor not in tied]

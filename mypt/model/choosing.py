@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from attrs import frozen
+import attrs
+from attrs import evolve, frozen
 
-from mypt.format.errors import ConfigError, Problem
+from mypt.format.errors import ConfigError, Problem, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 
 @frozen
@@ -66,3 +72,26 @@ class Sampling:
         ]
         if problems:
             raise ConfigError(*problems)
+
+
+def sampling_of(sampling: Sampling | None, options: Mapping[str, Any]) -> Sampling:
+    """Give what is chosen by, out of both ways to say it.
+
+    Args:
+        sampling: What `options` are laid over; None is the default.
+        options: Fields of `Sampling`, by name.
+
+    Raises:
+        ConfigError: An option is unknown or out of range.
+    """
+    known = [field.name for field in attrs.fields(Sampling)]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        fix = f"correct it; there are: {', '.join(known)}"
+        raise ConfigError(
+            *(
+                Problem("", name, f"is no option{suggestion(name, known)}", fix, kind="sampling")
+                for name in unknown
+            )
+        )
+    return evolve(Sampling() if sampling is None else sampling, **options)

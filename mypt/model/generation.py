@@ -10,6 +10,7 @@ import torch
 from mypt.format.errors import ConfigError, Problem
 from mypt.model.cache import KVCache
 from mypt.model.decoding import Decoder
+from mypt.model.mode import evaluating
 from mypt.model.sampling import IMPOSSIBLE, Sampling, choose
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def steps(
     the positions that it has alone, without padding, whatever parts the model has.
 
     Args:
-        model: In evaluation mode.
+        model: In whatever mode; each step is computed in evaluation mode, without dropout.
         prompts: One row each, int64 on the model's device, at least one token; (B, T) where all
             are of one length. Only their last block_size tokens are taken.
         max_new_tokens: How many tokens to add to each row.
@@ -96,14 +97,10 @@ def steps(
 
     Raises:
         ConfigError: `max_new_tokens` is negative.
-        ValueError: The model is in training mode.
     """
     if max_new_tokens < 0:
         fix = "make it 0 or more"
         raise ConfigError(Problem("", "max_new_tokens", f"is {max_new_tokens}", fix))
-    if model.training:
-        message = "the model is in training mode; call model.eval() first"
-        raise ValueError(message)
     block_size = model.config.block_size
     rows = _Rows.begin([prompt[-block_size:] for prompt in prompts], max_new_tokens, draws)
     next_logits: Callable[[Tensor], Tensor] = model.next_logits
@@ -111,7 +108,8 @@ def steps(
         next_logits = _Cached(model, len(prompts), rows.ids.size(1), max_new_tokens)
     for end in range(rows.shortest, rows.ids.size(1)):
         window = rows.ids[:, max(0, end - block_size) : end]
-        logits = next_logits(window)
+        with evaluating(model):
+            logits = next_logits(window)
         choosable = logits
         if allowed_vocab is not None and allowed_vocab < logits.size(1):
             choosable = logits.clone()

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mypt.format.config_rules import architecture_problems, layout_problems
 from mypt.format.documents import to_document
 from mypt.format.errors import ConfigError, FormatError, PluginError, Problem, has_errors
 from mypt.format.layout import expected_tensors
-from mypt.format.settings import settings_problems
+from mypt.format.validation import document_problems
 from mypt.model.loss import output_loss
 from mypt.model.parts import build_block, build_part
 from mypt.plugins.parts import Context
@@ -51,13 +50,10 @@ class Transformer(nn.Module):
             ConfigError: There can be no such model, or a part is of no registered plugin.
             PluginError: A part is not what its plugin says.
         """
-        document = to_document(config)
-        problems = architecture_problems(document, "", plugins.layouts)
-        problems += settings_problems(document, "", plugins.settings)
-        if not has_errors(problems):
-            problems += layout_problems(config, "", plugins.layouts)
+        known = plugins.layouts, plugins.settings
+        problems = document_problems("config", to_document(config), "", *known)
         if has_errors(problems):
-            raise ConfigError(*problems)
+            raise ConfigError(*(p for p in problems if p.severity == "error"))
         super().__init__()
         self.config = config
         self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)

@@ -1,4 +1,5 @@
 import json
+import math
 import re
 
 import pytest
@@ -46,6 +47,48 @@ def test_the_lower_loss_is_marked(cli, bundle, other, sample):
     assert not re.search(r"dog +\d\.\d{4} \*", out)
     assert "tokenizers differ" not in out
     assert "The windows differ" in out
+
+
+@pytest.fixture
+def broken(tmp_path, text):
+    """A model whose loss is not a number."""
+    tokenizer = load_plugins().tokenizer("char").train(text)
+    config = mypt.GPTConfig(
+        block_size=8, n_embd=16, n_head=2, n_layer=1, vocab_size=tokenizer.vocab_size
+    )
+    model = mypt.GPT(config, tokenizer)
+    model.lm_head.bias.data.fill_(math.nan)
+    model.save(tmp_path / "broken")
+    return tmp_path / "broken"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_loss_that_is_not_finite_takes_no_mark_away(cli, bundle, broken, sample, order):
+    code, out, _ = cli("compare", *(bundle, broken)[::order], "--input_file", sample)
+    assert code == 0
+    assert re.search(r"cat +\d\.\d{4} \*", out)
+    assert re.search(r"broken +nan  ", out)
+
+
+def test_losses_of_which_none_is_finite_have_no_mark(cli, broken, sample):
+    out = cli("compare", broken, broken, "--input_file", sample)[1]
+    assert "nan *" not in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--temperature", "0.5"), "--temperature needs --prompt"),
+        (
+            ("--input_file", "a", "--seed", "1", "--max_new_tokens", "9"),
+            "--max_new_tokens and --seed need --prompt",
+        ),
+        (("--device", "cpu"), "--device needs --input_file, --dataset_dir or --prompt"),
+    ],
+)
+def test_a_flag_without_effect_is_refused(refused, bundle, flags, said):
+    line = refused("compare", bundle, bundle, *flags, code=2)
+    assert line.startswith(f"error: {said}; see: ")
 
 
 def test_different_tokenizers_are_compared_by_bits_per_byte(cli, bundle, fixtures, tmp_path):

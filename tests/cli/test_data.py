@@ -60,6 +60,27 @@ def test_inspect_tells_what_is_there_and_what_is_wrong(cli, in_tmp, texts):
     assert "holds no token shards" in err
 
 
+@pytest.mark.parametrize("lost_bytes", [1, 2])
+def test_a_shard_that_lost_its_end_is_not_complete(cli, refused, in_tmp, texts, lost_bytes):
+    prepare = ("data", "prepare", texts, "--output", "out", "--workers", "1")
+    cli(*prepare)
+    shard = in_tmp / "out" / "train" / "shard_00000.bin"
+    data = shard.read_bytes()
+    shard.write_bytes(data[:-lost_bytes])
+    line = refused(*prepare)
+    assert line.startswith(f"error: out/train/shard_00000.bin: has {len(data) - lost_bytes} bytes")
+    assert "remove the data set's folder and prepare the data again" in line
+    shutil.rmtree("out")
+    assert cli(*prepare)[0] == 0
+    assert shard.read_bytes() == data
+
+
+def test_training_on_a_set_for_evaluation_says_so(cli, refused, texts):
+    cli("data", "prepare", texts, "--output", "out", "--workers", "1", "--val_fraction", "1")
+    line = refused("train", "--model_name", "cat", "--dataset_dir", "out")
+    assert line.startswith("error: out: is a data set for evaluation only: it has no train/; ")
+
+
 @pytest.mark.parametrize("name", ["dante_char", "chat_gpt2"])
 def test_data_sets_of_the_earlier_program_are_inspected(cli, fixtures, name):
     folder = fixtures / "mypt" / "datasets" / name

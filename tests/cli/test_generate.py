@@ -114,6 +114,19 @@ def test_prompts_come_from_files_and_from_stdin(cli, bundle, tmp_path, stdin):
     ]
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--prompt_file", "-", "--prompt_lines", "-"),
+        ("--prompt_file", "-", "--prompt_file", "-"),
+        ("--score", "-", "--score", "-"),
+    ],
+)
+def test_stdin_is_not_read_twice(refused, bundle, flags):
+    line = refused("generate", "--model_name", bundle, *flags, code=2)
+    assert "only one file can be -" in line
+
+
 def test_a_file_without_prompts_is_refused(refused, bundle, tmp_path, stdin):
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     line = refused("generate", "--model_name", bundle, "--prompt_file", tmp_path / "latin.txt")

@@ -67,7 +67,7 @@ def test_an_empty_shard_has_no_tokens(tmp_path):
     ("files", "named", "what"),
     [
         ({}, "train", "holds no token shards"),
-        ({"val__a": [1]}, "train", "holds no token shards"),
+        ({"val__a": [1]}, "", "is a data set for evaluation only"),
         ({"train__a_mask": [1], "val__a": [1]}, "train", "holds no token shards"),
         ({"train__a": [1]}, "val", "holds no token shards"),
     ],

@@ -141,6 +141,40 @@ def test_a_text_ends_before_a_stop_token_named_by_id_or_text(model):
         assert one.ids == free.ids[: free.ids.index(free.ids[5])]
 
 
+def test_a_single_stop_is_one_and_not_its_characters(model):
+    free = "".join(model.stream("the", 60, temperature=0))
+    stop, wanted = "th", free.split("th")[0]
+    assert stop in free
+    assert "t" in wanted
+    assert model.generate("the", 60, temperature=0, stop=stop) == "the" + wanted
+    assert "".join(model.stream("the", 60, temperature=0, stop=stop)) == wanted
+    for token in ("h", model.tokenizer.encode("h")[0]):
+        ended = model.generate("the", 60, temperature=0, stop_tokens=token)
+        assert ended == "the" + free.split("h")[0]
+    with pytest.raises(ConfigError, match="`the` is not one token but 3"):
+        model.generate("the", 5, stop_tokens="the")
+
+
+def test_a_single_text_in_the_place_of_prompts_is_refused(model):
+    with pytest.raises(ConfigError, match=r"^prompts: are a single text; put it into a list"):
+        model.generate_many("the", 5)
+
+
+def test_options_are_fields_of_sampling_and_win_over_it(model):
+    wanted = model.generate("the", 20, sampling=Sampling(temperature=0.5, seed=1))
+    assert model.generate("the", 20, temperature=0.5, seed=1) == wanted
+    assert model.generate("the", 20, sampling=Sampling(temperature=0.5), seed=1) == wanted
+    assert "the" + "".join(model.stream("the", 20, temperature=0.5, seed=1)) == wanted
+
+
+@pytest.mark.parametrize("method", ["generate", "stream", "generate_many"])
+def test_an_option_that_is_none_is_told_the_nearest(model, method):
+    prompt = ["the"] if method == "generate_many" else "the"
+    said = r"^temprature: is no option .did you mean `temperature`.*\ntop: is no option"
+    with pytest.raises(ConfigError, match=said):
+        getattr(model, method)(prompt, 5, temprature=1, top=2)
+
+
 def test_stops_that_cannot_be_are_refused(model):
     with pytest.raises(ConfigError, match="is empty"):
         model.generate("the", 5, stop=[""])
@@ -182,8 +216,25 @@ def test_a_scored_text_costs_what_the_model_says_of_it(model, text):
         loss = model.loss(ids[:, :-1], ids[:, 1:]).item()
     assert score.loss == pytest.approx(loss, abs=1e-5)
     assert score.perplexity == pytest.approx(math.exp(loss), rel=1e-5)
-    assert score.bits_per_byte == pytest.approx(loss * 15 / math.log(2) / 16, rel=1e-5)
+    assert score.bits_per_byte == pytest.approx(loss / math.log(2), rel=1e-5)  # a byte a token
     assert len(score.losses) == 15
+
+
+def test_bits_per_byte_leave_the_bytes_of_the_first_token_out(bundle):
+    tokenizer = load_plugins().tokenizer("gpt2").train("")
+    config = mypt.GPTConfig(n_layer=1, n_head=1, n_embd=2, block_size=8, vocab_size=50304)
+    score = mypt.GPT(config, tokenizer).score("Though it was però")
+    assert tokenizer.decode([score.ids[0]]) == "Though"
+    bits = math.fsum(score.losses) / math.log(2)
+    assert score.bits_per_byte == pytest.approx(bits / len(" it was però".encode()))
+
+
+def test_a_model_in_training_mode_is_scored_without_dropout_and_stays_in_it(bundle, text):
+    model = mypt.load(bundle)
+    assert model.config.dropout > 0
+    wanted = model.score(text[:100])
+    assert model.train().score(text[:100]) == wanted
+    assert model.training
 
 
 @pytest.mark.parametrize("stride", [1, 5, 8, 16])

@@ -66,9 +66,22 @@ def test_a_model_learns(text):
     x, y, _ = loader.eval_batch("val", 1, 0)
     before = model.loss(x, y).item()
     fit(model, text, max_iters=80, **RUN)
-    model.eval()
     assert before == pytest.approx(math.log(model.config.vocab_size), rel=0.1)
     assert model.loss(x, y).item() < before - 1
+
+
+def test_a_trained_model_is_in_evaluation_mode(text):
+    model = new_model(text, dropout=0.5)
+    fit(model, text, max_iters=2, **RUN)
+    assert not model.training
+    assert model.score(text[:50]) == model.score(text[:50])
+
+
+def test_a_folder_with_a_bundle_may_be_trained_into_anew(text, tmp_path):
+    fit(new_model(text), text, tmp_path / "cat", max_iters=2, **RUN)
+    state = fit(new_model(text), text, tmp_path / "cat", max_iters=3, **RUN)
+    assert state.step == 3
+    assert state.exact
 
 
 @pytest.mark.parametrize("stop_at", [6, 12])

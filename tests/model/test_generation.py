@@ -127,13 +127,25 @@ def test_ids_without_text_are_never_chosen(make_model, ids):
         assert (bound < 20).all()
 
 
-def test_a_model_in_training_mode_is_refused(make_model, ids):
-    model = make_model().train()
-    with pytest.raises(ValueError, match="eval"):
-        run(model, ids(1, 3), 1)
+def test_a_number_of_new_tokens_below_0_is_refused(make_model, ids):
+    model = make_model()
     with pytest.raises(ConfigError, match="max_new_tokens"):
-        run(model.eval(), ids(1, 3), -1)
+        run(model, ids(1, 3), -1)
     assert list(generate(model, ids(1, 3), 0, GREEDY)) == []
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_a_model_in_training_mode_generates_without_dropout_and_stays_in_it(
+    make_model, ids, use_cache
+):
+    model, prompt = make_model(dropout=0.5), ids(1, 3)
+    wanted = run(model, prompt, 20, GREEDY, use_cache=use_cache)
+    model.train()
+    two = [generate(model, prompt, 20, GREEDY, use_cache=use_cache) for _ in range(2)]
+    pairs = list(zip(*two, strict=True))  # by turns, and each leaves the mode as it was
+    assert [one.item() for one, _ in pairs] == wanted[0].tolist()
+    assert [other.item() for _, other in pairs] == wanted[0].tolist()
+    assert all(module.training for module in model.modules())
 
 
 def test_training_goes_on_after_generating(make_model, ids):

@@ -32,7 +32,7 @@ def check_options(options: Mapping[str, Any], reader: ReaderFactory) -> None:
         for error in make_validator(known[name]).iter_errors(value):
             what = f"cannot be {value!r}: {error.message}"
             fix = known[name].get("description", "correct it")
-            problems.append(Problem("", f"--option {name}", what, fix, kind="option.value"))
+            problems.append(Problem("", f"options/{name}", what, fix, kind="option.value"))
     if problems:
         raise UsageError(*problems)
 
@@ -40,4 +40,4 @@ def check_options(options: Mapping[str, Any], reader: ReaderFactory) -> None:
 def _unknown(name: str, known: Mapping[str, Any], reader: ReaderFactory) -> Problem:
     what = f"is no option of the reader {reader.name}{suggestion(name, known)}"
     fix = f"it has: {', '.join(known)}" if known else "leave it out"
-    return Problem("", f"--option {name}", what, fix, kind="option.unknown")
+    return Problem("", f"options/{name}", what, fix, kind="option.unknown")
