@@ -301,7 +301,18 @@ def _read(model: GPT, made: Iterator[Step], wanted: Wanted, *, ahead: int) -> It
     """Keep what is wanted of each step; a GPU is at work on the steps `ahead` meanwhile."""
     on_cpu = next(model.parameters()).device.type == "cpu"
     with sparing(GENERATING):
-        yield from in_flight((_Read.of(step, wanted) for step in made), 0 if on_cpu else ahead)
+        read = (_Read.of(step, wanted) for step in _with_numbers(made))
+        yield from in_flight(read, 0 if on_cpu else ahead)
+
+
+def _with_numbers(made: Iterator[Step]) -> Iterator[Step]:
+    """Refuse a model whose logits are NaN; its weights are so, and the first step tells."""
+    for number, step in enumerate(made):
+        if number == 0 and bool(step.logits.isnan().any()):
+            what = "the model computes no numbers (NaN), as after a learning rate that was too high"
+            fix = "take its gold or a numbered copy, or train it anew"
+            raise ConfigError(Problem("", "", what, fix, kind="model.nan"))
+        yield step
 
 
 def _seeded(sampling: Sampling) -> Sampling:

@@ -222,11 +222,10 @@ def read_bundle(
     severities: dict[str, Severity] = {PER_HEAD: "error", MISSING: "error"}
     if without_model:
         severities = {PER_HEAD: "error", BROKEN: "warning"}
-    lazy = _damaged_optimizer(seen)
     problems = [
-        evolve(problem, severity=severities.get(problem.kind, problem.severity))
-        if problem.file != lazy
-        else evolve(problem, severity="warning")
+        evolve(problem, severity="warning")
+        if _is_damage_of_optimizer(problem, seen)
+        else evolve(problem, severity=severities.get(problem.kind, problem.severity))
         for problem in seen.problems
     ]
     errors = [problem for problem in problems if problem.severity == "error"]
@@ -252,14 +251,15 @@ def read_bundle(
     )
 
 
-def _damaged_optimizer(seen: Examined) -> str | None:
-    """Name the optimizer's file if it is not the one that was saved.
+def _is_damage_of_optimizer(problem: Problem, seen: Examined) -> bool:
+    """Tell whether a problem is that the optimizer's file is not the one that was saved.
 
-    Generating and looking do without it, and whoever asks for it is refused it by its digest. One
-    that is as it was saved and no optimizer's is another matter: who wrote it meant harm.
+    Generating and looking do without it, and whoever asks for it is refused it by its digest. A
+    pickle that would do something is another matter: who wrote it meant harm.
     """
     name = seen.optimizer_file
-    return seen.name(name) if is_replaced(seen, name) else None
+    is_harm = problem.kind.startswith("pickle.")
+    return problem.file == seen.name(name) and is_replaced(seen, name) and not is_harm
 
 
 def bundle_files(

@@ -50,12 +50,10 @@ _GLOBALS: dict[bytes, Any] = {
 _OTHER_TENSORS = re.compile(
     rb"torch(\._utils\n_rebuild_(tensor_v3|qtensor|sparse_tensor)|\n(Complex\w+|Q\w+)Storage)"
 )
-_FIXES = {
-    "malformed": "restore it from a copy",
-    "limit": "restore it from a copy",
-    "dtype": "save it with its tensors converted to float32, float16 or bfloat16",
-    "expanded": "save it again with each tensor made contiguous",
-}
+_RESTORE = "restore it from a copy"
+_DISTRUST = "do not trust its source; a checkpoint holds tensors, numbers, text and lists only"
+_CONVERT = "save it with its tensors converted to float32, float16 or bfloat16"
+_MAKE_CONTIGUOUS = "save it again with each tensor made contiguous"
 _LEAVES = (str, int, float, bool, type(None), TensorInfo)
 
 
@@ -132,10 +130,9 @@ class _Interpreter:
             elif not isinstance(item, _LEAVES):
                 self.refuse("holds a storage or a function where a value belongs", kind="global")
 
-    def refuse(self, what: str, kind: str) -> NoReturn:
-        """Raise, with the one way out that there is for a file like this."""
-        fix = "do not trust its source; a checkpoint holds tensors, numbers, text and lists only"
-        fix = _FIXES.get(kind, fix)
+    def refuse(self, what: str, kind: str, fix: str | None = None) -> NoReturn:
+        """Raise, with the way out that there is for a file like this."""
+        fix = fix or (_RESTORE if kind in ("malformed", "limit") else _DISTRUST)
         raise FormatError(Problem(self.file, "", what, fix, kind=f"pickle.{kind}"))
 
     def take(self, size: int) -> bytes:
@@ -255,7 +252,8 @@ def _global(machine: _Interpreter) -> None:
         place = name[:100].decode(errors="replace").replace("\n", ".", 1)
         shown = place if place.isprintable() else repr(place)
         if _OTHER_TENSORS.fullmatch(name):
-            machine.refuse(f"holds a tensor that mypt does not read ({shown})", kind="dtype")
+            what = f"holds a tensor that mypt does not read ({shown})"
+            machine.refuse(what, kind="global", fix=_CONVERT)
         machine.refuse(f"names {shown}, which no plain tensor needs", kind="global")
     machine.position = end + 1
     machine.stack.append(_GLOBALS[name])
@@ -302,8 +300,8 @@ def _tensor(
     is_beyond = max(info.span[1], offset) > storage.size_bytes
     if is_beyond or info.numel > storage.numel:
         held = f"its storage holds {storage.numel} values"
-        kind = "tensor" if is_beyond else "expanded"
-        machine.refuse(f"describes a tensor of shape {shape}, but {held}", kind=kind)
+        fix = None if is_beyond else _MAKE_CONTIGUOUS
+        machine.refuse(f"describes a tensor of shape {shape}, but {held}", kind="tensor", fix=fix)
     return info
 
 

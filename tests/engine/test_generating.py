@@ -284,3 +284,12 @@ def test_neither_opening_nor_generating_loads_the_compiler(bundle):
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_model_whose_weights_are_no_numbers_is_refused(bundle):
+    model = mypt.load(bundle)
+    with torch.no_grad():
+        model.ln_f.weight.fill_(float("nan"))
+    for continued in (lambda: model.generate("the"), lambda: list(model.stream("the"))):
+        with pytest.raises(ConfigError, match=r"computes no numbers \(NaN\).*; take its gold"):
+            continued()

@@ -234,3 +234,12 @@ def test_a_plugin_without_hookimpl_is_named_once(plugins):
     (fault,) = plugins.faults
     assert fault.source == source("a")
     assert fault.what == "offers nothing: is `@hookimpl` there?"
+
+
+def test_only_a_stranger_s_plugin_is_called_slow(monkeypatch):
+    monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
+    monkeypatch.setattr("mypt.plugins.manager.SLOW_S", -1)  # as on a machine that is busy
+    plugins = load_plugins()
+    plugins.load(source("own"), lambda: tokenizers("own"))
+    plugins.load_all()
+    assert [(fault.source.name, fault.kind) for fault in plugins.faults] == [("own", "slow")]
