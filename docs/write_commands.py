@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import click
@@ -45,7 +46,7 @@ def _section(title: str, group: click.Group, name: str) -> str:
             rows.append(_row(parameter))
         else:
             rows.append(f"| `{parameter.make_metavar(context)}` | argument | |")
-    lines = [f"## {title}", "", command.help or "", "", *TABLE]
+    lines = [f"## {title}", "", inspect.cleandoc(command.help or ""), "", *TABLE]
     return "\n".join([*lines, *rows, ""])
 
 

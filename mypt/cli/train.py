@@ -33,7 +33,8 @@ def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
     """Train a new model, or go on with a saved one.
 
     Run the same command again to resume. A preset's architecture wins over architecture flags; a
-    saved model keeps its own architecture. Training flags win over both.
+    saved model keeps its own architecture. Training flags win over both, and so do --batch_size,
+    --dropout and --device.
     """
     from mypt.engine.session import run_training
 
