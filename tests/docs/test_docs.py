@@ -7,6 +7,8 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import chain, groupby
+from operator import itemgetter
 
 import pytest
 
@@ -16,6 +18,7 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Commands that set up a checkout: CI runs them itself, before this test.
 SETUP = ("make ", "python -m venv", ".venv/bin/")
 FEWER = 250
+EACH = "import runpy, sys; [runpy.run_path(name, run_name='__main__') for name in sys.argv[1:]]"
 PRESET = "configs/tiny.json"
 
 
@@ -86,14 +89,23 @@ def folder(tmp_path, text, root):
     return tmp_path
 
 
+def run_examples(blocks, folder):
+    """Run Python examples in one process, each by itself: most of their time is torch's import."""
+    names = [f"example_{number}.py" for number in range(len(blocks))]
+    for name, block in zip(names, blocks, strict=True):
+        (folder / name).write_text(block, encoding="utf-8")
+    run(["python", "-c", EACH, *names], folder)
+
+
 def test_the_examples_of_a_page_run_in_their_order(page, root, folder):
-    for kind, block in BLOCK.findall((root / page).read_text(encoding="utf-8")):
-        if kind == "sh":
-            for words in commands(block):
-                run(words, folder)
+    found = BLOCK.findall((root / page).read_text(encoding="utf-8"))
+    for kind, together in groupby(found, key=itemgetter(0)):
+        blocks = [block for _, block in together]
+        if kind == "python":
+            run_examples(blocks, folder)
         else:
-            (folder / "example.py").write_text(block, encoding="utf-8")
-            run(["python", "example.py"], folder)
+            for words in chain.from_iterable(map(commands, blocks)):
+                run(words, folder)
 
 
 def test_links_between_pages_lead_somewhere(root):

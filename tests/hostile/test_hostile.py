@@ -1,6 +1,6 @@
 """Every public door refuses hostile checkpoints in one line, before torch, quickly and leanly.
 
-By default each case goes through four doors; with MYPT_HOSTILE=all through every one.
+By default each case goes through three doors; with MYPT_HOSTILE=all through every one.
 """
 
 import ast
@@ -36,7 +36,7 @@ def doors_for(number, case):
     others = [door for door in DOORS if door not in ("validate", "load")]
     if EVERYTHING:
         return list(DOORS)
-    return ["validate", "load", others[number % len(others)], others[(number + 4) % len(others)]]
+    return ["validate", "load", others[number % len(others)]]
 
 
 def run_child(folder, cases):
