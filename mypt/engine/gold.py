@@ -16,7 +16,7 @@ from mypt.format.errors import ConfigError, PluginError, Problem, suggestion
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mypt.format.documents import TrainingState
+    from mypt.format.documents import TrainingConfig, TrainingState
     from mypt.plugins.contracts import Evaluation, GoldGuard, GuardFactory, Verdict
 
 
@@ -118,12 +118,17 @@ def other_measure(previous: TrainingState, state: TrainingState) -> str | None:
     before, now = previous.training_config, state.training_config
     if before.gold_metric != now.gold_metric:
         return "gold_metric changed"
-    if any(before.eval_sets.get(name) != now.eval_sets.get(name) for name in now.gold_metric):
-        return "eval_sets changed"
+    if any(_place_of(name, before) != _place_of(name, now) for name in now.gold_metric):
+        return "eval_sets or eval_dataset_dir changed"
     was, data = previous.data, state.data
     if was is not None and data is not None and was.sha256 != data.sha256:
         return "the data changed"
     return None
+
+
+def _place_of(name: str, training: TrainingConfig) -> str | None:
+    """Give where a measured set is; the one that `eval_sets` does not name is eval_dataset_dir."""
+    return None if name == "val" else training.eval_sets.get(name, training.eval_dataset_dir)
 
 
 def build_guards(

@@ -167,7 +167,10 @@ def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
 
 
 def _is_meant(path: Path) -> bool:
-    """Tell whether the name says that this is a checkpoint; the files of a folder are so first."""
+    """Tell whether this is meant as a checkpoint: a file of weights, or a folder with a config.
+
+    The files of any other folder are looked at one by one.
+    """
     return not path.is_dir() or ((path / files.CONFIG).is_file() and not _is_bundle(path))
 
 

@@ -106,7 +106,9 @@ def _problems(
         if document is not None
         for problem in (
             *_unwritable(kind, document, file),
-            *document_problems(kind, document, _said_in(kind, folder) or file, layouts),
+            *document_problems(
+                kind, document, str(folder / f"{kind}.json") if folder else file, layouts
+            ),
         )
     ]
     if any(problem.severity == "error" for problem in problems):
@@ -115,10 +117,6 @@ def _problems(
     if checkpoint.tokenizer is not None:
         problems += tokenizer_problems(checkpoint.tokenizer, config.vocab_size, file)
     return problems + tensor_problems(Model(config, checkpoint.tensors, layouts, file, file))
-
-
-def _said_in(kind: Kind, folder: Path | None) -> str | None:
-    return str(folder / f"{kind}.json") if folder else None
 
 
 def _unwritable(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:

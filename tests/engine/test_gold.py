@@ -1,10 +1,17 @@
 import math
 
 import pytest
+from attrs import evolve
 
-from mypt.engine.gold import build_guards, decide
+from mypt.engine.gold import build_guards, decide, other_measure
 from mypt.engine.plugin import mypt_gold_guards
-from mypt.format.documents import GoldMemory, from_document, to_document
+from mypt.format.documents import (
+    GoldMemory,
+    TrainingConfig,
+    TrainingState,
+    from_document,
+    to_document,
+)
 from mypt.format.errors import ConfigError
 from mypt.plugins import Evaluation, GuardFactory, Verdict
 
@@ -100,3 +107,25 @@ def test_a_guard_that_is_not_here_can_be_switched_off_and_a_misspelt_one_cannot(
 def test_an_option_that_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match="gold_guards/trend"):
         build_guards({"trend": {"max_rises": "two"}}, FACTORIES)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({}, None),
+        ({"eval_iters": 3}, None),
+        ({"eval_sets": {"a": "a.txt", "more": "m.txt"}}, None),
+        ({"gold_metric": {"a": 1}}, "gold_metric changed"),
+        ({"eval_sets": {"a": "other.txt"}}, "eval_sets or eval_dataset_dir changed"),
+        ({"eval_dataset_dir": "else/b"}, "eval_sets or eval_dataset_dir changed"),
+    ],
+)
+def test_losses_are_compared_as_long_as_they_mean_the_same(changed, why):
+    metric = {"val": 1, "a": 1, "b": 1}
+    training = TrainingConfig(
+        gold_metric=metric, eval_sets={"a": "a.txt"}, eval_dataset_dir="data/b"
+    )
+    state = TrainingState(step=4, training_config=training, gold=GoldMemory(best_val_loss=2.0))
+    now = evolve(state, training_config=evolve(training, **changed))
+    assert other_measure(state, now) == why
+    assert other_measure(evolve(state, gold=GoldMemory()), now) is None
