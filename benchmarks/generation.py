@@ -24,8 +24,8 @@ import torch
 from interleaved import Pairs, machine, seconds
 
 import mypt
-from mypt.model.generation import generate
-from mypt.model.sampling import Sampling
+from mypt.model.decoding.generate import generate
+from mypt.model.decoding.sampling_options import Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

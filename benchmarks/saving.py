@@ -19,14 +19,14 @@ import torch
 from interleaved import Pairs, machine, seconds
 
 import mypt
-from mypt.data.batch import Batch
-from mypt.engine.checkpoints import weights_of
-from mypt.engine.keeping import Keeper
-from mypt.engine.optimizer import make_optimizer, optimizer_state
-from mypt.engine.saving import Copy, Saver
-from mypt.engine.update import Updater
-from mypt.format.commit import open_for_writing
-from mypt.format.documents import TrainingState
+from mypt.data.batches.batch import Batch
+from mypt.engine.checkpoints.async_saver import Copy, Saver
+from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.engine.checkpoints.write import weights_of
+from mypt.engine.training.optimizer import make_optimizer, optimizer_state
+from mypt.engine.training.update import Updater
+from mypt.format.documents.training import TrainingState
+from mypt.format.storage.commit import open_for_writing
 
 SHAPES = {
     "small": {"n_layer": 6, "n_head": 6, "n_embd": 192, "block_size": 64, "batch_size": 8},

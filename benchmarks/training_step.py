@@ -29,13 +29,13 @@ import torch
 from interleaved import Pairs, Spent, machine, seconds, spent
 
 import mypt
+from mypt.data.curriculum import Phases
 from mypt.data.randomness import Purpose, torch_seed
-from mypt.engine.broadcast import Broadcast
-from mypt.engine.optimizer import make_optimizer
-from mypt.engine.phases import Phases
-from mypt.engine.speedup import prepared
-from mypt.engine.trainer import Trainer
-from mypt.format.documents import TrainingConfig, TrainingState
+from mypt.engine.logging.dispatch import Broadcast
+from mypt.engine.training.model_setup import prepared
+from mypt.engine.training.optimizer import make_optimizer
+from mypt.engine.training.trainer import Trainer
+from mypt.format.documents.training import TrainingConfig, TrainingState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -40,7 +40,7 @@ def write_bundles(folder: Path) -> None:
     import torch
 
     import mypt
-    from mypt.engine.optimizer import make_optimizer, optimizer_state
+    from mypt.engine.training.optimizer import make_optimizer, optimizer_state
 
     machine()
     for name, sizes in SIZES.items():

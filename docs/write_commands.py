@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mypt.cli.main import COMMANDS, FORMAT_COMMANDS, SETTINGS, format_group, mypt_group
-from mypt.cli.plugin_options import plugin_options
+from mypt.cli.options.plugins import plugin_options
 
 TABLE = ["| flag | value | |", "|---|---|---|"]
 

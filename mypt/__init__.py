@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING
 from mypt.format.version import MYPT_VERSION as __version__
 
 if TYPE_CHECKING:
-    from mypt.data.loader import GPTDataLoader
-    from mypt.engine.checkpoints import CheckpointManager
-    from mypt.engine.gpt import GPT
-    from mypt.engine.info import get_model_info
-    from mypt.engine.loading import load
-    from mypt.format.documents import GPTConfig, TrainingConfig
+    from mypt.api.checkpoint_manager import CheckpointManager
+    from mypt.api.gpt import GPT
+    from mypt.api.info import get_model_info
+    from mypt.api.load import load
+    from mypt.data.batches.loader import GPTDataLoader
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.training import TrainingConfig
     from mypt.format.errors import MyptError
 
 _HOME = {
-    "GPT": "mypt.engine.gpt",
-    "CheckpointManager": "mypt.engine.checkpoints",
-    "GPTConfig": "mypt.format.documents",
-    "GPTDataLoader": "mypt.data.loader",
+    "GPT": "mypt.api.gpt",
+    "CheckpointManager": "mypt.api.checkpoint_manager",
+    "GPTConfig": "mypt.format.documents.config",
+    "GPTDataLoader": "mypt.data.batches.loader",
     "MyptError": "mypt.format.errors",
-    "TrainingConfig": "mypt.format.documents",
-    "get_model_info": "mypt.engine.info",
-    "load": "mypt.engine.loading",
+    "TrainingConfig": "mypt.format.documents.training",
+    "get_model_info": "mypt.api.info",
+    "load": "mypt.api.load",
 }
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from mypt.cli.plugin_options import check_plugins, plugin_options
+from mypt.cli.options.plugins import check_plugins, plugin_options
 from mypt.format.version import MYPT_VERSION
 
 if TYPE_CHECKING:
@@ -22,20 +22,29 @@ INVALID, WRONG_USAGE = 1, 2
 
 # Command -> (module, help); a module is imported when its command runs.
 COMMANDS = {
-    "train": ("mypt.cli.train", "Train a new model, or go on with a saved one."),
-    "generate": ("mypt.cli.generate", "Continue a prompt with a trained model."),
-    "inspect": ("mypt.cli.inspect", "Show what a checkpoint is, without loading its weights."),
-    "configs": ("mypt.cli.configs", "List the presets, or show one in detail."),
-    "compare": ("mypt.cli.compare", "Show what is different about models, and which is better."),
-    "plot": ("mypt.cli.plot", "Draw the losses of one or more runs."),
-    "data": ("mypt.cli.data", "Make data sets to train on, and look at them."),
-    "export": ("mypt.cli.export", "Write a model for another program."),
-    "plugins": ("mypt.cli.plugins", "List what is registered, and from where."),
-    "format": ("mypt.cli.format", "Validate and migrate checkpoints."),
+    "train": ("mypt.cli.commands.train", "Train a new model, or go on with a saved one."),
+    "generate": ("mypt.cli.commands.generate", "Continue a prompt with a trained model."),
+    "inspect": (
+        "mypt.cli.commands.inspect",
+        "Show what a checkpoint is, without loading its weights.",
+    ),
+    "configs": ("mypt.cli.commands.configs", "List the presets, or show one in detail."),
+    "compare": (
+        "mypt.cli.commands.compare",
+        "Show what is different about models, and which is better.",
+    ),
+    "plot": ("mypt.cli.commands.plot", "Draw the losses of one or more runs."),
+    "data": ("mypt.cli.commands.data", "Make data sets to train on, and look at them."),
+    "export": ("mypt.cli.commands.export", "Write a model for another program."),
+    "plugins": ("mypt.cli.commands.plugins", "List what is registered, and from where."),
+    "format": ("mypt.cli.commands.format", "Validate and migrate checkpoints."),
 }
 FORMAT_COMMANDS = {
-    "validate": ("mypt.cli.validate", "Check bundles and presets, reporting every problem."),
-    "migrate": ("mypt.cli.migrate", "Write a legacy or foreign checkpoint as a bundle."),
+    "validate": (
+        "mypt.cli.commands.validate",
+        "Check bundles and presets, reporting every problem.",
+    ),
+    "migrate": ("mypt.cli.commands.migrate", "Write a legacy or foreign checkpoint as a bundle."),
 }
 # `--model-name` means `--model_name`: flags carry the names of the fields they set.
 SETTINGS = {

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, frozen
 
-from mypt.format import jsonfile
 from mypt.format.errors import DataError, FormatError, Problem, has_errors
-from mypt.format.schemas import check_document
+from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema.check import check_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

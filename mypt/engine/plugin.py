@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mypt.engine.guards import (
+from mypt.engine.evaluation.guards import (
     OVERFIT_OPTIONS,
     REGRESSION_OPTIONS,
     TREND_OPTIONS,
@@ -39,7 +39,7 @@ def _console(run: RunInfo) -> LogSink | None:
         return None
     from rich.console import Console
 
-    from mypt.engine.sinks import ConsoleSink
+    from mypt.engine.logging.console import ConsoleSink
 
     return ConsoleSink(Console())
 
@@ -47,7 +47,7 @@ def _console(run: RunInfo) -> LogSink | None:
 def _jsonl(run: RunInfo) -> LogSink | None:
     if run.log_file is None:
         return None
-    from mypt.engine.sinks import JsonlSink
+    from mypt.engine.logging.jsonl import JsonlSink
 
     sink = JsonlSink(run.log_file)
     if run.resumed:

@@ -6,26 +6,27 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mypt.format import files, jsonfile
-from mypt.format.bundle import read_bundle
-from mypt.format.checkpoint import Checkpoint
-from mypt.format.commit import write_file
-from mypt.format.disk import sync_folder
-from mypt.format.documents import to_document
+from mypt.format.bundle.read import read_bundle
+from mypt.format.discover import named
+from mypt.format.documents.checkpoint import Checkpoint
+from mypt.format.documents.convert import to_document
 from mypt.format.errors import FormatError, Problem, SaveError
-from mypt.format.migrate import Report, content_digest
+from mypt.format.migrate import Report
 from mypt.format.migrations.v2_to_v1 import apply
-from mypt.format.tensorwriter import write_tensors
-from mypt.format.tree import named
+from mypt.format.schema import strict_json as jsonfile
+from mypt.format.storage import files
+from mypt.format.storage.commit import content_digest, write_file
+from mypt.format.storage.fsync import sync_folder
+from mypt.format.tensors.pt_writer import write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from mypt.format.bundle import Bundle
-    from mypt.format.commit import Content
+    from mypt.format.bundle.read import Bundle
     from mypt.format.layout import Layouts
     from mypt.format.migrate import Result
+    from mypt.format.storage.commit import Content
 
 
 def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: bool) -> Report:

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+
 Severity = Literal["error", "warning", "note"]
 _MOST = 50
 _LONGEST = 1000  # characters of each part of a line; a file may name its fields as it likes
@@ -128,3 +129,11 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
     near = difflib.get_close_matches(word[:100], list(known), n=1)
     return f" (did you mean `{near[0]}`?)" if near else ""
+
+
+_ORDER = ("error", "warning", "note")
+
+
+def worst_first(problems: list[Problem]) -> list[Problem]:
+    """Sort by severity, keeping the order inside of each."""
+    return sorted(problems, key=lambda problem: _ORDER.index(problem.severity))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mypt.format.documents import GPTConfig
+    from mypt.format.documents.config import GPTConfig
 
 Shape = tuple[int, ...]
 Tensors = dict[str, Shape]
@@ -142,3 +142,8 @@ BUILT_IN: Layouts = {
     ("norm_type", "rmsnorm"): norm,
     ("block_type", "pre_norm"): no_tensors,
 }
+
+
+def count(config: GPTConfig, layouts: Layouts) -> int:
+    """Count the parameters of a model; a tied matrix counts once."""
+    return count_parameters(expected_tensors(config, layouts), tied=config.tie_weights)

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
-from mypt.format import files
-from mypt.format.bundle import bundle_files, save_bundle
-from mypt.format.commit import finish, open_for_writing
-from mypt.format.documents import (
-    GPTConfig,
-    TokenizerState,
-    TrainingState,
-    from_document,
-    to_document,
-)
+from mypt.format.bundle.write import bundle_files, save_bundle
+from mypt.format.discover import entries, named
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, MyptError, Problem
-from mypt.format.generations import read_manifest
 from mypt.format.layout import BUILT_IN
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.options import understood
-from mypt.format.reading import describe, find_reader, read_whole, why_unknown
-from mypt.format.tensor_rules import EMBEDDING, HEAD
-from mypt.format.tensorfile import load_tensors
-from mypt.format.tree import entries, named
+from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
+from mypt.format.rules.tensors import EMBEDDING, HEAD
+from mypt.format.storage import files
+from mypt.format.storage.commit import content_digest, finish, open_for_writing
+from mypt.format.storage.generations import read_manifest
+from mypt.format.tensors.pt_file import load_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from mypt.format.checkpoint import Checkpoint
-    from mypt.format.commit import Content
+    from mypt.format.documents.checkpoint import Checkpoint
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
+    from mypt.format.storage.commit import Content
 
 Result = Literal["migrated", "would migrate", "there already", "failed"]
 
@@ -256,26 +252,6 @@ def _holds(output: Path, checkpoint: Checkpoint) -> bool:
     found = {} if manifest is None else {n: r.sha256 for n, r in manifest.files.items()}
     contents = _contents(checkpoint)
     return found == {name: content_digest(content) for name, content in contents.items()}
-
-
-def content_digest(content: Content) -> str:
-    """Give the SHA-256 of what a file is to hold, in hexadecimal."""
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    sink = _Hash()
-    content(sink)
-    return sink.hexdigest()
-
-
-class _Hash:
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-
-    def write(self, data: bytes | memoryview) -> None:
-        self._sha256.update(data)
-
-    def hexdigest(self) -> str:
-        return self._sha256.hexdigest()
 
 
 def _refuse_to_overwrite(output: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mypt.format.documents import GPTConfig
+    from mypt.format.documents.config import GPTConfig
 
 
 class LayerCache:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from mypt.format.documents import GPTConfig
+    from mypt.format.documents.config import GPTConfig
 
 # slot and name -> module beside this one and what builds the part there
 BUILDERS = {
@@ -43,7 +43,9 @@ def _importing(module: str, builder: str) -> Callable[[GPTConfig], nn.Module]:
     """Put the import of the module, and with it of torch, off until a part is built."""
 
     def build(config: GPTConfig) -> nn.Module:
-        part: nn.Module = getattr(importlib.import_module(f"mypt.model.{module}"), builder)(config)
+        part: nn.Module = getattr(importlib.import_module(f"mypt.model.parts.{module}"), builder)(
+            config
+        )
         return part
 
     return build

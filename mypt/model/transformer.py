@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mypt.format.documents import to_document
+from mypt.format.documents.convert import to_document
 from mypt.format.errors import ConfigError, FormatError, PluginError, Problem, has_errors
 from mypt.format.layout import expected_tensors
-from mypt.format.validation import document_problems
+from mypt.format.rules.documents import document_problems
+from mypt.model.assembly import build_block, build_part
 from mypt.model.loss import output_loss
-from mypt.model.parts import build_block, build_part
 from mypt.plugins.parts import Context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mypt.format.documents import GPTConfig
+    from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Shape
     from mypt.model.cache import KVCache
     from mypt.plugins.manager import Plugins

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mypt.format.checkpoint import Checkpoint
-from mypt.format.config import GPTConfig
+from mypt.format.documents.checkpoint import Checkpoint
+from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import ConfigError, DataError, FormatError, MyptError, PluginError, Problem
 from mypt.format.readers.contract import ReaderFactory
 from mypt.plugins.contracts import (

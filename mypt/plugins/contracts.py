@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from mypt.format.documents import GPTConfig
+    from mypt.format.documents.config import GPTConfig
 
 Options = Mapping[str, Any]
 JsonSchema = Mapping[str, Any]
@@ -117,8 +117,8 @@ class TokenizerFactory:
 
 
 def _fitting(options: Options, factory: TokenizerFactory) -> Options:
-    from mypt.format.explain import explain_option, pointer
-    from mypt.format.keywords import make_validator
+    from mypt.format.schema.messages import explain_option, pointer
+    from mypt.format.schema.validator import make_validator
 
     problems = [
         Problem("", f"plugins{pointer(error.absolute_path)}", *explain_option(error))

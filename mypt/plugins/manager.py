@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from mypt.format.deferred import Deferred
 from mypt.format.errors import PluginError, Problem
-from mypt.format.settings import GUARDS, TOKEN_KIND, Setting
+from mypt.format.lazy_mapping import Deferred
+from mypt.format.rules.plugin_settings import GUARDS, TOKEN_KIND, Setting
 from mypt.format.version import MYPT_VERSION
 from mypt.plugins import hookspecs
-from mypt.plugins.collecting import HOOKS, Offers
 from mypt.plugins.discovery import installed_plugins
 from mypt.plugins.faults import DISABLE_VARIABLE, Fault, FaultKind, Source, canonical
-from mypt.plugins.guarding import reason_of
+from mypt.plugins.isolation import reason_of
+from mypt.plugins.registry import HOOKS, Offers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
-    from mypt.format.settings import Settings
+    from mypt.format.rules.plugin_settings import Settings
     from mypt.plugins.contracts import GuardFactory, PartFactory, SinkFactory, TokenizerFactory
 
 BUILT_IN = (

@@ -6,10 +6,10 @@ and raises a `ContractError`, an `AssertionError`, that says what the plugin doe
 
 from __future__ import annotations
 
-from mypt.testing.expecting import ContractError
+from mypt.testing.expectations import ContractError
 from mypt.testing.guards import check_guard
 from mypt.testing.parts import TINY, check_part
-from mypt.testing.registering import registered
+from mypt.testing.registration import registered
 from mypt.testing.sinks import check_sink
 from mypt.testing.speed import TokenizerSpeed, measure_tokenizer
 from mypt.testing.tokenizers import check_tokenizer

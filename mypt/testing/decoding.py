@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from mypt.model.cache import KVCache
-from mypt.model.generation import Sampling, generate
-from mypt.testing.expecting import during, expect
+from mypt.model.decoding.generate import generate
+from mypt.model.decoding.sampling_options import Sampling
+from mypt.testing.expectations import during, expect
 
 if TYPE_CHECKING:
     from torch import Tensor

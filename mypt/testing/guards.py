@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mypt.plugins.contracts import Evaluation, Verdict
-from mypt.testing.expecting import check_fields, during, expect, through_json
+from mypt.testing.expectations import check_fields, during, expect, through_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from attrs import evolve
 
-from mypt.format.config import GPTConfig
+from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import PluginError
+from mypt.model.assembly import build_block, build_part
 from mypt.model.initialisation import initialise
-from mypt.model.parts import build_block, build_part
 from mypt.model.transformer import Transformer
 from mypt.plugins.faults import Source
 from mypt.plugins.hookspecs import hookimpl
 from mypt.plugins.manager import Plugins
 from mypt.plugins.parts import Context, Placement
 from mypt.testing.decoding import check_cache, check_generation
-from mypt.testing.expecting import ContractError, check_fields, during, expect
+from mypt.testing.expectations import ContractError, check_fields, during, expect
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

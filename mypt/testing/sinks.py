@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mypt.engine import events
-from mypt.engine.gold import GoldDecision
-from mypt.format.documents import GoldMemory, GPTConfig, TrainingConfig
+from mypt.engine.evaluation.gold import GoldDecision
+from mypt.engine.logging import events
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.training import GoldMemory, TrainingConfig
 from mypt.plugins.contracts import Evaluation, RunInfo
-from mypt.testing.expecting import ContractError, check_fields, during, expect
+from mypt.testing.expectations import ContractError, check_fields, during, expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mypt.format.errors import DataError
-from mypt.format.validation import document_problems
+from mypt.format.rules.documents import document_problems
 from mypt.plugins.contracts import DivisibleTokenizer
-from mypt.testing.expecting import ContractError, check_fields, during, expect, through_json
+from mypt.testing.expectations import ContractError, check_fields, during, expect, through_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

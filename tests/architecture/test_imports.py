@@ -54,7 +54,7 @@ def test_looking_at_a_bundle_from_python_does_not_import_torch(bundle):
 def test_help_imports_no_command():
     loaded = modules_after(command("--help"))
     commands = {name for name in loaded if name.startswith("mypt.cli.")}
-    assert commands == {"mypt.cli.main", "mypt.cli.plugin_options"}
+    assert commands == {"mypt.cli.main", "mypt.cli.options", "mypt.cli.options.plugins"}
     assert not loaded & {"attrs", "numpy", "rich"}
 
 
@@ -62,11 +62,17 @@ def test_a_sound_bundle_is_validated_with_little_more_than_the_standard_library(
     loaded = modules_after(command("format", "validate", str(bundle)))
     packages = {name.partition(".")[0] for name in loaded}
     assert not packages & {"jsonschema", "numpy", "pluggy", "rich", "torch"}
-    assert not loaded & {"importlib.resources", "mypt.format.documents", "mypt.format.keywords"}
+    assert not loaded & {
+        "importlib.resources",
+        "mypt.format.documents.training",
+        "mypt.format.schema.validator",
+    }
 
 
 def test_the_format_needs_no_other_part_of_mypt():
-    loaded = modules_after("import mypt.format.validation, mypt.format.bundle, mypt.format.commit")
+    loaded = modules_after(
+        "import mypt.format.validate, mypt.format.bundle.read, mypt.format.storage.commit"
+    )
     parts = {name.split(".")[1] for name in loaded if name.startswith("mypt.")}
     assert parts == {"format"}
     assert not loaded & {"torch", "numpy"}

@@ -1,7 +1,7 @@
 import json
 
 import mypt
-from mypt.engine.presets import shipped_presets
+from mypt.engine.config.presets import shipped_presets
 
 
 def test_every_shipped_preset_is_listed(cli):
@@ -13,7 +13,8 @@ def test_every_shipped_preset_is_listed(cli):
 def test_the_counts_of_all_presets_are_those_of_the_real_models(cli):
     import torch
 
-    from mypt.engine.presets import count, read_preset
+    from mypt.engine.config.presets import read_preset
+    from mypt.format.layout import count
     from mypt.plugins.manager import load_plugins
 
     layouts = load_plugins().layouts

@@ -1,8 +1,8 @@
 import json
 import shutil
 
-from mypt.engine import info
-from mypt.format.generations import read_manifest, tagged
+from mypt.api import info
+from mypt.format.storage.generations import read_manifest, tagged
 
 
 def test_the_four_sections_are_printed(cli, bundle):

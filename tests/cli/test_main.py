@@ -48,7 +48,7 @@ def test_every_flag_says_what_it_does(cli):
 
 
 def test_the_help_shows_the_defaults(cli):
-    from mypt.model.sampling import Sampling
+    from mypt.model.decoding.sampling_options import Sampling
 
     _, out, _ = cli("generate", "--help")
     said = " ".join(out.split())
@@ -86,8 +86,9 @@ def test_an_empty_value_is_wrong_usage(refused, in_tmp, command, flag):
 def test_every_field_of_the_documents_is_a_flag(cli):
     import attrs
 
-    from mypt.cli.fields import NO_FLAGS
-    from mypt.format.documents import GPTConfig, TrainingConfig
+    from mypt.cli.options.fields import NO_FLAGS
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.training import TrainingConfig
 
     _, out, _ = cli("train", "--help")
     for cls in (GPTConfig, TrainingConfig):

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from mypt.cli.reader_options import parse_options
+from mypt.cli.options.readers import parse_options
 
 
 @pytest.fixture

@@ -290,7 +290,7 @@ def test_a_full_disk_later_keeps_the_bundle_before(refused, train, cli, in_tmp, 
 
 
 def test_a_model_that_another_process_trains_is_refused(train, refused, in_tmp):
-    from mypt.format.commit import open_for_writing
+    from mypt.format.storage.commit import open_for_writing
 
     assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
     with open_for_writing(in_tmp / "checkpoints" / "cat"):

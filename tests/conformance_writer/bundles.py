@@ -6,9 +6,10 @@ import json
 from attrs import evolve, field, frozen
 
 from documents import CONFIG, OLD_CONFIG, STATE, TOKENIZER, without
-from mypt.format.documents import GPTConfig, from_document
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
 from mypt.format.layout import BUILT_IN, expected_tensors
-from mypt.format.parameters import optimizer_document
+from mypt.format.parameter_order import optimizer_document
 from ptfile import archive, deflated, like_torch, members_of, shared, values
 
 HEAD, EMBEDDING = "lm_head.weight", "token_embedding_table.weight"

@@ -7,8 +7,8 @@ from math import prod
 
 from attrs import evolve, frozen
 
-from mypt.format.tensorinfo import STORAGES
-from mypt.format.zipwriter import ArchiveWriter
+from mypt.format.tensors.info import STORAGES
+from mypt.format.tensors.zip_writer import ArchiveWriter
 
 CLASSES = {dtype: name for name, (dtype, _) in STORAGES.items()}
 

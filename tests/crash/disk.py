@@ -17,7 +17,7 @@ from unittest import mock
 
 from attrs import define, field
 
-from mypt.format.lock import LOCK_FILE
+from mypt.format.storage.lock import LOCK_FILE
 
 CALLS = ("open", "write", "fsync", "replace", "rename", "unlink", "mkdir", "rmdir")
 ROOT = 0

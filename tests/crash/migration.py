@@ -5,10 +5,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mypt.engine.opening import open_checkpoint
 from mypt.format.downgrade import downgrade
-from mypt.format.files import BUNDLE_FILES, MANIFEST
 from mypt.format.migrate import Migrator
+from mypt.format.open import open_checkpoint
+from mypt.format.storage.files import BUNDLE_FILES, MANIFEST
 from mypt.plugins.manager import load_plugins
 from saving import OLD, save
 from scene import Scene, tree, whole_bundle

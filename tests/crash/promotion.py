@@ -6,10 +6,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mypt.engine.plan import TrainRequest
-from mypt.engine.session import run_training
-from mypt.format.bundle import read_bundle
-from mypt.format.files import BUNDLE_FILES, MANIFEST
+from mypt.engine.config.precedence import TrainRequest
+from mypt.engine.training.launch import run_training
+from mypt.format.bundle.read import read_bundle
+from mypt.format.storage.files import BUNDLE_FILES, MANIFEST
 from mypt.plugins.manager import load_plugins
 from remains import differences
 from scene import Scene, whole_bundle

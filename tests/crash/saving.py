@@ -4,11 +4,13 @@ import io
 
 import torch
 
-from mypt.format.bundle import bundle_files
-from mypt.format.commit import open_for_writing
-from mypt.format.documents import GPTConfig, TokenizerState, TrainingState
-from mypt.format.generations import tagged
+from mypt.format.bundle.write import bundle_files
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import TrainingState
 from mypt.format.layout import BUILT_IN, expected_tensors
+from mypt.format.storage.commit import open_for_writing
+from mypt.format.storage.generations import tagged
 from scene import Scene, tree, whole_bundle
 
 CONFIG = GPTConfig(block_size=4, vocab_size=3, n_embd=2, n_head=1, n_layer=1)

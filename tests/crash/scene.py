@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from mypt.format.bundle import read_bundle
+from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import MyptError
 
 # Every point instead of a sample of them: `make crash`.

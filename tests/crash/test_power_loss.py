@@ -8,12 +8,13 @@ import stat
 import pytest
 
 from disk import rebuilt, recording
-from mypt.engine.keeping import Keeper
-from mypt.format import commit, downgrade
-from mypt.format.commit import BundleWriter
+from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.format import downgrade
 from mypt.format.errors import MyptError
-from mypt.format.files import MANIFEST
-from mypt.format.generations import tagged_files
+from mypt.format.storage import commit
+from mypt.format.storage.commit import BundleWriter
+from mypt.format.storage.files import MANIFEST
+from mypt.format.storage.generations import tagged_files
 from scene import EVERY
 from scenes import SCENES
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from mypt.data.chats import Episode, Template
-from mypt.data.episodewriter import ChatPreparation, prepare_chats
-from mypt.data.inspecting import check_dataset
-from mypt.data.loader import GPTDataLoader
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.data.dataset import read_episodes
+from mypt.data.describe import check_dataset
 from mypt.data.metadata import read_metadata
-from mypt.data.shards import read_episodes
-from mypt.format.documents import GPTConfig
+from mypt.data.prepare.chats import Episode, Template
+from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
+from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
 from mypt.plugins.manager import load_plugins
 

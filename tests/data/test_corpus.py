@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mypt.data.corpus import standard_library_text
+from mypt.data.stdlib_corpus import standard_library_text
 from mypt.format.errors import DataError
 
 
@@ -49,7 +49,7 @@ def test_the_last_tenth_is_like_the_rest(corpus):
 
 def test_it_is_the_same_in_every_process(corpus):
     program = (
-        "import hashlib; from mypt.data.corpus import standard_library_text as f;"
+        "import hashlib; from mypt.data.stdlib_corpus import standard_library_text as f;"
         "print(hashlib.sha256(f().text.encode()).hexdigest())"
     )
     digests = {
@@ -106,7 +106,7 @@ def test_a_python_without_its_sources_is_reported(tmp_path):
 
 def test_reading_texts_needs_no_torch():
     program = (
-        "import sys, mypt.data.text, mypt.data.corpus, mypt.data.randomness;"
+        "import sys, mypt.data.text, mypt.data.stdlib_corpus, mypt.data.randomness;"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run(

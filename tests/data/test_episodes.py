@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mypt.data.loader import GPTDataLoader
-from mypt.data.shards import has_episodes, read_episodes
-from mypt.format.documents import GPTConfig
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.data.dataset import has_episodes, read_episodes
+from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
 from mypt.plugins.manager import load_plugins
 

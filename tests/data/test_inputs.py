@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from mypt.data.inputs import read_input
+from mypt.data.input_files import read_input
 from mypt.format.errors import DataError
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from attrs import evolve
 
-from mypt.data.loader import GPTDataLoader
-from mypt.format.documents import GPTConfig
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
 from mypt.plugins.manager import load_plugins
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mypt.data.permutation import permuted
+from mypt.data.batches.permutation import permuted
 
 
 def order(n, seed=0, epoch=0):

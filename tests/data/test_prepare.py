@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from mypt.data import pieces, sharding
-from mypt.data.loader import GPTDataLoader
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.data.batches.tokens import TokenSource
+from mypt.data.dataset import read_shards
 from mypt.data.metadata import read_metadata
-from mypt.data.prepare import Preparation, prepare
-from mypt.data.progress import PROGRESS_FILE
-from mypt.data.segments import Segment
-from mypt.data.shards import read_shards
-from mypt.data.tokens import TokenSource
-from mypt.format.documents import GPTConfig
+from mypt.data.prepare import pieces
+from mypt.data.prepare import shard_filler as sharding
+from mypt.data.prepare.progress import PROGRESS_FILE
+from mypt.data.prepare.segments import Segment
+from mypt.data.prepare.tokens import Preparation, prepare
+from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
 from mypt.plugins.manager import load_plugins
 

@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mypt.data.segments import Source, inputs_sha256, plan_segments
+from mypt.data.prepare.segments import Source, inputs_sha256, plan_segments
 
 
 def sources(tmp_path, texts):

@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from mypt.data.shards import read_shards, read_tokenizer_state
-from mypt.data.tokens import TokenSource
+from mypt.data.batches.tokens import TokenSource
+from mypt.data.dataset import read_shards, read_tokenizer_state
 from mypt.format.errors import DataError
 
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mypt.data import tokens
-from mypt.data.tokens import TokenSource, sha256_of
+from mypt.data.batches import tokens
+from mypt.data.batches.tokens import TokenSource, sha256_of
 
 
 def numbered(*lengths, dtype=np.uint32):

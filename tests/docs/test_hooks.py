@@ -9,7 +9,7 @@ import pytest
 import mypt
 import mypt.plugins
 import mypt.testing
-from mypt.engine.options import checked_config
+from mypt.engine.config.overrides import checked_config
 from mypt.format.errors import ConfigError, DataError
 from mypt.plugins import Evaluation, RunInfo
 from mypt.plugins.faults import Source

@@ -6,11 +6,11 @@ from itertools import chain
 
 import pytest
 
-from mypt.format.documents import GPTConfig
+from mypt.format.documents.config import GPTConfig
 from mypt.format.layout import BUILT_IN, expected_tensors
-from mypt.format.pickled import _GLOBALS, _OPERATIONS
-from mypt.format.schemas import LEGACY, load_schema
-from mypt.format.tensorinfo import STORAGES
+from mypt.format.schema.check import LEGACY, load_schema
+from mypt.format.tensors.info import STORAGES
+from mypt.format.tensors.pickle_reader import _GLOBALS, _OPERATIONS
 
 KINDS = ["config", "training_state", "tokenizer", "manifest", "log_event", "dataset_metadata"]
 LIMITS = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "maxLength", "pattern"]

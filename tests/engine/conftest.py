@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mypt.data.loader import GPTDataLoader
-from mypt.engine.options import ARCHITECTURE_FIELDS
-from mypt.engine.plan import TrainRequest
-from mypt.engine.session import run_training
-from mypt.format.bundle import read_bundle
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.engine.config.overrides import ARCHITECTURE_FIELDS
+from mypt.engine.config.precedence import TrainRequest
+from mypt.engine.training.launch import run_training
+from mypt.format.bundle.read import read_bundle
 from mypt.plugins.manager import load_plugins
 
 FIELDS = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 2}

@@ -1,8 +1,8 @@
 import pytest
 
-from mypt.engine.choices import chosen
 from mypt.format.errors import ConfigError
 from mypt.plugins.manager import load_plugins
+from mypt.plugins.selection import chosen
 
 PLUGINS = load_plugins()
 

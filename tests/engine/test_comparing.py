@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.comparing import differing, open_sides
-from mypt.engine.held_out import HeldOut, text_of_data_set, try_models
+from mypt.comparison.results import HeldOut, text_of_data_set, try_models
+from mypt.comparison.settings import differing, open_sides
 from mypt.format.errors import ConfigError, DataError
-from mypt.model.sampling import Sampling
+from mypt.model.decoding.sampling_options import Sampling
 from mypt.plugins.manager import load_plugins
 
 SHORT = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 2}

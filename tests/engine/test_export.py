@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.export import export_hf
+from mypt.export.hugging_face import export_hf
 from mypt.format.errors import FormatError, UsageError
 from mypt.plugins.manager import load_plugins
 
@@ -85,9 +85,9 @@ def test_what_no_class_can_compute_is_refused(saved, tmp_path, fields, message):
 
 
 def test_half_precision_is_kept(saved, tmp_path):
-    from mypt.engine.checkpoints import weights_of, write_bundle
-    from mypt.format.commit import open_for_writing
-    from mypt.format.weightfile import describe
+    from mypt.engine.checkpoints.write import weights_of, write_bundle
+    from mypt.format.storage.commit import open_for_writing
+    from mypt.format.tensors.weights_file import describe
 
     model = saved(**GPT2)
     with open_for_writing(tmp_path / "half") as writer:

@@ -1,6 +1,6 @@
 import pytest
 
-from mypt.engine.figures import short_bytes, short_count, short_duration
+from mypt.engine.humanize import short_bytes, short_count, short_duration
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import pytest
 import torch
 from attrs import evolve
 
-from mypt.engine.checkpoints import weights_of
-from mypt.engine.finetuning import start_from
-from mypt.engine.opening import open_checkpoint
-from mypt.format import files
-from mypt.format.bundle import read_bundle
+from mypt.engine.checkpoints.write import weights_of
+from mypt.engine.training.initial_model import start_from
+from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import ConfigError, FormatError, UsageError
-from mypt.format.tensorfile import read_header
+from mypt.format.open import open_checkpoint
+from mypt.format.storage import files
+from mypt.format.tensors.pt_file import read_header
 
 ALONE = dict.fromkeys(("block_size", "n_embd", "n_head", "n_layer", "dropout"))
 

@@ -11,13 +11,17 @@ import torch
 
 import mypt
 from mypt.format.errors import ConfigError, DataError
-from mypt.model import decoding
-from mypt.model.generation import generate
-from mypt.model.sampling import Sampling
+from mypt.model.decoding import decoder as decoding
+from mypt.model.decoding.generate import generate
+from mypt.model.decoding.sampling_options import Sampling
 from mypt.plugins.manager import load_plugins
 
 FIXTURES = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
-CASES = sorted(path.parent for path in FIXTURES.glob("*/*/expected_logits.npy"))
+CASES = sorted(
+    path.parent
+    for group in ("mypt", "foreign")
+    for path in FIXTURES.glob(f"{group}/*/expected_logits.npy")
+)
 PROMPTS = ["the cat sat", "l", "", "line 12: the cat sat on the mat, 144 times.\n", "mat"]
 GREEDY = Sampling(temperature=0)
 

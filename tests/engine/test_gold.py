@@ -3,15 +3,10 @@ import math
 import pytest
 from attrs import evolve
 
-from mypt.engine.gold import build_guards, decide, other_measure
+from mypt.engine.evaluation.gold import build_guards, decide, other_measure
 from mypt.engine.plugin import mypt_gold_guards
-from mypt.format.documents import (
-    GoldMemory,
-    TrainingConfig,
-    TrainingState,
-    from_document,
-    to_document,
-)
+from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
 from mypt.format.errors import ConfigError
 from mypt.plugins import Evaluation, GuardFactory, Verdict
 

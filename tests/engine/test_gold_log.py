@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mypt
-from mypt.engine import events
-from mypt.engine.gold import build_guards, decide
+from mypt.engine.evaluation.gold import build_guards, decide
+from mypt.engine.logging import events
 from mypt.engine.plugin import mypt_gold_guards
-from mypt.format.documents import GoldMemory, TrainingConfig, from_document, to_document
+from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.training import GoldMemory, TrainingConfig
 from mypt.plugins import Evaluation, Verdict
 from mypt.plugins.manager import load_plugins
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from mypt.engine.guards import overfit_guard, regression_guard, trend_guard
+from mypt.engine.evaluation.guards import overfit_guard, regression_guard, trend_guard
 from mypt.plugins import Evaluation
 
 

@@ -6,16 +6,16 @@ import shutil
 
 import pytest
 
-from mypt.engine import session
-from mypt.engine.copies import snapshot_steps, snapshots
-from mypt.engine.keeping import prune
-from mypt.format import generations
-from mypt.format.bundle import read_bundle
-from mypt.format.commit import open_for_writing
-from mypt.format.documents import TrainingConfig
+from mypt.engine.checkpoints.checkpointer import prune
+from mypt.engine.checkpoints.copies import snapshot_steps, snapshots
+from mypt.engine.training import launch as session
+from mypt.format.bundle.read import read_bundle
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import FormatError, UsageError
-from mypt.format.generations import tagged
-from mypt.format.removal import remove_bundle
+from mypt.format.storage import generations
+from mypt.format.storage.commit import open_for_writing
+from mypt.format.storage.generations import tagged
+from mypt.format.storage.remove import remove_bundle
 
 OFTEN = {"snapshot_interval": 2, "eval_interval": 100, "max_iters": 9}
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.checkpoints import resume
-from mypt.engine.opening import open_checkpoint
-from mypt.format.bundle import read_bundle
+from mypt.api.checkpoint_manager import resume
+from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import FormatError
-from mypt.model.generation import Sampling, generate
+from mypt.format.open import open_checkpoint
+from mypt.model.decoding.generate import generate
+from mypt.model.decoding.sampling_options import Sampling
 from mypt.plugins.manager import load_plugins
 
 PLUGINS = load_plugins()
@@ -91,8 +92,8 @@ def old(fixtures, in_tmp):
 
 
 def test_a_legacy_file_is_resumed_into_a_bundle_and_left_alone(old, fixtures):
-    from mypt.engine.plan import TrainRequest
-    from mypt.engine.session import run_training
+    from mypt.engine.config.precedence import TrainRequest
+    from mypt.engine.training.launch import run_training
 
     before = (old / "latest.pt").read_bytes()
     step = mypt.get_model_info(old)["training_state"]["step"]

@@ -3,9 +3,9 @@ import math
 
 import pytest
 
-from mypt.engine.logs import read_log
-from mypt.engine.runs import printable
 from mypt.format.errors import FormatError
+from mypt.plotting.read_log import read_log
+from mypt.plotting.run import printable
 
 
 def evaluation(step, val=3.0, **fields):

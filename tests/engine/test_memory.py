@@ -2,9 +2,9 @@ import pytest
 import torch
 
 import mypt
-from mypt.data.loader import GPTDataLoader
-from mypt.engine.memory import TRAINING, OutOfMemoryError, sparing
-from mypt.format.validation import validate
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.engine.runtime.out_of_memory import TRAINING, OutOfMemoryError, sparing
+from mypt.format.validate import validate
 
 NO_MACHINE_HAS = 2**57
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 import mypt
-from mypt.engine.info import get_model_info
-from mypt.format.documents import TrainingConfig
+from mypt.api.info import get_model_info
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import PluginError
-from mypt.format.validation import validate
+from mypt.format.validate import validate
 from mypt.plugins import GuardFactory, PartFactory, TokenizerFactory, Verdict, hookimpl
 from mypt.plugins.faults import Source
 from mypt.plugins.manager import load_plugins
@@ -148,7 +148,7 @@ def test_a_guard_is_needed_to_go_on_training_alone(tmp_path, text):
     model = mypt.load(folder)
     assert model.generate("l", max_new_tokens=1)
 
-    from mypt.engine.needs import check_guards
+    from mypt.plugins.requirements import check_guards
 
     without, training = load_plugins(), TrainingConfig(gold_guards={"acme_lenient": {}})
     with pytest.raises(PluginError, match="pip install acme-gold-guards"):

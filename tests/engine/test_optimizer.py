@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.optimizer import make_optimizer
-from mypt.format.documents import TrainingConfig
+from mypt.engine.training.optimizer import make_optimizer
+from mypt.format.documents.training import TrainingConfig
 
 SHAPE = {"block_size": 8, "vocab_size": 50, "n_embd": 16, "n_head": 2, "n_layer": 1, "dropout": 0.0}
 

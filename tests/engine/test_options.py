@@ -4,8 +4,9 @@ import typing
 import attrs
 import pytest
 
-from mypt.engine.options import checked_config, checked_training
-from mypt.format.documents import GPTConfig, TrainingConfig
+from mypt.engine.config.overrides import checked_config, checked_training
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError
 from mypt.format.layout import BUILT_IN
 

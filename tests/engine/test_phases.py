@@ -2,9 +2,9 @@
 
 import pytest
 
-from mypt.data.loader import GPTDataLoader
-from mypt.engine.phases import DataPhase, Phases
-from mypt.format.bundle import read_bundle
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.data.curriculum import DataPhase, Phases
+from mypt.format.bundle.read import read_bundle
 
 CURRICULUM = [
     {"name": "cats", "until_iter": 5, "input_file": "input.txt"},

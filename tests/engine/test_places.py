@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from mypt.engine.places import find_checkpoint, log_file_of, model_dir, sibling
-from mypt.format.documents import TrainingConfig
+from mypt.engine.checkpoints.paths import find_checkpoint, log_file_of, model_dir, sibling
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import UsageError
 
 

@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mypt.engine.chart_image import save_image
-from mypt.engine.chart_page import html_page
-from mypt.engine.chart_terminal import printed, terminal_lines
-from mypt.engine.charts import chart_of, ticks
-from mypt.engine.logs import read_log
-from mypt.engine.runs import GoldMark, LoggedEvaluation, LoggedPhase, Run
 from mypt.format.errors import UsageError
+from mypt.plotting.chart import chart_of, ticks
+from mypt.plotting.html_page import html_page
+from mypt.plotting.image import save_image
+from mypt.plotting.read_log import read_log
+from mypt.plotting.run import GoldMark, LoggedEvaluation, LoggedPhase, Run
+from mypt.plotting.terminal import printed, terminal_lines
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&$\\frac"
 

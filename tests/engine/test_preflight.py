@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import mypt
-from mypt.data.shards import STATE_FILE
-from mypt.engine import preflight
-from mypt.engine.preflight import check_before_training
-from mypt.engine.trainer import Trainer
-from mypt.format import bundle, jsonfile
-from mypt.format.documents import TrainingState
+from mypt.data.dataset import STATE_FILE
+from mypt.engine.training import preflight
+from mypt.engine.training.preflight import check_before_training
+from mypt.engine.training.trainer import Trainer
+from mypt.format.bundle import read as bundle
+from mypt.format.documents.training import TrainingState
 from mypt.format.errors import DataError, SaveError
+from mypt.format.schema import strict_json as jsonfile
 from mypt.model.transformer import Transformer
 
 Usage = namedtuple("Usage", "total used free")

@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 
 from command import Command
-from mypt.engine.processes import ProcessError, World, joined
-from mypt.format.bundle import read_bundle
+from mypt.engine.runtime.world import ProcessError, World, joined
+from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import ConfigError
 from ranks import ranks
 

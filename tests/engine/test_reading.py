@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mypt.engine.reading import Reading, in_flight
+from mypt.engine.runtime.readback import Reading, in_flight
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64])

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.checkpoints import weights_of
-from mypt.engine.keeping import Keeper
-from mypt.engine.optimizer import make_optimizer, optimizer_state
-from mypt.engine.saving import CopyBuffers, Saver
-from mypt.format.bundle import read_bundle
-from mypt.format.commit import BundleWriter, open_for_writing
-from mypt.format.documents import TrainingState
+from mypt.engine.checkpoints.async_saver import CopyBuffers, Saver
+from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.engine.checkpoints.write import weights_of
+from mypt.engine.training.optimizer import make_optimizer, optimizer_state
+from mypt.format.bundle.read import read_bundle
+from mypt.format.documents.training import TrainingState
 from mypt.format.errors import Problem, SaveError
+from mypt.format.storage.commit import BundleWriter, open_for_writing
 
 SHAPE = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "vocab_size": 40}
 

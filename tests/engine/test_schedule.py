@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from mypt.engine.schedule import learning_rate_at
-from mypt.format.documents import TrainingConfig
+from mypt.engine.training.lr_schedule import learning_rate_at
+from mypt.format.documents.training import TrainingConfig
 
 
 def test_warm_up_is_linear_and_reaches_the_peak():

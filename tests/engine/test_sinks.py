@@ -7,11 +7,13 @@ from attrs import evolve
 from rich.console import Console
 
 import mypt
-from mypt.engine import events
-from mypt.engine.broadcast import Broadcast, open_sinks
-from mypt.engine.gold import GoldDecision
-from mypt.engine.sinks import ConsoleSink, JsonlSink, drop_after
-from mypt.format.documents import GoldMemory, GPTConfig, TrainingConfig
+from mypt.engine.evaluation.gold import GoldDecision
+from mypt.engine.logging import events
+from mypt.engine.logging.console import ConsoleSink
+from mypt.engine.logging.dispatch import Broadcast, open_sinks
+from mypt.engine.logging.jsonl import JsonlSink, drop_after
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.training import GoldMemory, TrainingConfig
 from mypt.format.errors import ConfigError, SaveError
 from mypt.plugins import Evaluation, RunInfo, SinkFactory, hookimpl
 from mypt.plugins.faults import Source

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from mypt.data.shards import STATE_FILE
-from mypt.engine.sources import load_eval_sets, read_sources
-from mypt.format import jsonfile
-from mypt.format.documents import GPTConfig, TrainingConfig
+from mypt.data.dataset import STATE_FILE
+from mypt.data.training_data import load_eval_sets, read_sources
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, DataError, MyptError
+from mypt.format.schema import strict_json as jsonfile
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.speedup import prepared, repeatable
-from mypt.format.documents import TrainingConfig
+from mypt.engine.training.model_setup import prepared, repeatable
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError
 
 # torch warns of its own doing while it compiles

@@ -1,6 +1,6 @@
 import pytest
 
-from mypt.engine.textstream import TextStream
+from mypt.engine.inference.detokenizer import TextStream
 
 
 class Bytes:

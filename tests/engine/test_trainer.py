@@ -9,13 +9,13 @@ import torch
 from attrs import evolve
 
 import mypt
+from mypt.api.checkpoint_manager import resume
 from mypt.data.randomness import Purpose, torch_seed
-from mypt.engine.checkpoints import resume
-from mypt.engine.opening import open_checkpoint
-from mypt.engine.schedule import learning_rate_at
-from mypt.format.bundle import read_bundle
-from mypt.format.documents import TrainingConfig
+from mypt.engine.training.lr_schedule import learning_rate_at
+from mypt.format.bundle.read import read_bundle
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError
+from mypt.format.open import open_checkpoint
 from mypt.plugins.manager import load_plugins
 
 PLUGINS = load_plugins()

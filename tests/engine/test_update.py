@@ -6,11 +6,12 @@ from attrs import evolve
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import mypt
-from mypt.data.batch import Batch
-from mypt.engine.optimizer import make_optimizer
-from mypt.engine.schedule import learning_rate_at
-from mypt.engine.update import Updater
-from mypt.format.documents import TrainingConfig, TrainingState, from_document, to_document
+from mypt.data.batches.batch import Batch
+from mypt.engine.training.lr_schedule import learning_rate_at
+from mypt.engine.training.optimizer import make_optimizer
+from mypt.engine.training.update import Updater
+from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.training import TrainingConfig, TrainingState
 
 TRAINING = TrainingConfig(max_iters=10, learning_rate=0.01, grad_clip=0.0)
 SHAPE = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "vocab_size": 40}

@@ -5,10 +5,12 @@ import json
 import pytest
 import torch
 
-from mypt.format.bundle import save_bundle
-from mypt.format.commit import open_for_writing
-from mypt.format.documents import GPTConfig, TokenizerState, TrainingState
+from mypt.format.bundle.write import save_bundle
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import TrainingState
 from mypt.format.layout import BUILT_IN, expected_tensors
+from mypt.format.storage.commit import open_for_writing
 
 TINY = {"block_size": 16, "vocab_size": 11, "n_embd": 8, "n_head": 2, "n_layer": 3}
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mypt.format.arrange import add_product, join, transpose
-from mypt.format.weightfile import describe, load
+from mypt.format.tensors.transforms import add_product, join, transpose
+from mypt.format.tensors.weights_file import describe, load
 
 OPERATIONS = {
     "join": lambda t: join([t["a"], t["b"]]),

@@ -6,20 +6,21 @@ import pytest
 import torch
 from attrs import evolve
 
-from mypt.format import files
-from mypt.format.bundle import bundle_files, read_bundle, save_bundle
-from mypt.format.commit import open_for_writing
-from mypt.format.documents import (
+from mypt.format.bundle.read import read_bundle
+from mypt.format.bundle.write import bundle_files, save_bundle
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import (
     DataFingerprint,
     GoldMemory,
-    TokenizerState,
     TrainingConfig,
     TrainingState,
 )
 from mypt.format.errors import FormatError
-from mypt.format.generations import tagged
 from mypt.format.layout import BUILT_IN, expected_tensors
-from mypt.format.tensorfile import read_header
+from mypt.format.storage import files
+from mypt.format.storage.commit import open_for_writing
+from mypt.format.storage.generations import tagged
+from mypt.format.tensors.pt_file import read_header
 
 
 def names(folder):

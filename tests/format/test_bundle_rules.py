@@ -1,14 +1,14 @@
 import hashlib
 
-from mypt.format.bundle_rules import (
+from mypt.format.documents.manifest import FileRecord
+from mypt.format.rules.cross_file import (
     optimizer_problems,
     presence_problems,
     record_problems,
     state_problems,
     tokenizer_problems,
 )
-from mypt.format.documents import FileRecord
-from mypt.format.tensorinfo import TensorInfo
+from mypt.format.tensors.info import TensorInfo
 
 
 def tokenizer(vocab_size, **fields):

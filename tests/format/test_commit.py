@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mypt.format.commit import committed_files, open_for_writing
 from mypt.format.errors import FormatError, LockedError, SaveError
-from mypt.format.generations import dropped, tagged
-from mypt.format.lock import bundle_lock
+from mypt.format.storage.commit import open_for_writing
+from mypt.format.storage.generations import committed_files, dropped, tagged
+from mypt.format.storage.lock import bundle_lock
 
 OLD = {"config.json": b"old config", "model.pt": b"old model", "optimizer.pt": b"old optimizer"}
 NEW = {"config.json": b"new config", "model.pt": b"new model"}
@@ -233,7 +233,7 @@ def test_a_manifest_that_somebody_reads_is_replaced_a_moment_later(folder, monke
     monkeypatch.setattr(Path, "replace", busy)
     with pytest.raises(SaveError):
         commit(folder, NEW)
-    monkeypatch.setattr("mypt.format.commit._PAUSES_S", (0, 0, 0))
+    monkeypatch.setattr("mypt.format.storage.commit._PAUSES_S", (0, 0, 0))
     commit(folder, NEW)
     assert len(refused) == 2
     assert content(folder) == NEW

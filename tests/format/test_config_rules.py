@@ -1,7 +1,7 @@
 import pytest
 
-from mypt.format.config_rules import architecture_problems
 from mypt.format.layout import BUILT_IN, no_tensors
+from mypt.format.rules.config import architecture_problems
 
 FIELDS = {"n_embd": 12, "n_head": 3, "n_layer": 2, "vocab_size": 5, "block_size": 8}
 

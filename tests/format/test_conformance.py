@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from mypt.format import jsonfile
-from mypt.format.bundle import read_bundle
+from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import FormatError
 from mypt.format.readers import mypt_file
-from mypt.format.tensorfile import load_tensors
-from mypt.format.tensorwriter import write_tensors
-from mypt.format.validation import document_problems, validate
+from mypt.format.rules.documents import document_problems
+from mypt.format.schema import strict_json as jsonfile
+from mypt.format.tensors.pt_file import load_tensors
+from mypt.format.tensors.pt_writer import write_tensors
+from mypt.format.validate import validate
 
 TESTS = Path(__file__).resolve().parents[1]
 SUITE = TESTS / "conformance"

@@ -14,9 +14,10 @@ import sys
 import pytest
 
 import mypt
-from mypt.format.documents import GPTConfig, TokenizerState
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.errors import FormatError
-from mypt.format.validation import validate
+from mypt.format.validate import validate
 
 EVERYTHING = os.environ.get("MYPT_CORRUPTION") == "all"
 DOCUMENTS = ("config.json", "tokenizer.json", "training_state.json", "manifest.json")

@@ -7,23 +7,21 @@ from collections.abc import Mapping
 import attrs
 import pytest
 
-from mypt.format.documents import (
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.manifest import FileRecord, Manifest
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import (
     Ancestor,
     DataFingerprint,
     Decision,
     Environment,
-    FileRecord,
     GoldMemory,
-    GPTConfig,
-    Manifest,
     Phase,
-    TokenizerState,
     TrainingConfig,
     TrainingState,
-    from_document,
-    to_document,
 )
-from mypt.format.schemas import load_schema
+from mypt.format.schema.check import load_schema
 
 STATE = load_schema("training_state")
 TRAINING = STATE["$defs"]["training_config"]

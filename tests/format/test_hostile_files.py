@@ -15,7 +15,7 @@ import zipfile
 import pytest
 
 from mypt.format.errors import FormatError
-from mypt.format.tensorfile import read_header
+from mypt.format.tensors.pt_file import read_header
 
 # An assembler for the pickles of protocol 2 that torch writes.
 
@@ -278,7 +278,7 @@ def forbid(event, _):
 
 sys.addaudithook(forbid)
 from mypt.format.errors import FormatError
-from mypt.format.tensorfile import read_header
+from mypt.format.tensors.pt_file import read_header
 
 report = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):

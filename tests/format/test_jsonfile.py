@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from mypt.format import jsonfile
 from mypt.format.errors import FormatError
+from mypt.format.schema import strict_json as jsonfile
 
 REFUSED = {
     "cut off": (b"{", "is not JSON: .* at line 1, column 2"),

@@ -8,12 +8,12 @@ import threading
 import pytest
 
 from mypt.format.errors import LockedError
-from mypt.format.lock import LOCK_FILE, bundle_lock
+from mypt.format.storage.lock import LOCK_FILE, bundle_lock
 
 HOLD = """
 import sys
 from pathlib import Path
-from mypt.format.lock import bundle_lock
+from mypt.format.storage.lock import bundle_lock
 with bundle_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

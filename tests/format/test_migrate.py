@@ -11,10 +11,10 @@ import torch
 import mypt
 from mypt.cli.main import mypt_group, run
 from mypt.format import migrate
-from mypt.format.bundle import read_bundle
+from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import FormatError
 from mypt.format.migrate import Migrator, default_output
-from mypt.format.validation import validate
+from mypt.format.validate import validate
 from mypt.plugins.manager import load_plugins
 
 PLUGINS = load_plugins()

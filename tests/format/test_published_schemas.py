@@ -7,7 +7,7 @@ import re
 import jsonschema
 import pytest
 
-from mypt.format.schemas import LEGACY, load_schema
+from mypt.format.schema.check import LEGACY, load_schema
 from mypt.format.version import MYPT_VERSION
 
 ROOT_OF_IDS = "urn:mypt:schema"

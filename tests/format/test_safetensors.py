@@ -4,8 +4,9 @@ import struct
 import pytest
 import torch
 
-from mypt.format import safetensors, weightfile
 from mypt.format.errors import FormatError
+from mypt.format.tensors import safetensors
+from mypt.format.tensors import weights_file as weightfile
 
 TENSORS = {
     "b": torch.arange(6, dtype=torch.float32).reshape(2, 3),

@@ -3,9 +3,9 @@ import json
 import jsonschema
 import pytest
 
-from mypt.format import jsonfile
-from mypt.format.schemas import MAX_PROBLEMS, check_document, load_schema
-from mypt.format.validation import document_problems
+from mypt.format.rules.documents import document_problems
+from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema.check import MAX_PROBLEMS, check_document, load_schema
 
 KINDS = [
     "config",

@@ -2,15 +2,11 @@
 
 import pytest
 
-from mypt.format.documents import (
-    GPTConfig,
-    Manifest,
-    TokenizerState,
-    TrainingConfig,
-    TrainingState,
-    from_document,
-    to_document,
-)
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.manifest import Manifest
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import TrainingConfig, TrainingState
 
 DIGEST = "0" * 64
 

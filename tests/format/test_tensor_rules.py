@@ -3,10 +3,10 @@ import tracemalloc
 import pytest
 from attrs import evolve
 
-from mypt.format.documents import GPTConfig
+from mypt.format.documents.config import GPTConfig
 from mypt.format.layout import BUILT_IN, expected_tensors
-from mypt.format.tensor_rules import MAX_PROBLEMS, Model, tensor_problems
-from mypt.format.tensorinfo import TensorInfo
+from mypt.format.rules.tensors import MAX_PROBLEMS, Model, tensor_problems
+from mypt.format.tensors.info import TensorInfo
 
 CONFIG = GPTConfig(block_size=16, vocab_size=11, n_embd=8, n_head=2, n_layer=3)
 WITH = [

@@ -4,10 +4,10 @@ import sys
 import pytest
 import torch
 
-from mypt.format import tensorfile
 from mypt.format.errors import FormatError
-from mypt.format.tensorfile import damaged_members, equal_values, load_tensors, read_header
-from mypt.format.tensorinfo import TensorInfo
+from mypt.format.tensors import pt_file as tensorfile
+from mypt.format.tensors.info import TensorInfo
+from mypt.format.tensors.pt_file import damaged_members, equal_values, load_tensors, read_header
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_reading_headers_does_not_import_torch_or_numpy(saved):
     code = f"""
 import sys
 from pathlib import Path
-from mypt.format.tensorfile import read_header
+from mypt.format.tensors.pt_file import read_header
 assert read_header(Path({str(path)!r}), "x").tensors()
 assert not {{"torch", "numpy", "pickle"}} & set(sys.modules)
 """

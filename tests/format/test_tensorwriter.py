@@ -5,8 +5,8 @@ from collections import OrderedDict
 import pytest
 import torch
 
-from mypt.format.tensorfile import load_tensors, read_header
-from mypt.format.tensorwriter import write_tensors
+from mypt.format.tensors.pt_file import load_tensors, read_header
+from mypt.format.tensors.pt_writer import write_tensors
 
 DTYPES = [
     torch.float64,

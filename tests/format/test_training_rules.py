@@ -1,6 +1,6 @@
 import pytest
 
-from mypt.format.validation import document_problems
+from mypt.format.rules.documents import document_problems
 
 TEXT = {"input_file": "a.txt"}
 

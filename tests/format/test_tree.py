@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from mypt.cli.main import format_group, run
-from mypt.format.tree import find_checkpoints
-from mypt.format.validation import validate
+from mypt.format.discover import find_checkpoints
+from mypt.format.validate import validate
 from mypt.plugins.manager import load_plugins
 
 PLUGINS = load_plugins()
@@ -23,7 +23,11 @@ def errors(path):
 
 
 def test_every_checkpoint_of_the_earlier_programs_is_found_and_well(fixtures):
-    found = list(find_checkpoints(fixtures, READERS))
+    found = [
+        path
+        for group in ("mypt", "foreign")
+        for path in find_checkpoints(fixtures / group, READERS)
+    ]
     assert {path.parent.name for path in found} >= {"mypt", "foreign", "build_llm_char"}
     assert len(found) >= 20
     for path in found:

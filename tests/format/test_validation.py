@@ -6,13 +6,13 @@ import sys
 import pytest
 import torch
 
-from mypt.format.bundle import read_bundle
-from mypt.format.documents import TokenizerState
+from mypt.format.bundle.read import read_bundle
+from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.errors import FormatError
-from mypt.format.generations import tagged
 from mypt.format.layout import BUILT_IN, no_tensors
-from mypt.format.tensorwriter import write_tensors
-from mypt.format.validation import validate
+from mypt.format.storage.generations import tagged
+from mypt.format.tensors.pt_writer import write_tensors
+from mypt.format.validate import validate
 
 
 def found(path, **options):
@@ -296,7 +296,7 @@ def test_validation_imports_neither_torch_nor_numpy(bundle):
     code = f"""
 import sys
 from pathlib import Path
-from mypt.format.validation import validate
+from mypt.format.validate import validate
 assert validate(Path({str(bundle)!r}), checksums=True) == []
 assert not {{"torch", "numpy", "mypt.plugins", "mypt.model"}} & set(sys.modules)
 """

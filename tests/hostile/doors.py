@@ -75,7 +75,7 @@ def library(module, name):
 
 def validated(path):
     """Validate with all checks and readers, as a program does."""
-    from mypt.format.validation import validate
+    from mypt.format.validate import validate
     from mypt.plugins.manager import load_plugins
 
     plugins = load_plugins()

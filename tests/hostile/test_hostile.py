@@ -123,7 +123,7 @@ def whole(tmp_path):
 
 
 def test_a_link_to_a_regular_file_is_read_as_the_file(whole, tmp_path):
-    from mypt.format.bundle import read_bundle
+    from mypt.format.bundle.read import read_bundle
 
     shutil.move(whole / "model.pt", tmp_path / "blob")
     (whole / "model.pt").symlink_to(tmp_path / "blob")  # as caches of downloads are made
@@ -131,7 +131,7 @@ def test_a_link_to_a_regular_file_is_read_as_the_file(whole, tmp_path):
 
 
 def test_a_save_never_writes_through_a_link(whole, tmp_path):
-    from mypt.format.commit import open_for_writing
+    from mypt.format.storage.commit import open_for_writing
 
     victim = tmp_path / "victim"
     for name in ("model.pt", "config.json", "model.pt.mypt-000002", "optimizer.pt.mypt-000009"):
@@ -146,8 +146,8 @@ def test_a_save_never_writes_through_a_link(whole, tmp_path):
 
 
 def test_a_lock_that_is_a_link_is_not_followed(whole, tmp_path):
-    from mypt.format.commit import open_for_writing
     from mypt.format.errors import SaveError
+    from mypt.format.storage.commit import open_for_writing
 
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
@@ -158,8 +158,8 @@ def test_a_lock_that_is_a_link_is_not_followed(whole, tmp_path):
 
 
 def test_no_save_follows_the_highest_generation(whole):
-    from mypt.format.commit import open_for_writing
     from mypt.format.errors import FormatError
+    from mypt.format.storage.commit import open_for_writing
 
     document = json.loads((whole / "manifest.json").read_text("utf-8"))
     (whole / "manifest.json").write_text(json.dumps(document | {"generation": 2**53}), "utf-8")
@@ -192,7 +192,7 @@ def calls(root):
 
 def test_torch_load_is_called_in_one_place_and_takes_weights_only(root):
     found = [(path, node) for path, node, name in calls(root) if name == ("torch", "load")]
-    assert [path.name for path, _ in found] == ["tensorfile.py"]
+    assert [path.name for path, _ in found] == ["pt_file.py"]
     for _, node in found:
         said = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords}
         assert said["weights_only"] is True

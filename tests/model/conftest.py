@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import mypt.model.plugin
-from mypt.format.documents import GPTConfig
+from mypt.format.documents.config import GPTConfig
 from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
 from mypt.plugins.manager import Plugins, Source

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from mypt.model import decoding
 from mypt.model.cache import KVCache
-from mypt.model.decoding import Decoder, as_it_is, in_slabs, layout, packed, swapped
-from mypt.model.generation import steps
+from mypt.model.decoding import decoder as decoding
+from mypt.model.decoding.decoder import Decoder, as_it_is, in_slabs, layout, packed, swapped
+from mypt.model.decoding.generate import steps
+from mypt.model.decoding.sampling_options import Sampling
 from mypt.model.quantized import quantize
-from mypt.model.sampling import Sampling
 
 ARCHITECTURES = [
     {},

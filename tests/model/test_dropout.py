@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mypt.model.dropout import causal_attention, dropout
+from mypt.model.parts.dropout import causal_attention, dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.9])

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from mypt.format.documents import GPTConfig, from_document
-from mypt.model.generation import Sampling, generate
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
+from mypt.model.decoding.generate import generate
+from mypt.model.decoding.sampling_options import Sampling
 from mypt.model.transformer import Transformer
 
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures" / "mypt"

@@ -4,8 +4,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mypt.format.errors import ConfigError
 from mypt.model.cache import KVCache
-from mypt.model.generation import generate, steps
-from mypt.model.sampling import Sampling
+from mypt.model.decoding.generate import generate, steps
+from mypt.model.decoding.sampling_options import Sampling
 
 GREEDY = Sampling(temperature=0)
 

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mypt.model import loss as loss_module
+from mypt.model import loss_chunked
 from mypt.model.loss import output_loss
 
 
@@ -12,7 +13,7 @@ def way(request, monkeypatch):
     """Run a test with full logits and with chunks, of which the last is not full."""
     wide = {"plain": 1 << 40, "chunked": 1}[request.param]
     monkeypatch.setattr(loss_module, "WIDE_VOCABULARY", wide)
-    monkeypatch.setattr(loss_module, "CHUNK_ROWS_CPU", 7)
+    monkeypatch.setattr(loss_chunked, "CHUNK_ROWS_CPU", 7)
     return request.param
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mypt.model.norm import RmsNorm
+from mypt.model.parts.norm import RmsNorm
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -2,9 +2,8 @@ import pytest
 import torch
 
 from mypt.format.errors import ConfigError
-from mypt.model.generation import steps
-from mypt.model.sampling import (
-    Sampling,
+from mypt.model.decoding.generate import steps
+from mypt.model.decoding.sampling import (
     ban_repeated,
     choose,
     draw_from,
@@ -13,6 +12,7 @@ from mypt.model.sampling import (
     keep_top_p,
     penalise,
 )
+from mypt.model.decoding.sampling_options import Sampling
 
 INF = float("inf")
 

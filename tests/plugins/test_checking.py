@@ -13,7 +13,7 @@ from mypt.plugins import (
     TokenizerFactory,
     hookimpl,
 )
-from mypt.plugins.checking import flaw_of
+from mypt.plugins.factory_checks import flaw_of
 from mypt.plugins.faults import Source
 from mypt.plugins.manager import load_plugins
 

@@ -7,11 +7,11 @@ import pytest
 from torch import nn
 
 import mypt
-from mypt.engine.gold import decide
-from mypt.engine.info import get_model_info
-from mypt.format.documents import GoldMemory
+from mypt.api.info import get_model_info
+from mypt.engine.evaluation.gold import decide
+from mypt.format.documents.training import GoldMemory
 from mypt.format.errors import ConfigError, FormatError, PluginError, Problem
-from mypt.format.validation import validate
+from mypt.format.validate import validate
 from mypt.plugins import (
     Evaluation,
     GuardFactory,

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mypt.format.settings import Setting, settings_problems
+from mypt.format.rules.plugin_settings import Setting, settings_problems
 
 SLOPES = {
     "type": "object",

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mypt.format.acceptance import make_test
-from mypt.format.schemas import load_schema
+from mypt.format.schema.check import load_schema
+from mypt.format.schema.fast_path import make_test
 
 RECORD = {"size_bytes": 1, "sha256": "0" * 64}
 NEEDED = {"version": "1.0", "needed_for": ["read", "train"]}

@@ -7,17 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mypt.format import jsonfile
-from mypt.format.documents import (
-    GPTConfig,
-    Manifest,
-    TokenizerState,
-    TrainingState,
-    from_document,
-    to_document,
-)
-from mypt.format.schemas import check_document, load_schema
-from mypt.format.validation import document_problems
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.manifest import Manifest
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import TrainingState
+from mypt.format.rules.documents import document_problems
+from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema.check import check_document, load_schema
 
 CLASSES = {
     "config": GPTConfig,

@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mypt.format.errors import FormatError
-from mypt.format.tensorfile import load_tensors, read_header
-from mypt.format.tensorinfo import TensorInfo
-from mypt.format.tensorwriter import write_tensors
+from mypt.format.tensors.info import TensorInfo
+from mypt.format.tensors.pt_file import load_tensors, read_header
+from mypt.format.tensors.pt_writer import write_tensors
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.bool]
 shapes = st.lists(st.integers(0, 4), max_size=4)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from mypt.format.files import MANIFEST, TRAINING_STATE
+from mypt.format.storage.files import MANIFEST, TRAINING_STATE
 from scene import whole_bundle
 
 _TIMES = ("timestamp", "started_at", "elapsed_s", "eval_duration_s")

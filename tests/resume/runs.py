@@ -13,9 +13,11 @@ from attrs import asdict, frozen
 
 from child import Child
 from mypt.cli import main
-from mypt.data.loader import GPTDataLoader
-from mypt.engine import sinks, trainer, training
-from mypt.engine.keeping import Keeper
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.engine.logging.jsonl import JsonlSink
+from mypt.engine.training import run as training
+from mypt.engine.training import trainer
 
 # Those of a save, as often in any process.
 CALLS = ("open", "write", "fsync", "close", "replace", "unlink")
@@ -108,7 +110,7 @@ class Listener:
             (trainer, "evaluate", self._evaluating),
             (GPTDataLoader, "eval_batch", self._drawing_to_evaluate),
             (GPTDataLoader, "train_batch", self._drawing_to_train),
-            (sinks.JsonlSink, "emit", self._logging),
+            (JsonlSink, "emit", self._logging),
             (Keeper, "write", self._saving),
         ):
             setattr(owner, name, wrapper(getattr(owner, name)))

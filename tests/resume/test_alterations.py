@@ -12,10 +12,10 @@ import pytest
 import torch
 from attrs import evolve
 
-from mypt.format.commit import read_manifest
-from mypt.format.files import MANIFEST
-from mypt.format.generations import seal
-from mypt.format.manifest import FileRecord
+from mypt.format.documents.manifest import FileRecord
+from mypt.format.storage.commit import read_manifest
+from mypt.format.storage.files import MANIFEST
+from mypt.format.storage.generations import seal
 from runs import Interruption, Moment, run
 from setups import SETUPS, arguments, prepare
 
@@ -192,7 +192,8 @@ def test_a_tensor_that_is_altered_is_refused_or_reported(name, kind, resumed):
 
 def test_the_digest_is_compared_whatever_the_size(resumed):
     def broken():
-        from mypt.format import bundle, tensorfile
+        from mypt.format.bundle import read as bundle
+        from mypt.format.tensors import pt_file as tensorfile
 
         bundle.MAX_CHECKED_BYTES = tensorfile.MAX_CHECKED_BYTES = 100
 
@@ -288,8 +289,8 @@ NAMES |= {"log_file"}
 
 
 def test_every_hyperparameter_is_known_here():
-    from mypt.cli.fields import flag_names
-    from mypt.format.documents import TrainingConfig
+    from mypt.cli.options.fields import flag_names
+    from mypt.format.documents.training import TrainingConfig
 
     assert {*CHANGED, *HARMLESS, *NAMES} == set(flag_names(TrainingConfig))
 

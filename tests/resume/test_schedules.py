@@ -101,7 +101,7 @@ def dropout_of_the_process():
 
 def batches_of_the_process():
     """Draw the batches from the first one on, whatever the step."""
-    from mypt.data.loader import GPTDataLoader
+    from mypt.data.batches.loader import GPTDataLoader
 
     draw, began = GPTDataLoader.train_batch, []
 
@@ -113,7 +113,7 @@ def batches_of_the_process():
 
 
 def learning_rate_of_the_process():
-    from mypt.engine import update
+    from mypt.engine.training import update
 
     rate, began = update.learning_rate_at, []
 

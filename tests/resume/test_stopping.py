@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from mypt.format.bundle import read_bundle
+from mypt.format.bundle.read import read_bundle
 from remains import differences, remains
 from runs import Interruption, Moment, run
 from setups import arguments

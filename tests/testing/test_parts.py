@@ -8,7 +8,7 @@ from torch import nn
 
 import mypt.model.plugin
 from mypt.format.layout import BUILT_IN
-from mypt.model.attention import CausalAttention
+from mypt.model.parts.attention import CausalAttention
 from mypt.plugins import PartFactory, Placement
 from mypt.testing import TINY, ContractError, check_part
 

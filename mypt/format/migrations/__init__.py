@@ -8,7 +8,7 @@ from mypt.format.migrations.v0_to_v1 import V0_TO_V1
 from mypt.format.migrations.v1_to_v2 import V1_TO_V2
 
 if TYPE_CHECKING:
-    from mypt.format.checkpoint import Checkpoint
+    from mypt.format.documents.checkpoint import Checkpoint
     from mypt.format.migrations.step import Migration
 
 STEPS: tuple[Migration, ...] = (V0_TO_V1, V1_TO_V2)

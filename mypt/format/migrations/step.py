@@ -9,7 +9,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mypt.format.checkpoint import Checkpoint
+    from mypt.format.documents.checkpoint import Checkpoint
 
 
 @frozen

@@ -9,7 +9,7 @@ from attrs import evolve
 from mypt.format.migrations.step import Migration
 
 if TYPE_CHECKING:
-    from mypt.format.checkpoint import Checkpoint
+    from mypt.format.documents.checkpoint import Checkpoint
 
 
 def apply(checkpoint: Checkpoint) -> Checkpoint:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.format.bundle_rules import GPT2_VOCABULARY
 from mypt.format.errors import FormatError, Problem
-from mypt.format.migrations.fused import fuse_heads, fused_sources
-from mypt.format.migrations.moments import migrate_optimizer, optimizer_settings
+from mypt.format.migrations.fuse_heads import fuse_heads, fused_sources
+from mypt.format.migrations.optimizer_moments import migrate_optimizer, optimizer_settings
 from mypt.format.migrations.step import Migration
+from mypt.format.rules.cross_file import GPT2_VOCABULARY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mypt.format.checkpoint import Checkpoint
+    from mypt.format.documents.checkpoint import Checkpoint
 
 VERSION = {"format_version": "2.0"}
 

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.format.documents import GPTConfig, from_document
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mypt.format.checkpoint import Checkpoint
+    from mypt.format.documents.checkpoint import Checkpoint
 
 # What MyPT's last release reads from each document; it ignores what it does not know.
 _CONFIG = (

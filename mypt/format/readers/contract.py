@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import field, frozen
 
@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from mypt.format.checkpoint import Checkpoint
+    from mypt.format.documents.checkpoint import Checkpoint
+    from mypt.format.layout import Layouts
+    from mypt.format.rules.plugin_settings import Settings
 
     # Gives the contents of a `.pt` or safetensors file: with tensors, or with descriptions of them
     # where nobody needs more. The second argument is the file's name for messages.
@@ -36,3 +38,14 @@ class ReaderFactory:
     recognises: Callable[[Path], bool] = field(kw_only=True)
     read: Callable[[Path, Load, Mapping[str, Any]], Checkpoint] = field(kw_only=True)
     options: Mapping[str, Any] = field(factory=dict, kw_only=True)
+
+
+class Registry(Protocol):
+    """What is known beyond the format itself: parts, their settings, readers."""
+
+    @property
+    def layouts(self) -> Layouts: ...  # noqa: D102
+    @property
+    def settings(self) -> Settings: ...  # noqa: D102
+    @property
+    def readers(self) -> Mapping[str, ReaderFactory]: ...  # noqa: D102

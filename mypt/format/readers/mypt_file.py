@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.checkpoint import Checkpoint
+from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
-from mypt.format.readers.looking import dict_with
+from mypt.format.readers.shared.peek import dict_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

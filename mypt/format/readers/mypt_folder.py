@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format import files
-from mypt.format.checkpoint import Checkpoint
+from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
+from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.checkpoint import Checkpoint
-from mypt.format.migrations.moments import optimizer_settings
+from mypt.format.documents.checkpoint import Checkpoint
+from mypt.format.migrations.optimizer_moments import optimizer_settings
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.readers.gpt2_names import gpt2_source, without_masks
-from mypt.format.readers.looking import dict_with
-from mypt.format.readers.plainpickle import read_plain_pickle
-from mypt.format.readers.said import known, number_of
-from mypt.format.readers.sources import HEAD, arrange, arrange_moments, checked_config, sources_of
-from mypt.format.readers.vocabulary import (
+from mypt.format.readers.shared.fields import known, number_of
+from mypt.format.readers.shared.gpt2_names import gpt2_source, without_masks
+from mypt.format.readers.shared.peek import dict_with
+from mypt.format.readers.shared.plain_pickle import read_plain_pickle
+from mypt.format.readers.shared.tensor_map import (
+    HEAD,
+    arrange,
+    arrange_moments,
+    checked_config,
+    sources_of,
+)
+from mypt.format.readers.shared.vocabulary import (
     BARE,
     CHARS_OPTION,
     GPT2,
@@ -26,7 +32,7 @@ from mypt.format.readers.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mypt.format.documents import GPTConfig
+    from mypt.format.documents.config import GPTConfig
     from mypt.format.readers.contract import Load
 
 FILE, META = "ckpt.pt", "meta.pkl"

@@ -24,7 +24,7 @@ def check_options(options: Mapping[str, Any], reader: ReaderFactory) -> None:
     Raises:
         UsageError: One is unknown to it, or its value is not what the reader takes.
     """
-    from mypt.format.keywords import make_validator
+    from mypt.format.schema.validator import make_validator
 
     known = reader.options.get("properties", {})
     problems = [_unknown(name, known, reader) for name in options if name not in known]

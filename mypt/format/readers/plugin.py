@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pluggy
 
-from mypt.format.readers import build_llm, hugging_face, mypt_file, mypt_folder, nanogpt
+from mypt.format.readers import mypt_file, mypt_folder, nanogpt
+from mypt.format.readers.build_llm import reader as build_llm
 from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.hugging_face import reader as hugging_face
 
 # The layers forbid importing mypt.plugins from here, so the marker is pluggy's own.
 hookimpl = pluggy.HookimplMarker("mypt")

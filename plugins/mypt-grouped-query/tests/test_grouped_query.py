@@ -7,7 +7,7 @@ from attrs import evolve
 from mypt_grouped_query.layout import PACKAGE, grouped_attention
 
 import mypt
-from mypt.format.readers import hf_llama
+from mypt.format.readers.hugging_face import llama as hf_llama
 from mypt.model.cache import KVCache
 from mypt.plugins import ConfigError, FormatError
 from mypt.plugins.manager import load_plugins

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from mypt.engine.gold import build_guards
+from mypt.engine.evaluation.gold import build_guards
 from mypt.plugins import Evaluation
 from mypt.plugins.manager import load_plugins
 from mypt.testing import check_guard

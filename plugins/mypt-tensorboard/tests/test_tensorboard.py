@@ -59,7 +59,7 @@ def test_the_curves_of_a_run_are_those_of_its_log(tmp_path, read):
 
 
 def test_it_has_no_options():
-    from mypt.engine.choices import chosen
+    from mypt.plugins.selection import chosen
 
     sinks = load_plugins().sinks
     with pytest.raises(mypt.MyptError, match=r"^log_sinks/tensorboard/x: is no option; leave it"):

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 import mypt
-from mypt.engine.checkpoints import resume
-from mypt.engine.opening import open_checkpoint
+from mypt.api.checkpoint_manager import resume
 from mypt.format.errors import FormatError
+from mypt.format.open import open_checkpoint
 
 BATCH = torch.arange(40).reshape(4, 10) * 7 % 61
 

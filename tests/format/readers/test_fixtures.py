@@ -8,12 +8,13 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.opening import open_checkpoint
 from mypt.format.errors import FormatError, PluginError
 from mypt.format.migrate import Migrator
-from mypt.format.safetensors import write
-from mypt.format.validation import validate
-from mypt.model.generation import Sampling, generate
+from mypt.format.open import open_checkpoint
+from mypt.format.tensors.safetensors import write
+from mypt.format.validate import validate
+from mypt.model.decoding.generate import generate
+from mypt.model.decoding.sampling_options import Sampling
 from mypt.plugins.manager import load_plugins
 
 CHANGES = ("missing", "renamed", "wrong shape")
@@ -132,7 +133,7 @@ def spoil_pt(source, target, place, change):
 
 
 def spoil_safetensors(source, target, place, change):
-    from mypt.format.weightfile import load
+    from mypt.format.tensors.weights_file import load
 
     tensors = {n: t.clone() for n, t in load(source / "model.safetensors", "").items()}
     name = spoil(tensors, place, change)

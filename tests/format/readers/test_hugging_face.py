@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.opening import open_checkpoint
 from mypt.format.errors import FormatError, UsageError
+from mypt.format.open import open_checkpoint
 
 IDS = torch.arange(20).reshape(2, 10) * 7 % 61
 GPT2 = {"vocab_size": 61, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
@@ -134,7 +134,7 @@ def test_what_a_config_cannot_say_is_refused_with_the_reason(
 
 
 def test_masks_of_old_files_are_skipped_and_the_prefix_is_optional(saved, plugins):
-    from mypt.format import safetensors
+    from mypt.format.tensors import safetensors
 
     folder, wanted = saved("gpt2")
     file = folder / "model.safetensors"
@@ -156,7 +156,7 @@ def test_masks_of_old_files_are_skipped_and_the_prefix_is_optional(saved, plugin
 @pytest.fixture
 def sharded(saved):
     """A folder whose weights are in two files, and its logits."""
-    from mypt.format import safetensors
+    from mypt.format.tensors import safetensors
 
     folder, wanted = saved("llama")
     tensors = safetensors.load(folder / "model.safetensors", "")
@@ -222,8 +222,8 @@ def test_a_tokenizer_with_more_ids_than_rows_is_refused(copy_of, plugins):
 
 
 def test_training_does_not_write_over_the_folder(copy_of, plugins, tmp_path, monkeypatch):
-    from mypt.engine.plan import TrainRequest
-    from mypt.engine.session import run_training
+    from mypt.engine.config.precedence import TrainRequest
+    from mypt.engine.training.launch import run_training
 
     case = copy_of("hf_gpt2")
     (tmp_path / "checkpoints").mkdir()

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 
 import mypt
-from mypt.engine.checkpoints import resume
-from mypt.engine.opening import open_checkpoint
+from mypt.api.checkpoint_manager import resume
 from mypt.format.errors import FormatError, UsageError
-from mypt.format.readers.plainpickle import read_plain_pickle
+from mypt.format.open import open_checkpoint
+from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 
 ARGS = {"n_layer": 2, "n_head": 4, "n_embd": 32, "block_size": 32, "bias": True, "vocab_size": 61}
 BATCH = torch.arange(40).reshape(4, 10) * 7 % 61

@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
-from mypt.format.readers import vocabulary
-from mypt.format.readers.vocabulary import GPT2_SHA256, digest_of, is_gpt2
+from mypt.format.readers.shared import vocabulary
+from mypt.format.readers.shared.vocabulary import GPT2_SHA256, digest_of, is_gpt2
 from mypt.tokenizers.gpt2 import Gpt2Tokenizer, _ranks
 
 

@@ -1,0 +1,102 @@
+"""The checkpoints of one model, by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from attrs import evolve
+
+from mypt.api.gpt import GPT
+from mypt.engine.checkpoints.paths import model_dir
+from mypt.engine.training.initial_model import model_to_train, resumed_optimizer
+from mypt.format.documents.training import TrainingConfig
+from mypt.format.open import Opened, is_checkpoint, open_checkpoint
+from mypt.plugins.manager import Plugins, load_plugins
+from mypt.plugins.requirements import check_guards
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypt.format.documents.config import GPTConfig
+
+
+class CheckpointManager:
+    """The checkpoints of one model, by its name.
+
+    Attributes:
+        model_name: Its name.
+        checkpoint_dir: Folder of its bundle, `checkpoints/<model_name>`.
+    """
+
+    def __init__(self, model_name: str) -> None:
+        """Name the model.
+
+        Raises:
+            UsageError: The name has path separators or cannot be that of a folder.
+        """
+        self.model_name = model_name
+        self.checkpoint_dir = model_dir(model_name)
+
+    def get_path(self, file: str) -> Path:
+        """Give the path of a file in the model's folder."""
+        return self.checkpoint_dir / file
+
+    def exists(self, *, plugins: Plugins | None = None) -> bool:
+        """Tell whether there is a checkpoint, of whatever format."""
+        return is_checkpoint(self.checkpoint_dir, load_plugins() if plugins is None else plugins)
+
+    @staticmethod
+    def load_for_inference(model_name: str, *, plugins: Plugins | None = None) -> GPT:
+        """Open a model in evaluation mode, as `mypt.load` does."""
+        from mypt.api.load import load
+
+        return load(model_name, plugins=plugins)
+
+    def initialize_for_training(
+        self,
+        config: GPTConfig,
+        tokenization: str = "gpt2",
+        text: str = "",
+        learning_rate: float = 3e-4,
+        *,
+        plugins: Plugins | None = None,
+    ) -> tuple[GPT, torch.optim.Optimizer, int]:
+        """Resume the model if it has a bundle, else make a new one.
+
+        Args:
+            config: Architecture of a new model; a saved one keeps its own. `vocab_size` follows
+                the tokenizer.
+            tokenization: `token_kind` of a new model.
+            text: Text that a new vocabulary is made from.
+            learning_rate: Learning rate of the optimizer.
+            plugins: Where parts and tokenizers are looked up.
+
+        Returns:
+            Model in training mode, optimizer, and the step to go on from.
+        """
+        from mypt.engine.training.optimizer import make_optimizer
+
+        plugins = load_plugins() if plugins is None else plugins
+        training = TrainingConfig(learning_rate=learning_rate)
+        if self.exists(plugins=plugins):
+            opened = open_checkpoint(self.checkpoint_dir, plugins)
+            return resume(opened, training, plugins, torch.device("cpu"))
+        tokenizer = plugins.tokenizer(tokenization).trained_on([text])
+        model = GPT(evolve(config, vocab_size=tokenizer.vocab_size), tokenizer, plugins=plugins)
+        return model, make_optimizer(model, training), 0
+
+
+def resume(
+    opened: Opened, training: TrainingConfig, plugins: Plugins, device: torch.device
+) -> tuple[GPT, torch.optim.Optimizer, int]:
+    """Build the model and the optimizer of a checkpoint, to train on.
+
+    Raises:
+        FormatError: It has no tokenizer, or its optimizer state is of another model.
+        PluginError: The run is judged by a gold guard of a plugin that is not here.
+    """
+    check_guards(training, opened.needs, plugins, str(opened.path))
+    model = model_to_train(opened, plugins, GPT).to(device)
+    step = opened.training_state.step if opened.training_state is not None else 0
+    return model, resumed_optimizer(opened, model, training), step

@@ -1,0 +1,73 @@
+"""What a checkpoint says of itself, without its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.engine.checkpoints.copies import copies
+from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.format.documents.convert import to_document
+from mypt.format.layout import SLOTS, count_parameters, expected_tensors
+from mypt.format.open import Opened, open_checkpoint
+from mypt.format.rules.config import layout_problems
+from mypt.plugins.manager import Plugins, load_plugins
+from mypt.plugins.requirements import installed_version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def get_model_info(
+    path_or_name: str | Path,
+    *,
+    plugins: Plugins | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Describe a checkpoint without loading weights or importing torch.
+
+    Args:
+        path_or_name: A path, or the name of a model in `checkpoints/`.
+        plugins: Where architecture parts are looked up; by default all that are installed.
+        options: What the reader of a foreign checkpoint has to be told; see `mypt.load`.
+
+    Returns:
+        `config`, `training_state` and `tokenizer` as their JSON objects (None where the file is
+        absent), `format` ("2.0", or the name of the reader of an older one), `folder`,
+        `parameters` (a tied matrix counts once), `files` with the size of each in bytes, `copies`
+        (the folders of its gold, half-precision and numbered copies), `edits` (what somebody
+        changed in its config or vocabulary since it was saved), and `plugins`: by package the
+        version it needs, `needed_for` as its manifest has it, and the version `installed`,
+        None for one that is not here.
+
+    Raises:
+        UsageError: There is no such checkpoint, or its reader has no such option.
+        FormatError: It is damaged.
+    """
+    plugins = load_plugins() if plugins is None else plugins
+    opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options, without_model=True)
+    state, tokenizer = opened.training_state, opened.tokenizer
+    return {
+        "format": opened.format,
+        "folder": str(opened.path),
+        "parameters": _count(opened, plugins),
+        "files": dict(sorted(opened.sizes.items())),
+        "config": to_document(opened.config, versioned=False),
+        "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
+        "training_state": None if state is None else to_document(state, versioned=False),
+        "edits": list(opened.edits),
+        "copies": [str(path) for path in copies(opened.path)],
+        "plugins": {
+            package: {**need, "installed": installed_version(plugins, package)}
+            for package, need in opened.needs.items()
+        },
+    }
+
+
+def _count(opened: Opened, plugins: Plugins) -> int:
+    """Count the parameters, those of parts that nobody here knows by what the file holds."""
+    config = opened.config
+    known = all((slot, getattr(config, slot)) in plugins.layouts for slot in SLOTS)
+    if known and not layout_problems(config, "", plugins.layouts):
+        return count_parameters(expected_tensors(config, plugins.layouts), tied=config.tie_weights)
+    return count_parameters(opened.shapes(), tied=config.tie_weights)

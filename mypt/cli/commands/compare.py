@@ -1,0 +1,272 @@
+"""`mypt compare`."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mypt.cli.options.conflicts import OF_COMPARE, refuse_unused
+from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.readers import parse_options, reader_options
+from mypt.cli.options.sampling import sampling_option
+from mypt.cli.options.text import TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from mypt.comparison.results import HeldOut, Result
+    from mypt.comparison.settings import Side
+    from mypt.engine.inference.scoring import Score
+    from mypt.plugins.manager import Plugins
+
+_PIPE_WIDTH, _MAX_VALUE = 120, 80
+
+
+@click.command("compare")
+@click.argument("models", type=TEXT, nargs=-1, required=True, metavar="MODEL MODEL...")
+@reader_options
+@click.option("--input_file", type=TEXT, help="Text to measure all models on.")
+@click.option(
+    "--dataset_dir", type=TEXT, help="Data set to measure all models on, by its validation split."
+)
+@click.option("--prompt", help="Text that every model continues; empty begins a new text.")
+@click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
+@sampling_option("temperature", float, "0 always takes the likeliest token.")
+@sampling_option("seed", int, "Same seed, same text.")
+@click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all settings.")
+@click.pass_context
+@naming_flags()
+def command(
+    context: click.Context,
+    /,
+    models: tuple[str, ...],
+    options: tuple[str, ...],
+    input_file: str | None,
+    dataset_dir: str | None,
+    prompt: str | None,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Show what is different about models, and which one is better.
+
+    Settings that differ are always listed. With --input_file or --dataset_dir every model is
+    measured on the same text, and with --prompt every model continues it.
+    """
+    if len(models) < 2:
+        message = "there is only one model; name at least two"
+        raise click.UsageError(message)
+    refuse_unused(context, OF_COMPARE)
+    from mypt.comparison.settings import differing, open_sides
+
+    if input_file is not None and dataset_dir is not None:
+        message = "--input_file and --dataset_dir are two texts; give one of them"
+        raise click.UsageError(message)
+    plugins = open_plugins()
+    sides = open_sides(models, plugins, parse_options(options))
+    held_out: HeldOut | None = None
+    results: list[Result] = []
+    if input_file is not None or dataset_dir is not None or prompt is not None:
+        held_out = _held_out(input_file, dataset_dir, plugins)
+        results = _try(sides, plugins, held_out, prompt, **chosen)
+    rows = differing(sides)
+    if as_json:
+        report = _report(sides, rows, held_out, results, prompt)
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        _print(sides, rows, held_out, results, prompt)
+
+
+def _held_out(input_file: str | None, dataset_dir: str | None, plugins: Plugins) -> HeldOut | None:
+    from mypt.comparison.results import text_of_data_set, text_of_file
+
+    if input_file is not None:
+        return text_of_file(input_file)
+    return None if dataset_dir is None else text_of_data_set(dataset_dir, plugins)
+
+
+def _try(
+    sides: Sequence[Side],
+    plugins: Plugins,
+    held_out: HeldOut | None,
+    prompt: str | None,
+    *,
+    device: str | None,
+    max_new_tokens: int,
+    **sampling: Any,
+) -> list[Result]:
+    from mypt.comparison.results import try_models
+    from mypt.engine.runtime.devices import choose_device
+    from mypt.model.decoding.sampling_options import Sampling
+
+    tried = try_models(
+        sides,
+        plugins,
+        choose_device(device),
+        held_out=held_out,
+        prompt=prompt,
+        max_new_tokens=max_new_tokens,
+        sampling=Sampling(**{k: v for k, v in sampling.items() if v is not None}),
+    )
+    return list(tried)
+
+
+def _report(
+    sides: Sequence[Side],
+    rows: dict[str, list[Any]],
+    held_out: HeldOut | None,
+    results: Sequence[Result],
+    prompt: str | None,
+) -> dict[str, Any]:
+    tried: Sequence[Result | None] = results or [None] * len(sides)
+    models = [
+        {
+            "name": side.name,
+            "path": str(side.opened.path),
+            "settings": side.settings,
+            "score": None if result is None or result.score is None else _score(result.score),
+            "continuation": None if result is None else result.continuation,
+        }
+        for side, result in zip(sides, tried, strict=True)
+    ]
+    text = None
+    if held_out is not None:
+        text = {
+            "source": held_out.source,
+            "size_bytes": held_out.size_bytes,
+            "sha256": held_out.sha256,
+        }
+    return {"models": models, "differing": rows, "held_out": text, "prompt": prompt}
+
+
+def _score(score: Score) -> dict[str, float | int | None]:
+    losses = {name: getattr(score, name) for name in ("bits_per_byte", "loss", "perplexity")}
+    return {
+        **{name: loss if math.isfinite(loss) else None for name, loss in losses.items()},
+        "tokens": len(score.losses),
+        "block_size": score.block_size,
+        "stride": score.stride,
+    }
+
+
+def _print(
+    sides: Sequence[Side],
+    rows: dict[str, list[Any]],
+    held_out: HeldOut | None,
+    results: Sequence[Result],
+    prompt: str | None,
+) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPE_WIDTH)
+    parts: list[Table | str] = []
+    parts += [_settings(sides, rows)] if rows else ["All settings are equal."]
+    parts += [
+        f"{side.name} has no training state: nothing is known of its training"
+        for side in sides
+        if side.opened.training_state is None
+    ]
+    if held_out is not None:
+        parts += ["", _scores(sides, held_out, results), *_remarks(sides, results)]
+    if prompt is not None:
+        parts += ["", _continuations(sides, prompt, results, console.width)]
+    for part in parts:
+        console.print(part, markup=False, highlight=False)
+
+
+def _settings(sides: Sequence[Side], rows: dict[str, list[Any]]) -> Table:
+    table = _table("Settings that differ", ["", *(side.name for side in sides)])
+    for name, values in rows.items():
+        _add(table, name, *(_said(value) for value in values))
+    return table
+
+
+def _said(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else str(value)
+    return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "\u2026"
+
+
+def _scores(sides: Sequence[Side], held_out: HeldOut, results: Sequence[Result]) -> Table:
+    title = f"Losses on {held_out.source} ({held_out.size_bytes:,} bytes)"
+    heads = ["", "bits per byte", "nats per token", "tokens", "block_size", "stride"]
+    table = _table(title, heads)
+    scores = [result.score for result in results if result.score is not None]
+    finite = [score.bits_per_byte for score in scores if math.isfinite(score.bits_per_byte)]
+    best = min(finite, default=None)
+    for side, score in zip(sides, scores, strict=True):
+        _add(
+            table,
+            side.name,
+            f"{score.bits_per_byte:.4f}{' *' if score.bits_per_byte == best else '  '}",
+            f"{score.loss:.4f}  ",
+            f"{len(score.losses):,}",
+            f"{score.block_size:,}",
+            f"{score.stride:,}",
+        )
+    return table
+
+
+def _remarks(sides: Sequence[Side], results: Sequence[Result]) -> list[str]:
+    lines = ["* the lowest. Each token but the first was scored once, in overlapping windows."]
+    tokenizers = [side.opened.tokenizer for side in sides]
+    if any(tokenizer != tokenizers[0] for tokenizer in tokenizers):
+        lines.append("The tokenizers differ: compare bits per byte, not nats per token.")
+    if len({result.score.block_size for result in results if result.score}) > 1:
+        lines.append("The windows differ: a model with a wider one sees more of the text before.")
+    return lines
+
+
+def _continuations(
+    sides: Sequence[Side], prompt: str, results: Sequence[Result], width: int
+) -> Table:
+    from rich.text import Text
+
+    texts = [Text(_shown(prompt + (result.continuation or ""))) for result in results]
+    if width // len(sides) >= 30:
+        table = _table("Continuations", [side.name for side in sides], ratio=1)
+        table.add_row(*texts)
+        return table
+    table = _table("Continuations", ["", ""])
+    for side, text in zip(sides, texts, strict=True):
+        table.add_row(Text(side.name), text, end_section=True)
+    return table
+
+
+def _shown(text: str) -> str:
+    """Keep lines, and show what a terminal would obey as U+FFFD."""
+    text = text.expandtabs(4)
+    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+
+
+def _table(title: str, heads: Sequence[str], ratio: int | None = None) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(_shown(title)), box=box.SIMPLE_HEAD, title_justify="left")
+    for head in heads:
+        names = head == ""  # of settings or models: the last to be broken
+        table.add_column(Text(_shown(head)), overflow="fold", ratio=ratio, no_wrap=names)
+    return table
+
+
+def _add(table: Table, *cells: str) -> None:
+    from rich.text import Text
+
+    table.add_row(*(Text(_shown(cell)) for cell in cells))

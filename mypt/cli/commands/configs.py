@@ -1,0 +1,120 @@
+"""`mypt configs`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.text import TEXT
+
+if TYPE_CHECKING:
+    from mypt.engine.config.presets import Preset
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.layout import Layouts
+
+RULE = "=" * 86
+# float32 weights, gradients and AdamW's two moments; activations come on top.
+BYTES_PER_PARAMETER_IN_TRAINING = 16
+BYTES_PER_WEIGHT = 4
+
+
+@click.command("configs")
+@click.option("--config_file", type=TEXT, help="Preset to show in detail, shipped or your own.")
+def command(config_file: str | None) -> None:
+    """List the presets, or show one in detail, with counted parameters."""
+    from mypt.engine.config.presets import read_preset, shipped_presets
+
+    layouts = open_plugins().layouts
+    if config_file is not None:
+        lines = _detail(read_preset(config_file, layouts), layouts)
+    else:
+        lines = _list([read_preset(name, layouts) for name in shipped_presets()], layouts)
+    click.echo("\n".join(lines))
+
+
+def _list(presets: list[Preset], layouts: Layouts) -> list[str]:
+    from mypt.format.layout import count
+
+    lines = [
+        RULE,
+        "Available Model Configurations",
+        RULE,
+        "",
+        f"{'File':36} {'Name':22} {'Params':>9} {'Layers':>6} {'Heads':>5} {'Embed':>5}",
+        "-" * len(RULE),
+    ]
+    for preset in sorted(presets, key=lambda preset: count(preset.config, layouts)):
+        c = preset.config
+        params = f"{count(c, layouts) / 1e6:.2f}M"
+        lines.append(
+            f"{preset.file:36} {preset.name:22} {params:>9} {c.n_layer:6} {c.n_head:5} {c.n_embd:5}"
+        )
+    return [
+        *lines,
+        "",
+        "To use one:  mypt train --config_file configs/tiny.json --model_name my_model "
+        "--input_file input.txt",
+        "For details: mypt configs --config_file configs/tiny.json",
+        "Your own:    copy one, edit it, and name your file",
+    ]
+
+
+def _detail(preset: Preset, layouts: Layouts) -> list[str]:
+    from mypt.engine.humanize import short_bytes
+    from mypt.format.layout import count
+
+    c, total = preset.config, count(preset.config, layouts)
+    rows = {
+        "Layers": c.n_layer,
+        "Heads": c.n_head,
+        "Embedding": c.n_embd,
+        "Block size": c.block_size,
+        "Vocab size": c.vocab_size,
+        "Dropout": c.dropout,
+        "Bias": c.bias,
+        "Positions": c.pos_encoding,
+        "MLP": c.mlp_type,
+        "Norm": c.norm_type,
+        "Tied head": c.tie_weights,
+    }
+    char = count(_with_vocabulary(preset, 100), layouts)
+    training = total * BYTES_PER_PARAMETER_IN_TRAINING
+    return [
+        RULE,
+        f"Config: {preset.name}",
+        f"File: {preset.file}",
+        RULE,
+        f"Description: {preset.document.get('description', '')}",
+        "",
+        "Architecture:",
+        *(f"  {name:12}: {value}" for name, value in rows.items()),
+        "",
+        "Parameters:",
+        f"  Total       : {total:,} ({total / 1e6:.2f}M)",
+        f"  With chars  : {char:,} ({char / 1e6:.2f}M) with a vocabulary of 100 characters",
+        f"  Batch size  : {c.batch_size}",
+        "",
+        "Memory:",
+        f"  Training    : {short_bytes(training)} for weights, gradients and AdamW, in float32; "
+        "activations come on top",
+        f"  Checkpoint  : {short_bytes(3 * total * BYTES_PER_WEIGHT)}, of which "
+        f"{short_bytes(total * BYTES_PER_WEIGHT)} are needed for inference",
+        *_training(preset),
+        "",
+        "Usage:",
+        f"  mypt train --config_file {preset.file} --model_name my_model --input_file input.txt",
+    ]
+
+
+def _training(preset: Preset) -> list[str]:
+    if not preset.training:
+        return []
+    return ["", "Training:", *(f"  {k:16}: {v}" for k, v in preset.training.items())]
+
+
+def _with_vocabulary(preset: Preset, vocab_size: int) -> GPTConfig:
+    from attrs import evolve
+
+    return evolve(preset.config, vocab_size=vocab_size)

@@ -1,0 +1,246 @@
+"""`mypt data`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from mypt.cli.main import SETTINGS
+from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.text import TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.manager import Plugins
+
+_SECONDS_BETWEEN_LINES = 10
+
+
+@click.group("data", context_settings=SETTINGS)
+def command() -> None:
+    """Make data sets to train on, and look at them."""
+
+
+_output = click.option("--output", type=TEXT, required=True, help="Folder of the data set.")
+_tokenization = click.option(
+    "--tokenization", type=TEXT, default="gpt2", show_default=True, help="Kind of a new tokenizer."
+)
+_from_model = click.option(
+    "--from_model",
+    type=TEXT,
+    help="Take the tokenizer of this model instead, as fine-tuning needs.",
+)
+
+
+@command.command("prepare")
+@click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="INPUT...")
+@_output
+@_tokenization
+@_from_model
+@click.option(
+    "--val_fraction",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="Share of the text that validates; 1 makes an evaluation set.",
+)
+@click.option(
+    "--tokens_per_shard",
+    type=click.IntRange(1),
+    default=10_000_000,
+    show_default=True,
+    help="Ids of a full shard.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "uint16", "uint32"]),
+    default="auto",
+    show_default=True,
+    help="Of the ids; auto is uint16 where it can. The earlier MyPT reads uint32.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Processes that tokenize; by default one for each processor.",
+)
+def prepare_command(
+    inputs: tuple[str, ...],
+    output: str,
+    tokenization: str,
+    from_model: str | None,
+    val_fraction: float,
+    tokens_per_shard: int,
+    dtype: Literal["auto", "uint16", "uint32"],
+    workers: int | None,
+) -> None:
+    """Tokenize texts of any size into shards.
+
+    INPUT is a text file, a folder of them, or - for the standard input. The same command goes on
+    where a preparation was stopped.
+    """
+    from mypt.data.prepare.parallel import available_workers
+    from mypt.data.prepare.tokens import Preparation, prepare
+
+    plugins = open_plugins()
+    wanted = Preparation(
+        inputs=inputs,
+        output=Path(output),
+        tokenization=tokenization,
+        tokenizer=_tokenizer_of(from_model, plugins),
+        val_fraction=val_fraction,
+        tokens_per_shard=tokens_per_shard,
+        dtype=dtype,
+        workers=workers or available_workers(),
+    )
+    with _progress() as report:
+        is_new = prepare(wanted, plugins, report)
+    if not is_new:
+        click.echo(f"{output} is complete already")
+    _print_summary(output)
+
+
+@command.command("chats")
+@click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="FILE.jsonl...")
+@_output
+@_tokenization
+@_from_model
+@click.option(
+    "--val_fraction",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Share of the conversations that validates.",
+)
+def chats_command(
+    inputs: tuple[str, ...],
+    output: str,
+    tokenization: str,
+    from_model: str | None,
+    val_fraction: float,
+) -> None:
+    """Make episodes with a loss mask out of conversations in JSON lines.
+
+    A line is {"messages": [{"role": ..., "content": ...}, ...]}, or {"prompt": ..., "completion":
+    ...}, or {"text": ...}. What the assistant says is learnt, and so are completions and texts.
+    """
+    from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
+
+    plugins = open_plugins()
+    wanted = ChatPreparation(
+        inputs=inputs,
+        output=Path(output),
+        tokenization=tokenization,
+        tokenizer=_tokenizer_of(from_model, plugins),
+        val_fraction=val_fraction,
+    )
+    prepare_chats(wanted, plugins)
+    _print_summary(output)
+
+
+@command.command("inspect")
+@click.argument("folder", type=TEXT)
+@click.option("--checksums", is_flag=True, help="Also compare the digest of every file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
+    """Show what a data set holds, and whether its files are what was written.
+
+    Exits with 1 if any is not.
+    """
+    import attrs
+
+    from mypt.data.describe import check_dataset, describe_dataset
+    from mypt.format.errors import has_errors
+
+    about = describe_dataset(folder)
+    problems = check_dataset(folder, checksums=checksums)
+    if as_json:
+        listed = [attrs.asdict(problem) for problem in problems]
+        click.echo(json.dumps({**about, "problems": listed}, indent=2, ensure_ascii=False))
+    else:
+        _print_about(about)
+        for problem in problems:
+            click.echo(f"{problem.severity}: {problem}")
+    return int(has_errors(problems))
+
+
+def _tokenizer_of(model_name: str | None, plugins: Plugins) -> Tokenizer | None:
+    if model_name is None:
+        return None
+    from mypt.engine.checkpoints.build import build_tokenizer
+    from mypt.engine.checkpoints.paths import find_checkpoint
+    from mypt.format.errors import Problem, UsageError
+    from mypt.format.open import open_checkpoint
+
+    opened = open_checkpoint(find_checkpoint(model_name), plugins)
+    tokenizer = build_tokenizer(opened.tokenizer, plugins)
+    if tokenizer is None:
+        what, fix = "has no tokenizer that can be used", "name another model, or --tokenization"
+        raise UsageError(Problem(str(opened.path), "", what, fix, kind="tokenizer"))
+    return tokenizer
+
+
+def _print_summary(folder: str) -> None:
+    from mypt.data.describe import describe_dataset
+
+    _print_about(describe_dataset(folder))
+
+
+def _print_about(about: dict[str, Any]) -> None:
+    from mypt.format.errors import counted, one_line
+
+    tokenizer = about["tokenizer"]
+    kind = "unknown" if tokenizer is None else tokenizer["token_kind"]
+    click.echo(one_line(f"{about['folder']}: {about['kind']}, {about['dtype']}, {kind}"))
+    for split, tokens in about["tokens"].items():
+        there = counted(len(about["files"][split]), "file")
+        line = f"  {split}: {counted(tokens, 'token')} in {there}"
+        if "episodes" in about:
+            line += f", {counted(about['episodes'][split], 'episode')}"
+        click.echo(line)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Show how far it is: a bar on a terminal, now and then a line in a pipe."""
+    if sys.stderr.isatty():
+        with _bar() as report:
+            yield report
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines() -> Callable[[int, int], None]:
+    last = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            share = f"{100 * done / total:.0f} %"
+            click.echo(f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {share}", err=True)
+
+    return report

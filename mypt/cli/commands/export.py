@@ -1,0 +1,30 @@
+"""`mypt export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.readers import parse_options, reader_options
+from mypt.cli.options.text import TEXT
+
+
+@click.command("export")
+@click.option("--to", "form", type=click.Choice(["hf"]), required=True, help="hf: Hugging Face.")
+@click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
+@click.option("--output", type=TEXT, required=True, help="Folder to make.")
+@reader_options
+@naming_flags()
+def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -> None:
+    """Write a model for another program, with the same logits, or say why that cannot be."""
+    from mypt.engine.checkpoints.paths import find_checkpoint
+    from mypt.export.hugging_face import EXPORTERS
+
+    source = find_checkpoint(model_name)
+    lines = EXPORTERS[form](source, Path(output), open_plugins(), parse_options(options))
+    click.echo(f"{source} -> {output}: exported")
+    for line in lines:
+        click.echo(f"  {line}")

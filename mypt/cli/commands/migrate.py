@@ -1,0 +1,95 @@
+"""`mypt format migrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.readers import parse_options, reader_options
+from mypt.cli.options.text import TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mypt.format.migrate import Report
+
+
+@click.command("migrate")
+@click.argument("path", type=TEXT)
+@click.option(
+    "--to",
+    "version",
+    type=click.Choice(["2.0", "1"]),
+    default="2.0",
+    show_default=True,
+    help="Version to write; 1 is what the earlier MyPT opens.",
+)
+@click.option(
+    "--output", type=TEXT, help="Folder of what is written; by default one beside the source."
+)
+@click.option("--dry_run", is_flag=True, help="Only say what would be done.")
+@click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below PATH.")
+@reader_options
+@naming_flags()
+def command(
+    path: str,
+    version: str,
+    output: str | None,
+    dry_run: bool,
+    everything: bool,
+    options: tuple[str, ...],
+) -> int:
+    """Write a legacy or foreign checkpoint as a bundle of the current format.
+
+    The source is never touched, and what was written is read back and compared before it counts.
+    """
+    from mypt.format.migrate import Migrator
+    from mypt.format.version import MYPT_VERSION
+
+    if everything and output is not None:
+        message = "--output names one folder, --all finds many checkpoints"
+        raise click.UsageError(message)
+    if version == "1" and (everything or options):
+        message = "--to 1 writes one bundle, and takes neither --all nor --option"
+        raise click.UsageError(message)
+    plugins = open_plugins()
+    migrator = Migrator(
+        readers=tuple(plugins.readers.values()),
+        written_by=f"mypt {MYPT_VERSION}",
+        layouts=plugins.layouts,
+        options=parse_options(options),
+        dry_run=dry_run,
+    )
+    source, target = Path(path), Path(output) if output is not None else None
+    if version == "1":
+        from mypt.format.downgrade import downgrade
+
+        _print(downgrade(source, target, plugins.layouts, dry_run=dry_run))
+    elif everything:
+        return _print_all(migrator.migrate_all(source))
+    else:
+        _print(migrator.migrate(source, target))
+    return 0
+
+
+def _print_all(reports: Iterable[Report]) -> int:
+    """Print each report when it comes; give the exit code."""
+    results = []
+    for report in reports:
+        _print(report)
+        results.append(report.result)
+    failed = results.count("failed")
+    click.echo(f"{len(results)} checkpoints, {failed} failed")
+    return 1 if failed else 0
+
+
+def _print(report: Report) -> None:
+    from mypt.format.errors import one_line
+
+    click.echo(one_line(f"{report.source} -> {report.output}: {report.result}"))
+    for line in report.lines:
+        click.echo(f"  {one_line(line)}")

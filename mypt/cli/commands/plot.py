@@ -1,0 +1,80 @@
+"""`mypt plot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.text import TEXT
+
+if TYPE_CHECKING:
+    from mypt.plotting.chart import Chart
+    from mypt.plotting.run import Run
+
+_PAGES, _PICTURES = (".html", ".htm"), (".png", ".svg")
+_PIPE_WIDTH, _LEAST_WIDTH = 100, 60
+
+
+@click.command("plot")
+@click.argument("logs", type=TEXT, nargs=-1, required=True, metavar="LOG_OR_MODEL...")
+@click.option(
+    "--output", type=TEXT, help="File to write: a page (.html) or a picture (.png, .svg)."
+)
+@click.option(
+    "--x",
+    "axis",
+    type=click.Choice(["steps", "tokens"]),
+    default="steps",
+    show_default=True,
+    help="What the horizontal axis counts.",
+)
+def command(logs: tuple[str, ...], output: str | None, axis: Literal["steps", "tokens"]) -> None:
+    """Draw the losses, learning rate, gold marks and phases of one or more runs.
+
+    Without --output they are drawn in the terminal. A page is one file that loads nothing; a
+    picture needs matplotlib: pip install "mypt[plot]".
+    """
+    from mypt.plotting.chart import chart_of
+    from mypt.plotting.find_log import read_runs
+
+    target = None if output is None else Path(output)
+    if target is not None and target.suffix.lower() not in (*_PAGES, *_PICTURES):
+        message = (
+            f"--output {output} is neither a page nor a picture; end it in .html, .png or .svg"
+        )
+        raise click.UsageError(message)
+    runs = read_runs(logs, open_plugins())
+    chart = chart_of(runs, axis)
+    if target is None:
+        _show(chart)
+        return
+    _write(chart, runs, target)
+    click.echo(f"{target}: written")
+
+
+def _show(chart: Chart) -> None:
+    from rich.console import Console
+
+    from mypt.plotting.terminal import terminal_lines
+
+    console = Console()
+    width = max(console.width, _LEAST_WIDTH) if console.is_terminal else _PIPE_WIDTH
+    for line in terminal_lines(chart, width):
+        console.print(line, soft_wrap=True)
+
+
+def _write(chart: Chart, runs: list[Run], target: Path) -> None:
+    if target.suffix.lower() in _PAGES:
+        from mypt.plotting.html_page import html_page
+
+        page = html_page(chart, runs)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page, encoding="utf-8")
+        return
+    from mypt.plotting.image import save_image
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_image(chart, target)

@@ -1,0 +1,94 @@
+"""`mypt train`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mypt.cli.options.fields import architecture_options, flag_names, training_options, with_default
+from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.text import TEXT
+from mypt.engine.checkpoints.paths import sibling
+from mypt.engine.config.precedence import DEFAULT_TOKENIZATION, TrainRequest
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.training import TrainingConfig, TrainingState
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("train")
+@click.option(
+    "--model_name", type=TEXT, required=True, help="Name of the model; it lands in checkpoints/."
+)
+@training_options
+@click.option(
+    "--tokenization",
+    type=TEXT,
+    help=with_default(
+        "Tokenizer of a new model: char, gpt2, or a plugin's.",
+        f"the preset's, or {DEFAULT_TOKENIZATION}",
+    ),
+)
+@architecture_options
+@naming_flags()
+def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
+    """Train a new model, or go on with a saved one.
+
+    Run the same command again to resume. A preset's architecture wins over architecture flags; a
+    saved model keeps its own architecture. Training flags win over both, and so do --batch_size,
+    --dropout and --device.
+    """
+    from mypt.engine.training.launch import run_training
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    request = TrainRequest(
+        model_name=model_name,
+        architecture={k: v for k, v in given.items() if k in flag_names(GPTConfig)},
+        training={k: v for k, v in given.items() if k in flag_names(TrainingConfig)},
+        tokenization=tokenization,
+    )
+    outcome = run_training(request, open_plugins())
+    if not outcome.is_main:
+        return 0 if outcome.complete else 1
+    state = outcome.state
+    again = f"mypt train --model_name {model_name}"
+    environment = state.environment
+    if environment is not None and environment.world_size > 1:
+        again = f"torchrun --nproc-per-node={environment.world_size} -m {again}"
+    if not outcome.trained:
+        for notice in outcome.notices:
+            click.echo(notice)
+        last = state.training_config.max_iters
+        place = f"of {last}" if state.step == last else f"already, beyond max_iters {last}"
+        click.echo(
+            f"{outcome.folder} is at step {state.step} {place}: "
+            f"nothing to do. To go on: {again} --max_iters {2 * state.step}"
+        )
+        return 0
+    if not outcome.complete:
+        click.echo(f"Stopped at step {state.step}; everything is saved. To resume: {again}")
+        return 1
+
+    click.echo("\n".join(closing_summary(state, outcome.folder)))
+    return 0
+
+
+def closing_summary(state: TrainingState, folder: Path) -> list[str]:
+    """Say where the models of a finished run are."""
+    lines = [
+        "Training finished!",
+        f"  Resume training from: {folder}",
+        f"  Deploy inference from: {sibling(folder, 'fp16')}",
+    ]
+    gold = state.gold
+    if gold is not None and gold.best_val_loss is not None:
+        name = "gold_loss" if state.training_config.gold_metric else "val_loss"
+        where = f"step {gold.best_step}, {name}={gold.best_val_loss:.4f}"
+        lines.append(f"  Best (GOLD) checkpoint: {sibling(folder, 'gold')} ({where})")
+    elif gold is not None and gold.decision is not None and gold.decision.reasons:
+        why = "; ".join(gold.decision.reasons)
+        lines.append(f"  No GOLD checkpoint; what blocked it at step {gold.decision.step}: {why}")
+    return lines

@@ -1,0 +1,80 @@
+"""`mypt format validate`."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.text import TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.format.errors import Problem
+    from mypt.format.readers.contract import ReaderFactory
+    from mypt.format.rules.plugin_settings import Settings
+
+
+@click.command("validate")
+@click.argument("paths", type=TEXT, nargs=-1, required=True, metavar="PATH...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--checksums", is_flag=True, help="Also compare the digest of every file.")
+def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
+    """Check checkpoints, presets, or whole trees of them, reporting every problem, worst first.
+
+    Exits with 0 if all are valid and with 1 if any is not. Neither torch nor weights are loaded.
+    """
+    from mypt.format.discover import find_checkpoints
+    from mypt.format.layout import BUILT_IN
+    from mypt.format.lazy_mapping import Deferred
+    from mypt.format.validate import validate
+
+    # What a bundle of built-in parts says needs no plugin to understand.
+    plugins = cache(open_plugins)
+    layouts = Deferred(BUILT_IN, lambda: plugins().layouts)
+    readers: Mapping[str, ReaderFactory] = Deferred({}, lambda: plugins().readers)
+    settings: Settings = Deferred({}, lambda: plugins().settings)
+    found = {
+        str(checkpoint): validate(
+            checkpoint, layouts, readers.values(), settings=settings, checksums=checksums
+        )
+        for path in paths
+        for checkpoint in find_checkpoints(Path(path), readers.values())
+    }
+    if as_json:
+        click.echo(json.dumps([_report(path, found[path]) for path in found], indent=2))
+    else:
+        for path, problems in found.items():
+            _print(path, problems)
+        if len(found) > len(paths):
+            invalid = sum(not _is_valid(problems) for problems in found.values())
+            click.echo(f"{len(found)} checked, {invalid} invalid")
+    return 0 if all(_is_valid(problems) for problems in found.values()) else 1
+
+
+def _is_valid(problems: list[Problem]) -> bool:
+    return all(problem.severity != "error" for problem in problems)
+
+
+def _report(path: str, problems: list[Problem]) -> dict[str, object]:
+    import attrs
+
+    listed = [attrs.asdict(problem) for problem in problems]
+    return {"path": path, "valid": _is_valid(problems), "problems": listed}
+
+
+def _print(path: str, problems: list[Problem]) -> None:
+    from mypt.format.errors import counted, one_line
+
+    for problem in problems:
+        click.echo(f"{problem.severity}: {problem}")
+    errors = sum(problem.severity == "error" for problem in problems)
+    if errors:
+        click.echo(f"{one_line(path)}: invalid, {counted(errors, 'error')}")
+    else:
+        click.echo(f"{one_line(path)}: valid")

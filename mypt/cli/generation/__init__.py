@@ -1,0 +1,1 @@
+"""What `mypt generate` reads and prints."""

@@ -1,0 +1,45 @@
+"""What `mypt generate` is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from mypt.model.decoding.sampling_options import Sampling
+
+
+@frozen(kw_only=True)
+class Request:
+    """What to generate: the arguments of `GPT.generate_many`."""
+
+    prompts: list[str]
+    max_new_tokens: int
+    sampling: Sampling
+    stop: tuple[str, ...]
+    stop_tokens: tuple[int | str, ...]
+    samples: int
+    batch_size: int
+
+
+def _request(
+    prompts: list[str],
+    max_new_tokens: int,
+    stop: tuple[str, ...],
+    stop_token: tuple[str, ...],
+    samples: int,
+    batch_size: int,
+    **sampling: Any,
+) -> Request:
+    from mypt.model.decoding.sampling_options import Sampling
+
+    return Request(
+        prompts=prompts,
+        max_new_tokens=max_new_tokens,
+        sampling=Sampling(**{k: v for k, v in sampling.items() if v is not None}),
+        stop=stop,
+        stop_tokens=tuple(int(t) if t.isdecimal() else t for t in stop_token),
+        samples=samples,
+        batch_size=batch_size,
+    )

@@ -1,0 +1,97 @@
+"""Options made from the fields of the documents: one definition of names, defaults and help."""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import click
+
+from mypt.cli.options.text import TEXT
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.training import TrainingConfig
+from mypt.format.schema.check import load_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+# Set by the tokenizer or by the run itself.
+NO_FLAGS = frozenset({"extra", "plugins", "start_step"})
+
+
+class JsonType(click.ParamType[Any]):
+    """A value too rich for words of its own, given as JSON."""
+
+    name = "JSON"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        """Parse the value; whether it fits is the schema's matter."""
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            self.fail(f"`{value}` is not JSON: {error}", param, ctx)
+
+
+def architecture_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a flag for every field of `config.json`."""
+    properties = load_schema("config")["properties"]
+    return _add(function, GPTConfig, properties)
+
+
+def training_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a flag for every hyperparameter."""
+    state = load_schema("training_state")
+    return _add(function, TrainingConfig, state["$defs"]["training_config"]["properties"])
+
+
+def flag_names(cls: type[attrs.AttrsInstance]) -> list[str]:
+    """Name the fields of a document that are flags."""
+    return [a.name for a in attrs.fields(cls) if a.name not in NO_FLAGS]
+
+
+def _add(
+    function: Callable[..., Any], cls: type[attrs.AttrsInstance], properties: dict[str, Any]
+) -> Callable[..., Any]:
+    hints = typing.get_type_hints(cls)
+    defaults = {a.name: a.default for a in attrs.fields(cls)}
+    for name in reversed(flag_names(cls)):
+        text = with_default(properties[name]["description"], defaults[name])
+        function = _option(name, hints[name], text)(function)
+    return function
+
+
+def _option(name: str, hint: Any, text: str) -> Callable[..., Any]:
+    kinds: Iterable[Any] = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+    if typing.get_origin(hint) is Literal:
+        return click.option(f"--{name}", type=click.Choice(list(kinds)), help=text)
+    if typing.get_origin(hint) in (Mapping, tuple):
+        return click.option(f"--{name}", type=JsonType(), help=text)
+    if len(list(kinds)) > 1:
+        return click.option(
+            f"--{name}", type=TEXT, multiple=True, callback=_one_or_several, help=text
+        )
+    kind = next(iter(kinds), hint)
+    if kind is bool:
+        return click.option(f"--{name}/--no_{name}", default=None, help=text)
+    return click.option(f"--{name}", type=TEXT if kind is str else kind, help=text)
+
+
+def _one_or_several(
+    _: click.Context, __: click.Parameter, values: tuple[str, ...]
+) -> str | list[str] | None:
+    if len(values) > 1:
+        return list(values)
+    return values[0] if values else None
+
+
+def with_default(description: str, default: object) -> str:
+    """Give the help of an option whose default is that of a field."""
+    if not isinstance(default, str | int | float):
+        return description
+    said = str(default).lower() if isinstance(default, bool) else default
+    return f"{description}  [default: {said}]"

@@ -1,0 +1,1 @@
+"""What is different about models, and which is better."""

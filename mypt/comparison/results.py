@@ -1,0 +1,168 @@
+"""What models make of one and the same text: its loss, and how they continue a prompt."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from attrs import evolve, frozen
+
+from mypt.api.gpt import GPT
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.data.dataset import read_tokenizer_state
+from mypt.data.text import read_text
+from mypt.engine.checkpoints.build import build_model, build_tokenizer
+from mypt.format.documents.config import GPTConfig
+from mypt.format.errors import ConfigError, DataError, Problem, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import torch
+
+    from mypt.comparison.settings import Side
+    from mypt.engine.inference.scoring import Score
+    from mypt.model.decoding.sampling_options import Sampling
+    from mypt.plugins.manager import Plugins
+
+PROMPT = "--prompt"
+
+
+@frozen(kw_only=True)
+class HeldOut:
+    """A text that models are compared on.
+
+    Attributes:
+        text: The text.
+        source: What to call it.
+    """
+
+    text: str
+    source: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size in UTF-8."""
+        return len(self.text.encode())
+
+    @property
+    def sha256(self) -> str:
+        """The digest of its UTF-8 bytes."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@frozen(kw_only=True)
+class Result:
+    """What one model made of it.
+
+    Attributes:
+        score: Its loss on the whole text, in windows as `GPT.score` makes them by default; None
+            where there was no text.
+        continuation: What it added to the prompt; None where there was none.
+    """
+
+    score: Score | None
+    continuation: str | None
+
+
+def text_of_file(path: str) -> HeldOut:
+    """Read a text file.
+
+    Raises:
+        DataError: It is missing, empty or no text.
+    """
+    return HeldOut(text=read_text(path), source=path)
+
+
+def text_of_data_set(dataset_dir: str, plugins: Plugins) -> HeldOut:
+    """Give the validation split of a data set as the text that it was made of.
+
+    Raises:
+        DataError: It is missing or damaged.
+        PluginError: Its tokenizer is of no installed plugin.
+    """
+    state = read_tokenizer_state(dataset_dir)
+    tokenizer = plugins.tokenizer(state["token_kind"]).build(state)
+    config = GPTConfig(block_size=1, vocab_size=tokenizer.vocab_size)
+    loader = GPTDataLoader(config, tokenizer, dataset_dir=dataset_dir, eval_only=True)
+    pieces = (tokenizer.decode_bytes(chunk.tolist()) for chunk in loader.splits["val"].chunks())
+    text = b"".join(pieces).decode("utf-8", "replace")
+    return HeldOut(text=text, source=str(Path(dataset_dir) / "val"))
+
+
+def try_models(
+    sides: Sequence[Side],
+    plugins: Plugins,
+    device: torch.device,
+    *,
+    held_out: HeldOut | None,
+    prompt: str | None,
+    max_new_tokens: int,
+    sampling: Sampling,
+) -> Iterator[Result]:
+    """Let one model after the other score the text and continue the prompt.
+
+    Only one model is in memory at a time, and whether all can read the texts is known before the
+    first one is loaded.
+
+    Args:
+        sides: The models.
+        plugins: Where parts and tokenizers are looked up.
+        device: What to compute on.
+        held_out: The text to score, in float32; None for none.
+        prompt: Text to continue; None for none, "" begins a new text.
+        max_new_tokens: How many tokens to add.
+        sampling: How to choose them.
+
+    Raises:
+        DataError: A model's vocabulary lacks a character of the text or of the prompt, or the
+            text has too few tokens; all such models are named.
+        ConfigError: A model has no tokenizer.
+    """
+    texts = {PROMPT: prompt} if prompt else {}
+    if held_out is not None:
+        texts[held_out.source] = held_out.text
+    _check_readable(sides, plugins, texts)
+    for side in sides:
+        model = build_model(side.opened, plugins, cls=GPT, for_training=False).to(device)
+        continuation = None
+        if prompt is not None:
+            continuation = "".join(model.stream(prompt, max_new_tokens, sampling=sampling))
+        yield Result(
+            score=None if held_out is None else model.score(held_out.text),
+            continuation=continuation,
+        )
+
+
+def _check_readable(sides: Sequence[Side], plugins: Plugins, texts: Mapping[str, str]) -> None:
+    """Refuse texts that a model cannot encode, before the first model has cost any time."""
+    problems = []
+    for side in sides:
+        tokenizer = build_tokenizer(side.opened.tokenizer, plugins)
+        if tokenizer is None:
+            _refuse_without_tokenizer(side)
+        for source, text in texts.items():
+            try:
+                count = len(tokenizer.encode_array(text))
+            except DataError as error:
+                problems += [_named(problem, side, source) for problem in error.problems]
+                continue
+            if source != PROMPT and count < 2:
+                what = f"is too short: {counted(count, 'token')} to {side.name}"
+                problems.append(Problem(source, "", what, "use more text", kind="data.short"))
+    if problems:
+        raise DataError(*problems)
+
+
+def _named(problem: Problem, side: Side, source: str) -> Problem:
+    """Say which text it is about and which model cannot read it."""
+    fix = "take it out, or leave this model out"
+    return evolve(problem, file=source, what=f"{side.name} cannot read it: {problem.what}", fix=fix)
+
+
+def _refuse_without_tokenizer(side: Side) -> NoReturn:
+    what = "has no tokenizer here, and so cannot read a text"
+    kind = None if side.opened.tokenizer is None else side.opened.tokenizer.token_kind
+    fix = "put its tokenizer.json beside it" if kind is None else f"install the plugin of `{kind}`"
+    raise ConfigError(Problem(str(side.opened.path), "tokenizer", what, fix))

@@ -1,0 +1,175 @@
+"""Put models side by side: what is different about them, without loading weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.format.documents.convert import to_document
+from mypt.format.layout import count
+from mypt.format.open import is_bundle, open_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.tokenizer import TokenizerState
+    from mypt.format.documents.training import TrainingState
+    from mypt.format.open import Opened
+    from mypt.plugins.manager import Plugins
+
+# A field that is null follows a rule, whose result says more: the property that gives it.
+_FOLLOWING = {
+    "head_size": "head_width",
+    "mlp_hidden": "mlp_width",
+    "attn_scale": "attention_scale",
+    "norm_eps": "norm_epsilon",
+    "qkv_bias": "has_qkv_bias",
+    "proj_bias": "has_proj_bias",
+    "mlp_bias": "has_mlp_bias",
+    "norm_bias": "has_norm_bias",
+    "head_bias": "has_head_bias",
+}
+
+
+@frozen(kw_only=True)
+class Side:
+    """One of the models that are compared.
+
+    Attributes:
+        name: What to call it: its folder's or file's name, or its path where two have one name.
+        opened: The checkpoint.
+        parameters: How many; a tied matrix counts once.
+    """
+
+    name: str
+    opened: Opened
+    parameters: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that may differ, by names such as `config.n_layer`, as JSON can say it."""
+        model = {"format": self.opened.format, "parameters": self.parameters}
+        return {
+            **model,
+            **_tokenizer(self.opened.tokenizer),
+            **_prefixed("config", to_document(self.opened.config, versioned=False)),
+            **_training(self.opened.training_state),
+        }
+
+
+def open_sides(
+    names: Iterable[str], plugins: Plugins, options: Mapping[str, Any] | None = None
+) -> list[Side]:
+    """Open the models, of any format.
+
+    Args:
+        names: Paths, or names of models in `checkpoints/`.
+        plugins: Where parts and readers are looked up.
+        options: What the readers of foreign checkpoints have to be told.
+
+    Raises:
+        UsageError: There is no such checkpoint, or its reader has no such option.
+        FormatError: One is damaged.
+    """
+    paths = [find_checkpoint(name) for name in names]
+    bundles = [path for path in paths if is_bundle(path)]
+    silent = bundles if len(bundles) < len(paths) else []  # options are for the others
+    found = [open_checkpoint(p, plugins, None if p in silent else options) for p in paths]
+    short = [opened.path.resolve().name for opened in found]
+    return [
+        Side(
+            name=name if short.count(name) == 1 else str(opened.path),
+            opened=opened,
+            parameters=count(opened.config, plugins.layouts),
+        )
+        for name, opened in zip(short, found, strict=True)
+    ]
+
+
+def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
+    """Give the settings that differ, each with its value in every model.
+
+    A model without training state or tokenizer says nothing of theirs, which is no difference:
+    its value is None. Where one config names what another leaves to a rule, the rule's result
+    counts.
+    """
+    all_settings = [side.settings for side in sides]
+    rows = {}
+    for name in dict.fromkeys(name for settings in all_settings for name in settings):
+        section = name.partition(".")[0]
+        values = [settings.get(name) for settings in all_settings]
+        if not _are_equal(values):
+            values = [
+                _resolved(name, value, side.opened.config)
+                for value, side in zip(values, sides, strict=True)
+            ]
+        said = [
+            value
+            for value, settings in zip(values, all_settings, strict=True)
+            if name in settings or any(key.startswith(f"{section}.") for key in settings)
+        ]
+        if not _are_equal(said):
+            rows[name] = values
+    return rows
+
+
+def _are_equal(values: Sequence[Any]) -> bool:
+    return all(value == values[0] for value in values)
+
+
+def _resolved(name: str, value: Any, config: GPTConfig) -> Any:
+    rule = _FOLLOWING.get(name.removeprefix("config."))
+    return getattr(config, rule) if rule is not None and value is None else value
+
+
+def _prefixed(section: str, members: Mapping[str, Any]) -> dict[str, Any]:
+    """Name members by where they are; those of a member that is an object one by one."""
+    named = {}
+    for name, value in members.items():
+        place = f"{section}.{name}"
+        named.update(_prefixed(place, value) if isinstance(value, dict) else {place: value})
+    return named
+
+
+def _tokenizer(state: TokenizerState | None) -> dict[str, Any]:
+    if state is None:
+        return {}
+    document = to_document(state, versioned=False)
+    chars, special = document["chars"], document["special_token_encoder"]
+    told = {
+        **{name: value for name, value in document.items() if not isinstance(value, dict)},
+        "chars": None if chars is None else _numbered(chars, "character"),
+        "special_token_encoder": _numbered(special, "token") if special else None,
+    }
+    return _prefixed("tokenizer", told)
+
+
+def _numbered(items: Sequence[str] | Mapping[str, int], word: str) -> str:
+    """Give a count, and a digest that is equal where all items are."""
+    digest = hashlib.sha256(json.dumps(items, sort_keys=True).encode()).hexdigest()
+    return f"{len(items)} {word}{'' if len(items) == 1 else 's'} ({digest[:8]})"
+
+
+def _training(state: TrainingState | None) -> dict[str, Any]:
+    if state is None:
+        return {}
+    progress = {
+        "step": state.step,
+        "tokens_processed": state.tokens_processed,
+        "elapsed_s": state.elapsed_s,
+        "phase": state.phase,
+        "exact": state.exact,
+        "lineage": [f"{one.model} at step {one.step}" for one in state.lineage],
+        "data": None if state.data is None else state.data.source,
+        "data_sha256": None if state.data is None else state.data.sha256,
+        "gold_step": None if state.gold is None else state.gold.best_step,
+        "gold_val_loss": None if state.gold is None else state.gold.best_val_loss,
+    }
+    training = to_document(state.training_config, versioned=False)
+    training.pop("model_params", None)  # MyPT's second copy of the config
+    return {**_prefixed("training", progress), **_prefixed("training_config", training)}

@@ -1,0 +1,1 @@
+"""The batches of a training step, drawn from texts, shards or episodes."""

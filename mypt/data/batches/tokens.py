@@ -1,0 +1,143 @@
+"""Token ids in memory or on disk, and windows cut out of them."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from attrs import field, frozen
+from numpy.lib.stride_tricks import sliding_window_view
+
+from mypt.data.batches.batch import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from mypt.data.batches.batch import BatchSource
+
+    Shard = NDArray[np.unsignedinteger[Any]]
+
+_CHUNK = 1 << 22  # ids looked at together; what a pass over a large data set needs of memory
+
+
+def _as_shards(shards: Iterable[Shard]) -> tuple[Shard, ...]:
+    return tuple(np.asarray(shard) for shard in shards)  # a memmap indexes slower than an array
+
+
+@frozen(eq=False)
+class TokenSource:
+    """The tokens of one split: one or several 1-D arrays, often memory-mapped.
+
+    Attributes:
+        shards: (N,) uint16 or uint32 each. A window never reaches from one into the next.
+    """
+
+    shards: tuple[Shard, ...] = field(converter=_as_shards)
+
+    def __len__(self) -> int:
+        """Count the tokens."""
+        return int(self._lengths.sum())
+
+    def windows(self, block_size: int) -> int:
+        """Count the windows of `block_size` tokens and the one that follows."""
+        return int(self._windows_by_shard(block_size).sum())
+
+    def blocks(self, block_size: int) -> int:
+        """Count the windows that begin at multiples of `block_size` within their shard.
+
+        Each target is in one of them, but for what is left over at the end of a shard.
+        """
+        return int(self._blocks_by_shard(block_size).sum())
+
+    def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
+        """Give the window that each block is.
+
+        Args:
+            numbers: (B,) int64, each in 0 ... blocks(block_size) - 1.
+            block_size: Length of a window.
+
+        Returns:
+            (B,) int64, each in 0 ... windows(block_size) - 1.
+        """
+        blocks, windows = self._blocks_by_shard(block_size), self._windows_by_shard(block_size)
+        ends = np.cumsum(blocks)
+        shard_of = np.searchsorted(ends, numbers, side="right")
+        within = numbers - (ends - blocks)[shard_of]
+        found: NDArray[np.int64] = (np.cumsum(windows) - windows)[shard_of] + within * block_size
+        return found
+
+    def take(self, windows: NDArray[np.int64], block_size: int) -> Batch:
+        """Cut out windows, with one index operation for each shard that they are in.
+
+        Args:
+            windows: (B,) int64, each in 0 ... windows(block_size) - 1; in any order.
+            block_size: T, the length of a window.
+
+        Returns:
+            x and y, (B, T) int64 each; y is x shifted by one token. No mask: all targets count.
+        """
+        if len(self.shards) == 1:
+            rows = _rows(self.shards[0], windows, block_size)
+        else:
+            rows = self._rows_of_many(windows, block_size)
+        x = torch.from_numpy(rows[:, :-1].astype(np.int64))
+        y = torch.from_numpy(rows[:, 1:].astype(np.int64))
+        return Batch(x, y)
+
+    def chunks(self) -> Iterator[Shard]:
+        """Give all tokens in order, a few million at a time."""
+        for shard in self.shards:
+            for start in range(0, len(shard), _CHUNK):
+                yield shard[start : start + _CHUNK]
+
+    def content(self) -> Iterator[NDArray[Any]]:
+        """Give the ids, each as a little-endian uint32."""
+        for chunk in self.chunks():
+            yield np.ascontiguousarray(chunk, "<u4")
+
+    def highest_id(self) -> int:
+        """Give the highest id there is, -1 where there are no tokens."""
+        return max((int(chunk.max()) for chunk in self.chunks()), default=-1)
+
+    def longest(self) -> int:
+        """Give the tokens of the longest shard."""
+        return int(self._lengths.max(initial=0))
+
+    @cached_property
+    def _lengths(self) -> NDArray[np.int64]:
+        return np.array([len(shard) for shard in self.shards], np.int64)
+
+    def _windows_by_shard(self, block_size: int) -> NDArray[np.int64]:
+        return np.maximum(self._lengths - block_size, 0)
+
+    def _blocks_by_shard(self, block_size: int) -> NDArray[np.int64]:
+        return np.maximum(self._lengths - 1, 0) // block_size
+
+    def _rows_of_many(self, indices: NDArray[np.int64], block_size: int) -> NDArray[Any]:
+        counts = self._windows_by_shard(block_size)
+        ends = np.cumsum(counts)
+        shard_of = np.searchsorted(ends, indices, side="right")
+        rows = np.empty((len(indices), block_size + 1), np.uint32)
+        for number in np.unique(shard_of):
+            here = shard_of == number
+            starts = indices[here] - (ends[number] - counts[number])
+            rows[here] = _rows(self.shards[number], starts, block_size)
+        return rows
+
+
+def sha256_of(sources: Iterable[BatchSource]) -> str:
+    """Give the SHA-256 of what splits hold, in order: of token streams, all ids as uint32."""
+    digest = hashlib.sha256()
+    for source in sources:
+        for part in source.content():
+            digest.update(part.data)
+    return digest.hexdigest()
+
+
+def _rows(shard: Shard, starts: NDArray[np.int64], block_size: int) -> NDArray[Any]:
+    return sliding_window_view(shard, block_size + 1)[starts]

@@ -1,0 +1,107 @@
+"""Look at a data set without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mypt.data.dataset import (
+    AFRESH,
+    STATE_FILE,
+    data_files,
+    has_episodes,
+    read_episodes,
+    read_shards,
+    read_tokenizer_state,
+)
+from mypt.data.metadata import METADATA_FILE, read_metadata
+from mypt.format.errors import Problem
+from mypt.format.storage import files
+
+if TYPE_CHECKING:
+    from mypt.data.metadata import Metadata
+
+_AGAIN = f"copy it again, or {AFRESH}"
+
+
+def describe_dataset(folder: str | Path) -> dict[str, Any]:
+    """Say what a data set holds, out of the sizes of its files.
+
+    Returns:
+        `kind` ("tokens" or "episodes"), `tokens`, `files` and, of episodes, `episodes`, by split;
+        `dtype`, `tokenizer` (None where nothing says), `metadata` (the same).
+
+    Raises:
+        DataError: It cannot be read, or has no validation split.
+    """
+    root = Path(folder)
+    eval_only = not (root / "train").is_dir()
+    metadata = read_metadata(root)
+    about: dict[str, Any] = {"folder": str(folder)}
+    if root.is_dir() and has_episodes(root):
+        episodes = read_episodes(root, eval_only=eval_only)
+        about["kind"] = "episodes"
+        about["episodes"] = {s: sum(len(p.spans) for p in parts) for s, parts in episodes.items()}
+        arrays = {split: [part.tokens for part in parts] for split, parts in episodes.items()}
+    else:
+        about["kind"] = "tokens"
+        arrays = read_shards(root, eval_only=eval_only)
+    about["tokens"] = {split: sum(map(len, parts)) for split, parts in arrays.items()}
+    about["files"] = data_files(root, eval_only=eval_only)
+    about["dtype"] = "uint32" if metadata is None else np.dtype(metadata.dtype).name
+    has_state = (root / STATE_FILE).exists()
+    about["tokenizer"] = read_tokenizer_state(root) if has_state else None
+    about["metadata"] = None if metadata is None else dict(metadata.document)
+    return about
+
+
+def check_dataset(folder: str | Path, *, checksums: bool) -> list[Problem]:
+    """Compare the files of a data set with what its metadata says of them.
+
+    Args:
+        folder: The data set.
+        checksums: Also compare digests, which reads every file.
+
+    Returns:
+        What is wrong; notes where there is nothing to compare with.
+    """
+    root = Path(folder)
+    metadata = read_metadata(root)
+    if metadata is None or not metadata.files:
+        what = f"no {METADATA_FILE} of mypt says what its files should be"
+        fix = "nothing needs to be done; opening it takes a pass over all tokens"
+        return [Problem(str(folder), "", what, fix, kind="data.unrecorded", severity="note")]
+    return [*_missing_or_changed(root, metadata, checksums=checksums), *_unlisted(root, metadata)]
+
+
+def _missing_or_changed(root: Path, metadata: Metadata, *, checksums: bool) -> list[Problem]:
+    problems = []
+    for file in metadata.files:
+        path, fix = root / file.name, _AGAIN
+        if not path.is_file():
+            problems.append(Problem(str(path), "", "is missing", fix, kind="data.file"))
+        elif path.stat().st_size != file.size_bytes:
+            what = f"has {path.stat().st_size} bytes instead of {file.size_bytes}"
+            problems.append(Problem(str(path), "", what, fix, kind="data.file"))
+        elif checksums and files.digest(path, str(path)) != file.sha256:
+            what = "has another SHA-256 than the metadata says"
+            problems.append(Problem(str(path), "", what, fix, kind="data.file"))
+        elif not file.is_unchanged(root):
+            what = "has another time than the metadata says, as after a copy"
+            fix = "nothing needs to be done; opening the data set takes a pass over all tokens"
+            note = Problem(str(path), "", what, fix, kind="data.time", severity="note")
+            problems.append(note)
+    return problems
+
+
+def _unlisted(root: Path, metadata: Metadata) -> list[Problem]:
+    known = {file.name for file in metadata.files}
+    eval_only = not (root / "train").is_dir()
+    there = [name for n in data_files(root, eval_only=eval_only).values() for name in n]
+    return [
+        Problem(str(root / name), "", "is not in the metadata", "remove it", kind="data.file")
+        for name in there
+        if name not in known
+    ]

@@ -1,0 +1,1 @@
+"""Data sets of shards, made once from texts and chats."""

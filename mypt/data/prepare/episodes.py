@@ -1,0 +1,195 @@
+"""Make a data set of episodes out of conversations."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import field, frozen
+
+from mypt.data.atomic_file import settle, write_whole
+from mypt.data.batches.episodes import EpisodeSource
+from mypt.data.batches.tokens import sha256_of
+from mypt.data.dataset import INDEX_FILE, MASK_FILE, STATE_FILE, TOKENS_FILE, read_episodes
+from mypt.data.input_files import list_files
+from mypt.data.metadata import METADATA_FILE, DataFile
+from mypt.data.prepare.chats import Episode, Template, encode_episode, read_episodes_of
+from mypt.format.errors import DataError, Problem, shortened
+from mypt.format.schema import strict_json as jsonfile
+from mypt.format.storage import files
+from mypt.format.version import FORMAT_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.manager import Plugins
+
+SCHEMA = "episode_indexed_sft_v1"  # as MyPT named it
+
+
+@frozen(kw_only=True)
+class ChatPreparation:
+    """What to make a data set of episodes of, and how.
+
+    Attributes:
+        inputs: JSONL files, or folders of them.
+        output: Folder of the data set, which must not exist.
+        tokenization: token_kind of a new tokenizer.
+        tokenizer: A tokenizer to use instead of a new one, as fine-tuning needs.
+        val_fraction: Share of the conversations that validates, above 0 and below 1.
+    """
+
+    inputs: tuple[str, ...] = field(converter=tuple[str, ...])
+    output: Path
+    tokenization: str = "gpt2"
+    tokenizer: Tokenizer | None = None
+    val_fraction: float = 0.1
+
+
+def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
+    """Write conversations as episodes with a loss mask, all of them or none.
+
+    Those with the lowest digests validate, so that a conversation that comes twice is never on
+    both sides.
+
+    Returns:
+        The metadata.
+
+    Raises:
+        DataError: Lines that cannot be used, by file and line; or the folder is there already.
+    """
+    if wanted.output.exists() and (wanted.output.is_file() or any(wanted.output.iterdir())):
+        what, fix = "is there already, and not empty", "name another folder"
+        raise DataError(Problem(str(wanted.output), "", what, fix, kind="data.exists"))
+    paths = [file.path for name in wanted.inputs for file in list_files(name)]
+    template = Template.of(wanted.tokenizer)
+    limit = _val_limit(paths, template, wanted)
+    tokenizer = wanted.tokenizer
+    if tokenizer is None:
+        texts = (s.text for e in _episodes(paths, template) for s in template.spans(e))
+        tokenizer = plugins.tokenizer(wanted.tokenization).trained_on(texts)
+    folder = wanted.output.with_name(f".{wanted.output.name}.partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        document = _write(folder, wanted, paths, template, tokenizer, limit)
+        if wanted.output.exists():
+            wanted.output.rmdir()
+        folder.rename(wanted.output)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return document
+
+
+def _episodes(paths: Sequence[Path], template: Template) -> Iterator[Episode]:
+    return (one for one in read_episodes_of(paths, template) if isinstance(one, Episode))
+
+
+def _val_limit(paths: Sequence[Path], template: Template, wanted: ChatPreparation) -> bytes:
+    """Check every line, and give the digest up to which conversations validate."""
+    found = list(_digests_or_problems(paths, template))
+    problems = [one for one in found if isinstance(one, Problem)]
+    if problems:
+        raise DataError(*shortened(problems))
+    digests = sorted(one for one in set(found) if isinstance(one, bytes))
+    if len(digests) < 2:
+        what = f"there are {len(digests)} different conversations; one to train on and one to"
+        fix = "name files with more of them"
+        raise DataError(
+            Problem(", ".join(wanted.inputs), "", f"{what} validate on are needed", fix)
+        )
+    count = min(max(round(wanted.val_fraction * len(digests)), 1), len(digests) - 1)
+    return digests[count - 1]
+
+
+def _digests_or_problems(paths: Sequence[Path], template: Template) -> Iterator[bytes | Problem]:
+    for one in read_episodes_of(paths, template):
+        yield one if isinstance(one, Problem) else one.digest
+
+
+def _write(
+    folder: Path,
+    wanted: ChatPreparation,
+    paths: Sequence[Path],
+    template: Template,
+    tokenizer: Tokenizer,
+    limit: bytes,
+) -> dict[str, Any]:
+    write_whole(folder / STATE_FILE, jsonfile.dump(tokenizer.state()))
+    writers = {split: _SplitWriter(folder, split) for split in ("train", "val")}
+    try:
+        for episode in _episodes(paths, template):
+            split = "val" if episode.digest <= limit else "train"
+            writers[split].add(*encode_episode(episode, template, tokenizer))
+    finally:
+        for writer in writers.values():
+            writer.close()
+    train, val = writers["train"], writers["val"]
+    described = [*train.described(), *val.described()]
+    document = {
+        "format_version": FORMAT_VERSION,
+        "schema": SCHEMA,
+        "total_tokens": train.tokens + val.tokens,
+        "train_tokens": train.tokens,
+        "train_episodes": train.episodes,
+        "val_episodes": val.episodes,
+        "val_fraction": wanted.val_fraction,
+        "tokenization": tokenizer.token_kind,
+        "vocab_size": tokenizer.vocab_size,
+        "dtype": "uint32",
+        "input_files": list(wanted.inputs),
+        "data_sha256": sha256_of(EpisodeSource(e) for e in read_episodes(folder).values()),
+        "files": [file.document() for file in described],
+    }
+    write_whole(folder / METADATA_FILE, jsonfile.dump(document))
+    return document
+
+
+class _SplitWriter:
+    """The files of one split.
+
+    Attributes:
+        tokens: Ids so far.
+        episodes: Episodes so far.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self._folder = folder / split
+        self._folder.mkdir()
+        names = (TOKENS_FILE, MASK_FILE, INDEX_FILE)
+        self._streams = {name: (self._folder / name).open("wb") for name in names}
+        self._highest = 0
+        self.tokens = self.episodes = 0
+
+    def add(self, ids: NDArray[np.uint32], mask: NDArray[np.uint8]) -> None:
+        span = np.array([self.tokens, len(ids)], "<u8")
+        parts = {TOKENS_FILE: ids.astype("<u4"), MASK_FILE: mask, INDEX_FILE: span}
+        for name, part in parts.items():
+            self._streams[name].write(part.tobytes())
+        self._highest = max(self._highest, int(ids.max()))
+        self.tokens += len(ids)
+        self.episodes += 1
+
+    def close(self) -> None:
+        for stream in self._streams.values():
+            with stream:
+                settle(stream)
+
+    def described(self) -> Iterator[DataFile]:
+        for name in self._streams:
+            path = self._folder / name
+            found = path.stat()
+            has_ids = name == TOKENS_FILE
+            yield DataFile(
+                name=f"{self._folder.name}/{name}",
+                size_bytes=found.st_size,
+                sha256=files.digest(path, name),
+                mtime_ns=found.st_mtime_ns,
+                tokens=self.tokens if has_ids else None,
+                highest_id=self._highest if has_ids else None,
+            )

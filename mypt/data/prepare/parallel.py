@@ -1,0 +1,140 @@
+"""Tokenize pieces of text, in several processes where that is wanted."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing import get_context, parent_process
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from mypt.data.dataset import read_tokenizer_state
+from mypt.format.errors import DataError, Problem
+from mypt.plugins.manager import load_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mypt.data.prepare.pieces import Piece
+    from mypt.plugins.contracts import Tokenizer
+
+_PLACE = re.compile(r"^line (\d+)(, column \d+)?")
+_AHEAD = 3  # pieces in work or waiting, for each process
+
+
+def encode_pieces(
+    pieces: Iterable[Piece],
+    tokenizer: Tokenizer,
+    folder: Path,
+    workers: int = 1,
+    disabled: Iterable[str] = (),
+) -> Iterator[tuple[Piece, NDArray[np.uint32]]]:
+    """Give each piece and its ids, in order, holding a few pieces in memory.
+
+    Args:
+        pieces: What to encode.
+        tokenizer: How.
+        folder: Data set whose `tokenizer_state.json` tells other processes the same.
+        workers: Processes; with 1 no other is started.
+        disabled: Plugins that they leave out.
+
+    Raises:
+        DataError: A piece holds something that the vocabulary lacks.
+    """
+    if workers == 1:
+        for piece in pieces:
+            with _located(piece):
+                ids = tokenizer.encode_array(piece.text)
+            yield piece, ids
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin)
+    how = str(folder), tuple(disabled)
+    waiting: deque[tuple[Piece, Future[NDArray[np.uint32]]]] = deque()
+    try:
+        for piece in pieces:
+            waiting.append((piece, pool.submit(_encode, *how, piece.text)))
+            if len(waiting) > workers * _AHEAD:
+                yield _first(waiting)
+        while waiting:
+            yield _first(waiting)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def available_workers() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _first(
+    waiting: deque[tuple[Piece, Future[NDArray[np.uint32]]]],
+) -> tuple[Piece, NDArray[np.uint32]]:
+    piece, future = waiting.popleft()
+    with _located(piece):
+        return piece, future.result()
+
+
+@contextmanager
+def _located(piece: Piece) -> Iterator[None]:
+    """Name the file, and its line, in what a tokenizer says of a piece of it."""
+    try:
+        yield
+    except DataError as error:
+        before = piece.lines_before()
+        problems = [
+            evolve(problem, file=str(piece.path), where=_place_in_file(problem.where, before))
+            for problem in error.problems
+        ]
+        raise DataError(*problems) from error
+    except BrokenProcessPool as error:
+        what = "a process that tokenizes was ended, perhaps for want of memory"
+        fix = "run the same command again, with fewer workers"
+        raise DataError(Problem("", "", what, fix, kind="data.worker")) from error
+
+
+def _place_in_file(where: str, lines_before: int) -> str:
+    """Count lines from the start of the file; a piece may begin within one."""
+
+    def counted(found: re.Match[str]) -> str:
+        is_whole = found[1] != "1" or not lines_before
+        return f"line {int(found[1]) + lines_before}{found[2] or '' if is_whole else ''}"
+
+    return _PLACE.sub(counted, where)
+
+
+def _encode(folder: str, disabled: tuple[str, ...], text: str) -> NDArray[np.uint32]:
+    return _tokenizer(folder, disabled).encode_array(text)
+
+
+@cache
+def _tokenizer(folder: str, disabled: tuple[str, ...]) -> Tokenizer:
+    state = read_tokenizer_state(folder)
+    return load_plugins(disabled).tokenizer(state["token_kind"]).build(state)
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

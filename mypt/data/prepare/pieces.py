@@ -1,0 +1,127 @@
+"""Read long texts in pieces that give the same ids as the whole."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from mypt.data.input_files import ended
+from mypt.format.errors import DataError, Problem
+from mypt.plugins.contracts import DivisibleTokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from mypt.data.prepare.segments import Segment
+
+    # Gives the first place at or after `start` where a text may be cut; None if there is none.
+    Cut = Callable[[str, int], int | None]
+
+PIECE_BYTES = 1 << 20
+
+
+@frozen
+class Piece:
+    """Some of a segment.
+
+    Attributes:
+        path: The file.
+        segment: Number of the segment.
+        start: Its first byte within the file.
+        end: The byte after its last.
+        text: Its text.
+    """
+
+    path: Path
+    segment: int
+    start: int
+    end: int
+    text: str
+
+    def lines_before(self) -> int:
+        """Count the lines of the file before it."""
+        count, left = 0, self.start
+        with self.path.open("rb") as stream:
+            while data := stream.read(min(PIECE_BYTES, left)):
+                count, left = count + data.count(b"\n"), left - len(data)
+        return count
+
+
+def anywhere(_: str, start: int) -> int:
+    """Cut wherever it suits."""
+    return start
+
+
+def nowhere(_: str, __: int) -> None:
+    """Never cut."""
+    return
+
+
+def cuts_of(tokenizer: Any) -> Cut:
+    """Say where texts may be cut for a tokenizer: nowhere, unless it knows better."""
+    return tokenizer.cut if isinstance(tokenizer, DivisibleTokenizer) else nowhere
+
+
+def read_pieces(
+    segments: Sequence[Segment], cut: Cut, number: int = 0, start: int | None = None
+) -> Iterator[Piece]:
+    """Give the text of segments a piece at a time.
+
+    Where the pieces end depends on nothing but the files, so that reading may begin at any of them.
+
+    Args:
+        segments: What to read.
+        cut: Where texts may be cut.
+        number: The segment to begin with.
+        start: The piece of it to begin with, by its first byte.
+
+    Raises:
+        DataError: A file cannot be read, or is not UTF-8.
+    """
+    for which in range(number, len(segments)):
+        segment = segments[which]
+        begin = segment.start if start is None or which > number else start
+        try:
+            yield from _pieces_of(segment, which, begin, cut)
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+            raise DataError(Problem(str(segment.path), "", what, "check it")) from error
+
+
+def _pieces_of(segment: Segment, which: int, start: int, cut: Cut) -> Iterator[Piece]:
+    with segment.path.open("rb") as stream:
+        while start < segment.end:
+            size = PIECE_BYTES
+            while True:
+                stream.seek(start)
+                data = stream.read(min(size, segment.end - start))
+                is_last = start + size >= segment.end
+                text = _decoded(data, segment, start, is_last=is_last)
+                place = len(text) if is_last else cut(text, len(text) // 2)
+                if place is not None:
+                    break
+                size *= 2
+            end = segment.end if is_last else start + len(text[:place].encode())
+            tidy = _tidy(text[:place], segment, start, is_last=is_last)
+            yield Piece(segment.path, which, start, end, tidy)
+            start = end
+
+
+def _tidy(text: str, segment: Segment, start: int, *, is_last: bool) -> str:
+    """Drop a byte order mark, and add the newline that keeps files apart."""
+    text = text.removeprefix("\ufeff") if start == 0 else text
+    return ended(text) if text and is_last and segment.needs_newline else text
+
+
+def _decoded(data: bytes, segment: Segment, start: int, *, is_last: bool) -> str:
+    """Decode bytes, but for a character at their end that is not yet whole."""
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(data, final=is_last)
+    except UnicodeDecodeError as error:
+        what = f"is not UTF-8: byte {start + error.start} is 0x{data[error.start]:02x}"
+        fix = "save it as UTF-8, or leave it out"
+        problem = Problem(str(segment.path), "", what, fix, kind="data.text")
+        raise DataError(problem) from error

@@ -1,0 +1,117 @@
+"""Fill shards with ids, noting each whole one so that a crash costs one at most."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from attrs import evolve
+
+from mypt.data.prepare.progress import Position
+from mypt.data.prepare.shard_writer import ShardWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mypt.data.metadata import DataFile
+    from mypt.data.prepare.pieces import Piece
+    from mypt.data.prepare.progress import Progress
+    from mypt.data.prepare.segments import Segment
+
+DTYPES = {"<u2": "uint16", "<u4": "uint32"}
+_CHUNK = 1 << 18  # ids hashed together
+
+
+class Sharder:
+    """Writes the shards of a data set one after the other.
+
+    Attributes:
+        progress: What is written; noted on disk after each shard.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        dtype: str,
+        tokens_per_shard: int,
+        segments: Sequence[Segment],
+        progress: Progress,
+    ) -> None:
+        """Go on where `progress` ends.
+
+        Args:
+            folder: The data set.
+            dtype: Of the ids, as numpy says it.
+            tokens_per_shard: Ids of a full shard.
+            segments: What is read.
+            progress: What is written.
+        """
+        self.progress = progress
+        self._folder, self._dtype = folder, dtype
+        self._tokens_per_shard = tokens_per_shard
+        self._segments = segments
+        self._total_bytes = sum(segment.end - segment.start for segment in segments)
+        self._before = np.cumsum([0, *(segment.end - segment.start for segment in segments)])
+        self._done = progress.position.ids_done
+        self._split: str | None = None
+        self._shard: ShardWriter | None = None
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Finish the last shard; after an error leave it, to be written anew."""
+        if kind is None:
+            self._finish(Position(len(self._segments)))
+        elif self._shard is not None:
+            self._shard.abandon()
+
+    def add(self, piece: Piece, ids: NDArray[np.uint32]) -> tuple[int, int]:
+        """Write the ids of the next piece.
+
+        Returns:
+            Bytes of text done so far, and bytes there are.
+        """
+        segment = self._segments[piece.segment]
+        if segment.split != self._split:
+            self._finish(Position(piece.segment, piece.start, self._done))
+            self._split = segment.split
+        done, self._done = self._done, 0  # what was there of the first piece
+        while done < len(ids):
+            shard = self._open_shard(segment.split)
+            some = ids[done : done + self._tokens_per_shard - shard.tokens]
+            shard.write(some)
+            done += len(some)
+            if shard.tokens == self._tokens_per_shard:
+                self._finish(Position(piece.segment, piece.start, done))
+        so_far = int(self._before[piece.segment]) + piece.end - segment.start
+        return so_far, self._total_bytes
+
+    def _open_shard(self, split: str) -> ShardWriter:
+        if self._shard is None:
+            name = f"{split}/shard_{len(self.progress.files):05d}.bin"
+            self._shard = ShardWriter(self._folder, name, self._dtype)
+        return self._shard
+
+    def _finish(self, position: Position) -> None:
+        if self._shard is None:
+            return
+        files = (*self.progress.files, self._shard.finish())
+        self._shard = None
+        self.progress = evolve(self.progress, files=files, position=position)
+        self.progress.save(self._folder)
+
+
+def data_sha256(folder: Path, files: Iterable[DataFile], dtype: str) -> str:
+    """Give the SHA-256 of the ids of shards, in order, each as a little-endian uint32."""
+    digest = hashlib.sha256()
+    for file in files:
+        ids = np.memmap(folder / file.name, dtype, mode="r")
+        for start in range(0, len(ids), _CHUNK):
+            digest.update(np.ascontiguousarray(ids[start : start + _CHUNK], "<u4").data)
+    return digest.hexdigest()

@@ -1,0 +1,68 @@
+"""Write token shards, each whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mypt.data.atomic_file import partial, put_in_place, settle
+from mypt.data.metadata import DataFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+class ShardWriter:
+    """The shard that is being written.
+
+    Attributes:
+        tokens: Ids in it so far.
+    """
+
+    def __init__(self, folder: Path, name: str, dtype: str) -> None:
+        """Begin a shard.
+
+        Args:
+            folder: The data set.
+            name: Path of the shard within it.
+            dtype: Of its ids, as numpy says it.
+        """
+        self._folder, self._name, self._dtype = folder, name, dtype
+        self._path = folder / name
+        self._path.parent.mkdir(exist_ok=True)
+        self._stream = partial(self._path).open("wb")
+        self._digest = hashlib.sha256()
+        self._highest = -1
+        self.tokens = 0
+
+    def write(self, ids: NDArray[np.uint32]) -> None:
+        """Add ids to it."""
+        if len(ids):
+            data = np.ascontiguousarray(ids, self._dtype)
+            self._stream.write(data.data)
+            self._digest.update(data.data)
+            self._highest = max(self._highest, int(ids.max()))
+            self.tokens += len(ids)
+
+    def finish(self) -> DataFile:
+        """Put it in its place, and say what it is."""
+        with self._stream as stream:
+            settle(stream)
+        put_in_place(self._path)
+        found = self._path.stat()
+        return DataFile(
+            name=self._name,
+            size_bytes=found.st_size,
+            sha256=self._digest.hexdigest(),
+            mtime_ns=found.st_mtime_ns,
+            tokens=self.tokens,
+            highest_id=max(self._highest, 0),
+        )
+
+    def abandon(self) -> None:
+        """Leave it unfinished."""
+        self._stream.close()

@@ -1,0 +1,246 @@
+"""Make a data set of token shards out of texts that may be larger than memory."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import field, frozen
+
+from mypt.data.atomic_file import PARTIAL, partial, put_in_place, settle, write_whole
+from mypt.data.dataset import STATE_FILE, read_tokenizer_state
+from mypt.data.describe import check_dataset
+from mypt.data.input_files import STDIN, list_files
+from mypt.data.metadata import METADATA_FILE, read_metadata
+from mypt.data.prepare.parallel import encode_pieces
+from mypt.data.prepare.pieces import anywhere, cuts_of, read_pieces
+from mypt.data.prepare.progress import PROGRESS_FILE, Progress, load_progress, refuse_changes
+from mypt.data.prepare.segments import Source, inputs_sha256, plan_segments
+from mypt.data.prepare.shard_filler import DTYPES, Sharder, data_sha256
+from mypt.format.errors import DataError, Problem
+from mypt.format.schema import strict_json as jsonfile
+from mypt.format.storage.lock import bundle_lock
+from mypt.format.version import FORMAT_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from mypt.data.prepare.segments import Segment
+    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.manager import Plugins
+
+    Report = Callable[[int, int], None]
+
+TOKENS_PER_SHARD = 10_000_000
+_STDIN_FILE = ".stdin"
+_COPY_BYTES = 1 << 20
+_UINT16_IDS = 1 << 16
+
+
+@frozen(kw_only=True)
+class Preparation:
+    """What to make a data set of, and how.
+
+    Attributes:
+        inputs: Files, folders and "-", the standard input.
+        output: Folder of the data set.
+        tokenization: token_kind of a new tokenizer.
+        tokenizer: A tokenizer to use instead of a new one.
+        val_fraction: Share of the text that validates; see `plan_segments`.
+        tokens_per_shard: Ids of each shard but the last of a split.
+        dtype: Of the ids; "auto" is uint16 where that can hold them.
+        workers: Processes that tokenize; the result is the same for any number.
+    """
+
+    inputs: tuple[str, ...] = field(converter=tuple[str, ...])
+    output: Path
+    tokenization: str = "gpt2"
+    tokenizer: Tokenizer | None = None
+    val_fraction: float = 0.1
+    tokens_per_shard: int = TOKENS_PER_SHARD
+    dtype: Literal["auto", "uint16", "uint32"] = "auto"
+    workers: int = 1
+
+
+def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __: None) -> bool:
+    """Tokenize texts into a data set, or go on where a preparation was stopped.
+
+    Each file is encoded on its own, so that no token reaches from one into the next. Killed at any
+    instant and called again, it leaves the files that an unbroken one would have left, byte for
+    byte but for the times in the metadata.
+
+    Args:
+        wanted: What to do.
+        plugins: Where the tokenizer is looked up.
+        report: Called with the bytes done and the bytes there are, after each piece of text.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        DataError: A text cannot be used, or the folder holds something else already.
+        LockedError: Another process prepares it.
+    """
+    folder = wanted.output
+    with _made(folder), bundle_lock(folder):
+        sources = [*_sources(wanted)]
+        settings = _settings(wanted, sources)
+        if _is_done(folder, settings):
+            return False
+        segments = plan_segments(sources, wanted.val_fraction)
+        _check_splits(segments, wanted)
+        progress = load_progress(folder, settings) or _begin(folder, settings)
+        tokenizer = _tokenizer(wanted, plugins, segments)
+        dtype = _dtype(wanted, tokenizer)
+        pieces = read_pieces(segments, cuts_of(tokenizer), *progress.position.piece)
+        sharder = Sharder(folder, dtype, wanted.tokens_per_shard, segments, progress)
+        how = tokenizer, folder, wanted.workers, plugins.disabled
+        with sharder:
+            for piece, ids in encode_pieces(pieces, *how):
+                report(*sharder.add(piece, ids))
+        document = _metadata(wanted, tokenizer, sharder.progress, dtype)
+        write_whole(folder / METADATA_FILE, jsonfile.dump(document))
+        _clean(folder)
+    return True
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove it again if nothing comes into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _sources(wanted: Preparation) -> Iterator[Source]:
+    for name in wanted.inputs:
+        if name == STDIN:
+            yield _kept_stdin(wanted.output / _STDIN_FILE)
+            continue
+        for file in list_files(name):
+            found = file.path.stat()
+            if found.st_size == 0 and file.was_named:
+                fix = "name a file with text in it"
+                raise DataError(Problem(name, "", "is empty", fix, kind="data.text"))
+            yield Source(file.path, file.name, found.st_size, str(found.st_mtime_ns))
+
+
+def _kept_stdin(path: Path) -> Source:
+    """Keep the standard input in a file, to read it as often as needed."""
+    digest, size_bytes = hashlib.sha256(), 0
+    with partial(path).open("wb") as stream:
+        while data := sys.stdin.buffer.read(_COPY_BYTES):
+            digest.update(data)
+            size_bytes += stream.write(data)
+        settle(stream)
+    put_in_place(path)
+    return Source(path, STDIN, size_bytes, digest.hexdigest())
+
+
+def _settings(wanted: Preparation, sources: Sequence[Source]) -> dict[str, Any]:
+    """Give what the result depends on."""
+    given = wanted.tokenizer
+    tokenizer_sha256 = None
+    if given is not None:
+        tokenizer_sha256 = hashlib.sha256(jsonfile.dump(given.state())).hexdigest()
+    return {
+        "inputs_sha256": inputs_sha256(sources),
+        "tokenization": wanted.tokenization if given is None else given.token_kind,
+        "tokenizer_sha256": tokenizer_sha256,
+        "val_fraction": wanted.val_fraction,
+        "tokens_per_shard": wanted.tokens_per_shard,
+        "wanted_dtype": wanted.dtype,
+    }
+
+
+def _is_done(folder: Path, settings: dict[str, Any]) -> bool:
+    metadata = read_metadata(folder)
+    if metadata is None:
+        return False
+    refuse_changes(folder, metadata.document.get("prepared_with", {}), settings)
+    wrong = [p for p in check_dataset(folder, checksums=False) if p.severity == "error"]
+    if wrong:
+        raise DataError(*wrong)
+    _clean(folder)
+    return True
+
+
+def _begin(folder: Path, settings: dict[str, Any]) -> Progress:
+    """Begin in a folder that holds nothing of another data set."""
+    others = ("train", "val", STATE_FILE, METADATA_FILE)
+    found = next((name for name in others if (folder / name).exists()), None)
+    if found is not None:
+        what, fix = f"holds a data set already ({found})", "name another folder"
+        raise DataError(Problem(str(folder), "", what, fix, kind="data.exists"))
+    progress = Progress(settings)
+    progress.save(folder)
+    return progress
+
+
+def _tokenizer(wanted: Preparation, plugins: Plugins, segments: Sequence[Segment]) -> Tokenizer:
+    """Give the tokenizer, which lies in the folder from then on."""
+    path = wanted.output / STATE_FILE
+    if path.exists():
+        state = read_tokenizer_state(wanted.output)
+        return plugins.tokenizer(state["token_kind"]).build(state)
+    tokenizer = wanted.tokenizer
+    if tokenizer is None:
+        texts = (piece.text for piece in read_pieces(segments, anywhere))
+        tokenizer = plugins.tokenizer(wanted.tokenization).trained_on(texts)
+    write_whole(path, jsonfile.dump(tokenizer.state()))
+    return tokenizer
+
+
+def _dtype(wanted: Preparation, tokenizer: Tokenizer) -> str:
+    fits = tokenizer.n_vocab <= _UINT16_IDS
+    if wanted.dtype == "uint16" and not fits:
+        what, fix = f"cannot hold {tokenizer.n_vocab} ids", "take uint32"
+        raise DataError(Problem("", "dtype", f"uint16 {what}", fix))
+    return "<u2" if fits and wanted.dtype != "uint32" else "<u4"
+
+
+def _check_splits(segments: Sequence[Segment], wanted: Preparation) -> None:
+    there = {segment.split for segment in segments}
+    needed = {"train"} if wanted.val_fraction < 1 else set()
+    needed |= {"val"} if wanted.val_fraction > 0 else set()
+    if needed - there:
+        what = f"there is no text for: {', '.join(sorted(needed - there))}"
+        fix = "give more text, or another val_fraction"
+        raise DataError(Problem(", ".join(wanted.inputs), "", what, fix, kind="data.text"))
+
+
+def _metadata(
+    wanted: Preparation, tokenizer: Tokenizer, progress: Progress, dtype: str
+) -> dict[str, Any]:
+    files = progress.files
+    train = [file for file in files if file.name.startswith("train/")]
+    return {
+        "format_version": FORMAT_VERSION,
+        "total_tokens": sum(file.tokens or 0 for file in files),
+        "train_tokens": sum(file.tokens or 0 for file in train),
+        "total_shards": len(files),
+        "train_shards": len(train),
+        "val_shards": len(files) - len(train),
+        "tokens_per_shard": wanted.tokens_per_shard,
+        "val_fraction": wanted.val_fraction,
+        "tokenization": tokenizer.token_kind,
+        "vocab_size": tokenizer.vocab_size,
+        "dtype": DTYPES[dtype],
+        "input_files": list(wanted.inputs),
+        "prepared_with": dict(progress.settings),
+        "data_sha256": data_sha256(wanted.output, files, dtype),
+        "files": [file.document() for file in files],
+    }
+
+
+def _clean(folder: Path) -> None:
+    for name in (PROGRESS_FILE, _STDIN_FILE):
+        (folder / name).unlink(missing_ok=True)
+    for path in (*folder.glob(f".*{PARTIAL}"), *folder.glob(f"*/*{PARTIAL}")):
+        path.unlink()

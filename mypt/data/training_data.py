@@ -1,0 +1,147 @@
+"""From the hyperparameters of a run to the data that it trains and is measured on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
+from mypt.data.dataset import read_tokenizer_state
+from mypt.data.input_files import Text, read_input
+from mypt.data.stdlib_corpus import standard_library_text
+from mypt.data.text import read_text
+from mypt.format.documents.training import Phase
+from mypt.format.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.training import TrainingConfig
+    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.manager import Plugins
+
+# A set of this name would take the place of another field of the log.
+_TAKEN = frozenset({"val", "train", "duration_s"})
+
+
+@frozen
+class Sources:
+    """What a run trains on, read but not yet tokenized.
+
+    Attributes:
+        phases: The phases, in their order; a single one for a run on one data set.
+        texts: Text of each phase; None for those on token shards.
+    """
+
+    phases: tuple[Phase, ...]
+    texts: tuple[Text | None, ...]
+
+    def tokenizer(
+        self, tokenization: str, plugins: Plugins, sections: Mapping[str, Any] | None = None
+    ) -> Tokenizer:
+        """Make the tokenizer of a new model: one that knows all texts, or that of the shards.
+
+        Args:
+            tokenization: Its `token_kind`.
+            plugins: Where it is looked up.
+            sections: Settings by package, as `plugins` of a preset has them.
+
+        Raises:
+            DataError: A data set does not say what its ids mean.
+            PluginError: No plugin offers the tokenizer.
+        """
+        for phase in self.phases:
+            if phase.dataset_dir is not None:
+                state = read_tokenizer_state(phase.dataset_dir)
+                return plugins.tokenizer(state["token_kind"]).build(state)
+        texts = [text.text for text in self.texts if text is not None]
+        factory = plugins.tokenizer(tokenization)
+        source = plugins.source_of("mypt_tokenizers", tokenization)
+        package = "" if source is None else source.package
+        return factory.trained_on(texts, (sections or {}).get(package))
+
+    def load(self, config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig) -> Phases:
+        """Tokenize the texts and open the shards.
+
+        Raises:
+            DataError: There is too little of one, or it was made with another tokenizer.
+        """
+        loaded = []
+        for phase, text in zip(self.phases, self.texts, strict=True):
+            loader = GPTDataLoader(
+                config,
+                tokenizer,
+                text=None if text is None else text.text,
+                dataset_dir=phase.dataset_dir,
+                source=None if text is None else text.source,
+                sampling=training.sampling,
+            )
+            loaded.append(DataPhase(phase.name, phase.until_iter, loader))
+        return Phases(tuple(loaded))
+
+
+def read_sources(training: TrainingConfig) -> Sources:
+    """Read the texts that a run trains on; without any, those of the standard library.
+
+    Raises:
+        DataError: One cannot be read.
+    """
+    whole = Phase(
+        name=DEFAULT_PHASE, input_file=training.input_file, dataset_dir=training.dataset_dir
+    )
+    phases = training.curriculum or (whole,)
+    return Sources(phases, tuple(_text(phase) for phase in phases))
+
+
+def _text(phase: Phase) -> Text | None:
+    if phase.dataset_dir is not None:
+        return None
+    if phase.input_file is None:
+        corpus = standard_library_text()
+        return Text(corpus.text, corpus.description)
+    inputs = phase.input_file
+    return read_input((inputs,) if isinstance(inputs, str) else inputs)
+
+
+def load_eval_sets(
+    config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig
+) -> dict[str, GPTDataLoader]:
+    """Open the further data sets that every evaluation measures, by name.
+
+    Raises:
+        ConfigError: Two have the same name.
+        DataError: One cannot be read, or was made with another tokenizer.
+    """
+    places = dict(training.eval_sets)
+    if training.eval_dataset_dir is not None:
+        name = Path(training.eval_dataset_dir).absolute().name
+        if name in places:
+            what = f"has the name `{name}`, as one of eval_sets has"
+            fix = "give it another name there, and leave eval_dataset_dir out"
+            raise ConfigError(Problem("", "eval_dataset_dir", what, fix, kind="eval.name"))
+        places[name] = training.eval_dataset_dir
+    return {name: _eval_loader(config, tokenizer, place) for name, place in places.items()}
+
+
+def check_eval_names(names: Iterable[str]) -> None:
+    """Refuse names that stand for something else in the log.
+
+    Raises:
+        ConfigError: One does.
+    """
+    for name in names:
+        if name in _TAKEN:
+            what = f"`{name}` has another meaning in the log"
+            raise ConfigError(Problem("", "eval_sets", what, "give that set another name"))
+
+
+def _eval_loader(config: GPTConfig, tokenizer: Tokenizer, place: str) -> GPTDataLoader:
+    if Path(place).is_dir():
+        return GPTDataLoader(config, tokenizer, dataset_dir=place, eval_only=True)
+    text = read_text(place)
+    return GPTDataLoader(config, tokenizer, text=text, source=place, eval_only=True)

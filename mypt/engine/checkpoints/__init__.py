@@ -1,0 +1,1 @@
+"""The bundles of a run: paths, copies, building a model from one, saving beside the training."""

@@ -1,0 +1,101 @@
+"""Write a model as a bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from mypt.engine.checkpoints.build import OPTIMIZER_FILE
+from mypt.engine.config.overrides import checked_training
+from mypt.format.bundle.write import save_bundle
+from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.format.storage.commit import open_for_writing
+from mypt.format.version import MYPT_VERSION
+from mypt.plugins.requirements import needed_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import torch
+
+    from mypt.engine.language_model import LanguageModel
+    from mypt.format.storage.commit import BundleWriter
+
+
+WRITTEN_BY = f"mypt {MYPT_VERSION}"
+
+
+def write_bundle(
+    writer: BundleWriter,
+    model: LanguageModel,
+    state: TrainingState | None,
+    weights: Mapping[str, torch.Tensor],
+    optimizer: Mapping[str, Any] | None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Commit a model as the next generation of a bundle.
+
+    Args:
+        writer: Holder of the bundle's lock.
+        model: Gives config and tokenizer.
+        state: Progress; None for a bundle that only inference needs.
+        weights: By name, on any device. They must not change until they are written.
+        optimizer: AdamW state dict. It must not change until it is written.
+        dtype: Type of the weights on disk; by default the one they are trained in.
+    """
+    if dtype is not None:
+        weights = _converted(weights, dtype)
+    if state is not None:
+        state = evolve(state, optimizer_file=OPTIMIZER_FILE if optimizer else None)
+    tokenizer = _tokenizer_state(model)
+    save_bundle(
+        writer,
+        config=model.config,
+        tokenizer=tokenizer,
+        training_state=state,
+        weights=weights,
+        optimizer=optimizer,
+        written_by=WRITTEN_BY,
+        plugins=needed_plugins(model.plugins, model.config, tokenizer, state, model.needs),
+    )
+
+
+def _converted(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Convert the weights; tied ones stay tied."""
+    made = {tensor.data_ptr(): tensor.to(dtype) for tensor in weights.values()}
+    return {name: made[tensor.data_ptr()] for name, tensor in weights.items()}
+
+
+def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Give the weights to save, by name."""
+    return {name: tensor.detach() for name, tensor in model.state_dict().items()}
+
+
+def _tokenizer_state(model: LanguageModel) -> TokenizerState | None:
+    """Give what the tokenizer says of itself, and what else its document had."""
+    if model.tokenizer is None:
+        return model.tokenizer_state
+    ours, before = model.tokenizer.state(), model.tokenizer_state
+    if before is not None and before.token_kind == model.tokenizer.token_kind:
+        ours = {**to_document(before), **ours}
+    return from_document(TokenizerState, ours)
+
+
+def save_model(
+    model: LanguageModel,
+    folder: Path,
+    step: int | None,
+    optimizer: Mapping[str, Any] | None,
+    training_config: Mapping[str, Any],
+) -> None:
+    """Save a model outside of a training run; see `GPT.save_checkpoint_bundle`."""
+    state = None
+    if step is not None:
+        training = checked_training(training_config, TrainingConfig())
+        state = TrainingState(step=step, training_config=training)
+    with open_for_writing(folder) as writer:
+        write_bundle(writer, model, state, weights_of(model), optimizer)

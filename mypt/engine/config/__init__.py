@@ -1,0 +1,1 @@
+"""The settings of a run: presets, overrides, and which of them wins."""

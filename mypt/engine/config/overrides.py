@@ -1,0 +1,84 @@
+"""Settings as a user gives them, checked against the same schemas as the files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from attrs import evolve
+
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.training import TrainingConfig
+from mypt.format.errors import ConfigError, Problem, suggestion
+from mypt.format.rules.documents import document_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mypt.format.layout import Layouts
+
+ARCHITECTURE_FIELDS = tuple(a.name for a in attrs.fields(GPTConfig) if a.name != "extra")
+# Each says what a run trains on, and what it is where another one does.
+_SOURCES: dict[str, Any] = {"input_file": None, "dataset_dir": None, "curriculum": []}
+TRAINING_FIELDS = tuple(a.name for a in attrs.fields(TrainingConfig) if a.name != "extra")
+
+
+def checked_training(given: Mapping[str, Any], saved: TrainingConfig) -> TrainingConfig:
+    """Lay what was given over what was saved.
+
+    Args:
+        given: Fields of `TrainingConfig`.
+        saved: Where the others come from.
+
+    Raises:
+        ConfigError: A field is unknown, of the wrong type or out of range, or there are data of
+            two kinds.
+    """
+    unknown = [name for name in given if name not in TRAINING_FIELDS]
+    if unknown:
+        raise ConfigError(
+            *(
+                Problem("", name, f"is no option{suggestion(name, TRAINING_FIELDS)}", "correct it")
+                for name in unknown
+            )
+        )
+    document = {**to_document(saved, versioned=False), **_only_source(given), **given}
+    state = {"format_version": "2.0", "step": 0, "training_config": document}
+    _refuse(document_problems("training_state", state, ""), "/training_config/")
+    return evolve(from_document(TrainingConfig, document), extra=saved.extra)
+
+
+def _only_source(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Let data that are given now take the place of those before, of whatever kind they were.
+
+    Raises:
+        ConfigError: Data of two kinds are given.
+    """
+    named = [name for name in _SOURCES if given.get(name)]
+    if len(named) > 1:
+        what = f"is given, and so is {named[1]}"
+        fix = "choose one: each says by itself what to train on"
+        raise ConfigError(Problem("", named[0], what, fix, kind="training.data"))
+    return dict(_SOURCES) if named else {}
+
+
+def checked_config(fields: Mapping[str, Any], layouts: Layouts) -> GPTConfig:
+    """Build a config out of fields of `GPTConfig`; the others take their defaults.
+
+    Raises:
+        ConfigError: A field is of the wrong type or out of range, or they contradict each other.
+    """
+    document = to_document(GPTConfig()) | dict(fields)
+    _refuse(document_problems("config", document, "", layouts), "/")
+    return from_document(GPTConfig, document)
+
+
+def _refuse(problems: Iterable[Problem], prefix: str) -> None:
+    errors = [
+        evolve(problem, where=problem.where.removeprefix(prefix))
+        for problem in problems
+        if problem.severity == "error"
+    ]
+    if errors:
+        raise ConfigError(*errors)

@@ -1,0 +1,103 @@
+"""Presets: architectures to train from, those that ship with mypt and a user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
+from mypt.format.errors import ConfigError, Problem, UsageError, suggestion
+from mypt.format.resources import data_dir
+from mypt.format.rules.documents import document_problems
+from mypt.format.schema import strict_json as jsonfile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from importlib.resources.abc import Traversable
+
+    from mypt.format.layout import Layouts
+
+
+@frozen
+class Preset:
+    """A preset file.
+
+    Attributes:
+        file: Its path, as the user would name it.
+        document: Its fields, checked.
+    """
+
+    file: str
+    document: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Display name."""
+        return str(self.document.get("name", Path(self.file).stem))
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The fields that `config.json` will hold."""
+        return {k: v for k, v in self.document.items() if k in ARCHITECTURE_FIELDS}
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The fields that `training_config` will hold."""
+        return {k: v for k, v in self.document.items() if k in TRAINING_FIELDS}
+
+    @property
+    def config(self) -> GPTConfig:
+        """The config of a model that this preset makes, before the tokenizer sizes it."""
+        return from_document(GPTConfig, self.architecture)
+
+
+def read_preset(path: str, layouts: Layouts) -> Preset:
+    """Read a preset file: a path, or the name of one that ships with mypt.
+
+    Args:
+        path: Such as `configs/tiny.json`, `tiny.json` or `tiny`.
+        layouts: The architecture parts known.
+
+    Raises:
+        UsageError: There is no such preset.
+        FormatError: It is not valid JSON.
+        ConfigError: A field is unknown or does not fit.
+    """
+    data = _find(path)
+    document = jsonfile.parse(data, path)
+    problems = [
+        p for p in document_problems("preset", document, path, layouts) if p.severity == "error"
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return Preset(path, document)
+
+
+def shipped_presets() -> list[str]:
+    """Name the presets that ship with mypt, as `configs/tiny.json`, in order."""
+    return sorted(f"configs/{name}" for name, _ in _walk(data_dir("configs"), ""))
+
+
+def _find(path: str) -> bytes:
+    if Path(path).is_file():
+        return Path(path).read_bytes()
+    wanted = path.removeprefix("configs/").removesuffix(".json")
+    for name, file in _walk(data_dir("configs"), ""):
+        if wanted in (name.removesuffix(".json"), Path(name).stem):
+            return file.read_bytes()
+    by_stem = {Path(name).stem: name for name in shipped_presets()}
+    near = suggestion(path, shipped_presets()) or suggestion(Path(path).stem, by_stem)
+    fix = f"name a file, or one of: {', '.join(shipped_presets())}"
+    raise UsageError(Problem(path, "", f"there is no such preset{near}", fix, kind="preset"))
+
+
+def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".json"):
+            yield prefix + entry.name, entry

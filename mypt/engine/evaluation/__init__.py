@@ -1,0 +1,1 @@
+"""Losses on held-out data, and the gold decision."""

@@ -1,0 +1,101 @@
+"""Mean losses on held-out batches that are the same at every evaluation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from mypt.engine.runtime.devices import autocast
+from mypt.engine.runtime.world import ALONE
+from mypt.model.mode import evaluating
+from mypt.plugins.contracts import Evaluation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Literal
+
+    from mypt.data.batches.loader import GPTDataLoader
+    from mypt.engine.runtime.world import World
+    from mypt.format.documents.training import TrainingConfig
+    from mypt.model.transformer import Transformer
+
+# What the log keeps; gold is decided on the same numbers, so that the log leads to its decisions.
+DECIMALS = 6
+
+
+class EvaluationStoppedError(Exception):
+    """Somebody asked the run to stop while it evaluated."""
+
+
+def evaluate(
+    model: Transformer,
+    train: GPTDataLoader,
+    held_out: GPTDataLoader,
+    eval_loaders: Mapping[str, GPTDataLoader],
+    training: TrainingConfig,
+    step: int,
+    stopped: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
+) -> Evaluation:
+    """Measure `eval_iters` batches of each split and set, without dropout.
+
+    Args:
+        model: The model; its mode is what it was afterwards.
+        train: Whose training split is measured.
+        held_out: Whose validation split is.
+        eval_loaders: Further data sets, by name.
+        training: Hyperparameters.
+        step: Updates done.
+        stopped: Asked before each batch; if it says so, the evaluation is given up.
+        world: The processes that share the batches.
+
+    Returns:
+        Mean losses in nats per token, rounded to 6 decimals.
+
+    Raises:
+        EvaluationStoppedError: `stopped` said so.
+    """
+
+    def loss(loader: GPTDataLoader, split: Literal["train", "val"]) -> float:
+        return round(mean_loss(model, loader, split, training, stopped, world), DECIMALS)
+
+    with evaluating(model):
+        return Evaluation(
+            step=step,
+            train_loss=loss(train, "train"),
+            val_loss=loss(held_out, "val"),
+            eval_losses={name: loss(other, "val") for name, other in eval_loaders.items()},
+        )
+
+
+@torch.no_grad()  # not inference_mode, whose tensors a sharded model would trip over
+def mean_loss(
+    model: Transformer,
+    loader: GPTDataLoader,
+    split: Literal["train", "val"],
+    training: TrainingConfig,
+    stopped: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
+) -> float:
+    """Give the mean loss of `eval_iters` batches of one split, in nats per token.
+
+    Raises:
+        EvaluationStoppedError: `stopped` said so.
+    """
+    device = next(model.parameters()).device
+    sums = torch.zeros(2, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
+    for first in range(0, training.eval_iters, world.size):
+        if stopped():
+            raise EvaluationStoppedError
+        # Processes take turns. Those left over at the end measure along, and it does not count.
+        index = min(first + world.rank, training.eval_iters - 1)
+        batch = loader.eval_batch(split, training.seed, index)
+        weight = 1.0 if batch.mask is None else max(1.0, float(batch.mask.sum()))
+        weight *= first + world.rank == index
+        x, y, mask = batch.to(device)
+        with autocast(device, training):
+            loss = model.loss(x, y, mask)
+        sums += torch.stack([loss.double() * weight, loss.new_full((), weight)]).to(sums)
+    total, weight = world.total(sums)
+    return float(total / weight)

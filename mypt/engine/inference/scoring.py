@@ -1,0 +1,122 @@
+"""How well a model predicts a text, in windows where it is longer than one."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from attrs import frozen
+
+from mypt.engine.runtime.out_of_memory import SCORING, sparing
+from mypt.format.errors import ConfigError, DataError, Problem, counted
+from mypt.model.mode import evaluating
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from mypt.engine.language_model import LanguageModel
+
+# Rows of logits that are worked on at once: what a wide vocabulary has room for in a cache.
+CHUNK_ROWS = 128
+
+
+@frozen(kw_only=True)
+class Score:
+    """How well a text was predicted.
+
+    Attributes:
+        loss: Mean loss, nats per predicted token.
+        perplexity: exp(loss).
+        bits_per_byte: Bits of all predicted tokens for each UTF-8 byte of them, which models with
+            other vocabularies can be compared by. The first token has a part in neither.
+        stride: Tokens from one window to the next.
+        block_size: Tokens of a window.
+        ids: The tokens of the text, (N,).
+        losses: Loss of each token but the first, (N - 1,), nats: minus the natural logarithm of
+            its probability.
+    """
+
+    loss: float
+    perplexity: float
+    bits_per_byte: float
+    stride: int
+    block_size: int
+    ids: tuple[int, ...]
+    losses: tuple[float, ...]
+
+
+@sparing(SCORING)
+def score(model: LanguageModel, text: str, stride: int | None) -> Score:
+    """Measure how well a model predicts a text; see `GPT.score`."""
+    block_size = model.config.block_size
+    stride = max(1, block_size // 2) if stride is None else stride
+    if not 1 <= stride <= block_size:
+        fix = f"make it 1 to the model's block_size, {block_size}"
+        raise ConfigError(Problem("", "stride", f"is {stride}", fix))
+    tokenizer = model.need_tokenizer()
+    ids = tokenizer.encode(text)
+    if len(ids) < 2:
+        what, fix = f"has {counted(len(ids), 'token')}", "score a text of two or more"
+        raise DataError(Problem("the text", "", what, fix))
+    losses = token_losses(model, torch.tensor(ids), stride).tolist()
+    total = math.fsum(losses)
+    return Score(
+        loss=total / len(losses),
+        perplexity=_exp(total / len(losses)),
+        bits_per_byte=total / math.log(2) / len(tokenizer.decode_bytes(ids[1:])),
+        stride=stride,
+        block_size=block_size,
+        ids=tuple(ids),
+        losses=tuple(losses),
+    )
+
+
+@torch.inference_mode()
+def token_losses(model: LanguageModel, ids: Tensor, stride: int) -> Tensor:
+    """Give the loss of each token but the first, without dropout.
+
+    Args:
+        model: The model, in whatever mode.
+        ids: (N,) int64, N at least 2.
+        stride: 1 to block_size.
+
+    Returns:
+        (N - 1,) float32 on the CPU, nats.
+    """
+    device = next(model.parameters()).device
+    found = []
+    with evaluating(model):
+        for window, new in windows(len(ids) - 1, model.config.block_size, stride):
+            inputs, targets = ids[:-1][window].to(device), ids[1:][window].to(device)[-new:]
+            logits = model(inputs[None])[0, -new:]
+            for first in range(0, new, CHUNK_ROWS):
+                chunk = slice(first, first + CHUNK_ROWS)
+                losses = F.cross_entropy(logits[chunk].float(), targets[chunk], reduction="none")
+                found.append(losses)
+    return torch.cat(found).cpu()
+
+
+def windows(length: int, block_size: int, stride: int) -> Iterator[tuple[slice, int]]:
+    """Cover positions 0 ... length - 1 by windows.
+
+    Yields:
+        A window of at most `block_size` positions and how many at its end are new. The last
+        window reaches back as far as the others do.
+    """
+    end = min(block_size, length)
+    yield slice(0, end), end
+    while end < length:
+        new = min(stride, length - end)
+        end += new
+        yield slice(max(0, end - block_size), end), new
+
+
+def _exp(loss: float) -> float:
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf

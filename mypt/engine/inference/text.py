@@ -1,0 +1,253 @@
+"""Continue texts: prompts to rows of ids, a seed to draws, tokens back to text."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from attrs import evolve
+
+from mypt.data.randomness import Purpose, uniform
+from mypt.engine.inference.continuation import Continuation, Ending, Wanted
+from mypt.engine.inference.detokenizer import TextStream
+from mypt.engine.runtime.out_of_memory import GENERATING, sparing
+from mypt.engine.runtime.readback import Reading, in_flight
+from mypt.format.errors import ConfigError, DataError, Problem
+from mypt.model.decoding.generate import steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from mypt.engine.language_model import LanguageModel
+    from mypt.model.decoding.generate import Step
+    from mypt.model.decoding.sampling_options import Sampling
+    from mypt.plugins.contracts import Tokenizer
+
+
+class _Row:
+    """One text in the making."""
+
+    def __init__(self, model: LanguageModel, prompt: str, ending: Ending, sample: int = 0) -> None:
+        tokenizer = model.need_tokenizer()
+        ids = prompt_ids(tokenizer, prompt)
+        self.prompt = prompt
+        self.prompt_ids = ids[-model.config.block_size :]  # what the model sees of it
+        self.key = _digest(ids), sample
+        self.text = ""
+        self.ids: list[int] = []
+        self.log_probs: list[float] = []
+        self.logits: list[Tensor] = []
+        self.stopped_by: str | None = None
+        self.ending = ending
+        self._stream = TextStream(tokenizer, ending.stop)
+
+    @property
+    def is_done(self) -> bool:
+        return self.stopped_by is not None or len(self.ids) == self.ending.max_new_tokens
+
+    def take(self, token: int) -> str:
+        """Take the next token and give what can be shown."""
+        if token in self.ending.stop_tokens:
+            self.stopped_by = self.ending.stop_tokens[token]
+            shown = self._stream.finish()
+        else:
+            self.ids.append(token)
+            shown = self._stream.feed(token)
+            self.stopped_by = self._stream.stopped_by
+            if self.is_done:
+                shown += self._stream.finish()
+        self.text += shown
+        return shown
+
+    def result(self, sampling: Sampling, wanted: Wanted) -> Continuation:
+        """Give what became of it."""
+        n = len(self.ids)  # details of a stop token are none of the text's
+        return Continuation(
+            prompt=self.prompt,
+            text=self.text,
+            ids=tuple(self.ids),
+            stopped_by=self.stopped_by,
+            seed=sampling.seed or 0,
+            log_probs=tuple(self.log_probs[:n]) if wanted.log_probs else None,
+            logits=torch.stack(self.logits)[:n] if wanted.logits else None,
+        )
+
+
+def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """Encode a prompt; an empty one begins where texts begin, at a new line if there is one.
+
+    Raises:
+        DataError: The prompt has a character that the vocabulary lacks.
+    """
+    if prompt:
+        return tokenizer.encode(prompt)
+    try:
+        return tokenizer.encode("\n")[:1]
+    except DataError:
+        return [0]
+
+
+def several(prompts: Iterable[str]) -> Iterable[str]:
+    """Refuse a single text in the place of prompts, of which each character would be one.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if isinstance(prompts, str):
+        what, fix = "are a single text", "put it into a list, or call `generate`"
+        raise ConfigError(Problem("", "prompts", what, fix))
+    return prompts
+
+
+def stream(
+    model: LanguageModel, prompt: str, sampling: Sampling, ending: Ending, *, use_cache: bool
+) -> Iterator[str]:
+    """Continue one text piece by piece; see `GPT.stream`."""
+    row = _Row(model, prompt, ending)
+    made = _steps(model, [row], _seeded(sampling), use_cache=use_cache)
+    for step in _read(model, made, Wanted(), ahead=1):
+        piece = row.take(int(step.ids.values()))
+        if piece:
+            yield piece
+        if row.is_done:
+            return
+
+
+def continuations(
+    model: LanguageModel,
+    prompts: Iterable[str],
+    sampling: Sampling,
+    ending: Ending,
+    *,
+    samples: int,
+    batch_size: int,
+    wanted: Wanted,
+    use_cache: bool,
+) -> Iterator[Continuation]:
+    """Continue several texts, some at once; see `GPT.generate_many`."""
+    sampling = _seeded(sampling)
+    rows = [_Row(model, prompt, ending, n) for prompt in prompts for n in range(samples)]
+    for first in range(0, len(rows), batch_size):
+        together = rows[first : first + batch_size]
+        for batch in _batches(together, ending.max_new_tokens):
+            made = _steps(model, batch, sampling, use_cache=use_cache)
+            _fill(model, batch, made, ending, wanted)
+        for row in together:
+            yield row.result(sampling, wanted)
+
+
+def _batches(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
+    """Put rows of about one length together, the shortest prompt first.
+
+    Rows of a batch begin together and wait for the longest prompt; where that takes longer than
+    to continue the short ones, these had better be on their own.
+    """
+    batch: list[_Row] = []
+    for row in sorted(rows, key=lambda row: len(row.prompt_ids)):
+        if batch and len(row.prompt_ids) - len(batch[0].prompt_ids) > new:
+            yield batch
+            batch = []
+        batch.append(row)
+    yield batch
+
+
+def _steps(
+    model: LanguageModel, batch: Sequence[_Row], sampling: Sampling, *, use_cache: bool
+) -> Iterator[Step]:
+    device = next(model.parameters()).device
+    return steps(
+        model,
+        [torch.tensor(row.prompt_ids, device=device) for row in batch],
+        batch[0].ending.max_new_tokens,
+        sampling,
+        draws=_draws(batch, sampling).to(device),
+        allowed_vocab=model.need_tokenizer().n_vocab,
+        use_cache=use_cache,
+    )
+
+
+def _draws(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
+    """Draw for each row out of the seed, its prompt and its number alone: (B, new) float32."""
+    size = max(0, batch[0].ending.max_new_tokens)
+    if sampling.seed is None or sampling.temperature == 0:
+        return torch.zeros(len(batch), size)
+    drawn = [uniform(sampling.seed, Purpose.SAMPLE, *row.key, size) for row in batch]
+    return torch.from_numpy(np.stack(drawn)).float()
+
+
+def _fill(
+    model: LanguageModel,
+    batch: Sequence[_Row],
+    made: Iterator[Step],
+    ending: Ending,
+    wanted: Wanted,
+) -> None:
+    """Let the rows of a batch take their tokens and what is wanted of each."""
+    shortest = len(batch[0].prompt_ids)
+    ahead = 1 if ending.is_early else ending.max_new_tokens
+    for number, step in enumerate(_read(model, made, wanted, ahead=ahead)):
+        ids = step.ids.values().tolist()
+        log_probs = None if step.log_probs is None else step.log_probs.values().tolist()
+        for index, row in enumerate(batch):
+            if row.is_done or number < len(row.prompt_ids) - shortest:
+                continue
+            row.take(ids[index])
+            if log_probs is not None:
+                row.log_probs.append(log_probs[index])
+            if step.logits is not None:
+                row.logits.append(step.logits.values()[index])
+        if all(row.is_done for row in batch):
+            return
+
+
+class _Read(NamedTuple):
+    """What is kept of a step, of B rows."""
+
+    ids: Reading
+    log_probs: Reading | None
+    logits: Reading | None
+
+    @classmethod
+    def of(cls, step: Step, wanted: Wanted) -> _Read:
+        log_probs = logits = None
+        if wanted.log_probs:
+            chosen = step.logits.float().log_softmax(-1).gather(1, step.ids[:, None])
+            log_probs = Reading(chosen[:, 0])
+        if wanted.logits:
+            logits = Reading(step.logits.float().clone())
+        return cls(Reading(step.ids), log_probs, logits)
+
+
+def _read(
+    model: LanguageModel, made: Iterator[Step], wanted: Wanted, *, ahead: int
+) -> Iterator[_Read]:
+    """Keep what is wanted of each step; a GPU is at work on the steps `ahead` meanwhile."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    with sparing(GENERATING):
+        read = (_Read.of(step, wanted) for step in _with_numbers(made))
+        yield from in_flight(read, 0 if on_cpu else ahead)
+
+
+def _with_numbers(made: Iterator[Step]) -> Iterator[Step]:
+    """Refuse a model whose logits are NaN; its weights are so, and the first step tells."""
+    for number, step in enumerate(made):
+        if number == 0 and bool(step.logits.isnan().any()):
+            what = "the model computes no numbers (NaN), as after a learning rate that was too high"
+            fix = "take its gold or a numbered copy, or train it anew"
+            raise ConfigError(Problem("", "", what, fix, kind="model.nan"))
+        yield step
+
+
+def _seeded(sampling: Sampling) -> Sampling:
+    return sampling if sampling.seed is not None else evolve(sampling, seed=secrets.randbits(32))
+
+
+def _digest(ids: Sequence[int]) -> int:
+    """Give a number for a prompt, of 64 bits, that is hardly another one's."""
+    data = np.asarray(ids, dtype="<u4").tobytes()
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

@@ -1,0 +1,86 @@
+"""The model as the engine works on it: architecture, weights and tokenizer in one object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.runtime.out_of_memory import BUILDING, sparing
+from mypt.format.errors import ConfigError, Problem
+from mypt.model.initialisation import WithoutValues, initialise
+from mypt.model.transformer import Transformer
+from mypt.plugins.manager import Plugins, load_plugins
+from mypt.plugins.requirements import GENERATE, check_needs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.tokenizer import TokenizerState
+    from mypt.plugins.contracts import Tokenizer
+
+
+class LanguageModel(Transformer):
+    """A transformer with its tokenizer, its plugins and what its checkpoint said of them.
+
+    `model(idx)` takes idx (B, T) int64 with T <= block_size and gives logits (B, T, vocab_size);
+    `model.loss(idx, targets)` gives the training loss, in nats per token, without full logits.
+
+    Attributes:
+        config: The architecture, a `GPTConfig`.
+        tokenizer: Text to ids and back; None for a model of bare ids, or without the plugin that
+            reads its tokenizer.
+        tokenizer_state: What its checkpoint says of the tokenizer, kept when it is saved.
+        needs: The plugins that its checkpoint says it needs, by package.
+        plugins: The plugins its parts came from.
+    """
+
+    def __init__(
+        self,
+        config: GPTConfig,
+        tokenizer: Tokenizer | None = None,
+        *,
+        seed: int = 1337,
+        plugins: Plugins | None = None,
+    ) -> None:
+        """Assemble a model with freshly initialised weights.
+
+        Args:
+            config: The architecture.
+            tokenizer: Must not have more ids than `config.vocab_size`.
+            seed: Decides the first weights.
+            plugins: Where architecture parts are looked up; by default all that are installed.
+
+        Raises:
+            ConfigError: The config cannot be, or the tokenizer does not fit.
+            PluginError: A part of the config is of no registered plugin.
+            OutOfMemoryError: The model is too large for this machine.
+        """
+        plugins = load_plugins() if plugins is None else plugins
+        with sparing(BUILDING), WithoutValues():  # they come below, or from a file
+            super().__init__(config, plugins)
+        if tokenizer is not None and tokenizer.n_vocab > config.vocab_size:
+            what = f"is {config.vocab_size}, but the tokenizer has {tokenizer.n_vocab} ids"
+            fix = f"set it to {tokenizer.vocab_size}"
+            raise ConfigError(Problem("", "vocab_size", what, fix))
+        self.plugins = plugins
+        self.tokenizer = tokenizer
+        self.tokenizer_state: TokenizerState | None = None
+        self.needs: Mapping[str, Any] = {}
+        if not self.token_embedding_table.weight.is_meta:  # else weights are about to be loaded
+            initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))
+
+    def need_tokenizer(self) -> Tokenizer:
+        """Give the tokenizer.
+
+        Raises:
+            ConfigError: The model has none.
+            PluginError: It takes a plugin that is not installed.
+        """
+        check_needs(self.needs, self.plugins, GENERATE, "this model")
+        if self.tokenizer is None and self.tokenizer_state is not None:
+            self.plugins.tokenizer(self.tokenizer_state.token_kind)  # says why there is none
+        if self.tokenizer is None:
+            fix = "put its tokenizer.json beside it, or call the model with ids"
+            raise ConfigError(Problem("", "tokenizer", "this model has no tokenizer", fix))
+        return self.tokenizer

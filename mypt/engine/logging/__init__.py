@@ -1,0 +1,1 @@
+"""The events of a run, and the sinks that they go to."""

@@ -1,0 +1,89 @@
+"""Hand the events of a run to every log sink; a broken one never stops the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from mypt.engine.logging import events
+from mypt.format.errors import SaveError, suggestion
+from mypt.plugins.selection import chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.plugins.contracts import LogSink, RunInfo
+    from mypt.plugins.manager import Plugins
+
+
+class Broadcast:
+    """The sinks of one run.
+
+    A sink that fails is reported to the others once and then left out.
+    """
+
+    def __init__(self, sinks: Mapping[str, LogSink]) -> None:
+        """Begin with the sinks, by name."""
+        self._sinks = dict(sinks)
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Give one event to all sinks.
+
+        Raises:
+            SaveError: A sink says that the disk cannot take the log.
+        """
+        for name, sink in list(self._sinks.items()):
+            try:
+                sink.emit(event)
+            except SaveError:
+                raise
+            except (Exception, SystemExit) as error:  # a stranger's sink must not end a run
+                del self._sinks[name]
+                reason = f"{type(error).__name__}: {error}"
+                self.emit(events.notice(f"log sink {name} failed and is off: {reason}"))
+
+    def close(self) -> None:
+        """Close all sinks."""
+        for name, sink in self._sinks.items():
+            try:
+                sink.close()
+            except (Exception, SystemExit) as error:  # the run is over: say so and close the rest
+                remaining = {other: s for other, s in self._sinks.items() if other != name}
+                Broadcast(remaining).emit(events.notice(f"log sink {name} did not close: {error}"))
+
+
+def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Broadcast:
+    """Build the sinks that a run names, and the default ones.
+
+    One that cannot be built, or that is not there, is reported to the others: a log is no reason
+    to keep a model from being trained.
+
+    Args:
+        run: The run.
+        plugins: Where sinks are looked up.
+        wanted: `log_sinks` of the training config.
+
+    Raises:
+        ConfigError: Options do not fit their schema.
+    """
+    built: dict[str, LogSink] = {}
+    failed: dict[str, Exception] = {}
+    for name, options in chosen("log_sinks", wanted, plugins.sinks).items():
+        try:
+            sink = plugins.sinks[name].build(evolve(run, options=options))
+        except Exception as error:
+            source = plugins.source_of("mypt_log_sinks", name)
+            if source is None or source.is_built_in:
+                raise
+            failed[name] = error
+        else:
+            built |= {} if sink is None else {name: sink}
+    broadcast = Broadcast(built)
+    for name in wanted:
+        if name not in plugins.sinks:
+            near = suggestion(name, plugins.sinks)
+            broadcast.emit(events.notice(f"there is no log sink {name} installed{near}"))
+    for name, reason in failed.items():
+        broadcast.emit(events.notice(f"log sink {name} cannot be built and is off: {reason}"))
+    return broadcast

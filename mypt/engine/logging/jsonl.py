@@ -1,0 +1,126 @@
+"""The JSONL log: append events, and cut what a resumed run does again."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.errors import Problem, SaveError
+from mypt.format.storage.fsync import sync_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from typing import TextIO
+
+
+class JsonlSink:
+    """Append each event as a line of JSON; events of single steps are left to displays."""
+
+    def __init__(self, path: Path) -> None:
+        """Prepare the log `path`; it is opened at the first event."""
+        self._path = path
+        self._stream: TextIO | None = None
+
+    def go_on(self, step: int, evaluated_step: int) -> None:
+        """Drop what the log tells of things that are about to be done again.
+
+        Args:
+            step: The step that the run goes on from.
+            evaluated_step: The one that was evaluated last.
+        """
+        if self._path.is_file():
+            drop_after(self._path, step, evaluated_step)
+
+    def begin(self) -> None:
+        """Drop what the log tells of a run that was killed before its first save."""
+        if self._path.is_file():
+            drop_unsaved(self._path)
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Append one event and bring it to the disk, before the save that it tells of."""
+        if event["event"] == "step":
+            return
+        try:
+            if self._stream is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._stream = self._path.open("a", encoding="utf-8")
+            self._stream.write(json.dumps(event, allow_nan=False) + "\n")
+            self._stream.flush()
+            sync_file(self._stream.fileno())
+        except OSError as error:
+            what = f"cannot be written: {error.strerror}"
+            raise SaveError(
+                Problem(str(self._path), "", what, "free space, or choose another --log_file")
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            self._stream.close()
+
+
+def drop_after(path: Path, step: int, evaluated_step: int) -> None:
+    """Cut the end of a log that tells of what is done again, and a line that was never finished.
+
+    A run that was killed between its log and its save does those steps again when it resumes.
+
+    Args:
+        path: The log.
+        step: The step that the run goes on from.
+        evaluated_step: The one that was evaluated last.
+    """
+
+    def is_done_again(kind: str, at: int | None) -> bool | None:
+        if at is None:
+            return None
+        if kind == "phase_switch":  # told by the update after the step
+            return at >= step
+        return at > (step if kind == "interrupted" else evaluated_step)
+
+    _cut(path, is_done_again)
+
+
+def drop_unsaved(path: Path) -> None:
+    """Cut the end of a log that tells of step 0 alone, and a line that was never finished.
+
+    A run that was killed before its first save, which is that of step 0, is begun anew.
+    """
+
+    def is_begun_anew(kind: str, at: int | None) -> bool | None:
+        if at is None:
+            return False if kind == "training_complete" else None
+        return at == 0 and kind != "interrupted"
+
+    _cut(path, is_begun_anew)
+
+
+def _cut(path: Path, is_dropped: Callable[[str, int | None], bool | None]) -> None:
+    """Cut the end of a log, and a last line that was never finished.
+
+    Args:
+        path: The log.
+        is_dropped: Says it of an event, by its kind and step. The lines are asked about from the
+            last one on, up to the first that stays; None goes with the lines around it.
+    """
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = len(lines)
+    for number in reversed(range(len(lines))):
+        finished = lines[number].endswith(b"\n")
+        dropped = _asked(is_dropped, lines[number]) if finished else True
+        if dropped is False:
+            break
+        kept = number if dropped else kept
+    os.truncate(path, sum(len(line) for line in lines[:kept]))
+
+
+def _asked(is_dropped: Callable[[str, int | None], bool | None], line: bytes) -> bool | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return False  # a line that is not ours: left alone
+    if not isinstance(event, dict):
+        return None
+    at = event.get("iter")
+    return is_dropped(str(event.get("event", "eval")), at if isinstance(at, int) else None)

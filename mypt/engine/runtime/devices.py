@@ -1,0 +1,61 @@
+"""Which device to compute on, and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+
+from mypt.format.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from mypt.format.documents.training import TrainingConfig
+
+AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(wanted: str | torch.device | None = None) -> torch.device:
+    """Take the device that was asked for, or the fastest one there is: CUDA, MPS, CPU.
+
+    Raises:
+        ConfigError: There is no such device here.
+    """
+    if wanted is None:
+        return torch.device(_best())
+    if not is_available(str(wanted)):
+        raise _no_device(str(wanted))
+    return torch.device(wanted)
+
+
+def is_available(name: str) -> bool:
+    """Tell whether this machine can compute on the device `name`."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        return False
+    there = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    return (device.index or 0) < there.get(device.type, 0)
+
+
+def autocast(
+    device: torch.device, training: TrainingConfig
+) -> AbstractContextManager[object, bool | None]:
+    """Give the context of the forward pass: mixed precision on CUDA, nothing elsewhere."""
+    if device.type != "cuda" or not training.use_amp:
+        return nullcontext()
+    return torch.autocast("cuda", dtype=AMP_DTYPES[training.amp_dtype])
+
+
+def _best() -> str:
+    return next(name for name in ("cuda", "mps", "cpu") if is_available(name))
+
+
+def _no_device(wanted: str) -> ConfigError:
+    what = f"`{wanted}` is no device of this machine"
+    fix = f"leave it out, or name one that there is, such as {_best()}"
+    return ConfigError(Problem("", "device", what, fix, kind="device"))

@@ -1,0 +1,87 @@
+"""Split a model over the processes of a run, for one that does not fit a single device.
+
+Source: Zhao et al. 2023, "PyTorch FSDP"; torch's `fully_shard`. To import what it needs takes a
+second, so that is done where a model is split; where it has not been done, nothing is.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeGuard
+
+    import torch
+    from torch.distributed.fsdp import FSDPModule
+    from torch.distributed.tensor import DTensor
+
+    from mypt.engine.runtime.world import World
+    from mypt.model.transformer import Transformer
+
+
+M = TypeVar("M", bound="Transformer")
+
+
+def shard(model: M, world: World, device: torch.device) -> M:
+    """Keep of each tensor only this process's part, on its device; names and shapes stay.
+
+    Args:
+        model: The whole model, on the CPU.
+        world: The processes that share it.
+        device: Device of this process.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    mesh = init_device_mesh(device.type, (world.size,))
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    register_fsdp_forward_method(model, "loss")
+    return model
+
+
+def is_sharded(model: torch.nn.Module) -> bool:
+    """Tell whether a model is split over processes."""
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return fsdp is not None and isinstance(model, fsdp.FSDPModule)
+
+
+def exchange_gradients(model: torch.nn.Module, *, next_time: bool) -> None:
+    """Say whether the next backward pass of a split model adds up all processes' gradients."""
+    cast("FSDPModule", model).set_requires_gradient_sync(next_time)
+
+
+def _is_part(tensor: torch.Tensor) -> TypeGuard[DTensor]:
+    tensors = sys.modules.get("torch.distributed.tensor")
+    return tensors is not None and isinstance(tensor, tensors.DTensor)
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """Give a tensor with the parts of all processes; all of them have to call this in one order."""
+    return tensor.full_tensor() if _is_part(tensor) else tensor
+
+
+def place_of(tensor: torch.Tensor) -> int:
+    """Give where in memory a tensor, or this process's part of it, is; tied ones share it."""
+    return tensor.to_local().data_ptr() if _is_part(tensor) else tensor.data_ptr()
+
+
+def part(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Give of a whole tensor the part that this process has of another one of that shape."""
+    if not _is_part(like) or tensor.shape != like.shape:
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+
+
+def take_part(tensors: Mapping[str, torch.Tensor], optimizer: Mapping[str, Any]) -> None:
+    """Give the main process this one's parts of what it saves."""
+    for tensor in tensors.values():
+        whole(tensor)
+    for moments in optimizer["state"].values():
+        for value in moments.values():
+            whole(value)

@@ -1,0 +1,65 @@
+"""Memory that runs out is no fault of the program: say what was tried, and what to lower."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mypt.engine.humanize import short_bytes
+from mypt.format.errors import MyptError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUILDING = ("building the model", "lower n_embd, n_layer or block_size")
+LOADING = ("loading the model", "choose another device, or a smaller model")
+GENERATING = ("generating", "continue fewer or shorter texts at once")
+SCORING = ("scoring the text", "choose another device, or a smaller model")
+TRAINING = (
+    "training",
+    "lower batch_size and raise grad_accum_steps, lower the block_size of a new model, or give "
+    "--activation_checkpointing; what was saved last is whole",
+)
+# torch has no class for most of these; the last is of a size that no number of bytes can tell.
+_REFUSALS = (
+    "DefaultCPUAllocator",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Storage size calculation overflowed",
+)
+_SIZE = re.compile(r"allocate ([0-9]+(?:\.[0-9]+)?)\.? ?(bytes|[KMGTPE]i?B)")
+
+
+class OutOfMemoryError(MyptError):
+    """The memory of the device is too small for what was asked for."""
+
+
+@contextmanager
+def sparing(work: tuple[str, str]) -> Iterator[None]:
+    """Say in one line that memory ran out; any other error passes.
+
+    Args:
+        work: What is done in here, and what to do where it does not fit.
+
+    Raises:
+        OutOfMemoryError: Memory was asked for that is not there.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = str(error)
+        if not isinstance(error, MemoryError) and not any(word in said for word in _REFUSALS):
+            raise
+        doing, fix = work
+        what = f"ran out while {doing}{_wanted(said)}"
+        raise OutOfMemoryError(Problem("", "memory", what, fix, kind="memory")) from error
+
+
+def _wanted(said: str) -> str:
+    found = _SIZE.search(said)
+    if found is None:
+        return ""
+    amount, unit = found.groups()
+    size = short_bytes(float(amount)) if unit == "bytes" else f"{amount} {unit}"
+    return f", which asked for {size} at once"

@@ -1,0 +1,88 @@
+"""Begin a model with the weights of another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from mypt.engine.checkpoints.build import OPTIMIZER_FILE, build_model, build_tokenizer
+from mypt.engine.language_model import LanguageModel
+from mypt.format.documents.training import Ancestor, TrainingConfig
+from mypt.format.errors import FormatError, Problem
+
+if TYPE_CHECKING:
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.open import Opened
+    from mypt.plugins.manager import Plugins
+
+
+M = TypeVar("M", bound="LanguageModel")
+_POSITIONS = "position_embedding_table.weight"
+
+
+def start_from(base: Opened, config: GPTConfig, plugins: Plugins) -> LanguageModel:
+    """Build a model with the weights and the tokenizer of another one, on the CPU, in float32.
+
+    Args:
+        base: The other model.
+        config: Its architecture; block_size may be smaller, and with rope larger too.
+        plugins: Where parts and tokenizers are looked up.
+    """
+    with torch.device("meta"):
+        model = LanguageModel(config, build_tokenizer(base.tokenizer, plugins), plugins=plugins)
+    model.tokenizer_state = base.tokenizer
+    weights = {name: tensor.clone() for name, tensor in base.weights().items()}
+    if _POSITIONS in weights:
+        weights[_POSITIONS] = weights[_POSITIONS][: config.block_size].clone()
+    model.load_weights(weights, file=str(base.path))
+    return model
+
+
+def lineage_of(base: Opened, name: str) -> tuple[Ancestor, ...]:
+    """Say where the weights of a model come from that begins with those of `base`.
+
+    Args:
+        base: The other model.
+        name: What the user calls it.
+
+    Raises:
+        FormatError: Its weights are not what was saved.
+    """
+    state = base.training_state
+    before = () if state is None else state.lineage
+    step = 0 if state is None else state.step
+    return (*before, Ancestor(model=name, step=step, sha256=base.digest()))
+
+
+def model_to_train(opened: Opened, plugins: Plugins, cls: type[M]) -> M:
+    """Build the model of a checkpoint, to train on, on the CPU.
+
+    Raises:
+        FormatError: It has no tokenizer, or its tensors are not what was saved.
+    """
+    opened.check()
+    if opened.tokenizer is None:
+        what, fix = "is missing", "restore it: training needs the vocabulary of the model"
+        raise FormatError(Problem(str(opened.path / "tokenizer.json"), "", what, fix))
+    return build_model(opened, plugins, cls=cls, for_training=True)
+
+
+def resumed_optimizer(
+    opened: Opened, model: LanguageModel, training: TrainingConfig
+) -> torch.optim.Optimizer:
+    """Build the optimizer of a checkpoint, with its state where there is one.
+
+    Raises:
+        FormatError: The state is of another model.
+    """
+    from mypt.engine.training.optimizer import make_optimizer, regrouped, restore_optimizer
+
+    optimizer = make_optimizer(model, training)
+    saved, state = opened.optimizer(), opened.training_state
+    before = training if state is None else state.training_config
+    if saved is not None and before.weight_decay_on != training.weight_decay_on:
+        saved = regrouped(saved, model, before.weight_decay_on, training.weight_decay_on)
+    if saved is not None:
+        restore_optimizer(optimizer, saved, str(opened.path / OPTIMIZER_FILE))
+    return optimizer

@@ -1,0 +1,136 @@
+"""Before the first step: try everything that would otherwise fail after hours."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import torch
+
+from mypt.engine.checkpoints.build import build_tokenizer
+from mypt.engine.checkpoints.copies import snapshot_steps, snapshots
+from mypt.engine.checkpoints.paths import sibling
+from mypt.engine.checkpoints.write import weights_of, write_bundle
+from mypt.engine.humanize import short_bytes
+from mypt.engine.runtime.fsdp import is_sharded, take_part, whole
+from mypt.format.bundle.read import read_bundle
+from mypt.format.errors import DataError, FormatError, Problem, SaveError
+from mypt.format.storage.commit import open_for_writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from mypt.data.batches.loader import GPTDataLoader
+    from mypt.engine.language_model import LanguageModel
+    from mypt.format.documents.training import TrainingState
+
+    Weights = Mapping[str, torch.Tensor]
+
+_MOMENTS = 2  # AdamW keeps two values for each weight
+
+
+def check_before_training(
+    model: LanguageModel,
+    loaders: Iterable[GPTDataLoader],
+    state: TrainingState,
+    folder: Path | None,
+) -> None:
+    """Check data, tokenizer and disk, the latter with a real save that is read back.
+
+    Args:
+        model: The model, on its device.
+        loaders: All data sets of the run.
+        state: Where it begins.
+        folder: Its bundle, locked; None for a run that saves nothing.
+
+    Raises:
+        DataError: A data set has ids that the model does not know.
+        SaveError: The disk has no room for what the run keeps, or does not keep what is written.
+    """
+    for loader in loaders:
+        _check_data(loader, state)
+    if folder is None:
+        if is_sharded(model):
+            take_part(weights_of(model), {"state": {}})
+        return
+    weights = {name: whole(tensor).cpu() for name, tensor in weights_of(model).items()}
+    _check_room(weights, state, folder)
+    _check_save(model, weights, state, folder)
+
+
+def _check_data(loader: GPTDataLoader, state: TrainingState) -> None:
+    """Draw a first batch of each split, and make text of it if there is a tokenizer."""
+    training = state.training_config
+    for split in loader.splits:
+        batch = loader.eval_batch("train" if split == "train" else "val", training.seed, 0)
+        if int(batch.x.max()) >= loader.config.vocab_size:
+            what = f"holds the id {int(batch.x.max())}, beyond vocab_size"
+            fix = "prepare it with the model's tokenizer"
+            raise DataError(Problem(loader.fingerprint.source, "", what, fix))
+        loader.tokenizer.decode(batch.x[0].tolist())
+
+
+def _check_room(weights: Weights, state: TrainingState, folder: Path) -> None:
+    need, free = _bytes_to_come(weights, state, folder), shutil.disk_usage(folder).free
+    if need > free:
+        what = f"has {short_bytes(free)} free, but the run will need about {short_bytes(need)}"
+        fix = "free space, or keep fewer snapshots with --keep_snapshots"
+        raise SaveError(Problem(str(folder.parent), "", what, fix, kind="save.room"))
+
+
+def _bytes_to_come(weights: Weights, state: TrainingState, folder: Path) -> int:
+    """Count what the run's bundles will take beyond what they take now.
+
+    A bundle that is replaced lies beside its successor for a moment.
+    """
+    values = sum(tensor.numel() for tensor in weights.values())
+    size = sum(tensor.nbytes for tensor in weights.values())
+    bundle = size + _MOMENTS * 4 * values
+    half = 2 * values
+    places = {folder: bundle, sibling(folder, "gold"): bundle, sibling(folder, "fp16"): half}
+    kept = sum(max(0, size - _size(place)) for place, size in places.items())
+    return kept + bundle * (1 + _snapshots_to_come(state, folder))
+
+
+def _snapshots_to_come(state: TrainingState, folder: Path) -> int:
+    """Count by how many there will at most be more numbered copies than there are now."""
+    steps = snapshot_steps(state.training_config, state.step)
+    there, keep = snapshots(folder), state.training_config.keep_snapshots
+    more = sum(step not in there for step in steps)
+    if not keep:
+        return more
+    older = sum(step <= state.step for step in there)
+    return min(more, max(0, keep + 1 - older))  # the oldest goes once the newest is there
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
+
+
+def _check_save(model: LanguageModel, weights: Weights, state: TrainingState, folder: Path) -> None:
+    """Save the model beside its bundle, read it back, and remove it again.
+
+    The optimizer's state goes the same way, and is left out: it would triple the time.
+    """
+    place = folder.with_name(f".{folder.name}.mypt-preflight")
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        with open_for_writing(place) as writer:
+            write_bundle(writer, model, state, weights, None)
+        bundle = read_bundle(place, model.plugins.layouts)
+        build_tokenizer(bundle.tokenizer, model.plugins)
+        try:
+            read = bundle.weights()
+        except FormatError as error:
+            raise _not_kept(place, "") from error
+        for name, tensor in weights.items():
+            if not torch.equal(read[name], tensor):
+                raise _not_kept(place, name)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _not_kept(place: Path, name: str) -> SaveError:
+    what, fix = "is not what was written", "check the disk: it does not keep its files"
+    return SaveError(Problem(str(place), name, what, fix, kind="save.differs"))

@@ -1,0 +1,122 @@
+"""Whether a resumed run continues bit for bit, and if not, why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import torch
+
+from mypt.format.documents.training import Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mypt.format.documents.training import DataFingerprint, TrainingState
+
+# Names and places, what is measured and what is kept: none of it changes a weight.
+_HARMLESS = frozenset(
+    {
+        "activation_checkpointing",
+        "config_file",
+        "dataset_dir",
+        "eval_dataset_dir",
+        "eval_interval",
+        "eval_iters",
+        "eval_sets",
+        "extra",
+        "gold_guards",
+        "gold_metric",
+        "init_from_model",
+        "input_file",
+        "keep_snapshots",
+        "log_file",
+        "log_sinks",
+        "snapshot_interval",
+        "start_step",
+    }
+)
+
+
+def environment_of(device: torch.device, world_size: int = 1) -> Environment:
+    """Describe what computes: sums of floating-point numbers depend on their order.
+
+    Args:
+        device: Device of the model.
+        world_size: Processes that train together.
+    """
+    if device.type == "cuda":
+        name, threads = torch.cuda.get_device_name(device), 0
+    elif device.type == "cpu":
+        name, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
+    else:
+        name, threads = device.type, 0
+    return Environment(
+        torch=torch.__version__,
+        device=device.type,
+        device_name=name,
+        threads=threads,
+        world_size=world_size,
+    )
+
+
+def inexact_reasons(
+    previous: TrainingState,
+    state: TrainingState,
+    *,
+    has_optimizer: bool,
+    doubts: Iterable[str] = (),
+) -> list[str]:
+    """List what makes a resume differ from the run that was never stopped.
+
+    Args:
+        previous: The state as it was saved.
+        state: The same, with the hyperparameters, data and environment of the run that begins.
+        has_optimizer: Whether the optimizer's state was there.
+        doubts: What the files of the checkpoint tell.
+    """
+    changes = [
+        *_changes(previous.training_config, state.training_config),
+        *_changes(previous.environment, state.environment),
+    ]
+    reasons = [f"{name} changed from {was} to {now}" for name, was, now in changes]
+    was, now = previous.data, state.data
+    if was is not None and now is not None and was.sha256 != now.sha256:
+        reasons.append(f"the data changed ({_difference(was, now)})")
+    if previous.step > 0:
+        reasons += _unknowns(previous, has_optimizer=has_optimizer)
+    return [f"step {previous.step}: {reason}" for reason in (*reasons, *doubts)]
+
+
+def _difference(was: DataFingerprint, now: DataFingerprint) -> str:
+    if was.source != now.source:
+        return f"{was.source} to {now.source}"
+    before, after = (f"{d.train_tokens:,} and {d.val_tokens:,}" for d in (was, now))
+    return f"{now.source} has other content: {before} tokens before, {after} now"
+
+
+def _unknowns(previous: TrainingState, *, has_optimizer: bool) -> Iterator[str]:
+    if not has_optimizer:
+        yield "there was no optimizer state, so a fresh one begins"
+    if previous.data is None:
+        yield "it is not known what it was trained on"
+    if previous.environment is None:
+        yield "it is not known what computed it"
+
+
+def _changes(
+    before: attrs.AttrsInstance | None, after: attrs.AttrsInstance | None
+) -> Iterator[tuple[str, object, object]]:
+    if before is None or after is None:
+        return
+    for field in attrs.fields(type(after)):
+        if field.name in _HARMLESS:
+            continue
+        was, now = (_comparable(getattr(one, field.name)) for one in (before, after))
+        if was != now:
+            yield field.name, was, now
+
+
+def _comparable(value: object) -> object:
+    """Of a curriculum only its steps count: the fingerprint tells whether the data are the same."""
+    return [phase.until_iter for phase in value] if isinstance(value, tuple) else value

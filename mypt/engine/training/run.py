@@ -1,0 +1,208 @@
+"""Put a run together: lock, log sinks, guards and the loop."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from mypt.data.training_data import check_eval_names
+from mypt.engine.checkpoints.copies import copied_from, numbered, snapshot_steps
+from mypt.engine.checkpoints.paths import sibling
+from mypt.engine.evaluation.gold import build_guards, check_metric, other_measure
+from mypt.engine.logging import events
+from mypt.engine.logging.dispatch import Broadcast, open_sinks
+from mypt.engine.runtime.world import ALONE
+from mypt.engine.training.model_setup import check_freezing, prepared
+from mypt.engine.training.preflight import check_before_training
+from mypt.engine.training.reproducibility import environment_of, inexact_reasons
+from mypt.engine.training.trainer import Trainer
+from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.format.errors import FormatError, Problem, UsageError
+from mypt.format.open import is_model
+from mypt.format.storage.commit import open_for_writing
+from mypt.format.storage.generations import read_manifest
+from mypt.plugins.contracts import RunInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import torch
+
+    from mypt.data.batches.loader import GPTDataLoader
+    from mypt.data.curriculum import Phases
+    from mypt.engine.language_model import LanguageModel
+    from mypt.engine.runtime.world import World
+    from mypt.format.documents.manifest import Manifest
+    from mypt.format.documents.training import Ancestor
+
+
+@frozen(kw_only=True)
+class Job:
+    """Everything a run needs.
+
+    Attributes:
+        model: The model, on its device.
+        optimizer: Its optimizer.
+        phases: Where batches come from.
+        training: Hyperparameters.
+        previous: The state to go on from; None for a new model.
+        doubts: Why that state cannot be gone on from exactly, as far as its files tell.
+        lineage: Models that a new one's weights came from, the oldest first.
+        folder: Where the bundle goes; None to save nothing.
+        found: Manifest of the bundle there that `model` was read from; None where it has none.
+        log_file: Where the JSON lines go; None to keep no log.
+        eval_loaders: Further evaluation sets, by name.
+        notices: What to tell the user before the first step.
+        quiet: Print nothing.
+        world: The processes that train together; the first alone logs and saves.
+    """
+
+    model: LanguageModel
+    optimizer: torch.optim.Optimizer
+    phases: Phases
+    training: TrainingConfig
+    previous: TrainingState | None = None
+    doubts: tuple[str, ...] = ()
+    lineage: tuple[Ancestor, ...] = ()
+    folder: Path | None = None
+    found: Manifest | None = None
+    log_file: Path | None = None
+    eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
+    notices: tuple[str, ...] = ()
+    quiet: bool = False
+    world: World = ALONE
+
+
+def train(job: Job) -> TrainingState:
+    """Run a job to its end, or until it is asked to stop.
+
+    Returns:
+        The state that was saved last; `step` is below `max_iters` if the run was interrupted.
+
+    Raises:
+        LockedError: Another process trains this model.
+        SaveError: A checkpoint or the log could not be written.
+        ConfigError: An option of a guard does not fit, or gold is to go by what is not measured,
+            or more layers are to be frozen than there are.
+        DataError: The data do not fit the tokenizer.
+        UsageError: A model of its own is where this one's copies go.
+        FormatError: Another run has saved to `folder` meanwhile.
+    """
+    guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
+    check_eval_names(job.eval_loaders)
+    check_metric(job.training.gold_metric, job.eval_loaders)
+    check_freezing(job.model, job.training)
+    job.world.agree(False)  # all have read the model before the first writes it
+    with ExitStack() as stack:
+        writer = None
+        folder = job.folder if job.world.is_main else None
+        state = _first_state(job)
+        if folder is not None:
+            writer = stack.enter_context(open_for_writing(folder))
+            _refuse_changed(folder, job.found)
+            _refuse_to_overwrite_others(folder, state)
+        check_before_training(job.model, [*_loaders(job)], state, folder)
+        broadcast = Broadcast({})
+        if job.world.is_main:
+            broadcast = open_sinks(_run_info(job, state), job.model.plugins, job.training.log_sinks)
+        stack.callback(broadcast.close)
+        for message in (
+            *job.notices,
+            *_inexact_notices(job, state),
+            *_gold_notices(job, state),
+        ):
+            broadcast.emit(events.notice(message))
+        total = sum(p.numel() for p in job.model.parameters())
+        broadcast.emit(events.training_start(job.model.config, job.training, total))
+        stack.enter_context(prepared(job.model, job.training))
+        trainer = Trainer(
+            job.model,
+            job.optimizer,
+            job.phases,
+            state,
+            broadcast=broadcast,
+            guards=guards,
+            eval_loaders=job.eval_loaders,
+            writer=writer,
+            world=job.world,
+        )
+        return trainer.run()
+
+
+def _refuse_changed(folder: Path, found: Manifest | None) -> None:
+    """Keep a run from saving over what another has saved while this one read its data."""
+    if read_manifest(folder) != found:
+        what = "was saved by another run since this one opened it"
+        fix = "run the command again, to go on from what it saved"
+        raise FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
+
+
+def _refuse_to_overwrite_others(folder: Path, state: TrainingState) -> None:
+    """Keep `dante` from writing its gold over a model that somebody trained as `dante_gold`."""
+    steps = set(snapshot_steps(state.training_config, state.step))
+    places = {kind: sibling(folder, kind) for kind in ("gold", "fp16")}
+    places |= {f"step {step}": path for step, path in numbered(folder).items() if step in steps}
+    for kind, other in places.items():
+        if is_model(other) and copied_from(other) != folder.name:
+            what = f"is a model of its own, and {folder.name} would write its {kind} copy there"
+            fix = f"rename it, or train {folder.name} under another name"
+            raise UsageError(Problem(str(other), "", what, fix, kind="copy"))
+
+
+def _loaders(job: Job) -> Iterator[GPTDataLoader]:
+    yield from (phase.loader for phase in job.phases.phases)
+    yield from job.eval_loaders.values()
+
+
+def _first_state(job: Job) -> TrainingState:
+    previous = job.previous or TrainingState(step=0, lineage=job.lineage)
+    state = evolve(
+        previous,
+        copy_of=None,
+        training_config=job.training,
+        phase=job.phases.name_at(previous.step),
+        data=job.phases.fingerprint,
+        environment=environment_of(next(job.model.parameters()).device, job.world.size),
+    )
+    if job.previous is None:
+        return state
+    reasons = inexact_reasons(
+        previous, state, has_optimizer=bool(job.optimizer.state), doubts=job.doubts
+    )
+    is_incomparable = other_measure(previous, state) is not None
+    return evolve(
+        state,
+        exact=previous.exact and not reasons,
+        inexact_reasons=(*previous.inexact_reasons, *reasons),
+        gold=None if is_incomparable else previous.gold,
+    )
+
+
+def _inexact_notices(job: Job, state: TrainingState) -> list[str]:
+    known = 0 if job.previous is None else len(job.previous.inexact_reasons)
+    return [f"Not the run of before: {reason}" for reason in state.inexact_reasons[known:]]
+
+
+def _gold_notices(job: Job, state: TrainingState) -> list[str]:
+    """Say that the next best model takes the place of gold, whatever its loss was."""
+    why = None if job.previous is None else other_measure(job.previous, state)
+    if why is None or job.folder is None:
+        return []
+    gold = sibling(job.folder, "gold")
+    return [
+        f"Gold begins anew, since {why}: the next best model replaces {gold}; copy it to keep it"
+    ]
+
+
+def _run_info(job: Job, state: TrainingState) -> RunInfo:
+    return RunInfo(
+        model_name=job.folder.name if job.folder is not None else "model",
+        log_file=job.log_file,
+        start_step=state.step,
+        evaluated_step=state.step if state.evaluated_step is None else state.evaluated_step,
+        resumed=job.previous is not None,
+        quiet=job.quiet,
+    )

@@ -1,0 +1,282 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from attrs import evolve
+
+from mypt.data.curriculum import DEFAULT_PHASE
+from mypt.engine.checkpoints.async_saver import Saver
+from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.engine.checkpoints.write import weights_of
+from mypt.engine.evaluation.gold import decide
+from mypt.engine.evaluation.losses import EvaluationStoppedError, evaluate
+from mypt.engine.logging import events
+from mypt.engine.runtime.fsdp import is_sharded, take_part
+from mypt.engine.runtime.readback import Reading
+from mypt.engine.runtime.world import ALONE
+from mypt.engine.training.lr_schedule import learning_rate_at
+from mypt.engine.training.optimizer import optimizer_state
+from mypt.engine.training.signals import StopRequest
+from mypt.engine.training.update import Updater
+from mypt.format.documents.training import GoldMemory, TrainingState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from mypt.data.batches.loader import GPTDataLoader
+    from mypt.data.curriculum import Phases
+    from mypt.engine.checkpoints.checkpointer import Kind
+    from mypt.engine.language_model import LanguageModel
+    from mypt.engine.logging.dispatch import Broadcast
+    from mypt.engine.runtime.world import World
+    from mypt.format.storage.commit import BundleWriter
+    from mypt.plugins.contracts import Evaluation, GoldGuard
+
+
+_NOT_FINITE = (
+    "The loss is no finite number any more, and training does not bring it back: stop, and begin "
+    "again with a lower --learning_rate, or from the gold or a numbered copy"
+)
+
+
+class Trainer:
+    """One run of training, from a state to the state it ends in.
+
+    Everything random is a function of the seed, the step and the micro step, so a run that was
+    stopped anywhere and goes on from its last saved state ends in the same weights.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        optimizer: torch.optim.Optimizer,
+        phases: Phases,
+        state: TrainingState,
+        *,
+        broadcast: Broadcast,
+        guards: Mapping[str, GoldGuard],
+        eval_loaders: Mapping[str, GPTDataLoader],
+        writer: BundleWriter | None,
+        world: World = ALONE,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            model: The model, on its device.
+            optimizer: Its optimizer, with the moments of `state`.
+            phases: Where batches come from.
+            state: Where to begin; its `training_config` rules the run.
+            broadcast: Who hears about it.
+            guards: Who may block gold, by name.
+            eval_loaders: Further evaluation sets, by name.
+            writer: Holder of the bundle's lock; None to save nothing.
+            world: The processes that train together.
+        """
+        self.model = model
+        self.optimizer = optimizer
+        self.phases = phases
+        self.state = state
+        self._broadcast = broadcast
+        self._guards = guards
+        self._eval_loaders = eval_loaders
+        self._world = world
+        self._rows = world.rows(model.config.batch_size)
+        self._updater = Updater(model, optimizer, state.training_config, state.scaler, world)
+        if state.step > 0:  # saved again before the next update, it gives the same bytes
+            self._updater.set_learning_rate(state.step - 1)
+        self._keeper = None if writer is None else Keeper(writer, model)
+        self._saver = Saver()
+        self._stop = StopRequest()
+        self._began = time.monotonic() - state.elapsed_s
+        self._loss: Reading | None = None
+        self._saved_step: int | None = None
+        self._last: Evaluation | None = None
+
+    def run(self) -> TrainingState:
+        """Train to `max_iters`, or until asked to stop; give the state that was saved last.
+
+        Raises:
+            SaveError: A save failed; it is raised within one step, and the one before is whole.
+        """
+        started_at = events.now()
+        self.model.train()
+        try:
+            with _own_randomness(next(self.model.parameters()).device), self._stop:
+                self._train()
+                self._saver.wait()
+        finally:
+            self._saver.close()
+        last = self._last
+        if last is not None and last.step >= self.state.training_config.max_iters:
+            self._complete(last, started_at)
+        else:
+            folder = None if self._keeper is None else str(self._keeper.folder)
+            self._broadcast.emit(events.interrupted(self.state.step, folder))
+        return self.state
+
+    def update(self) -> None:
+        """Make one optimizer update out of `grad_accum_steps` micro steps."""
+        training, step = self.state.training_config, self.state.step
+        phase = self.phases.at(step)
+        if self.phases.begins_at(step):
+            self._broadcast.emit(
+                events.phase_switched(
+                    phase.name,
+                    step,
+                    elapsed_s=self._elapsed_s,
+                    tokens_processed=self.state.tokens_processed,
+                )
+            )
+        accum = training.grad_accum_steps
+        batches = [
+            phase.loader.train_batch(training.seed, step, m, accum, rows=self._rows)
+            for m in range(accum)
+        ]
+        before, self._loss = self._loss, Reading(self._updater.update(batches, step))
+        tokens = events.tokens_per_step(self.model.config, training)
+        self.state = evolve(
+            self.state,
+            step=step + 1,
+            tokens_processed=self.state.tokens_processed + tokens,
+            phase=self.phases.name_at(step + 1),
+        )
+        self._saver.check()
+        # The loss shown is that of the step before, so that a GPU computes while it is shown.
+        loss = float((before or self._loss).values())
+        lr = learning_rate_at(step, training)
+        self._broadcast.emit(events.stepped(step + 1, training.max_iters, loss, lr))
+
+    @property
+    def _at_end(self) -> bool:
+        return self.state.step >= self.state.training_config.max_iters
+
+    def _train(self) -> None:
+        try:
+            if self._is_due():
+                self._evaluate_and_save()
+                self._saver.wait()  # from here on there is something to go on from
+            while not self._at_end and not self._is_stopped():
+                self.update()
+                if self._is_due():
+                    self._evaluate_and_save()
+                elif self._is_snapshot_due():
+                    self._save("snapshot", "main")
+        except EvaluationStoppedError:
+            pass  # the resumed run evaluates this step
+        if self._saved_step != self.state.step:
+            self._save("main")
+
+    def _is_due(self) -> bool:
+        """Tell whether this step is to be evaluated, and has not been."""
+        step = self.state.step
+        if self.state.evaluated_step == step:
+            return False
+        return step % self.state.training_config.eval_interval == 0 or self._at_end
+
+    def _is_snapshot_due(self) -> bool:
+        interval = self.state.training_config.snapshot_interval
+        return interval > 0 and self.state.step > 0 and self.state.step % interval == 0
+
+    def _evaluate_and_save(self) -> None:
+        """Evaluate, decide on gold, and save all that follows from it.
+
+        Killed in between, the resumed run comes here again and writes the same gold again.
+
+        Raises:
+            EvaluationStoppedError: The run was asked to stop meanwhile.
+        """
+        began, training = time.monotonic(), self.state.training_config
+        evaluation = self._evaluate()
+        memory = self.state.gold or GoldMemory()
+        decision = decide(evaluation, memory, self._guards, training.gold_metric)
+        self.state = evolve(self.state, gold=decision.memory)
+        was_finite = self._last is None or math.isfinite(self._last.val_loss)
+        self._last = evaluation
+        step = self.state.step
+        self._broadcast.emit(
+            events.evaluated(
+                evaluation,
+                training,
+                lr=learning_rate_at(min(step, training.max_iters - 1), training),
+                elapsed_s=self._elapsed_s,
+                tokens_processed=self.state.tokens_processed,
+                eval_duration_s=time.monotonic() - began,
+                phase=self.phases.name_at(max(0, step - 1)) or DEFAULT_PHASE,
+            )
+        )
+        if was_finite and not math.isfinite(evaluation.val_loss):
+            self._broadcast.emit(events.notice(_NOT_FINITE))
+        event = events.gold_decided(evaluation, decision, memory.best_val_loss)
+        if event is not None:
+            self._broadcast.emit(event)
+        kinds: list[Kind] = ["gold"] if decision.promoted else []
+        kinds += ["snapshot"] if self._is_snapshot_due() else []
+        kinds += ["fp16"] if self._at_end else []
+        self._save(*kinds, "main")
+
+    def _evaluate(self) -> Evaluation:
+        """Measure the phase that ends here, at its last step too."""
+        return evaluate(
+            self.model,
+            self.phases.at(max(0, self.state.step - 1)).loader,
+            self.phases.held_out,
+            self._eval_loaders,
+            self.state.training_config,
+            self.state.step,
+            self._is_stopped,
+            self._world,
+        )
+
+    def _is_stopped(self) -> bool:
+        """Tell whether any process of the run was asked to stop."""
+        return self._world.agree(self._stop.requested)
+
+    def _save(self, *kinds: Kind) -> None:
+        self._saved_step = self.state.step
+        if self._keeper is None:
+            if is_sharded(self.model):
+                take_part(weights_of(self.model), optimizer_state(self.optimizer))
+            return
+        self.state = evolve(
+            self.state,
+            elapsed_s=round(self._elapsed_s, 3),
+            scaler=self._updater.scaler_state,
+        )
+        write = partial(self._keeper.write, state=self.state, kinds=kinds)
+        self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), write)
+
+    @property
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def _complete(self, last: Evaluation, started_at: str) -> None:
+        memory = self.state.gold or GoldMemory()
+        self._broadcast.emit(
+            events.training_complete(
+                last,
+                self.state.training_config,
+                started_at=started_at,
+                elapsed_s=self._elapsed_s,
+                tokens_processed=self.state.tokens_processed,
+                tokens_in_step=events.tokens_per_step(
+                    self.model.config, self.state.training_config
+                ),
+                best_val_loss=memory.best_val_loss,
+                gold_step=memory.best_step,
+            )
+        )
+
+
+def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
+    """Leave the caller's random generators as they were, whatever the run seeds."""
+    fork: AbstractContextManager[None] = torch.random.fork_rng(
+        devices=[device] if device.type == "cuda" else []
+    )
+    return fork

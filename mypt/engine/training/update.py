@@ -1,0 +1,153 @@
+"""One optimizer update out of several micro steps."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.runtime.devices import autocast
+from mypt.engine.runtime.fsdp import exchange_gradients, is_sharded
+from mypt.engine.runtime.world import ALONE
+from mypt.engine.training.lr_schedule import learning_rate_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from mypt.data.batches.batch import Batch
+    from mypt.engine.runtime.world import World
+    from mypt.format.documents.training import TrainingConfig
+    from mypt.model.transformer import Transformer
+
+# Each process has dropout masks of its own; those of the first are those of a run without others.
+_RANK_BITS = 40
+
+
+class Updater:
+    """Makes the updates of a run: forward, backward, clip, step."""
+
+    def __init__(
+        self,
+        model: Transformer,
+        optimizer: torch.optim.Optimizer,
+        training: TrainingConfig,
+        scaler: Mapping[str, Any] | None = None,
+        world: World = ALONE,
+    ) -> None:
+        """Prepare the updates.
+
+        Args:
+            model: The model, on its device.
+            optimizer: Its optimizer.
+            training: Hyperparameters.
+            scaler: State of the gradient scaler of fp16 training, where there was one.
+            world: The processes that share each batch.
+        """
+        self.model = model
+        self._world = world
+        loss = _Loss(model)
+        alone = world.size == 1 or is_sharded(model)
+        self._parallel = loss if alone else DistributedDataParallel(loss)
+        self._is_settled = alone
+        self.optimizer = optimizer
+        self._training = training
+        self._device = next(model.parameters()).device
+        fp16 = self._device.type == "cuda" and training.use_amp and training.amp_dtype == "fp16"
+        self._scaler = torch.amp.GradScaler("cuda", enabled=fp16)
+        if scaler is not None:
+            self._scaler.load_state_dict(dict(scaler))
+
+    @property
+    def scaler_state(self) -> dict[str, Any] | None:
+        """State of the gradient scaler; None where there is none."""
+        return self._scaler.state_dict() or None
+
+    def set_learning_rate(self, step: int) -> None:
+        """Set the learning rate of the update that follows `step` updates."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, self._training)
+
+    def update(self, batches: Sequence[Batch], step: int) -> torch.Tensor:
+        """Make the update that follows `step` updates.
+
+        Args:
+            batches: This process's part of each micro step, on the CPU.
+            step: Updates done before.
+
+        Returns:
+            Mean training loss before the update, scalar on the device, in nats per token. Reading
+            it waits for the device.
+        """
+        training = self._training
+        self.set_learning_rate(step)
+        if not self._is_settled:
+            self._settle(batches[0])
+        total = torch.zeros((), device=self._device)
+        shares = _shares(batches, self._world)
+        for micro_step, (batch, share) in enumerate(zip(batches, shares, strict=True)):
+            place = step, micro_step + (self._world.rank << _RANK_BITS)
+            torch.manual_seed(torch_seed(training.seed, Purpose.DROPOUT, *place))
+            total += self._backward(batch, share, is_last=micro_step + 1 == len(batches))
+        if training.grad_clip > 0:
+            self._scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.grad_clip)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total
+
+    def _settle(self, batch: Batch) -> None:
+        """Let torch order the gradients that processes exchange before the first update.
+
+        It does that once in a process, after the first ones arrived, and the order decides how a
+        sum of three or more is rounded: a resumed run would not be the unbroken one.
+        """
+        self._backward(batch, 1.0, is_last=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        self._is_settled = True
+
+    def _backward(self, batch: Batch, share: float, *, is_last: bool) -> torch.Tensor:
+        with self._synchronised(is_last):
+            with autocast(self._device, self._training):
+                loss: torch.Tensor = self._parallel(batch.to(self._device)) * share
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _synchronised(self, is_last: bool) -> AbstractContextManager[None]:
+        """Let the processes exchange their gradients once an update, after its last micro step."""
+        if is_sharded(self.model):
+            exchange_gradients(self.model, next_time=is_last)
+        if is_last or not isinstance(self._parallel, DistributedDataParallel):
+            return nullcontext()
+        return self._parallel.no_sync()
+
+
+class _Loss(nn.Module):
+    """The loss as the forward pass that torch's wrapper for several processes looks for."""
+
+    def __init__(self, model: Transformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Give the mean loss of a batch."""
+        return self.model.loss(*batch)
+
+
+def _shares(batches: Sequence[Batch], world: World) -> list[float]:
+    """Give each micro step its share of the update: that of the tokens it is trained on.
+
+    The mean of means would give a token in a sparse batch more weight than one in a full batch.
+    Processes average their gradients, hence the factor.
+    """
+    counts = [
+        batch.y.numel() if batch.mask is None else max(1.0, float(batch.mask.sum()))
+        for batch in batches
+    ]
+    total = sum(counts) if world.size == 1 else float(world.total(torch.tensor(sum(counts))))
+    return [count / total * world.size for count in counts]

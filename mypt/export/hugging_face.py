@@ -1,0 +1,164 @@
+"""Write a model for another program."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mypt.export import hugging_face_names as hf_names
+from mypt.format.discover import named
+from mypt.format.errors import FormatError, Problem, UsageError
+from mypt.format.open import open_checkpoint
+from mypt.format.readers.shared.vocabulary import BPE_PACKAGE, END_OF_TEXT_ID
+from mypt.format.storage.fsync import sync_file
+from mypt.format.tensors import safetensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.tokenizer import TokenizerState
+    from mypt.plugins.manager import Plugins
+
+_INSTEAD = "use mypt itself, or train a model without it"
+_BUILT_IN = {"attention_type": "causal", "block_type": "pre_norm"}
+
+
+def export_hf(
+    path: Path, output: Path, plugins: Plugins, options: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Write a checkpoint as a folder that `transformers` opens: config.json, model.safetensors.
+
+    Learned positions with layernorm become a GPT2LMHeadModel, rotary ones with rmsnorm and swiglu
+    a LlamaForCausalLM. The logits are the same; training state is left out.
+
+    Args:
+        path: Any checkpoint that mypt opens.
+        output: Folder to make; must not exist, or be empty.
+        plugins: Where parts and readers are looked up.
+        options: What the checkpoint's reader has to be told.
+
+    Returns:
+        What was folded or left out, a line each.
+
+    Raises:
+        FormatError: Neither class can compute what this model computes.
+        UsageError: The folder is in use.
+    """
+    output = named(output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        what, fix = "exists already and is not an empty folder", "name another one"
+        raise UsageError(Problem(str(output), "", what, fix, kind="export.output"))
+    opened = open_checkpoint(path, plugins, options)
+    config = opened.config
+    weights = opened.weights()
+    llama = config.pos_encoding == "rope"
+    problems = [*_problems(config, llama), *_bias_problems(config, weights, llama)]
+    if problems:
+        raise FormatError(*problems)
+    if llama:
+        held, tensors = hf_names.llama_config(config), hf_names.llama_tensors(config, weights)
+    else:
+        held, tensors = hf_names.gpt2_config(config), hf_names.gpt2_tensors(config, weights)
+    dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights.values()})
+    held |= {"dtype": dtypes[0], "torch_dtype": dtypes[0]} if len(dtypes) == 1 else {}
+    notes, tokenizer = _tokenizer(opened.tokenizer)
+    held |= dict.fromkeys(("bos_token_id", "eos_token_id"), _end_of_text(opened.tokenizer))
+    if hf_names.scales_otherwise(config):
+        notes.append("the scale of attention is multiplied into the queries")
+    _write(output, held, tensors, tokenizer)
+    return notes
+
+
+def _problems(config: GPTConfig, llama: bool) -> list[Problem]:
+    """Say what the class that comes nearest cannot compute."""
+    name = "LlamaForCausalLM" if llama else "GPT2LMHeadModel"
+    wanted: dict[str, tuple[str, ...]] = {
+        "pos_encoding": ("rope",) if llama else ("learned",),
+        "mlp_type": ("swiglu",) if llama else tuple(hf_names.GPT2_ACTIVATIONS),
+        "norm_type": ("rmsnorm",) if llama else ("layernorm",),
+    }
+    problems = [
+        _refused(f"/{slot}", f"is {getattr(config, slot)}; {name} has {' or '.join(values)} only")
+        for slot, values in wanted.items()
+        if getattr(config, slot) not in values
+    ]
+    problems += [  # the class may have such a part, whose tensors only its plugin knows
+        _refused(f"/{slot}", f"is {getattr(config, slot)}; mypt writes {value} only as a {name}")
+        for slot, value in _BUILT_IN.items()
+        if getattr(config, slot) != value
+    ]
+    if not llama and config.attention_width != config.n_embd:
+        what = f"makes heads {config.attention_width} wide together; {name} has n_embd only"
+        problems.append(_refused("/head_size", what))
+    return problems
+
+
+def _bias_problems(config: GPTConfig, weights: Mapping[str, Tensor], llama: bool) -> list[Problem]:
+    """Name biases that the class has no place for, unless they are all zero."""
+    problems = []
+    if config.has_head_bias and weights["lm_head.bias"].any():
+        what = "is a bias of the output layer, which no class of Hugging Face's has"
+        problems.append(Problem("", "lm_head.bias", what, "train with --no_head_bias", kind=_KIND))
+    if llama and config.has_norm_bias:
+        shifts = [n for n in weights if n.rpartition(".")[0].endswith(("ln1", "ln2", "ln_f"))]
+        if any(weights[name].any() for name in shifts if name.endswith(".bias")):
+            problems.append(_refused("/norm_bias", "is true; LlamaForCausalLM's norms have none"))
+    return problems
+
+
+_KIND = "export.unsupported"
+
+
+def _refused(where: str, what: str) -> Problem:
+    return Problem("config.json", where, what, _INSTEAD, kind=_KIND)
+
+
+def _tokenizer(state: TokenizerState | None) -> tuple[list[str], dict[str, Any] | None]:
+    """Give a `tokenizer.json` that was kept whole; others have no such form."""
+    if state is None:
+        return [], None
+    section = state.plugins.get(BPE_PACKAGE)
+    if section is not None:
+        return [], section["tokenizer"]
+    hint = ' (it is GPT2Tokenizer.from_pretrained("gpt2"))' if state.token_kind == "gpt2" else ""
+    return [f"the tokenizer, {state.token_kind}, is left out{hint}"], None
+
+
+def _end_of_text(state: TokenizerState | None) -> int | None:
+    return END_OF_TEXT_ID if state is not None and state.token_kind == "gpt2" else None
+
+
+def _write(
+    output: Path,
+    held: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    tokenizer: Mapping[str, Any] | None,
+) -> None:
+    """Write all files into a folder beside the target, and rename it when it is whole."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as work:
+        folder = Path(work) / output.name
+        folder.mkdir()
+        _write_json(folder / "config.json", held)
+        if tokenizer is not None:
+            _write_json(folder / "tokenizer.json", tokenizer)
+        with (folder / "model.safetensors").open("wb") as stream:
+            safetensors.write(stream, tensors)
+            stream.flush()
+            sync_file(stream.fileno())
+        if output.exists():
+            output.rmdir()
+        shutil.move(folder, output)
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+EXPORTERS: Mapping[str, Callable[..., list[str]]] = {"hf": export_hf}

@@ -1,0 +1,159 @@
+"""Names of Hugging Face's GPT-2 and Llama for mypt's tensors, and their configs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from mypt.format.documents.config import GPTConfig
+
+Tensors = dict[str, "Tensor"]
+GPT2_ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_new"}
+_GPT2_INSIDE = {
+    "ln1": "ln_1",
+    "sa.qkv": "attn.c_attn",
+    "sa.proj": "attn.c_proj",
+    "ln2": "ln_2",
+    "fwd.net.0": "mlp.c_fc",
+    "fwd.net.2": "mlp.c_proj",
+}
+_LLAMA_INSIDE = {
+    "ln1": "input_layernorm",
+    "sa.proj": "self_attn.o_proj",
+    "ln2": "post_attention_layernorm",
+    "fwd.w_gate": "mlp.gate_proj",
+    "fwd.w_up": "mlp.up_proj",
+    "fwd.w_down": "mlp.down_proj",
+}
+
+
+def gpt2_config(config: GPTConfig) -> dict[str, Any]:
+    """Give the `config.json` of a GPT2LMHeadModel."""
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_positions": config.block_size,
+        "n_embd": config.n_embd,
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "n_inner": config.mlp_width,
+        "activation_function": GPT2_ACTIVATIONS[config.mlp_type],
+        "layer_norm_epsilon": config.norm_epsilon,
+        "resid_pdrop": config.dropout,
+        "attn_pdrop": config.dropout,
+        "embd_pdrop": 0.0,
+        "tie_word_embeddings": config.tie_weights,
+    }
+
+
+def llama_config(config: GPTConfig) -> dict[str, Any]:
+    """Give the `config.json` of a LlamaForCausalLM, as transformers 4 and 5 read it."""
+    linear = config.rope_scale != 1.0
+    scaling = {"rope_type": "linear", "factor": config.rope_scale} if linear else None
+    kind = scaling or {"rope_type": "default"}
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.block_size,
+        "hidden_size": config.n_embd,
+        "num_hidden_layers": config.n_layer,
+        "num_attention_heads": config.n_head,
+        "num_key_value_heads": config.n_head,
+        "head_dim": config.head_width,
+        "intermediate_size": config.mlp_width,
+        "hidden_act": "silu",
+        "rms_norm_eps": config.norm_epsilon,
+        "attention_dropout": config.dropout,
+        "attention_bias": config.has_qkv_bias or config.has_proj_bias,
+        "mlp_bias": config.has_mlp_bias,
+        "tie_word_embeddings": config.tie_weights,
+        "rope_theta": config.rope_theta,
+        "rope_scaling": scaling,
+        "rope_parameters": {**kind, "rope_theta": config.rope_theta},
+    }
+
+
+def gpt2_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
+    """Give the tensors of a GPT2LMHeadModel: biases everywhere, matrices as (in, out)."""
+    tensors = {
+        "transformer.wte.weight": weights["token_embedding_table.weight"],
+        "transformer.wpe.weight": weights["position_embedding_table.weight"],
+        **_norm("transformer.ln_f", "ln_f", weights, bias=True),
+    }
+    for layer in range(config.n_layer):
+        for ours, theirs in _GPT2_INSIDE.items():
+            name, there = f"blocks.{layer}.{ours}", f"transformer.h.{layer}.{theirs}"
+            if ours.startswith("ln"):
+                tensors |= _norm(there, name, weights, bias=True)
+                continue
+            matrix, bias = _linear(name, weights)
+            if ours == "sa.qkv":
+                matrix, bias = _scaled(config, matrix), _scaled(config, bias)
+            tensors |= {f"{there}.weight": matrix.t(), f"{there}.bias": bias}
+    return tensors | _head(config, weights)
+
+
+def llama_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
+    """Give the tensors of a LlamaForCausalLM, with queries, keys and values apart."""
+    attention_bias = config.has_qkv_bias or config.has_proj_bias
+    tensors = {
+        "model.embed_tokens.weight": weights["token_embedding_table.weight"],
+        **_norm("model.norm", "ln_f", weights, bias=False),
+    }
+    for layer in range(config.n_layer):
+        place = f"model.layers.{layer}"
+        for ours, theirs in _LLAMA_INSIDE.items():
+            name, there = f"blocks.{layer}.{ours}", f"{place}.{theirs}"
+            if ours.startswith("ln"):
+                tensors |= _norm(there, name, weights, bias=False)
+                continue
+            matrix, bias = _linear(name, weights)
+            tensors[f"{there}.weight"] = matrix
+            if attention_bias if ours == "sa.proj" else config.has_mlp_bias:
+                tensors[f"{there}.bias"] = bias
+        matrix, bias = (_scaled(config, t) for t in _linear(f"blocks.{layer}.sa.qkv", weights))
+        parts = zip("qkv", matrix.chunk(3), bias.chunk(3), strict=True)
+        for role, rows, shift in parts:
+            tensors[f"{place}.self_attn.{role}_proj.weight"] = rows
+            if attention_bias:
+                tensors[f"{place}.self_attn.{role}_proj.bias"] = shift
+    return tensors | _head(config, weights)
+
+
+def scales_otherwise(config: GPTConfig) -> bool:
+    """Tell whether attention is scaled by something other than head_size ** -0.5."""
+    usual: float = config.head_width**-0.5
+    return config.attention_scale != usual
+
+
+def _norm(there: str, name: str, weights: Mapping[str, Tensor], *, bias: bool) -> Tensors:
+    scale = weights[f"{name}.weight"]
+    shift = weights.get(f"{name}.bias", scale.new_zeros(scale.shape))
+    return {f"{there}.weight": scale, **({f"{there}.bias": shift} if bias else {})}
+
+
+def _linear(name: str, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Give matrix and bias, a bias of zeros where there is none."""
+    matrix = weights[f"{name}.weight"]
+    return matrix, weights.get(f"{name}.bias", matrix.new_zeros(matrix.size(0)))
+
+
+def _scaled(config: GPTConfig, qkv: Tensor) -> Tensor:
+    """Put the scale of the attention scores that is not the usual one into the queries."""
+    if not scales_otherwise(config):
+        return qkv
+    query, *others = qkv.chunk(3)
+    factor = config.attention_scale * config.head_width**0.5
+    import torch
+
+    return torch.cat([query * factor, *others])
+
+
+def _head(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
+    return {} if config.tie_weights else {"lm_head.weight": weights["lm_head.weight"]}

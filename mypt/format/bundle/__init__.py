@@ -1,0 +1,1 @@
+"""A bundle as a whole: found, read, checked, written."""

@@ -1,0 +1,180 @@
+"""Compare the files of a bundle with each other: all of them, whatever was wrong before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from mypt.format.bundle.findings import collecting, unwrapped
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
+from mypt.format.errors import Problem, has_errors
+from mypt.format.layout import SLOTS
+from mypt.format.rules.config import HEADS, architecture_problems, layout_problems
+from mypt.format.rules.cross_file import (
+    DIGEST,
+    EDITED,
+    SIZE,
+    optimizer_problems,
+    record_problems,
+    state_problems,
+    tokenizer_problems,
+)
+from mypt.format.rules.plugin_settings import settings_problems
+from mypt.format.rules.tensors import EMBEDDING, HEAD, MISMATCH, TIED, Model, tensor_problems
+from mypt.format.storage import files
+from mypt.format.storage.generations import tagged
+from mypt.format.tensors.pt_file import damaged_members, equal_values
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypt.format.bundle.findings import Examined
+    from mypt.format.documents.manifest import FileRecord
+    from mypt.format.layout import Layouts
+    from mypt.format.rules.plugin_settings import Settings
+    from mypt.format.tensors.pt_file import Header
+
+# The kind of the one problem that keeps a valid bundle of version 1 from being opened as it is.
+PER_HEAD = "legacy.heads"
+
+
+def compare_documents(seen: Examined, layouts: Layouts, settings: Settings) -> None:
+    """Compare the documents with each other, with what a model can be, and with its plugins."""
+    found = {
+        name: settings_problems(document, seen.name(name), settings)
+        for name, document in seen.documents.items()
+    }
+    config = seen.documents.get(files.CONFIG)
+    if config is not None:
+        plugins = seen.manifest.plugins if seen.manifest else {}
+        file = seen.name(files.CONFIG)
+        about = found[files.CONFIG]
+        about += architecture_problems(config, file, layouts, plugins)
+        if not has_errors(about):
+            about += layout_problems(from_document(GPTConfig, config), file, layouts)
+    for problems in found.values():
+        seen.problems.extend(problems)
+    tokenizer, state = (seen.documents.get(n) for n in (files.TOKENIZER, files.TRAINING_STATE))
+    if tokenizer is not None and config is not None:
+        rows = from_document(GPTConfig, config).vocab_size
+        file = seen.name(files.TOKENIZER)
+        seen.problems.extend(tokenizer_problems(tokenizer, rows, file))
+    if state is not None:
+        file = seen.name(files.TRAINING_STATE)
+        seen.problems.extend(state_problems(state, seen.paths, file))
+
+
+def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
+    """Compare the tensors with the config, and the optimizer's with them.
+
+    A file that is not what was saved is compared with nothing: it is at fault, whatever follows.
+    """
+    document, header = seen.documents.get(files.CONFIG), seen.headers.get(files.MODEL)
+    if document is None or header is None or is_replaced(seen, files.MODEL):
+        return
+    config = from_document(GPTConfig, document)
+    if any((slot, getattr(config, slot)) not in layouts for slot in SLOTS):
+        return  # said already; what tensors such a part has, nobody knows
+    if config.head_size is None and config.n_embd % config.n_head:
+        config = evolve(config, n_head=1)  # said already; shapes show the width of all heads only
+    if layout_problems(config, "", layouts):
+        return  # said already, or what is wrong with its settings
+    with collecting(seen.problems, header.file):
+        header = unwrapped(header) if seen.is_legacy else header
+        tensors = header.tensors()
+        if seen.is_legacy and any(".sa.heads." in name for name in tensors):
+            what = "has one matrix per attention head, as early releases of MyPT"
+            fix = "convert it: mypt format migrate"
+            problem = Problem(header.file, "", what, fix, kind=PER_HEAD, severity="warning")
+            seen.problems.append(problem)
+            return
+        model = Model(config, tensors, layouts, seen.name(files.CONFIG), header.file)
+        found = tensor_problems(model)
+        if has_errors(found) and not checksums and (replaced := _replaced_problems(seen)):
+            seen.problems.extend(replaced)
+            return
+        if checksums:
+            found = _tied_problems(seen, model, header, found)
+        if any(problem.kind == MISMATCH for problem in found):
+            # a changed width explains why the heads do not divide it
+            seen.problems[:] = [p for p in seen.problems if p.kind != HEADS]
+        seen.problems.extend(found)
+        _compare_optimizer(seen, model)
+
+
+def is_replaced(seen: Examined, name: str) -> bool:
+    """Tell whether the manifest has shown already that a file is not what was saved."""
+    file = seen.name(name)
+    return any(p.file == file and p.kind in (SIZE, DIGEST) for p in seen.problems)
+
+
+def _replaced_problems(seen: Examined) -> list[Problem]:
+    """Tell by their digest whether it is the weights that do not fit a config as it was saved."""
+    listed, config = seen.manifest.files if seen.manifest else {}, seen.name(files.CONFIG)
+    if files.MODEL not in listed or any(
+        p.file == config and p.kind == EDITED for p in seen.problems
+    ):
+        return []
+    return _content_problems(seen.paths[files.MODEL], seen.name(files.MODEL), listed[files.MODEL])
+
+
+def _tied_problems(
+    seen: Examined, model: Model, header: Header, found: list[Problem]
+) -> list[Problem]:
+    """Settle by their values whether tied matrices are equal."""
+    if all(problem.kind != TIED for problem in found):
+        return found
+    others = [problem for problem in found if problem.kind != TIED]
+    first, second = model.tensors[EMBEDDING], model.tensors[HEAD]
+    if equal_values(seen.paths[files.MODEL], header, first, second):
+        return others
+    what = f"differs from {EMBEDDING}, to which the config ties it"
+    fix = "restore the file, or set tie_weights to false"
+    return [*others, Problem(header.file, HEAD, what, fix, kind=TIED)]
+
+
+def _compare_optimizer(seen: Examined, model: Model) -> None:
+    name = seen.optimizer_file
+    if name not in seen.headers or is_replaced(seen, name):
+        return
+    tied = {HEAD} if model.config.tie_weights else set()
+    shapes = [info.shape for tensor, info in model.tensors.items() if tensor not in tied]
+    contents = seen.headers[name].contents
+    seen.problems.extend(optimizer_problems(contents, shapes, seen.name(name)))
+
+
+def compare_records(seen: Examined, checksums: bool) -> None:
+    """Compare the files with the manifest, or where there is none, with their own checksums."""
+    listed = seen.manifest.files if seen.manifest else {}
+    for name, path in seen.paths.items():
+        if name in (files.CONFIG, files.TOKENIZER, files.TRAINING_STATE):
+            continue
+        file = seen.name(name)
+        with collecting(seen.problems, file):
+            found = []
+            if name in listed:
+                found = record_problems(listed[name], seen.sizes[name], file)
+            if checksums and not found:
+                found = _content_problems(path, file, listed.get(name))
+            seen.problems.extend(found)
+    for name in listed:
+        waiting = tagged(name, seen.manifest.generation) if seen.manifest else ""
+        if name in seen.paths and seen.paths[name].name == waiting:
+            what, fix = f"still waits as {waiting}", "nothing: the next save renames it"
+            seen.problems.append(
+                Problem(seen.name(name), "", what, fix, kind="commit.waiting", severity="note")
+            )
+
+
+def _content_problems(path: Path, file: str, record: FileRecord | None) -> list[Problem]:
+    fix = "restore it from a copy"
+    if record is None:
+        return [
+            Problem(file, name, "does not have its checksum", fix, kind="archive.checksum")
+            for name in damaged_members(path, file)
+        ]
+    if files.digest(path, file) == record.sha256:
+        return []
+    return [Problem(file, "", "is not what was saved: its digest differs", fix, kind=DIGEST)]

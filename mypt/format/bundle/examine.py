@@ -1,0 +1,146 @@
+"""Read all that a bundle says of itself: its documents and the headers of its tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from mypt.format.bundle.cross_checks import compare_documents, compare_records, compare_tensors
+from mypt.format.bundle.findings import Examined, collecting
+from mypt.format.errors import FormatError, Problem, has_errors
+from mypt.format.rules.cross_file import EDITED, presence_problems, record_problems
+from mypt.format.schema.check import check_document
+from mypt.format.schema.strict_json import MAX_JSON_BYTES
+from mypt.format.storage import files
+from mypt.format.storage.generations import (
+    NAME,
+    TRIES,
+    changes_too_fast,
+    existing_files,
+    parse_manifest,
+)
+from mypt.format.tensors.pt_file import read_header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypt.format.documents.manifest import Manifest
+    from mypt.format.layout import Layouts
+    from mypt.format.rules.plugin_settings import Settings
+    from mypt.format.schema.check import Kind
+
+KINDS: dict[str, Kind] = {
+    files.CONFIG: "config",
+    files.TOKENIZER: "tokenizer",
+    files.TRAINING_STATE: "training_state",
+}
+
+
+def examine(
+    folder: Path, layouts: Layouts, settings: Settings, *, checksums: bool = False
+) -> Examined:
+    """Look at one whole generation of a bundle, also while another process saves the next.
+
+    Args:
+        folder: The bundle.
+        layouts: The architecture parts known.
+        settings: What plugins say of their settings.
+        checksums: Whether to read the weights and compare their digests.
+
+    Raises:
+        FormatError: It is saved so often that no generation stays long enough.
+        OSError: The folder cannot be read.
+    """
+    for _ in range(TRIES):
+        before = _manifest_bytes(folder)
+        try:
+            examined = _examine(folder, layouts, settings, checksums)
+        except FileNotFoundError:  # renamed between finding and opening it
+            continue
+        if _manifest_bytes(folder) == before:
+            return examined
+    raise changes_too_fast(folder)
+
+
+def _manifest_bytes(folder: Path) -> bytes | None:
+    try:
+        with files.open_regular(folder / files.MANIFEST, files.MANIFEST) as stream:
+            return stream.read(MAX_JSON_BYTES)
+    except (OSError, FormatError):
+        return None
+
+
+def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool) -> Examined:
+    problems: list[Problem] = []
+    manifest = _read_manifest(folder, problems)
+    seen = Examined(
+        folder=folder,
+        manifest=manifest,
+        paths=existing_files(folder, manifest),
+        problems=problems,
+    )
+    if not seen.paths and manifest is None and not problems:
+        what, fix = "holds no checkpoint", "name a folder with config.json and model.pt"
+        problems.append(Problem(str(folder), "", what, fix, kind="file.missing"))
+        return seen
+    _read_documents(seen)
+    _find_optimizer(seen)
+    _measure(seen)
+    compare_records(seen, checksums)
+    _read_headers(seen)
+    listed = manifest.files if manifest else ()
+    problems += presence_problems(seen.paths, listed, str(folder))
+    compare_documents(seen, layouts, settings)
+    compare_tensors(seen, layouts, checksums)
+    if checksums:  # who asks for them wants to know whether anything is not what was saved
+        seen.problems[:] = [
+            evolve(problem, severity="error") if problem.kind == EDITED else problem
+            for problem in seen.problems
+        ]
+    return seen
+
+
+def _read_manifest(folder: Path, problems: list[Problem]) -> Manifest | None:
+    file = str(folder / files.MANIFEST)
+    if not (folder / files.MANIFEST).exists():
+        return None
+    manifest = None
+    with collecting(problems, file):
+        manifest, found = parse_manifest(folder)
+        problems += found
+    return manifest
+
+
+def _read_documents(seen: Examined) -> None:
+    for name, kind in KINDS.items():
+        if name not in seen.paths:
+            continue
+        file = seen.name(name)
+        with collecting(seen.problems, file):
+            document, data = files.read_document(seen.paths[name], file)
+            if seen.manifest and name in seen.manifest.files:
+                seen.problems.extend(record_problems(seen.manifest.files[name], data, file))
+            found = check_document(kind, document, file)
+            seen.problems.extend(found)
+            if not has_errors(found):
+                seen.documents[name] = document
+
+
+def _find_optimizer(seen: Examined) -> None:
+    """Count the optimizer's file in where no manifest lists it."""
+    optimizer = seen.optimizer_file
+    beside = seen.folder / optimizer
+    if seen.manifest is None and NAME.fullmatch(optimizer) and beside.is_file():
+        seen.paths[optimizer] = beside
+
+
+def _measure(seen: Examined) -> None:
+    seen.sizes.update((name, path.stat().st_size) for name, path in seen.paths.items())
+
+
+def _read_headers(seen: Examined) -> None:
+    for name in (files.MODEL, seen.optimizer_file):
+        if name in seen.paths:
+            with collecting(seen.problems, seen.name(name)):
+                seen.headers[name] = read_header(seen.paths[name], seen.name(name))

@@ -1,0 +1,79 @@
+"""What a look at a bundle found, and how it goes on after a file that cannot be read."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from mypt.format.errors import FormatError
+from mypt.format.storage import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypt.format.documents.convert import Document
+    from mypt.format.documents.manifest import Manifest
+    from mypt.format.errors import Problem
+    from mypt.format.tensors.pt_file import Header
+
+
+@frozen(kw_only=True)
+class Examined:
+    """What a look at a bundle found.
+
+    Attributes:
+        folder: The bundle.
+        manifest: Its commit record; None if it has none, or none that can be used.
+        paths: Where its files are now, by stable name.
+        sizes: How many bytes each of them has.
+        documents: Its JSON documents that their schemas accept, by stable name.
+        headers: What its files of tensors say of themselves, by stable name.
+        problems: All that was found, in the order in which it was.
+    """
+
+    folder: Path
+    manifest: Manifest | None = None
+    paths: dict[str, Path] = field(factory=dict)
+    sizes: dict[str, int] = field(factory=dict)
+    documents: dict[str, Document] = field(factory=dict)
+    headers: dict[str, Header] = field(factory=dict)
+    problems: list[Problem] = field(factory=list)
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether its config is of version 1."""
+        return "format_version" not in self.documents.get(files.CONFIG, {"format_version": ""})
+
+    @property
+    def optimizer_file(self) -> str:
+        """Name of the optimizer's file, by the training state or by default."""
+        state = self.documents.get(files.TRAINING_STATE, {})
+        return state.get("optimizer_file") or files.OPTIMIZER
+
+    def name(self, file: str) -> str:
+        """Name a file of the bundle as the user would."""
+        return str(self.folder / file)
+
+
+def unwrapped(header: Header) -> Header:
+    """Give the state dict inside the wrapper that version 1 put around it at times."""
+    match header.contents:
+        case {"state_dict": dict() as inner}:
+            return evolve(header, contents=inner)
+    return header
+
+
+@contextmanager
+def collecting(problems: list[Problem], file: str) -> Iterator[None]:
+    """Take note of what makes a file unreadable, and go on with the others."""
+    try:
+        yield
+    except FormatError as error:
+        problems += error.problems
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        problems.append(files.unreadable(error, file))

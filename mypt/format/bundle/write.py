@@ -1,0 +1,100 @@
+"""Write a bundle: its files as bytes, and their commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from mypt.format.documents.convert import to_document
+from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema.check import check_document
+from mypt.format.storage import files
+from mypt.format.tensors.pt_writer import write_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.manifest import Manifest
+    from mypt.format.documents.tokenizer import TokenizerState
+    from mypt.format.documents.training import TrainingState
+    from mypt.format.schema.check import Kind
+    from mypt.format.storage.commit import BundleWriter, Content
+
+
+def bundle_files(
+    config: GPTConfig,
+    tokenizer: TokenizerState | None,
+    training_state: TrainingState | None,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Any] | None,
+) -> dict[str, Content]:
+    """Give the files of a bundle, for `BundleWriter.commit`.
+
+    Args:
+        config: Architecture.
+        tokenizer: Vocabulary.
+        training_state: Progress; its `optimizer_file` follows from `optimizer`.
+        weights: By name, on any device. They must not change until they are written.
+        optimizer: AdamW state dict. It must not change until it is written.
+
+    Raises:
+        ValueError: A document breaks its schema or holds NaN (a caller's bug).
+    """
+    content: dict[str, Content] = {files.CONFIG: _document("config", config)}
+    if tokenizer is not None:
+        content[files.TOKENIZER] = _document("tokenizer", tokenizer)
+    if training_state is not None:
+        name = files.OPTIMIZER if optimizer is not None else None
+        state = evolve(training_state, optimizer_file=name)
+        content[files.TRAINING_STATE] = _document("training_state", state)
+    content[files.MODEL] = lambda stream: write_tensors(stream, weights)
+    if optimizer is not None:
+        content[files.OPTIMIZER] = lambda stream: write_tensors(stream, optimizer)
+    return content
+
+
+def save_bundle(
+    writer: BundleWriter,
+    *,
+    config: GPTConfig,
+    tokenizer: TokenizerState | None,
+    training_state: TrainingState | None = None,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Any] | None = None,
+    written_by: str,
+    plugins: Mapping[str, Any] | None = None,
+    check: Callable[[Mapping[str, Path]], None] | None = None,
+) -> Manifest:
+    """Commit a model as the next generation of a bundle.
+
+    Args:
+        writer: Holder of the bundle's lock.
+        config: Architecture.
+        tokenizer: Vocabulary.
+        training_state: Progress; None for a bundle that only inference needs.
+        weights: By name, on any device.
+        optimizer: AdamW state dict.
+        written_by: Program and version.
+        plugins: Packages that the bundle needs, as `manifest.json` has them.
+        check: As `BundleWriter.commit` takes it.
+
+    Raises:
+        SaveError: The disk did not take it; the generation before is whole.
+        ValueError: A document breaks its schema or holds NaN; nothing was written (a caller's bug).
+    """
+    content = bundle_files(config, tokenizer, training_state, weights, optimizer)
+    return writer.commit(content, written_by=written_by, plugins=plugins, check=check)
+
+
+def _document(kind: Kind, value: Any) -> bytes:
+    data = jsonfile.dump(to_document(value))
+    problems = check_document(kind, jsonfile.parse(data, kind), kind)
+    errors = [str(problem) for problem in problems if problem.severity == "error"]
+    if errors:
+        raise ValueError("\n".join(errors))
+    return data

@@ -1,0 +1,180 @@
+"""The JSON documents of format 2 as frozen classes; the schemas are the source of truth.
+
+A test compares names, types and defaults with `schemas/v2/`. What a look at a bundle builds has
+modules of its own, so that it builds nothing else.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import Document, from_document, to_document
+from mypt.format.documents.manifest import FileRecord, Manifest
+
+__all__ = [
+    "Ancestor",
+    "DataFingerprint",
+    "Decision",
+    "Document",
+    "Environment",
+    "FileRecord",
+    "GPTConfig",
+    "GoldMemory",
+    "Manifest",
+    "Phase",
+    "TrainingConfig",
+    "TrainingState",
+    "from_document",
+    "to_document",
+]
+
+
+@frozen(kw_only=True)
+class Phase:
+    """A stretch of a run on data of its own, one of `TrainingConfig.curriculum`."""
+
+    name: str
+    until_iter: int | None = None
+    input_file: str | tuple[str, ...] | None = None
+    dataset_dir: str | None = None
+    description: str = ""
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class TrainingConfig:
+    """Everything that shaped a run and may change between runs.
+
+    Every field is described in `schemas/v2/training_state.schema.json`.
+    """
+
+    max_iters: int = 1000
+    eval_interval: int = 100
+    eval_iters: int = 20
+    learning_rate: float = 0.0003
+    start_step: int = 0
+    warmup_iters: float = 0.0
+    grad_clip: float = 1.0
+    weight_decay: float = 0.1
+    weight_decay_on: Literal["linear", "matrices", "all"] = "linear"
+    beta1: float = 0.9
+    beta2: float = 0.95
+    grad_accum_steps: int = 1
+    activation_checkpointing: bool = False
+    compile: bool = False
+    shard: bool = False
+    use_amp: bool = True
+    amp_dtype: Literal["bf16", "fp16"] = "bf16"
+    seed: int = 1337
+    config_file: str | None = None
+    input_file: str | tuple[str, ...] | None = None
+    dataset_dir: str | None = None
+    eval_dataset_dir: str | None = None
+    eval_sets: Mapping[str, str] = field(factory=dict)
+    sampling: Literal["random", "epoch"] = "random"
+    curriculum: tuple[Phase, ...] = ()
+    init_from_model: str | None = None
+    freeze_layers: int = 0
+    freeze_embeddings: bool = False
+    log_file: str | None = None
+    log_sinks: Mapping[str, Any] = field(factory=dict)
+    snapshot_interval: int = 0
+    keep_snapshots: int = 0
+    gold_guards: Mapping[str, Any] = field(factory=dict)
+    gold_metric: Mapping[str, float] = field(factory=dict)
+    extra: Mapping[str, Any] = field(factory=dict)
+
+    @property
+    def warmup_steps(self) -> int:
+        """Updates of linear warm-up, with a fraction resolved against max_iters."""
+        if 0 < self.warmup_iters < 1:
+            return int(self.warmup_iters * self.max_iters)
+        return int(self.warmup_iters)
+
+
+@frozen(kw_only=True)
+class DataFingerprint:
+    """What was trained on, so that a resume can tell whether it still is."""
+
+    source: str
+    sha256: str
+    train_tokens: int
+    val_tokens: int
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Decision:
+    """What became of a model after its evaluation."""
+
+    step: int
+    promoted: bool
+    reasons: tuple[str, ...]
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class GoldMemory:
+    """What the gold selection remembers: its best model and each guard's notes."""
+
+    best_val_loss: float | None = None
+    best_step: int | None = None
+    guards: Mapping[str, Any] = field(factory=dict)
+    decision: Decision | None = None
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Ancestor:
+    """A model that first weights came from."""
+
+    model: str
+    step: int
+    sha256: str
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Environment:
+    """What computed the last updates; where it changes, the next ones differ in the last bits."""
+
+    torch: str
+    device: str
+    device_name: str
+    threads: int
+    world_size: int
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class TrainingState:
+    """Progress and hyperparameters: `training_state.json`.
+
+    Attributes:
+        step: Optimizer updates done.
+    """
+
+    step: int
+    optimizer_file: str | None = None
+    tokens_processed: int = 0
+    elapsed_s: float = 0.0
+    training_config: TrainingConfig = field(factory=TrainingConfig)
+    phase: str | None = None
+    data: DataFingerprint | None = None
+    gold: GoldMemory | None = None
+    lineage: tuple[Ancestor, ...] = ()
+    environment: Environment | None = None
+    scaler: Mapping[str, Any] | None = None
+    exact: bool = True
+    inexact_reasons: tuple[str, ...] = ()
+    copy_of: str | None = None
+    plugins: Mapping[str, Any] = field(factory=dict)
+    extra: Mapping[str, Any] = field(factory=dict)
+
+    @property
+    def evaluated_step(self) -> int | None:
+        """The step that was evaluated last; None where the state does not say."""
+        decision = self.gold.decision if self.gold else None
+        return None if decision is None else decision.step

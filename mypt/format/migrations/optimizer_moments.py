@@ -1,0 +1,74 @@
+"""AdamW's moments under new names and in a new order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.errors import FormatError, Problem
+from mypt.format.parameter_order import grouped, optimizer_document
+from mypt.format.tensors.transforms import join
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.format.migrations.fuse_heads import Sources
+
+
+def decay_rule(optimizer: Mapping[str, Any]) -> str:
+    """Tell what a release decayed: with one group everything, else as mypt does."""
+    return "all" if len(optimizer["param_groups"]) == 1 else "linear"
+
+
+def migrate_optimizer(
+    optimizer: Mapping[str, Any],
+    tensors: Mapping[str, Any],
+    sources: Sources,
+    *,
+    tied: bool,
+) -> dict[str, Any]:
+    """Give the optimizer state in the order of version 2, with its settings kept.
+
+    Args:
+        optimizer: AdamW state dict of version 1, with one group or with two.
+        tensors: Weights of version 1 without buffers, in parameter order.
+        sources: Which of them make up each tensor of version 2.
+        tied: Whether `lm_head.weight` is the embedding and has no moments.
+
+    Raises:
+        FormatError: The state is not that of these weights.
+    """
+    rule, groups = decay_rule(optimizer), optimizer["param_groups"]
+    old = {n: tuple(t.shape) for n, t in tensors.items() if not (tied and n == "lm_head.weight")}
+    order = [name for group in grouped(old, rule) for name in group]
+    total = sum(len(group["params"]) for group in groups)
+    if total != len(order):
+        what = f"holds {total} parameters, the model has {len(order)}"
+        raise FormatError(Problem("optimizer.pt", "", what, "remove it, or restore its model"))
+    moments = {order[index]: state for index, state in optimizer["state"].items()}
+    new = {name: parts for name, parts in sources.items() if parts[0] in old}
+    joined = {
+        name: _joined([moments[part] for part in parts])
+        for name, parts in new.items()
+        if all(part in moments for part in parts)
+    }
+    shapes = {name: old[parts[0]] for name, parts in new.items()}
+    return optimizer_document(joined, shapes, rule, (groups[0], groups[-1]))
+
+
+def optimizer_settings(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of a state as fields of `training_config`."""
+    first = optimizer["param_groups"][0]
+    beta1, beta2 = first["betas"]
+    return {
+        "weight_decay": first["weight_decay"],
+        "weight_decay_on": decay_rule(optimizer),
+        "beta1": beta1,
+        "beta2": beta2,
+        "learning_rate": first["lr"],
+    }
+
+
+def _joined(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join the moments of the parts as their weights are joined."""
+    joined = {key: join([part[key] for part in parts]) for key in ("exp_avg", "exp_avg_sq")}
+    return {"step": parts[0]["step"], **joined}

@@ -1,0 +1,238 @@
+"""Open a checkpoint of any format, in the terms of the current one."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import frozen
+
+from mypt.format.bundle.read import read_bundle
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import TrainingState
+from mypt.format.errors import FormatError, Problem, UsageError
+from mypt.format.readers.mypt_file import find_file
+from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
+from mypt.format.rules.cross_file import EDITED
+from mypt.format.storage import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import attrs
+    from torch import Tensor
+
+    from mypt.format.bundle.read import Bundle
+    from mypt.format.documents.manifest import Manifest
+    from mypt.format.readers.contract import ReaderFactory, Registry
+
+    T = TypeVar("T", bound=attrs.AttrsInstance)
+
+
+@frozen(kw_only=True)
+class Opened:
+    """A checkpoint, whatever wrote it.
+
+    Attributes:
+        path: Where it is.
+        format: Version of a bundle, or name of the reader that opened it.
+        config: Architecture.
+        tokenizer: Vocabulary; None if it has none.
+        training_state: Progress; None if it has none.
+        sizes: How many bytes each of its files has, by their names.
+        notes: What a user should know of it, a line each.
+        edits: What was edited of that which its text depends on, a line each.
+        doubts: Why training cannot go on from it exactly, as far as the files tell.
+        manifest: Commit record of a bundle; None where there is none.
+        weights: Gives the tensors by name, on the CPU.
+        shapes: Gives their shapes by name, without loading them.
+        digest: Computes the SHA-256 of the file of weights, in hexadecimal; of several files,
+            that of their digests.
+        optimizer: Gives the AdamW state dict; None where there is none.
+        check: Compares the files of both with what was saved, however large; may take seconds.
+    """
+
+    path: Path
+    format: str
+    config: GPTConfig
+    tokenizer: TokenizerState | None
+    training_state: TrainingState | None
+    sizes: Mapping[str, int]
+    notes: tuple[str, ...]
+    weights: Callable[[], Mapping[str, Tensor]]
+    shapes: Callable[[], Mapping[str, tuple[int, ...]]]
+    digest: Callable[[], str]
+    optimizer: Callable[[], Mapping[str, Any] | None]
+    check: Callable[[], None] = lambda: None
+    edits: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    manifest: Manifest | None = None
+
+    @property
+    def needs(self) -> Mapping[str, Any]:
+        """The plugins it needs, by package, as its manifest has them."""
+        return self.manifest.plugins if self.manifest else {}
+
+
+def is_bundle(folder: Path) -> bool:
+    """Tell whether a folder holds a bundle that carries its version, whatever its state."""
+    if (folder / files.MANIFEST).exists():
+        return True
+    try:
+        config, _ = files.read_document(folder / files.CONFIG, files.CONFIG)
+    except OSError:
+        return False
+    except FormatError:
+        return True
+    return "format_version" in config
+
+
+def is_model(folder: Path) -> bool:
+    """Tell whether a folder holds what MyPT or mypt saved, of any version and whatever its state.
+
+    Of a folder with some config.json it is not known: whoever would write there is to be careful.
+    """
+    is_legacy = folder.is_dir() and find_file(folder) is not None
+    return is_legacy or (folder / files.CONFIG).exists() or is_bundle(folder)
+
+
+def is_checkpoint(path: Path, plugins: Registry) -> bool:
+    """Tell whether there is something that `open_checkpoint` would try to open."""
+    if not path.exists():
+        return False
+    return is_model(path) or find_reader(path, plugins.readers.values()) is not None
+
+
+def open_checkpoint(
+    path: Path,
+    plugins: Registry,
+    options: Mapping[str, Any] | None = None,
+    *,
+    without_model: bool = False,
+) -> Opened:
+    """Open a bundle, or whatever a reader recognises.
+
+    Args:
+        path: A folder or a file.
+        plugins: Where parts and readers are looked up.
+        options: What its reader has to be told, such as LoRA's alpha. A bundle takes none.
+        without_model: Whether nobody wants more than what a bundle says of itself; it may then
+            have parts of plugins that are not here.
+
+    Raises:
+        FormatError: It is no checkpoint, or damaged.
+        PluginError: It has a part of a plugin that is not here.
+        UsageError: Its reader does not know an option, or not with that value; or a bundle has one.
+    """
+    if is_bundle(path):
+        _refuse_options(path, options or {})
+        bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
+        return _opened_bundle(bundle)
+    reader = find_reader(path, plugins.readers.values())
+    if reader is not None:
+        return _opened_foreign(path, reader, plugins, options or {})
+    if (path / files.CONFIG).exists():
+        return _opened_bundle(read_bundle(path, plugins.layouts))  # says what is wrong with it
+    if path.name in files.BUNDLE_FILES and (path.parent / files.CONFIG).exists():
+        what, fix = "is one file of a checkpoint", f"name the folder: {path.parent}"
+        raise FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
+    what = "is not a checkpoint that mypt can read"
+    fix = "name a folder with config.json and model.pt, or a legacy file"
+    unknown = FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
+    raise why_unknown(path) or unknown
+
+
+def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
+    if options:
+        what = f"is for files of other programs, and {path} is a bundle that says all by itself"
+        where = f"options/{', '.join(options)}"
+        raise UsageError(Problem("", where, what, "leave it out", kind="option.unknown"))
+
+
+def _opened_bundle(bundle: Bundle) -> Opened:
+    return Opened(
+        path=bundle.folder,
+        format=bundle.format_version,
+        config=bundle.config,
+        tokenizer=bundle.tokenizer,
+        training_state=bundle.training_state,
+        sizes=bundle.sizes,
+        notes=tuple(str(note) for note in bundle.notes if not _is_about_optimizer(note)),
+        edits=tuple(
+            f"{note.file}: {note.what}; restore it if it was not meant, since the model may now"
+            " compute something else"
+            for note in bundle.notes
+            if note.kind == EDITED and Path(note.file).name in (files.CONFIG, files.TOKENIZER)
+        ),
+        weights=bundle.weights,
+        shapes=bundle.shapes,
+        digest=bundle.weights_digest,
+        optimizer=bundle.optimizer,
+        check=bundle.check_tensors,
+        doubts=tuple(doubts_of(bundle)),
+        manifest=bundle.manifest,
+    )
+
+
+def _is_about_optimizer(note: Problem) -> bool:
+    """Tell whether a note is about the optimizer's file: a run that wants it is told itself."""
+    return Path(note.file).name == files.OPTIMIZER or note.kind == "state.optimizer"
+
+
+def doubts_of(bundle: Bundle) -> Iterator[str]:
+    """Say why training cannot go on from a bundle exactly, as far as its files tell."""
+    for note in bundle.notes:
+        if note.kind == EDITED:
+            yield f"{Path(note.file).name} {note.what}"
+    if bundle.training_state is None:
+        yield f"there was no {files.TRAINING_STATE}"
+    if bundle.format_version == "1":
+        yield "it was saved in version 1 of the format"
+    elif bundle.manifest is None:
+        yield f"there was no {files.MANIFEST}"
+    elif bundle.manifest.checksum is None:
+        yield f"{files.MANIFEST} has no checksum"
+
+
+def _opened_foreign(
+    path: Path, reader: ReaderFactory, plugins: Registry, options: Mapping[str, Any]
+) -> Opened:
+    """Describe it out of its headers; tensors are read when somebody asks for them."""
+    described = describe(path, reader, plugins.layouts, options)
+    whole = cache(lambda: read_whole(path, reader, options))
+    held = _weight_files(path)
+    return Opened(
+        path=path,
+        format=reader.name,
+        config=from_document(GPTConfig, described.config),
+        tokenizer=_built(TokenizerState, described.tokenizer),
+        training_state=_built(TrainingState, described.training_state),
+        sizes={file.name: file.stat().st_size for file in held},
+        notes=described.report,
+        weights=lambda: whole().tensors,
+        shapes=lambda: {name: info.shape for name, info in described.tensors.items()},
+        digest=lambda: _joint_digest(held),
+        optimizer=lambda: whole().optimizer,
+        doubts=(f"it was saved by another program ({reader.name})",),
+    )
+
+
+def _weight_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for form in ("*.pt", "*.safetensors") for file in path.glob(form))
+
+
+def _joint_digest(held: Sequence[Path]) -> str:
+    digests = [files.digest(path, str(path)) for path in held]
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    )
+
+
+def _built(cls: type[T], document: Mapping[str, Any] | None) -> T | None:
+    return None if document is None else from_document(cls, document)

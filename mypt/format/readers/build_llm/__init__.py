@@ -1,0 +1,1 @@
+"""Reader of build_llm's checkpoints."""

@@ -1,0 +1,69 @@
+"""A table of logits by the last token, as a transformer without blocks.
+
+The embedding is one-hot, the norm gives it back as it is, and the output layer holds the table.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.readers.shared.fields import number_of, refuse
+from mypt.format.tensors.transforms import constant, one_hot, transpose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TABLE = "token_embedding_table.weight"
+_EPSILON = 1e-6
+NOTE = (
+    "the bigram table is the output layer of a model without blocks, over one-hot embeddings: the "
+    "logits are the same, training from here is not"
+)
+
+
+def is_bigram(tensors: Mapping[str, Any]) -> bool:
+    """Tell whether a model is nothing but a table."""
+    return set(tensors) == {TABLE}
+
+
+def bigram_fields(contents: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Give fields of mypt's config.
+
+    Raises:
+        FormatError: The file does not say a size.
+    """
+    vocab_size = number_of(contents, "vocab_size", file)
+    return {
+        "block_size": number_of(contents, "block_size", file),
+        "vocab_size": vocab_size,
+        "n_embd": vocab_size,
+        "n_layer": 0,
+        "n_head": 1,
+        "head_size": 2,  # of no effect without blocks, but rope needs an even one
+        "dropout": 0.0,
+        "pos_encoding": "rope",  # no vector is added to the embedding
+        "norm_type": "rmsnorm",
+        "norm_eps": _EPSILON,
+        "head_bias": False,
+    }
+
+
+def bigram_tensors(tensors: Mapping[str, Any], vocab_size: int, file: str) -> dict[str, Any]:
+    """Give the tensors of the model without blocks.
+
+    Raises:
+        FormatError: The table is not (vocab_size, vocab_size).
+    """
+    table = tensors[TABLE]
+    shape = tuple(table.shape)
+    if shape != (vocab_size, vocab_size):
+        what = f"has shape {shape}, not {(vocab_size, vocab_size)}, and nothing else is there"
+        raise refuse(file, TABLE, what, "restore the file")
+    # the root mean square of a one-hot vector, as the norm computes it
+    rms = math.sqrt(1 / vocab_size + _EPSILON)
+    return {
+        TABLE: one_hot(table),
+        "ln_f.weight": constant(table, rms),
+        "lm_head.weight": transpose(table),
+    }

@@ -1,0 +1,1 @@
+"""Reader of Hugging Face folders."""

@@ -1,0 +1,61 @@
+"""GPT-2's names of tensors, which nanoGPT and Hugging Face share."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.readers.shared.tensor_map import HEAD, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_OUTSIDE = {
+    "token_embedding_table.weight": "wte.weight",
+    "position_embedding_table.weight": "wpe.weight",
+    "ln_f.weight": "ln_f.weight",
+    "ln_f.bias": "ln_f.bias",
+}
+INSIDE = {
+    "ln1": "ln_1",
+    "sa.qkv": "attn.c_attn",
+    "sa.proj": "attn.c_proj",
+    "ln2": "ln_2",
+    "fwd.net.0": "mlp.c_fc",
+    "fwd.net.2": "mlp.c_proj",
+}
+_LAYER = re.compile(r"h\.(0|[1-9][0-9]{0,5})\.")
+# Masks, which old programs stored; `.attn.bias` with its dot, or `c_attn.bias` would be one too.
+_BUFFER = re.compile(r"(?:^|.*\.)h\.\d+\.attn\.(?:bias|masked_bias)")
+
+
+def gpt2_source(prefix: str, head: str, *, transposed: bool) -> Callable[[str], Source]:
+    """Give the function from a name of mypt to where its tensor is.
+
+    Args:
+        prefix: What the file puts before each name, such as `transformer.`.
+        head: Name of the output matrix in the file.
+        transposed: Whether matrices are stored as (in, out).
+    """
+
+    def source_of(name: str) -> Source:
+        if name == HEAD:
+            return Source((head,))
+        if name in _OUTSIDE:
+            return Source((prefix + _OUTSIDE[name],))
+        _, layer, inside = name.split(".", 2)
+        part, _, kind = inside.rpartition(".")
+        turned = transposed and kind == "weight" and not part.startswith("ln")
+        return Source((f"{prefix}h.{layer}.{INSIDE[part]}.{kind}",), turned)
+
+    return source_of
+
+
+def without_masks(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave the buffers out, which follow from the config."""
+    return {name: tensor for name, tensor in tensors.items() if not _BUFFER.fullmatch(name)}
+
+
+def count_layers(tensors: Mapping[str, Any]) -> int:
+    """Give the number of blocks: one more than the highest index."""
+    return 1 + max([int(found[1]) for n in tensors if (found := _LAYER.search(n))], default=-1)

@@ -1,0 +1,124 @@
+"""Pickles of plain dicts, text and whole numbers, such as nanoGPT's `meta.pkl`.
+
+The opcodes come from `pickletools`, which reads and runs nothing; every one that these values do
+not need is refused by its name.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.errors import FormatError, Problem
+from mypt.format.storage.files import open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+# A table of every character that there is fits many times.
+MAX_BYTES = 8 * 1024 * 1024
+_MAX_OPERATIONS = 1_500_000
+_MAX_KEY = 2**31
+_VALUES = frozenset(
+    {"BININT", "BININT1", "BININT2", "BINUNICODE", "SHORT_BINUNICODE", "INT", "UNICODE", "LONG1"}
+)
+_IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
+
+
+def read_plain_pickle(path: Path, file: str) -> dict[Any, Any]:
+    """Read a pickle that holds a dict.
+
+    Args:
+        path: The file.
+        file: Its name, for messages.
+
+    Raises:
+        FormatError: It holds, or would do, anything else; it is damaged or too large.
+        OSError: It cannot be read.
+    """
+    with open_regular(path, file) as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise _refused(file, f"is larger than {MAX_BYTES} bytes", "name the right file")
+    machine = _Machine(file)
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+            if count == _MAX_OPERATIONS:
+                raise _refused(file, "has too many operations", "name the right file")
+            machine.do(opcode.name, argument)
+        value = machine.stack.pop()
+    except (IndexError, KeyError, ValueError, TypeError, OverflowError) as error:
+        raise _refused(file, "is no whole pickle", "restore it from a copy") from error
+    if not isinstance(value, dict):
+        raise _refused(file, "does not hold a dict", "name the right file")
+    return value
+
+
+class _Machine:
+    """A stack machine that knows how to fill dicts, and nothing else."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.stack: list[Any] = []
+        self.outer: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+
+    def do(self, name: str, argument: Any) -> None:
+        if name in _VALUES:
+            self.stack.append(argument)
+        elif name in _OPERATIONS:
+            _OPERATIONS[name](self, argument)
+        elif name not in _IGNORED:
+            what = f"needs the pickle operation {name}, which a table of characters does not"
+            raise _refused(self.file, what, "do not trust its source; give the characters instead")
+
+    def fill(self, pairs: list[Any]) -> None:
+        target = self.stack[-1]
+        if type(target) is not dict:
+            raise ValueError
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            # wide integers could be chosen to collide in a dict's table
+            if type(key) is not str and not (type(key) is int and -_MAX_KEY <= key < _MAX_KEY):
+                raise ValueError
+            target[key] = value
+
+    def mark(self) -> None:
+        self.outer.append(self.stack)
+        self.stack = []
+
+    def marked(self) -> list[Any]:
+        items, self.stack = self.stack, self.outer.pop()
+        return items
+
+    def set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self.fill([key, value])
+
+    def dict_of_marked(self) -> None:
+        items = self.marked()
+        self.stack.append({})
+        self.fill(items)
+
+
+def _remember(machine: _Machine, argument: Any) -> None:
+    machine.memo[len(machine.memo) if argument is None else argument] = machine.stack[-1]
+
+
+def _recall(machine: _Machine, argument: Any) -> None:
+    machine.stack.append(machine.memo[argument])
+
+
+_OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
+    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
+    "MARK": lambda machine, _: machine.mark(),
+    "DICT": lambda machine, _: machine.dict_of_marked(),
+    "SETITEM": lambda machine, _: machine.set_item(),
+    "SETITEMS": lambda machine, _: machine.fill(machine.marked()),
+    **dict.fromkeys(("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"), _remember),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _recall),
+}
+
+
+def _refused(file: str, what: str, fix: str) -> FormatError:
+    return FormatError(Problem(file, "", what, fix, kind="pickle"))

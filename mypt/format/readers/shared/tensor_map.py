@@ -1,0 +1,230 @@
+"""Tensors of a foreign model under mypt's names, checked before any is touched."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, frozen
+
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
+from mypt.format.errors import FormatError, Problem
+from mypt.format.layout import BUILT_IN, expected_tensors
+from mypt.format.parameter_order import grouped, optimizer_document
+from mypt.format.rules.documents import document_problems
+from mypt.format.tensors.transforms import join, transpose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mypt.format.layout import Layouts, Shape
+
+HEAD = "lm_head.weight"
+_MAX_PROBLEMS = 20
+_FIX = "restore the file: this model would compute something else"
+
+
+@frozen
+class Source:
+    """Where a tensor of mypt comes from.
+
+    Attributes:
+        names: Tensors whose rows follow each other in it.
+        transposed: Whether it is the transpose of what the file holds.
+    """
+
+    names: tuple[str, ...]
+    transposed: bool = False
+
+
+def checked_config(
+    fields: Mapping[str, Any], file: str, layouts: Layouts = BUILT_IN
+) -> tuple[dict[str, Any], GPTConfig]:
+    """Give a config as a document and as an object.
+
+    Args:
+        fields: Fields of `config.json`; those that are None say nothing.
+        file: Name of the file they come from, for messages.
+        layouts: The parts that the reader knows.
+
+    Raises:
+        FormatError: There can be no such model.
+    """
+    said = {name: value for name, value in fields.items() if value is not None}
+    document = {"format_version": "2.0", **said}
+    problems = document_problems("config", document, file, layouts)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise FormatError(*errors)
+    return document, from_document(GPTConfig, document)
+
+
+def sources_of(
+    config: GPTConfig,
+    source_of: Callable[[str], Source],
+    tensors: Mapping[str, Any],
+    file: str,
+    layouts: Layouts = BUILT_IN,
+) -> dict[str, Source]:
+    """Say where each tensor of a model comes from, in mypt's order.
+
+    Args:
+        config: The architecture.
+        source_of: From a name of mypt to where its tensor is.
+        tensors: What the file holds.
+        file: Name of the file, for messages.
+        layouts: The parts that the reader knows.
+
+    Raises:
+        FormatError: There are more layers than tensors, which nobody needs to see listed.
+    """
+    outside, inside = (len(expected_tensors(evolve(config, n_layer=n), layouts)) for n in (0, 1))
+    if config.n_layer * (inside - outside) > len(tensors):
+        what = f"says that there are {config.n_layer} layers, but holds {len(tensors)} tensors"
+        raise FormatError(Problem(file, "", what, _FIX, kind="tensor.missing"))
+    return {name: source_of(name) for name in expected_tensors(config, layouts)}
+
+
+def arrange(
+    tensors: Mapping[str, Any],
+    sources: Mapping[str, Source],
+    config: GPTConfig,
+    file: str,
+    layouts: Layouts = BUILT_IN,
+) -> dict[str, Any]:
+    """Give the tensors under mypt's names.
+
+    Args:
+        tensors: What the file holds, without buffers: tensors or their descriptions.
+        sources: Where each tensor of the model comes from.
+        config: The architecture.
+        file: Name of the file, for messages.
+        layouts: The parts that the reader knows.
+
+    Raises:
+        FormatError: A tensor is missing, too many, of the wrong shape, or of the wrong dtype.
+    """
+    wanted: dict[str, Shape] = {}
+    for name, shape in expected_tensors(config, layouts).items():
+        wanted |= dict.fromkeys(sources[name].names, _part_shape(sources[name], shape))
+    problems = list(islice(_faults(tensors, wanted, file), _MAX_PROBLEMS + 1))
+    if problems:
+        raise FormatError(*_shortened(problems, file))
+    return {name: _arranged(source, tensors) for name, source in sources.items()}
+
+
+def arrange_moments(
+    optimizer: Mapping[str, Any],
+    order: Iterable[str],
+    sources: Mapping[str, Source],
+    tensors: Mapping[str, Any],
+    config: GPTConfig,
+    *,
+    rule: str,
+    file: str,
+) -> dict[str, Any]:
+    """Give an AdamW state in mypt's order, its moments arranged as the weights are.
+
+    Args:
+        optimizer: The state dict as its program saved it.
+        order: Trainable tensors of the file, in the order in which that program numbers them
+            within each of its groups.
+        sources: Where each tensor of the model comes from.
+        tensors: What the file holds.
+        config: The architecture; a tied head is no parameter of its own.
+        rule: Which parameters that program decays; see `mypt.format.parameter_order.decays`.
+        file: Name of the file, for messages.
+
+    Raises:
+        FormatError: The state is not that of these tensors.
+    """
+    groups = optimizer["param_groups"]
+    old = {name: tuple(tensors[name].shape) for name in order}
+    numbered = [name for group in grouped(old, rule) for name in group]
+    _check_groups(optimizer, [len(group) for group in grouped(old, rule)], file)
+    moments = {numbered[index]: state for index, state in optimizer["state"].items()}
+    _check_moments(moments, old, file)
+    own = {n: source for n, source in sources.items() if not (config.tie_weights and n == HEAD)}
+    arranged = {
+        name: _arranged_moments(source, moments)
+        for name, source in own.items()
+        if all(part in moments for part in source.names)
+    }
+    wanted = expected_tensors(config, BUILT_IN)
+    shapes = {name: wanted[name] for name in own}
+    return optimizer_document(arranged, shapes, rule, (groups[0], groups[-1]))
+
+
+def _arranged(source: Source, tensors: Mapping[str, Any]) -> Any:
+    tensor = join([tensors[name] for name in source.names])
+    return transpose(tensor) if source.transposed else tensor
+
+
+def _arranged_moments(source: Source, moments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    arranged = {
+        key: _arranged(source, {name: moments[name][key] for name in source.names})
+        for key in ("exp_avg", "exp_avg_sq")
+    }
+    return {"step": moments[source.names[0]]["step"], **arranged}
+
+
+def _check_groups(optimizer: Mapping[str, Any], wanted: list[int], file: str) -> None:
+    """Compare the sizes of groups, and the numbers of parameters, with those of the model."""
+    groups = [group["params"] for group in optimizer["param_groups"]]
+    held = [len(group) for group in groups]
+    if [size for size in held if size] != [size for size in wanted if size]:
+        what = f"has groups of {held} parameters, the model of {wanted}"
+        raise FormatError(Problem(file, "the optimizer state", what, _FIX))
+    numbers = range(sum(held))
+    if [number for group in groups for number in group] != list(numbers):
+        what = "does not number its parameters in order"
+        raise FormatError(Problem(file, "the optimizer state", what, _FIX))
+    if any(index not in numbers for index in optimizer["state"]):
+        what = "holds moments of parameters that no group has"
+        raise FormatError(Problem(file, "the optimizer state", what, _FIX))
+
+
+def _check_moments(
+    moments: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, Shape], file: str
+) -> None:
+    problems = [
+        Problem(file, name, f"has moments of shape {shape}, not {shapes[name]}", _FIX)
+        for name, state in moments.items()
+        for shape in (tuple(state[key].shape) for key in ("exp_avg", "exp_avg_sq"))
+        if shape != shapes[name]
+    ]
+    if problems:
+        raise FormatError(*_shortened(problems, file))
+
+
+def _part_shape(source: Source, shape: Shape) -> Shape:
+    part = (shape[0] // len(source.names), *shape[1:])
+    return part[::-1] if source.transposed else part
+
+
+def _faults(
+    tensors: Mapping[str, Any], wanted: Mapping[str, Shape], file: str
+) -> Iterable[Problem]:
+    for name, shape in wanted.items():
+        if name not in tensors:
+            yield Problem(file, name, "is missing", _FIX, kind="tensor.missing")
+            continue
+        held = tuple(tensors[name].shape)
+        if held != shape:
+            what = f"has shape {held}, not {shape}"
+            yield Problem(file, name, what, _FIX, kind="tensor.shape")
+        elif "float" not in str(tensors[name].dtype):
+            what = f"has dtype {tensors[name].dtype}, not a floating-point one"
+            yield Problem(file, name, what, _FIX, kind="tensor.dtype")
+    for name in tensors:
+        if name not in wanted:
+            what = "does not belong to a model of this configuration"
+            yield Problem(file, name, what, _FIX, kind="tensor.unexpected")
+
+
+def _shortened(problems: list[Problem], file: str) -> list[Problem]:
+    if len(problems) <= _MAX_PROBLEMS:
+        return problems
+    what = "has more problems like these"
+    return [*problems[:_MAX_PROBLEMS], Problem(file, "", what, _FIX, kind="tensor.more")]

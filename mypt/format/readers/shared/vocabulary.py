@@ -1,0 +1,168 @@
+"""Tokenizers of foreign models: what lies beside them, and what has to be asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.errors import FormatError, Problem
+from mypt.format.storage.files import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Document = Mapping[str, Any]
+
+VERSION = {"format_version": "2.0"}
+GPT2: Document = {**VERSION, "token_kind": "gpt2"}
+# The package whose section holds a tokenizer.json of Hugging Face whole, and its token_kind.
+BPE_PACKAGE, BPE_KIND = "mypt-bpe", "bpe"
+END_OF_TEXT, END_OF_TEXT_ID = "<|endoftext|>", 50256
+# Of the 50257 tokens in the order of their ids and the 50000 merges, a line each; a test makes it
+# from the ranks that mypt ships.
+GPT2_SHA256 = "f43edfac33636658415b555d8c9565b369628e2ae2b143b6e19e119db456b3cf"
+
+# GPT-2's has none of these.
+_BPE_SETTINGS = (
+    "dropout",
+    "continuing_subword_prefix",
+    "end_of_word_suffix",
+    "byte_fallback",
+    "ignore_merges",
+)
+
+BARE = "none"
+CHARS_OPTION = {
+    "type": "string",
+    "minLength": 1,
+    "description": "The characters of the vocabulary, in the order of their ids.",
+}
+TOKENIZER_OPTION = {
+    "enum": [BARE],
+    "description": "none: open the model without a tokenizer, as one of bare ids.",
+}
+
+
+def characters(chars: Sequence[str], vocab_size: int, where: str) -> Document:
+    """Give the document of a character vocabulary.
+
+    Args:
+        chars: The characters in the order of their ids.
+        vocab_size: Rows of the model.
+        where: What they come from, for messages.
+
+    Raises:
+        FormatError: They are not single, distinct, and as many as the model has rows.
+    """
+    fix = "give the one that this model was trained with"
+    if any(len(char) != 1 for char in chars) or len(set(chars)) < len(chars):
+        what = "holds something other than distinct single characters"
+        raise FormatError(Problem(where, "", what, fix, kind="foreign.vocabulary"))
+    if len(chars) != vocab_size:
+        what = f"has {len(chars)} different characters, the model {vocab_size}"
+        raise FormatError(Problem(where, "", what, fix, kind="foreign.vocabulary"))
+    return {**VERSION, "token_kind": "char", "chars": list(chars)}
+
+
+def characters_of_text(path: str, vocab_size: int) -> Document:
+    """Give the document of the characters of a text, sorted.
+
+    Raises:
+        FormatError: There is no such text, it is not UTF-8, or has another number of characters.
+    """
+    found: set[str] = set()
+    try:
+        with Path(path).open(encoding="utf-8") as stream:  # newlines as its program read them
+            while chunk := stream.read(1 << 20):
+                found.update(chunk)
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"cannot be read as text: {error}"
+        raise FormatError(Problem(path, "", what, "name a UTF-8 file", kind="file")) from error
+    return characters(sorted(found), vocab_size, path)
+
+
+def hugging_face(path: Path, vocab_size: int) -> Document:
+    """Give the document of a `tokenizer.json`: GPT-2's by its name, any other one whole.
+
+    Raises:
+        FormatError: It is no strict JSON object, or gives ids that the model has no rows for.
+        OSError: It cannot be read.
+    """
+    held, _ = read_document(path, str(path))
+    highest = max(_ids(held), default=-1)
+    if highest >= vocab_size:
+        what = f"gives the id {highest}, the model has {vocab_size} rows"
+        fix = "give the one that this model was trained with"
+        raise FormatError(Problem(str(path), "", what, fix, kind="foreign.vocabulary"))
+    if is_gpt2(held):
+        special = {token["content"]: token["id"] for token in held.get("added_tokens") or []}
+        return {**GPT2, "special_token_encoder": special}
+    section = {BPE_PACKAGE: {"tokenizer": held}}
+    return {**VERSION, "token_kind": BPE_KIND, "plugins": section}
+
+
+def is_gpt2(held: Mapping[str, Any]) -> bool:
+    """Tell whether a `tokenizer.json` of Hugging Face is GPT-2's, special tokens aside."""
+    match held:
+        case {
+            "model": {"type": "BPE", "vocab": dict() as vocab, "merges": list() as merges} as model,
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False} as pieces,
+        }:
+            pass
+        case _:
+            return False
+    otherwise = [held.get("normalizer"), *(model.get(name) for name in _BPE_SETTINGS)]
+    if any(otherwise) or not pieces.get("use_regex", True):
+        return False
+    if not _are_plain(held.get("added_tokens") or []):
+        return False
+    return digest_of(vocab, merges) == GPT2_SHA256
+
+
+def digest_of(vocab: Mapping[str, Any], merges: Sequence[Any]) -> str:
+    """Give the SHA-256 of a byte-pair vocabulary; "" where it is none."""
+    tokens = {number: token for token, number in vocab.items() if number != END_OF_TEXT_ID}
+    if set(tokens) != set(range(END_OF_TEXT_ID)):
+        return ""
+    lines = [tokens[number] for number in range(END_OF_TEXT_ID)]
+    lines += [merge if isinstance(merge, str) else " ".join(map(str, merge)) for merge in merges]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _are_plain(added: Sequence[Any]) -> bool:
+    """Whether added tokens are what mypt's special tokens are: texts with ids beyond the rest."""
+    texts = [
+        token
+        for token in added
+        if isinstance(token, dict)
+        and isinstance(token.get("content"), str)
+        and isinstance(token.get("id"), int)
+        and not any(token.get(flag) for flag in ("single_word", "lstrip", "rstrip"))
+        and (token["id"] > END_OF_TEXT_ID or (token["content"], token["id"]) == _END)
+    ]
+    return len(texts) == len(added)
+
+
+_END = (END_OF_TEXT, END_OF_TEXT_ID)
+
+
+def _ids(held: Mapping[str, Any]) -> list[int]:
+    model = held.get("model")
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    added = held.get("added_tokens")
+    numbers = list(vocab.values()) if isinstance(vocab, dict) else []
+    numbers += [token.get("id") for token in added or [] if isinstance(token, dict)]
+    return [number for number in numbers if isinstance(number, int)]
+
+
+def ask(file: str, what: str, *ways: str) -> FormatError:
+    """Ask for what a file does not say.
+
+    Args:
+        file: Name of the file.
+        what: What it does not say.
+        ways: Options that say it, as `NAME=VALUE`.
+    """
+    fix = "give it: " + ", or ".join(f"--option {way}" for way in ways)
+    return FormatError(Problem(file, "", what, fix, kind="foreign.unsaid"))

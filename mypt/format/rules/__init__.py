@@ -1,0 +1,1 @@
+"""What must hold beyond the schemas."""

@@ -1,0 +1,102 @@
+"""What the fields of a config must have to do with each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
+from mypt.format.errors import MyptError, Problem, suggestion
+from mypt.format.layout import BUILT_IN, SLOTS, expected_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from mypt.format.documents.convert import Document
+    from mypt.format.layout import Layouts
+
+HEADS = "config.heads"
+# A part that a plugin has, by what the manifest says: the rest of the bundle can still be checked.
+MISSING = "plugin.missing"
+# One that the plugin here fails to describe.
+BROKEN = "plugin.broken"
+
+
+def architecture_problems(
+    document: Document,
+    file: str,
+    layouts: Layouts = BUILT_IN,
+    plugins: Mapping[str, Any] | None = None,
+) -> list[Problem]:
+    """Say why no model can be built from a config or a preset.
+
+    Args:
+        document: Fields that their schema has accepted.
+        file: Its name, for messages.
+        layouts: The parts known; `BUILT_IN` and those of plugins.
+        plugins: Packages that the bundle says it needs, as its manifest has them.
+    """
+    config = from_document(GPTConfig, document)
+    return [*_head_problems(config, file), *_part_problems(config, file, layouts, plugins or {})]
+
+
+def layout_problems(config: GPTConfig, file: str, layouts: Layouts) -> list[Problem]:
+    """Say why the tensors of a config cannot be told: a plugin's part refuses it, or fails.
+
+    Args:
+        config: One of which neither `architecture_problems` nor `settings_problems` has anything
+            to say.
+        file: Its name, for messages.
+        layouts: The parts known; nothing is said of others.
+    """
+    if any((slot, getattr(config, slot)) not in layouts for slot in SLOTS):
+        return []
+    try:
+        expected_tensors(evolve(config, n_layer=1), layouts)
+    except MyptError as error:
+        return [evolve(problem, file=file) for problem in error.problems]
+    return []
+
+
+def _head_problems(config: GPTConfig, file: str) -> list[Problem]:
+    width, heads = config.n_embd, config.n_head
+    if config.head_size is None and width % heads:
+        what = f"is {heads}, which does not divide n_embd ({width})"
+        near = [n for n in range(max(1, heads - 1000), heads + 1000) if width % n == 0]
+        best = sorted(near, key=lambda n: abs(n - heads))[:2]
+        fix = f"choose {' or '.join(map(str, sorted(best)))}" if best else "choose a divisor of it"
+        return [Problem(file, "/n_head", what, f"{fix}, or give head_size", kind=HEADS)]
+    if config.pos_encoding == "rope" and config.head_width % 2:
+        where = "/n_head" if config.head_size is None else "/head_size"
+        what = f"makes heads {config.head_width} wide, but rope turns pairs of values"
+        return [Problem(file, where, what, "make the heads an even width", kind="config.rope")]
+    return []
+
+
+def _part_problems(
+    config: GPTConfig, file: str, layouts: Layouts, plugins: Mapping[str, Any]
+) -> list[Problem]:
+    problems = []
+    needed = {name: need for name, need in plugins.items() if "read" in need["needed_for"]}
+    for slot in SLOTS:
+        name = getattr(config, slot)
+        if (slot, name) in layouts:
+            continue
+        where = f"/{slot}"
+        if needed:
+            packages = " or ".join(f"{p} {need['version']}" for p, need in sorted(needed.items()))
+            what = f'is "{name}", which takes {packages} to be read and checked'
+            fix = f"install it: pip install {' '.join(sorted(needed))}"
+            problems.append(Problem(file, where, what, fix, kind=MISSING, severity="warning"))
+            continue
+        offered = sorted(known for kind, known in layouts if kind == slot)
+        near = suggestion(name, offered)
+        what = f'is "{name}", which neither mypt nor an installed plugin offers{near}'
+        fix = f"use one of: {', '.join(offered)}, or install the plugin that brings it"
+        if config.plugins:  # what has settings here is likely the one
+            fix += f": pip install {' or '.join(sorted(config.plugins))}"
+        problems.append(Problem(file, where, what, fix, kind="config.part"))
+    return problems

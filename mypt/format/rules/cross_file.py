@@ -1,0 +1,179 @@
+"""What the files of a bundle must have to do with each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.errors import Problem, shortened
+from mypt.format.schema.messages import pointer, show
+from mypt.format.tensors.info import TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from mypt.format.documents.convert import Document
+    from mypt.format.documents.manifest import FileRecord
+    from mypt.format.layout import Shape
+
+GPT2_VOCABULARY = 50257
+
+# A document that is no longer what was saved: people may, and a resume is not exact then.
+EDITED = "manifest.edited"
+# A file of tensors that is no longer what was saved, by its size or by its digest.
+SIZE, DIGEST = "manifest.size", "manifest.digest"
+
+
+def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[Problem]:
+    """Compare the ids that a tokenizer gives with the rows that the model has for them.
+
+    Args:
+        tokenizer: Fields of `tokenizer.json`.
+        vocab_size: Rows of the model.
+        file: Name of the tokenizer's file, for messages.
+    """
+    fix = "restore both files from the same checkpoint"
+    known = {"char": len(tokenizer.get("chars") or ()), "gpt2": GPT2_VOCABULARY}
+    kind = tokenizer["token_kind"]
+    problems = []
+    if known.get(kind, 0) > vocab_size:
+        where = "/chars" if kind == "char" else "/token_kind"
+        what = f"needs {known[kind]} ids, but the model's vocab_size is {vocab_size}"
+        problems.append(Problem(file, where, what, fix, kind="tokenizer.size"))
+    special = tokenizer.get("special_token_encoder", {})
+    return problems + shortened(_special_problems(special, vocab_size, fix, file))
+
+
+def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[Problem]:
+    """Compare the training state with itself and with the files beside it.
+
+    Args:
+        state: Fields of `training_state.json`.
+        has_file: Names of the files of the bundle.
+        file: Name of the state's file, for messages.
+    """
+    problems = []
+    optimizer, step = state.get("optimizer_file"), state["step"]
+    if optimizer is not None and optimizer not in has_file:
+        what = f"names {optimizer}, which is not there"
+        fix = "restore it; without it training can resume with a fresh optimizer only"
+        problems.append(_warning(file, "/optimizer_file", what, fix, "state.optimizer"))
+    gold, training = state.get("gold") or {}, state.get("training_config") or {}
+    for where, told in (
+        ("/training_config/start_step", training.get("start_step")),
+        ("/gold/best_step", gold.get("best_step")),
+    ):
+        if told is not None and step is not None and told > step:
+            what, fix = f"is {told}, after step {step}", "restore the file"
+            problems.append(_warning(file, where, what, fix, "state.step"))
+    return problems
+
+
+def optimizer_problems(contents: Any, parameters: Iterable[Shape], file: str) -> list[Problem]:
+    """Compare an AdamW state dict with the shapes of the parameters it belongs to.
+
+    Args:
+        contents: What the header of `optimizer.pt` describes.
+        parameters: Shape of each parameter; a tied matrix counts once.
+        file: Name of the file, for messages.
+    """
+    fix = "remove it to go on with a fresh optimizer, or restore the one of this model"
+    match contents:
+        case {"state": dict() as state, "param_groups": list() as groups}:
+            listed = {index for group in groups for index in _indices(group)}
+        case _:
+            what = "is no optimizer state: it has no `state` and `param_groups`"
+            return [Problem(file, "", what, fix, kind="optimizer.form")]
+    problems = shortened(
+        Problem(file, f"state.{index}", "belongs to no parameter group", fix, kind="optimizer.form")
+        for index in state
+        if index not in listed
+    )
+    return problems + shortened(_moment_problems(state, list(parameters), fix, file))
+
+
+def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Problem]:
+    """Compare a file with what the manifest says of it.
+
+    Args:
+        record: The manifest's line.
+        data: Content of a JSON document, which people may edit, or the size of another file.
+        file: Name of the file, for messages.
+    """
+    if isinstance(data, bytes):
+        if hashlib.sha256(data).hexdigest() == record.sha256:
+            return []
+        what = "was edited after mypt saved it"
+        fix = "nothing needs to be done if you meant it; the next save records it"
+        return [Problem(file, "", what, fix, kind=EDITED, severity="note")]
+    if data == record.size_bytes:
+        return []
+    what = f"is {data} bytes large, but was saved with {record.size_bytes}"
+    return [Problem(file, "", what, "restore it from a copy", kind=SIZE)]
+
+
+def presence_problems(
+    paths: Mapping[str, Any], listed: Iterable[str], folder: str
+) -> list[Problem]:
+    """Name the files that are missing.
+
+    Args:
+        paths: The files that are there, by stable name.
+        listed: The names that the manifest lists.
+        folder: Path of the bundle, for messages.
+    """
+    problems = []
+    needed = {
+        "config.json": "no model can be built without it",
+        "model.pt": "it holds the weights",
+        "tokenizer.json": "text can be neither encoded nor decoded without it",
+    }
+    for name in {**needed, **dict.fromkeys(listed, "the manifest lists it")}:
+        if name in paths:
+            continue
+        file, fix = f"{folder}/{name}", f"restore it: {needed.get(name, 'the manifest lists it')}"
+        if name in ("config.json", "model.pt"):
+            problems.append(Problem(file, "", "is missing", fix, kind="file.missing"))
+        else:
+            problems.append(_warning(file, "", "is missing", fix, "file.missing"))
+    return shortened(problems)
+
+
+def _special_problems(
+    special: Mapping[str, int], vocab_size: int, fix: str, file: str
+) -> Iterator[Problem]:
+    texts: dict[int, str] = {}
+    for text, index in special.items():
+        where = pointer(("special_token_encoder", text))
+        if index >= vocab_size:
+            what = f"has id {index}, but the model's vocab_size is {vocab_size}"
+            yield Problem(file, where, what, fix, kind="tokenizer.size")
+        if texts.setdefault(index, text) != text:
+            what = f"has id {index}, as {show(texts[index])} has"
+            yield Problem(file, where, what, "give each id once", kind="tokenizer.twice")
+
+
+def _moment_problems(
+    state: Mapping[Any, Any], parameters: list[Shape], fix: str, file: str
+) -> Iterator[Problem]:
+    for name in ("exp_avg", "exp_avg_sq"):
+        moments = [(i, e.get(name)) for i, e in state.items() if isinstance(e, dict)]
+        shapes = {i: info.shape for i, info in moments if isinstance(info, TensorInfo)}
+        too_many = Counter(shapes.values()) - Counter(parameters)
+        for index, shape in shapes.items():
+            if too_many[shape] > 0:
+                too_many[shape] -= 1
+                what = f"has shape {shape}, as no parameter that is left has"
+                yield Problem(file, f"state.{index}.{name}", what, fix, kind="optimizer.shape")
+
+
+def _indices(group: Any) -> Iterable[Any]:
+    match group:
+        case {"params": list() as params}:
+            return [index for index in params if isinstance(index, int)]
+    return []
+
+
+def _warning(file: str, where: str, what: str, fix: str, kind: str) -> Problem:
+    return Problem(file, where, what, fix, kind=kind, severity="warning")

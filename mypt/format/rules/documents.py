@@ -1,0 +1,53 @@
+"""Check one document by itself, in the order of its fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
+from mypt.format.errors import Problem, has_errors
+from mypt.format.layout import BUILT_IN
+from mypt.format.rules.config import architecture_problems, layout_problems
+from mypt.format.rules.curriculum import curriculum_problems
+from mypt.format.rules.plugin_settings import NO_SETTINGS, settings_problems
+from mypt.format.schema.check import check_document
+from mypt.format.storage.generations import manifest_problems
+
+if TYPE_CHECKING:
+    from mypt.format.documents.convert import Document
+    from mypt.format.layout import Layouts
+    from mypt.format.rules.plugin_settings import Settings
+    from mypt.format.schema.check import Kind
+
+
+def document_problems(
+    kind: Kind,
+    document: Document,
+    file: str,
+    layouts: Layouts = BUILT_IN,
+    settings: Settings = NO_SETTINGS,
+) -> list[Problem]:
+    """Find all that is wrong with one document by itself, in the order of its fields.
+
+    Args:
+        kind: What the document is.
+        document: Parsed JSON.
+        file: Its name, for messages.
+        layouts: The architecture parts known.
+        settings: What plugins say of their settings.
+    """
+    if kind == "manifest":
+        return manifest_problems(document, file)
+    problems = check_document(kind, document, file)
+    if kind in ("config", "preset") and not has_errors(problems):
+        problems += architecture_problems(document, file, layouts)
+    if kind in ("training_state", "preset") and not has_errors(problems):
+        at = "/training_config" if kind == "training_state" else ""
+        training = document.get("training_config", {}) if at else document
+        problems += curriculum_problems(training, file, at)
+    if not has_errors(problems):
+        problems += settings_problems(document, file, settings)
+    if kind in ("config", "preset") and not has_errors(problems):
+        problems += layout_problems(from_document(GPTConfig, document), file, layouts)
+    return problems

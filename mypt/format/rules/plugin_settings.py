@@ -1,0 +1,97 @@
+"""Settings of plugins inside the documents, held against the schemas that the plugins bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from mypt.format.errors import Problem
+from mypt.format.layout import BUILT_IN, SLOTS
+from mypt.format.schema.messages import explain_option, pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypt.format.documents.convert import Document
+
+TOKEN_KIND, GUARDS = "token_kind", "gold_guards"
+_BUILT_IN_TOKENIZERS = ("char", "gpt2")
+
+
+@frozen
+class Setting:
+    """What a plugin says of its settings.
+
+    Attributes:
+        package: The plugin's own key under `plugins`.
+        schema: JSON Schema of the settings; {} takes anything.
+    """
+
+    package: str
+    schema: Mapping[str, Any] = field(factory=dict)
+
+
+# (field, its value) -> what the settings must be: ("mlp_type", "mixture"), ("token_kind", "bpe"),
+# ("gold_guards", "patience"). What no plugin is known to offer is not looked at.
+Settings = Mapping[tuple[str, str], Setting]
+NO_SETTINGS: Settings = {}
+
+
+def settings_problems(document: Document, file: str, settings: Settings) -> list[Problem]:
+    """Hold the settings of a config, preset, tokenizer or training state against their schemas.
+
+    Settings that are not there count as {}, so that a schema can demand some.
+
+    Args:
+        document: Fields that their schema has accepted.
+        file: Its name, for messages.
+        settings: What the plugins say.
+    """
+    problems: list[Problem] = []
+    given = document.get("plugins", {})
+    for key in _chosen(document):
+        if key in settings:
+            found = settings[key]
+            at = ("plugins", found.package)
+            problems += _problems(given.get(found.package, {}), found, file, at)
+    training = document.get("training_config", {}) if "step" in document else document
+    for name, options in training.get(GUARDS, {}).items():
+        if options is not False and (GUARDS, name) in settings:
+            prefix = ("training_config",) if "step" in document else ()
+            where = (*prefix, GUARDS, name)
+            problems += _problems(options, settings[GUARDS, name], file, where)
+    return list(dict.fromkeys(problems))  # two parts of one plugin share their settings
+
+
+def _chosen(document: Document) -> Iterator[tuple[str, str]]:
+    """Name what the document chooses beyond what comes with mypt."""
+    kind = document.get(TOKEN_KIND)
+    if kind is not None and kind not in _BUILT_IN_TOKENIZERS:
+        yield TOKEN_KIND, kind
+    for slot in SLOTS:
+        if slot in document and (slot, document[slot]) not in BUILT_IN:
+            yield slot, document[slot]
+
+
+def _problems(
+    options: object, setting: Setting, file: str, at: tuple[str, ...]
+) -> Iterator[Problem]:
+    from mypt.format.schema.validator import (
+        make_validator,  # where there is nothing to check, no schema
+    )
+
+    if not setting.schema:
+        return
+    try:
+        errors = list(make_validator(setting.schema).iter_errors(options))
+    except Exception as error:  # a stranger's schema may be none
+        what = f"cannot be checked: the schema of {setting.package} is none ({error})"
+        fix = f"update {setting.package}"
+        yield Problem(file, pointer(at), what, fix, kind="plugin.schema", severity="warning")
+        return
+    for found in errors:
+        what, fix = explain_option(found)
+        where = pointer((*at, *found.absolute_path))
+        yield Problem(file, where, what, fix, kind=f"settings.{found.validator}")

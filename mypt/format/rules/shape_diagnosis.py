@@ -1,0 +1,99 @@
+"""Which fields of a config were changed by hand, judged by the shapes that it no longer fits."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from mypt.format.errors import MyptError
+from mypt.format.layout import expected_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.layout import Layouts, Shape
+
+Candidate = tuple[str, Any]
+_MOST_FIELDS = 4  # a person who changed more than that has mixed up two models
+_BIASES = ("bias", "qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias")
+
+
+def explain_shapes(
+    config: GPTConfig, shapes: Mapping[str, Shape], layouts: Layouts
+) -> dict[str, Any]:
+    """Find the fewest fields that, set to what the tensors say, make all of them fit.
+
+    Args:
+        config: The config as it is.
+        shapes: Of a model with one block.
+        layouts: The parts known.
+
+    Returns:
+        Field to the value that fits, in the order of their effect; empty where no few fields
+        explain it all.
+    """
+    config = evolve(config, n_layer=1)
+    changes: dict[str, Any] = {}
+    left = _misfits(config, shapes, layouts)
+    while left and len(changes) < _MOST_FIELDS:
+        tries = [
+            (_misfits(evolve(config, **{field: value}), shapes, layouts), order, field, value)
+            for order, (field, value) in enumerate(_candidates(shapes))
+            if field not in changes and _fits_slot(field, value, layouts)
+        ]
+        best = min(tries, key=lambda attempt: attempt[:2], default=None)
+        if best is None or best[0] >= left:
+            return {}
+        left, _, field, value = best
+        config = evolve(config, **{field: value})
+        changes[field] = value
+    return {} if left else changes
+
+
+def _misfits(config: GPTConfig, shapes: Mapping[str, Shape], layouts: Layouts) -> int:
+    try:
+        wanted = expected_tensors(config, layouts)
+    except MyptError:  # a plugin's part cannot be like that
+        return sys.maxsize
+    return sum(wanted.get(name) != shapes.get(name) for name in {**wanted, **shapes})
+
+
+def _fits_slot(field: str, value: Any, layouts: Layouts) -> bool:
+    return not field.endswith(("_type", "_encoding")) or (field, value) in layouts
+
+
+def _candidates(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
+    """Give what single fields could have been, most telling first."""
+    match shapes.get("token_embedding_table.weight"):
+        case (rows, columns):
+            yield "vocab_size", rows
+            yield "n_embd", columns
+    match shapes.get("position_embedding_table.weight"):
+        case (rows, _):
+            yield "block_size", rows
+            yield "pos_encoding", "learned"
+        case _:
+            yield "pos_encoding", "rope"
+    yield from _mlp_candidates(shapes)
+    yield "norm_type", "layernorm" if "ln_f.bias" in shapes else "rmsnorm"
+    match shapes.get("blocks.0.sa.proj.weight"):
+        case (_, width):
+            yield from (("head_size", width // heads) for heads in _heads(width))
+    for field in _BIASES:
+        yield field, True
+        yield field, False
+
+
+def _mlp_candidates(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
+    for name, kind in (("net.0", "gelu"), ("w_gate", "swiglu")):
+        match shapes.get(f"blocks.0.fwd.{name}.weight"):
+            case (rows, _):
+                yield "mlp_type", kind
+                yield "mlp_hidden", rows
+
+
+def _heads(width: int) -> Iterator[int]:
+    return (heads for heads in range(1, min(width, 256) + 1) if width % heads == 0)

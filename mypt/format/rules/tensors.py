@@ -1,0 +1,204 @@
+"""What the tensors of `model.pt` must have to do with the config."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from mypt.format.errors import Problem, counted
+from mypt.format.layout import expected_tensors
+from mypt.format.schema.messages import show
+from mypt.format.tensors.info import FLOATING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.layout import Layouts, Tensors
+    from mypt.format.tensors.info import TensorInfo
+
+EMBEDDING, HEAD = "token_embedding_table.weight", "lm_head.weight"
+TIED, MISMATCH = "tensor.tied", "config.mismatch"
+MAX_PROBLEMS = 50
+_IN_BLOCK = re.compile(r"blocks\.(0|[1-9][0-9]{0,6})\.(.+)", re.DOTALL)
+
+
+@frozen
+class Model:
+    """A config and the tensors that are to fit it.
+
+    Attributes:
+        config: A config that its schema has accepted.
+        tensors: What the file holds.
+        layouts: The parts known, those of the config among them.
+        config_file: Name of the config's file, for messages.
+        file: Name of the tensors' file, for messages.
+    """
+
+    config: GPTConfig
+    tensors: Mapping[str, TensorInfo]
+    layouts: Layouts
+    config_file: str
+    file: str
+
+    def problem(self, name: str, what: str, kind: str) -> Problem:
+        """Describe what is wrong with a tensor."""
+        fix = "restore the file, or the config that it was saved with"
+        return Problem(self.file, name, what, fix, kind=f"tensor.{kind}")
+
+    def misfit(self, field: str, what: str, value: object) -> Problem:
+        """Describe a field of the config that does not fit the tensors."""
+        fix = f"set it back to {show(value)}"
+        return Problem(self.config_file, f"/{field}", what, fix, kind=MISMATCH)
+
+
+def tensor_problems(model: Model) -> list[Problem]:
+    """Compare names, shapes, dtypes and sharing of the tensors with the config.
+
+    Where a field of the config explains everything, that field is the one problem.
+    """
+    problems = [*_shape_problems(model), *_dtype_problems(model), *_overlap_problems(model)]
+    if len(problems) > MAX_PROBLEMS:
+        what = f"has {counted(len(problems) - MAX_PROBLEMS, 'more problem')} like these"
+        problems[MAX_PROBLEMS:] = [model.problem("", what, "more")]
+    return [*problems, *_tied_notes(model)]
+
+
+def _shape_problems(model: Model) -> list[Problem]:
+    wanted, wanted_blocks = _split(expected_tensors(evolve(model.config, n_layer=1), model.layouts))
+    outside, blocks = _split({name: info.shape for name, info in model.tensors.items()})
+    if not wanted.keys() & outside.keys():
+        first = next(iter(model.tensors), None)
+        what = f"holds no tensor of a mypt model; its first is `{first}`" if first else "is empty"
+        fix = "if another program wrote it, convert it: mypt format migrate"
+        return [Problem(model.file, "", what, fix, kind="tensor.foreign")]
+    problems = _depth_problems(model, blocks)
+    template = wanted_blocks[0]
+    if outside == wanted and all(block == template for block in blocks.values()):
+        return problems
+    first_block = next(iter(blocks.values()), {})
+    if all(block == first_block for block in blocks.values()):
+        from mypt.format.rules.shape_diagnosis import (
+            explain_shapes,  # where all fits, nobody guesses
+        )
+
+        one_block = {f"blocks.0.{name}": shape for name, shape in first_block.items()}
+        changes = explain_shapes(model.config, outside | one_block, model.layouts)
+        if changes:
+            return problems + [_changed(model, field, value) for field, value in changes.items()]
+    problems += [model.problem(name, *fault) for name, fault in _faults(wanted, outside).items()]
+    return problems + _faults_in_blocks(model, template, blocks)
+
+
+def _changed(model: Model, field: str, value: object) -> Problem:
+    now = show(getattr(model.config, field))
+    what = f"is {now}, but {_base(model.file)} was saved with {show(value)}"
+    return model.misfit(field, what, value)
+
+
+def _depth_problems(model: Model, blocks: Mapping[int, Tensors]) -> list[Problem]:
+    """Compare the number of blocks, naming whole blocks that are missing or too many."""
+    depth, held = model.config.n_layer, sorted(blocks)
+    if held == list(range(len(held))):
+        if len(held) == depth:
+            return []
+        what = f"is {depth}, but {_base(model.file)} holds {counted(len(held), 'block')}"
+        return [model.misfit("n_layer", what, len(held))]
+    problems = []
+    for before, after in pairwise([-1, *(index for index in held if index < depth), depth]):
+        if after - before > 1:
+            more = f" to blocks.{after - 1}" if after - before > 2 else ""
+            problems.append(model.problem(f"blocks.{before + 1}{more}", "is missing", "missing"))
+    beyond = [index for index in held if index >= depth]
+    return problems + [
+        model.problem(f"blocks.{index}", f"is beyond n_layer ({depth})", "unexpected")
+        for index in beyond
+    ]
+
+
+def _faults_in_blocks(
+    model: Model, template: Tensors, blocks: Mapping[int, Tensors]
+) -> list[Problem]:
+    """List the faults inside blocks; one that all blocks share is one problem."""
+    places: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for index, block in sorted(blocks.items()):
+        for name, (what, kind) in _faults(template, block).items():
+            places[name, what, kind].append(index)
+    problems = []
+    for (name, what, kind), indices in places.items():
+        shared = len(indices) == len(blocks) > 1
+        text = f"{what}, and so in all {len(blocks)} blocks" if shared else what
+        where = indices[:1] if shared else indices
+        problems += [model.problem(f"blocks.{index}.{name}", text, kind) for index in where]
+    return problems
+
+
+def _faults(wanted: Tensors, held: Tensors) -> dict[str, tuple[str, str]]:
+    """Say of each tensor at fault what is wrong with it, and the kind of problem."""
+    faults = {}
+    for name in {**wanted, **held}:
+        if name not in held:
+            faults[name] = ("is missing", "missing")
+        elif name not in wanted:
+            faults[name] = ("does not belong to a model of this config", "unexpected")
+        elif wanted[name] != held[name]:
+            faults[name] = (f"has shape {held[name]}, not {wanted[name]}", "shape")
+    return faults
+
+
+def _split(tensors: Tensors) -> tuple[Tensors, dict[int, Tensors]]:
+    """Part the tensors outside of blocks from those of each block, by its index."""
+    outside: Tensors = {}
+    blocks: dict[int, Tensors] = defaultdict(dict)
+    for name, shape in tensors.items():
+        if inside := _IN_BLOCK.fullmatch(name):
+            blocks[int(inside[1])][inside[2]] = shape
+        else:
+            outside[name] = shape
+    return outside, blocks
+
+
+def _dtype_problems(model: Model) -> list[Problem]:
+    return [
+        model.problem(name, f"has dtype {info.dtype}, not a floating-point one", "dtype")
+        for name, info in model.tensors.items()
+        if info.dtype not in FLOATING
+    ]
+
+
+def _overlap_problems(model: Model) -> list[Problem]:
+    """Find tensors that share memory, other than an output layer with its embedding."""
+    spans = sorted(
+        (info.storage_key, *info.span, name) for name, info in model.tensors.items() if info.numel
+    )
+    tied = ({EMBEDDING, HEAD}, _span(model, EMBEDDING) == _span(model, HEAD))
+    return [
+        model.problem(name, f"shares memory with {other}", "shared")
+        for (key, _, end, other), (other_key, start, _, name) in pairwise(spans)
+        if key == other_key and start < end and ({name, other}, True) != tied
+    ]
+
+
+def _span(model: Model, name: str) -> tuple[int, int] | None:
+    info = model.tensors.get(name)
+    return info.span if info else None
+
+
+def _tied_notes(model: Model) -> list[Problem]:
+    """Note where tied matrices are stored twice, so that a header cannot show them to be equal."""
+    first, second = model.tensors.get(EMBEDDING), model.tensors.get(HEAD)
+    if not model.config.tie_weights or first is None or second is None:
+        return []
+    if first.storage_key == second.storage_key:
+        return []
+    what = f"is tied to {EMBEDDING} but stored a second time"
+    fix = "check that they are equal: mypt format validate --checksums"
+    return [Problem(model.file, HEAD, what, fix, kind=TIED, severity="note")]
+
+
+def _base(file: str) -> str:
+    return file.rpartition("/")[2]

@@ -1,0 +1,1 @@
+"""Strict JSON, and checking it against the JSON Schemas."""

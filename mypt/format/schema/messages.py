@@ -1,0 +1,144 @@
+"""Say in plain words what a JSON Schema asks for and a document does not give."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jsonschema import ValidationError
+
+_TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+# What the patterns of our schemas mean.
+_PATTERNS = {
+    "^[a-z][a-z0-9_.-]*$": "a name in lower case, such as `my_part`",
+    "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$": "the name of a package in lower case",
+    "^[A-Za-z0-9_][A-Za-z0-9._-]*$": "the name of a file in this folder",
+    "^[0-9a-f]{64}$": "a SHA-256 in 64 lower-case hexadecimal digits",
+    "^2\\.(0|[1-9][0-9]*)$": "a version such as 2.0",
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}": "a time: 2026-02-09T14:30:00",
+}
+_HUGE = 2**31 - 1  # limits from here on only keep numbers readable everywhere
+_LONGEST = 40
+
+
+def explain(error: ValidationError) -> tuple[str, str]:
+    """Give what is wrong with a value, and what to do.
+
+    Args:
+        error: Of a validator of `mypt.format.schema.check`.
+    """
+    keyword, schema = str(error.validator), error.schema
+    shown = show(error.instance)
+    if keyword == "required":
+        meaning = f": {error.message}" if error.message else ""
+        return "is missing", f"add it{meaning.rstrip('.')}"
+    if keyword == "additionalProperties":
+        return f"is {error.message.replace('unknown', 'no field of this document', 1)}", "remove it"
+    if keyword == "uniqueItems":
+        return f"repeats {shown}, which is also at {error.message}", "give each one once"
+    schema = schema if isinstance(schema, dict) else {}
+    return (
+        f"is {shown}, {_fault(keyword, error)}",
+        f"write {describe(schema, in_full=keyword == 'maximum')}",
+    )
+
+
+def explain_option(error: ValidationError) -> tuple[str, str]:
+    """Give the same of the options of a plugin, naming those that there are.
+
+    Args:
+        error: Of a validator of `mypt.format.schema.validator`.
+    """
+    if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
+        return explain(error)
+    near = error.message.removeprefix("unknown")
+    known = ", ".join(error.schema.get("properties", {}))
+    fix = f"use one of: {known}" if known else "leave it out: there are none"
+    return f"is no option{near}", fix
+
+
+def _fault(keyword: str, error: ValidationError) -> str:
+    limit = error.validator_value
+    match keyword:
+        case "type":
+            return f"not {_name_types(limit)}"
+        case "minimum" | "exclusiveMinimum":
+            return f"{'less than' if keyword == 'minimum' else 'not above'} {limit}"
+        case "maximum" | "exclusiveMaximum":
+            return f"{'more than' if keyword == 'maximum' else 'not below'} {limit}"
+        case "minLength" | "minItems" | "minProperties":
+            return "which is too short"
+        case "maxLength" | "maxItems" | "maxProperties":
+            return "which is too long"
+        case _:
+            return "which has no meaning here"
+
+
+def describe(schema: Mapping[str, Any], *, in_full: bool = False) -> str:
+    """Say what a schema accepts, such as `a whole number from 1 to 8`.
+
+    Args:
+        schema: The schema.
+        in_full: Whether to name limits too that only keep numbers readable everywhere.
+    """
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    if "enum" in schema:
+        return " or ".join(json.dumps(value) for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(describe(option) for option in schema["anyOf"])
+    if "pattern" in schema:
+        words = _PATTERNS.get(schema["pattern"], f"text of the form {schema['pattern']}")
+        return words + (" or null" if "null" in schema.get("type", ()) else "")
+    return _name_types(schema.get("type", "object"), _limits(schema, in_full))
+
+
+def show(value: Any) -> str:
+    """Show a value as its document has it, cut to a readable length."""
+    if isinstance(value, (dict, list)):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    value = value[: _LONGEST + 1] if isinstance(value, str) else value
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """Give the JSON pointer (RFC 6901) of a path of keys and indices."""
+    return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def _name_types(types: str | list[str], limits: str = "") -> str:
+    names = [types] if isinstance(types, str) else types
+    return " or ".join(_TYPES[name] + (limits if name != "null" else "") for name in names)
+
+
+def _limits(schema: Mapping[str, Any], in_full: bool) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    limits = []
+    if low is not None and high is not None and (in_full or high < _HUGE or low):
+        limits.append(f"from {low} to {high}")
+    elif low is not None:
+        limits.append(f"of at least {low}")
+    if "exclusiveMinimum" in schema:
+        limits.append(f"above {schema['exclusiveMinimum']}")
+    if "exclusiveMaximum" in schema:
+        limits.append(f"below {schema['exclusiveMaximum']}")
+    shortest, longest = schema.get("minLength"), schema.get("maxLength")
+    if shortest == longest == 1:
+        limits.append("of one character")
+    elif shortest or longest:
+        limits.append(f"of {shortest or 0} to {longest} characters" if longest else "not empty")
+    if schema.get("minItems") or schema.get("minProperties"):
+        limits.append("that is not empty")
+    return f" {' and '.join(limits)}" if limits else ""

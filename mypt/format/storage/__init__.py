@@ -1,0 +1,1 @@
+"""Files on disk: commit, lock, fsync, generations."""

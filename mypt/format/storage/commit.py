@@ -1,0 +1,307 @@
+"""Save a bundle so that at every instant exactly one whole generation of it can be read.
+
+New files are written beside the old ones under names with their generation, flushed to disk and
+hashed on the way. Replacing `manifest.json` is the commit: before it, a reader sees the generation
+before; after it, the new one. Then the files get their stable names. `generations.py` says how a
+reader and the next writer see what an interrupted commit left behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.documents.manifest import FileRecord, Manifest
+from mypt.format.errors import FormatError, MyptError, Problem, SaveError
+from mypt.format.storage.files import MANIFEST
+from mypt.format.storage.fsync import sync_file, sync_folder
+from mypt.format.storage.generations import (
+    committed_files,
+    dropped,
+    may_be_listed,
+    next_generation,
+    read_manifest,
+    removed_names,
+    seal,
+    tagged,
+    tagged_files,
+)
+from mypt.format.storage.lock import LOCK_FILE, bundle_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from _typeshed import SupportsWrite
+
+    Content = bytes | Callable[[SupportsWrite[bytes | memoryview]], None]
+
+
+__all__ = ["BundleWriter", "committed_files", "open_for_writing"]
+
+# Windows replaces no file that is open, and a reader has the manifest open for a moment.
+_PAUSES_S = (0.01, 0.1, 1.0) if os.name == "nt" else ()
+_FIXES = {
+    errno.ENOSPC: "free space on that disk",
+    errno.EDQUOT: "free space within your quota",
+    errno.EACCES: "give yourself permission to write there",
+    errno.EPERM: "give yourself permission to write there",
+    errno.EROFS: "choose a place that can be written",
+    errno.EIO: "check that disk",
+}
+
+
+@contextmanager
+def open_for_writing(folder: Path) -> Iterator[BundleWriter]:
+    """Hold a bundle for writing, as long as a training run lasts.
+
+    Args:
+        folder: The bundle; made if it does not exist, and removed again if nothing is saved.
+
+    Raises:
+        LockedError: Another process writes to it.
+        SaveError: The folder cannot be made or written.
+    """
+    with ExitStack() as stack:
+        try:
+            if not folder.is_dir():
+                stack.callback(_remove_if_empty, folder)
+                _make_folder(folder)
+            stack.enter_context(bundle_lock(folder))
+            writer = BundleWriter(folder)
+        except OSError as error:
+            raise _not_saved(folder, error) from error
+        stack.callback(writer.close)
+        yield writer
+
+
+class BundleWriter:
+    """The one who may save to a bundle; made by `open_for_writing` alone.
+
+    Attributes:
+        folder: The bundle.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Begin with a bundle whose lock is held."""
+        self.folder = folder
+        self._locked = folder.stat()
+        self._held = True
+
+    def commit(
+        self,
+        files: Mapping[str, Content],
+        *,
+        written_by: str,
+        plugins: Mapping[str, Any] | None = None,
+        check: Callable[[Mapping[str, Path]], None] | None = None,
+    ) -> Manifest:
+        """Make these files the next generation of the bundle: all of them, or none.
+
+        Files of the generation before that are not among them are removed. Files that mypt does
+        not own are left alone. What an interrupted commit left behind is cleaned up first.
+
+        Args:
+            files: By stable name, the bytes or a function that writes them.
+            written_by: Program and version.
+            plugins: What the bundle needs, as `manifest.json` has it.
+            check: Called before the commit with where each file now is, by stable name; if it
+                raises, nothing is committed.
+
+        Returns:
+            The manifest of the new generation.
+
+        Raises:
+            SaveError: The disk did not take it, or the folder was moved; the generation before is
+                whole.
+            FormatError: The manifest of the generation before is damaged or of a newer version.
+            ValueError: A name that no manifest may list (a caller's bug).
+        """
+        if not self._held or not files or not all(map(may_be_listed, files)):
+            message = f"cannot commit {sorted(files)} to {self.folder}"
+            raise ValueError(message)
+        self._check_unmoved()
+        try:
+            before = read_manifest(self.folder)
+            tidy(self.folder, before)
+            generation = next_generation(before, self.folder)
+            records = {
+                name: write_file(self.folder / tagged(name, generation), content)
+                for name, content in files.items()
+            }
+            if check is not None:
+                check({name: self.folder / tagged(name, generation) for name in files})
+            manifest, data = seal(
+                Manifest(
+                    generation=generation,
+                    files=records,
+                    written_by=written_by,
+                    plugins=plugins or {},
+                )
+            )
+            self._put_manifest(data, generation, removed_names(before, files))
+        except BaseException as error:
+            with suppress(OSError, FormatError):
+                tidy(self.folder, read_manifest(self.folder))
+            if isinstance(error, OSError):
+                raise _not_saved(self.folder, error) from error
+            raise
+        with suppress(OSError):  # it is saved; what is left to do is left to the next time
+            tidy(self.folder, manifest)
+        return manifest
+
+    def close(self) -> None:
+        """Give up the right to save."""
+        self._held = False
+
+    def _check_unmoved(self) -> None:
+        """Refuse to save where the locked folder no longer is: another may be there by now."""
+        try:
+            there = self.folder.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            there = None
+        if there is None or not os.path.samestat(there, self._locked):
+            what = "was moved or removed while a run was writing to it"
+            fix = "go on with it where it is now; what was saved there is whole"
+            raise SaveError(Problem(str(self.folder), "", what, fix, kind="save.moved"))
+
+    def _put_manifest(self, data: bytes, generation: int, removed: list[str]) -> None:
+        """Replace the manifest, with all it speaks of on the disk before and after."""
+        for name in removed:
+            write_file(self.folder / dropped(name, generation), b"")
+        waiting = self.folder / tagged(MANIFEST, generation)
+        write_file(waiting, data)
+        sync_folder(self.folder)
+        _replace(waiting, self.folder / MANIFEST)
+        sync_folder(self.folder)
+
+
+def tidy(folder: Path, manifest: Manifest | None) -> None:
+    """Finish what the last commit has left to do, and remove what failed ones left behind.
+
+    Whatever cannot be done now (a file that Windows holds open) is left to the next time: readers
+    go by the manifest, and find a file that still waits under its tagged name.
+
+    Args:
+        folder: The bundle, whose lock is held.
+        manifest: The one on the disk.
+    """
+    current = manifest.generation if manifest else 0
+    tagged_now = list(tagged_files(folder))
+    for path, name, generation, is_drop in tagged_now:
+        with suppress(OSError):
+            is_listed = manifest is not None and name in manifest.files
+            if generation == current and is_listed and not is_drop:
+                path.replace(folder / name)
+                continue
+            if generation == current and is_drop and not is_listed:
+                (folder / name).unlink(missing_ok=True)
+            path.unlink()
+    if tagged_now:
+        with suppress(OSError):
+            sync_folder(folder)
+
+
+def finish(folder: Path) -> None:
+    """Do what an interrupted commit has left to do, as far as it can be done now."""
+    with suppress(MyptError, OSError):  # whoever is writing there now will do it
+        if any(tagged_files(folder)) or (folder / LOCK_FILE).exists():
+            with open_for_writing(folder):
+                tidy(folder, read_manifest(folder))
+
+
+def _replace(waiting: Path, path: Path) -> None:
+    """Give a file the name of another, also where that has to wait until nobody reads the other."""
+    for pause_s in _PAUSES_S:
+        try:
+            waiting.replace(path)
+        except PermissionError:
+            time.sleep(pause_s)
+        else:
+            return
+    waiting.replace(path)
+
+
+class _HashingFile:
+    """An open file that counts and hashes what goes into it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._sha256 = hashlib.sha256()
+        self._size_bytes = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write all of `data`; the system may take it in parts."""
+        left = memoryview(data).cast("B")
+        self._sha256.update(left)
+        self._size_bytes += len(left)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+
+    @property
+    def record(self) -> FileRecord:
+        """What the manifest will say of the file."""
+        return FileRecord(size_bytes=self._size_bytes, sha256=self._sha256.hexdigest())
+
+
+def write_file(path: Path, content: Content) -> FileRecord:
+    """Write a new file to the disk, through all caches.
+
+    Raises:
+        OSError: It is there already, or cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        file = _HashingFile(descriptor)
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            content(file)
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+    return file.record
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.parent.is_dir():
+        _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _not_saved(folder: Path, error: OSError) -> SaveError:
+    what = f"could not be written: {error.strerror or error}"
+    fix = _FIXES.get(error.errno or 0, "check that folder and its disk")
+    problem = Problem(str(folder), "", what, f"{fix}; what was saved before is whole", kind="save")
+    return SaveError(problem)
+
+
+def content_digest(content: Content) -> str:
+    """Give the SHA-256 of what a file is to hold, in hexadecimal."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    sink = _Hash()
+    content(sink)
+    return sink.hexdigest()
+
+
+class _Hash:
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._sha256.update(data)
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest()

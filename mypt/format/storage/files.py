@@ -1,0 +1,98 @@
+"""The files of a bundle: their names, and how their bytes are read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from mypt.format.errors import FormatError, Problem
+from mypt.format.schema import strict_json as jsonfile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+TRAINING_STATE = "training_state.json"
+MODEL = "model.pt"
+OPTIMIZER = "optimizer.pt"
+MANIFEST = "manifest.json"
+BUNDLE_FILES = (CONFIG, TOKENIZER, TRAINING_STATE, MODEL, OPTIMIZER)
+# Of the documents that hold no vocabulary.
+MAX_SMALL_BYTES = 4 * 1024 * 1024
+_SMALL = (CONFIG, TRAINING_STATE, MANIFEST)
+_CHUNK_BYTES = 1 << 20
+
+
+def open_regular(path: Path, file: str) -> BinaryIO:
+    """Open a file for reading, unless it is a folder, a pipe or a device, which could block.
+
+    Args:
+        path: The file, or a link to one.
+        file: Its name, for messages.
+
+    Raises:
+        FormatError: It is not a regular file; it was not opened.
+        OSError: It cannot be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        what, fix = "is not a regular file", "put a file in its place"
+        raise FormatError(Problem(file, "", what, fix, kind="file"))
+    return path.open("rb")
+
+
+def check_unmoved(stream: BinaryIO, path: Path, file: str) -> None:
+    """Make sure that a path still leads to the file that was opened there.
+
+    Args:
+        stream: The file, as `open_regular` gave it.
+        path: Where it was.
+        file: Its name, for messages.
+
+    Raises:
+        FormatError: Another file is there.
+        OSError: None is there.
+    """
+    if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+        what, fix = "was replaced while it was read", "open it again"
+        raise FormatError(Problem(file, "", what, fix, kind="file.changed"))
+
+
+def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:
+    """Read a JSON document: parsed, and its bytes.
+
+    Raises:
+        FormatError: It is not a regular file, or `jsonfile.parse` refuses it.
+        OSError: It cannot be read.
+    """
+    most = MAX_SMALL_BYTES if path.name in _SMALL else jsonfile.MAX_JSON_BYTES
+    with open_regular(path, file) as stream:
+        data = stream.read(most + 1)
+        size = stream.seek(0, 2)
+    if size > most:
+        what, fix = f"is {size} bytes large, its kind has at most {most}", "restore the file"
+        raise FormatError(Problem(file, "", what, fix, kind="json"))
+    return jsonfile.parse(data, file), data
+
+
+def digest(path: Path, file: str) -> str:
+    """Give the SHA-256 of a file in hexadecimal, reading it a chunk at a time.
+
+    Raises:
+        FormatError: It is not a regular file.
+        OSError: It cannot be read.
+    """
+    sha256 = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    with open_regular(path, file) as stream:
+        while length := stream.readinto(buffer):  # type: ignore[attr-defined]
+            sha256.update(buffer[:length])
+    return sha256.hexdigest()
+
+
+def unreadable(error: OSError, file: str) -> Problem:
+    """Describe a failure to read a file."""
+    what = f"cannot be read: {error.strerror or error}"
+    return Problem(file, "", what, "check its permissions and the disk", kind="file")

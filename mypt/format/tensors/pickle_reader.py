@@ -1,0 +1,367 @@
+"""The pickle inside a torch archive, read as descriptions by an interpreter that calls nothing.
+
+Only the opcodes and the few names that tensors, containers, numbers and text need are known;
+everything else is refused by its name. Source: CPython's `pickletools`, for the opcodes.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mypt.format.errors import FormatError, Problem
+from mypt.format.tensors.info import STORAGES, StorageInfo, TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Operation = Callable[["_Interpreter"], None]
+
+# Far beyond any checkpoint, and small enough that reading one stays quick and lean.
+MAX_PICKLE_BYTES = 64 * 1024 * 1024
+MAX_OPERATIONS = 2_000_000
+MAX_VALUES = 1_000_000
+MAX_DEPTH = 64
+_MAX_DIMENSIONS = 64
+_MAX_INDEX = 2**63
+_LOCATION = re.compile(r"(?!meta\b)[a-z]+(:[0-9]+)?")
+_KEY = re.compile(r"[0-9]{1,20}", re.ASCII)
+
+
+class _Function(Enum):
+    """What a file may call; here it only describes."""
+
+    TENSOR = "_rebuild_tensor_v2"
+    PARAMETER = "_rebuild_parameter"
+    DICT = "OrderedDict"
+
+
+# The two lines that follow the opcode GLOBAL: module and name.
+_GLOBALS: dict[bytes, Any] = {
+    b"torch._utils\n_rebuild_tensor_v2": _Function.TENSOR,
+    b"torch._utils\n_rebuild_parameter": _Function.PARAMETER,
+    b"collections\nOrderedDict": _Function.DICT,
+    # a storage class is described by an empty storage of it
+    **{f"torch\n{name}".encode(): StorageInfo(kind, "", 0) for name, (kind, _) in STORAGES.items()},
+}
+# Tensors that torch saves and no checkpoint of mypt holds.
+_OTHER_TENSORS = re.compile(
+    rb"torch(\._utils\n_rebuild_(tensor_v3|qtensor|sparse_tensor)|\n(Complex\w+|Q\w+)Storage)"
+)
+_RESTORE = "restore it from a copy"
+_DISTRUST = "do not trust its source; a checkpoint holds tensors, numbers, text and lists only"
+_CONVERT = "save it with its tensors converted to float32, float16 or bfloat16"
+_MAKE_CONTIGUOUS = "save it again with each tensor made contiguous"
+_LEAVES = (str, int, float, bool, type(None), TensorInfo)
+
+
+def read_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo]]:
+    """Describe what a pickle would build, building none of it.
+
+    Args:
+        data: Content of `data.pkl`.
+        file: Name of the archive, for messages.
+
+    Returns:
+        Nested dict, list, tuple, str, int, float, bool and None with `TensorInfo` as leaves (an
+        ordered dict is a dict, a parameter is its tensor), and all storages by key.
+
+    Raises:
+        FormatError: It names anything else, is damaged, too large or too deeply nested.
+    """
+    machine = _Interpreter(data, file)
+    return machine.run(), machine.storages
+
+
+class _Interpreter:
+    """A pickle machine without calls."""
+
+    def __init__(self, data: bytes, file: str) -> None:
+        self.data = data
+        self.file = file
+        self.position = 0
+        self.stack: list[Any] = []
+        self.outer: list[list[Any]] = []  # the stacks before each mark
+        self.memo: dict[int, Any] = {}
+        self.storages: dict[str, StorageInfo] = {}
+
+    def run(self) -> Any:
+        """Interpret up to the STOP, which has to be the last byte."""
+        try:
+            value = self._interpret()
+        except (IndexError, KeyError, ValueError, struct.error):
+            self.refuse("is damaged: its pickle ends early or is out of order", kind="malformed")
+        if self.position != len(self.data):
+            self.refuse("has bytes after the end of its pickle", kind="malformed")
+        self.check(value)
+        return value
+
+    def _interpret(self) -> Any:
+        if not self.data.startswith(b"\x80\x02"):
+            self.refuse("has a pickle of another protocol than torch's 2", kind="protocol")
+        self.position = 2
+        for _ in range(MAX_OPERATIONS):
+            opcode = self.data[self.position]
+            self.position += 1
+            operation = _OPERATIONS.get(opcode)
+            if operation is not None:
+                operation(self)
+            elif opcode == _STOP:
+                return self.stack.pop()
+            else:
+                name = _opcode_name(opcode)
+                self.refuse(f"needs the pickle operation {name}, which no tensor does", "opcode")
+        return self.refuse(f"has a pickle of more than {MAX_OPERATIONS} operations", kind="limit")
+
+    def check(self, value: Any) -> None:
+        """Refuse what is nested too deeply, refers to itself, or is not a value."""
+        budget = MAX_VALUES
+        pending: list[tuple[Any, int]] = [(value, 0)]
+        while pending:
+            item, depth = pending.pop()
+            if isinstance(item, (dict, list, tuple)):
+                children = item.values() if isinstance(item, dict) else item
+                budget -= len(children)
+                if depth == MAX_DEPTH or budget < 0:
+                    self.refuse("is nested too deeply or holds too many values", kind="limit")
+                pending.extend((child, depth + 1) for child in children)
+            elif not isinstance(item, _LEAVES):
+                self.refuse("holds a storage or a function where a value belongs", kind="global")
+
+    def refuse(self, what: str, kind: str, fix: str | None = None) -> NoReturn:
+        """Raise, with the way out that there is for a file like this."""
+        fix = fix or (_RESTORE if kind in ("malformed", "limit") else _DISTRUST)
+        raise FormatError(Problem(self.file, "", what, fix, kind=f"pickle.{kind}"))
+
+    def take(self, size: int) -> bytes:
+        """Give the next bytes of the pickle."""
+        end = self.position + size
+        if end > len(self.data):
+            raise IndexError
+        data = self.data[self.position : end]
+        self.position = end
+        return data
+
+    def number(self, layout: struct.Struct) -> Any:
+        """Give the number that follows."""
+        position = self.position
+        self.position += layout.size
+        return layout.unpack_from(self.data, position)[0]
+
+    def marked(self) -> list[Any]:
+        """Give what was pushed since the last mark, and forget the mark."""
+        items, self.stack = self.stack, self.outer.pop()
+        return items
+
+    def top(self, kind: type) -> Any:
+        """Give the top of the stack, which has to be a `kind`."""
+        if type(self.stack[-1]) is not kind:
+            raise ValueError
+        return self.stack[-1]
+
+
+_BYTE, _UINT16, _INT32 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<i")
+_UINT32, _FLOAT64 = struct.Struct("<I"), struct.Struct(">d")
+
+
+def _push(value: Any) -> _Operation:
+    return lambda machine: machine.stack.append(value)
+
+
+def _push_new(kind: type) -> _Operation:
+    return lambda machine: machine.stack.append(kind())
+
+
+def _push_number(layout: struct.Struct) -> _Operation:
+    return lambda machine: machine.stack.append(machine.number(layout))
+
+
+def _put(layout: struct.Struct) -> _Operation:
+    def put(machine: _Interpreter) -> None:
+        machine.memo[machine.number(layout)] = machine.stack[-1]
+
+    return put
+
+
+def _get(layout: struct.Struct) -> _Operation:
+    return lambda machine: machine.stack.append(machine.memo[machine.number(layout)])
+
+
+def _tuple_of(count: int) -> _Operation:
+    def make(machine: _Interpreter) -> None:
+        items = [machine.stack.pop() for _ in range(count)]
+        machine.stack.append(tuple(reversed(items)))
+
+    return make
+
+
+def _long(machine: _Interpreter) -> None:
+    data = machine.take(machine.number(_BYTE))
+    machine.stack.append(int.from_bytes(data, "little", signed=True))
+
+
+def _text(machine: _Interpreter) -> None:
+    data = machine.take(machine.number(_UINT32))
+    machine.stack.append(str(data, "utf-8", "surrogatepass"))
+
+
+def _mark(machine: _Interpreter) -> None:
+    machine.outer.append(machine.stack)
+    machine.stack = []
+
+
+def _tuple(machine: _Interpreter) -> None:
+    items = machine.marked()
+    machine.stack.append(tuple(items))
+
+
+def _append(machine: _Interpreter) -> None:
+    item = machine.stack.pop()
+    machine.top(list).append(item)
+
+
+def _appends(machine: _Interpreter) -> None:
+    items = machine.marked()
+    machine.top(list).extend(items)
+
+
+def _set_item(machine: _Interpreter) -> None:
+    value, key = machine.stack.pop(), machine.stack.pop()
+    _set_pairs(machine, [key, value])
+
+
+def _set_items(machine: _Interpreter) -> None:
+    _set_pairs(machine, machine.marked())
+
+
+def _set_pairs(machine: _Interpreter, items: list[Any]) -> None:
+    target = machine.top(dict)
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        # wide integers could be chosen to collide in a dict's table
+        if type(key) is not str and not (type(key) is int and -(2**31) <= key < 2**31):
+            machine.refuse("has a key that is neither text nor an index", kind="key")
+        target[key] = value
+
+
+def _global(machine: _Interpreter) -> None:
+    end = machine.data.index(b"\n", machine.data.index(b"\n", machine.position) + 1)
+    name = machine.data[machine.position : end]
+    if name not in _GLOBALS:
+        place = name[:100].decode(errors="replace").replace("\n", ".", 1)
+        shown = place if place.isprintable() else repr(place)
+        if _OTHER_TENSORS.fullmatch(name):
+            what = f"holds a tensor that mypt does not read ({shown})"
+            machine.refuse(what, kind="global", fix=_CONVERT)
+        machine.refuse(f"names {shown}, which no plain tensor needs", kind="global")
+    machine.position = end + 1
+    machine.stack.append(_GLOBALS[name])
+
+
+def _reduce(machine: _Interpreter) -> None:
+    arguments, function = machine.stack.pop(), machine.stack.pop()
+    if type(arguments) is not tuple:
+        raise ValueError
+    if function is _Function.TENSOR:
+        machine.stack.append(_tensor(machine, *_six(arguments)))
+    elif function is _Function.PARAMETER:
+        tensor, _, hooks = arguments
+        if type(tensor) is not TensorInfo or hooks != {}:
+            raise ValueError
+        machine.stack.append(tensor)
+    elif function is _Function.DICT and not arguments:
+        machine.stack.append({})
+    else:
+        machine.refuse("calls what is no function of a tensor", kind="call")
+
+
+def _six(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(arguments) != 6:
+        raise ValueError
+    return arguments
+
+
+def _tensor(
+    machine: _Interpreter, storage: Any, offset: Any, shape: Any, stride: Any, _: Any, hooks: Any
+) -> TensorInfo:
+    """Describe a tensor, refusing one that does not fit into its storage."""
+    numbers = (offset, *shape, *stride) if type(shape) is type(stride) is tuple else (None,)
+    if (
+        not isinstance(storage, StorageInfo)
+        or not storage.key
+        or any(type(number) is not int or not 0 <= number < _MAX_INDEX for number in numbers)
+        or len(shape) != len(stride)
+        or len(shape) > _MAX_DIMENSIONS
+        or hooks != {}
+    ):
+        machine.refuse("describes a tensor as torch never does", kind="tensor")
+    info = TensorInfo(storage.dtype, shape, stride, storage.key, offset, storage.size_bytes)
+    is_beyond = max(info.span[1], offset) > storage.size_bytes
+    if is_beyond or info.numel > storage.numel:
+        held = f"its storage holds {storage.numel} values"
+        fix = None if is_beyond else _MAKE_CONTIGUOUS
+        machine.refuse(f"describes a tensor of shape {shape}, but {held}", kind="tensor", fix=fix)
+    return info
+
+
+def _storage(machine: _Interpreter) -> None:
+    match machine.stack.pop():
+        case ("storage", StorageInfo(key=""), str(), str(), int()) as found:
+            _, kind, key, location, numel = found
+        case _:
+            machine.refuse("refers to something other than a storage", kind="storage")
+    if not (_KEY.fullmatch(key) and _LOCATION.fullmatch(location) and 0 <= numel < _MAX_INDEX):
+        machine.refuse("describes a storage as torch never does", kind="storage")
+    storage = StorageInfo(kind.dtype, key, numel)
+    if machine.storages.setdefault(key, storage) != storage:
+        machine.refuse(f"describes its storage {key} in two ways", kind="storage")
+    machine.stack.append(storage)
+
+
+def _build(machine: _Interpreter) -> None:
+    state = machine.stack.pop()
+    machine.top(dict)
+    if type(state) is not dict or set(state) != {"_metadata"}:
+        machine.refuse("sets attributes that no state dict has", kind="call")
+
+
+def _opcode_name(opcode: int) -> str:
+    import pickletools
+
+    names = {known.code: known.name for known in pickletools.opcodes}
+    return names.get(chr(opcode), f"0x{opcode:02x}")
+
+
+_STOP = ord(".")
+_OPERATIONS: dict[int, _Operation] = {
+    ord("("): _mark,
+    ord(")"): _push(()),
+    ord("]"): _push_new(list),
+    ord("}"): _push_new(dict),
+    ord("N"): _push(None),
+    0x88: _push(True),
+    0x89: _push(False),
+    ord("J"): _push_number(_INT32),
+    ord("K"): _push_number(_BYTE),
+    ord("M"): _push_number(_UINT16),
+    ord("G"): _push_number(_FLOAT64),
+    0x8A: _long,
+    ord("X"): _text,
+    ord("t"): _tuple,
+    0x85: _tuple_of(1),
+    0x86: _tuple_of(2),
+    0x87: _tuple_of(3),
+    ord("a"): _append,
+    ord("e"): _appends,
+    ord("s"): _set_item,
+    ord("u"): _set_items,
+    ord("q"): _put(_BYTE),
+    ord("r"): _put(_UINT32),
+    ord("h"): _get(_BYTE),
+    ord("j"): _get(_UINT32),
+    ord("c"): _global,
+    ord("R"): _reduce,
+    ord("Q"): _storage,
+    ord("b"): _build,
+}

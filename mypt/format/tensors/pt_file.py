@@ -1,0 +1,230 @@
+"""Tensors of a `.pt` file: their names, shapes and dtypes from its header, or they themselves."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+from attrs import frozen
+
+from mypt.format.errors import FormatError, Problem
+from mypt.format.storage.files import check_unmoved, open_regular
+from mypt.format.tensors.info import TensorInfo
+from mypt.format.tensors.pickle_reader import MAX_PICKLE_BYTES, read_pickle
+from mypt.format.tensors.zip_reader import Member, read_member, read_members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+# The content of files up to this size is checked whenever they are loaded.
+MAX_CHECKED_BYTES = 64 * 1024 * 1024
+OLDEST_TORCH = (2, 10)
+_CHUNK_BYTES = 1 << 20
+_SMALL_BYTES = 1024  # more than any of the members that say something of the archive has
+_NAMES = frozenset(
+    {
+        "data.pkl",
+        "byteorder",
+        "version",
+        ".data/version",
+        ".data/serialization_id",
+        ".format_version",
+        ".storage_alignment",
+    }
+)
+
+
+@frozen
+class Header:
+    """What a `.pt` file says of its content.
+
+    Attributes:
+        file: Its name, for messages.
+        contents: Nested dict, list, tuple, str, int, float, bool and None, with a `TensorInfo` in
+            the place of each tensor.
+        members: The members of the archive by name; the storage `k` is `data/k`.
+    """
+
+    file: str
+    contents: Any
+    members: Mapping[str, Member]
+
+    def tensors(self) -> dict[str, TensorInfo]:
+        """Give the tensors of a flat state dict by name, in their order.
+
+        Raises:
+            FormatError: The file holds something other than a flat dict of tensors.
+        """
+        if not isinstance(self.contents, dict):
+            kind = type(self.contents).__name__
+            _refuse(self.file, "", f"holds a {kind}, not a dict of tensors")
+        for name, value in self.contents.items():
+            if not isinstance(name, str) or not isinstance(value, TensorInfo):
+                _refuse(self.file, str(name), f"is a {type(value).__name__}, not a tensor")
+        return dict(self.contents)
+
+
+def read_header(path: Path, file: str) -> Header:
+    """Read names, shapes and dtypes of all tensors; no torch, no weights.
+
+    Args:
+        path: The file.
+        file: Its name, for messages.
+
+    Raises:
+        FormatError: It is not an archive of plain tensors and plain values, or is damaged: see
+            `read_members` and `read_pickle`. A storage is missing or of the wrong size.
+        OSError: It cannot be read.
+    """
+    with open_regular(path, file) as stream:
+        return _read_header(stream, file)
+
+
+def load_tensors(path: Path, file: str) -> Any:
+    """Load the whole content of a `.pt` file, with tensors mapped to memory on the CPU.
+
+    The weights are read from disk where they are first used. Changing them leaves the file alone.
+
+    Args:
+        path: The file.
+        file: Its name, for messages.
+
+    Raises:
+        FormatError: `read_header` refuses it, torch does, torch is too old to be trusted with it,
+            or the file was exchanged while it was read.
+        OSError: It cannot be read, or was moved while it was read.
+    """
+    with open_regular(path, file) as stream:
+        _read_header(stream, file)
+        torch = _trusted_torch()
+        try:
+            contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except OSError:
+            raise
+        except UnicodeError:
+            what, fix = "has a name that is not UTF-8, with which torch opens nothing", "rename it"
+            _refuse(str(path), "", what, fix, "path")
+        except Exception as error:  # torch's own, of many classes
+            check_unmoved(stream, path, file)  # it opens the file anew, by its name
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            _refuse(file, "", f"cannot be loaded by torch: {reason}", "restore it from a copy")
+        check_unmoved(stream, path, file)
+    return contents
+
+
+def check_small(path: Path, file: str) -> None:
+    """Compare the content of a file of up to `MAX_CHECKED_BYTES` with its own checksums.
+
+    Raises:
+        FormatError: A member does not have its checksum, or `read_members` refuses the file.
+    """
+    if path.stat().st_size > MAX_CHECKED_BYTES:
+        return
+    name = next(damaged_members(path, file), None)
+    if name is not None:
+        what, fix = "does not have its checksum", "restore it from a copy"
+        _refuse(file, name, what, fix, "archive.checksum")
+
+
+def damaged_members(path: Path, file: str) -> Iterator[str]:
+    """Name the members whose content does not have the checksum that the archive gives.
+
+    Reads the whole file, a chunk at a time. A checksum of 0 says that none was computed, as torch
+    can be told to do.
+
+    Raises:
+        FormatError: `read_members` refuses the file, or it was cut off while it was read.
+    """
+    with open_regular(path, file) as stream:
+        for name, member in read_members(stream, file).items():
+            stream.seek(member.offset)
+            crc, left = 0, member.size_bytes
+            while left:
+                chunk = stream.read(min(left, _CHUNK_BYTES))
+                if not chunk:
+                    _refuse(file, name, "was cut off while it was read", "open it again", "changed")
+                crc, left = zlib.crc32(chunk, crc), left - len(chunk)
+            if member.crc32 not in (crc, 0):
+                yield name
+
+
+def equal_values(path: Path, header: Header, first: TensorInfo, second: TensorInfo) -> bool:
+    """Tell whether two tensors of a file hold the same bits; False if they cannot be compared.
+
+    Reads a chunk at a time.
+    """
+    if first.dtype != second.dtype or first.shape != second.shape:
+        return False
+    if not (first.is_contiguous and second.is_contiguous):
+        return False
+    size = first.span[1] - first.span[0]
+    starts = [header.members[f"data/{t.storage_key}"].offset + t.span[0] for t in (first, second)]
+    with open_regular(path, header.file) as stream:
+        for done in range(0, size, _CHUNK_BYTES):
+            chunks = []
+            for start in starts:
+                stream.seek(start + done)
+                chunks.append(stream.read(min(_CHUNK_BYTES, size - done)))
+            if chunks[0] != chunks[1] or not chunks[0]:  # none: it was cut off meanwhile
+                return False
+    return True
+
+
+def _read_header(stream: BinaryIO, file: str) -> Header:
+    members = read_members(stream, file)
+    strange = [name for name in members if name not in _NAMES and not name.startswith("data/")]
+    large = [name for name in _NAMES & members.keys() if members[name].size_bytes > _SMALL_BYTES]
+    if set(large) - {"data.pkl"}:  # torch reads them whole
+        _refuse(file, "", f"holds a `{max(large)}` larger than {_SMALL_BYTES} bytes")
+    if strange or "data.pkl" not in members:
+        what = f"holds `{strange[0]}`" if strange else "holds no `data.pkl`"
+        _refuse(file, "", f"{what}, so it is not a file of tensors that torch.save wrote")
+    order = members.get("byteorder")
+    if order and (order.size_bytes > len("little") or read_member(stream, order) != b"little"):
+        _refuse(file, "", "was written on a big-endian machine", "save it on a little-endian one")
+    pickle = members["data.pkl"]
+    if pickle.size_bytes > MAX_PICKLE_BYTES:
+        _refuse(file, "", f"has a header of {pickle.size_bytes} bytes, which no checkpoint needs")
+    contents, storages = read_pickle(read_member(stream, pickle), file)
+    for storage in storages.values():
+        member = members.get(f"data/{storage.key}")
+        held = member.size_bytes if member else "no such member"
+        if held != storage.size_bytes:
+            users = (n for n, info in named_tensors(contents) if info.storage_key == storage.key)
+            what = f"needs {storage.size_bytes} bytes in data/{storage.key}, the file has {held}"
+            _refuse(file, next(users, ""), what, "restore it from a copy")
+    return Header(file, contents, members)
+
+
+def named_tensors(contents: Any, name: str = "") -> Iterator[tuple[str, TensorInfo]]:
+    """Give all tensors inside a nested value, each with its path of keys joined by dots."""
+    if isinstance(contents, TensorInfo):
+        yield name, contents
+    elif isinstance(contents, (dict, list, tuple)):
+        items = contents.items() if isinstance(contents, dict) else enumerate(contents)
+        for key, value in items:
+            yield from named_tensors(value, f"{name}.{key}" if name else str(key))
+
+
+def _trusted_torch() -> Any:
+    import torch
+
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < OLDEST_TORCH:
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        what = f"torch {torch.__version__} has known holes in its reading of files"
+        raise FormatError(
+            Problem("", "", what, f"install torch {oldest} or newer", kind="torch.version")
+        )
+    return torch
+
+
+def _refuse(
+    file: str,
+    where: str,
+    what: str,
+    fix: str = "name a file of weights, or restore this one",
+    kind: str = "tensors",
+) -> NoReturn:
+    raise FormatError(Problem(file, where, what, fix, kind=kind))

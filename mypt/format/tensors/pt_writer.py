@@ -1,0 +1,158 @@
+"""Write `.pt` files that torch opens, with equal bytes for equal content.
+
+`torch.save` lets the identity of Python objects and the file's name into the bytes; this writer
+lets in nothing but dtypes, shapes, values and which tensors share memory.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.tensors.info import STORAGES
+from mypt.format.tensors.zip_writer import ArchiveWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed import SupportsWrite
+    from torch import Tensor
+
+_STORAGE_NAMES = {dtype: name for name, (dtype, _) in STORAGES.items()}
+
+
+def write_tensors(stream: SupportsWrite[bytes | memoryview], value: Any) -> None:
+    """Write tensors and plain values as one archive, without ever seeking.
+
+    A tensor is written as its own values in order, on whatever device and of whatever memory it
+    is a view. Tensors that are the same view of the same memory (tied weights) are written once
+    and are shared again after loading. Whether a tensor requires a gradient is not written.
+
+    Args:
+        stream: Where the bytes go, in order.
+        value: Nested dict (keys str or int), list and tuple of tensors, str, int, float, bool and
+            None.
+
+    Raises:
+        TypeError: The value holds anything else (a caller's bug).
+    """
+    pickle = _Pickle()
+    pickle.write(value)
+    archive = ArchiveWriter(stream, "archive")
+    archive.write("data.pkl", b"\x80\x02" + pickle.data + b".")
+    archive.write("byteorder", b"little")
+    for key, tensor in enumerate(pickle.tensors):
+        archive.write(f"data/{key}", _content(tensor))
+    archive.write("version", b"3\n")
+    archive.close()
+
+
+class _Pickle:
+    """A pickle in the making, without memo: each value is written out where it stands.
+
+    Attributes:
+        data: What was written so far.
+        tensors: The tensors whose values have to be stored, in the order of their keys.
+    """
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.tensors: list[Tensor] = []
+        self._keys: dict[tuple[object, ...], int] = {}
+
+    def write(self, value: Any) -> None:
+        """Append one value."""
+        import torch
+
+        match value:
+            case None:
+                self.data += b"N"
+            case bool():
+                self.data += b"\x88" if value else b"\x89"
+            case int():
+                self.data += _integer(value)
+            case float():
+                self.data += b"G" + struct.pack(">d", value)
+            case str():
+                text = value.encode("utf-8", "surrogatepass")
+                self.data += b"X" + struct.pack("<I", len(text)) + text
+            case torch.Tensor():
+                self._write_tensor(value)
+            case Mapping():
+                self._write_all(b"}(", chain.from_iterable(map(_pair, value.items())), b"u")
+            case list():
+                self._write_all(b"](", value, b"e")
+            case tuple():
+                self._write_all(b"(", value, b"t")
+            case _:
+                message = f"a checkpoint cannot hold a {type(value).__name__}"
+                raise TypeError(message)
+
+    def _write_all(self, before: bytes, values: Iterable[Any], after: bytes) -> None:
+        self.data += before
+        for value in values:
+            self.write(value)
+        self.data += after
+
+    def _write_tensor(self, tensor: Tensor) -> None:
+        """Append the call that rebuilds a contiguous tensor from a storage of its own size."""
+        import torch
+
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype not in _STORAGE_NAMES or tensor.layout != torch.strided or tensor.is_meta:
+            message = f"a checkpoint cannot hold a tensor of {tensor.dtype}, {tensor.layout}"
+            raise TypeError(message)
+        key = self._keys.setdefault(_identity(tensor), len(self.tensors))
+        if key == len(self.tensors):
+            self.tensors.append(tensor)
+        shape = tuple(tensor.shape)
+        self.data += b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage"
+        self.data += f"ctorch\n{_STORAGE_NAMES[dtype]}\n".encode()
+        self._write_all(b"", [str(key), "cpu", tensor.numel()], b"tQ")
+        self._write_all(b"", [0, shape, _contiguous_stride(shape), False], b"")
+        self.data += b"ccollections\nOrderedDict\n)RtR"
+
+
+def _pair(item: tuple[Any, Any]) -> tuple[Any, Any]:
+    if type(item[0]) not in (str, int):
+        message = f"a checkpoint cannot hold the key {item[0]!r}"
+        raise TypeError(message)
+    return item
+
+
+def _integer(value: int) -> bytes:
+    """Give the shortest of the pickle's forms of a whole number."""
+    if 0 <= value < 1 << 8:
+        return b"K" + struct.pack("<B", value)
+    if 0 <= value < 1 << 16:
+        return b"M" + struct.pack("<H", value)
+    if -(1 << 31) <= value < 1 << 31:
+        return b"J" + struct.pack("<i", value)
+    length = value.bit_length() // 8 + 1
+    return b"\x8a" + struct.pack("<B", length) + value.to_bytes(length, "little", signed=True)
+
+
+def _identity(tensor: Tensor) -> tuple[object, ...]:
+    """Give what two tensors have in common only if the same bytes in memory are written for both.
+
+    Different shapes of one contiguous stretch have the same bytes.
+    """
+    view = () if tensor.is_contiguous() else (tuple(tensor.shape), tensor.stride())
+    if not tensor.numel():
+        return (object(),)  # nothing to share
+    return (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.numel(), view)
+
+
+def _contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
+    steps = accumulate(reversed(shape[1:]), lambda step, size: step * max(size, 1), initial=1)
+    return tuple(reversed(list(steps))) if shape else ()
+
+
+def _content(tensor: Tensor) -> memoryview:
+    """Give the values of a tensor in order, copied only where they do not lie so in memory."""
+    import torch
+
+    values = tensor.detach().cpu().contiguous().reshape(-1)
+    return values.view(torch.uint8).numpy().data

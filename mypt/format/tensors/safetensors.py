@@ -1,0 +1,162 @@
+"""The safetensors form of files of weights: read its header, map its tensors, write it.
+
+A file is the length of its header (8 bytes, little-endian), the header (JSON), and the bytes of the
+tensors without gaps. Source: the format's description in the safetensors repository.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+from mypt.format.errors import FormatError, Problem
+from mypt.format.schema import strict_json as jsonfile
+from mypt.format.storage.files import check_unmoved, open_regular
+from mypt.format.tensors.info import ITEM_BYTES, TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MAX_HEADER_BYTES = 32 * 1024 * 1024
+_MAX_DIMENSIONS = 64
+_METADATA = "__metadata__"
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+
+
+def is_safetensors(path: Path, file: str) -> bool:
+    """Tell whether a file begins as one of this form.
+
+    Raises:
+        FormatError: It is not a regular file.
+        OSError: It cannot be read.
+    """
+    with open_regular(path, file) as stream:
+        return stream.read(9)[8:] == b"{"
+
+
+def read_infos(path: Path, file: str) -> dict[str, TensorInfo]:
+    """Read names, shapes and dtypes, each tensor as a storage of its own.
+
+    Args:
+        path: The file.
+        file: Its name, for messages.
+
+    Raises:
+        FormatError: The header is too large, no strict JSON, names an unknown dtype, or gives
+            tensors places that overlap, leave gaps or lie outside of the file.
+        OSError: It cannot be read.
+    """
+    with open_regular(path, file) as stream:
+        places, _ = _read(stream, file)
+    return {name: info for name, (info, _) in places.items()}
+
+
+def load(path: Path, file: str) -> dict[str, Any]:
+    """Map the tensors to memory on the CPU; changing them leaves the file alone.
+
+    Raises:
+        FormatError: See `read_infos`; or the file was exchanged while it was read.
+        OSError: It cannot be read, or was moved while it was read.
+    """
+    with open_regular(path, file) as stream:
+        places, size = _read(stream, file)
+        import torch
+
+        try:
+            storage: Any = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
+        except RuntimeError as error:
+            check_unmoved(stream, path, file)  # torch opens the file anew, by its name
+            reason = next(iter(str(error).splitlines()), "")
+            _refuse(file, "", f"cannot be mapped to memory: {reason}", "open it again")
+        check_unmoved(stream, path, file)
+    data = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))
+    tensors = {}
+    for name, (info, begin) in places.items():
+        values = data[begin : begin + info.storage_bytes]
+        if begin % ITEM_BYTES[info.dtype]:
+            values = values.clone()  # a view of wider values has to begin at a multiple
+        tensors[name] = values.view(getattr(torch, info.dtype)).view(info.shape)
+    return tensors
+
+
+def write(stream: BinaryIO, tensors: Mapping[str, Any]) -> None:
+    """Write tensors, one after the other in the order given.
+
+    Args:
+        stream: Where to.
+        tensors: Name to tensor, on any device.
+    """
+    import torch
+
+    header: dict[str, Any] = {_METADATA: {"format": "pt"}}
+    end = 0
+    for name, tensor in tensors.items():
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        dtype = _NAMES[str(tensor.dtype).removeprefix("torch.")]
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    stream.write(struct.pack("<Q", len(text)) + text)
+    for tensor in tensors.values():
+        values = tensor.detach().cpu().contiguous().reshape(-1)
+        stream.write(values.view(torch.uint8).numpy().data)
+
+
+def _read(stream: BinaryIO, file: str) -> tuple[dict[str, tuple[TensorInfo, int]], int]:
+    """Give each tensor's description and the byte that it begins at, and the size of the file."""
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    start = stream.read(8)
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
+        _refuse(file, "", f"says that its header is {length} bytes long")
+    header = jsonfile.parse(stream.read(length), file)
+    header.pop(_METADATA, None)
+    base = 8 + length
+    places = {name: _place(name, entry, base, file) for name, entry in header.items()}
+    end = base
+    in_order = sorted((begin, info.storage_bytes, name) for name, (info, begin) in places.items())
+    for begin, size_bytes, name in in_order:
+        if begin != end:
+            _refuse(file, name, "overlaps with another tensor, or follows a gap")
+        end += size_bytes
+    if end != size:
+        _refuse(file, "", f"holds {size} bytes, its header describes {end}")
+    return places, size
+
+
+def _place(name: str, entry: Any, base: int, file: str) -> tuple[TensorInfo, int]:
+    match entry:
+        case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(begin), int(end)]}:
+            pass
+        case _:
+            _refuse(file, name, "is not described as a tensor")
+    if kind not in _DTYPES:
+        _refuse(file, name, f"has the dtype {kind}, which mypt does not read", "convert it")
+    if len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < 2**63 for n in shape):
+        _refuse(file, name, "has an impossible shape")
+    dtype = _DTYPES[kind]
+    size = math.prod(shape) * ITEM_BYTES[dtype]
+    if not 0 <= begin <= end or end - begin != size:
+        _refuse(file, name, f"needs {size} bytes, its place has {end - begin}")
+    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    return TensorInfo(dtype, tuple(shape), tuple(strides), name, 0, size), base + begin
+
+
+def _refuse(file: str, where: str, what: str, fix: str = "restore it from a copy") -> NoReturn:
+    raise FormatError(Problem(file, where, what, fix, kind="safetensors"))

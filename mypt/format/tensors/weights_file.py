@@ -1,0 +1,42 @@
+"""The content of a file of weights, whatever its form: with this readers open files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.tensors import safetensors
+from mypt.format.tensors.pt_file import check_small, load_tensors, read_header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def describe(path: Path, file: str) -> Any:
+    """Give the content with a `TensorInfo` in the place of each tensor; no torch, no weights.
+
+    Args:
+        path: A `.pt` or a safetensors file.
+        file: Its name, for messages.
+
+    Raises:
+        FormatError: It is damaged, or holds something other than tensors and plain values.
+        OSError: It cannot be read.
+    """
+    if safetensors.is_safetensors(path, file):
+        return safetensors.read_infos(path, file)
+    return read_header(path, file).contents
+
+
+def load(path: Path, file: str) -> Any:
+    """Give the content with its tensors, mapped to memory on the CPU.
+
+    A `.pt` file of up to 64 MiB is compared with its own checksums.
+
+    Raises:
+        FormatError: It is damaged, or holds something other than tensors and plain values.
+        OSError: It cannot be read.
+    """
+    if safetensors.is_safetensors(path, file):
+        return safetensors.load(path, file)
+    check_small(path, file)
+    return load_tensors(path, file)

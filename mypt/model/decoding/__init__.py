@@ -1,0 +1,1 @@
+"""Tokens one after another: sampling, and the decode step."""

@@ -1,0 +1,179 @@
+"""Continue sequences of ids, greedily or by sampling."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from mypt.format.errors import ConfigError, Problem
+from mypt.model.cache import KVCache
+from mypt.model.decoding.decoder import Decoder
+from mypt.model.decoding.sampling import IMPOSSIBLE, choose
+from mypt.model.decoding.sampling_options import Sampling
+from mypt.model.mode import evaluating
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from mypt.model.transformer import Transformer
+
+__all__ = ["Sampling", "Step", "generate", "steps"]
+
+
+class Step(NamedTuple):
+    """What one step gives.
+
+    Attributes:
+        ids: Next token of each row, (B,) int64, on the model's device.
+        logits: What it was chosen by, as the model gave them, (B, vocab_size); good until the
+            next step.
+    """
+
+    ids: Tensor
+    logits: Tensor
+
+
+def generate(
+    model: Transformer,
+    prompts: Tensor | Sequence[Tensor],
+    max_new_tokens: int,
+    sampling: Sampling,
+    *,
+    draws: Tensor | None = None,
+    allowed_vocab: int | None = None,
+    use_cache: bool = True,
+) -> Iterator[Tensor]:
+    """Continue each row of a batch, one token at a time; gives the ids of `steps`."""
+    for step in steps(
+        model,
+        prompts,
+        max_new_tokens,
+        sampling,
+        draws=draws,
+        allowed_vocab=allowed_vocab,
+        use_cache=use_cache,
+    ):
+        yield step.ids
+
+
+@torch.inference_mode()
+def steps(
+    model: Transformer,
+    prompts: Tensor | Sequence[Tensor],
+    max_new_tokens: int,
+    sampling: Sampling,
+    *,
+    draws: Tensor | None = None,
+    allowed_vocab: int | None = None,
+    use_cache: bool = True,
+) -> Iterator[Step]:
+    """Continue each row of a batch, one token at a time.
+
+    The model looks at the last block_size tokens, whose positions begin at 0. Once the window
+    slides, every token has a new position, so keys and values are computed anew for each token.
+
+    Prompts of several lengths begin together at position 0. Steps begin after the shortest one,
+    and a row that still is within its prompt takes its next token from there. So every row has
+    the positions that it has alone, without padding, whatever parts the model has.
+
+    Args:
+        model: In whatever mode; each step is computed in evaluation mode, without dropout.
+        prompts: One row each, int64 on the model's device, at least one token; (B, T) where all
+            are of one length. Only their last block_size tokens are taken.
+        max_new_tokens: How many tokens to add to each row.
+        sampling: How to choose them.
+        draws: Uniform numbers in [0, 1), (B, max_new_tokens), that decide the new tokens of each
+            row; not needed at temperature 0.
+        allowed_vocab: Ids from here on are never chosen (they have no text).
+        use_cache: Whether to keep keys and values; tokens are the same without, only slower.
+
+    Yields:
+        As many steps as the longest row takes. Row i has its first new token in the step number
+        `len(row i) - len(shortest row)`, counted from 0 (lengths as taken); what comes after its
+        last means nothing.
+
+    Raises:
+        ConfigError: `max_new_tokens` is negative.
+    """
+    if max_new_tokens < 0:
+        fix = "make it 0 or more"
+        raise ConfigError(Problem("", "max_new_tokens", f"is {max_new_tokens}", fix))
+    block_size = model.config.block_size
+    rows = _Rows.begin([prompt[-block_size:] for prompt in prompts], max_new_tokens, draws)
+    next_logits: Callable[[Tensor], Tensor] = model.next_logits
+    if use_cache:
+        next_logits = _Cached(model, len(prompts), rows.ids.size(1), max_new_tokens)
+    for end in range(rows.shortest, rows.ids.size(1)):
+        window = rows.ids[:, max(0, end - block_size) : end]
+        with evaluating(model):
+            logits = next_logits(window)
+        choosable = logits
+        if allowed_vocab is not None and allowed_vocab < logits.size(1):
+            choosable = logits.clone()
+            choosable[:, allowed_vocab:] = IMPOSSIBLE
+        ids = choose(choosable, window, sampling, rows.draws[:, end - rows.shortest])
+        yield Step(rows.put(end, ids), logits)
+
+
+class _Rows(NamedTuple):
+    """The tokens of a batch.
+
+    Attributes:
+        ids: (B, longest prompt + new tokens) int64, each prompt from the left.
+        lengths: Of the prompts, (B,) int64.
+        shortest: Length of the shortest prompt.
+        longest: Length of the longest prompt.
+        draws: One per row and step, (B, steps).
+    """
+
+    ids: Tensor
+    lengths: Tensor
+    shortest: int
+    longest: int
+    draws: Tensor
+
+    @classmethod
+    def begin(cls, prompts: Sequence[Tensor], new: int, draws: Tensor | None) -> _Rows:
+        lengths = [prompt.size(0) for prompt in prompts]
+        shortest, longest = min(lengths), max(lengths)
+        device = prompts[0].device
+        ids = torch.zeros(len(prompts), longest + new, dtype=torch.int64, device=device)
+        shifted = torch.zeros(len(prompts), longest + new - shortest, device=device)
+        for row, prompt in enumerate(prompts):
+            ids[row, : lengths[row]] = prompt
+            if draws is not None:
+                begin = lengths[row] - shortest
+                shifted[row, begin : begin + new] = draws[row]
+        return cls(ids, torch.tensor(lengths, device=device), shortest, longest, shifted)
+
+    def put(self, position: int, chosen: Tensor) -> Tensor:
+        """Set the tokens of one position, to those of the prompt where it goes so far."""
+        if position < self.longest:
+            chosen = torch.where(self.lengths > position, self.ids[:, position], chosen)
+        self.ids[:, position] = chosen
+        return chosen
+
+
+class _Cached:
+    """Gives the logits after a window, keeping keys and values of what it saw."""
+
+    def __init__(self, model: Transformer, batch_size: int, length: int, new_tokens: int) -> None:
+        self._model = model
+        self._cache = KVCache(model.config, length)
+        self._make_decoder = partial(Decoder.make, model, batch_size, new_tokens)
+        self._decoder: Decoder | Transformer | None = None
+
+    def __call__(self, window: Tensor) -> Tensor:
+        cache = self._cache
+        if cache.length == self._model.config.block_size:  # it slid: all positions are new
+            cache.length = 0
+        new = window[:, cache.length :]
+        if new.size(1) > 1 or cache.length == 0:
+            return self._model.next_logits(new, cache)
+        if self._decoder is None:
+            self._decoder = self._make_decoder() or self._model
+        return self._decoder.next_logits(new, cache)

@@ -1,0 +1,141 @@
+"""Choose the next token of each row out of its logits."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from mypt.model.decoding.sampling_options import Sampling
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Sampling", "choose"]
+
+# Tokens among which the nucleus of top-p is looked for first.
+LIKELIEST = 1024
+IMPOSSIBLE = -math.inf
+
+
+def choose(logits: Tensor, window: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
+    """Choose the next token of each row.
+
+    Args:
+        logits: (B, vocab_size), floating.
+        window: Ids that the model looked at, (B, T) int64.
+        sampling: How to choose.
+        draws: Uniform numbers in [0, 1), (B,) or one for all; none is used at temperature 0.
+
+    Returns:
+        (B,) int64.
+    """
+    logits = logits.float()
+    if sampling.temperature > 0:
+        logits = logits / sampling.temperature
+    if sampling.repetition_penalty != 1:
+        logits = penalise(logits, window, sampling.repetition_penalty)
+    if sampling.no_repeat_ngram_size is not None:
+        logits = ban_repeated(logits, window, sampling.no_repeat_ngram_size)
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1)
+    if sampling.top_k is not None:
+        logits = keep_top_k(logits, sampling.top_k)
+    if sampling.top_p is not None and sampling.top_p < 1:
+        logits = keep_top_p(logits, sampling.top_p)
+    if sampling.min_p is not None:
+        logits = keep_min_p(logits, sampling.min_p)
+    return draw_from(logits, draws)
+
+
+def penalise(logits: Tensor, window: Tensor, penalty: float) -> Tensor:
+    """Make tokens of the window less likely (penalty above 1): logits (B, V), window (B, T)."""
+    seen = logits.gather(1, window)
+    return logits.scatter(1, window, torch.where(seen > 0, seen / penalty, seen * penalty))
+
+
+def ban_repeated(logits: Tensor, window: Tensor, size: int) -> Tensor:
+    """Ban the tokens that would end a run of `size` tokens which the window has already.
+
+    A row in which this leaves nothing is not changed.
+
+    Args:
+        logits: (B, V).
+        window: (B, T) int64.
+        size: At least 1.
+    """
+    if window.size(1) < size:
+        return logits
+    runs = window.unfold(1, size, 1)  # (B, T - size + 1, size)
+    begun = window[:, None, window.size(1) - size + 1 :]  # what the next token would continue
+    repeats = (runs[:, :, :-1] == begun).all(dim=-1)
+    last = runs[:, :, -1]
+    # A token is banned if any of its runs repeats; the largest of 0 and 1 says so.
+    banned = torch.zeros_like(logits).scatter_reduce_(1, last, repeats.to(logits.dtype), "amax")
+    left = logits.masked_fill(banned > 0, IMPOSSIBLE)
+    return torch.where((left > IMPOSSIBLE).any(dim=-1, keepdim=True), left, logits)
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """Set all but the k largest of each row (B, V) to -inf; ties of the k-th stay."""
+    kth = logits.topk(min(k, logits.size(-1))).values[:, -1:]
+    return logits.masked_fill(logits < kth, IMPOSSIBLE)
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the likeliest tokens of each row (B, V) up to the one that reaches probability p.
+
+    Source: Holtzman et al. 2020.
+    """
+    log_total = logits.logsumexp(dim=-1, keepdim=True)
+    ordered, ids = _descending(logits, log_total, p)
+    probabilities = (ordered - log_total).exp()
+    before = _running_total(probabilities) - probabilities
+    kept = ordered.masked_fill(before >= p, IMPOSSIBLE)
+    return torch.full_like(logits, IMPOSSIBLE).scatter_(1, ids, kept)
+
+
+def keep_min_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the tokens of each row (B, V) that are at least p times as likely as the likeliest.
+
+    Source: Nguyen et al. 2024.
+    """
+    if p == 0:
+        return logits
+    least = logits.amax(dim=-1, keepdim=True) + math.log(p)
+    return logits.masked_fill(logits < least, IMPOSSIBLE)
+
+
+def draw_from(logits: Tensor, draws: Tensor) -> Tensor:
+    """Draw from the softmax of each row (B, V) by inverting its distribution at `draws`.
+
+    Args:
+        logits: (B, V).
+        draws: Uniform numbers in [0, 1), (B,) or one for all.
+    """
+    probabilities = logits.softmax(dim=-1)
+    cumulative = _running_total(probabilities)
+    # Short of 1 by more than rounding can take back, so that some token always passes the draw.
+    draws = draws.to(logits.dtype) * (1 - 2**-20)
+    # A token of probability 0 may still seem to pass where a device adds up in parallel.
+    passed = (cumulative > draws.view(-1, 1) * cumulative[:, -1:]) & (probabilities > 0)
+    return passed.to(torch.uint8).argmax(dim=-1)  # the first that passed
+
+
+def _running_total(probabilities: Tensor) -> Tensor:
+    """Add up each row (B, V), on a GPU in float64: the order there changes from time to time."""
+    on_gpu = probabilities.device.type == "cuda"
+    return probabilities.cumsum(dim=-1, dtype=torch.float64 if on_gpu else None)
+
+
+def _descending(logits: Tensor, log_total: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """Sort each row, at least as far as its tokens of probability `p`; values and ids."""
+    # To sort a wide vocabulary takes a CPU as long as a small model's forward pass, and the
+    # question below costs it no wait.
+    if logits.device.type == "cpu" and logits.size(-1) > 4 * LIKELIEST:
+        values, ids = logits.topk(LIKELIEST)
+        if bool(((values - log_total).exp().sum(dim=-1) >= p).all()):
+            return values, ids
+    values, ids = logits.sort(dim=-1, descending=True, stable=True)
+    return values, ids

@@ -1,0 +1,1 @@
+"""The built-in parts of the architecture."""

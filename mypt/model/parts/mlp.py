@@ -1,0 +1,75 @@
+"""Feed-forward parts: two layers with an activation between them, and the gated SwiGLU."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mypt.model.parts.dropout import dropout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypt.format.documents.config import GPTConfig
+    from mypt.plugins.parts import MakeLinear
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
+}
+
+
+class TwoLayerMlp(nn.Module):
+    """Widen, activate, narrow.
+
+    Source: Vaswani et al. 2017, section 3.3; GELU of Hendrycks and Gimpel 2016.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        """Build the layers for the activation that `config.mlp_type` names."""
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(config.n_embd, config.mlp_width, bias=config.has_mlp_bias),
+            ACTIVATIONS[config.mlp_type](),
+            nn.Linear(config.mlp_width, config.n_embd, bias=config.has_mlp_bias),
+        )
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, T, n_embd) to the same shape."""
+        out: Tensor = self.net(x)
+        return dropout(out, self.dropout) if self.training else out
+
+    def one_token(self, linear: MakeLinear) -> Callable[[Tensor], Tensor]:
+        """See `mypt.plugins.parts`."""
+        widen, activate, narrow = linear(self.net[0]), self.net[1].forward, linear(self.net[2])
+        return lambda x: narrow(activate(widen(x)))
+
+
+class SwiGlu(nn.Module):
+    """Widen twice, multiply one by the other's SiLU, narrow.
+
+    Source: Shazeer 2020, equation 6.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        """Build the three matrices."""
+        super().__init__()
+        self.w_gate = nn.Linear(config.n_embd, config.mlp_width, bias=config.has_mlp_bias)
+        self.w_up = nn.Linear(config.n_embd, config.mlp_width, bias=config.has_mlp_bias)
+        self.w_down = nn.Linear(config.mlp_width, config.n_embd, bias=config.has_mlp_bias)
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, T, n_embd) to the same shape."""
+        out: Tensor = self.w_down(F.silu(self.w_gate(x)) * self.w_up(x))
+        return dropout(out, self.dropout) if self.training else out
+
+    def one_token(self, linear: MakeLinear) -> Callable[[Tensor], Tensor]:
+        """See `mypt.plugins.parts`."""
+        gate, up, down = linear(self.w_gate), linear(self.w_up), linear(self.w_down)
+        return lambda x: down(F.silu(gate(x)).mul_(up(x)))

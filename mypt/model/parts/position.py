@@ -1,0 +1,103 @@
+"""Position encodings: learned and rotary."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from mypt.plugins.parts import Placement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from mypt.format.documents.config import GPTConfig
+    from mypt.plugins.parts import MakeLinear
+
+
+class LearnedPositions(nn.Module):
+    """One trained vector per position, added to the token embedding."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        """Take memory for (block_size, n_embd) values."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(config.block_size, config.n_embd))
+
+    def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:  # noqa: ARG002
+        """Look the positions up."""
+        return Placement(embedding=nn.functional.embedding(positions, self.weight))
+
+    def one_token(self, _: MakeLinear) -> Callable[[int], Placement]:
+        """See `mypt.plugins.parts`."""
+        weight = self.weight
+        return lambda position: Placement(embedding=weight[position])
+
+
+class RotaryPositions(nn.Module):
+    """Queries and keys turned by angles that grow with the position.
+
+    Source: Su et al. 2021, section 3.2.2, with the two halves of a head as the two coordinates
+    (not neighbouring values).
+    """
+
+    table: Tensor
+
+    def __init__(self, config: GPTConfig) -> None:
+        """Compute the angles; there is nothing to train."""
+        super().__init__()
+        self._config = config
+        self.register_buffer("table", rotary_table(config), persistent=False)
+
+    def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:  # noqa: ARG002
+        """Pick the angles of the positions."""
+        cos, sin = self.table[:, positions]
+        return Placement(rotate=partial(rotate, cos=cos, sin=sin))
+
+    def one_token(self, _: MakeLinear) -> Callable[[int], Placement]:
+        """See `mypt.plugins.parts`."""
+        cosines, sines = self.table
+
+        def place(position: int) -> Placement:
+            return Placement(rotate=partial(rotate, cos=cosines[position], sin=sines[position]))
+
+        return place
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Follows the device, not the dtype (rounded angles misplace what is far away), and holds
+        # the angles also after `to_empty`.
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.table = rotary_table(self._config).to(self.table.device)
+        return self
+
+
+def rotary_table(config: GPTConfig) -> Tensor:
+    """Compute cosines and signed sines of all positions.
+
+    Returns:
+        (2, block_size, head_width) float32 on the CPU, also under `torch.device("meta")`. The
+        first half of each sine row is negative, as `rotate` wants it.
+    """
+    halves = torch.arange(0, config.head_width, 2, dtype=torch.float32, device="cpu")
+    frequencies = 1.0 / config.rope_theta ** (halves / config.head_width)
+    positions = torch.arange(config.block_size, dtype=torch.float32, device="cpu")
+    angles = torch.outer(positions / config.rope_scale, frequencies)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.stack([torch.cat([cos, cos], dim=1), torch.cat([-sin, sin], dim=1)])
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (x[i], x[i + width / 2]) by the angle of its position.
+
+    Args:
+        x: (B, heads, T, width), any floating dtype.
+        cos: Cosines, (T, width) float32, or (width,) for one position.
+        sin: Sines, shape and dtype of `cos`, negative in the first half.
+
+    Returns:
+        Shape and dtype of `x`; computed in float32.
+    """
+    swapped = x.roll(x.size(-1) // 2, dims=-1)
+    return torch.addcmul(x * cos, swapped, sin).to(x.dtype)

@@ -1,0 +1,245 @@
+"""What is drawn of runs, whatever draws it: lines, marks, ticks and ranges."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from attrs import frozen
+
+from mypt.engine.humanize import short_count
+from mypt.format.errors import Problem, UsageError
+from mypt.plotting.run import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from mypt.plotting.run import Run
+
+Axis = Literal["steps", "tokens"]
+Point = tuple[float, float]
+Range = tuple[float, float]
+COLOURS = 8  # that whoever draws has; further lines begin with the first again
+
+
+@frozen(kw_only=True)
+class Line:
+    """One curve.
+
+    Attributes:
+        label: Its name in the legend.
+        colour: Number of its colour, 0 ... COLOURS - 1.
+        dash: Number of its pattern; 0 is solid.
+        points: By rising x; y is NaN where a gap is.
+    """
+
+    label: str
+    colour: int
+    dash: int
+    points: tuple[Point, ...]
+
+    @property
+    def last(self) -> float:
+        """The last y; NaN where the run ended in a gap."""
+        return self.points[-1][1] if self.points else math.nan
+
+
+@frozen(kw_only=True)
+class Mark:
+    """A model that became gold, or was kept from it.
+
+    Attributes:
+        x: Where it is.
+        y: Its validation loss.
+        colour: Number of its run's colour.
+        gold: Whether it became gold.
+        text: What to say of it.
+    """
+
+    x: float
+    y: float
+    colour: int
+    gold: bool
+    text: str
+
+
+@frozen(kw_only=True)
+class Boundary:
+    """The begin of a curriculum's phase: where, and its name."""
+
+    x: float
+    name: str
+
+
+@frozen(kw_only=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        title: What y is.
+        lines: The curves.
+        marks: Of gold; empty in panels of no loss.
+        y_range: What y shows.
+        format_y: Writes a value of y.
+    """
+
+    title: str
+    lines: tuple[Line, ...]
+    marks: tuple[Mark, ...]
+    y_range: Range
+    format_y: Callable[[float], str]
+
+
+@frozen(kw_only=True)
+class Chart:
+    """Panels, one below the other, on a common x.
+
+    Attributes:
+        title: The names of the runs.
+        x_label: What x is.
+        x_range: What x shows.
+        panels: From top to bottom; the losses, then the learning rate if any log tells it.
+        boundaries: Where phases begin.
+        format_x: Writes a value of x.
+    """
+
+    title: str
+    x_label: str
+    x_range: Range
+    panels: tuple[Panel, ...]
+    boundaries: tuple[Boundary, ...]
+    format_x: Callable[[float], str]
+
+
+def chart_of(runs: Sequence[Run], axis: Axis = "steps") -> Chart:
+    """Say what to draw of one or more runs.
+
+    Args:
+        runs: At least one. A single run has a colour for each loss; of several, each run has one.
+        axis: What x counts.
+
+    Raises:
+        UsageError: x counts tokens, but a log does not.
+    """
+    if axis == "tokens":
+        _need_tokens(runs)
+    losses = [line for number, run in enumerate(runs) for line in _losses(run, number, runs, axis)]
+    rates = [_rate(run, number, runs, axis) for number, run in enumerate(runs)]
+    rates = [line for line in rates if line.points]
+    marks = [mark for number, run in enumerate(runs) for mark in _marks(run, number, runs, axis)]
+    panels = [_panel("loss (nats per token)", losses, marks, _plain)]
+    if rates:
+        panels.append(_panel("learning rate", rates, [], _rate_text))
+    xs = [_x(run, step, axis) for run in runs for step in run.steps]
+    low, high = min(xs), max(xs)
+    return Chart(
+        title=", ".join(run.name for run in runs),
+        x_label=axis,
+        x_range=(low, high) if high > low else (low - 0.5, high + 0.5),
+        panels=tuple(panels),
+        boundaries=tuple(_boundaries(runs, axis)),
+        format_x=short_count if axis == "tokens" else _step_text,
+    )
+
+
+def ticks(shown: Range, about: int) -> list[float]:
+    """Give round numbers within a range, some `about` of them."""
+    low, high = shown
+    step = _round_step((high - low) / max(about, 1))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
+
+
+def _round_step(rough: float) -> float:
+    size = 10.0 ** math.floor(math.log10(rough))
+    return next(size * factor for factor in (10, 5, 2, 1) if size * factor <= rough * 1.5)
+
+
+def _losses(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Iterable[Line]:
+    several = len(runs) > 1
+    names = in_order(name for other in runs for name in other.loss_names)
+    for name in run.loss_names:
+        place = names.index(name)  # the same for all runs
+        yield Line(
+            label=f"{run.name} {name}" if several else name,
+            colour=(number if several else place) % COLOURS,
+            dash=place if several else place // COLOURS,
+            points=tuple(
+                (_x(run, e.step, axis), e.losses[name]) for e in run.evaluations if name in e.losses
+            ),
+        )
+
+
+def _rate(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Line:
+    return Line(
+        label=run.name if len(runs) > 1 else "learning rate",
+        colour=number % COLOURS,
+        dash=0,
+        points=tuple((_x(run, e.step, axis), e.lr) for e in run.evaluations if e.lr is not None),
+    )
+
+
+def _marks(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Iterable[Mark]:
+    whose = f"{run.name}: " if len(runs) > 1 else ""
+    for mark in run.gold:
+        if math.isfinite(mark.val_loss):
+            said = "gold" if mark.promoted else "gold blocked"
+            why = "" if mark.promoted else f": {mark.reason}"
+            yield Mark(
+                x=_x(run, mark.step, axis),
+                y=mark.val_loss,
+                colour=number % COLOURS,
+                gold=mark.promoted,
+                text=f"{whose}{said} at step {mark.step}, val {mark.val_loss:.4f}{why}",
+            )
+
+
+def _boundaries(runs: Sequence[Run], axis: Axis) -> Iterable[Boundary]:
+    """Give each begin of a phase once where runs share them, else with the run's name."""
+    shared = all(run.phases == runs[0].phases for run in runs)
+    for run in runs[:1] if shared else runs:
+        for phase in run.phases:
+            name = phase.name if shared else f"{run.name}: {phase.name}"
+            yield Boundary(x=_x(run, phase.step, axis), name=name)
+
+
+def _panel(
+    title: str, lines: list[Line], marks: list[Mark], format_y: Callable[[float], str]
+) -> Panel:
+    ys = [y for line in lines for _, y in line.points if math.isfinite(y)]
+    ys += [mark.y for mark in marks]
+    low, high = (min(ys), max(ys)) if ys else (0.0, 1.0)
+    room = max(0.04 * (high - low), 1e-6 * max(abs(low), abs(high))) or 0.5
+    return Panel(
+        title=title,
+        lines=tuple(lines),
+        marks=tuple(marks),
+        y_range=(low - room, high + room),
+        format_y=format_y,
+    )
+
+
+def _x(run: Run, step: int, axis: Axis) -> float:
+    return float(step) if axis == "steps" else run.tokens_at(step)
+
+
+def _need_tokens(runs: Iterable[Run]) -> None:
+    problems = [
+        Problem(run.file, "", "does not count tokens", "plot it by steps", kind="log.tokens")
+        for run in runs
+        if not run.counts_tokens
+    ]
+    if problems:
+        raise UsageError(*problems)
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "not finite"
+
+
+def _step_text(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else ""
+
+
+def _rate_text(value: float) -> str:
+    return f"{value:.1e}".replace("e-0", "e-") if value else "0"

@@ -1,0 +1,178 @@
+"""Draw a chart as lines of text, for terminals and pipes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from mypt.plotting.braille import DOTS_X, DOTS_Y, Canvas
+from mypt.plotting.chart import ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from mypt.plotting.chart import Chart, Line, Panel
+
+    Place = Callable[[float, float], tuple[int, int]]
+
+STYLES = (
+    "bright_blue",
+    "bright_red",
+    "bright_green",
+    "bright_magenta",
+    "yellow",
+    "cyan",
+    "magenta",
+    "bright_black",
+)
+GOLD, NO_GOLD, BEGIN = "\u25c6", "\u00d7", "\u250a"
+_FAINT = "bright_black"
+_ROWS = (16, 6)  # of the losses, of the learning rate
+_LEFT = 9  # numbers of y
+_MAX_LEGEND = 26
+
+
+def terminal_lines(chart: Chart, width: int) -> list[Text]:
+    """Draw a chart.
+
+    Args:
+        chart: What to draw.
+        width: Characters of a line; at least 60.
+    """
+    right = 2 + max(
+        cell_len(_legend(line, panel)) for panel in chart.panels for line in panel.lines
+    )
+    columns = max(width - _LEFT - 1 - right, 10)
+    lines = []
+    for number, panel in enumerate(chart.panels):
+        rows = max(_ROWS[min(number, 1)], len(panel.lines))
+        lines += _panel(chart, panel, columns, rows)
+    lines += [_x_axis(chart, columns)]
+    if any(panel.marks for panel in chart.panels):
+        lines += ["", f"{' ' * _LEFT} {GOLD} gold   {NO_GOLD} gold blocked"]
+    return [line if isinstance(line, Text) else Text(line) for line in lines]
+
+
+def _panel(chart: Chart, panel: Panel, columns: int, rows: int) -> list[Text | str]:
+    canvas = Canvas(columns, rows)
+    place = _placing(chart, panel, canvas)
+    for line in reversed(panel.lines):  # the first one on top
+        _draw(canvas, line, place)
+    for mark in panel.marks:
+        canvas.letter(*place(mark.x, mark.y), GOLD if mark.gold else NO_GOLD, None)
+    for boundary in chart.boundaries:
+        column = place(boundary.x, panel.y_range[0])[0] // DOTS_X
+        for row in range(rows):
+            if column and canvas.is_empty(column, row):  # the first phase begins at the axis
+                canvas.letter(column * DOTS_X, row * DOTS_Y, BEGIN, None)
+    numbers = {
+        place(0, y)[1] // DOTS_Y: panel.format_y(y) for y in ticks(panel.y_range, max(rows // 4, 2))
+    }
+    legend = _legend_rows(panel, place, rows)
+    body = [
+        Text.assemble(
+            (f"{numbers.get(row, ''):>{_LEFT}}", _FAINT),
+            ("\u2524" if row in numbers else "\u2502", _FAINT),
+            *_cells(canvas, row),
+            legend.get(row, Text("")),
+        )
+        for row in range(rows)
+    ]
+    above = _phase_names(chart, place, columns) if panel.marks or panel is chart.panels[0] else ""
+    return ["", f"{' ' * (_LEFT + 1)}{panel.title}", *([above] if above else []), *body]
+
+
+def _placing(chart: Chart, panel: Panel, canvas: Canvas) -> Place:
+    (left, right), (low, high) = chart.x_range, panel.y_range
+
+    def place(x: float, y: float) -> tuple[int, int]:
+        across = (x - left) / (right - left) * (canvas.width - 1)
+        down = (high - y) / (high - low) * (canvas.height - 1)
+        return (
+            min(max(round(across), 0), canvas.width - 1),
+            min(max(round(down), 0), canvas.height - 1),
+        )
+
+    return place
+
+
+def _draw(canvas: Canvas, line: Line, place: Place) -> None:
+    before: tuple[int, int] | None = None
+    for x, y in line.points:
+        here = place(x, y) if math.isfinite(y) else None
+        if here is not None:
+            canvas.line(here if before is None else before, here, line.colour, line.dash)
+        before = here
+
+
+def _cells(canvas: Canvas, row: int) -> Iterator[tuple[str, str]]:
+    for char, colour in canvas.row(row):
+        if char == " ":
+            yield (char, "")
+            continue
+        mark = "bold yellow" if char == GOLD else "bold red" if char == NO_GOLD else _FAINT
+        yield (char, mark if colour is None else STYLES[colour])
+
+
+def _legend_rows(panel: Panel, place: Place, rows: int) -> dict[int, Text]:
+    """Write each line's name where it ends, as near as the other names let it."""
+    above = panel.y_range[1]  # where a loss that is not finite went
+    ends = {
+        line: place(0, line.last if math.isfinite(line.last) else above)[1] // DOTS_Y
+        for line in panel.lines
+    }
+    placed: dict[int, Text] = {}
+    row = -1
+    for number, line in enumerate(sorted(panel.lines, key=lambda line: ends[line])):
+        still_to_come = len(panel.lines) - number
+        row = min(max(row + 1, ends[line]), rows - still_to_come)
+        placed[row] = Text(f"  {_legend(line, panel)}", style=STYLES[line.colour])
+    return placed
+
+
+def _legend(line: Line, panel: Panel) -> str:
+    """Give name and last value; of a long name the end, which says which loss it is."""
+    name = line.label
+    while cell_len(name) > _MAX_LEGEND:
+        name = f"\u2026{name[2:]}"
+    return f"{name} {panel.format_y(line.last)}"
+
+
+def _phase_names(chart: Chart, place: Place, columns: int) -> str:
+    """Write the phases' names above where they begin, as far as there is room."""
+    starts = [place(boundary.x, 0)[0] // DOTS_X for boundary in chart.boundaries]
+    shown = ""
+    for start, boundary in zip(starts, chart.boundaries, strict=True):
+        end = min((other for other in starts if other > start), default=columns)
+        if start >= cell_len(shown) and end - start > 1:
+            name = boundary.name
+            room = end - start - 1
+            fits = name if cell_len(name) <= room else set_cell_size(name, room)
+            shown += " " * (start - cell_len(shown)) + fits
+    return f"{' ' * (_LEFT + 1)}{shown}" if shown else ""
+
+
+def _x_axis(chart: Chart, columns: int) -> Text:
+    left, right = chart.x_range
+    ruler, numbers = ["\u2500"] * columns, ""
+    for x in ticks(chart.x_range, max(columns // 14, 2)):
+        text = chart.format_x(x)
+        column = round((x - left) / (right - left) * (columns - 1))
+        start = max(column - len(text) // 2, 0)
+        if text and (start > len(numbers) or not numbers):
+            numbers += " " * (start - len(numbers)) + text
+            ruler[column] = "\u252c"
+    margin = " " * (_LEFT + 1)
+    return Text(
+        f"{' ' * _LEFT}\u2514{''.join(ruler)}\n{margin}{numbers}\n"
+        f"{margin}{chart.x_label:^{columns}}".rstrip(),
+        style=_FAINT,
+    )
+
+
+def printed(lines: Iterable[Text]) -> str:
+    """Give the lines without colours."""
+    return "\n".join(line.plain.rstrip() for line in lines)

@@ -1,0 +1,59 @@
+"""Which of the registered guards or sinks a run uses, and with what options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mypt.format.errors import ConfigError, Problem
+from mypt.format.schema.messages import explain_option, pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.plugins.contracts import JsonSchema
+
+
+class Choosable(Protocol):
+    """A factory that a run may name."""
+
+    @property
+    def options(self) -> JsonSchema: ...  # noqa: D102
+    @property
+    def default(self) -> bool: ...  # noqa: D102
+
+
+def chosen(
+    field: str, options: Mapping[str, Any], factories: Mapping[str, Choosable]
+) -> dict[str, Mapping[str, Any]]:
+    """Give the options of those that a run names, and of the default ones; `false` leaves one out.
+
+    Args:
+        field: The training config's field that names them.
+        options: Its content.
+        factories: What is registered, by name.
+
+    Raises:
+        ConfigError: Options do not fit their schema.
+    """
+    problems = [
+        problem
+        for name, factory in factories.items()
+        if options.get(name)
+        for problem in _problems(f"{field}/{name}", options[name], factory.options)
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    said = {
+        name: options.get(name, {} if factory.default else False)
+        for name, factory in factories.items()
+    }
+    return {name: value for name, value in said.items() if value is not False}
+
+
+def _problems(where: str, options: object, schema: JsonSchema) -> list[Problem]:
+    from mypt.format.schema.validator import make_validator  # slow to import
+
+    return [
+        Problem("", f"{where}{pointer(error.absolute_path)}", *explain_option(error))
+        for error in make_validator(schema).iter_errors(options)
+    ]
