@@ -81,6 +81,7 @@ class CheckpointManager:
         training = TrainingConfig(learning_rate=learning_rate)
         if self.exists(plugins=plugins):
             opened = open_checkpoint(self.checkpoint_dir, plugins)
+            opened.check_flaws()
             return resume(opened, training, plugins, torch.device("cpu"))
         tokenizer = plugins.tokenizer(tokenization).trained_on([text])
         model = GPT(evolve(config, vocab_size=tokenizer.vocab_size), tokenizer, plugins=plugins)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mypt.engine.checkpoints.build import build_model
+from mypt.engine.checkpoints.build import build_model, log_warnings
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.inference.continuation import Ending, Wanted
 from mypt.engine.inference.text import continuations, several, stream
@@ -294,6 +294,7 @@ class GPT(LanguageModel):
         """Open any checkpoint for inference, as `mypt.load` does."""
         plugins = load_plugins()
         opened = open_checkpoint(find_checkpoint(path_or_name), plugins)
+        log_warnings(opened)
         return build_model(opened, plugins, cls=cls, for_training=False)
 
     @staticmethod
@@ -311,12 +312,13 @@ class GPT(LanguageModel):
             parameter order of `mypt.engine.training.optimizer.make_optimizer`.
 
         Raises:
-            FormatError: It is not such a file, or damaged.
+            FormatError: It is not such a file, or damaged; its optimizer state may be all that is.
             ConfigError: There is no such device here.
         """
         plugins = load_plugins()
         with sparing(LOADING):
             opened = open_checkpoint(Path(path), plugins)
+            opened.check_flaws()
             model = build_model(opened, plugins, cls=GPT, for_training=True)
             model = model.eval().to(choose_device(map_location))
         step = 0 if opened.training_state is None else opened.training_state.step

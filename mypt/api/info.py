@@ -36,7 +36,8 @@ def get_model_info(
         absent), `format` ("2.0", or the name of the reader of an older one), `folder`,
         `parameters` (a tied matrix counts once), `files` with the size of each in bytes, `copies`
         (the folders of its gold, half-precision and numbered copies), `edits` (what somebody
-        changed in its config or vocabulary since it was saved), and `plugins`: by package the
+        changed in its config or vocabulary since it was saved), `warnings` (what is wrong with its
+        training state or its optimizer, which only training needs), and `plugins`: by package the
         version it needs, `needed_for` as its manifest has it, and the version `installed`,
         None for one that is not here.
 
@@ -56,6 +57,7 @@ def get_model_info(
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
         "training_state": None if state is None else to_document(state, versioned=False),
         "edits": list(opened.edits),
+        "warnings": list(opened.warnings),
         "copies": [str(path) for path in copies(opened.path)],
         "plugins": {
             package: {**need, "installed": installed_version(plugins, package)}

@@ -28,6 +28,9 @@ def load(
 ) -> GPT:
     """Open a checkpoint for inference.
 
+    A damaged training state or optimizer state, which only training needs, is logged as a warning
+    of the logger `mypt`.
+
     Args:
         path_or_name: A path, or the name of a model in `checkpoints/`.
         device: Where the model goes.
@@ -47,8 +50,9 @@ def load(
     plugins = load_plugins() if plugins is None else plugins
     opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options)
     from mypt.api.gpt import GPT  # torch, for a file that is sound
-    from mypt.engine.checkpoints.build import build_model
+    from mypt.engine.checkpoints.build import build_model, log_warnings
     from mypt.engine.runtime.devices import choose_device
 
+    log_warnings(opened)
     where = choose_device(device)
     return build_model(opened, plugins, cls=GPT, for_training=False).to(where)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.format.bundle.detect import classify
 from mypt.format.documents.convert import to_document
 from mypt.format.layout import count
-from mypt.format.open import is_bundle, open_checkpoint
+from mypt.format.open import open_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,7 +78,7 @@ def open_sides(
         FormatError: One is damaged.
     """
     paths = [find_checkpoint(name) for name in names]
-    bundles = [path for path in paths if is_bundle(path)]
+    bundles = [path for path in paths if classify(path) == "bundle"]
     silent = bundles if len(bundles) < len(paths) else []  # options are for the others
     found = [open_checkpoint(p, plugins, None if p in silent else options) for p in paths]
     short = [opened.path.resolve().name for opened in found]

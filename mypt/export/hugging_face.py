@@ -68,6 +68,7 @@ def export_hf(
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights.values()})
     held |= {"dtype": dtypes[0], "torch_dtype": dtypes[0]} if len(dtypes) == 1 else {}
     notes, tokenizer = _tokenizer(opened.tokenizer)
+    notes += [f"warning: {warning}" for warning in opened.warnings]
     held |= dict.fromkeys(("bos_token_id", "eos_token_id"), _end_of_text(opened.tokenizer))
     if hf_names.scales_otherwise(config):
         notes.append("the scale of attention is multiplied into the queries")
@@ -124,7 +125,7 @@ def _tokenizer(state: TokenizerState | None) -> tuple[list[str], dict[str, Any] 
     if state is None:
         return [], None
     section = state.plugins.get(BPE_PACKAGE)
-    if section is not None:
+    if section is not None and "tokenizer" in section:
         return [], section["tokenizer"]
     hint = ' (it is GPT2Tokenizer.from_pretrained("gpt2"))' if state.token_kind == "gpt2" else ""
     return [f"the tokenizer, {state.token_kind}, is left out{hint}"], None

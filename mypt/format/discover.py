@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mypt.format.bundle.detect import classify
 from mypt.format.errors import FormatError
 from mypt.format.storage import files
 
@@ -19,21 +20,6 @@ _WEIGHTS = (".pt", ".safetensors")
 _LEFT = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed)")
 # A JSON file with one of these is meant as a preset.
 _ARCHITECTURE = frozenset({"n_layer", "n_head", "n_embd", "block_size"})
-
-
-def is_bundle(folder: Path) -> bool:
-    """Tell whether a folder is a bundle of version 1 or 2, whatever its state."""
-    if any((folder / name).is_file() for name in (files.MANIFEST, files.MODEL)):
-        return True
-    if not (folder / files.CONFIG).is_file():
-        return False
-    try:
-        config, _ = files.read_document(folder / files.CONFIG, files.CONFIG)
-    except (FormatError, OSError):
-        return True
-    if "format_version" in config:
-        return True
-    return "model_type" not in config and "architectures" not in config  # Hugging Face's have both
 
 
 def find_checkpoints(path: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
@@ -83,7 +69,7 @@ def named(path: Path) -> Path:
 
 
 def _is_one(path: Path, readers: Iterable[ReaderFactory]) -> bool:
-    if not path.is_dir() or is_bundle(path):
+    if not path.is_dir() or classify(path) != "other":
         return True
     return any(reader.recognises(path) for reader in readers)
 

@@ -45,6 +45,7 @@ def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: b
     if output is None:
         output = named(source).with_name(f"{named(source).name}_v1")
     bundle = read_bundle(source, layouts)
+    bundle.check_flaws()
     described = apply(_checkpoint(bundle))
     result: Result = "would migrate" if dry_run else "migrated"
     if output.exists():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
+from mypt.format.bundle.detect import classify
+from mypt.format.bundle.read import read_bundle
 from mypt.format.bundle.write import bundle_files, save_bundle
 from mypt.format.discover import entries, named
 from mypt.format.documents.config import GPTConfig
@@ -56,7 +58,7 @@ class Migrator:
 
     def recognises(self, path: Path) -> bool:
         """Tell whether there is something to migrate."""
-        return not _is_bundle(path) and find_reader(path, self.readers) is not None
+        return classify(path) != "bundle" and find_reader(path, self.readers) is not None
 
     def migrate(self, source: Path, output: Path | None = None) -> Report:
         """Write a checkpoint as a bundle of format 2.0; the source is never touched.
@@ -72,19 +74,23 @@ class Migrator:
             FormatError: No reader recognises it, it is damaged, or another bundle is in the way.
             SaveError: It could not be written; everything is as it was.
         """
-        if _is_bundle(source):
+        if classify(source) == "bundle":
             return self._there_already(source, source)
         reader = find_reader(source, self.readers)
         if reader is None:
+            if classify(source) != "other":
+                read_bundle(source, self.layouts)  # says what is wrong with it
             what, fix = "is no checkpoint that mypt can read", "name a checkpoint, or use --all"
             unknown = FormatError(Problem(str(source), "", what, fix, kind="checkpoint.unknown"))
             raise why_unknown(source) or unknown
         output = default_output(source) if output is None else output
         described = describe(source, reader, self.layouts, self.options)
+        if described.flaws:  # nothing that a checkpoint holds is left behind
+            raise FormatError(*described.flaws)
         lines = _lines(described, reader)
         if self.dry_run:
             return Report(source=source, output=output, result="would migrate", lines=lines)
-        whole = _with_one_matrix(read_whole(source, reader, self.options))
+        whole = _with_one_matrix(read_whole(source, reader, self.options, described))
         if _holds(output, whole):
             return self._there_already(source, output, lines)
         _write(output, whole, self.written_by)
@@ -140,7 +146,7 @@ def default_output(source: Path) -> Path:
     file = find_file(source)
     if file is not None and is_legacy_name(file):
         folder = file.parent
-        if _is_bundle(folder) or not (folder / files.CONFIG).exists():
+        if classify(folder) == "bundle" or not (folder / files.CONFIG).exists():
             return folder
     return source.with_name(source.stem if source.suffix else f"{source.name}_v2")
 
@@ -156,7 +162,7 @@ def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
         try:
             if migrator.recognises(path) or (_is_meant(path) and why_unknown(path)):
                 yield path
-            elif path.is_dir() and not _is_bundle(path):
+            elif path.is_dir() and classify(path) != "bundle":
                 waiting += (p for p in reversed(entries(path)) if p.is_dir() or p.suffix == ".pt")
         except OSError:
             yield path
@@ -167,19 +173,7 @@ def _is_meant(path: Path) -> bool:
 
     The files of any other folder are looked at one by one.
     """
-    return not path.is_dir() or ((path / files.CONFIG).is_file() and not _is_bundle(path))
-
-
-def _is_bundle(path: Path) -> bool:
-    if (path / files.MANIFEST).is_file():  # its config.json may still wait for its name
-        return True
-    if not (path / files.CONFIG).is_file():
-        return False
-    try:
-        document, _ = files.read_document(path / files.CONFIG, files.CONFIG)
-    except (FormatError, OSError):
-        return False  # nobody knows of which version
-    return "format_version" in document
+    return not path.is_dir() or classify(path) in ("version_1", "incomplete")
 
 
 def _with_one_matrix(checkpoint: Checkpoint) -> Checkpoint:

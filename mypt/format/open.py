@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
@@ -21,11 +22,12 @@ from mypt.format.rules.cross_file import EDITED
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import attrs
     from torch import Tensor
 
+    from mypt.format.bundle.detect import Form
     from mypt.format.bundle.read import Bundle
     from mypt.format.documents.manifest import Manifest
     from mypt.format.readers.contract import ReaderFactory, Registry
@@ -47,6 +49,8 @@ class Opened:
         notes: What a user should know of it, a line each.
         edits: What was edited of that which its text depends on, a line each.
         doubts: Why training cannot go on from it exactly, as far as the files tell.
+        flaws: What is wrong with its training state or its optimizer: inference warns of them, and
+            whatever trains is refused; see `check_flaws`.
         manifest: Commit record of a bundle; None where there is none.
         weights: Gives the tensors by name, on the CPU.
         shapes: Gives their shapes by name, without loading them.
@@ -70,6 +74,7 @@ class Opened:
     check: Callable[[], None] = lambda: None
     edits: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    flaws: tuple[Problem, ...] = ()
     manifest: Manifest | None = None
 
     @property
@@ -77,18 +82,15 @@ class Opened:
         """The plugins it needs, by package, as its manifest has them."""
         return self.manifest.plugins if self.manifest else {}
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user of inference is to be warned of, a line each."""
+        return tuple(f"{flaw}; only training needs it" for flaw in self.flaws)
 
-def is_bundle(folder: Path) -> bool:
-    """Tell whether a folder holds a bundle that carries its version, whatever its state."""
-    if (folder / files.MANIFEST).exists():
-        return True
-    try:
-        config, _ = files.read_document(folder / files.CONFIG, files.CONFIG)
-    except OSError:
-        return False
-    except FormatError:
-        return True
-    return "format_version" in config
+    def check_flaws(self) -> None:
+        """Raise a `FormatError` with all flaws, if there are any: training cannot do with them."""
+        if self.flaws:
+            raise FormatError(*self.flaws)
 
 
 def is_model(folder: Path) -> bool:
@@ -97,7 +99,7 @@ def is_model(folder: Path) -> bool:
     Of a folder with some config.json it is not known: whoever would write there is to be careful.
     """
     is_legacy = folder.is_dir() and find_file(folder) is not None
-    return is_legacy or (folder / files.CONFIG).exists() or is_bundle(folder)
+    return is_legacy or (folder / files.CONFIG).exists() or classify(folder) == "bundle"
 
 
 def is_checkpoint(path: Path, plugins: Registry) -> bool:
@@ -128,22 +130,39 @@ def open_checkpoint(
         PluginError: It has a part of a plugin that is not here.
         UsageError: Its reader does not know an option, or not with that value; or a bundle has one.
     """
-    if is_bundle(path):
-        _refuse_options(path, options or {})
-        bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
-        return _opened_bundle(bundle)
-    reader = find_reader(path, plugins.readers.values())
+    form, reader = recognise(path, plugins.readers.values())
     if reader is not None:
         return _opened_foreign(path, reader, plugins, options or {})
-    if (path / files.CONFIG).exists():
-        return _opened_bundle(read_bundle(path, plugins.layouts))  # says what is wrong with it
-    if path.name in files.BUNDLE_FILES and (path.parent / files.CONFIG).exists():
+    if form == "other":
+        raise why_refused(path)
+    _refuse_options(path, options or {})
+    bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
+    return _opened_bundle(bundle)
+
+
+def recognise(path: Path, readers: Iterable[ReaderFactory]) -> tuple[Form, ReaderFactory | None]:
+    """Return what a path is as a bundle, and the reader that opens it; None for `read_bundle`.
+
+    Every door asks here, so that all take a path for the same thing.
+    """
+    form = classify(path)
+    return form, None if form == "bundle" else find_reader(path, readers)
+
+
+def is_part_of_bundle(path: Path) -> bool:
+    """Return whether this is one file of a bundle, which no door opens without the others."""
+    return path.name in files.BUNDLE_FILES and (path.parent / files.CONFIG).exists()
+
+
+def why_refused(path: Path) -> FormatError:
+    """Describe a path that is neither a bundle nor what a reader recognises."""
+    if is_part_of_bundle(path):
         what, fix = "is one file of a checkpoint", f"name the folder: {path.parent}"
-        raise FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
+        return FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
     what = "is not a checkpoint that mypt can read"
     fix = "name a folder with config.json and model.pt, or a legacy file"
     unknown = FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
-    raise why_unknown(path) or unknown
+    return why_unknown(path) or unknown
 
 
 def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
@@ -154,6 +173,7 @@ def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
 
 
 def _opened_bundle(bundle: Bundle) -> Opened:
+    flaws = [evolve(flaw, severity="warning") for flaw in bundle.flaws]  # as the notes have them
     return Opened(
         path=bundle.folder,
         format=bundle.format_version,
@@ -161,7 +181,11 @@ def _opened_bundle(bundle: Bundle) -> Opened:
         tokenizer=bundle.tokenizer,
         training_state=bundle.training_state,
         sizes=bundle.sizes,
-        notes=tuple(str(note) for note in bundle.notes if not _is_about_optimizer(note)),
+        notes=tuple(
+            str(note)
+            for note in bundle.notes
+            if not _is_about_optimizer(note) and note not in flaws
+        ),
         edits=tuple(
             f"{note.file}: {note.what}; restore it if it was not meant, since the model may now"
             " compute something else"
@@ -174,6 +198,7 @@ def _opened_bundle(bundle: Bundle) -> Opened:
         optimizer=bundle.optimizer,
         check=bundle.check_tensors,
         doubts=tuple(doubts_of(bundle)),
+        flaws=bundle.flaws,
         manifest=bundle.manifest,
     )
 
@@ -202,9 +227,15 @@ def _opened_foreign(
     path: Path, reader: ReaderFactory, plugins: Registry, options: Mapping[str, Any]
 ) -> Opened:
     """Describe it out of its headers; tensors are read when somebody asks for them."""
-    described = describe(path, reader, plugins.layouts, options)
-    whole = cache(lambda: read_whole(path, reader, options))
+    described = describe(path, reader, plugins.layouts, options, plugins.settings)
+    whole = cache(lambda: read_whole(path, reader, options, described))
     held = _weight_files(path)
+
+    def optimizer() -> Mapping[str, Any] | None:
+        if described.flaws:
+            raise FormatError(*described.flaws)
+        return whole().optimizer
+
     return Opened(
         path=path,
         format=reader.name,
@@ -216,8 +247,9 @@ def _opened_foreign(
         weights=lambda: whole().tensors,
         shapes=lambda: {name: info.shape for name, info in described.tensors.items()},
         digest=lambda: _joint_digest(held),
-        optimizer=lambda: whole().optimizer,
+        optimizer=optimizer,
         doubts=(f"it was saved by another program ({reader.name})",),
+        flaws=described.flaws,
     )
 
 

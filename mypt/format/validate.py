@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mypt.format.bundle.cross_checks import PER_HEAD
+from mypt.format.bundle.detect import classify
 from mypt.format.bundle.examine import KINDS, examine
-from mypt.format.discover import find_checkpoints, is_bundle
+from mypt.format.discover import find_checkpoints
 from mypt.format.errors import FormatError, Problem, has_errors, worst_first
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.documents import document_problems
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 # The kind of what a foreign file leaves to be asked for, which is no fault of the file.
 UNSAID = "foreign.unsaid"
+LEGACY = "version.legacy"
+
+
+def takes_option(problems: Iterable[Problem]) -> bool:
+    """Return whether a checkpoint does not say all that is needed to open it."""
+    return any(problem.kind == UNSAID for problem in problems)
 
 
 def validate(
@@ -69,39 +76,62 @@ def _problems(
     settings: Settings,
     checksums: bool,
 ) -> list[Problem]:
-    if is_bundle(path):
-        problems = examine(path, layouts, settings, checksums=checksums).problems
-        is_convertible = any(problem.kind == PER_HEAD for problem in problems)
-        if is_convertible and any(reader.recognises(path) for reader in readers):
-            problems = problems + _foreign_problems(path, layouts, readers)
-        return problems
     if path.is_file() and path.suffix == ".json":
-        document, data = files.read_document(path, str(path))
-        kind: Kind = "manifest" if path.name == files.MANIFEST else KINDS.get(path.name, "preset")
-        problems = document_problems(kind, document, str(path), layouts, settings)
-        if kind == "manifest" and not has_errors(problems):
-            problems += checksum_problems(document, data, str(path))
-        return problems
-    return _foreign_problems(path, layouts, readers)
+        return _document_problems(path, layouts, settings)
+    if classify(path) == "bundle":
+        return examine(path, layouts, settings, checksums=checksums).problems
+    from mypt.format.open import recognise  # a bundle needs none of the readers
+    from mypt.format.readers import mypt_folder
+
+    form, reader = recognise(path, readers)
+    if reader is None:
+        if form == "other" and not path.is_dir():
+            return _file_problems(path)
+        return examine(path, layouts, settings, checksums=checksums).problems
+    if reader.read is not mypt_folder.read:
+        return _foreign_problems(path, reader, layouts, settings, checksums)
+    found = examine(path, layouts, settings, checksums=checksums)
+    if len(found.flaws) < sum(problem.severity == "error" for problem in found.problems):
+        return found.problems  # the reader would repeat them
+    more = _foreign_problems(path, reader, layouts, settings, checksums)
+    is_convertible = any(problem.kind == PER_HEAD for problem in found.problems)
+    return found.problems + [
+        problem
+        for problem in more
+        if problem not in found.problems and (is_convertible or problem.kind != LEGACY)
+    ]
+
+
+def _document_problems(path: Path, layouts: Layouts, settings: Settings) -> list[Problem]:
+    document, data = files.read_document(path, str(path))
+    kind: Kind = "manifest" if path.name == files.MANIFEST else KINDS.get(path.name, "preset")
+    problems = document_problems(kind, document, str(path), layouts, settings)
+    if kind == "manifest" and not has_errors(problems):
+        problems += checksum_problems(document, data, str(path))
+    return problems
+
+
+def _file_problems(path: Path) -> list[Problem]:
+    """Check a file that no reader takes; one of a bundle is checked by itself."""
+    from mypt.format.open import is_part_of_bundle, why_refused
+
+    if path.exists():
+        read_header(path, str(path)).check_loadable()
+        if is_part_of_bundle(path):
+            return []
+    return list(why_refused(path).problems)
 
 
 def _foreign_problems(
-    path: Path, layouts: Layouts, readers: Iterable[ReaderFactory]
+    path: Path, reader: ReaderFactory, layouts: Layouts, settings: Settings, checksums: bool
 ) -> list[Problem]:
     """Check what a reader recognises out of its headers, in the terms of format 2.0."""
-    from mypt.format.readers.read import describe, find_reader, why_unknown  # a bundle needs none
+    from mypt.format.readers.read import describe
+    from mypt.format.tensors import weights_file
 
-    reader = find_reader(path, readers)
-    if reader is None:
-        if (error := why_unknown(path)) is not None:
-            return list(error.problems)
-        if path.is_dir():
-            return examine(path, layouts, NO_SETTINGS).problems  # says what is missing
-        read_header(path, str(path))
-        return []
-    problems = []
+    load = weights_file.describe_checked if checksums else weights_file.describe
     try:
-        describe(path, reader, layouts, {})
+        problems = list(describe(path, reader, layouts, {}, settings, load=load).flaws)
     except FormatError as error:
         problems = [
             evolve(problem, severity="warning") if problem.kind == UNSAID else problem
@@ -109,4 +139,4 @@ def _foreign_problems(
         ]
     what = f"is a checkpoint of another format, for the reader {reader.name}"
     fix = "use it as it is, or write it as a bundle: mypt format migrate"
-    return [*problems, Problem(str(path), "", what, fix, kind="version.legacy", severity="note")]
+    return [*problems, Problem(str(path), "", what, fix, kind=LEGACY, severity="note")]

@@ -139,6 +139,8 @@ def _open(
     opened = open_checkpoint(path, plugins, parse_options(options))
     for edit in opened.edits:
         click.echo(f"note: {one_line(edit)}", err=True)
+    for warning in opened.warnings:
+        click.echo(f"warning: {one_line(warning)}", err=True)
     from mypt.api.gpt import GPT  # torch, for a file that is sound
     from mypt.engine.checkpoints.build import build_model
     from mypt.engine.runtime.devices import choose_device

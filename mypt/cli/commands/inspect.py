@@ -32,6 +32,8 @@ def command(
 
     path = find_checkpoint(model_name, legacy_checkpoint)
     info = get_model_info(path, plugins=open_plugins(), options=parse_options(options))
+    for warning in info["warnings"]:
+        click.echo(f"warning: {one_line(warning)}", err=True)
     if as_json:
         click.echo(json.dumps(info, indent=2, ensure_ascii=False))
         return

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
     """Check checkpoints, presets, or whole trees of them, reporting every problem, worst first.
 
-    Exits with 0 if all are valid and with 1 if any is not. Neither torch nor weights are loaded.
+    Exits with 0 if all are valid and with 1 if any is not, or takes an option to be opened, which
+    is named. Neither torch nor weights are loaded.
     """
     from mypt.format.discover import find_checkpoints
+    from mypt.format.errors import has_errors
     from mypt.format.layout import BUILT_IN
     from mypt.format.lazy_mapping import Deferred
     from mypt.format.validate import validate
@@ -52,13 +54,18 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
         for path, problems in found.items():
             _print(path, problems)
         if len(found) > len(paths):
-            invalid = sum(not _is_valid(problems) for problems in found.values())
-            click.echo(f"{len(found)} checked, {invalid} invalid")
+            invalid = sum(has_errors(problems) for problems in found.values())
+            asking = sum(not _is_valid(problems) for problems in found.values()) - invalid
+            more = f", {asking} that an option opens" if asking else ""
+            click.echo(f"{len(found)} checked, {invalid} invalid{more}")
     return 0 if all(_is_valid(problems) for problems in found.values()) else 1
 
 
 def _is_valid(problems: list[Problem]) -> bool:
-    return all(problem.severity != "error" for problem in problems)
+    from mypt.format.errors import has_errors
+    from mypt.format.validate import takes_option
+
+    return not has_errors(problems) and not takes_option(problems)
 
 
 def _report(path: str, problems: list[Problem]) -> dict[str, object]:
@@ -76,5 +83,7 @@ def _print(path: str, problems: list[Problem]) -> None:
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
         click.echo(f"{one_line(path)}: invalid, {counted(errors, 'error')}")
+    elif not _is_valid(problems):
+        click.echo(f"{one_line(path)}: opens with the --option that the warning names")
     else:
         click.echo(f"{one_line(path)}: valid")

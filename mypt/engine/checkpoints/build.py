@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from mypt.format.documents.convert import to_document
+from mypt.format.errors import one_line
 from mypt.model.initialisation import WithoutValues
 
 if TYPE_CHECKING:
@@ -20,6 +22,13 @@ OPTIMIZER_FILE = "optimizer.pt"
 
 
 M = TypeVar("M", bound="LanguageModel")
+_LOGGER = logging.getLogger("mypt")
+
+
+def log_warnings(opened: Opened) -> None:
+    """Log what a program that opens a checkpoint for inference should know of it."""
+    for line in opened.warnings:
+        _LOGGER.warning("%s", one_line(line))
 
 
 def build_tokenizer(state: TokenizerState | None, plugins: Plugins) -> Tokenizer | None:

@@ -136,7 +136,7 @@ def plan_from_base(request: TrainRequest, base: Opened, name: str, layouts: Layo
         plan,
         config=config,
         tokenization=kind,
-        notices=(*plan.notices, *notices, *base.notes),
+        notices=(*plan.notices, *notices, *base.notes, *base.warnings),
     )
 
 

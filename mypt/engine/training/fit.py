@@ -12,9 +12,10 @@ from mypt.engine.config.overrides import checked_training
 from mypt.engine.runtime.out_of_memory import TRAINING, sparing
 from mypt.engine.training.optimizer import make_optimizer
 from mypt.engine.training.run import Job, train
+from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig, TrainingState
-from mypt.format.open import doubts_of, is_bundle
+from mypt.format.open import doubts_of
 from mypt.format.storage.generations import read_manifest
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ def _previous(
     """Give the state to go on from, and why that may not be exact."""
     if start_step == 0:
         return None, ()
-    if folder is not None and is_bundle(folder):
+    if folder is not None and classify(folder) == "bundle":
         bundle = read_bundle(folder, model.plugins.layouts)
+        bundle.check_flaws()
         state = bundle.training_state
         if state is not None and state.step == start_step:
             return state, tuple(doubts_of(bundle))

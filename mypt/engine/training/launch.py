@@ -92,6 +92,7 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
             state, job = None, _new_job(request, plugins, world)
         else:
             opened = open_checkpoint(folder, plugins)
+            opened.check_flaws()
             _refuse_to_overwrite(opened)
             plan = plan_resume(request, opened, plugins.layouts)
             if request.tokenization is not None:

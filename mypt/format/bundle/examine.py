@@ -143,4 +143,6 @@ def _read_headers(seen: Examined) -> None:
     for name in (files.MODEL, seen.optimizer_file):
         if name in seen.paths:
             with collecting(seen.problems, seen.name(name)):
-                seen.headers[name] = read_header(seen.paths[name], seen.name(name))
+                header = read_header(seen.paths[name], seen.name(name))
+                header.check_loadable()
+                seen.headers[name] = header

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from mypt.format.errors import FormatError
+from mypt.format.rules.training_only import concerns_training, may_hold_optimizer
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -51,7 +52,14 @@ class Examined:
     def optimizer_file(self) -> str:
         """Name of the optimizer's file, by the training state or by default."""
         state = self.documents.get(files.TRAINING_STATE, {})
-        return state.get("optimizer_file") or files.OPTIMIZER
+        name = state.get("optimizer_file") or files.OPTIMIZER
+        return name if may_hold_optimizer(name) else files.OPTIMIZER
+
+    @property
+    def flaws(self) -> list[Problem]:
+        """The errors that matter to training alone."""
+        names = self.name(files.TRAINING_STATE), self.name(self.optimizer_file)
+        return [p for p in self.problems if p.severity == "error" and concerns_training(p, names)]
 
     def name(self, file: str) -> str:
         """Name a file of the bundle as the user would."""

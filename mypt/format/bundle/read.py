@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from attrs import evolve, field, frozen
 
-from mypt.format.bundle.cross_checks import PER_HEAD, is_replaced
+from mypt.format.bundle.cross_checks import PER_HEAD
 from mypt.format.bundle.examine import examine
 from mypt.format.bundle.findings import unwrapped
 from mypt.format.documents.config import GPTConfig
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from mypt.format.bundle.findings import Examined
     from mypt.format.documents.manifest import FileRecord, Manifest
     from mypt.format.errors import Severity
     from mypt.format.layout import Layouts
@@ -52,6 +51,8 @@ class Bundle:
         paths: Where its files were when it was read, by stable name.
         sizes: How many bytes each of them had.
         notes: Warnings and notes.
+        flaws: What is wrong with its training state and its optimizer; they are among the notes
+            as warnings, since inference needs neither.
     """
 
     folder: Path
@@ -63,6 +64,7 @@ class Bundle:
     paths: Mapping[str, Path] = field(factory=dict)
     sizes: Mapping[str, int] = field(factory=dict)
     notes: tuple[Problem, ...] = ()
+    flaws: tuple[Problem, ...] = ()
 
     def weights(self) -> dict[str, Tensor]:
         """Load the weights by name, mapped to memory on the CPU, in the dtype they are stored in.
@@ -80,11 +82,19 @@ class Bundle:
         """Load the AdamW state dict; None where the training state names none that is there.
 
         Raises:
-            FormatError: The file is damaged, or another generation has replaced this one.
+            FormatError: The file or the training state is damaged, or another generation has
+                replaced this one.
             OSError: It cannot be read.
         """
         name = self.training_state.optimizer_file if self.training_state else None
-        return dict(self._load(name)) if name is not None and name in self.paths else None
+        state = dict(self._load(name)) if name is not None and name in self.paths else None
+        self.check_flaws()
+        return state
+
+    def check_flaws(self) -> None:
+        """Raise a `FormatError` with all flaws, if there are any: training cannot do with them."""
+        if self.flaws:
+            raise FormatError(*self.flaws)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Give the shapes of the weights by name, without loading them.
@@ -195,7 +205,8 @@ def read_bundle(
 ) -> Bundle:
     """Read a bundle: its documents, checked, and the headers of its tensors; no weights.
 
-    What is read is one whole generation, also while another process saves the next.
+    What is read is one whole generation, also while another process saves the next. A damaged
+    training state is left out, and so is an optimizer state: see `Bundle.flaws`.
 
     Args:
         folder: The bundle.
@@ -213,9 +224,10 @@ def read_bundle(
     severities: dict[str, Severity] = {PER_HEAD: "error", MISSING: "error"}
     if without_model:
         severities = {PER_HEAD: "error", BROKEN: "warning"}
+    flaws: list[Problem] = seen.flaws
     problems = [
         evolve(problem, severity="warning")
-        if _is_damage_of_optimizer(problem, seen)
+        if problem in flaws
         else evolve(problem, severity=severities.get(problem.kind, problem.severity))
         for problem in seen.problems
     ]
@@ -223,7 +235,7 @@ def read_bundle(
     if errors and all(problem.kind in (MISSING, BROKEN) for problem in errors):
         raise PluginError(*errors)
     if errors:
-        raise FormatError(*errors)
+        raise FormatError(*errors, *flaws)
     config = seen.documents[files.CONFIG]
     tokenizer = seen.documents.get(files.TOKENIZER)
     state = seen.documents.get(files.TRAINING_STATE)
@@ -239,15 +251,5 @@ def read_bundle(
         paths=seen.paths,
         sizes=seen.sizes,
         notes=tuple(worst_first(problems)),
+        flaws=tuple(flaws),
     )
-
-
-def _is_damage_of_optimizer(problem: Problem, seen: Examined) -> bool:
-    """Tell whether a problem is that the optimizer's file is not the one that was saved.
-
-    Generating and looking do without it, and whoever asks for it is refused it by its digest. A
-    pickle that would do something is another matter: who wrote it meant harm.
-    """
-    name = seen.optimizer_file
-    is_harm = problem.kind.startswith("pickle.")
-    return problem.file == seen.name(name) and is_replaced(seen, name) and not is_harm

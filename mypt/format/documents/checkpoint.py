@@ -9,6 +9,8 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mypt.format.errors import Problem
+
 
 @frozen(kw_only=True)
 class Checkpoint:
@@ -24,6 +26,8 @@ class Checkpoint:
         optimizer: An AdamW state dict in the parameter order of that version, if there is one,
             with tensors of the same kind.
         report: What was mapped, defaulted or left out on the way here, a line each.
+        flaws: What is wrong with its training state or its optimizer, which is then None: whoever
+            trains is refused, and inference warns.
     """
 
     version: str
@@ -33,3 +37,4 @@ class Checkpoint:
     tensors: Mapping[str, Any] = field(factory=dict, repr=False)
     optimizer: Mapping[str, Any] | None = field(default=None, repr=False)
     report: tuple[str, ...] = ()
+    flaws: tuple[Problem, ...] = ()

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.errors import FormatError, Problem
+from attrs import evolve
+
+from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.parameter_order import grouped, optimizer_document
+from mypt.format.schema.check import check_document
+from mypt.format.storage import files
 from mypt.format.tensors.transforms import join
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,17 +60,32 @@ def migrate_optimizer(
     return optimizer_document(joined, shapes, rule, (groups[0], groups[-1]))
 
 
-def optimizer_settings(optimizer: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings of a state as fields of `training_config`."""
+def optimizer_settings(optimizer: Mapping[str, Any], file: str = files.OPTIMIZER) -> dict[str, Any]:
+    """Return the settings of a state as fields of `training_config`.
+
+    Args:
+        optimizer: AdamW state dict.
+        file: Name of the file it comes from, for messages.
+
+    Raises:
+        FormatError: They are none that a training can have.
+    """
     first = optimizer["param_groups"][0]
     beta1, beta2 = first["betas"]
-    return {
+    settings = {
         "weight_decay": first["weight_decay"],
         "weight_decay_on": decay_rule(optimizer),
         "beta1": beta1,
         "beta2": beta2,
         "learning_rate": first["lr"],
     }
+    state = {"format_version": FORMAT_VERSION, "step": 0, "training_config": settings}
+    problems = check_document("training_state", state, file)
+    if has_errors(problems):
+        raise FormatError(
+            *(evolve(problem, where="the optimizer state", file=file) for problem in problems)
+        )
+    return settings
 
 
 def _joined(parts: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
+from mypt.format.readers.shared.optimizer import try_optimizer
 from mypt.format.storage import files
+from mypt.format.storage.generations import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,10 +34,18 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # n
     """Read it whole; only `config.json` and `model.pt` must be there.
 
     Raises:
-        FormatError: A file is damaged, or holds something other than tensors and plain values.
+        FormatError: A file is damaged, or holds something other than tensors and plain values; or
+            the training state names an optimizer's file outside of the folder.
     """
     config = _document(path / files.CONFIG)
-    state = _document(path / files.TRAINING_STATE)
+    state, flaws = _training_state(path / files.TRAINING_STATE)
+    optimizer_file = _optimizer_file(path, state or {})
+    optimizer = None
+    if optimizer_file is not None:
+        optimizer, damage = try_optimizer(
+            lambda: dict(load(optimizer_file, str(optimizer_file))), str(optimizer_file)
+        )
+        flaws += damage
     if state is not None:
         state = {**_gold(path / GOLD), **state}
     return Checkpoint(
@@ -44,13 +54,23 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # n
         tokenizer=_document(path / files.TOKENIZER),
         training_state=state,
         tensors=_weights(path / files.MODEL, load),
-        optimizer=_optimizer(path, state or {}, load),
+        optimizer=optimizer,
         report=(f"read from {path.name}",),
+        flaws=flaws,
     )
 
 
 def _document(path: Path) -> dict[str, Any] | None:
-    return files.read_document(path, str(path))[0] if path.exists() else None
+    return files.read_document(path, str(path))[0] if path.is_file() else None
+
+
+def _training_state(path: Path) -> tuple[dict[str, Any] | None, tuple[Problem, ...]]:
+    try:
+        return _document(path), ()
+    except FormatError as error:
+        return None, error.problems
+    except OSError as error:
+        return None, (files.unreadable(error, str(path)),)
 
 
 def _gold(path: Path) -> dict[str, Any]:
@@ -72,14 +92,13 @@ def _weights(path: Path, load: Load) -> dict[str, Any]:
     return dict(wrapped) if isinstance(wrapped, dict) else dict(contents)
 
 
-def _optimizer(folder: Path, state: Mapping[str, Any], load: Load) -> dict[str, Any] | None:
-    """Give the optimizer state; releases named the file also where people had removed it."""
+def _optimizer_file(folder: Path, state: Mapping[str, Any]) -> Path | None:
+    """Return the optimizer's file; releases named it also where people had removed it."""
     name = state.get("optimizer_file")
-    if name is None:
+    if not isinstance(name, str):
         return None
-    file = str(folder / files.TRAINING_STATE)
-    if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\:"):
-        fix = "name a file of this folder"
+    if name in ("", ".", "..") or set(name) & set("/\\:"):
+        file, fix = str(folder / files.TRAINING_STATE), "name a file of this folder"
         raise FormatError(Problem(file, "/optimizer_file", "leaves the folder", fix))
     path = folder / name
-    return dict(load(path, str(path))) if path.is_file() else None
+    return path if NAME.fullmatch(name) and path.is_file() else None

@@ -10,6 +10,7 @@ from mypt.format.migrations.optimizer_moments import optimizer_settings
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.shared.fields import known, number_of
 from mypt.format.readers.shared.gpt2_names import gpt2_source, without_masks
+from mypt.format.readers.shared.optimizer import try_optimizer
 from mypt.format.readers.shared.peek import dict_with
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 from mypt.format.readers.shared.tensor_map import (
@@ -76,12 +77,18 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     sources = sources_of(config, source_of, tensors, file)
     weights = arrange(tensors, sources, config, file)
     saved = contents.get("optimizer")
-    optimizer = None
-    if saved is not None:
+
+    def arranged() -> tuple[dict[str, Any], dict[str, Any]] | None:
+        if saved is None:
+            return None
         order = [name for name in tensors if name != HEAD]
-        optimizer = arrange_moments(
+        moments = arrange_moments(
             saved, order, sources, tensors, config, rule="matrices", file=file
         )
+        return moments, optimizer_settings(saved, file)
+
+    found, flaws = try_optimizer(arranged, file)
+    optimizer, used = (None, None) if found is None else found
     report = [f"read from {path.name}", *_schedule_notes(settings)]
     if config.dropout:
         report.append("nanoGPT also drops out embeddings in training; mypt does not")
@@ -90,10 +97,11 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         version="2.0",
         config=document,
         tokenizer=tokenizer,
-        training_state=_training_state(contents, settings, saved),
+        training_state=_training_state(contents, settings, used),
         tensors=weights,
         optimizer=optimizer,
         report=tuple(report),
+        flaws=flaws,
     )
 
 
@@ -117,20 +125,19 @@ def _config(
 
 
 def _training_state(
-    contents: Mapping[str, Any], settings: Mapping[str, Any], optimizer: Mapping[str, Any] | None
+    contents: Mapping[str, Any], settings: Mapping[str, Any], used: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
+    """Return the training state; `used` are the settings of the optimizer, if there is one."""
     step = contents.get("iter_num")
     if step is None:
         return None
-    training = known(settings, _TRAINING)
-    if optimizer is not None:
-        training = {**optimizer_settings(optimizer), **training}
+    training = {**(used or {}), **known(settings, _TRAINING)}
     amp = _AMP.get(str(settings.get("dtype")))
     training |= {"weight_decay_on": "matrices", "use_amp": amp is not None, **(amp or {})}
     return {
         **VERSION,
         "step": step,
-        "optimizer_file": None if optimizer is None else "optimizer.pt",
+        "optimizer_file": None if used is None else "optimizer.pt",
         "training_config": training,
         "exact": False,
         "inexact_reasons": ["begun in nanoGPT, which draws other batches"],

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.format.bundle.examine import examine
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations import upgrade
+from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.options import check_options
-from mypt.format.rules.cross_file import tokenizer_problems
+from mypt.format.readers.shared.optimizer import SURPRISES, try_optimizer
+from mypt.format.rules.cross_file import optimizer_problems, tokenizer_problems
 from mypt.format.rules.documents import document_problems
-from mypt.format.rules.tensors import Model, tensor_problems
+from mypt.format.rules.plugin_settings import NO_SETTINGS
+from mypt.format.rules.tensors import HEAD, Model, tensor_problems
 from mypt.format.schema import strict_json as jsonfile
 from mypt.format.storage import files
 from mypt.format.tensors import weights_file as weightfile
@@ -26,12 +31,9 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.checkpoint import Checkpoint
     from mypt.format.layout import Layouts
-    from mypt.format.readers.contract import ReaderFactory
+    from mypt.format.readers.contract import Load, ReaderFactory
+    from mypt.format.rules.plugin_settings import Settings
     from mypt.format.schema.check import Kind
-
-
-# What a reader runs into where a file has lists for dicts, or lacks what every such file has.
-_SURPRISES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def find_reader(path: Path, readers: Iterable[ReaderFactory]) -> ReaderFactory | None:
@@ -63,35 +65,116 @@ def why_unknown(path: Path) -> FormatError | None:
 
 
 def describe(
-    path: Path, reader: ReaderFactory, layouts: Layouts, options: Mapping[str, Any]
+    path: Path,
+    reader: ReaderFactory,
+    layouts: Layouts,
+    options: Mapping[str, Any],
+    settings: Settings = NO_SETTINGS,
+    *,
+    load: Load = weightfile.describe,
 ) -> Checkpoint:
     """Read a checkpoint in the terms of format 2.0, with descriptions in the place of tensors.
 
-    Needs no torch and reads no weights.
+    Needs no torch and reads no weights. A training state or an optimizer state that is damaged,
+    or is that of another model, is left out and named among the checkpoint's `flaws`.
+
+    Args:
+        path: A file or a folder.
+        reader: The reader that recognises it.
+        layouts: The architecture parts known.
+        options: What the reader has to be told.
+        settings: What plugins say of their settings.
+        load: Opens the files of weights: `weightfile.describe`, or what also checks them.
 
     Raises:
         FormatError: It is damaged or incomplete, or says something that format 2.0 cannot.
         UsageError: The reader does not know an option, or not with that value.
     """
     check_options(options, reader)
+    flaws: list[Problem] = []
+    if reader.read is mypt_folder.read:  # what a bundle of version 1 must be is known exactly
+        flaws = _folder_flaws(path, layouts, settings)
     try:
-        found = reader.read(path, weightfile.describe, options)
+        found = reader.read(path, load, options)
+        flaws = flaws or list(found.flaws)
+        if flaws:
+            found = _without_training(found, flaws)
         # The weights first: an optimizer state that does not fit is often but a consequence.
         bare = upgrade(evolve(found, optimizer=None))
         folder = path if found.version == "1" else None
         errors = [p for p in _problems(bare, str(path), folder, layouts) if p.severity == "error"]
         if errors:
             raise FormatError(*errors)
+    except SURPRISES as error:
+        raise _surprised(path, reader, error) from error
+    if flaws or found.optimizer is None:
+        return evolve(bare, flaws=tuple(flaws))
+    whole, damage = try_optimizer(lambda: _with_optimizer(found, path), str(path))
+    return evolve(bare, flaws=damage) if whole is None else whole
+
+
+def _folder_flaws(path: Path, layouts: Layouts, settings: Settings) -> list[Problem]:
+    """Return the flaws of a bundle of version 1.
+
+    Raises:
+        FormatError: With all that keeps it from being opened for inference.
+    """
+    seen = examine(path, layouts, settings)
+    flaws = seen.flaws
+    faults = [p for p in seen.problems if p.severity == "error" and p not in flaws]
+    if faults:
+        raise FormatError(*faults)
+    return flaws
+
+
+def _without_training(found: Checkpoint, flaws: Iterable[Problem]) -> Checkpoint:
+    """Leave the optimizer out, and the training state where it is at fault itself."""
+    is_state = any(PurePath(flaw.file).name == files.TRAINING_STATE for flaw in flaws)
+    return evolve(found, optimizer=None, training_state=None if is_state else found.training_state)
+
+
+def _with_optimizer(found: Checkpoint, path: Path) -> Checkpoint:
+    """Upgrade a checkpoint with its optimizer state.
+
+    Raises:
+        FormatError: The state is not that of the weights.
+    """
+    whole = upgrade(found)
+    tied = {HEAD} if whole.config.get("tie_weights") else set()
+    shapes = [info.shape for name, info in whole.tensors.items() if name not in tied]
+    problems = optimizer_problems(whole.optimizer, shapes, str(path))
+    if problems:
+        raise FormatError(*problems)
+    return whole
+
+
+def _surprised(path: Path, reader: ReaderFactory, error: Exception) -> FormatError:
+    what = f"is not as the reader {reader.name} knows it ({type(error).__name__}: {error})"
+    fix = "restore it from a copy"
+    return FormatError(Problem(str(path), "", what, fix, kind="reader.surprised"))
+
+
+def read_whole(
+    path: Path, reader: ReaderFactory, options: Mapping[str, Any], described: Checkpoint
+) -> Checkpoint:
+    """Read a checkpoint, tensors and all.
+
+    Args:
+        path: A file or a folder.
+        reader: The reader that recognises it.
+        options: What the reader has to be told.
+        described: What `describe` has returned of it.
+
+    Raises:
+        FormatError: A file of weights is not what its checksum says, or was changed meanwhile.
+    """
+    try:
+        found = reader.read(path, weightfile.load, options)
+        if described.flaws:
+            found = _without_training(found, described.flaws)
         return upgrade(found)
-    except _SURPRISES as error:
-        what = f"is not as the reader {reader.name} knows it ({type(error).__name__}: {error})"
-        fix = "restore it from a copy"
-        raise FormatError(Problem(str(path), "", what, fix, kind="reader.surprised")) from error
-
-
-def read_whole(path: Path, reader: ReaderFactory, options: Mapping[str, Any]) -> Checkpoint:
-    """Read a checkpoint that `describe` has accepted, tensors and all."""
-    return upgrade(reader.read(path, weightfile.load, options))
+    except SURPRISES as error:
+        raise _surprised(path, reader, error) from error
 
 
 def _problems(

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import Problem, shortened
+from mypt.format.rules.training_only import may_hold_optimizer
 from mypt.format.schema.messages import pointer, show
 from mypt.format.tensors.info import TensorInfo
 
@@ -55,7 +56,10 @@ def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[
     """
     problems = []
     optimizer, step = state.get("optimizer_file"), state["step"]
-    if optimizer is not None and optimizer not in has_file:
+    if optimizer is not None and not may_hold_optimizer(optimizer):
+        what, fix = f"names {optimizer}, which holds something else", "restore the file"
+        problems.append(Problem(file, "/optimizer_file", what, fix, kind="state.optimizer"))
+    elif optimizer is not None and optimizer not in has_file:
         what = f"names {optimizer}, which is not there"
         fix = "restore it; without it training can resume with a fresh optimizer only"
         problems.append(_warning(file, "/optimizer_file", what, fix, "state.optimizer"))

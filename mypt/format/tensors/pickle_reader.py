@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.tensors.info import STORAGES, StorageInfo, TensorInfo
+from mypt.format.tensors.info import FLOATING, STORAGES, StorageInfo, TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +86,7 @@ class _Interpreter:
         self.outer: list[list[Any]] = []  # the stacks before each mark
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, StorageInfo] = {}
+        self.ordered: set[int] = set()  # the identities of the ordered dicts
 
     def run(self) -> Any:
         """Interpret up to the STOP, which has to be the last byte."""
@@ -266,12 +267,14 @@ def _reduce(machine: _Interpreter) -> None:
     if function is _Function.TENSOR:
         machine.stack.append(_tensor(machine, *_six(arguments)))
     elif function is _Function.PARAMETER:
-        tensor, _, hooks = arguments
-        if type(tensor) is not TensorInfo or hooks != {}:
+        tensor, needs_grad, hooks = arguments
+        if type(tensor) is not TensorInfo or type(needs_grad) is not bool or hooks != {}:
             raise ValueError
         machine.stack.append(tensor)
     elif function is _Function.DICT and not arguments:
-        machine.stack.append({})
+        made: dict[Any, Any] = {}
+        machine.ordered.add(id(made))
+        machine.stack.append(made)
     else:
         machine.refuse("calls what is no function of a tensor", kind="call")
 
@@ -283,7 +286,13 @@ def _six(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _tensor(
-    machine: _Interpreter, storage: Any, offset: Any, shape: Any, stride: Any, _: Any, hooks: Any
+    machine: _Interpreter,
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    stride: Any,
+    needs_grad: Any,
+    hooks: Any,
 ) -> TensorInfo:
     """Describe a tensor, refusing one that does not fit into its storage."""
     numbers = (offset, *shape, *stride) if type(shape) is type(stride) is tuple else (None,)
@@ -293,6 +302,8 @@ def _tensor(
         or any(type(number) is not int or not 0 <= number < _MAX_INDEX for number in numbers)
         or len(shape) != len(stride)
         or len(shape) > _MAX_DIMENSIONS
+        or type(needs_grad) is not bool
+        or (needs_grad and storage.dtype not in FLOATING)
         or hooks != {}
     ):
         machine.refuse("describes a tensor as torch never does", kind="tensor")
@@ -321,7 +332,8 @@ def _storage(machine: _Interpreter) -> None:
 
 def _build(machine: _Interpreter) -> None:
     state = machine.stack.pop()
-    machine.top(dict)
+    if id(machine.top(dict)) not in machine.ordered:
+        machine.refuse("sets attributes of a plain dict, which has none", kind="call")
     if type(state) is not dict or set(state) != {"_metadata"}:
         machine.refuse("sets attributes that no state dict has", kind="call")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 # The content of files up to this size is checked whenever they are loaded.
 MAX_CHECKED_BYTES = 64 * 1024 * 1024
 OLDEST_TORCH = (2, 10)
+# torch opens no archive without a version from 1 to 10; it looks for the first name first.
+_VERSIONS = (".data/version", "version")
+_VERSION = re.compile(rb"0*([1-9]|10)\n?")
+_ALIGNMENT = re.compile(rb"[1-9][0-9]{0,8}\n?")
 _CHUNK_BYTES = 1 << 20
 _SMALL_BYTES = 1024  # more than any of the members that say something of the archive has
 _NAMES = frozenset(
@@ -44,11 +49,19 @@ class Header:
         contents: Nested dict, list, tuple, str, int, float, bool and None, with a `TensorInfo` in
             the place of each tensor.
         members: The members of the archive by name; the storage `k` is `data/k`.
+        unloadable: Why torch would not open it all the same; "" if it would.
     """
 
     file: str
     contents: Any
     members: Mapping[str, Member]
+    unloadable: str = ""
+
+    def check_loadable(self) -> None:
+        """Raise a `FormatError` if torch would not open the file."""
+        if self.unloadable:
+            what = f"cannot be loaded by torch: {self.unloadable}"
+            _refuse(self.file, "", what, "save it again with torch.save")
 
     def tensors(self) -> dict[str, TensorInfo]:
         """Give the tensors of a flat state dict by name, in their order.
@@ -96,7 +109,7 @@ def load_tensors(path: Path, file: str) -> Any:
         OSError: It cannot be read, or was moved while it was read.
     """
     with open_regular(path, file) as stream:
-        _read_header(stream, file)
+        _read_header(stream, file).check_loadable()
         torch = _trusted_torch()
         try:
             contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -119,8 +132,16 @@ def check_small(path: Path, file: str) -> None:
     Raises:
         FormatError: A member does not have its checksum, or `read_members` refuses the file.
     """
-    if path.stat().st_size > MAX_CHECKED_BYTES:
-        return
+    if path.stat().st_size <= MAX_CHECKED_BYTES:
+        check_members(path, file)
+
+
+def check_members(path: Path, file: str) -> None:
+    """Compare the content of a file with its own checksums.
+
+    Raises:
+        FormatError: A member does not have its checksum, or `read_members` refuses the file.
+    """
     name = next(damaged_members(path, file), None)
     if name is not None:
         what, fix = "does not have its checksum", "restore it from a copy"
@@ -194,7 +215,21 @@ def _read_header(stream: BinaryIO, file: str) -> Header:
             users = (n for n, info in named_tensors(contents) if info.storage_key == storage.key)
             what = f"needs {storage.size_bytes} bytes in data/{storage.key}, the file has {held}"
             _refuse(file, next(users, ""), what, "restore it from a copy")
-    return Header(file, contents, members)
+    return Header(file, contents, members, _why_unloadable(stream, members))
+
+
+def _why_unloadable(stream: BinaryIO, members: Mapping[str, Member]) -> str:
+    """Return why torch would not open an archive, however well its tensors are described."""
+    name = next((name for name in _VERSIONS if name in members), None)
+    if name is None:
+        return "it holds no `version`"
+    version = read_member(stream, members[name])
+    if not _VERSION.fullmatch(version):
+        return f"its version is {version[:20]!r}, not 1 to 10"
+    alignment = members.get(".storage_alignment")
+    if alignment and not _ALIGNMENT.fullmatch(read_member(stream, alignment)):
+        return "its `.storage_alignment` is no number above 0"
+    return ""
 
 
 def named_tensors(contents: Any, name: str = "") -> Iterator[tuple[str, TensorInfo]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.tensors import safetensors
-from mypt.format.tensors.pt_file import check_small, load_tensors, read_header
+from mypt.format.tensors.pt_file import check_members, check_small, load_tensors, read_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,22 @@ def describe(path: Path, file: str) -> Any:
     """
     if safetensors.is_safetensors(path, file):
         return safetensors.read_infos(path, file)
-    return read_header(path, file).contents
+    header = read_header(path, file)
+    header.check_loadable()
+    return header.contents
+
+
+def describe_checked(path: Path, file: str) -> Any:
+    """Give what `describe` gives, after a look at the whole file, however large.
+
+    Raises:
+        FormatError: `describe` refuses it, or a member of a `.pt` file has not its checksum.
+        OSError: It cannot be read.
+    """
+    contents = describe(path, file)
+    if not safetensors.is_safetensors(path, file):
+        check_members(path, file)
+    return contents
 
 
 def load(path: Path, file: str) -> Any:

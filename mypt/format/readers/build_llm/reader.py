@@ -12,6 +12,7 @@ from mypt.format.readers.build_llm import models as build_llm_models
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.shared import lora
 from mypt.format.readers.shared.fields import known
+from mypt.format.readers.shared.optimizer import try_optimizer
 from mypt.format.readers.shared.peek import dict_with
 from mypt.format.readers.shared.tensor_map import arrange, arrange_moments
 from mypt.format.readers.shared.vocabulary import (
@@ -74,22 +75,29 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     if saved is not None and (adapted or kind.built):
         report.append("the optimizer state is left out: its moments are of other tensors")
         saved = None
-    optimizer = None
-    if saved is not None:
+
+    def arranged() -> tuple[dict[str, Any], dict[str, Any]] | None:
+        if saved is None:
+            return None
         order = [name for name in tensors if name not in kind.tied]
-        optimizer = arrange_moments(
+        moments = arrange_moments(
             saved, order, sources, tensors, kind.config, rule="all", file=file
         )
+        return moments, optimizer_settings(saved, file)
+
+    found, flaws = try_optimizer(arranged, file)
+    optimizer, used = (None, None) if found is None else found
     report += kind.report
     tokenizer = _tokenizer(path, contents, kind, options, report)
     return Checkpoint(
         version="2.0",
         config=kind.document,
         tokenizer=tokenizer,
-        training_state=_training_state(contents, kind, saved),
+        training_state=_training_state(contents, kind, used),
         tensors=weights,
         optimizer=optimizer,
         report=tuple(report),
+        flaws=flaws,
     )
 
 
@@ -121,8 +129,9 @@ def _alpha(hyperparameters: Mapping[str, Any], options: Mapping[str, Any], file:
 
 
 def _training_state(
-    contents: Mapping[str, Any], kind: Kind, optimizer: Mapping[str, Any] | None
+    contents: Mapping[str, Any], kind: Kind, used: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
+    """Return the training state; `used` are the settings of the optimizer, if there is one."""
     step, hyperparameters = contents.get("step"), contents["hyperparameters"]
     if step is None:
         return None
@@ -138,12 +147,12 @@ def _training_state(
         "beta2": 0.999,
         "use_amp": False,
         **kind.training,
-        **({} if optimizer is None else optimizer_settings(optimizer)),
+        **(used or {}),
     }
     return {
         **VERSION,
         "step": step,
-        "optimizer_file": None if optimizer is None else "optimizer.pt",
+        "optimizer_file": None if used is None else "optimizer.pt",
         "training_config": training,
         "exact": False,
         "inexact_reasons": ["begun in build_llm_karpathy, which draws other batches"],
