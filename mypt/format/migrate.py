@@ -20,7 +20,7 @@ from mypt.format.layout import BUILT_IN
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.options import understood
 from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
-from mypt.format.rules.tensors import EMBEDDING, HEAD
+from mypt.format.rules.tensors import EMBEDDING, HEAD, untied_problem
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish, open_for_writing
 from mypt.format.storage.generations import read_manifest
@@ -90,7 +90,7 @@ class Migrator:
         lines = _lines(described, reader)
         if self.dry_run:
             return Report(source=source, output=output, result="would migrate", lines=lines)
-        whole = _with_one_matrix(read_whole(source, reader, self.options, described))
+        whole = _with_one_matrix(read_whole(source, reader, self.options, described), source)
         if _holds(output, whole):
             return self._there_already(source, output, lines)
         _write(output, whole, self.written_by)
@@ -176,12 +176,17 @@ def _is_meant(path: Path) -> bool:
     return not path.is_dir() or classify(path) in ("version_1", "incomplete")
 
 
-def _with_one_matrix(checkpoint: Checkpoint) -> Checkpoint:
-    """Store a tied matrix once; some programs stored it twice."""
+def _with_one_matrix(checkpoint: Checkpoint, source: Path) -> Checkpoint:
+    """Store a tied matrix once; some programs stored it twice.
+
+    Raises:
+        FormatError: The two differ.
+    """
     tensors = dict(checkpoint.tensors)
-    first, second = tensors.get(EMBEDDING), tensors.get(HEAD)
-    if checkpoint.config.get("tie_weights") and _equal(first, second):
-        tensors[HEAD] = first
+    if checkpoint.config.get("tie_weights"):
+        if not _equal(tensors[EMBEDDING], tensors[HEAD]):
+            raise FormatError(untied_problem(str(source)))
+        tensors[HEAD] = tensors[EMBEDDING]
     return evolve(checkpoint, tensors=tensors)
 
 

@@ -16,10 +16,13 @@ from mypt.format.documents.convert import from_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, Problem, UsageError
+from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
 from mypt.format.rules.cross_file import EDITED
+from mypt.format.rules.tensors import EMBEDDING, HEAD, untied_problem
 from mypt.format.storage import files
+from mypt.format.tensors.transforms import have_equal_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -192,7 +195,7 @@ def _opened_bundle(bundle: Bundle) -> Opened:
             for note in bundle.notes
             if note.kind == EDITED and Path(note.file).name in (files.CONFIG, files.TOKENIZER)
         ),
-        weights=bundle.weights,
+        weights=lambda: _tied(bundle.weights(), bundle.config, bundle.folder),
         shapes=bundle.shapes,
         digest=bundle.weights_digest,
         optimizer=bundle.optimizer,
@@ -231,6 +234,12 @@ def _opened_foreign(
     whole = cache(lambda: read_whole(path, reader, options, described))
     held = _weight_files(path)
 
+    config = from_document(GPTConfig, described.config)
+
+    def weights() -> Mapping[str, Tensor]:
+        tensors = whole().tensors
+        return _tied(tensors, config, path) if reader.read is mypt_folder.read else tensors
+
     def optimizer() -> Mapping[str, Any] | None:
         if described.flaws:
             raise FormatError(*described.flaws)
@@ -239,18 +248,28 @@ def _opened_foreign(
     return Opened(
         path=path,
         format=reader.name,
-        config=from_document(GPTConfig, described.config),
+        config=config,
         tokenizer=_built(TokenizerState, described.tokenizer),
         training_state=_built(TrainingState, described.training_state),
         sizes={file.name: file.stat().st_size for file in held},
         notes=described.report,
-        weights=lambda: whole().tensors,
+        weights=weights,
         shapes=lambda: {name: info.shape for name, info in described.tensors.items()},
         digest=lambda: _joint_digest(held),
         optimizer=optimizer,
         doubts=(f"it was saved by another program ({reader.name})",),
         flaws=described.flaws,
     )
+
+
+def _tied(weights: Mapping[str, Tensor], config: GPTConfig, folder: Path) -> Mapping[str, Tensor]:
+    """Refuse tied matrices that are stored twice with different values."""
+    first, second = weights.get(EMBEDDING), weights.get(HEAD)
+    if not config.tie_weights or first is None or second is None:
+        return weights
+    if first.data_ptr() != second.data_ptr() and not have_equal_bits(first, second):
+        raise FormatError(untied_problem(str(folder / files.MODEL)))
+    return weights
 
 
 def _weight_files(path: Path) -> list[Path]:

@@ -66,7 +66,7 @@ def validate(
             problems += error.problems
         except OSError as error:
             problems.append(files.unreadable(error, str(found)))
-    return worst_first(problems)
+    return worst_first(list(dict.fromkeys(problems)))
 
 
 def _problems(

@@ -81,13 +81,16 @@ class _Row:
 def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
     """Encode a prompt; an empty one begins where texts begin, at a new line if there is one.
 
+    A prompt of which the tokenizer drops everything, as some do with what they lack, is empty.
+
     Raises:
         DataError: The prompt has a character that the vocabulary lacks.
     """
-    if prompt:
-        return tokenizer.encode(prompt)
+    ids = tokenizer.encode(prompt) if prompt else []
+    if ids:
+        return ids
     try:
-        return tokenizer.encode("\n")[:1]
+        return tokenizer.encode("\n")[:1] or [0]
     except DataError:
         return [0]
 

@@ -22,7 +22,15 @@ from mypt.format.rules.cross_file import (
     tokenizer_problems,
 )
 from mypt.format.rules.plugin_settings import settings_problems
-from mypt.format.rules.tensors import EMBEDDING, HEAD, MISMATCH, TIED, Model, tensor_problems
+from mypt.format.rules.tensors import (
+    EMBEDDING,
+    HEAD,
+    MISMATCH,
+    TIED,
+    Model,
+    tensor_problems,
+    untied_problem,
+)
 from mypt.format.storage import files
 from mypt.format.storage.generations import tagged
 from mypt.format.tensors.pt_file import damaged_members, equal_values
@@ -130,9 +138,7 @@ def _tied_problems(
     first, second = model.tensors[EMBEDDING], model.tensors[HEAD]
     if equal_values(seen.paths[files.MODEL], header, first, second):
         return others
-    what = f"differs from {EMBEDDING}, to which the config ties it"
-    fix = "restore the file, or set tie_weights to false"
-    return [*others, Problem(header.file, HEAD, what, fix, kind=TIED)]
+    return [*others, untied_problem(header.file)]
 
 
 def _compare_optimizer(seen: Examined, model: Model) -> None:

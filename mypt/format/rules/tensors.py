@@ -200,5 +200,12 @@ def _tied_notes(model: Model) -> list[Problem]:
     return [Problem(model.file, HEAD, what, fix, kind=TIED, severity="note")]
 
 
+def untied_problem(file: str) -> Problem:
+    """Describe tied matrices whose values differ."""
+    what = f"differs from {EMBEDDING}, to which the config ties it"
+    fix = "restore the file, or set tie_weights to false"
+    return Problem(file, HEAD, what, fix, kind=TIED)
+
+
 def _base(file: str) -> str:
     return file.rpartition("/")[2]

@@ -61,6 +61,17 @@ def constant(like: Any, value: float) -> Any:
     return like.new_full(like.shape[1:], value)
 
 
+def have_equal_bits(one: Any, other: Any) -> bool:
+    """Return whether two tensors hold the same bits; False if they cannot be compared."""
+    import torch
+
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    if not (one.is_contiguous() and other.is_contiguous()):
+        return False
+    return torch.equal(one.flatten().view(torch.uint8), other.flatten().view(torch.uint8))
+
+
 def _new(info: TensorInfo, shape: tuple[int, ...], how: str) -> TensorInfo:
     """Describe a tensor that is in no file yet: contiguous, in a storage of its own."""
     strides, size = [], 1
