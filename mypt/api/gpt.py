@@ -59,6 +59,8 @@ class GPT(LanguageModel):
     ) -> str:
         """Continue a text, without dropout in whatever mode the model is.
 
+        A model without a tokenizer takes and gives ids, as texts such as "3 0 1".
+
         Args:
             prompt: Text to continue. Only its last `block_size` tokens are looked at.
             max_new_tokens: How many tokens to add.
@@ -74,7 +76,7 @@ class GPT(LanguageModel):
 
         Raises:
             DataError: The prompt has a character that the vocabulary lacks.
-            ConfigError: An option is unknown or out of range, or the model has no tokenizer.
+            ConfigError: An option is unknown or out of range.
         """
         continued = self.generate_many(
             [prompt],
@@ -102,7 +104,7 @@ class GPT(LanguageModel):
 
         A piece is never half a character, nor what may turn out to belong to a stop string.
         """
-        ending = Ending.of(self.need_tokenizer(), max_new_tokens, stop, stop_tokens)
+        ending = Ending.of(self.tokenizer_or_ids(), max_new_tokens, stop, stop_tokens)
         return stream(self, prompt, sampling_of(sampling, options), ending, use_cache=use_cache)
 
     def generate_many(
@@ -142,14 +144,13 @@ class GPT(LanguageModel):
 
         Raises:
             DataError: A prompt has a character that the vocabulary lacks.
-            ConfigError: An option is unknown or out of range, the prompts are a single text, or
-                the model has no tokenizer.
+            ConfigError: An option is unknown or out of range, or the prompts are a single text.
         """
         return continuations(
             self,
             several(prompts),
             sampling_of(sampling, options),
-            Ending.of(self.need_tokenizer(), max_new_tokens, stop, stop_tokens),
+            Ending.of(self.tokenizer_or_ids(), max_new_tokens, stop, stop_tokens),
             samples=samples,
             batch_size=batch_size,
             wanted=Wanted(log_probs=log_probs, logits=logits),

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.runtime.out_of_memory import BUILDING, sparing
 from mypt.format.errors import ConfigError, Problem
+from mypt.format.rules.plugin_settings import BUILT_IN_TOKENIZERS
 from mypt.model.initialisation import WithoutValues, initialise
 from mypt.model.transformer import Transformer
 from mypt.plugins.manager import Plugins, load_plugins
 from mypt.plugins.requirements import GENERATE, check_needs
+from mypt.tokenizers.bare_ids import BareIds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,3 +86,23 @@ class LanguageModel(Transformer):
             fix = "put its tokenizer.json beside it, or call the model with ids"
             raise ConfigError(Problem("", "tokenizer", "this model has no tokenizer", fix))
         return self.tokenizer
+
+    def tokenizer_or_ids(self) -> Tokenizer:
+        """Return the tokenizer, or for a model without one what reads and writes ids as numbers.
+
+        Raises:
+            PluginError: There is one, in a plugin that is not installed.
+        """
+        if self.tokenizer is None and not self._may_get_tokenizer():
+            return BareIds(self.config.vocab_size)
+        return self.need_tokenizer()
+
+    def _may_get_tokenizer(self) -> bool:
+        """Return whether the checkpoint names a tokenizer of which it is known where it is."""
+        state = self.tokenizer_state
+        if state is None:
+            return False
+        is_known = (
+            state.token_kind in BUILT_IN_TOKENIZERS or state.token_kind in self.plugins.tokenizers
+        )
+        return bool(is_known or state.plugins or self.needs or self.plugins.faults)

@@ -12,8 +12,9 @@ from mypt.format.bundle.examine import KINDS, examine
 from mypt.format.discover import find_checkpoints
 from mypt.format.errors import FormatError, Problem, has_errors, worst_first
 from mypt.format.layout import BUILT_IN
+from mypt.format.rules.config import MISSING
 from mypt.format.rules.documents import document_problems
-from mypt.format.rules.plugin_settings import NO_SETTINGS
+from mypt.format.rules.plugin_settings import NO_SETTINGS, PLUGIN, tokenizer_plugin_problems
 from mypt.format.storage import files
 from mypt.format.storage.generations import checksum_problems
 from mypt.format.tensors.pt_file import read_header
@@ -30,11 +31,15 @@ if TYPE_CHECKING:
 # The kind of what a foreign file leaves to be asked for, which is no fault of the file.
 UNSAID = "foreign.unsaid"
 LEGACY = "version.legacy"
+_TAKES_MORE = frozenset({UNSAID, MISSING, PLUGIN})
 
 
-def takes_option(problems: Iterable[Problem]) -> bool:
-    """Return whether a checkpoint does not say all that is needed to open it."""
-    return any(problem.kind == UNSAID for problem in problems)
+def is_valid(problems: Iterable[Problem]) -> bool:
+    """Return whether a checkpoint with these problems opens for every kind of use but training.
+
+    One that takes an option or a plugin, as a warning says, is neither invalid nor valid.
+    """
+    return not any(p.severity == "error" or p.kind in _TAKES_MORE for p in problems)
 
 
 def validate(
@@ -131,7 +136,11 @@ def _foreign_problems(
 
     load = weights_file.describe_checked if checksums else weights_file.describe
     try:
-        problems = list(describe(path, reader, layouts, {}, settings, load=load).flaws)
+        described = describe(path, reader, layouts, {}, settings, load=load)
+        problems = list(described.flaws)
+        if described.tokenizer is not None:
+            tokenizer = described.tokenizer
+            problems += tokenizer_plugin_problems(tokenizer, str(path), settings, {})
     except FormatError as error:
         problems = [
             evolve(problem, severity="warning") if problem.kind == UNSAID else problem

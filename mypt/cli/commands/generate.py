@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypt.api.gpt import GPT
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.scoring import Score
+    from mypt.plugins.contracts import Tokenizer
 
 
 @click.command("generate")
@@ -114,7 +115,7 @@ def command(
         return
     if int8:
         model.quantize()
-    check_prompts(prompts, model.need_tokenizer())
+    check_prompts(prompts, _tokenizer(model))
     request = _request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:
         from mypt.cli.generation.interactive import Session, talk
@@ -149,6 +150,18 @@ def _open(
     return build_model(opened, plugins, cls=GPT, for_training=False).to(where)
 
 
+def _tokenizer(model: GPT) -> Tokenizer:
+    """Return the tokenizer of a model; one without is named, since its texts are numbers."""
+    tokenizer = model.tokenizer_or_ids()
+    if model.tokenizer is None:
+        state = model.tokenizer_state
+        why = (
+            "has no tokenizer" if state is None else f"has the unknown tokenizer {state.token_kind}"
+        )
+        click.echo(f"note: the model {why}: prompts and texts are ids, such as 3 0 1", err=True)
+    return tokenizer
+
+
 def _print_stream(model: GPT, request: Request) -> None:
     prompt = request.prompts[0]
     pieces = model.stream(
@@ -176,7 +189,7 @@ def _print_json(model: GPT, request: Request, *, probabilities: bool, logits: bo
     from mypt.cli.generation.output import as_object
 
     for one in _continuations(model, request, log_probs=probabilities, logits=logits):
-        click.echo(json.dumps(as_object(one, model.need_tokenizer()), ensure_ascii=False))
+        click.echo(json.dumps(as_object(one, model.tokenizer_or_ids()), ensure_ascii=False))
 
 
 def _continuations(model: GPT, request: Request, **wanted: bool) -> Iterator[Continuation]:

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
     """Check checkpoints, presets, or whole trees of them, reporting every problem, worst first.
 
-    Exits with 0 if all are valid and with 1 if any is not, or takes an option to be opened, which
-    is named. Neither torch nor weights are loaded.
+    Exits with 0 if all are valid and with 1 if any is not, or opens only with an option or a plugin
+    that a warning names. Neither torch nor weights are loaded.
     """
     from mypt.format.discover import find_checkpoints
     from mypt.format.errors import has_errors
     from mypt.format.layout import BUILT_IN
     from mypt.format.lazy_mapping import Deferred
-    from mypt.format.validate import validate
+    from mypt.format.validate import is_valid, validate
 
     # What a bundle of built-in parts says needs no plugin to understand.
     plugins = cache(open_plugins)
@@ -55,35 +55,31 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
             _print(path, problems)
         if len(found) > len(paths):
             invalid = sum(has_errors(problems) for problems in found.values())
-            asking = sum(not _is_valid(problems) for problems in found.values()) - invalid
-            more = f", {asking} that an option opens" if asking else ""
+            waiting = sum(not is_valid(problems) for problems in found.values()) - invalid
+            more = f", {waiting} not without an option or a plugin" if waiting else ""
             click.echo(f"{len(found)} checked, {invalid} invalid{more}")
-    return 0 if all(_is_valid(problems) for problems in found.values()) else 1
-
-
-def _is_valid(problems: list[Problem]) -> bool:
-    from mypt.format.errors import has_errors
-    from mypt.format.validate import takes_option
-
-    return not has_errors(problems) and not takes_option(problems)
+    return 0 if all(is_valid(problems) for problems in found.values()) else 1
 
 
 def _report(path: str, problems: list[Problem]) -> dict[str, object]:
     import attrs
 
+    from mypt.format.validate import is_valid
+
     listed = [attrs.asdict(problem) for problem in problems]
-    return {"path": path, "valid": _is_valid(problems), "problems": listed}
+    return {"path": path, "valid": is_valid(problems), "problems": listed}
 
 
 def _print(path: str, problems: list[Problem]) -> None:
     from mypt.format.errors import counted, one_line
+    from mypt.format.validate import is_valid
 
     for problem in problems:
         click.echo(f"{problem.severity}: {problem}")
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
         click.echo(f"{one_line(path)}: invalid, {counted(errors, 'error')}")
-    elif not _is_valid(problems):
-        click.echo(f"{one_line(path)}: opens with the --option that the warning names")
+    elif not is_valid(problems):
+        click.echo(f"{one_line(path)}: opens with what the warning names")
     else:
         click.echo(f"{one_line(path)}: valid")

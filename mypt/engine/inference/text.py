@@ -33,7 +33,7 @@ class _Row:
     """One text in the making."""
 
     def __init__(self, model: LanguageModel, prompt: str, ending: Ending, sample: int = 0) -> None:
-        tokenizer = model.need_tokenizer()
+        tokenizer = model.tokenizer_or_ids()
         ids = prompt_ids(tokenizer, prompt)
         self.prompt = prompt
         self.prompt_ids = ids[-model.config.block_size :]  # what the model sees of it
@@ -169,7 +169,7 @@ def _steps(
         batch[0].ending.max_new_tokens,
         sampling,
         draws=_draws(batch, sampling).to(device),
-        allowed_vocab=model.need_tokenizer().n_vocab,
+        allowed_vocab=model.tokenizer_or_ids().n_vocab,
         use_cache=use_cache,
     )
 

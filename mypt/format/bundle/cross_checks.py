@@ -21,7 +21,7 @@ from mypt.format.rules.cross_file import (
     state_problems,
     tokenizer_problems,
 )
-from mypt.format.rules.plugin_settings import settings_problems
+from mypt.format.rules.plugin_settings import settings_problems, tokenizer_plugin_problems
 from mypt.format.rules.tensors import (
     EMBEDDING,
     HEAD,
@@ -69,6 +69,8 @@ def compare_documents(seen: Examined, layouts: Layouts, settings: Settings) -> N
         rows = from_document(GPTConfig, config).vocab_size
         file = seen.name(files.TOKENIZER)
         seen.problems.extend(tokenizer_problems(tokenizer, rows, file))
+        needs = seen.manifest.plugins if seen.manifest else {}
+        seen.problems.extend(tokenizer_plugin_problems(tokenizer, file, settings, needs))
     if state is not None:
         file = seen.name(files.TRAINING_STATE)
         seen.problems.extend(state_problems(state, seen.paths, file))

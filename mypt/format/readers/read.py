@@ -110,7 +110,12 @@ def describe(
     if flaws or found.optimizer is None:
         return evolve(bare, flaws=tuple(flaws))
     whole, damage = try_optimizer(lambda: _with_optimizer(found, path), str(path))
-    return evolve(bare, flaws=damage) if whole is None else whole
+    if whole is not None:
+        return whole
+    # a migration knows the optimizer's file by the name that it had in version 1
+    place = str(path / files.OPTIMIZER) if found.version == "1" else str(path)
+    named = [evolve(p, file=place) if p.file == files.OPTIMIZER else p for p in damage]
+    return evolve(bare, flaws=tuple(named))
 
 
 def _folder_flaws(path: Path, layouts: Layouts, settings: Settings) -> list[Problem]:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mypt.format.documents.convert import Document
 
 TOKEN_KIND, GUARDS = "token_kind", "gold_guards"
-_BUILT_IN_TOKENIZERS = ("char", "gpt2")
+BUILT_IN_TOKENIZERS = ("char", "gpt2")
+# The kind of a tokenizer whose plugin is known by name and is not here.
+PLUGIN = "plugin.tokenizer"
 
 
 @frozen
@@ -65,10 +67,36 @@ def settings_problems(document: Document, file: str, settings: Settings) -> list
     return list(dict.fromkeys(problems))  # two parts of one plugin share their settings
 
 
+def tokenizer_plugin_problems(
+    tokenizer: Document, file: str, settings: Settings, needs: Mapping[str, Any]
+) -> list[Problem]:
+    """Warn of a tokenizer that no plugin here offers; the weights open without it.
+
+    Args:
+        tokenizer: Fields that their schema has accepted.
+        file: Its name, for messages.
+        settings: What the plugins say; nothing is said where none is known, not even mypt's own.
+        needs: Packages that the bundle says it needs, as its manifest has them.
+    """
+    kind = tokenizer[TOKEN_KIND]
+    if kind in BUILT_IN_TOKENIZERS or (TOKEN_KIND, BUILT_IN_TOKENIZERS[0]) not in settings:
+        return []
+    if (TOKEN_KIND, kind) in settings:
+        return []
+    named = [name for name, need in needs.items() if "generate" in need["needed_for"]]
+    packages = sorted({*named, *tokenizer.get("plugins", {})})
+    what = f'is "{kind}", which no installed plugin offers'
+    fix = "install the plugin that brings it; without it texts are written as ids"
+    slug = "tokenizer.unknown"
+    if packages:
+        fix, slug = f"install it: pip install {' '.join(packages)}", PLUGIN
+    return [Problem(file, f"/{TOKEN_KIND}", what, fix, kind=slug, severity="warning")]
+
+
 def _chosen(document: Document) -> Iterator[tuple[str, str]]:
     """Name what the document chooses beyond what comes with mypt."""
     kind = document.get(TOKEN_KIND)
-    if kind is not None and kind not in _BUILT_IN_TOKENIZERS:
+    if kind is not None and kind not in BUILT_IN_TOKENIZERS:
         yield TOKEN_KIND, kind
     for slot in SLOTS:
         if slot in document and (slot, document[slot]) not in BUILT_IN:

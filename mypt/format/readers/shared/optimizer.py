@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # What a reader runs into where a file has lists for dicts, or lacks what every such file has.
 SURPRISES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-_FIX = "train from its weights alone, as a new model with --init_from_model, or restore the file"
+FIX = "train from its weights alone, as a new model with --init_from_model, or restore the file"
 
 
 def try_optimizer(read: Callable[[], T], file: str) -> tuple[T | None, tuple[Problem, ...]]:
@@ -32,4 +32,4 @@ def try_optimizer(read: Callable[[], T], file: str) -> tuple[T | None, tuple[Pro
     except SURPRISES as error:
         reason = f"{type(error).__name__}: {error}"
         what = f"is not one that AdamW saves, or of an unknown form ({reason})"
-        return None, (Problem(file, "the optimizer state", what, _FIX, kind="optimizer.form"),)
+        return None, (Problem(file, "the optimizer state", what, FIX, kind="optimizer.form"),)

@@ -12,6 +12,7 @@ from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.parameter_order import grouped, optimizer_document
+from mypt.format.readers.shared.optimizer import FIX as OPTIMIZER_FIX
 from mypt.format.rules.documents import document_problems
 from mypt.format.tensors.transforms import join, transpose
 
@@ -175,21 +176,21 @@ def _check_groups(optimizer: Mapping[str, Any], wanted: list[int], file: str) ->
     held = [len(group) for group in groups]
     if [size for size in held if size] != [size for size in wanted if size]:
         what = f"has groups of {held} parameters, the model of {wanted}"
-        raise FormatError(Problem(file, "the optimizer state", what, _FIX))
+        raise FormatError(Problem(file, "the optimizer state", what, OPTIMIZER_FIX))
     numbers = range(sum(held))
     if [number for group in groups for number in group] != list(numbers):
         what = "does not number its parameters in order"
-        raise FormatError(Problem(file, "the optimizer state", what, _FIX))
+        raise FormatError(Problem(file, "the optimizer state", what, OPTIMIZER_FIX))
     if any(index not in numbers for index in optimizer["state"]):
         what = "holds moments of parameters that no group has"
-        raise FormatError(Problem(file, "the optimizer state", what, _FIX))
+        raise FormatError(Problem(file, "the optimizer state", what, OPTIMIZER_FIX))
 
 
 def _check_moments(
     moments: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, Shape], file: str
 ) -> None:
     problems = [
-        Problem(file, name, f"has moments of shape {shape}, not {shapes[name]}", _FIX)
+        Problem(file, name, f"has moments of shape {shape}, not {shapes[name]}", OPTIMIZER_FIX)
         for name, state in moments.items()
         for shape in (tuple(state[key].shape) for key in ("exp_avg", "exp_avg_sq"))
         if shape != shapes[name]
