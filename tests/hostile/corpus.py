@@ -29,12 +29,14 @@ class Case:
         opened: What is given to the doors, relative to the folder.
         is_refused: Whether nothing of it may be opened; else it only must do no harm.
         is_heavy: Whether it is large, so that a few doors have to do.
+        is_flaw: Whether only training is refused, and inference warned.
     """
 
     files: dict
     opened: str = "."
     is_refused: bool = True
     is_heavy: bool = False
+    is_flaw: bool = False
 
     def write(self, folder):
         """Write it; give what to open."""
@@ -596,5 +598,18 @@ def every_case():
     for source in sources:
         for name, case in source():
             assert name not in cases, name
-            cases[name] = case
+            cases[name] = evolve(case, is_flaw=is_of_training(name))
     return cases
+
+
+def is_of_training(name):
+    """Tell by its name whether what is wrong with a case matters to training alone."""
+    subject, _, rest = name.partition(": ")
+    if subject == "optimizer":
+        return rest not in GADGETS
+    if subject == "state":
+        return not rest.startswith("optimizer_file '") and rest != 'optimizer_file is "x/y"'
+    return subject == "training_state" or name in (
+        "legacy: a list for the optimizer",
+        "legacy: an optimizer of text",
+    )

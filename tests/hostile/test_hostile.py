@@ -18,7 +18,8 @@ from doors import DOORS
 
 EVERYTHING = os.environ.get("MYPT_HOSTILE") == "all"
 CASES = corpus.every_case()
-REFUSED = [name for name, case in CASES.items() if case.is_refused]
+REFUSED = [name for name, case in CASES.items() if case.is_refused and not case.is_flaw]
+FLAWED = [name for name, case in CASES.items() if case.is_flaw]
 HARMLESS = [name for name, case in CASES.items() if not case.is_refused]
 WITHOUT_WEIGHTS = ["validate()", "validate", "get_model_info", "inspect", "migrate --dry_run"]
 MOST_SECONDS = 30  # of processor time; most take less than one, and shared cores slow all
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.xdist_group("hostile")
 
 def doors_for(number, case):
     """Choose doors for a case: two for all, and others in turn."""
-    if not case.is_refused:
+    if not case.is_refused or case.is_flaw:
         return WITHOUT_WEIGHTS  # others would open it, and so need torch
     if case.is_heavy and not EVERYTHING:
         return [["validate", "load"][number % 2]]
@@ -102,6 +103,17 @@ def test_no_door_opens_to_a_hostile_checkpoint(name, outcome):
         assert path.rpartition("/")[0] in spoken.splitlines()[0] or "--json" in door
 
 
+@pytest.mark.parametrize("name", FLAWED)
+def test_what_only_training_needs_is_refused_to_training_alone(name, outcome):
+    path, said = outcome[name]
+    assert_harmless(said, path)
+    assert said["validate"]["code"] == 1
+    assert said["validate()"]["refused"]
+    assert said["get_model_info"]["refused"] is None
+    assert said["inspect"]["code"] == 0
+    assert said["inspect"]["err"].startswith("warning: ")
+
+
 @pytest.mark.parametrize("name", [*HARMLESS, "sound"])
 def test_what_is_odd_and_no_harm_does_none(name, outcome):
     path, said = outcome[name]
@@ -111,6 +123,7 @@ def test_what_is_odd_and_no_harm_does_none(name, outcome):
 
 def test_there_are_many_of_them():
     assert len(REFUSED) >= 60
+    assert len(FLAWED) >= 50
     assert len(CASES) >= 400
 
 

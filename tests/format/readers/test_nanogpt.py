@@ -130,13 +130,15 @@ def test_the_size_of_gpt2_means_its_tokenizer(copy_of, plugins):
     assert any("GPT-2's tokenizer" in note for note in opened.notes)
 
 
-def test_an_optimizer_state_of_another_model_is_refused(copy_of, plugins):
+def test_an_optimizer_state_of_another_model_keeps_from_training_alone(copy_of, plugins):
     case = copy_of("nanogpt_char")
     contents = torch.load(case.path, weights_only=True)
     contents["optimizer"]["state"][3]["exp_avg"] = torch.zeros(3)
     torch.save(contents, case.path)
+    (warning,) = mypt.get_model_info(case.path, plugins=plugins)["warnings"]
+    assert "h.0.attn.c_proj.weight: has moments of shape" in warning
     with pytest.raises(FormatError, match=r"h\.0\.attn\.c_proj\.weight: has moments of shape"):
-        mypt.get_model_info(case.path, plugins=plugins)
+        open_checkpoint(case.path, plugins).optimizer()
 
 
 @pytest.mark.parametrize("change", [{"n_layer": None}, {"n_layer": "2"}, {"n_head": 3}])
@@ -198,8 +200,6 @@ def test_plain_dicts_of_every_protocol_are_read(tmp_path, protocol):
     [
         {"config": [1]},
         {"iter_num": "many"},
-        {"optimizer": {}},
-        {"optimizer": {"state": [], "param_groups": 3}},
         {"model_args": {**ARGS, "n_layer": 10**9}},
         {"model_args": {**ARGS, "n_layer": 100000}},
         {"model_args": {**ARGS, "n_embd": 2**31 - 1, "n_head": 1}},
@@ -215,7 +215,7 @@ def test_a_file_of_strange_values_is_refused(copy_of, plugins, change):
 
 
 @pytest.mark.parametrize("change", ["groups", "numbers", "beyond"])
-def test_an_optimizer_state_that_is_grouped_otherwise_is_refused(copy_of, plugins, change):
+def test_an_optimizer_state_that_is_grouped_otherwise_trains_nothing(copy_of, plugins, change):
     case = copy_of("nanogpt_char")
     contents = torch.load(case.path, weights_only=True)
     first, second = (group["params"] for group in contents["optimizer"]["param_groups"])
@@ -226,5 +226,7 @@ def test_an_optimizer_state_that_is_grouped_otherwise_is_refused(copy_of, plugin
     else:
         contents["optimizer"]["state"][-1] = contents["optimizer"]["state"].pop(0)
     torch.save(contents, case.path)
+    (warning,) = mypt.get_model_info(case.path, plugins=plugins)["warnings"]
+    assert "the optimizer state" in warning
     with pytest.raises(FormatError, match="the optimizer state"):
-        mypt.get_model_info(case.path, plugins=plugins)
+        open_checkpoint(case.path, plugins).optimizer()
