@@ -25,6 +25,7 @@ from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish, open_for_writing
 from mypt.format.storage.generations import read_manifest
 from mypt.format.tensors.pt_file import load_tensors
+from mypt.format.tensors.transforms import have_equal_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -184,7 +185,7 @@ def _with_one_matrix(checkpoint: Checkpoint, source: Path) -> Checkpoint:
     """
     tensors = dict(checkpoint.tensors)
     if checkpoint.config.get("tie_weights"):
-        if not _equal(tensors[EMBEDDING], tensors[HEAD]):
+        if not have_equal_bits(tensors[EMBEDDING], tensors[HEAD]):
             raise FormatError(untied_problem(str(source)))
         tensors[HEAD] = tensors[EMBEDDING]
     return evolve(checkpoint, tensors=tensors)

@@ -18,6 +18,8 @@ from itertools import pairwise
 DOCUMENTS = {"config.json": "config", "tokenizer.json": "tokenizer"}
 DOCUMENTS["training_state.json"] = "training_state"
 TIED = {"lm_head.weight", "token_embedding_table.weight"}
+RECORDS = {"data.pkl", "byteorder", "version", ".format_version", ".storage_alignment"}
+RECORDS |= {".data/version", ".data/serialization_id"}
 STABLE = (*DOCUMENTS, "model.pt", "optimizer.pt")
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 DAMAGES = (ValueError, LookupError, TypeError, RuntimeError, struct.error, zipfile.BadZipFile)
@@ -327,12 +329,12 @@ def load(path, record=None):
     same = told in (None, (len(data), hashlib.sha256(data).hexdigest()))
     need(same, "is not what was saved")
     members = read_members(data)
-    known = {"data.pkl", "byteorder", "version", ".data/version", ".data/serialization_id"}
-    known |= {".format_version", ".storage_alignment"}
     for name, (told, content) in members.items():
-        need(name in known or name.startswith("data/"), f"holds {name}, so no tensors")
+        need(name in RECORDS or name.startswith("data/"), f"holds {name}, so no tensors")
         need(record or zlib.crc32(content) == told, "is not what its checksum says", name)
     need(members.get("byteorder", (0, b"little"))[1] == b"little", "is big-endian")
+    version = members.get(".data/version") or members.get("version") or (0, b"")
+    need(re.fullmatch(rb"0*([1-9]|10)\n?", version[1]), "has no version that torch reads")
     pickle = Pickle()
     value = pickle.run(members["data.pkl"][1])
     for key, (kind, _, numel) in pickle.storages.items():
@@ -485,15 +487,17 @@ def read_bundle(folder, schemas):
             check_tensors(tensors, wanted)
         weights = result["model.pt"] = materialise(tensors, members)
         if config["tie_weights"]:
-            twice = len({weights[name] for name in TIED}) > 1
-            need(not twice, "differs from the embedding", "lm_head.weight")
+            need(
+                len({weights[name] for name in TIED}) == 1,
+                "differs from the embedding",
+                "lm_head.weight",
+            )
             del wanted["lm_head.weight"]
     name = result.get("training_state.json", {}).get("optimizer_file") or "optimizer.pt"
     path = paths.get(name) or (None if manifest else folder / name)
     with reading(name):
         if path and path.is_file():
-            value, members = load(path, records.get(name))
-            result["optimizer.pt"] = materialise(value, members)
+            result["optimizer.pt"] = materialise(*load(path, records.get(name)))
             if not legacy:
                 check_optimizer(result["optimizer.pt"], list(wanted.values()))
     return result

@@ -456,6 +456,8 @@ def wrong_archives():
         "code_inside": bad(having("code/run.py"), ("", "tensors")),
         "no_pickle": bad(model(archive(pairs[1:])), ("", "tensors")),
         "big_endian": bad(model(archive(members | {"byteorder": b"big"})), ("", "tensors")),
+        "no_version": bad(model(archive(without(members, "version"))), ("", "tensors")),
+        "absurd_version": bad(model(archive(members | {"version": b"77\n"})), ("", "tensors")),
         "storage_missing": bad(
             model(archive(without(members, "data/3"))), ("blocks.0.sa.proj.weight", "tensors")
         ),
