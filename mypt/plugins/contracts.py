@@ -117,11 +117,11 @@ class TokenizerFactory:
 
 
 def _fitting(options: Options, factory: TokenizerFactory) -> Options:
-    from mypt.format.schema.messages import explain_option, pointer
+    from mypt.format.schema.messages import explain_option_error, json_pointer
     from mypt.format.schema.validator import make_validator
 
     problems = [
-        Problem("", f"plugins{pointer(error.absolute_path)}", *explain_option(error))
+        Problem("", f"plugins{json_pointer(error.absolute_path)}", *explain_option_error(error))
         for error in make_validator(factory.train_options or {}).iter_errors(dict(options))
     ]
     if problems:

@@ -11,7 +11,7 @@ from attrs import fields
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.layout import SLOTS
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.schema.messages import pointer
+from mypt.format.schema.messages import json_pointer
 from mypt.plugins.contracts import (
     GuardFactory,
     LogSink,
@@ -61,7 +61,7 @@ def _flaw_of_schema(value: object) -> str | None:
     try:
         Draft202012Validator.check_schema(dict(value))
     except SchemaError as error:
-        return f"no JSON Schema: {pointer(error.absolute_path)}: {error.message}"
+        return f"no JSON Schema: {json_pointer(error.absolute_path)}: {error.message}"
     return None
 
 

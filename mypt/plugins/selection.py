@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mypt.format.errors import ConfigError, Problem
-from mypt.format.schema.messages import explain_option, pointer
+from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +54,6 @@ def _problems(where: str, options: object, schema: JsonSchema) -> list[Problem]:
     from mypt.format.schema.validator import make_validator  # slow to import
 
     return [
-        Problem("", f"{where}{pointer(error.absolute_path)}", *explain_option(error))
+        Problem("", f"{where}{json_pointer(error.absolute_path)}", *explain_option_error(error))
         for error in make_validator(schema).iter_errors(options)
     ]

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import Problem, shortened
-from mypt.format.schema.messages import pointer, show
+from mypt.format.schema.messages import format_value, json_pointer
 from mypt.format.tensors.info import TensorInfo
 
 if TYPE_CHECKING:
@@ -145,12 +145,12 @@ def _special_problems(
 ) -> Iterator[Problem]:
     texts: dict[int, str] = {}
     for text, index in special.items():
-        where = pointer(("special_token_encoder", text))
+        where = json_pointer(("special_token_encoder", text))
         if index >= vocab_size:
             what = f"has id {index}, but the model's vocab_size is {vocab_size}"
             yield Problem(file, where, what, fix, kind="tokenizer.size")
         if texts.setdefault(index, text) != text:
-            what = f"has id {index}, as {show(texts[index])} has"
+            what = f"has id {index}, as {format_value(texts[index])} has"
             yield Problem(file, where, what, "give each id once", kind="tokenizer.twice")
 
 

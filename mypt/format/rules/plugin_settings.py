@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from mypt.format.errors import Problem
 from mypt.format.layout import BUILT_IN, SLOTS
-from mypt.format.schema.messages import explain_option, pointer
+from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,9 +89,9 @@ def _problems(
     except Exception as error:  # a stranger's schema may be none
         what = f"cannot be checked: the schema of {setting.package} is none ({error})"
         fix = f"update {setting.package}"
-        yield Problem(file, pointer(at), what, fix, kind="plugin.schema", severity="warning")
+        yield Problem(file, json_pointer(at), what, fix, kind="plugin.schema", severity="warning")
         return
     for found in errors:
-        what, fix = explain_option(found)
-        where = pointer((*at, *found.absolute_path))
+        what, fix = explain_option_error(found)
+        where = json_pointer((*at, *found.absolute_path))
         yield Problem(file, where, what, fix, kind=f"settings.{found.validator}")

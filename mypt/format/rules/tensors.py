@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from mypt.format.errors import Problem, counted
 from mypt.format.layout import expected_tensors
-from mypt.format.schema.messages import show
+from mypt.format.schema.messages import format_value
 from mypt.format.tensors.info import FLOATING
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Model:
 
     def misfit(self, field: str, what: str, value: object) -> Problem:
         """Describe a field of the config that does not fit the tensors."""
-        fix = f"set it back to {show(value)}"
+        fix = f"set it back to {format_value(value)}"
         return Problem(self.config_file, f"/{field}", what, fix, kind=MISMATCH)
 
 
@@ -95,8 +95,8 @@ def _shape_problems(model: Model) -> list[Problem]:
 
 
 def _changed(model: Model, field: str, value: object) -> Problem:
-    now = show(getattr(model.config, field))
-    what = f"is {now}, but {_base(model.file)} was saved with {show(value)}"
+    now = format_value(getattr(model.config, field))
+    what = f"is {now}, but {_base(model.file)} was saved with {format_value(value)}"
     return model.misfit(field, what, value)
 
 
