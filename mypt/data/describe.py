@@ -85,7 +85,7 @@ def _missing_or_changed(root: Path, metadata: Metadata, *, checksums: bool) -> l
         elif path.stat().st_size != file.size_bytes:
             what = f"has {path.stat().st_size} bytes instead of {file.size_bytes}"
             problems.append(Problem(str(path), "", what, fix, kind="data.file"))
-        elif checksums and files.digest(path, str(path)) != file.sha256:
+        elif checksums and files.digest_file(path, str(path)) != file.sha256:
             what = "has another SHA-256 than the metadata says"
             problems.append(Problem(str(path), "", what, fix, kind="data.file"))
         elif not file.is_unchanged(root):

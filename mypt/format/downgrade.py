@@ -13,7 +13,7 @@ from mypt.format.documents.convert import to_document
 from mypt.format.errors import FormatError, Problem, SaveError
 from mypt.format.migrate import Report
 from mypt.format.migrations.v2_to_v1 import apply
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, write_file
 from mypt.format.storage.fsync import sync_folder
@@ -75,7 +75,7 @@ def _refuse_another(output: Path, contents: Mapping[str, Content]) -> None:
 
 
 def _is_there(path: Path, content: Content) -> bool:
-    return path.is_file() and files.digest(path, str(path)) == content_digest(content)
+    return path.is_file() and files.digest_file(path, str(path)) == content_digest(content)
 
 
 def _write(output: Path, contents: Mapping[str, Content]) -> None:
@@ -111,7 +111,7 @@ def _contents(bundle: Bundle, described: Checkpoint) -> dict[str, Content]:
     }
     tensors = {files.MODEL: bundle.weights(), files.OPTIMIZER: bundle.optimizer()}
     contents: dict[str, Content] = {
-        name: jsonfile.dump(document)
+        name: strict_json.dump(document)
         for name, document in documents.items()
         if document is not None
     }

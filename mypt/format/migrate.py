@@ -20,7 +20,7 @@ from mypt.format.readers.options import understood
 from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
 from mypt.format.rules.tensors import EMBEDDING, HEAD
 from mypt.format.storage import files
-from mypt.format.storage.commit import content_digest, finish, open_for_writing
+from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing
 from mypt.format.storage.generations import read_manifest
 from mypt.format.tensors.pt_file import load_tensors
 
@@ -100,11 +100,11 @@ class Migrator:
             except MyptError as error:
                 yield _failed(source, error.problems)
             except OSError as error:
-                yield _failed(source, [files.unreadable(error, str(source))])
+                yield _failed(source, [files.unreadable_problem(error, str(source))])
 
     def _there_already(self, source: Path, output: Path, lines: tuple[str, ...] = ()) -> Report:
         if not self.dry_run:
-            finish(output)
+            finish_interrupted_commit(output)
         return Report(source=source, output=output, result="there already", lines=lines)
 
 

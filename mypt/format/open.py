@@ -228,7 +228,7 @@ def _weight_files(path: Path) -> list[Path]:
 
 
 def _joint_digest(held: Sequence[Path]) -> str:
-    digests = [files.digest(path, str(path)) for path in held]
+    digests = [files.digest_file(path, str(path)) for path in held]
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )

@@ -58,7 +58,7 @@ def validate(
         except FormatError as error:
             problems += error.problems
         except OSError as error:
-            problems.append(files.unreadable(error, str(found)))
+            problems.append(files.unreadable_problem(error, str(found)))
     return worst_first(problems)
 
 

@@ -2,7 +2,7 @@ import json
 import shutil
 
 from mypt.api import info
-from mypt.format.storage.generations import read_manifest, tagged
+from mypt.format.storage.generations import read_manifest, tagged_name
 
 
 def test_the_four_sections_are_printed(cli, bundle):
@@ -100,7 +100,7 @@ def test_a_gold_step_without_its_loss_is_left_out(cli, bundle, tmp_path):
 
 def test_files_are_told_while_they_get_their_names(cli, bundle, tmp_path, monkeypatch):
     copy = shutil.copytree(bundle, tmp_path / "cat")
-    waiting = copy / tagged("model.pt", read_manifest(copy).generation)
+    waiting = copy / tagged_name("model.pt", read_manifest(copy).generation)
     (copy / "model.pt").rename(waiting)
     opened = info.open_checkpoint
 

@@ -10,7 +10,7 @@ from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.storage.commit import open_for_writing
-from mypt.format.storage.generations import tagged
+from mypt.format.storage.generations import tagged_name
 from scene import Scene, tree, whole_bundle
 
 CONFIG = GPTConfig(block_size=4, vocab_size=3, n_embd=2, n_head=1, n_layer=1)
@@ -59,9 +59,9 @@ def interrupted(place):
     """Die between the commit and the renames, after an older save had left its files too."""
     folder = place / "dante"
     save(folder, LAST)
-    (folder / tagged("model.pt", 7)).write_bytes(b"left over")
+    (folder / tagged_name("model.pt", 7)).write_bytes(b"left over")
     save(folder, OLD)
-    (folder / "model.pt").rename(folder / tagged("model.pt", 2))
+    (folder / "model.pt").rename(folder / tagged_name("model.pt", 2))
     (folder / "model.pt").write_bytes(LAST["model.pt"])
 
 

@@ -14,7 +14,7 @@ from mypt.format.errors import MyptError
 from mypt.format.storage import commit
 from mypt.format.storage.commit import BundleWriter
 from mypt.format.storage.files import MANIFEST
-from mypt.format.storage.generations import tagged_files
+from mypt.format.storage.generations import find_tagged_files
 from scene import EVERY
 from scenes import SCENES
 
@@ -80,7 +80,7 @@ def names_before_the_manifest(patch):
     put_manifest = BundleWriter._put_manifest
 
     def rename_and_put(self, *arguments):
-        for path, name, _, _ in list(tagged_files(self.folder)):
+        for path, name, _, _ in list(find_tagged_files(self.folder)):
             path.replace(self.folder / name)
         put_manifest(self, *arguments)
 

@@ -69,7 +69,7 @@ def test_architecture_and_tokenizer_are_those_of_the_base(base, fine_tune, in_tm
 
 
 def test_lineage_names_base_step_and_digest_of_its_weights(base, fine_tune):
-    digest = files.digest(base / "model.pt", "model.pt")
+    digest = files.digest_file(base / "model.pt", "model.pt")
     (ancestor,) = fine_tune().lineage
     assert (ancestor.model, ancestor.step, ancestor.sha256) == ("base", 6, digest)
 

@@ -14,7 +14,7 @@ from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import FormatError, UsageError
 from mypt.format.storage import generations
 from mypt.format.storage.commit import open_for_writing
-from mypt.format.storage.generations import tagged
+from mypt.format.storage.generations import tagged_name
 from mypt.format.storage.remove import remove_bundle
 
 OFTEN = {"snapshot_interval": 2, "eval_interval": 100, "max_iters": 9}
@@ -175,7 +175,7 @@ def test_a_file_with_the_name_of_a_copy_is_none(train, models):
 def test_a_copy_is_recognised_while_it_is_being_saved(train, models, monkeypatch):
     train(**{**OFTEN, "max_iters": 3})
     copy = models / "cat_step00000002"
-    waiting = copy / tagged("training_state.json", 1)
+    waiting = copy / tagged_name("training_state.json", 1)
     (copy / "training_state.json").rename(waiting)
     read = generations.read_document
 

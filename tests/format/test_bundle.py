@@ -19,7 +19,7 @@ from mypt.format.errors import FormatError
 from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
-from mypt.format.storage.generations import tagged
+from mypt.format.storage.generations import tagged_name
 from mypt.format.tensors.pt_file import read_header
 
 
@@ -191,14 +191,14 @@ def test_an_optimizer_of_another_name_is_found_beside_the_rest(bundle, edit):
 
 
 def test_loading_goes_on_where_a_rename_happens_in_between(bundle):
-    (bundle / "model.pt").rename(bundle / tagged("model.pt", 1))
+    (bundle / "model.pt").rename(bundle / tagged_name("model.pt", 1))
     read = read_bundle(bundle)
-    (bundle / tagged("model.pt", 1)).rename(bundle / "model.pt")
+    (bundle / tagged_name("model.pt", 1)).rename(bundle / "model.pt")
     assert read.weights()
 
 
 def test_loading_goes_on_where_a_rename_happens_while_torch_opens_the_file(bundle, monkeypatch):
-    waiting = bundle / tagged("model.pt", 1)
+    waiting = bundle / tagged_name("model.pt", 1)
     (bundle / "model.pt").rename(waiting)
     mapped, renamed = torch.UntypedStorage.from_file, []
 
@@ -214,7 +214,7 @@ def test_loading_goes_on_where_a_rename_happens_while_torch_opens_the_file(bundl
 
 def renamed_while(bundle, monkeypatch, place, function):
     """Let `model.pt` wait under its tagged name, and get its own when that function is called."""
-    waiting = bundle / tagged("model.pt", 1)
+    waiting = bundle / tagged_name("model.pt", 1)
     (bundle / "model.pt").rename(waiting)
     real = getattr(place, function)
 

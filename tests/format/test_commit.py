@@ -8,7 +8,7 @@ import pytest
 
 from mypt.format.errors import FormatError, LockedError, SaveError
 from mypt.format.storage.commit import open_for_writing
-from mypt.format.storage.generations import committed_files, dropped, tagged
+from mypt.format.storage.generations import committed_files, drop_marker_name, tagged_name
 from mypt.format.storage.lock import bundle_lock
 
 OLD = {"config.json": b"old config", "model.pt": b"old model", "optimizer.pt": b"old optimizer"}
@@ -86,7 +86,8 @@ def test_a_writer_commits_as_often_as_it_likes(folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["manifest.json", "../x", "a/b", "", ".hidden", "x" * 201, tagged("model.pt", 3), "a b"]
+    "name",
+    ["manifest.json", "../x", "a/b", "", ".hidden", "x" * 201, tagged_name("model.pt", 3), "a b"],
 )
 def test_a_name_that_no_manifest_may_list_is_a_callers_bug(folder, name):
     with pytest.raises(ValueError, match="cannot commit"):
@@ -97,16 +98,20 @@ def test_a_name_that_no_manifest_may_list_is_a_callers_bug(folder, name):
 def test_readers_see_the_tagged_files_of_the_committed_generation(folder):
     commit(folder, OLD)
     commit(folder, NEW)
-    (folder / "model.pt").rename(folder / tagged("model.pt", 2))
+    (folder / "model.pt").rename(folder / tagged_name("model.pt", 2))
     (folder / "model.pt").write_bytes(b"of the generation before")
-    (folder / tagged("config.json", 3)).write_bytes(b"never committed")
+    (folder / tagged_name("config.json", 3)).write_bytes(b"never committed")
     assert content(folder) == NEW
 
 
 def test_the_next_commit_finishes_renames_and_removes_leftovers(folder):
     commit(folder, OLD)
-    (folder / "model.pt").rename(folder / tagged("model.pt", 1))
-    for leftover in (tagged("model.pt", 2), tagged("manifest.json", 2), dropped("model.pt", 2)):
+    (folder / "model.pt").rename(folder / tagged_name("model.pt", 1))
+    for leftover in (
+        tagged_name("model.pt", 2),
+        tagged_name("manifest.json", 2),
+        drop_marker_name("model.pt", 2),
+    ):
         (folder / leftover).write_bytes(b"never committed")
     (folder / "mine.mypt-x").write_bytes(b"not ours")
     with open_for_writing(folder) as writer:
@@ -118,7 +123,7 @@ def test_the_next_commit_finishes_renames_and_removes_leftovers(folder):
 def test_a_drop_that_was_committed_but_not_done_is_done_by_the_next(folder):
     commit(folder, NEW)
     (folder / "optimizer.pt").write_bytes(b"of the generation before")
-    (folder / dropped("optimizer.pt", 1)).write_bytes(b"")
+    (folder / drop_marker_name("optimizer.pt", 1)).write_bytes(b"")
     assert content(folder) == NEW
     commit(folder, NEW)
     assert names(folder) == sorted([*NEW, "manifest.json"])

@@ -10,7 +10,7 @@ from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.errors import FormatError
 from mypt.format.layout import BUILT_IN, no_tensors
-from mypt.format.storage.generations import tagged
+from mypt.format.storage.generations import tagged_name
 from mypt.format.tensors.pt_writer import write_tensors
 from mypt.format.validate import validate
 
@@ -233,12 +233,12 @@ def test_an_optimizer_of_another_model_is_found(bundle, adamw_of, weights_of, ti
 
 
 def test_a_rename_that_waits_is_a_note(bundle):
-    (bundle / "model.pt").rename(bundle / tagged("model.pt", 1))
+    (bundle / "model.pt").rename(bundle / tagged_name("model.pt", 1))
     assert found(bundle, checksums=True) == [("commit.waiting", "note", "model.pt#")]
 
 
 def test_leftovers_and_strange_files_are_ignored(bundle):
-    (bundle / tagged("model.pt", 2)).write_bytes(b"never committed")
+    (bundle / tagged_name("model.pt", 2)).write_bytes(b"never committed")
     (bundle / "latest.pt").write_bytes(b"not ours")
     (bundle / "notes.txt").write_bytes(b"not ours")
     assert validate(bundle) == []

@@ -188,7 +188,7 @@ class _SplitWriter:
             yield DataFile(
                 name=f"{self._folder.name}/{name}",
                 size_bytes=found.st_size,
-                sha256=files.digest(path, name),
+                sha256=files.digest_file(path, name),
                 mtime_ns=found.st_mtime_ns,
                 tokens=self.tokens if has_ids else None,
                 highest_id=self._highest if has_ids else None,

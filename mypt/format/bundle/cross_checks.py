@@ -24,7 +24,7 @@ from mypt.format.rules.cross_file import (
 from mypt.format.rules.plugin_settings import settings_problems
 from mypt.format.rules.tensors import EMBEDDING, HEAD, MISMATCH, TIED, Model, tensor_problems
 from mypt.format.storage import files
-from mypt.format.storage.generations import tagged
+from mypt.format.storage.generations import tagged_name
 from mypt.format.tensors.pt_file import damaged_members, equal_values
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def compare_records(seen: Examined, checksums: bool) -> None:
                 found = _content_problems(path, file, listed.get(name))
             seen.problems.extend(found)
     for name in listed:
-        waiting = tagged(name, seen.manifest.generation) if seen.manifest else ""
+        waiting = tagged_name(name, seen.manifest.generation) if seen.manifest else ""
         if name in seen.paths and seen.paths[name].name == waiting:
             what, fix = f"still waits as {waiting}", "nothing: the next save renames it"
             seen.problems.append(
@@ -175,6 +175,6 @@ def _content_problems(path: Path, file: str, record: FileRecord | None) -> list[
             Problem(file, name, "does not have its checksum", fix, kind="archive.checksum")
             for name in damaged_members(path, file)
         ]
-    if files.digest(path, file) == record.sha256:
+    if files.digest_file(path, file) == record.sha256:
         return []
     return [Problem(file, "", "is not what was saved: its digest differs", fix, kind=DIGEST)]

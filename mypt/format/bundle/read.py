@@ -177,7 +177,7 @@ class Bundle:
 
 def _digest(path: Path, record: FileRecord | None, file: str) -> str:
     """Give the digest of a file, which has to be the one that its record has."""
-    digest = files.digest(path, file)
+    digest = files.digest_file(path, file)
     if record is not None and digest != record.sha256:
         what, fix = "is not what was saved: its digest differs", "restore it from a copy"
         if file.endswith(files.OPTIMIZER):

@@ -58,7 +58,7 @@ def why_unknown(path: Path) -> FormatError | None:
     except FormatError as error:
         return error
     except OSError as error:
-        return FormatError(files.unreadable(error, str(path)))
+        return FormatError(files.unreadable_problem(error, str(path)))
     return None
 
 

@@ -21,14 +21,14 @@ from mypt.format.storage.files import MANIFEST
 from mypt.format.storage.fsync import sync_file, sync_folder
 from mypt.format.storage.generations import (
     committed_files,
-    dropped,
+    drop_marker_name,
+    find_tagged_files,
     may_be_listed,
     next_generation,
     read_manifest,
     removed_names,
     seal,
-    tagged,
-    tagged_files,
+    tagged_name,
 )
 from mypt.format.storage.lock import LOCK_FILE, bundle_lock
 
@@ -74,7 +74,7 @@ def open_for_writing(folder: Path) -> Iterator[BundleWriter]:
             stack.enter_context(bundle_lock(folder))
             writer = BundleWriter(folder)
         except OSError as error:
-            raise _not_saved(folder, error) from error
+            raise _make_save_error(folder, error) from error
         stack.callback(writer.close)
         yield writer
 
@@ -127,14 +127,14 @@ class BundleWriter:
         self._check_unmoved()
         try:
             before = read_manifest(self.folder)
-            tidy(self.folder, before)
+            clean_up(self.folder, before)
             generation = next_generation(before, self.folder)
             records = {
-                name: write_file(self.folder / tagged(name, generation), content)
+                name: write_file(self.folder / tagged_name(name, generation), content)
                 for name, content in files.items()
             }
             if check is not None:
-                check({name: self.folder / tagged(name, generation) for name in files})
+                check({name: self.folder / tagged_name(name, generation) for name in files})
             manifest, data = seal(
                 Manifest(
                     generation=generation,
@@ -146,12 +146,12 @@ class BundleWriter:
             self._put_manifest(data, generation, removed_names(before, files))
         except BaseException as error:
             with suppress(OSError, FormatError):
-                tidy(self.folder, read_manifest(self.folder))
+                clean_up(self.folder, read_manifest(self.folder))
             if isinstance(error, OSError):
-                raise _not_saved(self.folder, error) from error
+                raise _make_save_error(self.folder, error) from error
             raise
         with suppress(OSError):  # it is saved; what is left to do is left to the next time
-            tidy(self.folder, manifest)
+            clean_up(self.folder, manifest)
         return manifest
 
     def close(self) -> None:
@@ -172,15 +172,15 @@ class BundleWriter:
     def _put_manifest(self, data: bytes, generation: int, removed: list[str]) -> None:
         """Replace the manifest, with all it speaks of on the disk before and after."""
         for name in removed:
-            write_file(self.folder / dropped(name, generation), b"")
-        waiting = self.folder / tagged(MANIFEST, generation)
+            write_file(self.folder / drop_marker_name(name, generation), b"")
+        waiting = self.folder / tagged_name(MANIFEST, generation)
         write_file(waiting, data)
         sync_folder(self.folder)
-        _replace(waiting, self.folder / MANIFEST)
+        _replace_file(waiting, self.folder / MANIFEST)
         sync_folder(self.folder)
 
 
-def tidy(folder: Path, manifest: Manifest | None) -> None:
+def clean_up(folder: Path, manifest: Manifest | None) -> None:
     """Finish what the last commit has left to do, and remove what failed ones left behind.
 
     Whatever cannot be done now (a file that Windows holds open) is left to the next time: readers
@@ -191,7 +191,7 @@ def tidy(folder: Path, manifest: Manifest | None) -> None:
         manifest: The one on the disk.
     """
     current = manifest.generation if manifest else 0
-    tagged_now = list(tagged_files(folder))
+    tagged_now = list(find_tagged_files(folder))
     for path, name, generation, is_drop in tagged_now:
         with suppress(OSError):
             is_listed = manifest is not None and name in manifest.files
@@ -206,15 +206,15 @@ def tidy(folder: Path, manifest: Manifest | None) -> None:
             sync_folder(folder)
 
 
-def finish(folder: Path) -> None:
+def finish_interrupted_commit(folder: Path) -> None:
     """Do what an interrupted commit has left to do, as far as it can be done now."""
     with suppress(MyptError, OSError):  # whoever is writing there now will do it
-        if any(tagged_files(folder)) or (folder / LOCK_FILE).exists():
+        if any(find_tagged_files(folder)) or (folder / LOCK_FILE).exists():
             with open_for_writing(folder):
-                tidy(folder, read_manifest(folder))
+                clean_up(folder, read_manifest(folder))
 
 
-def _replace(waiting: Path, path: Path) -> None:
+def _replace_file(waiting: Path, path: Path) -> None:
     """Give a file the name of another, also where that has to wait until nobody reads the other."""
     for pause_s in _PAUSES_S:
         try:
@@ -280,7 +280,7 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _not_saved(folder: Path, error: OSError) -> SaveError:
+def _make_save_error(folder: Path, error: OSError) -> SaveError:
     what = f"could not be written: {error.strerror or error}"
     fix = _FIXES.get(error.errno or 0, "check that folder and its disk")
     problem = Problem(str(folder), "", what, f"{fix}; what was saved before is whole", kind="save")
@@ -291,12 +291,12 @@ def content_digest(content: Content) -> str:
     """Give the SHA-256 of what a file is to hold, in hexadecimal."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
-    sink = _Hash()
+    sink = _HashSink()
     content(sink)
     return sink.hexdigest()
 
 
-class _Hash:
+class _HashSink:
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
 

@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 BUNDLE_FILES = (CONFIG, TOKENIZER, TRAINING_STATE, MODEL, OPTIMIZER)
 # Of the documents that hold no vocabulary.
 MAX_SMALL_BYTES = 4 * 1024 * 1024
-_SMALL = (CONFIG, TRAINING_STATE, MANIFEST)
+_SMALL_FILES = (CONFIG, TRAINING_STATE, MANIFEST)
 _CHUNK_BYTES = 1 << 20
 
 
@@ -64,20 +64,20 @@ def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:
     """Read a JSON document: parsed, and its bytes.
 
     Raises:
-        FormatError: It is not a regular file, or `jsonfile.parse` refuses it.
+        FormatError: It is not a regular file, or `strict_json.parse` refuses it.
         OSError: It cannot be read.
     """
-    most = MAX_SMALL_BYTES if path.name in _SMALL else jsonfile.MAX_JSON_BYTES
+    most = MAX_SMALL_BYTES if path.name in _SMALL_FILES else strict_json.MAX_JSON_BYTES
     with open_regular(path, file) as stream:
         data = stream.read(most + 1)
         size = stream.seek(0, 2)
     if size > most:
         what, fix = f"is {size} bytes large, its kind has at most {most}", "restore the file"
         raise FormatError(Problem(file, "", what, fix, kind="json"))
-    return jsonfile.parse(data, file), data
+    return strict_json.parse(data, file), data
 
 
-def digest(path: Path, file: str) -> str:
+def digest_file(path: Path, file: str) -> str:
     """Give the SHA-256 of a file in hexadecimal, reading it a chunk at a time.
 
     Raises:
@@ -92,7 +92,7 @@ def digest(path: Path, file: str) -> str:
     return sha256.hexdigest()
 
 
-def unreadable(error: OSError, file: str) -> Problem:
+def unreadable_problem(error: OSError, file: str) -> Problem:
     """Describe a failure to read a file."""
     what = f"cannot be read: {error.strerror or error}"
     return Problem(file, "", what, "check its permissions and the disk", kind="file")

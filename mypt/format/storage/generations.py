@@ -18,7 +18,7 @@ from attrs import evolve
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.manifest import Manifest
 from mypt.format.errors import FormatError, Problem, has_errors, shortened
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
 from mypt.format.storage.files import BUNDLE_FILES, MANIFEST, read_document
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.convert import Document
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-_TAGGED = re.compile(rf"({NAME.pattern})\.mypt-([0-9]{{6,16}})(\.dropped)?")
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_TAGGED = re.compile(rf"({FILE_NAME.pattern})\.mypt-([0-9]{{6,16}})(\.dropped)?")
 _DROPPED = ".dropped"
 MAX_GENERATION = 2**53  # as the schema has it
 TRIES = 10  # looks at a bundle that another process is saving
@@ -37,19 +37,19 @@ _ZEROS = "0" * 64
 _FIX = "restore the manifest, or remove it: the files count without it too"
 
 
-def tagged(name: str, generation: int) -> str:
+def tagged_name(name: str, generation: int) -> str:
     """Name a file of a generation that is not committed, or not yet renamed."""
     return f"{name}.mypt-{generation:06d}"
 
 
-def dropped(name: str, generation: int) -> str:
+def drop_marker_name(name: str, generation: int) -> str:
     """Name the marker that a generation no longer has a file of the one before."""
-    return tagged(name, generation) + _DROPPED
+    return tagged_name(name, generation) + _DROPPED
 
 
 def may_be_listed(name: str) -> bool:
     """Tell whether a manifest may list a file of this name."""
-    return bool(NAME.fullmatch(name)) and name != MANIFEST and not _TAGGED.fullmatch(name)
+    return bool(FILE_NAME.fullmatch(name)) and name != MANIFEST and not _TAGGED.fullmatch(name)
 
 
 def next_generation(before: Manifest | None, folder: Path) -> int:
@@ -69,10 +69,10 @@ def next_generation(before: Manifest | None, folder: Path) -> int:
 
 def seal(manifest: Manifest) -> tuple[Manifest, bytes]:
     """Give a manifest its checksum; give it and its bytes."""
-    blank = jsonfile.dump(to_document(evolve(manifest, checksum=_ZEROS)))
+    blank = strict_json.dump(to_document(evolve(manifest, checksum=_ZEROS)))
     checksum = hashlib.sha256(blank).hexdigest()
     sealed = evolve(manifest, checksum=checksum)
-    return sealed, jsonfile.dump(to_document(sealed))
+    return sealed, strict_json.dump(to_document(sealed))
 
 
 def manifest_problems(document: Document, file: str) -> list[Problem]:
@@ -156,7 +156,7 @@ def committed_files(folder: Path) -> tuple[Manifest | None, dict[str, Path]]:
         OSError: The manifest cannot be read.
     """
     manifest = read_manifest(folder)
-    return manifest, existing_files(folder, manifest)
+    return manifest, find_existing_files(folder, manifest)
 
 
 def committed_document(folder: Path, name: str) -> Document | None:
@@ -172,30 +172,30 @@ def committed_document(folder: Path, name: str) -> Document | None:
             return None
         with suppress(FileNotFoundError):  # a writer has renamed it since it was found
             return read_document(path, str(folder / name))[0]
-    raise changes_too_fast(folder)
+    raise make_changing_error(folder)
 
 
-def changes_too_fast(folder: Path) -> FormatError:
+def make_changing_error(folder: Path) -> FormatError:
     """Say that a bundle was saved anew at each of `TRIES` looks at it."""
     what, fix = "changes faster than it can be read", "wait for the run that writes it"
     return FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
 
 
-def existing_files(folder: Path, manifest: Manifest | None) -> dict[str, Path]:
+def find_existing_files(folder: Path, manifest: Manifest | None) -> dict[str, Path]:
     """Find where the files of a manifest are; those of a folder without one have known names."""
     if manifest is None:
         return {name: folder / name for name in BUNDLE_FILES if (folder / name).is_file()}
     paths = {}
     for name in manifest.files:
         # in this order, and each looked at once: a writer may rename the first to the second now
-        for path in (folder / tagged(name, manifest.generation), folder / name):
+        for path in (folder / tagged_name(name, manifest.generation), folder / name):
             if path.is_file():
                 paths[name] = path
                 break
     return paths
 
 
-def tagged_files(folder: Path) -> Iterator[tuple[Path, str, int, bool]]:
+def find_tagged_files(folder: Path) -> Iterator[tuple[Path, str, int, bool]]:
     """Find all tagged files: path, stable name, generation, and whether it marks a drop."""
     for path in folder.iterdir():
         if found := _TAGGED.fullmatch(path.name):

@@ -36,22 +36,22 @@ def bundle_lock(folder: Path) -> Iterator[None]:
         OSError: The folder cannot be written, or its file system has no locks.
     """
     path = folder / LOCK_FILE
-    descriptor = _acquire(path, folder)
+    descriptor = _acquire_lock(path, folder)
     try:
-        _sign(descriptor)
+        _write_owner(descriptor)
         yield
     finally:
-        _release(path, descriptor)
+        _release_lock(path, descriptor)
 
 
-def _acquire(path: Path, folder: Path) -> int:
+def _acquire_lock(path: Path, folder: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     while True:
         descriptor = os.open(path, flags, 0o666)
         try:
             if not _try_lock(descriptor):
-                _refuse(folder, os.read(descriptor, _MAX_NOTE_BYTES))
-            if _is_still(path, descriptor):
+                _raise_locked(folder, os.read(descriptor, _MAX_NOTE_BYTES))
+            if _is_same_file(path, descriptor):
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -60,21 +60,21 @@ def _acquire(path: Path, folder: Path) -> int:
         os.close(descriptor)
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
     except FileNotFoundError:
         return False
 
 
-def _sign(descriptor: int) -> None:
+def _write_owner(descriptor: int) -> None:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
     os.ftruncate(descriptor, 0)
     os.write(descriptor, json.dumps(owner).encode() + b"\n")
 
 
-def _refuse(folder: Path, note: bytes) -> NoReturn:
+def _raise_locked(folder: Path, note: bytes) -> NoReturn:
     try:
         owner = json.loads(note)
         who = f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
@@ -99,7 +99,7 @@ if sys.platform == "win32":
             os.lseek(descriptor, 0, os.SEEK_SET)
         return True
 
-    def _release(path: Path, descriptor: int) -> None:
+    def _release_lock(path: Path, descriptor: int) -> None:
         with suppress(OSError):
             os.close(descriptor)
         with suppress(OSError):  # the next writer has it open already
@@ -115,9 +115,9 @@ else:
             return False
         return True
 
-    def _release(path: Path, descriptor: int) -> None:
+    def _release_lock(path: Path, descriptor: int) -> None:
         with suppress(OSError):  # a file that stays is taken over by the next writer
-            if _is_still(path, descriptor):  # in a folder that was moved it is not
+            if _is_same_file(path, descriptor):  # in a folder that was moved it is not
                 path.unlink()
         with suppress(OSError):  # it holds nothing that could be lost
             os.close(descriptor)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, SaveError
-from mypt.format.storage.commit import open_for_writing, tidy
+from mypt.format.storage.commit import clean_up, open_for_writing
 from mypt.format.storage.files import MANIFEST
 from mypt.format.storage.fsync import sync_folder
 from mypt.format.storage.generations import read_manifest
@@ -44,9 +44,9 @@ def remove_bundle(folder: Path) -> bool:
     if folder.is_symlink():
         return False  # somebody keeps it elsewhere
     removed = folder.with_name(f".{folder.name}{_REMOVED}")
-    with _telling(folder):
+    with _raising_save_errors(folder):
         with open_for_writing(folder):
-            if not _is_ours_alone(folder):
+            if not _holds_only_bundle(folder):
                 return False
             if removed.exists():
                 shutil.rmtree(removed)
@@ -59,16 +59,16 @@ def remove_bundle(folder: Path) -> bool:
     return True
 
 
-def _is_ours_alone(folder: Path) -> bool:
+def _holds_only_bundle(folder: Path) -> bool:
     """Tell whether a locked folder holds a bundle and nothing else, once it is tidied."""
     manifest = read_manifest(folder)
-    tidy(folder, manifest)
+    clean_up(folder, manifest)
     ours = {LOCK_FILE, MANIFEST, *(manifest.files if manifest else ())}
     return manifest is not None and all(path.name in ours for path in folder.iterdir())
 
 
 @contextmanager
-def _telling(folder: Path) -> Iterator[None]:
+def _raising_save_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -12,7 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.storage.files import check_unmoved, open_regular
 from mypt.format.tensors.info import ITEM_BYTES, TensorInfo
 
@@ -125,7 +125,7 @@ def _read(stream: BinaryIO, file: str) -> tuple[dict[str, tuple[TensorInfo, int]
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
         _refuse(file, "", f"says that its header is {length} bytes long")
-    header = jsonfile.parse(stream.read(length), file)
+    header = strict_json.parse(stream.read(length), file)
     header.pop(_METADATA, None)
     base = 8 + length
     places = {name: _place(name, entry, base, file) for name, entry in header.items()}
