@@ -87,13 +87,13 @@ def test_what_no_class_can_compute_is_refused(saved, tmp_path, fields, message):
 def test_half_precision_is_kept(saved, tmp_path):
     from mypt.engine.checkpoints.write import weights_of, write_bundle
     from mypt.format.storage.commit import open_for_writing
-    from mypt.format.tensors.weights_file import describe
+    from mypt.format.tensors.weights_file import describe_weights
 
     model = saved(**GPT2)
     with open_for_writing(tmp_path / "half") as writer:
         write_bundle(writer, model, None, weights_of(model), None, torch.bfloat16)
     export_hf(tmp_path / "half", tmp_path / "hf", PLUGINS)
-    infos = describe(tmp_path / "hf" / "model.safetensors", "")
+    infos = describe_weights(tmp_path / "hf" / "model.safetensors", "")
     assert {info.dtype for info in infos.values()} == {"bfloat16"}
     assert json.loads((tmp_path / "hf" / "config.json").read_text())["dtype"] == "bfloat16"
 

@@ -7,7 +7,12 @@ import torch
 from mypt.format.errors import FormatError
 from mypt.format.tensors import pt_file as tensorfile
 from mypt.format.tensors.info import TensorInfo
-from mypt.format.tensors.pt_file import damaged_members, equal_values, load_tensors, read_header
+from mypt.format.tensors.pt_file import (
+    find_damaged_members,
+    have_equal_values,
+    load_tensors,
+    read_header,
+)
 
 
 @pytest.fixture
@@ -140,11 +145,11 @@ def test_a_file_that_moves_while_torch_opens_it_is_not_called_damaged(saved, mon
 
 def test_a_flipped_bit_is_found_by_the_archive_s_own_checksums(saved):
     path, header = saved({"a": torch.zeros(100), "b": torch.ones(2)})
-    assert list(damaged_members(path, "x.pt")) == []
+    assert list(find_damaged_members(path, "x.pt")) == []
     data = bytearray(path.read_bytes())
     data[header.members["data/0"].offset + 50] ^= 4
     path.write_bytes(data)
-    assert list(damaged_members(path, "x.pt")) == ["data/0"]
+    assert list(find_damaged_members(path, "x.pt")) == ["data/0"]
 
 
 def test_values_are_compared_without_loading(saved):
@@ -153,7 +158,9 @@ def test_values_are_compared_without_loading(saved):
     other[-1] = 0
     path, header = saved({"a": big, "b": big.clone(), "c": other, "d": big.double(), "e": big[::2]})
     tensors = header.tensors()
-    same = {name: equal_values(path, header, tensors["a"], info) for name, info in tensors.items()}
+    same = {
+        name: have_equal_values(path, header, tensors["a"], info) for name, info in tensors.items()
+    }
     assert same == {"a": True, "b": True, "c": False, "d": False, "e": False}
 
 
@@ -168,7 +175,7 @@ def test_a_file_that_is_cut_while_its_checksums_are_computed_is_refused(saved, m
 
     monkeypatch.setattr(tensorfile, "read_members", then_cut)
     with pytest.raises(FormatError, match="was cut off while it was read"):
-        list(damaged_members(path, "x.pt"))
+        list(find_damaged_members(path, "x.pt"))
 
 
 @pytest.mark.parametrize(

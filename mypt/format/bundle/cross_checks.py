@@ -25,7 +25,7 @@ from mypt.format.rules.plugin_settings import settings_problems
 from mypt.format.rules.tensors import EMBEDDING, HEAD, MISMATCH, TIED, Model, tensor_problems
 from mypt.format.storage import files
 from mypt.format.storage.generations import tagged_name
-from mypt.format.tensors.pt_file import damaged_members, equal_values
+from mypt.format.tensors.pt_file import find_damaged_members, have_equal_values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,7 @@ def _tied_problems(
         return found
     others = [problem for problem in found if problem.kind != TIED]
     first, second = model.tensors[EMBEDDING], model.tensors[HEAD]
-    if equal_values(seen.paths[files.MODEL], header, first, second):
+    if have_equal_values(seen.paths[files.MODEL], header, first, second):
         return others
     what = f"differs from {EMBEDDING}, to which the config ties it"
     fix = "restore the file, or set tie_weights to false"
@@ -173,7 +173,7 @@ def _content_problems(path: Path, file: str, record: FileRecord | None) -> list[
     if record is None:
         return [
             Problem(file, name, "does not have its checksum", fix, kind="archive.checksum")
-            for name in damaged_members(path, file)
+            for name in find_damaged_members(path, file)
         ]
     if files.digest_file(path, file) == record.sha256:
         return []

@@ -21,7 +21,12 @@ from mypt.format.rules.cross_file import DIGEST
 from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.storage import files
 from mypt.format.storage.generations import TRIES, committed_files
-from mypt.format.tensors.pt_file import MAX_CHECKED_BYTES, check_small, load_tensors, read_header
+from mypt.format.tensors.pt_file import (
+    MAX_CHECKED_BYTES,
+    check_small_file,
+    load_tensors,
+    read_header,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -166,7 +171,7 @@ class Bundle:
     def _check_content(self, name: str, path: Path, file: str) -> None:
         record = self.manifest.files.get(name) if self.manifest else None
         if record is None:
-            check_small(path, file)
+            check_small_file(path, file)
         elif record.size_bytes <= MAX_CHECKED_BYTES:
             _digest(path, record, file)
 

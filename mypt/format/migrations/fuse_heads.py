@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem, shortened
-from mypt.format.tensors.transforms import join
+from mypt.format.tensors.transforms import join_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -60,7 +60,7 @@ def fuse_heads(tensors: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
     """
     for parts in sources.values():
         _check_shapes(parts, tensors)
-    return {name: join([tensors[part] for part in parts]) for name, parts in sources.items()}
+    return {name: join_rows([tensors[part] for part in parts]) for name, parts in sources.items()}
 
 
 def _check_names(parts: tuple[str, ...], names: Collection[str]) -> None:

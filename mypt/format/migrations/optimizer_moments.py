@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.parameter_order import grouped, optimizer_document
-from mypt.format.tensors.transforms import join
+from mypt.format.tensors.transforms import join_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,5 +70,5 @@ def optimizer_settings(optimizer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _joined(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
     """Join the moments of the parts as their weights are joined."""
-    joined = {key: join([part[key] for part in parts]) for key in ("exp_avg", "exp_avg_sq")}
+    joined = {key: join_rows([part[key] for part in parts]) for key in ("exp_avg", "exp_avg_sq")}
     return {"step": parts[0]["step"], **joined}

@@ -75,7 +75,7 @@ def describe(
     """
     check_options(options, reader)
     try:
-        found = reader.read(path, weightfile.describe, options)
+        found = reader.read(path, weightfile.describe_weights, options)
         # The weights first: an optimizer state that does not fit is often but a consequence.
         bare = upgrade(evolve(found, optimizer=None))
         folder = path if found.version == "1" else None
@@ -91,7 +91,7 @@ def describe(
 
 def read_whole(path: Path, reader: ReaderFactory, options: Mapping[str, Any]) -> Checkpoint:
     """Read a checkpoint that `describe` has accepted, tensors and all."""
-    return upgrade(reader.read(path, weightfile.load, options))
+    return upgrade(reader.read(path, weightfile.load_weights, options))
 
 
 def _problems(

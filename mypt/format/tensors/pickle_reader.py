@@ -92,15 +92,15 @@ class _Interpreter:
         try:
             value = self._interpret()
         except (IndexError, KeyError, ValueError, struct.error):
-            self.refuse("is damaged: its pickle ends early or is out of order", kind="malformed")
+            self.reject("is damaged: its pickle ends early or is out of order", kind="malformed")
         if self.position != len(self.data):
-            self.refuse("has bytes after the end of its pickle", kind="malformed")
-        self.check(value)
+            self.reject("has bytes after the end of its pickle", kind="malformed")
+        self.check_value(value)
         return value
 
     def _interpret(self) -> Any:
         if not self.data.startswith(b"\x80\x02"):
-            self.refuse("has a pickle of another protocol than torch's 2", kind="protocol")
+            self.reject("has a pickle of another protocol than torch's 2", kind="protocol")
         self.position = 2
         for _ in range(MAX_OPERATIONS):
             opcode = self.data[self.position]
@@ -111,11 +111,11 @@ class _Interpreter:
             elif opcode == _STOP:
                 return self.stack.pop()
             else:
-                name = _opcode_name(opcode)
-                self.refuse(f"needs the pickle operation {name}, which no tensor does", "opcode")
-        return self.refuse(f"has a pickle of more than {MAX_OPERATIONS} operations", kind="limit")
+                name = _find_opcode_name(opcode)
+                self.reject(f"needs the pickle operation {name}, which no tensor does", "opcode")
+        return self.reject(f"has a pickle of more than {MAX_OPERATIONS} operations", kind="limit")
 
-    def check(self, value: Any) -> None:
+    def check_value(self, value: Any) -> None:
         """Refuse what is nested too deeply, refers to itself, or is not a value."""
         budget = MAX_VALUES
         pending: list[tuple[Any, int]] = [(value, 0)]
@@ -125,17 +125,17 @@ class _Interpreter:
                 children = item.values() if isinstance(item, dict) else item
                 budget -= len(children)
                 if depth == MAX_DEPTH or budget < 0:
-                    self.refuse("is nested too deeply or holds too many values", kind="limit")
+                    self.reject("is nested too deeply or holds too many values", kind="limit")
                 pending.extend((child, depth + 1) for child in children)
             elif not isinstance(item, _LEAVES):
-                self.refuse("holds a storage or a function where a value belongs", kind="global")
+                self.reject("holds a storage or a function where a value belongs", kind="global")
 
-    def refuse(self, what: str, kind: str, fix: str | None = None) -> NoReturn:
+    def reject(self, what: str, kind: str, fix: str | None = None) -> NoReturn:
         """Raise, with the way out that there is for a file like this."""
         fix = fix or (_RESTORE if kind in ("malformed", "limit") else _DISTRUST)
         raise FormatError(Problem(self.file, "", what, fix, kind=f"pickle.{kind}"))
 
-    def take(self, size: int) -> bytes:
+    def read_bytes(self, size: int) -> bytes:
         """Give the next bytes of the pickle."""
         end = self.position + size
         if end > len(self.data):
@@ -144,18 +144,18 @@ class _Interpreter:
         self.position = end
         return data
 
-    def number(self, layout: struct.Struct) -> Any:
+    def read_number(self, layout: struct.Struct) -> Any:
         """Give the number that follows."""
         position = self.position
         self.position += layout.size
         return layout.unpack_from(self.data, position)[0]
 
-    def marked(self) -> list[Any]:
+    def pop_marked(self) -> list[Any]:
         """Give what was pushed since the last mark, and forget the mark."""
         items, self.stack = self.stack, self.outer.pop()
         return items
 
-    def top(self, kind: type) -> Any:
+    def require_top(self, kind: type) -> Any:
         """Give the top of the stack, which has to be a `kind`."""
         if type(self.stack[-1]) is not kind:
             raise ValueError
@@ -175,21 +175,21 @@ def _push_new(kind: type) -> _Operation:
 
 
 def _push_number(layout: struct.Struct) -> _Operation:
-    return lambda machine: machine.stack.append(machine.number(layout))
+    return lambda machine: machine.stack.append(machine.read_number(layout))
 
 
-def _put(layout: struct.Struct) -> _Operation:
+def _put_memo(layout: struct.Struct) -> _Operation:
     def put(machine: _Interpreter) -> None:
-        machine.memo[machine.number(layout)] = machine.stack[-1]
+        machine.memo[machine.read_number(layout)] = machine.stack[-1]
 
     return put
 
 
-def _get(layout: struct.Struct) -> _Operation:
-    return lambda machine: machine.stack.append(machine.memo[machine.number(layout)])
+def _get_memo(layout: struct.Struct) -> _Operation:
+    return lambda machine: machine.stack.append(machine.memo[machine.read_number(layout)])
 
 
-def _tuple_of(count: int) -> _Operation:
+def _push_tuple(count: int) -> _Operation:
     def make(machine: _Interpreter) -> None:
         items = [machine.stack.pop() for _ in range(count)]
         machine.stack.append(tuple(reversed(items)))
@@ -197,34 +197,34 @@ def _tuple_of(count: int) -> _Operation:
     return make
 
 
-def _long(machine: _Interpreter) -> None:
-    data = machine.take(machine.number(_BYTE))
+def _push_long(machine: _Interpreter) -> None:
+    data = machine.read_bytes(machine.read_number(_BYTE))
     machine.stack.append(int.from_bytes(data, "little", signed=True))
 
 
-def _text(machine: _Interpreter) -> None:
-    data = machine.take(machine.number(_UINT32))
+def _push_text(machine: _Interpreter) -> None:
+    data = machine.read_bytes(machine.read_number(_UINT32))
     machine.stack.append(str(data, "utf-8", "surrogatepass"))
 
 
-def _mark(machine: _Interpreter) -> None:
+def _push_mark(machine: _Interpreter) -> None:
     machine.outer.append(machine.stack)
     machine.stack = []
 
 
-def _tuple(machine: _Interpreter) -> None:
-    items = machine.marked()
+def _push_marked_tuple(machine: _Interpreter) -> None:
+    items = machine.pop_marked()
     machine.stack.append(tuple(items))
 
 
-def _append(machine: _Interpreter) -> None:
+def _append_item(machine: _Interpreter) -> None:
     item = machine.stack.pop()
-    machine.top(list).append(item)
+    machine.require_top(list).append(item)
 
 
-def _appends(machine: _Interpreter) -> None:
-    items = machine.marked()
-    machine.top(list).extend(items)
+def _append_items(machine: _Interpreter) -> None:
+    items = machine.pop_marked()
+    machine.require_top(list).extend(items)
 
 
 def _set_item(machine: _Interpreter) -> None:
@@ -233,19 +233,19 @@ def _set_item(machine: _Interpreter) -> None:
 
 
 def _set_items(machine: _Interpreter) -> None:
-    _set_pairs(machine, machine.marked())
+    _set_pairs(machine, machine.pop_marked())
 
 
 def _set_pairs(machine: _Interpreter, items: list[Any]) -> None:
-    target = machine.top(dict)
+    target = machine.require_top(dict)
     for key, value in zip(items[::2], items[1::2], strict=True):
         # wide integers could be chosen to collide in a dict's table
         if type(key) is not str and not (type(key) is int and -(2**31) <= key < 2**31):
-            machine.refuse("has a key that is neither text nor an index", kind="key")
+            machine.reject("has a key that is neither text nor an index", kind="key")
         target[key] = value
 
 
-def _global(machine: _Interpreter) -> None:
+def _push_global(machine: _Interpreter) -> None:
     end = machine.data.index(b"\n", machine.data.index(b"\n", machine.position) + 1)
     name = machine.data[machine.position : end]
     if name not in _GLOBALS:
@@ -253,18 +253,18 @@ def _global(machine: _Interpreter) -> None:
         shown = place if place.isprintable() else repr(place)
         if _OTHER_TENSORS.fullmatch(name):
             what = f"holds a tensor that mypt does not read ({shown})"
-            machine.refuse(what, kind="global", fix=_CONVERT)
-        machine.refuse(f"names {shown}, which no plain tensor needs", kind="global")
+            machine.reject(what, kind="global", fix=_CONVERT)
+        machine.reject(f"names {shown}, which no plain tensor needs", kind="global")
     machine.position = end + 1
     machine.stack.append(_GLOBALS[name])
 
 
-def _reduce(machine: _Interpreter) -> None:
+def _call_function(machine: _Interpreter) -> None:
     arguments, function = machine.stack.pop(), machine.stack.pop()
     if type(arguments) is not tuple:
         raise ValueError
     if function is _Function.TENSOR:
-        machine.stack.append(_tensor(machine, *_six(arguments)))
+        machine.stack.append(_describe_tensor(machine, *_require_six(arguments)))
     elif function is _Function.PARAMETER:
         tensor, _, hooks = arguments
         if type(tensor) is not TensorInfo or hooks != {}:
@@ -273,16 +273,16 @@ def _reduce(machine: _Interpreter) -> None:
     elif function is _Function.DICT and not arguments:
         machine.stack.append({})
     else:
-        machine.refuse("calls what is no function of a tensor", kind="call")
+        machine.reject("calls what is no function of a tensor", kind="call")
 
 
-def _six(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+def _require_six(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(arguments) != 6:
         raise ValueError
     return arguments
 
 
-def _tensor(
+def _describe_tensor(
     machine: _Interpreter, storage: Any, offset: Any, shape: Any, stride: Any, _: Any, hooks: Any
 ) -> TensorInfo:
     """Describe a tensor, refusing one that does not fit into its storage."""
@@ -295,38 +295,38 @@ def _tensor(
         or len(shape) > _MAX_DIMENSIONS
         or hooks != {}
     ):
-        machine.refuse("describes a tensor as torch never does", kind="tensor")
+        machine.reject("describes a tensor as torch never does", kind="tensor")
     info = TensorInfo(storage.dtype, shape, stride, storage.key, offset, storage.size_bytes)
     is_beyond = max(info.span[1], offset) > storage.size_bytes
     if is_beyond or info.numel > storage.numel:
         held = f"its storage holds {storage.numel} values"
         fix = None if is_beyond else _MAKE_CONTIGUOUS
-        machine.refuse(f"describes a tensor of shape {shape}, but {held}", kind="tensor", fix=fix)
+        machine.reject(f"describes a tensor of shape {shape}, but {held}", kind="tensor", fix=fix)
     return info
 
 
-def _storage(machine: _Interpreter) -> None:
+def _push_storage(machine: _Interpreter) -> None:
     match machine.stack.pop():
         case ("storage", StorageInfo(key=""), str(), str(), int()) as found:
             _, kind, key, location, numel = found
         case _:
-            machine.refuse("refers to something other than a storage", kind="storage")
+            machine.reject("refers to something other than a storage", kind="storage")
     if not (_KEY.fullmatch(key) and _LOCATION.fullmatch(location) and 0 <= numel < _MAX_INDEX):
-        machine.refuse("describes a storage as torch never does", kind="storage")
+        machine.reject("describes a storage as torch never does", kind="storage")
     storage = StorageInfo(kind.dtype, key, numel)
     if machine.storages.setdefault(key, storage) != storage:
-        machine.refuse(f"describes its storage {key} in two ways", kind="storage")
+        machine.reject(f"describes its storage {key} in two ways", kind="storage")
     machine.stack.append(storage)
 
 
-def _build(machine: _Interpreter) -> None:
+def _check_build(machine: _Interpreter) -> None:
     state = machine.stack.pop()
-    machine.top(dict)
+    machine.require_top(dict)
     if type(state) is not dict or set(state) != {"_metadata"}:
-        machine.refuse("sets attributes that no state dict has", kind="call")
+        machine.reject("sets attributes that no state dict has", kind="call")
 
 
-def _opcode_name(opcode: int) -> str:
+def _find_opcode_name(opcode: int) -> str:
     import pickletools
 
     names = {known.code: known.name for known in pickletools.opcodes}
@@ -335,7 +335,7 @@ def _opcode_name(opcode: int) -> str:
 
 _STOP = ord(".")
 _OPERATIONS: dict[int, _Operation] = {
-    ord("("): _mark,
+    ord("("): _push_mark,
     ord(")"): _push(()),
     ord("]"): _push_new(list),
     ord("}"): _push_new(dict),
@@ -346,22 +346,22 @@ _OPERATIONS: dict[int, _Operation] = {
     ord("K"): _push_number(_BYTE),
     ord("M"): _push_number(_UINT16),
     ord("G"): _push_number(_FLOAT64),
-    0x8A: _long,
-    ord("X"): _text,
-    ord("t"): _tuple,
-    0x85: _tuple_of(1),
-    0x86: _tuple_of(2),
-    0x87: _tuple_of(3),
-    ord("a"): _append,
-    ord("e"): _appends,
+    0x8A: _push_long,
+    ord("X"): _push_text,
+    ord("t"): _push_marked_tuple,
+    0x85: _push_tuple(1),
+    0x86: _push_tuple(2),
+    0x87: _push_tuple(3),
+    ord("a"): _append_item,
+    ord("e"): _append_items,
     ord("s"): _set_item,
     ord("u"): _set_items,
-    ord("q"): _put(_BYTE),
-    ord("r"): _put(_UINT32),
-    ord("h"): _get(_BYTE),
-    ord("j"): _get(_UINT32),
-    ord("c"): _global,
-    ord("R"): _reduce,
-    ord("Q"): _storage,
-    ord("b"): _build,
+    ord("q"): _put_memo(_BYTE),
+    ord("r"): _put_memo(_UINT32),
+    ord("h"): _get_memo(_BYTE),
+    ord("j"): _get_memo(_UINT32),
+    ord("c"): _push_global,
+    ord("R"): _call_function,
+    ord("Q"): _push_storage,
+    ord("b"): _check_build,
 }

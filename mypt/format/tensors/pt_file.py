@@ -58,10 +58,12 @@ class Header:
         """
         if not isinstance(self.contents, dict):
             kind = type(self.contents).__name__
-            _refuse(self.file, "", f"holds a {kind}, not a dict of tensors")
+            _raise_tensors_error(self.file, "", f"holds a {kind}, not a dict of tensors")
         for name, value in self.contents.items():
             if not isinstance(name, str) or not isinstance(value, TensorInfo):
-                _refuse(self.file, str(name), f"is a {type(value).__name__}, not a tensor")
+                _raise_tensors_error(
+                    self.file, str(name), f"is a {type(value).__name__}, not a tensor"
+                )
         return dict(self.contents)
 
 
@@ -97,23 +99,25 @@ def load_tensors(path: Path, file: str) -> Any:
     """
     with open_regular(path, file) as stream:
         _read_header(stream, file)
-        torch = _trusted_torch()
+        torch = _import_trusted_torch()
         try:
             contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except OSError:
             raise
         except UnicodeError:
             what, fix = "has a name that is not UTF-8, with which torch opens nothing", "rename it"
-            _refuse(str(path), "", what, fix, "path")
+            _raise_tensors_error(str(path), "", what, fix, "path")
         except Exception as error:  # torch's own, of many classes
             check_unmoved(stream, path, file)  # it opens the file anew, by its name
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            _refuse(file, "", f"cannot be loaded by torch: {reason}", "restore it from a copy")
+            _raise_tensors_error(
+                file, "", f"cannot be loaded by torch: {reason}", "restore it from a copy"
+            )
         check_unmoved(stream, path, file)
     return contents
 
 
-def check_small(path: Path, file: str) -> None:
+def check_small_file(path: Path, file: str) -> None:
     """Compare the content of a file of up to `MAX_CHECKED_BYTES` with its own checksums.
 
     Raises:
@@ -121,13 +125,13 @@ def check_small(path: Path, file: str) -> None:
     """
     if path.stat().st_size > MAX_CHECKED_BYTES:
         return
-    name = next(damaged_members(path, file), None)
+    name = next(find_damaged_members(path, file), None)
     if name is not None:
         what, fix = "does not have its checksum", "restore it from a copy"
-        _refuse(file, name, what, fix, "archive.checksum")
+        _raise_tensors_error(file, name, what, fix, "archive.checksum")
 
 
-def damaged_members(path: Path, file: str) -> Iterator[str]:
+def find_damaged_members(path: Path, file: str) -> Iterator[str]:
     """Name the members whose content does not have the checksum that the archive gives.
 
     Reads the whole file, a chunk at a time. A checksum of 0 says that none was computed, as torch
@@ -143,13 +147,15 @@ def damaged_members(path: Path, file: str) -> Iterator[str]:
             while left:
                 chunk = stream.read(min(left, _CHUNK_BYTES))
                 if not chunk:
-                    _refuse(file, name, "was cut off while it was read", "open it again", "changed")
+                    _raise_tensors_error(
+                        file, name, "was cut off while it was read", "open it again", "changed"
+                    )
                 crc, left = zlib.crc32(chunk, crc), left - len(chunk)
             if member.crc32 not in (crc, 0):
                 yield name
 
 
-def equal_values(path: Path, header: Header, first: TensorInfo, second: TensorInfo) -> bool:
+def have_equal_values(path: Path, header: Header, first: TensorInfo, second: TensorInfo) -> bool:
     """Tell whether two tensors of a file hold the same bits; False if they cannot be compared.
 
     Reads a chunk at a time.
@@ -176,38 +182,44 @@ def _read_header(stream: BinaryIO, file: str) -> Header:
     strange = [name for name in members if name not in _NAMES and not name.startswith("data/")]
     large = [name for name in _NAMES & members.keys() if members[name].size_bytes > _SMALL_BYTES]
     if set(large) - {"data.pkl"}:  # torch reads them whole
-        _refuse(file, "", f"holds a `{max(large)}` larger than {_SMALL_BYTES} bytes")
+        _raise_tensors_error(file, "", f"holds a `{max(large)}` larger than {_SMALL_BYTES} bytes")
     if strange or "data.pkl" not in members:
         what = f"holds `{strange[0]}`" if strange else "holds no `data.pkl`"
-        _refuse(file, "", f"{what}, so it is not a file of tensors that torch.save wrote")
+        _raise_tensors_error(
+            file, "", f"{what}, so it is not a file of tensors that torch.save wrote"
+        )
     order = members.get("byteorder")
     if order and (order.size_bytes > len("little") or read_member(stream, order) != b"little"):
-        _refuse(file, "", "was written on a big-endian machine", "save it on a little-endian one")
+        _raise_tensors_error(
+            file, "", "was written on a big-endian machine", "save it on a little-endian one"
+        )
     pickle = members["data.pkl"]
     if pickle.size_bytes > MAX_PICKLE_BYTES:
-        _refuse(file, "", f"has a header of {pickle.size_bytes} bytes, which no checkpoint needs")
+        _raise_tensors_error(
+            file, "", f"has a header of {pickle.size_bytes} bytes, which no checkpoint needs"
+        )
     contents, storages = read_pickle(read_member(stream, pickle), file)
     for storage in storages.values():
         member = members.get(f"data/{storage.key}")
         held = member.size_bytes if member else "no such member"
         if held != storage.size_bytes:
-            users = (n for n, info in named_tensors(contents) if info.storage_key == storage.key)
+            users = (n for n, info in iterate_tensors(contents) if info.storage_key == storage.key)
             what = f"needs {storage.size_bytes} bytes in data/{storage.key}, the file has {held}"
-            _refuse(file, next(users, ""), what, "restore it from a copy")
+            _raise_tensors_error(file, next(users, ""), what, "restore it from a copy")
     return Header(file, contents, members)
 
 
-def named_tensors(contents: Any, name: str = "") -> Iterator[tuple[str, TensorInfo]]:
+def iterate_tensors(contents: Any, name: str = "") -> Iterator[tuple[str, TensorInfo]]:
     """Give all tensors inside a nested value, each with its path of keys joined by dots."""
     if isinstance(contents, TensorInfo):
         yield name, contents
     elif isinstance(contents, (dict, list, tuple)):
         items = contents.items() if isinstance(contents, dict) else enumerate(contents)
         for key, value in items:
-            yield from named_tensors(value, f"{name}.{key}" if name else str(key))
+            yield from iterate_tensors(value, f"{name}.{key}" if name else str(key))
 
 
-def _trusted_torch() -> Any:
+def _import_trusted_torch() -> Any:
     import torch
 
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
@@ -220,7 +232,7 @@ def _trusted_torch() -> Any:
     return torch
 
 
-def _refuse(
+def _raise_tensors_error(
     file: str,
     where: str,
     what: str,

@@ -38,18 +38,18 @@ def write_tensors(stream: SupportsWrite[bytes | memoryview], value: Any) -> None
     Raises:
         TypeError: The value holds anything else (a caller's bug).
     """
-    pickle = _Pickle()
+    pickle = _PickleWriter()
     pickle.write(value)
     archive = ArchiveWriter(stream, "archive")
     archive.write("data.pkl", b"\x80\x02" + pickle.data + b".")
     archive.write("byteorder", b"little")
     for key, tensor in enumerate(pickle.tensors):
-        archive.write(f"data/{key}", _content(tensor))
+        archive.write(f"data/{key}", _read_values(tensor))
     archive.write("version", b"3\n")
     archive.close()
 
 
-class _Pickle:
+class _PickleWriter:
     """A pickle in the making, without memo: each value is written out where it stands.
 
     Attributes:
@@ -72,7 +72,7 @@ class _Pickle:
             case bool():
                 self.data += b"\x88" if value else b"\x89"
             case int():
-                self.data += _integer(value)
+                self.data += _encode_integer(value)
             case float():
                 self.data += b"G" + struct.pack(">d", value)
             case str():
@@ -81,7 +81,7 @@ class _Pickle:
             case torch.Tensor():
                 self._write_tensor(value)
             case Mapping():
-                self._write_all(b"}(", chain.from_iterable(map(_pair, value.items())), b"u")
+                self._write_all(b"}(", chain.from_iterable(map(_check_key, value.items())), b"u")
             case list():
                 self._write_all(b"](", value, b"e")
             case tuple():
@@ -104,7 +104,7 @@ class _Pickle:
         if dtype not in _STORAGE_NAMES or tensor.layout != torch.strided or tensor.is_meta:
             message = f"a checkpoint cannot hold a tensor of {tensor.dtype}, {tensor.layout}"
             raise TypeError(message)
-        key = self._keys.setdefault(_identity(tensor), len(self.tensors))
+        key = self._keys.setdefault(_make_memory_key(tensor), len(self.tensors))
         if key == len(self.tensors):
             self.tensors.append(tensor)
         shape = tuple(tensor.shape)
@@ -115,14 +115,14 @@ class _Pickle:
         self.data += b"ccollections\nOrderedDict\n)RtR"
 
 
-def _pair(item: tuple[Any, Any]) -> tuple[Any, Any]:
+def _check_key(item: tuple[Any, Any]) -> tuple[Any, Any]:
     if type(item[0]) not in (str, int):
         message = f"a checkpoint cannot hold the key {item[0]!r}"
         raise TypeError(message)
     return item
 
 
-def _integer(value: int) -> bytes:
+def _encode_integer(value: int) -> bytes:
     """Give the shortest of the pickle's forms of a whole number."""
     if 0 <= value < 1 << 8:
         return b"K" + struct.pack("<B", value)
@@ -134,7 +134,7 @@ def _integer(value: int) -> bytes:
     return b"\x8a" + struct.pack("<B", length) + value.to_bytes(length, "little", signed=True)
 
 
-def _identity(tensor: Tensor) -> tuple[object, ...]:
+def _make_memory_key(tensor: Tensor) -> tuple[object, ...]:
     """Give what two tensors have in common only if the same bytes in memory are written for both.
 
     Different shapes of one contiguous stretch have the same bytes.
@@ -150,7 +150,7 @@ def _contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(list(steps))) if shape else ()
 
 
-def _content(tensor: Tensor) -> memoryview:
+def _read_values(tensor: Tensor) -> memoryview:
     """Give the values of a tensor in order, copied only where they do not lie so in memory."""
     import torch
 

@@ -62,7 +62,7 @@ def read_infos(path: Path, file: str) -> dict[str, TensorInfo]:
         OSError: It cannot be read.
     """
     with open_regular(path, file) as stream:
-        places, _ = _read(stream, file)
+        places, _ = _read_header(stream, file)
     return {name: info for name, (info, _) in places.items()}
 
 
@@ -74,7 +74,7 @@ def load(path: Path, file: str) -> dict[str, Any]:
         OSError: It cannot be read, or was moved while it was read.
     """
     with open_regular(path, file) as stream:
-        places, size = _read(stream, file)
+        places, size = _read_header(stream, file)
         import torch
 
         try:
@@ -82,7 +82,9 @@ def load(path: Path, file: str) -> dict[str, Any]:
         except RuntimeError as error:
             check_unmoved(stream, path, file)  # torch opens the file anew, by its name
             reason = next(iter(str(error).splitlines()), "")
-            _refuse(file, "", f"cannot be mapped to memory: {reason}", "open it again")
+            _raise_safetensors_error(
+                file, "", f"cannot be mapped to memory: {reason}", "open it again"
+            )
         check_unmoved(stream, path, file)
     data = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))
     tensors = {}
@@ -117,46 +119,50 @@ def write(stream: BinaryIO, tensors: Mapping[str, Any]) -> None:
         stream.write(values.view(torch.uint8).numpy().data)
 
 
-def _read(stream: BinaryIO, file: str) -> tuple[dict[str, tuple[TensorInfo, int]], int]:
+def _read_header(stream: BinaryIO, file: str) -> tuple[dict[str, tuple[TensorInfo, int]], int]:
     """Give each tensor's description and the byte that it begins at, and the size of the file."""
     size = stream.seek(0, 2)
     stream.seek(0)
     start = stream.read(8)
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-        _refuse(file, "", f"says that its header is {length} bytes long")
+        _raise_safetensors_error(file, "", f"says that its header is {length} bytes long")
     header = strict_json.parse(stream.read(length), file)
     header.pop(_METADATA, None)
     base = 8 + length
-    places = {name: _place(name, entry, base, file) for name, entry in header.items()}
+    places = {name: _parse_entry(name, entry, base, file) for name, entry in header.items()}
     end = base
     in_order = sorted((begin, info.storage_bytes, name) for name, (info, begin) in places.items())
     for begin, size_bytes, name in in_order:
         if begin != end:
-            _refuse(file, name, "overlaps with another tensor, or follows a gap")
+            _raise_safetensors_error(file, name, "overlaps with another tensor, or follows a gap")
         end += size_bytes
     if end != size:
-        _refuse(file, "", f"holds {size} bytes, its header describes {end}")
+        _raise_safetensors_error(file, "", f"holds {size} bytes, its header describes {end}")
     return places, size
 
 
-def _place(name: str, entry: Any, base: int, file: str) -> tuple[TensorInfo, int]:
+def _parse_entry(name: str, entry: Any, base: int, file: str) -> tuple[TensorInfo, int]:
     match entry:
         case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(begin), int(end)]}:
             pass
         case _:
-            _refuse(file, name, "is not described as a tensor")
+            _raise_safetensors_error(file, name, "is not described as a tensor")
     if kind not in _DTYPES:
-        _refuse(file, name, f"has the dtype {kind}, which mypt does not read", "convert it")
+        _raise_safetensors_error(
+            file, name, f"has the dtype {kind}, which mypt does not read", "convert it"
+        )
     if len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < 2**63 for n in shape):
-        _refuse(file, name, "has an impossible shape")
+        _raise_safetensors_error(file, name, "has an impossible shape")
     dtype = _DTYPES[kind]
     size = math.prod(shape) * ITEM_BYTES[dtype]
     if not 0 <= begin <= end or end - begin != size:
-        _refuse(file, name, f"needs {size} bytes, its place has {end - begin}")
+        _raise_safetensors_error(file, name, f"needs {size} bytes, its place has {end - begin}")
     strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
     return TensorInfo(dtype, tuple(shape), tuple(strides), name, 0, size), base + begin
 
 
-def _refuse(file: str, where: str, what: str, fix: str = "restore it from a copy") -> NoReturn:
+def _raise_safetensors_error(
+    file: str, where: str, what: str, fix: str = "restore it from a copy"
+) -> NoReturn:
     raise FormatError(Problem(file, where, what, fix, kind="safetensors"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.tensors import safetensors
-from mypt.format.tensors.pt_file import check_small, load_tensors, read_header
+from mypt.format.tensors.pt_file import check_small_file, load_tensors, read_header
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def describe(path: Path, file: str) -> Any:
+def describe_weights(path: Path, file: str) -> Any:
     """Give the content with a `TensorInfo` in the place of each tensor; no torch, no weights.
 
     Args:
@@ -27,7 +27,7 @@ def describe(path: Path, file: str) -> Any:
     return read_header(path, file).contents
 
 
-def load(path: Path, file: str) -> Any:
+def load_weights(path: Path, file: str) -> Any:
     """Give the content with its tensors, mapped to memory on the CPU.
 
     A `.pt` file of up to 64 MiB is compared with its own checksums.
@@ -38,5 +38,5 @@ def load(path: Path, file: str) -> Any:
     """
     if safetensors.is_safetensors(path, file):
         return safetensors.load(path, file)
-    check_small(path, file)
+    check_small_file(path, file)
     return load_tensors(path, file)

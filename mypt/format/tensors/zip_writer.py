@@ -19,7 +19,7 @@ _DATE = 0x0021  # 1980-01-01: the time of writing is not content
 
 
 @frozen
-class _Written:
+class _WrittenMember:
     """A member as the directory will list it."""
 
     name: bytes
@@ -44,7 +44,7 @@ class ArchiveWriter:
         self._stream = stream
         self._name = name
         self._offset = 0
-        self._members: list[_Written] = []
+        self._members: list[_WrittenMember] = []
 
     def write(self, name: str, content: bytes | memoryview) -> None:
         """Write one member.
@@ -58,36 +58,38 @@ class ArchiveWriter:
         for start in chunks:
             crc32 = zlib.crc32(content[start : start + _CHUNK_BYTES], crc32)
         full_name = f"{self._name}/{name}".encode("ascii")
-        member = _Written(full_name, crc32, len(content), self._offset)
+        member = _WrittenMember(full_name, crc32, len(content), self._offset)
         self._members.append(member)
-        self._put(_local_header(member))
+        self._write_bytes(_encode_local_header(member))
         for start in chunks:
-            self._put(content[start : start + _CHUNK_BYTES])
+            self._write_bytes(content[start : start + _CHUNK_BYTES])
 
     def close(self) -> None:
         """Write the directory; the stream stays open."""
         start, count = self._offset, len(self._members)
         for member in self._members:
-            self._put(_directory_entry(member))
+            self._write_bytes(_encode_directory_entry(member))
         size = self._offset - start
         if count >= _MAX_16 or start >= _MAX_32 or size >= _MAX_32:
             end = self._offset
-            self._put(
+            self._write_bytes(
                 struct.pack(
                     *("<4sQ2H2I4Q", b"PK\x06\x06", 44, _ZIP64, _ZIP64, 0, 0),
                     *(count, count, size, start),
                 )
             )
-            self._put(struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1))
+            self._write_bytes(struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1))
         count, size, start = min(count, _MAX_16), min(size, _MAX_32), min(start, _MAX_32)
-        self._put(struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, size, start, 0))
+        self._write_bytes(
+            struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, size, start, 0)
+        )
 
-    def _put(self, data: bytes | memoryview) -> None:
+    def _write_bytes(self, data: bytes | memoryview) -> None:
         self._stream.write(data)
         self._offset += len(data)
 
 
-def _local_header(member: _Written) -> bytes:
+def _encode_local_header(member: _WrittenMember) -> bytes:
     """Give the header before a member, padded so that the content begins aligned."""
     size, extra = member.size_bytes, b""
     if size >= _MAX_32:
@@ -99,7 +101,7 @@ def _local_header(member: _Written) -> bytes:
     return struct.pack("<4s5H3I2H", *fields, *sizes) + member.name + extra
 
 
-def _directory_entry(member: _Written) -> bytes:
+def _encode_directory_entry(member: _WrittenMember) -> bytes:
     size, offset, wide = member.size_bytes, member.offset, b""
     if size >= _MAX_32:
         size, wide = _MAX_32, struct.pack("<2Q", member.size_bytes, member.size_bytes)

@@ -133,9 +133,9 @@ def spoil_pt(source, target, place, change):
 
 
 def spoil_safetensors(source, target, place, change):
-    from mypt.format.tensors.weights_file import load
+    from mypt.format.tensors.weights_file import load_weights
 
-    tensors = {n: t.clone() for n, t in load(source / "model.safetensors", "").items()}
+    tensors = {n: t.clone() for n, t in load_weights(source / "model.safetensors", "").items()}
     name = spoil(tensors, place, change)
     with (target / "model.safetensors").open("wb") as stream:
         write(stream, tensors)

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.readers.shared.fields import number_of, refuse
-from mypt.format.tensors.transforms import constant, one_hot, transpose
+from mypt.format.tensors.transforms import constant_row, one_hot, transpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,6 @@ def bigram_tensors(tensors: Mapping[str, Any], vocab_size: int, file: str) -> di
     rms = math.sqrt(1 / vocab_size + _EPSILON)
     return {
         TABLE: one_hot(table),
-        "ln_f.weight": constant(table, rms),
+        "ln_f.weight": constant_row(table, rms),
         "lm_head.weight": transpose(table),
     }

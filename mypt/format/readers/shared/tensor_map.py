@@ -13,7 +13,7 @@ from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.parameter_order import grouped, optimizer_document
 from mypt.format.rules.documents import document_problems
-from mypt.format.tensors.transforms import join, transpose
+from mypt.format.tensors.transforms import join_rows, transpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -157,7 +157,7 @@ def arrange_moments(
 
 
 def _arranged(source: Source, tensors: Mapping[str, Any]) -> Any:
-    tensor = join([tensors[name] for name in source.names])
+    tensor = join_rows([tensors[name] for name in source.names])
     return transpose(tensor) if source.transposed else tensor
 
 
