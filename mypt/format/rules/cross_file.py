@@ -42,7 +42,7 @@ def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[
         what = f"needs {known[kind]} ids, but the model's vocab_size is {vocab_size}"
         problems.append(Problem(file, where, what, fix, kind="tokenizer.size"))
     special = tokenizer.get("special_token_encoder", {})
-    return problems + shortened(_special_problems(special, vocab_size, fix, file))
+    return problems + shortened(_special_token_problems(special, vocab_size, fix, file))
 
 
 def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[Problem]:
@@ -58,7 +58,7 @@ def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[
     if optimizer is not None and optimizer not in has_file:
         what = f"names {optimizer}, which is not there"
         fix = "restore it; without it training can resume with a fresh optimizer only"
-        problems.append(_warning(file, "/optimizer_file", what, fix, "state.optimizer"))
+        problems.append(_make_warning(file, "/optimizer_file", what, fix, "state.optimizer"))
     gold, training = state.get("gold") or {}, state.get("training_config") or {}
     for where, told in (
         ("/training_config/start_step", training.get("start_step")),
@@ -66,7 +66,7 @@ def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[
     ):
         if told is not None and step is not None and told > step:
             what, fix = f"is {told}, after step {step}", "restore the file"
-            problems.append(_warning(file, where, what, fix, "state.step"))
+            problems.append(_make_warning(file, where, what, fix, "state.step"))
     return problems
 
 
@@ -81,7 +81,7 @@ def optimizer_problems(contents: Any, parameters: Iterable[Shape], file: str) ->
     fix = "remove it to go on with a fresh optimizer, or restore the one of this model"
     match contents:
         case {"state": dict() as state, "param_groups": list() as groups}:
-            listed = {index for group in groups for index in _indices(group)}
+            listed = {index for group in groups for index in _list_indices(group)}
         case _:
             what = "is no optimizer state: it has no `state` and `param_groups`"
             return [Problem(file, "", what, fix, kind="optimizer.form")]
@@ -136,11 +136,11 @@ def presence_problems(
         if name in ("config.json", "model.pt"):
             problems.append(Problem(file, "", "is missing", fix, kind="file.missing"))
         else:
-            problems.append(_warning(file, "", "is missing", fix, "file.missing"))
+            problems.append(_make_warning(file, "", "is missing", fix, "file.missing"))
     return shortened(problems)
 
 
-def _special_problems(
+def _special_token_problems(
     special: Mapping[str, int], vocab_size: int, fix: str, file: str
 ) -> Iterator[Problem]:
     texts: dict[int, str] = {}
@@ -168,12 +168,12 @@ def _moment_problems(
                 yield Problem(file, f"state.{index}.{name}", what, fix, kind="optimizer.shape")
 
 
-def _indices(group: Any) -> Iterable[Any]:
+def _list_indices(group: Any) -> Iterable[Any]:
     match group:
         case {"params": list() as params}:
             return [index for index in params if isinstance(index, int)]
     return []
 
 
-def _warning(file: str, where: str, what: str, fix: str, kind: str) -> Problem:
+def _make_warning(file: str, where: str, what: str, fix: str, kind: str) -> Problem:
     return Problem(file, where, what, fix, kind=kind, severity="warning")

@@ -21,28 +21,34 @@ def curriculum_problems(training: Document, file: str, where: str = "") -> list[
         where: JSON pointer to the hyperparameters.
     """
     phases = training.get("curriculum", ())
-    return list(_problems(phases, file, f"{where}/curriculum"))
+    return list(_phase_problems(phases, file, f"{where}/curriculum"))
 
 
-def _problems(phases: Sequence[Mapping[str, Any]], file: str, where: str) -> Iterator[Problem]:
+def _phase_problems(
+    phases: Sequence[Mapping[str, Any]], file: str, where: str
+) -> Iterator[Problem]:
     begin, names = 0, set[str]()
     for index, phase in enumerate(phases):
         here, end = f"{where}/{index}", phase.get("until_iter")
         if phase["name"] in names:
             what = f'is "{phase["name"]}", the name of an earlier phase too'
-            yield _problem(file, f"{here}/name", what, "give each phase a name of its own")
+            yield _make_problem(file, f"{here}/name", what, "give each phase a name of its own")
         names.add(phase["name"])
         if end is None and index + 1 < len(phases):
             what = "is missing, though another phase follows"
-            yield _problem(file, f"{here}/until_iter", what, "say at which step that one begins")
+            yield _make_problem(
+                file, f"{here}/until_iter", what, "say at which step that one begins"
+            )
         elif end is not None and end <= begin:
             what = f"is {end}, but the phase begins at step {begin}"
-            yield _problem(file, f"{here}/until_iter", what, "let the steps of the phases rise")
+            yield _make_problem(
+                file, f"{here}/until_iter", what, "let the steps of the phases rise"
+            )
         begin = end or begin
         if (phase.get("input_file") is None) == (phase.get("dataset_dir") is None):
             what = "must have one of input_file and dataset_dir"
-            yield _problem(file, here, what, "say what the phase trains on, in one of them")
+            yield _make_problem(file, here, what, "say what the phase trains on, in one of them")
 
 
-def _problem(file: str, where: str, what: str, fix: str) -> Problem:
+def _make_problem(file: str, where: str, what: str, fix: str) -> Problem:
     return Problem(file, where, what, fix, kind="training.curriculum")

@@ -51,21 +51,21 @@ def settings_problems(document: Document, file: str, settings: Settings) -> list
     """
     problems: list[Problem] = []
     given = document.get("plugins", {})
-    for key in _chosen(document):
+    for key in _find_plugin_choices(document):
         if key in settings:
             found = settings[key]
             at = ("plugins", found.package)
-            problems += _problems(given.get(found.package, {}), found, file, at)
+            problems += _setting_problems(given.get(found.package, {}), found, file, at)
     training = document.get("training_config", {}) if "step" in document else document
     for name, options in training.get(GUARDS, {}).items():
         if options is not False and (GUARDS, name) in settings:
             prefix = ("training_config",) if "step" in document else ()
             where = (*prefix, GUARDS, name)
-            problems += _problems(options, settings[GUARDS, name], file, where)
+            problems += _setting_problems(options, settings[GUARDS, name], file, where)
     return list(dict.fromkeys(problems))  # two parts of one plugin share their settings
 
 
-def _chosen(document: Document) -> Iterator[tuple[str, str]]:
+def _find_plugin_choices(document: Document) -> Iterator[tuple[str, str]]:
     """Name what the document chooses beyond what comes with mypt."""
     kind = document.get(TOKEN_KIND)
     if kind is not None and kind not in _BUILT_IN_TOKENIZERS:
@@ -75,7 +75,7 @@ def _chosen(document: Document) -> Iterator[tuple[str, str]]:
             yield slot, document[slot]
 
 
-def _problems(
+def _setting_problems(
     options: object, setting: Setting, file: str, at: tuple[str, ...]
 ) -> Iterator[Problem]:
     from mypt.format.schema.validator import (

@@ -37,11 +37,11 @@ def explain_shapes(
     """
     config = evolve(config, n_layer=1)
     changes: dict[str, Any] = {}
-    left = _misfits(config, shapes, layouts)
+    left = _count_misfits(config, shapes, layouts)
     while left and len(changes) < _MOST_FIELDS:
         tries = [
-            (_misfits(evolve(config, **{field: value}), shapes, layouts), order, field, value)
-            for order, (field, value) in enumerate(_candidates(shapes))
+            (_count_misfits(evolve(config, **{field: value}), shapes, layouts), order, field, value)
+            for order, (field, value) in enumerate(_suggest_fields(shapes))
             if field not in changes and _fits_slot(field, value, layouts)
         ]
         best = min(tries, key=lambda attempt: attempt[:2], default=None)
@@ -53,7 +53,7 @@ def explain_shapes(
     return {} if left else changes
 
 
-def _misfits(config: GPTConfig, shapes: Mapping[str, Shape], layouts: Layouts) -> int:
+def _count_misfits(config: GPTConfig, shapes: Mapping[str, Shape], layouts: Layouts) -> int:
     try:
         wanted = expected_tensors(config, layouts)
     except MyptError:  # a plugin's part cannot be like that
@@ -65,7 +65,7 @@ def _fits_slot(field: str, value: Any, layouts: Layouts) -> bool:
     return not field.endswith(("_type", "_encoding")) or (field, value) in layouts
 
 
-def _candidates(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
+def _suggest_fields(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
     """Give what single fields could have been, most telling first."""
     match shapes.get("token_embedding_table.weight"):
         case (rows, columns):
@@ -77,17 +77,17 @@ def _candidates(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
             yield "pos_encoding", "learned"
         case _:
             yield "pos_encoding", "rope"
-    yield from _mlp_candidates(shapes)
+    yield from _suggest_mlp_fields(shapes)
     yield "norm_type", "layernorm" if "ln_f.bias" in shapes else "rmsnorm"
     match shapes.get("blocks.0.sa.proj.weight"):
         case (_, width):
-            yield from (("head_size", width // heads) for heads in _heads(width))
+            yield from (("head_size", width // heads) for heads in _list_head_counts(width))
     for field in _BIASES:
         yield field, True
         yield field, False
 
 
-def _mlp_candidates(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
+def _suggest_mlp_fields(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
     for name, kind in (("net.0", "gelu"), ("w_gate", "swiglu")):
         match shapes.get(f"blocks.0.fwd.{name}.weight"):
             case (rows, _):
@@ -95,5 +95,5 @@ def _mlp_candidates(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
                 yield "mlp_hidden", rows
 
 
-def _heads(width: int) -> Iterator[int]:
+def _list_head_counts(width: int) -> Iterator[int]:
     return (heads for heads in range(1, min(width, 256) + 1) if width % heads == 0)

@@ -69,8 +69,10 @@ def tensor_problems(model: Model) -> list[Problem]:
 
 
 def _shape_problems(model: Model) -> list[Problem]:
-    wanted, wanted_blocks = _split(expected_tensors(evolve(model.config, n_layer=1), model.layouts))
-    outside, blocks = _split({name: info.shape for name, info in model.tensors.items()})
+    wanted, wanted_blocks = _split_blocks(
+        expected_tensors(evolve(model.config, n_layer=1), model.layouts)
+    )
+    outside, blocks = _split_blocks({name: info.shape for name, info in model.tensors.items()})
     if not wanted.keys() & outside.keys():
         first = next(iter(model.tensors), None)
         what = f"holds no tensor of a mypt model; its first is `{first}`" if first else "is empty"
@@ -89,14 +91,18 @@ def _shape_problems(model: Model) -> list[Problem]:
         one_block = {f"blocks.0.{name}": shape for name, shape in first_block.items()}
         changes = explain_shapes(model.config, outside | one_block, model.layouts)
         if changes:
-            return problems + [_changed(model, field, value) for field, value in changes.items()]
-    problems += [model.problem(name, *fault) for name, fault in _faults(wanted, outside).items()]
-    return problems + _faults_in_blocks(model, template, blocks)
+            return problems + [
+                _changed_field_problem(model, field, value) for field, value in changes.items()
+            ]
+    problems += [
+        model.problem(name, *fault) for name, fault in _find_faults(wanted, outside).items()
+    ]
+    return problems + _block_problems(model, template, blocks)
 
 
-def _changed(model: Model, field: str, value: object) -> Problem:
+def _changed_field_problem(model: Model, field: str, value: object) -> Problem:
     now = format_value(getattr(model.config, field))
-    what = f"is {now}, but {_base(model.file)} was saved with {format_value(value)}"
+    what = f"is {now}, but {_get_file_name(model.file)} was saved with {format_value(value)}"
     return model.misfit(field, what, value)
 
 
@@ -106,7 +112,7 @@ def _depth_problems(model: Model, blocks: Mapping[int, Tensors]) -> list[Problem
     if held == list(range(len(held))):
         if len(held) == depth:
             return []
-        what = f"is {depth}, but {_base(model.file)} holds {counted(len(held), 'block')}"
+        what = f"is {depth}, but {_get_file_name(model.file)} holds {counted(len(held), 'block')}"
         return [model.misfit("n_layer", what, len(held))]
     problems = []
     for before, after in pairwise([-1, *(index for index in held if index < depth), depth]):
@@ -120,13 +126,13 @@ def _depth_problems(model: Model, blocks: Mapping[int, Tensors]) -> list[Problem
     ]
 
 
-def _faults_in_blocks(
+def _block_problems(
     model: Model, template: Tensors, blocks: Mapping[int, Tensors]
 ) -> list[Problem]:
     """List the faults inside blocks; one that all blocks share is one problem."""
     places: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for index, block in sorted(blocks.items()):
-        for name, (what, kind) in _faults(template, block).items():
+        for name, (what, kind) in _find_faults(template, block).items():
             places[name, what, kind].append(index)
     problems = []
     for (name, what, kind), indices in places.items():
@@ -137,7 +143,7 @@ def _faults_in_blocks(
     return problems
 
 
-def _faults(wanted: Tensors, held: Tensors) -> dict[str, tuple[str, str]]:
+def _find_faults(wanted: Tensors, held: Tensors) -> dict[str, tuple[str, str]]:
     """Say of each tensor at fault what is wrong with it, and the kind of problem."""
     faults = {}
     for name in {**wanted, **held}:
@@ -150,7 +156,7 @@ def _faults(wanted: Tensors, held: Tensors) -> dict[str, tuple[str, str]]:
     return faults
 
 
-def _split(tensors: Tensors) -> tuple[Tensors, dict[int, Tensors]]:
+def _split_blocks(tensors: Tensors) -> tuple[Tensors, dict[int, Tensors]]:
     """Part the tensors outside of blocks from those of each block, by its index."""
     outside: Tensors = {}
     blocks: dict[int, Tensors] = defaultdict(dict)
@@ -175,7 +181,7 @@ def _overlap_problems(model: Model) -> list[Problem]:
     spans = sorted(
         (info.storage_key, *info.span, name) for name, info in model.tensors.items() if info.numel
     )
-    tied = ({EMBEDDING, HEAD}, _span(model, EMBEDDING) == _span(model, HEAD))
+    tied = ({EMBEDDING, HEAD}, _get_span(model, EMBEDDING) == _get_span(model, HEAD))
     return [
         model.problem(name, f"shares memory with {other}", "shared")
         for (key, _, end, other), (other_key, start, _, name) in pairwise(spans)
@@ -183,7 +189,7 @@ def _overlap_problems(model: Model) -> list[Problem]:
     ]
 
 
-def _span(model: Model, name: str) -> tuple[int, int] | None:
+def _get_span(model: Model, name: str) -> tuple[int, int] | None:
     info = model.tensors.get(name)
     return info.span if info else None
 
@@ -200,5 +206,5 @@ def _tied_notes(model: Model) -> list[Problem]:
     return [Problem(model.file, HEAD, what, fix, kind=TIED, severity="note")]
 
 
-def _base(file: str) -> str:
+def _get_file_name(file: str) -> str:
     return file.rpartition("/")[2]
