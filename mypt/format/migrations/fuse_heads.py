@@ -23,7 +23,7 @@ _FIX = "restore the file: this model would compute something else"
 Sources = dict[str, tuple[str, ...]]
 
 
-def fused_sources(names: Iterable[str]) -> Sources:
+def find_fused_sources(names: Iterable[str]) -> Sources:
     """Say which tensors make up each tensor of version 2, in the order of version 2.
 
     Args:

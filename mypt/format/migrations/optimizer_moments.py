@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypt.format.migrations.fuse_heads import Sources
 
 
-def decay_rule(optimizer: Mapping[str, Any]) -> str:
+def infer_decay_rule(optimizer: Mapping[str, Any]) -> str:
     """Tell what a release decayed: with one group everything, else as mypt does."""
     return "all" if len(optimizer["param_groups"]) == 1 else "linear"
 
@@ -37,7 +37,7 @@ def migrate_optimizer(
     Raises:
         FormatError: The state is not that of these weights.
     """
-    rule, groups = decay_rule(optimizer), optimizer["param_groups"]
+    rule, groups = infer_decay_rule(optimizer), optimizer["param_groups"]
     old = {n: tuple(t.shape) for n, t in tensors.items() if not (tied and n == "lm_head.weight")}
     order = [name for group in grouped(old, rule) for name in group]
     total = sum(len(group["params"]) for group in groups)
@@ -47,7 +47,7 @@ def migrate_optimizer(
     moments = {order[index]: state for index, state in optimizer["state"].items()}
     new = {name: parts for name, parts in sources.items() if parts[0] in old}
     joined = {
-        name: _joined([moments[part] for part in parts])
+        name: _join_moments([moments[part] for part in parts])
         for name, parts in new.items()
         if all(part in moments for part in parts)
     }
@@ -61,14 +61,14 @@ def optimizer_settings(optimizer: Mapping[str, Any]) -> dict[str, Any]:
     beta1, beta2 = first["betas"]
     return {
         "weight_decay": first["weight_decay"],
-        "weight_decay_on": decay_rule(optimizer),
+        "weight_decay_on": infer_decay_rule(optimizer),
         "beta1": beta1,
         "beta2": beta2,
         "learning_rate": first["lr"],
     }
 
 
-def _joined(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _join_moments(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
     """Join the moments of the parts as their weights are joined."""
     joined = {key: join_rows([part[key] for part in parts]) for key in ("exp_avg", "exp_avg_sq")}
     return {"step": parts[0]["step"], **joined}

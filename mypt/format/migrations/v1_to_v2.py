@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.migrations.fuse_heads import fuse_heads, fused_sources
+from mypt.format.migrations.fuse_heads import find_fused_sources, fuse_heads
 from mypt.format.migrations.optimizer_moments import migrate_optimizer, optimizer_settings
 from mypt.format.migrations.step import Migration
 from mypt.format.rules.cross_file import GPT2_VOCABULARY
@@ -34,13 +34,13 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
     report = list(checkpoint.report)
     if len(tensors) < len(checkpoint.tensors):
         report.append("the causal masks (`tril`) are left out: they follow from block_size")
-    config = {**VERSION, **checkpoint.config, **_implied(checkpoint.config, tensors)}
+    config = {**VERSION, **checkpoint.config, **_infer_fields(checkpoint.config, tensors)}
     for name in ("block_size", "vocab_size", "n_embd", "n_head", "n_layer"):
         if name not in config:
             fix = "restore config.json"
             raise FormatError(Problem("config.json", f"/{name}", "is missing", fix))
     tied = bool(config.get("tie_weights", False))
-    sources = fused_sources(tensors)
+    sources = find_fused_sources(tensors)
     fused = fuse_heads(tensors, sources)
     if len(fused) < len(tensors):
         report.append("query, key and value of all heads are joined into one matrix per layer")
@@ -51,15 +51,15 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint,
         version="2.0",
         config=config,
-        tokenizer=_tokenizer(checkpoint.tokenizer, config["vocab_size"], report),
-        training_state=_training_state(checkpoint.training_state, checkpoint.optimizer),
+        tokenizer=_upgrade_tokenizer(checkpoint.tokenizer, config["vocab_size"], report),
+        training_state=_upgrade_training_state(checkpoint.training_state, checkpoint.optimizer),
         tensors=fused,
         optimizer=optimizer,
         report=tuple(report),
     )
 
 
-def _implied(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
+def _infer_fields(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Read off the tensors what version 1 did not say."""
     per_head = any(".sa.heads." in name for name in tensors)
     qkv_bias = any(name.endswith((".query.bias", ".qkv.bias")) for name in tensors)
@@ -75,7 +75,7 @@ def _implied(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict[str,
     return implied
 
 
-def _tokenizer(
+def _upgrade_tokenizer(
     document: Mapping[str, Any] | None, vocab_size: Any, report: list[str]
 ) -> dict[str, Any] | None:
     """A folder without `tokenizer.json` meant GPT-2's, as MyPT read it, or has lost its own."""
@@ -85,7 +85,7 @@ def _tokenizer(
     return {**VERSION, **(document or {"token_kind": "gpt2"})}
 
 
-def _training_state(
+def _upgrade_training_state(
     document: Mapping[str, Any] | None, optimizer: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     """Add what only the optimizer knew: decay, betas, and the rate where nobody said it."""

@@ -45,7 +45,7 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
     config = from_document(GPTConfig, checkpoint.config)
     problems = [
         Problem("config.json", f"/{name}", what, "keep format 2.0: version 1 cannot say this")
-        for name, what in obstacles(config, checkpoint.tokenizer).items()
+        for name, what in find_obstacles(config, checkpoint.tokenizer).items()
     ]
     if problems:
         raise FormatError(*problems)
@@ -54,17 +54,17 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint,
         version="1",
         config={
-            **_kept("config.json", checkpoint.config, _CONFIG, report),
+            **_pick_fields("config.json", checkpoint.config, _CONFIG, report),
             "device": config.device or "cpu",
         },
-        tokenizer=checkpoint.tokenizer and _tokenizer(checkpoint.tokenizer, report),
+        tokenizer=checkpoint.tokenizer and _downgrade_tokenizer(checkpoint.tokenizer, report),
         training_state=checkpoint.training_state
-        and _kept("training_state.json", checkpoint.training_state, _STATE, report),
+        and _pick_fields("training_state.json", checkpoint.training_state, _STATE, report),
         report=tuple(report),
     )
 
 
-def obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> dict[str, str]:
+def find_obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> dict[str, str]:
     """Name each field that MyPT's fused models cannot have, and what is wrong with it."""
     plain = GPTConfig(
         n_embd=config.n_embd,
@@ -104,7 +104,7 @@ def obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> dict[st
     return found
 
 
-def _kept(
+def _pick_fields(
     file: str, document: Mapping[str, Any], names: tuple[str, ...], report: list[str]
 ) -> dict[str, Any]:
     dropped = [
@@ -117,8 +117,8 @@ def _kept(
     return {name: document[name] for name in names if name in document}
 
 
-def _tokenizer(document: Mapping[str, Any], report: list[str]) -> dict[str, Any]:
-    kept = _kept("tokenizer.json", document, _TOKENIZER, report)
+def _downgrade_tokenizer(document: Mapping[str, Any], report: list[str]) -> dict[str, Any]:
+    kept = _pick_fields("tokenizer.json", document, _TOKENIZER, report)
     if not kept.get("special_token_encoder"):
         kept.pop("special_token_encoder", None)
     if kept["token_kind"] == "gpt2":
