@@ -16,7 +16,7 @@ from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, MyptError, Problem
 from mypt.format.layout import BUILT_IN
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
-from mypt.format.readers.options import understood
+from mypt.format.readers.options import select_options
 from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
 from mypt.format.rules.tensors import EMBEDDING, HEAD
 from mypt.format.storage import files
@@ -94,7 +94,7 @@ class Migrator:
         """Migrate every checkpoint of a tree, going on where one fails."""
         for source in find_all(root, self):
             reader = find_reader(source, self.readers)
-            options = {} if reader is None else understood(self.options, reader)
+            options = {} if reader is None else select_options(self.options, reader)
             try:
                 yield evolve(self, options=options).migrate(source)
             except MyptError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
-from mypt.format.readers.shared.peek import dict_with
+from mypt.format.readers.shared.peek import peek_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def is_legacy_name(file: Path) -> bool:
 def recognises(path: Path) -> bool:
     """Tell whether the content is that of version 0."""
     file = find_file(path)
-    contents = None if file is None else dict_with(file, KEYS, ("model_state_dict", "config"))
+    contents = None if file is None else peek_dict(file, KEYS, ("model_state_dict", "config"))
     return contents is not None and "n_layer" in contents["config"]
 
 

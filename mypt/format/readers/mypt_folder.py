@@ -34,45 +34,45 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # n
     Raises:
         FormatError: A file is damaged, or holds something other than tensors and plain values.
     """
-    config = _document(path / files.CONFIG)
-    state = _document(path / files.TRAINING_STATE)
+    config = _read_optional_document(path / files.CONFIG)
+    state = _read_optional_document(path / files.TRAINING_STATE)
     if state is not None:
-        state = {**_gold(path / GOLD), **state}
+        state = {**_read_gold(path / GOLD), **state}
     return Checkpoint(
         version="1",
         config=config or {},
-        tokenizer=_document(path / files.TOKENIZER),
+        tokenizer=_read_optional_document(path / files.TOKENIZER),
         training_state=state,
-        tensors=_weights(path / files.MODEL, load),
-        optimizer=_optimizer(path, state or {}, load),
+        tensors=_load_weights(path / files.MODEL, load),
+        optimizer=_load_optimizer(path, state or {}, load),
         report=(f"read from {path.name}",),
     )
 
 
-def _document(path: Path) -> dict[str, Any] | None:
+def _read_optional_document(path: Path) -> dict[str, Any] | None:
     return files.read_document(path, str(path))[0] if path.exists() else None
 
 
-def _gold(path: Path) -> dict[str, Any]:
+def _read_gold(path: Path) -> dict[str, Any]:
     """Give what a run remembered of its gold checkpoint, in the terms of the training state."""
     try:
-        told = _document(path) or {}
+        gold = _read_optional_document(path) or {}
     except (FormatError, OSError):
         return {}  # it is no part of a checkpoint, only of what was known of another one
-    loss, step = told.get("best_gold_val_loss"), told.get("gold_step")
+    loss, step = gold.get("best_gold_val_loss"), gold.get("gold_step")
     if type(loss) is not float or type(step) is not int:
         return {}
     return {"gold": {"best_val_loss": loss, "best_step": step, "guards": {}}}
 
 
-def _weights(path: Path, load: Load) -> dict[str, Any]:
+def _load_weights(path: Path, load: Load) -> dict[str, Any]:
     """Give the state dict, which later releases wrapped together with the names of dtypes."""
     contents = load(path, str(path))
     wrapped = contents.get("state_dict")
     return dict(wrapped) if isinstance(wrapped, dict) else dict(contents)
 
 
-def _optimizer(folder: Path, state: Mapping[str, Any], load: Load) -> dict[str, Any] | None:
+def _load_optimizer(folder: Path, state: Mapping[str, Any], load: Load) -> dict[str, Any] | None:
     """Give the optimizer state; releases named the file also where people had removed it."""
     name = state.get("optimizer_file")
     if name is None:

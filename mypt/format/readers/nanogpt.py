@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.migrations.optimizer_moments import optimizer_settings
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.readers.shared.fields import known, number_of
-from mypt.format.readers.shared.gpt2_names import gpt2_source, without_masks
-from mypt.format.readers.shared.peek import dict_with
+from mypt.format.readers.shared.fields import pick_known_fields, require_positive_int
+from mypt.format.readers.shared.gpt2_names import drop_masks, make_gpt2_lookup
+from mypt.format.readers.shared.peek import peek_dict
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 from mypt.format.readers.shared.tensor_map import (
     HEAD,
-    arrange,
-    arrange_moments,
-    checked_config,
-    sources_of,
+    find_sources,
+    make_config,
+    map_moments,
+    map_tensors,
 )
 from mypt.format.readers.shared.vocabulary import (
-    BARE,
     CHARS_OPTION,
     GPT2,
+    NO_TOKENIZER,
     TOKENIZER_OPTION,
     VERSION,
-    ask,
-    characters,
+    make_char_document,
+    make_missing_option_error,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ _AMP = {"bfloat16": {"amp_dtype": "bf16"}, "float16": {"amp_dtype": "fp16"}}
 def recognises(path: Path) -> bool:
     """Tell whether a file, or the `ckpt.pt` of a folder, is of nanoGPT."""
     file = path / FILE if path.is_dir() else path
-    return dict_with(file, KEYS, ("model", "model_args")) is not None
+    return peek_dict(file, KEYS, ("model", "model_args")) is not None
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
@@ -68,44 +68,42 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     file = str(path)
     contents = load(path, file)
     settings = contents.get("config") or {}
-    document, config = _config(contents["model_args"], settings, file)
-    tensors = without_masks(
+    document, config = _convert_config(contents["model_args"], settings, file)
+    tensors = drop_masks(
         {name.removeprefix(_COMPILED): tensor for name, tensor in contents["model"].items()}
     )
-    source_of = gpt2_source("transformer.", HEAD, transposed=False)
-    sources = sources_of(config, source_of, tensors, file)
-    weights = arrange(tensors, sources, config, file)
+    find_source = make_gpt2_lookup("transformer.", HEAD, transposed=False)
+    sources = find_sources(config, find_source, tensors, file)
+    weights = map_tensors(tensors, sources, config, file)
     saved = contents.get("optimizer")
     optimizer = None
     if saved is not None:
         order = [name for name in tensors if name != HEAD]
-        optimizer = arrange_moments(
-            saved, order, sources, tensors, config, rule="matrices", file=file
-        )
-    report = [f"read from {path.name}", *_schedule_notes(settings)]
+        optimizer = map_moments(saved, order, sources, tensors, config, rule="matrices", file=file)
+    report = [f"read from {path.name}", *_list_schedule_notes(settings)]
     if config.dropout:
         report.append("nanoGPT also drops out embeddings in training; mypt does not")
-    tokenizer = _tokenizer(path, config, options, report)
+    tokenizer = _find_tokenizer(path, config, options, report)
     return Checkpoint(
         version="2.0",
         config=document,
         tokenizer=tokenizer,
-        training_state=_training_state(contents, settings, saved),
+        training_state=_convert_training_state(contents, settings, saved),
         tensors=weights,
         optimizer=optimizer,
         report=tuple(report),
     )
 
 
-def _config(
+def _convert_config(
     args: Mapping[str, Any], settings: Mapping[str, Any], file: str
 ) -> tuple[dict[str, Any], GPTConfig]:
     sizes = ("block_size", "vocab_size", "n_embd", "n_head", "n_layer")
     bias = bool(args.get("bias", True))  # releases before the flag had biases everywhere
     fields = {
-        **{name: number_of(args, name, file) for name in sizes},
-        **known(args, {"dropout": "dropout"}),
-        **known(settings, {"batch_size": "batch_size"}),
+        **{name: require_positive_int(args, name, file) for name in sizes},
+        **pick_known_fields(args, {"dropout": "dropout"}),
+        **pick_known_fields(settings, {"batch_size": "batch_size"}),
         "bias": bias,
         "mlp_bias": bias,
         "norm_bias": bias,
@@ -113,16 +111,16 @@ def _config(
         "tie_weights": True,
         "mlp_type": "gelu",
     }
-    return checked_config(fields, file)
+    return make_config(fields, file)
 
 
-def _training_state(
+def _convert_training_state(
     contents: Mapping[str, Any], settings: Mapping[str, Any], optimizer: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     step = contents.get("iter_num")
     if step is None:
         return None
-    training = known(settings, _TRAINING)
+    training = pick_known_fields(settings, _TRAINING)
     if optimizer is not None:
         training = {**optimizer_settings(optimizer), **training}
     amp = _AMP.get(str(settings.get("dtype")))
@@ -137,7 +135,7 @@ def _training_state(
     }
 
 
-def _schedule_notes(settings: Mapping[str, Any]) -> list[str]:
+def _list_schedule_notes(settings: Mapping[str, Any]) -> list[str]:
     """Say where mypt's schedule would not be nanoGPT's."""
     peak, low = settings.get("learning_rate"), settings.get("min_lr")
     notes = []
@@ -150,38 +148,46 @@ def _schedule_notes(settings: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _tokenizer(
+def _find_tokenizer(
     path: Path, config: GPTConfig, options: Mapping[str, Any], report: list[str]
 ) -> Mapping[str, Any] | None:
-    if options.get("tokenizer") == BARE:
+    if options.get("tokenizer") == NO_TOKENIZER:
         report.append("opened without a tokenizer, as asked")
         return None
     if "chars" in options:
-        return characters(options["chars"], config.vocab_size, "--option chars")
+        return make_char_document(options["chars"], config.vocab_size, "--option chars")
     meta = Path(options["meta"]) if "meta" in options else path.with_name(META)
     if "meta" in options or meta.exists():
-        return _meta(meta, config.vocab_size)
+        return _read_meta(meta, config.vocab_size)
     if config.vocab_size in _GPT2_SIZES:
         report.append(f"no {META}: GPT-2's tokenizer, as nanoGPT itself takes it")
         return GPT2
     what = f"does not hold the characters of its {config.vocab_size} ids, nor is a {META} beside it"
-    raise ask(str(path), what, f"meta={META}", "chars=...", f"tokenizer={BARE}")
+    raise make_missing_option_error(
+        str(path), what, f"meta={META}", "chars=...", f"tokenizer={NO_TOKENIZER}"
+    )
 
 
-def _meta(path: Path, vocab_size: int) -> Mapping[str, Any]:
+def _read_meta(path: Path, vocab_size: int) -> Mapping[str, Any]:
     """Read the characters of a data set."""
     file = str(path)
     try:
         meta = read_plain_pickle(path, file)
     except OSError as error:
-        raise ask(file, f"cannot be read: {error.strerror}", f"meta={META}") from error
+        raise make_missing_option_error(
+            file, f"cannot be read: {error.strerror}", f"meta={META}"
+        ) from error
     itos = meta.get("itos")
     if not isinstance(itos, dict) or set(itos) != set(range(len(itos))):
-        raise ask(file, "holds no table of characters (`itos`)", "chars=...", f"tokenizer={BARE}")
+        raise make_missing_option_error(
+            file, "holds no table of characters (`itos`)", "chars=...", f"tokenizer={NO_TOKENIZER}"
+        )
     chars = [itos[number] for number in range(len(itos))]
     if not all(isinstance(char, str) for char in chars):
-        raise ask(file, "holds ids of something other than text", f"tokenizer={BARE}")
-    return characters(chars, vocab_size, file)
+        raise make_missing_option_error(
+            file, "holds ids of something other than text", f"tokenizer={NO_TOKENIZER}"
+        )
+    return make_char_document(chars, vocab_size, file)
 
 
 OPTIONS = {

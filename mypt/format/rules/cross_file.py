@@ -60,12 +60,12 @@ def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[
         fix = "restore it; without it training can resume with a fresh optimizer only"
         problems.append(_make_warning(file, "/optimizer_file", what, fix, "state.optimizer"))
     gold, training = state.get("gold") or {}, state.get("training_config") or {}
-    for where, told in (
+    for where, value in (
         ("/training_config/start_step", training.get("start_step")),
         ("/gold/best_step", gold.get("best_step")),
     ):
-        if told is not None and step is not None and told > step:
-            what, fix = f"is {told}, after step {step}", "restore the file"
+        if value is not None and step is not None and value > step:
+            what, fix = f"is {value}, after step {step}", "restore the file"
             problems.append(_make_warning(file, where, what, fix, "state.step"))
     return problems
 

@@ -167,10 +167,10 @@ def _find_content(stream: BinaryIO, entry: _Entry, file: str) -> int:
             file, f"holds {entry.name!r} encrypted or in a form that torch never writes"
         )
     size, stored = _apply_zip64(extra, (size, stored), file)
-    told = (crc32, stored, size)
-    follow = flags & _SIZES_FOLLOW and told == (0, 0, 0)
+    stored_values = (crc32, stored, size)
+    follow = flags & _SIZES_FOLLOW and stored_values == (0, 0, 0)
     known = (entry.crc32, entry.stored_bytes, entry.size_bytes)
-    if (name, flags) != (entry.name, entry.flags) or (told != known and not follow):
+    if (name, flags) != (entry.name, entry.flags) or (stored_values != known and not follow):
         _raise_archive_error(file, f"describes {entry.name!r} in two ways")
     return entry.header_offset + _LOCAL.size + name_length + extra_length
 

@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 
 from mypt.format.readers.shared import vocabulary
-from mypt.format.readers.shared.vocabulary import GPT2_SHA256, digest_of, is_gpt2
+from mypt.format.readers.shared.vocabulary import GPT2_SHA256, digest_bpe, is_gpt2
 from mypt.tokenizers.gpt2 import Gpt2Tokenizer, _ranks
 
 
@@ -49,13 +49,13 @@ def gpt2():
 
 
 def test_the_pinned_digest_is_that_of_the_ranks_that_mypt_ships(gpt2):
-    assert digest_of(gpt2["model"]["vocab"], gpt2["model"]["merges"]) == GPT2_SHA256
+    assert digest_bpe(gpt2["model"]["vocab"], gpt2["model"]["merges"]) == GPT2_SHA256
     assert is_gpt2(gpt2)
 
 
 def test_merges_in_the_newer_form_are_the_same(gpt2):
     pairs = [merge.split(" ") for merge in gpt2["model"]["merges"]]
-    assert digest_of(gpt2["model"]["vocab"], pairs) == GPT2_SHA256
+    assert digest_bpe(gpt2["model"]["vocab"], pairs) == GPT2_SHA256
 
 
 def test_a_tokenizer_that_differs_in_one_token_or_setting_is_not_gpt2s(gpt2):
@@ -79,7 +79,7 @@ def test_gpt2s_tokenizer_json_gives_the_ids_of_tokenizers(gpt2, tmp_path):
     tokenizers = pytest.importorskip("tokenizers")
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(gpt2), "utf-8")
-    document = vocabulary.hugging_face(path, 50257)
+    document = vocabulary.read_hugging_face_document(path, 50257)
     assert document["token_kind"] == "gpt2"
     ours = Gpt2Tokenizer.build(document)
     theirs = tokenizers.Tokenizer.from_file(str(path))

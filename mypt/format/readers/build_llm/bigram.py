@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.readers.shared.fields import number_of, refuse
+from mypt.format.readers.shared.fields import make_unsupported_error, require_positive_int
 from mypt.format.tensors.transforms import constant_row, one_hot, transpose
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ def is_bigram(tensors: Mapping[str, Any]) -> bool:
     return set(tensors) == {TABLE}
 
 
-def bigram_fields(contents: Mapping[str, Any], file: str) -> dict[str, Any]:
+def make_bigram_fields(contents: Mapping[str, Any], file: str) -> dict[str, Any]:
     """Give fields of mypt's config.
 
     Raises:
         FormatError: The file does not say a size.
     """
-    vocab_size = number_of(contents, "vocab_size", file)
+    vocab_size = require_positive_int(contents, "vocab_size", file)
     return {
-        "block_size": number_of(contents, "block_size", file),
+        "block_size": require_positive_int(contents, "block_size", file),
         "vocab_size": vocab_size,
         "n_embd": vocab_size,
         "n_layer": 0,
@@ -49,7 +49,7 @@ def bigram_fields(contents: Mapping[str, Any], file: str) -> dict[str, Any]:
     }
 
 
-def bigram_tensors(tensors: Mapping[str, Any], vocab_size: int, file: str) -> dict[str, Any]:
+def make_bigram_tensors(tensors: Mapping[str, Any], vocab_size: int, file: str) -> dict[str, Any]:
     """Give the tensors of the model without blocks.
 
     Raises:
@@ -59,7 +59,7 @@ def bigram_tensors(tensors: Mapping[str, Any], vocab_size: int, file: str) -> di
     shape = tuple(table.shape)
     if shape != (vocab_size, vocab_size):
         what = f"has shape {shape}, not {(vocab_size, vocab_size)}, and nothing else is there"
-        raise refuse(file, TABLE, what, "restore the file")
+        raise make_unsupported_error(file, TABLE, what, "restore the file")
     # the root mean square of a one-hot vector, as the norm computes it
     rms = math.sqrt(1 / vocab_size + _EPSILON)
     return {

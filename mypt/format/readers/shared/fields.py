@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 _MAX = 2**31
 
 
-def number_of(document: Mapping[str, Any], name: str, file: str, default: int | None = None) -> int:
+def require_positive_int(
+    document: Mapping[str, Any], name: str, file: str, default: int | None = None
+) -> int:
     """Give a positive whole number.
 
     Args:
@@ -33,7 +35,7 @@ def number_of(document: Mapping[str, Any], name: str, file: str, default: int | 
     return value
 
 
-def known(document: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+def pick_known_fields(document: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     """Take over those fields that are there and not null, under mypt's names.
 
     Args:
@@ -47,6 +49,6 @@ def known(document: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, A
     }
 
 
-def refuse(file: str, where: str, what: str, fix: str) -> FormatError:
+def make_unsupported_error(file: str, where: str, what: str, fix: str) -> FormatError:
     """Describe something of a model that mypt's config cannot say."""
     return FormatError(Problem(file, where, what, fix, kind="foreign.unsupported"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.readers.shared.tensor_map import HEAD, Source
+from mypt.format.readers.shared.tensor_map import HEAD, TensorSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ _LAYER = re.compile(r"h\.(0|[1-9][0-9]{0,5})\.")
 _BUFFER = re.compile(r"(?:^|.*\.)h\.\d+\.attn\.(?:bias|masked_bias)")
 
 
-def gpt2_source(prefix: str, head: str, *, transposed: bool) -> Callable[[str], Source]:
+def make_gpt2_lookup(prefix: str, head: str, *, transposed: bool) -> Callable[[str], TensorSource]:
     """Give the function from a name of mypt to where its tensor is.
 
     Args:
@@ -38,20 +38,20 @@ def gpt2_source(prefix: str, head: str, *, transposed: bool) -> Callable[[str], 
         transposed: Whether matrices are stored as (in, out).
     """
 
-    def source_of(name: str) -> Source:
+    def find_source(name: str) -> TensorSource:
         if name == HEAD:
-            return Source((head,))
+            return TensorSource((head,))
         if name in _OUTSIDE:
-            return Source((prefix + _OUTSIDE[name],))
+            return TensorSource((prefix + _OUTSIDE[name],))
         _, layer, inside = name.split(".", 2)
         part, _, kind = inside.rpartition(".")
-        turned = transposed and kind == "weight" and not part.startswith("ln")
-        return Source((f"{prefix}h.{layer}.{INSIDE[part]}.{kind}",), turned)
+        is_transposed = transposed and kind == "weight" and not part.startswith("ln")
+        return TensorSource((f"{prefix}h.{layer}.{INSIDE[part]}.{kind}",), is_transposed)
 
-    return source_of
+    return find_source
 
 
-def without_masks(tensors: Mapping[str, Any]) -> dict[str, Any]:
+def drop_masks(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Leave the buffers out, which follow from the config."""
     return {name: tensor for name, tensor in tensors.items() if not _BUFFER.fullmatch(name)}
 

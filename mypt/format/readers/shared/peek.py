@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def dict_with(file: Path, keys: Iterable[str], dicts: Iterable[str]) -> Mapping[str, Any] | None:
+def peek_dict(file: Path, keys: Iterable[str], dicts: Iterable[str]) -> Mapping[str, Any] | None:
     """Give what a file describes, if it is a dict with these keys; None for anything else.
 
     Args:
@@ -25,14 +25,14 @@ def dict_with(file: Path, keys: Iterable[str], dicts: Iterable[str]) -> Mapping[
         found = file.stat()
     except OSError:
         return None
-    contents = _contents(file, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+    contents = _read_contents(file, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
     if not isinstance(contents, dict) or not contents.keys() >= set(keys):
         return None
     return contents if all(isinstance(contents[name], dict) for name in dicts) else None
 
 
 @lru_cache(maxsize=1)
-def _contents(file: Path, _: tuple[int, ...]) -> Any:
+def _read_contents(file: Path, _: tuple[int, ...]) -> Any:
     """Give what a file describes, None if nothing; one reader after the other asks for the same.
 
     Args:

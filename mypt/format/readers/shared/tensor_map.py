@@ -26,7 +26,7 @@ _FIX = "restore the file: this model would compute something else"
 
 
 @frozen
-class Source:
+class TensorSource:
     """Where a tensor of mypt comes from.
 
     Attributes:
@@ -38,7 +38,7 @@ class Source:
     transposed: bool = False
 
 
-def checked_config(
+def make_config(
     fields: Mapping[str, Any], file: str, layouts: Layouts = BUILT_IN
 ) -> tuple[dict[str, Any], GPTConfig]:
     """Give a config as a document and as an object.
@@ -51,8 +51,8 @@ def checked_config(
     Raises:
         FormatError: There can be no such model.
     """
-    said = {name: value for name, value in fields.items() if value is not None}
-    document = {"format_version": "2.0", **said}
+    given = {name: value for name, value in fields.items() if value is not None}
+    document = {"format_version": "2.0", **given}
     problems = document_problems("config", document, file, layouts)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
@@ -60,18 +60,18 @@ def checked_config(
     return document, from_document(GPTConfig, document)
 
 
-def sources_of(
+def find_sources(
     config: GPTConfig,
-    source_of: Callable[[str], Source],
+    find_source: Callable[[str], TensorSource],
     tensors: Mapping[str, Any],
     file: str,
     layouts: Layouts = BUILT_IN,
-) -> dict[str, Source]:
+) -> dict[str, TensorSource]:
     """Say where each tensor of a model comes from, in mypt's order.
 
     Args:
         config: The architecture.
-        source_of: From a name of mypt to where its tensor is.
+        find_source: From a name of mypt to where its tensor is.
         tensors: What the file holds.
         file: Name of the file, for messages.
         layouts: The parts that the reader knows.
@@ -83,12 +83,12 @@ def sources_of(
     if config.n_layer * (inside - outside) > len(tensors):
         what = f"says that there are {config.n_layer} layers, but holds {len(tensors)} tensors"
         raise FormatError(Problem(file, "", what, _FIX, kind="tensor.missing"))
-    return {name: source_of(name) for name in expected_tensors(config, layouts)}
+    return {name: find_source(name) for name in expected_tensors(config, layouts)}
 
 
-def arrange(
+def map_tensors(
     tensors: Mapping[str, Any],
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TensorSource],
     config: GPTConfig,
     file: str,
     layouts: Layouts = BUILT_IN,
@@ -107,17 +107,17 @@ def arrange(
     """
     wanted: dict[str, Shape] = {}
     for name, shape in expected_tensors(config, layouts).items():
-        wanted |= dict.fromkeys(sources[name].names, _part_shape(sources[name], shape))
-    problems = list(islice(_faults(tensors, wanted, file), _MAX_PROBLEMS + 1))
+        wanted |= dict.fromkeys(sources[name].names, _compute_source_shape(sources[name], shape))
+    problems = list(islice(_find_faults(tensors, wanted, file), _MAX_PROBLEMS + 1))
     if problems:
-        raise FormatError(*_shortened(problems, file))
-    return {name: _arranged(source, tensors) for name, source in sources.items()}
+        raise FormatError(*_limit_problems(problems, file))
+    return {name: _map_tensor(source, tensors) for name, source in sources.items()}
 
 
-def arrange_moments(
+def map_moments(
     optimizer: Mapping[str, Any],
     order: Iterable[str],
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TensorSource],
     tensors: Mapping[str, Any],
     config: GPTConfig,
     *,
@@ -147,7 +147,7 @@ def arrange_moments(
     _check_moments(moments, old, file)
     own = {n: source for n, source in sources.items() if not (config.tie_weights and n == HEAD)}
     arranged = {
-        name: _arranged_moments(source, moments)
+        name: _map_tensor_moments(source, moments)
         for name, source in own.items()
         if all(part in moments for part in source.names)
     }
@@ -156,14 +156,16 @@ def arrange_moments(
     return optimizer_document(arranged, shapes, rule, (groups[0], groups[-1]))
 
 
-def _arranged(source: Source, tensors: Mapping[str, Any]) -> Any:
+def _map_tensor(source: TensorSource, tensors: Mapping[str, Any]) -> Any:
     tensor = join_rows([tensors[name] for name in source.names])
     return transpose(tensor) if source.transposed else tensor
 
 
-def _arranged_moments(source: Source, moments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _map_tensor_moments(
+    source: TensorSource, moments: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     arranged = {
-        key: _arranged(source, {name: moments[name][key] for name in source.names})
+        key: _map_tensor(source, {name: moments[name][key] for name in source.names})
         for key in ("exp_avg", "exp_avg_sq")
     }
     return {"step": moments[source.names[0]]["step"], **arranged}
@@ -195,15 +197,15 @@ def _check_moments(
         if shape != shapes[name]
     ]
     if problems:
-        raise FormatError(*_shortened(problems, file))
+        raise FormatError(*_limit_problems(problems, file))
 
 
-def _part_shape(source: Source, shape: Shape) -> Shape:
+def _compute_source_shape(source: TensorSource, shape: Shape) -> Shape:
     part = (shape[0] // len(source.names), *shape[1:])
     return part[::-1] if source.transposed else part
 
 
-def _faults(
+def _find_faults(
     tensors: Mapping[str, Any], wanted: Mapping[str, Shape], file: str
 ) -> Iterable[Problem]:
     for name, shape in wanted.items():
@@ -223,7 +225,7 @@ def _faults(
             yield Problem(file, name, what, _FIX, kind="tensor.unexpected")
 
 
-def _shortened(problems: list[Problem], file: str) -> list[Problem]:
+def _limit_problems(problems: list[Problem], file: str) -> list[Problem]:
     if len(problems) <= _MAX_PROBLEMS:
         return problems
     what = "has more problems like these"

@@ -32,19 +32,19 @@ _BPE_SETTINGS = (
     "ignore_merges",
 )
 
-BARE = "none"
+NO_TOKENIZER = "none"
 CHARS_OPTION = {
     "type": "string",
     "minLength": 1,
     "description": "The characters of the vocabulary, in the order of their ids.",
 }
 TOKENIZER_OPTION = {
-    "enum": [BARE],
+    "enum": [NO_TOKENIZER],
     "description": "none: open the model without a tokenizer, as one of bare ids.",
 }
 
 
-def characters(chars: Sequence[str], vocab_size: int, where: str) -> Document:
+def make_char_document(chars: Sequence[str], vocab_size: int, where: str) -> Document:
     """Give the document of a character vocabulary.
 
     Args:
@@ -65,7 +65,7 @@ def characters(chars: Sequence[str], vocab_size: int, where: str) -> Document:
     return {**VERSION, "token_kind": "char", "chars": list(chars)}
 
 
-def characters_of_text(path: str, vocab_size: int) -> Document:
+def read_char_document(path: str, vocab_size: int) -> Document:
     """Give the document of the characters of a text, sorted.
 
     Raises:
@@ -79,32 +79,32 @@ def characters_of_text(path: str, vocab_size: int) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         what = f"cannot be read as text: {error}"
         raise FormatError(Problem(path, "", what, "name a UTF-8 file", kind="file")) from error
-    return characters(sorted(found), vocab_size, path)
+    return make_char_document(sorted(found), vocab_size, path)
 
 
-def hugging_face(path: Path, vocab_size: int) -> Document:
+def read_hugging_face_document(path: Path, vocab_size: int) -> Document:
     """Give the document of a `tokenizer.json`: GPT-2's by its name, any other one whole.
 
     Raises:
         FormatError: It is no strict JSON object, or gives ids that the model has no rows for.
         OSError: It cannot be read.
     """
-    held, _ = read_document(path, str(path))
-    highest = max(_ids(held), default=-1)
+    document, _ = read_document(path, str(path))
+    highest = max(_list_ids(document), default=-1)
     if highest >= vocab_size:
         what = f"gives the id {highest}, the model has {vocab_size} rows"
         fix = "give the one that this model was trained with"
         raise FormatError(Problem(str(path), "", what, fix, kind="foreign.vocabulary"))
-    if is_gpt2(held):
-        special = {token["content"]: token["id"] for token in held.get("added_tokens") or []}
+    if is_gpt2(document):
+        special = {token["content"]: token["id"] for token in document.get("added_tokens") or []}
         return {**GPT2, "special_token_encoder": special}
-    section = {BPE_PACKAGE: {"tokenizer": held}}
+    section = {BPE_PACKAGE: {"tokenizer": document}}
     return {**VERSION, "token_kind": BPE_KIND, "plugins": section}
 
 
-def is_gpt2(held: Mapping[str, Any]) -> bool:
+def is_gpt2(document: Mapping[str, Any]) -> bool:
     """Tell whether a `tokenizer.json` of Hugging Face is GPT-2's, special tokens aside."""
-    match held:
+    match document:
         case {
             "model": {"type": "BPE", "vocab": dict() as vocab, "merges": list() as merges} as model,
             "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False} as pieces,
@@ -112,15 +112,15 @@ def is_gpt2(held: Mapping[str, Any]) -> bool:
             pass
         case _:
             return False
-    otherwise = [held.get("normalizer"), *(model.get(name) for name in _BPE_SETTINGS)]
+    otherwise = [document.get("normalizer"), *(model.get(name) for name in _BPE_SETTINGS)]
     if any(otherwise) or not pieces.get("use_regex", True):
         return False
-    if not _are_plain(held.get("added_tokens") or []):
+    if not _are_plain(document.get("added_tokens") or []):
         return False
-    return digest_of(vocab, merges) == GPT2_SHA256
+    return digest_bpe(vocab, merges) == GPT2_SHA256
 
 
-def digest_of(vocab: Mapping[str, Any], merges: Sequence[Any]) -> str:
+def digest_bpe(vocab: Mapping[str, Any], merges: Sequence[Any]) -> str:
     """Give the SHA-256 of a byte-pair vocabulary; "" where it is none."""
     tokens = {number: token for token, number in vocab.items() if number != END_OF_TEXT_ID}
     if set(tokens) != set(range(END_OF_TEXT_ID)):
@@ -147,16 +147,16 @@ def _are_plain(added: Sequence[Any]) -> bool:
 _END = (END_OF_TEXT, END_OF_TEXT_ID)
 
 
-def _ids(held: Mapping[str, Any]) -> list[int]:
-    model = held.get("model")
+def _list_ids(document: Mapping[str, Any]) -> list[int]:
+    model = document.get("model")
     vocab = model.get("vocab") if isinstance(model, dict) else None
-    added = held.get("added_tokens")
+    added = document.get("added_tokens")
     numbers = list(vocab.values()) if isinstance(vocab, dict) else []
     numbers += [token.get("id") for token in added or [] if isinstance(token, dict)]
     return [number for number in numbers if isinstance(number, int)]
 
 
-def ask(file: str, what: str, *ways: str) -> FormatError:
+def make_missing_option_error(file: str, what: str, *ways: str) -> FormatError:
     """Ask for what a file does not say.
 
     Args:
