@@ -14,7 +14,7 @@ from mypt.data.dataset import read_tokenizer_state
 from mypt.data.text import read_text
 from mypt.engine.checkpoints.build import build_model, build_tokenizer
 from mypt.format.documents.config import GPTConfig
-from mypt.format.errors import ConfigError, DataError, Problem, counted
+from mypt.format.errors import ConfigError, DataError, Problem, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -149,7 +149,7 @@ def _check_readable(sides: Sequence[Side], plugins: Plugins, texts: Mapping[str,
                 problems += [_named(problem, side, source) for problem in error.problems]
                 continue
             if source != PROMPT and count < 2:
-                what = f"is too short: {counted(count, 'token')} to {side.name}"
+                what = f"is too short: {format_count(count, 'token')} to {side.name}"
                 problems.append(Problem(source, "", what, "use more text", kind="data.short"))
     if problems:
         raise DataError(*problems)

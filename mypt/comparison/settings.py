@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.documents.convert import to_document
-from mypt.format.layout import count
+from mypt.format.layout import count_model_parameters
 from mypt.format.open import is_bundle, open_checkpoint
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def open_sides(
         Side(
             name=name if short.count(name) == 1 else str(opened.path),
             opened=opened,
-            parameters=count(opened.config, plugins.layouts),
+            parameters=count_model_parameters(opened.config, plugins.layouts),
         )
         for name, opened in zip(short, found, strict=True)
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mypt.export import hugging_face_names as hf_names
-from mypt.format.discover import named
+from mypt.format.discover import ensure_basename
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import open_checkpoint
 from mypt.format.readers.shared.vocabulary import BPE_PACKAGE, END_OF_TEXT_ID
@@ -50,7 +50,7 @@ def export_hf(
         FormatError: Neither class can compute what this model computes.
         UsageError: The folder is in use.
     """
-    output = named(output)
+    output = ensure_basename(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         what, fix = "exists already and is not an empty folder", "name another one"
         raise UsageError(Problem(str(output), "", what, fix, kind="export.output"))

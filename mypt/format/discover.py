@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _WEIGHTS = (".pt", ".safetensors")
 # Folders under this name are being written, checked or removed.
-_LEFT = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed)")
+_LEFTOVERS = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed)")
 # A JSON file with one of these is meant as a preset.
 _ARCHITECTURE = frozenset({"n_layer", "n_head", "n_embd", "block_size"})
 
@@ -46,26 +46,26 @@ def find_checkpoints(path: Path, readers: Iterable[ReaderFactory]) -> Iterator[P
     Yields:
         Folders and files, in the order of their names; `path` itself where there are none.
     """
-    below = iter(()) if _is_one(path, readers) else _below(path, readers)
+    below = iter(()) if _is_checkpoint(path, readers) else _find_below(path, readers)
     first = next(below, None)
     yield path if first is None else first
     yield from below
 
 
-def _below(folder: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
+def _find_below(folder: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
     waiting = [folder]  # not by recursion, which a deep tree would exhaust
     while waiting:
         path = waiting.pop()
         try:
-            if path is folder or (path.is_dir() and not _is_one(path, readers)):
-                waiting += reversed(entries(path))
+            if path is folder or (path.is_dir() and not _is_checkpoint(path, readers)):
+                waiting += reversed(list_entries(path))
             elif path.is_dir() or path.suffix in _WEIGHTS or _is_preset(path):
                 yield path
         except OSError:  # whoever opens it is told why
             yield path
 
 
-def entries(folder: Path) -> list[Path]:
+def list_entries(folder: Path) -> list[Path]:
     """List a folder in the order of names.
 
     Without links to folders, which may lead back up, and what killed processes of mypt left.
@@ -73,16 +73,16 @@ def entries(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if not (path.is_symlink() and path.is_dir()) and not _LEFT.fullmatch(path.name)
+        if not (path.is_symlink() and path.is_dir()) and not _LEFTOVERS.fullmatch(path.name)
     )
 
 
-def named(path: Path) -> Path:
+def ensure_basename(path: Path) -> Path:
     """Give a path that ends in a name, also for `.` and `..`."""
     return path if path.name not in ("", "..") else path.resolve()
 
 
-def _is_one(path: Path, readers: Iterable[ReaderFactory]) -> bool:
+def _is_checkpoint(path: Path, readers: Iterable[ReaderFactory]) -> bool:
     if not path.is_dir() or is_bundle(path):
         return True
     return any(reader.recognises(path) for reader in readers)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.bundle.read import read_bundle
-from mypt.format.discover import named
+from mypt.format.discover import ensure_basename
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import FormatError, Problem, SaveError
@@ -43,19 +43,19 @@ def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: b
         SaveError: It could not be written; nothing is left behind.
     """
     if output is None:
-        output = named(source).with_name(f"{named(source).name}_v1")
+        output = ensure_basename(source).with_name(f"{ensure_basename(source).name}_v1")
     bundle = read_bundle(source, layouts)
-    described = apply(_checkpoint(bundle))
+    described = apply(_make_checkpoint(bundle))
     result: Result = "would migrate" if dry_run else "migrated"
     if output.exists():
-        _refuse_another(output, _contents(bundle, described))
+        _check_output(output, _make_contents(bundle, described))
         result = "there already"
     elif not dry_run:
-        _write(output, _contents(bundle, described))
+        _write_folder(output, _make_contents(bundle, described))
     return Report(source=source, output=output, result=result, lines=described.report)
 
 
-def _checkpoint(bundle: Bundle) -> Checkpoint:
+def _make_checkpoint(bundle: Bundle) -> Checkpoint:
     def document(value: Any) -> dict[str, Any] | None:
         return None if value is None else to_document(value)
 
@@ -67,18 +67,18 @@ def _checkpoint(bundle: Bundle) -> Checkpoint:
     )
 
 
-def _refuse_another(output: Path, contents: Mapping[str, Content]) -> None:
+def _check_output(output: Path, contents: Mapping[str, Content]) -> None:
     """Refuse an output that is not what would be written."""
-    if not all(_is_there(output / name, content) for name, content in contents.items()):
+    if not all(_has_content(output / name, content) for name, content in contents.items()):
         what, fix = "exists already", "name another folder with --output"
         raise FormatError(Problem(str(output), "", what, fix, kind="migrate.output"))
 
 
-def _is_there(path: Path, content: Content) -> bool:
+def _has_content(path: Path, content: Content) -> bool:
     return path.is_file() and files.digest_file(path, str(path)) == content_digest(content)
 
 
-def _write(output: Path, contents: Mapping[str, Content]) -> None:
+def _write_folder(output: Path, contents: Mapping[str, Content]) -> None:
     """Write into a folder beside, which takes its name when all of it is on the disk.
 
     A process that dies in between leaves that folder; the next one removes it.
@@ -103,7 +103,7 @@ def _write(output: Path, contents: Mapping[str, Content]) -> None:
         raise SaveError(Problem(str(output), "", what, fix, kind="save")) from error
 
 
-def _contents(bundle: Bundle, described: Checkpoint) -> dict[str, Content]:
+def _make_contents(bundle: Bundle, described: Checkpoint) -> dict[str, Content]:
     documents = {
         files.CONFIG: described.config,
         files.TOKENIZER: described.tokenizer,

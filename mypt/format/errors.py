@@ -38,7 +38,7 @@ class Problem:
 
     def __str__(self) -> str:
         """Give the one line that a person reads, whatever a file has put into its parts."""
-        file, where, what, fix = map(_cut, (self.file, self.where, self.what, self.fix))
+        file, where, what, fix = map(_shorten_text, (self.file, self.where, self.what, self.fix))
         mark = "#" if file and where.startswith("/") else " " if file else ""
         place = f"{file}{mark}{where}" if where else file
         return f"{place}: {what}; {fix}" if place else f"{what}; {fix}"
@@ -51,12 +51,12 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
-def counted(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """Give a number with its noun, such as `1 block` or `3,000 tokens`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _cut(text: str) -> str:
+def _shorten_text(text: str) -> str:
     return one_line(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
@@ -65,7 +65,7 @@ def has_errors(problems: Iterable[Problem]) -> bool:
     return any(problem.severity == "error" for problem in problems)
 
 
-def shortened(problems: Iterable[Problem]) -> list[Problem]:
+def limit_problems(problems: Iterable[Problem]) -> list[Problem]:
     """Take the first of many problems of one kind; a file could have a million for us."""
     found = list(islice(problems, _MOST + 1))
     if len(found) > _MOST:
@@ -134,6 +134,6 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 _ORDER = ("error", "warning", "note")
 
 
-def worst_first(problems: list[Problem]) -> list[Problem]:
+def sort_by_severity(problems: list[Problem]) -> list[Problem]:
     """Sort by severity, keeping the order inside of each."""
     return sorted(problems, key=lambda problem: _ORDER.index(problem.severity))

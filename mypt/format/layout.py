@@ -34,18 +34,18 @@ def expected_tensors(config: GPTConfig, layouts: Layouts) -> Tensors:
     Raises:
         KeyError: A part of the config is not among `layouts`.
     """
-    norm = _part(config, layouts, "norm_type")
+    norm = _get_part_tensors(config, layouts, "norm_type")
     inside = {
-        "sa": _part(config, layouts, "attention_type"),
-        "fwd": _part(config, layouts, "mlp_type"),
+        "sa": _get_part_tensors(config, layouts, "attention_type"),
+        "fwd": _get_part_tensors(config, layouts, "mlp_type"),
         "ln1": norm,
         "ln2": norm,
     }
-    block = _part(config, layouts, "block_type") | {
+    block = _get_part_tensors(config, layouts, "block_type") | {
         f"{place}.{name}": shape for place, part in inside.items() for name, shape in part.items()
     }
     tensors: Tensors = {"token_embedding_table.weight": (config.vocab_size, config.n_embd)}
-    for name, shape in _part(config, layouts, "pos_encoding").items():
+    for name, shape in _get_part_tensors(config, layouts, "pos_encoding").items():
         tensors[f"position_embedding_table.{name}"] = shape
     for layer in range(config.n_layer):
         tensors |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
@@ -126,7 +126,7 @@ def norm(config: GPTConfig) -> Tensors:
     return tensors
 
 
-def _part(config: GPTConfig, layouts: Layouts, slot: str) -> Tensors:
+def _get_part_tensors(config: GPTConfig, layouts: Layouts, slot: str) -> Tensors:
     return layouts[slot, getattr(config, slot)](config)
 
 
@@ -144,6 +144,6 @@ BUILT_IN: Layouts = {
 }
 
 
-def count(config: GPTConfig, layouts: Layouts) -> int:
+def count_model_parameters(config: GPTConfig, layouts: Layouts) -> int:
     """Count the parameters of a model; a tied matrix counts once."""
     return count_parameters(expected_tensors(config, layouts), tied=config.tie_weights)

@@ -10,7 +10,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Deferred(Mapping[K, V]):
+class LazyMapping(Mapping[K, V]):
     """A mapping whose rarer part is made when somebody asks for it."""
 
     def __init__(self, known: Mapping[K, V], make: Callable[[], Mapping[K, V]]) -> None:

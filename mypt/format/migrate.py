@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import evolve, field, frozen
 
 from mypt.format.bundle.write import bundle_files, save_bundle
-from mypt.format.discover import entries, named
+from mypt.format.discover import ensure_basename, list_entries
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
@@ -73,7 +73,7 @@ class Migrator:
             SaveError: It could not be written; everything is as it was.
         """
         if _is_bundle(source):
-            return self._there_already(source, source)
+            return self._report_existing(source, source)
         reader = find_reader(source, self.readers)
         if reader is None:
             what, fix = "is no checkpoint that mypt can read", "name a checkpoint, or use --all"
@@ -81,13 +81,13 @@ class Migrator:
             raise why_unknown(source) or unknown
         output = default_output(source) if output is None else output
         described = describe(source, reader, self.layouts, self.options)
-        lines = _lines(described, reader)
+        lines = _make_report_lines(described, reader)
         if self.dry_run:
             return Report(source=source, output=output, result="would migrate", lines=lines)
-        whole = _with_one_matrix(read_whole(source, reader, self.options))
-        if _holds(output, whole):
-            return self._there_already(source, output, lines)
-        _write(output, whole, self.written_by)
+        whole = _store_tied_once(read_whole(source, reader, self.options))
+        if _holds_checkpoint(output, whole):
+            return self._report_existing(source, output, lines)
+        _write_bundle(output, whole, self.written_by)
         return Report(source=source, output=output, result="migrated", lines=lines)
 
     def migrate_all(self, root: Path) -> Iterator[Report]:
@@ -98,11 +98,11 @@ class Migrator:
             try:
                 yield evolve(self, options=options).migrate(source)
             except MyptError as error:
-                yield _failed(source, error.problems)
+                yield _make_failure(source, error.problems)
             except OSError as error:
-                yield _failed(source, [files.unreadable_problem(error, str(source))])
+                yield _make_failure(source, [files.unreadable_problem(error, str(source))])
 
-    def _there_already(self, source: Path, output: Path, lines: tuple[str, ...] = ()) -> Report:
+    def _report_existing(self, source: Path, output: Path, lines: tuple[str, ...] = ()) -> Report:
         if not self.dry_run:
             finish_interrupted_commit(output)
         return Report(source=source, output=output, result="there already", lines=lines)
@@ -125,7 +125,7 @@ class Report:
     lines: tuple[str, ...] = ()
 
 
-def _failed(source: Path, problems: Iterable[Problem]) -> Report:
+def _make_failure(source: Path, problems: Iterable[Problem]) -> Report:
     lines = tuple(map(str, problems))
     return Report(source=source, output=default_output(source), result="failed", lines=lines)
 
@@ -136,7 +136,7 @@ def default_output(source: Path) -> Path:
     `dante/latest.pt` becomes a bundle in `dante/`, beside the file, where mypt looks for it; any
     other file one in a folder of its name, and a folder one beside it.
     """
-    source = named(source)
+    source = ensure_basename(source)
     file = find_file(source)
     if file is not None and is_legacy_name(file):
         folder = file.parent
@@ -154,15 +154,17 @@ def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
     while waiting:
         path = waiting.pop()
         try:
-            if migrator.recognises(path) or (_is_meant(path) and why_unknown(path)):
+            if migrator.recognises(path) or (_looks_like_checkpoint(path) and why_unknown(path)):
                 yield path
             elif path.is_dir() and not _is_bundle(path):
-                waiting += (p for p in reversed(entries(path)) if p.is_dir() or p.suffix == ".pt")
+                waiting += (
+                    p for p in reversed(list_entries(path)) if p.is_dir() or p.suffix == ".pt"
+                )
         except OSError:
             yield path
 
 
-def _is_meant(path: Path) -> bool:
+def _looks_like_checkpoint(path: Path) -> bool:
     """Tell whether this is meant as a checkpoint: a file of weights, or a folder with a config.
 
     The files of any other folder are looked at one by one.
@@ -182,54 +184,54 @@ def _is_bundle(path: Path) -> bool:
     return "format_version" in document
 
 
-def _with_one_matrix(checkpoint: Checkpoint) -> Checkpoint:
+def _store_tied_once(checkpoint: Checkpoint) -> Checkpoint:
     """Store a tied matrix once; some programs stored it twice."""
     tensors = dict(checkpoint.tensors)
     first, second = tensors.get(EMBEDDING), tensors.get(HEAD)
-    if checkpoint.config.get("tie_weights") and _equal(first, second):
+    if checkpoint.config.get("tie_weights") and _are_equal(first, second):
         tensors[HEAD] = first
     return evolve(checkpoint, tensors=tensors)
 
 
-def _contents(checkpoint: Checkpoint) -> dict[str, Content]:
+def _make_contents(checkpoint: Checkpoint) -> dict[str, Content]:
     return bundle_files(
-        _document(GPTConfig, checkpoint.config),
-        _document(TokenizerState, checkpoint.tokenizer),
-        _document(TrainingState, checkpoint.training_state),
+        _parse_document(GPTConfig, checkpoint.config),
+        _parse_document(TokenizerState, checkpoint.tokenizer),
+        _parse_document(TrainingState, checkpoint.training_state),
         checkpoint.tensors,
         checkpoint.optimizer,
     )
 
 
-def _document(cls: type[Any], document: Mapping[str, Any] | None) -> Any:
+def _parse_document(cls: type[Any], document: Mapping[str, Any] | None) -> Any:
     return None if document is None else from_document(cls, document)
 
 
-def _write(output: Path, checkpoint: Checkpoint, written_by: str) -> None:
+def _write_bundle(output: Path, checkpoint: Checkpoint, written_by: str) -> None:
     with open_for_writing(output) as writer:
-        _refuse_to_overwrite(output)
+        _check_nothing_overwritten(output)
         save_bundle(
             writer,
-            config=_document(GPTConfig, checkpoint.config),
-            tokenizer=_document(TokenizerState, checkpoint.tokenizer),
-            training_state=_document(TrainingState, checkpoint.training_state),
+            config=_parse_document(GPTConfig, checkpoint.config),
+            tokenizer=_parse_document(TokenizerState, checkpoint.tokenizer),
+            training_state=_parse_document(TrainingState, checkpoint.training_state),
             weights=checkpoint.tensors,
             optimizer=checkpoint.optimizer,
             written_by=written_by,
-            check=lambda paths: _compare(paths, checkpoint),
+            check=lambda paths: _verify_files(paths, checkpoint),
         )
 
 
-def _compare(paths: Mapping[str, Path], checkpoint: Checkpoint) -> None:
+def _verify_files(paths: Mapping[str, Path], checkpoint: Checkpoint) -> None:
     """Read what was written and compare it with what was meant, before anybody relies on it."""
     expected = {files.MODEL: dict(checkpoint.tensors), files.OPTIMIZER: checkpoint.optimizer}
     for name, value in expected.items():
-        if name in paths and not _equal(load_tensors(paths[name], str(paths[name])), value):
+        if name in paths and not _are_equal(load_tensors(paths[name], str(paths[name])), value):
             what, fix = "does not read back as it was written", "check the disk and its memory"
             raise FormatError(Problem(str(paths[name]), "", what, fix, kind="migrate.verify"))
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _are_equal(one: Any, other: Any) -> bool:
     import torch
 
     if isinstance(one, torch.Tensor):
@@ -237,30 +239,30 @@ def _equal(one: Any, other: Any) -> bool:
         return same_kind and torch.equal(one, other)
     if isinstance(one, dict):
         same_keys = isinstance(other, dict) and list(one) == list(other)
-        return same_keys and all(_equal(one[key], other[key]) for key in one)
+        return same_keys and all(_are_equal(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)):
         same_length = isinstance(other, (list, tuple)) and len(one) == len(other)
-        return same_length and all(map(_equal, one, other))
+        return same_length and all(map(_are_equal, one, other))
     return bool(one == other)
 
 
-def _holds(output: Path, checkpoint: Checkpoint) -> bool:
+def _holds_checkpoint(output: Path, checkpoint: Checkpoint) -> bool:
     """Tell whether the bundle is there already, byte for byte."""
     if not (output / files.MANIFEST).exists():
         return False
     manifest = read_manifest(output)
     found = {} if manifest is None else {n: r.sha256 for n, r in manifest.files.items()}
-    contents = _contents(checkpoint)
+    contents = _make_contents(checkpoint)
     return found == {name: content_digest(content) for name, content in contents.items()}
 
 
-def _refuse_to_overwrite(output: Path) -> None:
+def _check_nothing_overwritten(output: Path) -> None:
     if any((output / name).exists() for name in (*files.BUNDLE_FILES, files.MANIFEST)):
         what, fix = "holds another checkpoint", "name another folder with --output"
         raise FormatError(Problem(str(output), "", what, fix, kind="migrate.output"))
 
 
-def _lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[str, ...]:
+def _make_report_lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[str, ...]:
     """Say what was mapped, kept, defaulted and left out."""
     given = checkpoint.config
     config = to_document(from_document(GPTConfig, given), versioned=False)

@@ -28,7 +28,9 @@ def decays(name: str, n_dims: int, rule: Rule) -> bool:
     return n_dims > 1 and (rule == "matrices" or is_linear)
 
 
-def grouped(shapes: Mapping[str, tuple[int, ...]], rule: Rule) -> tuple[list[str], list[str]]:
+def split_by_decay(
+    shapes: Mapping[str, tuple[int, ...]], rule: Rule
+) -> tuple[list[str], list[str]]:
     """Split parameters into the decayed group and the other, each in the model's order.
 
     Args:
@@ -53,7 +55,7 @@ def optimizer_document(
         rule: See `decays`.
         settings: `lr`, `betas`, `eps`, `weight_decay` of the decayed group and of the other.
     """
-    groups = grouped(shapes, rule)
+    groups = split_by_decay(shapes, rule)
     order = [name for group in groups for name in group]
     starts = (0, len(groups[0]))
     return {

@@ -9,7 +9,7 @@ from attrs import evolve
 from mypt.format.bundle.cross_checks import PER_HEAD
 from mypt.format.bundle.examine import KINDS, examine
 from mypt.format.discover import find_checkpoints, is_bundle
-from mypt.format.errors import FormatError, Problem, has_errors, worst_first
+from mypt.format.errors import FormatError, Problem, has_errors, sort_by_severity
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.documents import document_problems
 from mypt.format.rules.plugin_settings import NO_SETTINGS
@@ -59,7 +59,7 @@ def validate(
             problems += error.problems
         except OSError as error:
             problems.append(files.unreadable_problem(error, str(found)))
-    return worst_first(problems)
+    return sort_by_severity(problems)
 
 
 def _problems(

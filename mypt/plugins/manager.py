@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 
 from mypt.format.errors import PluginError, Problem
-from mypt.format.lazy_mapping import Deferred
+from mypt.format.lazy_mapping import LazyMapping
 from mypt.format.rules.plugin_settings import GUARDS, TOKEN_KIND, Setting
 from mypt.format.version import MYPT_VERSION
 from mypt.plugins import hookspecs
@@ -192,7 +192,7 @@ class Plugins:
         """The tensors of every registered part, for validation."""
         parts = self._collect("mypt_parts").items()
         known = {key: part.tensors for key, part in parts}
-        return Deferred(known, lambda: {key: part.tensors for key, part in self.parts.items()})
+        return LazyMapping(known, lambda: {key: part.tensors for key, part in self.parts.items()})
 
     @cached_property
     def settings(self) -> Settings:
@@ -202,7 +202,7 @@ class Plugins:
             self.load_all()
             return self._settings()
 
-        return Deferred(self._settings(), whole)
+        return LazyMapping(self._settings(), whole)
 
     def tokenizer(self, token_kind: str) -> TokenizerFactory:
         """Look up a tokenizer.
@@ -238,7 +238,7 @@ class Plugins:
             self.load_all()
             return self._offers[hook].factories
 
-        return Deferred(dict(self._collect(hook)), whole)
+        return LazyMapping(dict(self._collect(hook)), whole)
 
     def _collect(self, hook: str) -> Mapping[Any, Any]:
         """Call a hook of the plugins that are registered now and have not been called."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import field, frozen
 
-from mypt.format.errors import DataError, FormatError, Problem, counted
+from mypt.format.errors import DataError, FormatError, Problem, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -135,9 +135,8 @@ class CharTokenizer:
         unknown = set(text).difference(self.chars)
         first = min(unknown, key=text.index)
         others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        what = (
-            f"the vocabulary of {counted(self.n_vocab, 'character')} lacks {_name(first)}{others}"
-        )
+        size = format_count(self.n_vocab, "character")
+        what = f"the vocabulary of {size} lacks {_name(first)}{others}"
         fix = "take it out, or train a new model on a text that has it"
         raise DataError(Problem("", _place(text, first), what, fix, kind="data.unknown_character"))
 

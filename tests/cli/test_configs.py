@@ -14,7 +14,7 @@ def test_the_counts_of_all_presets_are_those_of_the_real_models(cli):
     import torch
 
     from mypt.engine.config.presets import read_preset
-    from mypt.format.layout import count
+    from mypt.format.layout import count_model_parameters
     from mypt.plugins.manager import load_plugins
 
     layouts = load_plugins().layouts
@@ -23,7 +23,7 @@ def test_the_counts_of_all_presets_are_those_of_the_real_models(cli):
         with torch.device("meta"):
             model = mypt.GPT(config)
         total = sum(p.numel() for p in model.parameters())
-        assert count(config, layouts) == total, name
+        assert count_model_parameters(config, layouts) == total, name
         assert f"{total:,} (" in cli("configs", "--config_file", name)[1]
 
 

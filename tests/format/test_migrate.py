@@ -161,7 +161,7 @@ def test_a_whole_tree_is_migrated_and_a_bad_one_does_not_stop_the_others(copy, t
 
 def test_what_does_not_read_back_as_written_is_not_committed(copy, monkeypatch):
     source = copy("modern_char")
-    monkeypatch.setattr("mypt.format.migrate._equal", lambda *_: False)
+    monkeypatch.setattr("mypt.format.migrate._are_equal", lambda *_: False)
     with pytest.raises(FormatError, match="does not read back"):
         migrator().migrate(source)
     assert not any((default_output(source)).glob("*.*"))

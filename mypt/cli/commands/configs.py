@@ -35,7 +35,7 @@ def command(config_file: str | None) -> None:
 
 
 def _list(presets: list[Preset], layouts: Layouts) -> list[str]:
-    from mypt.format.layout import count
+    from mypt.format.layout import count_model_parameters
 
     lines = [
         RULE,
@@ -45,9 +45,11 @@ def _list(presets: list[Preset], layouts: Layouts) -> list[str]:
         f"{'File':36} {'Name':22} {'Params':>9} {'Layers':>6} {'Heads':>5} {'Embed':>5}",
         "-" * len(RULE),
     ]
-    for preset in sorted(presets, key=lambda preset: count(preset.config, layouts)):
+    for preset in sorted(
+        presets, key=lambda preset: count_model_parameters(preset.config, layouts)
+    ):
         c = preset.config
-        params = f"{count(c, layouts) / 1e6:.2f}M"
+        params = f"{count_model_parameters(c, layouts) / 1e6:.2f}M"
         lines.append(
             f"{preset.file:36} {preset.name:22} {params:>9} {c.n_layer:6} {c.n_head:5} {c.n_embd:5}"
         )
@@ -63,9 +65,9 @@ def _list(presets: list[Preset], layouts: Layouts) -> list[str]:
 
 def _detail(preset: Preset, layouts: Layouts) -> list[str]:
     from mypt.engine.humanize import short_bytes
-    from mypt.format.layout import count
+    from mypt.format.layout import count_model_parameters
 
-    c, total = preset.config, count(preset.config, layouts)
+    c, total = preset.config, count_model_parameters(preset.config, layouts)
     rows = {
         "Layers": c.n_layer,
         "Heads": c.n_head,
@@ -79,7 +81,7 @@ def _detail(preset: Preset, layouts: Layouts) -> list[str]:
         "Norm": c.norm_type,
         "Tied head": c.tie_weights,
     }
-    char = count(_with_vocabulary(preset, 100), layouts)
+    char = count_model_parameters(_with_vocabulary(preset, 100), layouts)
     training = total * BYTES_PER_PARAMETER_IN_TRAINING
     return [
         RULE,

@@ -194,16 +194,16 @@ def _print_summary(folder: str) -> None:
 
 
 def _print_about(about: dict[str, Any]) -> None:
-    from mypt.format.errors import counted, one_line
+    from mypt.format.errors import format_count, one_line
 
     tokenizer = about["tokenizer"]
     kind = "unknown" if tokenizer is None else tokenizer["token_kind"]
     click.echo(one_line(f"{about['folder']}: {about['kind']}, {about['dtype']}, {kind}"))
     for split, tokens in about["tokens"].items():
-        there = counted(len(about["files"][split]), "file")
-        line = f"  {split}: {counted(tokens, 'token')} in {there}"
+        there = format_count(len(about["files"][split]), "file")
+        line = f"  {split}: {format_count(tokens, 'token')} in {there}"
         if "episodes" in about:
-            line += f", {counted(about['episodes'][split], 'episode')}"
+            line += f", {format_count(about['episodes'][split], 'episode')}"
         click.echo(line)
 
 

@@ -11,7 +11,7 @@ from mypt.cli.options.flag_names import naming_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
-from mypt.format.errors import counted
+from mypt.format.errors import format_count
 
 
 @click.command("inspect")
@@ -69,10 +69,12 @@ def _tokenizer(state: dict[str, Any] | None) -> list[str]:
     if state["token_kind"] == "gpt2":
         lines.append("vocab     : GPT-2 BPE (fixed ~50k tokens)")
         if state["special_token_encoder"]:
-            lines.append(f"special   : {counted(len(state['special_token_encoder']), 'token')}")
+            lines.append(
+                f"special   : {format_count(len(state['special_token_encoder']), 'token')}"
+            )
     elif state["chars"] is not None:
         shown = "".join(state["chars"])
-        lines.append(f"vocab     : {counted(len(state['chars']), 'character')} {shown!r}")
+        lines.append(f"vocab     : {format_count(len(state['chars']), 'character')} {shown!r}")
     return lines
 
 

@@ -31,14 +31,14 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
     """
     from mypt.format.discover import find_checkpoints
     from mypt.format.layout import BUILT_IN
-    from mypt.format.lazy_mapping import Deferred
+    from mypt.format.lazy_mapping import LazyMapping
     from mypt.format.validate import validate
 
     # What a bundle of built-in parts says needs no plugin to understand.
     plugins = cache(open_plugins)
-    layouts = Deferred(BUILT_IN, lambda: plugins().layouts)
-    readers: Mapping[str, ReaderFactory] = Deferred({}, lambda: plugins().readers)
-    settings: Settings = Deferred({}, lambda: plugins().settings)
+    layouts = LazyMapping(BUILT_IN, lambda: plugins().layouts)
+    readers: Mapping[str, ReaderFactory] = LazyMapping({}, lambda: plugins().readers)
+    settings: Settings = LazyMapping({}, lambda: plugins().settings)
     found = {
         str(checkpoint): validate(
             checkpoint, layouts, readers.values(), settings=settings, checksums=checksums
@@ -69,12 +69,12 @@ def _report(path: str, problems: list[Problem]) -> dict[str, object]:
 
 
 def _print(path: str, problems: list[Problem]) -> None:
-    from mypt.format.errors import counted, one_line
+    from mypt.format.errors import format_count, one_line
 
     for problem in problems:
         click.echo(f"{problem.severity}: {problem}")
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
-        click.echo(f"{one_line(path)}: invalid, {counted(errors, 'error')}")
+        click.echo(f"{one_line(path)}: invalid, {format_count(errors, 'error')}")
     else:
         click.echo(f"{one_line(path)}: valid")

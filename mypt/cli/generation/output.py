@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.errors import counted
+from mypt.format.errors import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,8 +64,8 @@ def score_as_object(
 
 def score_as_lines(file: str, score: Score, float_loss: float | None) -> list[str]:
     """Describe a score for people; arguments as in `score_as_object`."""
-    predicted = counted(len(score.losses), "predicted token")
-    how = f"windows of {counted(score.block_size, 'token')}, stride {score.stride}"
+    predicted = format_count(len(score.losses), "predicted token")
+    how = f"windows of {format_count(score.block_size, 'token')}, stride {score.stride}"
     beside = "" if float_loss is None else f", {score.loss - float_loss:+.4f} by 8-bit weights"
     return [
         f"{file}: {predicted}, in {how}",

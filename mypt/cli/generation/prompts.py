@@ -10,7 +10,7 @@ import click
 from attrs import evolve, frozen
 
 from mypt.data.text import decode_text, read_text
-from mypt.format.errors import DataError, shortened
+from mypt.format.errors import DataError, limit_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -82,7 +82,7 @@ def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:
         except DataError as error:
             problems += error.problems
     if problems:
-        raise DataError(*shortened(problems))
+        raise DataError(*limit_problems(problems))
 
 
 @contextmanager

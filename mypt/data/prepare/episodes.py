@@ -15,7 +15,7 @@ from mypt.data.dataset import INDEX_FILE, MASK_FILE, STATE_FILE, TOKENS_FILE, re
 from mypt.data.input_files import list_files
 from mypt.data.metadata import METADATA_FILE, DataFile
 from mypt.data.prepare.chats import Episode, Template, encode_episode, read_episodes_of
-from mypt.format.errors import DataError, Problem, shortened
+from mypt.format.errors import DataError, Problem, limit_problems
 from mypt.format.schema import strict_json as jsonfile
 from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
@@ -95,7 +95,7 @@ def _val_limit(paths: Sequence[Path], template: Template, wanted: ChatPreparatio
     found = list(_digests_or_problems(paths, template))
     problems = [one for one in found if isinstance(one, Problem)]
     if problems:
-        raise DataError(*shortened(problems))
+        raise DataError(*limit_problems(problems))
     digests = sorted(one for one in set(found) if isinstance(one, bytes))
     if len(digests) < 2:
         what = f"there are {len(digests)} different conversations; one to train on and one to"

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from attrs import frozen
 
 from mypt.engine.runtime.out_of_memory import SCORING, sparing
-from mypt.format.errors import ConfigError, DataError, Problem, counted
+from mypt.format.errors import ConfigError, DataError, Problem, format_count
 from mypt.model.mode import evaluating
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def score(model: LanguageModel, text: str, stride: int | None) -> Score:
     tokenizer = model.need_tokenizer()
     ids = tokenizer.encode(text)
     if len(ids) < 2:
-        what, fix = f"has {counted(len(ids), 'token')}", "score a text of two or more"
+        what, fix = f"has {format_count(len(ids), 'token')}", "score a text of two or more"
         raise DataError(Problem("the text", "", what, fix))
     losses = token_losses(model, torch.tensor(ids), stride).tolist()
     total = math.fsum(losses)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mypt.format.errors import ConfigError, Problem, counted
+from mypt.format.errors import ConfigError, Problem, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def check_freezing(model: Transformer, training: TrainingConfig) -> None:
     """
     there = len(model.blocks)
     if training.freeze_layers > there:
-        what = f"is {training.freeze_layers}, but the model has {counted(there, 'layer')}"
+        what = f"is {training.freeze_layers}, but the model has {format_count(there, 'layer')}"
         raise ConfigError(Problem("", "freeze_layers", what, f"choose at most {there}"))
 
 

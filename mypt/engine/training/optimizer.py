@@ -9,7 +9,7 @@ import torch
 
 from mypt.engine.runtime.fsdp import part
 from mypt.format.errors import FormatError, Problem
-from mypt.format.parameter_order import grouped
+from mypt.format.parameter_order import split_by_decay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> AdamW:
     """
     named = dict(model.named_parameters())  # frozen ones too: they have no gradient, and stay
     shapes = {name: tuple(p.shape) for name, p in named.items()}
-    groups = grouped(shapes, training.weight_decay_on)
+    groups = split_by_decay(shapes, training.weight_decay_on)
     decay = (training.weight_decay, 0.0)
     return AdamW(
         [
@@ -68,7 +68,7 @@ def regrouped(
         after: That of the run that begins.
     """
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    old, new = (grouped(shapes, rule) for rule in (before, after))
+    old, new = (split_by_decay(shapes, rule) for rule in (before, after))
     numbers = {name: number for number, name in enumerate([*new[0], *new[1]])}
     names = [*old[0], *old[1]]
     settings, starts = state["param_groups"], (0, len(new[0]))

@@ -14,7 +14,7 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
-from mypt.format.errors import FormatError, PluginError, Problem, worst_first
+from mypt.format.errors import FormatError, PluginError, Problem, sort_by_severity
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import BROKEN, MISSING
 from mypt.format.rules.cross_file import DIGEST
@@ -243,7 +243,7 @@ def read_bundle(
         manifest=seen.manifest,
         paths=seen.paths,
         sizes=seen.sizes,
-        notes=tuple(worst_first(problems)),
+        notes=tuple(sort_by_severity(problems)),
     )
 
 

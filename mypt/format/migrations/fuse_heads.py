@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.errors import FormatError, Problem, shortened
+from mypt.format.errors import FormatError, Problem, limit_problems
 from mypt.format.tensors.transforms import join_rows
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _check_names(parts: tuple[str, ...], names: Collection[str]) -> None:
     missing = sorted(part for part in parts if part not in names)
     if missing:
         problems = [Problem("model.pt", name, "is missing", _FIX) for name in missing]
-        raise FormatError(*shortened(problems))
+        raise FormatError(*limit_problems(problems))
 
 
 def _check_shapes(parts: tuple[str, ...], tensors: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.parameter_order import grouped, optimizer_document
+from mypt.format.parameter_order import optimizer_document, split_by_decay
 from mypt.format.tensors.transforms import join_rows
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def migrate_optimizer(
     """
     rule, groups = infer_decay_rule(optimizer), optimizer["param_groups"]
     old = {n: tuple(t.shape) for n, t in tensors.items() if not (tied and n == "lm_head.weight")}
-    order = [name for group in grouped(old, rule) for name in group]
+    order = [name for group in split_by_decay(old, rule) for name in group]
     total = sum(len(group["params"]) for group in groups)
     if total != len(order):
         what = f"holds {total} parameters, the model has {len(order)}"

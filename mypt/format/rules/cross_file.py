@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.errors import Problem, shortened
+from mypt.format.errors import Problem, limit_problems
 from mypt.format.schema.messages import format_value, json_pointer
 from mypt.format.tensors.info import TensorInfo
 
@@ -42,7 +42,7 @@ def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[
         what = f"needs {known[kind]} ids, but the model's vocab_size is {vocab_size}"
         problems.append(Problem(file, where, what, fix, kind="tokenizer.size"))
     special = tokenizer.get("special_token_encoder", {})
-    return problems + shortened(_special_token_problems(special, vocab_size, fix, file))
+    return problems + limit_problems(_special_token_problems(special, vocab_size, fix, file))
 
 
 def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[Problem]:
@@ -85,12 +85,12 @@ def optimizer_problems(contents: Any, parameters: Iterable[Shape], file: str) ->
         case _:
             what = "is no optimizer state: it has no `state` and `param_groups`"
             return [Problem(file, "", what, fix, kind="optimizer.form")]
-    problems = shortened(
+    problems = limit_problems(
         Problem(file, f"state.{index}", "belongs to no parameter group", fix, kind="optimizer.form")
         for index in state
         if index not in listed
     )
-    return problems + shortened(_moment_problems(state, list(parameters), fix, file))
+    return problems + limit_problems(_moment_problems(state, list(parameters), fix, file))
 
 
 def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Problem]:
@@ -137,7 +137,7 @@ def presence_problems(
             problems.append(Problem(file, "", "is missing", fix, kind="file.missing"))
         else:
             problems.append(_make_warning(file, "", "is missing", fix, "file.missing"))
-    return shortened(problems)
+    return limit_problems(problems)
 
 
 def _special_token_problems(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from mypt.format.errors import Problem, counted
+from mypt.format.errors import Problem, format_count
 from mypt.format.layout import expected_tensors
 from mypt.format.schema.messages import format_value
 from mypt.format.tensors.info import FLOATING
@@ -63,7 +63,7 @@ def tensor_problems(model: Model) -> list[Problem]:
     """
     problems = [*_shape_problems(model), *_dtype_problems(model), *_overlap_problems(model)]
     if len(problems) > MAX_PROBLEMS:
-        what = f"has {counted(len(problems) - MAX_PROBLEMS, 'more problem')} like these"
+        what = f"has {format_count(len(problems) - MAX_PROBLEMS, 'more problem')} like these"
         problems[MAX_PROBLEMS:] = [model.problem("", what, "more")]
     return [*problems, *_tied_notes(model)]
 
@@ -112,7 +112,9 @@ def _depth_problems(model: Model, blocks: Mapping[int, Tensors]) -> list[Problem
     if held == list(range(len(held))):
         if len(held) == depth:
             return []
-        what = f"is {depth}, but {_get_file_name(model.file)} holds {counted(len(held), 'block')}"
+        what = (
+            f"is {depth}, but {_get_file_name(model.file)} holds {format_count(len(held), 'block')}"
+        )
         return [model.misfit("n_layer", what, len(held))]
     problems = []
     for before, after in pairwise([-1, *(index for index in held if index < depth), depth]):

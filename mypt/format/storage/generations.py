@@ -17,7 +17,7 @@ from attrs import evolve
 
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.manifest import Manifest
-from mypt.format.errors import FormatError, Problem, has_errors, shortened
+from mypt.format.errors import FormatError, Problem, has_errors, limit_problems
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
 from mypt.format.storage.files import BUNDLE_FILES, MANIFEST, read_document
@@ -82,7 +82,7 @@ def manifest_problems(document: Document, file: str) -> list[Problem]:
         return problems
     strange = [name for name in document["files"] if not may_be_listed(name)]
     what = "is no file of a generation"
-    return problems + shortened(
+    return problems + limit_problems(
         Problem(file, f"/files/{name}", what, _FIX, kind="manifest.name") for name in strange
     )
 

@@ -11,7 +11,7 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import BUILT_IN, expected_tensors
-from mypt.format.parameter_order import grouped, optimizer_document
+from mypt.format.parameter_order import optimizer_document, split_by_decay
 from mypt.format.rules.documents import document_problems
 from mypt.format.tensors.transforms import join_rows, transpose
 
@@ -141,8 +141,8 @@ def map_moments(
     """
     groups = optimizer["param_groups"]
     old = {name: tuple(tensors[name].shape) for name in order}
-    numbered = [name for group in grouped(old, rule) for name in group]
-    _check_groups(optimizer, [len(group) for group in grouped(old, rule)], file)
+    numbered = [name for group in split_by_decay(old, rule) for name in group]
+    _check_groups(optimizer, [len(group) for group in split_by_decay(old, rule)], file)
     moments = {numbered[index]: state for index, state in optimizer["state"].items()}
     _check_moments(moments, old, file)
     own = {n: source for n, source in sources.items() if not (config.tie_weights and n == HEAD)}
