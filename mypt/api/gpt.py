@@ -10,8 +10,6 @@ from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.inference.continuation import Ending, Wanted
 from mypt.engine.inference.text import continuations, several, stream
 from mypt.engine.language_model import LanguageModel
-from mypt.engine.runtime.devices import choose_device
-from mypt.engine.runtime.out_of_memory import LOADING, sparing
 from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.format.open import open_checkpoint
 from mypt.model.decoding.sampling_options import sampling_of
@@ -294,7 +292,7 @@ class GPT(LanguageModel):
         """Open any checkpoint for inference, as `mypt.load` does."""
         plugins = load_plugins()
         opened = open_checkpoint(find_checkpoint(path_or_name), plugins)
-        return build_model(opened, plugins, cls=cls, for_training=False)
+        return build_model(opened, plugins, cls=cls)
 
     @staticmethod
     def load_legacy(
@@ -315,9 +313,7 @@ class GPT(LanguageModel):
             ConfigError: There is no such device here.
         """
         plugins = load_plugins()
-        with sparing(LOADING):
-            opened = open_checkpoint(Path(path), plugins)
-            model = build_model(opened, plugins, cls=GPT, for_training=True)
-            model = model.eval().to(choose_device(map_location))
+        opened = open_checkpoint(Path(path), plugins)
+        model = build_model(opened, plugins, cls=GPT, for_training=True, device=map_location)
         step = 0 if opened.training_state is None else opened.training_state.step
-        return model, model.tokenizer, step, opened.optimizer()
+        return model.eval(), model.tokenizer, step, opened.optimizer()

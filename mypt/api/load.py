@@ -10,7 +10,7 @@ from mypt.format.open import open_checkpoint
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import torch
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mypt.api.gpt import GPT
 
 
-@sparing(LOADING)
 def load(
     path_or_name: str | Path,
     *,
@@ -45,10 +44,32 @@ def load(
         ConfigError: There is no such device here.
     """
     plugins = load_plugins() if plugins is None else plugins
-    opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options)
+    return open_model(find_checkpoint(path_or_name), plugins, options, device=device)
+
+
+@sparing(LOADING)
+def open_model(
+    path: Path,
+    plugins: Plugins,
+    options: Mapping[str, Any] | None = None,
+    *,
+    device: str | torch.device | None,
+    warn: Callable[[str], object] = lambda _: None,
+) -> GPT:
+    """Open the checkpoint at a path for inference, as `load` does.
+
+    Args:
+        path: A folder or a file.
+        plugins: Where parts and tokenizers are looked up.
+        options: What the reader of a foreign checkpoint has to be told.
+        device: Where the model goes; None for the fastest device there is.
+        warn: Called with each edit of the files that the text depends on, before any weight is
+            read.
+    """
+    opened = open_checkpoint(path, plugins, options)
+    for edit in opened.edits:
+        warn(edit)
     from mypt.api.gpt import GPT  # torch, for a file that is sound
     from mypt.engine.checkpoints.build import build_model
-    from mypt.engine.runtime.devices import choose_device
 
-    where = choose_device(device)
-    return build_model(opened, plugins, cls=GPT, for_training=False).to(where)
+    return build_model(opened, plugins, cls=GPT, device=device)

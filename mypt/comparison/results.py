@@ -125,7 +125,7 @@ def try_models(
         texts[held_out.source] = held_out.text
     _check_readable(sides, plugins, texts)
     for side in sides:
-        model = build_model(side.opened, plugins, cls=GPT, for_training=False).to(device)
+        model = build_model(side.opened, plugins, cls=GPT, device=device)
         continuation = None
         if prompt is not None:
             continuation = "".join(model.stream(prompt, max_new_tokens, sampling=sampling))

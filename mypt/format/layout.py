@@ -18,6 +18,8 @@ TensorsOf = Callable[["GPTConfig"], Tensors]
 # (slot, name) -> the tensors of that part; slots are config fields such as `mlp_type`.
 Layouts = Mapping[tuple[str, str], TensorsOf]
 
+EMBEDDING, HEAD = "token_embedding_table.weight", "lm_head.weight"
+POSITIONS = "position_embedding_table.weight"
 SLOTS = ("pos_encoding", "attention_type", "mlp_type", "norm_type", "block_type")
 
 

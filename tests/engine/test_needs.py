@@ -7,8 +7,10 @@ import pytest
 
 import mypt
 from mypt.api.info import get_model_info
+from mypt.engine.training.initial_model import start_from
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import PluginError
+from mypt.format.open import open_checkpoint
 from mypt.format.validate import validate
 from mypt.plugins import GuardFactory, PartFactory, TokenizerFactory, Verdict, hookimpl
 from mypt.plugins.faults import Source
@@ -162,3 +164,15 @@ def test_generating_is_refused_where_the_manifest_says_so_whatever_is_known(tmp_
     model.needs = {"acme-future": {"version": "9", "needed_for": ["generate"]}}
     with pytest.raises(PluginError, match="acme-future 9"):
         model.generate("the")
+
+
+def test_a_model_begun_with_its_weights_needs_its_tokenizer_and_not_its_guard(tmp_path, text):
+    plugins = with_plugins(mypt_tokenizers, mypt_gold_guards)
+    guards = {"acme_lenient": {}}
+    folder = trained(tmp_path / "m", text, plugins, kind="acme_bytes", guards=guards)
+    assert set(needs(folder)) == {"acme-tokenizers", "acme-gold-guards"}
+    opened = open_checkpoint(folder, load_plugins())
+    begun = start_from(opened, opened.config, load_plugins())
+    assert set(begun.needs) == {"acme-tokenizers"}
+    with pytest.raises(PluginError, match="pip install acme-tokenizers"):
+        begun.need_tokenizer()

@@ -131,20 +131,17 @@ def command(
 def _open(
     model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], device: str | None
 ) -> GPT:
+    from mypt.api.load import open_model
     from mypt.engine.checkpoints.paths import find_checkpoint
     from mypt.format.errors import one_line
-    from mypt.format.open import open_checkpoint
 
-    path, plugins = find_checkpoint(model_name, legacy_checkpoint), open_plugins()
-    opened = open_checkpoint(path, plugins, parse_options(options))
-    for edit in opened.edits:
-        click.echo(f"note: {one_line(edit)}", err=True)
-    from mypt.api.gpt import GPT  # torch, for a file that is sound
-    from mypt.engine.checkpoints.build import build_model
-    from mypt.engine.runtime.devices import choose_device
-
-    where = choose_device(device)
-    return build_model(opened, plugins, cls=GPT, for_training=False).to(where)
+    return open_model(
+        find_checkpoint(model_name, legacy_checkpoint),
+        open_plugins(),
+        parse_options(options),
+        device=device,
+        warn=lambda edit: click.echo(f"note: {one_line(edit)}", err=True),
+    )
 
 
 def _print_stream(model: GPT, request: Request) -> None:

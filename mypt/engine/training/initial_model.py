@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-import torch
-
-from mypt.engine.checkpoints.build import OPTIMIZER_FILE, build_model, build_tokenizer
+from mypt.engine.checkpoints.build import OPTIMIZER_FILE, build_model
 from mypt.engine.language_model import LanguageModel
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.errors import FormatError, Problem
+from mypt.plugins.requirements import GENERATE
 
 if TYPE_CHECKING:
+    import torch
+
     from mypt.format.documents.config import GPTConfig
     from mypt.format.open import Opened
     from mypt.plugins.manager import Plugins
 
 
 M = TypeVar("M", bound="LanguageModel")
-_POSITIONS = "position_embedding_table.weight"
 
 
 def start_from(base: Opened, config: GPTConfig, plugins: Plugins) -> LanguageModel:
@@ -29,13 +29,11 @@ def start_from(base: Opened, config: GPTConfig, plugins: Plugins) -> LanguageMod
         config: Its architecture; block_size may be smaller, and with rope larger too.
         plugins: Where parts and tokenizers are looked up.
     """
-    with torch.device("meta"):
-        model = LanguageModel(config, build_tokenizer(base.tokenizer, plugins), plugins=plugins)
-    model.tokenizer_state = base.tokenizer
-    weights = {name: tensor.clone() for name, tensor in base.weights().items()}
-    if _POSITIONS in weights:
-        weights[_POSITIONS] = weights[_POSITIONS][: config.block_size].clone()
-    model.load_weights(weights, file=str(base.path))
+    model = build_model(base, plugins, cls=LanguageModel, for_training=True, config=config)
+    # A guard is needed by the run that it judged, not by one that begins with its weights.
+    model.needs = {
+        package: need for package, need in base.needs.items() if GENERATE in need["needed_for"]
+    }
     return model
 
 
