@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.format.documents.config import DERIVED
 from mypt.format.documents.convert import to_document
 from mypt.format.layout import count_model_parameters
 from mypt.format.open import is_bundle, open_checkpoint
@@ -21,19 +22,6 @@ if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingState
     from mypt.format.open import Opened
     from mypt.plugins.manager import Plugins
-
-# A field that is null follows a rule, whose result says more: the property that gives it.
-_FOLLOWING = {
-    "head_size": "head_width",
-    "mlp_hidden": "mlp_width",
-    "attn_scale": "attention_scale",
-    "norm_eps": "norm_epsilon",
-    "qkv_bias": "has_qkv_bias",
-    "proj_bias": "has_proj_bias",
-    "mlp_bias": "has_mlp_bias",
-    "norm_bias": "has_norm_bias",
-    "head_bias": "has_head_bias",
-}
 
 
 @frozen(kw_only=True)
@@ -123,7 +111,7 @@ def _are_equal(values: Sequence[Any]) -> bool:
 
 
 def _resolved(name: str, value: Any, config: GPTConfig) -> Any:
-    rule = _FOLLOWING.get(name.removeprefix("config."))
+    rule = DERIVED.get(name.removeprefix("config."))
     return getattr(config, rule) if rule is not None and value is None else value
 
 

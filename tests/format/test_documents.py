@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 import pytest
 
-from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.config import DERIVED, GPTConfig
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.manifest import FileRecord, Manifest
 from mypt.format.documents.tokenizer import TokenizerState
@@ -160,3 +160,11 @@ def test_unknown_fields_are_kept_at_every_level_and_written_back():
     assert written["training_config"]["newer"] == "x"
     assert written["gold"] == document["gold"] | {"decision": None}
     assert from_document(TrainingState, written) == from_document(TrainingState, document)
+
+
+def test_every_field_of_the_config_that_may_be_null_has_a_property_that_applies_its_rule():
+    nullable = {name for name, a in fields_of(GPTConfig).items() if a.default is None} - {"device"}
+    assert set(DERIVED) == nullable
+    for name, rule in DERIVED.items():
+        assert getattr(GPTConfig(), rule) is not None
+        assert getattr(GPTConfig(**{name: 3}), rule) == 3

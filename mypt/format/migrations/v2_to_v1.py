@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.config import DERIVED, GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
 
@@ -29,10 +29,7 @@ _TOKENIZER = (
     *("special_tokens_by_name", "special_token_version"),
 )
 # What `obstacles` has found to be as MyPT computes anyway.
-_IMPLIED = (
-    *("attention_type", "block_type", "head_size", "mlp_hidden", "attn_scale", "norm_eps"),
-    *("qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias"),
-)
+_IMPLIED = ("attention_type", "block_type", *DERIVED)
 _BASE_VOCAB_SIZE = 50257
 
 
@@ -73,20 +70,9 @@ def find_obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> di
         mlp_type=config.mlp_type,
         norm_type=config.norm_type,
     )
-    derived = {
-        "head_size": "head_width",
-        "mlp_hidden": "mlp_width",
-        "attn_scale": "attention_scale",
-        "norm_eps": "norm_epsilon",
-        "qkv_bias": "has_qkv_bias",
-        "proj_bias": "has_proj_bias",
-        "mlp_bias": "has_mlp_bias",
-        "norm_bias": "has_norm_bias",
-        "head_bias": "has_head_bias",
-    }
     found = {
         name: f"means {getattr(config, rule)}, MyPT computes with {getattr(plain, rule)}"
-        for name, rule in derived.items()
+        for name, rule in DERIVED.items()
         if getattr(config, rule) != getattr(plain, rule)
     }
     known = {
