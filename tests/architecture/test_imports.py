@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from installed import others
+from tests.support.installed import others
 
 
 def modules_after(code, cwd=None):

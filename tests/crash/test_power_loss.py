@@ -7,7 +7,6 @@ import stat
 
 import pytest
 
-from disk import rebuilt, recording
 from mypt.engine.checkpoints.checkpointer import Keeper
 from mypt.format import downgrade
 from mypt.format.errors import MyptError
@@ -15,8 +14,9 @@ from mypt.format.storage import commit
 from mypt.format.storage.commit import BundleWriter
 from mypt.format.storage.files import MANIFEST
 from mypt.format.storage.generations import find_tagged_files
-from scene import EVERY
-from scenes import SCENES
+from tests.support.crash.disk import rebuilt, recording
+from tests.support.crash.scene import EVERY
+from tests.support.crash.scenes import SCENES
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the calls are those of POSIX")
 # How many states are tried, and how many drawn of each moment to choose them from.

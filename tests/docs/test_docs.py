@@ -12,7 +12,7 @@ from operator import itemgetter
 
 import pytest
 
-from command import Command
+from tests.support.processes.command import Command
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Commands that set up a checkout: CI runs them itself, before this test.

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from installed import others
 from mypt.format.errors import PluginError
 from mypt.plugins import (
     GuardFactory,
@@ -17,6 +16,7 @@ from mypt.plugins import (
 from mypt.plugins.faults import Source
 from mypt.plugins.hookspecs import hookspec
 from mypt.plugins.manager import BUILT_IN, Plugins, load_plugins
+from tests.support.installed import others
 
 
 def tokenizers(*kinds):

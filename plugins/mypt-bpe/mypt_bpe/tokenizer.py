@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 import tokenizers
+
 from mypt.plugins import FormatError, Problem
 
 if TYPE_CHECKING:

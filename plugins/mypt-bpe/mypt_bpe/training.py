@@ -6,9 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from mypt.plugins import DataError, Problem
 from mypt_bpe.tokenizer import BpeTokenizer, well_formed
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
