@@ -12,26 +12,26 @@ if TYPE_CHECKING:
 PARTIAL = ".partial"
 
 
-def partial(path: Path) -> Path:
+def partial_path(path: Path) -> Path:
     """Give the name under which a file is written before it is whole."""
     return path.with_name(path.name + PARTIAL)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a file, replacing the one before it, so that a crash leaves one of the two."""
-    with partial(path).open("wb") as stream:
+    with partial_path(path).open("wb") as stream:
         stream.write(data)
-        settle(stream)
-    put_in_place(path)
+        flush_to_disk(stream)
+    rename_partial(path)
 
 
-def settle(stream: BinaryIO) -> None:
+def flush_to_disk(stream: BinaryIO) -> None:
     """Bring what was written to the disk."""
     stream.flush()
     sync_file(stream.fileno())
 
 
-def put_in_place(path: Path) -> None:
-    """Give a settled partial file its name."""
-    partial(path).replace(path)
+def rename_partial(path: Path) -> None:
+    """Give a settled partial_path file its name."""
+    partial_path(path).replace(path)
     sync_folder(path.parent)

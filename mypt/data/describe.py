@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mypt.data.dataset import (
-    AFRESH,
+    PREPARE_AGAIN,
     STATE_FILE,
-    data_files,
     has_episodes,
+    list_data_files,
     read_episodes,
     read_shards,
     read_tokenizer_state,
@@ -23,7 +23,7 @@ from mypt.format.storage import files
 if TYPE_CHECKING:
     from mypt.data.metadata import Metadata
 
-_AGAIN = f"copy it again, or {AFRESH}"
+_COPY_AGAIN = f"copy it again, or {PREPARE_AGAIN}"
 
 
 def describe_dataset(folder: str | Path) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def describe_dataset(folder: str | Path) -> dict[str, Any]:
         about["kind"] = "tokens"
         arrays = read_shards(root, eval_only=eval_only)
     about["tokens"] = {split: sum(map(len, parts)) for split, parts in arrays.items()}
-    about["files"] = data_files(root, eval_only=eval_only)
+    about["files"] = list_data_files(root, eval_only=eval_only)
     about["dtype"] = "uint32" if metadata is None else np.dtype(metadata.dtype).name
     has_state = (root / STATE_FILE).exists()
     about["tokenizer"] = read_tokenizer_state(root) if has_state else None
@@ -73,13 +73,16 @@ def check_dataset(folder: str | Path, *, checksums: bool) -> list[Problem]:
         what = f"no {METADATA_FILE} of mypt says what its files should be"
         fix = "nothing needs to be done; opening it takes a pass over all tokens"
         return [Problem(str(folder), "", what, fix, kind="data.unrecorded", severity="note")]
-    return [*_missing_or_changed(root, metadata, checksums=checksums), *_unlisted(root, metadata)]
+    return [
+        *_find_changed_files(root, metadata, checksums=checksums),
+        *_find_unlisted_files(root, metadata),
+    ]
 
 
-def _missing_or_changed(root: Path, metadata: Metadata, *, checksums: bool) -> list[Problem]:
+def _find_changed_files(root: Path, metadata: Metadata, *, checksums: bool) -> list[Problem]:
     problems = []
     for file in metadata.files:
-        path, fix = root / file.name, _AGAIN
+        path, fix = root / file.name, _COPY_AGAIN
         if not path.is_file():
             problems.append(Problem(str(path), "", "is missing", fix, kind="data.file"))
         elif path.stat().st_size != file.size_bytes:
@@ -96,10 +99,10 @@ def _missing_or_changed(root: Path, metadata: Metadata, *, checksums: bool) -> l
     return problems
 
 
-def _unlisted(root: Path, metadata: Metadata) -> list[Problem]:
+def _find_unlisted_files(root: Path, metadata: Metadata) -> list[Problem]:
     known = {file.name for file in metadata.files}
     eval_only = not (root / "train").is_dir()
-    there = [name for n in data_files(root, eval_only=eval_only).values() for name in n]
+    there = [name for n in list_data_files(root, eval_only=eval_only).values() for name in n]
     return [
         Problem(str(root / name), "", "is not in the metadata", "remove it", kind="data.file")
         for name in there

@@ -19,7 +19,7 @@ STDIN = "-"
 
 
 @frozen
-class Text:
+class InputText:
     """A text and what to call it."""
 
     text: str
@@ -42,7 +42,7 @@ class InputFile:
     was_named: bool
 
 
-def read_input(inputs: Sequence[str]) -> Text:
+def read_input(inputs: Sequence[str]) -> InputText:
     """Read files, folders and the standard input as one text.
 
     Of a folder all files are read, in its sub-folders too, in the order of their paths within it;
@@ -57,11 +57,11 @@ def read_input(inputs: Sequence[str]) -> Text:
     """
     parts: list[str] = []
     for name in inputs:
-        parts += _texts(name)
+        parts += _read_texts(name)
     if not parts:
-        raise _no_text(inputs)
+        raise _make_no_text_error(inputs)
     last = parts.pop()
-    return Text("".join([*map(ended, parts), last]), ", ".join(inputs))
+    return InputText("".join([*map(end_with_newline, parts), last]), ", ".join(inputs))
 
 
 def list_files(name: str) -> list[InputFile]:
@@ -74,19 +74,21 @@ def list_files(name: str) -> list[InputFile]:
         raise DataError(Problem("", "", "the name of a file or folder is empty", "check the path"))
     path = Path(name)
     if path.is_dir():
-        found = sorted((file.relative_to(path).as_posix(), file) for file in _walk(path))
+        found = sorted(
+            (file.relative_to(path).as_posix(), file) for file in _walk_visible_files(path)
+        )
         return [InputFile(file, inner, was_named=False) for inner, file in found]
     if not path.exists():
         raise DataError(Problem(name, "", "there is no such file", "check the path"))
     return [InputFile(path, path.name, was_named=True)]
 
 
-def ended(text: str) -> str:
+def end_with_newline(text: str) -> str:
     """Give a text that ends with a newline."""
     return text if text.endswith("\n") else f"{text}\n"
 
 
-def _texts(name: str) -> Iterator[str]:
+def _read_texts(name: str) -> Iterator[str]:
     if name == STDIN:
         yield decode_text(sys.stdin.buffer.read(), "the standard input")
         return
@@ -95,12 +97,12 @@ def _texts(name: str) -> Iterator[str]:
             yield read_text(file.path)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk_visible_files(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
-def _no_text(inputs: Sequence[str]) -> DataError:
+def _make_no_text_error(inputs: Sequence[str]) -> DataError:
     what, fix = "there is no text in it", "name a file or folder with text in it"
     return DataError(Problem(", ".join(inputs), "", what, fix, kind="data.text"))

@@ -72,7 +72,7 @@ class Metadata:
         """Give the fingerprint of all that a model learns from."""
         return self.document.get("data_sha256")
 
-    def vouches_for(self, folder: Path, names: Iterable[str]) -> bool:
+    def matches_files(self, folder: Path, names: Iterable[str]) -> bool:
         """Tell whether these files, and no others, are what was written."""
         split = {Path(name).parts[0] for name in names}
         listed = [file for file in self.files if Path(file.name).parts[0] in split]

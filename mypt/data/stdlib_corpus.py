@@ -60,8 +60,8 @@ def standard_library_text(folder: str | Path | None = None) -> Corpus:
         DataError: This Python came without its source files.
     """
     root = Path(sysconfig.get_path("stdlib") if folder is None else folder)
-    files = {path.relative_to(root).as_posix(): path for path in _sources(root)}
-    texts = [_plain_text(files[name]) for name in sorted(files, key=_shuffled)]
+    files = {path.relative_to(root).as_posix(): path for path in _find_source_files(root)}
+    texts = [_read_plain_text(files[name]) for name in sorted(files, key=_hash_name)]
     kept = [text for text in texts if text]
     if not kept:
         what = "this Python came without the source files of its standard library"
@@ -78,23 +78,23 @@ def is_standard_library(description: str) -> bool:
     return re.match(r"the Python \S+ standard library ", description) is not None
 
 
-def _sources(folder: Path) -> Iterator[Path]:
+def _find_source_files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
         if path.is_dir():
             if path.name not in _LEFT_OUT:
-                yield from _sources(path)
+                yield from _find_source_files(path)
         # _sysconfigdata*.py says how this one Python was built, and where; a link may lead nowhere
         elif path.suffix == ".py" and not path.name.startswith("_sysconfigdata") and path.is_file():
             yield path
 
 
-def _shuffled(name: str) -> str:
+def _hash_name(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def _plain_text(path: Path) -> str:
+def _read_plain_text(path: Path) -> str:
     """Give the file's text with a newline at its end, or "" where it is not plain ASCII."""
     data = path.read_bytes().replace(b"\r\n", b"\n")
     if not data or data.translate(None, _CHARACTERS):

@@ -10,7 +10,7 @@ from attrs import frozen
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
 from mypt.data.dataset import read_tokenizer_state
-from mypt.data.input_files import Text, read_input
+from mypt.data.input_files import InputText, read_input
 from mypt.data.stdlib_corpus import standard_library_text
 from mypt.data.text import read_text
 from mypt.format.documents.training import Phase
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins
 
 # A set of this name would take the place of another field of the log.
-_TAKEN = frozenset({"val", "train", "duration_s"})
+_RESERVED_NAMES = frozenset({"val", "train", "duration_s"})
 
 
 @frozen
-class Sources:
+class TrainingData:
     """What a run trains on, read but not yet tokenized.
 
     Attributes:
         phases: The phases, in their order; a single one for a run on one data set.
-        texts: Text of each phase; None for those on token shards.
+        texts: InputText of each phase; None for those on token shards.
     """
 
     phases: tuple[Phase, ...]
-    texts: tuple[Text | None, ...]
+    texts: tuple[InputText | None, ...]
 
     def tokenizer(
         self, tokenization: str, plugins: Plugins, sections: Mapping[str, Any] | None = None
@@ -85,7 +85,7 @@ class Sources:
         return Phases(tuple(loaded))
 
 
-def read_sources(training: TrainingConfig) -> Sources:
+def read_training_data(training: TrainingConfig) -> TrainingData:
     """Read the texts that a run trains on; without any, those of the standard library.
 
     Raises:
@@ -95,15 +95,15 @@ def read_sources(training: TrainingConfig) -> Sources:
         name=DEFAULT_PHASE, input_file=training.input_file, dataset_dir=training.dataset_dir
     )
     phases = training.curriculum or (whole,)
-    return Sources(phases, tuple(_text(phase) for phase in phases))
+    return TrainingData(phases, tuple(_read_phase_text(phase) for phase in phases))
 
 
-def _text(phase: Phase) -> Text | None:
+def _read_phase_text(phase: Phase) -> InputText | None:
     if phase.dataset_dir is not None:
         return None
     if phase.input_file is None:
         corpus = standard_library_text()
-        return Text(corpus.text, corpus.description)
+        return InputText(corpus.text, corpus.description)
     inputs = phase.input_file
     return read_input((inputs,) if isinstance(inputs, str) else inputs)
 
@@ -125,7 +125,7 @@ def load_eval_sets(
             fix = "give it another name there, and leave eval_dataset_dir out"
             raise ConfigError(Problem("", "eval_dataset_dir", what, fix, kind="eval.name"))
         places[name] = training.eval_dataset_dir
-    return {name: _eval_loader(config, tokenizer, place) for name, place in places.items()}
+    return {name: _open_eval_loader(config, tokenizer, place) for name, place in places.items()}
 
 
 def check_eval_names(names: Iterable[str]) -> None:
@@ -135,12 +135,12 @@ def check_eval_names(names: Iterable[str]) -> None:
         ConfigError: One does.
     """
     for name in names:
-        if name in _TAKEN:
+        if name in _RESERVED_NAMES:
             what = f"`{name}` has another meaning in the log"
             raise ConfigError(Problem("", "eval_sets", what, "give that set another name"))
 
 
-def _eval_loader(config: GPTConfig, tokenizer: Tokenizer, place: str) -> GPTDataLoader:
+def _open_eval_loader(config: GPTConfig, tokenizer: Tokenizer, place: str) -> GPTDataLoader:
     if Path(place).is_dir():
         return GPTDataLoader(config, tokenizer, dataset_dir=place, eval_only=True)
     text = read_text(place)

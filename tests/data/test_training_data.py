@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mypt.data.dataset import STATE_FILE
-from mypt.data.training_data import load_eval_sets, read_sources
+from mypt.data.training_data import load_eval_sets, read_training_data
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, DataError, MyptError
@@ -121,10 +121,10 @@ def test_data_given_to_a_resume_take_the_place_of_those_before(train, shards):
 
 
 def test_no_data_at_all_means_the_standard_library(plugins):
-    (text,) = read_sources(TrainingConfig()).texts
+    (text,) = read_training_data(TrainingConfig()).texts
     assert "standard library" in text.source
 
 
 def test_a_missing_text_is_refused():
     with pytest.raises(MyptError, match=r"nowhere\.txt"):
-        read_sources(TrainingConfig(input_file="nowhere.txt"))
+        read_training_data(TrainingConfig(input_file="nowhere.txt"))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 22
 
 
-def _as_parts(parts: Iterable[EpisodeArrays]) -> tuple[EpisodeArrays, ...]:
+def _to_tuple(parts: Iterable[EpisodeArrays]) -> tuple[EpisodeArrays, ...]:
     return tuple(parts)
 
 
@@ -42,7 +42,7 @@ class EpisodeSource:
         pad_id: What fills a row after the end of its episode, and never counts.
     """
 
-    parts: tuple[EpisodeArrays, ...] = field(converter=_as_parts)
+    parts: tuple[EpisodeArrays, ...] = field(converter=_to_tuple)
     pad_id: int = 0
 
     def __len__(self) -> int:
@@ -91,15 +91,15 @@ class EpisodeSource:
     def chunks(self) -> Iterator[NDArray[np.unsignedinteger[Any]]]:
         """Give all tokens in order, a few million at a time."""
         for part in self.parts:
-            yield from _pieces(part.tokens)
+            yield from _iter_chunks(part.tokens)
 
     def content(self) -> Iterator[NDArray[Any]]:
         """Give each folder's ids as uint32, its spans as uint64 and its mask as float32."""
         for part in self.parts:
-            yield from (np.ascontiguousarray(piece, "<u4") for piece in _pieces(part.tokens))
+            yield from (np.ascontiguousarray(piece, "<u4") for piece in _iter_chunks(part.tokens))
             yield np.ascontiguousarray(part.spans, "<u8")
             if part.mask is not None:
-                yield from (np.ascontiguousarray(piece, "<f4") for piece in _pieces(part.mask))
+                yield from (np.ascontiguousarray(piece, "<f4") for piece in _iter_chunks(part.mask))
 
     def highest_id(self) -> int:
         """Give the highest id there is, -1 where there are no tokens."""
@@ -110,6 +110,6 @@ class EpisodeSource:
         return max(int(part.spans[:, 1].max(initial=0)) for part in self.parts)
 
 
-def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _iter_chunks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     for start in range(0, len(array), _CHUNK):
         yield array[start : start + _CHUNK]

@@ -10,12 +10,12 @@ import numpy as np
 from attrs import evolve
 
 from mypt.data.batches.episodes import EpisodeSource
-from mypt.data.batches.permutation import permuted
+from mypt.data.batches.permutation import permute
 from mypt.data.batches.tokens import TokenSource, sha256_of
 from mypt.data.dataset import (
     STATE_FILE,
-    data_files,
     has_episodes,
+    list_data_files,
     read_episodes,
     read_shards,
     read_tokenizer_state,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 Split = Literal["train", "val"]
-Sampling = Literal["random", "epoch"]
+WindowSampling = Literal["random", "epoch"]
 _ALL = slice(None)
 # What fills the rows of short episodes: never a target, and nothing before it looks at it.
 _PADDING = ("<myPT_pad>", "<myPT_eot>", "<|endoftext|>")
@@ -60,7 +60,7 @@ class GPTDataLoader:
         dataset_dir: str | Path | None = None,
         eval_only: bool = False,
         source: str | None = None,
-        sampling: Sampling = "random",
+        sampling: WindowSampling = "random",
     ) -> None:
         """Tokenize a text, or open a prepared data set.
 
@@ -84,12 +84,12 @@ class GPTDataLoader:
         self._metadata: Metadata | None = None
         self.splits: dict[str, BatchSource]
         if text is not None and dataset_dir is None:
-            ids = _encode(text, tokenizer, self._source)
-            self.splits = _split(ids, eval_only=eval_only)
+            ids = _encode_text(text, tokenizer, self._source)
+            self.splits = _split_ids(ids, eval_only=eval_only)
         elif text is None and dataset_dir is not None:
-            self.splits = _open(dataset_dir, tokenizer, eval_only=eval_only)
-            self._files = data_files(dataset_dir, eval_only=eval_only)
-            self._metadata = _trusted_metadata(Path(dataset_dir), self._files)
+            self.splits = _open_dataset(dataset_dir, tokenizer, eval_only=eval_only)
+            self._files = list_data_files(dataset_dir, eval_only=eval_only)
+            self._metadata = _read_current_metadata(Path(dataset_dir), self._files)
             _check_tokenizer(Path(dataset_dir), tokenizer)
         else:
             message = "give either text or dataset_dir"
@@ -154,7 +154,7 @@ class GPTDataLoader:
         else:
             first = (step * grad_accum_steps + micro_step) * size
             places = np.arange(first, first + size, dtype=np.int64)[rows]
-            blocks = _shuffled(places, source.blocks(block_size), seed)
+            blocks = _shuffle_epochs(places, source.blocks(block_size), seed)
             windows = source.block_windows(blocks, block_size)
         return source.take(windows, block_size)
 
@@ -186,17 +186,17 @@ class GPTDataLoader:
         return max(source.highest_id() for source in self.splits.values())
 
 
-def _shuffled(places: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+def _shuffle_epochs(places: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
     """Give the things at some places of an endless row of epochs over n things."""
     epochs = places // n
     things = np.empty_like(places)
     for epoch in np.unique(epochs):
         here = epochs == epoch
-        things[here] = permuted(places[here] - epoch * n, n, seed, int(epoch))
+        things[here] = permute(places[here] - epoch * n, n, seed, int(epoch))
     return things
 
 
-def _encode(text: str, tokenizer: Tokenizer, source: str) -> NDArray[np.uint32]:
+def _encode_text(text: str, tokenizer: Tokenizer, source: str) -> NDArray[np.uint32]:
     try:
         return tokenizer.encode_array(text)
     except DataError as error:  # which knows the place in the text, but not whose text it is
@@ -204,14 +204,16 @@ def _encode(text: str, tokenizer: Tokenizer, source: str) -> NDArray[np.uint32]:
         raise DataError(*problems) from error
 
 
-def _split(ids: NDArray[np.uint32], *, eval_only: bool) -> dict[str, BatchSource]:
+def _split_ids(ids: NDArray[np.uint32], *, eval_only: bool) -> dict[str, BatchSource]:
     if eval_only:
         return {"val": TokenSource([ids])}
     end = len(ids) * 9 // 10
     return {"train": TokenSource([ids[:end]]), "val": TokenSource([ids[end:]])}
 
 
-def _open(folder: str | Path, tokenizer: Tokenizer, *, eval_only: bool) -> dict[str, BatchSource]:
+def _open_dataset(
+    folder: str | Path, tokenizer: Tokenizer, *, eval_only: bool
+) -> dict[str, BatchSource]:
     if Path(folder).is_dir() and has_episodes(folder):
         episodes = read_episodes(folder, eval_only=eval_only)
         special = tokenizer.state().get("special_token_encoder") or {}
@@ -221,10 +223,10 @@ def _open(folder: str | Path, tokenizer: Tokenizer, *, eval_only: bool) -> dict[
     return {name: TokenSource(arrays) for name, arrays in shards.items()}
 
 
-def _trusted_metadata(folder: Path, files: Mapping[str, list[str]]) -> Metadata | None:
+def _read_current_metadata(folder: Path, files: Mapping[str, list[str]]) -> Metadata | None:
     metadata = read_metadata(folder)
     names = [name for there in files.values() for name in there]
-    return metadata if metadata is not None and metadata.vouches_for(folder, names) else None
+    return metadata if metadata is not None and metadata.matches_files(folder, names) else None
 
 
 def _check_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:

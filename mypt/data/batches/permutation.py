@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _ROUNDS = 8
 
 
-def permuted(places: NDArray[np.int64], n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def permute(places: NDArray[np.int64], n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """Say which of n things come at some places of an epoch's order.
 
     Args:
@@ -39,23 +39,23 @@ def permuted(places: NDArray[np.int64], n: int, seed: int, epoch: int) -> NDArra
     """
     half_bits = max(1, ((n - 1).bit_length() + 1) // 2)
     keys = words(seed, Purpose.EPOCH_ORDER, epoch, 0, _ROUNDS)
-    things = _feistel(places.astype(np.uint64), half_bits, keys)
+    things = _apply_feistel(places.astype(np.uint64), half_bits, keys)
     while (outside := things >= n).any():
-        things[outside] = _feistel(things[outside], half_bits, keys)
+        things[outside] = _apply_feistel(things[outside], half_bits, keys)
     return things.astype(np.int64)
 
 
-def _feistel(
+def _apply_feistel(
     numbers: NDArray[np.uint64], half_bits: int, keys: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
     shift, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)
     left, right = numbers >> shift, numbers & mask
     for key in keys:
-        left, right = right, left ^ (_mixed(right ^ key) & mask)
+        left, right = right, left ^ (_mix_bits(right ^ key) & mask)
     return left << shift | right
 
 
-def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _mix_bits(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Give the finalizer of SplitMix64 of each number."""
     numbers = (numbers ^ numbers >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ numbers >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 22  # ids looked at together; what a pass over a large data set needs of memory
 
 
-def _as_shards(shards: Iterable[Shard]) -> tuple[Shard, ...]:
+def _to_arrays(shards: Iterable[Shard]) -> tuple[Shard, ...]:
     return tuple(np.asarray(shard) for shard in shards)  # a memmap indexes slower than an array
 
 
@@ -37,7 +37,7 @@ class TokenSource:
         shards: (N,) uint16 or uint32 each. A window never reaches from one into the next.
     """
 
-    shards: tuple[Shard, ...] = field(converter=_as_shards)
+    shards: tuple[Shard, ...] = field(converter=_to_arrays)
 
     def __len__(self) -> int:
         """Count the tokens."""
@@ -82,9 +82,9 @@ class TokenSource:
             x and y, (B, T) int64 each; y is x shifted by one token. No mask: all targets count.
         """
         if len(self.shards) == 1:
-            rows = _rows(self.shards[0], windows, block_size)
+            rows = _cut_rows(self.shards[0], windows, block_size)
         else:
-            rows = self._rows_of_many(windows, block_size)
+            rows = self._cut_rows_across_shards(windows, block_size)
         x = torch.from_numpy(rows[:, :-1].astype(np.int64))
         y = torch.from_numpy(rows[:, 1:].astype(np.int64))
         return Batch(x, y)
@@ -118,7 +118,7 @@ class TokenSource:
     def _blocks_by_shard(self, block_size: int) -> NDArray[np.int64]:
         return np.maximum(self._lengths - 1, 0) // block_size
 
-    def _rows_of_many(self, indices: NDArray[np.int64], block_size: int) -> NDArray[Any]:
+    def _cut_rows_across_shards(self, indices: NDArray[np.int64], block_size: int) -> NDArray[Any]:
         counts = self._windows_by_shard(block_size)
         ends = np.cumsum(counts)
         shard_of = np.searchsorted(ends, indices, side="right")
@@ -126,7 +126,7 @@ class TokenSource:
         for number in np.unique(shard_of):
             here = shard_of == number
             starts = indices[here] - (ends[number] - counts[number])
-            rows[here] = _rows(self.shards[number], starts, block_size)
+            rows[here] = _cut_rows(self.shards[number], starts, block_size)
         return rows
 
 
@@ -139,5 +139,5 @@ def sha256_of(sources: Iterable[BatchSource]) -> str:
     return digest.hexdigest()
 
 
-def _rows(shard: Shard, starts: NDArray[np.int64], block_size: int) -> NDArray[Any]:
+def _cut_rows(shard: Shard, starts: NDArray[np.int64], block_size: int) -> NDArray[Any]:
     return sliding_window_view(shard, block_size + 1)[starts]

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 ROLES = ("system", "user", "assistant")
-_END = "<myPT_eot>"
+_MYPT_END = "<myPT_eot>"
 _END_OF_TEXT = "<|endoftext|>"
 _MARKS = {role: (f"<myPT_{role}>", f"</myPT_{role}>") for role in ROLES}
 _PLAIN = {role: (f"{role.capitalize()}: ", "\n") for role in ROLES}
 _FIX = "correct the line, or take it out"
-_SHOWN = 20
+_SHOWN_CHARACTERS = 20
 
 
 @frozen
@@ -83,8 +83,8 @@ class Template:
         """Choose the one for a tokenizer; None is one without special tokens."""
         special = {} if tokenizer is None else tokenizer.state().get("special_token_encoder") or {}
         marks = [mark for pair in _MARKS.values() for mark in pair]
-        if all(mark in special for mark in (*marks, _END)):
-            return cls(_MARKS, "", _END, (*marks, _END))
+        if all(mark in special for mark in (*marks, _MYPT_END)):
+            return cls(_MARKS, "", _MYPT_END, (*marks, _MYPT_END))
         if _END_OF_TEXT in special:
             return cls(_PLAIN, "\n", _END_OF_TEXT, (_END_OF_TEXT,))
         return cls(_PLAIN, "\n", "")
@@ -108,19 +108,19 @@ class Template:
         if self.end:
             yield Span(self.end, is_target=True)
 
-    def problem(self, fields: Mapping[str, Any]) -> str | None:
+    def find_problem(self, fields: Mapping[str, Any]) -> str | None:
         """Say what is wrong with a line; None if it can be written."""
-        wrong = _shape_problem(fields)
+        wrong = _find_shape_problem(fields)
         if wrong is not None:
             return wrong
-        for text in _texts(fields):
+        for text in _list_texts(fields):
             found = next((mark for mark in self.reserved if mark in text), None)
             if found is not None:
                 return f"has {found} among the words, where it would be taken for the real one"
         return None
 
 
-def read_episodes_of(files: Sequence[Path], template: Template) -> Iterator[Episode | Problem]:
+def read_chat_lines(files: Sequence[Path], template: Template) -> Iterator[Episode | Problem]:
     """Read the lines of JSONL files; empty ones are passed over.
 
     A line is `{"messages": [{"role": ..., "content": ...}, ...]}` with the roles system, user and
@@ -167,29 +167,29 @@ def _read_line(file: Path, number: int, data: bytes, template: Template) -> Epis
     except (ValueError, RecursionError):
         wrong = "is not JSON"
     else:
-        wrong = template.problem(fields) if isinstance(fields, dict) else "is no JSON object"
+        wrong = template.find_problem(fields) if isinstance(fields, dict) else "is no JSON object"
     if wrong is not None:
         return Problem(str(file), f"line {number}", wrong, _FIX, kind="data.chat")
     known = ("messages",) if "messages" in fields else ("prompt", "completion", "text")
     return Episode(file, number, {name: fields[name] for name in known if name in fields})
 
 
-def _shape_problem(fields: Mapping[str, Any]) -> str | None:
+def _find_shape_problem(fields: Mapping[str, Any]) -> str | None:
     kinds = [name for name in ("messages", "prompt", "text") if name in fields]
     if len(kinds) != 1:
         return "needs `messages`, or `prompt` and `completion`, or `text`"
     if kinds == ["messages"]:
-        return _messages_problem(fields["messages"])
+        return _find_messages_problem(fields["messages"])
     names = ("prompt", "completion") if kinds == ["prompt"] else ("text",)
     for name in names:
         if not isinstance(fields.get(name), str):
             return f"`{name}` is no text"
     if not fields[names[-1]]:
         return f"`{names[-1]}` is empty, so there is nothing to learn"
-    return _surrogate_problem(fields)
+    return _find_surrogate_problem(fields)
 
 
-def _messages_problem(messages: Any) -> str | None:
+def _find_messages_problem(messages: Any) -> str | None:
     if not isinstance(messages, list) or not messages:
         return "`messages` is no list of messages"
     for number, message in enumerate(messages):
@@ -198,22 +198,22 @@ def _messages_problem(messages: Any) -> str | None:
             return f"{place} has no `content` that is a text"
         role = message.get("role")
         if role not in ROLES:
-            shown = str(role)[:_SHOWN]
+            shown = str(role)[:_SHOWN_CHARACTERS]
             return f"{place} has the role {shown!r}, which is none of {', '.join(ROLES)}"
     if all(message["role"] != "assistant" for message in messages):
         return "has nothing that the assistant says, so there is nothing to learn"
-    return _surrogate_problem({"messages": messages})
+    return _find_surrogate_problem({"messages": messages})
 
 
-def _surrogate_problem(fields: Mapping[str, Any]) -> str | None:
+def _find_surrogate_problem(fields: Mapping[str, Any]) -> str | None:
     try:
-        "".join(_texts(fields)).encode()
+        "".join(_list_texts(fields)).encode()
     except UnicodeEncodeError:
         return "escapes half a character (a surrogate without its pair)"
     return None
 
 
-def _texts(fields: Mapping[str, Any]) -> list[str]:
+def _list_texts(fields: Mapping[str, Any]) -> list[str]:
     if "messages" in fields:
         return [message["content"] for message in fields["messages"]]
     return [fields[name] for name in ("prompt", "completion", "text") if name in fields]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import field, frozen
 
-from mypt.data.atomic_file import settle, write_whole
+from mypt.data.atomic_file import flush_to_disk, write_atomically
 from mypt.data.batches.episodes import EpisodeSource
 from mypt.data.batches.tokens import sha256_of
 from mypt.data.dataset import INDEX_FILE, MASK_FILE, STATE_FILE, TOKENS_FILE, read_episodes
 from mypt.data.input_files import list_files
 from mypt.data.metadata import METADATA_FILE, DataFile
-from mypt.data.prepare.chats import Episode, Template, encode_episode, read_episodes_of
+from mypt.data.prepare.chats import Episode, Template, encode_episode, read_chat_lines
 from mypt.format.errors import DataError, Problem, limit_problems
 from mypt.format.schema import strict_json as jsonfile
 from mypt.format.storage import files
@@ -68,16 +68,16 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
         raise DataError(Problem(str(wanted.output), "", what, fix, kind="data.exists"))
     paths = [file.path for name in wanted.inputs for file in list_files(name)]
     template = Template.of(wanted.tokenizer)
-    limit = _val_limit(paths, template, wanted)
+    limit = _find_val_limit(paths, template, wanted)
     tokenizer = wanted.tokenizer
     if tokenizer is None:
-        texts = (s.text for e in _episodes(paths, template) for s in template.spans(e))
+        texts = (s.text for e in _iter_episodes(paths, template) for s in template.spans(e))
         tokenizer = plugins.tokenizer(wanted.tokenization).trained_on(texts)
     folder = wanted.output.with_name(f".{wanted.output.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        document = _write(folder, wanted, paths, template, tokenizer, limit)
+        document = _write_dataset(folder, wanted, paths, template, tokenizer, limit)
         if wanted.output.exists():
             wanted.output.rmdir()
         folder.rename(wanted.output)
@@ -86,13 +86,13 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
     return document
 
 
-def _episodes(paths: Sequence[Path], template: Template) -> Iterator[Episode]:
-    return (one for one in read_episodes_of(paths, template) if isinstance(one, Episode))
+def _iter_episodes(paths: Sequence[Path], template: Template) -> Iterator[Episode]:
+    return (one for one in read_chat_lines(paths, template) if isinstance(one, Episode))
 
 
-def _val_limit(paths: Sequence[Path], template: Template, wanted: ChatPreparation) -> bytes:
+def _find_val_limit(paths: Sequence[Path], template: Template, wanted: ChatPreparation) -> bytes:
     """Check every line, and give the digest up to which conversations validate."""
-    found = list(_digests_or_problems(paths, template))
+    found = list(_iter_digests(paths, template))
     problems = [one for one in found if isinstance(one, Problem)]
     if problems:
         raise DataError(*limit_problems(problems))
@@ -107,12 +107,12 @@ def _val_limit(paths: Sequence[Path], template: Template, wanted: ChatPreparatio
     return digests[count - 1]
 
 
-def _digests_or_problems(paths: Sequence[Path], template: Template) -> Iterator[bytes | Problem]:
-    for one in read_episodes_of(paths, template):
+def _iter_digests(paths: Sequence[Path], template: Template) -> Iterator[bytes | Problem]:
+    for one in read_chat_lines(paths, template):
         yield one if isinstance(one, Problem) else one.digest
 
 
-def _write(
+def _write_dataset(
     folder: Path,
     wanted: ChatPreparation,
     paths: Sequence[Path],
@@ -120,17 +120,17 @@ def _write(
     tokenizer: Tokenizer,
     limit: bytes,
 ) -> dict[str, Any]:
-    write_whole(folder / STATE_FILE, jsonfile.dump(tokenizer.state()))
+    write_atomically(folder / STATE_FILE, jsonfile.dump(tokenizer.state()))
     writers = {split: _SplitWriter(folder, split) for split in ("train", "val")}
     try:
-        for episode in _episodes(paths, template):
+        for episode in _iter_episodes(paths, template):
             split = "val" if episode.digest <= limit else "train"
             writers[split].add(*encode_episode(episode, template, tokenizer))
     finally:
         for writer in writers.values():
             writer.close()
     train, val = writers["train"], writers["val"]
-    described = [*train.described(), *val.described()]
+    described = [*train.describe_files(), *val.describe_files()]
     document = {
         "format_version": FORMAT_VERSION,
         "schema": SCHEMA,
@@ -146,7 +146,7 @@ def _write(
         "data_sha256": sha256_of(EpisodeSource(e) for e in read_episodes(folder).values()),
         "files": [file.document() for file in described],
     }
-    write_whole(folder / METADATA_FILE, jsonfile.dump(document))
+    write_atomically(folder / METADATA_FILE, jsonfile.dump(document))
     return document
 
 
@@ -178,9 +178,9 @@ class _SplitWriter:
     def close(self) -> None:
         for stream in self._streams.values():
             with stream:
-                settle(stream)
+                flush_to_disk(stream)
 
-    def described(self) -> Iterator[DataFile]:
+    def describe_files(self) -> Iterator[DataFile]:
         for name in self._streams:
             path = self._folder / name
             found = path.stat()

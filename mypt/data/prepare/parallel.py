@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 _PLACE = re.compile(r"^line (\d+)(, column \d+)?")
-_AHEAD = 3  # pieces in work or waiting, for each process
+_PIECES_AHEAD = 3  # pieces in work or waiting, for each process
 
 
 def encode_pieces(
@@ -56,20 +56,20 @@ def encode_pieces(
     """
     if workers == 1:
         for piece in pieces:
-            with _located(piece):
+            with _locate_errors(piece):
                 ids = tokenizer.encode_array(piece.text)
             yield piece, ids
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_init_worker)
     how = str(folder), tuple(disabled)
     waiting: deque[tuple[Piece, Future[NDArray[np.uint32]]]] = deque()
     try:
         for piece in pieces:
-            waiting.append((piece, pool.submit(_encode, *how, piece.text)))
-            if len(waiting) > workers * _AHEAD:
-                yield _first(waiting)
+            waiting.append((piece, pool.submit(_encode_in_worker, *how, piece.text)))
+            if len(waiting) > workers * _PIECES_AHEAD:
+                yield _pop_first(waiting)
         while waiting:
-            yield _first(waiting)
+            yield _pop_first(waiting)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -81,23 +81,23 @@ def available_workers() -> int:
     return os.cpu_count() or 1
 
 
-def _first(
+def _pop_first(
     waiting: deque[tuple[Piece, Future[NDArray[np.uint32]]]],
 ) -> tuple[Piece, NDArray[np.uint32]]:
     piece, future = waiting.popleft()
-    with _located(piece):
+    with _locate_errors(piece):
         return piece, future.result()
 
 
 @contextmanager
-def _located(piece: Piece) -> Iterator[None]:
+def _locate_errors(piece: Piece) -> Iterator[None]:
     """Name the file, and its line, in what a tokenizer says of a piece of it."""
     try:
         yield
     except DataError as error:
         before = piece.lines_before()
         problems = [
-            evolve(problem, file=str(piece.path), where=_place_in_file(problem.where, before))
+            evolve(problem, file=str(piece.path), where=_shift_line(problem.where, before))
             for problem in error.problems
         ]
         raise DataError(*problems) from error
@@ -107,33 +107,33 @@ def _located(piece: Piece) -> Iterator[None]:
         raise DataError(Problem("", "", what, fix, kind="data.worker")) from error
 
 
-def _place_in_file(where: str, lines_before: int) -> str:
+def _shift_line(where: str, lines_before: int) -> str:
     """Count lines from the start of the file; a piece may begin within one."""
 
-    def counted(found: re.Match[str]) -> str:
+    def add_lines(found: re.Match[str]) -> str:
         is_whole = found[1] != "1" or not lines_before
         return f"line {int(found[1]) + lines_before}{found[2] or '' if is_whole else ''}"
 
-    return _PLACE.sub(counted, where)
+    return _PLACE.sub(add_lines, where)
 
 
-def _encode(folder: str, disabled: tuple[str, ...], text: str) -> NDArray[np.uint32]:
-    return _tokenizer(folder, disabled).encode_array(text)
+def _encode_in_worker(folder: str, disabled: tuple[str, ...], text: str) -> NDArray[np.uint32]:
+    return _load_tokenizer(folder, disabled).encode_array(text)
 
 
 @cache
-def _tokenizer(folder: str, disabled: tuple[str, ...]) -> Tokenizer:
+def _load_tokenizer(folder: str, disabled: tuple[str, ...]) -> Tokenizer:
     state = read_tokenizer_state(folder)
     return load_plugins(disabled).tokenizer(state["token_kind"]).build(state)
 
 
-def _begin() -> None:
+def _init_worker() -> None:
     """Leave Ctrl-C to the parent, and end with it, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()

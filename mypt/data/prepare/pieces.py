@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mypt.data.input_files import ended
+from mypt.data.input_files import end_with_newline
 from mypt.format.errors import DataError, Problem
 from mypt.plugins.contracts import DivisibleTokenizer
 
@@ -50,19 +50,19 @@ class Piece:
         return count
 
 
-def anywhere(_: str, start: int) -> int:
+def cut_anywhere(_: str, start: int) -> int:
     """Cut wherever it suits."""
     return start
 
 
-def nowhere(_: str, __: int) -> None:
+def cut_nowhere(_: str, __: int) -> None:
     """Never cut."""
     return
 
 
-def cuts_of(tokenizer: Any) -> Cut:
-    """Say where texts may be cut for a tokenizer: nowhere, unless it knows better."""
-    return tokenizer.cut if isinstance(tokenizer, DivisibleTokenizer) else nowhere
+def find_cut_function(tokenizer: Any) -> Cut:
+    """Say where texts may be cut for a tokenizer: cut_nowhere, unless it knows better."""
+    return tokenizer.cut if isinstance(tokenizer, DivisibleTokenizer) else cut_nowhere
 
 
 def read_pieces(
@@ -85,13 +85,13 @@ def read_pieces(
         segment = segments[which]
         begin = segment.start if start is None or which > number else start
         try:
-            yield from _pieces_of(segment, which, begin, cut)
+            yield from _read_segment(segment, which, begin, cut)
         except OSError as error:
             what = f"cannot be read ({error.strerror})"
             raise DataError(Problem(str(segment.path), "", what, "check it")) from error
 
 
-def _pieces_of(segment: Segment, which: int, start: int, cut: Cut) -> Iterator[Piece]:
+def _read_segment(segment: Segment, which: int, start: int, cut: Cut) -> Iterator[Piece]:
     with segment.path.open("rb") as stream:
         while start < segment.end:
             size = PIECE_BYTES
@@ -99,24 +99,24 @@ def _pieces_of(segment: Segment, which: int, start: int, cut: Cut) -> Iterator[P
                 stream.seek(start)
                 data = stream.read(min(size, segment.end - start))
                 is_last = start + size >= segment.end
-                text = _decoded(data, segment, start, is_last=is_last)
+                text = _decode(data, segment, start, is_last=is_last)
                 place = len(text) if is_last else cut(text, len(text) // 2)
                 if place is not None:
                     break
                 size *= 2
             end = segment.end if is_last else start + len(text[:place].encode())
-            tidy = _tidy(text[:place], segment, start, is_last=is_last)
+            tidy = _normalize_ends(text[:place], segment, start, is_last=is_last)
             yield Piece(segment.path, which, start, end, tidy)
             start = end
 
 
-def _tidy(text: str, segment: Segment, start: int, *, is_last: bool) -> str:
+def _normalize_ends(text: str, segment: Segment, start: int, *, is_last: bool) -> str:
     """Drop a byte order mark, and add the newline that keeps files apart."""
     text = text.removeprefix("\ufeff") if start == 0 else text
-    return ended(text) if text and is_last and segment.needs_newline else text
+    return end_with_newline(text) if text and is_last and segment.needs_newline else text
 
 
-def _decoded(data: bytes, segment: Segment, start: int, *, is_last: bool) -> str:
+def _decode(data: bytes, segment: Segment, start: int, *, is_last: bool) -> str:
     """Decode bytes, but for a character at their end that is not yet whole."""
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(data, final=is_last)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mypt.data.atomic_file import write_whole
+from mypt.data.atomic_file import write_atomically
 from mypt.data.metadata import DataFile
 from mypt.format.errors import DataError, FormatError, Problem
 from mypt.format.schema import strict_json as jsonfile
@@ -60,7 +60,7 @@ class Progress:
             "position": [place.segment, place.start, place.ids_done],
             "files": [file.document() for file in self.files],
         }
-        write_whole(folder / PROGRESS_FILE, jsonfile.dump(document))
+        write_atomically(folder / PROGRESS_FILE, jsonfile.dump(document))
 
 
 def load_progress(folder: Path, settings: Mapping[str, Any]) -> Progress | None:
@@ -77,15 +77,15 @@ def load_progress(folder: Path, settings: Mapping[str, Any]) -> Progress | None:
         files = tuple(DataFile(**file) for file in document["files"])
         progress = Progress(document["settings"], files, Position(*document["position"]))
     except (FormatError, KeyError, TypeError) as error:
-        raise _not_continued(folder, "holds a preparation whose record is damaged") from error
-    refuse_changes(folder, progress.settings, settings)
+        raise _make_changed_error(folder, "holds a preparation whose record is damaged") from error
+    check_same_settings(folder, progress.settings, settings)
     for file in files:
         if not file.is_unchanged(folder):
-            raise _not_continued(folder, f"{file.name} was changed since it was written")
+            raise _make_changed_error(folder, f"{file.name} was changed since it was written")
     return progress
 
 
-def refuse_changes(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_same_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to go on with what was made of other inputs or with other settings.
 
     Raises:
@@ -94,9 +94,9 @@ def refuse_changes(folder: Path, before: Mapping[str, Any], now: Mapping[str, An
     changed = [name for name in now if before.get(name) != now[name]]
     if changed:
         names = ", ".join("the inputs" if n == "inputs_sha256" else n for n in changed)
-        raise _not_continued(folder, f"was begun otherwise: {names} changed since")
+        raise _make_changed_error(folder, f"was begun otherwise: {names} changed since")
 
 
-def _not_continued(folder: Path, what: str) -> DataError:
+def _make_changed_error(folder: Path, what: str) -> DataError:
     fix = "remove the folder to begin anew, or name another one"
     return DataError(Problem(str(folder), "", what, fix, kind="data.changed"))

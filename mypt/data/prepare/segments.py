@@ -16,7 +16,7 @@ _LINE_BYTES = 1 << 16  # how far a cut moves to meet the end of a line
 
 
 @frozen
-class Source:
+class TextFile:
     """A file with text in it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Segment:
     needs_newline: bool
 
 
-def plan_segments(sources: Sequence[Source], val_fraction: float) -> list[Segment]:
+def plan_segments(sources: Sequence[TextFile], val_fraction: float) -> list[Segment]:
     """Divide files into what is trained on and what validates, without reading them.
 
     Whole files validate where there are enough of them: those whose names have the lowest digests,
@@ -68,11 +68,11 @@ def plan_segments(sources: Sequence[Source], val_fraction: float) -> list[Segmen
         Those to train on, then those to validate on, each in the order of the files.
     """
     total = sum(source.size_bytes for source in sources)
-    chosen = _whole_files(sources, val_fraction * total)
+    chosen = _choose_whole_files(sources, val_fraction * total)
     if sum(sources[number].size_bytes for number in chosen) >= val_fraction * total / 2:
         cuts = [0 if number in chosen else s.size_bytes for number, s in enumerate(sources)]
     else:
-        cuts = _tail_cuts(sources, total - round(val_fraction * total))
+        cuts = _find_tail_cuts(sources, total - round(val_fraction * total))
     train, val = [], []
     for number, (source, cut) in enumerate(zip(sources, cuts, strict=True)):
         more = number + 1 < len(sources)
@@ -84,7 +84,7 @@ def plan_segments(sources: Sequence[Source], val_fraction: float) -> list[Segmen
     return [*train, *val]
 
 
-def inputs_sha256(sources: Sequence[Source]) -> str:
+def inputs_sha256(sources: Sequence[TextFile]) -> str:
     """Give a digest of names, sizes and versions: what must stay for work to be gone on with."""
     digest = hashlib.sha256()
     for source in sources:
@@ -92,30 +92,30 @@ def inputs_sha256(sources: Sequence[Source]) -> str:
     return digest.hexdigest()
 
 
-def _whole_files(sources: Sequence[Source], most_bytes: float) -> set[int]:
+def _choose_whole_files(sources: Sequence[TextFile], most_bytes: float) -> set[int]:
     chosen, size_bytes = set(), 0
-    for number in sorted(range(len(sources)), key=lambda n: _digest(sources[n].name)):
+    for number in sorted(range(len(sources)), key=lambda n: _hash_name(sources[n].name)):
         if size_bytes + sources[number].size_bytes <= most_bytes:
             chosen.add(number)
             size_bytes += sources[number].size_bytes
     return chosen
 
 
-def _digest(name: str) -> bytes:
+def _hash_name(name: str) -> bytes:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
 
-def _tail_cuts(sources: Sequence[Source], train_bytes: int) -> list[int]:
+def _find_tail_cuts(sources: Sequence[TextFile], train_bytes: int) -> list[int]:
     """Say how many bytes of each file come before the end that validates."""
     before = accumulate((source.size_bytes for source in sources), initial=0)
     cuts = []
     for source, begin in zip(sources, before, strict=False):
         cut = min(max(train_bytes - begin, 0), source.size_bytes)
-        cuts.append(_next_line(source, cut) if 0 < cut < source.size_bytes else cut)
+        cuts.append(_move_to_line_start(source, cut) if 0 < cut < source.size_bytes else cut)
     return cuts
 
 
-def _next_line(source: Source, cut: int) -> int:
+def _move_to_line_start(source: TextFile, cut: int) -> int:
     """Move a cut to the start of a line, or at least of a character, unless the file ends."""
     with source.path.open("rb") as stream:
         stream.seek(cut - 1)
@@ -123,11 +123,11 @@ def _next_line(source: Source, cut: int) -> int:
     newline = data.find(b"\n")
     if newline >= 0 and cut + newline < source.size_bytes:
         return cut + newline
-    while cut < source.size_bytes and _continues(data[1:2]):
+    while cut < source.size_bytes and _is_continuation_byte(data[1:2]):
         cut, data = cut + 1, data[1:]
     return cut
 
 
-def _continues(byte: bytes) -> bool:
+def _is_continuation_byte(byte: bytes) -> bool:
     """Tell whether a byte of UTF-8 is not the first of its character."""
     return bool(byte) and byte[0] & 0xC0 == 0x80

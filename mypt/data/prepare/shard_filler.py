@@ -26,7 +26,7 @@ DTYPES = {"<u2": "uint16", "<u4": "uint32"}
 _CHUNK = 1 << 18  # ids hashed together
 
 
-class Sharder:
+class ShardFiller:
     """Writes the shards of a data set one after the other.
 
     Attributes:
@@ -67,7 +67,7 @@ class Sharder:
     def __exit__(self, kind: object, *_: object) -> None:
         """Finish the last shard; after an error leave it, to be written anew."""
         if kind is None:
-            self._finish(Position(len(self._segments)))
+            self._finish_shard(Position(len(self._segments)))
         elif self._shard is not None:
             self._shard.abandon()
 
@@ -79,7 +79,7 @@ class Sharder:
         """
         segment = self._segments[piece.segment]
         if segment.split != self._split:
-            self._finish(Position(piece.segment, piece.start, self._done))
+            self._finish_shard(Position(piece.segment, piece.start, self._done))
             self._split = segment.split
         done, self._done = self._done, 0  # what was there of the first piece
         while done < len(ids):
@@ -88,7 +88,7 @@ class Sharder:
             shard.write(some)
             done += len(some)
             if shard.tokens == self._tokens_per_shard:
-                self._finish(Position(piece.segment, piece.start, done))
+                self._finish_shard(Position(piece.segment, piece.start, done))
         so_far = int(self._before[piece.segment]) + piece.end - segment.start
         return so_far, self._total_bytes
 
@@ -98,7 +98,7 @@ class Sharder:
             self._shard = ShardWriter(self._folder, name, self._dtype)
         return self._shard
 
-    def _finish(self, position: Position) -> None:
+    def _finish_shard(self, position: Position) -> None:
         if self._shard is None:
             return
         files = (*self.progress.files, self._shard.finish())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mypt.data.atomic_file import partial, put_in_place, settle
+from mypt.data.atomic_file import flush_to_disk, partial_path, rename_partial
 from mypt.data.metadata import DataFile
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ShardWriter:
         self._folder, self._name, self._dtype = folder, name, dtype
         self._path = folder / name
         self._path.parent.mkdir(exist_ok=True)
-        self._stream = partial(self._path).open("wb")
+        self._stream = partial_path(self._path).open("wb")
         self._digest = hashlib.sha256()
         self._highest = -1
         self.tokens = 0
@@ -51,8 +51,8 @@ class ShardWriter:
     def finish(self) -> DataFile:
         """Put it in its place, and say what it is."""
         with self._stream as stream:
-            settle(stream)
-        put_in_place(self._path)
+            flush_to_disk(stream)
+        rename_partial(self._path)
         found = self._path.stat()
         return DataFile(
             name=self._name,

@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
 
-from mypt.data.atomic_file import PARTIAL, partial, put_in_place, settle, write_whole
+from mypt.data.atomic_file import (
+    PARTIAL,
+    flush_to_disk,
+    partial_path,
+    rename_partial,
+    write_atomically,
+)
 from mypt.data.dataset import STATE_FILE, read_tokenizer_state
 from mypt.data.describe import check_dataset
 from mypt.data.input_files import STDIN, list_files
 from mypt.data.metadata import METADATA_FILE, read_metadata
 from mypt.data.prepare.parallel import encode_pieces
-from mypt.data.prepare.pieces import anywhere, cuts_of, read_pieces
-from mypt.data.prepare.progress import PROGRESS_FILE, Progress, load_progress, refuse_changes
-from mypt.data.prepare.segments import Source, inputs_sha256, plan_segments
-from mypt.data.prepare.shard_filler import DTYPES, Sharder, data_sha256
+from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_pieces
+from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_settings, load_progress
+from mypt.data.prepare.segments import TextFile, inputs_sha256, plan_segments
+from mypt.data.prepare.shard_filler import DTYPES, ShardFiller, data_sha256
 from mypt.format.errors import DataError, Problem
 from mypt.format.schema import strict_json as jsonfile
 from mypt.format.storage.lock import bundle_lock
@@ -85,30 +91,30 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
         LockedError: Another process prepares it.
     """
     folder = wanted.output
-    with _made(folder), bundle_lock(folder):
-        sources = [*_sources(wanted)]
-        settings = _settings(wanted, sources)
+    with _make_folder(folder), bundle_lock(folder):
+        sources = [*_list_text_files(wanted)]
+        settings = _collect_settings(wanted, sources)
         if _is_done(folder, settings):
             return False
         segments = plan_segments(sources, wanted.val_fraction)
         _check_splits(segments, wanted)
-        progress = load_progress(folder, settings) or _begin(folder, settings)
-        tokenizer = _tokenizer(wanted, plugins, segments)
-        dtype = _dtype(wanted, tokenizer)
-        pieces = read_pieces(segments, cuts_of(tokenizer), *progress.position.piece)
-        sharder = Sharder(folder, dtype, wanted.tokens_per_shard, segments, progress)
+        progress = load_progress(folder, settings) or _begin_progress(folder, settings)
+        tokenizer = _prepare_tokenizer(wanted, plugins, segments)
+        dtype = _choose_dtype(wanted, tokenizer)
+        pieces = read_pieces(segments, find_cut_function(tokenizer), *progress.position.piece)
+        sharder = ShardFiller(folder, dtype, wanted.tokens_per_shard, segments, progress)
         how = tokenizer, folder, wanted.workers, plugins.disabled
         with sharder:
             for piece, ids in encode_pieces(pieces, *how):
                 report(*sharder.add(piece, ids))
-        document = _metadata(wanted, tokenizer, sharder.progress, dtype)
-        write_whole(folder / METADATA_FILE, jsonfile.dump(document))
-        _clean(folder)
+        document = _build_metadata(wanted, tokenizer, sharder.progress, dtype)
+        write_atomically(folder / METADATA_FILE, jsonfile.dump(document))
+        _remove_leftovers(folder)
     return True
 
 
 @contextmanager
-def _made(folder: Path) -> Iterator[None]:
+def _make_folder(folder: Path) -> Iterator[None]:
     """Make a folder, and remove it again if nothing comes into it."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -118,32 +124,32 @@ def _made(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def _sources(wanted: Preparation) -> Iterator[Source]:
+def _list_text_files(wanted: Preparation) -> Iterator[TextFile]:
     for name in wanted.inputs:
         if name == STDIN:
-            yield _kept_stdin(wanted.output / _STDIN_FILE)
+            yield _save_stdin(wanted.output / _STDIN_FILE)
             continue
         for file in list_files(name):
             found = file.path.stat()
             if found.st_size == 0 and file.was_named:
                 fix = "name a file with text in it"
                 raise DataError(Problem(name, "", "is empty", fix, kind="data.text"))
-            yield Source(file.path, file.name, found.st_size, str(found.st_mtime_ns))
+            yield TextFile(file.path, file.name, found.st_size, str(found.st_mtime_ns))
 
 
-def _kept_stdin(path: Path) -> Source:
+def _save_stdin(path: Path) -> TextFile:
     """Keep the standard input in a file, to read it as often as needed."""
     digest, size_bytes = hashlib.sha256(), 0
-    with partial(path).open("wb") as stream:
+    with partial_path(path).open("wb") as stream:
         while data := sys.stdin.buffer.read(_COPY_BYTES):
             digest.update(data)
             size_bytes += stream.write(data)
-        settle(stream)
-    put_in_place(path)
-    return Source(path, STDIN, size_bytes, digest.hexdigest())
+        flush_to_disk(stream)
+    rename_partial(path)
+    return TextFile(path, STDIN, size_bytes, digest.hexdigest())
 
 
-def _settings(wanted: Preparation, sources: Sequence[Source]) -> dict[str, Any]:
+def _collect_settings(wanted: Preparation, sources: Sequence[TextFile]) -> dict[str, Any]:
     """Give what the result depends on."""
     given = wanted.tokenizer
     tokenizer_sha256 = None
@@ -163,15 +169,15 @@ def _is_done(folder: Path, settings: dict[str, Any]) -> bool:
     metadata = read_metadata(folder)
     if metadata is None:
         return False
-    refuse_changes(folder, metadata.document.get("prepared_with", {}), settings)
+    check_same_settings(folder, metadata.document.get("prepared_with", {}), settings)
     wrong = [p for p in check_dataset(folder, checksums=False) if p.severity == "error"]
     if wrong:
         raise DataError(*wrong)
-    _clean(folder)
+    _remove_leftovers(folder)
     return True
 
 
-def _begin(folder: Path, settings: dict[str, Any]) -> Progress:
+def _begin_progress(folder: Path, settings: dict[str, Any]) -> Progress:
     """Begin in a folder that holds nothing of another data set."""
     others = ("train", "val", STATE_FILE, METADATA_FILE)
     found = next((name for name in others if (folder / name).exists()), None)
@@ -183,7 +189,9 @@ def _begin(folder: Path, settings: dict[str, Any]) -> Progress:
     return progress
 
 
-def _tokenizer(wanted: Preparation, plugins: Plugins, segments: Sequence[Segment]) -> Tokenizer:
+def _prepare_tokenizer(
+    wanted: Preparation, plugins: Plugins, segments: Sequence[Segment]
+) -> Tokenizer:
     """Give the tokenizer, which lies in the folder from then on."""
     path = wanted.output / STATE_FILE
     if path.exists():
@@ -191,13 +199,13 @@ def _tokenizer(wanted: Preparation, plugins: Plugins, segments: Sequence[Segment
         return plugins.tokenizer(state["token_kind"]).build(state)
     tokenizer = wanted.tokenizer
     if tokenizer is None:
-        texts = (piece.text for piece in read_pieces(segments, anywhere))
+        texts = (piece.text for piece in read_pieces(segments, cut_anywhere))
         tokenizer = plugins.tokenizer(wanted.tokenization).trained_on(texts)
-    write_whole(path, jsonfile.dump(tokenizer.state()))
+    write_atomically(path, jsonfile.dump(tokenizer.state()))
     return tokenizer
 
 
-def _dtype(wanted: Preparation, tokenizer: Tokenizer) -> str:
+def _choose_dtype(wanted: Preparation, tokenizer: Tokenizer) -> str:
     fits = tokenizer.n_vocab <= _UINT16_IDS
     if wanted.dtype == "uint16" and not fits:
         what, fix = f"cannot hold {tokenizer.n_vocab} ids", "take uint32"
@@ -215,7 +223,7 @@ def _check_splits(segments: Sequence[Segment], wanted: Preparation) -> None:
         raise DataError(Problem(", ".join(wanted.inputs), "", what, fix, kind="data.text"))
 
 
-def _metadata(
+def _build_metadata(
     wanted: Preparation, tokenizer: Tokenizer, progress: Progress, dtype: str
 ) -> dict[str, Any]:
     files = progress.files
@@ -239,7 +247,7 @@ def _metadata(
     }
 
 
-def _clean(folder: Path) -> None:
+def _remove_leftovers(folder: Path) -> None:
     for name in (PROGRESS_FILE, _STDIN_FILE):
         (folder / name).unlink(missing_ok=True)
     for path in (*folder.glob(f".*{PARTIAL}"), *folder.glob(f"*/*{PARTIAL}")):

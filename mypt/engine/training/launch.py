@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from mypt.data.stdlib_corpus import is_standard_library
-from mypt.data.training_data import Sources, load_eval_sets, read_sources
+from mypt.data.training_data import TrainingData, load_eval_sets, read_training_data
 from mypt.engine.checkpoints.build import build_tokenizer
 from mypt.engine.checkpoints.copies import name_notices
 from mypt.engine.checkpoints.paths import find_checkpoint, log_file_of, model_dir
@@ -116,7 +116,7 @@ def _check_unused(request: TrainRequest, plan: Plan, opened: Opened, plugins: Pl
     chosen("log_sinks", plan.training.log_sinks, plugins.sinks)
     given, tokenizer = request.training.keys(), build_tokenizer(opened.tokenizer, plugins)
     if {"input_file", "dataset_dir", "curriculum"} & given:
-        sources = read_sources(plan.training)
+        sources = read_training_data(plan.training)
         if tokenizer is not None and "dataset_dir" in given:  # a text would take long to tokenize
             sources.load(plan.config, tokenizer, plan.training)
     if tokenizer is not None and {"eval_sets", "eval_dataset_dir"} & given:
@@ -140,7 +140,7 @@ def _new_job(request: TrainRequest, plugins: Plugins, world: World) -> Job:
     plan = plan_new(request, plugins.layouts)
     if plan.training.init_from_model is not None:
         return _fine_tuning_job(request, plan.training.init_from_model, plugins, world)
-    device, sources = choose_device(plan.device), read_sources(plan.training)
+    device, sources = choose_device(plan.device), read_training_data(plan.training)
     tokenizer = sources.tokenizer(plan.tokenization, plugins, plan.config.plugins)
     if request.tokenization not in (None, tokenizer.token_kind):
         ignored = f"--tokenization {request.tokenization} is ignored: the data set was made with "
@@ -154,7 +154,7 @@ def _new_job(request: TrainRequest, plugins: Plugins, world: World) -> Job:
 def _fine_tuning_job(request: TrainRequest, name: str, plugins: Plugins, world: World) -> Job:
     base = open_checkpoint(find_checkpoint(name), plugins)
     plan = plan_from_base(request, base, name, plugins.layouts)
-    device, sources = choose_device(plan.device), read_sources(plan.training)
+    device, sources = choose_device(plan.device), read_training_data(plan.training)
     model = start_from(base, evolve(plan.config, device=str(device)), plugins)
     lineage = lineage_of(base, name)
     model = _placed(model, plan, world, device)
@@ -171,7 +171,7 @@ def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins, world: World) -> 
     model = _placed(model, plan, world, choose_device(wanted))
     _refuse_unnamed_data(plan, opened.path)
     optimizer, step = resumed_optimizer(opened, model, plan.training), plan.training.start_step
-    job = _job(model, optimizer, read_sources(plan.training), plan, world)
+    job = _job(model, optimizer, read_training_data(plan.training), plan, world)
     return evolve(
         job,
         previous=plan.previous,
@@ -208,7 +208,7 @@ def _placed(model: LanguageModel, plan: Plan, world: World, device: torch.device
 def _job(
     model: LanguageModel,
     optimizer: torch.optim.Optimizer,
-    sources: Sources,
+    sources: TrainingData,
     plan: Plan,
     world: World,
 ) -> Job:

@@ -2,11 +2,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mypt.data.batches.permutation import permuted
+from mypt.data.batches.permutation import permute
 
 
 def order(n, seed=0, epoch=0):
-    return permuted(np.arange(n), n, seed, epoch).tolist()
+    return permute(np.arange(n), n, seed, epoch).tolist()
 
 
 @settings(max_examples=60)
@@ -18,7 +18,7 @@ def test_each_thing_comes_once(n, seed, epoch):
 def test_any_part_is_that_of_the_whole():
     whole = order(1000, 5, 2)
     for places in ([3], [999, 0, 17], list(range(500, 600))):
-        assert permuted(np.array(places), 1000, 5, 2).tolist() == [whole[p] for p in places]
+        assert permute(np.array(places), 1000, 5, 2).tolist() == [whole[p] for p in places]
 
 
 def test_seed_and_epoch_each_give_another_order():
@@ -28,7 +28,7 @@ def test_seed_and_epoch_each_give_another_order():
 
 def test_a_golden_order():
     assert order(10, 1337, 0) == [7, 5, 0, 4, 8, 2, 6, 3, 9, 1]
-    assert permuted(np.array([0, 1, 2**62 - 1]), 2**62, 1, 2).tolist() == [
+    assert permute(np.array([0, 1, 2**62 - 1]), 2**62, 1, 2).tolist() == [
         4220190393155683582,
         1890767301630014321,
         2165475520467410067,

@@ -1,14 +1,14 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mypt.data.prepare.segments import Source, inputs_sha256, plan_segments
+from mypt.data.prepare.segments import TextFile, inputs_sha256, plan_segments
 
 
 def sources(tmp_path, texts):
     for number, text in enumerate(texts):
         (tmp_path / f"{number}").write_bytes(text.encode())
     paths = [tmp_path / f"{number}" for number in range(len(texts))]
-    return [Source(path, path.name, path.stat().st_size, "1") for path in paths]
+    return [TextFile(path, path.name, path.stat().st_size, "1") for path in paths]
 
 
 def texts_of(segments, split):
@@ -72,6 +72,6 @@ def test_the_digest_of_the_inputs_tells_changes(tmp_path):
         inputs_sha256(files),
         inputs_sha256(files[::-1]),
         inputs_sha256(files[:1]),
-        inputs_sha256([files[0], Source(files[1].path, "1", 1, "2")]),
+        inputs_sha256([files[0], TextFile(files[1].path, "1", 1, "2")]),
     }
     assert len(digests) == 4

@@ -202,7 +202,9 @@ def marked(mark):
 
 def stop_after_a_shard(wanted, plugins, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(sharding.Sharder, "_finish", stopping(sharding.Sharder._finish))
+        patch.setattr(
+            sharding.ShardFiller, "_finish_shard", stopping(sharding.ShardFiller._finish_shard)
+        )
         with pytest.raises(StopError):
             prepare(wanted, plugins)
 
@@ -329,7 +331,7 @@ def test_memory_stays_flat_with_the_size_of_the_text(tmp_path, plugins, monkeypa
 
 def read(path, tokenizer):
     segment = Segment(path, 0, path.stat().st_size, "train", needs_newline=False)
-    return [*pieces.read_pieces([segment], pieces.cuts_of(tokenizer))]
+    return [*pieces.read_pieces([segment], pieces.find_cut_function(tokenizer))]
 
 
 SPECIAL = {"<my token>": 50257, "<b>": 50258, " <c": 50259}

@@ -191,15 +191,15 @@ def test_a_copy_is_recognised_while_it_is_being_saved(train, models, monkeypatch
 
 def test_a_run_does_not_save_over_what_another_has_saved_meanwhile(train, models, monkeypatch):
     train("old", max_iters=4)
-    read = session.read_sources
+    read = session.read_training_data
     for name in ("old", "new"):
 
         def meanwhile(training, name=name):
-            monkeypatch.setattr(session, "read_sources", read)
+            monkeypatch.setattr(session, "read_training_data", read)
             train(name, max_iters=8)
             return read(training)
 
-        monkeypatch.setattr(session, "read_sources", meanwhile)
+        monkeypatch.setattr(session, "read_training_data", meanwhile)
         with pytest.raises(FormatError, match="was saved by another run since this one opened it"):
             train(name, max_iters=6)
         assert read_bundle(models / name).training_state.step == 8
