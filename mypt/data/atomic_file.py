@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Write files atomically: each is complete or absent."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PARTIAL = ".partial"
 
 
 def partial_path(path: Path) -> Path:
-    """Give the name under which a file is written before it is whole."""
+    """Return the path that a file is written to before it is complete."""
     return path.with_name(path.name + PARTIAL)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file, replacing the one before it, so that a crash leaves one of the two."""
+    """Write a file, replacing any previous one; a crash leaves either the old or the new file."""
     with partial_path(path).open("wb") as stream:
         stream.write(data)
         flush_to_disk(stream)
@@ -26,12 +26,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def flush_to_disk(stream: BinaryIO) -> None:
-    """Bring what was written to the disk."""
+    """Flush what was written and sync it to disk."""
     stream.flush()
     sync_file(stream.fileno())
 
 
 def rename_partial(path: Path) -> None:
-    """Give a settled partial_path file its name."""
+    """Rename a flushed partial file to its final name."""
     partial_path(path).replace(path)
     sync_folder(path.parent)

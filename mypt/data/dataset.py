@@ -1,11 +1,11 @@
-"""Read the folders of tokens that `mypt data`, and MyPT's tools before it, prepared.
+"""Read the data sets that `mypt data`, and MyPT's tools before it, prepared.
 
 ```
 dataset_dir/
   train/shard_00000.bin ...  little-endian ids without a header
   val/shard_000NN.bin ...
   tokenizer_state.json       what the ids mean
-  dataset_metadata.json      dtype of the ids (uint32 where it does not say), counts, digests
+  dataset_metadata.json      dtype of the ids (uint32 if not stated), counts, digests
 ```
 
 Instead of shards, `train/` and `val/` may hold episodes (see `mypt.data.batches.episodes`).
@@ -34,7 +34,7 @@ STATE_FILE = "tokenizer_state.json"
 INDEX_FILE = "episodes.idx"
 TOKENS_FILE = "tokens.bin"
 MASK_FILE = "mask.bin"
-# A preparation leaves what lies in its folder alone, so it is not enough to prepare once more.
+# A preparation never overwrites what is in its folder, so preparing again alone is not enough.
 PREPARE_AGAIN = "remove the data set's folder and prepare the data again"
 _WEIGHTS_FILE = "mask_weighted.bin"
 _ITEM_NAMES = {
@@ -52,7 +52,7 @@ class EpisodeArrays:
 
     Attributes:
         tokens: (N,) uint16 or uint32.
-        spans: (E, 2) int64: the first token of each episode, and how many it has.
+        spans: (E, 2) int64: the first token of each episode, and its number of tokens.
         mask: (N,) uint8 or float32, the weight of each token as a target; None if all count.
     """
 
@@ -62,13 +62,13 @@ class EpisodeArrays:
 
 
 def has_episodes(folder: str | Path) -> bool:
-    """Tell whether a data set holds episodes rather than a stream of tokens."""
+    """Return whether a data set holds episodes rather than a token stream."""
     root = Path(folder)
     return any(_list_episode_folders(place) for place in (root / "train", root / "val", root))
 
 
 def list_data_files(folder: str | Path, *, eval_only: bool = False) -> dict[str, list[str]]:
-    """Name the files that hold a data set, by split, relative to its folder."""
+    """List the files of a data set by split, relative to its folder."""
     root = Path(folder)
     read = _list_episode_files if has_episodes(root) else _list_shard_files
     return {
@@ -78,18 +78,18 @@ def list_data_files(folder: str | Path, *, eval_only: bool = False) -> dict[str,
 
 
 def read_shards(folder: str | Path, *, eval_only: bool = False) -> dict[str, list[Ids]]:
-    """Map the shards of a data set into memory; nothing is read before it is used.
+    """Map the shards of a data set into memory; nothing is read until it is used.
 
     Args:
         folder: The data set.
-        eval_only: Give only "val", which may then also lie in the folder itself.
+        eval_only: Return only "val", which may then also lie in the folder itself.
 
     Returns:
-        By split ("train" and "val"), each shard in the order of the file names, (N,) uint16 or
-        uint32.
+        By split ("train" and "val"), the shards in the order of their file names, (N,) uint16 or
+        uint32 each.
 
     Raises:
-        DataError: A folder is missing or without shards, or a file is no shard.
+        DataError: A folder is missing or holds no shards, or a file is not a shard.
     """
     places = _split_folders(Path(folder), eval_only=eval_only)
     dtype = _read_dtype(folder)
@@ -101,13 +101,13 @@ def read_episodes(folder: str | Path, *, eval_only: bool = False) -> dict[str, l
 
     Args:
         folder: The data set.
-        eval_only: Give only "val", which may then also lie in the folder itself.
+        eval_only: Return only "val", which may then also lie in the folder itself.
 
     Returns:
-        By split, the episodes of each folder: the split's own and its sub-folders, by their names.
+        By split, the episodes of each folder: the split's own, then its sub-folders by name.
 
     Raises:
-        DataError: A folder is missing or without episodes, or its files do not fit together.
+        DataError: A folder is missing or holds no episodes, or its files are inconsistent.
     """
     places = _split_folders(Path(folder), eval_only=eval_only)
     dtype = _read_dtype(folder)
@@ -115,10 +115,10 @@ def read_episodes(folder: str | Path, *, eval_only: bool = False) -> dict[str, l
 
 
 def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
-    """Read what the ids of a data set mean, as the fields of `tokenizer.json`.
+    """Read the tokenizer of a data set, as the fields of `tokenizer.json`.
 
     Raises:
-        DataError: The file is missing, no JSON, or names no tokenizer.
+        DataError: The file is missing, is not JSON, or does not name a tokenizer.
     """
     file = Path(folder) / STATE_FILE
     _reject_file(Path(folder))
@@ -126,19 +126,19 @@ def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
         state = jsonfile.parse(file.read_bytes(), str(file))
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
-        _raise_data_error(file, what, "name the folder that the preparation of the data wrote")
+        _raise_data_error(file, what, "name the folder that `mypt data prepare` wrote")
     except FormatError as error:
         raise DataError(*error.problems) from error
     if not isinstance(state.get("token_kind"), str):
         _raise_data_error(
-            file, "does not say which tokenizer it is of", "restore the field `token_kind`"
+            file, "does not say which tokenizer it belongs to", "restore the field `token_kind`"
         )
     return state
 
 
 def _reject_file(root: Path) -> None:
     if root.is_file():
-        fix = "give a text after --input_file, or name the folder of a data set"
+        fix = "pass a text with --input_file, or name the folder of a data set"
         _raise_data_error(root, "is a file, not the folder of a data set", fix)
 
 
@@ -148,7 +148,7 @@ def _split_folders(root: Path, *, eval_only: bool) -> dict[str, Path]:
         _raise_data_error(root, "there is no such folder", "check the path of the data set")
     if not eval_only:
         if (root / "val").is_dir() and not (root / "train").is_dir():
-            fix = "train on another one; --eval_dataset_dir (in Python: eval_only=True) takes this"
+            fix = "train on another; use this with --eval_dataset_dir (in Python: eval_only=True)"
             _raise_data_error(root, "is a data set for evaluation only: it has no train/", fix)
         return {split: root / split for split in ("train", "val")}
     return {"val": root / "val" if (root / "val").is_dir() else root}
@@ -172,7 +172,7 @@ def _read_split(folder: Path, dtype: str) -> list[Ids]:
 
 
 def _list_episode_folders(folder: Path) -> list[Path]:
-    """List the folders of a split's episodes; MyPT left the first ones in the split's own."""
+    """List the folders that hold a split's episodes; MyPT put the first in the split's own."""
     candidates = [folder, *sorted(folder.glob("shard_*"))]
     return [place for place in candidates if (place / INDEX_FILE).is_file()]
 
@@ -199,7 +199,7 @@ def _read_episode_folder(folder: Path, dtype: str) -> EpisodeArrays:
     tokens = _map_array(folder / TOKENS_FILE, dtype)
     numbers = _map_array(folder / INDEX_FILE, "<u8")
     if len(numbers) % 2:
-        _raise_data_error(folder / INDEX_FILE, "is no list of pairs of numbers", PREPARE_AGAIN)
+        _raise_data_error(folder / INDEX_FILE, "does not hold pairs of numbers", PREPARE_AGAIN)
     spans = numbers.reshape(-1, 2)
     starts, lengths, end = spans[:, 0], spans[:, 1], np.uint64(len(tokens))
     if ((lengths > end) | (starts > end - np.minimum(lengths, end))).any():
@@ -220,7 +220,7 @@ def _map_array(file: Path, dtype: str) -> NDArray[Any]:
     try:
         size_bytes = file.stat().st_size
         if size_bytes % item_bytes:
-            what = f"has {size_bytes} bytes, which is no whole number of {_ITEM_NAMES[dtype]}"
+            what = f"has {size_bytes} bytes, which is not a whole number of {_ITEM_NAMES[dtype]}"
             _raise_data_error(file, what, PREPARE_AGAIN)
         if size_bytes == 0:  # which cannot be mapped
             return np.empty(0, dtype)

@@ -1,4 +1,4 @@
-"""Look at a data set without a model."""
+"""Describe and check a data set without a model."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _COPY_AGAIN = f"copy it again, or {PREPARE_AGAIN}"
 
 
 def describe_dataset(folder: str | Path) -> dict[str, Any]:
-    """Say what a data set holds, out of the sizes of its files.
+    """Describe what a data set holds, from the sizes of its files.
 
     Returns:
-        `kind` ("tokens" or "episodes"), `tokens`, `files` and, of episodes, `episodes`, by split;
-        `dtype`, `tokenizer` (None where nothing says), `metadata` (the same).
+        `kind` ("tokens" or "episodes"); `tokens`, `files` and, for episodes, `episodes`, by split;
+        `dtype`; `tokenizer` and `metadata` (each None if absent).
 
     Raises:
         DataError: It cannot be read, or has no validation split.
@@ -58,19 +58,19 @@ def describe_dataset(folder: str | Path) -> dict[str, Any]:
 
 
 def check_dataset(folder: str | Path, *, checksums: bool) -> list[Problem]:
-    """Compare the files of a data set with what its metadata says of them.
+    """Compare the files of a data set with its metadata.
 
     Args:
         folder: The data set.
         checksums: Also compare digests, which reads every file.
 
     Returns:
-        What is wrong; notes where there is nothing to compare with.
+        The problems found; a note if there is nothing to compare with.
     """
     root = Path(folder)
     metadata = read_metadata(root)
     if metadata is None or not metadata.files:
-        what = f"no {METADATA_FILE} of mypt says what its files should be"
+        what = f"has no {METADATA_FILE} by mypt, so its files cannot be checked"
         fix = "nothing needs to be done; opening it takes a pass over all tokens"
         return [Problem(str(folder), "", what, fix, kind="data.unrecorded", severity="note")]
     return [
@@ -89,10 +89,10 @@ def _find_changed_files(root: Path, metadata: Metadata, *, checksums: bool) -> l
             what = f"has {path.stat().st_size} bytes instead of {file.size_bytes}"
             problems.append(Problem(str(path), "", what, fix, kind="data.file"))
         elif checksums and files.digest_file(path, str(path)) != file.sha256:
-            what = "has another SHA-256 than the metadata says"
+            what = "has a different SHA-256 than the metadata says"
             problems.append(Problem(str(path), "", what, fix, kind="data.file"))
         elif not file.is_unchanged(root):
-            what = "has another time than the metadata says, as after a copy"
+            what = "has a different modification time than the metadata says, as after a copy"
             fix = "nothing needs to be done; opening the data set takes a pass over all tokens"
             note = Problem(str(path), "", what, fix, kind="data.time", severity="note")
             problems.append(note)

@@ -1,4 +1,4 @@
-"""Read the text that a model is trained on."""
+"""Read a text to train on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mypt.format.errors import DataError, Problem
 
 
 def read_text(path: str | Path) -> str:
-    """Read a text file as it is: UTF-8, line ends kept, a byte order mark dropped.
+    """Read a UTF-8 text file, keeping line endings and dropping a byte order mark.
 
     Raises:
         DataError: It is missing, a folder, unreadable, empty or not UTF-8.
@@ -30,7 +30,7 @@ def read_text(path: str | Path) -> str:
 
 
 def decode_text(data: bytes, file: str) -> str:
-    """Read a text as `read_text` does, out of the bytes of a file of this name.
+    """Decode the bytes of a file of this name as `read_text` does.
 
     Raises:
         DataError: It is empty or not UTF-8.
@@ -43,7 +43,7 @@ def decode_text(data: bytes, file: str) -> str:
         what = f"is not UTF-8: byte {offset} is 0x{data[offset]:02x}"
         _raise_text_error(file, what, "save it as UTF-8, or name a text file")
     if not text:
-        _raise_text_error(file, "is empty", "name a file with text in it")
+        _raise_text_error(file, "is empty", "name a file that contains text")
     return text
 
 

@@ -92,7 +92,7 @@ def test_a_missing_folder_and_an_empty_evaluation_set_are_refused(tmp_path):
 def test_a_file_of_broken_ids_is_refused(tmp_path):
     write_shards(tmp_path, train__a=[1], val__a=[1])
     (tmp_path / "train" / "a.bin").write_bytes(b"\x01\x00\x00\x00\x02\x00")
-    with pytest.raises(DataError, match=r"a\.bin: has 6 bytes, which is no whole number"):
+    with pytest.raises(DataError, match=r"a\.bin: has 6 bytes, which is not a whole number"):
         read_shards(tmp_path)
 
 

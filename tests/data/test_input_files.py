@@ -49,7 +49,7 @@ def test_the_standard_input_is_a_file_among_others(tmp_path, monkeypatch):
 
 def test_what_is_no_text_is_refused_by_its_name(tmp_path):
     (tmp_path / "sub").mkdir()
-    with pytest.raises(DataError, match="there is no text in it"):
+    with pytest.raises(DataError, match="contains no text"):
         read_input([str(tmp_path)])
     with pytest.raises(DataError, match="nowhere: there is no such file"):
         read_input([str(tmp_path / "nowhere")])

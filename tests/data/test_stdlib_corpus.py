@@ -100,7 +100,7 @@ def test_what_is_not_library_or_not_plain_is_left_out(tmp_path):
 
 def test_a_python_without_its_sources_is_reported(tmp_path):
     for folder in (tmp_path, tmp_path / "python311.zip"):
-        with pytest.raises(DataError, match="name a text of your own with --input_file"):
+        with pytest.raises(DataError, match="name your own text with --input_file"):
             standard_library_text(folder)
 
 

@@ -1,4 +1,4 @@
-"""Make a data set of episodes out of conversations."""
+"""Prepare a data set of episodes from conversations."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ SCHEMA = "episode_indexed_sft_v1"  # as MyPT named it
 
 @frozen(kw_only=True)
 class ChatPreparation:
-    """What to make a data set of episodes of, and how.
+    """Settings for preparing a data set of episodes.
 
     Attributes:
         inputs: JSONL files, or folders of them.
-        output: Folder of the data set, which must not exist.
+        output: Folder of the data set, which must be absent or empty.
         tokenization: token_kind of a new tokenizer.
-        tokenizer: A tokenizer to use instead of a new one, as fine-tuning needs.
-        val_fraction: Share of the conversations that validates, above 0 and below 1.
+        tokenizer: A tokenizer to use instead of a new one, as needed for fine-tuning.
+        val_fraction: Fraction of the conversations used for validation, above 0 and below 1.
     """
 
     inputs: tuple[str, ...] = field(converter=tuple[str, ...])
@@ -52,19 +52,19 @@ class ChatPreparation:
 
 
 def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
-    """Write conversations as episodes with a loss mask, all of them or none.
+    """Write conversations as episodes with a loss mask: all of them, or none.
 
-    Those with the lowest digests validate, so that a conversation that comes twice is never on
-    both sides.
+    Those with the lowest digests are used for validation, so that a conversation that occurs twice
+    is never in both splits.
 
     Returns:
         The metadata.
 
     Raises:
-        DataError: Lines that cannot be used, by file and line; or the folder is there already.
+        DataError: Lines are unusable (reported by file and line), or the folder is not empty.
     """
     if wanted.output.exists() and (wanted.output.is_file() or any(wanted.output.iterdir())):
-        what, fix = "is there already, and not empty", "name another folder"
+        what, fix = "already exists and is not empty", "name another folder"
         raise DataError(Problem(str(wanted.output), "", what, fix, kind="data.exists"))
     paths = [file.path for name in wanted.inputs for file in list_files(name)]
     template = Template.of(wanted.tokenizer)
@@ -91,18 +91,16 @@ def _iter_episodes(paths: Sequence[Path], template: Template) -> Iterator[Episod
 
 
 def _find_val_limit(paths: Sequence[Path], template: Template, wanted: ChatPreparation) -> bytes:
-    """Check every line, and give the digest up to which conversations validate."""
+    """Check every line, and return the highest digest that belongs to the validation split."""
     found = list(_iter_digests(paths, template))
     problems = [one for one in found if isinstance(one, Problem)]
     if problems:
         raise DataError(*limit_problems(problems))
     digests = sorted(one for one in set(found) if isinstance(one, bytes))
     if len(digests) < 2:
-        what = f"there are {len(digests)} different conversations; one to train on and one to"
-        fix = "name files with more of them"
-        raise DataError(
-            Problem(", ".join(wanted.inputs), "", f"{what} validate on are needed", fix)
-        )
+        what = f"at least 2 different conversations are needed; there are {len(digests)}"
+        fix = "name files with more conversations"
+        raise DataError(Problem(", ".join(wanted.inputs), "", what, fix))
     count = min(max(round(wanted.val_fraction * len(digests)), 1), len(digests) - 1)
     return digests[count - 1]
 
@@ -151,11 +149,11 @@ def _write_dataset(
 
 
 class _SplitWriter:
-    """The files of one split.
+    """Writes the files of one split.
 
     Attributes:
-        tokens: Ids so far.
-        episodes: Episodes so far.
+        tokens: Number of ids so far.
+        episodes: Number of episodes so far.
     """
 
     def __init__(self, folder: Path, split: str) -> None:

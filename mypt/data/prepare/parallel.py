@@ -1,4 +1,4 @@
-"""Tokenize pieces of text, in several processes where that is wanted."""
+"""Tokenize pieces of text, optionally in several processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 _PLACE = re.compile(r"^line (\d+)(, column \d+)?")
-_PIECES_AHEAD = 3  # pieces in work or waiting, for each process
+_PIECES_AHEAD = 3  # pieces in progress or queued, per process
 
 
 def encode_pieces(
@@ -42,17 +42,17 @@ def encode_pieces(
     workers: int = 1,
     disabled: Iterable[str] = (),
 ) -> Iterator[tuple[Piece, NDArray[np.uint32]]]:
-    """Give each piece and its ids, in order, holding a few pieces in memory.
+    """Yield each piece with its ids, in order, holding only a few pieces in memory.
 
     Args:
-        pieces: What to encode.
-        tokenizer: How.
-        folder: Data set whose `tokenizer_state.json` tells other processes the same.
-        workers: Processes; with 1 no other is started.
-        disabled: Plugins that they leave out.
+        pieces: The pieces to encode.
+        tokenizer: The tokenizer to use.
+        folder: Data set whose `tokenizer_state.json` other processes build the same tokenizer from.
+        workers: Number of processes; with 1, no other process is started.
+        disabled: Plugins that the workers do not load.
 
     Raises:
-        DataError: A piece holds something that the vocabulary lacks.
+        DataError: A piece contains something that the vocabulary lacks, or a worker died.
     """
     if workers == 1:
         for piece in pieces:
@@ -75,7 +75,7 @@ def encode_pieces(
 
 
 def available_workers() -> int:
-    """Count the processors that this process may use."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -91,7 +91,7 @@ def _pop_first(
 
 @contextmanager
 def _locate_errors(piece: Piece) -> Iterator[None]:
-    """Name the file, and its line, in what a tokenizer says of a piece of it."""
+    """Add the file and its line to a tokenizer's errors about a piece of it."""
     try:
         yield
     except DataError as error:
@@ -102,13 +102,13 @@ def _locate_errors(piece: Piece) -> Iterator[None]:
         ]
         raise DataError(*problems) from error
     except BrokenProcessPool as error:
-        what = "a process that tokenizes was ended, perhaps for want of memory"
-        fix = "run the same command again, with fewer workers"
+        what = "a worker process was killed, perhaps because memory ran out"
+        fix = "run the same command again with fewer workers"
         raise DataError(Problem("", "", what, fix, kind="data.worker")) from error
 
 
 def _shift_line(where: str, lines_before: int) -> str:
-    """Count lines from the start of the file; a piece may begin within one."""
+    """Count lines from the start of the file; a piece may begin in the middle of one."""
 
     def add_lines(found: re.Match[str]) -> str:
         is_whole = found[1] != "1" or not lines_before
@@ -128,7 +128,7 @@ def _load_tokenizer(folder: str, disabled: tuple[str, ...]) -> Tokenizer:
 
 
 def _init_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    """Leave Ctrl-C to the parent process, and exit when it does, for whatever reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 

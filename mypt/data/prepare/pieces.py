@@ -1,4 +1,4 @@
-"""Read long texts in pieces that give the same ids as the whole."""
+"""Read long texts in pieces that tokenize to the same ids as the whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mypt.data.prepare.segments import Segment
 
-    # Gives the first place at or after `start` where a text may be cut; None if there is none.
+    # Returns the first position at or after `start` where a text may be cut, or None.
     Cut = Callable[[str, int], int | None]
 
 PIECE_BYTES = 1 << 20
@@ -25,13 +25,13 @@ PIECE_BYTES = 1 << 20
 
 @frozen
 class Piece:
-    """Some of a segment.
+    """A piece of a segment.
 
     Attributes:
         path: The file.
-        segment: Number of the segment.
-        start: Its first byte within the file.
-        end: The byte after its last.
+        segment: Index of the segment.
+        start: Offset of its first byte in the file.
+        end: Offset just after its last byte.
         text: Its text.
     """
 
@@ -42,7 +42,7 @@ class Piece:
     text: str
 
     def lines_before(self) -> int:
-        """Count the lines of the file before it."""
+        """Return the number of lines in the file before this piece."""
         count, left = 0, self.start
         with self.path.open("rb") as stream:
             while data := stream.read(min(PIECE_BYTES, left)):
@@ -51,35 +51,35 @@ class Piece:
 
 
 def cut_anywhere(_: str, start: int) -> int:
-    """Cut wherever it suits."""
+    """Allow a cut anywhere."""
     return start
 
 
 def cut_nowhere(_: str, __: int) -> None:
-    """Never cut."""
+    """Allow no cut."""
     return
 
 
 def find_cut_function(tokenizer: Any) -> Cut:
-    """Say where texts may be cut for a tokenizer: cut_nowhere, unless it knows better."""
+    """Return where texts may be cut for a tokenizer: nowhere, unless it has a `cut` method."""
     return tokenizer.cut if isinstance(tokenizer, DivisibleTokenizer) else cut_nowhere
 
 
 def read_pieces(
     segments: Sequence[Segment], cut: Cut, number: int = 0, start: int | None = None
 ) -> Iterator[Piece]:
-    """Give the text of segments a piece at a time.
+    """Yield the text of segments, one piece at a time.
 
-    Where the pieces end depends on nothing but the files, so that reading may begin at any of them.
+    The boundaries depend only on the files, so reading may begin at any piece.
 
     Args:
-        segments: What to read.
+        segments: The segments to read.
         cut: Where texts may be cut.
-        number: The segment to begin with.
-        start: The piece of it to begin with, by its first byte.
+        number: Index of the segment to begin with.
+        start: Offset of the first byte of the piece to begin with; None for the segment's start.
 
     Raises:
-        DataError: A file cannot be read, or is not UTF-8.
+        DataError: A file cannot be read or is not UTF-8.
     """
     for which in range(number, len(segments)):
         segment = segments[which]
@@ -111,17 +111,17 @@ def _read_segment(segment: Segment, which: int, start: int, cut: Cut) -> Iterato
 
 
 def _normalize_ends(text: str, segment: Segment, start: int, *, is_last: bool) -> str:
-    """Drop a byte order mark, and add the newline that keeps files apart."""
+    """Drop a byte order mark, and add the newline that separates files."""
     text = text.removeprefix("\ufeff") if start == 0 else text
     return end_with_newline(text) if text and is_last and segment.needs_newline else text
 
 
 def _decode(data: bytes, segment: Segment, start: int, *, is_last: bool) -> str:
-    """Decode bytes, but for a character at their end that is not yet whole."""
+    """Decode bytes, leaving out an incomplete character at their end."""
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(data, final=is_last)
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte {start + error.start} is 0x{data[error.start]:02x}"
-        fix = "save it as UTF-8, or leave it out"
+        fix = "save it as UTF-8, or exclude it"
         problem = Problem(str(segment.path), "", what, fix, kind="data.text")
         raise DataError(problem) from error

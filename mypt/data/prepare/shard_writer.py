@@ -1,4 +1,4 @@
-"""Write token shards, each whole or not there."""
+"""Write token shards atomically."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class ShardWriter:
-    """The shard that is being written.
+    """Writes one shard.
 
     Attributes:
-        tokens: Ids in it so far.
+        tokens: Number of ids so far.
     """
 
     def __init__(self, folder: Path, name: str, dtype: str) -> None:
@@ -29,7 +29,7 @@ class ShardWriter:
         Args:
             folder: The data set.
             name: Path of the shard within it.
-            dtype: Of its ids, as numpy says it.
+            dtype: Numpy dtype of its ids.
         """
         self._folder, self._name, self._dtype = folder, name, dtype
         self._path = folder / name
@@ -40,7 +40,7 @@ class ShardWriter:
         self.tokens = 0
 
     def write(self, ids: NDArray[np.uint32]) -> None:
-        """Add ids to it."""
+        """Append ids."""
         if len(ids):
             data = np.ascontiguousarray(ids, self._dtype)
             self._stream.write(data.data)
@@ -49,7 +49,7 @@ class ShardWriter:
             self.tokens += len(ids)
 
     def finish(self) -> DataFile:
-        """Put it in its place, and say what it is."""
+        """Give the shard its final name, and return its record."""
         with self._stream as stream:
             flush_to_disk(stream)
         rename_partial(self._path)
@@ -64,5 +64,5 @@ class ShardWriter:
         )
 
     def abandon(self) -> None:
-        """Leave it unfinished."""
+        """Close the shard, leaving it unfinished."""
         self._stream.close()

@@ -1,4 +1,4 @@
-"""Make a data set of token shards out of texts that may be larger than memory."""
+"""Prepare a data set of token shards from texts that may be larger than memory."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ _UINT16_IDS = 1 << 16
 
 @frozen(kw_only=True)
 class Preparation:
-    """What to make a data set of, and how.
+    """Settings for preparing a data set of token shards.
 
     Attributes:
         inputs: Files, folders and "-", the standard input.
         output: Folder of the data set.
         tokenization: token_kind of a new tokenizer.
         tokenizer: A tokenizer to use instead of a new one.
-        val_fraction: Share of the text that validates; see `plan_segments`.
-        tokens_per_shard: Ids of each shard but the last of a split.
-        dtype: Of the ids; "auto" is uint16 where that can hold them.
-        workers: Processes that tokenize; the result is the same for any number.
+        val_fraction: Fraction of the text used for validation; see `plan_segments`.
+        tokens_per_shard: Number of ids in each shard except the last of a split.
+        dtype: Dtype of the ids; "auto" is uint16 if that can hold them, else uint32.
+        workers: Number of processes that tokenize; the result does not depend on it.
     """
 
     inputs: tuple[str, ...] = field(converter=tuple[str, ...])
@@ -72,23 +72,23 @@ class Preparation:
 
 
 def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __: None) -> bool:
-    """Tokenize texts into a data set, or go on where a preparation was stopped.
+    """Tokenize texts into a data set, or resume a preparation that was interrupted.
 
-    Each file is encoded on its own, so that no token reaches from one into the next. Killed at any
-    instant and called again, it leaves the files that an unbroken one would have left, byte for
-    byte but for the times in the metadata.
+    Each file is encoded on its own, so that no token spans two files. If it is killed at any
+    instant and called again, the files are those of an uninterrupted preparation, byte for byte,
+    except for the times in the metadata.
 
     Args:
-        wanted: What to do.
+        wanted: What to prepare.
         plugins: Where the tokenizer is looked up.
-        report: Called with the bytes done and the bytes there are, after each piece of text.
+        report: Called after each piece of text with the bytes done and the bytes in total.
 
     Returns:
         Whether there was anything to do.
 
     Raises:
-        DataError: A text cannot be used, or the folder holds something else already.
-        LockedError: Another process prepares it.
+        DataError: A text is unusable, or the folder already holds something else.
+        LockedError: Another process is preparing it.
     """
     folder = wanted.output
     with _make_folder(folder), bundle_lock(folder):
@@ -115,7 +115,7 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
 
 @contextmanager
 def _make_folder(folder: Path) -> Iterator[None]:
-    """Make a folder, and remove it again if nothing comes into it."""
+    """Make a folder, and remove it again if it stays empty."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
@@ -132,13 +132,13 @@ def _list_text_files(wanted: Preparation) -> Iterator[TextFile]:
         for file in list_files(name):
             found = file.path.stat()
             if found.st_size == 0 and file.was_named:
-                fix = "name a file with text in it"
+                fix = "name a file that contains text"
                 raise DataError(Problem(name, "", "is empty", fix, kind="data.text"))
             yield TextFile(file.path, file.name, found.st_size, str(found.st_mtime_ns))
 
 
 def _save_stdin(path: Path) -> TextFile:
-    """Keep the standard input in a file, to read it as often as needed."""
+    """Save the standard input to a file, so that it can be read more than once."""
     digest, size_bytes = hashlib.sha256(), 0
     with partial_path(path).open("wb") as stream:
         while data := sys.stdin.buffer.read(_COPY_BYTES):
@@ -150,7 +150,7 @@ def _save_stdin(path: Path) -> TextFile:
 
 
 def _collect_settings(wanted: Preparation, sources: Sequence[TextFile]) -> dict[str, Any]:
-    """Give what the result depends on."""
+    """Return the settings that the result depends on."""
     given = wanted.tokenizer
     tokenizer_sha256 = None
     if given is not None:
@@ -178,11 +178,11 @@ def _is_done(folder: Path, settings: dict[str, Any]) -> bool:
 
 
 def _begin_progress(folder: Path, settings: dict[str, Any]) -> Progress:
-    """Begin in a folder that holds nothing of another data set."""
+    """Start in a folder, which must not hold another data set."""
     others = ("train", "val", STATE_FILE, METADATA_FILE)
     found = next((name for name in others if (folder / name).exists()), None)
     if found is not None:
-        what, fix = f"holds a data set already ({found})", "name another folder"
+        what, fix = f"already holds a data set ({found})", "name another folder"
         raise DataError(Problem(str(folder), "", what, fix, kind="data.exists"))
     progress = Progress(settings)
     progress.save(folder)
@@ -192,7 +192,7 @@ def _begin_progress(folder: Path, settings: dict[str, Any]) -> Progress:
 def _prepare_tokenizer(
     wanted: Preparation, plugins: Plugins, segments: Sequence[Segment]
 ) -> Tokenizer:
-    """Give the tokenizer, which lies in the folder from then on."""
+    """Return the tokenizer, saving its state in the folder if it is not there yet."""
     path = wanted.output / STATE_FILE
     if path.exists():
         state = read_tokenizer_state(wanted.output)
@@ -208,7 +208,7 @@ def _prepare_tokenizer(
 def _choose_dtype(wanted: Preparation, tokenizer: Tokenizer) -> str:
     fits = tokenizer.n_vocab <= _UINT16_IDS
     if wanted.dtype == "uint16" and not fits:
-        what, fix = f"cannot hold {tokenizer.n_vocab} ids", "take uint32"
+        what, fix = f"cannot hold {tokenizer.n_vocab} ids", "use uint32"
         raise DataError(Problem("", "dtype", f"uint16 {what}", fix))
     return "<u2" if fits and wanted.dtype != "uint32" else "<u4"
 
@@ -218,8 +218,8 @@ def _check_splits(segments: Sequence[Segment], wanted: Preparation) -> None:
     needed = {"train"} if wanted.val_fraction < 1 else set()
     needed |= {"val"} if wanted.val_fraction > 0 else set()
     if needed - there:
-        what = f"there is no text for: {', '.join(sorted(needed - there))}"
-        fix = "give more text, or another val_fraction"
+        what = f"there is no text left for: {', '.join(sorted(needed - there))}"
+        fix = "provide more text, or change val_fraction"
         raise DataError(Problem(", ".join(wanted.inputs), "", what, fix, kind="data.text"))
 
 

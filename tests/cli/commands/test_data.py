@@ -47,11 +47,11 @@ def test_inspect_tells_what_is_there_and_what_is_wrong(cli, in_tmp, texts):
     shard.write_bytes(data[::-1])
     code, out, _ = cli("data", "inspect", "out")
     assert code == 0
-    assert "note: out/train/shard_00000.bin: has another time" in out
+    assert "note: out/train/shard_00000.bin: has a different modification time" in out
     code, out, _ = cli("data", "inspect", "out", "--checksums", "--json")
     assert code == 1
     [problem] = json.loads(out)["problems"]
-    assert "another SHA-256" in problem["what"]
+    assert "a different SHA-256" in problem["what"]
     shard.write_bytes(data[:-2])
     assert "error: out/train/shard_00000.bin: has" in cli("data", "inspect", "out")[1]
     shard.unlink()

@@ -113,10 +113,10 @@ def test_an_evaluation_set_needs_no_training_split(folder, gpt2):
     [
         ("episodes.idx", np.array([0, 3, 3, 8], "<u8"), "has an episode beyond the 10 tokens"),
         ("episodes.idx", np.array([2**64 - 1, 2], "<u8"), "has an episode beyond"),
-        ("episodes.idx", np.array([0, 3, 3], "<u8"), "is no list of pairs"),
-        ("episodes.idx", np.zeros(3, "u1"), "no whole number of numbers"),
+        ("episodes.idx", np.array([0, 3, 3], "<u8"), "does not hold pairs"),
+        ("episodes.idx", np.zeros(3, "u1"), "not a whole number of numbers"),
         ("mask.bin", np.zeros(9, "u1"), "has 9 weights for 10 tokens"),
-        ("tokens.bin", np.zeros(9, "u1"), "no whole number of 4-byte ids"),
+        ("tokens.bin", np.zeros(9, "u1"), "not a whole number of 4-byte ids"),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(folder, name, data, what):

@@ -192,7 +192,7 @@ def refusal(*args, **kwargs):
 def test_a_text_shorter_than_a_window_is_refused_with_the_numbers(tokenizer):
     problem = refusal(CONFIG, tokenizer, text="the cat " * 10, source="input.txt")
     assert str(problem) == (
-        "input.txt: block_size 8 needs 9 tokens in one piece; there are 72 for train, 8 for val; "
+        "input.txt: block_size 8 needs 9 contiguous tokens; there are 72 for train, 8 for val; "
         "use more text, or a block_size of at most 7"
     )
     GPTDataLoader(evolve(CONFIG, block_size=7), tokenizer, text="the cat " * 10)
@@ -207,7 +207,7 @@ def test_a_text_of_next_to_nothing_is_refused(tokenizer):
 def test_a_data_set_without_a_long_shard_is_refused_and_not_searched_for_ever(dataset, letters):
     problem = refusal(evolve(CONFIG, block_size=9), letters, dataset_dir=dataset)
     assert problem.file == str(dataset)
-    assert "block_size 9 needs 10 tokens in one piece; there are 20 for train, 9" in problem.what
+    assert "block_size 9 needs 10 contiguous tokens; there are 20 for train, 9" in problem.what
     assert "block_size of at most 8" in problem.fix
 
 
@@ -223,7 +223,7 @@ def test_a_data_set_of_another_tokenizer_is_refused(dataset, factories):
     for other in (factories["gpt2"].train(""), factories["char"].train("\nabc")):
         problem = refusal(CONFIG, other, dataset_dir=dataset)
         assert problem.file.endswith("tokenizer_state.json")
-        assert "not the model's" in problem.what
+        assert "differs from the model's" in problem.what
 
 
 def test_a_data_set_that_does_not_name_its_tokenizer_is_trusted(dataset, letters):

@@ -154,18 +154,18 @@ def test_the_metadata_vouch_for_the_files(tmp_path, plugins):
 
 BAD = [
     ("{", "is not JSON"),
-    ("[1]", "is no JSON object"),
+    ("[1]", "is not a JSON object"),
     ("{}", "needs `messages`"),
     ('{"text": "a", "prompt": "b"}', "needs `messages`"),
-    ('{"text": 1}', "`text` is no text"),
+    ('{"text": 1}', "`text` is not a string"),
     ('{"text": ""}', "`text` is empty"),
-    ('{"prompt": "a"}', "`completion` is no text"),
-    ('{"messages": []}', "`messages` is no list"),
+    ('{"prompt": "a"}', "`completion` is not a string"),
+    ('{"messages": []}', "`messages` is not a list"),
     ('{"messages": [{"role": "user"}]}', "messages[0] has no `content`"),
     (json.dumps(chat(("bot", "a"))), "messages[0] has the role 'bot'"),
-    (json.dumps(chat(("user", "a"))), "has nothing that the assistant says"),
-    (json.dumps(chat(("assistant", "\ud800"))), "escapes half a character"),
-    (json.dumps(chat(("assistant", "<myPT_eot>"))), "has <myPT_eot> among the words"),
+    (json.dumps(chat(("user", "a"))), "has no message by the assistant"),
+    (json.dumps(chat(("assistant", "\ud800"))), "contains half a character"),
+    (json.dumps(chat(("assistant", "<myPT_eot>"))), "contains <myPT_eot> in its text"),
 ]
 
 
@@ -190,8 +190,8 @@ def test_a_character_that_the_vocabulary_lacks_is_named_and_nothing_is_left(tmp_
 
 
 def test_one_conversation_is_too_little_and_a_full_folder_is_not_written_over(tmp_path, plugins):
-    with pytest.raises(DataError, match="there are 1 different conversations"):
+    with pytest.raises(DataError, match="at least 2 different conversations are needed; there are 1"):
         prepared(tmp_path, plugins, [{"text": "ab"}] * 3)
     prepared(tmp_path, plugins, [{"text": "ab"}, {"text": "c"}])
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         prepared(tmp_path, plugins, [{"text": "ab"}, {"text": "c"}])

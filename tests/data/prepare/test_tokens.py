@@ -238,7 +238,7 @@ def test_a_changed_shard_is_not_gone_on_with(wanted, plugins, monkeypatch):
     stop_after_a_shard(wanted, plugins, monkeypatch)
     shard = wanted.output / "train" / "shard_00000.bin"
     shard.write_bytes(shard.read_bytes() + b"\0\0")
-    assert "shard_00000.bin was changed" in refusal(wanted, plugins)
+    assert "shard_00000.bin has changed" in refusal(wanted, plugins)
 
 
 def test_a_finished_data_set_of_something_else_is_not_written_over(wanted, plugins, texts):
@@ -247,7 +247,7 @@ def test_a_finished_data_set_of_something_else_is_not_written_over(wanted, plugi
     message = refusal(evolve(wanted, inputs=[str(texts / "a.txt")]), plugins)
     assert "the inputs changed since" in message
     (wanted.output / "dataset_metadata.json").unlink()
-    assert "holds a data set already" in refusal(wanted, plugins)
+    assert "already holds a data set" in refusal(wanted, plugins)
     before.pop("dataset_metadata.json")
     assert content(wanted.output) == before
 
@@ -274,7 +274,7 @@ def test_bytes_that_are_no_text_are_named_by_file_and_place(wanted, plugins, tex
 def test_what_cannot_be_begun_leaves_nothing_behind(wanted, plugins, tmp_path):
     refusal(evolve(wanted, inputs=[str(tmp_path / "nowhere")]), plugins)
     (tmp_path / "one").write_text("a")
-    assert "there is no text for: " in refusal(
+    assert "there is no text left for: " in refusal(
         evolve(wanted, inputs=[str(tmp_path / "one")]), plugins
     )
     assert not wanted.output.exists()
