@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mypt.cli.main import COMMANDS, FORMAT_COMMANDS, SETTINGS, format_group, mypt_group
+from mypt.cli.options.groups import GroupedCommand, group_options
 from mypt.cli.options.plugins import plugin_options
 
 TABLE = ["| flag | value | |", "|---|---|---|"]
@@ -40,14 +41,18 @@ def page() -> str:
 def _section(title: str, group: click.Group, name: str) -> str:
     context = click.Context(group, info_name=title, **SETTINGS)
     command = group.get_command(context, name)
-    rows = []
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            rows.append(_row(parameter))
-        else:
-            rows.append(f"| `{parameter.make_metavar(context)}` | argument | |")
-    lines = [f"## {title}", "", inspect.cleandoc(command.help or ""), "", *TABLE]
-    return "\n".join([*lines, *rows, ""])
+    lines = [f"## {title}", "", inspect.cleandoc(command.help or ""), ""]
+    if isinstance(command, GroupedCommand):
+        for heading, options in group_options(command.params).items():
+            lines += [f"### {heading}", "", *TABLE, *map(_row, options), ""]
+        return "\n".join(lines)
+    rows = [
+        _row(parameter)
+        if isinstance(parameter, click.Option)
+        else f"| `{parameter.make_metavar(context)}` | argument | |"
+        for parameter in command.params
+    ]
+    return "\n".join([*lines, *TABLE, *rows, ""])
 
 
 def _row(option: click.Option) -> str:

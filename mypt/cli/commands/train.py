@@ -8,6 +8,7 @@ import click
 
 from mypt.cli.options.fields import architecture_options, flag_names, training_options, with_default
 from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.groups import GroupedCommand, GroupedOption
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
 from mypt.engine.checkpoints.paths import sibling
@@ -19,13 +20,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command("train")
+@click.command("train", cls=GroupedCommand)
 @click.option(
-    "--model_name", type=TEXT, required=True, help="Name of the model; it lands in checkpoints/."
+    "--model_name",
+    cls=GroupedOption,
+    group="model",
+    type=TEXT,
+    required=True,
+    help="Name of the model; it lands in checkpoints/.",
 )
 @training_options
 @click.option(
     "--tokenization",
+    cls=GroupedOption,
+    group="data",
     type=TEXT,
     help=with_default(
         "Tokenizer of a new model: char, gpt2, or a plugin's.",

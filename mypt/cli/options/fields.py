@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import click
 
+from mypt.cli.options.groups import GroupedOption
 from mypt.cli.options.text import TEXT
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.schema.check import load_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 # Set by the tokenizer or by the run itself.
 NO_FLAGS = frozenset({"extra", "plugins", "start_step"})
@@ -60,25 +62,27 @@ def _add(
     hints = typing.get_type_hints(cls)
     defaults = {a.name: a.default for a in attrs.fields(cls)}
     for name in reversed(flag_names(cls)):
-        text = with_default(properties[name]["description"], defaults[name])
-        function = _option(name, hints[name], text)(function)
+        described = {
+            "help": with_default(properties[name]["description"], defaults[name]),
+            "group": properties[name]["x-group"],
+        }
+        function = _option(name, hints[name], described)(function)
     return function
 
 
-def _option(name: str, hint: Any, text: str) -> Callable[..., Any]:
-    kinds: Iterable[Any] = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+def _option(name: str, hint: Any, described: Mapping[str, str]) -> Callable[..., Any]:
+    option = partial(click.option, cls=GroupedOption, **described)
+    kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
     if typing.get_origin(hint) is Literal:
-        return click.option(f"--{name}", type=click.Choice(list(kinds)), help=text)
+        return option(f"--{name}", type=click.Choice(kinds))
     if typing.get_origin(hint) in (Mapping, tuple):
-        return click.option(f"--{name}", type=JsonType(), help=text)
-    if len(list(kinds)) > 1:
-        return click.option(
-            f"--{name}", type=TEXT, multiple=True, callback=_one_or_several, help=text
-        )
+        return option(f"--{name}", type=JsonType())
+    if len(kinds) > 1:
+        return option(f"--{name}", type=TEXT, multiple=True, callback=_one_or_several)
     kind = next(iter(kinds), hint)
     if kind is bool:
-        return click.option(f"--{name}/--no_{name}", default=None, help=text)
-    return click.option(f"--{name}", type=TEXT if kind is str else kind, help=text)
+        return option(f"--{name}/--no_{name}", default=None)
+    return option(f"--{name}", type=TEXT if kind is str else kind)
 
 
 def _one_or_several(

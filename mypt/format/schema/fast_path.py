@@ -24,7 +24,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 # These say nothing against a value.
 _ANNOTATIONS = frozenset(
-    {"$schema", "$id", "$defs", "title", "description", "default", "examples", "deprecated"}
+    {
+        *("$schema", "$id", "$defs", "title", "description", "default", "examples", "deprecated"),
+        "x-group",  # the heading under which `mypt train --help` lists a field
+    }
 )
 
 
