@@ -30,6 +30,14 @@ def test_import_mypt_loads_neither_torch_nor_numpy():
     assert not loaded & {"torch", "numpy", "attrs", "jsonschema", "click"}
 
 
+def test_public_names_that_hold_no_tensors_do_not_import_torch():
+    loaded = modules_after(
+        "import mypt; mypt.load, mypt.load_plugins, mypt.Continuation, mypt.OutOfMemoryError,"
+        "mypt.Problem, mypt.Sampling, mypt.TrainingState, mypt.UsageError"
+    )
+    assert "torch" not in loaded
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
