@@ -50,7 +50,7 @@ def get_model_info(
     return {
         "format": opened.format,
         "folder": str(opened.path),
-        "parameters": _count(opened, plugins),
+        "parameters": _count_parameters(opened, plugins),
         "files": dict(sorted(opened.sizes.items())),
         "config": to_document(opened.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
@@ -64,7 +64,7 @@ def get_model_info(
     }
 
 
-def _count(opened: Opened, plugins: Plugins) -> int:
+def _count_parameters(opened: Opened, plugins: Plugins) -> int:
     """Count the parameters, those of parts that nobody here knows by what the file holds."""
     config = opened.config
     known = all((slot, getattr(config, slot)) in plugins.layouts for slot in SLOTS)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def pause_gc() -> Iterator[None]:
     """Look for no garbage inside, nor ever again among what is made inside.
 
     An import of torch makes objects by the hundred thousand, all of which stay. To look through

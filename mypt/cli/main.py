@@ -121,13 +121,13 @@ def main_format(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     """Run a command and give its exit code: 0 well, 1 invalid or failed, 2 wrong usage."""
-    _print_any_text()
+    _allow_any_text()
     try:
         result = group.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
-        return _usage(error, name)
-    except _mypt_error() as error:
-        return _failed(error)
+        return _report_usage(error, name)
+    except _import_error_class() as error:
+        return _report_failure(error)
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)  # noqa: T201
         return INVALID
@@ -142,7 +142,7 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _print_any_text() -> None:
+def _allow_any_text() -> None:
     """Keep text that the system's encoding does not have from ending a command.
 
     Files and pipes get UTF-8, as all that mypt writes; a terminal, and whoever chose the encoding,
@@ -157,14 +157,14 @@ def _print_any_text() -> None:
             stream.reconfigure(encoding="utf-8")
 
 
-def _mypt_error() -> type[MyptError]:
+def _import_error_class() -> type[MyptError]:
     """Import the class where something failed: a start that goes well is quicker without."""
     from mypt.format.errors import MyptError
 
     return MyptError
 
 
-def _failed(error: MyptError) -> int:
+def _report_failure(error: MyptError) -> int:
     from mypt.format.errors import UsageError
 
     for problem in error.problems:
@@ -172,7 +172,7 @@ def _failed(error: MyptError) -> int:
     return WRONG_USAGE if isinstance(error, UsageError) else INVALID
 
 
-def _usage(error: click.ClickException, name: str) -> int:
+def _report_usage(error: click.ClickException, name: str) -> int:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = name if context is None else context.command_path
     if isinstance(error, click.exceptions.NoArgsIsHelpError):

@@ -28,13 +28,13 @@ def command(config_file: str | None) -> None:
 
     layouts = open_plugins().layouts
     if config_file is not None:
-        lines = _detail(read_preset(config_file, layouts), layouts)
+        lines = _format_preset(read_preset(config_file, layouts), layouts)
     else:
-        lines = _list([read_preset(name, layouts) for name in shipped_presets()], layouts)
+        lines = _format_list([read_preset(name, layouts) for name in shipped_presets()], layouts)
     click.echo("\n".join(lines))
 
 
-def _list(presets: list[Preset], layouts: Layouts) -> list[str]:
+def _format_list(presets: list[Preset], layouts: Layouts) -> list[str]:
     from mypt.format.layout import count_model_parameters
 
     lines = [
@@ -63,7 +63,7 @@ def _list(presets: list[Preset], layouts: Layouts) -> list[str]:
     ]
 
 
-def _detail(preset: Preset, layouts: Layouts) -> list[str]:
+def _format_preset(preset: Preset, layouts: Layouts) -> list[str]:
     from mypt.engine.humanize import short_bytes
     from mypt.format.layout import count_model_parameters
 
@@ -81,7 +81,7 @@ def _detail(preset: Preset, layouts: Layouts) -> list[str]:
         "Norm": c.norm_type,
         "Tied head": c.tie_weights,
     }
-    char = count_model_parameters(_with_vocabulary(preset, 100), layouts)
+    char = count_model_parameters(_replace_vocabulary(preset, 100), layouts)
     training = total * BYTES_PER_PARAMETER_IN_TRAINING
     return [
         RULE,
@@ -103,20 +103,20 @@ def _detail(preset: Preset, layouts: Layouts) -> list[str]:
         "activations come on top",
         f"  Checkpoint  : {short_bytes(3 * total * BYTES_PER_WEIGHT)}, of which "
         f"{short_bytes(total * BYTES_PER_WEIGHT)} are needed for inference",
-        *_training(preset),
+        *_format_training(preset),
         "",
         "Usage:",
         f"  mypt train --config_file {preset.file} --model_name my_model --input_file input.txt",
     ]
 
 
-def _training(preset: Preset) -> list[str]:
+def _format_training(preset: Preset) -> list[str]:
     if not preset.training:
         return []
     return ["", "Training:", *(f"  {k:16}: {v}" for k, v in preset.training.items())]
 
 
-def _with_vocabulary(preset: Preset, vocab_size: int) -> GPTConfig:
+def _replace_vocabulary(preset: Preset, vocab_size: int) -> GPTConfig:
     from attrs import evolve
 
     return evolve(preset.config, vocab_size=vocab_size)

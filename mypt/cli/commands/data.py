@@ -94,13 +94,13 @@ def prepare_command(
         inputs=inputs,
         output=Path(output),
         tokenization=tokenization,
-        tokenizer=_tokenizer_of(from_model, plugins),
+        tokenizer=_open_tokenizer(from_model, plugins),
         val_fraction=val_fraction,
         tokens_per_shard=tokens_per_shard,
         dtype=dtype,
         workers=workers or available_workers(),
     )
-    with _progress() as report:
+    with _show_progress() as report:
         is_new = prepare(wanted, plugins, report)
     if not is_new:
         click.echo(f"{output} is complete already")
@@ -138,7 +138,7 @@ def chats_command(
         inputs=inputs,
         output=Path(output),
         tokenization=tokenization,
-        tokenizer=_tokenizer_of(from_model, plugins),
+        tokenizer=_open_tokenizer(from_model, plugins),
         val_fraction=val_fraction,
     )
     prepare_chats(wanted, plugins)
@@ -159,19 +159,19 @@ def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
     from mypt.data.describe import check_dataset, describe_dataset
     from mypt.format.errors import has_errors
 
-    about = describe_dataset(folder)
+    description = describe_dataset(folder)
     problems = check_dataset(folder, checksums=checksums)
     if as_json:
         listed = [attrs.asdict(problem) for problem in problems]
-        click.echo(json.dumps({**about, "problems": listed}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({**description, "problems": listed}, indent=2, ensure_ascii=False))
     else:
-        _print_about(about)
+        _print_description(description)
         for problem in problems:
             click.echo(f"{problem.severity}: {problem}")
     return int(has_errors(problems))
 
 
-def _tokenizer_of(model_name: str | None, plugins: Plugins) -> Tokenizer | None:
+def _open_tokenizer(model_name: str | None, plugins: Plugins) -> Tokenizer | None:
     if model_name is None:
         return None
     from mypt.engine.checkpoints.build import build_tokenizer
@@ -190,35 +190,37 @@ def _tokenizer_of(model_name: str | None, plugins: Plugins) -> Tokenizer | None:
 def _print_summary(folder: str) -> None:
     from mypt.data.describe import describe_dataset
 
-    _print_about(describe_dataset(folder))
+    _print_description(describe_dataset(folder))
 
 
-def _print_about(about: dict[str, Any]) -> None:
+def _print_description(description: dict[str, Any]) -> None:
     from mypt.format.errors import format_count, one_line
 
-    tokenizer = about["tokenizer"]
+    tokenizer = description["tokenizer"]
     kind = "unknown" if tokenizer is None else tokenizer["token_kind"]
-    click.echo(one_line(f"{about['folder']}: {about['kind']}, {about['dtype']}, {kind}"))
-    for split, tokens in about["tokens"].items():
-        there = format_count(len(about["files"][split]), "file")
+    click.echo(
+        one_line(f"{description['folder']}: {description['kind']}, {description['dtype']}, {kind}")
+    )
+    for split, tokens in description["tokens"].items():
+        there = format_count(len(description["files"][split]), "file")
         line = f"  {split}: {format_count(tokens, 'token')} in {there}"
-        if "episodes" in about:
-            line += f", {format_count(about['episodes'][split], 'episode')}"
+        if "episodes" in description:
+            line += f", {format_count(description['episodes'][split], 'episode')}"
         click.echo(line)
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def _show_progress() -> Iterator[Callable[[int, int], None]]:
     """Show how far it is: a bar on a terminal, now and then a line in a pipe."""
     if sys.stderr.isatty():
-        with _bar() as report:
+        with _show_bar() as report:
             yield report
     else:
-        yield _lines()
+        yield _make_line_printer()
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
+def _show_bar() -> Iterator[Callable[[int, int], None]]:
     from rich import progress
     from rich.console import Console
 
@@ -233,7 +235,7 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _lines() -> Callable[[int, int], None]:
+def _make_line_printer() -> Callable[[int, int], None]:
     last = time.monotonic()
 
     def report(done: int, total: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
@@ -17,7 +17,7 @@ from mypt.cli.options.text import TEXT
 @click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
 @click.option("--output", type=TEXT, required=True, help="Folder to make.")
 @reader_options
-@naming_flags()
+@name_flags()
 def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -> None:
     """Write a model for another program, with the same logits, or say why that cannot be."""
     from mypt.engine.checkpoints.paths import find_checkpoint

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mypt.cli.gc_pause import uncollected
-from mypt.cli.generation.request import Request, _request
-from mypt.cli.options.conflicts import OF_GENERATE, refuse_unused
-from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.gc_pause import pause_gc
+from mypt.cli.generation.request import Request, make_request
+from mypt.cli.options.conflicts import GENERATE_CONFLICTS, check_conflicts
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
 @click.option("--int8", is_flag=True, help="Round the weights to 8 bits; CPU only.")
 @click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
 @click.pass_context
-@naming_flags()
+@name_flags()
 def command(
     context: click.Context,
     /,
@@ -100,26 +100,26 @@ def command(
     **wanted: Any,
 ) -> None:
     """Continue prompts with a trained model, or measure how well it predicts a text."""
-    refuse_unused(context, OF_GENERATE)
+    check_conflicts(context, GENERATE_CONFLICTS)
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
-    from mypt.cli.generation.prompts import check_prompts, read_prompts, refuse_stdin_twice
+    from mypt.cli.generation.prompts import check_prompts, check_stdin, read_prompts
 
-    refuse_stdin_twice([*sources[1], *sources[2], *score])
+    check_stdin([*sources[1], *sources[2], *score])
     prompts = list(read_prompts(*sources))
-    with uncollected():
+    with pause_gc():
         where = device or ("cpu" if int8 else None)
-        model = _open(model_name, legacy_checkpoint, options, where)
+        model = _load_model(model_name, legacy_checkpoint, options, where)
     if score:
         _print_scores(model, score, stride, int8=int8, as_json=as_json, probabilities=probabilities)
         return
     if int8:
         model.quantize()
     check_prompts(prompts, model.need_tokenizer())
-    request = _request([prompt.text for prompt in prompts] or [""], **wanted)
+    request = make_request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:
-        from mypt.cli.generation.interactive import Session, talk
+        from mypt.cli.generation.interactive import Session, run_session
 
-        talk(Session(model, request))
+        run_session(Session(model, request))
     elif as_json:
         _print_json(model, request, probabilities=probabilities, logits=logits)
     elif len(request.prompts) * request.samples == 1:
@@ -128,7 +128,7 @@ def command(
         _print_texts(model, request)
 
 
-def _open(
+def _load_model(
     model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], device: str | None
 ) -> GPT:
     from mypt.api.load import open_model
@@ -161,20 +161,22 @@ def _print_stream(model: GPT, request: Request) -> None:
 
 
 def _print_texts(model: GPT, request: Request) -> None:
-    for number, continuation in enumerate(_continuations(model, request)):
+    for number, continuation in enumerate(_generate(model, request)):
         if number:
             click.echo("---")
         click.echo(continuation.prompt + continuation.text)
 
 
 def _print_json(model: GPT, request: Request, *, probabilities: bool, logits: bool) -> None:
-    from mypt.cli.generation.output import as_object
+    from mypt.cli.generation.output import describe_continuation
 
-    for one in _continuations(model, request, log_probs=probabilities, logits=logits):
-        click.echo(json.dumps(as_object(one, model.need_tokenizer()), ensure_ascii=False))
+    for one in _generate(model, request, log_probs=probabilities, logits=logits):
+        click.echo(
+            json.dumps(describe_continuation(one, model.need_tokenizer()), ensure_ascii=False)
+        )
 
 
-def _continuations(model: GPT, request: Request, **wanted: bool) -> Iterator[Continuation]:
+def _generate(model: GPT, request: Request, **wanted: bool) -> Iterator[Continuation]:
     return model.generate_many(
         request.prompts,
         request.max_new_tokens,
@@ -196,26 +198,26 @@ def _print_scores(
     as_json: bool,
     probabilities: bool,
 ) -> None:
-    from mypt.cli.generation.output import score_as_lines, score_as_object
-    from mypt.cli.generation.prompts import name_of, read
+    from mypt.cli.generation.output import describe_score, format_score
+    from mypt.cli.generation.prompts import name_source, read_file
 
-    texts = [(name_of(file), read(file)) for file in files]
-    scores = [_score(model, *text, stride) for text in texts]
+    texts = [(name_source(file), read_file(file)) for file in files]
+    scores = [_score_text(model, *text, stride) for text in texts]
     float_losses = [score.loss if int8 else None for score in scores]
     if int8:
         model.quantize()
-        scores = [_score(model, *text, stride) for text in texts]
+        scores = [_score_text(model, *text, stride) for text in texts]
     for (file, _), score, float_loss in zip(texts, scores, float_losses, strict=True):
         if as_json:
             tokenizer = model.need_tokenizer() if probabilities else None
-            described = score_as_object(file, score, float_loss, tokenizer)
+            described = describe_score(file, score, float_loss, tokenizer)
             click.echo(json.dumps(described, ensure_ascii=False))
         else:
-            click.echo("\n".join(score_as_lines(file, score, float_loss)))
+            click.echo("\n".join(format_score(file, score, float_loss)))
 
 
-def _score(model: GPT, name: str, text: str, stride: int | None) -> Score:
-    from mypt.cli.generation.prompts import located
+def _score_text(model: GPT, name: str, text: str, stride: int | None) -> Score:
+    from mypt.cli.generation.prompts import locate_errors
 
-    with located(name):
+    with locate_errors(name):
         return model.score(text, stride=stride)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--dry_run", is_flag=True, help="Only say what would be done.")
 @click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below PATH.")
 @reader_options
-@naming_flags()
+@name_flags()
 def command(
     path: str,
     version: str,
@@ -68,26 +68,26 @@ def command(
     if version == "1":
         from mypt.format.downgrade import downgrade
 
-        _print(downgrade(source, target, plugins.layouts, dry_run=dry_run))
+        _print_report(downgrade(source, target, plugins.layouts, dry_run=dry_run))
     elif everything:
-        return _print_all(migrator.migrate_all(source))
+        return _print_reports(migrator.migrate_all(source))
     else:
-        _print(migrator.migrate(source, target))
+        _print_report(migrator.migrate(source, target))
     return 0
 
 
-def _print_all(reports: Iterable[Report]) -> int:
+def _print_reports(reports: Iterable[Report]) -> int:
     """Print each report when it comes; give the exit code."""
     results = []
     for report in reports:
-        _print(report)
+        _print_report(report)
         results.append(report.result)
     failed = results.count("failed")
     click.echo(f"{len(results)} checkpoints, {failed} failed")
     return 1 if failed else 0
 
 
-def _print(report: Report) -> None:
+def _print_report(report: Report) -> None:
     from mypt.format.errors import one_line
 
     click.echo(one_line(f"{report.source} -> {report.output}: {report.result}"))

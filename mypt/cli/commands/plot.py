@@ -49,13 +49,13 @@ def command(logs: tuple[str, ...], output: str | None, axis: Literal["steps", "t
     runs = read_runs(logs, open_plugins())
     chart = chart_of(runs, axis)
     if target is None:
-        _show(chart)
+        _print_chart(chart)
         return
-    _write(chart, runs, target)
+    _write_chart(chart, runs, target)
     click.echo(f"{target}: written")
 
 
-def _show(chart: Chart) -> None:
+def _print_chart(chart: Chart) -> None:
     from rich.console import Console
 
     from mypt.plotting.terminal import terminal_lines
@@ -66,7 +66,7 @@ def _show(chart: Chart) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _write(chart: Chart, runs: list[Run], target: Path) -> None:
+def _write_chart(chart: Chart, runs: list[Run], target: Path) -> None:
     if target.suffix.lower() in _PAGES:
         from mypt.plotting.html_page import html_page
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mypt.cli.options.plugins import quiet_plugins
+from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def command(context: click.Context, as_json: bool) -> None:
     """List what is registered, from which package and version, and what is broken or off."""
     if context.invoked_subcommand is not None:
         return
-    plugins = quiet_plugins()
+    plugins = open_plugins(quiet=True)
     plugins.load_all()
-    listed = _listed(plugins)
+    listed = _list_plugins(plugins)
     if as_json:
         click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
         return
-    for line in _lines(listed):
+    for line in _format_listing(listed):
         click.echo(line)
     for fault in plugins.faults:
         click.echo(f"warning: {fault.problem}", err=True)
@@ -59,33 +59,36 @@ def new(name: str, output: str | None) -> None:
     click.echo(f"Next: pip install -e {folder} && pytest {folder}")
 
 
-def _lines(listed: Mapping[str, Any]) -> Iterator[str]:
+def _format_listing(listed: Mapping[str, Any]) -> Iterator[str]:
     """Tell a person what is offered, a line for each package, and how the plugins are."""
     for kind, title in TITLES.items():
         yield f"{title}:"
         names: dict[tuple[str, str], list[str]] = defaultdict(list)
         for offer in listed[kind]:
             slot, _, name = offer["name"].rpartition(" ")
-            names[f"{slot} " if slot else "", _origin(offer)].append(name)
+            names[f"{slot} " if slot else "", _format_origin(offer)].append(name)
         for (slot, origin), offered in names.items():
             yield f"  {slot}{', '.join(offered)} ({origin})"
     yield "Plugins:"
     told = [p for p in listed["plugins"] if p["package"] != "mypt" or p["state"] != "works"]
     for plugin in told:
         about = "" if plugin["state"] == "works" else f": {plugin['state']}"
-        yield f"  {plugin['name']} ({_origin(plugin)}){about}"
+        yield f"  {plugin['name']} ({_format_origin(plugin)}){about}"
     if not told:
         yield "  none is installed; to begin one: mypt plugins new NAME"
 
 
-def _origin(found: Mapping[str, Any]) -> str:
+def _format_origin(found: Mapping[str, Any]) -> str:
     return f"{found['package']} {found['version']}"
 
 
-def _listed(plugins: Plugins) -> dict[str, Any]:
+def _list_plugins(plugins: Plugins) -> dict[str, Any]:
     offers = {
         offer.hook.title: [
-            {"name": " ".join(key) if isinstance(key, tuple) else key, **_about(offer.sources[key])}
+            {
+                "name": " ".join(key) if isinstance(key, tuple) else key,
+                **_describe_source(offer.sources[key]),
+            }
             for key in offer.factories
         ]
         for offer in plugins.offers().values()
@@ -98,7 +101,7 @@ def _listed(plugins: Plugins) -> dict[str, Any]:
                 "name": source.name,
                 "package": source.package,
                 "version": source.version,
-                "state": _state(source, plugins),
+                "state": _find_state(source, plugins),
                 "faults": [str(f.problem) for f in plugins.faults if f.source == source],
                 "offers": {
                     offer.hook.title: [
@@ -115,11 +118,11 @@ def _listed(plugins: Plugins) -> dict[str, Any]:
     }
 
 
-def _about(source: Source) -> dict[str, str]:
+def _describe_source(source: Source) -> dict[str, str]:
     return {"plugin": source.name, "package": source.package, "version": source.version}
 
 
-def _state(source: Source, plugins: Plugins) -> str:
+def _find_state(source: Source, plugins: Plugins) -> str:
     """Say how a plugin is: works, slow, clash, duplicate, broken or off."""
     if source in plugins.off:
         return "off"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mypt.cli.options.fields import architecture_options, flag_names, training_options, with_default
-from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.groups import GroupedCommand, GroupedOption
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     ),
 )
 @architecture_options
-@naming_flags()
+@name_flags()
 def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
     """Train a new model, or go on with a saved one.
 

@@ -47,10 +47,10 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
         for checkpoint in find_checkpoints(Path(path), readers.values())
     }
     if as_json:
-        click.echo(json.dumps([_report(path, found[path]) for path in found], indent=2))
+        click.echo(json.dumps([_make_report(path, found[path]) for path in found], indent=2))
     else:
         for path, problems in found.items():
-            _print(path, problems)
+            _print_problems(path, problems)
         if len(found) > len(paths):
             invalid = sum(not _is_valid(problems) for problems in found.values())
             click.echo(f"{len(found)} checked, {invalid} invalid")
@@ -61,14 +61,14 @@ def _is_valid(problems: list[Problem]) -> bool:
     return all(problem.severity != "error" for problem in problems)
 
 
-def _report(path: str, problems: list[Problem]) -> dict[str, object]:
+def _make_report(path: str, problems: list[Problem]) -> dict[str, object]:
     import attrs
 
     listed = [attrs.asdict(problem) for problem in problems]
     return {"path": path, "valid": _is_valid(problems), "problems": listed}
 
 
-def _print(path: str, problems: list[Problem]) -> None:
+def _print_problems(path: str, problems: list[Problem]) -> None:
     from mypt.format.errors import format_count, one_line
 
     for problem in problems:

@@ -51,13 +51,13 @@ def read_prompts(
     """
     yield from map(Prompt, given)
     for file in files:
-        yield Prompt(read(file).removesuffix("\n").removesuffix("\r"), name_of(file))
+        yield Prompt(read_file(file).removesuffix("\n").removesuffix("\r"), name_source(file))
     for file in lists:
-        for line, text in enumerate(read(file).removesuffix("\n").split("\n"), start=1):
-            yield Prompt(text.removesuffix("\r"), name_of(file), line)
+        for line, text in enumerate(read_file(file).removesuffix("\n").split("\n"), start=1):
+            yield Prompt(text.removesuffix("\r"), name_source(file), line)
 
 
-def refuse_stdin_twice(files: Sequence[str]) -> None:
+def check_stdin(files: Sequence[str]) -> None:
     """Refuse to read the standard input for several files: there is nothing left for the second.
 
     Raises:
@@ -77,7 +77,7 @@ def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:
     problems: list[Problem] = []
     for prompt in prompts:
         try:
-            with located(prompt.source, prompt.line):
+            with locate_errors(prompt.source, prompt.line):
                 tokenizer.encode(prompt.text)
         except DataError as error:
             problems += error.problems
@@ -86,7 +86,7 @@ def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:
 
 
 @contextmanager
-def located(source: str, line: int = 1) -> Iterator[None]:
+def locate_errors(source: str, line: int = 1) -> Iterator[None]:
     """Name the file, and the line in it, in what is said of a text that begins there."""
     try:
         yield
@@ -98,7 +98,7 @@ def located(source: str, line: int = 1) -> Iterator[None]:
         raise DataError(*problems) from error
 
 
-def read(file: str) -> str:
+def read_file(file: str) -> str:
     """Read a text file; "-" is stdin.
 
     Raises:
@@ -109,6 +109,6 @@ def read(file: str) -> str:
     return read_text(file)
 
 
-def name_of(file: str) -> str:
+def name_source(file: str) -> str:
     """Give what to call a file."""
     return STDIN if file == "-" else file

@@ -42,13 +42,13 @@ class JsonType(click.ParamType[Any]):
 def architecture_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add a flag for every field of `config.json`."""
     properties = load_schema("config")["properties"]
-    return _add(function, GPTConfig, properties)
+    return _add_options(function, GPTConfig, properties)
 
 
 def training_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add a flag for every hyperparameter."""
     state = load_schema("training_state")
-    return _add(function, TrainingConfig, state["$defs"]["training_config"]["properties"])
+    return _add_options(function, TrainingConfig, state["$defs"]["training_config"]["properties"])
 
 
 def flag_names(cls: type[attrs.AttrsInstance]) -> list[str]:
@@ -56,7 +56,7 @@ def flag_names(cls: type[attrs.AttrsInstance]) -> list[str]:
     return [a.name for a in attrs.fields(cls) if a.name not in NO_FLAGS]
 
 
-def _add(
+def _add_options(
     function: Callable[..., Any], cls: type[attrs.AttrsInstance], properties: dict[str, Any]
 ) -> Callable[..., Any]:
     hints = typing.get_type_hints(cls)
@@ -66,11 +66,11 @@ def _add(
             "help": with_default(properties[name]["description"], defaults[name]),
             "group": properties[name]["x-group"],
         }
-        function = _option(name, hints[name], described)(function)
+        function = _make_option(name, hints[name], described)(function)
     return function
 
 
-def _option(name: str, hint: Any, described: Mapping[str, str]) -> Callable[..., Any]:
+def _make_option(name: str, hint: Any, described: Mapping[str, str]) -> Callable[..., Any]:
     option = partial(click.option, cls=GroupedOption, **described)
     kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
     if typing.get_origin(hint) is Literal:
@@ -78,14 +78,14 @@ def _option(name: str, hint: Any, described: Mapping[str, str]) -> Callable[...,
     if typing.get_origin(hint) in (Mapping, tuple):
         return option(f"--{name}", type=JsonType())
     if len(kinds) > 1:
-        return option(f"--{name}", type=TEXT, multiple=True, callback=_one_or_several)
+        return option(f"--{name}", type=TEXT, multiple=True, callback=_unwrap_single)
     kind = next(iter(kinds), hint)
     if kind is bool:
         return option(f"--{name}/--no_{name}", default=None)
     return option(f"--{name}", type=TEXT if kind is str else kind)
 
 
-def _one_or_several(
+def _unwrap_single(
     _: click.Context, __: click.Parameter, values: tuple[str, ...]
 ) -> str | list[str] | None:
     if len(values) > 1:
@@ -97,5 +97,5 @@ def with_default(description: str, default: object) -> str:
     """Give the help of an option whose default is that of a field."""
     if not isinstance(default, str | int | float):
         return description
-    said = str(default).lower() if isinstance(default, bool) else default
-    return f"{description}  [default: {said}]"
+    shown = str(default).lower() if isinstance(default, bool) else default
+    return f"{description}  [default: {shown}]"

@@ -46,44 +46,40 @@ def check_plugins(context: click.Context) -> None:
         from mypt.format.errors import PluginError
         from mypt.plugins.manager import load_plugins
 
-        plugins = load_plugins(_disabled(context))
+        plugins = load_plugins(_list_disabled(context))
         plugins.load_all()
         if plugins.faults:
             raise PluginError(*(evolve(f.problem, severity="error") for f in plugins.faults))
 
 
-def open_plugins() -> Plugins:
-    """Find the plugins for the command that runs, which says on stderr what is wrong with one."""
+def open_plugins(*, quiet: bool = False) -> Plugins:
+    """Find the plugins for the command that runs.
+
+    Args:
+        quiet: Do not print the faults of plugins, for a command that does so itself.
+    """
     from mypt.plugins.manager import load_plugins
 
-    plugins = load_plugins(_disabled(click.get_current_context()), report=_report)
-    _warn_of_unknown(plugins)
+    disabled = _list_disabled(click.get_current_context())
+    plugins = load_plugins(disabled, report=None if quiet else _print_fault)
+    _warn_about_unknown(plugins)
     return plugins
 
 
-def quiet_plugins() -> Plugins:
-    """Find the plugins for a command that tells itself what is wrong with them."""
-    from mypt.plugins.manager import load_plugins
-
-    plugins = load_plugins(_disabled(click.get_current_context()))
-    _warn_of_unknown(plugins)
-    return plugins
-
-
-def _warn_of_unknown(plugins: Plugins) -> None:
+def _warn_about_unknown(plugins: Plugins) -> None:
     """Say which `--disable-plugin` switches nothing off; a variable may be meant for elsewhere."""
-    for name in _disabled(click.get_current_context()):
+    for name in _list_disabled(click.get_current_context()):
         if not plugins.has(name):
             what = "is neither a plugin nor a package with plugins"
             click.echo(f"warning: --disable-plugin {name}: {what}; see: mypt plugins", err=True)
 
 
-def _disabled(context: click.Context | None) -> Iterator[str]:
+def _list_disabled(context: click.Context | None) -> Iterator[str]:
     while context is not None:
         names: Any = context.params.get(DISABLED) or ()
         yield from names
         context = context.parent
 
 
-def _report(fault: Fault) -> None:
+def _print_fault(fault: Fault) -> None:
     click.echo(f"warning: {fault.problem}", err=True)

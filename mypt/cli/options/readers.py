@@ -34,11 +34,11 @@ def parse_options(given: Iterable[str]) -> dict[str, Any]:
         if not separator:
             message = f"--option {text} names no value; write it as NAME=VALUE"
             raise click.UsageError(message)
-        options[name] = _value(value)
+        options[name] = _parse_value(value)
     return options
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         value = json.loads(text)
     except ValueError:
