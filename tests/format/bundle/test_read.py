@@ -227,7 +227,7 @@ def renamed_while(bundle, monkeypatch, place, function):
 
 
 def test_checking_goes_on_where_a_rename_happens_in_between(bundle, monkeypatch):
-    renamed_while(bundle, monkeypatch, files, "digest")
+    renamed_while(bundle, monkeypatch, files, "digest_file")
     read_bundle(bundle).check_tensors()
     assert (bundle / "model.pt").exists()
 
