@@ -168,8 +168,7 @@ def test_weights_of_another_model_are_the_one_problem(bundle, tiny, save, change
     size = (bundle / "model.pt").stat().st_size
     (problem,) = validate(bundle)
     assert str(problem) == (
-        f"{bundle}/model.pt: is {size} bytes large, but was saved with {saved}; "
-        "restore it from a copy"
+        f"{bundle}/model.pt: is {size} bytes, but was saved with {saved}; restore it from a copy"
     )
     assert validate(bundle, checksums=True) == [problem]
     with pytest.raises(FormatError) as refused:

@@ -12,7 +12,7 @@ PLUGINS = load_plugins()
     [
         (
             {"max_ratoi": 3},
-            "gold_guards/overfit/max_ratoi: is no option (did you mean `max_ratio`?); "
+            "gold_guards/overfit/max_ratoi: is not an option (did you mean `max_ratio`?); "
             "use one of: max_ratio",
         ),
         (
@@ -29,5 +29,5 @@ def test_an_option_of_a_guard_that_does_not_fit_is_told_with_those_that_there_ar
 
 
 def test_a_sink_without_options_takes_none():
-    with pytest.raises(ConfigError, match=r"^log_sinks/console/x: is no option; leave it out"):
+    with pytest.raises(ConfigError, match=r"^log_sinks/console/x: is not an option; leave it out"):
         chosen("log_sinks", {"console": {"x": 1}}, PLUGINS.sinks)

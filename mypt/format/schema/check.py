@@ -1,4 +1,4 @@
-"""The published JSON Schemas, and what they say against a document."""
+"""Check documents against the published JSON Schemas."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ Kind = Literal[
     "log_event",
     "dataset_metadata",
 ]
-# Of these there was a version 1, whose documents name no version.
+# The kinds that existed in version 1, whose documents carry no format_version.
 LEGACY: frozenset[Kind] = frozenset({"config", "training_state", "tokenizer"})
-MAX_PROBLEMS = 100  # more of them in one document tell nobody anything
+MAX_PROBLEMS = 100  # per document; a longer list helps nobody
 
 
 @cache
 def load_schema(kind: Kind, major: int = 2) -> dict[str, Any]:
-    """Give the schema of a kind of document.
+    """Return the schema of a kind of document.
 
     Args:
-        kind: What the document is.
-        major: Major version of the format; 1 has the kinds in `LEGACY` only.
+        kind: The kind of document.
+        major: Major version of the format; version 1 has only the kinds in `LEGACY`.
     """
     file = data_dir("schemas").joinpath(f"v{major}", f"{kind}.schema.json")
     schema: dict[str, Any] = json.loads(file.read_text("utf-8"))
@@ -48,19 +48,19 @@ def load_schema(kind: Kind, major: int = 2) -> dict[str, Any]:
 
 
 def check_document(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
-    """Say all that is wrong with one document by itself, and what is worth noting.
+    """Return everything wrong with one document by itself, notes included.
 
-    A document of a newer major version gets that one problem. A config, training state or tokenizer
-    without a version is of version 1; what fields of version 2 it has are looked at too.
+    A document of a newer major version yields that one problem. A config, training state or
+    tokenizer without a version is version 1; fields of version 2 in it are checked too.
 
     Args:
-        kind: What the document is.
+        kind: The kind of document.
         document: Parsed JSON.
         file: Its name, for messages.
     """
     if kind in LEGACY and "format_version" not in document:
-        what = "names no format_version, so it is of version 1"
-        fix = "nothing needs to be done; the next save writes version 2"
+        what = "has no format_version, so it is version 1"
+        fix = "no action needed; the next save writes version 2"
         note = Problem(file, "", what, fix, kind="version.legacy", severity="note")
         return [note, *_schema_problems(kind, document, file, legacy=True)]
     newer = version_problem(document, file)
@@ -70,17 +70,17 @@ def check_document(kind: Kind, document: Mapping[str, Any], file: str) -> list[P
 
 
 def version_problem(document: Mapping[str, Any], file: str) -> Problem | None:
-    """Refuse a document of another major version."""
+    """Return a problem if the document has another major version, else None."""
     version = document.get("format_version")
     found = re.fullmatch("(0|[1-9][0-9]{0,8})[.](0|[1-9][0-9]*)", str(version))
     major = FORMAT_VERSION.partition(".")[0]
     if version is None or (found and found[1] == major):
         return None
     if found and int(found[1]) > int(major):
-        what = f"is written in format {version}, newer than mypt {MYPT_VERSION} reads"
+        what = f"is in format {version}, newer than mypt {MYPT_VERSION} can read"
         fix, kind = "upgrade mypt: pip install --upgrade mypt", "version.newer"
     else:
-        what = f"is {format_value(version)}, which is no version of the format"
+        what = f"is {format_value(version)}, which is not a format version"
         fix, kind = f'write "{FORMAT_VERSION}", or restore the file', "version.unknown"
     return Problem(file, "/format_version", what, fix, kind=kind)
 
@@ -104,10 +104,12 @@ def _schema_problems(
 
 
 def _find_non_finite(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Find what no limit catches: NaN is neither below nor above one. No file has it: JSON cannot.
+    """Find NaN and infinities, which limits do not catch: NaN is neither below nor above one.
+
+    Only documents built in memory can contain them; JSON cannot.
 
     Yields:
-        Where it is, and the value.
+        The path to the value, and the value.
     """
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in items:
@@ -118,14 +120,14 @@ def _find_non_finite(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[
 
 
 def _unknown_field_problems(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
-    """Warn of fields that the schema does not describe, with what was perhaps meant."""
+    """Return a warning for each field that the schema does not describe, with a suggestion."""
     schema = load_schema(kind)
     return [
         Problem(
             file,
             json_pointer(path),
-            f"is no field of format {FORMAT_VERSION}{suggestion(str(path[-1]), known)}",
-            "correct it if it is a mistake; mypt keeps it as it is",
+            f"is not a field of format {FORMAT_VERSION}{suggestion(str(path[-1]), known)}",
+            "correct it if it is a mistake; mypt keeps it unchanged",
             kind="field.unknown",
             severity="warning",
         )
@@ -159,19 +161,19 @@ def _make_fast_test(kind: Kind, legacy: bool) -> Callable[[Any], bool]:
 
 @cache
 def _make_full_validator(kind: Kind, legacy: bool) -> Validator:
-    from mypt.format.schema.validator import make_validator  # a sound document needs no jsonschema
+    from mypt.format.schema.validator import make_validator  # a valid document needs no jsonschema
 
     return make_validator(_select_schema(kind, legacy))
 
 
 def _select_schema(kind: Kind, legacy: bool) -> dict[str, Any]:
-    """Give the schema to hold against a document; a legacy one may have fields of version 2."""
+    """Return the schema to check against; a legacy document may have fields of version 2."""
     schema = load_schema(kind)
     return _merge_properties(load_schema(kind, 1), schema) if legacy else schema
 
 
 def _merge_properties(schema: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the properties that only the newer schema describes, required ones as optional."""
+    """Add the properties that only the newer schema describes, none of them required."""
     merged = dict(schema)
     for part in ("properties", "$defs"):
         if part in newer:

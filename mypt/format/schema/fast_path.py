@@ -1,6 +1,6 @@
-"""Accept what a schema surely accepts, so that a sound document needs no schema library at all.
+"""A fast test for valid documents, so that checking those never loads jsonschema.
 
-What is not accepted here is not refused either: jsonschema has the last word, and the words.
+A document that fails the test is not rejected yet: jsonschema decides, and words the errors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "null": (type(None),),
 }
-# These say nothing against a value.
+# Keywords that never reject a value.
 _ANNOTATIONS = frozenset(
     {
         *("$schema", "$id", "$defs", "title", "description", "default", "examples", "deprecated"),
@@ -32,11 +32,11 @@ _ANNOTATIONS = frozenset(
 
 
 def make_test(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Test:
-    """Build a test that no value passes which breaks the schema, and most others pass.
+    """Return a test that fails every invalid value and passes most valid ones.
 
     Args:
         schema: A schema of draft 2020-12, or a part of one.
-        root: The whole one, to which `$ref` points.
+        root: The whole schema, into which `$ref` points.
     """
     tests = list(_make_tests(schema, root))
     if len(tests) == 1:
@@ -67,7 +67,7 @@ def _enum(rule: Any, _: Any, __: Any) -> Test:
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern as JSON Schema means it: `$` is the very end, not before a last newline."""
+    """Compile a pattern as JSON Schema reads it: `$` is the very end, not before a newline."""
     return re.compile(rf"{pattern[:-1]}\Z" if pattern.endswith("$") else pattern)
 
 
@@ -137,7 +137,7 @@ def _any_of(rule: Any, _: Any, root: Any) -> Test:
 
 
 def _if(rule: Any, schema: Any, root: Any) -> Test:
-    """Test the `then`; without it passed, only another word in the one field of `if` will do."""
+    """Return a test that passes where `then` does, or where a text differs from its `if` const."""
     test = make_test(schema["then"], root)
     fields = rule.get("properties", {}) if set(rule) <= {"properties", "required"} else {}
     words = {name: part.get("const") for name, part in fields.items()}

@@ -1,4 +1,4 @@
-"""Say in plain words what a JSON Schema asks for and a document does not give."""
+"""Turn errors of JSON Schema into plain English."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _PATTERNS = {
     "^2\\.(0|[1-9][0-9]*)$": "a version such as 2.0",
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}": "a time: 2026-02-09T14:30:00",
 }
-_HUGE = 2**31 - 1  # limits from here on only keep numbers readable everywhere
+_HUGE = 2**31 - 1  # limits this large only keep numbers within what every reader can hold
 _LONGEST = 40
 
 
 def explain_error(error: ValidationError) -> tuple[str, str]:
-    """Give what is wrong with a value, and what to do.
+    """Return what is wrong with a value, and what to do about it.
 
     Args:
-        error: Of a validator of `mypt.format.schema.check`.
+        error: From a validator of `mypt.format.schema.check`.
     """
     keyword, schema = str(error.validator), error.schema
     shown = format_value(error.instance)
@@ -44,9 +44,10 @@ def explain_error(error: ValidationError) -> tuple[str, str]:
         meaning = f": {error.message}" if error.message else ""
         return "is missing", f"add it{meaning.rstrip('.')}"
     if keyword == "additionalProperties":
-        return f"is {error.message.replace('unknown', 'no field of this document', 1)}", "remove it"
+        near = error.message.removeprefix("unknown")
+        return f"is not a field of this document{near}", "remove it"
     if keyword == "uniqueItems":
-        return f"repeats {shown}, which is also at {error.message}", "give each one once"
+        return f"repeats {shown}, which is also at {error.message}", "list each one only once"
     schema = schema if isinstance(schema, dict) else {}
     return (
         f"is {shown}, {_describe_fault(keyword, error)}",
@@ -55,17 +56,17 @@ def explain_error(error: ValidationError) -> tuple[str, str]:
 
 
 def explain_option_error(error: ValidationError) -> tuple[str, str]:
-    """Give the same of the options of a plugin, naming those that there are.
+    """Return the same for an option of a plugin, listing the options it has.
 
     Args:
-        error: Of a validator of `mypt.format.schema.validator`.
+        error: From a validator of `mypt.format.schema.validator`.
     """
     if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
         return explain_error(error)
     near = error.message.removeprefix("unknown")
     known = ", ".join(error.schema.get("properties", {}))
-    fix = f"use one of: {known}" if known else "leave it out: there are none"
-    return f"is no option{near}", fix
+    fix = f"use one of: {known}" if known else "leave it out: there are no options"
+    return f"is not an option{near}", fix
 
 
 def _describe_fault(keyword: str, error: ValidationError) -> str:
@@ -82,15 +83,15 @@ def _describe_fault(keyword: str, error: ValidationError) -> str:
         case "maxLength" | "maxItems" | "maxProperties":
             return "which is too long"
         case _:
-            return "which has no meaning here"
+            return "which is not valid here"
 
 
 def describe_schema(schema: Mapping[str, Any], *, in_full: bool = False) -> str:
-    """Say what a schema accepts, such as `a whole number from 1 to 8`.
+    """Return in words what a schema accepts, such as `a whole number from 1 to 8`.
 
     Args:
         schema: The schema.
-        in_full: Whether to name limits too that only keep numbers readable everywhere.
+        in_full: Whether to include limits that only keep numbers within what every reader can hold.
     """
     if "const" in schema:
         return json.dumps(schema["const"])
@@ -105,7 +106,7 @@ def describe_schema(schema: Mapping[str, Any], *, in_full: bool = False) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Show a value as its document has it, cut to a readable length."""
+    """Format a value as it stands in its document, cut to a readable length."""
     if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     value = value[: _LONGEST + 1] if isinstance(value, str) else value
@@ -114,7 +115,7 @@ def format_value(value: Any) -> str:
 
 
 def json_pointer(path: Iterable[str | int]) -> str:
-    """Give the JSON pointer (RFC 6901) of a path of keys and indices."""
+    """Return the JSON pointer (RFC 6901) of a path of keys and indices."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 

@@ -1,4 +1,4 @@
-"""Strict JSON in, canonical JSON out."""
+"""Parse strict JSON, and write canonical JSON."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from mypt.format.errors import FormatError, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Larger than any vocabulary of a million tokens, small enough to read at once.
+# Larger than any vocabulary of a million tokens, and small enough to read at once.
 MAX_JSON_BYTES = 48 * 1024 * 1024
 MAX_VALUES = 4_000_000
 MAX_DEPTH = 64
-# One character beyond U+FFFF makes every other one take four bytes of memory.
+# One character beyond U+FFFF makes every other character take four bytes of memory too.
 _MAX_TEXT_BYTES = 128 * 1024 * 1024
-_MAX_DIGITS = 300  # a float holds no number that is longer
+_MAX_DIGITS = 300  # a float cannot hold a longer number
 
 
 def parse(data: bytes, file: str) -> dict[str, Any]:
-    """Read one JSON object, refusing what JSON does not define or two readers could differ on.
+    """Parse one JSON object; reject what JSON does not define or readers could disagree on.
 
     Args:
         data: The file's bytes, UTF-8 without a byte order mark.
         file: The file's name, for messages.
 
     Raises:
-        FormatError: Not UTF-8, not JSON, NaN or Infinity, a number that no float can hold, half
-            a character, a duplicate key, too much text, too many values, too deep, no object.
+        FormatError: Not UTF-8, not JSON, not an object, NaN or Infinity, a number that no float
+            can hold, a lone surrogate, a duplicate key, too much text, too many values, or nested
+            too deeply.
     """
     if len(data) > MAX_JSON_BYTES:
         _raise_json_error(
-            file, f"is {len(data)} bytes large", "no document of a checkpoint is that large"
+            file, f"is {len(data)} bytes, larger than any document", "restore the file"
         )
-    # a key takes the memory of about three further values
+    # a key takes as much memory as about three values
     if sum(map(data.count, (b",", b"[", b"{", b":", b":", b":"))) > MAX_VALUES:
         _raise_json_error(file, f"holds more than {MAX_VALUES} values", "restore the file")
     try:
@@ -44,7 +45,7 @@ def parse(data: bytes, file: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         _raise_json_error(file, f"is not UTF-8 (byte {error.start})", "save it as UTF-8")
     if sys.getsizeof(text) > _MAX_TEXT_BYTES:
-        _raise_json_error(file, "is too long a text", "restore the file")
+        _raise_json_error(file, "contains too much text", "restore the file")
     document = _load_json(text, file)
     if not isinstance(document, dict):
         _raise_json_error(file, "is not a JSON object", "restore the file")
@@ -80,10 +81,10 @@ def _load_json(text: str, file: str) -> Any:
 
 
 def dump(document: Mapping[str, Any]) -> bytes:
-    """Give the canonical bytes: UTF-8, indent 2, order of insertion, a newline at the end.
+    """Return the canonical bytes: UTF-8, indent 2, insertion order, a newline at the end.
 
     Raises:
-        ValueError: A value is NaN or infinite, which JSON cannot say (a caller's bug).
+        ValueError: A value is NaN or infinite, which JSON cannot represent (a caller's bug).
     """
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode("utf-8", errors="strict")
@@ -94,7 +95,7 @@ class _NotStrictError(ValueError):
 
 
 def _iterate_levels(document: Any) -> Iterator[list[Any]]:
-    """Give the values of each level of nesting, the document itself first."""
+    """Yield the values of each level of nesting, the document itself first."""
     level = [document]
     while level:
         yield level
@@ -115,7 +116,7 @@ def _is_deep(document: Any) -> bool:
 
 
 def _iterate_texts(document: Any) -> Iterator[str]:
-    """Give every text of a document, the names of its fields among them."""
+    """Yield every string of a document, names of fields included."""
     for level in _iterate_levels(document):
         for value in level:
             if isinstance(value, str):
@@ -125,7 +126,7 @@ def _iterate_texts(document: Any) -> Iterator[str]:
 
 
 def _has_no_lone_surrogate(text: str) -> bool:
-    """Tell whether a text has no half of a surrogate pair."""
+    """Return whether a string contains no half of a surrogate pair."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

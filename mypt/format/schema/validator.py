@@ -1,7 +1,7 @@
-"""A validator of our schemas that stays quick on large documents and names the field at fault.
+"""A validator for our schemas that is fast on large documents and points at the faulty field.
 
-The keywords are those of the specification. jsonschema's own take minutes for a vocabulary of a
-million characters, and leave it to the text of the message to name a missing field.
+The keywords follow the specification. jsonschema's own take minutes on a vocabulary of a million
+characters, and name a missing field only in the text of the message.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def make_validator(schema: Mapping[str, Any]) -> Validator:
-    """Build the validator of a draft 2020-12 schema.
+    """Return a validator for a draft 2020-12 schema.
 
     Args:
-        schema: Uses none of the keywords that apply to items or members by their position.
+        schema: A schema without keywords that apply to items or members by their position.
     """
     keywords = {
         "items": _items,

@@ -62,7 +62,7 @@ def test_it_has_no_options():
     from mypt.plugins.selection import chosen
 
     sinks = load_plugins().sinks
-    with pytest.raises(mypt.MyptError, match=r"^log_sinks/tensorboard/x: is no option; leave it"):
+    with pytest.raises(mypt.MyptError, match=r"^log_sinks/tensorboard/x: is not an option; leave"):
         chosen("log_sinks", {"tensorboard": {"x": 1}}, sinks)
     assert chosen("log_sinks", {"tensorboard": {}}, sinks)["tensorboard"] == {}
 

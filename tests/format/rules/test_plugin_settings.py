@@ -32,7 +32,7 @@ def test_settings_of_a_part_stand_under_the_name_of_its_package():
 def test_an_unknown_setting_is_told_with_those_that_there_are():
     config = {"pos_encoding": "alibi", "plugins": {"acme-alibi": {"slop": 1}}}
     (problem,) = settings_problems(config, "x.json", SETTINGS)
-    said = "/plugins/acme-alibi/slop: is no option (did you mean `slope`?); use one of: slope"
+    said = "/plugins/acme-alibi/slop: is not an option (did you mean `slope`?); use one of: slope"
     assert str(problem) == f"x.json#{said}"
 
 

@@ -59,11 +59,14 @@ def test_the_presets_that_ship_are_valid(root):
         ({"rope_theta": 0}, "/rope_theta: is 0, not above 0; write a number above 0"),
         ({"bias": None}, "/bias: is null, not true or false; write true or false"),
         ({"norm_eps": "x"}, '/norm_eps: is "x", not a number or null; write a number above 0 or'),
-        ({"mlp_type": "GELU"}, '/mlp_type: is "GELU", which has no meaning here; write a name in'),
-        ({"plugins": {"a/b": {}}}, '/plugins/a~1b: is "a/b", which has no meaning here; write the'),
+        ({"mlp_type": "GELU"}, '/mlp_type: is "GELU", which is not valid here; write a name in'),
+        ({"plugins": {"a/b": {}}}, '/plugins/a~1b: is "a/b", which is not valid here; write the'),
         ({"plugins": []}, "/plugins: is a list of 0, not an object; write an object"),
-        ({"n_layers": 3}, "/n_layers: is no field of format 2.0 (did you mean `n_layer`?)"),
-        ({"zzz": 3}, "/zzz: is no field of format 2.0; correct it if it is a mistake; mypt keeps"),
+        ({"n_layers": 3}, "/n_layers: is not a field of format 2.0 (did you mean `n_layer`?)"),
+        (
+            {"zzz": 3},
+            "/zzz: is not a field of format 2.0; correct it if it is a mistake; mypt keeps",
+        ),
     ],
     ids=str,
 )

@@ -21,7 +21,7 @@ REFUSED = {
     "half a character in a key": (b'{"\\uDFFF": 1}', "escapes half a character"),
     "deep": (b'{"a": ' + b"[" * 100_000, "is nested too deeply"),
     "very many values": (b'{"a": [' + b"1," * 4_000_000 + b"1]}", "holds more than 4000000 values"),
-    "very large": (b" " * (48 * 1024 * 1024 + 1), "is 50331649 bytes large"),
+    "very large": (b" " * (48 * 1024 * 1024 + 1), "is 50331649 bytes, larger"),
     "Python": (b"{'a': 1}", "is not JSON"),
     "a comma too many": (b'{"a": 1,}', "is not JSON"),
     "a leading zero": (b'{"a": 01}', "is not JSON"),
