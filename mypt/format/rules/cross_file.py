@@ -109,7 +109,7 @@ def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Pr
         return [Problem(file, "", what, fix, kind=EDITED, severity="note")]
     if data == record.size_bytes:
         return []
-    what = f"is {data} bytes large, but was saved with {record.size_bytes}"
+    what = f"is {data} bytes, but was saved with {record.size_bytes}"
     return [Problem(file, "", what, "restore it from a copy", kind=SIZE)]
 
 

@@ -313,7 +313,7 @@ def test_a_reader_beside_a_writer_always_sees_one_whole_generation(tmp_path, tin
     assert failures == []
     assert said <= {
         f"{folder}: was saved anew since it was opened; open it again",
-        f"{folder}: changes faster than it can be read; wait for the run that writes it",
+        f"{folder}: changes faster than it can be read; wait for the run that is writing it",
     }
     assert read_bundle(folder).training_state.step == 40
 

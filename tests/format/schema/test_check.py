@@ -139,7 +139,7 @@ def test_versions_are_told_apart(version, kinds):
 
 def test_a_newer_major_is_refused_with_what_to_upgrade_and_nothing_else():
     (problem,) = check_document("config", {"format_version": "3.1", "n_layer": "?"}, "config.json")
-    assert "is written in format 3.1, newer than mypt" in problem.what
+    assert "is in format 3.1, newer than mypt" in problem.what
     assert problem.fix.startswith("upgrade mypt")
 
 

@@ -119,7 +119,7 @@ def test_a_file_that_was_exchanged_while_it_was_read_is_refused(file, tmp_path, 
         return mapped(*args, **options)
 
     monkeypatch.setattr(torch.UntypedStorage, "from_file", after_an_exchange)
-    with pytest.raises(FormatError, match="x: was replaced while it was read; open it again"):
+    with pytest.raises(FormatError, match="x: was replaced while being read; open it again"):
         weightfile.load_weights(file, "x")
     assert weightfile.load_weights(file, "x").keys() == TENSORS.keys()
 
