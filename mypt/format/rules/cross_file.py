@@ -1,4 +1,4 @@
-"""What the files of a bundle must have to do with each other."""
+"""How the files of a bundle must agree."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 GPT2_VOCABULARY = 50257
 
-# A document that is no longer what was saved: people may, and a resume is not exact then.
+# A document that was edited after saving: that is allowed, but a resume is not exact then.
 EDITED = "manifest.edited"
-# A file of tensors that is no longer what was saved, by its size or by its digest.
+# A file of tensors that was changed after saving, by its size or by its digest.
 SIZE, DIGEST = "manifest.size", "manifest.digest"
 
 
 def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[Problem]:
-    """Compare the ids that a tokenizer gives with the rows that the model has for them.
+    """Compare the ids that a tokenizer produces with the rows that the model has for them.
 
     Args:
         tokenizer: Fields of `tokenizer.json`.
@@ -46,7 +46,7 @@ def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[
 
 
 def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[Problem]:
-    """Compare the training state with itself and with the files beside it.
+    """Check the training state by itself and against the files beside it.
 
     Args:
         state: Fields of `training_state.json`.
@@ -56,8 +56,8 @@ def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[
     problems = []
     optimizer, step = state.get("optimizer_file"), state["step"]
     if optimizer is not None and optimizer not in has_file:
-        what = f"names {optimizer}, which is not there"
-        fix = "restore it; without it training can resume with a fresh optimizer only"
+        what = f"names {optimizer}, which does not exist"
+        fix = "restore it; without it training can only resume with a fresh optimizer"
         problems.append(_make_warning(file, "/optimizer_file", what, fix, "state.optimizer"))
     gold, training = state.get("gold") or {}, state.get("training_config") or {}
     for where, value in (
@@ -74,7 +74,7 @@ def optimizer_problems(contents: Any, parameters: Iterable[Shape], file: str) ->
     """Compare an AdamW state dict with the shapes of the parameters it belongs to.
 
     Args:
-        contents: What the header of `optimizer.pt` describes.
+        contents: The contents of `optimizer.pt`, as its header describes them.
         parameters: Shape of each parameter; a tied matrix counts once.
         file: Name of the file, for messages.
     """
@@ -83,7 +83,7 @@ def optimizer_problems(contents: Any, parameters: Iterable[Shape], file: str) ->
         case {"state": dict() as state, "param_groups": list() as groups}:
             listed = {index for group in groups for index in _list_indices(group)}
         case _:
-            what = "is no optimizer state: it has no `state` and `param_groups`"
+            what = "is not an optimizer state: it has no `state` and `param_groups`"
             return [Problem(file, "", what, fix, kind="optimizer.form")]
     problems = limit_problems(
         Problem(file, f"state.{index}", "belongs to no parameter group", fix, kind="optimizer.form")
@@ -94,10 +94,10 @@ def optimizer_problems(contents: Any, parameters: Iterable[Shape], file: str) ->
 
 
 def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Problem]:
-    """Compare a file with what the manifest says of it.
+    """Compare a file with its entry in the manifest.
 
     Args:
-        record: The manifest's line.
+        record: The manifest's entry.
         data: Content of a JSON document, which people may edit, or the size of another file.
         file: Name of the file, for messages.
     """
@@ -105,7 +105,7 @@ def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Pr
         if hashlib.sha256(data).hexdigest() == record.sha256:
             return []
         what = "was edited after mypt saved it"
-        fix = "nothing needs to be done if you meant it; the next save records it"
+        fix = "no action needed if that was intended; the next save records it"
         return [Problem(file, "", what, fix, kind=EDITED, severity="note")]
     if data == record.size_bytes:
         return []
@@ -116,10 +116,10 @@ def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Pr
 def presence_problems(
     paths: Mapping[str, Any], listed: Iterable[str], folder: str
 ) -> list[Problem]:
-    """Name the files that are missing.
+    """Return a problem for each missing file.
 
     Args:
-        paths: The files that are there, by stable name.
+        paths: The existing files, by stable name.
         listed: The names that the manifest lists.
         folder: Path of the bundle, for messages.
     """
@@ -150,8 +150,8 @@ def _special_token_problems(
             what = f"has id {index}, but the model's vocab_size is {vocab_size}"
             yield Problem(file, where, what, fix, kind="tokenizer.size")
         if texts.setdefault(index, text) != text:
-            what = f"has id {index}, as {format_value(texts[index])} has"
-            yield Problem(file, where, what, "give each id once", kind="tokenizer.twice")
+            what = f"has id {index}, which {format_value(texts[index])} also has"
+            yield Problem(file, where, what, "use each id only once", kind="tokenizer.twice")
 
 
 def _moment_problems(
@@ -164,7 +164,7 @@ def _moment_problems(
         for index, shape in shapes.items():
             if too_many[shape] > 0:
                 too_many[shape] -= 1
-                what = f"has shape {shape}, as no parameter that is left has"
+                what = f"has shape {shape}, which no remaining parameter has"
                 yield Problem(file, f"state.{index}.{name}", what, fix, kind="optimizer.shape")
 
 

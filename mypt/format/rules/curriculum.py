@@ -1,4 +1,4 @@
-"""What the hyperparameters of a run must have to do with each other."""
+"""How the phases of a curriculum must follow one another."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def curriculum_problems(training: Document, file: str, where: str = "") -> list[Problem]:
-    """Say why the phases of a curriculum do not follow one another.
+    """Return the reasons why the phases of a curriculum do not follow one another.
 
     Args:
-        training: Hyperparameters that their schema has accepted.
+        training: Hyperparameters accepted by their schema.
         file: Name of the file, for messages.
         where: JSON pointer to the hyperparameters.
     """
@@ -31,23 +31,23 @@ def _phase_problems(
     for index, phase in enumerate(phases):
         here, end = f"{where}/{index}", phase.get("until_iter")
         if phase["name"] in names:
-            what = f'is "{phase["name"]}", the name of an earlier phase too'
+            what = f'is "{phase["name"]}", which an earlier phase is named too'
             yield _make_problem(file, f"{here}/name", what, "give each phase a name of its own")
         names.add(phase["name"])
         if end is None and index + 1 < len(phases):
             what = "is missing, though another phase follows"
             yield _make_problem(
-                file, f"{here}/until_iter", what, "say at which step that one begins"
+                file, f"{here}/until_iter", what, "set it to the step at which that one begins"
             )
         elif end is not None and end <= begin:
             what = f"is {end}, but the phase begins at step {begin}"
             yield _make_problem(
-                file, f"{here}/until_iter", what, "let the steps of the phases rise"
+                file, f"{here}/until_iter", what, "make the steps of the phases increase"
             )
         begin = end or begin
         if (phase.get("input_file") is None) == (phase.get("dataset_dir") is None):
             what = "must have one of input_file and dataset_dir"
-            yield _make_problem(file, here, what, "say what the phase trains on, in one of them")
+            yield _make_problem(file, here, what, "set exactly one of them")
 
 
 def _make_problem(file: str, where: str, what: str, fix: str) -> Problem:

@@ -1,4 +1,4 @@
-"""Settings of plugins inside the documents, held against the schemas that the plugins bring."""
+"""Check plugins' settings inside documents against the schemas that the plugins provide."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _BUILT_IN_TOKENIZERS = ("char", "gpt2")
 
 @frozen
 class Setting:
-    """What a plugin says of its settings.
+    """The schema of a plugin's settings.
 
     Attributes:
         package: The plugin's own key under `plugins`.
-        schema: JSON Schema of the settings; {} takes anything.
+        schema: JSON Schema of the settings; {} accepts anything.
     """
 
     package: str
@@ -34,20 +34,20 @@ class Setting:
 
 
 # (field, its value) -> what the settings must be: ("mlp_type", "mixture"), ("token_kind", "bpe"),
-# ("gold_guards", "patience"). What no plugin is known to offer is not looked at.
+# ("gold_guards", "patience"). Values that no known plugin provides are not checked.
 Settings = Mapping[tuple[str, str], Setting]
 NO_SETTINGS: Settings = {}
 
 
 def settings_problems(document: Document, file: str, settings: Settings) -> list[Problem]:
-    """Hold the settings of a config, preset, tokenizer or training state against their schemas.
+    """Check the settings in a config, preset, tokenizer or training state against their schemas.
 
-    Settings that are not there count as {}, so that a schema can demand some.
+    Missing settings count as {}, so that a schema can require some.
 
     Args:
-        document: Fields that their schema has accepted.
+        document: Fields accepted by their schema.
         file: Its name, for messages.
-        settings: What the plugins say.
+        settings: The plugins' schemas.
     """
     problems: list[Problem] = []
     given = document.get("plugins", {})
@@ -66,7 +66,7 @@ def settings_problems(document: Document, file: str, settings: Settings) -> list
 
 
 def _find_plugin_choices(document: Document) -> Iterator[tuple[str, str]]:
-    """Name what the document chooses beyond what comes with mypt."""
+    """Yield the fields, with their values, that choose something not built into mypt."""
     kind = document.get(TOKEN_KIND)
     if kind is not None and kind not in _BUILT_IN_TOKENIZERS:
         yield TOKEN_KIND, kind
@@ -79,15 +79,15 @@ def _setting_problems(
     options: object, setting: Setting, file: str, at: tuple[str, ...]
 ) -> Iterator[Problem]:
     from mypt.format.schema.validator import (
-        make_validator,  # where there is nothing to check, no schema
+        make_validator,  # imports jsonschema, which is only needed if there are settings
     )
 
     if not setting.schema:
         return
     try:
         errors = list(make_validator(setting.schema).iter_errors(options))
-    except Exception as error:  # a stranger's schema may be none
-        what = f"cannot be checked: the schema of {setting.package} is none ({error})"
+    except Exception as error:  # a third party's schema may be invalid
+        what = f"cannot be checked: the schema of {setting.package} is invalid ({error})"
         fix = f"update {setting.package}"
         yield Problem(file, json_pointer(at), what, fix, kind="plugin.schema", severity="warning")
         return

@@ -1,4 +1,4 @@
-"""Which fields of a config were changed by hand, judged by the shapes that it no longer fits."""
+"""Find out which fields of a config were edited by hand, from the shapes that no longer fit."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts, Shape
 
 Candidate = tuple[str, Any]
-_MOST_FIELDS = 4  # a person who changed more than that has mixed up two models
+_MOST_FIELDS = 4  # more differences than that mean two different models
 _BIASES = ("bias", "qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias")
 
 
 def explain_shapes(
     config: GPTConfig, shapes: Mapping[str, Shape], layouts: Layouts
 ) -> dict[str, Any]:
-    """Find the fewest fields that, set to what the tensors say, make all of them fit.
+    """Find the fewest fields that, set to what the tensors imply, make all of them fit.
 
     Args:
         config: The config as it is.
-        shapes: Of a model with one block.
-        layouts: The parts known.
+        shapes: The shapes of a model with one block.
+        layouts: The known parts.
 
     Returns:
-        Field to the value that fits, in the order of their effect; empty where no few fields
-        explain it all.
+        The fields and the values that fit, in the order of their effect; empty if no small set
+        of fields explains everything.
     """
     config = evolve(config, n_layer=1)
     changes: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def explain_shapes(
 def _count_misfits(config: GPTConfig, shapes: Mapping[str, Shape], layouts: Layouts) -> int:
     try:
         wanted = expected_tensors(config, layouts)
-    except MyptError:  # a plugin's part cannot be like that
+    except MyptError:  # a plugin's part rejects this config
         return sys.maxsize
     return sum(wanted.get(name) != shapes.get(name) for name in {**wanted, **shapes})
 
@@ -66,7 +66,7 @@ def _fits_slot(field: str, value: Any, layouts: Layouts) -> bool:
 
 
 def _suggest_fields(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
-    """Give what single fields could have been, most telling first."""
+    """Yield values that single fields may have had, the most telling first."""
     match shapes.get("token_embedding_table.weight"):
         case (rows, columns):
             yield "vocab_size", rows

@@ -1,4 +1,4 @@
-"""What the tensors of `model.pt` must have to do with the config."""
+"""How the tensors of `model.pt` must agree with the config."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _IN_BLOCK = re.compile(r"blocks\.(0|[1-9][0-9]{0,6})\.(.+)", re.DOTALL)
 
 @frozen
 class Model:
-    """A config and the tensors that are to fit it.
+    """A config and the tensors that must fit it.
 
     Attributes:
-        config: A config that its schema has accepted.
-        tensors: What the file holds.
-        layouts: The parts known, those of the config among them.
+        config: A config accepted by its schema.
+        tensors: The tensors in the file.
+        layouts: The known parts, including those of the config.
         config_file: Name of the config's file, for messages.
         file: Name of the tensors' file, for messages.
     """
@@ -46,20 +46,20 @@ class Model:
     file: str
 
     def problem(self, name: str, what: str, kind: str) -> Problem:
-        """Describe what is wrong with a tensor."""
+        """Return a problem with a tensor."""
         fix = "restore the file, or the config that it was saved with"
         return Problem(self.file, name, what, fix, kind=f"tensor.{kind}")
 
     def misfit(self, field: str, what: str, value: object) -> Problem:
-        """Describe a field of the config that does not fit the tensors."""
+        """Return a problem with a field of the config that does not fit the tensors."""
         fix = f"set it back to {format_value(value)}"
         return Problem(self.config_file, f"/{field}", what, fix, kind=MISMATCH)
 
 
 def tensor_problems(model: Model) -> list[Problem]:
-    """Compare names, shapes, dtypes and sharing of the tensors with the config.
+    """Compare the tensors' names, shapes, dtypes and shared memory with the config.
 
-    Where a field of the config explains everything, that field is the one problem.
+    If a field of the config explains everything, that field is the only problem.
     """
     problems = [*_shape_problems(model), *_dtype_problems(model), *_overlap_problems(model)]
     if len(problems) > MAX_PROBLEMS:
@@ -85,7 +85,7 @@ def _shape_problems(model: Model) -> list[Problem]:
     first_block = next(iter(blocks.values()), {})
     if all(block == first_block for block in blocks.values()):
         from mypt.format.rules.shape_diagnosis import (
-            explain_shapes,  # where all fits, nobody guesses
+            explain_shapes,  # only needed if something does not fit
         )
 
         one_block = {f"blocks.0.{name}": shape for name, shape in first_block.items()}
@@ -107,7 +107,7 @@ def _changed_field_problem(model: Model, field: str, value: object) -> Problem:
 
 
 def _depth_problems(model: Model, blocks: Mapping[int, Tensors]) -> list[Problem]:
-    """Compare the number of blocks, naming whole blocks that are missing or too many."""
+    """Compare the number of blocks, reporting whole blocks that are missing or unexpected."""
     depth, held = model.config.n_layer, sorted(blocks)
     if held == list(range(len(held))):
         if len(held) == depth:
@@ -131,7 +131,7 @@ def _depth_problems(model: Model, blocks: Mapping[int, Tensors]) -> list[Problem
 def _block_problems(
     model: Model, template: Tensors, blocks: Mapping[int, Tensors]
 ) -> list[Problem]:
-    """List the faults inside blocks; one that all blocks share is one problem."""
+    """Return the problems inside blocks; one that all blocks share is reported once."""
     places: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for index, block in sorted(blocks.items()):
         for name, (what, kind) in _find_faults(template, block).items():
@@ -139,14 +139,14 @@ def _block_problems(
     problems = []
     for (name, what, kind), indices in places.items():
         shared = len(indices) == len(blocks) > 1
-        text = f"{what}, and so in all {len(blocks)} blocks" if shared else what
+        text = f"{what} (in all {len(blocks)} blocks)" if shared else what
         where = indices[:1] if shared else indices
         problems += [model.problem(f"blocks.{index}.{name}", text, kind) for index in where]
     return problems
 
 
 def _find_faults(wanted: Tensors, held: Tensors) -> dict[str, tuple[str, str]]:
-    """Say of each tensor at fault what is wrong with it, and the kind of problem."""
+    """Return what is wrong with each faulty tensor, and the kind of problem, by name."""
     faults = {}
     for name in {**wanted, **held}:
         if name not in held:
@@ -159,7 +159,7 @@ def _find_faults(wanted: Tensors, held: Tensors) -> dict[str, tuple[str, str]]:
 
 
 def _split_blocks(tensors: Tensors) -> tuple[Tensors, dict[int, Tensors]]:
-    """Part the tensors outside of blocks from those of each block, by its index."""
+    """Split the tensors into those outside of blocks and those of each block, by its index."""
     outside: Tensors = {}
     blocks: dict[int, Tensors] = defaultdict(dict)
     for name, shape in tensors.items():
@@ -179,7 +179,7 @@ def _dtype_problems(model: Model) -> list[Problem]:
 
 
 def _overlap_problems(model: Model) -> list[Problem]:
-    """Find tensors that share memory, other than an output layer with its embedding."""
+    """Return a problem for tensors that share memory, except an output layer and its embedding."""
     spans = sorted(
         (info.storage_key, *info.span, name) for name, info in model.tensors.items() if info.numel
     )
@@ -197,7 +197,7 @@ def _get_span(model: Model, name: str) -> tuple[int, int] | None:
 
 
 def _tied_notes(model: Model) -> list[Problem]:
-    """Note where tied matrices are stored twice, so that a header cannot show them to be equal."""
+    """Return a note if tied matrices are stored twice: a header cannot show that they are equal."""
     first, second = model.tensors.get(EMBEDDING), model.tensors.get(HEAD)
     if not model.config.tie_weights or first is None or second is None:
         return []

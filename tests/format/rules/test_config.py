@@ -30,16 +30,16 @@ def test_what_can_be_built_is_well(changed):
 def test_heads_that_do_not_divide_the_width_are_refused_with_numbers_that_do():
     assert lines(n_head=5) == [
         "config.json#/n_head: is 5, which does not divide n_embd (12); "
-        "choose 4 or 6, or give head_size"
+        "choose 4 or 6, or set head_size"
     ]
     assert lines(n_head=2**31 - 1) == [
         "config.json#/n_head: is 2147483647, which does not divide n_embd (12); "
-        "choose a divisor of it, or give head_size"
+        "choose a divisor of it, or set head_size"
     ]
 
 
 def test_rope_needs_heads_of_an_even_width():
-    said = "but rope turns pairs of values; make the heads an even width"
+    said = "but rope rotates pairs of values; make the heads an even width"
     assert lines(n_head=4, pos_encoding="rope") == [
         f"config.json#/n_head: makes heads 3 wide, {said}"
     ]
@@ -57,13 +57,13 @@ def test_a_part_that_nobody_offers_is_named_with_what_was_perhaps_meant():
     (line,) = lines(mlp_type="geluu")
     assert "(did you mean `gelu`?)" in line
     assert lines(norm_type="foo") == [
-        'config.json#/norm_type: is "foo", which neither mypt nor an installed plugin offers; '
-        "use one of: layernorm, rmsnorm, or install the plugin that brings it"
+        'config.json#/norm_type: is "foo", which neither mypt nor an installed plugin provides; '
+        "use one of: layernorm, rmsnorm, or install the plugin that provides it"
     ]
     needed = {"mypt-waves": {"version": "1.2", "needed_for": ["read"]}}
     assert lines(norm_type="wavelet", plugins=needed) == [
-        'config.json#/norm_type: is "wavelet", which takes mypt-waves 1.2 to be read and checked; '
-        "install it: pip install mypt-waves"
+        'config.json#/norm_type: is "wavelet", which requires mypt-waves 1.2 to be read and '
+        "checked; install it: pip install mypt-waves"
     ]
 
 

@@ -35,7 +35,7 @@ def test_gpt2_needs_its_ids_and_those_of_its_special_tokens():
 
 def test_two_special_tokens_of_one_id_are_refused():
     (line,) = tokenizer(9, token_kind="bytes", special_token_encoder={"<a>": 7, "<b>": 7})
-    assert 'has id 7, as "<a>" has' in line
+    assert 'has id 7, which "<a>" also has' in line
 
 
 def test_an_optimizer_file_that_is_not_there_is_a_warning():
@@ -45,7 +45,7 @@ def test_an_optimizer_file_that_is_not_there_is_a_warning():
     (problem,) = state_problems(state, [], "training_state.json")
     assert problem.severity == "warning"
     assert str(problem).startswith(
-        "training_state.json#/optimizer_file: names optimizer.pt, which is not there"
+        "training_state.json#/optimizer_file: names optimizer.pt, which does not exist"
     )
 
 
@@ -80,7 +80,7 @@ def test_moments_must_have_the_shapes_of_the_parameters():
 def test_what_is_no_optimizer_state_is_refused():
     for contents in ([], {}, {"state": {}}, {"state": [], "param_groups": []}):
         (problem,) = optimizer_problems(contents, [], "optimizer.pt")
-        assert "is no optimizer state" in problem.what
+        assert "is not an optimizer state" in problem.what
     stray = adamw((2,)) | {"param_groups": [{"params": []}, 3]}
     (problem,) = optimizer_problems(stray, [(2,)], "optimizer.pt")
     assert problem.where == "state.0"

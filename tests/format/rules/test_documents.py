@@ -28,7 +28,7 @@ def test_phases_that_follow_one_another_are_well():
         (
             [{"name": "a", "until_iter": 5, **TEXT}, {"name": "a", **TEXT}],
             "1/name",
-            'is "a", the name of an earlier phase too',
+            'is "a", which an earlier phase is named too',
         ),
         ([{"name": "a"}], "0", "must have one of input_file and dataset_dir"),
         ([{"name": "a", "dataset_dir": "d", **TEXT}], "0", "must have one of"),

@@ -121,7 +121,7 @@ def test_a_fault_that_all_blocks_share_is_one_problem():
         tensors[f"blocks.{layer}.sa.extra"] = info((3,), 90 + layer)
     (line,) = lines(CONFIG, tensors)
     assert "blocks.0.sa.extra: does not belong" in line
-    assert "and so in all 3 blocks" in line
+    assert "(in all 3 blocks)" in line
 
 
 def test_a_block_in_the_middle_that_is_missing_is_named_once():
