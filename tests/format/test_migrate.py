@@ -224,7 +224,7 @@ def test_what_is_damaged_in_a_tree_is_named_and_stops_nobody(copy, tmp_path):
         "x/fused_qkv_char": "migrated",
     }
     assert "config.json" in found["x/broken_config"].lines[0]
-    assert "is cut off" in found["legacy_latest_char/latest.pt"].lines[0]
+    assert "is truncated" in found["legacy_latest_char/latest.pt"].lines[0]
 
 
 def test_a_folder_that_cannot_be_looked_into_stops_nobody(copy, tmp_path, monkeypatch):
@@ -250,8 +250,8 @@ def test_a_folder_that_cannot_be_looked_into_stops_nobody(copy, tmp_path, monkey
 @pytest.mark.parametrize(
     ("damage", "what"),
     [
-        (lambda data: data[:-100], "is cut off"),
-        (lambda _: b"", "is not a file that torch.save wrote"),
+        (lambda data: data[:-100], "is truncated"),
+        (lambda _: b"", "is not a file written by torch.save"),
     ],
 )
 def test_a_damaged_legacy_file_is_called_so_by_everyone(copy, in_tmp, cli, damage, what):

@@ -1,7 +1,7 @@
-"""The pickle inside a torch archive, read as descriptions by an interpreter that calls nothing.
+"""Describe the pickle inside a torch archive with an interpreter that calls nothing.
 
 Only the opcodes and the few names that tensors, containers, numbers and text need are known;
-everything else is refused by its name. Source: CPython's `pickletools`, for the opcodes.
+everything else is rejected by name. Source: CPython's `pickletools`, for the opcodes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     _Operation = Callable[["_Interpreter"], None]
 
-# Far beyond any checkpoint, and small enough that reading one stays quick and lean.
+# Far beyond any checkpoint, and small enough that reading stays fast and uses little memory.
 MAX_PICKLE_BYTES = 64 * 1024 * 1024
 MAX_OPERATIONS = 2_000_000
 MAX_VALUES = 1_000_000
@@ -31,7 +31,7 @@ _KEY = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
 class _Function(Enum):
-    """What a file may call; here it only describes."""
+    """The functions that a file may call; here they are never called, only recognised."""
 
     TENSOR = "_rebuild_tensor_v2"
     PARAMETER = "_rebuild_parameter"
@@ -43,10 +43,10 @@ _GLOBALS: dict[bytes, Any] = {
     b"torch._utils\n_rebuild_tensor_v2": _Function.TENSOR,
     b"torch._utils\n_rebuild_parameter": _Function.PARAMETER,
     b"collections\nOrderedDict": _Function.DICT,
-    # a storage class is described by an empty storage of it
+    # a storage class is represented by an empty storage of that class
     **{f"torch\n{name}".encode(): StorageInfo(kind, "", 0) for name, (kind, _) in STORAGES.items()},
 }
-# Tensors that torch saves and no checkpoint of mypt holds.
+# Kinds of tensors that torch can save and no mypt checkpoint contains.
 _OTHER_TENSORS = re.compile(
     rb"torch(\._utils\n_rebuild_(tensor_v3|qtensor|sparse_tensor)|\n(Complex\w+|Q\w+)Storage)"
 )
@@ -58,7 +58,7 @@ _LEAVES = (str, int, float, bool, type(None), TensorInfo)
 
 
 def read_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo]]:
-    """Describe what a pickle would build, building none of it.
+    """Describe what a pickle would build, without building it.
 
     Args:
         data: Content of `data.pkl`.
@@ -66,17 +66,17 @@ def read_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo]]:
 
     Returns:
         Nested dict, list, tuple, str, int, float, bool and None with `TensorInfo` as leaves (an
-        ordered dict is a dict, a parameter is its tensor), and all storages by key.
+        OrderedDict becomes a dict, a parameter its tensor), and all storages by key.
 
     Raises:
-        FormatError: It names anything else, is damaged, too large or too deeply nested.
+        FormatError: It names anything else, is damaged, too large or nested too deeply.
     """
     machine = _Interpreter(data, file)
     return machine.run(), machine.storages
 
 
 class _Interpreter:
-    """A pickle machine without calls."""
+    """A pickle machine that makes no calls."""
 
     def __init__(self, data: bytes, file: str) -> None:
         self.data = data
@@ -88,7 +88,7 @@ class _Interpreter:
         self.storages: dict[str, StorageInfo] = {}
 
     def run(self) -> Any:
-        """Interpret up to the STOP, which has to be the last byte."""
+        """Interpret up to the STOP, which must be the last byte."""
         try:
             value = self._interpret()
         except (IndexError, KeyError, ValueError, struct.error):
@@ -100,7 +100,7 @@ class _Interpreter:
 
     def _interpret(self) -> Any:
         if not self.data.startswith(b"\x80\x02"):
-            self.reject("has a pickle of another protocol than torch's 2", kind="protocol")
+            self.reject("has a pickle whose protocol is not torch's 2", kind="protocol")
         self.position = 2
         for _ in range(MAX_OPERATIONS):
             opcode = self.data[self.position]
@@ -112,11 +112,11 @@ class _Interpreter:
                 return self.stack.pop()
             else:
                 name = _find_opcode_name(opcode)
-                self.reject(f"needs the pickle operation {name}, which no tensor does", "opcode")
+                self.reject(f"uses the pickle operation {name}, which no tensor needs", "opcode")
         return self.reject(f"has a pickle of more than {MAX_OPERATIONS} operations", kind="limit")
 
     def check_value(self, value: Any) -> None:
-        """Refuse what is nested too deeply, refers to itself, or is not a value."""
+        """Reject anything nested too deeply, containing itself, or not a value."""
         budget = MAX_VALUES
         pending: list[tuple[Any, int]] = [(value, 0)]
         while pending:
@@ -131,12 +131,12 @@ class _Interpreter:
                 self.reject("holds a storage or a function where a value belongs", kind="global")
 
     def reject(self, what: str, kind: str, fix: str | None = None) -> NoReturn:
-        """Raise, with the way out that there is for a file like this."""
+        """Raise with a fix that suits the kind of problem."""
         fix = fix or (_RESTORE if kind in ("malformed", "limit") else _DISTRUST)
         raise FormatError(Problem(self.file, "", what, fix, kind=f"pickle.{kind}"))
 
     def read_bytes(self, size: int) -> bytes:
-        """Give the next bytes of the pickle."""
+        """Return the next bytes of the pickle."""
         end = self.position + size
         if end > len(self.data):
             raise IndexError
@@ -145,18 +145,18 @@ class _Interpreter:
         return data
 
     def read_number(self, layout: struct.Struct) -> Any:
-        """Give the number that follows."""
+        """Return the number at the current position."""
         position = self.position
         self.position += layout.size
         return layout.unpack_from(self.data, position)[0]
 
     def pop_marked(self) -> list[Any]:
-        """Give what was pushed since the last mark, and forget the mark."""
+        """Return what was pushed since the last mark, and remove the mark."""
         items, self.stack = self.stack, self.outer.pop()
         return items
 
     def require_top(self, kind: type) -> Any:
-        """Give the top of the stack, which has to be a `kind`."""
+        """Return the top of the stack, which must be a `kind`."""
         if type(self.stack[-1]) is not kind:
             raise ValueError
         return self.stack[-1]
@@ -239,7 +239,7 @@ def _set_items(machine: _Interpreter) -> None:
 def _set_pairs(machine: _Interpreter, items: list[Any]) -> None:
     target = machine.require_top(dict)
     for key, value in zip(items[::2], items[1::2], strict=True):
-        # wide integers could be chosen to collide in a dict's table
+        # large integers could be chosen to collide in a dict's hash table
         if type(key) is not str and not (type(key) is int and -(2**31) <= key < 2**31):
             machine.reject("has a key that is neither text nor an index", kind="key")
         target[key] = value
@@ -273,7 +273,7 @@ def _call_function(machine: _Interpreter) -> None:
     elif function is _Function.DICT and not arguments:
         machine.stack.append({})
     else:
-        machine.reject("calls what is no function of a tensor", kind="call")
+        machine.reject("calls something that no tensor needs", kind="call")
 
 
 def _require_six(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -285,7 +285,7 @@ def _require_six(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 def _describe_tensor(
     machine: _Interpreter, storage: Any, offset: Any, shape: Any, stride: Any, _: Any, hooks: Any
 ) -> TensorInfo:
-    """Describe a tensor, refusing one that does not fit into its storage."""
+    """Describe a tensor; reject one that does not fit into its storage."""
     numbers = (offset, *shape, *stride) if type(shape) is type(stride) is tuple else (None,)
     if (
         not isinstance(storage, StorageInfo)

@@ -1,7 +1,7 @@
-"""Write `.pt` files that torch opens, with equal bytes for equal content.
+"""Write `.pt` files that torch can open, with equal bytes for equal content.
 
-`torch.save` lets the identity of Python objects and the file's name into the bytes; this writer
-lets in nothing but dtypes, shapes, values and which tensors share memory.
+With `torch.save` the bytes depend on the identity of Python objects and on the file's name; here
+they depend only on dtypes, shapes, values and which tensors share memory.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _STORAGE_NAMES = {dtype: name for name, (dtype, _) in STORAGES.items()}
 
 
 def write_tensors(stream: SupportsWrite[bytes | memoryview], value: Any) -> None:
-    """Write tensors and plain values as one archive, without ever seeking.
+    """Write tensors and plain values as one archive, without seeking.
 
-    A tensor is written as its own values in order, on whatever device and of whatever memory it
-    is a view. Tensors that are the same view of the same memory (tied weights) are written once
-    and are shared again after loading. Whether a tensor requires a gradient is not written.
+    A tensor is written as its own values in order, whatever its device and whatever memory it is
+    a view of. Tensors that are the same view of the same memory (tied weights) are written once
+    and shared again after loading. Whether a tensor requires a gradient is not written.
 
     Args:
         stream: Where the bytes go, in order.
-        value: Nested dict (keys str or int), list and tuple of tensors, str, int, float, bool and
-            None.
+        value: Nested dict (with str or int keys), list and tuple of tensors, str, int, float, bool
+            and None.
 
     Raises:
-        TypeError: The value holds anything else (a caller's bug).
+        TypeError: The value contains anything else (a caller's bug).
     """
     pickle = _PickleWriter()
     pickle.write(value)
@@ -50,11 +50,11 @@ def write_tensors(stream: SupportsWrite[bytes | memoryview], value: Any) -> None
 
 
 class _PickleWriter:
-    """A pickle in the making, without memo: each value is written out where it stands.
+    """Builds a pickle without a memo: each value is written out where it occurs.
 
     Attributes:
-        data: What was written so far.
-        tensors: The tensors whose values have to be stored, in the order of their keys.
+        data: The bytes written so far.
+        tensors: The tensors whose values must be stored, in the order of their keys.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ def _check_key(item: tuple[Any, Any]) -> tuple[Any, Any]:
 
 
 def _encode_integer(value: int) -> bytes:
-    """Give the shortest of the pickle's forms of a whole number."""
+    """Return the shortest pickle encoding of an integer."""
     if 0 <= value < 1 << 8:
         return b"K" + struct.pack("<B", value)
     if 0 <= value < 1 << 16:
@@ -135,9 +135,9 @@ def _encode_integer(value: int) -> bytes:
 
 
 def _make_memory_key(tensor: Tensor) -> tuple[object, ...]:
-    """Give what two tensors have in common only if the same bytes in memory are written for both.
+    """Return a key that two tensors share only if the same bytes of memory are written for both.
 
-    Different shapes of one contiguous stretch have the same bytes.
+    Different shapes of the same contiguous memory have the same bytes.
     """
     view = () if tensor.is_contiguous() else (tuple(tensor.shape), tensor.stride())
     if not tensor.numel():
@@ -151,7 +151,7 @@ def _contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _read_values(tensor: Tensor) -> memoryview:
-    """Give the values of a tensor in order, copied only where they do not lie so in memory."""
+    """Return the values of a tensor in order, copied only if memory does not hold them so."""
     import torch
 
     values = tensor.detach().cpu().contiguous().reshape(-1)

@@ -1,4 +1,4 @@
-"""Arrange tensors, or descriptions of tensors, into others: what readers and migrations share."""
+"""Operations on tensors, or on descriptions of tensors, shared by readers and migrations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def join_rows(parts: Sequence[Any]) -> Any:
-    """Put tensors, or descriptions of tensors, one below the other."""
+    """Concatenate tensors, or descriptions of tensors, along the rows."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], TensorInfo):
@@ -25,14 +25,14 @@ def join_rows(parts: Sequence[Any]) -> Any:
 
 
 def transpose(matrix: Any) -> Any:
-    """Turn a matrix, or the description of one, into (columns, rows), contiguous in memory."""
+    """Return the transpose (columns, rows) of a matrix or description, contiguous in memory."""
     if isinstance(matrix, TensorInfo):
         return _describe_new(matrix, (matrix.shape[1], matrix.shape[0]), "transposed")
     return matrix.t().contiguous()
 
 
 def add_product(matrix: Any, a: Any, b: Any, scale: float) -> Any:
-    """Give matrix + scale * (a @ b), or the description of that.
+    """Return matrix + scale * (a @ b), or its description.
 
     Args:
         matrix: (rows, columns).
@@ -46,7 +46,7 @@ def add_product(matrix: Any, a: Any, b: Any, scale: float) -> Any:
 
 
 def one_hot(like: Any) -> Any:
-    """Give the identity of the size and dtype of a square matrix, or its description."""
+    """Return the identity with the size and dtype of a square matrix, or its description."""
     if isinstance(like, TensorInfo):
         return _describe_new(like, like.shape, "one-hot")
     import torch
@@ -55,14 +55,14 @@ def one_hot(like: Any) -> Any:
 
 
 def constant_row(like: Any, value: float) -> Any:
-    """Give a row of a matrix's width and dtype that holds one value, or its description."""
+    """Return a row filled with one value, of a matrix's width and dtype, or its description."""
     if isinstance(like, TensorInfo):
         return _describe_new(like, like.shape[1:], "constant")
     return like.new_full(like.shape[1:], value)
 
 
 def _describe_new(info: TensorInfo, shape: tuple[int, ...], how: str) -> TensorInfo:
-    """Describe a tensor that is in no file yet: contiguous, in a storage of its own."""
+    """Describe a tensor that is not in any file yet: contiguous, in a storage of its own."""
     strides, size = [], 1
     for length in reversed(shape):
         strides.append(size)

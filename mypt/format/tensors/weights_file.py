@@ -1,4 +1,4 @@
-"""The content of a file of weights, whatever its form: with this readers open files."""
+"""Open a file of weights in either format; readers use this."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def describe_weights(path: Path, file: str) -> Any:
-    """Give the content with a `TensorInfo` in the place of each tensor; no torch, no weights.
+    """Return the content with a `TensorInfo` in place of each tensor, without reading weights.
 
     Args:
-        path: A `.pt` or a safetensors file.
+        path: A `.pt` or safetensors file.
         file: Its name, for messages.
 
     Raises:
@@ -28,7 +28,7 @@ def describe_weights(path: Path, file: str) -> Any:
 
 
 def load_weights(path: Path, file: str) -> Any:
-    """Give the content with its tensors, mapped to memory on the CPU.
+    """Return the content with its tensors memory-mapped on the CPU.
 
     A `.pt` file of up to 64 MiB is compared with its own checksums.
 

@@ -1,4 +1,4 @@
-"""The zip archives that torch writes, read so strictly that no two readers can differ on them."""
+"""Read the zip archives that torch writes, so strictly that no two readers can disagree."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _END = struct.Struct("<4s4H2IH")
 _END_64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR_64 = struct.Struct("<4sIQI")
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
-_SIZES_FOLLOW, _UTF_8 = 0x0008, 0x0800  # the flags that torch sets
+_SIZES_FOLLOW, _UTF_8 = 0x0008, 0x0800  # the only flags that torch sets
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -32,10 +32,10 @@ class Member:
     """One stored file of an archive.
 
     Attributes:
-        name: Its name, without the archive's own.
-        offset: Of its first byte in the file.
+        name: Its name, without the archive's own prefix.
+        offset: Offset of its first byte in the file.
         size_bytes: Its size.
-        crc32: Its checksum, as the directory has it.
+        crc32: Its checksum, according to the directory.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Member:
 
 @frozen
 class _Entry:
-    """One line of the central directory."""
+    """One entry of the central directory."""
 
     name: bytes
     flags: int
@@ -58,18 +58,18 @@ class _Entry:
 
 
 def read_members(stream: BinaryIO, file: str) -> dict[str, Member]:
-    """List the members of a torch archive, reading nothing of their content.
+    """List the members of a torch archive without reading their content.
 
     Args:
         stream: The file, seekable.
         file: Its name, for messages.
 
     Returns:
-        Members by their name without the archive's own prefix.
+        Members by name, without the archive's own prefix.
 
     Raises:
-        FormatError: It is no archive, or truncated; a member is compressed, encrypted, overlaps
-            another, lies outside of the file, has a name that is taken (in any case of letters)
+        FormatError: It is not an archive, or is truncated; a member is compressed, encrypted,
+            overlaps another, lies outside of the file, has a name that is taken (ignoring case)
             or that leaves the archive's folder; or the two headers of a member disagree.
     """
     start, directory, count = _read_directory(stream, file)
@@ -80,7 +80,7 @@ def read_members(stream: BinaryIO, file: str) -> dict[str, Member]:
     spans = []
     for entry in entries:
         name = _strip_prefix(entry.name, prefix, file)
-        if name.lower() in taken:  # torch looks names up without regard to case
+        if name.lower() in taken:  # torch looks names up case-insensitively
             _raise_archive_error(file, f"holds the member {name!r} twice")
         taken.add(name.lower())
         offset = _find_content(stream, entry, file)
@@ -93,13 +93,13 @@ def read_members(stream: BinaryIO, file: str) -> dict[str, Member]:
 
 
 def read_member(stream: BinaryIO, member: Member) -> bytes:
-    """Read a whole member; the caller has looked at its size."""
+    """Read a whole member; the caller has checked its size."""
     stream.seek(member.offset)
     return stream.read(member.size_bytes)
 
 
 def _read_directory(stream: BinaryIO, file: str) -> tuple[int, bytes, int]:
-    """Give the central directory: its offset, its bytes and its number of entries."""
+    """Return the central directory: its offset, its bytes and its number of entries."""
     size = stream.seek(0, 2)
     end = _read_struct(stream, _END, size - _END.size, b"PK\x05\x06")
     if end is None:
@@ -152,7 +152,7 @@ def _parse_entries(directory: bytes, count: int, file: str) -> Iterator[_Entry]:
 
 
 def _find_content(stream: BinaryIO, entry: _Entry, file: str) -> int:
-    """Compare a member's own header with the directory; give where its content begins."""
+    """Compare a member's own header with the directory; return the offset of its content."""
     local = _read_struct(stream, _LOCAL, entry.header_offset, b"PK\x03\x04")
     if local is None:
         _raise_archive_error(file, f"has no header for {entry.name!r} where its directory says")
@@ -176,7 +176,7 @@ def _find_content(stream: BinaryIO, entry: _Entry, file: str) -> int:
 
 
 def _apply_zip64(extra: bytes, values: tuple[int, ...], file: str) -> tuple[int, ...]:
-    """Replace the values that say 'too large for 32 bits' by those of the zip64 extra field."""
+    """Replace the values marked as too large for 32 bits by those of the zip64 extra field."""
     if _MAX_32 not in values:
         return values
     position = 0
@@ -221,12 +221,12 @@ def _raise_not_an_archive(stream: BinaryIO, file: str) -> NoReturn:
     start = stream.read(len(_LEGACY_TORCH))
     if start == _LEGACY_TORCH:
         _raise_archive_error(
-            file, "is in the form of torch before 1.6", "save it again with torch.save"
+            file, "is in the format of torch before 1.6", "save it again with torch.save"
         )
     if start.startswith(b"PK\x03\x04"):
-        _raise_archive_error(file, "is cut off, or has something after its end")
+        _raise_archive_error(file, "is truncated, or has something after its end")
     _raise_archive_error(
-        file, "is not a file that torch.save wrote", "name a checkpoint, or restore it"
+        file, "is not a file written by torch.save", "name a checkpoint, or restore it"
     )
 
 

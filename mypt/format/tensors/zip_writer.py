@@ -1,4 +1,4 @@
-"""Write the zip archives that torch reads: stored members, aligned, in one pass."""
+"""Write the zip archives that torch reads: uncompressed, aligned members, in one pass."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from attrs import frozen
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-ALIGNMENT = 64  # torch maps storages to memory where they lie, and so wants them aligned
+ALIGNMENT = 64  # torch memory-maps storages in place, so they have to be aligned
 _CHUNK_BYTES = 1 << 22
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
-_PLAIN, _ZIP64 = 20, 45  # the version of the zip format that a reader needs
-_DATE = 0x0021  # 1980-01-01: the time of writing is not content
+_PLAIN, _ZIP64 = 20, 45  # the zip version that a reader needs
+_DATE = 0x0021  # 1980-01-01: the time of writing is not part of the content
 
 
 @frozen
@@ -29,13 +29,13 @@ class _WrittenMember:
 
 
 class ArchiveWriter:
-    """Writes members one after the other to a stream that it never seeks in.
+    """Writes members one after the other to a stream, without seeking.
 
     Equal members in equal order give equal bytes.
     """
 
     def __init__(self, stream: SupportsWrite[bytes | memoryview], name: str) -> None:
-        """Begin an archive.
+        """Start an archive.
 
         Args:
             stream: Where the bytes go.
@@ -90,7 +90,7 @@ class ArchiveWriter:
 
 
 def _encode_local_header(member: _WrittenMember) -> bytes:
-    """Give the header before a member, padded so that the content begins aligned."""
+    """Return the header of a member, padded so that the content is aligned."""
     size, extra = member.size_bytes, b""
     if size >= _MAX_32:
         size, extra = _MAX_32, struct.pack("<2H2Q", 1, 16, member.size_bytes, member.size_bytes)

@@ -174,7 +174,7 @@ def test_a_file_that_is_cut_while_its_checksums_are_computed_is_refused(saved, m
         return members
 
     monkeypatch.setattr(tensorfile, "read_members", then_cut)
-    with pytest.raises(FormatError, match="was cut off while it was read"):
+    with pytest.raises(FormatError, match="was truncated while being read"):
         list(find_damaged_members(path, "x.pt"))
 
 
