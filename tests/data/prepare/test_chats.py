@@ -190,7 +190,9 @@ def test_a_character_that_the_vocabulary_lacks_is_named_and_nothing_is_left(tmp_
 
 
 def test_one_conversation_is_too_little_and_a_full_folder_is_not_written_over(tmp_path, plugins):
-    with pytest.raises(DataError, match="at least 2 different conversations are needed; there are 1"):
+    with pytest.raises(
+        DataError, match="at least 2 different conversations are needed; there are 1"
+    ):
         prepared(tmp_path, plugins, [{"text": "ab"}] * 3)
     prepared(tmp_path, plugins, [{"text": "ab"}, {"text": "c"}])
     with pytest.raises(DataError, match="already exists"):
