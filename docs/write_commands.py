@@ -15,18 +15,19 @@ TABLE = ["| flag | value | |", "|---|---|---|"]
 
 HEAD = """# Commands
 
-Every command is `mypt ...` and equally `python -m mypt ...`; `mypt format ...` is also
-`python -m mypt.format ...`. Dashes work in place of underscores. Exit codes: 0 well, 1 invalid or
+`mypt` and `python -m mypt` are the same, and so are `mypt format` and `python -m mypt.format`.
+Dashes may replace underscores in flags. Exit codes: 0 success, 1 invalid or
 failed, 2 wrong usage.
 
 This page is written by `python docs/write_commands.py` from the commands themselves.
 
-Every command takes these before its name, as in `mypt --disable-plugin guards train ...`:
+These options of every command go before its name, as in
+`mypt --disable-plugin guards train ...`:
 """
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     parts = [HEAD, "\n".join([*TABLE, *map(_row, plugin_options()), ""])]
     for name in COMMANDS:
         if name != "format":

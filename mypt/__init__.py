@@ -1,7 +1,7 @@
-"""Train, keep and hand on small GPTs.
+"""Train, store and share small GPTs, in checkpoints that anyone can read and verify.
 
-The names below are imported on first use, so that a script which only inspects a checkpoint
-never pays for torch.
+The names below are imported on first use, so that a script that only inspects a
+checkpoint does not load torch.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name where it is first used."""
+    """Import a public name on first use."""
     if name not in _HOME:
         message = f"module 'mypt' has no attribute {name!r}"
         raise AttributeError(message)

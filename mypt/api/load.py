@@ -1,4 +1,4 @@
-"""The one door for reading: whatever mypt can open, as a model ready for inference."""
+"""Load any checkpoint that mypt can read, as a model ready for inference."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def load(
     plugins: Plugins | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> GPT:
-    """Open a checkpoint for inference.
+    """Load a checkpoint for inference.
 
     Args:
         path_or_name: A path, or the name of a model in `checkpoints/`.
-        device: Where the model goes.
+        device: Device of the model.
         plugins: Where parts and tokenizers are looked up; by default all that are installed.
-        options: What the reader of a foreign checkpoint has to be told, such as
-            `{"lora_alpha": 32.0}` or `{"training_text": "input.txt"}`; its error asks for it.
+        options: Settings for the reader of a foreign checkpoint, such as `{"lora_alpha": 32.0}` or
+            `{"training_text": "input.txt"}`; an error names those that are missing.
 
     Returns:
         A `GPT` in evaluation mode, with `.config` and `.tokenizer`.
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
-        FormatError: It is not a checkpoint, or a file of it is damaged.
-        PluginError: It needs a plugin that is not installed.
-        ConfigError: There is no such device here.
+        FormatError: The path is not a checkpoint, or one of its files is damaged.
+        PluginError: The checkpoint requires a plugin that is not installed.
+        ConfigError: The device is not available.
     """
     plugins = load_plugins() if plugins is None else plugins
     return open_model(find_checkpoint(path_or_name), plugins, options, device=device)
@@ -56,13 +56,13 @@ def open_model(
     device: str | torch.device | None,
     warn: Callable[[str], object] = lambda _: None,
 ) -> GPT:
-    """Open the checkpoint at a path for inference, as `load` does.
+    """Load the checkpoint at a path for inference, as `load` does.
 
     Args:
         path: A folder or a file.
         plugins: Where parts and tokenizers are looked up.
-        options: What the reader of a foreign checkpoint has to be told.
-        device: Where the model goes; None for the fastest device there is.
+        options: Settings for the reader of a foreign checkpoint; see `load`.
+        device: Device of the model; None for the fastest available.
         warn: Called with each edit of the files that the text depends on, before any weight is
             read.
     """

@@ -31,15 +31,19 @@ _PIPE_WIDTH, _MAX_VALUE = 120, 80
 @click.command("compare")
 @click.argument("models", type=TEXT, nargs=-1, required=True, metavar="MODEL MODEL...")
 @reader_options
-@click.option("--input_file", type=TEXT, help="Text to measure all models on.")
+@click.option("--input_file", type=TEXT, help="Text to score all models on.")
 @click.option(
-    "--dataset_dir", type=TEXT, help="Data set to measure all models on, by its validation split."
+    "--dataset_dir", type=TEXT, help="Data set whose validation split all models are scored on."
 )
-@click.option("--prompt", help="Text that every model continues; empty begins a new text.")
-@click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
-@sampling_option("temperature", float, "0 always takes the likeliest token.")
-@sampling_option("seed", int, "Same seed, same text.")
-@click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
+@click.option("--prompt", help="Text for every model to continue; an empty one starts a new text.")
+@click.option(
+    "--max_new_tokens", default=200, show_default=True, help="Maximum number of tokens to add."
+)
+@sampling_option(
+    "temperature", float, "Randomness of sampling; 0 always takes the most likely token."
+)
+@sampling_option("seed", int, "Random seed; the same seed gives the same text.")
+@click.option("--device", type=TEXT, help="Device to use; by default the fastest available.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all settings.")
 @click.pass_context
 @name_flags()
@@ -54,19 +58,19 @@ def command(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Show what is different about models, and which one is better.
+    """Compare the settings of models, and their losses on one text.
 
-    Settings that differ are always listed. With --input_file or --dataset_dir every model is
-    measured on the same text, and with --prompt every model continues it.
+    Settings that differ are always listed. With --input_file or --dataset_dir, all models are
+    scored on the same text; with --prompt, all continue the same prompt.
     """
     if len(models) < 2:
-        message = "there is only one model; name at least two"
+        message = "only one model is given; give at least two"
         raise click.UsageError(message)
     check_conflicts(context, COMPARE_CONFLICTS)
     from mypt.comparison.settings import differing, open_sides
 
     if input_file is not None and dataset_dir is not None:
-        message = "--input_file and --dataset_dir are two texts; give one of them"
+        message = "--input_file and --dataset_dir cannot be used together; give one of them"
         raise click.UsageError(message)
     plugins = open_plugins()
     sides = open_sides(models, plugins, parse_options(options))
@@ -174,7 +178,7 @@ def _print_tables(
     parts: list[Table | str] = []
     parts += [_make_settings_table(sides, rows)] if rows else ["All settings are equal."]
     parts += [
-        f"{side.name} has no training state: nothing is known of its training"
+        f"{side.name} has no training state, so its training settings are unknown"
         for side in sides
         if side.opened.training_state is None
     ]
@@ -227,12 +231,12 @@ def _make_score_table(sides: Sequence[Side], held_out: HeldOut, results: Sequenc
 
 
 def _list_remarks(sides: Sequence[Side], results: Sequence[Result]) -> list[str]:
-    lines = ["* the lowest. Each token but the first was scored once, in overlapping windows."]
+    lines = ["* lowest. Each token but the first was scored once, in overlapping windows."]
     tokenizers = [side.opened.tokenizer for side in sides]
     if any(tokenizer != tokenizers[0] for tokenizer in tokenizers):
         lines.append("The tokenizers differ: compare bits per byte, not nats per token.")
     if len({result.score.block_size for result in results if result.score}) > 1:
-        lines.append("The windows differ: a model with a wider one sees more of the text before.")
+        lines.append("The block sizes differ: a model with a larger one sees more context.")
     return lines
 
 
@@ -253,7 +257,7 @@ def _make_text_table(
 
 
 def _replace_controls(text: str) -> str:
-    """Keep lines, and show what a terminal would obey as U+FFFD."""
+    """Replace control characters other than line breaks by U+FFFD."""
     text = text.expandtabs(4)
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
@@ -265,7 +269,7 @@ def _make_table(title: str, heads: Sequence[str], ratio: int | None = None) -> T
 
     table = Table(title=Text(_replace_controls(title)), box=box.SIMPLE_HEAD, title_justify="left")
     for head in heads:
-        names = head == ""  # of settings or models: the last to be broken
+        names = head == ""  # names of settings or models: wrapped last
         table.add_column(Text(_replace_controls(head)), overflow="fold", ratio=ratio, no_wrap=names)
     return table
 

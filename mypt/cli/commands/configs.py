@@ -21,9 +21,13 @@ BYTES_PER_WEIGHT = 4
 
 
 @click.command("configs")
-@click.option("--config_file", type=TEXT, help="Preset to show in detail, shipped or your own.")
+@click.option(
+    "--config_file",
+    type=TEXT,
+    help="Preset to show in detail: a path, or the name of a shipped preset.",
+)
 def command(config_file: str | None) -> None:
-    """List the presets, or show one in detail, with counted parameters."""
+    """List the presets with their parameter counts, or show one in detail."""
     from mypt.engine.config.presets import read_preset, shipped_presets
 
     layouts = open_plugins().layouts
@@ -59,7 +63,7 @@ def _format_list(presets: list[Preset], layouts: Layouts) -> list[str]:
         "To use one:  mypt train --config_file configs/tiny.json --model_name my_model "
         "--input_file input.txt",
         "For details: mypt configs --config_file configs/tiny.json",
-        "Your own:    copy one, edit it, and name your file",
+        "Your own:    copy one, edit it, and pass its path",
     ]
 
 

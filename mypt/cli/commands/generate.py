@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.command("generate")
 @click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
 @click.option(
-    "--legacy_checkpoint", type=TEXT, help="File of an earlier program in the model's folder."
+    "--legacy_checkpoint", type=TEXT, help="Legacy checkpoint file in the model's folder."
 )
 @reader_options
 @click.option(
@@ -35,52 +35,66 @@ if TYPE_CHECKING:
     multiple=True,
     help="Text to continue; may be repeated. Without any, a new text begins.",
 )
-@click.option(
-    "--prompt_file", type=TEXT, multiple=True, help="File that holds one prompt; - is stdin."
-)
+@click.option("--prompt_file", type=TEXT, multiple=True, help="File with one prompt; - is stdin.")
 @click.option(
     "--prompt_lines", type=TEXT, multiple=True, help="File with a prompt on each line; - is stdin."
 )
-@click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
-@sampling_option("temperature", float, "0 always takes the likeliest token.")
-@sampling_option("top_k", int, "Choose among the k likeliest tokens.")
-@sampling_option("top_p", float, "Choose among the likeliest that make up p together.")
-@sampling_option("min_p", float, "Choose among those p times as likely as the likeliest.")
-@sampling_option("repetition_penalty", float, "Above 1: discourage what is there.")
-@sampling_option("no_repeat_ngram_size", int, "Let no run of n tokens come twice.")
-@sampling_option("seed", int, "Same seed, same text, whatever else is asked for.")
-@click.option("--stop", type=TEXT, multiple=True, help="End before this text; may be repeated.")
 @click.option(
-    "--stop_token", type=TEXT, multiple=True, help="End before this token, an id or its text."
+    "--max_new_tokens", default=200, show_default=True, help="Maximum number of tokens to add."
+)
+@sampling_option(
+    "temperature", float, "Randomness of sampling; 0 always takes the most likely token."
+)
+@sampling_option("top_k", int, "Sample from the k most likely tokens.")
+@sampling_option("top_p", float, "Sample from the most likely tokens with total probability p.")
+@sampling_option(
+    "min_p", float, "Sample from tokens at least p times as likely as the most likely."
+)
+@sampling_option("repetition_penalty", float, "Above 1: make tokens of the context less likely.")
+@sampling_option("no_repeat_ngram_size", int, "Never repeat a sequence of n tokens.")
+@sampling_option("seed", int, "Random seed; the same seed gives the same text.")
+@click.option("--stop", type=TEXT, multiple=True, help="Stop before this text; may be repeated.")
+@click.option(
+    "--stop_token",
+    type=TEXT,
+    multiple=True,
+    help="Stop before this token, an id or its text; may be repeated.",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Continuations of each prompt.",
+    help="Continuations per prompt.",
 )
 @click.option(
     "--batch_size",
     type=click.IntRange(1),
     default=32,
     show_default=True,
-    help="Texts continued at once.",
+    help="Texts to continue at once.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per continuation.")
-@click.option("--probabilities", is_flag=True, help="With --json: also those of the tokens.")
-@click.option("--logits", is_flag=True, help="With --json: also what each token was chosen by.")
 @click.option(
-    "--score", type=TEXT, multiple=True, help="Do not generate: measure the loss on this file."
+    "--probabilities", is_flag=True, help="With --json: include the probability of each token."
+)
+@click.option("--logits", is_flag=True, help="With --json: include the logits of each token.")
+@click.option(
+    "--score",
+    type=TEXT,
+    multiple=True,
+    help="Measure the loss on this file instead of generating; may be repeated.",
 )
 @click.option(
     "--stride",
     type=int,
-    help="Of scoring: tokens from one window to the next; by default half a block.",
+    help="With --score: tokens from one window to the next; by default half the block size.",
 )
-@click.option("--interactive", is_flag=True, help="Ask for prompts; /help says what else it takes.")
-@click.option("--int8", is_flag=True, help="Round the weights to 8 bits; CPU only.")
-@click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
+@click.option(
+    "--interactive", is_flag=True, help="Read prompts from the terminal; /help lists the commands."
+)
+@click.option("--int8", is_flag=True, help="Quantize the weights to 8 bits; CPU only.")
+@click.option("--device", type=TEXT, help="Device to use; by default the fastest available.")
 @click.pass_context
 @name_flags()
 def command(
@@ -153,7 +167,7 @@ def _print_stream(model: GPT, request: Request) -> None:
         stop=request.stop,
         stop_tokens=request.stop_tokens,
     )
-    first = next(pieces, "")  # a prompt that cannot be encoded is refused before it is echoed
+    first = next(pieces, "")  # raises before the echo if the prompt cannot be encoded
     click.echo(prompt + first, nl=False)
     for piece in pieces:
         click.echo(piece, nl=False)

@@ -17,7 +17,7 @@ from mypt.format.errors import format_count
 @click.command("inspect")
 @click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
 @click.option(
-    "--legacy_checkpoint", type=TEXT, help="File of an earlier program in the model's folder."
+    "--legacy_checkpoint", type=TEXT, help="Legacy checkpoint file in the model's folder."
 )
 @reader_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -25,7 +25,7 @@ from mypt.format.errors import format_count
 def command(
     model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], as_json: bool
 ) -> None:
-    """Show what a checkpoint is, without loading its weights."""
+    """Show what a checkpoint contains, without loading its weights."""
     from mypt.api.info import get_model_info
     from mypt.engine.checkpoints.paths import find_checkpoint
     from mypt.format.errors import one_line
@@ -64,7 +64,7 @@ def _describe_format(info: dict[str, Any]) -> list[str]:
 
 def _describe_tokenizer(state: dict[str, Any] | None) -> list[str]:
     if state is None:
-        return ["none: this is a model of bare ids"]
+        return ["none: this model has no tokenizer and works on token ids"]
     lines = [f"kind      : {state['token_kind']}"]
     if state["token_kind"] == "gpt2":
         lines.append("vocab     : GPT-2 BPE (fixed ~50k tokens)")

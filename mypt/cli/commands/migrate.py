@@ -26,12 +26,10 @@ if TYPE_CHECKING:
     type=click.Choice(["2.0", "1"]),
     default="2.0",
     show_default=True,
-    help="Version to write; 1 is what the earlier MyPT opens.",
+    help="Format version to write; 1 is for the earlier MyPT.",
 )
-@click.option(
-    "--output", type=TEXT, help="Folder of what is written; by default one beside the source."
-)
-@click.option("--dry_run", is_flag=True, help="Only say what would be done.")
+@click.option("--output", type=TEXT, help="Folder to write; by default one beside the source.")
+@click.option("--dry_run", is_flag=True, help="Only print what would be done.")
 @click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below PATH.")
 @reader_options
 @name_flags()
@@ -43,18 +41,19 @@ def command(
     everything: bool,
     options: tuple[str, ...],
 ) -> int:
-    """Write a legacy or foreign checkpoint as a bundle of the current format.
+    """Convert a legacy or foreign checkpoint to the current format.
 
-    The source is never touched, and what was written is read back and compared before it counts.
+    The source is never modified. The result is read back and compared with the source before it
+    is committed.
     """
     from mypt.format.migrate import Migrator
     from mypt.format.version import MYPT_VERSION
 
     if everything and output is not None:
-        message = "--output names one folder, --all finds many checkpoints"
+        message = "--output names one folder and cannot be used with --all"
         raise click.UsageError(message)
     if version == "1" and (everything or options):
-        message = "--to 1 writes one bundle, and takes neither --all nor --option"
+        message = "--to 1 cannot be used with --all or --option"
         raise click.UsageError(message)
     plugins = open_plugins()
     migrator = Migrator(
@@ -77,7 +76,7 @@ def command(
 
 
 def _print_reports(reports: Iterable[Report]) -> int:
-    """Print each report when it comes; give the exit code."""
+    """Print each report as it arrives, and return the exit code."""
     results = []
     for report in reports:
         _print_report(report)

@@ -31,7 +31,7 @@ TITLES = {
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List what is registered, from which package and version, and what is broken or off."""
+    """List the installed plugins, what they provide, and their faults."""
     if context.invoked_subcommand is not None:
         return
     plugins = open_plugins(quiet=True)
@@ -48,9 +48,9 @@ def command(context: click.Context, as_json: bool) -> None:
 
 @command.command("new")
 @click.argument("name", type=TEXT)
-@click.option("--output", type=TEXT, help="Folder to write it to; by default one of that name.")
+@click.option("--output", type=TEXT, help="Folder to create; by default one of that name.")
 def new(name: str, output: str | None) -> None:
-    """Write a minimal plugin package, whose own tests pass, to begin with."""
+    """Create a minimal plugin package whose tests pass, as a starting point."""
     from mypt.plugins.scaffold import write_starter
 
     folder = Path(name if output is None else output)
@@ -60,7 +60,7 @@ def new(name: str, output: str | None) -> None:
 
 
 def _format_listing(listed: Mapping[str, Any]) -> Iterator[str]:
-    """Tell a person what is offered, a line for each package, and how the plugins are."""
+    """Yield the lines that list what each package offers, and the state of each plugin."""
     for kind, title in TITLES.items():
         yield f"{title}:"
         names: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -75,7 +75,7 @@ def _format_listing(listed: Mapping[str, Any]) -> Iterator[str]:
         about = "" if plugin["state"] == "works" else f": {plugin['state']}"
         yield f"  {plugin['name']} ({_format_origin(plugin)}){about}"
     if not told:
-        yield "  none is installed; to begin one: mypt plugins new NAME"
+        yield "  none is installed; to create one: mypt plugins new NAME"
 
 
 def _format_origin(found: Mapping[str, Any]) -> str:
@@ -123,7 +123,7 @@ def _describe_source(source: Source) -> dict[str, str]:
 
 
 def _find_state(source: Source, plugins: Plugins) -> str:
-    """Say how a plugin is: works, slow, clash, duplicate, broken or off."""
+    """Return the state of a plugin: works, slow, clash, duplicate, broken or off."""
     if source in plugins.off:
         return "off"
     faults: list[Fault] = [fault for fault in plugins.faults if fault.source == source]

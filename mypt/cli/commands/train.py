@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     group="model",
     type=TEXT,
     required=True,
-    help="Name of the model; it lands in checkpoints/.",
+    help="Name of the model, its folder in checkpoints/.",
 )
 @training_options
 @click.option(
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 @architecture_options
 @name_flags()
 def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
-    """Train a new model, or go on with a saved one.
+    """Train a new model, or resume a saved one.
 
-    Run the same command again to resume. A preset's architecture wins over architecture flags; a
-    saved model keeps its own architecture. Training flags win over both, and so do --batch_size,
-    --dropout and --device.
+    Run the same command again to resume. A preset overrides architecture flags, and a saved model
+    keeps its own architecture. Training flags override both, as do --batch_size, --dropout and
+    --device.
     """
     from mypt.engine.training.launch import run_training
 
@@ -85,7 +85,7 @@ def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
 
 
 def closing_summary(state: TrainingState, folder: Path) -> list[str]:
-    """Say where the models of a finished run are."""
+    """Return the lines that say where the models of a finished run are."""
     lines = [
         "Training finished!",
         f"  Resume training from: {folder}",

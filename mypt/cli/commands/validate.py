@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 @click.command("validate")
 @click.argument("paths", type=TEXT, nargs=-1, required=True, metavar="PATH...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--checksums", is_flag=True, help="Also compare the digest of every file.")
+@click.option("--checksums", is_flag=True, help="Also verify the SHA-256 digest of every file.")
 def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
-    """Check checkpoints, presets, or whole trees of them, reporting every problem, worst first.
+    """Check checkpoints, presets, or whole trees of them, and report every problem, worst first.
 
-    Exits with 0 if all are valid and with 1 if any is not. Neither torch nor weights are loaded.
+    Exits with 0 if all are valid and with 1 if any is not. Loads neither torch nor weights.
     """
     from mypt.format.discover import find_checkpoints
     from mypt.format.layout import BUILT_IN
     from mypt.format.lazy_mapping import LazyMapping
     from mypt.format.validate import validate
 
-    # What a bundle of built-in parts says needs no plugin to understand.
+    # A bundle of built-in parts is validated without importing plugins.
     plugins = cache(open_plugins)
     layouts = LazyMapping(BUILT_IN, lambda: plugins().layouts)
     readers: Mapping[str, ReaderFactory] = LazyMapping({}, lambda: plugins().readers)

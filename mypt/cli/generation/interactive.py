@@ -1,4 +1,4 @@
-"""`mypt generate --interactive`: prompts from a person, and settings that change in between."""
+"""`mypt generate --interactive`: prompts from the terminal, and commands to change settings."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 HISTORY = Path("~/.mypt_history")
 MAX_HISTORY = 1000
 OFF = "off"
-HELP = f"""Type a text to continue it; end a line with \\ to go on in the next.
-  /more            go on where the last text ended
-  /again           continue the last prompt once more
+HELP = f"""Type a prompt to continue it; end a line with \\ to add another line.
+  /more            continue the last text
+  /again           continue the last prompt again
   /settings        show all settings
   /NAME            show one setting, such as /temperature
-  /NAME VALUE      change it; `{OFF}` where it may be without
-  /stop TEXT       end before this text ("\\n" in quotes is a line end); `{OFF}` forgets all
+  /NAME VALUE      change it; `{OFF}` disables it, where that is possible
+  /stop TEXT       stop before this text ("\\n" in quotes is a line break); `{OFF}` removes all
   /help            show this
-  /quit            leave, as Ctrl-D does; Ctrl-C ends a text early
-A prompt that begins with / is written with two."""
+  /quit            exit, like Ctrl-D; Ctrl-C stops a text early
+Write // to begin a prompt with /."""
 
 
 @frozen
 class Session:
-    """What a conversation knows.
+    """The state of an interactive session.
 
     Attributes:
-        model: Who answers.
-        request: Settings.
+        model: The model that continues the prompts.
+        request: The current settings.
         prompt: The last prompt.
         text: The last prompt with its continuation.
     """
@@ -52,10 +52,10 @@ class Session:
 
 
 def run_session(session: Session) -> None:
-    """Take lines until there are no more of them."""
+    """Read and run lines until the input ends."""
     with _keep_history():
         if sys.stdin.isatty():
-            click.echo("Type a text to continue it, or /help.")
+            click.echo("Type a prompt to continue it, or /help.")
         while True:
             try:
                 line = _read_line()
@@ -73,10 +73,10 @@ def run_session(session: Session) -> None:
 
 
 def run_line(session: Session, line: str) -> Session:
-    """Do what a line says.
+    """Run one line, a command or a prompt, and return the new state.
 
     Raises:
-        MyptError: It cannot be done; the session goes on as it was.
+        MyptError: The line cannot be run; the session is unchanged.
     """
     if not line.startswith("/"):
         return _continue_text(session, line, line) if line else session
@@ -95,7 +95,7 @@ def run_line(session: Session, line: str) -> Session:
         _print_settings(known)
         return session
     if name not in known:
-        what = f"there is no `/{name}`{suggestion(name, [*known, 'more', 'again', 'settings'])}"
+        what = f"unknown command `/{name}`{suggestion(name, [*known, 'more', 'again', 'settings'])}"
         raise ConfigError(Problem("", "", what, "see /help", kind="interactive"))
     if value.strip():
         session = evolve(session, request=change_setting(session.request, name, value.strip()))
@@ -104,16 +104,16 @@ def run_line(session: Session, line: str) -> Session:
 
 
 def list_settings(request: Request) -> dict[str, Any]:
-    """Give the settings by name."""
+    """Return the settings by name."""
     own = {"max_new_tokens": request.max_new_tokens, "stop": list(request.stop)}
     return own | asdict(request.sampling)
 
 
 def change_setting(request: Request, name: str, text: str) -> Request:
-    """Change one setting.
+    """Return the request with one setting changed.
 
     Raises:
-        ConfigError: The text is no such value, or out of range.
+        ConfigError: The text is not a valid value of the setting.
     """
     if name == "stop":
         return evolve(request, stop=() if text == OFF else (*request.stop, _unquote(text)))
@@ -155,7 +155,7 @@ def _continue_text(session: Session, prompt: str, text: str) -> Session:
         stop=request.stop,
         stop_tokens=request.stop_tokens,
     )
-    first = next(pieces, "")  # a prompt that cannot be encoded is refused before it is echoed
+    first = next(pieces, "")  # raises before the echo if the prompt cannot be encoded
     written = text + first
     click.echo(written, nl=False)
     try:
@@ -177,7 +177,7 @@ def _print_settings(known: dict[str, Any]) -> None:
 
 
 def _read_line() -> str:
-    """Read a line, and those that it says go on; a prompt is shown to people only."""
+    """Read a line and its continuation lines; only a terminal gets a prompt mark."""
     mark = "> " if sys.stdin.isatty() else ""
     lines = [input(mark)]
     while lines[-1].endswith("\\"):
@@ -188,7 +188,7 @@ def _read_line() -> str:
 
 @contextmanager
 def _keep_history() -> Iterator[None]:
-    """Let a person walk back through the lines, those of earlier sessions too."""
+    """Load and save the history of lines, if the input is a terminal."""
     try:
         import readline
     except ImportError:  # Windows, whose console keeps a history of its own

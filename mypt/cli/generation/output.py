@@ -1,4 +1,4 @@
-"""What `mypt generate` says of continuations and scores, as objects of JSON and as lines."""
+"""Continuations and scores as JSON objects and as lines of text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def describe_continuation(continuation: Continuation, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Describe a continuation; `probabilities` and `logits` are there if they were asked for."""
+    """Return a continuation as a JSON object, with probabilities and logits if requested."""
     described: dict[str, Any] = {
         "prompt": continuation.prompt,
         "text": continuation.text,
@@ -35,13 +35,13 @@ def describe_continuation(continuation: Continuation, tokenizer: Tokenizer) -> d
 def describe_score(
     file: str, score: Score, float_loss: float | None, tokenizer: Tokenizer | None
 ) -> dict[str, Any]:
-    """Describe a score.
+    """Return a score as a JSON object.
 
     Args:
-        file: What was scored.
-        score: How well it was predicted.
-        float_loss: Loss of the model before it was rounded to 8 bits, if it was.
-        tokenizer: Tells every token and its probability, if given.
+        file: The file that was scored.
+        score: Its score.
+        float_loss: Loss before quantization to 8 bits, if the model was quantized.
+        tokenizer: If given, each token and its probability are included.
     """
     described: dict[str, Any] = {
         "file": file,
@@ -63,7 +63,7 @@ def describe_score(
 
 
 def format_score(file: str, score: Score, float_loss: float | None) -> list[str]:
-    """Describe a score for people; arguments as in `describe_score`."""
+    """Return a score as lines of text; arguments as in `describe_score`."""
     predicted = format_count(len(score.losses), "predicted token")
     how = f"windows of {format_count(score.block_size, 'token')}, stride {score.stride}"
     beside = "" if float_loss is None else f", {score.loss - float_loss:+.4f} by 8-bit weights"
@@ -84,5 +84,5 @@ def _list_finite(values: Iterable[float]) -> list[float | None]:
 
 
 def _finite_or_none(value: float) -> float | None:
-    """Give a number as JSON can say it: null for what is not finite."""
+    """Return a number, or None if it is not finite, which JSON cannot express."""
     return value if math.isfinite(value) else None

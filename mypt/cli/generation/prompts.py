@@ -1,4 +1,4 @@
-"""The texts that `mypt generate` is given, each with the name of where it comes from."""
+"""Prompts and texts of `mypt generate`, each with its source."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Prompt:
 def read_prompts(
     given: Iterable[str], files: Iterable[str], lists: Iterable[str]
 ) -> Iterator[Prompt]:
-    """Give the prompts; the end of the last line of a file is none of it.
+    """Yield the prompts; the line break at the end of a file is not part of one.
 
     Args:
-        given: Prompts of the command line.
-        files: Files that hold one each; "-" is stdin.
-        lists: Files that hold one on each line; "-" is stdin.
+        given: Prompts from the command line.
+        files: Files with one prompt each; "-" is stdin.
+        lists: Files with one prompt per line; "-" is stdin.
 
     Raises:
         DataError: A file cannot be read.
@@ -58,18 +58,18 @@ def read_prompts(
 
 
 def check_stdin(files: Sequence[str]) -> None:
-    """Refuse to read the standard input for several files: there is nothing left for the second.
+    """Raise if several files are the standard input, which can be read only once.
 
     Raises:
         UsageError: More than one is "-".
     """
     if files.count("-") > 1:
-        message = "the standard input can be read once: only one file can be -"
+        message = "standard input can be read only once; give - for one file only"
         raise click.UsageError(message)
 
 
 def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:
-    """Refuse prompts that cannot be encoded.
+    """Raise if prompts cannot be encoded.
 
     Raises:
         DataError: The vocabulary lacks a character of a prompt; each names its file and line.
@@ -87,7 +87,7 @@ def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:
 
 @contextmanager
 def locate_errors(source: str, line: int = 1) -> Iterator[None]:
-    """Name the file, and the line in it, in what is said of a text that begins there."""
+    """Add the file, and the line in it, to errors about a text that begins there."""
     try:
         yield
     except DataError as error:
@@ -110,5 +110,5 @@ def read_file(file: str) -> str:
 
 
 def name_source(file: str) -> str:
-    """Give what to call a file."""
+    """Return the name of a file for messages."""
     return STDIN if file == "-" else file

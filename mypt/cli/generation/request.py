@@ -1,4 +1,4 @@
-"""What `mypt generate` is asked for."""
+"""The arguments of a generation, from the flags of `mypt generate`."""
 
 from __future__ import annotations
 

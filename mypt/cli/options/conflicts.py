@@ -1,4 +1,4 @@
-"""Flags that would have no effect beside, or without, others: refused rather than ignored."""
+"""Flags that have no effect with, or without, certain others, and are errors there."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @frozen
 class Conflicts:
-    """Which flags of a command have an effect on which others, by the names of their arguments.
+    """Which flags of a command exclude or require which others, by the names of their arguments.
 
     Attributes:
-        beside: What has no effect beside a flag that makes the command do something else.
-        without: What has no effect without any of these.
+        beside: Flags that have no effect beside a flag that makes the command do something else.
+        without: Flags that have no effect unless one of these is given.
     """
 
     beside: Mapping[str, tuple[str, ...]] = field(factory=dict)
@@ -50,10 +50,10 @@ COMPARE_CONFLICTS = Conflicts(
 
 
 def check_conflicts(context: click.Context, conflicts: Conflicts) -> None:
-    """Refuse flags that have no effect with, or without, the others of the command line.
+    """Raise if a flag has no effect with, or without, the others on the command line.
 
     Raises:
-        UsageError: There is one; all are named.
+        UsageError: There is such a flag; the message names all that share the reason.
     """
     flags = list_flags(context.command)
     given = [

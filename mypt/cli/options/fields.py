@@ -1,4 +1,4 @@
-"""Options made from the fields of the documents: one definition of names, defaults and help."""
+"""Options made from the fields of documents, with their names, defaults and help."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ NO_FLAGS = frozenset({"extra", "plugins", "start_step"})
 
 
 class JsonType(click.ParamType[Any]):
-    """A value too rich for words of its own, given as JSON."""
+    """A mapping or list, given as JSON."""
 
     name = "JSON"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> object:
-        """Parse the value; whether it fits is the schema's matter."""
+        """Parse the value; the schema is checked later."""
         try:
             return json.loads(value)
         except ValueError as error:
@@ -52,7 +52,7 @@ def training_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def flag_names(cls: type[attrs.AttrsInstance]) -> list[str]:
-    """Name the fields of a document that are flags."""
+    """Return the names of the fields of a document that are flags."""
     return [a.name for a in attrs.fields(cls) if a.name not in NO_FLAGS]
 
 
@@ -94,7 +94,7 @@ def _unwrap_single(
 
 
 def with_default(description: str, default: object) -> str:
-    """Give the help of an option whose default is that of a field."""
+    """Return a help text with the default of the field, if that is a word or a number."""
     if not isinstance(default, str | int | float):
         return description
     shown = str(default).lower() if isinstance(default, bool) else default

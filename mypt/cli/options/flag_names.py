@@ -1,4 +1,4 @@
-"""Flags in the place of the fields they set, in what is said of their values."""
+"""Name flags instead of fields in error messages."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
     from mypt.format.errors import Problem
 
-# Flags that are named otherwise than the argument they fill.
+# Flags whose name differs from that of their argument.
 _RENAMED = {"stop_tokens": "--stop_token"}
-# The argument whose flag takes the name and the value of what it holds, NAME=VALUE.
+# The argument whose flag takes NAME=VALUE.
 _NAMED_VALUES = "options"
 
 
 def list_flags(command: click.Command) -> dict[str, str]:
-    """Give the flags of a command by the names of the arguments they fill."""
+    """Return the flags of a command by the names of their arguments."""
     return {p.name: p.opts[0] for p in command.params if p.name is not None}
 
 
 @contextmanager
 def name_flags() -> Iterator[None]:
-    """Name the flags of the command that runs where an error names fields of no file."""
+    """Replace fields by flags of the running command in errors that are about no file."""
     from mypt.format.errors import ConfigError, UsageError
 
     try:

@@ -1,4 +1,4 @@
-"""`--disable-plugin` and `--strict-plugins`: the options about plugins that every command has."""
+"""`--disable-plugin` and `--strict-plugins`, the plugin options that every command has."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ DISABLED, STRICT = "disable_plugin", "strict_plugins"
 
 
 def plugin_options() -> list[click.Option]:
-    """Give the options of a group of commands."""
+    """Return the options of a group of commands."""
     return [
         click.Option(
             [f"--{DISABLED}"],
             multiple=True,
             is_eager=True,
             metavar="NAME",
-            help="Do not load this plugin, or those of this package; may be repeated.",
+            help="Do not load this plugin, or the plugins of this package; may be repeated.",
         ),
         click.Option(
             [f"--{STRICT}"],
             is_flag=True,
             is_eager=True,
-            help="Load all plugins first, and fail if anything is wrong with one of them.",
+            help="Load all plugins first, and stop if any of them has a fault.",
         ),
     ]
 
 
 def check_plugins(context: click.Context) -> None:
-    """With `--strict-plugins`, load all plugins and refuse to go on if one has a fault.
+    """Load all plugins if `--strict-plugins` is given, and raise if any has a fault.
 
     Raises:
-        PluginError: With all that is wrong with them.
+        PluginError: At least one has a fault; the error holds all of them.
     """
     if context.params.get(STRICT):
         from attrs import evolve
@@ -67,7 +67,10 @@ def open_plugins(*, quiet: bool = False) -> Plugins:
 
 
 def _warn_about_unknown(plugins: Plugins) -> None:
-    """Say which `--disable-plugin` switches nothing off; a variable may be meant for elsewhere."""
+    """Warn about each `--disable-plugin` that matches nothing.
+
+    The environment variable may be meant for other environments, so it is not checked.
+    """
     for name in _list_disabled(click.get_current_context()):
         if not plugins.has(name):
             what = "is neither a plugin nor a package with plugins"

@@ -18,7 +18,7 @@ def test_a_folder_of_texts_is_prepared_and_trained_on(cli, texts):
     assert code == 0
     assert out.startswith("out: tokens, uint16, char\n  train: ")
     code, out, _ = cli(*prepare)
-    assert (code, out.splitlines()[0]) == (0, "out is complete already")
+    assert (code, out.splitlines()[0]) == (0, "out is already complete")
     train = ("train", "--model_name", "cat", "--dataset_dir", "out", "--max_iters", "2")
     small = ("--n_layer", "1", "--n_embd", "16", "--n_head", "2", "--block_size", "8")
     code, out, err = cli(*train, *small, "--eval_iters", "1", "--device", "cpu")

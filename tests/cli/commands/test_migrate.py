@@ -77,7 +77,7 @@ def test_a_tree_that_is_not_there_is_no_empty_one(cli_format, in_tmp):
 @pytest.mark.parametrize("more", [("--all",), ("--option", "chars=[]")])
 def test_version_1_is_written_of_one_bundle_as_it_is(refused, old, more):
     line = refused("format", "migrate", "--to", "1", old, *more, code=2)
-    assert "takes neither --all nor --option" in line
+    assert "cannot be used with --all or --option" in line
 
 
 def test_version_1_may_be_written_to_a_new_place(cli_format, bundle, in_tmp):
