@@ -1,4 +1,4 @@
-"""Train, store and share small GPTs, in checkpoints that anyone can read and verify.
+"""Train, store and share small GPTs, with checkpoints that anyone can read and verify.
 
 The names below are imported on first use, so that a script that only inspects a
 checkpoint does not load torch.

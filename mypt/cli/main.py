@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 INVALID, WRONG_USAGE = 1, 2
 
 HELP = (
-    "Train, store and share small GPT language models on your own machine, in checkpoints that "
+    "Train, store and share small GPT language models on your own machine, with checkpoints that "
     "anyone can read and verify and that resume exactly."
 )
 # Command -> (module, help); a module is imported when its command runs.
