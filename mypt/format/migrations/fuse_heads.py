@@ -1,4 +1,4 @@
-"""One attention matrix out of a matrix per head."""
+"""Fuse the per-head attention matrices of version 1 into one matrix per layer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ROLES = ("query", "key", "value")
 
 _FIX = "restore the file: this model would compute something else"
 
-# Name in version 2 -> names in version 1 whose rows follow each other in it.
+# Name in version 2 -> names in version 1 whose rows make it up, in order.
 Sources = dict[str, tuple[str, ...]]
 
 
 def find_fused_sources(names: Iterable[str]) -> Sources:
-    """Say which tensors make up each tensor of version 2, in the order of version 2.
+    """Return which tensors make up each tensor of version 2, in the order of version 2.
 
     Args:
         names: Names of version 1, in the model's parameter order.
@@ -53,7 +53,7 @@ def find_fused_sources(names: Iterable[str]) -> Sources:
 
 
 def fuse_heads(tensors: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
-    """Join the rows of all queries, then keys, then values: (3 n_embd, n_embd) per layer.
+    """Concatenate the rows of all queries, then keys, then values: (3 n_embd, n_embd) per layer.
 
     Raises:
         FormatError: Heads differ in shape.

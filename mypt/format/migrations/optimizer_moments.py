@@ -1,4 +1,4 @@
-"""AdamW's moments under new names and in a new order."""
+"""Carry AdamW's moments over to new names and a new parameter order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def infer_decay_rule(optimizer: Mapping[str, Any]) -> str:
-    """Tell what a release decayed: with one group everything, else as mypt does."""
+    """Return the decay rule of a release: one group means everything, two mean mypt's rule."""
     return "all" if len(optimizer["param_groups"]) == 1 else "linear"
 
 
@@ -26,23 +26,23 @@ def migrate_optimizer(
     *,
     tied: bool,
 ) -> dict[str, Any]:
-    """Give the optimizer state in the order of version 2, with its settings kept.
+    """Return the optimizer state in the order of version 2, keeping its settings.
 
     Args:
-        optimizer: AdamW state dict of version 1, with one group or with two.
+        optimizer: AdamW state dict of version 1, with one or two groups.
         tensors: Weights of version 1 without buffers, in parameter order.
         sources: Which of them make up each tensor of version 2.
         tied: Whether `lm_head.weight` is the embedding and has no moments.
 
     Raises:
-        FormatError: The state is not that of these weights.
+        FormatError: The state does not belong to these weights.
     """
     rule, groups = infer_decay_rule(optimizer), optimizer["param_groups"]
     old = {n: tuple(t.shape) for n, t in tensors.items() if not (tied and n == "lm_head.weight")}
     order = [name for group in split_by_decay(old, rule) for name in group]
     total = sum(len(group["params"]) for group in groups)
     if total != len(order):
-        what = f"holds {total} parameters, the model has {len(order)}"
+        what = f"has {total} parameters, but the model has {len(order)}"
         raise FormatError(Problem("optimizer.pt", "", what, "remove it, or restore its model"))
     moments = {order[index]: state for index, state in optimizer["state"].items()}
     new = {name: parts for name, parts in sources.items() if parts[0] in old}
@@ -56,7 +56,7 @@ def migrate_optimizer(
 
 
 def optimizer_settings(optimizer: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings of a state as fields of `training_config`."""
+    """Return the settings of an optimizer state as fields of `training_config`."""
     first = optimizer["param_groups"][0]
     beta1, beta2 = first["betas"]
     return {
@@ -69,6 +69,6 @@ def optimizer_settings(optimizer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _join_moments(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join the moments of the parts as their weights are joined."""
+    """Concatenate the moments of the parts as their weights are concatenated."""
     joined = {key: join_rows([part[key] for part in parts]) for key in ("exp_avg", "exp_avg_sq")}
     return {"step": parts[0]["step"], **joined}

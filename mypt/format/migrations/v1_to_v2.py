@@ -1,7 +1,7 @@
-"""From the folder without a version to format 2.0.
+"""From the folder without a version (version 1) to format 2.0.
 
-What version 1 left to the reader of the tensors (which activation, which biases) becomes fields of
-the config, attention of one matrix per head becomes one matrix, and AdamW's moments come along.
+What version 1 left to be inferred from the tensors (the activation, the biases) becomes fields of
+the config, attention with one matrix per head becomes one matrix, and AdamW's moments follow.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ VERSION = {"format_version": "2.0"}
 
 
 def apply(checkpoint: Checkpoint) -> Checkpoint:
-    """Say in the config what the tensors imply, fuse heads, and carry the moments over.
+    """Add to the config what the tensors imply, fuse heads, and carry the moments over.
 
     Raises:
-        FormatError: A head lacks one of its matrices.
+        FormatError: A head lacks one of its matrices, or the config lacks a size.
     """
     tensors = {n: t for n, t in checkpoint.tensors.items() if not n.endswith(".tril")}
     report = list(checkpoint.report)
@@ -60,7 +60,7 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _infer_fields(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Read off the tensors what version 1 did not say."""
+    """Return the fields that version 1 left to be inferred from the tensors."""
     per_head = any(".sa.heads." in name for name in tensors)
     qkv_bias = any(name.endswith((".query.bias", ".qkv.bias")) for name in tensors)
     proj_bias = any(name.endswith(".sa.proj.bias") for name in tensors)
@@ -78,9 +78,9 @@ def _infer_fields(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict
 def _upgrade_tokenizer(
     document: Mapping[str, Any] | None, vocab_size: Any, report: list[str]
 ) -> dict[str, Any] | None:
-    """A folder without `tokenizer.json` meant GPT-2's, as MyPT read it, or has lost its own."""
+    """Return the document; a missing one means GPT-2's, as in MyPT, unless the ids do not fit."""
     if document is None and isinstance(vocab_size, int) and vocab_size < GPT2_VOCABULARY:
-        report.append(f"its vocabulary of {vocab_size} ids is lost: a model of bare ids")
+        report.append(f"its vocabulary of {vocab_size} ids is lost: the model takes bare ids")
         return None
     return {**VERSION, **(document or {"token_kind": "gpt2"})}
 
@@ -88,7 +88,7 @@ def _upgrade_tokenizer(
 def _upgrade_training_state(
     document: Mapping[str, Any] | None, optimizer: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
-    """Add what only the optimizer knew: decay, betas, and the rate where nobody said it."""
+    """Return the document with what only the optimizer state holds: decay, betas, maybe rate."""
     if document is None or document.get("step") is None:
         return None
     settings = {} if optimizer is None else optimizer_settings(optimizer)

@@ -1,4 +1,4 @@
-"""From format 2.0 back to the folder without a version, for the earlier MyPT."""
+"""From format 2.0 back to the folder without a version (version 1), for the earlier MyPT."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.checkpoint import Checkpoint
 
-# What MyPT's last release reads from each document; it ignores what it does not know.
+# The fields that MyPT's last release reads from each document; it ignores all others.
 _CONFIG = (
     *("batch_size", "block_size", "vocab_size", "n_embd", "n_head", "n_layer", "dropout", "bias"),
     *("device", "use_loss_mask", "save_dtype", "use_checkpoint", "batch_sampling_mode"),
@@ -28,20 +28,20 @@ _TOKENIZER = (
     *("token_kind", "chars", "base_vocab_size", "model_vocab_size", "special_token_encoder"),
     *("special_tokens_by_name", "special_token_version"),
 )
-# What `obstacles` has found to be as MyPT computes anyway.
+# Fields that `find_obstacles` has checked to be what MyPT computes anyway.
 _IMPLIED = ("attention_type", "block_type", *DERIVED)
 _BASE_VOCAB_SIZE = 50257
 
 
 def apply(checkpoint: Checkpoint) -> Checkpoint:
-    """Drop what version 1 has no word for, and say what was dropped.
+    """Drop the fields that version 1 does not have, and report them.
 
     Raises:
-        FormatError: MyPT would compute something else with it; all reasons are named.
+        FormatError: MyPT would compute something else; all reasons are listed.
     """
     config = from_document(GPTConfig, checkpoint.config)
     problems = [
-        Problem("config.json", f"/{name}", what, "keep format 2.0: version 1 cannot say this")
+        Problem("config.json", f"/{name}", what, "keep format 2.0: version 1 cannot express this")
         for name, what in find_obstacles(config, checkpoint.tokenizer).items()
     ]
     if problems:
@@ -62,7 +62,7 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def find_obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> dict[str, str]:
-    """Name each field that MyPT's fused models cannot have, and what is wrong with it."""
+    """Return the fields that MyPT's fused models cannot have, with what is wrong with each."""
     plain = GPTConfig(
         n_embd=config.n_embd,
         n_head=config.n_head,
@@ -71,7 +71,7 @@ def find_obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> di
         norm_type=config.norm_type,
     )
     found = {
-        name: f"means {getattr(config, rule)}, MyPT computes with {getattr(plain, rule)}"
+        name: f"means {getattr(config, rule)}, but MyPT computes with {getattr(plain, rule)}"
         for name, rule in DERIVED.items()
         if getattr(config, rule) != getattr(plain, rule)
     }
@@ -84,7 +84,7 @@ def find_obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> di
     }
     for name, values in known.items():
         if getattr(config, name) not in values:
-            found[name] = f"is {getattr(config, name)}, MyPT knows {' and '.join(values)}"
+            found[name] = f"is {getattr(config, name)}, but MyPT has {' and '.join(values)}"
     if tokenizer is not None and tokenizer["token_kind"] not in ("char", "gpt2"):
         found["vocab_size"] = f"belongs to the tokenizer {tokenizer['token_kind']}"
     return found
