@@ -313,7 +313,7 @@ def test_a_lost_vocabulary_makes_a_model_of_bare_ids(copy):
     source = copy("modern_char")
     (source / "tokenizer.json").unlink()
     report = migrator().migrate(source)
-    assert "its vocabulary of 78 ids is lost: a model of bare ids" in report.lines
+    assert "its vocabulary of 78 ids is lost: the model takes bare ids" in report.lines
     assert read_bundle(report.output).tokenizer is None
     problems = validate(report.output, PLUGINS.layouts)
     assert not [problem for problem in problems if problem.severity == "error"]

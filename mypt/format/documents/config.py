@@ -27,7 +27,7 @@ class GPTConfig:
     rule in its property of `DERIVED` (`attn_scale` in `attention_scale`, and so on).
 
     Attributes:
-        extra: Fields that this version does not know; written back as they were read.
+        extra: Fields unknown to this version; written back as they were read.
     """
 
     batch_size: int = 32
@@ -66,7 +66,7 @@ class GPTConfig:
 
     @property
     def attention_width(self) -> int:
-        """Width of all heads together: n_embd, unless head_size says otherwise."""
+        """Width of all heads together: n_embd, unless head_size is set."""
         return self.n_head * self.head_width
 
     @property
