@@ -30,7 +30,7 @@ def test_what_a_bundle_does_not_ask_for_is_named_as_it_is_in_python(bundle):
 
 
 def test_an_option_that_a_reader_lacks_is_named_as_it_is_in_python(fixtures):
-    with pytest.raises(mypt.MyptError, match=r"^options/alpha: is no option of the reader"):
+    with pytest.raises(mypt.MyptError, match=r"^options/alpha: is not an option of the reader"):
         mypt.load(fixtures / "mypt" / "legacy_latest_char", options={"alpha": 3})
 
 

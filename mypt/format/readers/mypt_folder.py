@@ -1,4 +1,4 @@
-"""Version 1: the folder whose documents carry no version."""
+"""Reader of version 1: the folder whose documents carry no version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GOLD = "gold_selection_state.json"
 
 
 def recognises(path: Path) -> bool:
-    """Tell whether this is a folder of version 1."""
+    """Return whether this is a folder of version 1."""
     if not (path / files.CONFIG).is_file() or not (path / files.MODEL).is_file():
         return False
     try:
@@ -29,10 +29,10 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # noqa: ARG001
-    """Read it whole; only `config.json` and `model.pt` must be there.
+    """Read the whole folder; only `config.json` and `model.pt` are required.
 
     Raises:
-        FormatError: A file is damaged, or holds something other than tensors and plain values.
+        FormatError: A file is damaged, or contains something other than tensors and plain values.
     """
     config = _read_optional_document(path / files.CONFIG)
     state = _read_optional_document(path / files.TRAINING_STATE)
@@ -54,11 +54,11 @@ def _read_optional_document(path: Path) -> dict[str, Any] | None:
 
 
 def _read_gold(path: Path) -> dict[str, Any]:
-    """Give what a run remembered of its gold checkpoint, in the terms of the training state."""
+    """Return a run's record of its gold checkpoint as fields of the training state."""
     try:
         gold = _read_optional_document(path) or {}
     except (FormatError, OSError):
-        return {}  # it is no part of a checkpoint, only of what was known of another one
+        return {}  # it describes another checkpoint, and is not needed to read this one
     loss, step = gold.get("best_gold_val_loss"), gold.get("gold_step")
     if type(loss) is not float or type(step) is not int:
         return {}
@@ -66,14 +66,14 @@ def _read_gold(path: Path) -> dict[str, Any]:
 
 
 def _load_weights(path: Path, load: Load) -> dict[str, Any]:
-    """Give the state dict, which later releases wrapped together with the names of dtypes."""
+    """Return the state dict, which later releases wrapped together with the names of dtypes."""
     contents = load(path, str(path))
     wrapped = contents.get("state_dict")
     return dict(wrapped) if isinstance(wrapped, dict) else dict(contents)
 
 
 def _load_optimizer(folder: Path, state: Mapping[str, Any], load: Load) -> dict[str, Any] | None:
-    """Give the optimizer state; releases named the file also where people had removed it."""
+    """Return the optimizer state; None if its file is not named, or was removed."""
     name = state.get("optimizer_file")
     if name is None:
         return None

@@ -1,4 +1,4 @@
-"""nanoGPT's `ckpt.pt`, with the `meta.pkl` of its data set."""
+"""Reader of nanoGPT's `ckpt.pt`, with the `meta.pkl` of its data set."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 FILE, META = "ckpt.pt", "meta.pkl"
 KEYS = frozenset({"model", "model_args"})
 _COMPILED = "_orig_mod."
-# GPT-2's ids, and the same rounded up, as nanoGPT takes where it finds no meta.pkl.
+# GPT-2's number of ids, and the same rounded up, which nanoGPT uses if it finds no meta.pkl.
 _GPT2_SIZES = (50257, 50304)
 _TRAINING = {
     "learning_rate": "learning_rate",
@@ -53,16 +53,16 @@ _AMP = {"bfloat16": {"amp_dtype": "bf16"}, "float16": {"amp_dtype": "fp16"}}
 
 
 def recognises(path: Path) -> bool:
-    """Tell whether a file, or the `ckpt.pt` of a folder, is of nanoGPT."""
+    """Return whether a file, or the `ckpt.pt` of a folder, was written by nanoGPT."""
     file = path / FILE if path.is_dir() else path
     return peek_dict(file, KEYS, ("model", "model_args")) is not None
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
-    """Read it whole.
+    """Read the whole checkpoint.
 
     Raises:
-        FormatError: It is damaged, is not the model that it says, or its characters are unknown.
+        FormatError: It is damaged, does not match its config, or its characters are unknown.
     """
     path = path / FILE if path.is_dir() else path
     file = str(path)
@@ -82,7 +82,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         optimizer = map_moments(saved, order, sources, tensors, config, rule="matrices", file=file)
     report = [f"read from {path.name}", *_list_schedule_notes(settings)]
     if config.dropout:
-        report.append("nanoGPT also drops out embeddings in training; mypt does not")
+        report.append("nanoGPT also applies dropout to embeddings in training; mypt does not")
     tokenizer = _find_tokenizer(path, config, options, report)
     return Checkpoint(
         version="2.0",
@@ -136,15 +136,15 @@ def _convert_training_state(
 
 
 def _list_schedule_notes(settings: Mapping[str, Any]) -> list[str]:
-    """Say where mypt's schedule would not be nanoGPT's."""
+    """Return notes on how mypt's schedule differs from nanoGPT's."""
     peak, low = settings.get("learning_rate"), settings.get("min_lr")
     notes = []
     if settings.get("decay_lr") is False:
-        notes.append("nanoGPT kept the learning rate constant; mypt lets it fall to a tenth")
+        notes.append("nanoGPT kept the learning rate constant; mypt decays it to a tenth")
     elif isinstance(peak, float) and isinstance(low, float) and abs(low - peak / 10) > 1e-9 * peak:
-        notes.append(f"nanoGPT's learning rate fell to {low}; mypt's falls to a tenth of its peak")
+        notes.append(f"nanoGPT decayed the learning rate to {low}; mypt's minimum is peak / 10")
     if settings.get("lr_decay_iters") != settings.get("max_iters"):
-        notes.append("lr_decay_iters is left out: mypt's learning rate falls until max_iters")
+        notes.append("lr_decay_iters is left out: mypt decays the learning rate until max_iters")
     return notes
 
 
@@ -160,7 +160,7 @@ def _find_tokenizer(
     if "meta" in options or meta.exists():
         return _read_meta(meta, config.vocab_size)
     if config.vocab_size in _GPT2_SIZES:
-        report.append(f"no {META}: GPT-2's tokenizer, as nanoGPT itself takes it")
+        report.append(f"no {META}: GPT-2's tokenizer is used, as in nanoGPT")
         return GPT2
     what = f"does not hold the characters of its {config.vocab_size} ids, nor is a {META} beside it"
     raise make_missing_option_error(
@@ -169,7 +169,7 @@ def _find_tokenizer(
 
 
 def _read_meta(path: Path, vocab_size: int) -> Mapping[str, Any]:
-    """Read the characters of a data set."""
+    """Read the character vocabulary of a data set."""
     file = str(path)
     try:
         meta = read_plain_pickle(path, file)
@@ -180,12 +180,12 @@ def _read_meta(path: Path, vocab_size: int) -> Mapping[str, Any]:
     itos = meta.get("itos")
     if not isinstance(itos, dict) or set(itos) != set(range(len(itos))):
         raise make_missing_option_error(
-            file, "holds no table of characters (`itos`)", "chars=...", f"tokenizer={NO_TOKENIZER}"
+            file, "has no table of characters (`itos`)", "chars=...", f"tokenizer={NO_TOKENIZER}"
         )
     chars = [itos[number] for number in range(len(itos))]
     if not all(isinstance(char, str) for char in chars):
         raise make_missing_option_error(
-            file, "holds ids of something other than text", f"tokenizer={NO_TOKENIZER}"
+            file, "has ids of something other than text", f"tokenizer={NO_TOKENIZER}"
         )
     return make_char_document(chars, vocab_size, file)
 

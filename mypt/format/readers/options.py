@@ -1,4 +1,4 @@
-"""What a user tells a reader, checked against what that reader asks for."""
+"""Check the options that a user passes to a reader."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def select_options(options: Mapping[str, Any], reader: ReaderFactory) -> dict[str, Any]:
-    """Give those options that a reader knows."""
+    """Return the options that a reader has."""
     known = reader.options.get("properties", {})
     return {name: value for name, value in options.items() if name in known}
 
@@ -22,7 +22,7 @@ def check_options(options: Mapping[str, Any], reader: ReaderFactory) -> None:
     """Check options against the schema of a reader.
 
     Raises:
-        UsageError: One is unknown to it, or its value is not what the reader takes.
+        UsageError: The reader does not have an option, or does not accept its value.
     """
     from mypt.format.schema.validator import make_validator
 
@@ -40,6 +40,6 @@ def check_options(options: Mapping[str, Any], reader: ReaderFactory) -> None:
 
 
 def _unknown_option_problem(name: str, known: Mapping[str, Any], reader: ReaderFactory) -> Problem:
-    what = f"is no option of the reader {reader.name}{suggestion(name, known)}"
+    what = f"is not an option of the reader {reader.name}{suggestion(name, known)}"
     fix = f"it has: {', '.join(known)}" if known else "leave it out"
     return Problem("", f"options/{name}", what, fix, kind="option.unknown")

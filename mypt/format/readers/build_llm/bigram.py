@@ -1,6 +1,6 @@
-"""A table of logits by the last token, as a transformer without blocks.
+"""Express a table of logits by the last token (a bigram model) as a transformer without blocks.
 
-The embedding is one-hot, the norm gives it back as it is, and the output layer holds the table.
+The embedding is one-hot, the norm leaves it unchanged, and the output layer holds the table.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ NOTE = (
 
 
 def is_bigram(tensors: Mapping[str, Any]) -> bool:
-    """Tell whether a model is nothing but a table."""
+    """Return whether a model consists of the table alone."""
     return set(tensors) == {TABLE}
 
 
 def make_bigram_fields(contents: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Give fields of mypt's config.
+    """Return the fields of mypt's config.
 
     Raises:
-        FormatError: The file does not say a size.
+        FormatError: A size is missing.
     """
     vocab_size = require_positive_int(contents, "vocab_size", file)
     return {
@@ -40,7 +40,7 @@ def make_bigram_fields(contents: Mapping[str, Any], file: str) -> dict[str, Any]
         "n_embd": vocab_size,
         "n_layer": 0,
         "n_head": 1,
-        "head_size": 2,  # of no effect without blocks, but rope needs an even one
+        "head_size": 2,  # has no effect without blocks, but rope requires an even size
         "dropout": 0.0,
         "pos_encoding": "rope",  # no vector is added to the embedding
         "norm_type": "rmsnorm",
@@ -50,7 +50,7 @@ def make_bigram_fields(contents: Mapping[str, Any], file: str) -> dict[str, Any]
 
 
 def make_bigram_tensors(tensors: Mapping[str, Any], vocab_size: int, file: str) -> dict[str, Any]:
-    """Give the tensors of the model without blocks.
+    """Return the tensors of the model without blocks.
 
     Raises:
         FormatError: The table is not (vocab_size, vocab_size).
@@ -58,7 +58,7 @@ def make_bigram_tensors(tensors: Mapping[str, Any], vocab_size: int, file: str) 
     table = tensors[TABLE]
     shape = tuple(table.shape)
     if shape != (vocab_size, vocab_size):
-        what = f"has shape {shape}, not {(vocab_size, vocab_size)}, and nothing else is there"
+        what = f"has shape {shape}, not {(vocab_size, vocab_size)}, and is the only tensor"
         raise make_unsupported_error(file, TABLE, what, "restore the file")
     # the root mean square of a one-hot vector, as the norm computes it
     rms = math.sqrt(1 / vocab_size + _EPSILON)

@@ -1,4 +1,4 @@
-"""The kinds of models of build_llm_karpathy, in the terms of mypt's config."""
+"""The kinds of models of build_llm_karpathy, expressed in mypt's config."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 _CONV1D = tuple(f".{name}" for name in INSIDE.values() if not name.startswith("ln"))
 _GPT2 = "model.transformer."
 _GPT2_HEAD = "model.lm_head.weight"
-# The only trace of the number of heads is the name of the model they come from.
+# The number of heads is only implied by the name of the original model.
 _GPT2_HEADS = {"gpt2": 12, "gpt2-medium": 16, "gpt2-large": 20, "gpt2-xl": 25}
 _ROLES = ("query", "key", "value")
-_CONSTANT = "that program's learning rate stays constant; mypt's falls to a tenth"
+_CONSTANT = "that program keeps the learning rate constant; mypt decays it to a tenth"
 
 
 @frozen(kw_only=True)
 class ModelKind:
-    """What a file holds.
+    """The kind of model in a file, expressed in mypt's terms.
 
     Attributes:
         document: Fields of `config.json`.
-        config: The same.
-        sources: Where each tensor of mypt is.
-        training: Fields of `training_config` that the program fixes in its code.
-        tied: Tensors of the file that are others' storage.
-        built: The tensors themselves, where they do not simply follow from the file's.
+        config: The same as an object.
+        sources: The source of each of mypt's tensors.
+        training: Fields of `training_config` that are fixed in the program's code.
+        tied: Names of the file's tensors that share the storage of others.
+        built: The tensors themselves, if they are computed from those of the file.
         is_gpt2: Whether it is the wrapper of GPT-2, with its tokenizer.
-        report: What a user should know, a line each.
+        report: What a user should know, one line each.
     """
 
     document: dict[str, Any]
@@ -57,14 +57,14 @@ class ModelKind:
 
 
 def is_conv1d(layer: str) -> bool:
-    """Tell whether a layer's matrix is stored as (in, out), as GPT-2's are."""
+    """Return whether a layer's matrix is stored as (in, out), as GPT-2's are."""
     return layer.startswith(_GPT2) and layer.endswith(_CONV1D)
 
 
 def detect_kind(
     contents: Mapping[str, Any], tensors: Mapping[str, Any], adapted: bool, file: str
 ) -> ModelKind:
-    """Tell the kind of a model and what its config is.
+    """Return the kind of a model, with its config.
 
     Args:
         contents: The whole file.
@@ -73,7 +73,7 @@ def detect_kind(
         file: Its name, for messages.
 
     Raises:
-        FormatError: It does not say what has to be known.
+        FormatError: The file lacks information that is needed.
     """
     if contents["hyperparameters"].get("model_type") == "gpt2":
         return _detect_gpt2(contents, tensors, adapted, file)
@@ -109,7 +109,7 @@ def _detect_from_scratch(
 
     def find_source(name: str) -> TensorSource:
         if name.startswith("ln_f."):
-            # the final norm is the last element of the sequence of blocks
+            # the final norm is the last element of the list of blocks
             return TensorSource((name.replace("ln_f", f"blocks.{config.n_layer}"),))
         if name.endswith(".sa.qkv.weight"):
             place = name.removesuffix("qkv.weight")
@@ -154,7 +154,7 @@ def _detect_gpt2(
     name = hyperparameters.get("gpt2_model_name")
     heads = _GPT2_HEADS.get(str(name))
     if heads is None:
-        what = f"is {name!r}, which does not tell the number of attention heads"
+        what = f"is {name!r}, which does not imply a number of attention heads"
         fix = f"correct it to one of {', '.join(_GPT2_HEADS)}"
         raise make_unsupported_error(file, "hyperparameters/gpt2_model_name", what, fix)
     tied = not adapted
@@ -164,7 +164,7 @@ def _detect_gpt2(
         "n_embd": _infer_width(tensors, file),
         "n_head": heads,
         "n_layer": count_layers(tensors),
-        "dropout": 0.1,  # GPT-2's own, which that program leaves as it is
+        "dropout": 0.1,  # GPT-2's own, which that program keeps
         **pick_known_fields(contents, {"batch_size": "batch_size"}),
         "bias": True,
         "head_bias": False,
@@ -189,12 +189,12 @@ def _detect_gpt2(
 
 def _count_rows(tensors: Mapping[str, Any], name: str, file: str) -> int:
     if name not in tensors or len(tensors[name].shape) != 2:
-        raise make_unsupported_error(file, name, "is missing, or no matrix", "restore the file")
+        raise make_unsupported_error(file, name, "is missing, or not a matrix", "restore the file")
     return int(tensors[name].shape[0])
 
 
 def _infer_width(tensors: Mapping[str, Any], file: str) -> int:
-    """Give the width that most tensors have, so that one at fault is told from the others."""
+    """Return the width that most tensors have, so that a faulty one can be pointed out."""
     shapes = (
         tuple(tensor.shape)
         for name, tensor in tensors.items()

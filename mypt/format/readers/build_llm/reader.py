@@ -1,4 +1,4 @@
-"""Checkpoints of build_llm_karpathy: `checkpoint_{model}_{source}_step{N}_{time}.pt`."""
+"""Reader of build_llm_karpathy's `checkpoint_{model}_{source}_step{N}_{time}.pt`."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _TRAINING = {"eval_interval": "eval_interval", "eval_iters": "eval_iters"}
 
 
 def recognises(path: Path) -> bool:
-    """Tell whether a file, or the one snapshot of a folder, is of this program.
+    """Return whether a file, or the only snapshot of a folder, was written by this program.
 
-    Which of several snapshots is meant is the user's to say.
+    If a folder has several snapshots, the user has to choose one.
     """
     file = _find_snapshot(path)
     dicts = ("model_state_dict", "hyperparameters")
@@ -49,11 +49,11 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
-    """Read it whole, with adapters merged into their matrices.
+    """Read the whole checkpoint, merging adapters into their matrices.
 
     Raises:
-        FormatError: It is damaged, is not the model that it says, or does not say what has to be
-            known: LoRA's alpha, the characters.
+        FormatError: It is damaged, does not match its hyperparameters, or lacks information that
+            is needed: LoRA's alpha, the characters.
     """
     path = _find_snapshot(path) or path
     file = str(path)
@@ -66,14 +66,14 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         tensors = lora.merge_adapters(tensors, alpha, models.is_conv1d, file)
         report.append(
             f"LoRA's adapters (alpha {alpha:g}) are merged into their matrices: "
-            "a config cannot say that they are separate"
+            "a config cannot keep them separate"
         )
     kind = models.detect_kind(contents, tensors, bool(adapted), file)
     sources = lora.redirect_sources(kind.sources, adapted)
     weights = kind.built or map_tensors(tensors, sources, kind.config, file)
     saved = contents.get("optimizer_state_dict")
     if saved is not None and (adapted or kind.built):
-        report.append("the optimizer state is left out: its moments are of other tensors")
+        report.append("the optimizer state is left out: its moments belong to other tensors")
         saved = None
     optimizer = None
     if saved is not None:
@@ -109,14 +109,14 @@ def _drop_masks(tensors: Mapping[str, Any], report: list[str]) -> dict[str, Any]
 def _choose_alpha(
     hyperparameters: Mapping[str, Any], options: Mapping[str, Any], file: str
 ) -> float:
-    """Give LoRA's alpha: from the file where it says it, else as the user does."""
+    """Return LoRA's alpha from the file, or else from the user's option."""
     recorded = hyperparameters.get("lora_alpha")
     given = options.get("lora_alpha", recorded)
     if given is None:
-        what = "does not say LoRA's alpha (that program's own default is 32)"
+        what = "does not contain LoRA's alpha (that program's default is 32)"
         raise make_missing_option_error(file, what, "lora_alpha=32")
     if recorded is not None and recorded != given:
-        what = f"says that lora_alpha is {recorded}, not {given}"
+        what = f"is {recorded} in this file, not {given}"
         raise FormatError(Problem(file, "lora_alpha", what, "leave the option out"))
     return float(given)
 
@@ -158,7 +158,7 @@ def _find_tokenizer(
     options: Mapping[str, Any],
     report: list[str],
 ) -> Mapping[str, Any] | None:
-    """Find the vocabulary, which the file itself never holds."""
+    """Return the document of the vocabulary, which is never in the file itself."""
     hyperparameters, vocab_size = contents["hyperparameters"], kind.config.vocab_size
     method = "gpt2" if kind.is_gpt2 else hyperparameters.get("tokenization_method")
     if options.get("tokenizer") == NO_TOKENIZER:
@@ -170,7 +170,7 @@ def _find_tokenizer(
         beside = path.with_name(TOKENIZER)
         given = Path(options["tokenizer_json"]) if "tokenizer_json" in options else beside
         if not given.is_file():
-            what = f"was trained with a vocabulary of its own, and there is no {given}"
+            what = f"was trained with its own vocabulary, and {given} does not exist"
             raise make_missing_option_error(
                 str(path), what, f"tokenizer_json={TOKENIZER}", f"tokenizer={NO_TOKENIZER}"
             )

@@ -1,4 +1,4 @@
-"""Hugging Face's GPT-2 in the terms of mypt's config."""
+"""Hugging Face's GPT-2, expressed in mypt's config."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ LAYOUTS: Layouts = BUILT_IN
 
 
 def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Give fields of mypt's config.
+    """Return the fields of mypt's config.
 
     Raises:
-        FormatError: A size is missing, or it is something that mypt's config cannot say.
+        FormatError: A size is missing, or the model has something that mypt's config cannot
+            express.
     """
     activation = str(hf_config.get("activation_function", "gelu_new"))
     if activation not in ACTIVATIONS:
@@ -50,7 +51,7 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
     ):
         if hf_config.get(name):
             raise make_unsupported_error(
-                file, f"/{name}", f"{why}, which no config says", "install a plugin"
+                file, f"/{name}", f"{why}, which mypt's config cannot express", "install a plugin"
             )
     return {
         "block_size": require_positive_int(hf_config, "n_positions", file),
@@ -71,14 +72,14 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
 def find_tensors(
     tensors: Mapping[str, Any],
 ) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
-    """Give the tensors without masks, and where each tensor of mypt is."""
+    """Return the tensors without masks, and a function that finds the source of mypt's tensors."""
     prefix = _PREFIX if any(name.startswith(_PREFIX) for name in tensors) else ""
     return drop_masks(tensors), make_gpt2_lookup(prefix, HEAD, transposed=True)
 
 
 def list_notes(hf_config: Mapping[str, Any]) -> list[str]:
-    """Say what differs in training."""
+    """Return notes on what differs in training."""
     rates = {hf_config.get(name, 0.1) for name in _DROPOUTS}
     if rates == {0.0}:
         return []
-    return ["dropout is that of `resid_pdrop`, for attention as well; embeddings are not dropped"]
+    return ["dropout is `resid_pdrop`, for attention as well; embeddings have no dropout"]

@@ -1,4 +1,4 @@
-"""Hugging Face's Llama in the terms of mypt's config."""
+"""Hugging Face's Llama, expressed in mypt's config."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _INSIDE = {
     "fwd.w_down": ("mlp.down_proj",),
 }
 _BUFFER = re.compile(r".*\.rotary_emb\.inv_freq")
-# The part of a package that shares keys and values among heads, and the package.
+# The plugin's part that shares keys and values among heads, and its package.
 _GROUPED, GROUPED_PACKAGE = "grouped_query", "mypt-grouped-query"
 
 
 def _grouped_attention(config: GPTConfig) -> Tensors:
-    """Give the tensors of grouped-query attention; rows of kv are all keys, then all values."""
+    """Return the tensors of grouped-query attention; rows of kv are all keys, then all values."""
     kv_width = config.plugins[GROUPED_PACKAGE]["n_kv_head"] * config.head_width
     tensors: Tensors = {}
     for name, rows in (("q", config.attention_width), ("kv", 2 * kv_width)):
@@ -53,10 +53,11 @@ LAYOUTS: Layouts = {**BUILT_IN, ("attention_type", _GROUPED): _grouped_attention
 
 
 def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Give fields of mypt's config.
+    """Return the fields of mypt's config.
 
     Raises:
-        FormatError: A size is missing, or it is something that mypt's config cannot say.
+        FormatError: A size is missing, or the model has something that mypt's config cannot
+            express.
     """
     heads = require_positive_int(hf_config, "num_attention_heads", file)
     groups = require_positive_int(hf_config, "num_key_value_heads", file, heads)
@@ -64,7 +65,7 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
         what = f"is {groups}, which does not divide the {heads} heads"
         raise make_unsupported_error(file, "/num_key_value_heads", what, "restore the file")
     if hf_config.get("hidden_act", "silu") not in ("silu", "swish"):
-        what = f"is {hf_config['hidden_act']}; mypt's swiglu has silu"
+        what = f"is {hf_config['hidden_act']}; mypt's swiglu uses silu"
         raise make_unsupported_error(file, "/hidden_act", what, "install a plugin that reads it")
     width = require_positive_int(hf_config, "hidden_size", file)
     attention_bias = hf_config.get("attention_bias", False)
@@ -93,7 +94,7 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
 def find_tensors(
     tensors: Mapping[str, Any],
 ) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
-    """Give the tensors without buffers, and where each tensor of mypt is."""
+    """Return the tensors without buffers, and a function that finds the source of mypt's."""
     prefix = _PREFIX if any(name.startswith(_PREFIX) for name in tensors) else ""
 
     def find_source(name: str) -> TensorSource:
@@ -112,10 +113,10 @@ def find_tensors(
 
 
 def list_notes(hf_config: Mapping[str, Any]) -> list[str]:
-    """Say what differs in training."""
+    """Return notes on what differs in training."""
     if not hf_config.get("attention_dropout"):
         return []
-    return ["dropout is that of `attention_dropout`, for the other parts as well"]
+    return ["dropout is `attention_dropout`, for the other parts as well"]
 
 
 def _make_grouped_fields(heads: int) -> dict[str, Any]:
@@ -129,16 +130,16 @@ def _infer_head_size(hf_config: Mapping[str, Any], width: int, heads: int, file:
 
 
 def _convert_rope(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Give the rotary base and scale, as transformers 4 and 5 write them."""
+    """Return the rotary base and scale, from the fields of transformers 4 or 5."""
     rope = hf_config.get("rope_parameters") or hf_config.get("rope_scaling") or {}
     where = "/rope_parameters" if hf_config.get("rope_parameters") else "/rope_scaling"
     if not isinstance(rope, dict):
-        raise make_unsupported_error(file, where, "is no object", "restore the file")
+        raise make_unsupported_error(file, where, "is not an object", "restore the file")
     theta = rope.get("rope_theta", hf_config.get("rope_theta", 10000.0))
     kind = rope.get("rope_type", rope.get("type", "default"))
     partial = rope.get("partial_rotary_factor", hf_config.get("partial_rotary_factor", 1.0))
     if partial not in (None, 1.0):
-        what = f"turns only {partial} of each head"
+        what = f"rotates only {partial} of each head"
         raise make_unsupported_error(
             file, f"{where}/partial_rotary_factor", what, "install a plugin"
         )
@@ -146,7 +147,7 @@ def _convert_rope(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
         return {"rope_theta": theta}
     if kind == "linear":
         return {"rope_theta": theta, "rope_scale": rope.get("factor")}
-    what = f"scales positions by the rule `{kind}`; a config says the linear one only"
+    what = f"scales positions by the rule `{kind}`; mypt's config has only the linear one"
     raise make_unsupported_error(
         file, where, what, "install a plugin that has it as its pos_encoding"
     )

@@ -1,4 +1,4 @@
-"""Folders of Hugging Face's `save_pretrained`: GPT-2 and Llama models in safetensors."""
+"""Reader of folders of Hugging Face's `save_pretrained`: GPT-2 and Llama in safetensors."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ _FORBIDDEN = frozenset("/\\:")
 
 
 class Family(Protocol):
-    """What the module of a family of models offers.
+    """The interface of the module of a model family.
 
     Attributes:
-        LAYOUTS: The parts that its models have.
+        LAYOUTS: The parts that its models use.
     """
 
     LAYOUTS: Layouts
 
     def convert_config(self, hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
-        """Give fields of mypt's config; refuse what it cannot say."""
+        """Return the fields of mypt's config; raise if it cannot express the model."""
         ...
 
     def find_tensors(
         self, tensors: Mapping[str, Any]
     ) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
-        """Give the tensors without buffers, and where each tensor of mypt is."""
+        """Return the tensors without buffers, and a function that finds the source of mypt's."""
         ...
 
     def list_notes(self, hf_config: Mapping[str, Any]) -> list[str]:
-        """Say what differs in training."""
+        """Return notes on what differs in training."""
         ...
 
 
@@ -64,7 +64,7 @@ FAMILIES: Mapping[str, Family] = {"gpt2": hf_gpt2, "llama": hf_llama}
 
 
 def recognises(path: Path) -> bool:
-    """Tell whether this is a folder of Hugging Face's, of whatever family of models."""
+    """Return whether this is a Hugging Face folder, of any model family."""
     if not (path / CONFIG).is_file():
         return False
     try:
@@ -75,10 +75,10 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
-    """Read it whole; there is no training state in such a folder.
+    """Read the whole folder; such folders have no training state.
 
     Raises:
-        FormatError: It is damaged, or a model that mypt's config cannot say.
+        FormatError: It is damaged, or mypt's config cannot express the model.
     """
     file = str(path / CONFIG)
     hf_config, _ = read_document(path / CONFIG, file)
@@ -87,7 +87,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         what = f"is {hf_config['model_type']}; mypt reads {' and '.join(FAMILIES)}"
         raise make_unsupported_error(file, "/model_type", what, "install a plugin that reads it")
     if hf_config.get("quantization_config") is not None:
-        what = "says that the weights are quantized"
+        what = "declares that the weights are quantized"
         raise make_unsupported_error(
             file, "/quantization_config", what, "save the model without quantization"
         )
@@ -95,13 +95,13 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     tensors, find_source = family.find_tensors(_load_tensors(path, load))
     sources = find_sources(config, find_source, tensors, str(path), family.LAYOUTS)
     if config.tie_weights:
-        # a tied head is stored by old programs only, and never read
+        # only old programs stored a tied head, and no program reads it
         tensors = {n: t for n, t in tensors.items() if (n,) != sources[HEAD].names}
         sources[HEAD] = sources["token_embedding_table.weight"]
     report = [f"read from {path.name}", *family.list_notes(hf_config)]
     tokenizer = None
     if options.get("tokenizer") == NO_TOKENIZER or not (path / TOKENIZER).is_file():
-        report.append(f"no {TOKENIZER} is taken over: a model of bare ids")
+        report.append(f"no {TOKENIZER} is taken over: the model takes bare ids")
     else:
         tokenizer = read_hugging_face_document(path / TOKENIZER, config.vocab_size)
     return Checkpoint(
@@ -114,30 +114,30 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
 
 
 def _load_tensors(path: Path, load: Load) -> dict[str, Any]:
-    """Give the tensors of the one file, or of all that the index lists."""
+    """Return the tensors of the single file, or of all files in the index."""
     if (path / WEIGHTS).is_file():
         return dict(_load_shard(path / WEIGHTS, load))
     if not (path / INDEX).is_file():
-        what = f"holds neither {WEIGHTS} nor {INDEX}"
-        fix = "save the model with safe_serialization=True: other files can run code"
+        what = f"has neither {WEIGHTS} nor {INDEX}"
+        fix = "save the model with safe_serialization=True: other files can execute code"
         raise make_unsupported_error(str(path), "", what, fix)
     file = str(path / INDEX)
     index, _ = read_document(path / INDEX, file)
     places = index.get("weight_map")
     if not isinstance(places, dict) or not all(_is_file_name(name) for name in places.values()):
-        what = "is no map from tensors to files of this folder"
+        what = "is not a map from tensors to files of this folder"
         raise make_unsupported_error(file, "/weight_map", what, "restore the file")
     tensors: dict[str, Any] = {}
     for shard in sorted(set(places.values())):
         for name, tensor in _load_shard(path / shard, load).items():
             if places.get(name) != shard:
-                what = f"is in {shard}, where {INDEX} does not place it"
+                what = f"is in {shard}, but {INDEX} does not list it there"
                 raise make_unsupported_error(str(path), name, what, "restore the files")
             tensors[name] = tensor
     missing = [name for name in places if name not in tensors]
     if missing:
         raise FormatError(
-            *(Problem(str(path), n, f"is missing in {places[n]}", _RESTORE) for n in missing[:20])
+            *(Problem(str(path), n, f"is missing from {places[n]}", _RESTORE) for n in missing[:20])
         )
     return tensors
 

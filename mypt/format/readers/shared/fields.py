@@ -1,4 +1,4 @@
-"""Values that a foreign program's own documents say, taken with a look at their types."""
+"""Read fields of a foreign program's documents, checking their types."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _MAX = 2**31
 def require_positive_int(
     document: Mapping[str, Any], name: str, file: str, default: int | None = None
 ) -> int:
-    """Give a positive whole number.
+    """Return a field that must be a positive integer.
 
     Args:
         document: What the program wrote.
         name: Name of the field.
         file: Name of the file, for messages.
-        default: What the program takes where the field is absent or null.
+        default: What the program uses if the field is absent or null.
 
     Raises:
-        FormatError: It is missing, or no such number.
+        FormatError: It is missing, or is not a positive integer.
     """
     value = document.get(name)
     if value is None and default is not None:
@@ -36,11 +36,11 @@ def require_positive_int(
 
 
 def pick_known_fields(document: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
-    """Take over those fields that are there and not null, under mypt's names.
+    """Return the fields that are present and not null, under mypt's names.
 
     Args:
         document: What the program wrote.
-        fields: Name there to name in mypt.
+        fields: The program's names, mapped to mypt's.
     """
     return {
         ours: document[theirs]
@@ -50,5 +50,5 @@ def pick_known_fields(document: Mapping[str, Any], fields: Mapping[str, str]) ->
 
 
 def make_unsupported_error(file: str, where: str, what: str, fix: str) -> FormatError:
-    """Describe something of a model that mypt's config cannot say."""
+    """Return the error for a feature of a model that mypt's config cannot express."""
     return FormatError(Problem(file, where, what, fix, kind="foreign.unsupported"))

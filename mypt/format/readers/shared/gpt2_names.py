@@ -1,4 +1,4 @@
-"""GPT-2's names of tensors, which nanoGPT and Hugging Face share."""
+"""GPT-2's tensor names, which nanoGPT and Hugging Face share."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ INSIDE = {
     "fwd.net.2": "mlp.c_proj",
 }
 _LAYER = re.compile(r"h\.(0|[1-9][0-9]{0,5})\.")
-# Masks, which old programs stored; `.attn.bias` with its dot, or `c_attn.bias` would be one too.
+# Masks, which old programs stored. The dot in `.attn.bias` keeps `c_attn.bias` from matching.
 _BUFFER = re.compile(r"(?:^|.*\.)h\.\d+\.attn\.(?:bias|masked_bias)")
 
 
 def make_gpt2_lookup(prefix: str, head: str, *, transposed: bool) -> Callable[[str], TensorSource]:
-    """Give the function from a name of mypt to where its tensor is.
+    """Return a function from mypt's name of a tensor to its source in the file.
 
     Args:
-        prefix: What the file puts before each name, such as `transformer.`.
+        prefix: The prefix of each name in the file, such as `transformer.`.
         head: Name of the output matrix in the file.
         transposed: Whether matrices are stored as (in, out).
     """
@@ -52,10 +52,10 @@ def make_gpt2_lookup(prefix: str, head: str, *, transposed: bool) -> Callable[[s
 
 
 def drop_masks(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave the buffers out, which follow from the config."""
+    """Return the tensors without the mask buffers, which follow from the config."""
     return {name: tensor for name, tensor in tensors.items() if not _BUFFER.fullmatch(name)}
 
 
 def count_layers(tensors: Mapping[str, Any]) -> int:
-    """Give the number of blocks: one more than the highest index."""
+    """Return the number of blocks: one more than the highest index."""
     return 1 + max([int(found[1]) for n in tensors if (found := _LAYER.search(n))], default=-1)

@@ -1,4 +1,4 @@
-"""LoRA adapters, merged into the matrices that they adapt."""
+"""Merge LoRA adapters into the matrices that they adapt."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FIX = "restore the file: this model would compute something else"
 
 
 def find_adapted_layers(tensors: Mapping[str, Any]) -> frozenset[str]:
-    """Name the layers that have an adapter, or a part of one."""
+    """Return the names of layers that have an adapter, or a part of one."""
     return frozenset(part[1] for name in tensors if (part := _PART.fullmatch(name)))
 
 
 def redirect_sources(
     sources: Mapping[str, TensorSource], layers: frozenset[str]
 ) -> dict[str, TensorSource]:
-    """Look for the matrices and biases of adapted layers where the file has them."""
+    """Point the sources of adapted layers to the base layers' names in the file."""
 
     def adapted(name: str) -> str:
         layer, _, kind = name.rpartition(".")
@@ -46,11 +46,11 @@ def merge_adapters(
     is_transposed: Callable[[str], bool],
     file: str,
 ) -> dict[str, Any]:
-    """Give the tensors without adapters, of a model that computes the same.
+    """Return the tensors of a model without adapters that computes the same.
 
     Args:
-        tensors: With `X.base_layer.weight` (out, in), `X.lora_A` (in, r) and `X.lora_B` (r, out).
-        alpha: The product of the adapter counts alpha / r.
+        tensors: Include `X.base_layer.weight` (out, in), `X.lora_A` (in, r), `X.lora_B` (r, out).
+        alpha: LoRA's alpha; the product of the adapter is scaled by alpha / r.
         is_transposed: Whether the matrix of `X` is stored as (in, out).
         file: Name of the file, for messages.
 

@@ -1,7 +1,7 @@
-"""Pickles of plain dicts, text and whole numbers, such as nanoGPT's `meta.pkl`.
+"""Read pickles of plain dicts, strings and integers, such as nanoGPT's `meta.pkl`.
 
-The opcodes come from `pickletools`, which reads and runs nothing; every one that these values do
-not need is refused by its name.
+The opcodes come from `pickletools`, which parses and executes nothing; those that these values do
+not need are rejected by name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# A table of every character that there is fits many times.
+# A table of all characters of Unicode fits many times.
 MAX_BYTES = 8 * 1024 * 1024
 _MAX_OPERATIONS = 1_500_000
 _MAX_KEY = 2**31
@@ -34,7 +34,7 @@ def read_plain_pickle(path: Path, file: str) -> dict[Any, Any]:
         file: Its name, for messages.
 
     Raises:
-        FormatError: It holds, or would do, anything else; it is damaged or too large.
+        FormatError: It contains, or would execute, anything else; it is damaged or too large.
         OSError: It cannot be read.
     """
     with open_regular(path, file) as stream:
@@ -49,14 +49,16 @@ def read_plain_pickle(path: Path, file: str) -> dict[Any, Any]:
             machine.execute(opcode.name, argument)
         value = machine.stack.pop()
     except (IndexError, KeyError, ValueError, TypeError, OverflowError) as error:
-        raise _make_pickle_error(file, "is no whole pickle", "restore it from a copy") from error
+        raise _make_pickle_error(
+            file, "is not a complete pickle", "restore it from a copy"
+        ) from error
     if not isinstance(value, dict):
         raise _make_pickle_error(file, "does not hold a dict", "name the right file")
     return value
 
 
 class _Machine:
-    """A stack machine that knows how to fill dicts, and nothing else."""
+    """A stack machine that can only fill dicts."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -70,7 +72,7 @@ class _Machine:
         elif name in _OPERATIONS:
             _OPERATIONS[name](self, argument)
         elif name not in _IGNORED:
-            what = f"needs the pickle operation {name}, which a table of characters does not"
+            what = f"uses the pickle operation {name}, which no table of characters needs"
             raise _make_pickle_error(
                 self.file, what, "do not trust its source; give the characters instead"
             )
@@ -80,7 +82,7 @@ class _Machine:
         if type(target) is not dict:
             raise ValueError
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            # wide integers could be chosen to collide in a dict's table
+            # large integers could be chosen to collide in a dict's hash table
             if type(key) is not str and not (type(key) is int and -_MAX_KEY <= key < _MAX_KEY):
                 raise ValueError
             target[key] = value

@@ -1,4 +1,4 @@
-"""Tensors of a foreign model under mypt's names, checked before any is touched."""
+"""Map the tensors of a foreign model to mypt's names, checking all before touching any."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _FIX = "restore the file: this model would compute something else"
 
 @frozen
 class TensorSource:
-    """Where a tensor of mypt comes from.
+    """The source of one of mypt's tensors in a foreign file.
 
     Attributes:
-        names: Tensors whose rows follow each other in it.
+        names: Names of the file's tensors whose rows make it up, in order.
         transposed: Whether it is the transpose of what the file holds.
     """
 
@@ -41,15 +41,15 @@ class TensorSource:
 def make_config(
     fields: Mapping[str, Any], file: str, layouts: Layouts = BUILT_IN
 ) -> tuple[dict[str, Any], GPTConfig]:
-    """Give a config as a document and as an object.
+    """Return a checked config as a document and as an object.
 
     Args:
-        fields: Fields of `config.json`; those that are None say nothing.
+        fields: Fields of `config.json`; those that are None are left out.
         file: Name of the file they come from, for messages.
         layouts: The parts that the reader knows.
 
     Raises:
-        FormatError: There can be no such model.
+        FormatError: The config is invalid.
     """
     given = {name: value for name, value in fields.items() if value is not None}
     document = {"format_version": "2.0", **given}
@@ -67,21 +67,21 @@ def find_sources(
     file: str,
     layouts: Layouts = BUILT_IN,
 ) -> dict[str, TensorSource]:
-    """Say where each tensor of a model comes from, in mypt's order.
+    """Return the source of each tensor of a model, in mypt's order.
 
     Args:
         config: The architecture.
-        find_source: From a name of mypt to where its tensor is.
-        tensors: What the file holds.
+        find_source: Returns the source of a tensor by mypt's name.
+        tensors: The tensors in the file.
         file: Name of the file, for messages.
         layouts: The parts that the reader knows.
 
     Raises:
-        FormatError: There are more layers than tensors, which nobody needs to see listed.
+        FormatError: There are more layers than the tensors could fill; they are not all listed.
     """
     outside, inside = (len(expected_tensors(evolve(config, n_layer=n), layouts)) for n in (0, 1))
     if config.n_layer * (inside - outside) > len(tensors):
-        what = f"says that there are {config.n_layer} layers, but holds {len(tensors)} tensors"
+        what = f"declares {config.n_layer} layers, but has only {len(tensors)} tensors"
         raise FormatError(Problem(file, "", what, _FIX, kind="tensor.missing"))
     return {name: find_source(name) for name in expected_tensors(config, layouts)}
 
@@ -93,17 +93,17 @@ def map_tensors(
     file: str,
     layouts: Layouts = BUILT_IN,
 ) -> dict[str, Any]:
-    """Give the tensors under mypt's names.
+    """Return the tensors under mypt's names.
 
     Args:
-        tensors: What the file holds, without buffers: tensors or their descriptions.
-        sources: Where each tensor of the model comes from.
+        tensors: The tensors in the file, without buffers, or their descriptions.
+        sources: The source of each tensor of the model.
         config: The architecture.
         file: Name of the file, for messages.
         layouts: The parts that the reader knows.
 
     Raises:
-        FormatError: A tensor is missing, too many, of the wrong shape, or of the wrong dtype.
+        FormatError: A tensor is missing, unexpected, or has the wrong shape or dtype.
     """
     wanted: dict[str, Shape] = {}
     for name, shape in expected_tensors(config, layouts).items():
@@ -124,20 +124,20 @@ def map_moments(
     rule: str,
     file: str,
 ) -> dict[str, Any]:
-    """Give an AdamW state in mypt's order, its moments arranged as the weights are.
+    """Return an AdamW state in mypt's order, with its moments mapped as the weights are.
 
     Args:
         optimizer: The state dict as its program saved it.
-        order: Trainable tensors of the file, in the order in which that program numbers them
-            within each of its groups.
-        sources: Where each tensor of the model comes from.
-        tensors: What the file holds.
-        config: The architecture; a tied head is no parameter of its own.
+        order: Names of the file's trainable tensors, in the order in which that program numbers
+            them within each of its groups.
+        sources: The source of each tensor of the model.
+        tensors: The tensors in the file.
+        config: The architecture; a tied head is not a parameter of its own.
         rule: Which parameters that program decays; see `mypt.format.parameter_order.decays`.
         file: Name of the file, for messages.
 
     Raises:
-        FormatError: The state is not that of these tensors.
+        FormatError: The state does not belong to these tensors.
     """
     groups = optimizer["param_groups"]
     old = {name: tuple(tensors[name].shape) for name in order}
@@ -172,18 +172,18 @@ def _map_tensor_moments(
 
 
 def _check_groups(optimizer: Mapping[str, Any], wanted: list[int], file: str) -> None:
-    """Compare the sizes of groups, and the numbers of parameters, with those of the model."""
+    """Raise if the group sizes or parameter numbers do not match those of the model."""
     groups = [group["params"] for group in optimizer["param_groups"]]
     held = [len(group) for group in groups]
     if [size for size in held if size] != [size for size in wanted if size]:
-        what = f"has groups of {held} parameters, the model of {wanted}"
+        what = f"has groups of {held} parameters, but the model has {wanted}"
         raise FormatError(Problem(file, "the optimizer state", what, _FIX))
     numbers = range(sum(held))
     if [number for group in groups for number in group] != list(numbers):
         what = "does not number its parameters in order"
         raise FormatError(Problem(file, "the optimizer state", what, _FIX))
     if any(index not in numbers for index in optimizer["state"]):
-        what = "holds moments of parameters that no group has"
+        what = "has moments of parameters that are in no group"
         raise FormatError(Problem(file, "the optimizer state", what, _FIX))
 
 

@@ -74,7 +74,7 @@ def changed(case, change):
     ("name", "message"),
     [
         ("build_llm_char", r"characters of its 61 ids; .*advice_letters.*--option training_text="),
-        ("build_llm_lora", r"does not say LoRA's alpha.*--option lora_alpha=32"),
+        ("build_llm_lora", r"does not contain LoRA's alpha.*--option lora_alpha=32"),
     ],
 )
 def test_what_the_file_does_not_say_is_asked_for_by_name(copy_of, plugins, name, message):
@@ -101,7 +101,7 @@ def test_an_alpha_in_the_file_is_taken_and_not_contradicted(copy_of, plugins):
     assert opened.optimizer() is None
     assert any("optimizer state is left out" in note for note in opened.notes)
     assert any("merged" in note for note in opened.notes)
-    with pytest.raises(FormatError, match="says that lora_alpha is 32"):
+    with pytest.raises(FormatError, match="is 32.0 in this file"):
         open_checkpoint(case.path, plugins, {**text, "lora_alpha": 16})
 
 
@@ -140,7 +140,7 @@ def test_a_text_of_other_characters_is_refused(copy_of, plugins, tmp_path):
     (tmp_path / "other.txt").write_text("abc")
     path = copy_of("build_llm_char").path
     options = {"training_text": str(tmp_path / "other.txt")}
-    with pytest.raises(FormatError, match="has 3 different characters, the model 61"):
+    with pytest.raises(FormatError, match="has 3 different characters, but the model has 61"):
         mypt.load(path, plugins=plugins, options=options)
     with pytest.raises(FormatError, match="cannot be read"):
         mypt.load(path, plugins=plugins, options={"training_text": str(tmp_path / "none.txt")})

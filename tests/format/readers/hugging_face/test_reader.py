@@ -121,7 +121,7 @@ def test_the_fields_of_transformers_4_are_read_as_well(saved, plugins):
             {"rope_parameters": {"rope_type": "llama3", "factor": 8.0}},
             "scales positions by the rule `llama3`",
         ),
-        ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "turns only 0.5"),
+        ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "rotates only 0.5"),
     ],
 )
 def test_what_a_config_cannot_say_is_refused_with_the_reason(
@@ -185,14 +185,14 @@ def test_weights_in_several_files_are_read_together(sharded, plugins):
 def test_an_index_that_leaves_its_folder_is_refused(sharded, plugins, shard):
     folder, _, index, places = sharded
     index.write_text(json.dumps({"weight_map": {**places, "lm_head.weight": shard}}))
-    with pytest.raises(FormatError, match="no map from tensors to files of this folder"):
+    with pytest.raises(FormatError, match="not a map from tensors to files of this folder"):
         mypt.get_model_info(folder, plugins=plugins)
 
 
 def test_an_index_that_does_not_fit_its_files_is_refused(sharded, plugins):
     folder, _, index, places = sharded
     index.write_text(json.dumps({"weight_map": {**places, "more": places["lm_head.weight"]}}))
-    with pytest.raises(FormatError, match="more: is missing in model-0000"):
+    with pytest.raises(FormatError, match="more: is missing from model-0000"):
         mypt.get_model_info(folder, plugins=plugins)
     name = places.pop("lm_head.weight")
     index.write_text(json.dumps({"weight_map": places}))
@@ -215,7 +215,7 @@ def test_a_tokenizer_with_more_ids_than_rows_is_refused(copy_of, plugins):
     held = json.loads((case.folder / "tokenizer.json").read_text("utf-8"))
     held["model"]["vocab"]["beyond"] = 320
     (case.folder / "tokenizer.json").write_text(json.dumps(held), "utf-8")
-    with pytest.raises(FormatError, match="gives the id 320, the model has 320 rows"):
+    with pytest.raises(FormatError, match="has the id 320, but the model has only 320 rows"):
         mypt.get_model_info(case.folder, plugins=plugins)
     bare = open_checkpoint(case.folder, plugins, {"tokenizer": "none"})
     assert bare.tokenizer is None
