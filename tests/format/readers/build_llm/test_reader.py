@@ -101,7 +101,7 @@ def test_an_alpha_in_the_file_is_taken_and_not_contradicted(copy_of, plugins):
     assert opened.optimizer() is None
     assert any("optimizer state is left out" in note for note in opened.notes)
     assert any("merged" in note for note in opened.notes)
-    with pytest.raises(FormatError, match="is 32.0 in this file"):
+    with pytest.raises(FormatError, match=r"is 32\.0 in this file"):
         open_checkpoint(case.path, plugins, {**text, "lora_alpha": 16})
 
 
