@@ -1,4 +1,4 @@
-"""Find the checkpoints and presets of a whole tree."""
+"""Find checkpoints and presets in a folder tree."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _WEIGHTS = (".pt", ".safetensors")
 # Folders under this name are being written, checked or removed.
 _LEFTOVERS = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed)")
-# A JSON file with one of these is meant as a preset.
+# A JSON file with one of these fields is taken for a preset.
 _ARCHITECTURE = frozenset({"n_layer", "n_head", "n_embd", "block_size"})
 
 
 def is_bundle(folder: Path) -> bool:
-    """Tell whether a folder is a bundle of version 1 or 2, whatever its state."""
+    """Return whether a folder is a bundle of version 1 or 2, even a damaged one."""
     if any((folder / name).is_file() for name in (files.MANIFEST, files.MODEL)):
         return True
     if not (folder / files.CONFIG).is_file():
@@ -37,14 +37,14 @@ def is_bundle(folder: Path) -> bool:
 
 
 def find_checkpoints(path: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
-    """Find what can be validated: the path itself, or all that is below it.
+    """Find what can be validated: the path itself, or everything below it.
 
     Args:
-        path: A file or a folder. A folder that is no checkpoint stands for those inside it.
+        path: A file or a folder. A folder that is not a checkpoint stands for those inside it.
         readers: Readers of other formats.
 
     Yields:
-        Folders and files, in the order of their names; `path` itself where there are none.
+        Folders and files, sorted by name; `path` itself if there are none.
     """
     below = iter(()) if _is_checkpoint(path, readers) else _find_below(path, readers)
     first = next(below, None)
@@ -53,7 +53,7 @@ def find_checkpoints(path: Path, readers: Iterable[ReaderFactory]) -> Iterator[P
 
 
 def _find_below(folder: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
-    waiting = [folder]  # not by recursion, which a deep tree would exhaust
+    waiting = [folder]  # no recursion: a deep tree would exceed its limit
     while waiting:
         path = waiting.pop()
         try:
@@ -61,14 +61,14 @@ def _find_below(folder: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path
                 waiting += reversed(list_entries(path))
             elif path.is_dir() or path.suffix in _WEIGHTS or _is_preset(path):
                 yield path
-        except OSError:  # whoever opens it is told why
+        except OSError:  # opening it will report why
             yield path
 
 
 def list_entries(folder: Path) -> list[Path]:
-    """List a folder in the order of names.
+    """List a folder, sorted by name.
 
-    Without links to folders, which may lead back up, and what killed processes of mypt left.
+    Leaves out links to folders, which may lead back up, and leftovers of killed mypt processes.
     """
     return sorted(
         path
@@ -78,7 +78,7 @@ def list_entries(folder: Path) -> list[Path]:
 
 
 def ensure_basename(path: Path) -> Path:
-    """Give a path that ends in a name, also for `.` and `..`."""
+    """Return a path that ends in a name, resolving `.` and `..`."""
     return path if path.name not in ("", "..") else path.resolve()
 
 
@@ -89,7 +89,7 @@ def _is_checkpoint(path: Path, readers: Iterable[ReaderFactory]) -> bool:
 
 
 def _is_preset(path: Path) -> bool:
-    """Tell whether this is a JSON file with fields of a preset; a broken one may have had them."""
+    """Return whether this is a JSON file with fields of a preset, or a broken one."""
     if path.suffix != ".json":
         return False
     try:

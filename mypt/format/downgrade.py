@@ -1,4 +1,4 @@
-"""`python -m mypt.format migrate --to 1`: write a folder that the earlier MyPT opens."""
+"""`python -m mypt.format migrate --to 1`: write a folder that the earlier MyPT can open."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: bool) -> Report:
-    """Write a bundle of format 2.0 as a folder of version 1; the source is never touched.
+    """Write a bundle of format 2.0 as a folder of version 1; the source is not touched.
 
     Args:
         source: The bundle.
-        output: Folder to make; by default `<source>_v1`.
-        layouts: The architecture parts known.
-        dry_run: Only report.
+        output: Folder to create; by default `<source>_v1`.
+        layouts: The known architecture parts.
+        dry_run: Whether to only report.
 
     Raises:
-        FormatError: MyPT would compute something else with it, or something else is in the way.
+        FormatError: MyPT would compute something else with it, or the output holds something else.
         SaveError: It could not be written; nothing is left behind.
     """
     if output is None:
@@ -68,7 +68,7 @@ def _make_checkpoint(bundle: Bundle) -> Checkpoint:
 
 
 def _check_output(output: Path, contents: Mapping[str, Content]) -> None:
-    """Refuse an output that is not what would be written."""
+    """Raise if the output is not exactly what would be written."""
     if not all(_has_content(output / name, content) for name, content in contents.items()):
         what, fix = "exists already", "name another folder with --output"
         raise FormatError(Problem(str(output), "", what, fix, kind="migrate.output"))
@@ -79,9 +79,9 @@ def _has_content(path: Path, content: Content) -> bool:
 
 
 def _write_folder(output: Path, contents: Mapping[str, Content]) -> None:
-    """Write into a folder beside, which takes its name when all of it is on the disk.
+    """Write to a temporary folder, which is renamed when everything is on disk.
 
-    A process that dies in between leaves that folder; the next one removes it.
+    A process that dies in between leaves that folder behind; the next call removes it.
     """
     waiting = output.with_name(f".{output.name}.mypt-waiting")
     try:

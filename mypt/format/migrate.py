@@ -1,4 +1,4 @@
-"""`python -m mypt.format migrate`: turn whatever a reader can open into a bundle."""
+"""`python -m mypt.format migrate`: convert whatever a reader can open to a bundle."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ Result = Literal["migrated", "would migrate", "there already", "failed"]
 
 @frozen(kw_only=True)
 class Migrator:
-    """How to migrate.
+    """Migrates checkpoints to bundles of format 2.0.
 
     Attributes:
-        readers: Who can open what.
+        readers: The available readers.
         written_by: Program and version, for the manifest.
-        layouts: The architecture parts known.
-        options: What readers may ask for, such as a training text.
-        dry_run: Only report.
+        layouts: The known architecture parts.
+        options: Options of readers, such as a training text.
+        dry_run: Whether to only report.
     """
 
     readers: tuple[ReaderFactory, ...]
@@ -55,28 +55,28 @@ class Migrator:
     dry_run: bool = False
 
     def recognises(self, path: Path) -> bool:
-        """Tell whether there is something to migrate."""
+        """Return whether there is something to migrate."""
         return not _is_bundle(path) and find_reader(path, self.readers) is not None
 
     def migrate(self, source: Path, output: Path | None = None) -> Report:
-        """Write a checkpoint as a bundle of format 2.0; the source is never touched.
+        """Write a checkpoint as a bundle of format 2.0; the source is not touched.
 
-        What was written is read back and compared before it is committed. Doing it again finds
-        the bundle there and changes nothing.
+        What was written is read back and compared before it is committed. Migrating again finds
+        the existing bundle and changes nothing.
 
         Args:
             source: A file or folder that a reader recognises, or a bundle.
             output: Folder of the bundle; by default `default_output(source)`.
 
         Raises:
-            FormatError: No reader recognises it, it is damaged, or another bundle is in the way.
-            SaveError: It could not be written; everything is as it was.
+            FormatError: No reader recognises it, it is damaged, or the output holds another bundle.
+            SaveError: It could not be written; nothing was changed.
         """
         if _is_bundle(source):
             return self._report_existing(source, source)
         reader = find_reader(source, self.readers)
         if reader is None:
-            what, fix = "is no checkpoint that mypt can read", "name a checkpoint, or use --all"
+            what, fix = "is not a checkpoint that mypt can read", "name a checkpoint, or use --all"
             unknown = FormatError(Problem(str(source), "", what, fix, kind="checkpoint.unknown"))
             raise why_unknown(source) or unknown
         output = default_output(source) if output is None else output
@@ -91,7 +91,11 @@ class Migrator:
         return Report(source=source, output=output, result="migrated", lines=lines)
 
     def migrate_all(self, root: Path) -> Iterator[Report]:
-        """Migrate every checkpoint of a tree, going on where one fails."""
+        """Migrate every checkpoint of a tree, continuing if one fails.
+
+        Yields:
+            A report on each.
+        """
         for source in find_all(root, self):
             reader = find_reader(source, self.readers)
             options = {} if reader is None else select_options(self.options, reader)
@@ -110,13 +114,13 @@ class Migrator:
 
 @frozen(kw_only=True)
 class Report:
-    """What became of one checkpoint.
+    """The outcome for one checkpoint.
 
     Attributes:
-        source: What was read.
+        source: The checkpoint that was read.
         output: Folder of the bundle.
         result: What was done.
-        lines: What was mapped, defaulted and left out; for a failure, why.
+        lines: What was mapped, defaulted and left out; for a failure, the reasons.
     """
 
     source: Path
@@ -131,10 +135,10 @@ def _make_failure(source: Path, problems: Iterable[Problem]) -> Report:
 
 
 def default_output(source: Path) -> Path:
-    """Choose where a bundle goes.
+    """Return the folder of the bundle for a checkpoint.
 
     `dante/latest.pt` becomes a bundle in `dante/`, beside the file, where mypt looks for it; any
-    other file one in a folder of its name, and a folder one beside it.
+    other file becomes one in a folder of its name, and a folder becomes one beside it.
     """
     source = ensure_basename(source)
     file = find_file(source)
@@ -148,7 +152,7 @@ def default_output(source: Path) -> Path:
 def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
     """Find what can be migrated below a folder: folders first, then files in other folders.
 
-    What is damaged, so that nobody recognises it, or cannot be looked into is among it.
+    This includes damaged files that no reader recognises, and folders that cannot be listed.
     """
     waiting = [root]
     while waiting:
@@ -165,9 +169,9 @@ def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
 
 
 def _looks_like_checkpoint(path: Path) -> bool:
-    """Tell whether this is meant as a checkpoint: a file of weights, or a folder with a config.
+    """Return whether this seems to be a checkpoint: a file of weights, or a folder with a config.
 
-    The files of any other folder are looked at one by one.
+    The files of any other folder are considered one by one.
     """
     return not path.is_dir() or ((path / files.CONFIG).is_file() and not _is_bundle(path))
 
@@ -180,7 +184,7 @@ def _is_bundle(path: Path) -> bool:
     try:
         document, _ = files.read_document(path / files.CONFIG, files.CONFIG)
     except (FormatError, OSError):
-        return False  # nobody knows of which version
+        return False  # its version is unknown
     return "format_version" in document
 
 
@@ -223,11 +227,11 @@ def _write_bundle(output: Path, checkpoint: Checkpoint, written_by: str) -> None
 
 
 def _verify_files(paths: Mapping[str, Path], checkpoint: Checkpoint) -> None:
-    """Read what was written and compare it with what was meant, before anybody relies on it."""
+    """Raise if the files just written do not read back as the checkpoint."""
     expected = {files.MODEL: dict(checkpoint.tensors), files.OPTIMIZER: checkpoint.optimizer}
     for name, value in expected.items():
         if name in paths and not _are_equal(load_tensors(paths[name], str(paths[name])), value):
-            what, fix = "does not read back as it was written", "check the disk and its memory"
+            what, fix = "does not read back as it was written", "check the disk and the memory"
             raise FormatError(Problem(str(paths[name]), "", what, fix, kind="migrate.verify"))
 
 
@@ -247,7 +251,7 @@ def _are_equal(one: Any, other: Any) -> bool:
 
 
 def _holds_checkpoint(output: Path, checkpoint: Checkpoint) -> bool:
-    """Tell whether the bundle is there already, byte for byte."""
+    """Return whether the output already holds this checkpoint, byte for byte."""
     if not (output / files.MANIFEST).exists():
         return False
     manifest = read_manifest(output)
@@ -263,7 +267,7 @@ def _check_nothing_overwritten(output: Path) -> None:
 
 
 def _make_report_lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[str, ...]:
-    """Say what was mapped, kept, defaulted and left out."""
+    """Return lines on what was mapped, kept, defaulted and left out."""
     given = checkpoint.config
     config = to_document(from_document(GPTConfig, given), versioned=False)
     defaulted = [f"{k}={json.dumps(v)}" for k, v in config.items() if k not in given]
@@ -275,5 +279,5 @@ def _make_report_lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[s
         lines.append("no tokenizer: the model takes bare ids")
     if checkpoint.training_state is None:
         lines.append("no training state: for inference only")
-    lines.append("optimizer state: " + ("none" if checkpoint.optimizer is None else "comes along"))
+    lines.append("optimizer state: " + ("none" if checkpoint.optimizer is None else "migrated"))
     return tuple(lines)

@@ -169,7 +169,7 @@ def test_what_does_not_read_back_as_written_is_not_committed(copy, monkeypatch):
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(FormatError, match="is no checkpoint"):
+    with pytest.raises(FormatError, match="is not a checkpoint"):
         migrator().migrate(tmp_path / "notes.txt")
 
 

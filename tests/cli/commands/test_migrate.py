@@ -41,7 +41,7 @@ def test_all_and_output_do_not_go_together(refused, old):
 
 
 def test_what_is_no_checkpoint_is_refused(refused, tmp_path):
-    assert "is no checkpoint" in refused("format", "migrate", tmp_path)
+    assert "is not a checkpoint" in refused("format", "migrate", tmp_path)
 
 
 def test_reader_options_are_numbers_lists_or_text():
