@@ -139,7 +139,8 @@ class Trainer:
             phase.loader.train_batch(training.seed, step, m, accum, rows=self._rows)
             for m in range(accum)
         ]
-        before, self._loss = self._loss, Reading(self._updater.update(batches, step))
+        made = self._updater.update(batches, step)
+        before, self._loss = self._loss, Reading(made.loss)
         tokens = events.tokens_per_step(self.model.config, training)
         self.state = evolve(
             self.state,
@@ -150,8 +151,7 @@ class Trainer:
         self._saver.check()
         # The loss shown is that of the step before, so that a GPU computes while it is shown.
         loss = float((before or self._loss).values())
-        lr = learning_rate_at(step, training)
-        self._broadcast.emit(events.stepped(step + 1, training.max_iters, loss, lr))
+        self._broadcast.emit(events.stepped(step + 1, training.max_iters, loss, made.lr))
 
     @property
     def _at_end(self) -> bool:

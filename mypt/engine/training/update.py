@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
+from attrs import frozen
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -26,6 +27,20 @@ if TYPE_CHECKING:
 
 # Each process has dropout masks of its own; those of the first are those of a run without others.
 _RANK_BITS = 40
+
+
+@frozen
+class Update:
+    """What an update was made with.
+
+    Attributes:
+        loss: Mean training loss before it, scalar on the device, in nats per token. Reading it
+            waits for the device.
+        lr: Its learning rate.
+    """
+
+    loss: torch.Tensor
+    lr: float
 
 
 class Updater:
@@ -67,24 +82,22 @@ class Updater:
         """State of the gradient scaler; None where there is none."""
         return self._scaler.state_dict() or None
 
-    def set_learning_rate(self, step: int) -> None:
-        """Set the learning rate of the update that follows `step` updates."""
+    def set_learning_rate(self, step: int) -> float:
+        """Set and return the learning rate of the update that follows `step` updates."""
+        lr = learning_rate_at(step, self._training)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, self._training)
+            group["lr"] = lr
+        return lr
 
-    def update(self, batches: Sequence[Batch], step: int) -> torch.Tensor:
+    def update(self, batches: Sequence[Batch], step: int) -> Update:
         """Make the update that follows `step` updates.
 
         Args:
             batches: This process's part of each micro step, on the CPU.
             step: Updates done before.
-
-        Returns:
-            Mean training loss before the update, scalar on the device, in nats per token. Reading
-            it waits for the device.
         """
         training = self._training
-        self.set_learning_rate(step)
+        lr = self.set_learning_rate(step)
         if not self._is_settled:
             self._settle(batches[0])
         total = torch.zeros((), device=self._device)
@@ -99,7 +112,7 @@ class Updater:
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return total
+        return Update(total, lr)
 
     def _settle(self, batch: Batch) -> None:
         """Let torch order the gradients that processes exchange before the first update.

@@ -25,7 +25,7 @@ def gradients_and_loss(batches, training=TRAINING, **fields):
     optimizer.register_step_pre_hook(
         lambda *_: kept.update({n: p.grad.clone() for n, p in model.named_parameters()})
     )
-    loss = Updater(model, optimizer, training).update(batches, 0)
+    loss = Updater(model, optimizer, training).update(batches, 0).loss
     return kept, loss.item(), model
 
 
@@ -73,9 +73,10 @@ def test_the_learning_rate_is_that_of_the_step():
     optimizer = make_optimizer(model, training)
     updater = Updater(model, optimizer, training)
     for step in (0, 3, 9):
-        updater.update([batch(1, 2)], step)
+        update = updater.update([batch(1, 2)], step)
         rates = [group["lr"] for group in optimizer.param_groups]
         assert rates == [learning_rate_at(step, training)] * 2
+        assert update.lr == rates[0]
 
 
 def test_dropout_depends_on_the_step_and_on_nothing_before():
@@ -96,7 +97,7 @@ def test_an_update_reads_nothing_that_a_gpu_would_have_to_be_waited_for():
         updater = Updater(model, optimizer, training)
         batches = [Batch(torch.zeros(2, 8).long(), torch.zeros(2, 8).long()) for _ in range(2)]
         for step in range(2):
-            loss = updater.update(batches, step)
+            loss = updater.update(batches, step).loss
     assert device.is_our_fake(loss)
 
 
