@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.engine.checkpoints.paths import find_checkpoint
-from mypt.engine.runtime.out_of_memory import LOADING, sparing
+from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.open import open_checkpoint
 from mypt.plugins.manager import Plugins, load_plugins
 
@@ -47,7 +47,7 @@ def load(
     return open_model(find_checkpoint(path_or_name), plugins, options, device=device)
 
 
-@sparing(LOADING)
+@explain_oom(LOADING)
 def open_model(
     path: Path,
     plugins: Plugins,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.data.randomness import Purpose, torch_seed
-from mypt.engine.runtime.out_of_memory import BUILDING, sparing
+from mypt.engine.runtime.out_of_memory import BUILDING, explain_oom
 from mypt.format.errors import ConfigError, Problem
 from mypt.model.initialisation import WithoutValues, initialise
 from mypt.model.transformer import Transformer
@@ -57,7 +57,7 @@ class LanguageModel(Transformer):
             OutOfMemoryError: The model is too large for this machine.
         """
         plugins = load_plugins() if plugins is None else plugins
-        with sparing(BUILDING), WithoutValues():  # they come below, or from a file
+        with explain_oom(BUILDING), WithoutValues():  # they come below, or from a file
             super().__init__(config, plugins)
         if tokenizer is not None and tokenizer.n_vocab > config.vocab_size:
             what = f"is {config.vocab_size}, but the tokenizer has {tokenizer.n_vocab} ids"

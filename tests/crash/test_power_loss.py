@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.format import downgrade
 from mypt.format.errors import MyptError
 from mypt.format.storage import commit
@@ -97,9 +97,9 @@ def manifest_in_place(patch):
 
 
 def latest_before_gold(patch):
-    write = Keeper.write
+    write = Checkpointer.write
     patch.setattr(
-        Keeper,
+        Checkpointer,
         "write",
         lambda self, *save, kinds, **more: [
             write(self, *save, kinds=[kind], **more) for kind in reversed(kinds)

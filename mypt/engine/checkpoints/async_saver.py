@@ -72,7 +72,7 @@ class CopyBuffers:
         return places[place]
 
 
-class Saver:
+class AsyncSaver:
     """Writes one save at a time beside the training.
 
     A failed write is raised at the next call of any method, which in a run is the next step.

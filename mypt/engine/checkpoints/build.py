@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from mypt.engine.runtime.devices import choose_device
-from mypt.engine.runtime.out_of_memory import LOADING, sparing
+from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.documents.convert import to_document
 from mypt.format.layout import POSITIONS
 
@@ -37,7 +37,7 @@ def build_tokenizer(state: TokenizerState | None, plugins: Plugins) -> Tokenizer
     return plugins.tokenizer(state.token_kind).build(to_document(state))
 
 
-@sparing(LOADING)
+@explain_oom(LOADING)
 def build_model(
     opened: Opened,
     plugins: Plugins,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Kind = Literal["gold", "snapshot", "fp16", "main"]
 
 
-class Keeper:
+class Checkpointer:
     """Writes the bundles of one run."""
 
     def __init__(self, writer: BundleWriter, model: LanguageModel) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 
-class TextStream:
+class Detokenizer:
     """Turns tokens into text as soon as it can be shown.
 
     Attributes:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from attrs import frozen
 
-from mypt.engine.runtime.out_of_memory import SCORING, sparing
+from mypt.engine.runtime.out_of_memory import SCORING, explain_oom
 from mypt.format.errors import ConfigError, DataError, Problem, format_count
 from mypt.model.mode import evaluating
 
@@ -49,7 +49,7 @@ class Score:
     losses: tuple[float, ...]
 
 
-@sparing(SCORING)
+@explain_oom(SCORING)
 def score(model: LanguageModel, text: str, stride: int | None) -> Score:
     """Measure how well a model predicts a text; see `GPT.score`."""
     block_size = model.config.block_size

@@ -12,9 +12,9 @@ from attrs import evolve
 
 from mypt.data.randomness import Purpose, uniform
 from mypt.engine.inference.continuation import Continuation, Ending, Wanted
-from mypt.engine.inference.detokenizer import TextStream
-from mypt.engine.runtime.out_of_memory import GENERATING, sparing
-from mypt.engine.runtime.readback import Reading, in_flight
+from mypt.engine.inference.detokenizer import Detokenizer
+from mypt.engine.runtime.out_of_memory import GENERATING, explain_oom
+from mypt.engine.runtime.readback import Readback, in_flight
 from mypt.format.errors import ConfigError, DataError, Problem
 from mypt.model.decoding.generate import steps
 
@@ -44,7 +44,7 @@ class _Row:
         self.logits: list[Tensor] = []
         self.stopped_by: str | None = None
         self.ending = ending
-        self._stream = TextStream(tokenizer, ending.stop)
+        self._stream = Detokenizer(tokenizer, ending.stop)
 
     @property
     def is_done(self) -> bool:
@@ -208,19 +208,19 @@ def _fill(
 class _Read(NamedTuple):
     """What is kept of a step, of B rows."""
 
-    ids: Reading
-    log_probs: Reading | None
-    logits: Reading | None
+    ids: Readback
+    log_probs: Readback | None
+    logits: Readback | None
 
     @classmethod
     def of(cls, step: Step, wanted: Wanted) -> _Read:
         log_probs = logits = None
         if wanted.log_probs:
             chosen = step.logits.float().log_softmax(-1).gather(1, step.ids[:, None])
-            log_probs = Reading(chosen[:, 0])
+            log_probs = Readback(chosen[:, 0])
         if wanted.logits:
-            logits = Reading(step.logits.float().clone())
-        return cls(Reading(step.ids), log_probs, logits)
+            logits = Readback(step.logits.float().clone())
+        return cls(Readback(step.ids), log_probs, logits)
 
 
 def _read(
@@ -228,7 +228,7 @@ def _read(
 ) -> Iterator[_Read]:
     """Keep what is wanted of each step; a GPU is at work on the steps `ahead` meanwhile."""
     on_cpu = next(model.parameters()).device.type == "cpu"
-    with sparing(GENERATING):
+    with explain_oom(GENERATING):
         read = (_Read.of(step, wanted) for step in _with_numbers(made))
         yield from in_flight(read, 0 if on_cpu else ahead)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins
 
 
-class Broadcast:
+class EventDispatcher:
     """The sinks of one run.
 
     A sink that fails is reported to the others once and then left out.
@@ -50,10 +50,12 @@ class Broadcast:
                 sink.close()
             except (Exception, SystemExit) as error:  # the run is over: say so and close the rest
                 remaining = {other: s for other, s in self._sinks.items() if other != name}
-                Broadcast(remaining).emit(events.notice(f"log sink {name} did not close: {error}"))
+                EventDispatcher(remaining).emit(
+                    events.notice(f"log sink {name} did not close: {error}")
+                )
 
 
-def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Broadcast:
+def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> EventDispatcher:
     """Build the sinks that a run names, and the default ones.
 
     One that cannot be built, or that is not there, is reported to the others: a log is no reason
@@ -79,11 +81,11 @@ def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Bro
             failed[name] = error
         else:
             built |= {} if sink is None else {name: sink}
-    broadcast = Broadcast(built)
+    dispatcher = EventDispatcher(built)
     for name in wanted:
         if name not in plugins.sinks:
             near = suggestion(name, plugins.sinks)
-            broadcast.emit(events.notice(f"there is no log sink {name} installed{near}"))
+            dispatcher.emit(events.notice(f"there is no log sink {name} installed{near}"))
     for name, reason in failed.items():
-        broadcast.emit(events.notice(f"log sink {name} cannot be built and is off: {reason}"))
-    return broadcast
+        dispatcher.emit(events.notice(f"log sink {name} cannot be built and is off: {reason}"))
+    return dispatcher

@@ -36,7 +36,7 @@ class OutOfMemoryError(MyptError):
 
 
 @contextmanager
-def sparing(work: tuple[str, str]) -> Iterator[None]:
+def explain_oom(work: tuple[str, str]) -> Iterator[None]:
     """Say in one line that memory ran out; any other error passes.
 
     Args:

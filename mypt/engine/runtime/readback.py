@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Reading:
+class Readback:
     """Values on their way to the CPU.
 
     `item` and `tolist` of a tensor on a GPU wait until the GPU has done all that was asked of it

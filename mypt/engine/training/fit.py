@@ -9,7 +9,7 @@ from attrs import evolve
 from mypt.data.curriculum import Phases
 from mypt.engine.checkpoints.paths import log_file_of
 from mypt.engine.config.overrides import checked_training
-from mypt.engine.runtime.out_of_memory import TRAINING, sparing
+from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.training.optimizer import make_optimizer
 from mypt.engine.training.run import Job, train
 from mypt.format.bundle.read import read_bundle
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
 
 
-@sparing(TRAINING)
+@explain_oom(TRAINING)
 def fit(
     model: LanguageModel,
     loader: GPTDataLoader,

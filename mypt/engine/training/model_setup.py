@@ -32,7 +32,7 @@ def check_freezing(model: Transformer, training: TrainingConfig) -> None:
 
 
 @contextmanager
-def prepared(model: Transformer, training: TrainingConfig) -> Iterator[None]:
+def set_up_model(model: Transformer, training: TrainingConfig) -> Iterator[None]:
     """Freeze, checkpoint and compile as the hyperparameters say, and repeatably, while a run lasts.
 
     Layers are compiled one by one: they are alike, so that the first one's code serves all, and

@@ -12,9 +12,9 @@ from mypt.engine.checkpoints.copies import copied_from, numbered, snapshot_steps
 from mypt.engine.checkpoints.paths import sibling
 from mypt.engine.evaluation.gold import build_guards, check_metric, other_measure
 from mypt.engine.logging import events
-from mypt.engine.logging.dispatch import Broadcast, open_sinks
+from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
 from mypt.engine.runtime.world import ALONE
-from mypt.engine.training.model_setup import check_freezing, prepared
+from mypt.engine.training.model_setup import check_freezing, set_up_model
 from mypt.engine.training.preflight import check_before_training
 from mypt.engine.training.reproducibility import environment_of, inexact_reasons
 from mypt.engine.training.trainer import Trainer
@@ -105,25 +105,27 @@ def train(job: Job) -> TrainingState:
             _refuse_changed(folder, job.found)
             _refuse_to_overwrite_others(folder, state)
         check_before_training(job.model, [*_loaders(job)], state, folder)
-        broadcast = Broadcast({})
+        dispatcher = EventDispatcher({})
         if job.world.is_main:
-            broadcast = open_sinks(_run_info(job, state), job.model.plugins, job.training.log_sinks)
-        stack.callback(broadcast.close)
+            dispatcher = open_sinks(
+                _run_info(job, state), job.model.plugins, job.training.log_sinks
+            )
+        stack.callback(dispatcher.close)
         for message in (
             *job.notices,
             *_inexact_notices(job, state),
             *_gold_notices(job, state),
         ):
-            broadcast.emit(events.notice(message))
+            dispatcher.emit(events.notice(message))
         total = sum(p.numel() for p in job.model.parameters())
-        broadcast.emit(events.training_start(job.model.config, job.training, total))
-        stack.enter_context(prepared(job.model, job.training))
+        dispatcher.emit(events.training_start(job.model.config, job.training, total))
+        stack.enter_context(set_up_model(job.model, job.training))
         trainer = Trainer(
             job.model,
             job.optimizer,
             job.phases,
             state,
-            broadcast=broadcast,
+            dispatcher=dispatcher,
             guards=guards,
             eval_loaders=job.eval_loaders,
             writer=writer,

@@ -11,14 +11,14 @@ import torch
 from attrs import evolve
 
 from mypt.data.curriculum import DEFAULT_PHASE
-from mypt.engine.checkpoints.async_saver import Saver
-from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.engine.checkpoints.async_saver import AsyncSaver
+from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.gold import decide
 from mypt.engine.evaluation.losses import EvaluationStoppedError, evaluate
 from mypt.engine.logging import events
 from mypt.engine.runtime.fsdp import is_sharded, take_part
-from mypt.engine.runtime.readback import Reading
+from mypt.engine.runtime.readback import Readback
 from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.engine.training.optimizer import optimizer_state
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mypt.data.curriculum import Phases
     from mypt.engine.checkpoints.checkpointer import Kind
     from mypt.engine.language_model import LanguageModel
-    from mypt.engine.logging.dispatch import Broadcast
+    from mypt.engine.logging.dispatch import EventDispatcher
     from mypt.engine.runtime.world import World
     from mypt.format.storage.commit import BundleWriter
     from mypt.plugins.contracts import Evaluation, GoldGuard
@@ -60,7 +60,7 @@ class Trainer:
         phases: Phases,
         state: TrainingState,
         *,
-        broadcast: Broadcast,
+        dispatcher: EventDispatcher,
         guards: Mapping[str, GoldGuard],
         eval_loaders: Mapping[str, GPTDataLoader],
         writer: BundleWriter | None,
@@ -73,7 +73,7 @@ class Trainer:
             optimizer: Its optimizer, with the moments of `state`.
             phases: Where batches come from.
             state: Where to begin; its `training_config` rules the run.
-            broadcast: Who hears about it.
+            dispatcher: Who hears about it.
             guards: Who may block gold, by name.
             eval_loaders: Further evaluation sets, by name.
             writer: Holder of the bundle's lock; None to save nothing.
@@ -83,7 +83,7 @@ class Trainer:
         self.optimizer = optimizer
         self.phases = phases
         self.state = state
-        self._broadcast = broadcast
+        self._dispatcher = dispatcher
         self._guards = guards
         self._eval_loaders = eval_loaders
         self._world = world
@@ -91,11 +91,11 @@ class Trainer:
         self._updater = Updater(model, optimizer, state.training_config, state.scaler, world)
         if state.step > 0:  # saved again before the next update, it gives the same bytes
             self._updater.set_learning_rate(state.step - 1)
-        self._keeper = None if writer is None else Keeper(writer, model)
-        self._saver = Saver()
+        self._checkpointer = None if writer is None else Checkpointer(writer, model)
+        self._saver = AsyncSaver()
         self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
-        self._loss: Reading | None = None
+        self._loss: Readback | None = None
         self._saved_step: int | None = None
         self._last: Evaluation | None = None
 
@@ -117,8 +117,8 @@ class Trainer:
         if last is not None and last.step >= self.state.training_config.max_iters:
             self._complete(last, started_at)
         else:
-            folder = None if self._keeper is None else str(self._keeper.folder)
-            self._broadcast.emit(events.interrupted(self.state.step, folder))
+            folder = None if self._checkpointer is None else str(self._checkpointer.folder)
+            self._dispatcher.emit(events.interrupted(self.state.step, folder))
         return self.state
 
     def update(self) -> None:
@@ -126,7 +126,7 @@ class Trainer:
         training, step = self.state.training_config, self.state.step
         phase = self.phases.at(step)
         if self.phases.begins_at(step):
-            self._broadcast.emit(
+            self._dispatcher.emit(
                 events.phase_switched(
                     phase.name,
                     step,
@@ -140,7 +140,7 @@ class Trainer:
             for m in range(accum)
         ]
         made = self._updater.update(batches, step)
-        before, self._loss = self._loss, Reading(made.loss)
+        before, self._loss = self._loss, Readback(made.loss)
         tokens = events.tokens_per_step(self.model.config, training)
         self.state = evolve(
             self.state,
@@ -151,7 +151,7 @@ class Trainer:
         self._saver.check()
         # The loss shown is that of the step before, so that a GPU computes while it is shown.
         loss = float((before or self._loss).values())
-        self._broadcast.emit(events.stepped(step + 1, training.max_iters, loss, made.lr))
+        self._dispatcher.emit(events.stepped(step + 1, training.max_iters, loss, made.lr))
 
     @property
     def _at_end(self) -> bool:
@@ -200,7 +200,7 @@ class Trainer:
         was_finite = self._last is None or math.isfinite(self._last.val_loss)
         self._last = evaluation
         step = self.state.step
-        self._broadcast.emit(
+        self._dispatcher.emit(
             events.evaluated(
                 evaluation,
                 training,
@@ -212,10 +212,10 @@ class Trainer:
             )
         )
         if was_finite and not math.isfinite(evaluation.val_loss):
-            self._broadcast.emit(events.notice(_NOT_FINITE))
+            self._dispatcher.emit(events.notice(_NOT_FINITE))
         event = events.gold_decided(evaluation, decision, memory.best_val_loss)
         if event is not None:
-            self._broadcast.emit(event)
+            self._dispatcher.emit(event)
         kinds: list[Kind] = ["gold"] if decision.promoted else []
         kinds += ["snapshot"] if self._is_snapshot_due() else []
         kinds += ["fp16"] if self._at_end else []
@@ -240,7 +240,7 @@ class Trainer:
 
     def _save(self, *kinds: Kind) -> None:
         self._saved_step = self.state.step
-        if self._keeper is None:
+        if self._checkpointer is None:
             if is_sharded(self.model):
                 take_part(weights_of(self.model), optimizer_state(self.optimizer))
             return
@@ -249,7 +249,7 @@ class Trainer:
             elapsed_s=round(self._elapsed_s, 3),
             scaler=self._updater.scaler_state,
         )
-        write = partial(self._keeper.write, state=self.state, kinds=kinds)
+        write = partial(self._checkpointer.write, state=self.state, kinds=kinds)
         self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), write)
 
     @property
@@ -258,7 +258,7 @@ class Trainer:
 
     def _complete(self, last: Evaluation, started_at: str) -> None:
         memory = self.state.gold or GoldMemory()
-        self._broadcast.emit(
+        self._dispatcher.emit(
             events.training_complete(
                 last,
                 self.state.training_config,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.checkpoints.async_saver import CopyBuffers, Saver
-from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.engine.checkpoints.async_saver import AsyncSaver, CopyBuffers
+from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.training.optimizer import make_optimizer, optimizer_state
 from mypt.format.bundle.read import read_bundle
@@ -77,7 +77,7 @@ def test_tied_weights_are_tied_on_the_disk(name, train, saved):
 
 def test_a_save_is_written_beside_the_training(model, optimizer):
     go_on, there = threading.Event(), []
-    saver = Saver()
+    saver = AsyncSaver()
 
     def write(copy):
         assert go_on.wait(10)
@@ -94,7 +94,7 @@ def test_a_save_is_written_beside_the_training(model, optimizer):
 
 
 def test_there_is_one_save_at_a_time(model, optimizer):
-    saver, running, most = Saver(), [], []
+    saver, running, most = AsyncSaver(), [], []
 
     def write(copy):
         running.append(copy)
@@ -114,7 +114,7 @@ def fail(_):
 
 @pytest.mark.parametrize("call", ["check", "wait", "save"])
 def test_a_failed_write_is_raised_at_the_next_call(model, optimizer, call):
-    saver = Saver()
+    saver = AsyncSaver()
     parts = weights_of(model), optimizer_state(optimizer)
     saver.save(*parts, fail)
     while not saver._writing.done():
@@ -129,7 +129,7 @@ def test_a_run_ends_within_one_step_of_a_failed_write_and_what_was_saved_is_whol
     train, saved, monkeypatch, in_tmp
 ):
     """The write of step 6 fails; the run waits for that in step 7, to take the clock out of it."""
-    commit, check, steps = BundleWriter.commit, Saver.check, []
+    commit, check, steps = BundleWriter.commit, AsyncSaver.check, []
 
     def full(self, files, **options):
         if self.folder.name == "cat" and steps:
@@ -143,7 +143,7 @@ def test_a_run_ends_within_one_step_of_a_failed_write_and_what_was_saved_is_whol
         check(self)
 
     monkeypatch.setattr(BundleWriter, "commit", full)
-    monkeypatch.setattr(Saver, "check", after_the_write)
+    monkeypatch.setattr(AsyncSaver, "check", after_the_write)
     with pytest.raises(SaveError, match="the disk is full"):
         train()
     assert len(steps) == 7
@@ -151,16 +151,16 @@ def test_a_run_ends_within_one_step_of_a_failed_write_and_what_was_saved_is_whol
 
 
 def test_the_failure_of_a_run_is_told_rather_than_that_of_its_last_save(model, optimizer):
-    saver = Saver()
+    saver = AsyncSaver()
     saver.save(weights_of(model), optimizer_state(optimizer), fail)
     saver.close()
 
 
 def test_what_is_written_is_the_copy_and_not_the_model(model, optimizer, tmp_path):
     with open_for_writing(tmp_path / "m") as writer:
-        keeper = Keeper(writer, model)
+        checkpointer = Checkpointer(writer, model)
         copy = CopyBuffers().copy(weights_of(model), optimizer_state(optimizer))
         expected = model.ln_f.weight.detach().clone()
         step(model, optimizer)
-        keeper.write(copy, TrainingState(step=1), ["main"])
+        checkpointer.write(copy, TrainingState(step=1), ["main"])
     assert torch.equal(read_bundle(tmp_path / "m").weights()["ln_f.weight"], expected)

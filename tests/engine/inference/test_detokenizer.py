@@ -1,6 +1,6 @@
 import pytest
 
-from mypt.engine.inference.detokenizer import TextStream
+from mypt.engine.inference.detokenizer import Detokenizer
 
 
 class Bytes:
@@ -11,7 +11,7 @@ class Bytes:
 
 
 def pieces(text, *stop):
-    stream = TextStream(Bytes(), stop)
+    stream = Detokenizer(Bytes(), stop)
     shown = []
     for token in text.encode():
         shown.append(stream.feed(token))
@@ -27,7 +27,7 @@ def test_text_is_shown_as_soon_as_it_is_whole_characters():
 
 
 def test_bytes_that_are_no_text_become_replacement_characters():
-    stream = TextStream(Bytes())
+    stream = Detokenizer(Bytes())
     assert [stream.feed(byte) for byte in b"\xe2A\xf0"] == ["", "\ufffdA", ""]
     assert stream.finish() == "\ufffd"
 
@@ -59,7 +59,7 @@ def test_a_stop_string_inside_a_token_ends_the_text_there():
         def decode_bytes(self, ids):
             return b"".join([b"one END two", b"!"][i] for i in ids)
 
-    stream = TextStream(Words(), ["END"])
+    stream = Detokenizer(Words(), ["END"])
     assert stream.feed(0) == "one "
     assert stream.stopped_by == "END"
     assert stream.feed(1) == ""

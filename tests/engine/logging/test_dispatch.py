@@ -10,7 +10,7 @@ import mypt
 from mypt.engine.evaluation.gold import GoldDecision
 from mypt.engine.logging import events
 from mypt.engine.logging.console import ConsoleSink
-from mypt.engine.logging.dispatch import Broadcast, open_sinks
+from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
 from mypt.engine.logging.jsonl import JsonlSink, drop_after
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import GoldMemory, TrainingConfig
@@ -226,10 +226,10 @@ def test_a_failing_sink_is_reported_once_and_the_others_go_on():
         def close(self):
             raise ValueError("still none")
 
-    broadcast = Broadcast({"mine": Broken(), "ear": Ear()})
-    broadcast.emit(events.notice("one"))
-    broadcast.emit(events.notice("two"))
-    broadcast.close()
+    dispatcher = EventDispatcher({"mine": Broken(), "ear": Ear()})
+    dispatcher.emit(events.notice("one"))
+    dispatcher.emit(events.notice("two"))
+    dispatcher.close()
     assert heard == ["log sink mine failed and is off: ValueError: no disk", "one", "two", "closed"]
 
 
@@ -354,13 +354,13 @@ def test_a_run_is_heard_by_the_sinks_it_names_and_by_mypt_s_own(tmp_path):
     plugins = load_plugins()
     plugins.register(Offers(), Source("ears", "ears", "1"))
     run = RunInfo("tiny", tmp_path / "log", quiet=True)
-    broadcasts = [
+    dispatchers = [
         open_sinks(run, plugins, wanted)
         for wanted in ({}, {"ear": {"loud": True}}, {"ear": {}, "eer": {}}, {"jsonl": False})
     ]
-    for broadcast in broadcasts:
-        broadcast.emit(eval_event(0))
-        broadcast.close()
+    for dispatcher in dispatchers:
+        dispatcher.emit(eval_event(0))
+        dispatcher.close()
     near = "there is no log sink eer installed (did you mean `ear`?)"
     assert heard == [({}, near), ({"loud": True}, "eval"), ({}, "eval")]
     assert [line["event"] for line in lines(tmp_path / "log")] == ["notice", "eval", "eval", "eval"]
@@ -378,7 +378,7 @@ def test_a_sink_that_wants_to_end_the_program_is_left_out_like_a_failing_one():
 
     heard = []
     ear = SimpleNamespace(emit=lambda event: heard.append(event["event"]), close=lambda: None)
-    broadcast = Broadcast({"mine": Quitting(), "ear": ear})
-    broadcast.emit(events.notice("one"))
-    broadcast.close()
+    dispatcher = EventDispatcher({"mine": Quitting(), "ear": ear})
+    dispatcher.emit(events.notice("one"))
+    dispatcher.close()
     assert heard == ["notice", "notice"]

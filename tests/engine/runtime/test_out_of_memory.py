@@ -3,7 +3,7 @@ import torch
 
 import mypt
 from mypt.data.batches.loader import GPTDataLoader
-from mypt.engine.runtime.out_of_memory import TRAINING, OutOfMemoryError, sparing
+from mypt.engine.runtime.out_of_memory import TRAINING, OutOfMemoryError, explain_oom
 from mypt.format.validate import validate
 
 NO_MACHINE_HAS = 2**57
@@ -14,7 +14,7 @@ def ask_for_too_much(*_):
 
 
 def test_memory_that_runs_out_is_one_line_with_what_to_lower():
-    with pytest.raises(OutOfMemoryError) as refused, sparing(TRAINING):
+    with pytest.raises(OutOfMemoryError) as refused, explain_oom(TRAINING):
         ask_for_too_much()
     line = str(refused.value)
     assert line.startswith(
@@ -27,7 +27,7 @@ def test_memory_that_runs_out_is_one_line_with_what_to_lower():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_memory_of_a_gpu_that_runs_out_is_one_line():
     said = "ran out while training, which asked for"
-    with pytest.raises(OutOfMemoryError, match=said), sparing(TRAINING):
+    with pytest.raises(OutOfMemoryError, match=said), explain_oom(TRAINING):
         torch.empty(2**50, dtype=torch.uint8, device="cuda")
 
 
@@ -35,7 +35,7 @@ def test_memory_that_numpy_and_python_lack_counts_too():
     import numpy as np
 
     for allocate in (lambda: np.empty(NO_MACHINE_HAS, dtype=np.uint8), ask_python):
-        with pytest.raises(OutOfMemoryError, match="ran out while training"), sparing(TRAINING):
+        with pytest.raises(OutOfMemoryError, match="ran out while training"), explain_oom(TRAINING):
             allocate()
 
 
@@ -44,7 +44,7 @@ def ask_python():
 
 
 def test_any_other_error_passes():
-    with pytest.raises(RuntimeError, match="size of tensor"), sparing(TRAINING):
+    with pytest.raises(RuntimeError, match="size of tensor"), explain_oom(TRAINING):
         torch.zeros(2) + torch.zeros(3)
 
 

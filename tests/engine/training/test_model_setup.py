@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.training.model_setup import prepared, repeatable
+from mypt.engine.training.model_setup import repeatable, set_up_model
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError
 
@@ -88,7 +88,7 @@ def new_model(**fields):
 
 def loss_and_gradients(model, training):
     ids = torch.arange(2 * 33).reshape(2, 33) % 40
-    with prepared(model, training):
+    with set_up_model(model, training):
         torch.manual_seed(3)
         loss = model.loss(ids[:, :-1], ids[:, 1:])
         loss.backward()
@@ -114,7 +114,7 @@ def kept_bytes(training):
         return tensor
 
     ids = torch.arange(2 * 33).reshape(2, 33) % 40
-    with prepared(model, training), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+    with set_up_model(model, training), torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         model.loss(ids[:, :-1], ids[:, 1:])
     return sum(kept.values())
 
@@ -138,7 +138,7 @@ def test_a_model_is_afterwards_as_it_was_also_when_the_run_failed():
         freeze_layers=2, freeze_embeddings=True, activation_checkpointing=True, compile=True
     )
     model.blocks[3].ln1.weight.requires_grad_(False)
-    with contextlib.suppress(RuntimeError), prepared(model, training):
+    with contextlib.suppress(RuntimeError), set_up_model(model, training):
         assert not model.blocks[0].ln1.weight.requires_grad
         raise RuntimeError
     frozen = [name for name, p in model.named_parameters() if not p.requires_grad]

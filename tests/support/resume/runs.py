@@ -13,7 +13,7 @@ from attrs import asdict, frozen
 
 from mypt.cli import main
 from mypt.data.batches.loader import GPTDataLoader
-from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.logging.jsonl import JsonlSink
 from mypt.engine.training import run as training
 from mypt.engine.training import trainer
@@ -112,7 +112,7 @@ class Listener:
             (GPTDataLoader, "eval_batch", self._drawing_to_evaluate),
             (GPTDataLoader, "train_batch", self._drawing_to_train),
             (JsonlSink, "emit", self._logging),
-            (Keeper, "write", self._saving),
+            (Checkpointer, "write", self._saving),
         ):
             setattr(owner, name, wrapper(getattr(owner, name)))
         for name in CALLS:
@@ -165,9 +165,9 @@ class Listener:
         return wrapped
 
     def _saving(self, write):
-        def wrapped(keeper, copy, state, kinds):
+        def wrapped(checkpointer, copy, state, kinds):
             self._saved, self._calls = state.step, 0
-            write(keeper, copy, state, kinds)
+            write(checkpointer, copy, state, kinds)
             self._saved = None
 
         return wrapped
