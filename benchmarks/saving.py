@@ -22,7 +22,7 @@ import mypt
 from mypt.data.batches.batch import Batch
 from mypt.engine.checkpoints.async_saver import AsyncSaver, Copy
 from mypt.engine.checkpoints.checkpointer import Checkpointer
-from mypt.engine.checkpoints.write import weights_of
+from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.training.optimizer import make_optimizer, optimizer_state
 from mypt.engine.training.update import Updater
 from mypt.format.documents.training import TrainingState
@@ -50,7 +50,7 @@ def measure_shape(name: str) -> None:
     if name == next(iter(SHAPES)):
         machine()
     with tempfile.TemporaryDirectory() as folder, open_for_writing(Path(folder) / name) as writer:
-        run = Run(name, Checkpointer(writer, new_model(name)))
+        run = Run(name, Checkpointer(writer, describe_model(new_model(name), None)))
         run.step()
         before = peak_memory()
         run.save_beside()

@@ -269,7 +269,7 @@ def _trainer(setup: Setup) -> Trainer:
         dispatcher=EventDispatcher({}),
         guards={},
         eval_loaders={},
-        writer=None,
+        checkpointer=None,
     )
 
 

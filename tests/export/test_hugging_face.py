@@ -85,13 +85,15 @@ def test_what_no_class_can_compute_is_refused(saved, tmp_path, fields, message):
 
 
 def test_half_precision_is_kept(saved, tmp_path):
-    from mypt.engine.checkpoints.write import weights_of, write_bundle
+    from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
     from mypt.format.storage.commit import open_for_writing
     from mypt.format.tensors.weights_file import describe_weights
 
     model = saved(**GPT2)
     with open_for_writing(tmp_path / "half") as writer:
-        write_bundle(writer, model, None, weights_of(model), None, torch.bfloat16)
+        write_bundle(
+            writer, describe_model(model, None), None, weights_of(model), None, torch.bfloat16
+        )
     export_hf(tmp_path / "half", tmp_path / "hf", PLUGINS)
     infos = describe_weights(tmp_path / "hf" / "model.safetensors", "")
     assert {info.dtype for info in infos.values()} == {"bfloat16"}

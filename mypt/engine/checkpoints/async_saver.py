@@ -31,8 +31,13 @@ class Copy:
 
 @frozen
 class CopyBuffers:
-    """Memory that is copied into again and again; fresh memory would cost more than the copy."""
+    """Memory that is copied into again and again; fresh memory would cost more than the copy.
 
+    Attributes:
+        is_sharded: Whether each process has its part of the tensors only.
+    """
+
+    is_sharded: bool = False
     _kept: dict[tuple[str, object], torch.Tensor] = field(factory=dict)
 
     def copy(self, weights: Mapping[str, torch.Tensor], optimizer: OptimizerState) -> Copy:
@@ -61,8 +66,11 @@ class CopyBuffers:
         tensor: torch.Tensor,
         places: dict[tuple[Any, ...], torch.Tensor],
     ) -> torch.Tensor:
-        place = (tensor.device, place_of(tensor), tensor.dtype, tensor.shape)
-        tensor = whole(tensor.detach())  # of a tied one as well: the other processes do the same
+        address = place_of(tensor) if self.is_sharded else tensor.data_ptr()
+        place = (tensor.device, address, tensor.dtype, tensor.shape)
+        tensor = tensor.detach()
+        if self.is_sharded:  # of a tied one as well: the other processes do the same
+            tensor = whole(tensor)
         if place in places:  # tied
             return places[place]
         if key not in self._kept:
@@ -78,9 +86,13 @@ class AsyncSaver:
     A failed write is raised at the next call of any method, which in a run is the next step.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing to write."""
-        self._buffers = CopyBuffers()
+    def __init__(self, *, is_sharded: bool = False) -> None:
+        """Begin with nothing to write.
+
+        Args:
+            is_sharded: Whether each process has its part of the tensors only.
+        """
+        self._buffers = CopyBuffers(is_sharded)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mypt-saver")
         self._writing: Future[None] | None = None
 

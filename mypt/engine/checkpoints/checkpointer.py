@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypt.engine.checkpoints.async_saver import Copy
-    from mypt.engine.language_model import LanguageModel
+    from mypt.engine.checkpoints.write import ModelDescription
     from mypt.format.documents.training import TrainingState
     from mypt.format.storage.commit import BundleWriter
 
@@ -30,12 +30,12 @@ Kind = Literal["gold", "snapshot", "fp16", "main"]
 class Checkpointer:
     """Writes the bundles of one run."""
 
-    def __init__(self, writer: BundleWriter, model: LanguageModel) -> None:
+    def __init__(self, writer: BundleWriter, model: ModelDescription) -> None:
         """Prepare.
 
         Args:
             writer: Holder of the run's own bundle.
-            model: Says what the bundles hold beside tensors; its weights are not looked at.
+            model: What the bundles hold beside tensors and training state.
         """
         self.folder = writer.folder
         self._writer = writer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from mypt.engine.checkpoints.build import OPTIMIZER_FILE
 from mypt.engine.config.overrides import checked_training
@@ -23,15 +23,46 @@ if TYPE_CHECKING:
     import torch
 
     from mypt.engine.language_model import LanguageModel
+    from mypt.format.documents.config import GPTConfig
     from mypt.format.storage.commit import BundleWriter
 
 
 WRITTEN_BY = f"mypt {MYPT_VERSION}"
 
 
+@frozen(kw_only=True)
+class ModelDescription:
+    """What every bundle of a model holds beside its tensors and its training state.
+
+    Attributes:
+        config: Architecture.
+        tokenizer: Vocabulary; None for a model of bare ids.
+        plugins: The plugins that its bundles require, by package.
+    """
+
+    config: GPTConfig
+    tokenizer: TokenizerState | None
+    plugins: Mapping[str, Any]
+
+
+def describe_model(model: LanguageModel, state: TrainingState | None) -> ModelDescription:
+    """Collect what does not change while a model is trained.
+
+    Args:
+        model: The model; its weights are not looked at.
+        state: A training state of the run, whose gold guards are required to resume it.
+    """
+    tokenizer = _tokenizer_state(model)
+    return ModelDescription(
+        config=model.config,
+        tokenizer=tokenizer,
+        plugins=needed_plugins(model.plugins, model.config, tokenizer, state, model.needs),
+    )
+
+
 def write_bundle(
     writer: BundleWriter,
-    model: LanguageModel,
+    model: ModelDescription,
     state: TrainingState | None,
     weights: Mapping[str, torch.Tensor],
     optimizer: Mapping[str, Any] | None,
@@ -41,7 +72,7 @@ def write_bundle(
 
     Args:
         writer: Holder of the bundle's lock.
-        model: Gives config and tokenizer.
+        model: What the bundle says of the model.
         state: Progress; None for a bundle that only inference needs.
         weights: By name, on any device. They must not change until they are written.
         optimizer: AdamW state dict. It must not change until it is written.
@@ -51,16 +82,15 @@ def write_bundle(
         weights = _converted(weights, dtype)
     if state is not None:
         state = evolve(state, optimizer_file=OPTIMIZER_FILE if optimizer else None)
-    tokenizer = _tokenizer_state(model)
     save_bundle(
         writer,
         config=model.config,
-        tokenizer=tokenizer,
+        tokenizer=model.tokenizer,
         training_state=state,
         weights=weights,
         optimizer=optimizer,
         written_by=WRITTEN_BY,
-        plugins=needed_plugins(model.plugins, model.config, tokenizer, state, model.needs),
+        plugins=model.plugins,
     )
 
 
@@ -98,4 +128,4 @@ def save_model(
         training = checked_training(training_config, TrainingConfig())
         state = TrainingState(step=step, training_config=training)
     with open_for_writing(folder) as writer:
-        write_bundle(writer, model, state, weights_of(model), optimizer)
+        write_bundle(writer, describe_model(model, state), state, weights_of(model), optimizer)

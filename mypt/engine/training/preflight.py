@@ -10,7 +10,7 @@ import torch
 from mypt.engine.checkpoints.build import build_tokenizer
 from mypt.engine.checkpoints.copies import snapshot_steps, snapshots
 from mypt.engine.checkpoints.paths import sibling
-from mypt.engine.checkpoints.write import weights_of, write_bundle
+from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
 from mypt.engine.humanize import short_bytes
 from mypt.engine.runtime.fsdp import is_sharded, take_part, whole
 from mypt.format.bundle.read import read_bundle
@@ -117,7 +117,7 @@ def _check_save(model: LanguageModel, weights: Weights, state: TrainingState, fo
     shutil.rmtree(place, ignore_errors=True)
     try:
         with open_for_writing(place) as writer:
-            write_bundle(writer, model, state, weights, None)
+            write_bundle(writer, describe_model(model, state), state, weights, None)
         bundle = read_bundle(place, model.plugins.layouts)
         build_tokenizer(bundle.tokenizer, model.plugins)
         try:

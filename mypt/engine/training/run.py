@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from mypt.data.training_data import check_eval_names
+from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.copies import copied_from, numbered, snapshot_steps
 from mypt.engine.checkpoints.paths import sibling
+from mypt.engine.checkpoints.write import describe_model
 from mypt.engine.evaluation.gold import build_guards, check_metric, other_measure
 from mypt.engine.logging import events
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
@@ -97,13 +99,14 @@ def train(job: Job) -> TrainingState:
     check_freezing(job.model, job.training)
     job.world.agree(False)  # all have read the model before the first writes it
     with ExitStack() as stack:
-        writer = None
+        checkpointer = None
         folder = job.folder if job.world.is_main else None
         state = _first_state(job)
         if folder is not None:
             writer = stack.enter_context(open_for_writing(folder))
             _refuse_changed(folder, job.found)
             _refuse_to_overwrite_others(folder, state)
+            checkpointer = Checkpointer(writer, describe_model(job.model, state))
         check_before_training(job.model, [*_loaders(job)], state, folder)
         dispatcher = EventDispatcher({})
         if job.world.is_main:
@@ -128,7 +131,7 @@ def train(job: Job) -> TrainingState:
             dispatcher=dispatcher,
             guards=guards,
             eval_loaders=job.eval_loaders,
-            writer=writer,
+            checkpointer=checkpointer,
             world=job.world,
         )
         return trainer.run()

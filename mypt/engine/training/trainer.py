@@ -12,7 +12,6 @@ from attrs import evolve
 
 from mypt.data.curriculum import DEFAULT_PHASE
 from mypt.engine.checkpoints.async_saver import AsyncSaver
-from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.gold import decide
 from mypt.engine.evaluation.losses import EvaluationStoppedError, evaluate
@@ -32,11 +31,10 @@ if TYPE_CHECKING:
 
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.data.curriculum import Phases
-    from mypt.engine.checkpoints.checkpointer import Kind
+    from mypt.engine.checkpoints.checkpointer import Checkpointer, Kind
     from mypt.engine.language_model import LanguageModel
     from mypt.engine.logging.dispatch import EventDispatcher
     from mypt.engine.runtime.world import World
-    from mypt.format.storage.commit import BundleWriter
     from mypt.plugins.contracts import Evaluation, GoldGuard
 
 
@@ -63,7 +61,7 @@ class Trainer:
         dispatcher: EventDispatcher,
         guards: Mapping[str, GoldGuard],
         eval_loaders: Mapping[str, GPTDataLoader],
-        writer: BundleWriter | None,
+        checkpointer: Checkpointer | None,
         world: World = ALONE,
     ) -> None:
         """Prepare a run.
@@ -76,7 +74,7 @@ class Trainer:
             dispatcher: Who hears about it.
             guards: Who may block gold, by name.
             eval_loaders: Further evaluation sets, by name.
-            writer: Holder of the bundle's lock; None to save nothing.
+            checkpointer: Writes the run's bundles; None to save nothing.
             world: The processes that train together.
         """
         self.model = model
@@ -91,8 +89,9 @@ class Trainer:
         self._updater = Updater(model, optimizer, state.training_config, state.scaler, world)
         if state.step > 0:  # saved again before the next update, it gives the same bytes
             self._updater.set_learning_rate(state.step - 1)
-        self._checkpointer = None if writer is None else Checkpointer(writer, model)
-        self._saver = AsyncSaver()
+        self._is_sharded = is_sharded(model)
+        self._checkpointer = checkpointer
+        self._saver = AsyncSaver(is_sharded=self._is_sharded)
         self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
         self._loss: Readback | None = None
@@ -241,7 +240,7 @@ class Trainer:
     def _save(self, *kinds: Kind) -> None:
         self._saved_step = self.state.step
         if self._checkpointer is None:
-            if is_sharded(self.model):
+            if self._is_sharded:
                 take_part(weights_of(self.model), optimizer_state(self.optimizer))
             return
         self.state = evolve(

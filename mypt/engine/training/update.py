@@ -66,7 +66,8 @@ class Updater:
         self.model = model
         self._world = world
         loss = _Loss(model)
-        alone = world.size == 1 or is_sharded(model)
+        self._is_sharded = is_sharded(model)
+        alone = world.size == 1 or self._is_sharded
         self._parallel = loss if alone else DistributedDataParallel(loss)
         self._is_settled = alone
         self.optimizer = optimizer
@@ -133,7 +134,7 @@ class Updater:
 
     def _synchronised(self, is_last: bool) -> AbstractContextManager[None]:
         """Let the processes exchange their gradients once an update, after its last micro step."""
-        if is_sharded(self.model):
+        if self._is_sharded:
             exchange_gradients(self.model, next_time=is_last)
         if is_last or not isinstance(self._parallel, DistributedDataParallel):
             return nullcontext()

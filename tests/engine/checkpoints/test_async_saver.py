@@ -8,7 +8,7 @@ import torch
 import mypt
 from mypt.engine.checkpoints.async_saver import AsyncSaver, CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
-from mypt.engine.checkpoints.write import weights_of
+from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.training.optimizer import make_optimizer, optimizer_state
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingState
@@ -158,7 +158,7 @@ def test_the_failure_of_a_run_is_told_rather_than_that_of_its_last_save(model, o
 
 def test_what_is_written_is_the_copy_and_not_the_model(model, optimizer, tmp_path):
     with open_for_writing(tmp_path / "m") as writer:
-        checkpointer = Checkpointer(writer, model)
+        checkpointer = Checkpointer(writer, describe_model(model, None))
         copy = CopyBuffers().copy(weights_of(model), optimizer_state(optimizer))
         expected = model.ln_f.weight.detach().clone()
         step(model, optimizer)
