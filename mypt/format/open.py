@@ -54,6 +54,8 @@ class Opened:
             that of their digests.
         optimizer: Gives the AdamW state dict; None where there is none.
         check: Compares the files of both with what was saved, however large; may take seconds.
+        is_proved: Whether the config was checked against the schema and all rules, those of
+            plugins included, so that a model can be built from it without another check.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class Opened:
     edits: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     manifest: Manifest | None = None
+    is_proved: bool = False
 
     @property
     def needs(self) -> Mapping[str, Any]:
@@ -131,7 +134,7 @@ def open_checkpoint(
     if is_bundle(path):
         _refuse_options(path, options or {})
         bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
-        return _opened_bundle(bundle)
+        return _opened_bundle(bundle, is_proved=not without_model)
     reader = find_reader(path, plugins.readers.values())
     if reader is not None:
         return _opened_foreign(path, reader, plugins, options or {})
@@ -153,7 +156,7 @@ def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
         raise UsageError(Problem("", where, what, "leave it out", kind="option.unknown"))
 
 
-def _opened_bundle(bundle: Bundle) -> Opened:
+def _opened_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
     return Opened(
         path=bundle.folder,
         format=bundle.format_version,
@@ -175,6 +178,7 @@ def _opened_bundle(bundle: Bundle) -> Opened:
         check=bundle.check_tensors,
         doubts=tuple(doubts_of(bundle)),
         manifest=bundle.manifest,
+        is_proved=is_proved,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +25,21 @@ if TYPE_CHECKING:
     from mypt.format.layout import Shape
     from mypt.model.cache import KVCache
     from mypt.plugins.manager import Plugins
+
+_trusted: ContextVar[GPTConfig | None] = ContextVar("trusted", default=None)
+
+
+@contextmanager
+def trust_config(config: GPTConfig | None) -> Iterator[None]:
+    """Build models of this very config without checking it: opening its bundle has done so.
+
+    Any other config is checked as always, also one that is equal to it.
+    """
+    before = _trusted.set(config)
+    try:
+        yield
+    finally:
+        _trusted.reset(before)
 
 
 class Transformer(nn.Module):
@@ -50,10 +67,8 @@ class Transformer(nn.Module):
             ConfigError: There can be no such model, or a part is of no registered plugin.
             PluginError: A part is not what its plugin says.
         """
-        known = plugins.layouts, plugins.settings
-        problems = document_problems("config", to_document(config), "", *known)
-        if has_errors(problems):
-            raise ConfigError(*(p for p in problems if p.severity == "error"))
+        if config is not _trusted.get():
+            _check_config(config, plugins)
         super().__init__()
         self.config = config
         self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)
@@ -176,6 +191,14 @@ class Transformer(nn.Module):
             what = f"a part's tensors are not those that its plugin announces: {differing}"
             fix = "correct `tensors` of its PartFactory or the module that it builds"
             raise PluginError(Problem("", "", what, fix, kind="plugin.part"))
+
+
+def _check_config(config: GPTConfig, plugins: Plugins) -> None:
+    """Raise if there can be no such model, or a part is of no registered plugin."""
+    known = plugins.layouts, plugins.settings
+    problems = document_problems("config", to_document(config), "", *known)
+    if has_errors(problems):
+        raise ConfigError(*(p for p in problems if p.severity == "error"))
 
 
 def _attention_mask(bias: Tensor | None, positions: Tensor, key_positions: Tensor) -> Tensor | None:

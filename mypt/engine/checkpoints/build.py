@@ -10,6 +10,7 @@ from mypt.engine.runtime.devices import choose_device
 from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.documents.convert import to_document
 from mypt.format.layout import POSITIONS
+from mypt.model.transformer import trust_config
 
 if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
@@ -66,7 +67,8 @@ def build_model(
     """
     place = choose_device(device)
     tokenizer = build_tokenizer(opened.tokenizer, plugins)
-    with torch.device("meta"):
+    proved = opened.config if opened.is_proved else None
+    with torch.device("meta"), trust_config(proved):
         model = cls(config or opened.config, tokenizer, plugins=plugins)
     model.tokenizer_state = opened.tokenizer
     model.needs = opened.needs
