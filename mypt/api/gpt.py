@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint
-from mypt.engine.inference.continuation import Ending, Wanted
-from mypt.engine.inference.text import continuations, several, stream
+from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
+from mypt.engine.inference.text import continuations, ensure_several, stream
 from mypt.engine.language_model import LanguageModel
 from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.format.open import open_checkpoint
@@ -100,8 +100,14 @@ class GPT(LanguageModel):
 
         A piece never ends within a character, and never contains the beginning of a stop string.
         """
-        ending = Ending.of(self.need_tokenizer(), max_new_tokens, stop, stop_tokens)
-        return stream(self, prompt, sampling_of(sampling, options), ending, use_cache=use_cache)
+        tokenizer = self.need_tokenizer()
+        settings = GenerationSettings(
+            tokenizer=tokenizer,
+            ending=Ending.of(tokenizer, max_new_tokens, stop, stop_tokens),
+            sampling=sampling_of(sampling, options),
+            use_cache=use_cache,
+        )
+        return stream(self, prompt, settings)
 
     def generate_many(
         self,
@@ -144,16 +150,16 @@ class GPT(LanguageModel):
             ConfigError: An option is unknown or out of range, `prompts` is a single string, or
                 the model has no tokenizer.
         """
-        return continuations(
-            self,
-            several(prompts),
-            sampling_of(sampling, options),
-            Ending.of(self.need_tokenizer(), max_new_tokens, stop, stop_tokens),
-            samples=samples,
-            batch_size=batch_size,
+        ensure_several(prompts)
+        sampling, tokenizer = sampling_of(sampling, options), self.need_tokenizer()
+        settings = GenerationSettings(
+            tokenizer=tokenizer,
+            sampling=sampling,
+            ending=Ending.of(tokenizer, max_new_tokens, stop, stop_tokens),
             wanted=Wanted(log_probs=log_probs, logits=logits),
             use_cache=use_cache,
         )
+        return continuations(self, prompts, settings, samples=samples, batch_size=batch_size)
 
     def score(self, text: str, *, stride: int | None = None) -> Score:
         """Measure how well the model predicts a text.

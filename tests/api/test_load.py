@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from attrs import evolve
 
 import mypt
+from mypt.format.rules.documents import document_problems
+from mypt.model import transformer
 from mypt.plugins.manager import load_plugins
 
 SHAPE = {"block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 1, "vocab_size": 10}
@@ -79,3 +82,33 @@ def test_hyperparameters_are_saved(model, tmp_path):
     model.save_checkpoint_bundle(tmp_path / "cat", 5, None, {"max_iters": 7})
     state = json.loads(Path(tmp_path, "cat", "training_state.json").read_text())
     assert (state["step"], state["training_config"]["max_iters"]) == (5, 7)
+
+
+def test_the_config_of_a_bundle_is_checked_once(bundle, monkeypatch):
+    checked = []
+
+    def check(kind, *args):
+        checked.append(kind)
+        return document_problems(kind, *args)
+
+    monkeypatch.setattr(transformer, "document_problems", check)
+    model = mypt.load(bundle)
+    assert checked == []
+    mypt.GPT(model.config)  # by whoever has it now
+    assert checked == ["config"]
+
+
+def test_only_the_very_config_of_a_bundle_is_trusted():
+    config = mypt.GPTConfig(**{**SHAPE, "n_head": 3})
+    with transformer.trust_config(config), pytest.raises(mypt.MyptError, match="n_head: is 3"):
+        mypt.GPT(evolve(config))
+
+
+def test_a_text_asks_once_for_the_tokenizer(bundle, monkeypatch):
+    model, asked = mypt.load(bundle), []
+    need = mypt.GPT.need_tokenizer
+    monkeypatch.setattr(mypt.GPT, "need_tokenizer", lambda self: asked.append(1) or need(self))
+    model.generate("the", 2)
+    "".join(model.stream("the", 2))
+    list(model.generate_many(["the", "a"], 2, samples=2, batch_size=1))
+    assert len(asked) == 3

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mypt.model.decoding.sampling_options import Sampling
     from mypt.plugins.contracts import Tokenizer
 
 
@@ -93,6 +94,25 @@ class Wanted:
 
     log_probs: bool = False
     logits: bool = False
+
+
+@frozen(kw_only=True)
+class GenerationSettings:
+    """What one call uses for all its texts.
+
+    Attributes:
+        tokenizer: That of the model.
+        sampling: How to choose tokens.
+        ending: When a text ends.
+        wanted: What to keep of each token.
+        use_cache: Whether to keep keys and values.
+    """
+
+    tokenizer: Tokenizer
+    sampling: Sampling
+    ending: Ending
+    wanted: Wanted = field(factory=Wanted)
+    use_cache: bool = True
 
 
 def _token_id(tokenizer: Tokenizer, token: int | str) -> int:
