@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from mypt.plugins.contracts import LogSink, SinkFactory
 
-Event = dict[str, Any]
 _TRAINING = TrainingConfig(max_iters=40, eval_interval=10)
 
 
@@ -43,24 +42,29 @@ def check_sink(factory: SinkFactory, read: Callable[[Path], Sequence[int]] | Non
         _check_failure(factory, Path(work) / "blocked")
 
 
-def run_events(first: int, last: int) -> list[Event]:
+def run_events(first: int, last: int) -> list[dict[str, Any]]:
     """Give the events of a run that is evaluated every 10 steps.
 
     Args:
         first: The step it begins from.
         last: The last step that is done.
     """
-    told = [events.training_start(GPTConfig(), _TRAINING, 1000), events.notice("it begins")]
+    told: list[events.Event] = [
+        events.training_start(GPTConfig(), _TRAINING, 1000),
+        events.Notice(message="it begins"),
+    ]
     for step in range(first + 1, last + 1):
-        told.append(events.stepped(step, 40, 2.5, 1e-3))
+        told.append(events.Step(iter=step, max_iters=40, train_loss=2.5, lr=1e-3))
         if step % 10 == 0:
             told += _evaluation(step)
-    told.append(events.phase_switched("second", last, elapsed_s=1.0, tokens_processed=10))
-    told.append({"event": "of_a_later_version", "timestamp": events.now(), "iter": last})
-    return told
+    told.append(
+        events.PhaseSwitch(iter=last, elapsed_s=1.0, tokens_processed=10, new_phase="second")
+    )
+    later = {"event": "of_a_later_version", "timestamp": events.now(), "iter": last}
+    return [*(event.to_json() for event in told), later]
 
 
-def _evaluation(step: int) -> list[Event]:
+def _evaluation(step: int) -> list[events.Event]:
     diverged = step == 30  # a loss that is not finite is None in an event
     evaluation = Evaluation(
         step=step,
@@ -85,7 +89,7 @@ def _evaluation(step: int) -> list[Event]:
     return [told] if gold is None else [told, gold]
 
 
-def ending_events(step: int) -> list[Event]:
+def ending_events(step: int) -> list[dict[str, Any]]:
     """Give the events with which a run may end after `step`."""
     last = Evaluation(step=step, train_loss=2.0, val_loss=2.6)
     complete = events.training_complete(
@@ -98,7 +102,7 @@ def ending_events(step: int) -> list[Event]:
         best_val_loss=None,
         gold_step=None,
     )
-    return [complete, events.interrupted(step, None)]
+    return [complete.to_json(), events.Interrupted(iter=step, folder=None).to_json()]
 
 
 def _check_silent_run(factory: SinkFactory) -> None:
@@ -158,7 +162,7 @@ def _check_failure(factory: SinkFactory, folder: Path) -> None:
         raise ContractError(message) from error
 
 
-def _tell(sink: LogSink | None, told: Sequence[Event]) -> None:
+def _tell(sink: LogSink | None, told: Sequence[dict[str, Any]]) -> None:
     if sink is None:
         return
     for event in told:

@@ -40,7 +40,7 @@ def replay(lines, guards, metric):
             decision = decide(logged(line), memory, guards, metric)
             told.append(events.gold_decided(logged(line), decision, memory.best_val_loss))
             memory = decision.memory
-    return [untimed(event) for event in told if event], memory
+    return [untimed(event.to_json()) for event in told if event], memory
 
 
 def untimed(event):
@@ -143,7 +143,7 @@ def test_any_losses_give_the_same_decisions_again(history, options, data):
 
 def line_of(evaluation):
     numbers = {"lr": 0.1, "elapsed_s": 0.0, "tokens_processed": 0, "eval_duration_s": 0.0}
-    return events.evaluated(evaluation, TrainingConfig(), phase="default", **numbers)
+    return events.evaluated(evaluation, TrainingConfig(), phase="default", **numbers).to_json()
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.engine.logging import events
+from mypt.engine.logging.events import Notice
 from mypt.format.errors import SaveError, suggestion
 from mypt.plugins.selection import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mypt.engine.logging.events import Event
     from mypt.plugins.contracts import LogSink, RunInfo
     from mypt.plugins.manager import Plugins
 
@@ -27,21 +28,22 @@ class EventDispatcher:
         """Begin with the sinks, by name."""
         self._sinks = dict(sinks)
 
-    def emit(self, event: Mapping[str, Any]) -> None:
-        """Give one event to all sinks.
+    def emit(self, event: Event) -> None:
+        """Hand one event to all sinks, as the JSON object that their contract names.
 
         Raises:
             SaveError: A sink says that the disk cannot take the log.
         """
+        document = event.to_json()
         for name, sink in list(self._sinks.items()):
             try:
-                sink.emit(event)
+                sink.emit(document)
             except SaveError:
                 raise
             except (Exception, SystemExit) as error:  # a stranger's sink must not end a run
                 del self._sinks[name]
                 reason = f"{type(error).__name__}: {error}"
-                self.emit(events.notice(f"log sink {name} failed and is off: {reason}"))
+                self.emit(Notice(message=f"log sink {name} failed and is off: {reason}"))
 
     def close(self) -> None:
         """Close all sinks."""
@@ -51,7 +53,7 @@ class EventDispatcher:
             except (Exception, SystemExit) as error:  # the run is over: say so and close the rest
                 remaining = {other: s for other, s in self._sinks.items() if other != name}
                 EventDispatcher(remaining).emit(
-                    events.notice(f"log sink {name} did not close: {error}")
+                    Notice(message=f"log sink {name} did not close: {error}")
                 )
 
 
@@ -85,7 +87,7 @@ def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Eve
     for name in wanted:
         if name not in plugins.sinks:
             near = suggestion(name, plugins.sinks)
-            dispatcher.emit(events.notice(f"there is no log sink {name} installed{near}"))
+            dispatcher.emit(Notice(message=f"there is no log sink {name} installed{near}"))
     for name, reason in failed.items():
-        dispatcher.emit(events.notice(f"log sink {name} cannot be built and is off: {reason}"))
+        dispatcher.emit(Notice(message=f"log sink {name} cannot be built and is off: {reason}"))
     return dispatcher

@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from mypt.engine.logging.events import Step
 from mypt.format.errors import Problem, SaveError
 from mypt.format.storage.fsync import sync_file
 
@@ -40,7 +41,7 @@ class JsonlSink:
 
     def emit(self, event: Mapping[str, Any]) -> None:
         """Append one event and bring it to the disk, before the save that it tells of."""
-        if event["event"] == "step":
+        if event["event"] == Step.name:
             return
         try:
             if self._stream is None:

@@ -119,7 +119,7 @@ def train(job: Job) -> TrainingState:
             *_inexact_notices(job, state),
             *_gold_notices(job, state),
         ):
-            dispatcher.emit(events.notice(message))
+            dispatcher.emit(events.Notice(message=message))
         total = sum(p.numel() for p in job.model.parameters())
         dispatcher.emit(events.training_start(job.model.config, job.training, total))
         stack.enter_context(set_up_model(job.model, job.training))

@@ -117,7 +117,7 @@ class Trainer:
             self._complete(last, started_at)
         else:
             folder = None if self._checkpointer is None else str(self._checkpointer.folder)
-            self._dispatcher.emit(events.interrupted(self.state.step, folder))
+            self._dispatcher.emit(events.Interrupted(iter=self.state.step, folder=folder))
         return self.state
 
     def update(self) -> None:
@@ -126,11 +126,11 @@ class Trainer:
         phase = self.phases.at(step)
         if self.phases.begins_at(step):
             self._dispatcher.emit(
-                events.phase_switched(
-                    phase.name,
-                    step,
-                    elapsed_s=self._elapsed_s,
+                events.PhaseSwitch(
+                    iter=step,
+                    elapsed_s=round(self._elapsed_s, 1),
                     tokens_processed=self.state.tokens_processed,
+                    new_phase=phase.name,
                 )
             )
         accum = training.grad_accum_steps
@@ -150,7 +150,9 @@ class Trainer:
         self._saver.check()
         # The loss shown is that of the step before, so that a GPU computes while it is shown.
         loss = float((before or self._loss).values())
-        self._dispatcher.emit(events.stepped(step + 1, training.max_iters, loss, made.lr))
+        self._dispatcher.emit(
+            events.Step(iter=step + 1, max_iters=training.max_iters, train_loss=loss, lr=made.lr)
+        )
 
     @property
     def _at_end(self) -> bool:
@@ -211,7 +213,7 @@ class Trainer:
             )
         )
         if was_finite and not math.isfinite(evaluation.val_loss):
-            self._dispatcher.emit(events.notice(_NOT_FINITE))
+            self._dispatcher.emit(events.Notice(message=_NOT_FINITE))
         event = events.gold_decided(evaluation, decision, memory.best_val_loss)
         if event is not None:
             self._dispatcher.emit(event)

@@ -34,12 +34,29 @@ def eval_event(step, val=4.123456789, **sets):
     )
 
 
+def one_step(step, max_iters):
+    return events.Step(iter=step, max_iters=max_iters, train_loss=2.5, lr=0.1)
+
+
+def complete_event():
+    return events.training_complete(
+        Evaluation(step=75000, train_loss=2.0, val_loss=2.6),
+        TRAINING,
+        started_at=events.now(),
+        elapsed_s=2.0,
+        tokens_processed=64,
+        tokens_in_step=64,
+        best_val_loss=None,
+        gold_step=None,
+    )
+
+
 def write(path, resumed, start_step, *emitted):
     sink = JsonlSink(path)
     if resumed:
         sink.go_on(start_step, start_step)
     for event in emitted:
-        sink.emit(event)
+        sink.emit(event.to_json())
     sink.close()
 
 
@@ -48,7 +65,7 @@ def lines(path):
 
 
 def test_an_evaluation_has_the_documented_fields_and_rounding():
-    event = eval_event(350, general=4.2345678)
+    event = eval_event(350, general=4.2345678).to_json()
     assert list(event)[:9] == [
         "event",
         "timestamp",
@@ -68,7 +85,7 @@ def test_an_evaluation_has_the_documented_fields_and_rounding():
 
 def test_the_log_has_a_line_per_event_and_none_per_step(tmp_path):
     path = tmp_path / "logs" / "run.jsonl"
-    write(path, False, 0, eval_event(0), events.stepped(1, 10, 2.0, 0.1), eval_event(10))
+    write(path, False, 0, eval_event(0), one_step(1, 10), eval_event(10))
     assert [line["iter"] for line in lines(path)] == [0, 10]
 
 
@@ -88,8 +105,8 @@ def test_a_resumed_run_drops_what_it_will_do_again(tmp_path):
 
 def test_what_is_told_at_the_step_of_a_resume_is_kept_if_it_is_not_done_again(tmp_path):
     path = tmp_path / "log"
-    switch = events.phase_switched("b", 100, elapsed_s=1.0, tokens_processed=1)
-    stopped, said = events.interrupted(101, "x"), events.notice("something")
+    switch = events.PhaseSwitch(iter=100, elapsed_s=1.0, tokens_processed=1, new_phase="b")
+    stopped, said = events.Interrupted(iter=101, folder="x"), events.Notice(message="something")
     write(path, False, 0, eval_event(50), eval_event(100), switch, said, stopped)
     kept = path.read_bytes()
     drop_after(path, 101, 100)
@@ -119,7 +136,7 @@ def test_a_run_that_was_killed_before_its_first_save_is_told_of_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "last", [events.interrupted(0, "m"), {"event": "training_complete"}, eval_event(100)]
+    "last", [events.Interrupted(iter=0, folder="m"), complete_event(), eval_event(100)]
 )
 def test_a_new_run_leaves_the_log_of_one_that_saved_alone(tmp_path, last):
     path = tmp_path / "log"
@@ -163,15 +180,15 @@ def console_lines(*emitted):
     stream = io.StringIO()
     sink = ConsoleSink(Console(file=stream, width=200))
     for event in emitted:
-        sink.emit(event)
+        sink.emit(event.to_json())
     sink.close()
     return stream.getvalue().splitlines()
 
 
 def test_the_console_prints_the_two_line_summary():
     start = events.training_start(GPTConfig(), TRAINING, 10)
-    at = {"timestamp": "2026-02-09T14:30:00"}
-    shown = console_lines(start | at, eval_event(0) | at, eval_event(350, general=4.2345678) | at)
+    told = [start, eval_event(0), eval_event(350, general=4.2345678)]
+    shown = console_lines(*(evolve(event, timestamp="2026-02-09T14:30:00") for event in told))
     assert shown[1] == "step 0/75000 (0.0%) | 14:30:00 | 15m | ETA ? | 34M tokens"
     assert shown[3:] == [
         "step 350/75000 (0.5%) | 14:30:00 | 15m | ETA 0s | 34M tokens",
@@ -184,7 +201,7 @@ def test_the_console_foretells_the_end_by_the_steps_of_this_run():
     moments = [f"2026-02-09T14:30:{second}" for second in ("00", "50", "52")]
     told = [events.training_start(GPTConfig(), training, 10), eval_event(200), eval_event(300)]
     shown = console_lines(
-        *(event | {"timestamp": moment} for event, moment in zip(told, moments, strict=True))
+        *(evolve(event, timestamp=moment) for event, moment in zip(told, moments, strict=True))
     )
     assert "| ETA 7m |" in shown[1]  # 800 steps of half a second, as the first ones took
     assert "| ETA 14s |" in shown[3]  # 700 steps, at the pace after the first evaluation
@@ -227,8 +244,8 @@ def test_a_failing_sink_is_reported_once_and_the_others_go_on():
             raise ValueError("still none")
 
     dispatcher = EventDispatcher({"mine": Broken(), "ear": Ear()})
-    dispatcher.emit(events.notice("one"))
-    dispatcher.emit(events.notice("two"))
+    dispatcher.emit(events.Notice(message="one"))
+    dispatcher.emit(events.Notice(message="two"))
     dispatcher.close()
     assert heard == ["log sink mine failed and is off: ValueError: no disk", "one", "two", "closed"]
 
@@ -236,10 +253,10 @@ def test_a_failing_sink_is_reported_once_and_the_others_go_on():
 def test_on_a_terminal_a_bar_shows_the_steps_and_leaves_with_the_run():
     stream = io.StringIO()
     sink = ConsoleSink(Console(file=stream, force_terminal=True, width=120))
-    sink.emit(events.training_start(GPTConfig(), TrainingConfig(max_iters=3), 10))
+    sink.emit(events.training_start(GPTConfig(), TrainingConfig(max_iters=3), 10).to_json())
     for step in (1, 2, 3):
-        sink.emit(events.stepped(step, 3, 2.5, 0.1))
-    sink.emit(eval_event(3))
+        sink.emit(one_step(step, 3).to_json())
+    sink.emit(eval_event(3).to_json())
     sink.close()
     shown = stream.getvalue()
     assert "3/3" in shown
@@ -379,6 +396,6 @@ def test_a_sink_that_wants_to_end_the_program_is_left_out_like_a_failing_one():
     heard = []
     ear = SimpleNamespace(emit=lambda event: heard.append(event["event"]), close=lambda: None)
     dispatcher = EventDispatcher({"mine": Quitting(), "ear": ear})
-    dispatcher.emit(events.notice("one"))
+    dispatcher.emit(events.Notice(message="one"))
     dispatcher.close()
     assert heard == ["notice", "notice"]

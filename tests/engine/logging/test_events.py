@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from mypt.engine.logging.events import Eval, GoldBlocked, parse_event, training_start
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.training import TrainingConfig
+
 KINDS = {
     "training_start",
     "notice",
@@ -91,3 +95,31 @@ def test_a_line_that_was_never_finished_is_dropped_by_the_next_run(train, stop_a
         log.write('{"event": "eval", "iter": 6, "val_l')
     train()
     assert [event["iter"] for event in logged(kind="eval")] == [0, 6, 12]
+
+
+@pytest.mark.parametrize("gold_loss", [None, 1.5])
+def test_a_class_of_an_event_and_its_json_say_the_same(gold_loss):
+    told = [
+        training_start(GPTConfig(), TrainingConfig(), 10),
+        GoldBlocked(iter=3, val_loss=2.0, gold_loss=gold_loss, best_val_loss=None, reason="x"),
+        Eval(
+            iter=3,
+            elapsed_s=1.0,
+            tokens_processed=10,
+            progress_pct=0.5,
+            lr=0.1,
+            phase="default",
+            train_loss=None,
+            val_loss=2.0,
+            eval_losses={"books": 2.5, "duration": None},
+            eval_duration_s=0.5,
+        ),
+    ]
+    for event in told:
+        document = event.to_json()
+        assert parse_event(document | {"of_a_later_version": 1}) == event
+        assert ("gold_loss" in document) == (
+            document["event"] == "gold_blocked" and bool(gold_loss)
+        )
+    assert list(told[2].to_json())[-3:] == ["eval_books", "eval_duration", "eval_duration_s"]
+    assert parse_event({"event": "of_a_later_version"}) is None
