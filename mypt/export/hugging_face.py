@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.export import hugging_face_names as hf_names
 from mypt.format.discover import ensure_basename
+from mypt.format.documents.tokenizer import END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import open_checkpoint
-from mypt.format.readers.shared.vocabulary import BPE_PACKAGE, END_OF_TEXT_ID
+from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
 from mypt.format.storage.fsync import sync_file
 from mypt.format.tensors import safetensors
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.layout import EMBEDDING, HEAD, POSITIONS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -82,8 +84,8 @@ def llama_config(config: GPTConfig) -> dict[str, Any]:
 def gpt2_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
     """Give the tensors of a GPT2LMHeadModel: biases everywhere, matrices as (in, out)."""
     tensors = {
-        "transformer.wte.weight": weights["token_embedding_table.weight"],
-        "transformer.wpe.weight": weights["position_embedding_table.weight"],
+        "transformer.wte.weight": weights[EMBEDDING],
+        "transformer.wpe.weight": weights[POSITIONS],
         **_norm("transformer.ln_f", "ln_f", weights, bias=True),
     }
     for layer in range(config.n_layer):
@@ -103,7 +105,7 @@ def llama_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
     """Give the tensors of a LlamaForCausalLM, with queries, keys and values apart."""
     attention_bias = config.has_qkv_bias or config.has_proj_bias
     tensors = {
-        "model.embed_tokens.weight": weights["token_embedding_table.weight"],
+        "model.embed_tokens.weight": weights[EMBEDDING],
         **_norm("model.norm", "ln_f", weights, bias=False),
     }
     for layer in range(config.n_layer):
@@ -156,4 +158,4 @@ def _scaled(config: GPTConfig, qkv: Tensor) -> Tensor:
 
 
 def _head(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
-    return {} if config.tie_weights else {"lm_head.weight": weights["lm_head.weight"]}
+    return {} if config.tie_weights else {"lm_head.weight": weights[HEAD]}

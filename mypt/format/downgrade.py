@@ -18,6 +18,7 @@ from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, write_file
 from mypt.format.storage.fsync import sync_folder
 from mypt.format.tensors.pt_writer import write_tensors
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,7 @@ def _make_checkpoint(bundle: Bundle) -> Checkpoint:
         return None if value is None else to_document(value)
 
     return Checkpoint(
-        version="2.0",
+        version=FORMAT_VERSION,
         config=to_document(bundle.config),
         tokenizer=document(bundle.tokenizer),
         training_state=document(bundle.training_state),

@@ -46,13 +46,13 @@ def expected_tensors(config: GPTConfig, layouts: Layouts) -> Tensors:
     block = _get_part_tensors(config, layouts, "block_type") | {
         f"{place}.{name}": shape for place, part in inside.items() for name, shape in part.items()
     }
-    tensors: Tensors = {"token_embedding_table.weight": (config.vocab_size, config.n_embd)}
+    tensors: Tensors = {EMBEDDING: (config.vocab_size, config.n_embd)}
     for name, shape in _get_part_tensors(config, layouts, "pos_encoding").items():
         tensors[f"position_embedding_table.{name}"] = shape
     for layer in range(config.n_layer):
         tensors |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
     tensors |= {f"ln_f.{name}": shape for name, shape in norm.items()}
-    tensors["lm_head.weight"] = (config.vocab_size, config.n_embd)
+    tensors[HEAD] = (config.vocab_size, config.n_embd)
     if config.has_head_bias:
         tensors["lm_head.bias"] = (config.vocab_size,)
     return tensors
@@ -62,7 +62,7 @@ def count_parameters(tensors: Mapping[str, Shape], *, tied: bool) -> int:
     """Return the number of trainable values; a tied matrix counts once."""
     total = 0
     for name, shape in tensors.items():
-        if tied and name == "lm_head.weight":
+        if tied and name == HEAD:
             continue
         values = 1
         for size in shape:

@@ -14,11 +14,10 @@ from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, MyptError, Problem
-from mypt.format.layout import BUILT_IN
+from mypt.format.layout import BUILT_IN, EMBEDDING, HEAD
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.options import select_options
 from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
-from mypt.format.rules.tensors import EMBEDDING, HEAD
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing
 from mypt.format.storage.generations import read_manifest

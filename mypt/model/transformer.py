@@ -12,8 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import ConfigError, FormatError, PluginError, Problem, has_errors
-from mypt.format.layout import expected_tensors
+from mypt.format.layout import HEAD, expected_tensors
 from mypt.format.rules.documents import document_problems
+from mypt.format.storage import files
 from mypt.model.assembly import build_block, build_part
 from mypt.model.loss import output_loss
 from mypt.plugins.parts import Context
@@ -123,7 +124,7 @@ class Transformer(nn.Module):
         tensors: Mapping[str, Tensor],
         *,
         dtype: torch.dtype | None = torch.float32,
-        file: str = "model.pt",
+        file: str = files.MODEL,
     ) -> None:
         """Take weights over as they are; those of another dtype are converted one by one.
 
@@ -147,7 +148,7 @@ class Transformer(nn.Module):
         weights = {
             name: tensor.to(dtype or tensor.dtype)
             for name, tensor in tensors.items()
-            if not (self.config.tie_weights and name == "lm_head.weight")
+            if not (self.config.tie_weights and name == HEAD)
         }
         self.load_state_dict(weights, strict=False, assign=True)
         self._tie()

@@ -8,6 +8,8 @@ import numpy as np
 
 from mypt.format.errors import DataError
 from mypt.format.rules.documents import document_problems
+from mypt.format.storage import files
+from mypt.format.version import FORMAT_VERSION
 from mypt.plugins.contracts import DivisibleTokenizer
 from mypt.testing.expectations import ContractError, check_fields, during, expect, through_json
 
@@ -152,8 +154,8 @@ def _check_state(factory: TokenizerFactory, tokenizer: Tokenizer, samples: Seque
     state = through_json(tokenizer.state(), "the state")
     kind = state.get("token_kind")
     expect(kind == factory.token_kind, f"the token_kind of its state is {kind!r}")
-    document = {"format_version": "2.0", **state}
-    problems = document_problems("tokenizer", document, "tokenizer.json")
+    document = {"format_version": FORMAT_VERSION, **state}
+    problems = document_problems("tokenizer", document, files.TOKENIZER)
     wrong = [str(problem) for problem in problems]
     expect(not wrong, f"its state is no tokenizer.json: {'; '.join(wrong)}")
     sections = state.get("plugins", {})

@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import field, frozen
 
+from mypt.format.documents.tokenizer import (
+    END_OF_TEXT,
+    END_OF_TEXT_ID,
+    GPT2_PADDED_VOCAB_SIZE,
+    GPT2_VOCAB_SIZE,
+)
 from mypt.format.errors import FormatError, Problem
 
 if TYPE_CHECKING:
@@ -19,11 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from tiktoken import Encoding
-
-END_OF_TEXT = "<|endoftext|>"
-END_OF_TEXT_ID = 50256
-BASE_VOCAB = 50257
-PADDED_VOCAB = 50304  # the next multiple of 64, which matrix products like
 
 # Source: OpenAI's GPT-2 `encoder.py`, in tiktoken's spelling of the same pieces.
 _PIECE = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
@@ -59,7 +60,7 @@ class Gpt2Tokenizer:
         special = dict(state.get("special_token_encoder") or {})
         texts = {number: text for text, number in special.items()}
         for text, number in special.items():
-            taken = number < BASE_VOCAB and (text, number) != (END_OF_TEXT, END_OF_TEXT_ID)
+            taken = number < GPT2_VOCAB_SIZE and (text, number) != (END_OF_TEXT, END_OF_TEXT_ID)
             if taken or texts[number] != text:
                 what = f"gives {text!r} the id {number}, which means something else already"
                 fix = "restore the file"
@@ -74,7 +75,7 @@ class Gpt2Tokenizer:
     @property
     def vocab_size(self) -> int:
         """Rows a new model gets for it."""
-        return max(PADDED_VOCAB, self.n_vocab)
+        return max(GPT2_PADDED_VOCAB_SIZE, self.n_vocab)
 
     def encode(self, text: str) -> list[int]:
         """Give the ids of `text`; the longest special token that fits is taken first."""

@@ -11,6 +11,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 @click.option(
     "--to",
     "version",
-    type=click.Choice(["2.0", "1"]),
-    default="2.0",
+    type=click.Choice([FORMAT_VERSION, "1"]),
+    default=FORMAT_VERSION,
     show_default=True,
     help="Format version to write; 1 is for the earlier MyPT.",
 )

@@ -22,6 +22,7 @@ from mypt.data.dataset import (
 )
 from mypt.data.metadata import read_metadata
 from mypt.data.randomness import Purpose, integers_below
+from mypt.data.special_tokens import END_OF_EPISODE, END_OF_TEXT, PADDING
 from mypt.format.documents.training import DataFingerprint
 from mypt.format.errors import DataError, Problem
 
@@ -39,7 +40,7 @@ Split = Literal["train", "val"]
 WindowSampling = Literal["random", "epoch"]
 _ALL = slice(None)
 # Candidates for padding short episodes: never a target, and no earlier token attends to it.
-_PADDING = ("<myPT_pad>", "<myPT_eot>", "<|endoftext|>")
+_PADDING = (PADDING, END_OF_EPISODE, END_OF_TEXT)
 
 
 class GPTDataLoader:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import frozen
 
+from mypt.data.special_tokens import END_OF_EPISODE, END_OF_TEXT
 from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 ROLES = ("system", "user", "assistant")
-_MYPT_END = "<myPT_eot>"
-_END_OF_TEXT = "<|endoftext|>"
 _MARKS = {role: (f"<myPT_{role}>", f"</myPT_{role}>") for role in ROLES}
 _PLAIN = {role: (f"{role.capitalize()}: ", "\n") for role in ROLES}
 _FIX = "correct the line, or remove it"
@@ -83,10 +82,10 @@ class Template:
         """Return the template for a tokenizer; None means one without special tokens."""
         special = {} if tokenizer is None else tokenizer.state().get("special_token_encoder") or {}
         marks = [mark for pair in _MARKS.values() for mark in pair]
-        if all(mark in special for mark in (*marks, _MYPT_END)):
-            return cls(_MARKS, "", _MYPT_END, (*marks, _MYPT_END))
-        if _END_OF_TEXT in special:
-            return cls(_PLAIN, "\n", _END_OF_TEXT, (_END_OF_TEXT,))
+        if all(mark in special for mark in (*marks, END_OF_EPISODE)):
+            return cls(_MARKS, "", END_OF_EPISODE, (*marks, END_OF_EPISODE))
+        if END_OF_TEXT in special:
+            return cls(_PLAIN, "\n", END_OF_TEXT, (END_OF_TEXT,))
         return cls(_PLAIN, "\n", "")
 
     def spans(self, episode: Episode) -> Iterator[Span]:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
-OPTIMIZER_FILE = "optimizer.pt"
-
-
 M = TypeVar("M", bound="LanguageModel")
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from mypt.engine.checkpoints.build import OPTIMIZER_FILE
 from mypt.engine.config.overrides import checked_training
 from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.version import MYPT_VERSION
 from mypt.plugins.requirements import needed_plugins
@@ -81,7 +81,7 @@ def write_bundle(
     if dtype is not None:
         weights = _converted(weights, dtype)
     if state is not None:
-        state = evolve(state, optimizer_file=OPTIMIZER_FILE if optimizer else None)
+        state = evolve(state, optimizer_file=files.OPTIMIZER if optimizer else None)
     save_bundle(
         writer,
         config=model.config,

@@ -12,6 +12,7 @@ from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem, suggestion
 from mypt.format.rules.documents import document_problems
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,7 +45,7 @@ def checked_training(given: Mapping[str, Any], saved: TrainingConfig) -> Trainin
             )
         )
     document = {**to_document(saved, versioned=False), **_only_source(given), **given}
-    state = {"format_version": "2.0", "step": 0, "training_config": document}
+    state = {"format_version": FORMAT_VERSION, "step": 0, "training_config": document}
     _refuse(document_problems("training_state", state, ""), "/training_config/")
     return evolve(from_document(TrainingConfig, document), extra=saved.extra)
 

@@ -17,6 +17,7 @@ from mypt.engine.config.presets import Preset, read_preset
 from mypt.format.documents.convert import to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import ConfigError, FormatError, Problem
+from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +117,7 @@ def plan_from_base(request: TrainRequest, base: Opened, name: str, layouts: Layo
     plan, file = plan_new(request, layouts), request.training.get("config_file")
     if base.tokenizer is None:
         what, fix = "is missing", "restore it: training needs the vocabulary of the model"
-        raise FormatError(Problem(str(base.path / "tokenizer.json"), "", what, fix))
+        raise FormatError(Problem(str(base.path / files.TOKENIZER), "", what, fix))
     kind = base.tokenizer.token_kind
     if request.tokenization not in (None, kind):
         what = f"is {request.tokenization}, but {name} knows texts as {kind}"

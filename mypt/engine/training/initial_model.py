@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from mypt.engine.checkpoints.build import OPTIMIZER_FILE, build_model
+from mypt.engine.checkpoints.build import build_model
 from mypt.engine.language_model import LanguageModel
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.errors import FormatError, Problem
+from mypt.format.storage import files
 from mypt.plugins.requirements import GENERATE
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def model_to_train(opened: Opened, plugins: Plugins, cls: type[M]) -> M:
     opened.check()
     if opened.tokenizer is None:
         what, fix = "is missing", "restore it: training needs the vocabulary of the model"
-        raise FormatError(Problem(str(opened.path / "tokenizer.json"), "", what, fix))
+        raise FormatError(Problem(str(opened.path / files.TOKENIZER), "", what, fix))
     return build_model(opened, plugins, cls=cls, for_training=True)
 
 
@@ -82,5 +83,5 @@ def resumed_optimizer(
     if saved is not None and before.weight_decay_on != training.weight_decay_on:
         saved = regrouped(saved, model, before.weight_decay_on, training.weight_decay_on)
     if saved is not None:
-        restore_optimizer(optimizer, saved, str(opened.path / OPTIMIZER_FILE))
+        restore_optimizer(optimizer, saved, str(opened.path / files.OPTIMIZER))
     return optimizer

@@ -10,7 +10,7 @@ from mypt.format.bundle.findings import collecting, unwrapped
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import Problem, has_errors
-from mypt.format.layout import SLOTS
+from mypt.format.layout import EMBEDDING, HEAD, SLOTS
 from mypt.format.rules.config import HEADS, architecture_problems, layout_problems
 from mypt.format.rules.cross_file import (
     DIGEST,
@@ -22,7 +22,7 @@ from mypt.format.rules.cross_file import (
     tokenizer_problems,
 )
 from mypt.format.rules.plugin_settings import settings_problems
-from mypt.format.rules.tensors import EMBEDDING, HEAD, MISMATCH, TIED, Model, tensor_problems
+from mypt.format.rules.tensors import MISMATCH, TIED, Model, tensor_problems
 from mypt.format.storage import files
 from mypt.format.storage.generations import tagged_name
 from mypt.format.tensors.pt_file import find_damaged_members, have_equal_values

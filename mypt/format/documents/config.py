@@ -5,6 +5,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE
+
 # A field that is None follows a rule: the property of `GPTConfig` that applies it.
 DERIVED = {
     "head_size": "head_width",
@@ -32,7 +34,7 @@ class GPTConfig:
 
     batch_size: int = 32
     block_size: int = 256
-    vocab_size: int = 50304
+    vocab_size: int = GPT2_PADDED_VOCAB_SIZE
     n_embd: int = 384
     n_head: int = 6
     n_layer: int = 6

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem, limit_problems
+from mypt.format.storage import files
 from mypt.format.tensors.transforms import join_rows
 
 if TYPE_CHECKING:
@@ -66,14 +67,14 @@ def fuse_heads(tensors: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
 def _check_names(parts: tuple[str, ...], names: Collection[str]) -> None:
     missing = sorted(part for part in parts if part not in names)
     if missing:
-        problems = [Problem("model.pt", name, "is missing", _FIX) for name in missing]
+        problems = [Problem(files.MODEL, name, "is missing", _FIX) for name in missing]
         raise FormatError(*limit_problems(problems))
 
 
 def _check_shapes(parts: tuple[str, ...], tensors: Mapping[str, Any]) -> None:
     shape = tuple(tensors[parts[0]].shape)
     problems = [
-        Problem("model.pt", part, f"is {tuple(tensors[part].shape)}, {parts[0]} is {shape}", _FIX)
+        Problem(files.MODEL, part, f"is {tuple(tensors[part].shape)}, {parts[0]} is {shape}", _FIX)
         for part in parts
         if tuple(tensors[part].shape) != shape
     ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem
+from mypt.format.layout import HEAD
 from mypt.format.parameter_order import optimizer_document, split_by_decay
+from mypt.format.storage import files
 from mypt.format.tensors.transforms import join_rows
 
 if TYPE_CHECKING:
@@ -38,12 +40,12 @@ def migrate_optimizer(
         FormatError: The state does not belong to these weights.
     """
     rule, groups = infer_decay_rule(optimizer), optimizer["param_groups"]
-    old = {n: tuple(t.shape) for n, t in tensors.items() if not (tied and n == "lm_head.weight")}
+    old = {n: tuple(t.shape) for n, t in tensors.items() if not (tied and n == HEAD)}
     order = [name for group in split_by_decay(old, rule) for name in group]
     total = sum(len(group["params"]) for group in groups)
     if total != len(order):
         what = f"has {total} parameters, but the model has {len(order)}"
-        raise FormatError(Problem("optimizer.pt", "", what, "remove it, or restore its model"))
+        raise FormatError(Problem(files.OPTIMIZER, "", what, "remove it, or restore its model"))
     moments = {order[index]: state for index, state in optimizer["state"].items()}
     new = {name: parts for name, parts in sources.items() if parts[0] in old}
     joined = {

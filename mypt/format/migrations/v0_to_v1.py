@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mypt.format.migrations.step import Migration
+from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from mypt.format.documents.checkpoint import Checkpoint
@@ -16,7 +17,7 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
     """Add the name of the optimizer's file; everything else is the same in both versions."""
     state = dict(checkpoint.training_state or {})
     if checkpoint.optimizer is not None:
-        state["optimizer_file"] = "optimizer.pt"
+        state["optimizer_file"] = files.OPTIMIZER
     return evolve(checkpoint, version="1", training_state=state or None)
 
 

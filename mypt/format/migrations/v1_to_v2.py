@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations.fuse_heads import find_fused_sources, fuse_heads
 from mypt.format.migrations.optimizer_moments import migrate_optimizer, optimizer_settings
 from mypt.format.migrations.step import Migration
-from mypt.format.rules.cross_file import GPT2_VOCABULARY
+from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypt.format.documents.checkpoint import Checkpoint
 
-VERSION = {"format_version": "2.0"}
+_TARGET = "2.0"  # and not FORMAT_VERSION: this step stays as it is when later ones follow
+_VERSION = {"format_version": _TARGET}
 
 
 def apply(checkpoint: Checkpoint) -> Checkpoint:
@@ -34,11 +36,11 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
     report = list(checkpoint.report)
     if len(tensors) < len(checkpoint.tensors):
         report.append("the causal masks (`tril`) are left out: they follow from block_size")
-    config = {**VERSION, **checkpoint.config, **_infer_fields(checkpoint.config, tensors)}
+    config = {**_VERSION, **checkpoint.config, **_infer_fields(checkpoint.config, tensors)}
     for name in ("block_size", "vocab_size", "n_embd", "n_head", "n_layer"):
         if name not in config:
             fix = "restore config.json"
-            raise FormatError(Problem("config.json", f"/{name}", "is missing", fix))
+            raise FormatError(Problem(files.CONFIG, f"/{name}", "is missing", fix))
     tied = bool(config.get("tie_weights", False))
     sources = find_fused_sources(tensors)
     fused = fuse_heads(tensors, sources)
@@ -49,7 +51,7 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
         optimizer = migrate_optimizer(optimizer, tensors, sources, tied=tied)
     return evolve(
         checkpoint,
-        version="2.0",
+        version=_TARGET,
         config=config,
         tokenizer=_upgrade_tokenizer(checkpoint.tokenizer, config["vocab_size"], report),
         training_state=_upgrade_training_state(checkpoint.training_state, checkpoint.optimizer),
@@ -79,10 +81,10 @@ def _upgrade_tokenizer(
     document: Mapping[str, Any] | None, vocab_size: Any, report: list[str]
 ) -> dict[str, Any] | None:
     """Return the document; a missing one means GPT-2's, as in MyPT, unless the ids do not fit."""
-    if document is None and isinstance(vocab_size, int) and vocab_size < GPT2_VOCABULARY:
+    if document is None and isinstance(vocab_size, int) and vocab_size < GPT2_VOCAB_SIZE:
         report.append(f"its vocabulary of {vocab_size} ids is lost: the model takes bare ids")
         return None
-    return {**VERSION, **(document or {"token_kind": "gpt2"})}
+    return {**_VERSION, **(document or {"token_kind": "gpt2"})}
 
 
 def _upgrade_training_state(
@@ -93,7 +95,7 @@ def _upgrade_training_state(
         return None
     settings = {} if optimizer is None else optimizer_settings(optimizer)
     training = {**settings, **document.get("training_config", {})}
-    return {**VERSION, **document, **({"training_config": training} if training else {})}
+    return {**_VERSION, **document, **({"training_config": training} if training else {})}
 
 
-V1_TO_V2 = Migration(source="1", target="2.0", apply=apply)
+V1_TO_V2 = Migration(source="1", target=_TARGET, apply=apply)

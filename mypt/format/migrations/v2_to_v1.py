@@ -8,7 +8,9 @@ from attrs import evolve
 
 from mypt.format.documents.config import DERIVED, GPTConfig
 from mypt.format.documents.convert import from_document
+from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import FormatError, Problem
+from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +32,6 @@ _TOKENIZER = (
 )
 # Fields that `find_obstacles` has checked to be what MyPT computes anyway.
 _IMPLIED = ("attention_type", "block_type", *DERIVED)
-_BASE_VOCAB_SIZE = 50257
 
 
 def apply(checkpoint: Checkpoint) -> Checkpoint:
@@ -41,7 +42,7 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
     """
     config = from_document(GPTConfig, checkpoint.config)
     problems = [
-        Problem("config.json", f"/{name}", what, "keep format 2.0: version 1 cannot express this")
+        Problem(files.CONFIG, f"/{name}", what, "keep format 2.0: version 1 cannot express this")
         for name, what in find_obstacles(config, checkpoint.tokenizer).items()
     ]
     if problems:
@@ -51,12 +52,12 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint,
         version="1",
         config={
-            **_pick_fields("config.json", checkpoint.config, _CONFIG, report),
+            **_pick_fields(files.CONFIG, checkpoint.config, _CONFIG, report),
             "device": config.device or "cpu",
         },
         tokenizer=checkpoint.tokenizer and _downgrade_tokenizer(checkpoint.tokenizer, report),
         training_state=checkpoint.training_state
-        and _pick_fields("training_state.json", checkpoint.training_state, _STATE, report),
+        and _pick_fields(files.TRAINING_STATE, checkpoint.training_state, _STATE, report),
         report=tuple(report),
     )
 
@@ -104,9 +105,9 @@ def _pick_fields(
 
 
 def _downgrade_tokenizer(document: Mapping[str, Any], report: list[str]) -> dict[str, Any]:
-    kept = _pick_fields("tokenizer.json", document, _TOKENIZER, report)
+    kept = _pick_fields(files.TOKENIZER, document, _TOKENIZER, report)
     if not kept.get("special_token_encoder"):
         kept.pop("special_token_encoder", None)
     if kept["token_kind"] == "gpt2":
-        kept.setdefault("base_vocab_size", _BASE_VOCAB_SIZE)
+        kept.setdefault("base_vocab_size", GPT2_VOCAB_SIZE)
     return kept

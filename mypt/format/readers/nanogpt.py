@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
+from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE, GPT2_VOCAB_SIZE
+from mypt.format.layout import HEAD
 from mypt.format.migrations.optimizer_moments import optimizer_settings
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.shared.fields import pick_known_fields, require_positive_int
@@ -13,7 +15,6 @@ from mypt.format.readers.shared.gpt2_names import drop_masks, make_gpt2_lookup
 from mypt.format.readers.shared.peek import peek_dict
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 from mypt.format.readers.shared.tensor_map import (
-    HEAD,
     find_sources,
     make_config,
     map_moments,
@@ -28,6 +29,8 @@ from mypt.format.readers.shared.vocabulary import (
     make_char_document,
     make_missing_option_error,
 )
+from mypt.format.storage import files
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +42,7 @@ FILE, META = "ckpt.pt", "meta.pkl"
 KEYS = frozenset({"model", "model_args"})
 _COMPILED = "_orig_mod."
 # GPT-2's number of ids, and the same rounded up, which nanoGPT uses if it finds no meta.pkl.
-_GPT2_SIZES = (50257, 50304)
+_GPT2_SIZES = (GPT2_VOCAB_SIZE, GPT2_PADDED_VOCAB_SIZE)
 _TRAINING = {
     "learning_rate": "learning_rate",
     "max_iters": "max_iters",
@@ -85,7 +88,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         report.append("nanoGPT also applies dropout to embeddings in training; mypt does not")
     tokenizer = _find_tokenizer(path, config, options, report)
     return Checkpoint(
-        version="2.0",
+        version=FORMAT_VERSION,
         config=document,
         tokenizer=tokenizer,
         training_state=_convert_training_state(contents, settings, saved),
@@ -128,7 +131,7 @@ def _convert_training_state(
     return {
         **VERSION,
         "step": step,
-        "optimizer_file": None if optimizer is None else "optimizer.pt",
+        "optimizer_file": None if optimizer is None else files.OPTIMIZER,
         "training_config": training,
         "exact": False,
         "inexact_reasons": ["begun in nanoGPT, which draws other batches"],

@@ -6,8 +6,10 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import Problem, limit_problems
 from mypt.format.schema.messages import format_value, json_pointer
+from mypt.format.storage import files
 from mypt.format.tensors.info import TensorInfo
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from mypt.format.documents.manifest import FileRecord
     from mypt.format.layout import Shape
 
-GPT2_VOCABULARY = 50257
 
 # A document that was edited after saving: that is allowed, but a resume is not exact then.
 EDITED = "manifest.edited"
@@ -34,7 +35,7 @@ def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[
         file: Name of the tokenizer's file, for messages.
     """
     fix = "restore both files from the same checkpoint"
-    known = {"char": len(tokenizer.get("chars") or ()), "gpt2": GPT2_VOCABULARY}
+    known = {"char": len(tokenizer.get("chars") or ()), "gpt2": GPT2_VOCAB_SIZE}
     kind = tokenizer["token_kind"]
     problems = []
     if known.get(kind, 0) > vocab_size:
@@ -125,15 +126,15 @@ def presence_problems(
     """
     problems = []
     needed = {
-        "config.json": "no model can be built without it",
-        "model.pt": "it holds the weights",
-        "tokenizer.json": "text can be neither encoded nor decoded without it",
+        files.CONFIG: "no model can be built without it",
+        files.MODEL: "it holds the weights",
+        files.TOKENIZER: "text can be neither encoded nor decoded without it",
     }
     for name in {**needed, **dict.fromkeys(listed, "the manifest lists it")}:
         if name in paths:
             continue
         file, fix = f"{folder}/{name}", f"restore it: {needed.get(name, 'the manifest lists it')}"
-        if name in ("config.json", "model.pt"):
+        if name in (files.CONFIG, files.MODEL):
             problems.append(Problem(file, "", "is missing", fix, kind="file.missing"))
         else:
             problems.append(_make_warning(file, "", "is missing", fix, "file.missing"))

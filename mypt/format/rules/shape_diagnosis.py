@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.format.errors import MyptError
-from mypt.format.layout import expected_tensors
+from mypt.format.layout import EMBEDDING, POSITIONS, expected_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,11 +67,11 @@ def _fits_slot(field: str, value: Any, layouts: Layouts) -> bool:
 
 def _suggest_fields(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
     """Yield values that single fields may have had, the most telling first."""
-    match shapes.get("token_embedding_table.weight"):
+    match shapes.get(EMBEDDING):
         case (rows, columns):
             yield "vocab_size", rows
             yield "n_embd", columns
-    match shapes.get("position_embedding_table.weight"):
+    match shapes.get(POSITIONS):
         case (rows, _):
             yield "block_size", rows
             yield "pos_encoding", "learned"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from mypt.format.errors import Problem, format_count
-from mypt.format.layout import expected_tensors
+from mypt.format.layout import EMBEDDING, HEAD, expected_tensors
 from mypt.format.schema.messages import format_value
 from mypt.format.tensors.info import FLOATING
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts, Tensors
     from mypt.format.tensors.info import TensorInfo
 
-EMBEDDING, HEAD = "token_embedding_table.weight", "lm_head.weight"
 TIED, MISMATCH = "tensor.tied", "config.mismatch"
 MAX_PROBLEMS = 50
 _IN_BLOCK = re.compile(r"blocks\.(0|[1-9][0-9]{0,6})\.(.+)", re.DOTALL)

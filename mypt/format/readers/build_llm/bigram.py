@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers.shared.fields import make_unsupported_error, require_positive_int
 from mypt.format.tensors.transforms import constant_row, one_hot, transpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TABLE = "token_embedding_table.weight"
+TABLE = EMBEDDING  # that program has the same name for it
 _EPSILON = 1e-6
 NOTE = (
     "the bigram table is the output layer of a model without blocks, over one-hot embeddings: the "
@@ -63,7 +64,7 @@ def make_bigram_tensors(tensors: Mapping[str, Any], vocab_size: int, file: str) 
     # the root mean square of a one-hot vector, as the norm computes it
     rms = math.sqrt(1 / vocab_size + _EPSILON)
     return {
-        TABLE: one_hot(table),
+        EMBEDDING: one_hot(table),
         "ln_f.weight": constant_row(table, rms),
-        "lm_head.weight": transpose(table),
+        HEAD: transpose(table),
     }

@@ -26,6 +26,8 @@ from mypt.format.readers.shared.vocabulary import (
     read_char_document,
     read_hugging_face_document,
 )
+from mypt.format.storage import files
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +84,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     report += kind.report
     tokenizer = _find_tokenizer(path, contents, kind, options, report)
     return Checkpoint(
-        version="2.0",
+        version=FORMAT_VERSION,
         config=kind.document,
         tokenizer=tokenizer,
         training_state=_convert_training_state(contents, kind, saved),
@@ -144,7 +146,7 @@ def _convert_training_state(
     return {
         **VERSION,
         "step": step,
-        "optimizer_file": None if optimizer is None else "optimizer.pt",
+        "optimizer_file": None if optimizer is None else files.OPTIMIZER,
         "training_config": training,
         "exact": False,
         "inexact_reasons": ["begun in build_llm_karpathy, which draws other batches"],

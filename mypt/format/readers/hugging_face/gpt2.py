@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.layout import BUILT_IN
+from mypt.format.layout import BUILT_IN, HEAD
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
     pick_known_fields,
     require_positive_int,
 )
 from mypt.format.readers.shared.gpt2_names import drop_masks, make_gpt2_lookup
-from mypt.format.readers.shared.tensor_map import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.layout import BUILT_IN, causal_attention
+from mypt.format.layout import BUILT_IN, HEAD, causal_attention
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
     pick_known_fields,
     require_positive_int,
 )
-from mypt.format.readers.shared.tensor_map import HEAD, TensorSource
+from mypt.format.readers.shared.tensor_map import TensorSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
+from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.hugging_face import gpt2 as hf_gpt2
 from mypt.format.readers.hugging_face import llama as hf_llama
 from mypt.format.readers.shared.fields import make_unsupported_error
 from mypt.format.readers.shared.tensor_map import (
-    HEAD,
     TensorSource,
     find_sources,
     make_config,
@@ -23,6 +23,7 @@ from mypt.format.readers.shared.vocabulary import (
     read_hugging_face_document,
 )
 from mypt.format.storage.files import open_regular, read_document
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,7 +98,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     if config.tie_weights:
         # only old programs stored a tied head, and no program reads it
         tensors = {n: t for n, t in tensors.items() if (n,) != sources[HEAD].names}
-        sources[HEAD] = sources["token_embedding_table.weight"]
+        sources[HEAD] = sources[EMBEDDING]
     report = [f"read from {path.name}", *family.list_notes(hf_config)]
     tokenizer = None
     if options.get("tokenizer") == NO_TOKENIZER or not (path / TOKENIZER).is_file():
@@ -105,7 +106,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     else:
         tokenizer = read_hugging_face_document(path / TOKENIZER, config.vocab_size)
     return Checkpoint(
-        version="2.0",
+        version=FORMAT_VERSION,
         config=document,
         tokenizer=tokenizer,
         tensors=map_tensors(tensors, sources, config, str(path), family.LAYOUTS),

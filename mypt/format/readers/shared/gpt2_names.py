@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.readers.shared.tensor_map import HEAD, TensorSource
+from mypt.format.layout import EMBEDDING, HEAD, POSITIONS
+from mypt.format.readers.shared.tensor_map import TensorSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _OUTSIDE = {
-    "token_embedding_table.weight": "wte.weight",
-    "position_embedding_table.weight": "wpe.weight",
+    EMBEDDING: "wte.weight",
+    POSITIONS: "wpe.weight",
     "ln_f.weight": "ln_f.weight",
     "ln_f.bias": "ln_f.bias",
 }

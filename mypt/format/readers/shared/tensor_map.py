@@ -10,17 +10,17 @@ from attrs import evolve, frozen
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
-from mypt.format.layout import BUILT_IN, expected_tensors
+from mypt.format.layout import BUILT_IN, HEAD, expected_tensors
 from mypt.format.parameter_order import optimizer_document, split_by_decay
 from mypt.format.rules.documents import document_problems
 from mypt.format.tensors.transforms import join_rows, transpose
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mypt.format.layout import Layouts, Shape
 
-HEAD = "lm_head.weight"
 _MAX_PROBLEMS = 20
 _FIX = "restore the file: this model would compute something else"
 
@@ -52,7 +52,7 @@ def make_config(
         FormatError: The config is invalid.
     """
     given = {name: value for name, value in fields.items() if value is not None}
-    document = {"format_version": "2.0", **given}
+    document = {"format_version": FORMAT_VERSION, **given}
     problems = document_problems("config", document, file, layouts)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:

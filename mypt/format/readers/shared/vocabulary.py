@@ -6,19 +6,20 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.documents.tokenizer import END_OF_TEXT, END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import read_document
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     Document = Mapping[str, Any]
 
-VERSION = {"format_version": "2.0"}
+VERSION = {"format_version": FORMAT_VERSION}
 GPT2: Document = {**VERSION, "token_kind": "gpt2"}
 # The package whose section holds a complete tokenizer.json of Hugging Face, and its token_kind.
 BPE_PACKAGE, BPE_KIND = "mypt-bpe", "bpe"
-END_OF_TEXT, END_OF_TEXT_ID = "<|endoftext|>", 50256
 # SHA-256 of the tokens in the order of their ids and the 50000 merges, one per line (see
 # `digest_bpe`); a test computes it from the ranks that mypt ships.
 GPT2_SHA256 = "f43edfac33636658415b555d8c9565b369628e2ae2b143b6e19e119db456b3cf"
