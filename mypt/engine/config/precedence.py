@@ -51,7 +51,7 @@ class TrainRequest:
 
 
 @frozen(kw_only=True)
-class Plan:
+class ResolvedRun:
     """What will be run.
 
     Attributes:
@@ -73,8 +73,8 @@ class Plan:
     doubts: tuple[str, ...] = ()
 
 
-def plan_new(request: TrainRequest, layouts: Layouts) -> Plan:
-    """Plan the first run of a model.
+def resolve_new(request: TrainRequest, layouts: Layouts) -> ResolvedRun:
+    """Resolve the first run of a model.
 
     Raises:
         UsageError: There is no such preset.
@@ -92,7 +92,7 @@ def plan_new(request: TrainRequest, layouts: Layouts) -> Plan:
     config = checked_config({**fixed, **wanted}, layouts)
     by_preset = checked_training(preset.training, TrainingConfig())
     named = preset.document.get("tokenization", DEFAULT_TOKENIZATION)
-    return Plan(
+    return ResolvedRun(
         config=config,
         training=checked_training(request.training, by_preset),
         tokenization=request.tokenization or named,
@@ -101,8 +101,10 @@ def plan_new(request: TrainRequest, layouts: Layouts) -> Plan:
     )
 
 
-def plan_from_base(request: TrainRequest, base: Opened, name: str, layouts: Layouts) -> Plan:
-    """Plan the first run of a model that begins with the weights of another one.
+def resolve_fine_tuning(
+    request: TrainRequest, base: Opened, name: str, layouts: Layouts
+) -> ResolvedRun:
+    """Resolve the first run of a model that begins with the weights of another one.
 
     Args:
         request: What was asked for.
@@ -114,7 +116,7 @@ def plan_from_base(request: TrainRequest, base: Opened, name: str, layouts: Layo
         ConfigError: A setting is out of range, or what was asked for cannot be made of the base.
         FormatError: The base has no tokenizer.
     """
-    plan, file = plan_new(request, layouts), request.training.get("config_file")
+    run, file = resolve_new(request, layouts), request.training.get("config_file")
     if base.tokenizer is None:
         what, fix = "is missing", "restore it: training needs the vocabulary of the model"
         raise FormatError(Problem(str(base.path / files.TOKENIZER), "", what, fix))
@@ -134,10 +136,10 @@ def plan_from_base(request: TrainRequest, base: Opened, name: str, layouts: Layo
     config = checked_config({**saved, **taken}, layouts)
     _refuse_longer(config, base.config, name)
     return evolve(
-        plan,
+        run,
         config=config,
         tokenization=kind,
-        notices=(*plan.notices, *notices, *base.notes),
+        notices=(*run.notices, *notices, *base.notes),
     )
 
 
@@ -154,8 +156,8 @@ def _refuse_longer(config: GPTConfig, base: GPTConfig, name: str) -> None:
         raise ConfigError(Problem("", "block_size", what, fix, kind="base.positions"))
 
 
-def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan:
-    """Plan to go on with a model that has a bundle.
+def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> ResolvedRun:
+    """Resolve a further run of a model that has a bundle.
 
     Raises:
         UsageError: There is no such preset, though it would be ignored.
@@ -182,7 +184,7 @@ def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan
     if base is not None and base != state.training_config.init_from_model:
         notices.append(f"--init_from_model {base} is ignored: {opened.path} has weights of its own")
     training = checked_training(given, state.training_config)
-    return Plan(
+    return ResolvedRun(
         config=checked_config({**saved, **changed}, layouts) if changed else opened.config,
         training=evolve(training, start_step=state.step),
         tokenization=kind,
@@ -193,11 +195,11 @@ def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan
     )
 
 
-def without_effect(request: TrainRequest, plan: Plan, opened: Opened) -> list[str]:
+def list_ineffective(request: TrainRequest, run: ResolvedRun, opened: Opened) -> list[str]:
     """Say what was given otherwise than it is saved, for a run that has nothing left to do."""
     before = opened.training_state or TrainingState(step=0)
     was = {**_documented(before.training_config), **_documented(opened.config)}
-    now = {**_documented(plan.training), **_documented(plan.config)}
+    now = {**_documented(run.training), **_documented(run.config)}
     changed = [k for k in (*request.architecture, *request.training) if now[k] != was[k]]
     return [
         f"--{k} {_said(now[k])} had no effect: the run had {_said(was[k])}"
