@@ -34,7 +34,7 @@ from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.logging.dispatch import EventDispatcher
 from mypt.engine.training.model_setup import set_up_model
 from mypt.engine.training.optimizer import make_optimizer
-from mypt.engine.training.trainer import Trainer
+from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.documents.training import TrainingConfig, TrainingState
 
 if TYPE_CHECKING:
@@ -261,14 +261,17 @@ def _trainer(setup: Setup) -> Trainer:
     model = mypt.GPT(config).to(setup.device).train()
     training = TrainingConfig(max_iters=10**6, compile=setup.compile)
     ids = np.fromfile(setup.ids, np.uint16)
+    job = Job(
+        model=model,
+        optimizer=make_optimizer(model, training),
+        phases=Phases.single(_Loader(config, ids)),
+        training=training,
+    )
     return Trainer(
-        model,
-        make_optimizer(model, training),
-        Phases.single(_Loader(config, ids)),
+        job,
         TrainingState(step=0, training_config=training),
         dispatcher=EventDispatcher({}),
         guards={},
-        eval_loaders={},
         checkpointer=None,
     )
 

@@ -11,7 +11,8 @@ from mypt.engine.checkpoints.paths import log_file_of
 from mypt.engine.config.overrides import checked_training
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.training.optimizer import make_optimizer
-from mypt.engine.training.run import Job, train
+from mypt.engine.training.run import train
+from mypt.engine.training.trainer import Job
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.open import doubts_of, is_bundle

@@ -32,7 +32,8 @@ from mypt.engine.training.initial_model import (
     start_from,
 )
 from mypt.engine.training.optimizer import make_optimizer
-from mypt.engine.training.run import Job, train
+from mypt.engine.training.run import train
+from mypt.engine.training.trainer import Job
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.readers.hugging_face import reader as hugging_face
@@ -77,6 +78,31 @@ class Outcome:
         return _is_finished(self.state, self.state.training_config.max_iters)
 
 
+@frozen(kw_only=True)
+class _Start:
+    """What a run begins from.
+
+    Attributes:
+        run: Its settings.
+        model: The model, on the device of this process.
+        optimizer: Its optimizer.
+        data: What it is trained on.
+        notices: What the user is told first, a line each.
+        lineage: See `Job`.
+        found: See `Job`.
+        doubts: See `Job`.
+    """
+
+    run: ResolvedRun
+    model: LanguageModel
+    optimizer: torch.optim.Optimizer
+    data: TrainingData
+    notices: tuple[str, ...] = ()
+    lineage: tuple[Ancestor, ...] = ()
+    found: Manifest | None = None
+    doubts: tuple[str, ...] = ()
+
+
 def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False) -> Outcome:
     """Train a new model, or go on with the one of that name.
 
@@ -106,29 +132,6 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
             start = _start_resumed(run, opened, plugins, world)
         job = _build_job(start, folder, saved, world, quiet=quiet)
         return Outcome(folder, train(job), trained=True, is_main=world.is_main)
-
-
-@frozen(kw_only=True)
-class _Start:
-    """What a run begins from.
-
-    Attributes:
-        run: Its settings, where they are known in full.
-        model: The model, on the device of this process.
-        optimizer: Its optimizer.
-        data: What it is trained on.
-        notices: What the user is told first, a line each.
-        lineage: As `Job` has it, and so are the rest.
-    """
-
-    run: ResolvedRun
-    model: LanguageModel
-    optimizer: torch.optim.Optimizer
-    data: TrainingData
-    notices: tuple[str, ...] = ()
-    lineage: tuple[Ancestor, ...] = ()
-    found: Manifest | None = None
-    doubts: tuple[str, ...] = ()
 
 
 def _check_unused(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from mypt.data.training_data import check_eval_names
 from mypt.engine.checkpoints.checkpointer import Checkpointer
@@ -15,12 +15,11 @@ from mypt.engine.checkpoints.write import describe_model
 from mypt.engine.evaluation.gold import build_guards, check_metric, other_measure
 from mypt.engine.logging import events
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
-from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.model_setup import check_freezing, set_up_model
 from mypt.engine.training.preflight import check_before_training
 from mypt.engine.training.reproducibility import environment_of, inexact_reasons
-from mypt.engine.training.trainer import Trainer
-from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.engine.training.trainer import Job, Trainer
+from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import is_model
 from mypt.format.storage.commit import open_for_writing
@@ -28,54 +27,11 @@ from mypt.format.storage.generations import read_manifest
 from mypt.plugins.contracts import RunInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
-    import torch
-
     from mypt.data.batches.loader import GPTDataLoader
-    from mypt.data.curriculum import Phases
-    from mypt.engine.language_model import LanguageModel
-    from mypt.engine.runtime.world import World
     from mypt.format.documents.manifest import Manifest
-    from mypt.format.documents.training import Ancestor
-
-
-@frozen(kw_only=True)
-class Job:
-    """Everything a run needs.
-
-    Attributes:
-        model: The model, on its device.
-        optimizer: Its optimizer.
-        phases: Where batches come from.
-        training: Hyperparameters.
-        previous: The state to go on from; None for a new model.
-        doubts: Why that state cannot be gone on from exactly, as far as its files tell.
-        lineage: Models that a new one's weights came from, the oldest first.
-        folder: Where the bundle goes; None to save nothing.
-        found: Manifest of the bundle there that `model` was read from; None where it has none.
-        log_file: Where the JSON lines go; None to keep no log.
-        eval_loaders: Further evaluation sets, by name.
-        notices: What to tell the user before the first step.
-        quiet: Print nothing.
-        world: The processes that train together; the first alone logs and saves.
-    """
-
-    model: LanguageModel
-    optimizer: torch.optim.Optimizer
-    phases: Phases
-    training: TrainingConfig
-    previous: TrainingState | None = None
-    doubts: tuple[str, ...] = ()
-    lineage: tuple[Ancestor, ...] = ()
-    folder: Path | None = None
-    found: Manifest | None = None
-    log_file: Path | None = None
-    eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
-    notices: tuple[str, ...] = ()
-    quiet: bool = False
-    world: World = ALONE
 
 
 def train(job: Job) -> TrainingState:
@@ -124,15 +80,7 @@ def train(job: Job) -> TrainingState:
         dispatcher.emit(events.training_start(job.model.config, job.training, total))
         stack.enter_context(set_up_model(job.model, job.training))
         trainer = Trainer(
-            job.model,
-            job.optimizer,
-            job.phases,
-            state,
-            dispatcher=dispatcher,
-            guards=guards,
-            eval_loaders=job.eval_loaders,
-            checkpointer=checkpointer,
-            world=job.world,
+            job, state, dispatcher=dispatcher, guards=guards, checkpointer=checkpointer
         )
         return trainer.run()
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from mypt.data.curriculum import DEFAULT_PHASE
 from mypt.engine.checkpoints.async_saver import AsyncSaver
@@ -23,11 +23,12 @@ from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.engine.training.optimizer import optimizer_state
 from mypt.engine.training.signals import StopRequest
 from mypt.engine.training.update import Updater
-from mypt.format.documents.training import GoldMemory, TrainingState
+from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.data.curriculum import Phases
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
     from mypt.engine.logging.dispatch import EventDispatcher
     from mypt.engine.runtime.world import World
+    from mypt.format.documents.manifest import Manifest
+    from mypt.format.documents.training import Ancestor
     from mypt.plugins.contracts import Evaluation, GoldGuard
 
 
@@ -42,6 +45,43 @@ _NOT_FINITE = (
     "The loss is no finite number any more, and training does not bring it back: stop, and begin "
     "again with a lower --learning_rate, or from the gold or a numbered copy"
 )
+
+
+@frozen(kw_only=True)
+class Job:
+    """Everything a run needs.
+
+    Attributes:
+        model: The model, on its device.
+        optimizer: Its optimizer.
+        phases: Where batches come from.
+        training: Hyperparameters.
+        previous: The state to go on from; None for a new model.
+        doubts: Why that state cannot be gone on from exactly, as far as its files tell.
+        lineage: Models that a new one's weights came from, the oldest first.
+        folder: Where the bundle goes; None to save nothing.
+        found: Manifest of the bundle there that `model` was read from; None where it has none.
+        log_file: Where the JSON lines go; None to keep no log.
+        eval_loaders: Further evaluation sets, by name.
+        notices: What to tell the user before the first step.
+        quiet: Print nothing.
+        world: The processes that train together; the first alone logs and saves.
+    """
+
+    model: LanguageModel
+    optimizer: torch.optim.Optimizer
+    phases: Phases
+    training: TrainingConfig
+    previous: TrainingState | None = None
+    doubts: tuple[str, ...] = ()
+    lineage: tuple[Ancestor, ...] = ()
+    folder: Path | None = None
+    found: Manifest | None = None
+    log_file: Path | None = None
+    eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
+    notices: tuple[str, ...] = ()
+    quiet: bool = False
+    world: World = ALONE
 
 
 class Trainer:
@@ -53,43 +93,37 @@ class Trainer:
 
     def __init__(
         self,
-        model: LanguageModel,
-        optimizer: torch.optim.Optimizer,
-        phases: Phases,
+        job: Job,
         state: TrainingState,
         *,
         dispatcher: EventDispatcher,
         guards: Mapping[str, GoldGuard],
-        eval_loaders: Mapping[str, GPTDataLoader],
         checkpointer: Checkpointer | None,
-        world: World = ALONE,
     ) -> None:
         """Prepare a run.
 
         Args:
-            model: The model, on its device.
-            optimizer: Its optimizer, with the moments of `state`.
-            phases: Where batches come from.
+            job: What the run works on; its optimizer has the moments of `state`.
             state: Where to begin; its `training_config` rules the run.
             dispatcher: Who hears about it.
             guards: Who may block gold, by name.
-            eval_loaders: Further evaluation sets, by name.
             checkpointer: Writes the run's bundles; None to save nothing.
-            world: The processes that train together.
         """
-        self.model = model
-        self.optimizer = optimizer
-        self.phases = phases
+        self.model = job.model
+        self.optimizer = job.optimizer
+        self.phases = job.phases
         self.state = state
         self._dispatcher = dispatcher
         self._guards = guards
-        self._eval_loaders = eval_loaders
-        self._world = world
-        self._rows = world.rows(model.config.batch_size)
-        self._updater = Updater(model, optimizer, state.training_config, state.scaler, world)
+        self._eval_loaders = job.eval_loaders
+        self._world = job.world
+        self._rows = job.world.rows(job.model.config.batch_size)
+        self._updater = Updater(
+            job.model, job.optimizer, state.training_config, state.scaler, job.world
+        )
         if state.step > 0:  # saved again before the next update, it gives the same bytes
             self._updater.set_learning_rate(state.step - 1)
-        self._is_sharded = is_sharded(model)
+        self._is_sharded = is_sharded(job.model)
         self._checkpointer = checkpointer
         self._saver = AsyncSaver(is_sharded=self._is_sharded)
         self._stop = StopRequest()
