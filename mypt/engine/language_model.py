@@ -31,7 +31,7 @@ class LanguageModel(Transformer):
         tokenizer: Text to ids and back; None for a model of bare ids, or without the plugin that
             reads its tokenizer.
         tokenizer_state: What its checkpoint says of the tokenizer, kept when it is saved.
-        needs: The plugins that its checkpoint says it needs, by package.
+        needs: The plugins that its checkpoint requires, by package.
         plugins: The plugins its parts came from.
     """
 
@@ -71,11 +71,11 @@ class LanguageModel(Transformer):
             initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))
 
     def need_tokenizer(self) -> Tokenizer:
-        """Give the tokenizer.
+        """Return the tokenizer.
 
         Raises:
             ConfigError: The model has none.
-            PluginError: It takes a plugin that is not installed.
+            PluginError: It requires a plugin that is not installed.
         """
         check_needs(self.needs, self.plugins, GENERATE, "this model")
         if self.tokenizer is None and self.tokenizer_state is not None:

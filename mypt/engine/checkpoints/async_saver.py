@@ -1,4 +1,4 @@
-"""Save beside the training: it pays for a copy of the tensors, another thread writes them."""
+"""Save asynchronously: training waits for a copy of the tensors, a thread writes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Copy:
-    """Weights and optimizer state of one instant, on the CPU.
+    """Weights and optimizer state at one step, on the CPU.
 
     Attributes:
         weights: By name; tied ones share their memory.
@@ -31,10 +31,10 @@ class Copy:
 
 @frozen
 class CopyBuffers:
-    """Memory that is copied into again and again; fresh memory would cost more than the copy.
+    """Buffers that are reused for every copy; new memory would cost more than the copy.
 
     Attributes:
-        is_sharded: Whether each process has its part of the tensors only.
+        is_sharded: Whether each process holds only its part of the tensors.
     """
 
     is_sharded: bool = False
@@ -81,16 +81,16 @@ class CopyBuffers:
 
 
 class AsyncSaver:
-    """Writes one save at a time beside the training.
+    """Writes one save at a time in a thread.
 
     A failed write is raised at the next call of any method, which in a run is the next step.
     """
 
     def __init__(self, *, is_sharded: bool = False) -> None:
-        """Begin with nothing to write.
+        """Start with nothing to write.
 
         Args:
-            is_sharded: Whether each process has its part of the tensors only.
+            is_sharded: Whether each process holds only its part of the tensors.
         """
         self._buffers = CopyBuffers(is_sharded)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mypt-saver")
@@ -102,7 +102,7 @@ class AsyncSaver:
         optimizer: OptimizerState,
         write: Callable[[Copy], None],
     ) -> None:
-        """Copy a model and have it written; waits for a save that is still being written.
+        """Copy a model and start writing it; waits for a save that is still being written.
 
         Args:
             weights: Tensors by name, on any device.
@@ -117,7 +117,7 @@ class AsyncSaver:
         self._writing = self._thread.submit(write, copy)
 
     def check(self) -> None:
-        """Raise what went wrong with a save that has ended.
+        """Raise the error of a save that has ended.
 
         Raises:
             SaveError: It could not be written; the one before it is whole.
@@ -136,8 +136,8 @@ class AsyncSaver:
             writing.result()
 
     def close(self) -> None:
-        """Let what is being written come to its end, also when the run has failed."""
-        with suppress(MyptError):  # the run's own failure is the one to tell of
+        """Finish what is being written, also when the run has failed."""
+        with suppress(MyptError):  # the run's own error is the one to raise
             self.wait()
         self._thread.shutdown()
 

@@ -101,12 +101,12 @@ def _converted(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Give the weights to save, by name."""
+    """Return the weights to save, by name."""
     return {name: tensor.detach() for name, tensor in model.state_dict().items()}
 
 
 def _tokenizer_state(model: LanguageModel) -> TokenizerState | None:
-    """Give what the tokenizer says of itself, and what else its document had."""
+    """Return the tokenizer's state, with what else its document had."""
     if model.tokenizer is None:
         return model.tokenizer_state
     ours, before = model.tokenizer.state(), model.tokenizer_state

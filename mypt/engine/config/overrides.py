@@ -26,7 +26,7 @@ TRAINING_FIELDS = tuple(a.name for a in attrs.fields(TrainingConfig) if a.name !
 
 
 def checked_training(given: Mapping[str, Any], saved: TrainingConfig) -> TrainingConfig:
-    """Lay what was given over what was saved.
+    """Return the saved hyperparameters, overridden by those given.
 
     Args:
         given: Fields of `TrainingConfig`.
@@ -51,7 +51,7 @@ def checked_training(given: Mapping[str, Any], saved: TrainingConfig) -> Trainin
 
 
 def _only_source(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Let data that are given now take the place of those before, of whatever kind they were.
+    """Let newly given data replace the saved data, whatever its kind.
 
     Raises:
         ConfigError: Data of two kinds are given.

@@ -1,9 +1,9 @@
-"""What a run is made of: flags, preset and saved bundle, in their order of precedence.
+"""Resolve the settings of a run from flags, preset and saved bundle.
 
 New model: the preset's architecture wins over architecture flags, training flags and those of the
 config that may change win over the preset. Resume: the saved architecture wins over everything, the
 same flags win over the saved values, so that one command does the same each time. Whatever is
-ignored is said.
+ignored is reported.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class TrainRequest:
 
 @frozen(kw_only=True)
 class ResolvedRun:
-    """What will be run.
+    """The settings of a run, resolved.
 
     Attributes:
         config: Architecture; a new model's `vocab_size` is still to follow its tokenizer.
@@ -61,7 +61,7 @@ class ResolvedRun:
         device: Device to compute on; None to choose automatically.
         notices: What was ignored or decided, a line each.
         previous: The state to go on from; None for a new model.
-        doubts: Why the run is not that of before, as far as its config tells.
+        doubts: Why the run does not continue exactly, as far as its config shows.
     """
 
     config: GPTConfig
@@ -144,7 +144,7 @@ def resolve_fine_tuning(
 
 
 def _adjustable(config: GPTConfig) -> frozenset[str]:
-    """Name what a fine-tuned model may have otherwise than its base, without new weights."""
+    """Return the fields a fine-tuned model may change without new weights."""
     rope = {"rope_theta", "rope_scale"} if config.pos_encoding == "rope" else set()
     return frozenset({"batch_size", "block_size", "dropout", "device", *rope})
 
@@ -196,7 +196,7 @@ def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> 
 
 
 def list_ineffective(request: TrainRequest, run: ResolvedRun, opened: Opened) -> list[str]:
-    """Say what was given otherwise than it is saved, for a run that has nothing left to do."""
+    """Return a line for each given setting that differs, where nothing is left to do."""
     before = opened.training_state or TrainingState(step=0)
     was = {**_documented(before.training_config), **_documented(opened.config)}
     now = {**_documented(run.training), **_documented(run.config)}
@@ -213,7 +213,7 @@ def _documented(config: GPTConfig | TrainingConfig) -> dict[str, Any]:
 
 
 def _changed(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what is asked for anew of the fields that may change between runs."""
+    """Return the requested changes to the fields that may change between runs."""
     return {k: asked[k] for k in _MAY_CHANGE if k in asked and asked[k] != saved[k]}
 
 

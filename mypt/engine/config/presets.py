@@ -78,7 +78,7 @@ def read_preset(path: str, layouts: Layouts) -> Preset:
 
 
 def shipped_presets() -> list[str]:
-    """Name the presets that ship with mypt, as `configs/tiny.json`, in order."""
+    """Return the names of the presets that ship with mypt, as `configs/tiny.json`, sorted."""
     return sorted(f"configs/{name}" for name, _ in _walk(data_dir("configs"), ""))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @frozen
 class GoldDecision:
-    """What becomes of a model after its evaluation.
+    """The gold decision on one evaluation.
 
     Attributes:
         promoted: It becomes gold.
@@ -38,7 +38,7 @@ class GoldDecision:
 
 
 def gold_loss(evaluation: Evaluation, metric: Mapping[str, float]) -> float:
-    """Give the loss that gold is the lowest of: a mean of losses, weighted as `metric` says.
+    """Return the loss that gold minimises: a mean of losses, weighted by `metric`.
 
     Args:
         evaluation: Has every loss that `metric` names.
@@ -55,10 +55,10 @@ def gold_loss(evaluation: Evaluation, metric: Mapping[str, float]) -> float:
 
 
 def check_metric(metric: Mapping[str, float], eval_sets: Iterable[str]) -> None:
-    """Refuse a metric that names a loss which no evaluation measures.
+    """Raise if a metric names a loss that no evaluation measures.
 
     Raises:
-        ConfigError: It does.
+        ConfigError: It names one.
     """
     known = ["val", *eval_sets]
     for name in metric:
@@ -104,7 +104,7 @@ def decide(
 
 
 def other_measure(previous: TrainingState, state: TrainingState) -> str | None:
-    """Say why losses from here on cannot be compared with that of the gold checkpoint.
+    """Return why losses from here on cannot be compared with that of the gold checkpoint.
 
     Args:
         previous: The state as it was saved.
@@ -127,7 +127,7 @@ def other_measure(previous: TrainingState, state: TrainingState) -> str | None:
 
 
 def _place_of(name: str, training: TrainingConfig) -> str | None:
-    """Give where a measured set is; the one that `eval_sets` does not name is eval_dataset_dir."""
+    """Return the path of an evaluation set; one not in `eval_sets` is `eval_dataset_dir`."""
     return None if name == "val" else training.eval_sets.get(name, training.eval_dataset_dir)
 
 
@@ -175,5 +175,5 @@ def _judge(
         return Verdict(reason, json.loads(json.dumps(dict(verdict.memory), allow_nan=False)))
     except PluginError as error:  # names the guard and its plugin
         return Verdict(str(error), memory)
-    except Exception as error:  # a stranger's guard must not end a training run
+    except Exception as error:  # a plugin's guard must not end a training run
         return Verdict(f"guard {name} failed: {type(error).__name__}: {error}", memory)

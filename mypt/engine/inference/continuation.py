@@ -116,7 +116,7 @@ class GenerationSettings:
 
 
 def _token_id(tokenizer: Tokenizer, token: int | str) -> int:
-    """Give the id of a stop token, which is an id already or its text."""
+    """Return the id of a stop token, given as an id or as its text."""
     if isinstance(token, int):
         if 0 <= token < tokenizer.n_vocab:
             return token

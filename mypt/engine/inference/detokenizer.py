@@ -1,4 +1,4 @@
-"""Text out of tokens that come one by one: whole characters, and nothing past a stop string."""
+"""Decode tokens as they come: whole characters, and nothing past a stop string."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Detokenizer:
-    """Turns tokens into text as soon as it can be shown.
+    """Decodes tokens into text as soon as it can be shown.
 
     Attributes:
         stopped_by: The stop string that came, which is not part of the text; None before that.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
-        """Begin an empty text.
+        """Start an empty text.
 
         Args:
             tokenizer: Whose ids will come.
@@ -32,11 +32,11 @@ class Detokenizer:
         self.stopped_by: str | None = None
 
     def feed(self, token: int) -> str:
-        """Take the next token and give the text that can be shown now, which may be none."""
+        """Take the next token and return the text that can be shown now, which may be empty."""
         return self._shown(self._decoder.decode(self._tokenizer.decode_bytes([token])))
 
     def finish(self) -> str:
-        """Give what was held back, at the end of the tokens."""
+        """Return what was held back, at the end of the tokens."""
         shown = self._shown(self._decoder.decode(b"", final=True))
         held, self._held = self._held, ""
         return shown + held

@@ -77,7 +77,7 @@ def score(model: LanguageModel, text: str, stride: int | None) -> Score:
 
 @torch.inference_mode()
 def token_losses(model: LanguageModel, ids: Tensor, stride: int) -> Tensor:
-    """Give the loss of each token but the first, without dropout.
+    """Return the loss of each token but the first, without dropout.
 
     Args:
         model: The model, in whatever mode.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class _Row:
-    """One text in the making."""
+    """One text being generated."""
 
     def __init__(
         self, prompt: str, settings: GenerationSettings, block_size: int, sample: int = 0
@@ -52,7 +52,7 @@ class _Row:
         return self.stopped_by is not None or len(self.ids) == self.ending.max_new_tokens
 
     def take(self, token: int) -> str:
-        """Take the next token and give what can be shown."""
+        """Take the next token and return what can be shown."""
         if token in self.ending.stop_tokens:
             self.stopped_by = self.ending.stop_tokens[token]
             shown = self._detokenizer.finish()
@@ -66,7 +66,7 @@ class _Row:
         return shown
 
     def result(self, settings: GenerationSettings) -> Continuation:
-        """Give what became of it."""
+        """Return the continuation."""
         n = len(self.ids)  # details of a stop token are none of the text's
         return Continuation(
             prompt=self.prompt,
@@ -223,7 +223,7 @@ def _read(
 
 
 def _with_numbers(made: Iterator[Step]) -> Iterator[Step]:
-    """Refuse a model whose logits are NaN; its weights are so, and the first step tells."""
+    """Raise if the logits of the first step are NaN: the weights are too, then."""
     for number, step in enumerate(made):
         if number == 0 and bool(step.logits.isnan().any()):
             what = "the model computes no numbers (NaN), as after a learning rate that was too high"
@@ -240,6 +240,6 @@ def _with_seed(settings: GenerationSettings) -> GenerationSettings:
 
 
 def _digest(ids: Sequence[int]) -> int:
-    """Give a number for a prompt, of 64 bits, that is hardly another one's."""
+    """Return a 64-bit hash of a prompt."""
     data = np.asarray(ids, dtype="<u4").tobytes()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

@@ -1,4 +1,4 @@
-"""The log sinks that come with mypt: the console and the JSONL file."""
+"""The log sink that prints: a live bar on a terminal, lines in a pipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ConsoleSink:
-    """Tell a person how the run goes: a live bar on a terminal, plain lines in a pipe."""
+    """Show how the run goes: a live bar on a terminal, plain lines in a pipe."""
 
     def __init__(self, console: Console) -> None:
         """Print to `console`."""
@@ -25,7 +25,7 @@ class ConsoleSink:
         self._bar: Any = None
         self._task: Any = None
         self._max_iters = 0
-        self._first: tuple[int, datetime] | None = None  # step and time that it is foretold from
+        self._first: tuple[int, datetime] | None = None  # step and time that the ETA counts from
         self._is_evaluated = False
 
     def emit(self, event: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ class ConsoleSink:
             self._show(parsed)
 
     def close(self) -> None:
-        """Take the bar off the terminal."""
+        """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -102,7 +102,7 @@ class ConsoleSink:
         self._print("  " + " | ".join([*losses, f"lr {event.lr:.2e}", *phase, *sets]))
 
     def _eta(self, step: int, now: datetime) -> str:
-        """Foretell the end by the steps since the first evaluation, which are the steady ones."""
+        """Estimate the time left from the steps since the first evaluation, which are steady."""
         if step >= self._max_iters:
             return ""
         first_step, then = self._first or (step, now)

@@ -1,4 +1,4 @@
-"""Hand the events of a run to every log sink; a broken one never stops the run."""
+"""Dispatch the events of a run to its log sinks; a broken sink never stops the run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class EventDispatcher:
-    """The sinks of one run.
+    """Sends each event to all sinks of one run.
 
-    A sink that fails is reported to the others once and then left out.
+    A sink that fails is reported to the others once and then dropped.
     """
 
     def __init__(self, sinks: Mapping[str, LogSink]) -> None:
-        """Begin with the sinks, by name."""
+        """Start with `sinks`, by name."""
         self._sinks = dict(sinks)
 
     def emit(self, event: Event) -> None:
@@ -40,7 +40,7 @@ class EventDispatcher:
                 sink.emit(document)
             except SaveError:
                 raise
-            except (Exception, SystemExit) as error:  # a stranger's sink must not end a run
+            except (Exception, SystemExit) as error:  # a plugin's sink must not end a run
                 del self._sinks[name]
                 reason = f"{type(error).__name__}: {error}"
                 self.emit(Notice(message=f"log sink {name} failed and is off: {reason}"))
@@ -50,7 +50,10 @@ class EventDispatcher:
         for name, sink in self._sinks.items():
             try:
                 sink.close()
-            except (Exception, SystemExit) as error:  # the run is over: say so and close the rest
+            except (
+                Exception,
+                SystemExit,
+            ) as error:  # the run is over: report it and close the rest
                 remaining = {other: s for other, s in self._sinks.items() if other != name}
                 EventDispatcher(remaining).emit(
                     Notice(message=f"log sink {name} did not close: {error}")
@@ -60,8 +63,8 @@ class EventDispatcher:
 def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> EventDispatcher:
     """Build the sinks that a run names, and the default ones.
 
-    One that cannot be built, or that is not there, is reported to the others: a log is no reason
-    to keep a model from being trained.
+    One that cannot be built or is not installed is reported to the others: a log is no reason
+    not to train.
 
     Args:
         run: The run.

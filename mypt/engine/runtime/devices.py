@@ -16,10 +16,10 @@ AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(wanted: str | torch.device | None = None) -> torch.device:
-    """Take the device that was asked for, or the fastest one there is: CUDA, MPS, CPU.
+    """Return the requested device, by default the fastest one available: CUDA, MPS, CPU.
 
     Raises:
-        ConfigError: There is no such device here.
+        ConfigError: The device is not available.
     """
     if wanted is None:
         return torch.device(_best())
@@ -29,7 +29,7 @@ def choose_device(wanted: str | torch.device | None = None) -> torch.device:
 
 
 def is_available(name: str) -> bool:
-    """Tell whether this machine can compute on the device `name`."""
+    """Return whether this machine can compute on the device `name`."""
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -45,7 +45,7 @@ def is_available(name: str) -> bool:
 def autocast(
     device: torch.device, training: TrainingConfig
 ) -> AbstractContextManager[object, bool | None]:
-    """Give the context of the forward pass: mixed precision on CUDA, nothing elsewhere."""
+    """Return the context of the forward pass: mixed precision on CUDA, nothing elsewhere."""
     if device.type != "cuda" or not training.use_amp:
         return nullcontext()
     return torch.autocast("cuda", dtype=AMP_DTYPES[training.amp_dtype])

@@ -42,8 +42,8 @@ def fit(
 ) -> TrainingState:
     """Train a model; see `GPT.fit`.
 
-    Going on at `start_step` in a folder whose bundle is at that step takes its progress and the
-    gold guards' memory over, as the command line does. The model is in evaluation mode afterwards.
+    Resuming at `start_step` in a folder whose bundle is at that step takes over its progress and
+    the gold guards' memory, as the command line does. The model is in evaluation mode afterwards.
     """
     previous, doubts = _previous(model, checkpoint_dir, start_step)
     if optimizer is not None and "learning_rate" not in given:
@@ -75,7 +75,7 @@ def fit(
 def _previous(
     model: LanguageModel, folder: Path | None, start_step: int
 ) -> tuple[TrainingState | None, tuple[str, ...]]:
-    """Give the state to go on from, and why that may not be exact."""
+    """Return the state to resume from, and why that may not be exact."""
     if start_step == 0:
         return None, ()
     if folder is not None and is_bundle(folder):

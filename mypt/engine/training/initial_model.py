@@ -1,4 +1,4 @@
-"""Begin a model with the weights of another one."""
+"""The model a run starts with: from another model's weights, or from its own checkpoint."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def start_from(base: Opened, config: GPTConfig, plugins: Plugins) -> LanguageMod
 
 
 def lineage_of(base: Opened, name: str) -> tuple[Ancestor, ...]:
-    """Say where the weights of a model come from that begins with those of `base`.
+    """Return the lineage of a model that starts with the weights of `base`.
 
     Args:
         base: The other model.
         name: What the user calls it.
 
     Raises:
-        FormatError: Its weights are not what was saved.
+        FormatError: The weights of `base` are not what was saved.
     """
     state = base.training_state
     before = () if state is None else state.lineage

@@ -1,4 +1,4 @@
-"""`mypt train`: from a request to a trained model."""
+"""`mypt train`: from a request to a job, and to its outcome."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Outcome:
         folder: Folder of the bundle.
         state: The state that was saved last.
         trained: Whether there was anything left to do.
-        is_main: Whether this process speaks for all that trained together.
-        notices: What is to be said where there was nothing left to do, a line each.
+        is_main: Whether this process reports for all that trained together.
+        notices: What to report where there was nothing left to do, a line each.
     """
 
     folder: Path
@@ -104,12 +104,12 @@ class _Start:
 
 
 def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False) -> Outcome:
-    """Train a new model, or go on with the one of that name.
+    """Train a new model, or resume the one of that name.
 
     Everything is checked before the first file is written.
 
     Raises:
-        MyptError: Something the user can mend; nothing was written.
+        MyptError: Something the user can fix; nothing was written.
         SaveError: A checkpoint could not be written; the one before it is whole.
         OutOfMemoryError: The memory is too small; the same holds.
     """
@@ -122,7 +122,7 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
             _ensure_own_format(opened)
             run = resolve_resumed(request, opened, plugins.layouts)
             if request.tokenization is not None:
-                plugins.tokenizer(request.tokenization)  # ignored, but no mistake
+                plugins.tokenizer(request.tokenization)  # ignored, but checked
             saved = opened.training_state
             if saved is not None and _is_finished(saved, run.training.max_iters):
                 _check_unused(request, run, opened, plugins)
@@ -137,7 +137,7 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
 def _check_unused(
     request: TrainRequest, run: ResolvedRun, opened: Opened, plugins: Plugins
 ) -> None:
-    """Check what was given as if the run went on, though it has nothing left to do."""
+    """Check the request as if the run went on, though it has nothing left to do."""
     choose_device(run.device)
     build_guards(run.training.gold_guards, plugins.guards)
     chosen("log_sinks", run.training.log_sinks, plugins.sinks)
@@ -151,7 +151,7 @@ def _check_unused(
 
 
 def _is_finished(state: TrainingState, max_iters: int) -> bool:
-    """Tell whether all updates are made; one stopped in its last evaluation still has that."""
+    """Return whether all updates and the last evaluation are done."""
     return state.step >= max_iters and state.evaluated_step in (None, state.step)
 
 
@@ -217,8 +217,8 @@ def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins, world: Wo
 def _ensure_data_named(run: ResolvedRun, path: Path) -> None:
     """Raise if a model would be trained further on a text that has nothing to do with it.
 
-    A new model that names no data is trained on the standard library; a saved one was so only if
-    it says so, and otherwise on a text given in Python, or by a program that did not note it.
+    A new model that names no data is trained on the standard library. A saved one was only if
+    its state says so; otherwise on a text given in Python, or by a program that did not note it.
     """
     training, state = run.training, run.previous
     if training.input_file or training.dataset_dir or training.curriculum:

@@ -1,4 +1,4 @@
-"""What a run does to its model and to torch while it lasts; the results stay the same."""
+"""Set up the model and torch for a run: freeze, checkpoint, compile, be deterministic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check_freezing(model: Transformer, training: TrainingConfig) -> None:
-    """Refuse to freeze layers that the model does not have.
+    """Raise if more layers are to be frozen than the model has.
 
     Raises:
         ConfigError: There are fewer.
@@ -33,9 +33,9 @@ def check_freezing(model: Transformer, training: TrainingConfig) -> None:
 
 @contextmanager
 def set_up_model(model: Transformer, training: TrainingConfig) -> Iterator[None]:
-    """Freeze, checkpoint and compile as the hyperparameters say, and repeatably, while a run lasts.
+    """Freeze, checkpoint and compile as the hyperparameters say, while a run lasts.
 
-    Layers are compiled one by one: they are alike, so that the first one's code serves all, and
+    Layers are compiled one by one: they are alike, so the code of the first serves all, and
     neither names nor tensors of the model change.
     """
     with ExitStack() as stack:
@@ -49,18 +49,18 @@ def set_up_model(model: Transformer, training: TrainingConfig) -> Iterator[None]
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Let a GPU add up in the same order each time; on a CPU torch does so anyway.
+    """Make torch deterministic on a GPU; on a CPU it is anyway.
 
-    Otherwise the backward pass of attention adds up in the order in which blocks are done, and the
-    compiler may choose among kernels by their time, so that no run can be repeated to the bit.
+    Otherwise the backward pass of attention sums in the order in which blocks finish, and the
+    compiler may choose kernels by their time, so that no run could be repeated bit for bit.
     """
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    memory: Any = torch.utils.deterministic  # a module with a setting that no type checker sees
+    memory: Any = torch.utils.deterministic  # a module with a setting that type checkers do not see
     fills = memory.fill_uninitialized_memory
     try:
         torch.use_deterministic_algorithms(True)
-        memory.fill_uninitialized_memory = False  # none is read before
+        memory.fill_uninitialized_memory = False  # none is read before it is written
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warn_only)
@@ -68,7 +68,7 @@ def repeatable() -> Iterator[None]:
 
 
 def _whole_graphs() -> AbstractContextManager[None]:
-    """Keep torch from cutting layers where it would exchange gradients: layers are cuts enough."""
+    """Keep torch from splitting a layer's graph to exchange gradients in between."""
     from torch._dynamo import config  # torch's compiler takes seconds to import
 
     patched: AbstractContextManager[None] = config.patch(optimize_ddp=False)

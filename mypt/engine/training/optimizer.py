@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class AdamW(torch.optim.AdamW):
-    """That of torch, without what imports torch's compiler.
+    """torch's AdamW, without what imports torch's compiler.
 
-    These methods of torch's do at their first call, to keep the compiler out of them; a run that
-    has no other use for it would begin some seconds later.
+    These methods of torch import it at their first call, only to exclude themselves from
+    compilation; a run that does not compile would start some seconds later.
     """
 
     add_param_group = unwrap(torch.optim.AdamW.add_param_group)
@@ -59,11 +59,11 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> AdamW:
 def regrouped(
     state: Mapping[str, Any], model: nn.Module, before: str, after: str
 ) -> Mapping[str, Any]:
-    """Number the moments of one grouping as another one does.
+    """Renumber the moments of one parameter grouping for another.
 
     Args:
         state: An AdamW state dict of the model, in its grouping `before`.
-        model: Gives names and shapes.
+        model: The model, for its names and shapes.
         before: `weight_decay_on` that the state was saved with.
         after: That of the run that begins.
     """
@@ -112,7 +112,7 @@ def restore_optimizer(
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> OptimizerState:
-    """Give the state to save: what AdamW's rule needs, nothing of how torch computes it."""
+    """Return the state to save: what AdamW's rule needs, not how torch computes it."""
     state = optimizer.state_dict()
     kept = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "params")
     groups = [{key: group[key] for key in kept if key in group} for group in state["param_groups"]]

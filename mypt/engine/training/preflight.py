@@ -1,4 +1,4 @@
-"""Before the first step: try everything that would otherwise fail after hours."""
+"""Before the first step, try everything that could otherwise fail after hours."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check_before_training(
 
 
 def _check_data(loader: GPTDataLoader, state: TrainingState) -> None:
-    """Draw a first batch of each split, and make text of it if there is a tokenizer."""
+    """Draw a first batch of each split and decode it."""
     training = state.training_config
     for split in loader.splits:
         batch = loader.eval_batch("train" if split == "train" else "val", training.seed, 0)
@@ -80,7 +80,7 @@ def _check_room(weights: Weights, state: TrainingState, folder: Path) -> None:
 
 
 def _bytes_to_come(weights: Weights, state: TrainingState, folder: Path) -> int:
-    """Count what the run's bundles will take beyond what they take now.
+    """Return how many bytes the run's bundles will take beyond what they take now.
 
     A bundle that is replaced lies beside its successor for a moment.
     """
@@ -94,7 +94,7 @@ def _bytes_to_come(weights: Weights, state: TrainingState, folder: Path) -> int:
 
 
 def _snapshots_to_come(state: TrainingState, folder: Path) -> int:
-    """Count by how many there will at most be more numbered copies than there are now."""
+    """Return the largest number of snapshots to come at any time, beyond those there now."""
     steps = snapshot_steps(state.training_config, state.step)
     there, keep = snapshots(folder), state.training_config.keep_snapshots
     more = sum(step not in there for step in steps)

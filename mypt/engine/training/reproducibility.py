@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.training import DataFingerprint, TrainingState
 
-# Names and places, what is measured and what is kept: none of it changes a weight.
+# Names and paths, what is measured and what is kept: none of it changes a weight.
 _HARMLESS = frozenset(
     {
         "activation_checkpointing",
@@ -39,7 +39,7 @@ _HARMLESS = frozenset(
 
 
 def environment_of(device: torch.device, world_size: int = 1) -> Environment:
-    """Describe what computes: sums of floating-point numbers depend on their order.
+    """Describe the hardware and torch: floating-point sums depend on their order.
 
     Args:
         device: Device of the model.
@@ -73,7 +73,7 @@ def inexact_reasons(
         previous: The state as it was saved.
         state: The same, with the hyperparameters, data and environment of the run that begins.
         has_optimizer: Whether the optimizer's state was there.
-        doubts: What the files of the checkpoint tell.
+        doubts: Reasons found in the files of the checkpoint.
     """
     changes = [
         *_changes(previous.training_config, state.training_config),
@@ -118,5 +118,5 @@ def _changes(
 
 
 def _comparable(value: object) -> object:
-    """Of a curriculum only its steps count: the fingerprint tells whether the data are the same."""
+    """Reduce a curriculum to its steps: its data are compared by the fingerprint."""
     return [phase.until_iter for phase in value] if isinstance(value, tuple) else value

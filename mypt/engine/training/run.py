@@ -1,4 +1,4 @@
-"""Put a run together: lock, log sinks, guards and the loop."""
+"""Run a job: take the lock, open the log sinks, build the guards, train."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def train(job: Job) -> TrainingState:
     Raises:
         LockedError: Another process trains this model.
         SaveError: A checkpoint or the log could not be written.
-        ConfigError: An option of a guard does not fit, or gold is to go by what is not measured,
+        ConfigError: An option of a guard does not fit, `gold_metric` names what is not measured,
             or more layers are to be frozen than there are.
         DataError: The data do not fit the tokenizer.
-        UsageError: A model of its own is where this one's copies go.
-        FormatError: Another run has saved to `folder` meanwhile.
+        UsageError: Another model is where copies of this one go.
+        FormatError: Another run has saved to `folder` since it was read.
     """
     guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
     check_eval_names(job.eval_loaders)
@@ -86,7 +86,7 @@ def train(job: Job) -> TrainingState:
 
 
 def _refuse_changed(folder: Path, found: Manifest | None) -> None:
-    """Keep a run from saving over what another has saved while this one read its data."""
+    """Raise if another run has saved to the folder while this one read its data."""
     if read_manifest(folder) != found:
         what = "was saved by another run since this one opened it"
         fix = "run the command again, to go on from what it saved"
@@ -94,7 +94,7 @@ def _refuse_changed(folder: Path, found: Manifest | None) -> None:
 
 
 def _refuse_to_overwrite_others(folder: Path, state: TrainingState) -> None:
-    """Keep `dante` from writing its gold over a model that somebody trained as `dante_gold`."""
+    """Raise if the gold of `dante` would replace a model that was trained as `dante_gold`."""
     steps = set(snapshot_steps(state.training_config, state.step))
     places = {kind: sibling(folder, kind) for kind in ("gold", "fp16")}
     places |= {f"step {step}": path for step, path in numbered(folder).items() if step in steps}
@@ -140,7 +140,7 @@ def _inexact_notices(job: Job, state: TrainingState) -> list[str]:
 
 
 def _gold_notices(job: Job, state: TrainingState) -> list[str]:
-    """Say that the next best model takes the place of gold, whatever its loss was."""
+    """Announce that the next best model replaces gold, whatever the loss of gold was."""
     why = None if job.previous is None else other_measure(job.previous, state)
     if why is None or job.folder is None:
         return []

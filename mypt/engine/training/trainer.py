@@ -1,4 +1,20 @@
-"""The training loop."""
+"""The training loop.
+
+One step goes through these modules, in this order:
+
+1. draw: `data/curriculum.py` finds the phase of the step, and its loader in
+   `data/batches/loader.py` draws a batch for each micro step, as a function of the seed;
+2. update: `update.py` sets the learning rate of `lr_schedule.py`, runs forward and backward for
+   each micro step, clips the gradients and steps the optimizer of `optimizer.py`;
+3. emit: the loss comes back through `runtime/readback.py`, and a `Step` of `logging/events.py` goes
+   to the sinks through `logging/dispatch.py`;
+4. evaluate, where it is due: `evaluation/losses.py` measures the losses, `evaluation/gold.py`
+   decides on gold, and both are emitted;
+5. save, where it is due: `checkpoints/async_saver.py` copies the tensors, and in its thread
+   `checkpoints/checkpointer.py` writes them to the run's bundle and its copies.
+
+`run.py` builds what a `Trainer` takes. `signals.py` asks it to stop between two steps.
+"""
 
 from __future__ import annotations
 
@@ -56,14 +72,14 @@ class Job:
         optimizer: Its optimizer.
         phases: Where batches come from.
         training: Hyperparameters.
-        previous: The state to go on from; None for a new model.
-        doubts: Why that state cannot be gone on from exactly, as far as its files tell.
-        lineage: Models that a new one's weights came from, the oldest first.
+        previous: The state to resume from; None for a new model.
+        doubts: Why resuming from it may not be exact, as far as its files show.
+        lineage: Models that a new model's weights came from, the oldest first.
         folder: Where the bundle goes; None to save nothing.
         found: Manifest of the bundle there that `model` was read from; None where it has none.
         log_file: Where the JSON lines go; None to keep no log.
         eval_loaders: Further evaluation sets, by name.
-        notices: What to tell the user before the first step.
+        notices: What to report to the user before the first step.
         quiet: Print nothing.
         world: The processes that train together; the first alone logs and saves.
     """
@@ -85,7 +101,7 @@ class Job:
 
 
 class Trainer:
-    """One run of training, from a state to the state it ends in.
+    """One run of training, from one state to another.
 
     Everything random is a function of the seed, the step and the micro step, so a run that was
     stopped anywhere and goes on from its last saved state ends in the same weights.
@@ -104,9 +120,9 @@ class Trainer:
 
         Args:
             job: What the run works on; its optimizer has the moments of `state`.
-            state: Where to begin; its `training_config` rules the run.
-            dispatcher: Who hears about it.
-            guards: Who may block gold, by name.
+            state: Where to start; its `training_config` holds for the run.
+            dispatcher: Takes the events.
+            guards: Gold guards, by name.
             checkpointer: Writes the run's bundles; None to save nothing.
         """
         self.model = job.model
@@ -121,7 +137,7 @@ class Trainer:
         self._updater = Updater(
             job.model, job.optimizer, state.training_config, state.scaler, job.world
         )
-        if state.step > 0:  # saved again before the next update, it gives the same bytes
+        if state.step > 0:  # so that a save before the next update gives the same bytes
             self._updater.set_learning_rate(state.step - 1)
         self._is_sharded = is_sharded(job.model)
         self._checkpointer = checkpointer
@@ -133,7 +149,7 @@ class Trainer:
         self._last: Evaluation | None = None
 
     def run(self) -> TrainingState:
-        """Train to `max_iters`, or until asked to stop; give the state that was saved last.
+        """Train to `max_iters`, or until asked to stop; return the state that was saved last.
 
         Raises:
             SaveError: A save failed; it is raised within one step, and the one before is whole.
@@ -155,7 +171,7 @@ class Trainer:
         return self.state
 
     def update(self) -> None:
-        """Make one optimizer update out of `grad_accum_steps` micro steps."""
+        """Make one optimizer update of `grad_accum_steps` micro steps."""
         training, step = self.state.training_config, self.state.step
         phase = self.phases.at(step)
         if self.phases.begins_at(step):
@@ -196,7 +212,7 @@ class Trainer:
         try:
             if self._is_due():
                 self._evaluate_and_save()
-                self._saver.wait()  # from here on there is something to go on from
+                self._saver.wait()  # from here on there is something to resume from
             while not self._at_end and not self._is_stopped():
                 self.update()
                 if self._is_due():
@@ -209,7 +225,7 @@ class Trainer:
             self._save("main")
 
     def _is_due(self) -> bool:
-        """Tell whether this step is to be evaluated, and has not been."""
+        """Return whether this step is to be evaluated, and has not been."""
         step = self.state.step
         if self.state.evaluated_step == step:
             return False
@@ -220,9 +236,9 @@ class Trainer:
         return interval > 0 and self.state.step > 0 and self.state.step % interval == 0
 
     def _evaluate_and_save(self) -> None:
-        """Evaluate, decide on gold, and save all that follows from it.
+        """Evaluate, decide on gold, and save what follows from it.
 
-        Killed in between, the resumed run comes here again and writes the same gold again.
+        A run that was killed in between comes here again when resumed and writes the same gold.
 
         Raises:
             EvaluationStoppedError: The run was asked to stop meanwhile.
@@ -270,7 +286,7 @@ class Trainer:
         )
 
     def _is_stopped(self) -> bool:
-        """Tell whether any process of the run was asked to stop."""
+        """Return whether any process of the run was asked to stop."""
         return self._world.agree(self._stop.requested)
 
     def _save(self, *kinds: Kind) -> None:
@@ -310,7 +326,7 @@ class Trainer:
 
 
 def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
-    """Leave the caller's random generators as they were, whatever the run seeds."""
+    """Restore the caller's random generators after the run."""
     fork: AbstractContextManager[None] = torch.random.fork_rng(
         devices=[device] if device.type == "cuda" else []
     )
