@@ -17,7 +17,7 @@ SHAPE = {"block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 1, "vocab_size": 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", torch.device("cuda:99")])
 def test_a_device_that_is_not_there_is_named(bundle, device):
-    with pytest.raises(mypt.MyptError, match=f"^device: `{device}` is no device of this machine"):
+    with pytest.raises(mypt.MyptError, match=f"^device: `{device}` is not available here"):
         mypt.load(bundle, device=device)
 
 

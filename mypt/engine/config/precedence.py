@@ -122,7 +122,7 @@ def resolve_fine_tuning(
         raise FormatError(Problem(str(base.path / files.TOKENIZER), "", what, fix))
     kind = base.tokenizer.token_kind
     if request.tokenization not in (None, kind):
-        what = f"is {request.tokenization}, but {name} knows texts as {kind}"
+        what = f"is {request.tokenization}, but {name} uses the tokenizer {kind}"
         raise ConfigError(Problem("", "tokenization", what, "leave it out", kind="base.tokenizer"))
     saved, preset = to_document(base.config), _preset(file, layouts).architecture
     decided = {k: v for k, v in request.architecture.items() if k in _NOT_FIXED}

@@ -226,8 +226,8 @@ def _with_numbers(made: Iterator[Step]) -> Iterator[Step]:
     """Raise if the logits of the first step are NaN: the weights are too, then."""
     for number, step in enumerate(made):
         if number == 0 and bool(step.logits.isnan().any()):
-            what = "the model computes no numbers (NaN), as after a learning rate that was too high"
-            fix = "take its gold or a numbered copy, or train it anew"
+            what = "the model outputs NaN, usually because training diverged"
+            fix = "use its gold copy or a snapshot, or retrain"
             raise ConfigError(Problem("", "", what, fix, kind="model.nan"))
         yield step
 

@@ -56,6 +56,6 @@ def _best() -> str:
 
 
 def _no_device(wanted: str) -> ConfigError:
-    what = f"`{wanted}` is no device of this machine"
-    fix = f"leave it out, or name one that there is, such as {_best()}"
+    what = f"`{wanted}` is not available here"
+    fix = f"omit it or use {_best()}"
     return ConfigError(Problem("", "device", what, fix, kind="device"))

@@ -99,9 +99,9 @@ def _unknowns(previous: TrainingState, *, has_optimizer: bool) -> Iterator[str]:
     if not has_optimizer:
         yield "there was no optimizer state, so a fresh one begins"
     if previous.data is None:
-        yield "it is not known what it was trained on"
+        yield "the data it was trained on is unknown"
     if previous.environment is None:
-        yield "it is not known what computed it"
+        yield "the environment that trained it is unknown"
 
 
 def _changes(

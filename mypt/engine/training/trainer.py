@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 
 
 _NOT_FINITE = (
-    "The loss is no finite number any more, and training does not bring it back: stop, and begin "
-    "again with a lower --learning_rate, or from the gold or a numbered copy"
+    "The loss is NaN or infinite and will not recover: stop and restart with a lower "
+    "--learning_rate, or from the gold copy or a snapshot"
 )
 
 

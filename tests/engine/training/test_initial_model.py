@@ -95,7 +95,9 @@ def test_the_three_files_that_people_share_are_enough(base, fine_tune):
 
 
 def test_another_tokenizer_is_refused(base, fine_tune, in_tmp):
-    with pytest.raises(ConfigError, match="tokenization: is gpt2, but base knows texts as char"):
+    with pytest.raises(
+        ConfigError, match="tokenization: is gpt2, but base uses the tokenizer char"
+    ):
         fine_tune(tokenization="gpt2")
     assert not (in_tmp / "checkpoints" / "child").exists()
 
