@@ -9,7 +9,7 @@ import pytest
 import mypt
 import mypt.plugins
 import mypt.testing
-from mypt.engine.config.overrides import checked_config
+from mypt.engine.config.overrides import build_config
 from mypt.format.errors import ConfigError, DataError
 from mypt.plugins import Evaluation, RunInfo
 from mypt.plugins.faults import Source
@@ -64,7 +64,7 @@ def test_the_part_with_settings_is_used_and_its_settings_are_checked(example):
     assert model.blocks[0].fwd.act.negative_slope == 0.5
     wrong = {**TINY, "mlp_type": "leaky", "plugins": {"my-package": {"slope": -1}}}
     with pytest.raises(ConfigError, match="plugins/my-package/slope"):
-        mypt.GPT(checked_config(wrong, plugins.layouts), plugins=plugins)
+        mypt.GPT(build_config(wrong, plugins.layouts), plugins=plugins)
 
 
 def test_the_guard_judges(example):

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from mypt.engine.runtime.world import ProcessError, World, joined
+from mypt.engine.runtime.world import ProcessError, World, join_world
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import ConfigError
 from tests.support.processes.command import Command
@@ -162,7 +162,7 @@ def test_a_lost_process_is_told_from_faults_of_this_one(monkeypatch, error, lost
     for name, value in ranks(1)[0].items():
         monkeypatch.setenv(name, value)
     try:
-        with pytest.raises(ProcessError if lost else type(error)), joined():
+        with pytest.raises(ProcessError if lost else type(error)), join_world():
             raise error
     finally:
         dist.destroy_process_group()

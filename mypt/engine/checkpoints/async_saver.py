@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from attrs import field, frozen
 
-from mypt.engine.runtime.fsdp import place_of, whole
+from mypt.engine.runtime.fsdp import address_of, full_tensor
 from mypt.format.errors import MyptError
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ class CopyBuffers:
         tensor: torch.Tensor,
         places: dict[tuple[Any, ...], torch.Tensor],
     ) -> torch.Tensor:
-        address = place_of(tensor) if self.is_sharded else tensor.data_ptr()
+        address = address_of(tensor) if self.is_sharded else tensor.data_ptr()
         place = (tensor.device, address, tensor.dtype, tensor.shape)
         tensor = tensor.detach()
         if self.is_sharded:  # of a tied one as well: the other processes do the same
-            tensor = whole(tensor)
+            tensor = full_tensor(tensor)
         if place in places:  # tied
             return places[place]
         if key not in self._kept:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from mypt.engine.config.overrides import checked_training
+from mypt.engine.config.overrides import override_training
 from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
@@ -79,7 +79,7 @@ def write_bundle(
         dtype: Type of the weights on disk; by default the one they are trained in.
     """
     if dtype is not None:
-        weights = _converted(weights, dtype)
+        weights = _convert_weights(weights, dtype)
     if state is not None:
         state = evolve(state, optimizer_file=files.OPTIMIZER if optimizer else None)
     save_bundle(
@@ -94,7 +94,9 @@ def write_bundle(
     )
 
 
-def _converted(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def _convert_weights(
+    weights: Mapping[str, torch.Tensor], dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
     """Convert the weights; tied ones stay tied."""
     made = {tensor.data_ptr(): tensor.to(dtype) for tensor in weights.values()}
     return {name: made[tensor.data_ptr()] for name, tensor in weights.items()}
@@ -125,7 +127,7 @@ def save_model(
     """Save a model outside of a training run; see `GPT.save_checkpoint_bundle`."""
     state = None
     if step is not None:
-        training = checked_training(training_config, TrainingConfig())
+        training = override_training(training_config, TrainingConfig())
         state = TrainingState(step=step, training_config=training)
     with open_for_writing(folder) as writer:
         write_bundle(writer, describe_model(model, state), state, weights_of(model), optimizer)

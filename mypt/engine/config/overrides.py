@@ -25,7 +25,7 @@ _SOURCES: dict[str, Any] = {"input_file": None, "dataset_dir": None, "curriculum
 TRAINING_FIELDS = tuple(a.name for a in attrs.fields(TrainingConfig) if a.name != "extra")
 
 
-def checked_training(given: Mapping[str, Any], saved: TrainingConfig) -> TrainingConfig:
+def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> TrainingConfig:
     """Return the saved hyperparameters, overridden by those given.
 
     Args:
@@ -44,13 +44,13 @@ def checked_training(given: Mapping[str, Any], saved: TrainingConfig) -> Trainin
                 for name in unknown
             )
         )
-    document = {**to_document(saved, versioned=False), **_only_source(given), **given}
+    document = {**to_document(saved, versioned=False), **_clear_other_data(given), **given}
     state = {"format_version": FORMAT_VERSION, "step": 0, "training_config": document}
-    _refuse(document_problems("training_state", state, ""), "/training_config/")
+    _raise_errors(document_problems("training_state", state, ""), "/training_config/")
     return evolve(from_document(TrainingConfig, document), extra=saved.extra)
 
 
-def _only_source(given: Mapping[str, Any]) -> dict[str, Any]:
+def _clear_other_data(given: Mapping[str, Any]) -> dict[str, Any]:
     """Let newly given data replace the saved data, whatever its kind.
 
     Raises:
@@ -64,18 +64,18 @@ def _only_source(given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(_SOURCES) if named else {}
 
 
-def checked_config(fields: Mapping[str, Any], layouts: Layouts) -> GPTConfig:
+def build_config(fields: Mapping[str, Any], layouts: Layouts) -> GPTConfig:
     """Build a config out of fields of `GPTConfig`; the others take their defaults.
 
     Raises:
         ConfigError: A field is of the wrong type or out of range, or they contradict each other.
     """
     document = to_document(GPTConfig()) | dict(fields)
-    _refuse(document_problems("config", document, "", layouts), "/")
+    _raise_errors(document_problems("config", document, "", layouts), "/")
     return from_document(GPTConfig, document)
 
 
-def _refuse(problems: Iterable[Problem], prefix: str) -> None:
+def _raise_errors(problems: Iterable[Problem], prefix: str) -> None:
     errors = [
         evolve(problem, where=problem.where.removeprefix(prefix))
         for problem in problems

@@ -80,7 +80,7 @@ def decide(
     guard that fails blocks gold with its reason.
     """
     verdicts = {
-        name: _judge(name, guard, evaluation, memory.guards.get(name, {}))
+        name: _ask_guard(name, guard, evaluation, memory.guards.get(name, {}))
         for name, guard in guards.items()
     }
     reasons = tuple(verdict.reason for verdict in verdicts.values() if verdict.reason)
@@ -103,7 +103,7 @@ def decide(
     )
 
 
-def other_measure(previous: TrainingState, state: TrainingState) -> str | None:
+def explain_incomparable(previous: TrainingState, state: TrainingState) -> str | None:
     """Return why losses from here on cannot be compared with that of the gold checkpoint.
 
     Args:
@@ -118,7 +118,7 @@ def other_measure(previous: TrainingState, state: TrainingState) -> str | None:
     before, now = previous.training_config, state.training_config
     if before.gold_metric != now.gold_metric:
         return "gold_metric changed"
-    if any(_place_of(name, before) != _place_of(name, now) for name in now.gold_metric):
+    if any(_path_of_set(name, before) != _path_of_set(name, now) for name in now.gold_metric):
         return "eval_sets or eval_dataset_dir changed"
     was, data = previous.data, state.data
     if was is not None and data is not None and was.sha256 != data.sha256:
@@ -126,7 +126,7 @@ def other_measure(previous: TrainingState, state: TrainingState) -> str | None:
     return None
 
 
-def _place_of(name: str, training: TrainingConfig) -> str | None:
+def _path_of_set(name: str, training: TrainingConfig) -> str | None:
     """Return the path of an evaluation set; one not in `eval_sets` is `eval_dataset_dir`."""
     return None if name == "val" else training.eval_sets.get(name, training.eval_dataset_dir)
 
@@ -163,7 +163,7 @@ def build_guards(
     }
 
 
-def _judge(
+def _ask_guard(
     name: str, guard: GoldGuard, evaluation: Evaluation, memory: Mapping[str, Any]
 ) -> Verdict:
     from mypt.plugins.contracts import Verdict

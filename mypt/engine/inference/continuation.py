@@ -76,7 +76,7 @@ class Ending:
             ConfigError: A stop string is empty, or a stop token is none of the vocabulary.
         """
         tokens = (stop_tokens,) if isinstance(stop_tokens, int | str) else stop_tokens
-        ids = [_token_id(tokenizer, token) for token in tokens]
+        ids = [_find_token_id(tokenizer, token) for token in tokens]
         ending = cls(
             max_new_tokens=max_new_tokens,
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
@@ -115,7 +115,7 @@ class GenerationSettings:
     use_cache: bool = True
 
 
-def _token_id(tokenizer: Tokenizer, token: int | str) -> int:
+def _find_token_id(tokenizer: Tokenizer, token: int | str) -> int:
     """Return the id of a stop token, given as an id or as its text."""
     if isinstance(token, int):
         if 0 <= token < tokenizer.n_vocab:

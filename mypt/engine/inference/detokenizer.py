@@ -33,15 +33,15 @@ class Detokenizer:
 
     def feed(self, token: int) -> str:
         """Take the next token and return the text that can be shown now, which may be empty."""
-        return self._shown(self._decoder.decode(self._tokenizer.decode_bytes([token])))
+        return self._release(self._decoder.decode(self._tokenizer.decode_bytes([token])))
 
     def finish(self) -> str:
         """Return what was held back, at the end of the tokens."""
-        shown = self._shown(self._decoder.decode(b"", final=True))
+        shown = self._release(self._decoder.decode(b"", final=True))
         held, self._held = self._held, ""
         return shown + held
 
-    def _shown(self, text: str) -> str:
+    def _release(self, text: str) -> str:
         if self.stopped_by is not None:
             return ""
         text, self._held = self._held + text, ""
@@ -49,12 +49,12 @@ class Detokenizer:
         if found:
             end, self.stopped_by = min(found)
             return text[:end]
-        end = len(text) - max((_begun(text, stop) for stop in self._stop), default=0)
+        end = len(text) - max((_count_begun(text, stop) for stop in self._stop), default=0)
         self._held = text[end:]
         return text[:end]
 
 
-def _begun(text: str, stop: str) -> int:
+def _count_begun(text: str, stop: str) -> int:
     """Count the characters at the end of `text` that may be the beginning of `stop`."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

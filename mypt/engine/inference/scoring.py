@@ -66,7 +66,7 @@ def score(model: LanguageModel, text: str, stride: int | None) -> Score:
     total = math.fsum(losses)
     return Score(
         loss=total / len(losses),
-        perplexity=_exp(total / len(losses)),
+        perplexity=_exp_or_inf(total / len(losses)),
         bits_per_byte=total / math.log(2) / len(tokenizer.decode_bytes(ids[1:])),
         stride=stride,
         block_size=block_size,
@@ -115,7 +115,7 @@ def windows(length: int, block_size: int, stride: int) -> Iterator[tuple[slice, 
         yield slice(max(0, end - block_size), end), new
 
 
-def _exp(loss: float) -> float:
+def _exp_or_inf(loss: float) -> float:
     try:
         return math.exp(loss)
     except OverflowError:

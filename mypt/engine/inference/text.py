@@ -38,7 +38,7 @@ class _Row:
         ids = prompt_ids(settings.tokenizer, prompt)
         self.prompt = prompt
         self.prompt_ids = ids[-block_size:]  # what the model sees of it
-        self.key = _digest(ids), sample
+        self.key = _hash_prompt(ids), sample
         self.text = ""
         self.ids: list[int] = []
         self.log_probs: list[float] = []
@@ -108,7 +108,7 @@ def stream(model: LanguageModel, prompt: str, settings: GenerationSettings) -> I
     """Continue one text piece by piece; see `GPT.stream`."""
     settings = _with_seed(settings)
     row = _Row(prompt, settings, model.config.block_size)
-    for step in _read(model, _steps(model, [row], settings), settings.wanted, ahead=1):
+    for step in _read_back(model, _sample_steps(model, [row], settings), settings.wanted, ahead=1):
         piece = row.take(int(step.ids.values()))
         if piece:
             yield piece
@@ -129,13 +129,13 @@ def continuations(
     rows = [_Row(prompt, settings, block_size, n) for prompt in prompts for n in range(samples)]
     for first in range(0, len(rows), batch_size):
         together = rows[first : first + batch_size]
-        for batch in _batches(together, settings.ending.max_new_tokens):
-            _fill(model, batch, settings)
+        for batch in _batch_by_length(together, settings.ending.max_new_tokens):
+            _fill_rows(model, batch, settings)
         for row in together:
             yield row.result(settings)
 
 
-def _batches(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
+def _batch_by_length(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
     """Put rows of about one length together, the shortest prompt first.
 
     Rows of a batch begin together and wait for the longest prompt; where that takes longer than
@@ -150,7 +150,7 @@ def _batches(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
     yield batch
 
 
-def _steps(
+def _sample_steps(
     model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings
 ) -> Iterator[Step]:
     device = next(model.parameters()).device
@@ -159,13 +159,13 @@ def _steps(
         [torch.tensor(row.prompt_ids, device=device) for row in batch],
         settings.ending.max_new_tokens,
         settings.sampling,
-        draws=_draws(batch, settings.sampling).to(device),
+        draws=_draw_numbers(batch, settings.sampling).to(device),
         allowed_vocab=settings.tokenizer.n_vocab,
         use_cache=settings.use_cache,
     )
 
 
-def _draws(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
+def _draw_numbers(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
     """Draw for each row out of the seed, its prompt and its number alone: (B, new) float32."""
     size = max(0, batch[0].ending.max_new_tokens)
     if sampling.seed is None or sampling.temperature == 0:
@@ -174,12 +174,12 @@ def _draws(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
     return torch.from_numpy(np.stack(drawn)).float()
 
 
-def _fill(model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings) -> None:
+def _fill_rows(model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings) -> None:
     """Let the rows of a batch take their tokens and what is wanted of each."""
     shortest, ending = len(batch[0].prompt_ids), settings.ending
     ahead = 1 if ending.is_early else ending.max_new_tokens
-    made = _steps(model, batch, settings)
-    for number, step in enumerate(_read(model, made, settings.wanted, ahead=ahead)):
+    made = _sample_steps(model, batch, settings)
+    for number, step in enumerate(_read_back(model, made, settings.wanted, ahead=ahead)):
         ids = step.ids.values().tolist()
         log_probs = None if step.log_probs is None else step.log_probs.values().tolist()
         for index, row in enumerate(batch):
@@ -194,7 +194,7 @@ def _fill(model: LanguageModel, batch: Sequence[_Row], settings: GenerationSetti
             return
 
 
-class _Read(NamedTuple):
+class _StepReadback(NamedTuple):
     """What is kept of a step, of B rows."""
 
     ids: Readback
@@ -202,7 +202,7 @@ class _Read(NamedTuple):
     logits: Readback | None
 
     @classmethod
-    def of(cls, step: Step, wanted: Wanted) -> _Read:
+    def of(cls, step: Step, wanted: Wanted) -> _StepReadback:
         log_probs = logits = None
         if wanted.log_probs:
             chosen = step.logits.float().log_softmax(-1).gather(1, step.ids[:, None])
@@ -212,17 +212,17 @@ class _Read(NamedTuple):
         return cls(Readback(step.ids), log_probs, logits)
 
 
-def _read(
+def _read_back(
     model: LanguageModel, made: Iterator[Step], wanted: Wanted, *, ahead: int
-) -> Iterator[_Read]:
+) -> Iterator[_StepReadback]:
     """Keep what is wanted of each step; a GPU is at work on the steps `ahead` meanwhile."""
     on_cpu = next(model.parameters()).device.type == "cpu"
     with explain_oom(GENERATING):
-        read = (_Read.of(step, wanted) for step in _with_numbers(made))
+        read = (_StepReadback.of(step, wanted) for step in _ensure_no_nan(made))
         yield from in_flight(read, 0 if on_cpu else ahead)
 
 
-def _with_numbers(made: Iterator[Step]) -> Iterator[Step]:
+def _ensure_no_nan(made: Iterator[Step]) -> Iterator[Step]:
     """Raise if the logits of the first step are NaN: the weights are too, then."""
     for number, step in enumerate(made):
         if number == 0 and bool(step.logits.isnan().any()):
@@ -239,7 +239,7 @@ def _with_seed(settings: GenerationSettings) -> GenerationSettings:
     return evolve(settings, sampling=evolve(settings.sampling, seed=secrets.randbits(32)))
 
 
-def _digest(ids: Sequence[int]) -> int:
+def _hash_prompt(ids: Sequence[int]) -> int:
     """Return a 64-bit hash of a prompt."""
     data = np.asarray(ids, dtype="<u4").tobytes()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

@@ -24,7 +24,7 @@ class JsonlSink:
         self._path = path
         self._stream: TextIO | None = None
 
-    def go_on(self, step: int, evaluated_step: int) -> None:
+    def resume(self, step: int, evaluated_step: int) -> None:
         """Truncate the log to where a resumed run starts.
 
         Args:
@@ -34,7 +34,7 @@ class JsonlSink:
         if self._path.is_file():
             drop_after(self._path, step, evaluated_step)
 
-    def begin(self) -> None:
+    def start_over(self) -> None:
         """Drop the events of a run that was killed before its first save."""
         if self._path.is_file():
             drop_unsaved(self._path)
@@ -80,7 +80,7 @@ def drop_after(path: Path, step: int, evaluated_step: int) -> None:
             return at >= step
         return at > (step if kind == "interrupted" else evaluated_step)
 
-    _cut(path, is_done_again)
+    _truncate(path, is_done_again)
 
 
 def drop_unsaved(path: Path) -> None:
@@ -94,10 +94,10 @@ def drop_unsaved(path: Path) -> None:
             return False if kind == "training_complete" else None
         return at == 0 and kind != "interrupted"
 
-    _cut(path, is_begun_anew)
+    _truncate(path, is_begun_anew)
 
 
-def _cut(path: Path, is_dropped: Callable[[str, int | None], bool | None]) -> None:
+def _truncate(path: Path, is_dropped: Callable[[str, int | None], bool | None]) -> None:
     """Truncate a log, and drop an unfinished last line.
 
     Args:
@@ -109,14 +109,14 @@ def _cut(path: Path, is_dropped: Callable[[str, int | None], bool | None]) -> No
     kept = len(lines)
     for number in reversed(range(len(lines))):
         finished = lines[number].endswith(b"\n")
-        dropped = _asked(is_dropped, lines[number]) if finished else True
+        dropped = _ask_of_line(is_dropped, lines[number]) if finished else True
         if dropped is False:
             break
         kept = number if dropped else kept
     os.truncate(path, sum(len(line) for line in lines[:kept]))
 
 
-def _asked(is_dropped: Callable[[str, int | None], bool | None], line: bytes) -> bool | None:
+def _ask_of_line(is_dropped: Callable[[str, int | None], bool | None], line: bytes) -> bool | None:
     try:
         event = json.loads(line)
     except ValueError:

@@ -22,9 +22,9 @@ def choose_device(wanted: str | torch.device | None = None) -> torch.device:
         ConfigError: The device is not available.
     """
     if wanted is None:
-        return torch.device(_best())
+        return torch.device(_fastest_device())
     if not is_available(str(wanted)):
-        raise _no_device(str(wanted))
+        raise _not_available(str(wanted))
     return torch.device(wanted)
 
 
@@ -51,11 +51,11 @@ def autocast(
     return torch.autocast("cuda", dtype=AMP_DTYPES[training.amp_dtype])
 
 
-def _best() -> str:
+def _fastest_device() -> str:
     return next(name for name in ("cuda", "mps", "cpu") if is_available(name))
 
 
-def _no_device(wanted: str) -> ConfigError:
+def _not_available(wanted: str) -> ConfigError:
     what = f"`{wanted}` is not available here"
-    fix = f"omit it or use {_best()}"
+    fix = f"omit it or use {_fastest_device()}"
     return ConfigError(Problem("", "device", what, fix, kind="device"))

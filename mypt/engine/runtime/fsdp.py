@@ -54,34 +54,34 @@ def exchange_gradients(model: torch.nn.Module, *, next_time: bool) -> None:
     cast("FSDPModule", model).set_requires_gradient_sync(next_time)
 
 
-def _is_part(tensor: torch.Tensor) -> TypeGuard[DTensor]:
+def _is_dtensor(tensor: torch.Tensor) -> TypeGuard[DTensor]:
     tensors = sys.modules.get("torch.distributed.tensor")
     return tensors is not None and isinstance(tensor, tensors.DTensor)
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
+def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """Return the full tensor; all processes have to call this, in the same order."""
-    return tensor.full_tensor() if _is_part(tensor) else tensor
+    return tensor.full_tensor() if _is_dtensor(tensor) else tensor
 
 
-def place_of(tensor: torch.Tensor) -> int:
+def address_of(tensor: torch.Tensor) -> int:
     """Return the address of a tensor, or of this process's part; tied tensors share it."""
-    return tensor.to_local().data_ptr() if _is_part(tensor) else tensor.data_ptr()
+    return tensor.to_local().data_ptr() if _is_dtensor(tensor) else tensor.data_ptr()
 
 
-def part(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def local_part(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Return the part of a full tensor that this process holds of `like`, of the same shape."""
-    if not _is_part(like) or tensor.shape != like.shape:
+    if not _is_dtensor(like) or tensor.shape != like.shape:
         return tensor
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
 
 
-def take_part(tensors: Mapping[str, torch.Tensor], optimizer: Mapping[str, Any]) -> None:
+def send_parts(tensors: Mapping[str, torch.Tensor], optimizer: Mapping[str, Any]) -> None:
     """Send the main process this process's parts of what it saves."""
     for tensor in tensors.values():
-        whole(tensor)
+        full_tensor(tensor)
     for moments in optimizer["state"].values():
         for value in moments.values():
-            whole(value)
+            full_tensor(value)

@@ -52,11 +52,11 @@ def explain_oom(work: tuple[str, str]) -> Iterator[None]:
         if not isinstance(error, MemoryError) and not any(word in said for word in _REFUSALS):
             raise
         doing, fix = work
-        what = f"ran out while {doing}{_wanted(said)}"
+        what = f"ran out while {doing}{_format_request(said)}"
         raise OutOfMemoryError(Problem("", "memory", what, fix, kind="memory")) from error
 
 
-def _wanted(said: str) -> str:
+def _format_request(said: str) -> str:
     found = _SIZE.search(said)
     if found is None:
         return ""

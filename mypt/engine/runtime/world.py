@@ -92,7 +92,7 @@ ALONE = World()
 
 
 @contextmanager
-def joined() -> Iterator[World]:
+def join_world() -> Iterator[World]:
     """Join the processes that `torchrun` started; without it, yield a world of one.
 
     Raises:

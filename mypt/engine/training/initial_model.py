@@ -75,13 +75,13 @@ def resumed_optimizer(
     Raises:
         FormatError: The state is of another model.
     """
-    from mypt.engine.training.optimizer import make_optimizer, regrouped, restore_optimizer
+    from mypt.engine.training.optimizer import make_optimizer, regroup_moments, restore_optimizer
 
     optimizer = make_optimizer(model, training)
     saved, state = opened.optimizer(), opened.training_state
     before = training if state is None else state.training_config
     if saved is not None and before.weight_decay_on != training.weight_decay_on:
-        saved = regrouped(saved, model, before.weight_decay_on, training.weight_decay_on)
+        saved = regroup_moments(saved, model, before.weight_decay_on, training.weight_decay_on)
     if saved is not None:
         restore_optimizer(optimizer, saved, str(opened.path / files.OPTIMIZER))
     return optimizer

@@ -24,7 +24,7 @@ from mypt.engine.language_model import LanguageModel
 from mypt.engine.runtime.devices import choose_device, is_available
 from mypt.engine.runtime.fsdp import shard
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
-from mypt.engine.runtime.world import joined
+from mypt.engine.runtime.world import join_world
 from mypt.engine.training.initial_model import (
     lineage_of,
     model_to_train,
@@ -114,7 +114,7 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
         OutOfMemoryError: The memory is too small; the same holds.
     """
     folder = model_dir(request.model_name)
-    with joined() as world, explain_oom(TRAINING):
+    with join_world() as world, explain_oom(TRAINING):
         if not is_checkpoint(folder, plugins):
             saved, start = None, _start_new(request, plugins, world)
         else:

@@ -42,8 +42,8 @@ def set_up_model(model: Transformer, training: TrainingConfig) -> Iterator[None]
         if next(model.parameters()).device.type == "cuda":
             stack.enter_context(repeatable())
         if training.compile:
-            stack.enter_context(_whole_graphs())
-        stack.enter_context(_model_prepared(model, training))
+            stack.enter_context(_unsplit_graphs())
+        stack.enter_context(_set_up_layers(model, training))
         yield
 
 
@@ -67,7 +67,7 @@ def repeatable() -> Iterator[None]:
         memory.fill_uninitialized_memory = fills
 
 
-def _whole_graphs() -> AbstractContextManager[None]:
+def _unsplit_graphs() -> AbstractContextManager[None]:
     """Keep torch from splitting a layer's graph to exchange gradients in between."""
     from torch._dynamo import config  # torch's compiler takes seconds to import
 
@@ -76,8 +76,10 @@ def _whole_graphs() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _model_prepared(model: Transformer, training: TrainingConfig) -> Iterator[None]:
-    frozen = [parameter for parameter in _frozen(model, training) if parameter.requires_grad]
+def _set_up_layers(model: Transformer, training: TrainingConfig) -> Iterator[None]:
+    frozen = [
+        parameter for parameter in _frozen_parameters(model, training) if parameter.requires_grad
+    ]
     try:
         for parameter in frozen:
             parameter.requires_grad_(False)
@@ -94,7 +96,7 @@ def _model_prepared(model: Transformer, training: TrainingConfig) -> Iterator[No
             block._compiled_call_impl = None  # torch has no public way back
 
 
-def _frozen(model: Transformer, training: TrainingConfig) -> Iterator[Parameter]:
+def _frozen_parameters(model: Transformer, training: TrainingConfig) -> Iterator[Parameter]:
     for block in model.blocks[: training.freeze_layers]:
         yield from block.parameters()
     if training.freeze_embeddings:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mypt.engine.runtime.fsdp import part
+from mypt.engine.runtime.fsdp import local_part
 from mypt.format.errors import FormatError, Problem
 from mypt.format.parameter_order import split_by_decay
 
@@ -56,7 +56,7 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> AdamW:
     )
 
 
-def regrouped(
+def regroup_moments(
     state: Mapping[str, Any], model: nn.Module, before: str, after: str
 ) -> Mapping[str, Any]:
     """Renumber the moments of one parameter grouping for another.
@@ -98,14 +98,14 @@ def restore_optimizer(
     sizes = [[len(group["params"]) for group in groups] for groups in (mine, saved)]
     if sizes[0] != sizes[1]:
         what = f"has parameter groups of {sizes[1]} tensors, the model needs {sizes[0]}"
-        raise _mismatch(file, what)
+        raise _mismatch_error(file, what)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, moments in state["state"].items():
         if moments["exp_avg"].shape != parameters[index].shape:
             shape, wanted = tuple(moments["exp_avg"].shape), tuple(parameters[index].shape)
-            raise _mismatch(file, f"has moments of shape {shape} at {index}, not {wanted}")
+            raise _mismatch_error(file, f"has moments of shape {shape} at {index}, not {wanted}")
     parts = {
-        index: {name: part(value, parameters[index]) for name, value in moments.items()}
+        index: {name: local_part(value, parameters[index]) for name, value in moments.items()}
         for index, moments in state["state"].items()
     }
     optimizer.load_state_dict({"state": parts, "param_groups": mine})
@@ -119,6 +119,6 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> OptimizerState:
     return {"state": state["state"], "param_groups": groups}
 
 
-def _mismatch(file: str, what: str) -> FormatError:
+def _mismatch_error(file: str, what: str) -> FormatError:
     fix = "remove it to go on with a fresh optimizer, or restore the one of this model"
     return FormatError(Problem(file, "", what, fix, kind="optimizer.mismatch"))

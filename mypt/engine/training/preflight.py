@@ -12,7 +12,7 @@ from mypt.engine.checkpoints.copies import snapshot_steps, snapshots
 from mypt.engine.checkpoints.paths import sibling
 from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
 from mypt.engine.humanize import short_bytes
-from mypt.engine.runtime.fsdp import is_sharded, take_part, whole
+from mypt.engine.runtime.fsdp import full_tensor, is_sharded, send_parts
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import DataError, FormatError, Problem, SaveError
 from mypt.format.storage.commit import open_for_writing
@@ -52,9 +52,9 @@ def check_before_training(
         _check_data(loader, state)
     if folder is None:
         if is_sharded(model):
-            take_part(weights_of(model), {"state": {}})
+            send_parts(weights_of(model), {"state": {}})
         return
-    weights = {name: whole(tensor).cpu() for name, tensor in weights_of(model).items()}
+    weights = {name: full_tensor(tensor).cpu() for name, tensor in weights_of(model).items()}
     _check_room(weights, state, folder)
     _check_save(model, weights, state, folder)
 
@@ -89,7 +89,7 @@ def _bytes_to_come(weights: Weights, state: TrainingState, folder: Path) -> int:
     bundle = size + _MOMENTS * 4 * values
     half = 2 * values
     places = {folder: bundle, sibling(folder, "gold"): bundle, sibling(folder, "fp16"): half}
-    kept = sum(max(0, size - _size(place)) for place, size in places.items())
+    kept = sum(max(0, size - _folder_size(place)) for place, size in places.items())
     return kept + bundle * (1 + _snapshots_to_come(state, folder))
 
 
@@ -104,7 +104,7 @@ def _snapshots_to_come(state: TrainingState, folder: Path) -> int:
     return min(more, max(0, keep + 1 - older))  # the oldest goes once the newest is there
 
 
-def _size(folder: Path) -> int:
+def _folder_size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
 
 
@@ -123,14 +123,14 @@ def _check_save(model: LanguageModel, weights: Weights, state: TrainingState, fo
         try:
             read = bundle.weights()
         except FormatError as error:
-            raise _not_kept(place, "") from error
+            raise _differing_save(place, "") from error
         for name, tensor in weights.items():
             if not torch.equal(read[name], tensor):
-                raise _not_kept(place, name)
+                raise _differing_save(place, name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _not_kept(place: Path, name: str) -> SaveError:
+def _differing_save(place: Path, name: str) -> SaveError:
     what, fix = "is not what was written", "check the disk: it does not keep its files"
     return SaveError(Problem(str(place), name, what, fix, kind="save.differs"))

@@ -12,7 +12,7 @@ from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.copies import copied_from, numbered, snapshot_steps
 from mypt.engine.checkpoints.paths import sibling
 from mypt.engine.checkpoints.write import describe_model
-from mypt.engine.evaluation.gold import build_guards, check_metric, other_measure
+from mypt.engine.evaluation.gold import build_guards, check_metric, explain_incomparable
 from mypt.engine.logging import events
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
 from mypt.engine.training.model_setup import check_freezing, set_up_model
@@ -60,10 +60,10 @@ def train(job: Job) -> TrainingState:
         state = _first_state(job)
         if folder is not None:
             writer = stack.enter_context(open_for_writing(folder))
-            _refuse_changed(folder, job.found)
-            _refuse_to_overwrite_others(folder, state)
+            _ensure_unchanged(folder, job.found)
+            _ensure_copies_are_ours(folder, state)
             checkpointer = Checkpointer(writer, describe_model(job.model, state))
-        check_before_training(job.model, [*_loaders(job)], state, folder)
+        check_before_training(job.model, [*_all_loaders(job)], state, folder)
         dispatcher = EventDispatcher({})
         if job.world.is_main:
             dispatcher = open_sinks(
@@ -85,7 +85,7 @@ def train(job: Job) -> TrainingState:
         return trainer.run()
 
 
-def _refuse_changed(folder: Path, found: Manifest | None) -> None:
+def _ensure_unchanged(folder: Path, found: Manifest | None) -> None:
     """Raise if another run has saved to the folder while this one read its data."""
     if read_manifest(folder) != found:
         what = "was saved by another run since this one opened it"
@@ -93,7 +93,7 @@ def _refuse_changed(folder: Path, found: Manifest | None) -> None:
         raise FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
 
 
-def _refuse_to_overwrite_others(folder: Path, state: TrainingState) -> None:
+def _ensure_copies_are_ours(folder: Path, state: TrainingState) -> None:
     """Raise if the gold of `dante` would replace a model that was trained as `dante_gold`."""
     steps = set(snapshot_steps(state.training_config, state.step))
     places = {kind: sibling(folder, kind) for kind in ("gold", "fp16")}
@@ -105,7 +105,7 @@ def _refuse_to_overwrite_others(folder: Path, state: TrainingState) -> None:
             raise UsageError(Problem(str(other), "", what, fix, kind="copy"))
 
 
-def _loaders(job: Job) -> Iterator[GPTDataLoader]:
+def _all_loaders(job: Job) -> Iterator[GPTDataLoader]:
     yield from (phase.loader for phase in job.phases.phases)
     yield from job.eval_loaders.values()
 
@@ -125,7 +125,7 @@ def _first_state(job: Job) -> TrainingState:
     reasons = inexact_reasons(
         previous, state, has_optimizer=bool(job.optimizer.state), doubts=job.doubts
     )
-    is_incomparable = other_measure(previous, state) is not None
+    is_incomparable = explain_incomparable(previous, state) is not None
     return evolve(
         state,
         exact=previous.exact and not reasons,
@@ -141,7 +141,7 @@ def _inexact_notices(job: Job, state: TrainingState) -> list[str]:
 
 def _gold_notices(job: Job, state: TrainingState) -> list[str]:
     """Announce that the next best model replaces gold, whatever the loss of gold was."""
-    why = None if job.previous is None else other_measure(job.previous, state)
+    why = None if job.previous is None else explain_incomparable(job.previous, state)
     if why is None or job.folder is None:
         return []
     gold = sibling(job.folder, "gold")

@@ -32,7 +32,7 @@ from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.gold import decide
 from mypt.engine.evaluation.losses import EvaluationStoppedError, evaluate
 from mypt.engine.logging import events
-from mypt.engine.runtime.fsdp import is_sharded, take_part
+from mypt.engine.runtime.fsdp import is_sharded, send_parts
 from mypt.engine.runtime.readback import Readback
 from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.lr_schedule import learning_rate_at
@@ -293,7 +293,7 @@ class Trainer:
         self._saved_step = self.state.step
         if self._checkpointer is None:
             if self._is_sharded:
-                take_part(weights_of(self.model), optimizer_state(self.optimizer))
+                send_parts(weights_of(self.model), optimizer_state(self.optimizer))
             return
         self.state = evolve(
             self.state,

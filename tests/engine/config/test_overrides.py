@@ -4,7 +4,7 @@ import typing
 import attrs
 import pytest
 
-from mypt.engine.config.overrides import checked_config, checked_training
+from mypt.engine.config.overrides import build_config, override_training
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError
@@ -19,8 +19,8 @@ def float_fields(cls):
 
 def check(cls, fields):
     if cls is GPTConfig:
-        return checked_config(fields, BUILT_IN)
-    return checked_training(fields, TrainingConfig())
+        return build_config(fields, BUILT_IN)
+    return override_training(fields, TrainingConfig())
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -38,4 +38,4 @@ def test_no_number_may_be_other_than_finite(cls, name, value):
 
 def test_options_of_plugins_must_be_finite_too():
     with pytest.raises(ConfigError, match=r"^log_sinks/mine/each/1: is nan; write"):
-        checked_training({"log_sinks": {"mine": {"each": (1.0, math.nan)}}}, TrainingConfig())
+        override_training({"log_sinks": {"mine": {"each": (1.0, math.nan)}}}, TrainingConfig())

@@ -3,7 +3,7 @@ import math
 import pytest
 from attrs import evolve
 
-from mypt.engine.evaluation.gold import build_guards, decide, other_measure
+from mypt.engine.evaluation.gold import build_guards, decide, explain_incomparable
 from mypt.engine.plugin import mypt_gold_guards
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
@@ -122,5 +122,5 @@ def test_losses_are_compared_as_long_as_they_mean_the_same(changed, why):
     )
     state = TrainingState(step=4, training_config=training, gold=GoldMemory(best_val_loss=2.0))
     now = evolve(state, training_config=evolve(training, **changed))
-    assert other_measure(state, now) == why
-    assert other_measure(evolve(state, gold=GoldMemory()), now) is None
+    assert explain_incomparable(state, now) == why
+    assert explain_incomparable(evolve(state, gold=GoldMemory()), now) is None

@@ -54,7 +54,7 @@ def complete_event():
 def write(path, resumed, start_step, *emitted):
     sink = JsonlSink(path)
     if resumed:
-        sink.go_on(start_step, start_step)
+        sink.resume(start_step, start_step)
     for event in emitted:
         sink.emit(event.to_json())
     sink.close()
@@ -159,7 +159,7 @@ def test_lines_of_others_are_left_alone(tmp_path):
 
 def begin_anew(path):
     sink = JsonlSink(path)
-    sink.begin()
+    sink.start_over()
     sink.close()
 
 
