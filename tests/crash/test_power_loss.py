@@ -102,7 +102,7 @@ def latest_before_gold(patch):
         Checkpointer,
         "write",
         lambda self, *save, kinds, **more: [
-            write(self, *save, kinds=[kind], **more) for kind in reversed(kinds)
+            write(self, *save, kinds=those, **more) for those in ((), kinds)
         ],
     )
 

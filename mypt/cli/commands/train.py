@@ -11,7 +11,6 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.groups import GroupedCommand, GroupedOption
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
-from mypt.engine.checkpoints.paths import sibling
 from mypt.engine.config.precedence import DEFAULT_TOKENIZATION, TrainRequest
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig, TrainingState
@@ -86,16 +85,18 @@ def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
 
 def closing_summary(state: TrainingState, folder: Path) -> list[str]:
     """Return the lines that say where the models of a finished run are."""
+    from mypt.engine.checkpoints.copies import CopyKind
+
     lines = [
         "Training finished!",
         f"  Resume training from: {folder}",
-        f"  Deploy inference from: {sibling(folder, 'fp16')}",
+        f"  Deploy inference from: {CopyKind.FP16.path(folder)}",
     ]
     gold = state.gold
     if gold is not None and gold.best_val_loss is not None:
         name = "gold_loss" if state.training_config.gold_metric else "val_loss"
         where = f"step {gold.best_step}, {name}={gold.best_val_loss:.4f}"
-        lines.append(f"  Best (GOLD) checkpoint: {sibling(folder, 'gold')} ({where})")
+        lines.append(f"  Best (GOLD) checkpoint: {CopyKind.GOLD.path(folder)} ({where})")
     elif gold is not None and gold.decision is not None and gold.decision.reasons:
         why = "; ".join(gold.decision.reasons)
         lines.append(f"  No GOLD checkpoint; what blocked it at step {gold.decision.step}: {why}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mypt.engine.checkpoints.copies import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ CHECKPOINTS = Path("checkpoints")
 LOGS = Path("logs") / "train"
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 _MAX_NAME_BYTES = 200
-_COPY = re.compile("_(gold|fp16|step[0-9]{8})$")
 
 
 def model_dir(model_name: str) -> Path:
@@ -37,16 +36,6 @@ def model_dir(model_name: str) -> Path:
     if len(model_name.encode()) > _MAX_NAME_BYTES:
         raise _refused(model_name[:20] + "...", f"is longer than {_MAX_NAME_BYTES} bytes")
     return CHECKPOINTS / model_name
-
-
-def sibling(folder: Path, kind: str) -> Path:
-    """Give the folder of a copy of a model, such as its gold."""
-    return folder.with_name(f"{folder.name}_{kind}")
-
-
-def snapshot_dir(folder: Path, step: int) -> Path:
-    """Give the folder of the numbered copy that a model leaves at a step."""
-    return folder.with_name(f"{folder.name}_step{step:08d}")
 
 
 def log_file_of(training: TrainingConfig, model_name: str) -> Path:
@@ -103,7 +92,8 @@ def _models() -> list[str]:
 
 def _is_copy(name: str, models: Sequence[str]) -> bool:
     """Tell whether a folder looks like the gold, half-precision or numbered copy of another."""
-    return any(name.startswith(f"{other}_") and _COPY.search(name) for other in models)
+    copy = parse_copy_name(name)
+    return copy is not None and copy.model in models
 
 
 def _refused(name: str, what: str) -> UsageError:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mypt.engine.checkpoints.build import build_tokenizer
-from mypt.engine.checkpoints.copies import snapshot_steps, snapshots
-from mypt.engine.checkpoints.paths import sibling
+from mypt.engine.checkpoints.copies import CopyKind, snapshot_steps, snapshots
 from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
 from mypt.engine.humanize import short_bytes
 from mypt.engine.runtime.fsdp import full_tensor, is_sharded, send_parts
@@ -88,7 +87,11 @@ def _bytes_to_come(weights: Weights, state: TrainingState, folder: Path) -> int:
     size = sum(tensor.nbytes for tensor in weights.values())
     bundle = size + _MOMENTS * 4 * values
     half = 2 * values
-    places = {folder: bundle, sibling(folder, "gold"): bundle, sibling(folder, "fp16"): half}
+    places = {
+        folder: bundle,
+        CopyKind.GOLD.path(folder): bundle,
+        CopyKind.FP16.path(folder): half,
+    }
     kept = sum(max(0, size - _folder_size(place)) for place, size in places.items())
     return kept + bundle * (1 + _snapshots_to_come(state, folder))
 

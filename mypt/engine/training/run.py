@@ -9,8 +9,7 @@ from attrs import evolve
 
 from mypt.data.training_data import check_eval_names
 from mypt.engine.checkpoints.checkpointer import Checkpointer
-from mypt.engine.checkpoints.copies import copied_from, numbered, snapshot_steps
-from mypt.engine.checkpoints.paths import sibling
+from mypt.engine.checkpoints.copies import CopyKind, copied_from, numbered, snapshot_steps
 from mypt.engine.checkpoints.write import describe_model
 from mypt.engine.evaluation.gold import build_guards, check_metric, explain_incomparable
 from mypt.engine.logging import events
@@ -96,7 +95,7 @@ def _ensure_unchanged(folder: Path, found: Manifest | None) -> None:
 def _ensure_copies_are_ours(folder: Path, state: TrainingState) -> None:
     """Raise if the gold of `dante` would replace a model that was trained as `dante_gold`."""
     steps = set(snapshot_steps(state.training_config, state.step))
-    places = {kind: sibling(folder, kind) for kind in ("gold", "fp16")}
+    places = {str(kind): kind.path(folder) for kind in (CopyKind.GOLD, CopyKind.FP16)}
     places |= {f"step {step}": path for step, path in numbered(folder).items() if step in steps}
     for kind, other in places.items():
         if is_model(other) and copied_from(other) != folder.name:
@@ -144,7 +143,7 @@ def _gold_notices(job: Job, state: TrainingState) -> list[str]:
     why = None if job.previous is None else explain_incomparable(job.previous, state)
     if why is None or job.folder is None:
         return []
-    gold = sibling(job.folder, "gold")
+    gold = CopyKind.GOLD.path(job.folder)
     return [
         f"Gold begins anew, since {why}: the next best model replaces {gold}; copy it to keep it"
     ]

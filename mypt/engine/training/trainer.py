@@ -28,6 +28,7 @@ from attrs import evolve, field, frozen
 
 from mypt.data.curriculum import DEFAULT_PHASE
 from mypt.engine.checkpoints.async_saver import AsyncSaver
+from mypt.engine.checkpoints.copies import CopyKind
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.gold import decide
 from mypt.engine.evaluation.losses import EvaluationStoppedError, evaluate
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.data.curriculum import Phases
-    from mypt.engine.checkpoints.checkpointer import Checkpointer, Kind
+    from mypt.engine.checkpoints.checkpointer import Checkpointer
     from mypt.engine.language_model import LanguageModel
     from mypt.engine.logging.dispatch import EventDispatcher
     from mypt.engine.runtime.world import World
@@ -218,11 +219,11 @@ class Trainer:
                 if self._is_due():
                     self._evaluate_and_save()
                 elif self._is_snapshot_due():
-                    self._save("snapshot", "main")
+                    self._save(CopyKind.NUMBERED)
         except EvaluationStoppedError:
             pass  # the resumed run evaluates this step
         if self._saved_step != self.state.step:
-            self._save("main")
+            self._save()
 
     def _is_due(self) -> bool:
         """Return whether this step is to be evaluated, and has not been."""
@@ -267,10 +268,10 @@ class Trainer:
         event = events.gold_decided(evaluation, decision, memory.best_val_loss)
         if event is not None:
             self._dispatcher.emit(event)
-        kinds: list[Kind] = ["gold"] if decision.promoted else []
-        kinds += ["snapshot"] if self._is_snapshot_due() else []
-        kinds += ["fp16"] if self._at_end else []
-        self._save(*kinds, "main")
+        kinds = [CopyKind.GOLD] if decision.promoted else []
+        kinds += [CopyKind.NUMBERED] if self._is_snapshot_due() else []
+        kinds += [CopyKind.FP16] if self._at_end else []
+        self._save(*kinds)
 
     def _evaluate(self) -> Evaluation:
         """Measure the phase that ends here, at its last step too."""
@@ -289,7 +290,7 @@ class Trainer:
         """Return whether any process of the run was asked to stop."""
         return self._world.agree(self._stop.requested)
 
-    def _save(self, *kinds: Kind) -> None:
+    def _save(self, *kinds: CopyKind) -> None:
         self._saved_step = self.state.step
         if self._checkpointer is None:
             if self._is_sharded:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mypt.engine.checkpoints.paths import find_checkpoint, log_file_of, model_dir, sibling
+from mypt.engine.checkpoints.paths import find_checkpoint, log_file_of, model_dir
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import UsageError
 
@@ -18,10 +18,6 @@ def test_a_name_becomes_a_folder(name):
 def test_a_name_that_is_no_folder_is_refused(name):
     with pytest.raises(UsageError, match=r"^model_name: "):
         model_dir(name)
-
-
-def test_gold_lies_beside_the_model():
-    assert sibling(Path("checkpoints/dante"), "gold") == Path("checkpoints/dante_gold")
 
 
 def test_the_log_is_named_after_the_model_unless_told_otherwise():
