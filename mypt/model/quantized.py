@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from mypt.model.torch_private import can_quantize_rows, multiply_int8, quantize_rows
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -67,10 +69,8 @@ def fbgemm_product(rounded: Tensor, factors: Tensor) -> Product:
     Returns:
         A function from (N, in) with values of at most 1 to (N, out), float32.
     """
-    zeros = torch.zeros(len(factors), dtype=torch.int64)
     with _packing():
-        matrix = torch._make_per_channel_quantized_tensor(rounded, factors.double(), zeros, 0)
-        packed = torch.ops.quantized.linear_prepack(matrix, None)
+        packed = torch.ops.quantized.linear_prepack(quantize_rows(rounded, factors), None)
     multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
     return lambda x: multiply(x, 1 / LARGEST_INPUT, ZERO_INPUT, packed)
 
@@ -80,7 +80,7 @@ def integer_product(rounded: Tensor, factors: Tensor) -> Product:
     outer = factors / LARGEST
 
     def product(x: Tensor) -> Tensor:
-        integers = torch._int_mm((x * LARGEST).round_().to(torch.int8), rounded.T)
+        integers = multiply_int8((x * LARGEST).round_().to(torch.int8), rounded.T)
         return integers.float().mul_(outer)
 
     return product
@@ -89,7 +89,7 @@ def integer_product(rounded: Tensor, factors: Tensor) -> Product:
 def has_fbgemm() -> bool:
     """Tell whether torch brings fbgemm, which is for x86, and which a later torch may lack."""
     engines = torch.backends.quantized.supported_engines
-    return FBGEMM in engines and hasattr(torch, "_make_per_channel_quantized_tensor")
+    return FBGEMM in engines and can_quantize_rows()
 
 
 @torch.no_grad()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mypt.format.errors import ConfigError, Problem, format_count
+from mypt.model.torch_private import compile_whole_layers, discard_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
     from torch.nn import Parameter
 
@@ -42,7 +42,7 @@ def set_up_model(model: Transformer, training: TrainingConfig) -> Iterator[None]
         if next(model.parameters()).device.type == "cuda":
             stack.enter_context(repeatable())
         if training.compile:
-            stack.enter_context(_unsplit_graphs())
+            stack.enter_context(compile_whole_layers())
         stack.enter_context(_set_up_layers(model, training))
         yield
 
@@ -67,14 +67,6 @@ def repeatable() -> Iterator[None]:
         memory.fill_uninitialized_memory = fills
 
 
-def _unsplit_graphs() -> AbstractContextManager[None]:
-    """Keep torch from splitting a layer's graph to exchange gradients in between."""
-    from torch._dynamo import config  # torch's compiler takes seconds to import
-
-    patched: AbstractContextManager[None] = config.patch(optimize_ddp=False)
-    return patched
-
-
 @contextmanager
 def _set_up_layers(model: Transformer, training: TrainingConfig) -> Iterator[None]:
     frozen = [
@@ -93,7 +85,7 @@ def _set_up_layers(model: Transformer, training: TrainingConfig) -> Iterator[Non
             parameter.requires_grad_(True)
         model.activation_checkpointing = False
         for block in model.blocks:
-            block._compiled_call_impl = None  # torch has no public way back
+            discard_compiled(block)
 
 
 def _frozen_parameters(model: Transformer, training: TrainingConfig) -> Iterator[Parameter]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,28 +9,16 @@ import torch
 from mypt.engine.runtime.fsdp import local_part
 from mypt.format.errors import FormatError, Problem
 from mypt.format.parameter_order import split_by_decay
+from mypt.model.torch_private import AdamW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import torch
     from torch import nn
 
     from mypt.engine.checkpoints.async_saver import OptimizerState
     from mypt.format.documents.training import TrainingConfig
-
-
-class AdamW(torch.optim.AdamW):
-    """torch's AdamW, without what imports torch's compiler.
-
-    These methods of torch import it at their first call, only to exclude themselves from
-    compilation; a run that does not compile would start some seconds later.
-    """
-
-    add_param_group = unwrap(torch.optim.AdamW.add_param_group)
-    zero_grad = unwrap(torch.optim.AdamW.zero_grad)
-    state_dict = unwrap(torch.optim.AdamW.state_dict)
-    load_state_dict = unwrap(torch.optim.AdamW.load_state_dict)
-    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
 
 
 def make_optimizer(model: nn.Module, training: TrainingConfig) -> AdamW:

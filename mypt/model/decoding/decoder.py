@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mypt.model.assembly import one_token
+from mypt.model.torch_private import can_pack_linear, has_hooks, pack_linear
 from mypt.plugins.parts import Context
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Decoder:
         Returns:
             None where hooks want to see each call of a module.
         """
-        if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+        if any(has_hooks(module) for module in model.modules()):
             return None
         return cls(model, layout(model, batch_size, new_tokens))
 
@@ -165,9 +166,7 @@ def packed(layer: nn.Module, /, *, batch_size: int) -> Callable[[Tensor], Tensor
     """
     if type(layer) is not nn.Linear or layer.weight.numel() < PACKED_FROM:
         return swapped(layer)
-    weight, bias = torch.ops.mkldnn._reorder_linear_weight(layer.weight, batch_size), layer.bias
-    multiply = torch.ops.mkldnn._linear_pointwise.default
-    return lambda x: multiply(x, weight, bias, "none", [], "")
+    return pack_linear(layer, batch_size)
 
 
 def layout(model: nn.Module, batch_size: int, new_tokens: int) -> MakeLinear:
@@ -178,7 +177,7 @@ def layout(model: nn.Module, batch_size: int, new_tokens: int) -> MakeLinear:
     if batch_size == 1:
         return in_slabs if new_tokens >= MANY_TOKENS and _has_batched_products() else as_it_is
     is_large = sum(weight.nbytes for weight in weights) > LARGE_BYTES
-    if is_large and new_tokens >= MANY_TOKENS_OF_ROWS and _can_pack():
+    if is_large and new_tokens >= MANY_TOKENS_OF_ROWS and can_pack_linear():
         return partial(packed, batch_size=batch_size)
     return swapped
 
@@ -186,8 +185,3 @@ def layout(model: nn.Module, batch_size: int, new_tokens: int) -> MakeLinear:
 def _has_batched_products() -> bool:
     """Tell whether torch hands many matrices to a library at once, not one after the other."""
     return bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
-
-
-def _can_pack() -> bool:
-    """Tell whether torch has what its compiler uses for this; it is no public part of torch."""
-    return hasattr(torch.ops.mkldnn, "_reorder_linear_weight")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from mypt.model.torch_private import MoveAwareModule
 from mypt.plugins.parts import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
 
     from mypt.format.documents.config import GPTConfig
     from mypt.plugins.parts import MakeLinear
@@ -36,7 +36,7 @@ class LearnedPositions(nn.Module):
         return lambda position: Placement(embedding=weight[position])
 
 
-class RotaryPositions(nn.Module):
+class RotaryPositions(MoveAwareModule):
     """Queries and keys turned by angles that grow with the position.
 
     Source: Su et al. 2021, section 3.2.2, with the two halves of a head as the two coordinates
@@ -65,12 +65,12 @@ class RotaryPositions(nn.Module):
 
         return place
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # Follows the device, not the dtype (rounded angles misplace what is far away), and holds
-        # the angles also after `to_empty`.
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+    def on_move(self) -> None:
+        """Compute the angles anew: float32 whatever the dtype is, and also after `to_empty`.
+
+        Rounded angles would misplace what is far away.
+        """
         self.table = rotary_table(self._config).to(self.table.device)
-        return self
 
 
 def rotary_table(config: GPTConfig) -> Tensor:

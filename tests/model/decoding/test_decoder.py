@@ -122,7 +122,7 @@ def test_layers_are_laid_out_by_rows_tokens_and_size(make_model, monkeypatch):
     assert multiplied(model, 2, 1) == ["swapped"] * 2
     assert multiplied(model, 2, 100) == ["swapped"] * 2  # all of it stays in the cache
     monkeypatch.setattr(decoding, "LARGE_BYTES", 1000)
-    assert multiplied(model, 2, 10) == ["swapped", "packed"]
+    assert multiplied(model, 2, 10) == ["swapped", "pack_linear"]
     assert multiplied(model.to(torch.bfloat16), 2, 10) == ["as_it_is"] * 2
 
 
