@@ -125,19 +125,6 @@ def test_every_document_has_to_carry_its_version(name):
     assert set(schema["required"]) <= set(schema["properties"])
 
 
-def test_a_preset_has_the_fields_of_config_and_training_with_the_same_limits():
-    properties = load_schema("preset")["properties"]
-    training = properties_of(TRAINING)
-    known = {**training, **properties_of(load_schema("config"))}
-    own = {"name", "description", "tokenization"}
-    for name, property_ in properties.items():
-        if name not in own:
-            expected = {key: value for key, value in known[name].items() if key != "default"}
-            assert property_ == expected, name
-    left_out = {"start_step", "config_file"}  # said by the run alone
-    assert set(properties) - own == set(known) - left_out
-
-
 def test_every_field_is_described():
     for _, schema in PAIRS.values():
         for name, property_ in schema["properties"].items():

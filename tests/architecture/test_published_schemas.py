@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import runpy
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -89,3 +91,9 @@ def test_a_field_of_both_versions_has_the_same_default(kind):
     for path in old.keys() & new.keys():
         if "default" in old[path] and "default" in new[path]:
             assert old[path]["default"] == new[path]["default"], path
+
+
+def test_the_schema_of_presets_is_that_of_config_and_training():
+    script = runpy.run_path(str(Path(__file__).parent / "write_preset_schema.py"))
+    told = "run: python tests/architecture/write_preset_schema.py"
+    assert script["PRESET"].read_bytes() == script["make_schema"](), told
