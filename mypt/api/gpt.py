@@ -12,7 +12,7 @@ from mypt.engine.inference.text import continuations, ensure_several, stream
 from mypt.engine.language_model import LanguageModel
 from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.format.open import open_checkpoint
-from mypt.model.decoding.sampling_options import sampling_of
+from mypt.model.decoding.sampling_options import merge_options
 from mypt.model.quantized import is_quantized, quantize
 from mypt.plugins.manager import load_plugins
 
@@ -104,7 +104,7 @@ class GPT(LanguageModel):
         settings = GenerationSettings(
             tokenizer=tokenizer,
             ending=Ending.of(tokenizer, max_new_tokens, stop, stop_tokens),
-            sampling=sampling_of(sampling, options),
+            sampling=merge_options(sampling, options),
             use_cache=use_cache,
         )
         return stream(self, prompt, settings)
@@ -151,7 +151,7 @@ class GPT(LanguageModel):
                 the model has no tokenizer.
         """
         ensure_several(prompts)
-        sampling, tokenizer = sampling_of(sampling, options), self.need_tokenizer()
+        sampling, tokenizer = merge_options(sampling, options), self.need_tokenizer()
         settings = GenerationSettings(
             tokenizer=tokenizer,
             sampling=sampling,

@@ -40,7 +40,7 @@ def build_block(config: GPTConfig, plugins: Plugins) -> nn.Module:
     return block
 
 
-def one_token(part: Callable[..., Tensor], linear: MakeLinear) -> Callable[..., Tensor]:
+def make_one_token(part: Callable[..., Tensor], linear: MakeLinear) -> Callable[..., Tensor]:
     """Give what computes a part for one position per row: its own way, or its `forward`."""
     own = getattr(part, "one_token", None)
     if own is not None:

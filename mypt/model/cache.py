@@ -38,14 +38,14 @@ class LayerCache:
             Keys and values of positions 0 ... start + T - 1, views of the stored ones.
         """
         if self._stored is None:
-            self._stored = self._room_for(k), self._room_for(v)
+            self._stored = self._allocate(k), self._allocate(v)
         keys, values = self._stored
         length = k.size(2)
         keys.narrow(2, start, length).copy_(k)
         values.narrow(2, start, length).copy_(v)
         return keys.narrow(2, 0, start + length), values.narrow(2, 0, start + length)
 
-    def _room_for(self, new: Tensor) -> Tensor:
+    def _allocate(self, new: Tensor) -> Tensor:
         batch, heads, _, width = new.shape
         return new.new_empty(batch, heads, self._capacity, width)
 

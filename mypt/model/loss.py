@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mypt.model.loss_chunked import _loss_dtype, chunked_sum
+from mypt.model.loss_chunked import chunked_sum, loss_dtype
 
 # Below this width full logits are as fast, need little memory, and can be compiled.
 WIDE_VOCABULARY = 1024
@@ -45,21 +45,21 @@ def output_loss(
     """
     rows, ids = hidden.flatten(0, -2), targets.flatten()
     mask = None if loss_mask is None else loss_mask.flatten().float()
-    total = _plain_sum if weight.size(0) < WIDE_VOCABULARY else _chunked_sum
+    total = _sum_losses if weight.size(0) < WIDE_VOCABULARY else _sum_losses_in_chunks
     count = ids.numel() if mask is None else mask.sum().clamp(min=1.0)
     return total(rows, weight, bias, ids, mask) / count
 
 
-def _plain_sum(
+def _sum_losses(
     rows: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, mask: Tensor | None
 ) -> Tensor:
-    logits = F.linear(rows, weight, bias).to(_loss_dtype(rows.dtype))
+    logits = F.linear(rows, weight, bias).to(loss_dtype(rows.dtype))
     if mask is None:
         return F.cross_entropy(logits, ids, reduction="sum")
     return F.cross_entropy(logits, ids, reduction="none") @ mask.to(logits.dtype)
 
 
-def _chunked_sum(
+def _sum_losses_in_chunks(
     rows: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, mask: Tensor | None
 ) -> Tensor:
     if torch.compiler.is_compiling():

@@ -60,13 +60,13 @@ class _ChunkedSum(torch.autograd.Function):
         output = _OutputLayer(
             rows.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         )
-        total = rows.new_zeros((), dtype=_loss_dtype(rows.dtype))
+        total = rows.new_zeros((), dtype=loss_dtype(rows.dtype))
         gradients = _Gradients.zeros(output) if needs_grad else None
         for here, losses, probabilities in output.chunks(ids):
             weights = None if mask is None else mask[here, None].to(losses.dtype)
             total += (losses if weights is None else losses * weights).sum()
             if gradients is not None:
-                of_logits = _logit_gradient(probabilities, ids[here, None], weights)
+                of_logits = _compute_logit_gradient(probabilities, ids[here, None], weights)
                 gradients.add(output, here, of_logits)
         if gradients is not None:
             ctx.save_for_backward(*gradients)
@@ -99,26 +99,28 @@ class _OutputLayer(NamedTuple):
         count, on_cpu = self.rows.size(0), self.rows.device.type == "cpu"
         size = min(count, CHUNK_ROWS_CPU if on_cpu else CHUNK_ROWS_GPU)
         memory = None
-        if on_cpu and self.rows.dtype == _loss_dtype(self.rows.dtype):
+        if on_cpu and self.rows.dtype == loss_dtype(self.rows.dtype):
             # Fresh memory costs a CPU more than the products.
             memory = self.rows.new_empty(size, self.weight.size(0))
         for start in range(0, count, size):
             here = slice(start, min(start + size, count))
             rows, right = self.rows[here], ids[here, None]
             if memory is None:
-                yield _Chunk(here, *self._in_new_memory(rows, right))
+                yield _Chunk(here, *self._compute_in_new_memory(rows, right))
             else:
-                yield _Chunk(here, *self._in_place(rows, right, memory[: rows.size(0)]))
+                yield _Chunk(here, *self._compute_in_place(rows, right, memory[: rows.size(0)]))
 
-    def _in_new_memory(self, rows: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    def _compute_in_new_memory(self, rows: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         logits = F.linear(rows, self.weight, self.bias)
-        probabilities = logits.softmax(dim=1, dtype=_loss_dtype(rows.dtype))
+        probabilities = logits.softmax(dim=1, dtype=loss_dtype(rows.dtype))
         # The likeliest id has a probability with all its digits, and so tells the logits' total.
         largest, likeliest = logits.max(dim=1, keepdim=True)
         below = largest.to(probabilities.dtype) - logits.gather(1, right)
         return below - probabilities.gather(1, likeliest).log(), probabilities
 
-    def _in_place(self, rows: Tensor, right: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def _compute_in_place(
+        self, rows: Tensor, right: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
         logits = torch.mm(rows, self.weight.T, out=memory)
         logits = logits if self.bias is None else logits.add_(self.bias)
         probabilities = torch.softmax(logits, 1, out=logits)
@@ -126,11 +128,11 @@ class _OutputLayer(NamedTuple):
         losses = -picked.log()
         unlikely = (picked < FEW_DIGITS)[:, 0]
         if bool(unlikely.any()):  # of models that run away; to look for maxima takes a CPU longer
-            losses[unlikely], _ = self._in_new_memory(rows[unlikely], right[unlikely])
+            losses[unlikely], _ = self._compute_in_new_memory(rows[unlikely], right[unlikely])
         return losses, probabilities
 
 
-def _logit_gradient(probabilities: Tensor, right: Tensor, weights: Tensor | None) -> Tensor:
+def _compute_logit_gradient(probabilities: Tensor, right: Tensor, weights: Tensor | None) -> Tensor:
     """Turn probabilities, in place, into the gradient of the logits."""
     minus_one = probabilities.new_full((1, 1), -1.0).expand_as(right)
     gradient = probabilities.scatter_add_(1, right, minus_one)
@@ -144,7 +146,7 @@ class _Gradients(NamedTuple):
 
     @classmethod
     def zeros(cls, output: _OutputLayer) -> _Gradients:
-        wide = _loss_dtype(output.rows.dtype)
+        wide = loss_dtype(output.rows.dtype)
         n_ids = output.weight.size(0)
         return cls(
             torch.empty_like(output.rows),
@@ -165,5 +167,6 @@ class _Gradients(NamedTuple):
             self.bias.add_(of_logits.sum(0))
 
 
-def _loss_dtype(dtype: torch.dtype) -> torch.dtype:
+def loss_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype that losses are summed in: float64 for float64, else float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Keep a model in evaluation mode inside, and give it back in the mode that it had."""
     if not model.training:  # to set it once more takes as long as a small part
         yield

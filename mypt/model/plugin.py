@@ -34,12 +34,14 @@ BUILDERS = {
 def mypt_parts() -> list[PartFactory]:
     """Offer the built-in parts."""
     return [
-        PartFactory(slot, name, build=_importing(*where), tensors=layout.BUILT_IN[slot, name])
+        PartFactory(
+            slot, name, build=_make_lazy_builder(*where), tensors=layout.BUILT_IN[slot, name]
+        )
         for (slot, name), where in BUILDERS.items()
     ]
 
 
-def _importing(module: str, builder: str) -> Callable[[GPTConfig], nn.Module]:
+def _make_lazy_builder(module: str, builder: str) -> Callable[[GPTConfig], nn.Module]:
     """Put the import of the module, and with it of torch, off until a part is built."""
 
     def build(config: GPTConfig) -> nn.Module:

@@ -41,7 +41,7 @@ class Int8Linear(nn.Module):
 
         Args:
             layer: The layer.
-            make_product: `fbgemm_product` or `integer_product`.
+            make_product: `make_fbgemm_product` or `make_integer_product`.
         """
         super().__init__()
         weight = layer.weight.detach()
@@ -59,7 +59,7 @@ class Int8Linear(nn.Module):
         return out.view(*x.shape[:-1], -1)
 
 
-def fbgemm_product(rounded: Tensor, factors: Tensor) -> Product:
+def make_fbgemm_product(rounded: Tensor, factors: Tensor) -> Product:
     """Give the product with a matrix by the library that torch brings for x86.
 
     Args:
@@ -69,14 +69,14 @@ def fbgemm_product(rounded: Tensor, factors: Tensor) -> Product:
     Returns:
         A function from (N, in) with values of at most 1 to (N, out), float32.
     """
-    with _packing():
+    with _use_fbgemm():
         packed = torch.ops.quantized.linear_prepack(quantize_rows(rounded, factors), None)
     multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
     return lambda x: multiply(x, 1 / LARGEST_INPUT, ZERO_INPUT, packed)
 
 
-def integer_product(rounded: Tensor, factors: Tensor) -> Product:
-    """Give the product with a matrix in integers, as any CPU can; see `fbgemm_product`."""
+def make_integer_product(rounded: Tensor, factors: Tensor) -> Product:
+    """Give the product with a matrix in integers, as any CPU can; see `make_fbgemm_product`."""
     outer = factors / LARGEST
 
     def product(x: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def has_fbgemm() -> bool:
 @torch.no_grad()
 def quantize(model: nn.Module) -> None:
     """Replace every `nn.Linear` of a model, for inference on a CPU; embeddings stay as they are."""
-    make_product = fbgemm_product if has_fbgemm() else integer_product
+    make_product = make_fbgemm_product if has_fbgemm() else make_integer_product
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
@@ -108,7 +108,7 @@ def is_quantized(model: nn.Module) -> bool:
 
 
 @contextmanager
-def _packing() -> Iterator[None]:
+def _use_fbgemm() -> Iterator[None]:
     """Pack for fbgemm, whatever torch's global says, and without its warning that this will go."""
     engines = torch.backends.quantized
     before = engines.engine

@@ -77,7 +77,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(build_block(config, plugins) for _ in range(config.n_layer))
         self.ln_f = build_part("norm_type", config, plugins)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=config.has_head_bias)
-        self._tie()
+        self._tie_head()
         self._check_layout(expected_tensors(config, plugins.layouts))
 
     def forward(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
@@ -93,12 +93,12 @@ class Transformer(nn.Module):
         Raises:
             ConfigError: There are more positions than block_size.
         """
-        logits: Tensor = self.lm_head(self._hidden(idx, cache))
+        logits: Tensor = self.lm_head(self._compute_hidden(idx, cache))
         return logits
 
     def next_logits(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
         """Give the logits of the token after `idx` only, (B, vocab_size); see `forward`."""
-        logits: Tensor = self.lm_head(self._hidden(idx, cache)[:, -1])
+        logits: Tensor = self.lm_head(self._compute_hidden(idx, cache)[:, -1])
         return logits
 
     def loss(self, idx: Tensor, targets: Tensor, loss_mask: Tensor | None = None) -> Tensor:
@@ -117,7 +117,9 @@ class Transformer(nn.Module):
             ConfigError: There are more positions than block_size.
         """
         head = self.lm_head
-        return output_loss(self._hidden(idx, None), head.weight, head.bias, targets, loss_mask)
+        return output_loss(
+            self._compute_hidden(idx, None), head.weight, head.bias, targets, loss_mask
+        )
 
     def load_weights(
         self,
@@ -142,7 +144,7 @@ class Transformer(nn.Module):
         """
         expected = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        problems = list(_differences(expected, found, file))
+        problems = list(_find_differences(expected, found, file))
         if problems:
             raise FormatError(*problems)
         weights = {
@@ -151,11 +153,11 @@ class Transformer(nn.Module):
             if not (self.config.tie_weights and name == HEAD)
         }
         self.load_state_dict(weights, strict=False, assign=True)
-        self._tie()
+        self._tie_head()
 
-    def _hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
+    def _compute_hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
         """Give what the output layer sees, (B, T, n_embd)."""
-        x, context = self._enter(idx, 0 if cache is None else cache.length)
+        x, context = self._embed(idx, 0 if cache is None else cache.length)
         if self.activation_checkpointing and torch.is_grad_enabled():
             for block in self.blocks:
                 x = checkpoint(block, x, context, None, use_reentrant=False)
@@ -166,21 +168,21 @@ class Transformer(nn.Module):
             cache.length += idx.size(1)
         return self.ln_f(x)  # type: ignore[no-any-return]
 
-    def _enter(self, idx: Tensor, start: int) -> tuple[Tensor, Context]:
+    def _embed(self, idx: Tensor, start: int) -> tuple[Tensor, Context]:
         """Give what the first block sees, (B, T, n_embd), and what all blocks share."""
         end = start + idx.size(1)
         if end > self.config.block_size:
-            raise _too_long(end, self.config.block_size)
+            raise _make_too_long_error(end, self.config.block_size)
         key_positions = torch.arange(end, device=idx.device)
         positions = key_positions[start:]
         placement = self.position_embedding_table(positions, key_positions)
         x: Tensor = self.token_embedding_table(idx)
         if placement.embedding is not None:
             x = x + placement.embedding
-        mask = _attention_mask(placement.bias, positions, key_positions)
+        mask = _make_attention_mask(placement.bias, positions, key_positions)
         return x, Context(start, placement.rotate, mask)
 
-    def _tie(self) -> None:
+    def _tie_head(self) -> None:
         if self.config.tie_weights:
             self.lm_head.weight = self.token_embedding_table.weight
 
@@ -202,7 +204,9 @@ def _check_config(config: GPTConfig, plugins: Plugins) -> None:
         raise ConfigError(*(p for p in problems if p.severity == "error"))
 
 
-def _attention_mask(bias: Tensor | None, positions: Tensor, key_positions: Tensor) -> Tensor | None:
+def _make_attention_mask(
+    bias: Tensor | None, positions: Tensor, key_positions: Tensor
+) -> Tensor | None:
     """Join a position bias and causality; None where `is_causal` or a single query will do."""
     plain = positions.size(0) in (1, key_positions.size(0))
     if bias is None and plain:
@@ -211,7 +215,7 @@ def _attention_mask(bias: Tensor | None, positions: Tensor, key_positions: Tenso
     return past if bias is None else bias.masked_fill(~past, float("-inf"))
 
 
-def _differences(
+def _find_differences(
     expected: Mapping[str, Shape], found: Mapping[str, Shape], file: str
 ) -> Iterator[Problem]:
     fix = "restore the file, or the config.json that belongs to it"
@@ -226,6 +230,6 @@ def _differences(
         yield Problem(file, name, what, fix, kind="tensor.unknown")
 
 
-def _too_long(length: int, block_size: int) -> ConfigError:
+def _make_too_long_error(length: int, block_size: int) -> ConfigError:
     what = f"holds {length} tokens, but the model's block_size is {block_size}"
     return ConfigError(Problem("", "idx", what, f"give it at most {block_size} at once"))

@@ -8,7 +8,7 @@ import torch
 
 from mypt.engine.runtime.devices import autocast
 from mypt.engine.runtime.world import ALONE
-from mypt.model.mode import evaluating
+from mypt.model.mode import evaluation_mode
 from mypt.plugins.contracts import Evaluation
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def evaluate(
     def loss(loader: GPTDataLoader, split: Literal["train", "val"]) -> float:
         return round(mean_loss(model, loader, split, training, stopped, world), DECIMALS)
 
-    with evaluating(model):
+    with evaluation_mode(model):
         return Evaluation(
             step=step,
             train_loss=loss(train, "train"),

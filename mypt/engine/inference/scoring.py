@@ -11,7 +11,7 @@ from attrs import frozen
 
 from mypt.engine.runtime.out_of_memory import SCORING, explain_oom
 from mypt.format.errors import ConfigError, DataError, Problem, format_count
-from mypt.model.mode import evaluating
+from mypt.model.mode import evaluation_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,7 @@ def token_losses(model: LanguageModel, ids: Tensor, stride: int) -> Tensor:
     """
     device = next(model.parameters()).device
     found = []
-    with evaluating(model):
+    with evaluation_mode(model):
         for window, new in windows(len(ids) - 1, model.config.block_size, stride):
             inputs, targets = ids[:-1][window].to(device), ids[1:][window].to(device)[-new:]
             logits = model(inputs[None])[0, -new:]

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mypt.model.assembly import one_token
+from mypt.model.assembly import make_one_token
 from mypt.model.torch_private import can_pack_linear, has_hooks, pack_linear
 from mypt.plugins.parts import Context
 
@@ -50,12 +50,12 @@ class Decoder:
 
         Args:
             model: In evaluation mode.
-            linear: How linear layers are computed, see `layout`.
+            linear: How linear layers are computed, see `choose_linear`.
         """
         self._embed = model.token_embedding_table
-        self._place = _one_position(model, linear)
-        self._blocks = [one_token(block, linear) for block in model.blocks]
-        self._ln_f = one_token(model.ln_f, linear)
+        self._place = _make_placer(model, linear)
+        self._blocks = [make_one_token(block, linear) for block in model.blocks]
+        self._ln_f = make_one_token(model.ln_f, linear)
         self._head = linear(model.lm_head)
 
     @classmethod
@@ -67,7 +67,7 @@ class Decoder:
         """
         if any(has_hooks(module) for module in model.modules()):
             return None
-        return cls(model, layout(model, batch_size, new_tokens))
+        return cls(model, choose_linear(model, batch_size, new_tokens))
 
     def next_logits(self, idx: Tensor, cache: KVCache) -> Tensor:
         """Give the logits after the next token of each row.
@@ -90,7 +90,7 @@ class Decoder:
         return self._head(self._ln_f(x))
 
 
-def _one_position(model: Transformer, linear: MakeLinear) -> Callable[[int], Placement]:
+def _make_placer(model: Transformer, linear: MakeLinear) -> Callable[[int], Placement]:
     """Give what places the token of a position: the part's own way, or its `forward`."""
     part = model.position_embedding_table
     own = getattr(part, "one_token", None)
@@ -101,7 +101,7 @@ def _one_position(model: Transformer, linear: MakeLinear) -> Callable[[int], Pla
     return lambda position: part(positions[position : position + 1], positions[: position + 1])
 
 
-def as_it_is(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+def plain_linear(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     """Give a linear layer as a function."""
     if type(layer) is not nn.Linear:
         return layer
@@ -109,7 +109,7 @@ def as_it_is(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda x: F.linear(x, weight, bias)
 
 
-def swapped(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+def swapped_linear(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     """Give a linear layer as a function that multiplies the weights with the rows as columns.
 
     For 2 to some 30 rows a CPU's product in this order takes 0.4 to 0.9 of the time.
@@ -124,7 +124,7 @@ def swapped(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda x: torch.addmm(column, weight, x.T).T
 
 
-def in_slabs(layer: nn.Module, /) -> Callable[[Tensor], Tensor]:
+def slab_linear(layer: nn.Module, /) -> Callable[[Tensor], Tensor]:
     """Give a linear layer as a function of one row, with the weights of each input side by side.
 
     Each thread multiplies a slab of inputs, which it reads from beginning to end, as fast as memory
@@ -132,20 +132,20 @@ def in_slabs(layer: nn.Module, /) -> Callable[[Tensor], Tensor]:
     weights' memory once more, and 0.5 to 0.7 of the time.
     """
     if type(layer) is not nn.Linear or layer.weight.numel() < SLABS_FROM:
-        return as_it_is(layer)
+        return plain_linear(layer)
     weight: Tensor = layer.weight.detach()
     bias: Tensor | None = layer.bias
     n_outputs, n_inputs = weight.shape
     most = max(1, min(torch.get_num_threads(), n_inputs // SLAB_INPUTS))
     count = next(number for number in range(most, 0, -1) if n_inputs % number == 0)
-    slabs = _turned(weight).view(count, -1, n_outputs)
+    slabs = _transpose_copy(weight).view(count, -1, n_outputs)
     if bias is None:
         return lambda x: torch.bmm(x.reshape(count, 1, -1), slabs).sum(0)
     first = torch.cat([bias.detach()[None], weight.new_zeros(count - 1, n_outputs)])[:, None]
     return lambda x: torch.baddbmm(first, x.reshape(count, 1, -1), slabs).sum(0)
 
 
-def _turned(weight: Tensor) -> Tensor:
+def _transpose_copy(weight: Tensor) -> Tensor:
     """Give a matrix's columns as rows, some at a time: all at once torch lets one thread copy."""
     turned = weight.new_empty(weight.size(1), weight.size(0))
     for start in range(0, weight.size(0), COPIED_ROWS):
@@ -154,7 +154,7 @@ def _turned(weight: Tensor) -> Tensor:
     return turned
 
 
-def packed(layer: nn.Module, /, *, batch_size: int) -> Callable[[Tensor], Tensor]:
+def packed_linear(layer: nn.Module, /, *, batch_size: int) -> Callable[[Tensor], Tensor]:
     """Give a linear layer as a function of weights in blocks, in the order in which they are read.
 
     That takes the weights' memory once more, and for a matrix that does not stay in the cache of a
@@ -165,21 +165,23 @@ def packed(layer: nn.Module, /, *, batch_size: int) -> Callable[[Tensor], Tensor
         batch_size: Rows that there will be, more than one.
     """
     if type(layer) is not nn.Linear or layer.weight.numel() < PACKED_FROM:
-        return swapped(layer)
+        return swapped_linear(layer)
     return pack_linear(layer, batch_size)
 
 
-def layout(model: nn.Module, batch_size: int, new_tokens: int) -> MakeLinear:
+def choose_linear(model: nn.Module, batch_size: int, new_tokens: int) -> MakeLinear:
     """Choose how linear layers are computed: of the functions above the fastest."""
     weights = list(model.parameters())
     if weights[0].device.type != "cpu" or weights[0].dtype != torch.float32:
-        return as_it_is
+        return plain_linear
     if batch_size == 1:
-        return in_slabs if new_tokens >= MANY_TOKENS and _has_batched_products() else as_it_is
+        return (
+            slab_linear if new_tokens >= MANY_TOKENS and _has_batched_products() else plain_linear
+        )
     is_large = sum(weight.nbytes for weight in weights) > LARGE_BYTES
     if is_large and new_tokens >= MANY_TOKENS_OF_ROWS and can_pack_linear():
-        return partial(packed, batch_size=batch_size)
-    return swapped
+        return partial(packed_linear, batch_size=batch_size)
+    return swapped_linear
 
 
 def _has_batched_products() -> bool:

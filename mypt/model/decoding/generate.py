@@ -10,9 +10,9 @@ import torch
 from mypt.format.errors import ConfigError, Problem
 from mypt.model.cache import KVCache
 from mypt.model.decoding.decoder import Decoder
-from mypt.model.decoding.sampling import IMPOSSIBLE, choose
+from mypt.model.decoding.sampling import IMPOSSIBLE, choose_ids
 from mypt.model.decoding.sampling_options import Sampling
-from mypt.model.mode import evaluating
+from mypt.model.mode import evaluation_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +85,7 @@ def steps(
         prompts: One row each, int64 on the model's device, at least one token; (B, T) where all
             are of one length. Only their last block_size tokens are taken.
         max_new_tokens: How many tokens to add to each row.
-        sampling: How to choose them.
+        sampling: How to choose_ids them.
         draws: Uniform numbers in [0, 1), (B, max_new_tokens), that decide the new tokens of each
             row; not needed at temperature 0.
         allowed_vocab: Ids from here on are never chosen (they have no text).
@@ -106,16 +106,16 @@ def steps(
     rows = _Rows.begin([prompt[-block_size:] for prompt in prompts], max_new_tokens, draws)
     next_logits: Callable[[Tensor], Tensor] = model.next_logits
     if use_cache:
-        next_logits = _Cached(model, len(prompts), rows.ids.size(1), max_new_tokens)
+        next_logits = _CachedLogits(model, len(prompts), rows.ids.size(1), max_new_tokens)
     for end in range(rows.shortest, rows.ids.size(1)):
         window = rows.ids[:, max(0, end - block_size) : end]
-        with evaluating(model):
+        with evaluation_mode(model):
             logits = next_logits(window)
         choosable = logits
         if allowed_vocab is not None and allowed_vocab < logits.size(1):
             choosable = logits.clone()
             choosable[:, allowed_vocab:] = IMPOSSIBLE
-        ids = choose(choosable, window, sampling, rows.draws[:, end - rows.shortest])
+        ids = choose_ids(choosable, window, sampling, rows.draws[:, end - rows.shortest])
         yield Step(rows.put(end, ids), logits)
 
 
@@ -158,7 +158,7 @@ class _Rows(NamedTuple):
         return chosen
 
 
-class _Cached:
+class _CachedLogits:
     """Gives the logits after a window, keeping keys and values of what it saw."""
 
     def __init__(self, model: Transformer, batch_size: int, length: int, new_tokens: int) -> None:

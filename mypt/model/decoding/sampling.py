@@ -12,20 +12,20 @@ from mypt.model.decoding.sampling_options import Sampling
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Sampling", "choose"]
+__all__ = ["Sampling", "choose_ids"]
 
 # Tokens among which the nucleus of top-p is looked for first.
 LIKELIEST = 1024
 IMPOSSIBLE = -math.inf
 
 
-def choose(logits: Tensor, window: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
+def choose_ids(logits: Tensor, window: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
     """Choose the next token of each row.
 
     Args:
         logits: (B, vocab_size), floating.
         window: Ids that the model looked at, (B, T) int64.
-        sampling: How to choose.
+        sampling: How to choose_ids.
         draws: Uniform numbers in [0, 1), (B,) or one for all; none is used at temperature 0.
 
     Returns:
@@ -37,7 +37,7 @@ def choose(logits: Tensor, window: Tensor, sampling: Sampling, draws: Tensor) ->
     if sampling.repetition_penalty != 1:
         logits = penalise(logits, window, sampling.repetition_penalty)
     if sampling.no_repeat_ngram_size is not None:
-        logits = ban_repeated(logits, window, sampling.no_repeat_ngram_size)
+        logits = ban_repeated_ngrams(logits, window, sampling.no_repeat_ngram_size)
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     if sampling.top_k is not None:
@@ -55,7 +55,7 @@ def penalise(logits: Tensor, window: Tensor, penalty: float) -> Tensor:
     return logits.scatter(1, window, torch.where(seen > 0, seen / penalty, seen * penalty))
 
 
-def ban_repeated(logits: Tensor, window: Tensor, size: int) -> Tensor:
+def ban_repeated_ngrams(logits: Tensor, window: Tensor, size: int) -> Tensor:
     """Ban the tokens that would end a run of `size` tokens which the window has already.
 
     A row in which this leaves nothing is not changed.
@@ -89,9 +89,9 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     Source: Holtzman et al. 2020.
     """
     log_total = logits.logsumexp(dim=-1, keepdim=True)
-    ordered, ids = _descending(logits, log_total, p)
+    ordered, ids = _sort_descending(logits, log_total, p)
     probabilities = (ordered - log_total).exp()
-    before = _running_total(probabilities) - probabilities
+    before = _cumulate(probabilities) - probabilities
     kept = ordered.masked_fill(before >= p, IMPOSSIBLE)
     return torch.full_like(logits, IMPOSSIBLE).scatter_(1, ids, kept)
 
@@ -115,7 +115,7 @@ def draw_from(logits: Tensor, draws: Tensor) -> Tensor:
         draws: Uniform numbers in [0, 1), (B,) or one for all.
     """
     probabilities = logits.softmax(dim=-1)
-    cumulative = _running_total(probabilities)
+    cumulative = _cumulate(probabilities)
     # Short of 1 by more than rounding can take back, so that some token always passes the draw.
     draws = draws.to(logits.dtype) * (1 - 2**-20)
     # A token of probability 0 may still seem to pass where a device adds up in parallel.
@@ -123,13 +123,13 @@ def draw_from(logits: Tensor, draws: Tensor) -> Tensor:
     return passed.to(torch.uint8).argmax(dim=-1)  # the first that passed
 
 
-def _running_total(probabilities: Tensor) -> Tensor:
+def _cumulate(probabilities: Tensor) -> Tensor:
     """Add up each row (B, V), on a GPU in float64: the order there changes from time to time."""
     on_gpu = probabilities.device.type == "cuda"
     return probabilities.cumsum(dim=-1, dtype=torch.float64 if on_gpu else None)
 
 
-def _descending(logits: Tensor, log_total: Tensor, p: float) -> tuple[Tensor, Tensor]:
+def _sort_descending(logits: Tensor, log_total: Tensor, p: float) -> tuple[Tensor, Tensor]:
     """Sort each row, at least as far as its tokens of probability `p`; values and ids."""
     # To sort a wide vocabulary takes a CPU as long as a small model's forward pass, and the
     # question below costs it no wait.

@@ -74,7 +74,7 @@ class Sampling:
             raise ConfigError(*problems)
 
 
-def sampling_of(sampling: Sampling | None, options: Mapping[str, Any]) -> Sampling:
+def merge_options(sampling: Sampling | None, options: Mapping[str, Any]) -> Sampling:
     """Give what is chosen by, out of both ways to say it.
 
     Args:

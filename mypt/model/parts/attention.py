@@ -45,10 +45,10 @@ class CausalAttention(nn.Module):
             q, k, v = (part.transpose(1, 2) for part in heads.unbind(2))  # (B, n_head, T, ...)
         if cache is not None:
             k, v = cache.extend(k, v, context.start)
-        out: Tensor = self.proj(self._mix(q, k, v, context).transpose(1, 2).flatten(2))
+        out: Tensor = self.proj(self._average_values(q, k, v, context).transpose(1, 2).flatten(2))
         return dropout(out, self.dropout) if self.training else out
 
-    def _mix(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
+    def _average_values(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
         """Give the weighted means of the values, (B, n_head, T, head_width)."""
         dropout_p = self.dropout if self.training else 0.0
         is_plain = context.mask is None and q.size(2) == k.size(2)
@@ -77,7 +77,7 @@ class CausalAttention(nn.Module):
                 q, k = context.rotate(heads[:, :2].flatten(1, 2)).chunk(2, dim=1)
             keys, values = cache.extend(k, v, context.start)
             if batch > 1 and context.mask is None and x.device.type == "cpu":
-                mixed = look_back(q * scale, keys, values)
+                mixed = attend_to_all(q * scale, keys, values)
             else:
                 mixed = F.scaled_dot_product_attention(
                     q, keys, values, attn_mask=context.mask, scale=scale
@@ -87,7 +87,7 @@ class CausalAttention(nn.Module):
         return step
 
 
-def look_back(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def attend_to_all(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Let one query per row and head look at all keys.
 
     On a CPU, torch's fused attention is made for many queries; with one each, and several rows,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from mypt.model.assembly import one_token
+from mypt.model.assembly import make_one_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,8 @@ class PreNormBlock(nn.Module):
 
     def one_token(self, linear: MakeLinear) -> Callable[..., Tensor]:
         """See `mypt.plugins.parts`."""
-        sa, fwd = one_token(self.sa, linear), one_token(self.fwd, linear)
-        ln1, ln2 = one_token(self.ln1, linear), one_token(self.ln2, linear)
+        sa, fwd = make_one_token(self.sa, linear), make_one_token(self.fwd, linear)
+        ln1, ln2 = make_one_token(self.ln1, linear), make_one_token(self.ln2, linear)
 
         def step(x: Tensor, context: Context, cache: AttentionCache) -> Tensor:
             x = x + sa(ln1(x), context, cache)

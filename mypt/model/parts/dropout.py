@@ -33,7 +33,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
     """
     if p == 0 or x.device.type != "cpu":
         return F.dropout(x, p)
-    return x * _factors(x, p)
+    return x * _draw_factors(x, p)
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float) -> Tensor:
@@ -61,7 +61,7 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float) ->
     return torch.cat(mixed, dim=1).view(q.shape)
 
 
-def _factors(x: Tensor, p: float) -> Tensor:
+def _draw_factors(x: Tensor, p: float) -> Tensor:
     """Draw what to multiply `x` with; the mean of the factors is exactly 1."""
     dropped = min(round(p * _LEVELS), _LEVELS - 1)
     words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)

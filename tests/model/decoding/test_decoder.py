@@ -8,7 +8,14 @@ from torch import nn
 
 from mypt.model.cache import KVCache
 from mypt.model.decoding import decoder as decoding
-from mypt.model.decoding.decoder import Decoder, as_it_is, in_slabs, layout, packed, swapped
+from mypt.model.decoding.decoder import (
+    Decoder,
+    choose_linear,
+    packed_linear,
+    plain_linear,
+    slab_linear,
+    swapped_linear,
+)
 from mypt.model.decoding.generate import steps
 from mypt.model.decoding.sampling_options import Sampling
 from mypt.model.quantized import quantize
@@ -23,11 +30,11 @@ ARCHITECTURES = [
 
 
 LAYOUTS_OF_ROWS = {
-    "as_it_is": as_it_is,
-    "swapped": swapped,
-    "packed": partial(packed, batch_size=3),
+    "plain_linear": plain_linear,
+    "swapped_linear": swapped_linear,
+    "packed_linear": partial(packed_linear, batch_size=3),
 }
-LAYOUTS = {**LAYOUTS_OF_ROWS, "in_slabs": in_slabs}
+LAYOUTS = {**LAYOUTS_OF_ROWS, "slab_linear": slab_linear}
 OF_ROWS = pytest.mark.parametrize("linear", LAYOUTS_OF_ROWS.values(), ids=LAYOUTS_OF_ROWS)
 ALL = pytest.mark.parametrize("linear", LAYOUTS.values(), ids=LAYOUTS)
 
@@ -83,7 +90,7 @@ def test_slabs_are_as_many_as_threads_and_inputs_let_them(threads, n_inputs, bia
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     layer, x = nn.Linear(n_inputs, 5, bias=bias), torch.randn(1, n_inputs)
     with torch.inference_mode():
-        torch.testing.assert_close(in_slabs(layer)(x), layer(x))
+        torch.testing.assert_close(slab_linear(layer)(x), layer(x))
 
 
 @pytest.mark.parametrize("place", ["sa", "fwd", "ln1", "block"])
@@ -94,7 +101,7 @@ def test_a_part_that_knows_nothing_of_it_is_called_as_it_is(make_model, ids, pla
             model.blocks[number] = Doubled(block)
         else:
             setattr(block, place, Doubled(getattr(block, place)))
-    check(model, ids(2, 16), swapped)
+    check(model, ids(2, 16), swapped_linear)
 
 
 @ALL
@@ -107,7 +114,9 @@ def test_a_linear_layer_that_somebody_replaced_is_called_as_it_is(make_model, id
 def multiplied(model, batch_size, new_tokens):
     """Name how the layers of a model would be computed."""
     return [
-        getattr(layout(model, batch_size, new_tokens)(layer), "__qualname__", "").split(".")[0]
+        getattr(choose_linear(model, batch_size, new_tokens)(layer), "__qualname__", "").split(".")[
+            0
+        ]
         for layer in (model.blocks[0].sa.qkv, model.lm_head)
     ]
 
@@ -117,20 +126,20 @@ def test_layers_are_laid_out_by_rows_tokens_and_size(make_model, monkeypatch):
     monkeypatch.setattr(decoding, "SLABS_FROM", 100 * 24)
     monkeypatch.setattr(decoding, "PACKED_FROM", 100 * 24)
     model = make_model(vocab_size=200)
-    assert multiplied(model, 1, 10) == ["as_it_is"] * 2
-    assert multiplied(model, 1, 100) == ["as_it_is", "in_slabs"]
-    assert multiplied(model, 2, 1) == ["swapped"] * 2
-    assert multiplied(model, 2, 100) == ["swapped"] * 2  # all of it stays in the cache
+    assert multiplied(model, 1, 10) == ["plain_linear"] * 2
+    assert multiplied(model, 1, 100) == ["plain_linear", "slab_linear"]
+    assert multiplied(model, 2, 1) == ["swapped_linear"] * 2
+    assert multiplied(model, 2, 100) == ["swapped_linear"] * 2  # all of it stays in the cache
     monkeypatch.setattr(decoding, "LARGE_BYTES", 1000)
-    assert multiplied(model, 2, 10) == ["swapped", "pack_linear"]
-    assert multiplied(model.to(torch.bfloat16), 2, 10) == ["as_it_is"] * 2
+    assert multiplied(model, 2, 10) == ["swapped_linear", "pack_linear"]
+    assert multiplied(model.to(torch.bfloat16), 2, 10) == ["plain_linear"] * 2
 
 
 def test_one_row_is_not_cut_where_torch_multiplies_one_slab_after_the_other(
     make_model, monkeypatch
 ):
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
-    assert multiplied(make_model(), 1, 100) == ["as_it_is"] * 2
+    assert multiplied(make_model(), 1, 100) == ["plain_linear"] * 2
 
 
 def test_hooks_see_every_token(make_model, ids):
@@ -154,4 +163,4 @@ def test_many_tokens_are_those_of_few_at_a_time(make_model, ids):
 def test_a_model_of_8_bits_decodes_as_it_reads(make_model, ids):
     model = make_model(tie_weights=True, pos_encoding="rope")
     quantize(model)
-    check(model, ids(2, 16), as_it_is)
+    check(model, ids(2, 16), plain_linear)

@@ -4,8 +4,8 @@ import torch
 from mypt.format.errors import ConfigError
 from mypt.model.decoding.generate import steps
 from mypt.model.decoding.sampling import (
-    ban_repeated,
-    choose,
+    ban_repeated_ngrams,
+    choose_ids,
     draw_from,
     keep_min_p,
     keep_top_k,
@@ -80,18 +80,24 @@ def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest():
 def test_no_run_of_n_tokens_comes_twice():
     logits = torch.zeros(2, 6)
     window = torch.tensor([[1, 2, 3, 1, 2], [1, 2, 4, 2, 2]])
-    banned = [row.isinf().nonzero().flatten().tolist() for row in ban_repeated(logits, window, 3)]
+    banned = [
+        row.isinf().nonzero().flatten().tolist() for row in ban_repeated_ngrams(logits, window, 3)
+    ]
     assert banned == [[3], []]
-    banned = [row.isinf().nonzero().flatten().tolist() for row in ban_repeated(logits, window, 2)]
+    banned = [
+        row.isinf().nonzero().flatten().tolist() for row in ban_repeated_ngrams(logits, window, 2)
+    ]
     assert banned == [[3], [2, 4]]  # 2 4, and the 2 2 that it ends with
-    banned = [row.isinf().nonzero().flatten().tolist() for row in ban_repeated(logits, window, 1)]
+    banned = [
+        row.isinf().nonzero().flatten().tolist() for row in ban_repeated_ngrams(logits, window, 1)
+    ]
     assert banned == [[1, 2, 3], [1, 2, 4]]
-    assert torch.equal(ban_repeated(logits, window, 6), logits)
+    assert torch.equal(ban_repeated_ngrams(logits, window, 6), logits)
 
 
 def test_a_row_in_which_nothing_is_left_may_repeat():
     window = torch.tensor([[0, 1, 2], [0, 1, 1]])
-    left = ban_repeated(torch.ones(2, 3), window, 1)
+    left = ban_repeated_ngrams(torch.ones(2, 3), window, 1)
     assert left.tolist() == [[1, 1, 1], [-INF, -INF, 1]]
 
 
@@ -104,10 +110,10 @@ def test_the_steps_come_in_the_stated_order():
     # 8, 6, 4, 7.8, -18 by temperature; 2, 6, 4, 1.95 by the penalty; 3 after 0 was there already;
     # 6, 4 by top-k
     share = torch.softmax(torch.tensor([6.0, 4.0]), 0)[0]
-    assert choose(logits, window, sampling, share - 0.01).item() == 1
-    assert choose(logits, window, sampling, share + 0.01).item() == 2
+    assert choose_ids(logits, window, sampling, share - 0.01).item() == 1
+    assert choose_ids(logits, window, sampling, share + 0.01).item() == 2
     min_p = Sampling(temperature=0.5, repetition_penalty=4.0, top_p=0.99, min_p=0.2)
-    assert choose(logits, window, min_p, torch.tensor(0.999)).item() == 1
+    assert choose_ids(logits, window, min_p, torch.tensor(0.999)).item() == 1
 
 
 def test_temperature_0_is_the_limit_of_small_ones():
@@ -117,7 +123,7 @@ def test_temperature_0_is_the_limit_of_small_ones():
         zero = Sampling(temperature=0, **options)
         small = Sampling(temperature=1e-4, **options)
         draw = torch.tensor(0.5)
-        assert choose(logits, window, zero, draw) == choose(logits, window, small, draw)
+        assert choose_ids(logits, window, zero, draw) == choose_ids(logits, window, small, draw)
 
 
 def test_draws_near_1_still_meet_a_token():
@@ -140,7 +146,9 @@ def test_sampled_tokens_follow_the_stated_distribution(make_model, ids):
         n = 4000
         generator = torch.Generator().manual_seed(0)
         draws = torch.rand(n, generator=generator)
-        tokens = [choose(model.next_logits(prompt), prompt, sampling, draw) for draw in draws[:200]]
+        tokens = [
+            choose_ids(model.next_logits(prompt), prompt, sampling, draw) for draw in draws[:200]
+        ]
         rows = draw_from(expected.log().expand(1, -1), draws[:, None]).bincount(minlength=31)
     assert all(expected[int(token)] > 0 for token in tokens)
     possible = expected > 0
