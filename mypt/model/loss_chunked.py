@@ -1,4 +1,4 @@
-"""Sum of cross entropies, a chunk of rows at a time, with the gradients in the same sweep."""
+"""Sum cross entropies one chunk of rows at a time, with the gradients in the same pass."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# Rows of logits at a time: what stays in the cache of a CPU; what keeps a GPU busy.
+# Rows of logits per chunk: few enough for the cache of a CPU, enough to keep a GPU busy.
 CHUNK_ROWS_CPU = 512
 
 
 CHUNK_ROWS_GPU = 4096
 
 
-# Smaller probabilities come close to the least number there is.
+# Smaller probabilities come close to the smallest float32, and so lose digits.
 FEW_DIGITS = 1e-30
 
 
-# Thousands of rows with one right id add up to more than fp16 holds; a power of two costs no digit.
+# Thousands of rows with one target id can sum to more than fp16 holds; a power of 2 costs no digit.
 ROOM = 64
 
 
 def chunked_sum(
     rows: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, mask: Tensor | None
 ) -> Tensor:
-    """Add up the losses of (N, n_embd) `rows`, in chunks; see `output_loss`."""
+    """Sum the losses of (N, n_embd) `rows`, in chunks; see `output_loss`."""
     device = rows.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
     with torch.autocast(device, enabled=False):
@@ -40,10 +40,10 @@ def chunked_sum(
 
 
 class _ChunkedSum(torch.autograd.Function):
-    """Sum of cross entropies; the forward pass also makes the gradients.
+    """Sum of cross entropies; the forward pass also computes the gradients.
 
-    They are made for an upstream gradient of 1, so that no fp16 value becomes too small, and
-    scaled in the backward pass.
+    They are computed for an upstream gradient of 1, so that no fp16 value underflows, and scaled
+    in the backward pass.
     """
 
     @staticmethod
@@ -86,7 +86,7 @@ class _ChunkedSum(torch.autograd.Function):
 class _Chunk(NamedTuple):
     here: slice  # of the rows
     losses: Tensor  # (n, 1)
-    probabilities: Tensor  # (n, vocab_size), good until the next chunk
+    probabilities: Tensor  # (n, vocab_size), valid until the next chunk
 
 
 class _OutputLayer(NamedTuple):
@@ -95,12 +95,12 @@ class _OutputLayer(NamedTuple):
     bias: Tensor | None  # (vocab_size,), dtype of rows
 
     def chunks(self, ids: Tensor) -> Iterator[_Chunk]:
-        """Give losses and probabilities of some rows at a time; each exponential is taken once."""
+        """Yield losses and probabilities of each chunk; each exponential is computed once."""
         count, on_cpu = self.rows.size(0), self.rows.device.type == "cpu"
         size = min(count, CHUNK_ROWS_CPU if on_cpu else CHUNK_ROWS_GPU)
         memory = None
         if on_cpu and self.rows.dtype == loss_dtype(self.rows.dtype):
-            # Fresh memory costs a CPU more than the products.
+            # On a CPU, allocating costs more than the products.
             memory = self.rows.new_empty(size, self.weight.size(0))
         for start in range(0, count, size):
             here = slice(start, min(start + size, count))
@@ -113,7 +113,7 @@ class _OutputLayer(NamedTuple):
     def _compute_in_new_memory(self, rows: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         logits = F.linear(rows, self.weight, self.bias)
         probabilities = logits.softmax(dim=1, dtype=loss_dtype(rows.dtype))
-        # The likeliest id has a probability with all its digits, and so tells the logits' total.
+        # The probability of the likeliest id is precise, so the normalizer is derived from it.
         largest, likeliest = logits.max(dim=1, keepdim=True)
         below = largest.to(probabilities.dtype) - logits.gather(1, right)
         return below - probabilities.gather(1, likeliest).log(), probabilities
@@ -127,7 +127,7 @@ class _OutputLayer(NamedTuple):
         picked = probabilities.gather(1, right)
         losses = -picked.log()
         unlikely = (picked < FEW_DIGITS)[:, 0]
-        if bool(unlikely.any()):  # of models that run away; to look for maxima takes a CPU longer
+        if bool(unlikely.any()):  # in diverging models; always finding maxima would be slower
             losses[unlikely], _ = self._compute_in_new_memory(rows[unlikely], right[unlikely])
         return losses, probabilities
 
@@ -141,7 +141,7 @@ def _compute_logit_gradient(probabilities: Tensor, right: Tensor, weights: Tenso
 
 class _Gradients(NamedTuple):
     rows: Tensor
-    weight: Tensor  # added up in float32, as `bias`
+    weight: Tensor  # summed in float32, like `bias`
     bias: Tensor
 
     @classmethod
@@ -155,7 +155,7 @@ class _Gradients(NamedTuple):
         )
 
     def add(self, output: _OutputLayer, here: slice, of_logits: Tensor) -> None:
-        """Add the part of the rows `here`."""
+        """Add the contribution of the rows `here`."""
         narrow = of_logits.to(output.rows.dtype)
         torch.mm(narrow, output.weight, out=self.rows[here])
         if narrow.dtype == self.weight.dtype:

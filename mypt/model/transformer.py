@@ -44,29 +44,29 @@ def trust_config(config: GPTConfig | None) -> Iterator[None]:
 
 
 class Transformer(nn.Module):
-    """A GPT over ids.
+    """A GPT that works on token ids.
 
-    Names and order of the parameters are those of `mypt.format.layout.expected_tensors`, and
-    part of the checkpoint format.
+    The names and the order of the parameters are those of `mypt.format.layout.expected_tensors`;
+    they are part of the checkpoint format.
 
     Attributes:
         config: The architecture.
-        activation_checkpointing: Keep only each layer's input while training, and compute the
-            rest again in the backward pass.
+        activation_checkpointing: Whether training keeps only each layer's input, and recomputes
+            the rest in the backward pass.
     """
 
     activation_checkpointing: bool = False
 
     def __init__(self, config: GPTConfig, plugins: Plugins) -> None:
-        """Assemble the parts; weights are torch's defaults until `initialise` or `load_weights`.
+        """Assemble the parts; weights have torch's defaults until `initialise` or `load_weights`.
 
         Args:
             config: The architecture.
             plugins: Where the parts are looked up.
 
         Raises:
-            ConfigError: There can be no such model, or a part is of no registered plugin.
-            PluginError: A part is not what its plugin says.
+            ConfigError: The config is invalid, or no registered plugin provides a part.
+            PluginError: A part does not match what its plugin declares.
         """
         if config is not _trusted.get():
             _check_config(config, plugins)
@@ -81,10 +81,10 @@ class Transformer(nn.Module):
         self._check_layout(expected_tensors(config, plugins.layouts))
 
     def forward(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Give the logits of the token after each position.
+        """Compute the logits of the token after each position.
 
         Args:
-            idx: Ids, (B, T) int64; with what is in `cache` at most block_size positions.
+            idx: Ids, (B, T) int64; together with `cache` at most block_size positions.
             cache: Keys and values of the positions before `idx`, extended by this call.
 
         Returns:
@@ -97,20 +97,20 @@ class Transformer(nn.Module):
         return logits
 
     def next_logits(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Give the logits of the token after `idx` only, (B, vocab_size); see `forward`."""
+        """Compute only the logits of the token after `idx`, (B, vocab_size); see `forward`."""
         logits: Tensor = self.lm_head(self._compute_hidden(idx, cache)[:, -1])
         return logits
 
     def loss(self, idx: Tensor, targets: Tensor, loss_mask: Tensor | None = None) -> Tensor:
-        """Give the training loss, without the memory of full logits where that counts.
+        """Compute the training loss, without storing full logits if they are large.
 
         Args:
             idx: Ids, (B, T) int64 with T <= block_size.
-            targets: Id after each position, (B, T) int64.
+            targets: The id after each position, (B, T) int64.
             loss_mask: Weight of each position from 0 to 1, (B, T).
 
         Returns:
-            Scalar, nats per token: the mean cross entropy, with a mask
+            Scalar, in nats per token: the mean cross entropy, or with a mask
             sum(loss * mask) / max(1, sum(mask)).
 
         Raises:
@@ -128,19 +128,19 @@ class Transformer(nn.Module):
         dtype: torch.dtype | None = torch.float32,
         file: str = files.MODEL,
     ) -> None:
-        """Take weights over as they are; those of another dtype are converted one by one.
+        """Load weights without copying; those of another dtype are converted one by one.
 
-        Tensors that have the dtype are not copied: memory-mapped ones stay so, the model is then
-        where they are, and one that was built under `torch.device("meta")` becomes real. Where
-        the head is tied, the token embedding counts.
+        Tensors that already have the dtype are not copied: memory-mapped ones stay mapped, the
+        model moves to their device, and a model built under `torch.device("meta")` becomes real.
+        If the head is tied, the token embedding is used.
 
         Args:
-            tensors: Name to tensor, as `state_dict` gives them.
-            dtype: What to convert to; None keeps each tensor's own.
-            file: Where they come from, for messages.
+            tensors: Tensors by name, as returned by `state_dict`.
+            dtype: The dtype to convert to; None keeps each tensor's own.
+            file: Name of their file, for messages.
 
         Raises:
-            FormatError: A tensor is missing, not of this architecture, or of another shape.
+            FormatError: A tensor is missing, unknown to this architecture, or has the wrong shape.
         """
         expected = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -156,7 +156,7 @@ class Transformer(nn.Module):
         self._tie_head()
 
     def _compute_hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
-        """Give what the output layer sees, (B, T, n_embd)."""
+        """Compute the input of the output layer, (B, T, n_embd)."""
         x, context = self._embed(idx, 0 if cache is None else cache.length)
         if self.activation_checkpointing and torch.is_grad_enabled():
             for block in self.blocks:
@@ -169,7 +169,7 @@ class Transformer(nn.Module):
         return self.ln_f(x)  # type: ignore[no-any-return]
 
     def _embed(self, idx: Tensor, start: int) -> tuple[Tensor, Context]:
-        """Give what the first block sees, (B, T, n_embd), and what all blocks share."""
+        """Compute the input of the first block, (B, T, n_embd), and the context of all blocks."""
         end = start + idx.size(1)
         if end > self.config.block_size:
             raise _make_too_long_error(end, self.config.block_size)
@@ -187,12 +187,12 @@ class Transformer(nn.Module):
             self.lm_head.weight = self.token_embedding_table.weight
 
     def _check_layout(self, expected: Mapping[str, Shape]) -> None:
-        """Refuse a plugin's part whose tensors are not those that validation will look for."""
+        """Raise if a plugin's part has other tensors than validation will look for."""
         found = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
         if list(found.items()) != list(expected.items()):
             differing = sorted(set(expected.items()) ^ set(found.items())) or "their order"
-            what = f"a part's tensors are not those that its plugin announces: {differing}"
-            fix = "correct `tensors` of its PartFactory or the module that it builds"
+            what = f"a part's tensors differ from those that its plugin declares: {differing}"
+            fix = "correct `tensors` of its PartFactory, or the module that it builds"
             raise PluginError(Problem("", "", what, fix, kind="plugin.part"))
 
 
@@ -207,7 +207,7 @@ def _check_config(config: GPTConfig, plugins: Plugins) -> None:
 def _make_attention_mask(
     bias: Tensor | None, positions: Tensor, key_positions: Tensor
 ) -> Tensor | None:
-    """Join a position bias and causality; None where `is_causal` or a single query will do."""
+    """Combine a position bias with causality; None if `is_causal` or a single query suffices."""
     plain = positions.size(0) in (1, key_positions.size(0))
     if bias is None and plain:
         return None
@@ -223,7 +223,7 @@ def _find_differences(
         if name not in found:
             yield Problem(file, name, "is missing", fix, kind="tensor.missing")
         elif found[name] != shape:
-            what = f"has the shape {found[name]}, the config says {shape}"
+            what = f"has the shape {found[name]}, but the config says {shape}"
             yield Problem(file, name, what, fix, kind="tensor.shape")
     for name in found.keys() - expected.keys():
         what = "is not part of this architecture"
@@ -232,4 +232,4 @@ def _find_differences(
 
 def _make_too_long_error(length: int, block_size: int) -> ConfigError:
     what = f"holds {length} tokens, but the model's block_size is {block_size}"
-    return ConfigError(Problem("", "idx", what, f"give it at most {block_size} at once"))
+    return ConfigError(Problem("", "idx", what, f"pass at most {block_size} at once"))

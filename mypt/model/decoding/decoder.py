@@ -1,8 +1,8 @@
-"""One more token for each row, with little Python in between and weights laid out for it.
+"""Decode one token per row, with little Python overhead and a weight layout suited to it.
 
-A model that reads whole texts spends its time in matrix products. One that adds a token to a text
-spends it in reading weights and, if it is small, in the calls between them. So a part may offer,
-beside its `forward`, a method `one_token`; see `mypt.plugins.parts`.
+A model that processes whole texts spends its time in matrix products. One that adds a token to a
+text spends it reading weights and, if it is small, in function calls. So a part may have, besides
+`forward`, a method `one_token`; see `mypt.plugins.parts`.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     from mypt.model.transformer import Transformer
     from mypt.plugins.parts import MakeLinear, Placement
 
-# To lay the weights out takes what 15 (124 million parameters) to 25 tokens (2 million) of one row
-# win, or 4 of several rows.
+# Changing the layout costs what it saves over 15 (124 million parameters) to 25 tokens (2 million)
+# of one row, or over 4 tokens of several rows.
 MANY_TOKENS = 48
 MANY_TOKENS_OF_ROWS = 8
-# For several rows, a model that stays in the cache of a CPU is read as fast as it lies.
+# For several rows, a model that fits into the cache of a CPU is read fast in any layout.
 LARGE_BYTES = 16 * 1024 * 1024
-# Smaller matrices, in values, cost less than the calls that multiply with others.
+# For smaller matrices (number of values) the extra calls cost more than the layout saves.
 SLABS_FROM = 64 * 1024
 PACKED_FROM = 256 * 1024
-# Of a matrix that is turned: 0.6 to 0.8 of the time of the whole at once.
+# Rows transposed at once, which takes 0.6 to 0.8 of the time of transposing the whole matrix.
 COPIED_ROWS = 256
-# Inputs that are worth a thread.
+# Minimum number of inputs per thread.
 SLAB_INPUTS = 32
 
 
 class Decoder:
-    """Gives the logits of the next token, one token at a time."""
+    """Computes the logits of the next token, one token at a time."""
 
     def __init__(self, model: Transformer, linear: MakeLinear) -> None:
-        """Make the steps of all parts.
+        """Make the step functions of all parts.
 
         Args:
             model: In evaluation mode.
-            linear: How linear layers are computed, see `choose_linear`.
+            linear: How linear layers are computed; see `choose_linear`.
         """
         self._embed = model.token_embedding_table
         self._place = _make_placer(model, linear)
@@ -60,21 +60,21 @@ class Decoder:
 
     @classmethod
     def make(cls, model: Transformer, batch_size: int, new_tokens: int) -> Decoder | None:
-        """Choose the layout for a batch.
+        """Make a decoder with the best layout for a batch.
 
         Returns:
-            None where hooks want to see each call of a module.
+            The decoder; None if hooks must see each call of a module.
         """
         if any(has_hooks(module) for module in model.modules()):
             return None
         return cls(model, choose_linear(model, batch_size, new_tokens))
 
     def next_logits(self, idx: Tensor, cache: KVCache) -> Tensor:
-        """Give the logits after the next token of each row.
+        """Compute the logits that follow the next token of each row.
 
         Args:
             idx: That token, (B, 1) int64.
-            cache: Keys and values of what comes before; extended by this call.
+            cache: Keys and values of the tokens before it; extended by this call.
 
         Returns:
             (B, vocab_size).
@@ -83,7 +83,7 @@ class Decoder:
         x = self._embed(idx[:, 0])
         if placement.embedding is not None:
             x = x + placement.embedding
-        context = Context(cache.length, placement.rotate, placement.bias)  # it may look at all
+        context = Context(cache.length, placement.rotate, placement.bias)  # it may attend to all
         for block, layer in zip(self._blocks, cache.layers, strict=True):
             x = block(x, context, layer)
         cache.length += 1
@@ -91,7 +91,7 @@ class Decoder:
 
 
 def _make_placer(model: Transformer, linear: MakeLinear) -> Callable[[int], Placement]:
-    """Give what places the token of a position: the part's own way, or its `forward`."""
+    """Return a function from a position to its placement: `one_token` of the part, or `forward`."""
     part = model.position_embedding_table
     own = getattr(part, "one_token", None)
     if own is not None:
@@ -102,7 +102,7 @@ def _make_placer(model: Transformer, linear: MakeLinear) -> Callable[[int], Plac
 
 
 def plain_linear(layer: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Give a linear layer as a function."""
+    """Return a linear layer as a plain function."""
     if type(layer) is not nn.Linear:
         return layer
     weight, bias = layer.weight, layer.bias
@@ -110,9 +110,9 @@ def plain_linear(layer: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def swapped_linear(layer: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Give a linear layer as a function that multiplies the weights with the rows as columns.
+    """Return a linear layer as a function that multiplies the weights by the transposed rows.
 
-    For 2 to some 30 rows a CPU's product in this order takes 0.4 to 0.9 of the time.
+    On a CPU, this takes 0.4 to 0.9 of the time for 2 to about 30 rows.
     """
     if type(layer) is not nn.Linear:
         return layer
@@ -125,11 +125,11 @@ def swapped_linear(layer: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def slab_linear(layer: nn.Module, /) -> Callable[[Tensor], Tensor]:
-    """Give a linear layer as a function of one row, with the weights of each input side by side.
+    """Return a linear layer as a function of one row, with each input's weights contiguous.
 
-    Each thread multiplies a slab of inputs, which it reads from beginning to end, as fast as memory
-    goes; one product of many matrices is how torch lets each thread have its own. That takes the
-    weights' memory once more, and 0.5 to 0.7 of the time.
+    Each thread multiplies a slab of inputs, whose weights it reads sequentially, at memory speed; a
+    batched matrix product makes torch give each thread its own slab. This needs the weights' memory
+    a second time, and takes 0.5 to 0.7 of the time.
     """
     if type(layer) is not nn.Linear or layer.weight.numel() < SLABS_FROM:
         return plain_linear(layer)
@@ -146,7 +146,7 @@ def slab_linear(layer: nn.Module, /) -> Callable[[Tensor], Tensor]:
 
 
 def _transpose_copy(weight: Tensor) -> Tensor:
-    """Give a matrix's columns as rows, some at a time: all at once torch lets one thread copy."""
+    """Transpose a matrix in parts: torch would copy the whole with a single thread."""
     turned = weight.new_empty(weight.size(1), weight.size(0))
     for start in range(0, weight.size(0), COPIED_ROWS):
         rows = slice(start, start + COPIED_ROWS)
@@ -155,14 +155,14 @@ def _transpose_copy(weight: Tensor) -> Tensor:
 
 
 def packed_linear(layer: nn.Module, /, *, batch_size: int) -> Callable[[Tensor], Tensor]:
-    """Give a linear layer as a function of weights in blocks, in the order in which they are read.
+    """Return a linear layer as a function with the weights in blocks, in reading order.
 
-    That takes the weights' memory once more, and for a matrix that does not stay in the cache of a
-    CPU 0.4 to 0.9 of the time.
+    This needs the weights' memory a second time, and takes 0.4 to 0.9 of the time for a matrix that
+    does not fit into the cache of a CPU.
 
     Args:
         layer: The layer.
-        batch_size: Rows that there will be, more than one.
+        batch_size: Number of rows, more than one.
     """
     if type(layer) is not nn.Linear or layer.weight.numel() < PACKED_FROM:
         return swapped_linear(layer)
@@ -170,7 +170,7 @@ def packed_linear(layer: nn.Module, /, *, batch_size: int) -> Callable[[Tensor],
 
 
 def choose_linear(model: nn.Module, batch_size: int, new_tokens: int) -> MakeLinear:
-    """Choose how linear layers are computed: of the functions above the fastest."""
+    """Choose the fastest of the above functions for the linear layers of a model."""
     weights = list(model.parameters())
     if weights[0].device.type != "cpu" or weights[0].dtype != torch.float32:
         return plain_linear
@@ -185,5 +185,5 @@ def choose_linear(model: nn.Module, batch_size: int, new_tokens: int) -> MakeLin
 
 
 def _has_batched_products() -> bool:
-    """Tell whether torch hands many matrices to a library at once, not one after the other."""
+    """Return whether torch passes batched products to a library at once, not one by one."""
     return bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]

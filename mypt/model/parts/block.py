@@ -1,4 +1,4 @@
-"""How the parts of a block are joined."""
+"""Combine the parts of a block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PreNormBlock(nn.Module):
-    """Norm before each part, residual around it.
+    """A block with a norm before each part and a residual connection around it.
 
     Source: Radford et al. 2019 (GPT-2), section 2.3.
     """
@@ -27,7 +27,7 @@ class PreNormBlock(nn.Module):
     ln2: PointwisePart
 
     def __init__(self, _: GPTConfig) -> None:
-        """Wait for the parts, which `mypt.model.assembly.build_block` sets."""
+        """Start without parts; `mypt.model.assembly.build_block` sets them."""
         super().__init__()
 
     def forward(self, x: Tensor, context: Context, cache: AttentionCache | None) -> Tensor:

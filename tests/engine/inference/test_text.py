@@ -173,7 +173,7 @@ def test_options_are_fields_of_sampling_and_win_over_it(model):
 @pytest.mark.parametrize("method", ["generate", "stream", "generate_many"])
 def test_an_option_that_is_none_is_told_the_nearest(model, method):
     prompt = ["the"] if method == "generate_many" else "the"
-    said = r"^temprature: is no option .did you mean `temperature`.*\ntop: is no option"
+    said = r"^temprature: is not an option .did you mean `temperature`.*\ntop: is not an option"
     with pytest.raises(ConfigError, match=said):
         getattr(model, method)(prompt, 5, temprature=1, top=2)
 
