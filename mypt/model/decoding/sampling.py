@@ -25,7 +25,7 @@ def choose_ids(logits: Tensor, window: Tensor, sampling: Sampling, draws: Tensor
     Args:
         logits: (B, vocab_size), floating.
         window: Ids in the model's window, (B, T) int64.
-        sampling: How to choose_ids.
+        sampling: How to choose.
         draws: Uniform numbers in [0, 1), (B,) or one for all; unused at temperature 0.
 
     Returns:
