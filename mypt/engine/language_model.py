@@ -10,7 +10,7 @@ from mypt.format.errors import ConfigError, Problem
 from mypt.model.initialisation import WithoutValues, initialise
 from mypt.model.transformer import Transformer
 from mypt.plugins.manager import Plugins, load_plugins
-from mypt.plugins.requirements import GENERATE, check_needs
+from mypt.plugins.requirements import GENERATE, check_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ class LanguageModel(Transformer):
             ConfigError: The model has none.
             PluginError: It requires a plugin that is not installed.
         """
-        check_needs(self.needs, self.plugins, GENERATE, "this model")
+        check_requirements(self.needs, self.plugins, GENERATE, "this model")
         if self.tokenizer is None and self.tokenizer_state is not None:
             self.plugins.tokenizer(self.tokenizer_state.token_kind)  # says why there is none
         if self.tokenizer is None:

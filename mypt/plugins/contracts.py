@@ -110,13 +110,13 @@ class TokenizerFactory:
         Raises:
             ConfigError: The options do not fit `train_options`.
         """
-        given = () if self.train_options is None else (_fitting(options or {}, self),)
+        given = () if self.train_options is None else (_check_train_options(options or {}, self),)
         if self.train_pieces is None:
             return self.train("".join(pieces), *given)
         return self.train_pieces(pieces, *given)
 
 
-def _fitting(options: Options, factory: TokenizerFactory) -> Options:
+def _check_train_options(options: Options, factory: TokenizerFactory) -> Options:
     from mypt.format.schema.messages import explain_option_error, json_pointer
     from mypt.format.schema.validator import make_validator
 

@@ -14,7 +14,7 @@ FaultKind = Literal["broken", "clash", "duplicate", "slow"]
 
 
 @frozen
-class Source:
+class PluginOrigin:
     """Where a plugin comes from.
 
     Attributes:
@@ -48,7 +48,7 @@ class Fault:
             `duplicate`: its own name is. `slow`: it works, but keeps whoever loads it waiting.
     """
 
-    source: Source
+    source: PluginOrigin
     what: str
     kind: FaultKind = "broken"
 
@@ -66,18 +66,18 @@ class Fault:
             "",
             str(self.source),
             self.what,
-            f"{remedy}, or switch it off: {switch_off(name)}",
+            f"{remedy}, or switch it off: {disable_hint(name)}",
             kind=f"plugin.{self.kind}",
             severity="warning",
         )
 
 
-def switch_off(name: str) -> str:
+def disable_hint(name: str) -> str:
     """Say how a plugin of that name, or those of a package of that name, are switched off."""
     return f"mypt --disable-plugin {name} ... (or {DISABLE_VARIABLE}={name})"
 
 
-def canonical(package: str) -> str:
+def normalize_package_name(package: str) -> str:
     """Give the one spelling of the name of a package.
 
     Source: Python Packaging User Guide, "Names and normalization".

@@ -22,10 +22,16 @@ from mypt.format.lazy_mapping import LazyMapping
 from mypt.format.rules.plugin_settings import GUARDS, TOKEN_KIND, Setting
 from mypt.format.version import MYPT_VERSION
 from mypt.plugins import hookspecs
-from mypt.plugins.discovery import installed_plugins
-from mypt.plugins.faults import DISABLE_VARIABLE, Fault, FaultKind, Source, canonical
-from mypt.plugins.isolation import reason_of
-from mypt.plugins.registry import HOOKS, Offers
+from mypt.plugins.discovery import find_installed_plugins
+from mypt.plugins.faults import (
+    DISABLE_VARIABLE,
+    Fault,
+    FaultKind,
+    PluginOrigin,
+    normalize_package_name,
+)
+from mypt.plugins.isolation import summarize_error
+from mypt.plugins.registry import HOOKS, HookRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -76,26 +82,30 @@ class Plugins:
             hooks: Holds the specifications of the hooks.
             arguments: What hooks are called with; each gets those of them that it names.
         """
-        self.disabled = frozenset(map(canonical, disabled))
-        self.off: list[Source] = []
+        self.disabled = frozenset(map(normalize_package_name, disabled))
+        self.off: list[PluginOrigin] = []
         self.faults: list[Fault] = []
-        self.sources: dict[str, Source] = {}
+        self.sources: dict[str, PluginOrigin] = {}
         self._report = report
         self._arguments = arguments or {}
-        self._waiting: list[tuple[Source, Callable[[], Any]]] = []
+        self._waiting: list[tuple[PluginOrigin, Callable[[], Any]]] = []
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hooks)
-        self._offers = {name: Offers(hook) for name, hook in HOOKS.items()}
+        self._registries = {name: HookRegistry(hook) for name, hook in HOOKS.items()}
         self._called: set[tuple[str, str]] = set()
 
     def has(self, name: str) -> bool:
         """Tell whether a plugin, or a package with plugins, of that name was found."""
         waiting = (source for source, _ in self._waiting)
         found = (*self.sources.values(), *self.off, *(f.source for f in self.faults), *waiting)
-        names = {canonical(word) for source in found for word in (source.name, source.package)}
-        return canonical(name) in names
+        names = {
+            normalize_package_name(word)
+            for source in found
+            for word in (source.name, source.package)
+        }
+        return normalize_package_name(name) in names
 
-    def register(self, plugin: object, source: Source) -> None:
+    def register(self, plugin: object, source: PluginOrigin) -> None:
         """Register one plugin.
 
         Raises:
@@ -120,9 +130,12 @@ class Plugins:
             raise PluginError(Problem("", str(source), what, fix, kind="plugin")) from error
         self.sources[source.name] = source
 
-    def load(self, source: Source, importer: Callable[[], Any]) -> None:
+    def load(self, source: PluginOrigin, importer: Callable[[], Any]) -> None:
         """Import and register one plugin, noting what is wrong with it."""
-        if {canonical(source.name), canonical(source.package)} & self.disabled:
+        if {
+            normalize_package_name(source.name),
+            normalize_package_name(source.package),
+        } & self.disabled:
             self.off.append(source)
             return
         begin = time.monotonic()
@@ -136,13 +149,13 @@ class Plugins:
             kind: FaultKind = "duplicate" if is_taken else "broken"
             self.note(Fault(source, f"cannot be used: {error.problems[0].what}", kind))
         except BaseException as error:  # whatever a stranger's module raises
-            self.note(Fault(source, f"cannot be loaded: {reason_of(error)}"))
+            self.note(Fault(source, f"cannot be loaded: {summarize_error(error)}"))
         else:
             elapsed_s = time.monotonic() - begin
             if elapsed_s > SLOW_S and not source.is_built_in:  # else the machine is slow
                 self.note(Fault(source, f"took {elapsed_s:.1f} s to import", "slow"))
 
-    def load_later(self, source: Source, importer: Callable[[], Any]) -> None:
+    def load_later(self, source: PluginOrigin, importer: Callable[[], Any]) -> None:
         """Import and register one plugin when something is looked up that may be its own."""
         self._waiting.append((source, importer))
 
@@ -157,35 +170,35 @@ class Plugins:
             if not source.is_built_in and not self._manager.get_hookcallers(plugin):
                 self._note_once(Fault(source, "offers nothing: is `@hookimpl` there?"))
 
-    def offers(self) -> Mapping[str, Offers]:
+    def registries(self) -> Mapping[str, HookRegistry]:
         """Give all that is offered, by hook; loads every plugin."""
         self.load_all()
-        return self._offers
+        return self._registries
 
     @cached_property
     def tokenizers(self) -> Mapping[str, TokenizerFactory]:
         """Tokenizers by `token_kind`."""
-        return self._mapping("mypt_tokenizers")
+        return self._make_mapping("mypt_tokenizers")
 
     @cached_property
     def parts(self) -> Mapping[tuple[str, str], PartFactory]:
         """Architecture parts by slot and name."""
-        return self._mapping("mypt_parts")
+        return self._make_mapping("mypt_parts")
 
     @cached_property
     def guards(self) -> Mapping[str, GuardFactory]:
         """Gold guards by name."""
-        return self._mapping("mypt_gold_guards")
+        return self._make_mapping("mypt_gold_guards")
 
     @cached_property
     def sinks(self) -> Mapping[str, SinkFactory]:
         """Log sinks by name."""
-        return self._mapping("mypt_log_sinks")
+        return self._make_mapping("mypt_log_sinks")
 
     @cached_property
     def readers(self) -> Mapping[str, ReaderFactory]:
         """Legacy readers by name; the built-in ones come first."""
-        return self._mapping("mypt_legacy_readers")
+        return self._make_mapping("mypt_legacy_readers")
 
     @cached_property
     def layouts(self) -> Layouts:
@@ -198,11 +211,11 @@ class Plugins:
     def settings(self) -> Settings:
         """What plugins say of their settings, for validation."""
 
-        def whole() -> dict[tuple[str, str], Setting]:
+        def collect_all() -> dict[tuple[str, str], Setting]:
             self.load_all()
-            return self._settings()
+            return self._collect_settings()
 
-        return LazyMapping(self._settings(), whole)
+        return LazyMapping(self._collect_settings(), collect_all)
 
     def tokenizer(self, token_kind: str) -> TokenizerFactory:
         """Look up a tokenizer.
@@ -220,41 +233,41 @@ class Plugins:
         """
         return self._look_up("mypt_parts", self.parts, (slot, name))
 
-    def source_of(self, hook: str, key: object) -> Source | None:
+    def source_of(self, hook: str, key: object) -> PluginOrigin | None:
         """Tell which plugin offers something; None where none does."""
         if key not in self._collect(hook):
             self.load_all()
-        offers = self._offers[hook]
-        return offers.sources[key] if key in offers.factories else None
+        registry = self._registries[hook]
+        return registry.sources[key] if key in registry.factories else None
 
     def _look_up(self, hook: str, offered: Mapping[K, F], key: K) -> F:
         if key in offered:
             return offered[key]
         unheard = [fault.problem for fault in self.faults if fault.kind == "broken"]
-        raise PluginError(self._offers[hook].missing(key), *unheard)
+        raise PluginError(self._registries[hook].explain_missing(key), *unheard)
 
-    def _mapping(self, hook: str) -> Mapping[Any, Any]:
-        def whole() -> Mapping[Any, Any]:
+    def _make_mapping(self, hook: str) -> Mapping[Any, Any]:
+        def collect_all() -> Mapping[Any, Any]:
             self.load_all()
-            return self._offers[hook].factories
+            return self._registries[hook].factories
 
-        return LazyMapping(dict(self._collect(hook)), whole)
+        return LazyMapping(dict(self._collect(hook)), collect_all)
 
     def _collect(self, hook: str) -> Mapping[Any, Any]:
         """Call a hook of the plugins that are registered now and have not been called."""
-        offers = self._offers[hook]
+        registry = self._registries[hook]
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             plugin = implementation.plugin_name
             if (hook, plugin) in self._called:
                 continue
             self._called.add((hook, plugin))
-            for factory in self._call(implementation, self.sources[plugin]):
-                fault = offers.add(factory, self.sources[plugin], self._note_once)
+            for factory in self._call_hook(implementation, self.sources[plugin]):
+                fault = registry.add(factory, self.sources[plugin], self._note_once)
                 if fault is not None:
                     self.note(fault)
-        return offers.factories
+        return registry.factories
 
-    def _call(self, implementation: pluggy.HookImpl, source: Source) -> list[Any]:
+    def _call_hook(self, implementation: pluggy.HookImpl, source: PluginOrigin) -> list[Any]:
         given = {name: self._arguments[name] for name in implementation.argnames}
         hook: Callable[..., Any] = implementation.function
         try:
@@ -263,17 +276,21 @@ class Plugins:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a stranger's hook raises
-            self.note(Fault(source, f"failed in its hook {hook.__name__}: {reason_of(error)}"))
+            self.note(
+                Fault(source, f"failed in its hook {hook.__name__}: {summarize_error(error)}")
+            )
             return []
 
-    def _settings(self) -> dict[tuple[str, str], Setting]:
+    def _collect_settings(self) -> dict[tuple[str, str], Setting]:
         fields: dict[str, Callable[[Any], tuple[str, str]]] = {
             "mypt_tokenizers": lambda kind: (TOKEN_KIND, kind),
             "mypt_parts": lambda slot_and_name: slot_and_name,
             "mypt_gold_guards": lambda name: (GUARDS, name),
         }
         return {
-            place(key): Setting(canonical(self._offers[hook].sources[key].package), factory.options)
+            place(key): Setting(
+                normalize_package_name(self._registries[hook].sources[key].package), factory.options
+            )
             for hook, place in fields.items()
             for key, factory in self._collect(hook).items()
         }
@@ -293,7 +310,7 @@ def load_built_in(plugins: Plugins) -> None:
     """Register the plugins that come with mypt."""
     for module in BUILT_IN:
         importer = partial(importlib.import_module, module)
-        plugins.load(Source(module, "mypt", MYPT_VERSION), importer)
+        plugins.load(PluginOrigin(module, "mypt", MYPT_VERSION), importer)
 
 
 def load_plugins(
@@ -311,7 +328,7 @@ def load_plugins(
     off = {*disabled, *(name.strip() for name in named if name.strip())}
     plugins = Plugins(off, report=report)
     load_built_in(plugins)
-    for found in installed_plugins():
+    for found in find_installed_plugins():
         if isinstance(found, Fault):
             plugins.note(found)
         else:

@@ -9,14 +9,14 @@ from attrs import frozen
 from mypt.format.errors import Problem, suggestion
 from mypt.format.readers.contract import ReaderFactory
 from mypt.plugins.contracts import GuardFactory, PartFactory, SinkFactory, TokenizerFactory
-from mypt.plugins.factory_checks import flaw_of
-from mypt.plugins.faults import Fault, switch_off
-from mypt.plugins.isolation import guarded
+from mypt.plugins.factory_checks import find_flaw
+from mypt.plugins.faults import Fault, disable_hint
+from mypt.plugins.isolation import isolate_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from mypt.plugins.faults import Source
+    from mypt.plugins.faults import PluginOrigin
 
 
 @frozen
@@ -53,7 +53,7 @@ HOOKS = {
 }
 
 
-class Offers:
+class HookRegistry:
     """What is offered through one hook.
 
     A name that a built-in plugin has stays its own. One that two others offer is nobody's: which of
@@ -69,10 +69,12 @@ class Offers:
         """Begin with none."""
         self.hook = hook
         self.factories: dict[Any, Any] = {}
-        self.sources: dict[Any, Source] = {}
-        self.clashes: dict[Any, tuple[Source, Source]] = {}
+        self.sources: dict[Any, PluginOrigin] = {}
+        self.clashes: dict[Any, tuple[PluginOrigin, PluginOrigin]] = {}
 
-    def add(self, factory: object, source: Source, note: Callable[[Fault], None]) -> Fault | None:
+    def add(
+        self, factory: object, source: PluginOrigin, note: Callable[[Fault], None]
+    ) -> Fault | None:
         """Take in one factory, or say what is wrong with it.
 
         Args:
@@ -85,13 +87,13 @@ class Offers:
             return Fault(source, f"offers a {got} where a {wanted} is wanted")
         key = self.hook.key_of(factory)
         noun = self.hook.noun(key)
-        flaw = None if source.is_built_in else flaw_of(factory)  # tests check those of mypt
+        flaw = None if source.is_built_in else find_flaw(factory)  # tests check those of mypt
         if flaw is not None:
             return Fault(source, f"offers the {noun}, whose {flaw}")
         first = self.sources.setdefault(key, source)
         if first is source and key not in self.factories:
             self.factories[key] = (
-                factory if source.is_built_in else guarded(factory, noun, source, note)
+                factory if source.is_built_in else isolate_factory(factory, noun, source, note)
             )
             return None
         if not first.is_built_in:
@@ -99,23 +101,23 @@ class Offers:
             self.clashes[key] = (first, source)
         return Fault(source, f"offers the {noun}, as {first} does", "clash")
 
-    def missing(self, key: Any) -> Problem:
+    def explain_missing(self, key: Any) -> Problem:
         """Say why there is nothing of that name."""
         noun = self.hook.noun(key)
         if key in self.clashes:
             first, second = self.clashes[key]
             what = f"the {noun} is offered by both {first} and {second}"
             return Problem(
-                "", "", what, f"switch one off: {switch_off(second.name)}", "plugin.clash"
+                "", "", what, f"switch one off: {disable_hint(second.name)}", "plugin.clash"
             )
-        near, known = _alike(key, self.factories)
+        near, known = _list_candidates(key, self.factories)
         what = f"no plugin offers the {noun}{suggestion(near, known)}; there are: " + (
             ", ".join(sorted(known)) or "none"
         )
         return Problem("", "", what, "install the package that brings it", kind="plugin")
 
 
-def _alike(key: Any, known: Iterable[Any]) -> tuple[str, list[str]]:
+def _list_candidates(key: Any, known: Iterable[Any]) -> tuple[str, list[str]]:
     """Give the names that could stand in its place, of a part those of the same slot."""
     if isinstance(key, tuple):
         return key[1], [name for slot, name in known if slot == key[0]]

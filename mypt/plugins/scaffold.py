@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, UsageError
-from mypt.plugins.faults import canonical
+from mypt.plugins.faults import normalize_package_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +131,7 @@ def test_the_entry_point_names_the_plugin() -> None:
 """
 
 
-def write_starter(name: str, folder: Path) -> Iterator[Path]:
+def write_scaffold(name: str, folder: Path) -> Iterator[Path]:
     """Write a package with one gold guard and tests that pass.
 
     Args:
@@ -144,19 +144,23 @@ def write_starter(name: str, folder: Path) -> Iterator[Path]:
     Raises:
         UsageError: The name is none that a package can have, or the folder holds something.
     """
-    module = canonical(name).replace("-", "_")
+    module = normalize_package_name(name).replace("-", "_")
     if not _NAME.fullmatch(name):
         what = "is no name that a plugin's package can have"
         fix = "begin with a letter, then letters, digits and hyphens, such as mypt-mine"
         raise UsageError(Problem("", name, what, fix, kind="plugin.name"))
     if module in _TAKEN:
         what = f"would be a module `{module}`, a name that Python, mypt or its tests have"
-        fix = f"choose another name, such as mypt-{canonical(name)}"
+        fix = f"choose another name, such as mypt-{normalize_package_name(name)}"
         raise UsageError(Problem("", name, what, fix, kind="plugin.name"))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what, fix = "exists", "choose another place with --output"
         raise UsageError(Problem(str(folder), "", what, fix, kind="file.exists"))
-    words = {"name": canonical(name), "module": module, "guard": module.removeprefix("mypt_")}
+    words = {
+        "name": normalize_package_name(name),
+        "module": module,
+        "guard": module.removeprefix("mypt_"),
+    }
     files = {
         "pyproject.toml": _PYPROJECT,
         "README.md": _README,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import JsonSchema
 
 
-class Choosable(Protocol):
+class SelectableFactory(Protocol):
     """A factory that a run may name."""
 
     @property
@@ -22,8 +22,8 @@ class Choosable(Protocol):
     def default(self) -> bool: ...  # noqa: D102
 
 
-def chosen(
-    field: str, options: Mapping[str, Any], factories: Mapping[str, Choosable]
+def select_options(
+    field: str, options: Mapping[str, Any], factories: Mapping[str, SelectableFactory]
 ) -> dict[str, Mapping[str, Any]]:
     """Give the options of those that a run names, and of the default ones; `false` leaves one out.
 
@@ -39,7 +39,7 @@ def chosen(
         problem
         for name, factory in factories.items()
         if options.get(name)
-        for problem in _problems(f"{field}/{name}", options[name], factory.options)
+        for problem in _check_options(f"{field}/{name}", options[name], factory.options)
     ]
     if problems:
         raise ConfigError(*problems)
@@ -50,7 +50,7 @@ def chosen(
     return {name: value for name, value in said.items() if value is not False}
 
 
-def _problems(where: str, options: object, schema: JsonSchema) -> list[Problem]:
+def _check_options(where: str, options: object, schema: JsonSchema) -> list[Problem]:
     from mypt.format.schema.validator import make_validator  # slow to import
 
     return [

@@ -6,7 +6,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mypt.plugins.factory_checks import flaw_of
+from mypt.plugins.factory_checks import find_flaw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ def check_fields(factory: object) -> None:
     Raises:
         ContractError: mypt would not take it.
     """
-    flaw = flaw_of(factory)
+    flaw = find_flaw(factory)
     expect(flaw is None, f"its {flaw}")
 
 

@@ -13,7 +13,7 @@ from mypt.format.errors import PluginError
 from mypt.model.assembly import build_block, build_part
 from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
-from mypt.plugins.faults import Source
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.hookspecs import hookimpl
 from mypt.plugins.manager import Plugins
 from mypt.plugins.parts import Context, Placement
@@ -74,8 +74,8 @@ def _with(factory: PartFactory) -> Plugins:
 
     offered = SimpleNamespace(mypt_parts=hookimpl(lambda: [factory]))
     plugins = Plugins()
-    plugins.register(offered, Source("checked", "mypt", "0"))
-    plugins.register(mypt.model.plugin, Source("mypt.model.plugin", "mypt", "0"))
+    plugins.register(offered, PluginOrigin("checked", "mypt", "0"))
+    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", "mypt", "0"))
     return plugins
 
 

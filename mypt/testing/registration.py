@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mypt.format.errors import PluginError
-from mypt.plugins.faults import Source
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import Plugins, load_built_in
 
 
@@ -25,7 +25,7 @@ def registered(plugin: object) -> Plugins:
     """
     plugins = Plugins()
     load_built_in(plugins)
-    plugins.register(plugin, Source("checked", "checked", "0"))
+    plugins.register(plugin, PluginOrigin("checked", "checked", "0"))
     plugins.load_all()
     if plugins.faults:
         raise PluginError(*(fault.problem for fault in plugins.faults))

@@ -97,5 +97,5 @@ def test_plugins_that_are_looked_up_do_not_import_torch():
 def test_looking_up_what_mypt_itself_has_imports_no_schema_library(monkeypatch):
     monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
     assert "jsonschema" not in modules_after(
-        "from mypt.plugins.manager import load_plugins; load_plugins().offers()"
+        "from mypt.plugins.manager import load_plugins; load_plugins().registries()"
     )

@@ -12,7 +12,7 @@ import mypt.testing
 from mypt.engine.config.overrides import build_config
 from mypt.format.errors import ConfigError, DataError
 from mypt.plugins import Evaluation, RunInfo
-from mypt.plugins.faults import Source
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 from mypt.testing import check_guard, check_part, check_sink, check_tokenizer
 from mypt.testing.sinks import ending_events, run_events
@@ -45,7 +45,7 @@ def example(page):
         exec(compile(blocks[title], title, "exec"), names)
         hooks = {name: value for name, value in names.items() if name.startswith("mypt_")}
         plugins = load_plugins()
-        plugins.register(SimpleNamespace(**hooks), Source("mine", "my-package", "1.0"))
+        plugins.register(SimpleNamespace(**hooks), PluginOrigin("mine", "my-package", "1.0"))
         return plugins
 
     return register

@@ -12,8 +12,8 @@ from mypt.plugins import (
     TokenizerFactory,
     hookimpl,
 )
-from mypt.plugins.factory_checks import flaw_of
-from mypt.plugins.faults import Source
+from mypt.plugins.factory_checks import find_flaw
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 from tests.support.installed import others
 
@@ -64,8 +64,8 @@ def test_what_cannot_be_used_is_named_and_the_rest_of_the_plugin_works(
     good = SinkFactory("good", str) if hook == "mypt_gold_guards" else GuardFactory("good", str)
     other = "mypt_log_sinks" if hook == "mypt_gold_guards" else "mypt_gold_guards"
     offered = {hook: hookimpl(lambda: [factory]), other: hookimpl(lambda: [good])}
-    plugins.load_later(Source("mine", "acme", "1.0"), lambda: SimpleNamespace(**offered))
-    offers = plugins.offers()
+    plugins.load_later(PluginOrigin("mine", "acme", "1.0"), lambda: SimpleNamespace(**offered))
+    offers = plugins.registries()
     assert "good" in offers[other].factories
     assert all(source.is_built_in for source in offers[hook].sources.values())
     (fault,) = plugins.faults
@@ -80,19 +80,19 @@ def test_a_name_that_one_plugin_offers_badly_is_free_for_another(plugins):
     for name, build in (("bad", None), ("good", dict)):
         offered = hookimpl(lambda build=build: [GuardFactory("same", build)])
         plugin = SimpleNamespace(mypt_gold_guards=offered)
-        plugins.load_later(Source(name, "acme", "1.0"), lambda plugin=plugin: plugin)
+        plugins.load_later(PluginOrigin(name, "acme", "1.0"), lambda plugin=plugin: plugin)
     assert "same" in plugins.guards
     assert [fault.source.name for fault in plugins.faults] == ["bad"]
 
 
 def test_a_schema_may_be_any_mapping_and_what_has_a_default_may_be_left_out():
     schema = MappingProxyType({"type": "object"})
-    assert flaw_of(GuardFactory("a", dict, options=schema)) is None
-    assert flaw_of(TokenizerFactory("a", str, train=str)) is None
+    assert find_flaw(GuardFactory("a", dict, options=schema)) is None
+    assert find_flaw(TokenizerFactory("a", str, train=str)) is None
 
 
 def test_nothing_is_wrong_with_what_comes_with_mypt(plugins):
     """At run time nobody looks, so that no command waits for jsonschema."""
-    factories = [f for offer in plugins.offers().values() for f in offer.factories.values()]
+    factories = [f for offer in plugins.registries().values() for f in offer.factories.values()]
     assert len(factories) > 15
-    assert [flaw_of(factory) for factory in factories] == [None] * len(factories)
+    assert [find_flaw(factory) for factory in factories] == [None] * len(factories)

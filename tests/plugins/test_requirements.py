@@ -14,7 +14,7 @@ from mypt.format.errors import PluginError
 from mypt.format.open import open_checkpoint
 from mypt.format.validate import validate
 from mypt.plugins import GuardFactory, PartFactory, TokenizerFactory, Verdict, hookimpl
-from mypt.plugins.faults import Source
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 
 TINY = {"block_size": 16, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4}
@@ -64,7 +64,7 @@ def with_plugins(*hooks):
     plugins = load_plugins()
     for hook in hooks:
         name = hook.__name__.removeprefix("mypt_").replace("_", "-")
-        source = Source(name, f"acme-{name}", "1.2")
+        source = PluginOrigin(name, f"acme-{name}", "1.2")
         plugins.register(SimpleNamespace(**{hook.__name__: hook}), source)
     return plugins
 

@@ -2,7 +2,7 @@ import pytest
 
 from mypt.format.errors import ConfigError
 from mypt.plugins.manager import load_plugins
-from mypt.plugins.selection import chosen
+from mypt.plugins.selection import select_options
 
 PLUGINS = load_plugins()
 
@@ -24,10 +24,10 @@ PLUGINS = load_plugins()
 )
 def test_an_option_of_a_guard_that_does_not_fit_is_told_with_those_that_there_are(options, line):
     with pytest.raises(ConfigError) as refused:
-        chosen("gold_guards", {"overfit": options}, PLUGINS.guards)
+        select_options("gold_guards", {"overfit": options}, PLUGINS.guards)
     assert str(refused.value) == line
 
 
 def test_a_sink_without_options_takes_none():
     with pytest.raises(ConfigError, match=r"^log_sinks/console/x: is not an option; leave it out"):
-        chosen("log_sinks", {"console": {"x": 1}}, PLUGINS.sinks)
+        select_options("log_sinks", {"console": {"x": 1}}, PLUGINS.sinks)

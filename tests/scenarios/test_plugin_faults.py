@@ -23,7 +23,7 @@ from mypt.plugins import (
     Verdict,
     hookimpl,
 )
-from mypt.plugins.faults import Source
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 
 TINY = {"block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 2, "vocab_size": 16, "batch_size": 2}
@@ -48,7 +48,7 @@ def with_plugin(*factories):
     }
     offered = {hooks[type(factory)]: hookimpl(lambda f=factory: [f]) for factory in factories}
     plugins = load_plugins()
-    plugins.register(SimpleNamespace(**offered), Source("mine", "acme-mine", "1.0"))
+    plugins.register(SimpleNamespace(**offered), PluginOrigin("mine", "acme-mine", "1.0"))
     return plugins
 
 

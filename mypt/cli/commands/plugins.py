@@ -15,7 +15,7 @@ from mypt.cli.options.text import TEXT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mypt.plugins.faults import Fault, Source
+    from mypt.plugins.faults import Fault, PluginOrigin
     from mypt.plugins.manager import Plugins
 
 TITLES = {
@@ -51,10 +51,10 @@ def command(context: click.Context, as_json: bool) -> None:
 @click.option("--output", type=TEXT, help="Folder to create; by default one of that name.")
 def new(name: str, output: str | None) -> None:
     """Create a minimal plugin package whose tests pass, as a starting point."""
-    from mypt.plugins.scaffold import write_starter
+    from mypt.plugins.scaffold import write_scaffold
 
     folder = Path(name if output is None else output)
-    for path in write_starter(name, folder):
+    for path in write_scaffold(name, folder):
         click.echo(path)
     click.echo(f"Next: pip install -e {folder} && pytest {folder}")
 
@@ -91,7 +91,7 @@ def _list_plugins(plugins: Plugins) -> dict[str, Any]:
             }
             for key in offer.factories
         ]
-        for offer in plugins.offers().values()
+        for offer in plugins.registries().values()
     }
     found = [*plugins.sources.values(), *(f.source for f in plugins.faults), *plugins.off]
     return {
@@ -109,7 +109,7 @@ def _list_plugins(plugins: Plugins) -> dict[str, Any]:
                         for key in offer.factories
                         if offer.sources[key] == source
                     ]
-                    for offer in plugins.offers().values()
+                    for offer in plugins.registries().values()
                     if source in offer.sources.values()
                 },
             }
@@ -118,11 +118,11 @@ def _list_plugins(plugins: Plugins) -> dict[str, Any]:
     }
 
 
-def _describe_source(source: Source) -> dict[str, str]:
+def _describe_source(source: PluginOrigin) -> dict[str, str]:
     return {"plugin": source.name, "package": source.package, "version": source.version}
 
 
-def _find_state(source: Source, plugins: Plugins) -> str:
+def _find_state(source: PluginOrigin, plugins: Plugins) -> str:
     """Return the state of a plugin: works, slow, clash, duplicate, broken or off."""
     if source in plugins.off:
         return "off"

@@ -14,7 +14,7 @@ from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.version import MYPT_VERSION
-from mypt.plugins.requirements import needed_plugins
+from mypt.plugins.requirements import required_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def describe_model(model: LanguageModel, state: TrainingState | None) -> ModelDe
     return ModelDescription(
         config=model.config,
         tokenizer=tokenizer,
-        plugins=needed_plugins(model.plugins, model.config, tokenizer, state, model.needs),
+        plugins=required_plugins(model.plugins, model.config, tokenizer, state, model.needs),
     )
 
 

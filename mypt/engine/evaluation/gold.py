@@ -11,7 +11,7 @@ from attrs import frozen
 
 from mypt.format.documents.training import Decision, GoldMemory
 from mypt.format.errors import ConfigError, PluginError, Problem, suggestion
-from mypt.plugins.selection import chosen
+from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -159,7 +159,7 @@ def build_guards(
         raise ConfigError(*problems)
     return {
         name: factories[name].build(settings)
-        for name, settings in chosen("gold_guards", options, factories).items()
+        for name, settings in select_options("gold_guards", options, factories).items()
     }
 
 

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from mypt.engine.logging.events import Notice
 from mypt.format.errors import SaveError, suggestion
-from mypt.plugins.selection import chosen
+from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +76,7 @@ def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Eve
     """
     built: dict[str, LogSink] = {}
     failed: dict[str, Exception] = {}
-    for name, options in chosen("log_sinks", wanted, plugins.sinks).items():
+    for name, options in select_options("log_sinks", wanted, plugins.sinks).items():
         try:
             sink = plugins.sinks[name].build(evolve(run, options=options))
         except Exception as error:

@@ -38,7 +38,7 @@ from mypt.format.errors import Problem, UsageError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.plugins.requirements import check_guards
-from mypt.plugins.selection import chosen
+from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,7 @@ def _check_unused(
     """Check the request as if the run went on, though it has nothing left to do."""
     choose_device(run.device)
     build_guards(run.training.gold_guards, plugins.guards)
-    chosen("log_sinks", run.training.log_sinks, plugins.sinks)
+    select_options("log_sinks", run.training.log_sinks, plugins.sinks)
     given, tokenizer = request.training.keys(), build_tokenizer(opened.tokenizer, plugins)
     if {"input_file", "dataset_dir", "curriculum"} & given:
         data = read_training_data(run.training)

@@ -16,7 +16,7 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import GoldMemory, TrainingConfig
 from mypt.format.errors import ConfigError, SaveError
 from mypt.plugins import Evaluation, RunInfo, SinkFactory, hookimpl
-from mypt.plugins.faults import Source
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 
 TRAINING = TrainingConfig(max_iters=75000)
@@ -297,7 +297,7 @@ def test_a_sink_of_a_plugin_that_fails_stops_no_run_and_is_reported_once(
 ):
     plugins = load_plugins()
     hook = hookimpl(lambda: [SinkFactory("mine", build)])
-    source = Source("mine", "acme-mine", "1.0")
+    source = PluginOrigin("mine", "acme-mine", "1.0")
     plugins.register(SimpleNamespace(mypt_log_sinks=hook), source)
     tokenizer = plugins.tokenizer("char").train(text)
     config = GPTConfig(block_size=8, n_embd=8, n_head=1, n_layer=1, batch_size=2)
@@ -338,7 +338,7 @@ def test_a_step_tells_the_loss_of_the_update_before_and_the_first_its_own(text):
 
     plugins = load_plugins()
     hook = hookimpl(lambda: [SinkFactory("losses", build=Losses)])
-    plugins.register(SimpleNamespace(mypt_log_sinks=hook), Source("losses", "losses", "1"))
+    plugins.register(SimpleNamespace(mypt_log_sinks=hook), PluginOrigin("losses", "losses", "1"))
     tokenizer = plugins.tokenizer("char").train(text)
     config = GPTConfig(block_size=8, n_embd=8, n_head=1, n_layer=1, batch_size=2, dropout=0.0)
     model = mypt.GPT(evolve(config, vocab_size=tokenizer.vocab_size), tokenizer, plugins=plugins)
@@ -369,7 +369,7 @@ def test_a_run_is_heard_by_the_sinks_it_names_and_by_mypt_s_own(tmp_path):
             return [SinkFactory("ear", build=Ear, options=schema)]
 
     plugins = load_plugins()
-    plugins.register(Offers(), Source("ears", "ears", "1"))
+    plugins.register(Offers(), PluginOrigin("ears", "ears", "1"))
     run = RunInfo("tiny", tmp_path / "log", quiet=True)
     dispatchers = [
         open_sinks(run, plugins, wanted)
