@@ -219,9 +219,11 @@ def _share(width: float, row: Sequence[Room]) -> list[float]:
 
 def _color_rules(*, dark: bool = False) -> str:
     """Color each layer of the house by a hue, and rooms in rooms by its shades."""
-    shades = ((16, 30), (20, 36), (25, 42)) if dark else ((94, 80), (97, 84), (100, 88))
+    shades = ((14, 28), (18, 34), (23, 40)) if dark else ((94, 80), (97, 84), (100, 88))
+    color = 25 if dark else 50
     return "\n".join(
-        f".h{hue}d{depth} {{ fill: hsl({hue} 55% {fill}%); stroke: hsl({hue} 35% {stroke}%) }}"
+        f".h{hue}d{depth} {{ fill: hsl({hue} {color}% {fill}%);"
+        f" stroke: hsl({hue} {color}% {stroke}%) }}"
         for hue in HUES
         for depth, (fill, stroke) in enumerate(shades)
     )
