@@ -158,14 +158,14 @@ def test_events_and_fields_of_a_later_version_are_passed_over(log):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("not json", "line 2 is no JSON object"),
-        ("[1]", "line 2 is no JSON object"),
-        ("[" * 100000, "line 2 is no JSON object"),
+        ("not json", "line 2 is not a JSON object"),
+        ("[1]", "line 2 is not a JSON object"),
+        ("[" * 100000, "line 2 is not a JSON object"),
         ({"event": "eval", "iter": 1}, "line 2 has no `val_loss`"),
         ({"event": "eval", "val_loss": 1.0}, "line 2 has no `iter`"),
-        ({"iter": -1, "val_loss": 1.0}, "line 2 has a `iter` that is no count"),
-        ({"iter": True, "val_loss": 1.0}, "line 2 has a `iter` that is no count"),
-        ({"iter": 1, "val_loss": "low"}, "line 2 has a `val_loss` that is no number"),
+        ({"iter": -1, "val_loss": 1.0}, "line 2 has a `iter` that is not a count"),
+        ({"iter": True, "val_loss": 1.0}, "line 2 has a `iter` that is not a count"),
+        ({"iter": 1, "val_loss": "low"}, "line 2 has a `val_loss` that is not a number"),
         ({"event": "phase_switch", "iter": 1}, "line 2 has no `new_phase`"),
         ({"event": "gold_blocked", "iter": 1, "val_loss": 1, "reason": 5}, "`reason` that is no"),
     ],
@@ -179,12 +179,12 @@ def test_a_wrong_line_is_named_with_its_file_and_number(log, line, said):
 
 
 def test_a_log_without_evaluations_is_refused(log, tmp_path):
-    with pytest.raises(FormatError, match="holds no evaluation"):
+    with pytest.raises(FormatError, match="contains no evaluation"):
         read_log(log(start(0)))
     with pytest.raises(FormatError, match="cannot be read"):
         read_log(tmp_path / "none.jsonl")
     (tmp_path / "binary").write_bytes(bytes(range(256)) * 9)
-    with pytest.raises(FormatError, match="no JSON object"):
+    with pytest.raises(FormatError, match="not a JSON object"):
         read_log(tmp_path / "binary")
 
 

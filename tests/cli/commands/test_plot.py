@@ -42,7 +42,7 @@ def test_a_model_without_log_says_where_it_was_looked_for(refused, fixtures, in_
 def test_what_is_neither_log_nor_model_is_refused(refused, in_tmp):
     assert "no checkpoint `nothing`" in refused("plot", "nothing", code=2)
     (in_tmp / "notes.txt").write_text("hello\n")
-    assert "notes.txt: line 1 is no JSON object" in refused("plot", "notes.txt")
+    assert "notes.txt: line 1 is not a JSON object" in refused("plot", "notes.txt")
 
 
 def test_every_log_of_mypt_is_drawn(cli, fixtures):
