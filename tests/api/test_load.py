@@ -69,7 +69,7 @@ def model():
     ("given", "said"),
     [
         ({"max_iters": "x"}, 'max_iters: is "x"'),
-        ({"max_iterss": 5}, "max_iterss: is no option .did you mean `max_iters`"),
+        ({"max_iterss": 5}, "max_iterss: is not an option .did you mean `max_iters`"),
     ],
 )
 def test_hyperparameters_are_checked_before_they_are_saved(model, tmp_path, given, said):

@@ -52,13 +52,13 @@ def build_model(
         plugins: Where its parts and its tokenizer are looked up.
         cls: Class of the model.
         for_training: Give the model memory of its own. Without it the weights stay mapped to
-            the file, which costs neither the reading nor the memory until they are used.
+            the file, which costs no reading and no memory until they are used.
         config: Its architecture, by default that of the checkpoint. Where positions are learned,
             `block_size` may be smaller: the first positions are kept.
-        device: Where it goes; None for the fastest device there is.
+        device: Its device; None for the fastest available one.
 
     Raises:
-        ConfigError: There is no such device here.
+        ConfigError: This machine has no such device.
         FormatError: The weights are damaged, or do not fit the architecture.
         OutOfMemoryError: The memory of the device is too small.
     """

@@ -32,7 +32,7 @@ WRITTEN_BY = f"mypt {MYPT_VERSION}"
 
 @frozen(kw_only=True)
 class ModelDescription:
-    """What every bundle of a model holds beside its tensors and its training state.
+    """What every bundle of a model contains beside its tensors and its training state.
 
     Attributes:
         config: Architecture.
@@ -46,10 +46,10 @@ class ModelDescription:
 
 
 def describe_model(model: LanguageModel, state: TrainingState | None) -> ModelDescription:
-    """Collect what does not change while a model is trained.
+    """Collect what stays the same while a model is trained.
 
     Args:
-        model: The model; its weights are not looked at.
+        model: The model; its weights are not read.
         state: A training state of the run, whose gold guards are required to resume it.
     """
     tokenizer = _tokenizer_state(model)
@@ -72,7 +72,7 @@ def write_bundle(
 
     Args:
         writer: Holder of the bundle's lock.
-        model: What the bundle says of the model.
+        model: Description of the model.
         state: Progress; None for a bundle that only inference needs.
         weights: By name, on any device. They must not change until they are written.
         optimizer: AdamW state dict. It must not change until it is written.
@@ -108,7 +108,7 @@ def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _tokenizer_state(model: LanguageModel) -> TokenizerState | None:
-    """Return the tokenizer's state, with what else its document had."""
+    """Return the tokenizer's state, with the unknown fields of its document."""
     if model.tokenizer is None:
         return model.tokenizer_state
     ours, before = model.tokenizer.state(), model.tokenizer_state

@@ -40,7 +40,9 @@ def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> Traini
     if unknown:
         raise ConfigError(
             *(
-                Problem("", name, f"is no option{suggestion(name, TRAINING_FIELDS)}", "correct it")
+                Problem(
+                    "", name, f"is not an option{suggestion(name, TRAINING_FIELDS)}", "correct it"
+                )
                 for name in unknown
             )
         )

@@ -1,4 +1,4 @@
-"""Make a vocabulary of a text."""
+"""Train a vocabulary on a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EDGE = re.compile(r"(?<=\S)(?=\n)")
 
 
 def train(pieces: Iterable[str], vocab_size: int) -> BpeTokenizer:
-    """Learn the byte pairs that are the most frequent in a text.
+    """Learn the most frequent byte pairs of a text.
 
     Args:
         pieces: The text; where it is divided makes no difference.
@@ -49,7 +49,7 @@ def train(pieces: Iterable[str], vocab_size: int) -> BpeTokenizer:
 
     made.train_from_iterator(records(), trainer)
     if not seen:
-        what = "there is no text to make a vocabulary of"
+        what = "there is no text to build a vocabulary from"
         raise DataError(Problem("", "", what, "give a text", kind="data.text"))
     return BpeTokenizer(json.loads(made.to_str()))
 
