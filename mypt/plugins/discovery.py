@@ -17,14 +17,15 @@ UNKNOWN = "an unknown package"
 
 
 def find_installed_plugins() -> Iterator[tuple[PluginOrigin, Callable[[], Any]] | Fault]:
-    """Find what is registered in the entry-point group `mypt`, in the order of the names.
+    """Find the plugins in the entry-point group `mypt`, sorted by name.
 
     Yields:
-        Each plugin with what imports it; a fault for a package whose metadata cannot be read.
+        For each plugin its origin and a function that imports it; for a package whose metadata
+        cannot be read, a fault.
     """
     try:
         found = list(entry_points(group=PROJECT))
-    except Exception:  # one package with bad metadata hides those of all others
+    except Exception:  # one package with bad metadata hides the plugins of all others
         found = []
         for distribution in distributions():
             try:
@@ -45,5 +46,5 @@ def _make_origin(name: str, distribution: Distribution | None) -> PluginOrigin:
         return PluginOrigin(name, UNKNOWN, "?")
     try:
         return PluginOrigin(name, distribution.name or UNKNOWN, distribution.version or "?")
-    except Exception:  # it has no metadata, or none that can be read
+    except Exception:  # it has no metadata, or unreadable metadata
         return PluginOrigin(name, UNKNOWN, "?")

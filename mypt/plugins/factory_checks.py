@@ -1,4 +1,4 @@
-"""What a plugin's factories must hold, and what their functions must give."""
+"""Check the fields of a plugin's factories, and the results of their functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def find_flaw(factory: Any) -> str | None:
-    """Say which field of a factory cannot be used, and why; None if all can."""
+    """Return which field of a factory is unusable, and why; None if all are fine."""
     for field in fields(type(factory)):
         value = getattr(factory, field.name)
         is_left_out = value is None and field.default is None
@@ -40,20 +40,20 @@ def find_flaw(factory: Any) -> str | None:
 def _find_text_flaw(value: object) -> str | None:
     if isinstance(value, str) and value:
         return None
-    return f"{value!r:.60} where a text that is not empty is wanted"
+    return f"{value!r:.60}, not a non-empty string"
 
 
 def _find_slot_flaw(value: object) -> str | None:
-    return None if value in SLOTS else f"{value!r:.60} where one of {', '.join(SLOTS)} is wanted"
+    return None if value in SLOTS else f"{value!r:.60}, not one of {', '.join(SLOTS)}"
 
 
 def _find_function_flaw(value: object) -> str | None:
-    return None if callable(value) else f"{value!r:.60} where a function is wanted"
+    return None if callable(value) else f"{value!r:.60}, not a function"
 
 
 def _find_schema_flaw(value: object) -> str | None:
     if not isinstance(value, Mapping):
-        return f"{value!r:.60} where a JSON Schema is wanted"
+        return f"{value!r:.60}, not a JSON Schema"
     if not value:
         return None
     from jsonschema import Draft202012Validator, SchemaError  # slow to import
@@ -61,7 +61,7 @@ def _find_schema_flaw(value: object) -> str | None:
     try:
         Draft202012Validator.check_schema(dict(value))
     except SchemaError as error:
-        return f"no JSON Schema: {json_pointer(error.absolute_path)}: {error.message}"
+        return f"not a valid JSON Schema: {json_pointer(error.absolute_path)}: {error.message}"
     return None
 
 
@@ -76,15 +76,15 @@ _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
 
 
 def check_result(factory: object, function: str, made: Any) -> Any:
-    """Give what a function of a factory has made, as mypt uses it.
+    """Check the result of a factory's function, and return it in the form that mypt uses.
 
     Args:
         factory: The factory.
-        function: Its field; `judge` for the guard that a factory has built.
-        made: What came back.
+        function: The field with the function; `judge` for a guard that the factory has built.
+        made: The result.
 
     Raises:
-        TypeError: It is something else than the contract of the factory says.
+        TypeError: The result violates the contract of the factory.
     """
     accept = _RESULT_CHECKS.get((type(factory), function))
     return made if accept is None else accept(made)
@@ -92,7 +92,7 @@ def check_result(factory: object, function: str, made: Any) -> Any:
 
 def _require_instance(wanted: type[Any], made: object) -> Any:
     if not isinstance(made, wanted):
-        raise TypeError(_describe_result(made, f"where a {wanted.__name__} is wanted"))
+        raise TypeError(_describe_result(made, f"not {wanted.__name__}"))
     return made
 
 
@@ -104,16 +104,16 @@ def _require_module(made: object) -> object:
 
 def _require_function(made: object) -> object:
     if not callable(made):
-        raise TypeError(_describe_result(made, "where a function is wanted"))
+        raise TypeError(_describe_result(made, "not a function"))
     return made
 
 
 def _require_protocol(protocol: type, made: object) -> object:
-    """Refuse what lacks any of the names of a protocol; only its own tests know what they do."""
+    """Raise if an attribute of a protocol is missing; their behaviour is for the plugin's tests."""
     wanted = [name for name in vars(protocol) if not name.startswith("_")]
     missing = [f"`{name}`" for name in wanted if not hasattr(made, name)]
     if missing:
-        raise TypeError(_describe_result(made, f"without {', '.join(missing)}"))
+        raise TypeError(_describe_result(made, f"which lacks {', '.join(missing)}"))
     return made
 
 
@@ -122,7 +122,7 @@ def _convert_shapes(tensors: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _describe_result(made: object, fault: str) -> str:
-    return f"it gives a {type(made).__name__} {fault}"
+    return f"it returns {type(made).__name__}, {fault}"
 
 
 _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {

@@ -1,4 +1,4 @@
-"""Name the plugin in whatever goes wrong inside of what it offers."""
+"""Isolate faults in plugin code: every error names the plugin."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 def isolate_factory(
     factory: Any, noun: str, source: PluginOrigin, note: Callable[[Fault], None]
 ) -> Any:
-    """Give a factory that fails with one line, which names its plugin.
+    """Wrap a factory so that it fails with a one-line error that names its plugin.
 
-    So does one that makes something else than its contract says. The errors with which a plugin
-    says what a user can mend are passed on, and those of the disk.
+    The same error is raised if a result violates the contract. Errors that a plugin raises about
+    something the user can fix (`MyptError`) pass through, as do `OSError`s.
 
     Args:
-        factory: What a plugin offers.
-        noun: What it is, for messages.
+        factory: The factory that a plugin offers.
+        noun: What the factory makes, for messages.
         source: The plugin.
-        note: Told of a reader that cannot even say whether it knows a file: it knows none.
+        note: Called with the fault if `recognises` of a reader fails, which then counts as False.
     """
 
     def make_fault(function: str, error: BaseException) -> Fault:
@@ -50,7 +50,7 @@ def isolate_factory(
                 return check(function, call(*args, **kwargs))
             except (MyptError, OSError, KeyboardInterrupt):
                 raise
-            except BaseException as error:  # whatever a stranger's code raises
+            except BaseException as error:  # third-party code may raise anything
                 fault = make_fault(function, error)
                 if function == "recognises":
                     note(fault)
@@ -65,6 +65,6 @@ def isolate_factory(
 
 
 def summarize_error(error: BaseException) -> str:
-    """Give the kind of an error and the first line of what it says."""
+    """Return the type of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

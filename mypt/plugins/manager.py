@@ -1,8 +1,8 @@
-"""Find, load and look up plugins; one that is broken takes nothing else down.
+"""Find, load and look up plugins; a broken plugin does not affect anything else.
 
-The built-in plugins are registered at once. Those of installed packages are imported when something
-is looked up that no built-in plugin offers, or when all that there is has to be gone through: a
-command that needs none of them waits for none of them and cannot be harmed by one.
+The built-in plugins are registered immediately. Those of installed packages are imported when
+something is looked up that no built-in plugin offers, or when all plugins must be listed: a command
+that needs none of them does not wait for them and cannot be broken by one.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class Plugins:
     Build one with `load_plugins` and pass it on; nothing here is global.
 
     Attributes:
-        disabled: Names of plugins and of packages that were switched off.
-        off: Plugins that were found and are switched off.
-        faults: What is wrong with plugins, in the order in which it was found.
-        sources: The plugins that are registered, by name.
+        disabled: Names of plugins and packages that are disabled.
+        off: Plugins that were found but are disabled.
+        faults: Faults of plugins, in the order in which they were found.
+        sources: The registered plugins, by name.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class Plugins:
         hooks: ModuleType | type = hookspecs,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        """Begin without plugins.
+        """Start without plugins.
 
         Args:
             disabled: Names of plugins, or of packages, not to load.
-            report: Told of each fault once, when it is found.
-            hooks: Holds the specifications of the hooks.
-            arguments: What hooks are called with; each gets those of them that it names.
+            report: Called once for each fault, when it is found.
+            hooks: The module or class with the hook specifications.
+            arguments: Arguments for the hooks; each gets those that it names.
         """
         self.disabled = frozenset(map(normalize_package_name, disabled))
         self.off: list[PluginOrigin] = []
@@ -95,7 +95,7 @@ class Plugins:
         self._called: set[tuple[str, str]] = set()
 
     def has(self, name: str) -> bool:
-        """Tell whether a plugin, or a package with plugins, of that name was found."""
+        """Return whether a plugin, or a package with plugins, with that name was found."""
         waiting = (source for source, _ in self._waiting)
         found = (*self.sources.values(), *self.off, *(f.source for f in self.faults), *waiting)
         names = {
@@ -109,13 +109,13 @@ class Plugins:
         """Register one plugin.
 
         Raises:
-            PluginError: Its name is taken, it has a hook that mypt does not know, or one with
-                arguments that mypt does not give.
+            PluginError: Its name is taken, it has a hook that mypt does not know, or a hook with
+                arguments that mypt does not pass.
         """
         taken = self.sources.get(source.name)
         if taken is not None:
-            what = f"has the name of {taken}, which is the one in use"
-            fix = "rename one of them, or switch it off by the name of its package"
+            what = f"has the same name as {taken}, which is used instead"
+            fix = "rename one of them, or disable it by the name of its package"
             raise PluginError(Problem("", str(source), what, fix, kind="plugin.duplicate"))
         try:
             self._manager.register(plugin, name=source.name)
@@ -131,7 +131,7 @@ class Plugins:
         self.sources[source.name] = source
 
     def load(self, source: PluginOrigin, importer: Callable[[], Any]) -> None:
-        """Import and register one plugin, noting what is wrong with it."""
+        """Import and register one plugin, recording its faults."""
         if {
             normalize_package_name(source.name),
             normalize_package_name(source.package),
@@ -140,7 +140,7 @@ class Plugins:
             return
         begin = time.monotonic()
         try:
-            with redirect_stdout(sys.stderr):  # stdout is the answer of a command
+            with redirect_stdout(sys.stderr):  # stdout is for a command's output
                 self.register(importer(), source)
         except KeyboardInterrupt:
             raise
@@ -148,19 +148,19 @@ class Plugins:
             is_taken = error.problems[0].kind == "plugin.duplicate"
             kind: FaultKind = "duplicate" if is_taken else "broken"
             self.note(Fault(source, f"cannot be used: {error.problems[0].what}", kind))
-        except BaseException as error:  # whatever a stranger's module raises
+        except BaseException as error:  # third-party code may raise anything
             self.note(Fault(source, f"cannot be loaded: {summarize_error(error)}"))
         else:
             elapsed_s = time.monotonic() - begin
-            if elapsed_s > SLOW_S and not source.is_built_in:  # else the machine is slow
+            if elapsed_s > SLOW_S and not source.is_built_in:  # a slow built-in: a slow machine
                 self.note(Fault(source, f"took {elapsed_s:.1f} s to import", "slow"))
 
     def load_later(self, source: PluginOrigin, importer: Callable[[], Any]) -> None:
-        """Import and register one plugin when something is looked up that may be its own."""
+        """Import and register one plugin when something is looked up that it may offer."""
         self._waiting.append((source, importer))
 
     def load_all(self) -> None:
-        """Load every plugin and call its hooks, so that `faults` names all that is wrong."""
+        """Load every plugin and call its hooks, so that `faults` is complete."""
         while self._waiting:
             self.load(*self._waiting.pop(0))
         for hook in HOOKS:
@@ -168,10 +168,10 @@ class Plugins:
         for name, plugin in self._manager.list_name_plugin():
             source = self.sources[name]
             if not source.is_built_in and not self._manager.get_hookcallers(plugin):
-                self._note_once(Fault(source, "offers nothing: is `@hookimpl` there?"))
+                self._note_once(Fault(source, "offers nothing; check its `@hookimpl` decorators"))
 
     def registries(self) -> Mapping[str, HookRegistry]:
-        """Give all that is offered, by hook; loads every plugin."""
+        """Load every plugin, and return the registry of each hook."""
         self.load_all()
         return self._registries
 
@@ -209,7 +209,7 @@ class Plugins:
 
     @cached_property
     def settings(self) -> Settings:
-        """What plugins say of their settings, for validation."""
+        """The schemas of plugins' settings, for validation."""
 
         def collect_all() -> dict[tuple[str, str], Setting]:
             self.load_all()
@@ -221,7 +221,7 @@ class Plugins:
         """Look up a tokenizer.
 
         Raises:
-            PluginError: No plugin offers it, or two do.
+            PluginError: No plugin offers it, or more than one does.
         """
         return self._look_up("mypt_tokenizers", self.tokenizers, token_kind)
 
@@ -229,12 +229,12 @@ class Plugins:
         """Look up an architecture part.
 
         Raises:
-            PluginError: No plugin offers it, or two do.
+            PluginError: No plugin offers it, or more than one does.
         """
         return self._look_up("mypt_parts", self.parts, (slot, name))
 
     def source_of(self, hook: str, key: object) -> PluginOrigin | None:
-        """Tell which plugin offers something; None where none does."""
+        """Return the plugin that offers something, or None if none does."""
         if key not in self._collect(hook):
             self.load_all()
         registry = self._registries[hook]
@@ -254,7 +254,7 @@ class Plugins:
         return LazyMapping(dict(self._collect(hook)), collect_all)
 
     def _collect(self, hook: str) -> Mapping[Any, Any]:
-        """Call a hook of the plugins that are registered now and have not been called."""
+        """Call a hook of each registered plugin for which it has not been called yet."""
         registry = self._registries[hook]
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             plugin = implementation.plugin_name
@@ -275,7 +275,7 @@ class Plugins:
                 return list(hook(**given))
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever a stranger's hook raises
+        except BaseException as error:  # third-party code may raise anything
             self.note(
                 Fault(source, f"failed in its hook {hook.__name__}: {summarize_error(error)}")
             )
@@ -300,14 +300,14 @@ class Plugins:
             self.note(fault)
 
     def note(self, fault: Fault) -> None:
-        """Take note of what is wrong with a plugin."""
+        """Record a fault of a plugin, and report it."""
         self.faults.append(fault)
         if self._report is not None:
             self._report(fault)
 
 
 def load_built_in(plugins: Plugins) -> None:
-    """Register the plugins that come with mypt."""
+    """Register the built-in plugins."""
     for module in BUILT_IN:
         importer = partial(importlib.import_module, module)
         plugins.load(PluginOrigin(module, "mypt", MYPT_VERSION), importer)
@@ -319,10 +319,11 @@ def load_plugins(
     """Register the built-in plugins, and find those of installed packages.
 
     Args:
-        disabled: Names of plugins or packages to leave out, beside those that the environment
-            variable `MYPT_DISABLE_PLUGINS` names, separated by commas.
-        report: Told of each fault of a plugin once, when it is found. A plugin of another package
-            is loaded, and its faults are found, when something is looked up that it may offer.
+        disabled: Names of plugins or packages not to load, in addition to those in the environment
+            variable `MYPT_DISABLE_PLUGINS`, separated by commas.
+        report: Called once for each fault of a plugin, when it is found. A plugin of another
+            package is loaded, and its faults are found, when something is looked up that it may
+            offer.
     """
     named = os.environ.get(DISABLE_VARIABLE, "").split(",")
     off = {*disabled, *(name.strip() for name in named if name.strip())}

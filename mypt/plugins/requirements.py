@@ -1,8 +1,7 @@
-"""Which plugins a bundle needs, and for what: the `plugins` of `manifest.json`.
+"""The plugins that a bundle requires, and for what: the `plugins` of `manifest.json`.
 
-A part of the architecture is needed for everything that takes the tensors, a tokenizer for text, a
-guard for going on with the run that it judges. Log sinks and legacy readers leave nothing in a
-bundle that would need them.
+An architecture part is required for everything that uses the tensors, a tokenizer for text, and a
+guard for resuming the run that uses it. Nothing in a bundle requires log sinks or legacy readers.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ def required_plugins(
     state: TrainingState | None,
     before: Mapping[str, Any],
 ) -> Requirements:
-    """Say what a bundle needs, by package.
+    """Return the plugins that a bundle requires, by package.
 
     Args:
-        plugins: What its parts come from.
+        plugins: Where its parts were looked up.
         config: Its architecture.
         tokenizer: Its vocabulary.
         state: Its training state.
-        before: What it needed when it was opened. What it says of packages that are not here now is
-            kept: their parts of the documents are kept as well.
+        before: Its requirements when it was opened. Those on packages that are not installed now
+            are kept, as are the packages' sections in the documents.
     """
     here = _list_installed_packages(plugins) if before else {}
     needs: Requirements = {
@@ -57,16 +56,16 @@ def required_plugins(
 
 
 def check_requirements(needs: Mapping[str, Any], plugins: Plugins, purpose: str, name: str) -> None:
-    """Refuse to do with a bundle what takes a plugin that is not here.
+    """Raise if using a bundle for a purpose requires a plugin that is not available.
 
     Args:
         needs: The `plugins` of its manifest.
-        plugins: What is here.
+        plugins: The available plugins.
         purpose: One of `PURPOSES`.
         name: The bundle, for messages.
 
     Raises:
-        PluginError: With one line for each package that is missing.
+        PluginError: One problem for each missing package.
     """
     wanted = {package: need for package, need in needs.items() if purpose in need["needed_for"]}
     here = _list_installed_packages(plugins) if wanted else {}
@@ -82,10 +81,10 @@ def check_requirements(needs: Mapping[str, Any], plugins: Plugins, purpose: str,
 def check_guards(
     training: TrainingConfig, needs: Mapping[str, Any], plugins: Plugins, name: str
 ) -> None:
-    """Refuse to go on with a run whose gold guards are not here, unless they are switched off.
+    """Raise if gold guards that a resumed run uses are not available.
 
     Raises:
-        PluginError: With one line for each package that may bring them.
+        PluginError: One problem for each package that may provide them.
     """
     wanted = [guard for guard, options in training.gold_guards.items() if options is not False]
     if any(guard not in plugins.guards for guard in wanted):
@@ -93,19 +92,19 @@ def check_guards(
 
 
 def installed_version(plugins: Plugins, package: str) -> str | None:
-    """Give the version of a package whose plugins are here; None for one that is not."""
+    """Return the version of a package whose plugins are available; otherwise None."""
     return _list_installed_packages(plugins).get(normalize_package_name(package))
 
 
 def _make_missing_problem(
     package: str, need: Mapping[str, Any], name: str, plugins: Plugins
 ) -> Problem:
-    why, fix = "not here", f"install it: pip install {package}"
+    why, fix = "not installed", f"install it: pip install {package}"
     if _has_package(package, plugins.off):
-        why, fix = "switched off", f"take it out of --disable-plugin and {DISABLE_VARIABLE}"
+        why, fix = "disabled", f"remove it from --disable-plugin and {DISABLE_VARIABLE}"
     elif _has_package(package, (fault.source for fault in plugins.faults)):
-        why, fix = "broken", "update it; mypt plugins says what is wrong with it"
-    what = f"takes the plugin {package} {need['version']}, which is {why}"
+        why, fix = "broken", "update it; `mypt plugins` shows what is wrong with it"
+    what = f"requires the plugin {package} {need['version']}, which is {why}"
     return Problem(name, "", what, fix, kind="plugin.missing")
 
 
@@ -129,7 +128,7 @@ def _find_required_origins(
     tokenizer: TokenizerState | None,
     state: TrainingState | None,
 ) -> Iterator[tuple[PluginOrigin, tuple[str, ...]]]:
-    """Give where parts, tokenizer and guards come from, and what they are needed for."""
+    """Yield the origin of each part, tokenizer and guard, and the purposes that require it."""
     chosen: list[tuple[str, object, tuple[str, ...]]] = [
         ("mypt_parts", (slot, getattr(config, slot)), PURPOSES) for slot in SLOTS
     ]

@@ -1,4 +1,4 @@
-"""Which of the registered guards or sinks a run uses, and with what options."""
+"""Select the registered guards or sinks that a run uses, and their options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SelectableFactory(Protocol):
-    """A factory that a run may name."""
+    """A factory that a run may select by name."""
 
     @property
     def options(self) -> JsonSchema: ...  # noqa: D102
@@ -25,15 +25,18 @@ class SelectableFactory(Protocol):
 def select_options(
     field: str, options: Mapping[str, Any], factories: Mapping[str, SelectableFactory]
 ) -> dict[str, Mapping[str, Any]]:
-    """Give the options of those that a run names, and of the default ones; `false` leaves one out.
+    """Return the options of the factories that a run names, and of the default ones.
 
     Args:
-        field: The training config's field that names them.
-        options: Its content.
-        factories: What is registered, by name.
+    The option `false` excludes a factory.
+
+    Args:
+        field: The field of the training config that names them.
+        options: The value of that field.
+        factories: The registered factories, by name.
 
     Raises:
-        ConfigError: Options do not fit their schema.
+        ConfigError: Options do not match their schema.
     """
     problems = [
         problem

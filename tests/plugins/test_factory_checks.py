@@ -29,33 +29,33 @@ def plugins(monkeypatch):
 @pytest.mark.parametrize(
     ("hook", "factory", "said"),
     [
-        ("mypt_gold_guards", GuardFactory(5, dict), "gold guard `5`, whose `name` is 5 where"),
-        ("mypt_gold_guards", GuardFactory("", dict), "`name` is '' where a text that is not empty"),
-        ("mypt_gold_guards", GuardFactory("a", None), "`build` is None where a function is wanted"),
+        ("mypt_gold_guards", GuardFactory(5, dict), "gold guard `5`, whose `name` is 5, not"),
+        ("mypt_gold_guards", GuardFactory("", dict), "`name` is '', not a non-empty string"),
+        ("mypt_gold_guards", GuardFactory("a", None), "`build` is None, not a function"),
         (
             "mypt_gold_guards",
             GuardFactory("a", dict, options=MISSPELT),
-            "gold guard `a`, whose `options` is no JSON Schema: /properties/limit/type: 'nmber' is",
+            "`options` is not a valid JSON Schema: /properties/limit/type: 'nmber' is",
         ),
-        ("mypt_gold_guards", GuardFactory("a", dict, options=[1]), "is [1] where a JSON Schema is"),
+        ("mypt_gold_guards", GuardFactory("a", dict, options=[1]), "is [1], not a JSON Schema"),
         ("mypt_log_sinks", SinkFactory("a", dict, options={"pattern": "["}), "/pattern: '['"),
-        ("mypt_log_sinks", SinkFactory("a", 7), "log sink `a`, whose `build` is 7 where"),
+        ("mypt_log_sinks", SinkFactory("a", 7), "log sink `a`, whose `build` is 7, not"),
         (
             "mypt_parts",
             PartFactory("norm", "a", str),
-            "`slot` is 'norm' where one of pos_encoding,",
+            "`slot` is 'norm', not one of pos_encoding,",
         ),
         ("mypt_parts", PartFactory("norm_type", None, str), "norm_type `None`, whose `name` is"),
-        ("mypt_parts", PartFactory("norm_type", "a", str, {}), "`tensors` is {} where a function"),
-        ("mypt_tokenizers", TokenizerFactory(["a"], str, train=str), "`token_kind` is ['a'] where"),
-        ("mypt_tokenizers", TokenizerFactory("a", str, train=None), "`train` is None where"),
-        ("mypt_tokenizers", TokenizerFactory("a", str, train=str, train_pieces=1), "is 1 where"),
+        ("mypt_parts", PartFactory("norm_type", "a", str, {}), "`tensors` is {}, not a function"),
+        ("mypt_tokenizers", TokenizerFactory(["a"], str, train=str), "`token_kind` is ['a'], not"),
+        ("mypt_tokenizers", TokenizerFactory("a", str, train=None), "`train` is None, not"),
+        ("mypt_tokenizers", TokenizerFactory("a", str, train=str, train_pieces=1), "is 1, not"),
         (
             "mypt_tokenizers",
             TokenizerFactory("a", str, train=str, train_options=MISSPELT),
-            "`train_options` is no JSON Schema",
+            "`train_options` is not a valid JSON Schema",
         ),
-        ("mypt_legacy_readers", ReaderFactory("a", recognises=bool, read=0), "`read` is 0 where"),
+        ("mypt_legacy_readers", ReaderFactory("a", recognises=bool, read=0), "`read` is 0, not"),
     ],
 )
 def test_what_cannot_be_used_is_named_and_the_rest_of_the_plugin_works(
@@ -72,7 +72,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_of_the_plugin_works(
     line = str(fault.problem)
     assert line.startswith("plugin mine of acme 1.0: offers the ")
     assert said in line
-    assert "; update it, or switch it off: mypt --disable-plugin mine" in line
+    assert "; update it, or disable it: mypt --disable-plugin mine" in line
     assert len(line.splitlines()) == 1
 
 

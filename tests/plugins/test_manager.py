@@ -147,7 +147,7 @@ def test_what_is_no_factory_is_left_out_and_named(plugins):
     plugins.load_later(source("a"), lambda: SimpleNamespace(mypt_tokenizers=mypt_tokenizers))
     assert plugins.tokenizer("good")
     (fault,) = plugins.faults
-    assert "str where a TokenizerFactory" in fault.what
+    assert "str, not TokenizerFactory" in fault.what
 
 
 def test_a_fault_is_reported_once_when_it_is_found():
@@ -188,7 +188,7 @@ def test_built_in_plugins_go_through_the_same_door(module, monkeypatch):
 def test_without_the_built_in_plugin_there_are_no_tokenizers(monkeypatch):
     monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
     monkeypatch.setitem(sys.modules, "mypt.tokenizers.plugin", None)
-    with pytest.raises(PluginError, match="`char`; there are: none"):
+    with pytest.raises(PluginError, match="`char`; available: none"):
         load_plugins().tokenizer("char")
 
 
@@ -233,7 +233,7 @@ def test_a_plugin_without_hookimpl_is_named_once(plugins):
     plugins.load_all()
     (fault,) = plugins.faults
     assert fault.source == source("a")
-    assert fault.what == "offers nothing: is `@hookimpl` there?"
+    assert fault.what == "offers nothing; check its `@hookimpl` decorators"
 
 
 def test_only_a_stranger_s_plugin_is_called_slow(monkeypatch):

@@ -44,14 +44,14 @@ def without(folder, in_tmp):
 def test_going_on_without_the_package_is_one_line_and_changes_nothing(folder, without, refused):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     line = refused(*TRAIN, "--max_iters", 4)
-    assert "takes the plugin acme-lenient 1.0, which is not here" in line
+    assert "requires the plugin acme-lenient 1.0, which is not installed" in line
     assert "pip install acme-lenient" in line
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_package_that_is_off_or_broken_is_not_to_be_installed(folder, in_tmp, cli, refused):
     line = refused("--disable-plugin", "acme-lenient", *TRAIN, "--max_iters", 4)
-    assert "which is switched off; take it out of --disable-plugin" in line
+    assert "which is disabled; remove it from --disable-plugin" in line
     (in_tmp / "site-packages" / "acme_lenient.py").write_text("import nothing_of_that_name")
     sys.modules.pop("acme_lenient", None)
     code, _, err = cli(*TRAIN, "--max_iters", 4)

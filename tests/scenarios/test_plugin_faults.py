@@ -101,7 +101,7 @@ def test_a_tokenizer_that_lacks_what_mypt_calls():
         said = refused(getattr(factory, function), "text")
         assert said == (
             f"failed in `{function}` of its tokenizer `mine`: "
-            "TypeError: it gives a Half without `encode_array`, `state`"
+            "TypeError: it returns Half, which lacks `encode_array`, `state`"
         )
 
 
@@ -109,32 +109,32 @@ def test_a_part_that_is_no_module():
     plugins = with_plugin(PartFactory("norm_type", "mine", lambda _: 5))
     config = mypt.GPTConfig(**TINY, norm_type="mine")
     said = refused(lambda: mypt.GPT(config, plugins=plugins))
-    assert said.endswith("`mine`: TypeError: it gives a int where a Module is wanted")
+    assert said.endswith("`mine`: TypeError: it returns int, not Module")
 
 
 def test_a_guard_that_is_no_function():
     said = refused(with_plugin(GuardFactory("mine", dict)).guards["mine"].build, {})
-    assert said.endswith("`mine`: TypeError: it gives a dict where a function is wanted")
+    assert said.endswith("`mine`: TypeError: it returns dict, not a function")
 
 
 def test_a_sink_that_hears_nothing_and_a_run_that_needs_none():
     build = with_plugin(SinkFactory("mine", lambda run: run.log_file)).sinks["mine"].build
     assert build(RunInfo("tiny", None)) is None
     said = refused(build, RunInfo("tiny", 5))
-    assert said.endswith("`mine`: TypeError: it gives a int without `emit`, `close`")
+    assert said.endswith("`mine`: TypeError: it returns int, which lacks `emit`, `close`")
 
 
 def test_a_reader_that_gives_no_checkpoint():
     factory = ReaderFactory("mine", recognises=bool, read=lambda *_: {})
     read = with_plugin(factory).readers["mine"].read
     said = refused(read, "file", None, {}, kind=FormatError)
-    assert said.endswith("`mine`: TypeError: it gives a dict where a Checkpoint is wanted")
+    assert said.endswith("`mine`: TypeError: it returns dict, not Checkpoint")
 
 
 @pytest.mark.parametrize(
     ("guard", "said"),
     [
-        (lambda evaluation, memory: None, "it gives a NoneType where a Verdict is wanted"),
+        (lambda evaluation, memory: None, "it returns NoneType, not Verdict"),
         (lambda evaluation: Verdict(None, {}), "takes 1 positional argument but 2 were given"),
     ],
 )

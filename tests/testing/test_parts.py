@@ -134,7 +134,7 @@ def test_a_slot_that_is_none_is_refused():
 
 
 def test_options_that_are_no_schema_are_refused():
-    with pytest.raises(ContractError, match="no JSON Schema"):
+    with pytest.raises(ContractError, match="not a valid JSON Schema"):
         check_part(PartFactory("norm_type", "odd", build=Scale, options={"type": "thing"}))
 
 

@@ -1,4 +1,4 @@
-"""Registers the guards with mypt."""
+"""Register the guards with mypt."""
 
 from __future__ import annotations
 

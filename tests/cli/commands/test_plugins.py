@@ -337,8 +337,8 @@ def test_a_starter_whose_name_is_taken_is_told_so(name, cli, in_tmp):
     code, _, err = cli("plugins", "new", name)
     assert code == 2
     assert err == (
-        f"error: {name}: would be a module `{name.lower()}`, a name that Python, mypt or its tests "
-        f"have; choose another name, such as mypt-{name.lower()}\n"
+        f"error: {name}: would be the module `{name.lower()}`, a name that Python, mypt or its "
+        f"tests use; choose another name, such as mypt-{name.lower()}\n"
     )
 
 
