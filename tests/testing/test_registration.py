@@ -18,9 +18,13 @@ def test_what_a_plugin_offers_is_there_beside_what_mypt_has():
 @pytest.mark.parametrize(
     ("hook", "offered", "said"),
     [
-        ("mypt_gold_guards", GuardFactory("overfit", dict), "offers the gold guard `overfit`, as"),
-        ("mypt_gold_guards", GuardFactory(5, dict), "`name` is 5 where a text"),
-        ("mypt_gold_guards", "mine", "offers a str where a GuardFactory is wanted"),
+        (
+            "mypt_gold_guards",
+            GuardFactory("overfit", dict),
+            "offers the gold guard `overfit`, which",
+        ),
+        ("mypt_gold_guards", GuardFactory(5, dict), "whose `name` is 5, not a non-empty string"),
+        ("mypt_gold_guards", "mine", "offers str, not GuardFactory"),
         ("mypt_gold_gards", GuardFactory("mine", dict), "unknown hook 'mypt_gold_gards'"),
     ],
 )
@@ -30,5 +34,5 @@ def test_what_is_wrong_is_said(hook, offered, said):
 
 
 def test_a_forgotten_hookimpl_is_said():
-    with pytest.raises(PluginError, match="offers nothing: is `@hookimpl` there"):
+    with pytest.raises(PluginError, match="offers nothing; check its `@hookimpl`"):
         registered(SimpleNamespace(mypt_gold_guards=list))
