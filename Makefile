@@ -33,16 +33,16 @@ check: $(VENV)/.installed
 # Every crash point, damaged bit and hostile file, where `make test` takes a sample; some hours.
 crash: $(VENV)/.installed
 	MYPT_CRASH=all MYPT_CORRUPTION=all MYPT_HOSTILE=all $(BIN)/python -m pytest -n 2 \
-		tests/crash tests/format/test_corruption.py tests/hostile tests/property -m "slow or not slow" -s
+		tests/crash tests/scenarios/test_corruption.py tests/hostile tests/property -m "slow or not slow" -s
 
 # All schedules of interruptions, and training in several processes; ten minutes or so.
 resume: $(VENV)/.installed
-	MYPT_RESUME=all $(BIN)/python -m pytest -n 2 tests/resume tests/engine/test_processes.py \
+	MYPT_RESUME=all $(BIN)/python -m pytest -n 2 tests/resume tests/scenarios/test_processes.py \
 		-m "slow or not slow" -s
 
 # Parts of plugins in whole runs, and the starter of plugins under the type checker; two minutes or so.
 plugins: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 tests/engine/test_plugin_parts.py tests/cli/test_plugins.py \
+	$(BIN)/python -m pytest -n 2 tests/scenarios/test_plugin_parts.py tests/cli/commands/test_plugins.py \
 		-m "slow or not slow"
 
 bench: $(VENV)/.installed

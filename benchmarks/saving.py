@@ -20,9 +20,9 @@ from interleaved import Pairs, machine, seconds
 
 import mypt
 from mypt.data.batches.batch import Batch
-from mypt.engine.checkpoints.async_saver import Copy, Saver
-from mypt.engine.checkpoints.checkpointer import Keeper
-from mypt.engine.checkpoints.write import weights_of
+from mypt.engine.checkpoints.async_saver import AsyncSaver, Copy
+from mypt.engine.checkpoints.checkpointer import Checkpointer
+from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.training.optimizer import make_optimizer, optimizer_state
 from mypt.engine.training.update import Updater
 from mypt.format.documents.training import TrainingState
@@ -50,7 +50,7 @@ def measure_shape(name: str) -> None:
     if name == next(iter(SHAPES)):
         machine()
     with tempfile.TemporaryDirectory() as folder, open_for_writing(Path(folder) / name) as writer:
-        run = Run(name, Keeper(writer, new_model(name)))
+        run = Run(name, Checkpointer(writer, describe_model(new_model(name), None)))
         run.step()
         before = peak_memory()
         run.save_beside()
@@ -85,9 +85,9 @@ class Run:
         lost: Seconds that the steps after each save took beyond plain ones.
     """
 
-    def __init__(self, name: str, keeper: Keeper) -> None:
+    def __init__(self, name: str, checkpointer: Checkpointer) -> None:
         """Build model and optimizer."""
-        self.model, self._keeper, self.lost = new_model(name).train(), keeper, list[float]()
+        self.model, self.lost = new_model(name).train(), list[float]()
         training = mypt.TrainingConfig(max_iters=10**6)
         optimizer = make_optimizer(self.model, training)
         updater = Updater(self.model, optimizer, training)
@@ -95,8 +95,8 @@ class Run:
         batch = Batch(ids[:, :-1], ids[:, 1:])
         self.step = partial(updater.update, [batch], 0)
         self._state = partial(optimizer_state, optimizer)
-        self._saver = Saver()
-        self._write = partial(keeper.write, state=TrainingState(step=1), kinds=["main"])
+        self._saver = AsyncSaver()
+        self._write = partial(checkpointer.write, state=TrainingState(step=1), kinds=["main"])
         self.size = 3 * sum(p.nbytes for p in self.model.parameters())
 
     def round(self) -> tuple[float, float, float, float]:

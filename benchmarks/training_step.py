@@ -31,10 +31,10 @@ from interleaved import Pairs, Spent, machine, seconds, spent
 import mypt
 from mypt.data.curriculum import Phases
 from mypt.data.randomness import Purpose, torch_seed
-from mypt.engine.logging.dispatch import Broadcast
-from mypt.engine.training.model_setup import prepared
+from mypt.engine.logging.dispatch import EventDispatcher
+from mypt.engine.training.model_setup import set_up_model
 from mypt.engine.training.optimizer import make_optimizer
-from mypt.engine.training.trainer import Trainer
+from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.documents.training import TrainingConfig, TrainingState
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _peak(side: Callable, setup: Setup) -> float:
 
 def _mypt(setup: Setup, stack: ExitStack) -> Callable[[], object]:
     trainer = _trainer(setup)
-    stack.enter_context(prepared(trainer.model, trainer.state.training_config))
+    stack.enter_context(set_up_model(trainer.model, trainer.state.training_config))
     return trainer.update
 
 
@@ -261,15 +261,18 @@ def _trainer(setup: Setup) -> Trainer:
     model = mypt.GPT(config).to(setup.device).train()
     training = TrainingConfig(max_iters=10**6, compile=setup.compile)
     ids = np.fromfile(setup.ids, np.uint16)
+    job = Job(
+        model=model,
+        optimizer=make_optimizer(model, training),
+        phases=Phases.single(_Loader(config, ids)),
+        training=training,
+    )
     return Trainer(
-        model,
-        make_optimizer(model, training),
-        Phases.single(_Loader(config, ids)),
+        job,
         TrainingState(step=0, training_config=training),
-        broadcast=Broadcast({}),
+        dispatcher=EventDispatcher({}),
         guards={},
-        eval_loaders={},
-        writer=None,
+        checkpointer=None,
     )
 
 

@@ -36,44 +36,44 @@ FILES = ("config", "tokenizer", "training_state", "manifest")
 
 
 def page() -> str:
-    """Give the whole page."""
-    return "\n".join([HEAD, *(_file(kind) for kind in FILES)])
+    """Return the whole page."""
+    return "\n".join([HEAD, *(_describe_file(kind) for kind in FILES)])
 
 
-def _file(kind: str) -> str:
+def _describe_file(kind: str) -> str:
     schema = json.loads(
         data_dir("schemas").joinpath("v2").joinpath(f"{kind}.schema.json").read_text("utf-8")
     )
-    parts = [f"## {kind}.json\n\n{schema['description']}\n", _table(schema)]
+    parts = [f"## {kind}.json\n\n{schema['description']}\n", _field_table(schema)]
     for name, nested in schema.get("$defs", {}).items():
-        parts.append(f"### `{name}`\n\n{nested['description']}\n\n{_table(nested)}")
-        parts += _within(nested)
-    return "\n".join([*parts, *_within(schema)])
+        parts.append(f"### `{name}`\n\n{nested['description']}\n\n{_field_table(nested)}")
+        parts += _describe_nested(nested)
+    return "\n".join([*parts, *_describe_nested(schema)])
 
 
-def _within(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+def _describe_nested(schema: dict[str, Any], path: str = "") -> Iterator[str]:
     """Describe what is inside the fields of a schema, however deep."""
     for name, field in schema["properties"].items():
         ways = {"Inside": field, "Each of": field.get("items")}
         ways["Each in"] = field.get("additionalProperties")
         for way, inner in ways.items():
             if isinstance(inner, dict) and "properties" in inner:
-                yield f"### {way} `{path}{name}`\n\n{_table(inner)}"
-                yield from _within(inner, f"{path}{name}/")
+                yield f"### {way} `{path}{name}`\n\n{_field_table(inner)}"
+                yield from _describe_nested(inner, f"{path}{name}/")
 
 
-def _table(schema: dict[str, Any]) -> str:
+def _field_table(schema: dict[str, Any]) -> str:
     rows = ["| field | type | default | |", "|---|---|---|---|"]
     for name, field in schema["properties"].items():
         default = json.dumps(field["default"]) if "default" in field else ""
         if name in schema.get("required", ()):
             default = "required"
         text = field.get("description", f"See `{name}` below.")
-        rows.append(f"| `{name}` | {_type(field)} | {default} | {text} |")
+        rows.append(f"| `{name}` | {_type_of(field)} | {default} | {text} |")
     return "\n".join([*rows, ""])
 
 
-def _type(field: dict[str, Any]) -> str:
+def _type_of(field: dict[str, Any]) -> str:
     if "enum" in field:
         return " or ".join(json.dumps(value) for value in field["enum"])
     kind = field.get("type", "object")

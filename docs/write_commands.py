@@ -8,24 +8,26 @@ from pathlib import Path
 import click
 
 from mypt.cli.main import COMMANDS, FORMAT_COMMANDS, SETTINGS, format_group, mypt_group
+from mypt.cli.options.groups import GroupedCommand, group_options
 from mypt.cli.options.plugins import plugin_options
 
 TABLE = ["| flag | value | |", "|---|---|---|"]
 
 HEAD = """# Commands
 
-Every command is `mypt ...` and equally `python -m mypt ...`; `mypt format ...` is also
-`python -m mypt.format ...`. Dashes work in place of underscores. Exit codes: 0 well, 1 invalid or
+`mypt` and `python -m mypt` are the same, and so are `mypt format` and `python -m mypt.format`.
+Dashes may replace underscores in flags. Exit codes: 0 success, 1 invalid or
 failed, 2 wrong usage.
 
 This page is written by `python docs/write_commands.py` from the commands themselves.
 
-Every command takes these before its name, as in `mypt --disable-plugin guards train ...`:
+These options of every command go before its name, as in
+`mypt --disable-plugin guards train ...`:
 """
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     parts = [HEAD, "\n".join([*TABLE, *map(_row, plugin_options()), ""])]
     for name in COMMANDS:
         if name != "format":
@@ -40,14 +42,18 @@ def page() -> str:
 def _section(title: str, group: click.Group, name: str) -> str:
     context = click.Context(group, info_name=title, **SETTINGS)
     command = group.get_command(context, name)
-    rows = []
-    for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            rows.append(_row(parameter))
-        else:
-            rows.append(f"| `{parameter.make_metavar(context)}` | argument | |")
-    lines = [f"## {title}", "", inspect.cleandoc(command.help or ""), "", *TABLE]
-    return "\n".join([*lines, *rows, ""])
+    lines = [f"## {title}", "", inspect.cleandoc(command.help or ""), ""]
+    if isinstance(command, GroupedCommand):
+        for heading, options in group_options(command.params).items():
+            lines += [f"### {heading}", "", *TABLE, *map(_row, options), ""]
+        return "\n".join(lines)
+    rows = [
+        _row(parameter)
+        if isinstance(parameter, click.Option)
+        else f"| `{parameter.make_metavar(context)}` | argument | |"
+        for parameter in command.params
+    ]
+    return "\n".join([*lines, *TABLE, *rows, ""])
 
 
 def _row(option: click.Option) -> str:

@@ -1,7 +1,7 @@
-"""Train, keep and hand on small GPTs.
+"""Train, store and share small GPTs, with checkpoints that anyone can read and verify.
 
-The names below are imported on first use, so that a script which only inspects a checkpoint
-never pays for torch.
+The names below are imported on first use, so that a script that only inspects a
+checkpoint does not load torch.
 """
 
 from __future__ import annotations
@@ -17,36 +17,81 @@ if TYPE_CHECKING:
     from mypt.api.info import get_model_info
     from mypt.api.load import load
     from mypt.data.batches.loader import GPTDataLoader
+    from mypt.engine.inference.continuation import Continuation
+    from mypt.engine.inference.scoring import Score
+    from mypt.engine.runtime.out_of_memory import OutOfMemoryError
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.documents.training import TrainingConfig
-    from mypt.format.errors import MyptError
+    from mypt.format.documents.training import TrainingConfig, TrainingState
+    from mypt.format.errors import (
+        ConfigError,
+        DataError,
+        FormatError,
+        LockedError,
+        MyptError,
+        PluginError,
+        Problem,
+        SaveError,
+        UsageError,
+    )
+    from mypt.model.decoding.sampling_options import Sampling
+    from mypt.plugins.manager import Plugins, load_plugins
 
 _HOME = {
-    "GPT": "mypt.api.gpt",
     "CheckpointManager": "mypt.api.checkpoint_manager",
+    "ConfigError": "mypt.format.errors",
+    "Continuation": "mypt.engine.inference.continuation",
+    "DataError": "mypt.format.errors",
+    "FormatError": "mypt.format.errors",
+    "get_model_info": "mypt.api.info",
+    "GPT": "mypt.api.gpt",
     "GPTConfig": "mypt.format.documents.config",
     "GPTDataLoader": "mypt.data.batches.loader",
-    "MyptError": "mypt.format.errors",
-    "TrainingConfig": "mypt.format.documents.training",
-    "get_model_info": "mypt.api.info",
     "load": "mypt.api.load",
+    "load_plugins": "mypt.plugins.manager",
+    "LockedError": "mypt.format.errors",
+    "MyptError": "mypt.format.errors",
+    "OutOfMemoryError": "mypt.engine.runtime.out_of_memory",
+    "PluginError": "mypt.format.errors",
+    "Plugins": "mypt.plugins.manager",
+    "Problem": "mypt.format.errors",
+    "Sampling": "mypt.model.decoding.sampling_options",
+    "SaveError": "mypt.format.errors",
+    "Score": "mypt.engine.inference.scoring",
+    "TrainingConfig": "mypt.format.documents.training",
+    "TrainingState": "mypt.format.documents.training",
+    "UsageError": "mypt.format.errors",
 }
 
 __all__ = [
     "GPT",
     "CheckpointManager",
+    "ConfigError",
+    "Continuation",
+    "DataError",
+    "FormatError",
     "GPTConfig",
     "GPTDataLoader",
+    "LockedError",
     "MyptError",
+    "OutOfMemoryError",
+    "PluginError",
+    "Plugins",
+    "Problem",
+    "Sampling",
+    "SaveError",
+    "Score",
     "TrainingConfig",
+    "TrainingState",
+    "UsageError",
     "__version__",
     "get_model_info",
     "load",
+    "load_plugins",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name where it is first used."""
+    """Import a public name on first use."""
     if name not in _HOME:
         message = f"module 'mypt' has no attribute {name!r}"
         raise AttributeError(message)

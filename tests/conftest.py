@@ -1,6 +1,8 @@
 """What all tests share: a quiet machine, the fixtures folder, small texts."""
 
+import json
 import os
+import signal
 
 # Two test processes on two cores: torch with one thread each, also in processes they start.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -10,14 +12,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.paths import FIXTURES, ROOT
+
 # The examples of every run are the same: a new one is for `make crash` to find, not for a change
 # that has nothing to do with it.
 sweeping = os.environ.get("MYPT_CORRUPTION") == "all"
 settings.register_profile("mypt", deadline=None, derandomize=not sweeping)
 settings.load_profile("mypt")
-
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +29,9 @@ def root():
 @pytest.fixture(scope="session")
 def fixtures():
     """Checkpoints written by the earlier programs."""
-    folder = SHARED / "fixtures"
-    if not folder.is_dir():
+    if not FIXTURES.is_dir():
         pytest.skip("the checkpoints of the earlier programs are not beside this checkout")
-    return folder
+    return FIXTURES
 
 
 @pytest.fixture
@@ -72,3 +72,121 @@ def bundle(tmp_path_factory, text):
         quiet=True,
     )
     return folder
+
+
+SHORT = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 2}
+SHORT |= {"dropout": 0.2, "device": "cpu", "learning_rate": 0.01}
+SHORT |= {"max_iters": 12, "eval_interval": 6, "eval_iters": 1}
+
+
+@pytest.fixture(scope="session")
+def plugins():
+    from mypt.plugins.manager import load_plugins
+
+    return load_plugins()
+
+
+@pytest.fixture
+def train(in_tmp, plugins, text):
+    """Give what trains a model by its name, as `mypt train` does; a field that is None is not set.
+
+    The text that it learns is `input.txt`.
+    """
+    from mypt.engine.config.overrides import ARCHITECTURE_FIELDS
+    from mypt.engine.config.precedence import TrainRequest
+    from mypt.engine.training.launch import run_training
+
+    (in_tmp / "input.txt").write_text(text)
+
+    def call(name="cat", *, tokenization="char", quiet=True, **fields):
+        data = {} if {"dataset_dir", "curriculum"} & fields.keys() else {"input_file": "input.txt"}
+        given = {**SHORT, **data, **fields}
+        given = {field: value for field, value in given.items() if value is not None}
+        request = TrainRequest(
+            model_name=name,
+            architecture={k: v for k, v in given.items() if k in ARCHITECTURE_FIELDS},
+            training={k: v for k, v in given.items() if k not in ARCHITECTURE_FIELDS},
+            tokenization=tokenization,
+        )
+        return run_training(request, plugins, quiet=quiet).state
+
+    return call
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Give what asks every run from now on to stop once it has done a step; None lets it run."""
+    from mypt.data.batches.loader import GPTDataLoader
+
+    draw, stop = GPTDataLoader.train_batch, []
+
+    def train_batch(self, seed, step, micro_step, *rest, **options):
+        if [step + 1] == stop and micro_step == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return draw(self, seed, step, micro_step, *rest, **options)
+
+    monkeypatch.setattr(GPTDataLoader, "train_batch", train_batch)
+
+    def call(step):
+        stop[:] = [] if step is None else [step]
+
+    return call
+
+
+@pytest.fixture
+def saved():
+    """Give what reads the weights of a model by its name."""
+    from mypt.format.bundle.read import read_bundle
+
+    return lambda name="cat": read_bundle(Path("checkpoints") / name).weights()
+
+
+@pytest.fixture
+def digests():
+    """Give what reads the digests of a model's weights and optimizer by its name."""
+
+    def call(name="cat"):
+        manifest = json.loads(Path("checkpoints", name, "manifest.json").read_text())
+        return {file: manifest["files"][file]["sha256"] for file in ("model.pt", "optimizer.pt")}
+
+    return call
+
+
+@pytest.fixture
+def logged():
+    """Give what reads the events of a model's log by its name, all or those of one kind."""
+
+    def call(name="cat", kind=None):
+        lines = Path("logs", "train", f"{name}_eval.jsonl").read_text().splitlines()
+        events = [json.loads(line) for line in lines]
+        return [event for event in events if kind in (None, event["event"])]
+
+    return call
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run a command in this process; gives exit code, stdout and stderr."""
+    from mypt.cli.main import mypt_group, run
+
+    def call(*arguments, group=mypt_group, name="mypt"):
+        code = run(group, name, [str(word) for word in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def refused(cli):
+    """Run a command that must fail with one line; gives that line."""
+
+    def call(*arguments, code=1):
+        got, out, err = cli(*arguments)
+        assert got == code, out + err
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1, err
+        assert "Traceback" not in err
+        return err
+
+    return call

@@ -1,1 +1,1 @@
-"""What a user holds: a model, a checkpoint by name, what a checkpoint says."""
+"""The Python API: load a model, use it, manage its checkpoints, inspect one."""

@@ -1,4 +1,4 @@
-"""The checkpoints of one model, by its name."""
+"""Checkpoints of a model, by its name."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ class CheckpointManager:
     """The checkpoints of one model, by its name.
 
     Attributes:
-        model_name: Its name.
-        checkpoint_dir: Folder of its bundle, `checkpoints/<model_name>`.
+        model_name: Name of the model.
+        checkpoint_dir: Folder of the bundle, `checkpoints/<model_name>`.
     """
 
     def __init__(self, model_name: str) -> None:
-        """Name the model.
+        """Create the manager of a model.
 
         Raises:
-            UsageError: The name has path separators or cannot be that of a folder.
+            UsageError: The name is not usable as that of a folder.
         """
         self.model_name = model_name
         self.checkpoint_dir = model_dir(model_name)
 
     def get_path(self, file: str) -> Path:
-        """Give the path of a file in the model's folder."""
+        """Return the path of a file in the model's folder."""
         return self.checkpoint_dir / file
 
     def exists(self, *, plugins: Plugins | None = None) -> bool:
-        """Tell whether there is a checkpoint, of whatever format."""
+        """Return whether there is a checkpoint, in any format."""
         return is_checkpoint(self.checkpoint_dir, load_plugins() if plugins is None else plugins)
 
     @staticmethod
     def load_for_inference(model_name: str, *, plugins: Plugins | None = None) -> GPT:
-        """Open a model in evaluation mode, as `mypt.load` does."""
+        """Load a model in evaluation mode, as `mypt.load` does."""
         from mypt.api.load import load
 
         return load(model_name, plugins=plugins)
@@ -62,18 +62,18 @@ class CheckpointManager:
         *,
         plugins: Plugins | None = None,
     ) -> tuple[GPT, torch.optim.Optimizer, int]:
-        """Resume the model if it has a bundle, else make a new one.
+        """Resume the model if it has a checkpoint, or else create a new one.
 
         Args:
-            config: Architecture of a new model; a saved one keeps its own. `vocab_size` follows
-                the tokenizer.
+            config: Architecture of a new model; a saved one keeps its own. The tokenizer sets
+                `vocab_size`.
             tokenization: `token_kind` of a new model.
-            text: Text that a new vocabulary is made from.
+            text: Text to build a new vocabulary from.
             learning_rate: Learning rate of the optimizer.
-            plugins: Where parts and tokenizers are looked up.
+            plugins: Where parts and tokenizers are looked up; by default all that are installed.
 
         Returns:
-            Model in training mode, optimizer, and the step to go on from.
+            Model in training mode, optimizer, and the step to continue from.
         """
         from mypt.engine.training.optimizer import make_optimizer
 
@@ -91,11 +91,11 @@ class CheckpointManager:
 def resume(
     opened: Opened, training: TrainingConfig, plugins: Plugins, device: torch.device
 ) -> tuple[GPT, torch.optim.Optimizer, int]:
-    """Build the model and the optimizer of a checkpoint, to train on.
+    """Build the model and the optimizer of a checkpoint, to continue its training.
 
     Raises:
-        FormatError: It has no tokenizer, or its optimizer state is of another model.
-        PluginError: The run is judged by a gold guard of a plugin that is not here.
+        FormatError: The checkpoint has no tokenizer, or the optimizer state of another model.
+        PluginError: A gold guard of the run is from a plugin that is not installed.
     """
     check_guards(training, opened.needs, plugins, str(opened.path))
     model = model_to_train(opened, plugins, GPT).to(device)

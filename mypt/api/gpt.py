@@ -1,20 +1,18 @@
-"""The model as a user holds it: architecture, weights and tokenizer in one object."""
+"""`GPT`, the model of the Python API: architecture, weights and tokenizer in one object."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mypt.engine.checkpoints.build import build_model, log_warnings
+from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint
-from mypt.engine.inference.continuation import Ending, Wanted
-from mypt.engine.inference.text import continuations, several, stream
+from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
+from mypt.engine.inference.text import continuations, ensure_several, stream
 from mypt.engine.language_model import LanguageModel
-from mypt.engine.runtime.devices import choose_device
-from mypt.engine.runtime.out_of_memory import LOADING, sparing
 from mypt.format.errors import ConfigError, Problem, SaveError
-from mypt.format.open import open_checkpoint
-from mypt.model.decoding.sampling_options import sampling_of
+from mypt.format.open import log_warnings, open_checkpoint
+from mypt.model.decoding.sampling_options import merge_options
 from mypt.model.quantized import is_quantized, quantize
 from mypt.plugins.manager import load_plugins
 
@@ -32,18 +30,18 @@ if TYPE_CHECKING:
 
 
 class GPT(LanguageModel):
-    """A GPT with its tokenizer: call it for logits, or let it generate, train and save.
+    """A GPT with its tokenizer, which generates, scores, trains and saves.
 
-    `model(idx)` takes idx (B, T) int64 with T <= block_size and gives logits (B, T, vocab_size);
-    `model.loss(idx, targets)` gives the training loss, in nats per token, without full logits.
+    `model(idx)` takes idx (B, T) int64 with T <= block_size and returns logits (B, T, vocab_size);
+    `model.loss(idx, targets)` returns the training loss, in nats per token, without full logits.
 
     Attributes:
         config: The architecture, a `GPTConfig`.
-        tokenizer: Text to ids and back; None for a model of bare ids, or without the plugin that
-            reads its tokenizer.
-        tokenizer_state: What its checkpoint says of the tokenizer, kept when it is saved.
-        needs: The plugins that its checkpoint says it needs, by package.
-        plugins: The plugins its parts came from.
+        tokenizer: Text to ids and back; None if the model has none, or if the plugin of its
+            tokenizer is not installed.
+        tokenizer_state: The tokenizer document of its checkpoint, kept when the model is saved.
+        needs: The plugins that its checkpoint requires, by package.
+        plugins: Where its parts were looked up.
     """
 
     def generate(
@@ -57,18 +55,18 @@ class GPT(LanguageModel):
         use_cache: bool = True,
         **options: Any,
     ) -> str:
-        """Continue a text, without dropout in whatever mode the model is.
+        """Continue a text, without dropout whatever mode the model is in.
 
         A model without a tokenizer takes and gives ids, as texts such as "3 0 1".
 
         Args:
-            prompt: Text to continue. Only its last `block_size` tokens are looked at.
-            max_new_tokens: How many tokens to add.
+            prompt: Text to continue. Only its last `block_size` tokens are used.
+            max_new_tokens: Maximum number of tokens to add.
             sampling: How to choose tokens.
-            stop: A string before which the text ends, or several.
-            stop_tokens: A token before which it ends, by id or by text, or several.
-            use_cache: Whether to keep keys and values; the text is the same without, only slower.
-            **options: Fields of `sampling`, which they win over: `temperature`, `top_k`, `top_p`,
+            stop: A string to stop before, or several.
+            stop_tokens: A token to stop before, by id or by text, or several.
+            use_cache: Whether to cache keys and values; without, the text is the same, but slower.
+            **options: Fields of `sampling`, which they override: `temperature`, `top_k`, `top_p`,
                 `min_p`, `repetition_penalty`, `no_repeat_ngram_size`, `seed`.
 
         Returns:
@@ -102,10 +100,16 @@ class GPT(LanguageModel):
     ) -> Iterator[str]:
         """Continue a text piece by piece, as `generate` does and with the same options.
 
-        A piece is never half a character, nor what may turn out to belong to a stop string.
+        A piece never ends within a character, and never contains the beginning of a stop string.
         """
-        ending = Ending.of(self.tokenizer_or_ids(), max_new_tokens, stop, stop_tokens)
-        return stream(self, prompt, sampling_of(sampling, options), ending, use_cache=use_cache)
+        tokenizer = self.tokenizer_or_ids()
+        settings = GenerationSettings(
+            tokenizer=tokenizer,
+            ending=Ending.of(tokenizer, max_new_tokens, stop, stop_tokens),
+            sampling=merge_options(sampling, options),
+            use_cache=use_cache,
+        )
+        return stream(self, prompt, settings)
 
     def generate_many(
         self,
@@ -124,52 +128,53 @@ class GPT(LanguageModel):
     ) -> Iterator[Continuation]:
         """Continue several texts, `batch_size` at once.
 
-        Each becomes what it would become alone. A text that ends early does not end the others.
+        Each result is the same as that of its prompt alone. A text that ends early does not end
+        the others.
 
         Args:
-            prompts: Texts to continue, of any lengths.
-            max_new_tokens: See `generate`, and so are the options not named here.
+            prompts: Texts to continue, of any length.
+            max_new_tokens: Maximum number of tokens to add to each.
             sampling: How to choose tokens.
-            stop: A string before which a text ends, or several.
-            stop_tokens: A token before which it ends, by id or by text, or several.
-            samples: Continuations of each prompt. The first is that of `samples=1`.
+            stop: A string to stop before, or several.
+            stop_tokens: A token to stop before, by id or by text, or several.
+            samples: Continuations per prompt. The first is that of `samples=1`.
             batch_size: Texts to continue at once, 1 or more.
-            log_probs: Also give the log probability of each token.
-            logits: Also give the logits of each token.
-            use_cache: Whether to keep keys and values.
-            **options: Fields of `sampling`, which they win over.
+            log_probs: Whether to return the log probability of each token.
+            logits: Whether to return the logits of each token.
+            use_cache: Whether to cache keys and values.
+            **options: Fields of `sampling`, which they override.
 
         Yields:
             One `Continuation` for each prompt and sample, in order.
 
         Raises:
             DataError: A prompt has a character that the vocabulary lacks.
-            ConfigError: An option is unknown or out of range, or the prompts are a single text.
+            ConfigError: An option is unknown or out of range, or `prompts` is a single string.
         """
-        return continuations(
-            self,
-            several(prompts),
-            sampling_of(sampling, options),
-            Ending.of(self.tokenizer_or_ids(), max_new_tokens, stop, stop_tokens),
-            samples=samples,
-            batch_size=batch_size,
+        ensure_several(prompts)
+        sampling, tokenizer = merge_options(sampling, options), self.tokenizer_or_ids()
+        settings = GenerationSettings(
+            tokenizer=tokenizer,
+            sampling=sampling,
+            ending=Ending.of(tokenizer, max_new_tokens, stop, stop_tokens),
             wanted=Wanted(log_probs=log_probs, logits=logits),
             use_cache=use_cache,
         )
+        return continuations(self, prompts, settings, samples=samples, batch_size=batch_size)
 
     def score(self, text: str, *, stride: int | None = None) -> Score:
         """Measure how well the model predicts a text.
 
-        A text longer than `block_size` tokens is read in windows of that length, each `stride`
-        tokens after the one before; every token counts once, in the first window that has it, so
-        it is predicted from at least `block_size - stride` tokens (those of the first window from
-        all there are). The first token has nothing before it and does not count. There is no
-        dropout, in whatever mode the model is.
+        A text longer than `block_size` tokens is scored in windows of that length, each `stride`
+        tokens after the previous one. Every token counts once, in the first window that contains
+        it, so it is predicted from at least `block_size - stride` tokens; those of the first
+        window are predicted from all tokens before them. The first token is not scored. There is
+        no dropout, whatever mode the model is in.
 
         Args:
             text: At least two tokens.
-            stride: 1 to `block_size`; smaller is slower and nearer to what the model can. By
-                default half of `block_size`.
+            stride: 1 to `block_size`; a smaller stride is slower, and closer to what the model
+                can do. By default half of `block_size`.
 
         Raises:
             DataError: The text is too short, or has a character that the vocabulary lacks.
@@ -180,10 +185,10 @@ class GPT(LanguageModel):
         return score(self, text, stride)
 
     def quantize(self) -> GPT:
-        """Round all linear layers to 8 bits, for generation and scoring on a CPU.
+        """Quantize all linear layers to 8 bits in place, for generation and scoring on a CPU.
 
-        A quarter of their memory, and faster; `score` says what it costs in loss. The model can
-        neither be trained nor saved afterwards.
+        They take a quarter of the memory and are faster; `score` measures the cost in loss. The
+        model can neither be trained nor saved afterwards.
 
         Returns:
             This model.
@@ -216,25 +221,25 @@ class GPT(LanguageModel):
         """Train on the data of a loader; the model is in evaluation mode afterwards.
 
         Args:
-            data_loader: Where batches come from.
+            data_loader: Source of the batches.
             optimizer: By default AdamW with decay and no-decay groups.
-            max_iters: Updates to reach, counted from the model's first.
-            eval_interval: Evaluate and save every so many updates.
-            eval_iters: Batches averaged per evaluation and split.
-            checkpoint_dir: Where the bundle goes; nothing is saved without it.
-            start_step: Updates this model has behind it.
+            max_iters: Number of updates to train to, counted from the model's first.
+            eval_interval: Number of updates between evaluations; each also saves.
+            eval_iters: Batches averaged in each evaluation, per split.
+            checkpoint_dir: Folder of the bundle; without it, nothing is saved.
+            start_step: Updates that the model has been trained for.
             learning_rate: Peak learning rate; by default that of `optimizer`.
-            eval_data_loaders: Further data sets that every evaluation measures, by name.
+            eval_data_loaders: Additional data sets to evaluate on, by name.
             quiet: Print nothing.
-            **training: Further fields of `TrainingConfig`.
+            **training: Other fields of `TrainingConfig`.
 
         Returns:
-            Where the training ended.
+            The state at the end of the training.
 
         Raises:
             ConfigError: An option is unknown or out of range.
-            SaveError: A checkpoint could not be written; the one before it is whole.
-            OutOfMemoryError: The memory is too small for a step; the same holds.
+            SaveError: A checkpoint could not be written; the previous one is intact.
+            OutOfMemoryError: There is too little memory for a step; the last checkpoint is intact.
         """
         from mypt.engine.training.fit import fit
 
@@ -262,65 +267,63 @@ class GPT(LanguageModel):
         optimizer_state: Mapping[str, Any] | None = None,
         training_config: Mapping[str, Any] | None = None,
     ) -> None:
-        """Save everything as one bundle; the one that was there is replaced only when it is whole.
+        """Save everything as a bundle, which replaces the previous one only when it is complete.
 
         Args:
             checkpoint_dir: Folder of the bundle.
-            step: Optimizer updates done; without it no training state is written.
+            step: Optimizer updates done; without it, no training state is written.
             optimizer_state: `optimizer.state_dict()`.
             training_config: Hyperparameters, fields of `TrainingConfig`.
 
         Raises:
             ConfigError: A hyperparameter is unknown, of the wrong type or out of range.
-            SaveError: It could not be written; nothing is lost.
-            LockedError: Another process writes there.
+            SaveError: The bundle could not be written; the previous one is intact.
+            LockedError: Another process is writing to the folder.
         """
         from mypt.engine.checkpoints.write import save_model
 
         if is_quantized(self):
             fix = "save it before `quantize`"
-            raise SaveError(Problem(str(checkpoint_dir), "", "the model is of 8-bit weights", fix))
+            raise SaveError(Problem(str(checkpoint_dir), "", "the model has 8-bit weights", fix))
         save_model(self, Path(checkpoint_dir), step, optimizer_state, training_config or {})
 
     def save(self, checkpoint_dir: str | Path) -> None:
-        """Save what inference needs: `model.pt`, `config.json` and `tokenizer.json`.
+        """Save what inference requires: `model.pt`, `config.json` and `tokenizer.json`.
 
         Raises:
-            SaveError: It could not be written; nothing is lost.
+            SaveError: The bundle could not be written; the previous one is intact.
         """
         self.save_checkpoint_bundle(checkpoint_dir)
 
     @classmethod
     def load(cls, path_or_name: str | Path) -> GPT:
-        """Open any checkpoint for inference, as `mypt.load` does."""
+        """Load any checkpoint for inference, as `mypt.load` does."""
         plugins = load_plugins()
         opened = open_checkpoint(find_checkpoint(path_or_name), plugins)
         log_warnings(opened)
-        return build_model(opened, plugins, cls=cls, for_training=False)
+        return build_model(opened, plugins, cls=cls)
 
     @staticmethod
     def load_legacy(
         path: str | Path, map_location: str | torch.device = "cpu"
     ) -> tuple[GPT, Tokenizer | None, int, Mapping[str, Any] | None]:
-        """Open a single-file checkpoint such as `latest.pt`; the file is left alone.
+        """Load a single-file checkpoint such as `latest.pt`; the file is not modified.
 
         Args:
             path: The file.
-            map_location: Where the model goes.
+            map_location: Device of the model.
 
         Returns:
             Model in evaluation mode, its tokenizer, the step, and the AdamW state dict in the
             parameter order of `mypt.engine.training.optimizer.make_optimizer`.
 
         Raises:
-            FormatError: It is not such a file, or damaged; its optimizer state may be all that is.
-            ConfigError: There is no such device here.
+            FormatError: The file is not such a checkpoint, or it or its optimizer state is damaged.
+            ConfigError: The device is not available.
         """
         plugins = load_plugins()
-        with sparing(LOADING):
-            opened = open_checkpoint(Path(path), plugins)
-            opened.check_flaws()
-            model = build_model(opened, plugins, cls=GPT, for_training=True)
-            model = model.eval().to(choose_device(map_location))
+        opened = open_checkpoint(Path(path), plugins)
+        opened.check_flaws()
+        model = build_model(opened, plugins, cls=GPT, for_training=True, device=map_location)
         step = 0 if opened.training_state is None else opened.training_state.step
-        return model, model.tokenizer, step, opened.optimizer()
+        return model.eval(), model.tokenizer, step, opened.optimizer()

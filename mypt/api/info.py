@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, without its weights."""
+"""The contents of a checkpoint, without its weights."""
 
 from __future__ import annotations
 
@@ -24,26 +24,25 @@ def get_model_info(
     plugins: Plugins | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Describe a checkpoint without loading weights or importing torch.
+    """Return a description of a checkpoint, without loading weights or importing torch.
 
     Args:
         path_or_name: A path, or the name of a model in `checkpoints/`.
         plugins: Where architecture parts are looked up; by default all that are installed.
-        options: What the reader of a foreign checkpoint has to be told; see `mypt.load`.
+        options: Settings for the reader of a foreign checkpoint; see `mypt.load`.
 
     Returns:
         `config`, `training_state` and `tokenizer` as their JSON objects (None where the file is
-        absent), `format` ("2.0", or the name of the reader of an older one), `folder`,
-        `parameters` (a tied matrix counts once), `files` with the size of each in bytes, `copies`
-        (the folders of its gold, half-precision and numbered copies), `edits` (what somebody
-        changed in its config or vocabulary since it was saved), `warnings` (what is wrong with its
-        training state or its optimizer, which only training needs), and `plugins`: by package the
-        version it needs, `needed_for` as its manifest has it, and the version `installed`,
-        None for one that is not here.
+        absent), `format` ("2.0", or the name of the reader of an older one), `folder`, `parameters`
+        (a tied matrix is counted once), `files` with the size of each in bytes, `copies` (the
+        folders of its gold, half-precision and numbered copies), `edits` (changes to its config or
+        vocabulary since it was saved), `warnings` (what is wrong with its training state or its
+        optimizer, which only training needs), and `plugins`: by package the `version` it requires,
+        `needed_for` as in its manifest, and the version `installed`, None if it is not.
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
-        FormatError: It is damaged.
+        FormatError: The checkpoint is damaged.
     """
     plugins = load_plugins() if plugins is None else plugins
     opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options, without_model=True)
@@ -51,7 +50,7 @@ def get_model_info(
     return {
         "format": opened.format,
         "folder": str(opened.path),
-        "parameters": _count(opened, plugins),
+        "parameters": _count_parameters(opened, plugins),
         "files": dict(sorted(opened.sizes.items())),
         "config": to_document(opened.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
@@ -66,8 +65,8 @@ def get_model_info(
     }
 
 
-def _count(opened: Opened, plugins: Plugins) -> int:
-    """Count the parameters, those of parts that nobody here knows by what the file holds."""
+def _count_parameters(opened: Opened, plugins: Plugins) -> int:
+    """Count the parameters, from the shapes in the file where a part is not installed."""
     config = opened.config
     known = all((slot, getattr(config, slot)) in plugins.layouts for slot in SLOTS)
     if known and not layout_problems(config, "", plugins.layouts):

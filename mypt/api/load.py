@@ -1,16 +1,16 @@
-"""The one door for reading: whatever mypt can open, as a model ready for inference."""
+"""Load any checkpoint that mypt can read, as a model ready for inference."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from mypt.engine.checkpoints.paths import find_checkpoint
-from mypt.engine.runtime.out_of_memory import LOADING, sparing
-from mypt.format.open import open_checkpoint
+from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
+from mypt.format.open import Opened, log_warnings, open_checkpoint
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import torch
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mypt.api.gpt import GPT
 
 
-@sparing(LOADING)
 def load(
     path_or_name: str | Path,
     *,
@@ -26,33 +25,53 @@ def load(
     plugins: Plugins | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> GPT:
-    """Open a checkpoint for inference.
+    """Load a checkpoint for inference.
 
     A damaged training state or optimizer state, which only training needs, is logged as a warning
     of the logger `mypt`.
 
     Args:
         path_or_name: A path, or the name of a model in `checkpoints/`.
-        device: Where the model goes.
+        device: Device of the model.
         plugins: Where parts and tokenizers are looked up; by default all that are installed.
-        options: What the reader of a foreign checkpoint has to be told, such as
-            `{"lora_alpha": 32.0}` or `{"training_text": "input.txt"}`; its error asks for it.
+        options: Settings for the reader of a foreign checkpoint, such as `{"lora_alpha": 32.0}` or
+            `{"training_text": "input.txt"}`; an error names those that are missing.
 
     Returns:
         A `GPT` in evaluation mode, with `.config` and `.tokenizer`.
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
-        FormatError: It is not a checkpoint, or a file of it is damaged.
-        PluginError: It needs a plugin that is not installed.
-        ConfigError: There is no such device here.
+        FormatError: The path is not a checkpoint, or one of its files is damaged.
+        PluginError: The checkpoint requires a plugin that is not installed.
+        ConfigError: The device is not available.
     """
     plugins = load_plugins() if plugins is None else plugins
-    opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options)
-    from mypt.api.gpt import GPT  # torch, for a file that is sound
-    from mypt.engine.checkpoints.build import build_model, log_warnings
-    from mypt.engine.runtime.devices import choose_device
+    return open_model(find_checkpoint(path_or_name), plugins, options, device=device)
 
-    log_warnings(opened)
-    where = choose_device(device)
-    return build_model(opened, plugins, cls=GPT, for_training=False).to(where)
+
+@explain_oom(LOADING)
+def open_model(
+    path: Path,
+    plugins: Plugins,
+    options: Mapping[str, Any] | None = None,
+    *,
+    device: str | torch.device | None,
+    tell: Callable[[Opened], object] = log_warnings,
+) -> GPT:
+    """Load the checkpoint at a path for inference, as `load` does.
+
+    Args:
+        path: A folder or a file.
+        plugins: Where parts and tokenizers are looked up.
+        options: Settings for the reader of a foreign checkpoint; see `load`.
+        device: Device of the model; None for the fastest available.
+        tell: Called with the checkpoint before any weight is read, to tell the user of its edits
+            and warnings.
+    """
+    opened = open_checkpoint(path, plugins, options)
+    tell(opened)
+    from mypt.api.gpt import GPT  # torch, for a file that is sound
+    from mypt.engine.checkpoints.build import build_model
+
+    return build_model(opened, plugins, cls=GPT, device=device)

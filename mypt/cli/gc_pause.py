@@ -1,4 +1,4 @@
-"""Python's search for garbage, put off while torch is imported."""
+"""Pause the garbage collector while torch is imported."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Look for no garbage inside, nor ever again among what is made inside.
+def pause_gc() -> Iterator[None]:
+    """Disable garbage collection inside, and exempt objects created inside from it for good.
 
-    An import of torch makes objects by the hundred thousand, all of which stay. To look through
-    them again and again takes a sixth of the time to the first token.
+    Importing torch creates hundreds of thousands of objects that are never freed. Scanning them
+    again and again takes a sixth of the time to the first token.
     """
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The entry points, and the one place where errors become exit codes."""
+"""Entry points, and the one place that turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -20,33 +20,40 @@ if TYPE_CHECKING:
 
 INVALID, WRONG_USAGE = 1, 2
 
+HELP = (
+    "Train, store and share small GPT language models on your own machine, with checkpoints that "
+    "anyone can read and verify and that resume exactly."
+)
 # Command -> (module, help); a module is imported when its command runs.
 COMMANDS = {
-    "train": ("mypt.cli.commands.train", "Train a new model, or go on with a saved one."),
+    "train": ("mypt.cli.commands.train", "Train a new model, or resume a saved one."),
     "generate": ("mypt.cli.commands.generate", "Continue a prompt with a trained model."),
     "inspect": (
         "mypt.cli.commands.inspect",
-        "Show what a checkpoint is, without loading its weights.",
+        "Show what a checkpoint contains, without loading its weights.",
     ),
     "configs": ("mypt.cli.commands.configs", "List the presets, or show one in detail."),
     "compare": (
         "mypt.cli.commands.compare",
-        "Show what is different about models, and which is better.",
+        "Compare the settings of models, and their losses on one text.",
     ),
-    "plot": ("mypt.cli.commands.plot", "Draw the losses of one or more runs."),
-    "data": ("mypt.cli.commands.data", "Make data sets to train on, and look at them."),
-    "export": ("mypt.cli.commands.export", "Write a model for another program."),
-    "plugins": ("mypt.cli.commands.plugins", "List what is registered, and from where."),
+    "plot": ("mypt.cli.commands.plot", "Plot the losses of one or more runs."),
+    "data": ("mypt.cli.commands.data", "Prepare data sets for training, and inspect them."),
+    "export": ("mypt.cli.commands.export", "Export a model to the format of another program."),
+    "plugins": ("mypt.cli.commands.plugins", "List the installed plugins and what they provide."),
     "format": ("mypt.cli.commands.format", "Validate and migrate checkpoints."),
 }
 FORMAT_COMMANDS = {
     "validate": (
         "mypt.cli.commands.validate",
-        "Check bundles and presets, reporting every problem.",
+        "Check checkpoints and presets, and report every problem.",
     ),
-    "migrate": ("mypt.cli.commands.migrate", "Write a legacy or foreign checkpoint as a bundle."),
+    "migrate": (
+        "mypt.cli.commands.migrate",
+        "Convert a legacy or foreign checkpoint to the current format.",
+    ),
 }
-# `--model-name` means `--model_name`: flags carry the names of the fields they set.
+# `--model-name` means `--model_name`: flags are named after the fields that they set.
 SETTINGS = {
     "help_option_names": ["-h", "--help"],
     "token_normalize_func": lambda name: name.replace("-", "_"),
@@ -58,55 +65,55 @@ class LazyGroup(click.Group):
     """A group that imports the module of a command when that command runs."""
 
     def __init__(self, name: str, modules: Mapping[str, tuple[str, str]], text: str) -> None:
-        """Name the group's commands.
+        """Create the group without importing its commands.
 
         Args:
             name: Name of the group.
-            modules: Module and help of each command; a module holds it as `command`.
+            modules: Module and help of each command; the module defines it as `command`.
             text: Help of the group.
         """
         super().__init__(name, help=text, context_settings=SETTINGS, params=plugin_options())
         self._modules = modules
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """Give the option `--help`, which waits for what `--strict-plugins` has to say."""
+        """Return the option `--help`, parsed after `--strict-plugins` so that faults come first."""
         option = super().get_help_option(ctx)
         if option is not None:
             option.is_eager = False
         return option
 
     def get_help(self, ctx: click.Context) -> str:
-        """Give the help, once the plugins are looked at if one asks for it."""
+        """Return the help text, after checking the plugins if `--strict-plugins` is given."""
         check_plugins(ctx)
         return super().get_help(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the group's own options, and look at the plugins if one asks for it."""
+        """Parse the group's own options, and check the plugins if `--strict-plugins` is given."""
         rest = super().parse_args(ctx, args)
         check_plugins(ctx)
         return rest
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Name the commands in the order a newcomer meets them."""
+        """Return the names of the commands in the order in which a newcomer needs them."""
         return list(self._modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import a command."""
+        """Import a command; return None if the group has none of that name."""
         if cmd_name not in self._modules:
             return None
         command: click.Command = importlib.import_module(self._modules[cmd_name][0]).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the commands without importing them."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self._modules.items()])
 
 
-mypt_group = click.version_option(MYPT_VERSION, prog_name="mypt")(
-    LazyGroup("mypt", COMMANDS, "Train, keep and hand on small GPTs.")
+mypt_group = click.version_option(MYPT_VERSION, prog_name="mypt")(LazyGroup("mypt", COMMANDS, HELP))
+format_group = LazyGroup(
+    "format", FORMAT_COMMANDS, "Validate and migrate checkpoints, without torch."
 )
-format_group = LazyGroup("format", FORMAT_COMMANDS, "Look after checkpoints: no torch needed.")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -120,21 +127,21 @@ def main_format(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
-    """Run a command and give its exit code: 0 well, 1 invalid or failed, 2 wrong usage."""
-    _print_any_text()
+    """Run a command and return its exit code: 0 success, 1 invalid or failed, 2 wrong usage."""
+    _allow_any_text()
     try:
         result = group.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
-        return _usage(error, name)
-    except _mypt_error() as error:
-        return _failed(error)
+        return _report_usage(error, name)
+    except _import_error_class() as error:
+        return _report_failure(error)
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)  # noqa: T201
         return INVALID
-    except BrokenPipeError:  # the reader of a pipe had enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INVALID
-    except OSError as error:  # a disk or a permission, wherever it was met
+    except OSError as error:  # such as a full disk or a missing permission
         place = f"{error.filename}: " if error.filename else ""
         reason = f"{place}{error.strerror or error}; check the disk and its permissions"
         print(f"error: {reason}", file=sys.stderr)  # noqa: T201
@@ -142,11 +149,11 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _print_any_text() -> None:
-    """Keep text that the system's encoding does not have from ending a command.
+def _allow_any_text() -> None:
+    """Keep characters outside the system's encoding from ending a command.
 
-    Files and pipes get UTF-8, as all that mypt writes; a terminal, and whoever chose the encoding,
-    gets escapes for what it cannot show.
+    Files and pipes are written in UTF-8, like everything mypt writes. A terminal, or an encoding
+    that the user chose, gets escapes for the characters it lacks.
     """
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper) or stream.encoding.lower() == "utf-8":
@@ -157,14 +164,14 @@ def _print_any_text() -> None:
             stream.reconfigure(encoding="utf-8")
 
 
-def _mypt_error() -> type[MyptError]:
-    """Import the class where something failed: a start that goes well is quicker without."""
+def _import_error_class() -> type[MyptError]:
+    """Import the class only when something has failed, to keep the start fast."""
     from mypt.format.errors import MyptError
 
     return MyptError
 
 
-def _failed(error: MyptError) -> int:
+def _report_failure(error: MyptError) -> int:
     from mypt.format.errors import UsageError
 
     for problem in error.problems:
@@ -172,7 +179,7 @@ def _failed(error: MyptError) -> int:
     return WRONG_USAGE if isinstance(error, UsageError) else INVALID
 
 
-def _usage(error: click.ClickException, name: str) -> int:
+def _report_usage(error: click.ClickException, name: str) -> int:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = name if context is None else context.command_path
     if isinstance(error, click.exceptions.NoArgsIsHelpError):

@@ -1,1 +1,1 @@
-"""What is different about models, and which is better."""
+"""Compare models: how they differ, and which is better."""

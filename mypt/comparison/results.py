@@ -1,4 +1,4 @@
-"""What models make of one and the same text: its loss, and how they continue a prompt."""
+"""What models do with the same text: its loss, and how they continue a prompt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mypt.data.dataset import read_tokenizer_state
 from mypt.data.text import read_text
 from mypt.engine.checkpoints.build import build_model, build_tokenizer
 from mypt.format.documents.config import GPTConfig
-from mypt.format.errors import ConfigError, DataError, Problem, counted
+from mypt.format.errors import ConfigError, DataError, Problem, format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,17 +70,17 @@ def text_of_file(path: str) -> HeldOut:
     """Read a text file.
 
     Raises:
-        DataError: It is missing, empty or no text.
+        DataError: It is missing, empty or not text.
     """
     return HeldOut(text=read_text(path), source=path)
 
 
 def text_of_data_set(dataset_dir: str, plugins: Plugins) -> HeldOut:
-    """Give the validation split of a data set as the text that it was made of.
+    """Return the validation split of a data set as the text that it was made of.
 
     Raises:
         DataError: It is missing or damaged.
-        PluginError: Its tokenizer is of no installed plugin.
+        PluginError: No installed plugin offers its tokenizer.
     """
     state = read_tokenizer_state(dataset_dir)
     tokenizer = plugins.tokenizer(state["token_kind"]).build(state)
@@ -125,7 +125,7 @@ def try_models(
         texts[held_out.source] = held_out.text
     _check_readable(sides, plugins, texts)
     for side in sides:
-        model = build_model(side.opened, plugins, cls=GPT, for_training=False).to(device)
+        model = build_model(side.opened, plugins, cls=GPT, device=device)
         continuation = None
         if prompt is not None:
             continuation = "".join(model.stream(prompt, max_new_tokens, sampling=sampling))
@@ -136,33 +136,33 @@ def try_models(
 
 
 def _check_readable(sides: Sequence[Side], plugins: Plugins, texts: Mapping[str, str]) -> None:
-    """Refuse texts that a model cannot encode, before the first model has cost any time."""
+    """Raise if a model cannot encode a text, before the first model is loaded."""
     problems = []
     for side in sides:
         tokenizer = build_tokenizer(side.opened.tokenizer, plugins)
         if tokenizer is None:
-            _refuse_without_tokenizer(side)
+            _raise_without_tokenizer(side)
         for source, text in texts.items():
             try:
                 count = len(tokenizer.encode_array(text))
             except DataError as error:
-                problems += [_named(problem, side, source) for problem in error.problems]
+                problems += [_name_source(problem, side, source) for problem in error.problems]
                 continue
             if source != PROMPT and count < 2:
-                what = f"is too short: {counted(count, 'token')} to {side.name}"
+                what = f"is too short: {format_count(count, 'token')} to {side.name}"
                 problems.append(Problem(source, "", what, "use more text", kind="data.short"))
     if problems:
         raise DataError(*problems)
 
 
-def _named(problem: Problem, side: Side, source: str) -> Problem:
-    """Say which text it is about and which model cannot read it."""
-    fix = "take it out, or leave this model out"
+def _name_source(problem: Problem, side: Side, source: str) -> Problem:
+    """Return the problem with the text and the model that cannot read it."""
+    fix = "remove it, or leave this model out"
     return evolve(problem, file=source, what=f"{side.name} cannot read it: {problem.what}", fix=fix)
 
 
-def _refuse_without_tokenizer(side: Side) -> NoReturn:
-    what = "has no tokenizer here, and so cannot read a text"
+def _raise_without_tokenizer(side: Side) -> NoReturn:
+    what = "has no tokenizer available, so it cannot encode a text"
     kind = None if side.opened.tokenizer is None else side.opened.tokenizer.token_kind
     fix = "put its tokenizer.json beside it" if kind is None else f"install the plugin of `{kind}`"
     raise ConfigError(Problem(str(side.opened.path), "tokenizer", what, fix))

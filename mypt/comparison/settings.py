@@ -10,8 +10,9 @@ from attrs import frozen
 
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.bundle.detect import classify
+from mypt.format.documents.config import DERIVED
 from mypt.format.documents.convert import to_document
-from mypt.format.layout import count
+from mypt.format.layout import count_model_parameters
 from mypt.format.open import open_checkpoint
 
 if TYPE_CHECKING:
@@ -22,19 +23,6 @@ if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingState
     from mypt.format.open import Opened
     from mypt.plugins.manager import Plugins
-
-# A field that is null follows a rule, whose result says more: the property that gives it.
-_FOLLOWING = {
-    "head_size": "head_width",
-    "mlp_hidden": "mlp_width",
-    "attn_scale": "attention_scale",
-    "norm_eps": "norm_epsilon",
-    "qkv_bias": "has_qkv_bias",
-    "proj_bias": "has_proj_bias",
-    "mlp_bias": "has_mlp_bias",
-    "norm_bias": "has_norm_bias",
-    "head_bias": "has_head_bias",
-}
 
 
 @frozen(kw_only=True)
@@ -53,13 +41,13 @@ class Side:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that may differ, by names such as `config.n_layer`, as JSON can say it."""
+        """All settings that may differ, by names such as `config.n_layer`, as JSON values."""
         model = {"format": self.opened.format, "parameters": self.parameters}
         return {
             **model,
-            **_tokenizer(self.opened.tokenizer),
-            **_prefixed("config", to_document(self.opened.config, versioned=False)),
-            **_training(self.opened.training_state),
+            **_tokenizer_settings(self.opened.tokenizer),
+            **_add_prefix("config", to_document(self.opened.config, versioned=False)),
+            **_training_settings(self.opened.training_state),
         }
 
 
@@ -71,7 +59,7 @@ def open_sides(
     Args:
         names: Paths, or names of models in `checkpoints/`.
         plugins: Where parts and readers are looked up.
-        options: What the readers of foreign checkpoints have to be told.
+        options: Options of the readers of foreign checkpoints.
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
@@ -86,18 +74,17 @@ def open_sides(
         Side(
             name=name if short.count(name) == 1 else str(opened.path),
             opened=opened,
-            parameters=count(opened.config, plugins.layouts),
+            parameters=count_model_parameters(opened.config, plugins.layouts),
         )
         for name, opened in zip(short, found, strict=True)
     ]
 
 
 def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
-    """Give the settings that differ, each with its value in every model.
+    """Return the settings that differ, each with its value in every model.
 
-    A model without training state or tokenizer says nothing of theirs, which is no difference:
-    its value is None. Where one config names what another leaves to a rule, the rule's result
-    counts.
+    A model without training state or tokenizer does not differ in their settings: its value is
+    None. Where one config sets what another derives by a rule, the rule's result counts.
     """
     all_settings = [side.settings for side in sides]
     rows = {}
@@ -106,15 +93,15 @@ def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
         values = [settings.get(name) for settings in all_settings]
         if not _are_equal(values):
             values = [
-                _resolved(name, value, side.opened.config)
+                _resolve(name, value, side.opened.config)
                 for value, side in zip(values, sides, strict=True)
             ]
-        said = [
+        stated = [
             value
             for value, settings in zip(values, all_settings, strict=True)
             if name in settings or any(key.startswith(f"{section}.") for key in settings)
         ]
-        if not _are_equal(said):
+        if not _are_equal(stated):
             rows[name] = values
     return rows
 
@@ -123,40 +110,40 @@ def _are_equal(values: Sequence[Any]) -> bool:
     return all(value == values[0] for value in values)
 
 
-def _resolved(name: str, value: Any, config: GPTConfig) -> Any:
-    rule = _FOLLOWING.get(name.removeprefix("config."))
+def _resolve(name: str, value: Any, config: GPTConfig) -> Any:
+    rule = DERIVED.get(name.removeprefix("config."))
     return getattr(config, rule) if rule is not None and value is None else value
 
 
-def _prefixed(section: str, members: Mapping[str, Any]) -> dict[str, Any]:
-    """Name members by where they are; those of a member that is an object one by one."""
+def _add_prefix(section: str, members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return members by their path; an object is flattened."""
     named = {}
     for name, value in members.items():
         place = f"{section}.{name}"
-        named.update(_prefixed(place, value) if isinstance(value, dict) else {place: value})
+        named.update(_add_prefix(place, value) if isinstance(value, dict) else {place: value})
     return named
 
 
-def _tokenizer(state: TokenizerState | None) -> dict[str, Any]:
+def _tokenizer_settings(state: TokenizerState | None) -> dict[str, Any]:
     if state is None:
         return {}
     document = to_document(state, versioned=False)
     chars, special = document["chars"], document["special_token_encoder"]
-    told = {
+    fields = {
         **{name: value for name, value in document.items() if not isinstance(value, dict)},
-        "chars": None if chars is None else _numbered(chars, "character"),
-        "special_token_encoder": _numbered(special, "token") if special else None,
+        "chars": None if chars is None else _summarise(chars, "character"),
+        "special_token_encoder": _summarise(special, "token") if special else None,
     }
-    return _prefixed("tokenizer", told)
+    return _add_prefix("tokenizer", fields)
 
 
-def _numbered(items: Sequence[str] | Mapping[str, int], word: str) -> str:
-    """Give a count, and a digest that is equal where all items are."""
+def _summarise(items: Sequence[str] | Mapping[str, int], word: str) -> str:
+    """Return a count, and a digest that is equal if all items are."""
     digest = hashlib.sha256(json.dumps(items, sort_keys=True).encode()).hexdigest()
     return f"{len(items)} {word}{'' if len(items) == 1 else 's'} ({digest[:8]})"
 
 
-def _training(state: TrainingState | None) -> dict[str, Any]:
+def _training_settings(state: TrainingState | None) -> dict[str, Any]:
     if state is None:
         return {}
     progress = {
@@ -173,4 +160,4 @@ def _training(state: TrainingState | None) -> dict[str, Any]:
     }
     training = to_document(state.training_config, versioned=False)
     training.pop("model_params", None)  # MyPT's second copy of the config
-    return {**_prefixed("training", progress), **_prefixed("training_config", training)}
+    return {**_add_prefix("training", progress), **_add_prefix("training_config", training)}

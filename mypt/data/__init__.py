@@ -1,1 +1,1 @@
-"""Text, token shards, and the batches drawn from them."""
+"""Texts, token shards, and the batches drawn from them."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Write files atomically: each is complete or absent."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
 PARTIAL = ".partial"
 
 
-def partial(path: Path) -> Path:
-    """Give the name under which a file is written before it is whole."""
+def partial_path(path: Path) -> Path:
+    """Return the path that a file is written to before it is complete."""
     return path.with_name(path.name + PARTIAL)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file, replacing the one before it, so that a crash leaves one of the two."""
-    with partial(path).open("wb") as stream:
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file, replacing any previous one; a crash leaves either the old or the new file."""
+    with partial_path(path).open("wb") as stream:
         stream.write(data)
-        settle(stream)
-    put_in_place(path)
+        flush_to_disk(stream)
+    rename_partial(path)
 
 
-def settle(stream: BinaryIO) -> None:
-    """Bring what was written to the disk."""
+def flush_to_disk(stream: BinaryIO) -> None:
+    """Flush what was written and sync it to disk."""
     stream.flush()
     sync_file(stream.fileno())
 
 
-def put_in_place(path: Path) -> None:
-    """Give a settled partial file its name."""
-    partial(path).replace(path)
+def rename_partial(path: Path) -> None:
+    """Rename a flushed partial file to its final name."""
+    partial_path(path).replace(path)
     sync_folder(path.parent)

@@ -1,4 +1,4 @@
-"""Which data a run trains on, by its step."""
+"""The data that a run trains on, by step."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DEFAULT_PHASE = "default"
 
 @frozen
 class DataPhase:
-    """A stretch of a run and the data it trains on.
+    """A phase of a run and the data it trains on.
 
     Attributes:
-        name: What logs call it.
-        until_iter: Step at which the next one begins; None for the last.
-        loader: Where its batches come from.
+        name: Its name in logs.
+        until_iter: Step at which the next phase begins; None for the last.
+        loader: The source of its batches.
     """
 
     name: str
@@ -33,45 +33,45 @@ class DataPhase:
 
 @frozen(slots=False)
 class Phases:
-    """The phases of a run, in their order; most runs have a single one.
+    """The phases of a run, in order; most runs have just one.
 
     Attributes:
-        phases: At least one; their steps rise.
+        phases: At least one; `until_iter` increases from each to the next.
     """
 
     phases: tuple[DataPhase, ...]
 
     @classmethod
     def single(cls, loader: GPTDataLoader) -> Phases:
-        """Train on one data set from the first step to the last."""
+        """Make a curriculum of one phase that trains on one data set throughout."""
         return cls((DataPhase(DEFAULT_PHASE, None, loader),))
 
     def at(self, step: int) -> DataPhase:
-        """Give the phase that the update following `step` updates belongs to."""
+        """Return the phase of the update that follows `step` updates."""
         for phase in self.phases[:-1]:
             if phase.until_iter is not None and step < phase.until_iter:
                 return phase
         return self.phases[-1]
 
     def name_at(self, step: int) -> str | None:
-        """Name the phase at a step; None in a run on one data set."""
+        """Return the name of the phase at a step, or None in a run on one data set."""
         return self.at(step).name if len(self.phases) > 1 else None
 
     def begins_at(self, step: int) -> bool:
-        """Tell whether the update after `step` is the first of another phase."""
+        """Return whether the update after `step` is the first of a new phase."""
         return step > 0 and self.at(step) is not self.at(step - 1)
 
     @property
     def held_out(self) -> GPTDataLoader:
-        """Whose validation split is measured from the first step to the last: the final phase's.
+        """The final phase's loader, whose validation split is measured throughout the run.
 
-        A loss that changed its meaning in between could not be compared, and gold is the lowest.
+        Gold is the lowest loss, and losses on changing data could not be compared.
         """
         return self.phases[-1].loader
 
     @cached_property
     def fingerprint(self) -> DataFingerprint:
-        """What all phases train on, as one."""
+        """A single fingerprint of what all phases train on."""
         parts = [phase.loader.fingerprint for phase in self.phases]
         if len(parts) == 1:
             return parts[0]

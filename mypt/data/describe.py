@@ -1,4 +1,4 @@
-"""Look at a data set without a model."""
+"""Describe and check a data set without a model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mypt.data.dataset import (
-    AFRESH,
+    PREPARE_AGAIN,
     STATE_FILE,
-    data_files,
     has_episodes,
+    list_data_files,
     read_episodes,
     read_shards,
     read_tokenizer_state,
@@ -23,15 +23,15 @@ from mypt.format.storage import files
 if TYPE_CHECKING:
     from mypt.data.metadata import Metadata
 
-_AGAIN = f"copy it again, or {AFRESH}"
+_COPY_AGAIN = f"copy it again, or {PREPARE_AGAIN}"
 
 
 def describe_dataset(folder: str | Path) -> dict[str, Any]:
-    """Say what a data set holds, out of the sizes of its files.
+    """Describe what a data set holds, from the sizes of its files.
 
     Returns:
-        `kind` ("tokens" or "episodes"), `tokens`, `files` and, of episodes, `episodes`, by split;
-        `dtype`, `tokenizer` (None where nothing says), `metadata` (the same).
+        `kind` ("tokens" or "episodes"); `tokens`, `files` and, for episodes, `episodes`, by split;
+        `dtype`; `tokenizer` and `metadata` (each None if absent).
 
     Raises:
         DataError: It cannot be read, or has no validation split.
@@ -49,7 +49,7 @@ def describe_dataset(folder: str | Path) -> dict[str, Any]:
         about["kind"] = "tokens"
         arrays = read_shards(root, eval_only=eval_only)
     about["tokens"] = {split: sum(map(len, parts)) for split, parts in arrays.items()}
-    about["files"] = data_files(root, eval_only=eval_only)
+    about["files"] = list_data_files(root, eval_only=eval_only)
     about["dtype"] = "uint32" if metadata is None else np.dtype(metadata.dtype).name
     has_state = (root / STATE_FILE).exists()
     about["tokenizer"] = read_tokenizer_state(root) if has_state else None
@@ -58,48 +58,51 @@ def describe_dataset(folder: str | Path) -> dict[str, Any]:
 
 
 def check_dataset(folder: str | Path, *, checksums: bool) -> list[Problem]:
-    """Compare the files of a data set with what its metadata says of them.
+    """Compare the files of a data set with its metadata.
 
     Args:
         folder: The data set.
         checksums: Also compare digests, which reads every file.
 
     Returns:
-        What is wrong; notes where there is nothing to compare with.
+        The problems found; a note if there is nothing to compare with.
     """
     root = Path(folder)
     metadata = read_metadata(root)
     if metadata is None or not metadata.files:
-        what = f"no {METADATA_FILE} of mypt says what its files should be"
+        what = f"has no {METADATA_FILE} by mypt, so its files cannot be checked"
         fix = "nothing needs to be done; opening it takes a pass over all tokens"
         return [Problem(str(folder), "", what, fix, kind="data.unrecorded", severity="note")]
-    return [*_missing_or_changed(root, metadata, checksums=checksums), *_unlisted(root, metadata)]
+    return [
+        *_find_changed_files(root, metadata, checksums=checksums),
+        *_find_unlisted_files(root, metadata),
+    ]
 
 
-def _missing_or_changed(root: Path, metadata: Metadata, *, checksums: bool) -> list[Problem]:
+def _find_changed_files(root: Path, metadata: Metadata, *, checksums: bool) -> list[Problem]:
     problems = []
     for file in metadata.files:
-        path, fix = root / file.name, _AGAIN
+        path, fix = root / file.name, _COPY_AGAIN
         if not path.is_file():
             problems.append(Problem(str(path), "", "is missing", fix, kind="data.file"))
         elif path.stat().st_size != file.size_bytes:
             what = f"has {path.stat().st_size} bytes instead of {file.size_bytes}"
             problems.append(Problem(str(path), "", what, fix, kind="data.file"))
-        elif checksums and files.digest(path, str(path)) != file.sha256:
-            what = "has another SHA-256 than the metadata says"
+        elif checksums and files.digest_file(path, str(path)) != file.sha256:
+            what = "has a different SHA-256 than the metadata says"
             problems.append(Problem(str(path), "", what, fix, kind="data.file"))
         elif not file.is_unchanged(root):
-            what = "has another time than the metadata says, as after a copy"
+            what = "has a different modification time than the metadata says, as after a copy"
             fix = "nothing needs to be done; opening the data set takes a pass over all tokens"
             note = Problem(str(path), "", what, fix, kind="data.time", severity="note")
             problems.append(note)
     return problems
 
 
-def _unlisted(root: Path, metadata: Metadata) -> list[Problem]:
+def _find_unlisted_files(root: Path, metadata: Metadata) -> list[Problem]:
     known = {file.name for file in metadata.files}
     eval_only = not (root / "train").is_dir()
-    there = [name for n in data_files(root, eval_only=eval_only).values() for name in n]
+    there = [name for n in list_data_files(root, eval_only=eval_only).values() for name in n]
     return [
         Problem(str(root / name), "", "is not in the metadata", "remove it", kind="data.file")
         for name in there

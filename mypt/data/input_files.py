@@ -1,4 +1,4 @@
-"""Which files the user means: files, folders and the standard input."""
+"""Resolve the inputs that a user names: files, folders and the standard input."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ STDIN = "-"
 
 
 @frozen
-class Text:
-    """A text and what to call it."""
+class InputText:
+    """A text and its name."""
 
     text: str
     source: str
@@ -28,13 +28,13 @@ class Text:
 
 @frozen
 class InputFile:
-    """A file that is read.
+    """A file to read.
 
     Attributes:
-        path: Where it is.
-        name: Its path within the folder that was named, with slashes; of a file that was named
-            itself, its last part.
-        was_named: Whether it was named itself, so that it must not be empty.
+        path: Its path.
+        name: Its path within the folder that was named, with slashes; for a file that was named
+            itself, its base name.
+        was_named: Whether the file itself was named, so that it must not be empty.
     """
 
     path: Path
@@ -42,51 +42,53 @@ class InputFile:
     was_named: bool
 
 
-def read_input(inputs: Sequence[str]) -> Text:
+def read_input(inputs: Sequence[str]) -> InputText:
     """Read files, folders and the standard input as one text.
 
-    Of a folder all files are read, in its sub-folders too, in the order of their paths within it;
-    left out are those that are empty and those whose name, or whose folder's, begins with a dot.
-    Each file that does not end with a newline gets one if another follows.
+    All files of a folder and its sub-folders are read, in the order of their paths within it,
+    except empty files and those whose name, or whose folder's name, begins with a dot. A file that
+    does not end with a newline gets one if another follows.
 
     Args:
         inputs: Paths; "-" is the standard input.
 
     Raises:
-        DataError: One is missing, unreadable or not UTF-8, or there is no text in any.
+        DataError: An input is missing, unreadable or not UTF-8, or none holds any text.
     """
     parts: list[str] = []
     for name in inputs:
-        parts += _texts(name)
+        parts += _read_texts(name)
     if not parts:
-        raise _no_text(inputs)
+        raise _make_no_text_error(inputs)
     last = parts.pop()
-    return Text("".join([*map(ended, parts), last]), ", ".join(inputs))
+    return InputText("".join([*map(end_with_newline, parts), last]), ", ".join(inputs))
 
 
 def list_files(name: str) -> list[InputFile]:
-    """List what a path means: the file itself, or the files of a folder as `read_input` does.
+    """List the file at a path, or the files of a folder, chosen as `read_input` does.
 
     Raises:
-        DataError: There is no such file or folder, or the path is empty.
+        DataError: The file or folder does not exist, or the path is empty.
     """
     if not name:
         raise DataError(Problem("", "", "the name of a file or folder is empty", "check the path"))
     path = Path(name)
     if path.is_dir():
-        found = sorted((file.relative_to(path).as_posix(), file) for file in _walk(path))
+        found = sorted(
+            (file.relative_to(path).as_posix(), file) for file in _walk_visible_files(path)
+        )
         return [InputFile(file, inner, was_named=False) for inner, file in found]
     if not path.exists():
         raise DataError(Problem(name, "", "there is no such file", "check the path"))
     return [InputFile(path, path.name, was_named=True)]
 
 
-def ended(text: str) -> str:
-    """Give a text that ends with a newline."""
+def end_with_newline(text: str) -> str:
+    """Return the text with a newline at its end, added if missing."""
     return text if text.endswith("\n") else f"{text}\n"
 
 
-def _texts(name: str) -> Iterator[str]:
+def _read_texts(name: str) -> Iterator[str]:
     if name == STDIN:
         yield decode_text(sys.stdin.buffer.read(), "the standard input")
         return
@@ -95,12 +97,12 @@ def _texts(name: str) -> Iterator[str]:
             yield read_text(file.path)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk_visible_files(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
-def _no_text(inputs: Sequence[str]) -> DataError:
-    what, fix = "there is no text in it", "name a file or folder with text in it"
+def _make_no_text_error(inputs: Sequence[str]) -> DataError:
+    what, fix = "contains no text", "name a file or folder that contains text"
     return DataError(Problem(", ".join(inputs), "", what, fix, kind="data.text"))

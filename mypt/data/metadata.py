@@ -1,4 +1,4 @@
-"""What `dataset_metadata.json` says of a data set, and whether its files still bear it out."""
+"""Read `dataset_metadata.json`, and check whether a data set's files still match it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ METADATA_FILE = "dataset_metadata.json"
 
 @frozen(kw_only=True)
 class DataFile:
-    """A file of a data set, as it was when it was written.
+    """A file of a data set, as recorded when it was written.
 
     Attributes:
         name: Its path within the data set, with slashes.
         size_bytes: Its size.
         sha256: SHA-256 of its bytes, in hexadecimal.
-        mtime_ns: When it was last written, in nanoseconds since 1970.
-        tokens: How many ids it holds; None if it holds none.
-        highest_id: The highest of them.
+        mtime_ns: Modification time, in nanoseconds since 1970.
+        tokens: Number of ids in it; None if it does not hold ids.
+        highest_id: The highest id in it.
     """
 
     name: str
@@ -38,11 +38,11 @@ class DataFile:
     highest_id: int | None = None
 
     def document(self) -> dict[str, Any]:
-        """Give its fields as JSON has them."""
+        """Return the fields as a JSON object."""
         return asdict(self, filter=lambda _, value: value is not None)
 
     def is_unchanged(self, folder: Path) -> bool:
-        """Tell whether size and time are those of the file in a data set."""
+        """Return whether the file in a data set still has this size and time."""
         try:
             found = (folder / self.name).stat()
         except OSError:
@@ -52,7 +52,7 @@ class DataFile:
 
 @frozen
 class Metadata:
-    """What mypt wrote about a data set.
+    """The metadata that mypt wrote for a data set.
 
     Attributes:
         document: All fields.
@@ -64,33 +64,33 @@ class Metadata:
 
     @property
     def dtype(self) -> str:
-        """Give the numpy dtype of the ids, little-endian."""
+        """The numpy dtype of the ids, little-endian."""
         return "<u2" if self.document.get("dtype") == "uint16" else "<u4"
 
     @property
     def data_sha256(self) -> str | None:
-        """Give the fingerprint of all that a model learns from."""
+        """The fingerprint of everything that a model learns from."""
         return self.document.get("data_sha256")
 
-    def vouches_for(self, folder: Path, names: Iterable[str]) -> bool:
-        """Tell whether these files, and no others, are what was written."""
+    def matches_files(self, folder: Path, names: Iterable[str]) -> bool:
+        """Return whether these are exactly the files that were written, unchanged."""
         split = {Path(name).parts[0] for name in names}
         listed = [file for file in self.files if Path(file.name).parts[0] in split]
         same = sorted(names) == sorted(file.name for file in listed)
         return same and all(file.is_unchanged(folder) for file in listed)
 
     def highest_id(self, names: Iterable[str]) -> int:
-        """Give the highest id that some of the files hold, -1 where they hold none."""
+        """Return the highest id in the named files, or -1 if they hold none."""
         wanted = set(names)
         found = (file.highest_id for file in self.files if file.name in wanted)
         return max((number for number in found if number is not None), default=-1)
 
 
 def read_metadata(folder: str | Path) -> Metadata | None:
-    """Read `dataset_metadata.json`; None where there is none, or an earlier program wrote it.
+    """Read `dataset_metadata.json`; return None if it is absent or an earlier program wrote it.
 
     Raises:
-        DataError: It cannot be read, or is not what its schema says.
+        DataError: It cannot be read, or does not match its schema.
     """
     file = Path(folder) / METADATA_FILE
     try:

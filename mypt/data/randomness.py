@@ -1,8 +1,8 @@
 """Randomness as a pure function of (seed, purpose, step, micro_step).
 
-There is no generator state to save: a resumed run computes the numbers that the unbroken one would
-have drawn. Only the raw output of numpy's Philox is used, which numpy promises never to change;
-what its `Generator` makes of it may change (NEP 19).
+There is no generator state to save: a resumed run computes the numbers that an uninterrupted run
+would have drawn. Only the raw output of numpy's Philox is used, which numpy promises never to
+change; what `Generator` derives from it may change (NEP 19).
 
 Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Purpose(IntEnum):
-    """What numbers are drawn for. A number once given never changes nor serves again."""
+    """What numbers are drawn for. A value never changes and is never reused."""
 
     TRAIN_BATCH = 1  # starts of the training windows of a micro step
     EVAL_TRAIN = 2  # starts of evaluation windows, training split; the step is the batch's index
@@ -38,10 +38,10 @@ def uniform(
 
     Args:
         seed: 0 ... 2 ** 64 - 1.
-        purpose: What for; each has a stream of its own.
+        purpose: What the numbers are for; each purpose has its own stream.
         step: 0 ... 2 ** 64 - 1.
         micro_step: 0 ... 2 ** 64 - 1.
-        size: How many. A shorter draw is the beginning of a longer one.
+        size: Number of draws. A shorter draw is a prefix of a longer one.
 
     Returns:
         (size,) float64.
@@ -57,11 +57,11 @@ def integers_below(
 
     Args:
         n: 1 ... 2 ** 53; no value is likelier than another by more than n / 2 ** 53.
-        seed: As in `uniform`, and so are the others.
-        purpose: What for.
-        step: Optimizer updates done before.
-        micro_step: Micro steps done in this step.
-        size: How many. A shorter draw is the beginning of a longer one.
+        seed: As in `uniform`, like the following arguments.
+        purpose: What the numbers are for.
+        step: Number of optimizer updates done so far.
+        micro_step: Number of micro steps done in this step.
+        size: Number of draws. A shorter draw is a prefix of a longer one.
 
     Returns:
         (size,) int64.
@@ -70,14 +70,14 @@ def integers_below(
 
 
 def torch_seed(seed: int, purpose: Purpose, step: int, micro_step: int) -> int:
-    """Give a seed for `torch.manual_seed`, in 0 ... 2 ** 63 - 1."""
+    """Return a seed for `torch.manual_seed`, in 0 ... 2 ** 63 - 1."""
     return int(words(seed, purpose, step, micro_step, 1)[0] >> np.uint64(1))
 
 
 def words(seed: int, purpose: Purpose, step: int, micro_step: int, size: int) -> NDArray[np.uint64]:
-    """Give the output of Philox4x64-10 itself, (size,) uint64; arguments as in `uniform`.
+    """Return the raw output of Philox4x64-10, (size,) uint64; arguments as in `uniform`.
 
-    The lowest word of the counter counts the blocks of one draw, so that draws never overlap.
+    The lowest word of the counter counts the blocks within one draw, so draws never overlap.
     """
     key = np.array([seed, purpose], dtype=np.uint64)
     counter = np.array([0, micro_step, step, 0], dtype=np.uint64)

@@ -1,4 +1,4 @@
-"""The text that every user already has: the source files of the Python standard library."""
+"""A text that every user already has: the source of the Python standard library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mypt.format.errors import DataError, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Other people's packages, tests, an editor, tables of numbers and pages of prose.
+# Third-party packages, tests, an editor, tables of numbers and pages of prose.
 _LEFT_OUT = frozenset(
     {
         "__pycache__",
@@ -36,11 +36,11 @@ _CHARACTERS = bytes(range(0x20, 0x7F)) + b"\t\n\f"
 
 @frozen
 class Corpus:
-    """A text and what it is.
+    """A text and its description.
 
     Attributes:
         text: The text.
-        description: What to call it when a person reads.
+        description: A human-readable name for it.
     """
 
     text: str
@@ -48,24 +48,25 @@ class Corpus:
 
 
 def standard_library_text(folder: str | Path | None = None) -> Corpus:
-    """Join the standard library's files, in an order that looks random and never changes.
+    """Join the standard library's files in a fixed, pseudo-random order.
 
-    Ordered by a hash of their names, the last tenth of the text, on which a model is validated, is
-    like the rest. Only plain ASCII files are taken, so there are fewer than 100 characters.
+    They are ordered by a hash of their names, so that the last tenth of the text, used for
+    validation, resembles the rest. Only plain ASCII files are used, so there are fewer than 100
+    distinct characters.
 
     Args:
-        folder: Where the library is; by default that of the running Python.
+        folder: Folder of the library; by default that of the running Python.
 
     Raises:
-        DataError: This Python came without its source files.
+        DataError: This Python lacks the library's source files.
     """
     root = Path(sysconfig.get_path("stdlib") if folder is None else folder)
-    files = {path.relative_to(root).as_posix(): path for path in _sources(root)}
-    texts = [_plain_text(files[name]) for name in sorted(files, key=_shuffled)]
+    files = {path.relative_to(root).as_posix(): path for path in _find_source_files(root)}
+    texts = [_read_plain_text(files[name]) for name in sorted(files, key=_hash_name)]
     kept = [text for text in texts if text]
     if not kept:
-        what = "this Python came without the source files of its standard library"
-        raise DataError(Problem("", "", what, "name a text of your own with --input_file"))
+        what = "this Python lacks the source files of its standard library"
+        raise DataError(Problem("", "", what, "name your own text with --input_file"))
     text = "".join(kept)
     version = platform.python_version()
     size_mb = len(text) / 1e6
@@ -74,28 +75,28 @@ def standard_library_text(folder: str | Path | None = None) -> Corpus:
 
 
 def is_standard_library(description: str) -> bool:
-    """Tell whether a text is that of `standard_library_text`, of whatever Python."""
+    """Return whether a description is one by `standard_library_text`, of any Python."""
     return re.match(r"the Python \S+ standard library ", description) is not None
 
 
-def _sources(folder: Path) -> Iterator[Path]:
+def _find_source_files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
         if path.is_dir():
             if path.name not in _LEFT_OUT:
-                yield from _sources(path)
-        # _sysconfigdata*.py says how this one Python was built, and where; a link may lead nowhere
+                yield from _find_source_files(path)
+        # _sysconfigdata*.py describes how and where this Python was built; a link may be dangling
         elif path.suffix == ".py" and not path.name.startswith("_sysconfigdata") and path.is_file():
             yield path
 
 
-def _shuffled(name: str) -> str:
+def _hash_name(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def _plain_text(path: Path) -> str:
-    """Give the file's text with a newline at its end, or "" where it is not plain ASCII."""
+def _read_plain_text(path: Path) -> str:
+    """Return the file's text, ending with a newline, or "" if it is not plain ASCII."""
     data = path.read_bytes().replace(b"\r\n", b"\n")
     if not data or data.translate(None, _CHARACTERS):
         return ""

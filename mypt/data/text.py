@@ -1,4 +1,4 @@
-"""Read the text that a model is trained on."""
+"""Read a text to train on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mypt.format.errors import DataError, Problem
 
 
 def read_text(path: str | Path) -> str:
-    """Read a text file as it is: UTF-8, line ends kept, a byte order mark dropped.
+    """Read a UTF-8 text file, keeping line endings and dropping a byte order mark.
 
     Raises:
         DataError: It is missing, a folder, unreadable, empty or not UTF-8.
@@ -19,16 +19,18 @@ def read_text(path: str | Path) -> str:
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
-        _refuse(file, "there is no such file", "check the path")
+        _raise_text_error(file, "there is no such file", "check the path")
     except IsADirectoryError:
-        _refuse(file, "is a folder", "name a text file")
+        _raise_text_error(file, "is a folder", "name a text file")
     except OSError as error:
-        _refuse(file, f"cannot be read ({error.strerror})", "check the path and its permissions")
+        _raise_text_error(
+            file, f"cannot be read ({error.strerror})", "check the path and its permissions"
+        )
     return decode_text(data, file)
 
 
 def decode_text(data: bytes, file: str) -> str:
-    """Read a text as `read_text` does, out of the bytes of a file of this name.
+    """Decode the bytes of a file of this name as `read_text` does.
 
     Raises:
         DataError: It is empty or not UTF-8.
@@ -39,11 +41,11 @@ def decode_text(data: bytes, file: str) -> str:
     except UnicodeDecodeError as error:
         offset = error.start + len(data) - len(body)
         what = f"is not UTF-8: byte {offset} is 0x{data[offset]:02x}"
-        _refuse(file, what, "save it as UTF-8, or name a text file")
+        _raise_text_error(file, what, "save it as UTF-8, or name a text file")
     if not text:
-        _refuse(file, "is empty", "name a file with text in it")
+        _raise_text_error(file, "is empty", "name a file that contains text")
     return text
 
 
-def _refuse(file: str, what: str, fix: str) -> NoReturn:
+def _raise_text_error(file: str, what: str, fix: str) -> NoReturn:
     raise DataError(Problem(file, "", what, fix, kind="data.text"))

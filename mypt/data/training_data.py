@@ -1,4 +1,4 @@
-"""From the hyperparameters of a run to the data that it trains and is measured on."""
+"""Read the data that a run is trained and evaluated on, as its hyperparameters specify."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import frozen
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
 from mypt.data.dataset import read_tokenizer_state
-from mypt.data.input_files import Text, read_input
+from mypt.data.input_files import InputText, read_input
 from mypt.data.stdlib_corpus import standard_library_text
 from mypt.data.text import read_text
 from mypt.format.documents.training import Phase
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
-# A set of this name would take the place of another field of the log.
-_TAKEN = frozenset({"val", "train", "duration_s"})
+# A set with one of these names would replace another field of the log.
+_RESERVED_NAMES = frozenset({"val", "train", "duration_s"})
 
 
 @frozen
-class Sources:
-    """What a run trains on, read but not yet tokenized.
+class TrainingData:
+    """The data that a run trains on, read but not yet tokenized.
 
     Attributes:
-        phases: The phases, in their order; a single one for a run on one data set.
-        texts: Text of each phase; None for those on token shards.
+        phases: The phases, in order; just one for a run on a single data set.
+        texts: The text of each phase; None for phases on token shards.
     """
 
     phases: tuple[Phase, ...]
-    texts: tuple[Text | None, ...]
+    texts: tuple[InputText | None, ...]
 
     def tokenizer(
         self, tokenization: str, plugins: Plugins, sections: Mapping[str, Any] | None = None
     ) -> Tokenizer:
-        """Make the tokenizer of a new model: one that knows all texts, or that of the shards.
+        """Make the tokenizer of a new model: trained on all texts, or that of the shards.
 
         Args:
             tokenization: Its `token_kind`.
             plugins: Where it is looked up.
-            sections: Settings by package, as `plugins` of a preset has them.
+            sections: Settings by package, as in `plugins` of a preset.
 
         Raises:
-            DataError: A data set does not say what its ids mean.
+            DataError: A data set does not say which tokenizer its ids belong to.
             PluginError: No plugin offers the tokenizer.
         """
         for phase in self.phases:
@@ -69,7 +69,7 @@ class Sources:
         """Tokenize the texts and open the shards.
 
         Raises:
-            DataError: There is too little of one, or it was made with another tokenizer.
+            DataError: A phase has too little data, or it was prepared with another tokenizer.
         """
         loaded = []
         for phase, text in zip(self.phases, self.texts, strict=True):
@@ -85,25 +85,25 @@ class Sources:
         return Phases(tuple(loaded))
 
 
-def read_sources(training: TrainingConfig) -> Sources:
-    """Read the texts that a run trains on; without any, those of the standard library.
+def read_training_data(training: TrainingConfig) -> TrainingData:
+    """Read the texts that a run trains on; by default the Python standard library.
 
     Raises:
-        DataError: One cannot be read.
+        DataError: A text cannot be read.
     """
     whole = Phase(
         name=DEFAULT_PHASE, input_file=training.input_file, dataset_dir=training.dataset_dir
     )
     phases = training.curriculum or (whole,)
-    return Sources(phases, tuple(_text(phase) for phase in phases))
+    return TrainingData(phases, tuple(_read_phase_text(phase) for phase in phases))
 
 
-def _text(phase: Phase) -> Text | None:
+def _read_phase_text(phase: Phase) -> InputText | None:
     if phase.dataset_dir is not None:
         return None
     if phase.input_file is None:
         corpus = standard_library_text()
-        return Text(corpus.text, corpus.description)
+        return InputText(corpus.text, corpus.description)
     inputs = phase.input_file
     return read_input((inputs,) if isinstance(inputs, str) else inputs)
 
@@ -111,36 +111,36 @@ def _text(phase: Phase) -> Text | None:
 def load_eval_sets(
     config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig
 ) -> dict[str, GPTDataLoader]:
-    """Open the further data sets that every evaluation measures, by name.
+    """Open the additional data sets of every evaluation, by name.
 
     Raises:
         ConfigError: Two have the same name.
-        DataError: One cannot be read, or was made with another tokenizer.
+        DataError: One cannot be read, or was prepared with another tokenizer.
     """
     places = dict(training.eval_sets)
     if training.eval_dataset_dir is not None:
         name = Path(training.eval_dataset_dir).absolute().name
         if name in places:
-            what = f"has the name `{name}`, as one of eval_sets has"
-            fix = "give it another name there, and leave eval_dataset_dir out"
+            what = f"has the name `{name}`, which eval_sets already uses"
+            fix = "add it to eval_sets under another name, and omit eval_dataset_dir"
             raise ConfigError(Problem("", "eval_dataset_dir", what, fix, kind="eval.name"))
         places[name] = training.eval_dataset_dir
-    return {name: _eval_loader(config, tokenizer, place) for name, place in places.items()}
+    return {name: _open_eval_loader(config, tokenizer, place) for name, place in places.items()}
 
 
 def check_eval_names(names: Iterable[str]) -> None:
-    """Refuse names that stand for something else in the log.
+    """Check that no name has another meaning in the log.
 
     Raises:
-        ConfigError: One does.
+        ConfigError: At least one has.
     """
     for name in names:
-        if name in _TAKEN:
+        if name in _RESERVED_NAMES:
             what = f"`{name}` has another meaning in the log"
-            raise ConfigError(Problem("", "eval_sets", what, "give that set another name"))
+            raise ConfigError(Problem("", "eval_sets", what, "rename that set"))
 
 
-def _eval_loader(config: GPTConfig, tokenizer: Tokenizer, place: str) -> GPTDataLoader:
+def _open_eval_loader(config: GPTConfig, tokenizer: Tokenizer, place: str) -> GPTDataLoader:
     if Path(place).is_dir():
         return GPTDataLoader(config, tokenizer, dataset_dir=place, eval_only=True)
     text = read_text(place)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.data.randomness import Purpose, torch_seed
-from mypt.engine.runtime.out_of_memory import BUILDING, sparing
+from mypt.engine.runtime.out_of_memory import BUILDING, explain_oom
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.rules.plugin_settings import BUILT_IN_TOKENIZERS
 from mypt.model.initialisation import WithoutValues, initialise
 from mypt.model.transformer import Transformer
 from mypt.plugins.manager import Plugins, load_plugins
-from mypt.plugins.requirements import GENERATE, check_needs
+from mypt.plugins.requirements import GENERATE, check_requirements
 from mypt.tokenizers.bare_ids import BareIds
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class LanguageModel(Transformer):
         tokenizer: Text to ids and back; None for a model of bare ids, or without the plugin that
             reads its tokenizer.
         tokenizer_state: What its checkpoint says of the tokenizer, kept when it is saved.
-        needs: The plugins that its checkpoint says it needs, by package.
+        needs: The plugins that its checkpoint requires, by package.
         plugins: The plugins its parts came from.
     """
 
@@ -59,7 +59,7 @@ class LanguageModel(Transformer):
             OutOfMemoryError: The model is too large for this machine.
         """
         plugins = load_plugins() if plugins is None else plugins
-        with sparing(BUILDING), WithoutValues():  # they come below, or from a file
+        with explain_oom(BUILDING), WithoutValues():  # they come below, or from a file
             super().__init__(config, plugins)
         if tokenizer is not None and tokenizer.n_vocab > config.vocab_size:
             what = f"is {config.vocab_size}, but the tokenizer has {tokenizer.n_vocab} ids"
@@ -73,13 +73,13 @@ class LanguageModel(Transformer):
             initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))
 
     def need_tokenizer(self) -> Tokenizer:
-        """Give the tokenizer.
+        """Return the tokenizer.
 
         Raises:
             ConfigError: The model has none.
-            PluginError: It takes a plugin that is not installed.
+            PluginError: It requires a plugin that is not installed.
         """
-        check_needs(self.needs, self.plugins, GENERATE, "this model")
+        check_requirements(self.needs, self.plugins, GENERATE, "this model")
         if self.tokenizer is None and self.tokenizer_state is not None:
             self.plugins.tokenizer(self.tokenizer_state.token_kind)  # says why there is none
         if self.tokenizer is None:

@@ -29,12 +29,12 @@ def mypt_gold_guards() -> list[GuardFactory]:
 def mypt_log_sinks() -> list[SinkFactory]:
     """Offer the console and the JSONL log."""
     return [
-        SinkFactory("console", _console, options=NO_OPTIONS, default=True),
-        SinkFactory("jsonl", _jsonl, options=NO_OPTIONS, default=True),
+        SinkFactory("console", _build_console, options=NO_OPTIONS, default=True),
+        SinkFactory("jsonl", _build_jsonl, options=NO_OPTIONS, default=True),
     ]
 
 
-def _console(run: RunInfo) -> LogSink | None:
+def _build_console(run: RunInfo) -> LogSink | None:
     if run.quiet:
         return None
     from rich.console import Console
@@ -44,14 +44,14 @@ def _console(run: RunInfo) -> LogSink | None:
     return ConsoleSink(Console())
 
 
-def _jsonl(run: RunInfo) -> LogSink | None:
+def _build_jsonl(run: RunInfo) -> LogSink | None:
     if run.log_file is None:
         return None
     from mypt.engine.logging.jsonl import JsonlSink
 
     sink = JsonlSink(run.log_file)
     if run.resumed:
-        sink.go_on(run.start_step, run.evaluated_step)
+        sink.resume(run.start_step, run.evaluated_step)
     else:
-        sink.begin()
+        sink.start_over()
     return sink

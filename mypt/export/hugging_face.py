@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mypt.export import hugging_face_names as hf_names
-from mypt.format.discover import named
+from mypt.format.discover import ensure_basename
+from mypt.format.documents.tokenizer import END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import open_checkpoint
-from mypt.format.readers.shared.vocabulary import BPE_PACKAGE, END_OF_TEXT_ID
+from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
 from mypt.format.storage.fsync import sync_file
 from mypt.format.tensors import safetensors
 
@@ -39,18 +40,18 @@ def export_hf(
 
     Args:
         path: Any checkpoint that mypt opens.
-        output: Folder to make; must not exist, or be empty.
+        output: Folder to create; it must not exist, or be empty.
         plugins: Where parts and readers are looked up.
-        options: What the checkpoint's reader has to be told.
+        options: Options of the checkpoint's reader.
 
     Returns:
-        What was folded or left out, a line each.
+        What was folded into other tensors or left out, one line each.
 
     Raises:
         FormatError: Neither class can compute what this model computes.
         UsageError: The folder is in use.
     """
-    output = named(output)
+    output = ensure_basename(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         what, fix = "exists already and is not an empty folder", "name another one"
         raise UsageError(Problem(str(output), "", what, fix, kind="export.output"))
@@ -58,7 +59,7 @@ def export_hf(
     config = opened.config
     weights = opened.weights()
     llama = config.pos_encoding == "rope"
-    problems = [*_problems(config, llama), *_bias_problems(config, weights, llama)]
+    problems = [*_part_problems(config, llama), *_bias_problems(config, weights, llama)]
     if problems:
         raise FormatError(*problems)
     if llama:
@@ -67,17 +68,17 @@ def export_hf(
         held, tensors = hf_names.gpt2_config(config), hf_names.gpt2_tensors(config, weights)
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights.values()})
     held |= {"dtype": dtypes[0], "torch_dtype": dtypes[0]} if len(dtypes) == 1 else {}
-    notes, tokenizer = _tokenizer(opened.tokenizer)
+    notes, tokenizer = _export_tokenizer(opened.tokenizer)
     notes += [f"warning: {warning}" for warning in opened.warnings]
-    held |= dict.fromkeys(("bos_token_id", "eos_token_id"), _end_of_text(opened.tokenizer))
+    held |= dict.fromkeys(("bos_token_id", "eos_token_id"), _end_of_text_id(opened.tokenizer))
     if hf_names.scales_otherwise(config):
         notes.append("the scale of attention is multiplied into the queries")
-    _write(output, held, tensors, tokenizer)
+    _write_folder(output, held, tensors, tokenizer)
     return notes
 
 
-def _problems(config: GPTConfig, llama: bool) -> list[Problem]:
-    """Say what the class that comes nearest cannot compute."""
+def _part_problems(config: GPTConfig, llama: bool) -> list[Problem]:
+    """Return what the closest class cannot compute."""
     name = "LlamaForCausalLM" if llama else "GPT2LMHeadModel"
     wanted: dict[str, tuple[str, ...]] = {
         "pos_encoding": ("rope",) if llama else ("learned",),
@@ -85,23 +86,27 @@ def _problems(config: GPTConfig, llama: bool) -> list[Problem]:
         "norm_type": ("rmsnorm",) if llama else ("layernorm",),
     }
     problems = [
-        _refused(f"/{slot}", f"is {getattr(config, slot)}; {name} has {' or '.join(values)} only")
+        _make_problem(
+            f"/{slot}", f"is {getattr(config, slot)}; {name} has {' or '.join(values)} only"
+        )
         for slot, values in wanted.items()
         if getattr(config, slot) not in values
     ]
-    problems += [  # the class may have such a part, whose tensors only its plugin knows
-        _refused(f"/{slot}", f"is {getattr(config, slot)}; mypt writes {value} only as a {name}")
+    problems += [  # the class may support the part, but only its plugin knows the tensors
+        _make_problem(
+            f"/{slot}", f"is {getattr(config, slot)}; mypt writes {value} only as a {name}"
+        )
         for slot, value in _BUILT_IN.items()
         if getattr(config, slot) != value
     ]
     if not llama and config.attention_width != config.n_embd:
         what = f"makes heads {config.attention_width} wide together; {name} has n_embd only"
-        problems.append(_refused("/head_size", what))
+        problems.append(_make_problem("/head_size", what))
     return problems
 
 
 def _bias_problems(config: GPTConfig, weights: Mapping[str, Tensor], llama: bool) -> list[Problem]:
-    """Name biases that the class has no place for, unless they are all zero."""
+    """Return the biases that the class lacks, unless they are all zero."""
     problems = []
     if config.has_head_bias and weights["lm_head.bias"].any():
         what = "is a bias of the output layer, which no class of Hugging Face's has"
@@ -109,19 +114,21 @@ def _bias_problems(config: GPTConfig, weights: Mapping[str, Tensor], llama: bool
     if llama and config.has_norm_bias:
         shifts = [n for n in weights if n.rpartition(".")[0].endswith(("ln1", "ln2", "ln_f"))]
         if any(weights[name].any() for name in shifts if name.endswith(".bias")):
-            problems.append(_refused("/norm_bias", "is true; LlamaForCausalLM's norms have none"))
+            problems.append(
+                _make_problem("/norm_bias", "is true; LlamaForCausalLM's norms have none")
+            )
     return problems
 
 
 _KIND = "export.unsupported"
 
 
-def _refused(where: str, what: str) -> Problem:
+def _make_problem(where: str, what: str) -> Problem:
     return Problem("config.json", where, what, _INSTEAD, kind=_KIND)
 
 
-def _tokenizer(state: TokenizerState | None) -> tuple[list[str], dict[str, Any] | None]:
-    """Give a `tokenizer.json` that was kept whole; others have no such form."""
+def _export_tokenizer(state: TokenizerState | None) -> tuple[list[str], dict[str, Any] | None]:
+    """Return notes, and the `tokenizer.json` if it was kept whole; others cannot be exported."""
     if state is None:
         return [], None
     section = state.plugins.get(BPE_PACKAGE)
@@ -131,17 +138,17 @@ def _tokenizer(state: TokenizerState | None) -> tuple[list[str], dict[str, Any] 
     return [f"the tokenizer, {state.token_kind}, is left out{hint}"], None
 
 
-def _end_of_text(state: TokenizerState | None) -> int | None:
+def _end_of_text_id(state: TokenizerState | None) -> int | None:
     return END_OF_TEXT_ID if state is not None and state.token_kind == "gpt2" else None
 
 
-def _write(
+def _write_folder(
     output: Path,
     held: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
     tokenizer: Mapping[str, Any] | None,
 ) -> None:
-    """Write all files into a folder beside the target, and rename it when it is whole."""
+    """Write all files into a folder beside the target, and rename it when it is complete."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as work:
         folder = Path(work) / output.name

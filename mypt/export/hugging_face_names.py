@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.layout import EMBEDDING, HEAD, POSITIONS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,7 +34,7 @@ _LLAMA_INSIDE = {
 
 
 def gpt2_config(config: GPTConfig) -> dict[str, Any]:
-    """Give the `config.json` of a GPT2LMHeadModel."""
+    """Return the `config.json` of a GPT2LMHeadModel."""
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
@@ -52,7 +54,7 @@ def gpt2_config(config: GPTConfig) -> dict[str, Any]:
 
 
 def llama_config(config: GPTConfig) -> dict[str, Any]:
-    """Give the `config.json` of a LlamaForCausalLM, as transformers 4 and 5 read it."""
+    """Return the `config.json` of a LlamaForCausalLM, as transformers 4 and 5 read it."""
     linear = config.rope_scale != 1.0
     scaling = {"rope_type": "linear", "factor": config.rope_scale} if linear else None
     kind = scaling or {"rope_type": "default"}
@@ -80,72 +82,74 @@ def llama_config(config: GPTConfig) -> dict[str, Any]:
 
 
 def gpt2_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
-    """Give the tensors of a GPT2LMHeadModel: biases everywhere, matrices as (in, out)."""
+    """Return the tensors of a GPT2LMHeadModel: biases everywhere, matrices as (in, out)."""
     tensors = {
-        "transformer.wte.weight": weights["token_embedding_table.weight"],
-        "transformer.wpe.weight": weights["position_embedding_table.weight"],
-        **_norm("transformer.ln_f", "ln_f", weights, bias=True),
+        "transformer.wte.weight": weights[EMBEDDING],
+        "transformer.wpe.weight": weights[POSITIONS],
+        **_norm_tensors("transformer.ln_f", "ln_f", weights, bias=True),
     }
     for layer in range(config.n_layer):
         for ours, theirs in _GPT2_INSIDE.items():
             name, there = f"blocks.{layer}.{ours}", f"transformer.h.{layer}.{theirs}"
             if ours.startswith("ln"):
-                tensors |= _norm(there, name, weights, bias=True)
+                tensors |= _norm_tensors(there, name, weights, bias=True)
                 continue
-            matrix, bias = _linear(name, weights)
+            matrix, bias = _linear_tensors(name, weights)
             if ours == "sa.qkv":
-                matrix, bias = _scaled(config, matrix), _scaled(config, bias)
+                matrix, bias = _scale_queries(config, matrix), _scale_queries(config, bias)
             tensors |= {f"{there}.weight": matrix.t(), f"{there}.bias": bias}
-    return tensors | _head(config, weights)
+    return tensors | _head_tensors(config, weights)
 
 
 def llama_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
-    """Give the tensors of a LlamaForCausalLM, with queries, keys and values apart."""
+    """Return the tensors of a LlamaForCausalLM, with queries, keys and values apart."""
     attention_bias = config.has_qkv_bias or config.has_proj_bias
     tensors = {
-        "model.embed_tokens.weight": weights["token_embedding_table.weight"],
-        **_norm("model.norm", "ln_f", weights, bias=False),
+        "model.embed_tokens.weight": weights[EMBEDDING],
+        **_norm_tensors("model.norm", "ln_f", weights, bias=False),
     }
     for layer in range(config.n_layer):
         place = f"model.layers.{layer}"
         for ours, theirs in _LLAMA_INSIDE.items():
             name, there = f"blocks.{layer}.{ours}", f"{place}.{theirs}"
             if ours.startswith("ln"):
-                tensors |= _norm(there, name, weights, bias=False)
+                tensors |= _norm_tensors(there, name, weights, bias=False)
                 continue
-            matrix, bias = _linear(name, weights)
+            matrix, bias = _linear_tensors(name, weights)
             tensors[f"{there}.weight"] = matrix
             if attention_bias if ours == "sa.proj" else config.has_mlp_bias:
                 tensors[f"{there}.bias"] = bias
-        matrix, bias = (_scaled(config, t) for t in _linear(f"blocks.{layer}.sa.qkv", weights))
+        matrix, bias = (
+            _scale_queries(config, t) for t in _linear_tensors(f"blocks.{layer}.sa.qkv", weights)
+        )
         parts = zip("qkv", matrix.chunk(3), bias.chunk(3), strict=True)
         for role, rows, shift in parts:
             tensors[f"{place}.self_attn.{role}_proj.weight"] = rows
             if attention_bias:
                 tensors[f"{place}.self_attn.{role}_proj.bias"] = shift
-    return tensors | _head(config, weights)
+    return tensors | _head_tensors(config, weights)
 
 
 def scales_otherwise(config: GPTConfig) -> bool:
-    """Tell whether attention is scaled by something other than head_size ** -0.5."""
+    """Return whether attention is scaled by something other than head_size ** -0.5."""
     usual: float = config.head_width**-0.5
     return config.attention_scale != usual
 
 
-def _norm(there: str, name: str, weights: Mapping[str, Tensor], *, bias: bool) -> Tensors:
+def _norm_tensors(there: str, name: str, weights: Mapping[str, Tensor], *, bias: bool) -> Tensors:
     scale = weights[f"{name}.weight"]
     shift = weights.get(f"{name}.bias", scale.new_zeros(scale.shape))
     return {f"{there}.weight": scale, **({f"{there}.bias": shift} if bias else {})}
 
 
-def _linear(name: str, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Give matrix and bias, a bias of zeros where there is none."""
+def _linear_tensors(name: str, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return matrix and bias; the bias is zero where the model has none."""
     matrix = weights[f"{name}.weight"]
     return matrix, weights.get(f"{name}.bias", matrix.new_zeros(matrix.size(0)))
 
 
-def _scaled(config: GPTConfig, qkv: Tensor) -> Tensor:
-    """Put the scale of the attention scores that is not the usual one into the queries."""
+def _scale_queries(config: GPTConfig, qkv: Tensor) -> Tensor:
+    """Multiply the queries by the attention scale, relative to the usual one."""
     if not scales_otherwise(config):
         return qkv
     query, *others = qkv.chunk(3)
@@ -155,5 +159,5 @@ def _scaled(config: GPTConfig, qkv: Tensor) -> Tensor:
     return torch.cat([query * factor, *others])
 
 
-def _head(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
-    return {} if config.tie_weights else {"lm_head.weight": weights["lm_head.weight"]}
+def _head_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
+    return {} if config.tie_weights else {"lm_head.weight": weights[HEAD]}

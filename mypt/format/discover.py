@@ -1,4 +1,4 @@
-"""Find the checkpoints and presets of a whole tree."""
+"""Find checkpoints and presets in a folder tree."""
 
 from __future__ import annotations
 
@@ -17,65 +17,65 @@ if TYPE_CHECKING:
 
 _WEIGHTS = (".pt", ".safetensors")
 # Folders under this name are being written, checked or removed.
-_LEFT = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed)")
-# A JSON file with one of these is meant as a preset.
+_LEFTOVERS = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed)")
+# A JSON file with one of these fields is taken for a preset.
 _ARCHITECTURE = frozenset({"n_layer", "n_head", "n_embd", "block_size"})
 
 
 def find_checkpoints(path: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
-    """Find what can be validated: the path itself, or all that is below it.
+    """Find what can be validated: the path itself, or everything below it.
 
     Args:
-        path: A file or a folder. A folder that is no checkpoint stands for those inside it.
+        path: A file or a folder. A folder that is not a checkpoint stands for those inside it.
         readers: Readers of other formats.
 
     Yields:
-        Folders and files, in the order of their names; `path` itself where there are none.
+        Folders and files, sorted by name; `path` itself if there are none.
     """
-    below = iter(()) if _is_one(path, readers) else _below(path, readers)
+    below = iter(()) if _is_checkpoint(path, readers) else _find_below(path, readers)
     first = next(below, None)
     yield path if first is None else first
     yield from below
 
 
-def _below(folder: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
-    waiting = [folder]  # not by recursion, which a deep tree would exhaust
+def _find_below(folder: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path]:
+    waiting = [folder]  # no recursion: a deep tree would exceed its limit
     while waiting:
         path = waiting.pop()
         try:
-            if path is folder or (path.is_dir() and not _is_one(path, readers)):
-                waiting += reversed(entries(path))
+            if path is folder or (path.is_dir() and not _is_checkpoint(path, readers)):
+                waiting += reversed(list_entries(path))
             elif path.is_dir() or path.suffix in _WEIGHTS or _is_preset(path):
                 yield path
-        except OSError:  # whoever opens it is told why
+        except OSError:  # opening it will report why
             yield path
 
 
-def entries(folder: Path) -> list[Path]:
-    """List a folder in the order of names.
+def list_entries(folder: Path) -> list[Path]:
+    """List a folder, sorted by name.
 
-    Without links to folders, which may lead back up, and what killed processes of mypt left.
+    Leaves out links to folders, which may lead back up, and leftovers of killed mypt processes.
     """
     return sorted(
         path
         for path in folder.iterdir()
-        if not (path.is_symlink() and path.is_dir()) and not _LEFT.fullmatch(path.name)
+        if not (path.is_symlink() and path.is_dir()) and not _LEFTOVERS.fullmatch(path.name)
     )
 
 
-def named(path: Path) -> Path:
-    """Give a path that ends in a name, also for `.` and `..`."""
+def ensure_basename(path: Path) -> Path:
+    """Return a path that ends in a name, resolving `.` and `..`."""
     return path if path.name not in ("", "..") else path.resolve()
 
 
-def _is_one(path: Path, readers: Iterable[ReaderFactory]) -> bool:
+def _is_checkpoint(path: Path, readers: Iterable[ReaderFactory]) -> bool:
     if not path.is_dir() or classify(path) != "other":
         return True
     return any(reader.recognises(path) for reader in readers)
 
 
 def _is_preset(path: Path) -> bool:
-    """Tell whether this is a JSON file with fields of a preset; a broken one may have had them."""
+    """Return whether this is a JSON file with fields of a preset, or a broken one."""
     if path.suffix != ".json":
         return False
     try:

@@ -1,4 +1,4 @@
-"""`python -m mypt.format migrate --to 1`: write a folder that the earlier MyPT opens."""
+"""`python -m mypt.format migrate --to 1`: write a folder that the earlier MyPT can open."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.bundle.read import read_bundle
-from mypt.format.discover import named
+from mypt.format.discover import ensure_basename
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import FormatError, Problem, SaveError
 from mypt.format.migrate import Report
 from mypt.format.migrations.v2_to_v1 import apply
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, write_file
 from mypt.format.storage.fsync import sync_folder
 from mypt.format.tensors.pt_writer import write_tensors
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,59 +31,59 @@ if TYPE_CHECKING:
 
 
 def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: bool) -> Report:
-    """Write a bundle of format 2.0 as a folder of version 1; the source is never touched.
+    """Write a bundle of format 2.0 as a folder of version 1; the source is not touched.
 
     Args:
         source: The bundle.
-        output: Folder to make; by default `<source>_v1`.
-        layouts: The architecture parts known.
-        dry_run: Only report.
+        output: Folder to create; by default `<source>_v1`.
+        layouts: The known architecture parts.
+        dry_run: Whether to only report.
 
     Raises:
-        FormatError: MyPT would compute something else with it, or something else is in the way.
+        FormatError: MyPT would compute something else with it, or the output holds something else.
         SaveError: It could not be written; nothing is left behind.
     """
     if output is None:
-        output = named(source).with_name(f"{named(source).name}_v1")
+        output = ensure_basename(source).with_name(f"{ensure_basename(source).name}_v1")
     bundle = read_bundle(source, layouts)
     bundle.check_flaws()
-    described = apply(_checkpoint(bundle))
+    described = apply(_make_checkpoint(bundle))
     result: Result = "would migrate" if dry_run else "migrated"
     if output.exists():
-        _refuse_another(output, _contents(bundle, described))
+        _check_output(output, _make_contents(bundle, described))
         result = "there already"
     elif not dry_run:
-        _write(output, _contents(bundle, described))
+        _write_folder(output, _make_contents(bundle, described))
     return Report(source=source, output=output, result=result, lines=described.report)
 
 
-def _checkpoint(bundle: Bundle) -> Checkpoint:
+def _make_checkpoint(bundle: Bundle) -> Checkpoint:
     def document(value: Any) -> dict[str, Any] | None:
         return None if value is None else to_document(value)
 
     return Checkpoint(
-        version="2.0",
+        version=FORMAT_VERSION,
         config=to_document(bundle.config),
         tokenizer=document(bundle.tokenizer),
         training_state=document(bundle.training_state),
     )
 
 
-def _refuse_another(output: Path, contents: Mapping[str, Content]) -> None:
-    """Refuse an output that is not what would be written."""
-    if not all(_is_there(output / name, content) for name, content in contents.items()):
+def _check_output(output: Path, contents: Mapping[str, Content]) -> None:
+    """Raise if the output is not exactly what would be written."""
+    if not all(_has_content(output / name, content) for name, content in contents.items()):
         what, fix = "exists already", "name another folder with --output"
         raise FormatError(Problem(str(output), "", what, fix, kind="migrate.output"))
 
 
-def _is_there(path: Path, content: Content) -> bool:
-    return path.is_file() and files.digest(path, str(path)) == content_digest(content)
+def _has_content(path: Path, content: Content) -> bool:
+    return path.is_file() and files.digest_file(path, str(path)) == content_digest(content)
 
 
-def _write(output: Path, contents: Mapping[str, Content]) -> None:
-    """Write into a folder beside, which takes its name when all of it is on the disk.
+def _write_folder(output: Path, contents: Mapping[str, Content]) -> None:
+    """Write to a temporary folder, which is renamed when everything is on disk.
 
-    A process that dies in between leaves that folder; the next one removes it.
+    A process that dies in between leaves that folder behind; the next call removes it.
     """
     waiting = output.with_name(f".{output.name}.mypt-waiting")
     try:
@@ -104,7 +105,7 @@ def _write(output: Path, contents: Mapping[str, Content]) -> None:
         raise SaveError(Problem(str(output), "", what, fix, kind="save")) from error
 
 
-def _contents(bundle: Bundle, described: Checkpoint) -> dict[str, Content]:
+def _make_contents(bundle: Bundle, described: Checkpoint) -> dict[str, Content]:
     documents = {
         files.CONFIG: described.config,
         files.TOKENIZER: described.tokenizer,
@@ -112,7 +113,7 @@ def _contents(bundle: Bundle, described: Checkpoint) -> dict[str, Content]:
     }
     tensors = {files.MODEL: bundle.weights(), files.OPTIMIZER: bundle.optimizer()}
     contents: dict[str, Content] = {
-        name: jsonfile.dump(document)
+        name: strict_json.dump(document)
         for name, document in documents.items()
         if document is not None
     }

@@ -1,4 +1,4 @@
-"""What can be wrong, as data: every message says where, what and what to do."""
+"""Problems as data, and the errors that carry them: where, what is wrong, what to do."""
 
 from __future__ import annotations
 
@@ -37,36 +37,36 @@ class Problem:
     severity: Severity = "error"
 
     def __str__(self) -> str:
-        """Give the one line that a person reads, whatever a file has put into its parts."""
-        file, where, what, fix = map(_cut, (self.file, self.where, self.what, self.fix))
+        """Return a single printable line, whatever a file put into its parts."""
+        file, where, what, fix = map(_shorten_text, (self.file, self.where, self.what, self.fix))
         mark = "#" if file and where.startswith("/") else " " if file else ""
         place = f"{file}{mark}{where}" if where else file
         return f"{place}: {what}; {fix}" if place else f"{what}; {fix}"
 
 
 def one_line(text: str) -> str:
-    """Escape line breaks and whatever else would do something to a terminal."""
+    """Escape line breaks and everything else that would control a terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
-def counted(number: int, noun: str) -> str:
-    """Give a number with its noun, such as `1 block` or `3,000 tokens`."""
+def format_count(number: int, noun: str) -> str:
+    """Format a number with its noun, such as `1 block` or `3,000 tokens`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _cut(text: str) -> str:
+def _shorten_text(text: str) -> str:
     return one_line(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def has_errors(problems: Iterable[Problem]) -> bool:
-    """Tell whether any of the problems refuses the file."""
+    """Return whether any of the problems is an error."""
     return any(problem.severity == "error" for problem in problems)
 
 
-def shortened(problems: Iterable[Problem]) -> list[Problem]:
-    """Take the first of many problems of one kind; a file could have a million for us."""
+def limit_problems(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the first of many problems of one kind; a file could cause a million of them."""
     found = list(islice(problems, _MOST + 1))
     if len(found) > _MOST:
         found[_MOST] = evolve(found[_MOST], where="", what="has more problems like these")
@@ -74,24 +74,24 @@ def shortened(problems: Iterable[Problem]) -> list[Problem]:
 
 
 class MyptError(Exception):
-    """Base of every error about something a user can mend.
+    """Base of every error about something that a user can fix.
 
     Attributes:
-        problems: All that was found, worst first; never empty.
+        problems: All that were found, worst first; never empty.
     """
 
     def __init__(self, *problems: Problem) -> None:
-        """Take all problems at once: check everything, then raise once."""
+        """Create the error from all problems: check everything, then raise once."""
         super().__init__(*problems)
         self.problems = problems
 
     def __str__(self) -> str:
-        """Give one line per problem."""
+        """Return one line per problem."""
         return "\n".join(str(problem) for problem in self.problems)
 
 
 class FormatError(MyptError):
-    """A file of a checkpoint is not what the specification says."""
+    """A file of a checkpoint does not follow the specification."""
 
 
 class ConfigError(MyptError):
@@ -103,11 +103,11 @@ class DataError(MyptError):
 
 
 class LockedError(MyptError):
-    """Another process writes to the same bundle."""
+    """Another process is writing to the same bundle."""
 
 
 class SaveError(MyptError):
-    """A checkpoint could not be written; the one before it is whole."""
+    """A checkpoint could not be written; the previous one is intact."""
 
 
 class PluginError(MyptError):
@@ -115,15 +115,15 @@ class PluginError(MyptError):
 
 
 class UsageError(MyptError):
-    """A command was called in a way that cannot mean anything."""
+    """A command was called with options that make no sense together."""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Name the nearest of the known words, as ' (did you mean `x`?)', or nothing.
+    """Return ' (did you mean `x`?)' with the nearest known word, or "" if none is near.
 
     Args:
         word: What was written.
-        known: Iterable of what would have been understood.
+        known: The words that are allowed.
     """
     import difflib
 
@@ -134,6 +134,6 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 _ORDER = ("error", "warning", "note")
 
 
-def worst_first(problems: list[Problem]) -> list[Problem]:
-    """Sort by severity, keeping the order inside of each."""
+def sort_by_severity(problems: list[Problem]) -> list[Problem]:
+    """Sort by severity, errors first, keeping the order within each."""
     return sorted(problems, key=lambda problem: _ORDER.index(problem.severity))

@@ -1,7 +1,7 @@
 """The tensors of `model.pt` as a function of the config: names and shapes.
 
-The names are MyPT's. Each architecture part knows its own tensors by names relative to where
-the part sits; a plugin's part brings a function of the same form.
+The names are MyPT's. Each architecture part lists its own tensors by names relative to its
+place in the model; a plugin's part comes with a function of the same form.
 """
 
 from __future__ import annotations
@@ -18,49 +18,51 @@ TensorsOf = Callable[["GPTConfig"], Tensors]
 # (slot, name) -> the tensors of that part; slots are config fields such as `mlp_type`.
 Layouts = Mapping[tuple[str, str], TensorsOf]
 
+EMBEDDING, HEAD = "token_embedding_table.weight", "lm_head.weight"
+POSITIONS = "position_embedding_table.weight"
 SLOTS = ("pos_encoding", "attention_type", "mlp_type", "norm_type", "block_type")
 
 
 def expected_tensors(config: GPTConfig, layouts: Layouts) -> Tensors:
-    """Name every tensor of the model, in the order of its parameters.
+    """Return the shapes of all tensors of the model by name, in parameter order.
 
     Args:
         config: A config that passed `architecture_problems`.
-        layouts: The parts known; `BUILT_IN` and those of plugins.
+        layouts: The known parts: `BUILT_IN` and those of plugins.
 
     Returns:
-        Name to shape. `lm_head.weight` is there also when it is tied.
+        Shapes by name. `lm_head.weight` is included even if it is tied.
 
     Raises:
         KeyError: A part of the config is not among `layouts`.
     """
-    norm = _part(config, layouts, "norm_type")
+    norm = _get_part_tensors(config, layouts, "norm_type")
     inside = {
-        "sa": _part(config, layouts, "attention_type"),
-        "fwd": _part(config, layouts, "mlp_type"),
+        "sa": _get_part_tensors(config, layouts, "attention_type"),
+        "fwd": _get_part_tensors(config, layouts, "mlp_type"),
         "ln1": norm,
         "ln2": norm,
     }
-    block = _part(config, layouts, "block_type") | {
+    block = _get_part_tensors(config, layouts, "block_type") | {
         f"{place}.{name}": shape for place, part in inside.items() for name, shape in part.items()
     }
-    tensors: Tensors = {"token_embedding_table.weight": (config.vocab_size, config.n_embd)}
-    for name, shape in _part(config, layouts, "pos_encoding").items():
+    tensors: Tensors = {EMBEDDING: (config.vocab_size, config.n_embd)}
+    for name, shape in _get_part_tensors(config, layouts, "pos_encoding").items():
         tensors[f"position_embedding_table.{name}"] = shape
     for layer in range(config.n_layer):
         tensors |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
     tensors |= {f"ln_f.{name}": shape for name, shape in norm.items()}
-    tensors["lm_head.weight"] = (config.vocab_size, config.n_embd)
+    tensors[HEAD] = (config.vocab_size, config.n_embd)
     if config.has_head_bias:
         tensors["lm_head.bias"] = (config.vocab_size,)
     return tensors
 
 
 def count_parameters(tensors: Mapping[str, Shape], *, tied: bool) -> int:
-    """Count the trainable values; a tied matrix counts once."""
+    """Return the number of trainable values; a tied matrix counts once."""
     total = 0
     for name, shape in tensors.items():
-        if tied and name == "lm_head.weight":
+        if tied and name == HEAD:
             continue
         values = 1
         for size in shape:
@@ -70,17 +72,17 @@ def count_parameters(tensors: Mapping[str, Shape], *, tied: bool) -> int:
 
 
 def no_tensors(_: GPTConfig) -> Tensors:
-    """Say that a part has no tensors of its own."""
+    """Return no tensors, for a part without any of its own."""
     return {}
 
 
 def learned_positions(config: GPTConfig) -> Tensors:
-    """Give the tensors of learned positions."""
+    """Return the tensors of learned positions."""
     return {"weight": (config.block_size, config.n_embd)}
 
 
 def causal_attention(config: GPTConfig) -> Tensors:
-    """Give the tensors of fused attention; rows of qkv are all queries, keys, values."""
+    """Return the tensors of fused attention; rows of qkv are all queries, keys, then values."""
     width = config.attention_width
     tensors: Tensors = {"qkv.weight": (3 * width, config.n_embd)}
     if config.has_qkv_bias:
@@ -92,7 +94,7 @@ def causal_attention(config: GPTConfig) -> Tensors:
 
 
 def two_layer_mlp(config: GPTConfig) -> Tensors:
-    """Give the tensors of relu, gelu and gelu_tanh; the activation is at index 1 of `net`."""
+    """Return the tensors of relu, gelu and gelu_tanh; the activation is at index 1 of `net`."""
     tensors: Tensors = {}
     for index, (rows, columns) in {
         0: (config.mlp_width, config.n_embd),
@@ -105,7 +107,7 @@ def two_layer_mlp(config: GPTConfig) -> Tensors:
 
 
 def swiglu(config: GPTConfig) -> Tensors:
-    """Give the tensors of the gated feed-forward part."""
+    """Return the tensors of the gated feed-forward part."""
     tensors: Tensors = {}
     for name, (rows, columns) in {
         "w_gate": (config.mlp_width, config.n_embd),
@@ -119,14 +121,14 @@ def swiglu(config: GPTConfig) -> Tensors:
 
 
 def norm(config: GPTConfig) -> Tensors:
-    """Give the tensors of layernorm and rmsnorm."""
+    """Return the tensors of layernorm and rmsnorm."""
     tensors: Tensors = {"weight": (config.n_embd,)}
     if config.has_norm_bias:
         tensors["bias"] = (config.n_embd,)
     return tensors
 
 
-def _part(config: GPTConfig, layouts: Layouts, slot: str) -> Tensors:
+def _get_part_tensors(config: GPTConfig, layouts: Layouts, slot: str) -> Tensors:
     return layouts[slot, getattr(config, slot)](config)
 
 
@@ -144,6 +146,6 @@ BUILT_IN: Layouts = {
 }
 
 
-def count(config: GPTConfig, layouts: Layouts) -> int:
-    """Count the parameters of a model; a tied matrix counts once."""
+def count_model_parameters(config: GPTConfig, layouts: Layouts) -> int:
+    """Return the number of a model's parameters; a tied matrix counts once."""
     return count_parameters(expected_tensors(config, layouts), tied=config.tie_weights)

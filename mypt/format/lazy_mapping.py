@@ -1,4 +1,4 @@
-"""A mapping whose rarer part is made when somebody asks for it."""
+"""A mapping whose rarely used part is computed on demand."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Deferred(Mapping[K, V]):
-    """A mapping whose rarer part is made when somebody asks for it."""
+class LazyMapping(Mapping[K, V]):
+    """A mapping whose rarely used part is computed on demand."""
 
     def __init__(self, known: Mapping[K, V], make: Callable[[], Mapping[K, V]]) -> None:
-        """Take note of how to make it.
+        """Store the known part, and how to compute the rest.
 
         Args:
-            known: What is known without making anything.
-            make: Gives the whole mapping, the known part included.
+            known: The part that needs no computation.
+            make: Returns the whole mapping, including the known part.
         """
         self._known = known
         self._make = make
@@ -32,12 +32,12 @@ class Deferred(Mapping[K, V]):
         return self._known[key] if key in self._known else self._whole[key]
 
     def __iter__(self) -> Iterator[K]:
-        """Go through all keys, those that are known first."""
+        """Yield all keys, the known ones first."""
         yield from self._known
         for key in self._whole:
             if key not in self._known:
                 yield key
 
     def __len__(self) -> int:
-        """Count all keys."""
+        """Return the number of all keys."""
         return len(self._whole)

@@ -1,4 +1,4 @@
-"""`python -m mypt.format migrate`: turn whatever a reader can open into a bundle."""
+"""`python -m mypt.format migrate`: convert whatever a reader can open to a bundle."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from attrs import evolve, field, frozen
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
 from mypt.format.bundle.write import bundle_files, save_bundle
-from mypt.format.discover import entries, named
+from mypt.format.discover import ensure_basename, list_entries
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, MyptError, Problem
-from mypt.format.layout import BUILT_IN
+from mypt.format.layout import BUILT_IN, EMBEDDING, HEAD
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
-from mypt.format.readers.options import understood
+from mypt.format.readers.options import select_options
 from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
-from mypt.format.rules.tensors import EMBEDDING, HEAD, untied_problem
+from mypt.format.rules.tensors import untied_problem
 from mypt.format.storage import files
-from mypt.format.storage.commit import content_digest, finish, open_for_writing
+from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing
 from mypt.format.storage.generations import read_manifest
 from mypt.format.tensors.pt_file import load_tensors
 from mypt.format.tensors.transforms import have_equal_bits
@@ -41,14 +41,14 @@ Result = Literal["migrated", "would migrate", "there already", "failed"]
 
 @frozen(kw_only=True)
 class Migrator:
-    """How to migrate.
+    """Migrates checkpoints to bundles of format 2.0.
 
     Attributes:
-        readers: Who can open what.
+        readers: The available readers.
         written_by: Program and version, for the manifest.
-        layouts: The architecture parts known.
-        options: What readers may ask for, such as a training text.
-        dry_run: Only report.
+        layouts: The known architecture parts.
+        options: Options of readers, such as a training text.
+        dry_run: Whether to only report.
     """
 
     readers: tuple[ReaderFactory, ...]
@@ -58,72 +58,76 @@ class Migrator:
     dry_run: bool = False
 
     def recognises(self, path: Path) -> bool:
-        """Tell whether there is something to migrate."""
+        """Return whether there is something to migrate."""
         return classify(path) != "bundle" and find_reader(path, self.readers) is not None
 
     def migrate(self, source: Path, output: Path | None = None) -> Report:
-        """Write a checkpoint as a bundle of format 2.0; the source is never touched.
+        """Write a checkpoint as a bundle of format 2.0; the source is not touched.
 
-        What was written is read back and compared before it is committed. Doing it again finds
-        the bundle there and changes nothing.
+        What was written is read back and compared before it is committed. Migrating again finds
+        the existing bundle and changes nothing.
 
         Args:
             source: A file or folder that a reader recognises, or a bundle.
             output: Folder of the bundle; by default `default_output(source)`.
 
         Raises:
-            FormatError: No reader recognises it, it is damaged, or another bundle is in the way.
-            SaveError: It could not be written; everything is as it was.
+            FormatError: No reader recognises it, it is damaged, or the output holds another bundle.
+            SaveError: It could not be written; nothing was changed.
         """
         if classify(source) == "bundle":
-            return self._there_already(source, source)
+            return self._report_existing(source, source)
         reader = find_reader(source, self.readers)
         if reader is None:
             if classify(source) != "other":
-                read_bundle(source, self.layouts)  # says what is wrong with it
-            what, fix = "is no checkpoint that mypt can read", "name a checkpoint, or use --all"
+                read_bundle(source, self.layouts)  # raises with what is wrong with it
+            what, fix = "is not a checkpoint that mypt can read", "name a checkpoint, or use --all"
             unknown = FormatError(Problem(str(source), "", what, fix, kind="checkpoint.unknown"))
             raise why_unknown(source) or unknown
         output = default_output(source) if output is None else output
         described = describe(source, reader, self.layouts, self.options)
-        if described.flaws:  # nothing that a checkpoint holds is left behind
+        if described.flaws:  # nothing that a checkpoint contains is left behind
             raise FormatError(*described.flaws)
-        lines = _lines(described, reader)
+        lines = _make_report_lines(described, reader)
         if self.dry_run:
             return Report(source=source, output=output, result="would migrate", lines=lines)
-        whole = _with_one_matrix(read_whole(source, reader, self.options, described), source)
-        if _holds(output, whole):
-            return self._there_already(source, output, lines)
-        _write(output, whole, self.written_by)
+        whole = _store_tied_once(read_whole(source, reader, self.options, described), source)
+        if _holds_checkpoint(output, whole):
+            return self._report_existing(source, output, lines)
+        _write_bundle(output, whole, self.written_by)
         return Report(source=source, output=output, result="migrated", lines=lines)
 
     def migrate_all(self, root: Path) -> Iterator[Report]:
-        """Migrate every checkpoint of a tree, going on where one fails."""
+        """Migrate every checkpoint of a tree, continuing if one fails.
+
+        Yields:
+            A report on each.
+        """
         for source in find_all(root, self):
             reader = find_reader(source, self.readers)
-            options = {} if reader is None else understood(self.options, reader)
+            options = {} if reader is None else select_options(self.options, reader)
             try:
                 yield evolve(self, options=options).migrate(source)
             except MyptError as error:
-                yield _failed(source, error.problems)
+                yield _make_failure(source, error.problems)
             except OSError as error:
-                yield _failed(source, [files.unreadable(error, str(source))])
+                yield _make_failure(source, [files.unreadable_problem(error, str(source))])
 
-    def _there_already(self, source: Path, output: Path, lines: tuple[str, ...] = ()) -> Report:
+    def _report_existing(self, source: Path, output: Path, lines: tuple[str, ...] = ()) -> Report:
         if not self.dry_run:
-            finish(output)
+            finish_interrupted_commit(output)
         return Report(source=source, output=output, result="there already", lines=lines)
 
 
 @frozen(kw_only=True)
 class Report:
-    """What became of one checkpoint.
+    """The outcome for one checkpoint.
 
     Attributes:
-        source: What was read.
+        source: The checkpoint that was read.
         output: Folder of the bundle.
         result: What was done.
-        lines: What was mapped, defaulted and left out; for a failure, why.
+        lines: What was mapped, defaulted and left out; for a failure, the reasons.
     """
 
     source: Path
@@ -132,18 +136,18 @@ class Report:
     lines: tuple[str, ...] = ()
 
 
-def _failed(source: Path, problems: Iterable[Problem]) -> Report:
+def _make_failure(source: Path, problems: Iterable[Problem]) -> Report:
     lines = tuple(map(str, problems))
     return Report(source=source, output=default_output(source), result="failed", lines=lines)
 
 
 def default_output(source: Path) -> Path:
-    """Choose where a bundle goes.
+    """Return the folder of the bundle for a checkpoint.
 
     `dante/latest.pt` becomes a bundle in `dante/`, beside the file, where mypt looks for it; any
-    other file one in a folder of its name, and a folder one beside it.
+    other file becomes one in a folder of its name, and a folder becomes one beside it.
     """
-    source = named(source)
+    source = ensure_basename(source)
     file = find_file(source)
     if file is not None and is_legacy_name(file):
         folder = file.parent
@@ -155,29 +159,31 @@ def default_output(source: Path) -> Path:
 def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
     """Find what can be migrated below a folder: folders first, then files in other folders.
 
-    What is damaged, so that nobody recognises it, or cannot be looked into is among it.
+    This includes damaged files that no reader recognises, and folders that cannot be listed.
     """
     waiting = [root]
     while waiting:
         path = waiting.pop()
         try:
-            if migrator.recognises(path) or (_is_meant(path) and why_unknown(path)):
+            if migrator.recognises(path) or (_looks_like_checkpoint(path) and why_unknown(path)):
                 yield path
             elif path.is_dir() and classify(path) != "bundle":
-                waiting += (p for p in reversed(entries(path)) if p.is_dir() or p.suffix == ".pt")
+                waiting += (
+                    p for p in reversed(list_entries(path)) if p.is_dir() or p.suffix == ".pt"
+                )
         except OSError:
             yield path
 
 
-def _is_meant(path: Path) -> bool:
-    """Tell whether this is meant as a checkpoint: a file of weights, or a folder with a config.
+def _looks_like_checkpoint(path: Path) -> bool:
+    """Return whether this seems to be a checkpoint: a file of weights, or a folder with a config.
 
-    The files of any other folder are looked at one by one.
+    The files of any other folder are considered one by one.
     """
     return not path.is_dir() or classify(path) in ("version_1", "incomplete")
 
 
-def _with_one_matrix(checkpoint: Checkpoint, source: Path) -> Checkpoint:
+def _store_tied_once(checkpoint: Checkpoint, source: Path) -> Checkpoint:
     """Store a tied matrix once; some programs stored it twice.
 
     Raises:
@@ -191,45 +197,45 @@ def _with_one_matrix(checkpoint: Checkpoint, source: Path) -> Checkpoint:
     return evolve(checkpoint, tensors=tensors)
 
 
-def _contents(checkpoint: Checkpoint) -> dict[str, Content]:
+def _make_contents(checkpoint: Checkpoint) -> dict[str, Content]:
     return bundle_files(
-        _document(GPTConfig, checkpoint.config),
-        _document(TokenizerState, checkpoint.tokenizer),
-        _document(TrainingState, checkpoint.training_state),
+        _parse_document(GPTConfig, checkpoint.config),
+        _parse_document(TokenizerState, checkpoint.tokenizer),
+        _parse_document(TrainingState, checkpoint.training_state),
         checkpoint.tensors,
         checkpoint.optimizer,
     )
 
 
-def _document(cls: type[Any], document: Mapping[str, Any] | None) -> Any:
+def _parse_document(cls: type[Any], document: Mapping[str, Any] | None) -> Any:
     return None if document is None else from_document(cls, document)
 
 
-def _write(output: Path, checkpoint: Checkpoint, written_by: str) -> None:
+def _write_bundle(output: Path, checkpoint: Checkpoint, written_by: str) -> None:
     with open_for_writing(output) as writer:
-        _refuse_to_overwrite(output)
+        _check_nothing_overwritten(output)
         save_bundle(
             writer,
-            config=_document(GPTConfig, checkpoint.config),
-            tokenizer=_document(TokenizerState, checkpoint.tokenizer),
-            training_state=_document(TrainingState, checkpoint.training_state),
+            config=_parse_document(GPTConfig, checkpoint.config),
+            tokenizer=_parse_document(TokenizerState, checkpoint.tokenizer),
+            training_state=_parse_document(TrainingState, checkpoint.training_state),
             weights=checkpoint.tensors,
             optimizer=checkpoint.optimizer,
             written_by=written_by,
-            check=lambda paths: _compare(paths, checkpoint),
+            check=lambda paths: _verify_files(paths, checkpoint),
         )
 
 
-def _compare(paths: Mapping[str, Path], checkpoint: Checkpoint) -> None:
-    """Read what was written and compare it with what was meant, before anybody relies on it."""
+def _verify_files(paths: Mapping[str, Path], checkpoint: Checkpoint) -> None:
+    """Raise if the files just written do not read back as the checkpoint."""
     expected = {files.MODEL: dict(checkpoint.tensors), files.OPTIMIZER: checkpoint.optimizer}
     for name, value in expected.items():
-        if name in paths and not _equal(load_tensors(paths[name], str(paths[name])), value):
-            what, fix = "does not read back as it was written", "check the disk and its memory"
+        if name in paths and not _are_equal(load_tensors(paths[name], str(paths[name])), value):
+            what, fix = "does not read back as it was written", "check the disk and the memory"
             raise FormatError(Problem(str(paths[name]), "", what, fix, kind="migrate.verify"))
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _are_equal(one: Any, other: Any) -> bool:
     import torch
 
     if isinstance(one, torch.Tensor):
@@ -237,31 +243,31 @@ def _equal(one: Any, other: Any) -> bool:
         return same_kind and torch.equal(one, other)
     if isinstance(one, dict):
         same_keys = isinstance(other, dict) and list(one) == list(other)
-        return same_keys and all(_equal(one[key], other[key]) for key in one)
+        return same_keys and all(_are_equal(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)):
         same_length = isinstance(other, (list, tuple)) and len(one) == len(other)
-        return same_length and all(map(_equal, one, other))
+        return same_length and all(map(_are_equal, one, other))
     return bool(one == other)
 
 
-def _holds(output: Path, checkpoint: Checkpoint) -> bool:
-    """Tell whether the bundle is there already, byte for byte."""
+def _holds_checkpoint(output: Path, checkpoint: Checkpoint) -> bool:
+    """Return whether the output already holds this checkpoint, byte for byte."""
     if not (output / files.MANIFEST).exists():
         return False
     manifest = read_manifest(output)
     found = {} if manifest is None else {n: r.sha256 for n, r in manifest.files.items()}
-    contents = _contents(checkpoint)
+    contents = _make_contents(checkpoint)
     return found == {name: content_digest(content) for name, content in contents.items()}
 
 
-def _refuse_to_overwrite(output: Path) -> None:
+def _check_nothing_overwritten(output: Path) -> None:
     if any((output / name).exists() for name in (*files.BUNDLE_FILES, files.MANIFEST)):
         what, fix = "holds another checkpoint", "name another folder with --output"
         raise FormatError(Problem(str(output), "", what, fix, kind="migrate.output"))
 
 
-def _lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[str, ...]:
-    """Say what was mapped, kept, defaulted and left out."""
+def _make_report_lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[str, ...]:
+    """Return lines on what was mapped, kept, defaulted and left out."""
     given = checkpoint.config
     config = to_document(from_document(GPTConfig, given), versioned=False)
     defaulted = [f"{k}={json.dumps(v)}" for k, v in config.items() if k not in given]
@@ -273,5 +279,5 @@ def _lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[str, ...]:
         lines.append("no tokenizer: the model takes bare ids")
     if checkpoint.training_state is None:
         lines.append("no training state: for inference only")
-    lines.append("optimizer state: " + ("none" if checkpoint.optimizer is None else "comes along"))
+    lines.append("optimizer state: " + ("none" if checkpoint.optimizer is None else "migrated"))
     return tuple(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,12 +16,13 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
-from mypt.format.errors import FormatError, Problem, UsageError
+from mypt.format.errors import FormatError, Problem, UsageError, one_line
+from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
 from mypt.format.rules.cross_file import EDITED
-from mypt.format.rules.tensors import EMBEDDING, HEAD, untied_problem
+from mypt.format.rules.tensors import untied_problem
 from mypt.format.storage import files
 from mypt.format.tensors.transforms import have_equal_bits
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from mypt.format.readers.contract import ReaderFactory, Registry
 
     T = TypeVar("T", bound=attrs.AttrsInstance)
+
+
+_LOGGER = logging.getLogger("mypt")
 
 
 @frozen(kw_only=True)
@@ -61,6 +66,8 @@ class Opened:
             that of their digests.
         optimizer: Gives the AdamW state dict; None where there is none.
         check: Compares the files of both with what was saved, however large; may take seconds.
+        is_proved: Whether the config was checked against the schema and all rules, those of
+            plugins included, so that a model can be built from it without another check.
     """
 
     path: Path
@@ -79,6 +86,7 @@ class Opened:
     doubts: tuple[str, ...] = ()
     flaws: tuple[Problem, ...] = ()
     manifest: Manifest | None = None
+    is_proved: bool = False
 
     @property
     def needs(self) -> Mapping[str, Any]:
@@ -94,6 +102,12 @@ class Opened:
         """Raise a `FormatError` with all flaws, if there are any: training cannot do with them."""
         if self.flaws:
             raise FormatError(*self.flaws)
+
+
+def log_warnings(opened: Opened) -> None:
+    """Log what a program that opens a checkpoint for inference should know of it."""
+    for line in opened.warnings:
+        _LOGGER.warning("%s", one_line(line))
 
 
 def is_model(folder: Path) -> bool:
@@ -140,7 +154,7 @@ def open_checkpoint(
         raise why_refused(path)
     _refuse_options(path, options or {})
     bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
-    return _opened_bundle(bundle)
+    return _opened_bundle(bundle, is_proved=form == "bundle" and not without_model)
 
 
 def recognise(path: Path, readers: Iterable[ReaderFactory]) -> tuple[Form, ReaderFactory | None]:
@@ -175,7 +189,7 @@ def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
         raise UsageError(Problem("", where, what, "leave it out", kind="option.unknown"))
 
 
-def _opened_bundle(bundle: Bundle) -> Opened:
+def _opened_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
     flaws = [evolve(flaw, severity="warning") for flaw in bundle.flaws]  # as the notes have them
     return Opened(
         path=bundle.folder,
@@ -203,6 +217,7 @@ def _opened_bundle(bundle: Bundle) -> Opened:
         doubts=tuple(doubts_of(bundle)),
         flaws=bundle.flaws,
         manifest=bundle.manifest,
+        is_proved=is_proved,
     )
 
 
@@ -279,7 +294,7 @@ def _weight_files(path: Path) -> list[Path]:
 
 
 def _joint_digest(held: Sequence[Path]) -> str:
-    digests = [files.digest(path, str(path)) for path in held]
+    digests = [files.digest_file(path, str(path)) for path in held]
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )

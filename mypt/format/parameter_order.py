@@ -1,4 +1,4 @@
-"""The order of parameters in `optimizer.pt`, which knows them by index alone."""
+"""The order of parameters in `optimizer.pt`, which identifies them by index alone."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Rule = str
 
 
 def decays(name: str, n_dims: int, rule: Rule) -> bool:
-    """Tell whether weight decay applies to a parameter.
+    """Return whether weight decay applies to a parameter.
 
     Args:
         name: Its name in format 2.
-        n_dims: How many dimensions it has.
-        rule: `linear`: matrices whose name has neither "embedding" nor "ln" in it, as MyPT;
-            `matrices`: all that have two dimensions or more, as nanoGPT; `all`: everything, as
-            torch does by itself.
+        n_dims: Number of its dimensions.
+        rule: `linear`: matrices whose name contains neither "embedding" nor "ln", as in MyPT;
+            `matrices`: everything with two or more dimensions, as in nanoGPT; `all`: everything,
+            as torch does by default.
     """
     if rule == "all":
         return True
@@ -28,8 +28,10 @@ def decays(name: str, n_dims: int, rule: Rule) -> bool:
     return n_dims > 1 and (rule == "matrices" or is_linear)
 
 
-def grouped(shapes: Mapping[str, tuple[int, ...]], rule: Rule) -> tuple[list[str], list[str]]:
-    """Split parameters into the decayed group and the other, each in the model's order.
+def split_by_decay(
+    shapes: Mapping[str, tuple[int, ...]], rule: Rule
+) -> tuple[list[str], list[str]]:
+    """Split parameter names into the decayed group and the other, each in the model's order.
 
     Args:
         shapes: Trainable parameters in the model's order; a tied head is not among them.
@@ -45,15 +47,15 @@ def optimizer_document(
     rule: Rule,
     settings: Iterable[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Give the content of `optimizer.pt`.
+    """Return the content of `optimizer.pt`.
 
     Args:
-        moments: `step`, `exp_avg` and `exp_avg_sq` by parameter name; some may have none.
+        moments: `step`, `exp_avg` and `exp_avg_sq` by parameter name; parameters may be missing.
         shapes: Trainable parameters in the model's order; a tied head is not among them.
         rule: See `decays`.
         settings: `lr`, `betas`, `eps`, `weight_decay` of the decayed group and of the other.
     """
-    groups = grouped(shapes, rule)
+    groups = split_by_decay(shapes, rule)
     order = [name for group in groups for name in group]
     starts = (0, len(groups[0]))
     return {

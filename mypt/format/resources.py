@@ -1,4 +1,4 @@
-"""Where the folders that ship with mypt are."""
+"""Locate the data folders that ship with mypt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def data_dir(name: str) -> Path:
-    """Find the folder `schemas` or `configs`, installed or in a checkout.
+    """Return the folder `schemas` or `configs`, installed or in a checkout.
 
     Args:
         name: The folder's name in the repository.

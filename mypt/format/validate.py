@@ -10,7 +10,7 @@ from mypt.format.bundle.cross_checks import PER_HEAD
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.examine import KINDS, examine
 from mypt.format.discover import find_checkpoints
-from mypt.format.errors import FormatError, Problem, has_errors, worst_first
+from mypt.format.errors import FormatError, Problem, has_errors, sort_by_severity
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import MISSING
 from mypt.format.rules.documents import document_problems
@@ -70,8 +70,8 @@ def validate(
         except FormatError as error:
             problems += error.problems
         except OSError as error:
-            problems.append(files.unreadable(error, str(found)))
-    return worst_first(list(dict.fromkeys(problems)))
+            problems.append(files.unreadable_problem(error, str(found)))
+    return sort_by_severity(list(dict.fromkeys(problems)))
 
 
 def _problems(
@@ -134,7 +134,7 @@ def _foreign_problems(
     from mypt.format.readers.read import describe
     from mypt.format.tensors import weights_file
 
-    load = weights_file.describe_checked if checksums else weights_file.describe
+    load = weights_file.describe_checked_weights if checksums else weights_file.describe_weights
     try:
         described = describe(path, reader, layouts, {}, settings, load=load)
         problems = list(described.flaws)

@@ -1,1 +1,1 @@
-"""The GPT and the parts it is assembled from."""
+"""The GPT model and the parts it is assembled from."""

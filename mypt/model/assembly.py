@@ -1,6 +1,6 @@
-"""How the parts of a model are built, and how a block is put together from them.
+"""Build the parts of a model, and assemble blocks from them.
 
-What the module of each slot must do is said in `mypt.plugins.parts`.
+`mypt.plugins.parts` specifies what the module of each slot must do.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ def build_part(slot: str, config: GPTConfig, plugins: Plugins) -> nn.Module:
     """Build the part that `config` chooses for a slot.
 
     Raises:
-        PluginError: No plugin offers it.
+        PluginError: No plugin provides it.
     """
     return plugins.part(slot, getattr(config, slot)).build(config)
 
 
 def build_block(config: GPTConfig, plugins: Plugins) -> nn.Module:
-    """Build one block with its parts in place.
+    """Build one block including its parts.
 
     Raises:
-        PluginError: No plugin offers one of them.
+        PluginError: No plugin provides one of the parts.
     """
     block = build_part("block_type", config, plugins)
     block.sa = build_part("attention_type", config, plugins)
@@ -40,8 +40,11 @@ def build_block(config: GPTConfig, plugins: Plugins) -> nn.Module:
     return block
 
 
-def one_token(part: Callable[..., Tensor], linear: MakeLinear) -> Callable[..., Tensor]:
-    """Give what computes a part for one position per row: its own way, or its `forward`."""
+def make_one_token(part: Callable[..., Tensor], linear: MakeLinear) -> Callable[..., Tensor]:
+    """Return a function that computes a part for one position per row.
+
+    This is the part's own `one_token` if it has one, else its `forward`.
+    """
     own = getattr(part, "one_token", None)
     if own is not None:
         return own(linear)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Keys and values of the tokens seen so far, so that the next token costs one position."""
+"""Cache the keys and values of earlier tokens, so that each new token costs one position."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ if TYPE_CHECKING:
 
 
 class LayerCache:
-    """Keys and values of one layer, in memory that is taken once.
+    """Keys and values of one layer, in memory that is allocated once.
 
-    The memory is taken at the first `extend`, in the shape, dtype and device of what comes then,
-    so attention parts may keep fewer heads or another width than the config says.
+    It is allocated at the first `extend`, with the shape, dtype and device of the tensors passed
+    then, so attention parts may keep fewer heads or a different width than the config says.
     """
 
     def __init__(self, capacity: int) -> None:
-        """Begin empty.
+        """Start empty.
 
         Args:
-            capacity: Positions that there will be room for.
+            capacity: Number of positions that fit.
         """
         self._capacity = capacity
         self._stored: tuple[Tensor, Tensor] | None = None
 
     def extend(self, k: Tensor, v: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        """Store what is new and give all there is.
+        """Store new keys and values, and return all that are stored.
 
         Args:
             k: Keys of positions `start` and on, (B, heads, T, width), any floating dtype.
             v: Values, as `k`; their width may differ.
-            start: Positions stored before; what was stored from there on is replaced.
+            start: Number of positions stored before; anything stored from there on is replaced.
 
         Returns:
-            Keys and values of positions 0 ... start + T - 1, views of the stored ones.
+            Keys and values of positions 0 ... start + T - 1, as views of the stored ones.
         """
         if self._stored is None:
-            self._stored = self._room_for(k), self._room_for(v)
+            self._stored = self._allocate(k), self._allocate(v)
         keys, values = self._stored
         length = k.size(2)
         keys.narrow(2, start, length).copy_(k)
         values.narrow(2, start, length).copy_(v)
         return keys.narrow(2, 0, start + length), values.narrow(2, 0, start + length)
 
-    def _room_for(self, new: Tensor) -> Tensor:
+    def _allocate(self, new: Tensor) -> Tensor:
         batch, heads, _, width = new.shape
         return new.new_empty(batch, heads, self._capacity, width)
 
 
 class KVCache:
-    """The caches of all layers of one batch of sequences.
+    """The caches of all layers for one batch of sequences.
 
     Attributes:
         layers: One cache per block.
-        length: Positions stored; set it to 0 to begin anew in the same memory.
+        length: Number of positions stored; set it to 0 to start over in the same memory.
     """
 
     def __init__(self, config: GPTConfig, capacity: int | None = None) -> None:
-        """Begin empty; no memory is taken before the first forward pass.
+        """Start empty; no memory is allocated before the first forward pass.
 
         Args:
             config: The architecture.
-            capacity: Positions that there will be room for; at most, and by default, block_size.
+            capacity: Number of positions that fit; at most, and by default, block_size.
         """
         room = config.block_size if capacity is None else min(capacity, config.block_size)
         self.layers = [LayerCache(room) for _ in range(config.n_layer)]

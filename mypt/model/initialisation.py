@@ -1,4 +1,4 @@
-"""First weights of a new model, and none for one whose weights are about to be loaded."""
+"""Initialise the weights of a new model, or skip that if weights are about to be loaded."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from mypt.model.transformer import Transformer
 
 STD = 0.02
-# What is added to the residual stream at the end of each part.
+# The matrices at the end of each part, whose output is added to the residual stream.
 RESIDUAL = (".sa.proj.weight", ".fwd.w_down.weight", ".fwd.net.2.weight")
 
 
 class WithoutValues(TorchFunctionMode):
-    """A context in which `torch.nn.init` does nothing, for modules whose values come later.
+    """A context in which `torch.nn.init` does nothing, for modules that get their values later.
 
-    torch draws first weights even on the meta device, to no effect but that of importing its
-    compiler, which takes longer than to open a model.
+    Even on the meta device torch draws initial weights. The only effect is that its compiler is
+    imported, which takes longer than opening a model.
     """
 
     def __torch_function__(
@@ -32,7 +32,7 @@ class WithoutValues(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Leave a tensor that is to be initialised as it is."""
+        """Return a tensor that is to be initialised unchanged."""
         if getattr(func, "__module__", None) == "torch.nn.init":
             return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
@@ -40,15 +40,16 @@ class WithoutValues(TorchFunctionMode):
 
 @torch.no_grad()
 def initialise(model: Transformer, seed: int) -> None:
-    """Set all weights, as a function of the seed and the architecture alone.
+    """Set all weights, as a function of only the seed and the architecture.
 
-    Matrices become N(0, 0.02), those that write to the residual stream N(0, 0.02 / sqrt(2
-    n_layer)); biases become 0 and other vectors (norms) 1. A part with a method `reset` is then
-    asked to set its own.
+    Matrices are drawn from N(0, 0.02), those that write to the residual stream from N(0, 0.02 /
+    sqrt(2 n_layer)); biases are set to 0 and other vectors (norms) to 1. Then `reset` is called on
+    each part that has it, to set its own weights.
 
     Args:
-        model: Any device but meta; numbers are drawn on the CPU, so they are the same on each.
-        seed: Any integer of 64 bits.
+        model: On any device except meta; numbers are drawn on the CPU, so the device does not
+            matter.
+        seed: Any 64-bit integer.
 
     Source: Radford et al. 2019 (GPT-2), section 2.3, and the code released with it.
     """

@@ -1,4 +1,4 @@
-"""What compiled graphs leave out. Imported while compiling: it loads the compiler itself."""
+"""Functions excluded from compiled graphs. Import only while compiling: this loads the compiler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mode of a model: training, with dropout, or evaluation."""
+"""Switch a model between training mode, with dropout, and evaluation mode."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Keep a model in evaluation mode inside, and give it back in the mode that it had."""
-    if not model.training:  # to set it once more takes as long as a small part
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode for a block, and restore its mode afterwards."""
+    if not model.training:  # setting it again takes as long as a small part of the model
         yield
         return
     model.eval()

@@ -1,4 +1,4 @@
-"""Registers the architecture parts that come with mypt."""
+"""Register the built-in architecture parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.config import GPTConfig
 
-# slot and name -> module beside this one and what builds the part there
+# slot and name -> module in `mypt.model.parts` and the builder there
 BUILDERS = {
     ("pos_encoding", "learned"): ("position", "LearnedPositions"),
     ("pos_encoding", "rope"): ("position", "RotaryPositions"),
@@ -32,15 +32,17 @@ BUILDERS = {
 
 @hookimpl
 def mypt_parts() -> list[PartFactory]:
-    """Offer the built-in parts."""
+    """Return the built-in parts."""
     return [
-        PartFactory(slot, name, build=_importing(*where), tensors=layout.BUILT_IN[slot, name])
+        PartFactory(
+            slot, name, build=_make_lazy_builder(*where), tensors=layout.BUILT_IN[slot, name]
+        )
         for (slot, name), where in BUILDERS.items()
     ]
 
 
-def _importing(module: str, builder: str) -> Callable[[GPTConfig], nn.Module]:
-    """Put the import of the module, and with it of torch, off until a part is built."""
+def _make_lazy_builder(module: str, builder: str) -> Callable[[GPTConfig], nn.Module]:
+    """Make a builder that imports the module, and so torch, only when a part is built."""
 
     def build(config: GPTConfig) -> nn.Module:
         part: nn.Module = getattr(importlib.import_module(f"mypt.model.parts.{module}"), builder)(

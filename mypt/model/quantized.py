@@ -1,4 +1,4 @@
-"""Matrices of 8-bit integers, for a quarter of the memory and of its traffic."""
+"""Linear layers with 8-bit integer weights, for a quarter of the memory and memory traffic."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from mypt.model.torch_private import can_quantize_rows, multiply_int8, quantize_rows
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Product = Callable[[Tensor], Tensor]
 
 LARGEST = 127
-# Below the smallest row of activations that matters; only keeps a row of zeros from dividing by 0.
+# Below any row of activations that matters; only prevents a division by 0 for a row of zeros.
 LEAST = 1e-12
-# fbgemm adds pairs of products in 16 bits on processors without VNNI. With inputs of 7 bits they
-# fit; with 8 they would be cut off, and a model would depend on the processor.
+# On processors without VNNI fbgemm adds pairs of products in 16 bits. With 7-bit inputs they fit;
+# with 8 bits they would saturate, and a model's output would depend on the processor.
 LARGEST_INPUT = 63
 ZERO_INPUT = 64
 FBGEMM = "fbgemm"
 
 
 class Int8Linear(nn.Module):
-    """A linear layer whose weights, and inputs as they come, are rounded to integers.
+    """A linear layer whose weights and inputs are rounded to integers.
 
-    Each row of the weights and each row of the input has a factor of its own, so that its largest
-    value becomes the largest integer; the products are added up in 32 bits. A row's result does
-    not depend on the other rows.
+    Each row of the weights and each row of the input has its own factor, so that its largest value
+    becomes the largest integer; the products are summed in 32 bits. The result of a row does not
+    depend on the other rows.
 
     Source: Dettmers et al. 2022 (LLM.int8), section 2, vector-wise quantization.
     """
@@ -38,8 +40,8 @@ class Int8Linear(nn.Module):
         """Round the weights of a layer, on the CPU, in float32.
 
         Args:
-            layer: The layer.
-            make_product: `fbgemm_product` or `integer_product`.
+            layer: The layer to quantize.
+            make_product: `make_fbgemm_product` or `make_integer_product`.
         """
         super().__init__()
         weight = layer.weight.detach()
@@ -57,45 +59,43 @@ class Int8Linear(nn.Module):
         return out.view(*x.shape[:-1], -1)
 
 
-def fbgemm_product(rounded: Tensor, factors: Tensor) -> Product:
-    """Give the product with a matrix by the library that torch brings for x86.
+def make_fbgemm_product(rounded: Tensor, factors: Tensor) -> Product:
+    """Return a function that multiplies by a matrix with fbgemm, which torch includes for x86.
 
     Args:
-        rounded: The matrix over its factors, (out, in) int8.
+        rounded: The matrix divided by its factors, (out, in) int8.
         factors: One per row, (out,) float32.
 
     Returns:
         A function from (N, in) with values of at most 1 to (N, out), float32.
     """
-    zeros = torch.zeros(len(factors), dtype=torch.int64)
-    with _packing():
-        matrix = torch._make_per_channel_quantized_tensor(rounded, factors.double(), zeros, 0)
-        packed = torch.ops.quantized.linear_prepack(matrix, None)
+    with _use_fbgemm():
+        packed = torch.ops.quantized.linear_prepack(quantize_rows(rounded, factors), None)
     multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
     return lambda x: multiply(x, 1 / LARGEST_INPUT, ZERO_INPUT, packed)
 
 
-def integer_product(rounded: Tensor, factors: Tensor) -> Product:
-    """Give the product with a matrix in integers, as any CPU can; see `fbgemm_product`."""
+def make_integer_product(rounded: Tensor, factors: Tensor) -> Product:
+    """Return a function that multiplies in integers on any CPU; see `make_fbgemm_product`."""
     outer = factors / LARGEST
 
     def product(x: Tensor) -> Tensor:
-        integers = torch._int_mm((x * LARGEST).round_().to(torch.int8), rounded.T)
+        integers = multiply_int8((x * LARGEST).round_().to(torch.int8), rounded.T)
         return integers.float().mul_(outer)
 
     return product
 
 
 def has_fbgemm() -> bool:
-    """Tell whether torch brings fbgemm, which is for x86, and which a later torch may lack."""
+    """Return whether torch includes fbgemm, which exists for x86 and may be removed from torch."""
     engines = torch.backends.quantized.supported_engines
-    return FBGEMM in engines and hasattr(torch, "_make_per_channel_quantized_tensor")
+    return FBGEMM in engines and can_quantize_rows()
 
 
 @torch.no_grad()
 def quantize(model: nn.Module) -> None:
-    """Replace every `nn.Linear` of a model, for inference on a CPU; embeddings stay as they are."""
-    make_product = fbgemm_product if has_fbgemm() else integer_product
+    """Replace every `nn.Linear` of a model, for inference on a CPU; embeddings are unchanged."""
+    make_product = make_fbgemm_product if has_fbgemm() else make_integer_product
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
@@ -103,13 +103,13 @@ def quantize(model: nn.Module) -> None:
 
 
 def is_quantized(model: nn.Module) -> bool:
-    """Tell whether `quantize` was there."""
+    """Return whether `quantize` was applied to the model."""
     return any(isinstance(module, Int8Linear) for module in model.modules())
 
 
 @contextmanager
-def _packing() -> Iterator[None]:
-    """Pack for fbgemm, whatever torch's global says, and without its warning that this will go."""
+def _use_fbgemm() -> Iterator[None]:
+    """Select fbgemm in torch's global setting for a block, without its deprecation warning."""
     engines = torch.backends.quantized
     before = engines.engine
     engines.engine = FBGEMM

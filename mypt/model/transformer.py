@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,8 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import ConfigError, FormatError, PluginError, Problem, has_errors
-from mypt.format.layout import expected_tensors
+from mypt.format.layout import HEAD, expected_tensors
 from mypt.format.rules.documents import document_problems
+from mypt.format.storage import files
 from mypt.model.assembly import build_block, build_part
 from mypt.model.loss import output_loss
 from mypt.plugins.parts import Context
@@ -24,36 +27,49 @@ if TYPE_CHECKING:
     from mypt.model.cache import KVCache
     from mypt.plugins.manager import Plugins
 
+_trusted: ContextVar[GPTConfig | None] = ContextVar("trusted", default=None)
+
+
+@contextmanager
+def trust_config(config: GPTConfig | None) -> Iterator[None]:
+    """Build models of this very config without checking it: opening its bundle has done so.
+
+    Any other config is checked as always, also one that is equal to it.
+    """
+    before = _trusted.set(config)
+    try:
+        yield
+    finally:
+        _trusted.reset(before)
+
 
 class Transformer(nn.Module):
-    """A GPT over ids.
+    """A GPT that works on token ids.
 
-    Names and order of the parameters are those of `mypt.format.layout.expected_tensors`, and
-    part of the checkpoint format.
+    The names and the order of the parameters are those of `mypt.format.layout.expected_tensors`;
+    they are part of the checkpoint format.
 
     Attributes:
         config: The architecture.
-        activation_checkpointing: Keep only each layer's input while training, and compute the
-            rest again in the backward pass.
+        activation_checkpointing: Whether training keeps only each layer's input, and recomputes
+            the rest in the backward pass.
     """
 
     activation_checkpointing: bool = False
 
     def __init__(self, config: GPTConfig, plugins: Plugins) -> None:
-        """Assemble the parts; weights are torch's defaults until `initialise` or `load_weights`.
+        """Assemble the parts; weights have torch's defaults until `initialise` or `load_weights`.
 
         Args:
             config: The architecture.
             plugins: Where the parts are looked up.
 
         Raises:
-            ConfigError: There can be no such model, or a part is of no registered plugin.
-            PluginError: A part is not what its plugin says.
+            ConfigError: The config is invalid, or no registered plugin provides a part.
+            PluginError: A part does not match what its plugin declares.
         """
-        known = plugins.layouts, plugins.settings
-        problems = document_problems("config", to_document(config), "", *known)
-        if has_errors(problems):
-            raise ConfigError(*(p for p in problems if p.severity == "error"))
+        if config is not _trusted.get():
+            _check_config(config, plugins)
         super().__init__()
         self.config = config
         self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)
@@ -61,14 +77,14 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(build_block(config, plugins) for _ in range(config.n_layer))
         self.ln_f = build_part("norm_type", config, plugins)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=config.has_head_bias)
-        self._tie()
+        self._tie_head()
         self._check_layout(expected_tensors(config, plugins.layouts))
 
     def forward(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Give the logits of the token after each position.
+        """Compute the logits of the token after each position.
 
         Args:
-            idx: Ids, (B, T) int64; with what is in `cache` at most block_size positions.
+            idx: Ids, (B, T) int64; together with `cache` at most block_size positions.
             cache: Keys and values of the positions before `idx`, extended by this call.
 
         Returns:
@@ -77,69 +93,71 @@ class Transformer(nn.Module):
         Raises:
             ConfigError: There are more positions than block_size.
         """
-        logits: Tensor = self.lm_head(self._hidden(idx, cache))
+        logits: Tensor = self.lm_head(self._compute_hidden(idx, cache))
         return logits
 
     def next_logits(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Give the logits of the token after `idx` only, (B, vocab_size); see `forward`."""
-        logits: Tensor = self.lm_head(self._hidden(idx, cache)[:, -1])
+        """Compute only the logits of the token after `idx`, (B, vocab_size); see `forward`."""
+        logits: Tensor = self.lm_head(self._compute_hidden(idx, cache)[:, -1])
         return logits
 
     def loss(self, idx: Tensor, targets: Tensor, loss_mask: Tensor | None = None) -> Tensor:
-        """Give the training loss, without the memory of full logits where that counts.
+        """Compute the training loss, without storing full logits if they are large.
 
         Args:
             idx: Ids, (B, T) int64 with T <= block_size.
-            targets: Id after each position, (B, T) int64.
+            targets: The id after each position, (B, T) int64.
             loss_mask: Weight of each position from 0 to 1, (B, T).
 
         Returns:
-            Scalar, nats per token: the mean cross entropy, with a mask
+            Scalar, in nats per token: the mean cross entropy, or with a mask
             sum(loss * mask) / max(1, sum(mask)).
 
         Raises:
             ConfigError: There are more positions than block_size.
         """
         head = self.lm_head
-        return output_loss(self._hidden(idx, None), head.weight, head.bias, targets, loss_mask)
+        return output_loss(
+            self._compute_hidden(idx, None), head.weight, head.bias, targets, loss_mask
+        )
 
     def load_weights(
         self,
         tensors: Mapping[str, Tensor],
         *,
         dtype: torch.dtype | None = torch.float32,
-        file: str = "model.pt",
+        file: str = files.MODEL,
     ) -> None:
-        """Take weights over as they are; those of another dtype are converted one by one.
+        """Load weights without copying; those of another dtype are converted one by one.
 
-        Tensors that have the dtype are not copied: memory-mapped ones stay so, the model is then
-        where they are, and one that was built under `torch.device("meta")` becomes real. Where
-        the head is tied, the token embedding counts.
+        Tensors that already have the dtype are not copied: memory-mapped ones stay mapped, the
+        model moves to their device, and a model built under `torch.device("meta")` becomes real.
+        If the head is tied, the token embedding is used.
 
         Args:
-            tensors: Name to tensor, as `state_dict` gives them.
-            dtype: What to convert to; None keeps each tensor's own.
-            file: Where they come from, for messages.
+            tensors: Tensors by name, as returned by `state_dict`.
+            dtype: The dtype to convert to; None keeps each tensor's own.
+            file: Name of their file, for messages.
 
         Raises:
-            FormatError: A tensor is missing, not of this architecture, or of another shape.
+            FormatError: A tensor is missing, unknown to this architecture, or has the wrong shape.
         """
         expected = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        problems = list(_differences(expected, found, file))
+        problems = list(_find_differences(expected, found, file))
         if problems:
             raise FormatError(*problems)
         weights = {
             name: tensor.to(dtype or tensor.dtype)
             for name, tensor in tensors.items()
-            if not (self.config.tie_weights and name == "lm_head.weight")
+            if not (self.config.tie_weights and name == HEAD)
         }
         self.load_state_dict(weights, strict=False, assign=True)
-        self._tie()
+        self._tie_head()
 
-    def _hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
-        """Give what the output layer sees, (B, T, n_embd)."""
-        x, context = self._enter(idx, 0 if cache is None else cache.length)
+    def _compute_hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
+        """Compute the input of the output layer, (B, T, n_embd)."""
+        x, context = self._embed(idx, 0 if cache is None else cache.length)
         if self.activation_checkpointing and torch.is_grad_enabled():
             for block in self.blocks:
                 x = checkpoint(block, x, context, None, use_reentrant=False)
@@ -150,36 +168,46 @@ class Transformer(nn.Module):
             cache.length += idx.size(1)
         return self.ln_f(x)  # type: ignore[no-any-return]
 
-    def _enter(self, idx: Tensor, start: int) -> tuple[Tensor, Context]:
-        """Give what the first block sees, (B, T, n_embd), and what all blocks share."""
+    def _embed(self, idx: Tensor, start: int) -> tuple[Tensor, Context]:
+        """Compute the input of the first block, (B, T, n_embd), and the context of all blocks."""
         end = start + idx.size(1)
         if end > self.config.block_size:
-            raise _too_long(end, self.config.block_size)
+            raise _make_too_long_error(end, self.config.block_size)
         key_positions = torch.arange(end, device=idx.device)
         positions = key_positions[start:]
         placement = self.position_embedding_table(positions, key_positions)
         x: Tensor = self.token_embedding_table(idx)
         if placement.embedding is not None:
             x = x + placement.embedding
-        mask = _attention_mask(placement.bias, positions, key_positions)
+        mask = _make_attention_mask(placement.bias, positions, key_positions)
         return x, Context(start, placement.rotate, mask)
 
-    def _tie(self) -> None:
+    def _tie_head(self) -> None:
         if self.config.tie_weights:
             self.lm_head.weight = self.token_embedding_table.weight
 
     def _check_layout(self, expected: Mapping[str, Shape]) -> None:
-        """Refuse a plugin's part whose tensors are not those that validation will look for."""
+        """Raise if a plugin's part has other tensors than validation will look for."""
         found = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
         if list(found.items()) != list(expected.items()):
             differing = sorted(set(expected.items()) ^ set(found.items())) or "their order"
-            what = f"a part's tensors are not those that its plugin announces: {differing}"
-            fix = "correct `tensors` of its PartFactory or the module that it builds"
+            what = f"a part's tensors differ from those that its plugin declares: {differing}"
+            fix = "correct `tensors` of its PartFactory, or the module that it builds"
             raise PluginError(Problem("", "", what, fix, kind="plugin.part"))
 
 
-def _attention_mask(bias: Tensor | None, positions: Tensor, key_positions: Tensor) -> Tensor | None:
-    """Join a position bias and causality; None where `is_causal` or a single query will do."""
+def _check_config(config: GPTConfig, plugins: Plugins) -> None:
+    """Raise if there can be no such model, or a part is of no registered plugin."""
+    known = plugins.layouts, plugins.settings
+    problems = document_problems("config", to_document(config), "", *known)
+    if has_errors(problems):
+        raise ConfigError(*(p for p in problems if p.severity == "error"))
+
+
+def _make_attention_mask(
+    bias: Tensor | None, positions: Tensor, key_positions: Tensor
+) -> Tensor | None:
+    """Combine a position bias with causality; None if `is_causal` or a single query suffices."""
     plain = positions.size(0) in (1, key_positions.size(0))
     if bias is None and plain:
         return None
@@ -187,7 +215,7 @@ def _attention_mask(bias: Tensor | None, positions: Tensor, key_positions: Tenso
     return past if bias is None else bias.masked_fill(~past, float("-inf"))
 
 
-def _differences(
+def _find_differences(
     expected: Mapping[str, Shape], found: Mapping[str, Shape], file: str
 ) -> Iterator[Problem]:
     fix = "restore the file, or the config.json that belongs to it"
@@ -195,13 +223,13 @@ def _differences(
         if name not in found:
             yield Problem(file, name, "is missing", fix, kind="tensor.missing")
         elif found[name] != shape:
-            what = f"has the shape {found[name]}, the config says {shape}"
+            what = f"has the shape {found[name]}, but the config says {shape}"
             yield Problem(file, name, what, fix, kind="tensor.shape")
     for name in found.keys() - expected.keys():
         what = "is not part of this architecture"
         yield Problem(file, name, what, fix, kind="tensor.unknown")
 
 
-def _too_long(length: int, block_size: int) -> ConfigError:
+def _make_too_long_error(length: int, block_size: int) -> ConfigError:
     what = f"holds {length} tokens, but the model's block_size is {block_size}"
-    return ConfigError(Problem("", "idx", what, f"give it at most {block_size} at once"))
+    return ConfigError(Problem("", "idx", what, f"pass at most {block_size} at once"))

@@ -61,11 +61,11 @@ class Canvas:
         self._colours[cell] = colour
 
     def is_empty(self, column: int, row: int) -> bool:
-        """Tell whether there is nothing at a character."""
+        """Return whether a character cell is empty."""
         return (row, column) not in self._dots and (row, column) not in self._letters
 
     def row(self, number: int) -> list[tuple[str, int | None]]:
-        """Give the characters of a row, each with its colour; None for no colour."""
+        """Return the characters of a row, each with its colour; None for no colour."""
         cells = [(number, column) for column in range(self.columns)]
         return [(self._char(cell), self._colours.get(cell)) for cell in cells]
 

@@ -1,4 +1,4 @@
-"""What is drawn of runs, whatever draws it: lines, marks, ticks and ranges."""
+"""The content of a chart for every renderer: lines, marks, ticks and ranges."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Axis = Literal["steps", "tokens"]
 Point = tuple[float, float]
 Range = tuple[float, float]
-COLOURS = 8  # that whoever draws has; further lines begin with the first again
+COLOURS = 8  # of every renderer; further lines start again with the first
 
 
 @frozen(kw_only=True)
@@ -53,7 +53,7 @@ class Mark:
         y: Its validation loss.
         colour: Number of its run's colour.
         gold: Whether it became gold.
-        text: What to say of it.
+        text: Its description.
     """
 
     x: float
@@ -65,7 +65,7 @@ class Mark:
 
 @frozen(kw_only=True)
 class Boundary:
-    """The begin of a curriculum's phase: where, and its name."""
+    """The start of a curriculum's phase: its x and its name."""
 
     x: float
     name: str
@@ -78,7 +78,7 @@ class Panel:
     Attributes:
         title: What y is.
         lines: The curves.
-        marks: Of gold; empty in panels of no loss.
+        marks: Gold marks; empty in panels without losses.
         y_range: What y shows.
         format_y: Writes a value of y.
     """
@@ -98,7 +98,7 @@ class Chart:
         title: The names of the runs.
         x_label: What x is.
         x_range: What x shows.
-        panels: From top to bottom; the losses, then the learning rate if any log tells it.
+        panels: From top to bottom; the losses, then the learning rate if any log records it.
         boundaries: Where phases begin.
         format_x: Writes a value of x.
     """
@@ -112,7 +112,7 @@ class Chart:
 
 
 def chart_of(runs: Sequence[Run], axis: Axis = "steps") -> Chart:
-    """Say what to draw of one or more runs.
+    """Build the chart of one or more runs.
 
     Args:
         runs: At least one. A single run has a colour for each loss; of several, each run has one.
@@ -122,14 +122,18 @@ def chart_of(runs: Sequence[Run], axis: Axis = "steps") -> Chart:
         UsageError: x counts tokens, but a log does not.
     """
     if axis == "tokens":
-        _need_tokens(runs)
-    losses = [line for number, run in enumerate(runs) for line in _losses(run, number, runs, axis)]
-    rates = [_rate(run, number, runs, axis) for number, run in enumerate(runs)]
+        _require_tokens(runs)
+    losses = [
+        line for number, run in enumerate(runs) for line in _loss_lines(run, number, runs, axis)
+    ]
+    rates = [_rate_line(run, number, runs, axis) for number, run in enumerate(runs)]
     rates = [line for line in rates if line.points]
-    marks = [mark for number, run in enumerate(runs) for mark in _marks(run, number, runs, axis)]
-    panels = [_panel("loss (nats per token)", losses, marks, _plain)]
+    marks = [
+        mark for number, run in enumerate(runs) for mark in _gold_marks(run, number, runs, axis)
+    ]
+    panels = [_build_panel("loss (nats per token)", losses, marks, _format_loss)]
     if rates:
-        panels.append(_panel("learning rate", rates, [], _rate_text))
+        panels.append(_build_panel("learning rate", rates, [], _format_rate))
     xs = [_x(run, step, axis) for run in runs for step in run.steps]
     low, high = min(xs), max(xs)
     return Chart(
@@ -138,12 +142,12 @@ def chart_of(runs: Sequence[Run], axis: Axis = "steps") -> Chart:
         x_range=(low, high) if high > low else (low - 0.5, high + 0.5),
         panels=tuple(panels),
         boundaries=tuple(_boundaries(runs, axis)),
-        format_x=short_count if axis == "tokens" else _step_text,
+        format_x=short_count if axis == "tokens" else _format_step,
     )
 
 
 def ticks(shown: Range, about: int) -> list[float]:
-    """Give round numbers within a range, some `about` of them."""
+    """Return round numbers within a range, approximately `about` of them."""
     low, high = shown
     step = _round_step((high - low) / max(about, 1))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -155,7 +159,7 @@ def _round_step(rough: float) -> float:
     return next(size * factor for factor in (10, 5, 2, 1) if size * factor <= rough * 1.5)
 
 
-def _losses(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Iterable[Line]:
+def _loss_lines(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Iterable[Line]:
     several = len(runs) > 1
     names = in_order(name for other in runs for name in other.loss_names)
     for name in run.loss_names:
@@ -170,7 +174,7 @@ def _losses(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Iterable[
         )
 
 
-def _rate(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Line:
+def _rate_line(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Line:
     return Line(
         label=run.name if len(runs) > 1 else "learning rate",
         colour=number % COLOURS,
@@ -179,23 +183,23 @@ def _rate(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Line:
     )
 
 
-def _marks(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Iterable[Mark]:
-    whose = f"{run.name}: " if len(runs) > 1 else ""
+def _gold_marks(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Iterable[Mark]:
+    prefix = f"{run.name}: " if len(runs) > 1 else ""
     for mark in run.gold:
         if math.isfinite(mark.val_loss):
-            said = "gold" if mark.promoted else "gold blocked"
+            label = "gold" if mark.promoted else "gold blocked"
             why = "" if mark.promoted else f": {mark.reason}"
             yield Mark(
                 x=_x(run, mark.step, axis),
                 y=mark.val_loss,
                 colour=number % COLOURS,
                 gold=mark.promoted,
-                text=f"{whose}{said} at step {mark.step}, val {mark.val_loss:.4f}{why}",
+                text=f"{prefix}{label} at step {mark.step}, val {mark.val_loss:.4f}{why}",
             )
 
 
 def _boundaries(runs: Sequence[Run], axis: Axis) -> Iterable[Boundary]:
-    """Give each begin of a phase once where runs share them, else with the run's name."""
+    """Yield each start of a phase, once where runs share it, else with the run's name."""
     shared = all(run.phases == runs[0].phases for run in runs)
     for run in runs[:1] if shared else runs:
         for phase in run.phases:
@@ -203,7 +207,7 @@ def _boundaries(runs: Sequence[Run], axis: Axis) -> Iterable[Boundary]:
             yield Boundary(x=_x(run, phase.step, axis), name=name)
 
 
-def _panel(
+def _build_panel(
     title: str, lines: list[Line], marks: list[Mark], format_y: Callable[[float], str]
 ) -> Panel:
     ys = [y for line in lines for _, y in line.points if math.isfinite(y)]
@@ -223,7 +227,7 @@ def _x(run: Run, step: int, axis: Axis) -> float:
     return float(step) if axis == "steps" else run.tokens_at(step)
 
 
-def _need_tokens(runs: Iterable[Run]) -> None:
+def _require_tokens(runs: Iterable[Run]) -> None:
     problems = [
         Problem(run.file, "", "does not count tokens", "plot it by steps", kind="log.tokens")
         for run in runs
@@ -233,13 +237,13 @@ def _need_tokens(runs: Iterable[Run]) -> None:
         raise UsageError(*problems)
 
 
-def _plain(value: float) -> str:
+def _format_loss(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "not finite"
 
 
-def _step_text(value: float) -> str:
+def _format_step(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) else ""
 
 
-def _rate_text(value: float) -> str:
+def _format_rate(value: float) -> str:
     return f"{value:.1e}".replace("e-0", "e-") if value else "0"

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 def read_runs(names: Iterable[str], plugins: Plugins) -> list[Run]:
-    """Read one run for each log or model; two of one name are called by their folders too.
+    """Read one run for each log or model; runs of the same name get their folder as a prefix.
 
     Args:
         names: Paths of logs, and paths or names of models.
         plugins: Where the readers of old checkpoints are looked up.
 
     Raises:
-        UsageError: There is no such log or model, or the model's log is not here.
+        UsageError: There is no such log or model, or the model's log is missing.
         FormatError: A log or a checkpoint is damaged.
     """
-    return names_apart([_read(name, plugins) for name in names])
+    return names_apart([_read_run(name, plugins) for name in names])
 
 
-def _read(name: str, plugins: Plugins) -> Run:
+def _read_run(name: str, plugins: Plugins) -> Run:
     path = Path(name)
     if path.is_file() and not is_checkpoint(path, plugins):
         return read_log(path)
@@ -42,7 +42,7 @@ def _read(name: str, plugins: Plugins) -> Run:
         return read_log(alone, name)  # the model is gone, its log is not
     folder = find_checkpoint(name)
     state = open_checkpoint(folder, plugins).training_state
-    places = list(dict.fromkeys(_places(folder.resolve(), state)))
+    places = list(dict.fromkeys(_candidate_paths(folder.resolve(), state)))
     for place in places:
         if place.is_file():
             return read_log(place, folder.resolve().name)
@@ -51,8 +51,8 @@ def _read(name: str, plugins: Plugins) -> Run:
     raise UsageError(Problem(str(folder), "", what, "name the log itself", kind="log.missing"))
 
 
-def _places(folder: Path, state: TrainingState | None) -> Iterator[Path]:
-    """Say where the log of a model may be: as its run said, by its name, and beside its tree."""
+def _candidate_paths(folder: Path, state: TrainingState | None) -> Iterator[Path]:
+    """Yield where a model's log may be: as configured, by its name, and beside its tree."""
     training = TrainingConfig() if state is None else state.training_config
     name = folder.name if state is None or state.copy_of is None else state.copy_of
     yield log_file_of(training, name)

@@ -1,7 +1,7 @@
-"""Draw a chart as one HTML page that needs nothing else: no network, and no script to be read.
+"""Draw a chart as one HTML page that loads nothing: no network, no further scripts.
 
 All text of a log is escaped. Should that ever fail, the page's own security policy still lets the
-browser run and apply nothing but the script and the style below, which it knows by their digests.
+browser run and apply only the script and the style below, which it lists by their digests.
 """
 
 from __future__ import annotations
@@ -103,17 +103,17 @@ panels.forEach((svg, number) => {
 
 
 def html_page(chart: Chart, runs: Sequence[Run]) -> str:
-    """Give the page: the panels, and below them the numbers as tables.
+    """Return the page: the panels, and below them the numbers as tables.
 
     Args:
         chart: What to draw.
         runs: What it was made of.
     """
     policy = (
-        f"default-src 'none'; style-src '{_digest(_STYLE)}'; script-src '{_digest(_SCRIPT)}'; "
+        f"default-src 'none'; style-src '{_hash(_STYLE)}'; script-src '{_hash(_SCRIPT)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    panels = (_section(chart, panel, number) for number, panel in enumerate(chart.panels))
+    panels = (_build_section(chart, panel, number) for number, panel in enumerate(chart.panels))
     return "\n".join(
         [
             "<!doctype html>",
@@ -124,20 +124,20 @@ def html_page(chart: Chart, runs: Sequence[Run]) -> str:
             f"<style>{_STYLE}</style></head><body>",
             f"<h1>{escape(chart.title)}</h1>",
             *panels,
-            *(_table(run) for run in runs),
-            f'<script type="application/json" id="chart">{_data(chart)}</script>',
+            *(_build_table(run) for run in runs),
+            f'<script type="application/json" id="chart">{_build_script_data(chart)}</script>',
             f"<script>{_SCRIPT}</script>",
             "</body></html>\n",
         ]
     )
 
 
-def _digest(text: str) -> str:
+def _hash(text: str) -> str:
     return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _data(chart: Chart) -> str:
-    """Give the numbers for the script; "<" is escaped, so that no text can end its element."""
+def _build_script_data(chart: Chart) -> str:
+    """Return the numbers for the script; "<" is escaped, so that no text can end its element."""
     data = {
         "x": chart.x_range,
         "xLabel": chart.x_label.removesuffix("s"),
@@ -155,14 +155,14 @@ def _data(chart: Chart) -> str:
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
 
 
-def _section(chart: Chart, panel: Panel, number: int) -> str:
+def _build_section(chart: Chart, panel: Panel, number: int) -> str:
     height = _HEIGHTS[min(number, 1)]
-    place = _placing(chart, panel, height)
+    place = _make_placing(chart, panel, height)
     parts = [
-        *_axes(chart, panel, place, height),
-        *_phases(chart, place, height, with_names=number == 0),
-        *(_curve(line, place) for line in reversed(panel.lines)),
-        *(_mark(mark, place) for mark in panel.marks),
+        *_draw_axes(chart, panel, place, height),
+        *_draw_phases(chart, place, height, with_names=number == 0),
+        *(_draw_curve(line, place) for line in reversed(panel.lines)),
+        *(_draw_mark(mark, place) for mark in panel.marks),
         f'<line class="cross" y1="{TOP}" y2="{height - BOTTOM}" visibility="hidden"/>',
     ]
     label = escape(f"{panel.title} by {chart.x_label}: {chart.title}", quote=True)
@@ -177,7 +177,7 @@ def _section(chart: Chart, panel: Panel, number: int) -> str:
     )
 
 
-def _placing(chart: Chart, panel: Panel, height: int) -> Place:
+def _make_placing(chart: Chart, panel: Panel, height: int) -> Place:
     (left, right), (low, high) = chart.x_range, panel.y_range
 
     def place(x: float, y: float) -> Point:
@@ -188,30 +188,30 @@ def _placing(chart: Chart, panel: Panel, height: int) -> Place:
     return place
 
 
-def _axes(chart: Chart, panel: Panel, place: Place, height: int) -> Iterator[str]:
+def _draw_axes(chart: Chart, panel: Panel, place: Place, height: int) -> Iterator[str]:
     floor = height - BOTTOM
     for y in ticks(panel.y_range, height // 70):
         down = place(chart.x_range[0], y)[1]
-        yield _straight("grid", LEFT, down, WIDTH - RIGHT, down)
-        yield _text(LEFT - 8, down + 4, "end", panel.format_y(y))
+        yield _draw_straight("grid", LEFT, down, WIDTH - RIGHT, down)
+        yield _draw_text(LEFT - 8, down + 4, "end", panel.format_y(y))
     for x in ticks(chart.x_range, 8):
         across = place(x, panel.y_range[0])[0]
-        yield _straight("axis", across, floor, across, floor + 5)
-        yield _text(across, floor + 19, "middle", chart.format_x(x))
-    yield _straight("axis", LEFT, floor, WIDTH - RIGHT, floor)
-    yield _text((LEFT + WIDTH - RIGHT) / 2, floor + 36, "middle", chart.x_label)
+        yield _draw_straight("axis", across, floor, across, floor + 5)
+        yield _draw_text(across, floor + 19, "middle", chart.format_x(x))
+    yield _draw_straight("axis", LEFT, floor, WIDTH - RIGHT, floor)
+    yield _draw_text((LEFT + WIDTH - RIGHT) / 2, floor + 36, "middle", chart.x_label)
 
 
-def _phases(chart: Chart, place: Place, height: int, *, with_names: bool) -> Iterator[str]:
+def _draw_phases(chart: Chart, place: Place, height: int, *, with_names: bool) -> Iterator[str]:
     for boundary in chart.boundaries:
         across = place(boundary.x, 0)[0]
         if boundary.x > chart.x_range[0]:
-            yield _straight("phase", across, TOP, across, height - BOTTOM)
+            yield _draw_straight("phase", across, TOP, across, height - BOTTOM)
         if with_names:
-            yield _text(across + 4, TOP - 8, "start", boundary.name)
+            yield _draw_text(across + 4, TOP - 8, "start", boundary.name)
 
 
-def _curve(line: Line, place: Place) -> str:
+def _draw_curve(line: Line, place: Place) -> str:
     """Draw a line with its gaps; a point between two gaps is a dot."""
     path, pen_is_down = [], False
     for x, y in line.points:
@@ -224,12 +224,12 @@ def _curve(line: Line, place: Place) -> str:
     return f'<path class="line s{line.colour} {lone}" d="{" ".join(path)}{"h0" * (finite == 1)}"/>'
 
 
-def _mark(mark: Mark, place: Place) -> str:
+def _draw_mark(mark: Mark, place: Place) -> str:
     across, down = place(mark.x, mark.y)
-    return f"<g><title>{escape(mark.text)}</title>{_symbol(across, down, gold=mark.gold)}</g>"
+    return f"<g><title>{escape(mark.text)}</title>{_draw_symbol(across, down, gold=mark.gold)}</g>"
 
 
-def _symbol(across: float, down: float, *, gold: bool) -> str:
+def _draw_symbol(across: float, down: float, *, gold: bool) -> str:
     start = f"M{across:.1f} {down:.1f}"
     if gold:
         return f'<path class="gold" d="{start}m0-7l7 7l-7 7l-7-7z"/>'
@@ -245,13 +245,13 @@ def _legend(line: Line, panel: Panel) -> str:
 def _mark_legend(panel: Panel) -> str:
     kinds = sorted({mark.gold for mark in panel.marks}, reverse=True)
     return "".join(
-        f'<li><svg viewBox="0 0 26 10">{_symbol(13, 5, gold=gold)}</svg>'
+        f'<li><svg viewBox="0 0 26 10">{_draw_symbol(13, 5, gold=gold)}</svg>'
         f"{'gold' if gold else 'gold blocked'}</li>"
         for gold in kinds
     )
 
 
-def _table(run: Run) -> str:
+def _build_table(run: Run) -> str:
     names = run.loss_names
     head = "".join(f"<th>{escape(name)}</th>" for name in ("step", "tokens", "lr", *names))
     rows = (
@@ -259,7 +259,7 @@ def _table(run: Run) -> str:
             f"{e.step:,}",
             "" if e.tokens is None else f"{e.tokens:,}",
             "" if e.lr is None else f"{e.lr:.3e}",
-            *(_loss(e.losses, name) for name in names),
+            *(_format_loss(e.losses, name) for name in names),
         ]
         for e in run.evaluations
     )
@@ -271,7 +271,7 @@ def _table(run: Run) -> str:
     )
 
 
-def _loss(losses: object, name: str) -> str:
+def _format_loss(losses: object, name: str) -> str:
     value = losses.get(name) if isinstance(losses, dict) else None
     if value is None:
         return ""
@@ -283,9 +283,9 @@ def _gold_texts(run: Run) -> Iterable[str]:
         yield f"step {mark.step}: " + ("gold" if mark.promoted else f"gold blocked: {mark.reason}")
 
 
-def _straight(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
+def _draw_straight(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _text(x: float, y: float, anchor: str, text: str) -> str:
+def _draw_text(x: float, y: float, anchor: str, text: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'

@@ -30,7 +30,7 @@ _DPI = 150
 
 
 def save_image(chart: Chart, path: Path) -> None:
-    """Write the picture; the suffix of its name decides the kind.
+    """Write the picture; the suffix of the path decides the format.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -47,9 +47,9 @@ def save_image(chart: Chart, path: Path) -> None:
         len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     )
     for panel, axes in zip(chart.panels, rows[:, 0], strict=True):
-        _draw(chart, panel, axes)
+        _draw_panel(chart, panel, axes)
     rows[-1, 0].set_xlabel(chart.x_label, color=FAINT)
-    figure.suptitle(_literal(chart.title), color=INK, fontsize=12)
+    figure.suptitle(_escape_math(chart.title), color=INK, fontsize=12)
     _name_phases(chart, rows[0, 0])
     kind = path.suffix.lower().removeprefix(".")
     with warnings.catch_warnings():  # a name in letters that the font lacks shows boxes
@@ -57,7 +57,7 @@ def save_image(chart: Chart, path: Path) -> None:
         figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
 
 
-def _draw(chart: Chart, panel: Panel, axes: Any) -> None:
+def _draw_panel(chart: Chart, panel: Panel, axes: Any) -> None:
     lines = [
         axes.plot(
             [x for x, _ in line.points],
@@ -81,17 +81,19 @@ def _draw(chart: Chart, panel: Panel, axes: Any) -> None:
             form: dict[str, Any] = {"color": INK, "s": 36, "zorder": 4, "clip_on": False, **looks}
             lines.insert(0, axes.scatter([m.x for m in marks], [m.y for m in marks], **form))
             labels.insert(0, "gold" if gold else "gold blocked")
-    axes.legend(lines[::-1], [_literal(label) for label in labels[::-1]], fontsize=8, loc="best")
+    axes.legend(
+        lines[::-1], [_escape_math(label) for label in labels[::-1]], fontsize=8, loc="best"
+    )
     axes.set_ylabel(panel.title, color=FAINT)
     axes.set_ylim(panel.y_range)
     axes.set_xlim(chart.x_range)
-    _tick(axes.yaxis, ticks(panel.y_range, 6), panel.format_y)
-    _tick(axes.xaxis, ticks(chart.x_range, 8), chart.format_x)
+    _set_ticks(axes.yaxis, ticks(panel.y_range, 6), panel.format_y)
+    _set_ticks(axes.xaxis, ticks(chart.x_range, 8), chart.format_x)
     axes.grid(visible=True, axis="y", color=GRID)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _tick(axis: Any, places: list[float], write: Any) -> None:
+def _set_ticks(axis: Any, places: list[float], write: Any) -> None:
     axis.set_ticks(places, labels=[write(place) for place in places])
     axis.set_tick_params(labelsize=9, labelcolor=FAINT)
 
@@ -99,7 +101,7 @@ def _tick(axis: Any, places: list[float], write: Any) -> None:
 def _name_phases(chart: Chart, axes: Any) -> None:
     for boundary in chart.boundaries:
         axes.annotate(
-            _literal(boundary.name),
+            _escape_math(boundary.name),
             (boundary.x, 1),
             xycoords=("data", "axes fraction"),
             xytext=(3, 3),
@@ -109,6 +111,6 @@ def _name_phases(chart: Chart, axes: Any) -> None:
         )
 
 
-def _literal(text: str) -> str:
-    """Keep matplotlib from taking dollar signs for the borders of a formula."""
+def _escape_math(text: str) -> str:
+    """Escape dollar signs, which matplotlib would read as the delimiters of a formula."""
     return text.replace("$", r"\$")

@@ -22,33 +22,35 @@ _EVAL = "eval_"
 _NO_LOSSES = frozenset({"eval_duration_s", "eval_interval", "eval_iters"})
 _BEGIN_OF_EVENT = b'{"event"'
 _MAX_REASON = 300
-# What float32 tells apart from zero and from infinity: no loss and no rate is beyond.
+# The range of float32: no loss and no learning rate is outside of it.
 _SMALLEST, _LARGEST = 1e-38, 3e38
 
 
 def read_log(path: str | Path, name: str | None = None) -> Run:
     """Read a log, line by line.
 
-    Tolerated are a last line that was never finished, one that a killed run left in front of
-    the next run's first, lines without `event` (each an evaluation), NaN and Infinity, and events
-    and fields of later versions.
+    Tolerated are an unfinished last line, a partial line that a killed run left in front of the
+    first line of the next run, lines without `event` (each an evaluation), NaN and Infinity, and
+    events and fields of later versions.
 
     Args:
         path: The file.
         name: What to call the run; by default the file's name.
 
     Raises:
-        FormatError: It cannot be read, a line is no event, or it holds no evaluation.
+        FormatError: It cannot be read, a line is not an event, or it contains no evaluation.
     """
     file = str(path)
     story = _Story()
-    for number, event in _events(Path(path)):
+    for number, event in _read_events(Path(path)):
         try:
             story.hear(event)
         except _WrongFieldError as error:
-            _refuse(file, f"line {number} {error}", "correct the line, or take it out")
+            _raise_log_error(file, f"line {number} {error}", "correct the line, or remove it")
     if not story.evaluations:
-        _refuse(file, "holds no evaluation", "wait for the first one, or name another log")
+        _raise_log_error(
+            file, "contains no evaluation", "wait for the first one, or name another log"
+        )
     stem = Path(path).stem
     return Run(
         name=printable(stem.removesuffix("_eval") or stem) if name is None else printable(name),
@@ -64,7 +66,7 @@ class _WrongFieldError(ValueError):
 
 
 class _Story:
-    """The events of a log, with what was done again in place of what had been done before."""
+    """What the events of a log add up to; repeated steps replace the earlier ones."""
 
     def __init__(self) -> None:
         self.evaluations: list[LoggedEvaluation] = []
@@ -74,14 +76,14 @@ class _Story:
         self._final_gold = False
 
     def hear(self, event: Event) -> None:
-        """Take in the next event; those of no interest here are passed over."""
+        """Process the next event; events that no chart shows are skipped."""
         kind = event.get("event", "eval")
-        tell: Callable[[Event], None] | None = getattr(self, f"_hear_{kind}", None)
-        if tell is not None:
-            tell(event)
+        handle: Callable[[Event], None] | None = getattr(self, f"_hear_{kind}", None)
+        if handle is not None:
+            handle(event)
 
     def named_phases(self) -> tuple[LoggedPhase, ...]:
-        """Give the phases, the first one included."""
+        """Return the phases, the first one included."""
         if not self.phases and self._first_phase == "default":
             return ()
         first = LoggedPhase(step=self.evaluations[0].step, name=self._first_phase)
@@ -90,26 +92,28 @@ class _Story:
 
     def _hear_training_start(self, event: Event) -> None:
         config = event.get("config")
-        start = _count(config, "start_step", 0) if isinstance(config, dict) else 0
+        start = _read_count(config, "start_step", 0) if isinstance(config, dict) else 0
         self._go_back(start if start else -1)
 
     def _hear_eval(self, event: Event) -> None:
-        step = _count(event, "iter")
+        step = _read_count(event, "iter")
         self._go_back(step)
         if not self.evaluations:
-            self._first_phase = printable(_text(event, "phase", "default"))
-        lr = _loss(event, "lr", required=False)
+            self._first_phase = printable(_read_text(event, "phase", "default"))
+        lr = _read_loss(event, "lr", required=False)
         evaluation = LoggedEvaluation(
             step=step,
-            tokens=_count(event, "tokens_processed", -1) if "tokens_processed" in event else None,
+            tokens=_read_count(event, "tokens_processed", -1)
+            if "tokens_processed" in event
+            else None,
             lr=lr if math.isfinite(lr) else None,
-            losses=_losses(event),
+            losses=_read_losses(event),
         )
-        _put(self.evaluations, evaluation)
+        _replace_from(self.evaluations, evaluation)
 
     def _hear_phase_switch(self, event: Event) -> None:
-        name = printable(_text(event, "new_phase"))
-        _put(self.phases, LoggedPhase(step=_count(event, "iter"), name=name))
+        name = printable(_read_text(event, "new_phase"))
+        _replace_from(self.phases, LoggedPhase(step=_read_count(event, "iter"), name=name))
 
     def _hear_gold_checkpoint(self, event: Event) -> None:
         self._mark(event, None)
@@ -119,45 +123,45 @@ class _Story:
         self._final_gold = True
 
     def _hear_gold_blocked(self, event: Event) -> None:
-        self._mark(event, printable(_text(event, "reason"), _MAX_REASON))
+        self._mark(event, printable(_read_text(event, "reason"), _MAX_REASON))
 
     def _hear_training_complete(self, event: Event) -> None:
-        """Take over the last losses, which MyPT logged here alone."""
-        step = _count(event, "total_steps")
+        """Add the last losses, which MyPT logged only in this event."""
+        step = _read_count(event, "total_steps")
         if self.evaluations and self.evaluations[-1].step < step:
-            losses = {"val": _loss(event, "final_val_loss")}
+            losses = {"val": _read_loss(event, "final_val_loss")}
             if "final_train_loss" in event:
-                losses["train"] = _loss(event, "final_train_loss")
-            tokens = _count(event, "total_tokens", -1) if "total_tokens" in event else None
+                losses["train"] = _read_loss(event, "final_train_loss")
+            tokens = _read_count(event, "total_tokens", -1) if "total_tokens" in event else None
             self.evaluations.append(
                 LoggedEvaluation(step=step, tokens=tokens, lr=None, losses=losses)
             )
-        if self._final_gold and self.gold:  # MyPT counted that step one short
+        if self._final_gold and self.gold:  # MyPT logged that step as one less
             self.gold[-1] = evolve(self.gold[-1], step=step)
         self._final_gold = False
 
     def _mark(self, event: Event, reason: str | None) -> None:
         mark = GoldMark(
-            step=_count(event, "iter"), val_loss=_loss(event, "val_loss"), reason=reason
+            step=_read_count(event, "iter"), val_loss=_read_loss(event, "val_loss"), reason=reason
         )
-        _put(self.gold, mark)
+        _replace_from(self.gold, mark)
 
     def _go_back(self, step: int) -> None:
-        """Forget what came after a step that the run went back to."""
-        for told in (self.evaluations, self.gold, self.phases):
-            while told and told[-1].step > step:
-                told.pop()
+        """Drop what came after a step that the run went back to."""
+        for items in (self.evaluations, self.gold, self.phases):
+            while items and items[-1].step > step:
+                items.pop()
 
 
-def _put(told: list[Any], item: Any) -> None:
-    """Append an item, in place of what there is from its step on."""
-    while told and told[-1].step >= item.step:
-        told.pop()
-    told.append(item)
+def _replace_from(items: list[Any], item: Any) -> None:
+    """Append an item, in place of all items from its step on."""
+    while items and items[-1].step >= item.step:
+        items.pop()
+    items.append(item)
 
 
-def _events(path: Path) -> Iterator[tuple[int, Event]]:
-    """Give the number of each line and its event."""
+def _read_events(path: Path) -> Iterator[tuple[int, Event]]:
+    """Yield the number of each line and its event."""
     file = str(path)
     try:
         with path.open("rb") as stream:
@@ -168,11 +172,11 @@ def _events(path: Path) -> Iterator[tuple[int, Event]]:
                 if event is not None:
                     yield number, event
                 elif line.endswith(b"\n"):
-                    _refuse(
-                        file, f"line {number} is no JSON object", "name a log of a training run"
+                    _raise_log_error(
+                        file, f"line {number} is not a JSON object", "name a log of a training run"
                     )
     except OSError as error:
-        _refuse(file, f"cannot be read ({error.strerror})", "name a log of a training run")
+        _raise_log_error(file, f"cannot be read ({error.strerror})", "name a log of a training run")
 
 
 def _parse(line: bytes) -> Event | None:
@@ -185,13 +189,13 @@ def _parse(line: bytes) -> Event | None:
     return None
 
 
-def _losses(event: Event) -> dict[str, float]:
-    losses = {"val": _loss(event, "val_loss")}
+def _read_losses(event: Event) -> dict[str, float]:
+    losses = {"val": _read_loss(event, "val_loss")}
     if "train_loss" in event:
-        losses["train"] = _loss(event, "train_loss")
+        losses["train"] = _read_loss(event, "train_loss")
     for field, value in event.items():
         if field.startswith(_EVAL) and field not in _NO_LOSSES and _is_loss(value):
-            losses[printable(field.removeprefix(_EVAL))] = _loss(event, field)
+            losses[printable(field.removeprefix(_EVAL))] = _read_loss(event, field)
     return losses
 
 
@@ -199,14 +203,14 @@ def _is_loss(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _loss(event: Event, name: str, *, required: bool = True) -> float:
-    """Give a number; NaN for null and for what is not finite, or is missing where it may be."""
+def _read_loss(event: Event, name: str, *, required: bool = True) -> float:
+    """Return a number; NaN for null, for what is not finite, and for an absent optional field."""
     if name not in event and required:
         message = f"has no `{name}`"
         raise _WrongFieldError(message)
     value = event.get(name)
     if not _is_loss(value):
-        message = f"has a `{name}` that is no number"
+        message = f"has a `{name}` that is not a number"
         raise _WrongFieldError(message)
     try:
         number = NOT_FINITE if value is None else float(value)
@@ -217,21 +221,21 @@ def _loss(event: Event, name: str, *, required: bool = True) -> float:
     return number if abs(number) >= _SMALLEST else 0.0
 
 
-def _count(event: Event, name: str, default: int | None = None) -> int:
+def _read_count(event: Event, name: str, default: int | None = None) -> int:
     value = event.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
-        message = f"has no `{name}`" if value is None else f"has a `{name}` that is no count"
+        message = f"has no `{name}`" if value is None else f"has a `{name}` that is not a count"
         raise _WrongFieldError(message)
     return value
 
 
-def _text(event: Event, name: str, default: str | None = None) -> str:
+def _read_text(event: Event, name: str, default: str | None = None) -> str:
     value = event.get(name, default)
     if not isinstance(value, str):
-        message = f"has no `{name}`" if value is None else f"has a `{name}` that is no text"
+        message = f"has no `{name}`" if value is None else f"has a `{name}` that is not a string"
         raise _WrongFieldError(message)
     return value
 
 
-def _refuse(file: str, what: str, fix: str) -> Any:
+def _raise_log_error(file: str, what: str, fix: str) -> Any:
     raise FormatError(Problem(file, "", what, fix, kind="log"))

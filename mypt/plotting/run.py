@@ -1,4 +1,4 @@
-"""Runs of training as their logs tell of them."""
+"""Training runs, as recorded in their logs."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class LoggedPhase:
 
 @frozen(kw_only=True)
 class Run:
-    """What a log tells of the run that led to its last line.
+    """The run that led to the last line of a log.
 
-    A run that was resumed is one run: what it did again replaces what it had done before. Where
-    a file holds several runs that began at step 0, this is the last one.
+    A run that was resumed is one run: the steps it repeated replace the earlier ones. Where
+    a file contains several runs that began at step 0, this is the last one.
 
     Attributes:
         name: What to call it.
@@ -100,7 +100,7 @@ class Run:
 
     @property
     def steps(self) -> list[int]:
-        """The steps at which something is told, in no order."""
+        """The steps of all evaluations, marks and phases, unordered."""
         return [
             *(evaluation.step for evaluation in self.evaluations),
             *(mark.step for mark in self.gold),
@@ -109,11 +109,11 @@ class Run:
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether every evaluation says how many tokens were trained on."""
+        """Whether every evaluation records how many tokens were trained on."""
         return all(evaluation.tokens is not None for evaluation in self.evaluations)
 
     def tokens_at(self, step: int) -> float:
-        """Give the tokens trained on at a step, between two evaluations in proportion."""
+        """Return the tokens trained on at a step, interpolated between evaluations."""
         known = [(e.step, e.tokens) for e in self.evaluations if e.tokens is not None]
         after = min(max(bisect_right(known, (step, math.inf)), 1), len(known) - 1)
         if len(known) < 2:
@@ -123,7 +123,7 @@ class Run:
 
 
 def names_apart(runs: Sequence[Run]) -> list[Run]:
-    """Call runs of one name by their folders too."""
+    """Return the runs, with the folder as a prefix where several have the same name."""
     names = [run.name for run in runs]
     return [
         evolve(run, name=printable(f"{Path(run.file).resolve().parent.name}/{run.name}"))
@@ -134,11 +134,11 @@ def names_apart(runs: Sequence[Run]) -> list[Run]:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Give the names of losses as they are shown: `val`, `train`, then others by name."""
+    """Return the names of losses in the order shown: `val`, `train`, then others by name."""
     return sorted(set(names), key=lambda name: (name != "val", name != "train", name))
 
 
 def printable(text: str, length: int = MAX_NAME) -> str:
-    """Give a text of a log as one short line that a terminal takes for nothing but text."""
+    """Return a text of a log as one short line without control characters."""
     line = "".join(char if char.isprintable() else "\ufffd" for char in text)
     return line if len(line) <= length else line[: length - 1] + "\u2026"

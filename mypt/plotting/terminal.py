@@ -43,24 +43,24 @@ def terminal_lines(chart: Chart, width: int) -> list[Text]:
         width: Characters of a line; at least 60.
     """
     right = 2 + max(
-        cell_len(_legend(line, panel)) for panel in chart.panels for line in panel.lines
+        cell_len(_format_legend(line, panel)) for panel in chart.panels for line in panel.lines
     )
     columns = max(width - _LEFT - 1 - right, 10)
     lines = []
     for number, panel in enumerate(chart.panels):
         rows = max(_ROWS[min(number, 1)], len(panel.lines))
-        lines += _panel(chart, panel, columns, rows)
-    lines += [_x_axis(chart, columns)]
+        lines += _render_panel(chart, panel, columns, rows)
+    lines += [_render_x_axis(chart, columns)]
     if any(panel.marks for panel in chart.panels):
         lines += ["", f"{' ' * _LEFT} {GOLD} gold   {NO_GOLD} gold blocked"]
     return [line if isinstance(line, Text) else Text(line) for line in lines]
 
 
-def _panel(chart: Chart, panel: Panel, columns: int, rows: int) -> list[Text | str]:
+def _render_panel(chart: Chart, panel: Panel, columns: int, rows: int) -> list[Text | str]:
     canvas = Canvas(columns, rows)
-    place = _placing(chart, panel, canvas)
+    place = _make_placing(chart, panel, canvas)
     for line in reversed(panel.lines):  # the first one on top
-        _draw(canvas, line, place)
+        _draw_line(canvas, line, place)
     for mark in panel.marks:
         canvas.letter(*place(mark.x, mark.y), GOLD if mark.gold else NO_GOLD, None)
     for boundary in chart.boundaries:
@@ -76,7 +76,7 @@ def _panel(chart: Chart, panel: Panel, columns: int, rows: int) -> list[Text | s
         Text.assemble(
             (f"{numbers.get(row, ''):>{_LEFT}}", _FAINT),
             ("\u2524" if row in numbers else "\u2502", _FAINT),
-            *_cells(canvas, row),
+            *_style_cells(canvas, row),
             legend.get(row, Text("")),
         )
         for row in range(rows)
@@ -85,7 +85,7 @@ def _panel(chart: Chart, panel: Panel, columns: int, rows: int) -> list[Text | s
     return ["", f"{' ' * (_LEFT + 1)}{panel.title}", *([above] if above else []), *body]
 
 
-def _placing(chart: Chart, panel: Panel, canvas: Canvas) -> Place:
+def _make_placing(chart: Chart, panel: Panel, canvas: Canvas) -> Place:
     (left, right), (low, high) = chart.x_range, panel.y_range
 
     def place(x: float, y: float) -> tuple[int, int]:
@@ -99,7 +99,7 @@ def _placing(chart: Chart, panel: Panel, canvas: Canvas) -> Place:
     return place
 
 
-def _draw(canvas: Canvas, line: Line, place: Place) -> None:
+def _draw_line(canvas: Canvas, line: Line, place: Place) -> None:
     before: tuple[int, int] | None = None
     for x, y in line.points:
         here = place(x, y) if math.isfinite(y) else None
@@ -108,7 +108,7 @@ def _draw(canvas: Canvas, line: Line, place: Place) -> None:
         before = here
 
 
-def _cells(canvas: Canvas, row: int) -> Iterator[tuple[str, str]]:
+def _style_cells(canvas: Canvas, row: int) -> Iterator[tuple[str, str]]:
     for char, colour in canvas.row(row):
         if char == " ":
             yield (char, "")
@@ -118,7 +118,7 @@ def _cells(canvas: Canvas, row: int) -> Iterator[tuple[str, str]]:
 
 
 def _legend_rows(panel: Panel, place: Place, rows: int) -> dict[int, Text]:
-    """Write each line's name where it ends, as near as the other names let it."""
+    """Write each line's name where it ends, or as near to it as the other names permit."""
     above = panel.y_range[1]  # where a loss that is not finite went
     ends = {
         line: place(0, line.last if math.isfinite(line.last) else above)[1] // DOTS_Y
@@ -129,12 +129,12 @@ def _legend_rows(panel: Panel, place: Place, rows: int) -> dict[int, Text]:
     for number, line in enumerate(sorted(panel.lines, key=lambda line: ends[line])):
         still_to_come = len(panel.lines) - number
         row = min(max(row + 1, ends[line]), rows - still_to_come)
-        placed[row] = Text(f"  {_legend(line, panel)}", style=STYLES[line.colour])
+        placed[row] = Text(f"  {_format_legend(line, panel)}", style=STYLES[line.colour])
     return placed
 
 
-def _legend(line: Line, panel: Panel) -> str:
-    """Give name and last value; of a long name the end, which says which loss it is."""
+def _format_legend(line: Line, panel: Panel) -> str:
+    """Return name and last value; a long name keeps its end, which names the loss."""
     name = line.label
     while cell_len(name) > _MAX_LEGEND:
         name = f"\u2026{name[2:]}"
@@ -142,7 +142,7 @@ def _legend(line: Line, panel: Panel) -> str:
 
 
 def _phase_names(chart: Chart, place: Place, columns: int) -> str:
-    """Write the phases' names above where they begin, as far as there is room."""
+    """Write the phases' names above where they begin, where there is room."""
     starts = [place(boundary.x, 0)[0] // DOTS_X for boundary in chart.boundaries]
     shown = ""
     for start, boundary in zip(starts, chart.boundaries, strict=True):
@@ -155,7 +155,7 @@ def _phase_names(chart: Chart, place: Place, columns: int) -> str:
     return f"{' ' * (_LEFT + 1)}{shown}" if shown else ""
 
 
-def _x_axis(chart: Chart, columns: int) -> Text:
+def _render_x_axis(chart: Chart, columns: int) -> Text:
     left, right = chart.x_range
     ruler, numbers = ["\u2500"] * columns, ""
     for x in ticks(chart.x_range, max(columns // 14, 2)):
@@ -174,5 +174,5 @@ def _x_axis(chart: Chart, columns: int) -> Text:
 
 
 def printed(lines: Iterable[Text]) -> str:
-    """Give the lines without colours."""
+    """Return the lines without colours."""
     return "\n".join(line.plain.rstrip() for line in lines)

@@ -1,4 +1,4 @@
-"""All that the author of a plugin imports."""
+"""Everything that a plugin author imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plugin offers: factories, and the shape of the things they build."""
+"""The factories that a plugin offers, and the protocols of what they build."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ JsonSchema = Mapping[str, Any]
 
 
 class Tokenizer(Protocol):
-    """Text to ids and back.
+    """Converts text to ids and back.
 
     Attributes:
-        token_kind: The name it is registered under, as `tokenizer.json` carries it.
-        n_vocab: Number of ids; every id in 0 ... n_vocab - 1 may come out of `encode`.
-        vocab_size: Rows a new model gets for it; at least `n_vocab`.
+        token_kind: The name it is registered under, as in `tokenizer.json`.
+        n_vocab: Number of ids; `encode` may return any id in 0 ... n_vocab - 1.
+        vocab_size: The vocab_size of a new model that uses it; at least `n_vocab`.
     """
 
     @property
@@ -40,56 +40,56 @@ class Tokenizer(Protocol):
     def vocab_size(self) -> int: ...  # noqa: D102
 
     def encode(self, text: str) -> list[int]:
-        """Give the ids of `text`.
+        """Return the ids of `text`.
 
         Raises:
-            DataError: The text holds something that the vocabulary lacks.
+            DataError: The text contains something that the vocabulary lacks.
         """
         ...
 
     def encode_array(self, text: str) -> NDArray[np.uint32]:
-        """Give the ids of a long text, (N,) uint32; equal to `encode`."""
+        """Return the ids of a long text, (N,) uint32; equal to `encode`."""
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Give the text of `ids`; an id without text becomes U+FFFD."""
+        """Return the text of `ids`; ids without text become U+FFFD."""
         ...
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Give the UTF-8 bytes of `ids`, which may end inside a character."""
+        """Return the UTF-8 bytes of `ids`, which may end in the middle of a character."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Give the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
+        """Return the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
         ...
 
 
 @runtime_checkable
 class DivisibleTokenizer(Protocol):
-    """What a `Tokenizer` may offer beyond: long texts are then encoded in pieces, in parallel."""
+    """A `Tokenizer` that can also encode long texts in pieces, in parallel."""
 
     def cut(self, text: str, start: int) -> int | None:
-        """Give the first place at or after `start` where the text may be cut in two.
+        """Return the first position at or after `start` where the text may be cut in two.
 
-        The ids of the two parts, one after the other, are those of the text as it is and of every
-        longer one that begins with it. None if no place within the text is sure to be one.
+        The ids of the two parts, concatenated, must be those of the whole, for this text and for
+        every longer text that begins with it. None if no position is certain to satisfy this.
         """
         ...
 
 
 @frozen
 class TokenizerFactory:
-    """A tokenizer on offer.
+    """A tokenizer that a plugin offers.
 
     Attributes:
         token_kind: Its name in `tokenizer.json` and on the command line.
-        build: Makes it from the fields of `tokenizer.json`.
+        build: Builds it from the fields of `tokenizer.json`.
         train: Makes a new one from the whole text that a model will be trained on.
-        train_pieces: Makes the same one from the text in pieces, which may together be larger than
-            memory; without it they are joined.
+        train_pieces: Makes the same one from the text in pieces, which together may be larger than
+            memory; if None, the pieces are joined.
         options: JSON Schema of its section in `tokenizer.json`.
-        train_options: JSON Schema of what a user may say of the training, in the section of its
-            package in `plugins` of a preset. Where it is given, `train` and `train_pieces` take
+        train_options: JSON Schema of the training settings, which a user gives in the section of
+            its package in `plugins` of a preset. If it is not None, `train` and `train_pieces` take
             that section as a second argument.
     """
 
@@ -105,23 +105,23 @@ class TokenizerFactory:
 
         Args:
             pieces: The text.
-            options: What the user says of the training.
+            options: The user's training settings.
 
         Raises:
-            ConfigError: The options do not fit `train_options`.
+            ConfigError: The options do not match `train_options`.
         """
-        given = () if self.train_options is None else (_fitting(options or {}, self),)
+        given = () if self.train_options is None else (_check_train_options(options or {}, self),)
         if self.train_pieces is None:
             return self.train("".join(pieces), *given)
         return self.train_pieces(pieces, *given)
 
 
-def _fitting(options: Options, factory: TokenizerFactory) -> Options:
-    from mypt.format.schema.messages import explain_option, pointer
+def _check_train_options(options: Options, factory: TokenizerFactory) -> Options:
+    from mypt.format.schema.messages import explain_option_error, json_pointer
     from mypt.format.schema.validator import make_validator
 
     problems = [
-        Problem("", f"plugins{pointer(error.absolute_path)}", *explain_option(error))
+        Problem("", f"plugins{json_pointer(error.absolute_path)}", *explain_option_error(error))
         for error in make_validator(factory.train_options or {}).iter_errors(dict(options))
     ]
     if problems:
@@ -131,13 +131,13 @@ def _fitting(options: Options, factory: TokenizerFactory) -> Options:
 
 @frozen
 class PartFactory:
-    """An architecture part on offer.
+    """An architecture part that a plugin offers.
 
     Attributes:
-        slot: The config field that chooses it: one of `mypt.format.layout.SLOTS`.
+        slot: The config field that selects it: one of `mypt.format.layout.SLOTS`.
         name: Its value in that field.
-        build: Makes the module; `mypt.plugins.parts` says what each slot's module must do.
-        tensors: Names and shapes of its parameters, relative to its place, in their order.
+        build: Builds the module; `mypt.plugins.parts` specifies what each slot's module must do.
+        tensors: Names, relative to the part, and shapes of its parameters, in order.
         options: JSON Schema of its settings: the section of its package in `plugins` of a config.
     """
 
@@ -150,13 +150,13 @@ class PartFactory:
 
 @frozen
 class Evaluation:
-    """One evaluation, as a gold guard sees it.
+    """The results of one evaluation, as passed to a gold guard.
 
     Attributes:
-        step: Optimizer updates done.
+        step: Number of optimizer updates done.
         train_loss: Mean loss on the training split, nats per token.
         val_loss: Mean loss on the validation split, nats per token.
-        eval_losses: Mean loss of each further evaluation set, by name.
+        eval_losses: Mean loss on each additional evaluation set, by name.
     """
 
     step: int
@@ -167,11 +167,11 @@ class Evaluation:
 
 @frozen
 class Verdict:
-    """What a guard says of an evaluation.
+    """A guard's decision on an evaluation.
 
     Attributes:
-        reason: Why this model must not become gold; None lets it pass.
-        memory: What the guard wants to know at the next evaluation, as JSON can say it.
+        reason: Why this model must not become gold; None allows it.
+        memory: State that the guard needs at the next evaluation; must be JSON-serializable.
     """
 
     reason: str | None
@@ -179,20 +179,20 @@ class Verdict:
 
 
 # A pure function of an evaluation and of its own memory (empty before the first evaluation), so
-# that a resumed run decides as the unbroken one.
+# that a resumed run makes the same decisions as an uninterrupted one.
 GoldGuard = Callable[[Evaluation, Mapping[str, Any]], Verdict]
 
 
 @frozen
 class GuardFactory:
-    """A gold guard on offer.
+    """A gold guard that a plugin offers.
 
     Attributes:
         name: Its name in `gold_guards` and in the guards' memory.
-        build: Makes the guard from its options.
+        build: Builds the guard from its options.
         options: JSON Schema of its options.
-        default: Whether it also judges runs whose `gold_guards` do not name it. A plugin leaves
-            this off, so that installing it changes no run.
+        default: Whether it also applies to runs whose `gold_guards` do not name it. A plugin leaves
+            this False, so that installing it does not change any run.
     """
 
     name: str
@@ -202,29 +202,29 @@ class GuardFactory:
 
 
 class LogSink(Protocol):
-    """Takes the events of a run, in order."""
+    """Receives the events of a run, in order."""
 
     def emit(self, event: Mapping[str, Any]) -> None:
-        """Take one event; `event["event"]` says which (see the reference of events)."""
+        """Receive one event; `event["event"]` is its kind (see the reference of events)."""
         ...
 
     def close(self) -> None:
-        """Flush and release; called once, also after a failed run."""
+        """Flush and release resources; called once, even after a failed run."""
         ...
 
 
 @frozen
 class RunInfo:
-    """What a log sink may want to know of the run it listens to.
+    """What a log sink may need to know about its run.
 
     Attributes:
         model_name: Name of the model.
-        log_file: Where the run's JSON lines go; None where it keeps no log.
+        log_file: The file of the run's JSON lines; None if it keeps no log.
         start_step: The step this run begins from.
-        evaluated_step: The step that was evaluated last before it.
-        resumed: Whether it goes on from a checkpoint.
+        evaluated_step: The last step that was evaluated before this run.
+        resumed: Whether the run continues from a checkpoint.
         quiet: Whether the caller wants nothing printed.
-        options: What the run says under the sink's name in `log_sinks`.
+        options: The run's options for the sink, from `log_sinks`.
     """
 
     model_name: str
@@ -238,14 +238,14 @@ class RunInfo:
 
 @frozen
 class SinkFactory:
-    """A log sink on offer.
+    """A log sink that a plugin offers.
 
     Attributes:
         name: Its name in `log_sinks` and in messages.
-        build: Makes the sink for a run, or None where this run does not want it.
+        build: Builds the sink for a run; returns None if this run does not need it.
         options: JSON Schema of its options.
-        default: Whether it also hears runs whose `log_sinks` do not name it. A plugin leaves this
-            off, so that installing it changes no run.
+        default: Whether it also receives runs whose `log_sinks` do not name it. A plugin leaves
+            this False, so that installing it does not change any run.
     """
 
     name: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import distributions, entry_points
 from typing import TYPE_CHECKING
 
-from mypt.plugins.faults import Fault, Source
+from mypt.plugins.faults import Fault, PluginOrigin
 from mypt.plugins.hookspecs import PROJECT
 
 if TYPE_CHECKING:
@@ -16,34 +16,35 @@ if TYPE_CHECKING:
 UNKNOWN = "an unknown package"
 
 
-def installed_plugins() -> Iterator[tuple[Source, Callable[[], Any]] | Fault]:
-    """Find what is registered in the entry-point group `mypt`, in the order of the names.
+def find_installed_plugins() -> Iterator[tuple[PluginOrigin, Callable[[], Any]] | Fault]:
+    """Find the plugins in the entry-point group `mypt`, sorted by name.
 
     Yields:
-        Each plugin with what imports it; a fault for a package whose metadata cannot be read.
+        For each plugin its origin and a function that imports it; for a package whose metadata
+        cannot be read, a fault.
     """
     try:
         found = list(entry_points(group=PROJECT))
-    except Exception:  # one package with bad metadata hides those of all others
+    except Exception:  # one package with bad metadata hides the plugins of all others
         found = []
         for distribution in distributions():
             try:
                 found += distribution.entry_points.select(group=PROJECT)
             except Exception as error:
                 what = f"its entry points cannot be read ({type(error).__name__}: {error})"
-                yield Fault(_source("?", distribution), what)
-    for entry in sorted(found, key=lambda entry: (entry.name, _package(entry))):
-        yield _source(entry.name, entry.dist), entry.load
+                yield Fault(_make_origin("?", distribution), what)
+    for entry in sorted(found, key=lambda entry: (entry.name, _get_package_name(entry))):
+        yield _make_origin(entry.name, entry.dist), entry.load
 
 
-def _package(entry: EntryPoint) -> str:
-    return _source(entry.name, entry.dist).package
+def _get_package_name(entry: EntryPoint) -> str:
+    return _make_origin(entry.name, entry.dist).package
 
 
-def _source(name: str, distribution: Distribution | None) -> Source:
+def _make_origin(name: str, distribution: Distribution | None) -> PluginOrigin:
     if distribution is None:
-        return Source(name, UNKNOWN, "?")
+        return PluginOrigin(name, UNKNOWN, "?")
     try:
-        return Source(name, distribution.name or UNKNOWN, distribution.version or "?")
-    except Exception:  # it has no metadata, or none that can be read
-        return Source(name, UNKNOWN, "?")
+        return PluginOrigin(name, distribution.name or UNKNOWN, distribution.version or "?")
+    except Exception:  # it has no metadata, or unreadable metadata
+        return PluginOrigin(name, UNKNOWN, "?")

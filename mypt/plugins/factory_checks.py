@@ -1,4 +1,4 @@
-"""What a plugin's factories must hold, and what their functions must give."""
+"""Check the fields of a plugin's factories, and the results of their functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import fields
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.layout import SLOTS
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.schema.messages import pointer
+from mypt.format.schema.messages import json_pointer
 from mypt.plugins.contracts import (
     GuardFactory,
     LogSink,
@@ -26,34 +26,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def flaw_of(factory: Any) -> str | None:
-    """Say which field of a factory cannot be used, and why; None if all can."""
+def find_flaw(factory: Any) -> str | None:
+    """Return which field of a factory is unusable, and why; None if all are fine."""
     for field in fields(type(factory)):
         value = getattr(factory, field.name)
         is_left_out = value is None and field.default is None
-        flaw = None if is_left_out else _FLAWS[field.name](value)
+        flaw = None if is_left_out else _FLAW_FINDERS[field.name](value)
         if flaw is not None:
             return f"`{field.name}` is {flaw}"
     return None
 
 
-def _flaw_of_text(value: object) -> str | None:
+def _find_text_flaw(value: object) -> str | None:
     if isinstance(value, str) and value:
         return None
-    return f"{value!r:.60} where a text that is not empty is wanted"
+    return f"{value!r:.60}, not a non-empty string"
 
 
-def _flaw_of_slot(value: object) -> str | None:
-    return None if value in SLOTS else f"{value!r:.60} where one of {', '.join(SLOTS)} is wanted"
+def _find_slot_flaw(value: object) -> str | None:
+    return None if value in SLOTS else f"{value!r:.60}, not one of {', '.join(SLOTS)}"
 
 
-def _flaw_of_function(value: object) -> str | None:
-    return None if callable(value) else f"{value!r:.60} where a function is wanted"
+def _find_function_flaw(value: object) -> str | None:
+    return None if callable(value) else f"{value!r:.60}, not a function"
 
 
-def _flaw_of_schema(value: object) -> str | None:
+def _find_schema_flaw(value: object) -> str | None:
     if not isinstance(value, Mapping):
-        return f"{value!r:.60} where a JSON Schema is wanted"
+        return f"{value!r:.60}, not a JSON Schema"
     if not value:
         return None
     from jsonschema import Draft202012Validator, SchemaError  # slow to import
@@ -61,78 +61,78 @@ def _flaw_of_schema(value: object) -> str | None:
     try:
         Draft202012Validator.check_schema(dict(value))
     except SchemaError as error:
-        return f"no JSON Schema: {pointer(error.absolute_path)}: {error.message}"
+        return f"not a valid JSON Schema: {json_pointer(error.absolute_path)}: {error.message}"
     return None
 
 
-_FLAWS: Mapping[str, Callable[[Any], str | None]] = {
-    **dict.fromkeys(("token_kind", "name"), _flaw_of_text),
-    "slot": _flaw_of_slot,
-    **dict.fromkeys(("build", "train", "train_pieces", "tensors"), _flaw_of_function),
-    **dict.fromkeys(("recognises", "read"), _flaw_of_function),
-    **dict.fromkeys(("options", "train_options"), _flaw_of_schema),
+_FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
+    **dict.fromkeys(("token_kind", "name"), _find_text_flaw),
+    "slot": _find_slot_flaw,
+    **dict.fromkeys(("build", "train", "train_pieces", "tensors"), _find_function_flaw),
+    **dict.fromkeys(("recognises", "read"), _find_function_flaw),
+    **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
     "default": lambda _: None,
 }
 
 
-def accepted(factory: object, function: str, made: Any) -> Any:
-    """Give what a function of a factory has made, as mypt uses it.
+def check_result(factory: object, function: str, made: Any) -> Any:
+    """Check the result of a factory's function, and return it in the form that mypt uses.
 
     Args:
         factory: The factory.
-        function: Its field; `judge` for the guard that a factory has built.
-        made: What came back.
+        function: The field with the function; `judge` for a guard that the factory has built.
+        made: The result.
 
     Raises:
-        TypeError: It is something else than the contract of the factory says.
+        TypeError: The result violates the contract of the factory.
     """
-    accept = _ACCEPTED.get((type(factory), function))
+    accept = _RESULT_CHECKS.get((type(factory), function))
     return made if accept is None else accept(made)
 
 
-def _instance(wanted: type[Any], made: object) -> Any:
+def _require_instance(wanted: type[Any], made: object) -> Any:
     if not isinstance(made, wanted):
-        raise TypeError(_message(made, f"where a {wanted.__name__} is wanted"))
+        raise TypeError(_describe_result(made, f"not {wanted.__name__}"))
     return made
 
 
-def _module(made: object) -> object:
+def _require_module(made: object) -> object:
     from torch import nn
 
-    return _instance(nn.Module, made)
+    return _require_instance(nn.Module, made)
 
 
-def _function(made: object) -> object:
+def _require_function(made: object) -> object:
     if not callable(made):
-        raise TypeError(_message(made, "where a function is wanted"))
+        raise TypeError(_describe_result(made, "not a function"))
     return made
 
 
-def _alike(protocol: type, made: object) -> object:
-    """Refuse what lacks any of the names of a protocol; only its own tests know what they do."""
+def _require_protocol(protocol: type, made: object) -> object:
+    """Raise if an attribute of a protocol is missing; their behaviour is for the plugin's tests."""
     wanted = [name for name in vars(protocol) if not name.startswith("_")]
     missing = [f"`{name}`" for name in wanted if not hasattr(made, name)]
     if missing:
-        raise TypeError(_message(made, f"without {', '.join(missing)}"))
+        raise TypeError(_describe_result(made, f"which lacks {', '.join(missing)}"))
     return made
 
 
-def _shapes(tensors: Any) -> dict[str, tuple[int, ...]]:
+def _convert_shapes(tensors: Any) -> dict[str, tuple[int, ...]]:
     return {str(name): tuple(map(int, shape)) for name, shape in tensors.items()}
 
 
-def _message(made: object, fault: str) -> str:
-    return f"it gives a {type(made).__name__} {fault}"
+def _describe_result(made: object, fault: str) -> str:
+    return f"it returns {type(made).__name__}, {fault}"
 
 
-_ACCEPTED: Mapping[tuple[type, str], Callable[[Any], Any]] = {
-    (PartFactory, "build"): _module,
-    (PartFactory, "tensors"): _shapes,
-    (TokenizerFactory, "build"): partial(_alike, Tokenizer),
-    (TokenizerFactory, "train"): partial(_alike, Tokenizer),
-    (TokenizerFactory, "train_pieces"): partial(_alike, Tokenizer),
-    (GuardFactory, "build"): _function,
-    (GuardFactory, "judge"): partial(_instance, Verdict),
-    (SinkFactory, "build"): lambda made: made if made is None else _alike(LogSink, made),
-    (ReaderFactory, "read"): partial(_instance, Checkpoint),
+_RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
+    (PartFactory, "build"): _require_module,
+    (PartFactory, "tensors"): _convert_shapes,
+    (TokenizerFactory, "build"): partial(_require_protocol, Tokenizer),
+    (TokenizerFactory, "train"): partial(_require_protocol, Tokenizer),
+    (TokenizerFactory, "train_pieces"): partial(_require_protocol, Tokenizer),
+    (GuardFactory, "build"): _require_function,
+    (GuardFactory, "judge"): partial(_require_instance, Verdict),
+    (SinkFactory, "build"): lambda made: made if made is None else _require_protocol(LogSink, made),
+    (ReaderFactory, "read"): partial(_require_instance, Checkpoint),
 }

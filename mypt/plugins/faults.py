@@ -1,4 +1,4 @@
-"""Where plugins come from, and what can be wrong with one."""
+"""The origin of a plugin, and the faults that one can have."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FaultKind = Literal["broken", "clash", "duplicate", "slow"]
 
 
 @frozen
-class Source:
-    """Where a plugin comes from.
+class PluginOrigin:
+    """The origin of a plugin.
 
     Attributes:
-        name: Name of the plugin: its entry point, or the module of a built-in one.
-        package: Distribution that brings it.
+        name: Name of the plugin: its entry point, or the module of a built-in plugin.
+        package: The distribution that provides it.
         version: Version of that distribution.
     """
 
@@ -29,56 +29,56 @@ class Source:
 
     @property
     def is_built_in(self) -> bool:
-        """Whether it comes with mypt."""
+        """Whether it is part of mypt."""
         return self.package == "mypt"
 
     def __str__(self) -> str:
-        """Name it as messages do."""
+        """Return its name for messages."""
         return f"plugin {self.name} of {self.package} {self.version}"
 
 
 @frozen
 class Fault:
-    """What is wrong with a plugin.
+    """A fault of a plugin.
 
     Attributes:
         source: The plugin.
         what: What is wrong with it.
-        kind: `broken`: all or some of it cannot be used. `clash`: a name that it offers is taken.
-            `duplicate`: its own name is. `slow`: it works, but keeps whoever loads it waiting.
+        kind: `broken`: all or part of it is unusable. `clash`: a name that it offers is taken.
+            `duplicate`: its own name is taken. `slow`: it works, but is slow to import.
     """
 
-    source: Source
+    source: PluginOrigin
     what: str
     kind: FaultKind = "broken"
 
     @property
     def problem(self) -> Problem:
-        """What to tell the user, in one line."""
+        """The fault as a one-line message for the user."""
         remedy = {
             "broken": "update it",
             "clash": "rename one of the two",
             "duplicate": "rename one of the two",
-            "slow": "ask its author to import what is heavy where it is used",
+            "slow": "ask its author to import heavy packages only where they are used",
         }[self.kind]
         name = self.source.package if self.kind == "duplicate" else self.source.name
         return Problem(
             "",
             str(self.source),
             self.what,
-            f"{remedy}, or switch it off: {switch_off(name)}",
+            f"{remedy}, or disable it: {disable_hint(name)}",
             kind=f"plugin.{self.kind}",
             severity="warning",
         )
 
 
-def switch_off(name: str) -> str:
-    """Say how a plugin of that name, or those of a package of that name, are switched off."""
+def disable_hint(name: str) -> str:
+    """Return how to disable the plugin, or the plugins of the package, with this name."""
     return f"mypt --disable-plugin {name} ... (or {DISABLE_VARIABLE}={name})"
 
 
-def canonical(package: str) -> str:
-    """Give the one spelling of the name of a package.
+def normalize_package_name(package: str) -> str:
+    """Return the normalized name of a package.
 
     Source: Python Packaging User Guide, "Names and normalization".
     """

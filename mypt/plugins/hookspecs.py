@@ -1,4 +1,4 @@
-"""The hooks: the one way in which anything that varies becomes known to mypt."""
+"""The hooks through which plugins register what they offer."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def mypt_tokenizers() -> Iterable[TokenizerFactory]:  # type: ignore[empty-body]
     """Offer tokenizers, by `token_kind`.
 
-    Called once, at the first look-up. Import what is heavy inside `build` and `train`.
+    Called once, at the first look-up. Import heavy packages inside `build` and `train`.
 
     Returns:
-        The factories. A `token_kind` that is taken is a `PluginError` naming both plugins.
+        The factories. A `token_kind` that is taken is a fault that names both plugins.
 
     Example:
         @hookimpl
@@ -40,7 +40,7 @@ def mypt_parts() -> Iterable[PartFactory]:  # type: ignore[empty-body]
     Called once, at the first look-up. Import torch inside `build`.
 
     Returns:
-        The factories. A name that its slot already has is a `PluginError` naming both plugins.
+        The factories. A name that is taken in its slot is a fault that names both plugins.
 
     Example:
         @hookimpl
@@ -51,12 +51,12 @@ def mypt_parts() -> Iterable[PartFactory]:  # type: ignore[empty-body]
 
 @hookspec
 def mypt_gold_guards() -> Iterable[GuardFactory]:  # type: ignore[empty-body]
-    """Offer gold guards, by name; those that a run names in `gold_guards` judge it.
+    """Offer gold guards, by name; a run uses those that its `gold_guards` name.
 
     Called once, at the first look-up.
 
     Returns:
-        The factories. A name that is taken is a `PluginError` naming both plugins.
+        The factories. A name that is taken is a fault that names both plugins.
 
     Example:
         @hookimpl
@@ -67,12 +67,12 @@ def mypt_gold_guards() -> Iterable[GuardFactory]:  # type: ignore[empty-body]
 
 @hookspec
 def mypt_log_sinks() -> Iterable[SinkFactory]:  # type: ignore[empty-body]
-    """Offer log sinks, by name; those that a run names in `log_sinks` hear it.
+    """Offer log sinks, by name; a run uses those that its `log_sinks` name.
 
-    Called once, at the first look-up. Import what is heavy inside `build`.
+    Called once, at the first look-up. Import heavy packages inside `build`.
 
     Returns:
-        The factories. A name that is taken is a `PluginError` naming both plugins.
+        The factories. A name that is taken is a fault that names both plugins.
 
     Example:
         @hookimpl
@@ -83,12 +83,12 @@ def mypt_log_sinks() -> Iterable[SinkFactory]:  # type: ignore[empty-body]
 
 @hookspec
 def mypt_legacy_readers() -> Iterable[ReaderFactory]:  # type: ignore[empty-body]
-    """Offer readers of files that are not bundles, by name; the content decides which one reads.
+    """Offer readers of files that are not bundles, by name; the content decides which one is used.
 
     Called once, at the first look-up. Import torch inside `read`.
 
     Returns:
-        The factories. A name that is taken is a `PluginError` naming both plugins.
+        The factories. A name that is taken is a fault that names both plugins.
 
     Example:
         @hookimpl

@@ -1,4 +1,4 @@
-"""Name the plugin in whatever goes wrong inside of what it offers."""
+"""Isolate faults in plugin code: every error names the plugin."""
 
 from __future__ import annotations
 
@@ -9,60 +9,62 @@ from attrs import evolve, fields
 
 from mypt.format.errors import FormatError, MyptError, PluginError
 from mypt.plugins.contracts import GuardFactory
-from mypt.plugins.factory_checks import accepted
+from mypt.plugins.factory_checks import check_result
 from mypt.plugins.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mypt.plugins.faults import Source
+    from mypt.plugins.faults import PluginOrigin
 
 
-def guarded(factory: Any, noun: str, source: Source, note: Callable[[Fault], None]) -> Any:
-    """Give a factory that fails with one line, which names its plugin.
+def isolate_factory(
+    factory: Any, noun: str, source: PluginOrigin, note: Callable[[Fault], None]
+) -> Any:
+    """Wrap a factory so that it fails with a one-line error that names its plugin.
 
-    So does one that makes something else than its contract says. The errors with which a plugin
-    says what a user can mend are passed on, and those of the disk.
+    The same error is raised if a result violates the contract. Errors that a plugin raises about
+    something the user can fix (`MyptError`) pass through, as do `OSError`s.
 
     Args:
-        factory: What a plugin offers.
-        noun: What it is, for messages.
+        factory: The factory that a plugin offers.
+        noun: What the factory makes, for messages.
         source: The plugin.
-        note: Told of a reader that cannot even say whether it knows a file: it knows none.
+        note: Called with the fault if `recognises` of a reader fails, which then counts as False.
     """
 
-    def failed(function: str, error: BaseException) -> Fault:
-        return Fault(source, f"failed in `{function}` of its {noun}: {reason_of(error)}")
+    def make_fault(function: str, error: BaseException) -> Fault:
+        return Fault(source, f"failed in `{function}` of its {noun}: {summarize_error(error)}")
 
-    def checked(function: str, given: Any) -> Any:
-        made = accepted(factory, function, given)
+    def check(function: str, result: Any) -> Any:
+        made = check_result(factory, function, result)
         is_guard = isinstance(factory, GuardFactory) and function == "build"
-        return named("judge", made) if is_guard else made
+        return wrap("judge", made) if is_guard else made
 
-    def named(function: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(function: str, call: Callable[..., Any]) -> Callable[..., Any]:
         kind = FormatError if function == "read" else PluginError
 
         @wraps(call)
-        def calling(*given: Any, **named: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
-                return checked(function, call(*given, **named))
+                return check(function, call(*args, **kwargs))
             except (MyptError, OSError, KeyboardInterrupt):
                 raise
-            except BaseException as error:  # whatever a stranger's code raises
-                fault = failed(function, error)
+            except BaseException as error:  # third-party code may raise anything
+                fault = make_fault(function, error)
                 if function == "recognises":
                     note(fault)
                     return False
                 raise kind(evolve(fault.problem, severity="error")) from error
 
-        return calling
+        return wrapper
 
     held = {a.name: getattr(factory, a.name) for a in fields(type(factory))}
-    calls = {name: named(name, value) for name, value in held.items() if callable(value)}
+    calls = {name: wrap(name, value) for name, value in held.items() if callable(value)}
     return evolve(factory, **calls)
 
 
-def reason_of(error: BaseException) -> str:
-    """Give the kind of an error and the first line of what it says."""
+def summarize_error(error: BaseException) -> str:
+    """Return the type of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,8 +1,8 @@
-"""Find, load and look up plugins; one that is broken takes nothing else down.
+"""Find, load and look up plugins; a broken plugin does not affect anything else.
 
-The built-in plugins are registered at once. Those of installed packages are imported when something
-is looked up that no built-in plugin offers, or when all that there is has to be gone through: a
-command that needs none of them waits for none of them and cannot be harmed by one.
+The built-in plugins are registered immediately. Those of installed packages are imported when
+something is looked up that no built-in plugin offers, or when all plugins must be listed: a command
+that needs none of them does not wait for them and cannot be broken by one.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 
 from mypt.format.errors import PluginError, Problem
-from mypt.format.lazy_mapping import Deferred
+from mypt.format.lazy_mapping import LazyMapping
 from mypt.format.rules.plugin_settings import GUARDS, TOKEN_KIND, Setting
 from mypt.format.version import MYPT_VERSION
 from mypt.plugins import hookspecs
-from mypt.plugins.discovery import installed_plugins
-from mypt.plugins.faults import DISABLE_VARIABLE, Fault, FaultKind, Source, canonical
-from mypt.plugins.isolation import reason_of
-from mypt.plugins.registry import HOOKS, Offers
+from mypt.plugins.discovery import find_installed_plugins
+from mypt.plugins.faults import (
+    DISABLE_VARIABLE,
+    Fault,
+    FaultKind,
+    PluginOrigin,
+    normalize_package_name,
+)
+from mypt.plugins.isolation import summarize_error
+from mypt.plugins.registry import HOOKS, HookRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -54,10 +60,10 @@ class Plugins:
     Build one with `load_plugins` and pass it on; nothing here is global.
 
     Attributes:
-        disabled: Names of plugins and of packages that were switched off.
-        off: Plugins that were found and are switched off.
-        faults: What is wrong with plugins, in the order in which it was found.
-        sources: The plugins that are registered, by name.
+        disabled: Names of plugins and packages that are disabled.
+        off: Plugins that were found but are disabled.
+        faults: Faults of plugins, in the order in which they were found.
+        sources: The registered plugins, by name.
     """
 
     def __init__(
@@ -68,44 +74,48 @@ class Plugins:
         hooks: ModuleType | type = hookspecs,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        """Begin without plugins.
+        """Start without plugins.
 
         Args:
             disabled: Names of plugins, or of packages, not to load.
-            report: Told of each fault once, when it is found.
-            hooks: Holds the specifications of the hooks.
-            arguments: What hooks are called with; each gets those of them that it names.
+            report: Called once for each fault, when it is found.
+            hooks: The module or class with the hook specifications.
+            arguments: Arguments for the hooks; each gets those that it names.
         """
-        self.disabled = frozenset(map(canonical, disabled))
-        self.off: list[Source] = []
+        self.disabled = frozenset(map(normalize_package_name, disabled))
+        self.off: list[PluginOrigin] = []
         self.faults: list[Fault] = []
-        self.sources: dict[str, Source] = {}
+        self.sources: dict[str, PluginOrigin] = {}
         self._report = report
         self._arguments = arguments or {}
-        self._waiting: list[tuple[Source, Callable[[], Any]]] = []
+        self._waiting: list[tuple[PluginOrigin, Callable[[], Any]]] = []
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hooks)
-        self._offers = {name: Offers(hook) for name, hook in HOOKS.items()}
+        self._registries = {name: HookRegistry(hook) for name, hook in HOOKS.items()}
         self._called: set[tuple[str, str]] = set()
 
     def has(self, name: str) -> bool:
-        """Tell whether a plugin, or a package with plugins, of that name was found."""
+        """Return whether a plugin, or a package with plugins, with that name was found."""
         waiting = (source for source, _ in self._waiting)
         found = (*self.sources.values(), *self.off, *(f.source for f in self.faults), *waiting)
-        names = {canonical(word) for source in found for word in (source.name, source.package)}
-        return canonical(name) in names
+        names = {
+            normalize_package_name(word)
+            for source in found
+            for word in (source.name, source.package)
+        }
+        return normalize_package_name(name) in names
 
-    def register(self, plugin: object, source: Source) -> None:
+    def register(self, plugin: object, source: PluginOrigin) -> None:
         """Register one plugin.
 
         Raises:
-            PluginError: Its name is taken, it has a hook that mypt does not know, or one with
-                arguments that mypt does not give.
+            PluginError: Its name is taken, it has a hook that mypt does not know, or a hook with
+                arguments that mypt does not pass.
         """
         taken = self.sources.get(source.name)
         if taken is not None:
-            what = f"has the name of {taken}, which is the one in use"
-            fix = "rename one of them, or switch it off by the name of its package"
+            what = f"has the same name as {taken}, which is used instead"
+            fix = "rename one of them, or disable it by the name of its package"
             raise PluginError(Problem("", str(source), what, fix, kind="plugin.duplicate"))
         try:
             self._manager.register(plugin, name=source.name)
@@ -120,14 +130,17 @@ class Plugins:
             raise PluginError(Problem("", str(source), what, fix, kind="plugin")) from error
         self.sources[source.name] = source
 
-    def load(self, source: Source, importer: Callable[[], Any]) -> None:
-        """Import and register one plugin, noting what is wrong with it."""
-        if {canonical(source.name), canonical(source.package)} & self.disabled:
+    def load(self, source: PluginOrigin, importer: Callable[[], Any]) -> None:
+        """Import and register one plugin, recording its faults."""
+        if {
+            normalize_package_name(source.name),
+            normalize_package_name(source.package),
+        } & self.disabled:
             self.off.append(source)
             return
         begin = time.monotonic()
         try:
-            with redirect_stdout(sys.stderr):  # stdout is the answer of a command
+            with redirect_stdout(sys.stderr):  # stdout is for a command's output
                 self.register(importer(), source)
         except KeyboardInterrupt:
             raise
@@ -135,19 +148,19 @@ class Plugins:
             is_taken = error.problems[0].kind == "plugin.duplicate"
             kind: FaultKind = "duplicate" if is_taken else "broken"
             self.note(Fault(source, f"cannot be used: {error.problems[0].what}", kind))
-        except BaseException as error:  # whatever a stranger's module raises
-            self.note(Fault(source, f"cannot be loaded: {reason_of(error)}"))
+        except BaseException as error:  # third-party code may raise anything
+            self.note(Fault(source, f"cannot be loaded: {summarize_error(error)}"))
         else:
             elapsed_s = time.monotonic() - begin
-            if elapsed_s > SLOW_S and not source.is_built_in:  # else the machine is slow
+            if elapsed_s > SLOW_S and not source.is_built_in:  # a slow built-in: a slow machine
                 self.note(Fault(source, f"took {elapsed_s:.1f} s to import", "slow"))
 
-    def load_later(self, source: Source, importer: Callable[[], Any]) -> None:
-        """Import and register one plugin when something is looked up that may be its own."""
+    def load_later(self, source: PluginOrigin, importer: Callable[[], Any]) -> None:
+        """Import and register one plugin when something is looked up that it may offer."""
         self._waiting.append((source, importer))
 
     def load_all(self) -> None:
-        """Load every plugin and call its hooks, so that `faults` names all that is wrong."""
+        """Load every plugin and call its hooks, so that `faults` is complete."""
         while self._waiting:
             self.load(*self._waiting.pop(0))
         for hook in HOOKS:
@@ -155,60 +168,60 @@ class Plugins:
         for name, plugin in self._manager.list_name_plugin():
             source = self.sources[name]
             if not source.is_built_in and not self._manager.get_hookcallers(plugin):
-                self._note_once(Fault(source, "offers nothing: is `@hookimpl` there?"))
+                self._note_once(Fault(source, "offers nothing; check its `@hookimpl` decorators"))
 
-    def offers(self) -> Mapping[str, Offers]:
-        """Give all that is offered, by hook; loads every plugin."""
+    def registries(self) -> Mapping[str, HookRegistry]:
+        """Load every plugin, and return the registry of each hook."""
         self.load_all()
-        return self._offers
+        return self._registries
 
     @cached_property
     def tokenizers(self) -> Mapping[str, TokenizerFactory]:
         """Tokenizers by `token_kind`."""
-        return self._mapping("mypt_tokenizers")
+        return self._make_mapping("mypt_tokenizers")
 
     @cached_property
     def parts(self) -> Mapping[tuple[str, str], PartFactory]:
         """Architecture parts by slot and name."""
-        return self._mapping("mypt_parts")
+        return self._make_mapping("mypt_parts")
 
     @cached_property
     def guards(self) -> Mapping[str, GuardFactory]:
         """Gold guards by name."""
-        return self._mapping("mypt_gold_guards")
+        return self._make_mapping("mypt_gold_guards")
 
     @cached_property
     def sinks(self) -> Mapping[str, SinkFactory]:
         """Log sinks by name."""
-        return self._mapping("mypt_log_sinks")
+        return self._make_mapping("mypt_log_sinks")
 
     @cached_property
     def readers(self) -> Mapping[str, ReaderFactory]:
         """Legacy readers by name; the built-in ones come first."""
-        return self._mapping("mypt_legacy_readers")
+        return self._make_mapping("mypt_legacy_readers")
 
     @cached_property
     def layouts(self) -> Layouts:
         """The tensors of every registered part, for validation."""
         parts = self._collect("mypt_parts").items()
         known = {key: part.tensors for key, part in parts}
-        return Deferred(known, lambda: {key: part.tensors for key, part in self.parts.items()})
+        return LazyMapping(known, lambda: {key: part.tensors for key, part in self.parts.items()})
 
     @cached_property
     def settings(self) -> Settings:
-        """What plugins say of their settings, for validation."""
+        """The schemas of plugins' settings, for validation."""
 
-        def whole() -> dict[tuple[str, str], Setting]:
+        def collect_all() -> dict[tuple[str, str], Setting]:
             self.load_all()
-            return self._settings()
+            return self._collect_settings()
 
-        return Deferred(self._settings(), whole)
+        return LazyMapping(self._collect_settings(), collect_all)
 
     def tokenizer(self, token_kind: str) -> TokenizerFactory:
         """Look up a tokenizer.
 
         Raises:
-            PluginError: No plugin offers it, or two do.
+            PluginError: No plugin offers it, or more than one does.
         """
         return self._look_up("mypt_tokenizers", self.tokenizers, token_kind)
 
@@ -216,45 +229,45 @@ class Plugins:
         """Look up an architecture part.
 
         Raises:
-            PluginError: No plugin offers it, or two do.
+            PluginError: No plugin offers it, or more than one does.
         """
         return self._look_up("mypt_parts", self.parts, (slot, name))
 
-    def source_of(self, hook: str, key: object) -> Source | None:
-        """Tell which plugin offers something; None where none does."""
+    def source_of(self, hook: str, key: object) -> PluginOrigin | None:
+        """Return the plugin that offers something, or None if none does."""
         if key not in self._collect(hook):
             self.load_all()
-        offers = self._offers[hook]
-        return offers.sources[key] if key in offers.factories else None
+        registry = self._registries[hook]
+        return registry.sources[key] if key in registry.factories else None
 
     def _look_up(self, hook: str, offered: Mapping[K, F], key: K) -> F:
         if key in offered:
             return offered[key]
         unheard = [fault.problem for fault in self.faults if fault.kind == "broken"]
-        raise PluginError(self._offers[hook].missing(key), *unheard)
+        raise PluginError(self._registries[hook].explain_missing(key), *unheard)
 
-    def _mapping(self, hook: str) -> Mapping[Any, Any]:
-        def whole() -> Mapping[Any, Any]:
+    def _make_mapping(self, hook: str) -> Mapping[Any, Any]:
+        def collect_all() -> Mapping[Any, Any]:
             self.load_all()
-            return self._offers[hook].factories
+            return self._registries[hook].factories
 
-        return Deferred(dict(self._collect(hook)), whole)
+        return LazyMapping(dict(self._collect(hook)), collect_all)
 
     def _collect(self, hook: str) -> Mapping[Any, Any]:
-        """Call a hook of the plugins that are registered now and have not been called."""
-        offers = self._offers[hook]
+        """Call a hook of each registered plugin for which it has not been called yet."""
+        registry = self._registries[hook]
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             plugin = implementation.plugin_name
             if (hook, plugin) in self._called:
                 continue
             self._called.add((hook, plugin))
-            for factory in self._call(implementation, self.sources[plugin]):
-                fault = offers.add(factory, self.sources[plugin], self._note_once)
+            for factory in self._call_hook(implementation, self.sources[plugin]):
+                fault = registry.add(factory, self.sources[plugin], self._note_once)
                 if fault is not None:
                     self.note(fault)
-        return offers.factories
+        return registry.factories
 
-    def _call(self, implementation: pluggy.HookImpl, source: Source) -> list[Any]:
+    def _call_hook(self, implementation: pluggy.HookImpl, source: PluginOrigin) -> list[Any]:
         given = {name: self._arguments[name] for name in implementation.argnames}
         hook: Callable[..., Any] = implementation.function
         try:
@@ -262,18 +275,22 @@ class Plugins:
                 return list(hook(**given))
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever a stranger's hook raises
-            self.note(Fault(source, f"failed in its hook {hook.__name__}: {reason_of(error)}"))
+        except BaseException as error:  # third-party code may raise anything
+            self.note(
+                Fault(source, f"failed in its hook {hook.__name__}: {summarize_error(error)}")
+            )
             return []
 
-    def _settings(self) -> dict[tuple[str, str], Setting]:
+    def _collect_settings(self) -> dict[tuple[str, str], Setting]:
         fields: dict[str, Callable[[Any], tuple[str, str]]] = {
             "mypt_tokenizers": lambda kind: (TOKEN_KIND, kind),
             "mypt_parts": lambda slot_and_name: slot_and_name,
             "mypt_gold_guards": lambda name: (GUARDS, name),
         }
         return {
-            place(key): Setting(canonical(self._offers[hook].sources[key].package), factory.options)
+            place(key): Setting(
+                normalize_package_name(self._registries[hook].sources[key].package), factory.options
+            )
             for hook, place in fields.items()
             for key, factory in self._collect(hook).items()
         }
@@ -283,17 +300,17 @@ class Plugins:
             self.note(fault)
 
     def note(self, fault: Fault) -> None:
-        """Take note of what is wrong with a plugin."""
+        """Record a fault of a plugin, and report it."""
         self.faults.append(fault)
         if self._report is not None:
             self._report(fault)
 
 
 def load_built_in(plugins: Plugins) -> None:
-    """Register the plugins that come with mypt."""
+    """Register the built-in plugins."""
     for module in BUILT_IN:
         importer = partial(importlib.import_module, module)
-        plugins.load(Source(module, "mypt", MYPT_VERSION), importer)
+        plugins.load(PluginOrigin(module, "mypt", MYPT_VERSION), importer)
 
 
 def load_plugins(
@@ -302,16 +319,17 @@ def load_plugins(
     """Register the built-in plugins, and find those of installed packages.
 
     Args:
-        disabled: Names of plugins or packages to leave out, beside those that the environment
-            variable `MYPT_DISABLE_PLUGINS` names, separated by commas.
-        report: Told of each fault of a plugin once, when it is found. A plugin of another package
-            is loaded, and its faults are found, when something is looked up that it may offer.
+        disabled: Names of plugins or packages not to load, in addition to those in the environment
+            variable `MYPT_DISABLE_PLUGINS`, separated by commas.
+        report: Called once for each fault of a plugin, when it is found. A plugin of another
+            package is loaded, and its faults are found, when something is looked up that it may
+            offer.
     """
     named = os.environ.get(DISABLE_VARIABLE, "").split(",")
     off = {*disabled, *(name.strip() for name in named if name.strip())}
     plugins = Plugins(off, report=report)
     load_built_in(plugins)
-    for found in installed_plugins():
+    for found in find_installed_plugins():
         if isinstance(found, Fault):
             plugins.note(found)
         else:

@@ -1,4 +1,4 @@
-"""What plugins offer through one hook, each under a name of its own."""
+"""Register what plugins offer through each hook, under unique names."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from attrs import frozen
 from mypt.format.errors import Problem, suggestion
 from mypt.format.readers.contract import ReaderFactory
 from mypt.plugins.contracts import GuardFactory, PartFactory, SinkFactory, TokenizerFactory
-from mypt.plugins.factory_checks import flaw_of
-from mypt.plugins.faults import Fault, switch_off
-from mypt.plugins.isolation import guarded
+from mypt.plugins.factory_checks import find_flaw
+from mypt.plugins.faults import Fault, disable_hint
+from mypt.plugins.isolation import isolate_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from mypt.plugins.faults import Source
+    from mypt.plugins.faults import PluginOrigin
 
 
 @frozen
 class Hook:
-    """What one hook is for.
+    """A hook and the kind of factory that it returns.
 
     Attributes:
         title: What it offers, as a heading.
-        contract: Class of the factories that it gives.
-        key_of: Gives the name of one of them: what it is looked up by.
-        noun: What one of them is called in messages, by its name.
+        contract: Class of the factories that it returns.
+        key_of: Returns the key that a factory is looked up by.
+        noun: Returns the noun for a factory in messages, from its key.
     """
 
     title: str
@@ -53,70 +53,72 @@ HOOKS = {
 }
 
 
-class Offers:
-    """What is offered through one hook.
+class HookRegistry:
+    """The factories that are offered through one hook.
 
-    A name that a built-in plugin has stays its own. One that two others offer is nobody's: which of
-    the two a command got would depend on how they are called.
+    A built-in plugin keeps its names. A name that two other plugins offer belongs to neither: which
+    of the two a command got would depend on the plugins' names.
 
     Attributes:
-        factories: What is offered, by name.
-        sources: Which plugin offers it.
-        clashes: The plugins that offer the same, by its name.
+        factories: The factories, by key.
+        sources: The plugin that offers each, by key.
+        clashes: The two plugins that offer the same key.
     """
 
     def __init__(self, hook: Hook) -> None:
-        """Begin with none."""
+        """Start empty."""
         self.hook = hook
         self.factories: dict[Any, Any] = {}
-        self.sources: dict[Any, Source] = {}
-        self.clashes: dict[Any, tuple[Source, Source]] = {}
+        self.sources: dict[Any, PluginOrigin] = {}
+        self.clashes: dict[Any, tuple[PluginOrigin, PluginOrigin]] = {}
 
-    def add(self, factory: object, source: Source, note: Callable[[Fault], None]) -> Fault | None:
-        """Take in one factory, or say what is wrong with it.
+    def add(
+        self, factory: object, source: PluginOrigin, note: Callable[[Fault], None]
+    ) -> Fault | None:
+        """Add one factory; return its fault, if any.
 
         Args:
-            factory: What a plugin offers.
+            factory: The factory that a plugin offers.
             source: The plugin.
-            note: Told of what turns out to be wrong later.
+            note: Called with faults that are found later.
         """
         if type(factory) is not self.hook.contract:
             wanted, got = self.hook.contract.__name__, type(factory).__name__
-            return Fault(source, f"offers a {got} where a {wanted} is wanted")
+            return Fault(source, f"offers {got}, not {wanted}")
         key = self.hook.key_of(factory)
         noun = self.hook.noun(key)
-        flaw = None if source.is_built_in else flaw_of(factory)  # tests check those of mypt
+        flaw = None if source.is_built_in else find_flaw(factory)  # mypt's own are tested
         if flaw is not None:
             return Fault(source, f"offers the {noun}, whose {flaw}")
         first = self.sources.setdefault(key, source)
         if first is source and key not in self.factories:
             self.factories[key] = (
-                factory if source.is_built_in else guarded(factory, noun, source, note)
+                factory if source.is_built_in else isolate_factory(factory, noun, source, note)
             )
             return None
         if not first.is_built_in:
             self.factories.pop(key, None)
             self.clashes[key] = (first, source)
-        return Fault(source, f"offers the {noun}, as {first} does", "clash")
+        return Fault(source, f"offers the {noun}, which {first} offers too", "clash")
 
-    def missing(self, key: Any) -> Problem:
-        """Say why there is nothing of that name."""
+    def explain_missing(self, key: Any) -> Problem:
+        """Return the problem to report for a key that cannot be looked up."""
         noun = self.hook.noun(key)
         if key in self.clashes:
             first, second = self.clashes[key]
             what = f"the {noun} is offered by both {first} and {second}"
             return Problem(
-                "", "", what, f"switch one off: {switch_off(second.name)}", "plugin.clash"
+                "", "", what, f"disable one: {disable_hint(second.name)}", "plugin.clash"
             )
-        near, known = _alike(key, self.factories)
-        what = f"no plugin offers the {noun}{suggestion(near, known)}; there are: " + (
+        near, known = _list_candidates(key, self.factories)
+        what = f"no plugin offers the {noun}{suggestion(near, known)}; available: " + (
             ", ".join(sorted(known)) or "none"
         )
-        return Problem("", "", what, "install the package that brings it", kind="plugin")
+        return Problem("", "", what, "install the package that provides it", kind="plugin")
 
 
-def _alike(key: Any, known: Iterable[Any]) -> tuple[str, list[str]]:
-    """Give the names that could stand in its place, of a part those of the same slot."""
+def _list_candidates(key: Any, known: Iterable[Any]) -> tuple[str, list[str]]:
+    """Return a key's name, and the available names; for a part, those of the same slot."""
     if isinstance(key, tuple):
         return key[1], [name for slot, name in known if slot == key[0]]
     return key, list(known)

@@ -1,8 +1,7 @@
-"""Which plugins a bundle needs, and for what: the `plugins` of `manifest.json`.
+"""The plugins that a bundle requires, and for what: the `plugins` of `manifest.json`.
 
-A part of the architecture is needed for everything that takes the tensors, a tokenizer for text, a
-guard for going on with the run that it judges. Log sinks and legacy readers leave nothing in a
-bundle that would need them.
+An architecture part is required for everything that uses the tensors, a tokenizer for text, and a
+guard for resuming the run that uses it. Nothing in a bundle requires log sinks or legacy readers.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import PluginError, Problem
 from mypt.format.layout import SLOTS
-from mypt.plugins.faults import DISABLE_VARIABLE, canonical
+from mypt.plugins.faults import DISABLE_VARIABLE, normalize_package_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -19,34 +18,36 @@ if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.documents.training import TrainingConfig, TrainingState
-    from mypt.plugins.faults import Source
+    from mypt.plugins.faults import PluginOrigin
     from mypt.plugins.manager import Plugins
 
 READ, GENERATE, TRAIN = "read", "generate", "train"
 PURPOSES = (READ, GENERATE, TRAIN)
-Needs = dict[str, dict[str, Any]]
+Requirements = dict[str, dict[str, Any]]
 
 
-def needed_plugins(
+def required_plugins(
     plugins: Plugins,
     config: GPTConfig,
     tokenizer: TokenizerState | None,
     state: TrainingState | None,
     before: Mapping[str, Any],
-) -> Needs:
-    """Say what a bundle needs, by package.
+) -> Requirements:
+    """Return the plugins that a bundle requires, by package.
 
     Args:
-        plugins: What its parts come from.
+        plugins: Where its parts were looked up.
         config: Its architecture.
         tokenizer: Its vocabulary.
         state: Its training state.
-        before: What it needed when it was opened. What it says of packages that are not here now is
-            kept: their parts of the documents are kept as well.
+        before: Its requirements when it was opened. Those on packages that are not installed now
+            are kept, as are the packages' sections in the documents.
     """
-    here = _packages(plugins) if before else {}
-    needs: Needs = {p: dict(need) for p, need in before.items() if canonical(p) not in here}
-    for source, purposes in _sources(plugins, config, tokenizer, state):
+    here = _list_installed_packages(plugins) if before else {}
+    needs: Requirements = {
+        p: dict(need) for p, need in before.items() if normalize_package_name(p) not in here
+    }
+    for source, purposes in _find_required_origins(plugins, config, tokenizer, state):
         if not source.is_built_in:
             need = needs.setdefault(source.package, {"version": source.version, "needed_for": []})
             wanted = {*need["needed_for"], *purposes}
@@ -54,24 +55,24 @@ def needed_plugins(
     return needs
 
 
-def check_needs(needs: Mapping[str, Any], plugins: Plugins, purpose: str, name: str) -> None:
-    """Refuse to do with a bundle what takes a plugin that is not here.
+def check_requirements(needs: Mapping[str, Any], plugins: Plugins, purpose: str, name: str) -> None:
+    """Raise if using a bundle for a purpose requires a plugin that is not available.
 
     Args:
         needs: The `plugins` of its manifest.
-        plugins: What is here.
+        plugins: The available plugins.
         purpose: One of `PURPOSES`.
         name: The bundle, for messages.
 
     Raises:
-        PluginError: With one line for each package that is missing.
+        PluginError: One problem for each missing package.
     """
     wanted = {package: need for package, need in needs.items() if purpose in need["needed_for"]}
-    here = _packages(plugins) if wanted else {}
+    here = _list_installed_packages(plugins) if wanted else {}
     problems = [
-        _missing(package, need, name, plugins)
+        _make_missing_problem(package, need, name, plugins)
         for package, need in wanted.items()
-        if canonical(package) not in here
+        if normalize_package_name(package) not in here
     ]
     if problems:
         raise PluginError(*problems)
@@ -80,47 +81,54 @@ def check_needs(needs: Mapping[str, Any], plugins: Plugins, purpose: str, name: 
 def check_guards(
     training: TrainingConfig, needs: Mapping[str, Any], plugins: Plugins, name: str
 ) -> None:
-    """Refuse to go on with a run whose gold guards are not here, unless they are switched off.
+    """Raise if gold guards that a resumed run uses are not available.
 
     Raises:
-        PluginError: With one line for each package that may bring them.
+        PluginError: One problem for each package that may provide them.
     """
     wanted = [guard for guard, options in training.gold_guards.items() if options is not False]
     if any(guard not in plugins.guards for guard in wanted):
-        check_needs(needs, plugins, TRAIN, name)
+        check_requirements(needs, plugins, TRAIN, name)
 
 
 def installed_version(plugins: Plugins, package: str) -> str | None:
-    """Give the version of a package whose plugins are here; None for one that is not."""
-    return _packages(plugins).get(canonical(package))
+    """Return the version of a package whose plugins are available; otherwise None."""
+    return _list_installed_packages(plugins).get(normalize_package_name(package))
 
 
-def _missing(package: str, need: Mapping[str, Any], name: str, plugins: Plugins) -> Problem:
-    why, fix = "not here", f"install it: pip install {package}"
-    if _is_among(package, plugins.off):
-        why, fix = "switched off", f"take it out of --disable-plugin and {DISABLE_VARIABLE}"
-    elif _is_among(package, (fault.source for fault in plugins.faults)):
-        why, fix = "broken", "update it; mypt plugins says what is wrong with it"
-    what = f"takes the plugin {package} {need['version']}, which is {why}"
+def _make_missing_problem(
+    package: str, need: Mapping[str, Any], name: str, plugins: Plugins
+) -> Problem:
+    why, fix = "not installed", f"install it: pip install {package}"
+    if _has_package(package, plugins.off):
+        why, fix = "disabled", f"remove it from --disable-plugin and {DISABLE_VARIABLE}"
+    elif _has_package(package, (fault.source for fault in plugins.faults)):
+        why, fix = "broken", "update it; `mypt plugins` shows what is wrong with it"
+    what = f"requires the plugin {package} {need['version']}, which is {why}"
     return Problem(name, "", what, fix, kind="plugin.missing")
 
 
-def _is_among(package: str, sources: Iterable[Source]) -> bool:
-    return canonical(package) in {canonical(source.package) for source in sources}
+def _has_package(package: str, sources: Iterable[PluginOrigin]) -> bool:
+    return normalize_package_name(package) in {
+        normalize_package_name(source.package) for source in sources
+    }
 
 
-def _packages(plugins: Plugins) -> dict[str, str]:
+def _list_installed_packages(plugins: Plugins) -> dict[str, str]:
     plugins.load_all()
-    return {canonical(source.package): source.version for source in plugins.sources.values()}
+    return {
+        normalize_package_name(source.package): source.version
+        for source in plugins.sources.values()
+    }
 
 
-def _sources(
+def _find_required_origins(
     plugins: Plugins,
     config: GPTConfig,
     tokenizer: TokenizerState | None,
     state: TrainingState | None,
-) -> Iterator[tuple[Source, tuple[str, ...]]]:
-    """Give where parts, tokenizer and guards come from, and what they are needed for."""
+) -> Iterator[tuple[PluginOrigin, tuple[str, ...]]]:
+    """Yield the origin of each part, tokenizer and guard, and the purposes that require it."""
     chosen: list[tuple[str, object, tuple[str, ...]]] = [
         ("mypt_parts", (slot, getattr(config, slot)), PURPOSES) for slot in SLOTS
     ]

@@ -1,4 +1,4 @@
-"""A minimal plugin package to begin with: `mypt plugins new NAME`."""
+"""A minimal plugin package to start from: `mypt plugins new NAME`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, UsageError
-from mypt.plugins.faults import canonical
+from mypt.plugins.faults import normalize_package_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,8 @@ addopts = ["--import-mode=importlib"]
 
 _README = """# {name}
 
-A plugin for mypt. It brings the gold guard `{guard}`, which lets no model become gold whose
-validation loss is above a limit.
+A plugin for mypt. It provides the gold guard `{guard}`, which prevents a model whose validation
+loss is above a limit from becoming gold.
 
 ```sh
 pip install -e .
@@ -51,10 +51,10 @@ mypt plugins
 mypt train --model_name dante --gold_guards '{{"{guard}": {{"limit": 3.5}}}}'
 ```
 
-What a plugin can bring, with an example of each, is in mypt's reference of hooks.
+mypt's reference of hooks describes everything that a plugin can provide, with examples.
 """
 
-_PLUGIN = '''"""Tells mypt what this package brings. Import what is heavy inside the functions."""
+_PLUGIN = '''"""Register this package with mypt. Import heavy packages inside the functions."""
 
 from __future__ import annotations
 
@@ -131,32 +131,36 @@ def test_the_entry_point_names_the_plugin() -> None:
 """
 
 
-def write_starter(name: str, folder: Path) -> Iterator[Path]:
-    """Write a package with one gold guard and tests that pass.
+def write_scaffold(name: str, folder: Path) -> Iterator[Path]:
+    """Write a package with one gold guard and passing tests.
 
     Args:
         name: Name of the package, such as `mypt-mine`.
-        folder: Where it goes; must not hold anything.
+        folder: The folder to write to; must be absent or empty.
 
     Yields:
-        Each file, when it is written.
+        Each file, after it was written.
 
     Raises:
-        UsageError: The name is none that a package can have, or the folder holds something.
+        UsageError: The name is not a valid package name, or the folder is not empty.
     """
-    module = canonical(name).replace("-", "_")
+    module = normalize_package_name(name).replace("-", "_")
     if not _NAME.fullmatch(name):
-        what = "is no name that a plugin's package can have"
-        fix = "begin with a letter, then letters, digits and hyphens, such as mypt-mine"
+        what = "is not a valid name for a plugin package"
+        fix = "use a letter, then letters, digits and hyphens, such as mypt-mine"
         raise UsageError(Problem("", name, what, fix, kind="plugin.name"))
     if module in _TAKEN:
-        what = f"would be a module `{module}`, a name that Python, mypt or its tests have"
-        fix = f"choose another name, such as mypt-{canonical(name)}"
+        what = f"would be the module `{module}`, a name that Python, mypt or its tests use"
+        fix = f"choose another name, such as mypt-{normalize_package_name(name)}"
         raise UsageError(Problem("", name, what, fix, kind="plugin.name"))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        what, fix = "exists", "choose another place with --output"
+        what, fix = "already exists and is not empty", "choose another folder with --output"
         raise UsageError(Problem(str(folder), "", what, fix, kind="file.exists"))
-    words = {"name": canonical(name), "module": module, "guard": module.removeprefix("mypt_")}
+    words = {
+        "name": normalize_package_name(name),
+        "module": module,
+        "guard": module.removeprefix("mypt_"),
+    }
     files = {
         "pyproject.toml": _PYPROJECT,
         "README.md": _README,

@@ -1,11 +1,11 @@
-"""Which of the registered guards or sinks a run uses, and with what options."""
+"""Select the registered guards or sinks that a run uses, and their options."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mypt.format.errors import ConfigError, Problem
-from mypt.format.schema.messages import explain_option, pointer
+from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import JsonSchema
 
 
-class Choosable(Protocol):
-    """A factory that a run may name."""
+class SelectableFactory(Protocol):
+    """A factory that a run may select by name."""
 
     @property
     def options(self) -> JsonSchema: ...  # noqa: D102
@@ -22,24 +22,27 @@ class Choosable(Protocol):
     def default(self) -> bool: ...  # noqa: D102
 
 
-def chosen(
-    field: str, options: Mapping[str, Any], factories: Mapping[str, Choosable]
+def select_options(
+    field: str, options: Mapping[str, Any], factories: Mapping[str, SelectableFactory]
 ) -> dict[str, Mapping[str, Any]]:
-    """Give the options of those that a run names, and of the default ones; `false` leaves one out.
+    """Return the options of the factories that a run names, and of the default ones.
 
     Args:
-        field: The training config's field that names them.
-        options: Its content.
-        factories: What is registered, by name.
+    The option `false` excludes a factory.
+
+    Args:
+        field: The field of the training config that names them.
+        options: The value of that field.
+        factories: The registered factories, by name.
 
     Raises:
-        ConfigError: Options do not fit their schema.
+        ConfigError: Options do not match their schema.
     """
     problems = [
         problem
         for name, factory in factories.items()
         if options.get(name)
-        for problem in _problems(f"{field}/{name}", options[name], factory.options)
+        for problem in _check_options(f"{field}/{name}", options[name], factory.options)
     ]
     if problems:
         raise ConfigError(*problems)
@@ -50,10 +53,10 @@ def chosen(
     return {name: value for name, value in said.items() if value is not False}
 
 
-def _problems(where: str, options: object, schema: JsonSchema) -> list[Problem]:
+def _check_options(where: str, options: object, schema: JsonSchema) -> list[Problem]:
     from mypt.format.schema.validator import make_validator  # slow to import
 
     return [
-        Problem("", f"{where}{pointer(error.absolute_path)}", *explain_option(error))
+        Problem("", f"{where}{json_pointer(error.absolute_path)}", *explain_option_error(error))
         for error in make_validator(schema).iter_errors(options)
     ]

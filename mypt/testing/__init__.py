@@ -1,4 +1,4 @@
-"""What a plugin's own test suite checks its plugin with, under pytest or without.
+"""Checks for the test suite of a plugin, with or without pytest.
 
 `registered` registers a plugin as mypt does. Each check takes a factory as the plugin offers it,
 and raises a `ContractError`, an `AssertionError`, that says what the plugin does wrong.

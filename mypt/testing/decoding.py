@@ -1,4 +1,4 @@
-"""Check that a model which keeps keys and values gives what one gives that does not."""
+"""Check that a model computes the same with a key-value cache as without."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def check_cache(model: Transformer) -> None:
-    """Check the logits of a text that comes in pieces, of one token and of several.
+    """Check the logits of a text that is fed in pieces, of one token and of several.
 
     Raises:
         ContractError: They differ from those of the whole.
@@ -36,12 +36,12 @@ def check_cache(model: Transformer) -> None:
         logits = torch.cat(found, dim=1)
         expect(
             torch.allclose(logits, whole, atol=1e-4, rtol=1e-4),
-            f"with a cache that is filled with {sizes} tokens at once, the logits are other ones",
+            f"with a cache that is filled with {sizes} tokens at once, the logits differ",
         )
 
 
 def check_generation(model: Transformer) -> None:
-    """Check that the tokens are the same with a cache and without, also when the window slides.
+    """Check that tokens are the same with and without a cache, also when the window slides.
 
     Raises:
         ContractError: They differ.
@@ -50,10 +50,10 @@ def check_generation(model: Transformer) -> None:
     new = model.config.block_size + 4
     for rows in (prompts, prompts[:1]):
         with during("generation"):
-            cached, plain = (_tokens(model, rows, new, use_cache=use) for use in (True, False))
+            cached, plain = (_generate(model, rows, new, use_cache=use) for use in (True, False))
         expect(cached == plain, f"with a cache it generates {cached}, without {plain}")
 
 
-def _tokens(model: Transformer, rows: Tensor, new: int, *, use_cache: bool) -> list[list[int]]:
+def _generate(model: Transformer, rows: Tensor, new: int, *, use_cache: bool) -> list[list[int]]:
     steps = generate(model, rows, new, Sampling(temperature=0.0), use_cache=use_cache)
     return [ids.tolist() for ids in steps]

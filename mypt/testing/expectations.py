@@ -1,4 +1,4 @@
-"""How a check says what is wrong."""
+"""How a check reports what is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mypt.plugins.factory_checks import flaw_of
+from mypt.plugins.factory_checks import find_flaw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,14 +17,14 @@ class ContractError(AssertionError):
 
 
 def expect(is_so: bool, otherwise: str) -> None:
-    """Go on if something is so.
+    """Raise unless the plugin does what its contract asks for.
 
     Args:
-        is_so: What the contract asks for.
-        otherwise: What the plugin does wrong.
+        is_so: Whether it does.
+        otherwise: Message: what the plugin does wrong.
 
     Raises:
-        ContractError: It is not.
+        ContractError: `is_so` is false.
     """
     if not is_so:
         raise ContractError(otherwise)
@@ -32,7 +32,7 @@ def expect(is_so: bool, otherwise: str) -> None:
 
 @contextmanager
 def during(what: str) -> Iterator[None]:
-    """Add to an error of the plugin's code what was being checked."""
+    """Add a note of what was being checked to any error of the plugin's code."""
     try:
         yield
     except Exception as error:
@@ -41,25 +41,25 @@ def during(what: str) -> Iterator[None]:
 
 
 def check_fields(factory: object) -> None:
-    """Check what a factory holds: its name, functions and schemas.
+    """Check the fields of a factory: its name, functions and schemas.
 
     Raises:
-        ContractError: mypt would not take it.
+        ContractError: mypt would reject the factory.
     """
-    flaw = flaw_of(factory)
+    flaw = find_flaw(factory)
     expect(flaw is None, f"its {flaw}")
 
 
 def through_json(value: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Give what comes back from JSON.
+    """Return a value as it is after a round trip through JSON.
 
     Raises:
-        ContractError: It is not what went in.
+        ContractError: It cannot be written, or loses keys.
     """
     try:
         back: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
         message = f"{name} cannot be written as JSON: {error}"
         raise ContractError(message) from error
-    expect(len(back) == len(value), f"{name} has keys that are one and the same in JSON")
+    expect(len(back) == len(value), f"{name} has keys that become the same key in JSON")
     return back

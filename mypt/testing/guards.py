@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import GoldGuard, GuardFactory
 
 _LOSSES = (3.0, 2.5, 2.6, 2.7, 2.8, 2.4, math.nan, 2.3, math.inf, 2.2, 2.2, 0.0, 9.0, 2.0)
-# A run's life: losses that fall, rise, are not finite and are zero; sets that come and go.
+# Losses that fall, rise, are not finite and are zero; evaluation sets that come and go.
 EVALUATIONS = tuple(
     Evaluation(
         step=10 * number,
@@ -36,62 +36,62 @@ def check_guard(
 
     Args:
         factory: As the plugin offers it.
-        options: What the guard is built from; a run says them in `gold_guards`.
-        evaluations: What it is asked about, in order.
+        options: What the guard is built from; a run configures them in `gold_guards`.
+        evaluations: The evaluations to judge, in order.
 
     Returns:
-        Its reasons, one per evaluation; whether they are right is for the caller to say.
+        Its reasons, one per evaluation; whether they are right is up to the caller.
 
     Raises:
-        ContractError: It is not.
+        ContractError: It is not a pure function.
     """
     from jsonschema import Draft202012Validator
 
     options = dict(options or {})
     check_fields(factory)
     for error in Draft202012Validator(factory.options).iter_errors(options):
-        expect(False, f"its own schema refuses the options {options}: {error.message}")
-    reasons, memories = _judged(factory.build(options), evaluations)
+        expect(False, f"its own schema rejects the options {options}: {error.message}")
+    reasons, memories = _judge_all(factory.build(options), evaluations)
     for cut in range(1, len(evaluations)):
         kept = through_json(memories[cut - 1], "the memory")
-        rest, _ = _judged(factory.build(options), evaluations[cut:], kept)
+        rest, _ = _judge_all(factory.build(options), evaluations[cut:], kept)
         expect(
             rest == reasons[cut:],
-            f"resumed after evaluation {cut} it says {rest}, unbroken {reasons[cut:]}: it "
-            "remembers something that is not in the memory of its verdicts",
+            f"resumed after evaluation {cut} it returns {rest}, without the break {reasons[cut:]}: "
+            "it keeps state that is not in the memory of its verdicts",
         )
     return reasons
 
 
-def _judged(
+def _judge_all(
     guard: GoldGuard, evaluations: Sequence[Evaluation], memory: Mapping[str, Any] | None = None
 ) -> tuple[list[str | None], list[Mapping[str, Any]]]:
     memory = memory or {}
     reasons: list[str | None] = []
     memories: list[Mapping[str, Any]] = []
     for evaluation in evaluations:
-        verdict = _judged_twice(guard, evaluation, memory)
+        verdict = _judge_twice(guard, evaluation, memory)
         memory = through_json(dict(verdict.memory), "the memory")
         reasons.append(verdict.reason)
         memories.append(memory)
     return reasons, memories
 
 
-def _judged_twice(guard: GoldGuard, evaluation: Evaluation, memory: Mapping[str, Any]) -> Verdict:
+def _judge_twice(guard: GoldGuard, evaluation: Evaluation, memory: Mapping[str, Any]) -> Verdict:
     before = copy.deepcopy((evaluation, memory))
     with during(f"the verdict on {evaluation}"):
         first, second = guard(evaluation, memory), guard(evaluation, memory)
     for verdict in (first, second):
         got = type(verdict).__name__
-        expect(isinstance(verdict, Verdict), f"it gives a {got} where a Verdict is wanted")
+        expect(isinstance(verdict, Verdict), f"it returns a {got}, not a Verdict")
     reason = first.reason
     expect(
         reason is None or (isinstance(reason, str) and bool(reason)),
-        f"its reason is {reason!r}, neither None nor a text",
+        f"its reason is {reason!r}, neither None nor a non-empty string",
     )
-    expect(repr(before) == repr((evaluation, memory)), "it changes the memory that it is given")
+    expect(repr(before) == repr((evaluation, memory)), "it changes the memory that it receives")
     expect(
         repr(first) == repr(second),
-        f"asked twice about step {evaluation.step} it says {first} and then {second}",
+        f"called twice for step {evaluation.step} it returns {first} and then {second}",
     )
     return first

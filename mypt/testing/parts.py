@@ -13,7 +13,7 @@ from mypt.format.errors import PluginError
 from mypt.model.assembly import build_block, build_part
 from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
-from mypt.plugins.faults import Source
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.hookspecs import hookimpl
 from mypt.plugins.manager import Plugins
 from mypt.plugins.parts import Context, Placement
@@ -33,25 +33,25 @@ TINY = GPTConfig(
 def check_part(factory: PartFactory, config: GPTConfig = TINY) -> None:
     """Check that a part works wherever a model does.
 
-    That is: the tensors that it announces, shapes, causality, rows that do not see each other, the
-    cache and generation, gradients, low precision, saving, and `torch.compile` (traced, without a
-    compiler of the machine).
+    Checked are the tensors that it declares, shapes, causality, the independence of rows, the
+    cache and generation, gradients, low precision, saving, and `torch.compile` (traced only, so
+    that no compiler is needed).
 
     Args:
         factory: As the plugin offers it.
-        config: Of the tiny model that it is tried in, which needs `plugins` where the part has
-            settings that it cannot do without. Its slot is set here.
+        config: Config of the tiny model that the part is tested in. It needs `plugins` where the
+            part has required settings. The slot of the part is set here.
 
     Raises:
-        ContractError: It does not.
+        ContractError: The part violates its contract.
     """
     check_fields(factory)
     chosen: dict[str, Any] = {factory.slot: factory.name}
     config = evolve(config, **chosen)
-    plugins = _with(factory)
+    plugins = _register_with_built_in(factory)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = _model(config, plugins)
+        model = _build_model(config, plugins)
         with during("the part by itself"):
             _check_alone(factory.slot, config, plugins)
         _check_model(model)
@@ -68,23 +68,23 @@ def random_ids(config: GPTConfig, length: int) -> Tensor:
     return torch.randint(config.vocab_size, (2, length))
 
 
-def _with(factory: PartFactory) -> Plugins:
-    """Give the built-in parts and this one, which comes first where it is one of them."""
+def _register_with_built_in(factory: PartFactory) -> Plugins:
+    """Return the built-in parts and this one, which comes first where it is one of them."""
     import mypt.model.plugin
 
     offered = SimpleNamespace(mypt_parts=hookimpl(lambda: [factory]))
     plugins = Plugins()
-    plugins.register(offered, Source("checked", "mypt", "0"))
-    plugins.register(mypt.model.plugin, Source("mypt.model.plugin", "mypt", "0"))
+    plugins.register(offered, PluginOrigin("checked", "mypt", "0"))
+    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", "mypt", "0"))
     return plugins
 
 
-def _model(config: GPTConfig, plugins: Plugins) -> Transformer:
-    """Give a model whose values are large enough that every part shows in the logits."""
+def _build_model(config: GPTConfig, plugins: Plugins) -> Transformer:
+    """Build a model whose weights are large enough that every part affects the logits."""
     try:
         model = Transformer(config, plugins)
     except PluginError as error:
-        message = f"its tensors are not those it announces: {error}"
+        message = f"its tensors are not those it declares: {error}"
         raise ContractError(message) from error
     initialise(model, 0)
     with torch.no_grad():
@@ -94,7 +94,7 @@ def _model(config: GPTConfig, plugins: Plugins) -> Transformer:
 
 
 def _check_alone(slot: str, config: GPTConfig, plugins: Plugins) -> None:
-    """Check what comes out of the part, and that of a pointwise one each position is for itself."""
+    """Check the output of the part, and that a pointwise part treats each position by itself."""
     if slot == "block_type":
         part: Any = build_block(config, plugins)
     else:
@@ -108,10 +108,12 @@ def _check_alone(slot: str, config: GPTConfig, plugins: Plugins) -> None:
     part.eval()
     with torch.no_grad():
         out = part(x, *shared)
-        _expect_shape(out, x, "what it gives")
+        _expect_shape(out, x, "its output")
         if pointwise:
             one = part(x[:, 3:4], *shared)
-            expect(_close(one, out[:, 3:4]), "what it gives for a position depends on others")
+            expect(
+                _are_close(one, out[:, 3:4]), "its output for a position depends on other positions"
+            )
 
 
 def _check_placement(part: nn.Module, config: GPTConfig) -> None:
@@ -119,7 +121,7 @@ def _check_placement(part: nn.Module, config: GPTConfig) -> None:
     positions = keys[4:]
     placed = part(positions, keys)
     got = type(placed).__name__
-    expect(isinstance(placed, Placement), f"it gives a {got} where a Placement is wanted")
+    expect(isinstance(placed, Placement), f"it returns a {got}, not a Placement")
     if placed.embedding is not None:
         like = torch.zeros(len(positions), config.n_embd)
         _expect_shape(placed.embedding, like, "its embedding")
@@ -133,7 +135,7 @@ def _check_placement(part: nn.Module, config: GPTConfig) -> None:
         try:
             torch.broadcast_to(placed.bias, wanted)
         except RuntimeError as error:
-            message = f"its bias has shape {tuple(placed.bias.shape)}, which is not for {wanted}"
+            message = f"its bias {tuple(placed.bias.shape)} cannot be broadcast to {wanted}"
             raise ContractError(message) from error
 
 
@@ -145,29 +147,29 @@ def _expect_shape(out: Any, like: Tensor, what: str) -> None:
 
 @torch.no_grad()
 def _check_model(model: Transformer) -> None:
-    """Check that nothing looks ahead, that rows are for themselves, and that all is repeatable."""
+    """Check that the model is causal and repeatable, and that rows are independent."""
     length = model.config.block_size
     idx = random_ids(model.config, length)
     with during("a model with it"):
         logits = model(idx)
     expect(bool(logits.isfinite().all()), "the logits are not finite")
-    expect(torch.equal(logits, model(idx)), "in evaluation mode, it is not the same twice")
-    expect(_close(model(idx[:1]), logits[:1]), "what a row gives depends on the other rows")
+    expect(torch.equal(logits, model(idx)), "in evaluation mode, two calls give different logits")
+    expect(_are_close(model(idx[:1]), logits[:1]), "the logits of a row depend on the other rows")
     for place in range(1, length):
         changed = idx.clone()
         changed[:, place] = (changed[:, place] + 1) % model.config.vocab_size
         expect(
-            _close(model(changed)[:, :place], logits[:, :place]),
+            _are_close(model(changed)[:, :place], logits[:, :place]),
             f"positions before {place} depend on the token there: it looks into the future",
         )
         expect(
-            _close(model(idx[:, :place]), logits[:, :place]),
-            f"a text of {place} tokens gives other logits than the same ones in a longer text",
+            _are_close(model(idx[:, :place]), logits[:, :place]),
+            f"a text of {place} tokens has other logits than the same tokens in a longer text",
         )
 
 
 def _check_training(model: Transformer) -> None:
-    """Check the gradients, with and without the activations being computed twice."""
+    """Check the gradients, with and without activation checkpointing."""
     idx = random_ids(model.config, model.config.block_size + 1)
     model.train()
     found = []
@@ -187,13 +189,13 @@ def _check_training(model: Transformer) -> None:
         expect(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite")
         again_found = found[1][name]
         expect(
-            again_found is not None and _close(gradient, again_found),
+            again_found is not None and _are_close(gradient, again_found),
             f"the gradient of {name} differs with activation checkpointing",
         )
 
 
 def _check_saving(model: Transformer, plugins: Plugins) -> None:
-    """Check that the tensors are all there is: as a bundle is opened, and after training."""
+    """Check that the saved tensors are the whole state, also after training."""
     idx = random_ids(model.config, model.config.block_size)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model.train()
@@ -209,8 +211,8 @@ def _check_saving(model: Transformer, plugins: Plugins) -> None:
     with torch.no_grad(), during("a model that is opened from a bundle"):
         expect(
             torch.equal(opened.eval()(idx), model(idx)),
-            "saved and opened again, the model is another one: something that it computes with is "
-            "neither a parameter nor follows from the config",
+            "saved and opened again, the model computes something else: part of its state is "
+            "neither a parameter nor derived from the config",
         )
 
 
@@ -223,7 +225,7 @@ def _check_precision(model: Transformer) -> None:
     double = model.double()
     with during("a model in float64"):
         dtype = double(idx).dtype
-    expect(dtype == torch.float64, f"a model in float64 gives {dtype}")
+    expect(dtype == torch.float64, f"a model in float64 returns {dtype}")
     model.float()
 
 
@@ -233,8 +235,8 @@ def _check_compile(model: Transformer) -> None:
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     with during("torch.compile(fullgraph=True)"), torch.no_grad():
         logits = compiled(idx)
-    expect(_close(logits, model(idx)), "compiled, it gives other logits")
+    expect(_are_close(logits, model(idx)), "compiled, it computes other logits")
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
+def _are_close(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a, b, atol=1e-4, rtol=1e-4)

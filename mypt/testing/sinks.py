@@ -19,21 +19,20 @@ if TYPE_CHECKING:
 
     from mypt.plugins.contracts import LogSink, SinkFactory
 
-Event = dict[str, Any]
 _TRAINING = TrainingConfig(max_iters=40, eval_interval=10)
 
 
 def check_sink(factory: SinkFactory, read: Callable[[Path], Sequence[int]] | None = None) -> None:
-    """Check that a sink takes all that a run tells it, in order, and fails as it may.
+    """Check that a sink accepts all events of a run, in order, and fails only as it may.
 
     Args:
         factory: As the plugin offers it.
-        read: Gives the steps of the evaluations that a sink has written below a folder, in the
-            order in which they are there. The folder holds the run's log, `logs/tiny.jsonl`.
-            Without it only what can be seen from outside is checked.
+        read: Returns the steps of the evaluations that a sink has written below a folder, in the
+            order in which they are stored. The folder contains the run's log,
+            `logs/tiny.jsonl`. Without it only what is visible from outside is checked.
 
     Raises:
-        ContractError: It does not.
+        ContractError: The sink violates its contract.
     """
     check_fields(factory)
     with tempfile.TemporaryDirectory() as work:
@@ -43,24 +42,29 @@ def check_sink(factory: SinkFactory, read: Callable[[Path], Sequence[int]] | Non
         _check_failure(factory, Path(work) / "blocked")
 
 
-def run_events(first: int, last: int) -> list[Event]:
-    """Give the events of a run that is evaluated every 10 steps.
+def run_events(first: int, last: int) -> list[dict[str, Any]]:
+    """Return the events of a run that is evaluated every 10 steps.
 
     Args:
-        first: The step it begins from.
-        last: The last step that is done.
+        first: The step that the run begins from.
+        last: The last step of the run.
     """
-    told = [events.training_start(GPTConfig(), _TRAINING, 1000), events.notice("it begins")]
+    emitted: list[events.Event] = [
+        events.training_start(GPTConfig(), _TRAINING, 1000),
+        events.Notice(message="it begins"),
+    ]
     for step in range(first + 1, last + 1):
-        told.append(events.stepped(step, 40, 2.5, 1e-3))
+        emitted.append(events.Step(iter=step, max_iters=40, train_loss=2.5, lr=1e-3))
         if step % 10 == 0:
-            told += _evaluation(step)
-    told.append(events.phase_switched("second", last, elapsed_s=1.0, tokens_processed=10))
-    told.append({"event": "of_a_later_version", "timestamp": events.now(), "iter": last})
-    return told
+            emitted += _evaluation_events(step)
+    emitted.append(
+        events.PhaseSwitch(iter=last, elapsed_s=1.0, tokens_processed=10, new_phase="second")
+    )
+    later = {"event": "of_a_later_version", "timestamp": events.now(), "iter": last}
+    return [*(event.to_json() for event in emitted), later]
 
 
-def _evaluation(step: int) -> list[Event]:
+def _evaluation_events(step: int) -> list[events.Event]:
     diverged = step == 30  # a loss that is not finite is None in an event
     evaluation = Evaluation(
         step=step,
@@ -68,7 +72,7 @@ def _evaluation(step: int) -> list[Event]:
         val_loss=float("nan") if diverged else 3.0 - step / 100,
         eval_losses={"books": 2.0},
     )
-    told = events.evaluated(
+    evaluated = events.evaluated(
         evaluation,
         _TRAINING,
         lr=1e-3,
@@ -82,11 +86,11 @@ def _evaluation(step: int) -> list[Event]:
         promoted=not diverged, reasons=("trend",), loss=evaluation.val_loss, memory=memory
     )
     gold = events.gold_decided(evaluation, decision, None)
-    return [told] if gold is None else [told, gold]
+    return [evaluated] if gold is None else [evaluated, gold]
 
 
-def ending_events(step: int) -> list[Event]:
-    """Give the events with which a run may end after `step`."""
+def ending_events(step: int) -> list[dict[str, Any]]:
+    """Return the events with which a run may end after `step`."""
     last = Evaluation(step=step, train_loss=2.0, val_loss=2.6)
     complete = events.training_complete(
         last,
@@ -98,55 +102,55 @@ def ending_events(step: int) -> list[Event]:
         best_val_loss=None,
         gold_step=None,
     )
-    return [complete, events.interrupted(step, None)]
+    return [complete.to_json(), events.Interrupted(iter=step, folder=None).to_json()]
 
 
 def _check_silent_run(factory: SinkFactory) -> None:
-    """A run that keeps no log and prints nothing."""
+    """Check a run that keeps no log and prints nothing."""
     with during("a run without a log"):
         sink = factory.build(RunInfo("tiny", None, quiet=True))
         if sink is not None:
-            _tell(sink, run_events(0, 20))
+            _emit_all(sink, run_events(0, 20))
             sink.close()
 
 
 def _check_run(factory: SinkFactory, folder: Path, read: Any) -> None:
-    log_file = _log_file(folder)
+    log_file = _make_log_file(folder)
     with during("a whole run"):
         sink = factory.build(RunInfo("tiny", log_file))
         expect(sink is not None, "it builds no sink for a run that keeps a log")
-        _tell(sink, [*run_events(0, 40), *ending_events(40)])
+        _emit_all(sink, [*run_events(0, 40), *ending_events(40)])
         sink.close()  # type: ignore[union-attr]
     if read is not None:
-        _compare(read(folder), [10, 20, 30, 40], "a whole run")
+        _expect_steps(read(folder), [10, 20, 30, 40], "a whole run")
     with during("a run that ended before its first event"):
-        unused = factory.build(RunInfo("tiny", _log_file(folder / "unused")))
+        unused = factory.build(RunInfo("tiny", _make_log_file(folder / "unused")))
         if unused is not None:
             unused.close()
 
 
 def _check_resume(factory: SinkFactory, folder: Path, read: Any) -> None:
-    """A run that was killed after step 30 was told of, and goes on from the save before."""
-    log_file = _log_file(folder)
+    """Check a run that was killed after the events of step 30 and resumes from step 20."""
+    log_file = _make_log_file(folder)
     with during("a resumed run"):
         killed = factory.build(RunInfo("tiny", log_file))
-        _tell(killed, run_events(0, 30))
+        _emit_all(killed, run_events(0, 30))
         resumed = factory.build(
             RunInfo("tiny", log_file, start_step=20, evaluated_step=20, resumed=True)
         )
-        _tell(resumed, run_events(20, 40))
+        _emit_all(resumed, run_events(20, 40))
         resumed.close()  # type: ignore[union-attr]
     if read is not None:
-        _compare(read(folder), [10, 20, 30, 40], "a run that was resumed from step 20")
+        _expect_steps(read(folder), [10, 20, 30, 40], "a run that was resumed from step 20")
     killed.close()  # type: ignore[union-attr]
 
 
 def _check_failure(factory: SinkFactory, folder: Path) -> None:
-    """A folder that cannot be: whatever the sink raises must be something that a run survives."""
+    """Check that what a sink raises in an unusable folder is something that a run survives."""
     folder.write_text("in the way")
     try:
         sink = factory.build(RunInfo("tiny", folder / "logs" / "tiny.jsonl"))
-        _tell(sink, run_events(0, 10))
+        _emit_all(sink, run_events(0, 10))
         if sink is not None:
             sink.close()
     except (ContractError, KeyboardInterrupt):
@@ -158,22 +162,25 @@ def _check_failure(factory: SinkFactory, folder: Path) -> None:
         raise ContractError(message) from error
 
 
-def _tell(sink: LogSink | None, told: Sequence[Event]) -> None:
+def _emit_all(sink: LogSink | None, emitted: Sequence[dict[str, Any]]) -> None:
     if sink is None:
         return
-    for event in told:
+    for event in emitted:
         before = copy.deepcopy(event)
         with during(f"the event {event['event']}"):
             sink.emit(event)
-        expect(event == before, f"it changes the event {event['event']}, which others still hear")
+        expect(
+            event == before,
+            f"it changes the event {event['event']}, which other sinks get too",
+        )
 
 
-def _compare(found: Sequence[int], wanted: list[int], what: str) -> None:
+def _expect_steps(found: Sequence[int], wanted: list[int], what: str) -> None:
     expect(
-        list(found) == wanted, f"of {what} it has written evaluations {list(found)}, not {wanted}"
+        list(found) == wanted, f"for {what} it has written evaluations {list(found)}, not {wanted}"
     )
 
 
-def _log_file(folder: Path) -> Path:
+def _make_log_file(folder: Path) -> Path:
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     return folder / "logs" / "tiny.jsonl"

@@ -1,4 +1,4 @@
-"""Measure a tokenizer. Nothing here fails: how fast is fast enough is for its author to say."""
+"""Measure the speed of a tokenizer. Nothing here fails: its author decides what is enough."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @frozen
 class TokenizerSpeed:
-    """What a tokenizer does with a text.
+    """The speed of a tokenizer on a text.
 
     Attributes:
-        chars_per_token: How much text one token holds on average.
+        chars_per_token: Characters per token on average.
         encoded_chars_per_sec: Text encoded.
         decoded_tokens_per_sec: Tokens decoded.
-        growth: How many times as long it takes to encode the text twice: about 2 for a tokenizer
-            that takes each part of a text once, 4 where time grows with the square.
+        growth: How many times as long it takes to encode the text twice over: about 2 where time
+            is linear in the length of the text, 4 where it is quadratic.
     """
 
     chars_per_token: float
@@ -30,11 +30,11 @@ class TokenizerSpeed:
 
 
 def measure_tokenizer(tokenizer: Tokenizer, text: str, repeats: int = 3) -> TokenizerSpeed:
-    """Measure how a tokenizer takes a text; of several times the shortest counts.
+    """Measure how fast a tokenizer handles a text; the shortest of several times counts.
 
     Args:
-        tokenizer: Trained already.
-        text: Not empty; a megabyte or so gives steady figures.
+        tokenizer: A trained tokenizer.
+        text: Not empty; a megabyte or so makes for steady figures.
         repeats: How many times to measure.
     """
     ids = tokenizer.encode_array(text)

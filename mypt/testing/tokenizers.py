@@ -8,6 +8,8 @@ import numpy as np
 
 from mypt.format.errors import DataError
 from mypt.format.rules.documents import document_problems
+from mypt.format.storage import files
+from mypt.format.version import FORMAT_VERSION
 from mypt.plugins.contracts import DivisibleTokenizer
 from mypt.testing.expectations import ContractError, check_fields, during, expect, through_json
 
@@ -34,15 +36,15 @@ def check_tokenizer(
 
     Args:
         factory: As the plugin offers it.
-        text: What it is trained on and tried with.
-        options: Of the training, where the factory has `train_options`.
-        is_lossless: Whether every text that it encodes must come back as it was.
+        text: What it is trained on and tested with.
+        options: Options of the training, where the factory has `train_options`.
+        is_lossless: Whether every text that it encodes must be decoded to the same text.
 
     Returns:
         The trained tokenizer, for further checks.
 
     Raises:
-        ContractError: It does not.
+        ContractError: The tokenizer violates its contract.
     """
     check_fields(factory)
     with during("training"):
@@ -50,12 +52,12 @@ def check_tokenizer(
     _check_sizes(factory, tokenizer)
     _check_training(factory, tokenizer, text, options)
     samples = ["", text, *text.splitlines(keepends=True), text[1::3], " ", "\n\n"]
-    known = [sample for sample in samples if _ids(tokenizer, sample) is not None]
+    known = [sample for sample in samples if _encode_or_none(tokenizer, sample) is not None]
     expect(text in known, "it cannot encode the text that it was trained on")
     for sample in known:
         _check_text(tokenizer, sample, is_lossless=is_lossless)
     for sample in _FOREIGN:
-        _ids(tokenizer, sample)
+        _encode_or_none(tokenizer, sample)
     _check_every_id(tokenizer)
     _check_state(factory, tokenizer, known)
     if isinstance(tokenizer, DivisibleTokenizer):
@@ -67,9 +69,9 @@ def _check_sizes(factory: TokenizerFactory, tokenizer: Tokenizer) -> None:
     kind, n_vocab, rows = tokenizer.token_kind, tokenizer.n_vocab, tokenizer.vocab_size
     expect(
         kind == factory.token_kind,
-        f"its token_kind is {kind!r}, and it is offered as {factory.token_kind!r}",
+        f"its token_kind is {kind!r}, but it is registered as {factory.token_kind!r}",
     )
-    expect(type(n_vocab) is int and n_vocab > 0, f"n_vocab is {n_vocab!r}, no number of ids")
+    expect(type(n_vocab) is int and n_vocab > 0, f"n_vocab is {n_vocab!r}, not a number of ids")
     expect(
         type(rows) is int and rows >= n_vocab,
         f"vocab_size is {rows!r}, which has no row for each of the {n_vocab} ids",
@@ -81,19 +83,19 @@ def _check_training(
 ) -> None:
     state = tokenizer.state()
     again = factory.trained_on([text], options).state()
-    expect(state == again, "trained twice on one text, it is not the same twice")
+    expect(state == again, "trained twice on one text, it has two different states")
     for size in (1, 7, max(1, len(text) // 2)):
         pieces = (text[start : start + size] for start in range(0, len(text), size))
         with during("training on a text in pieces"):
             pieced = factory.trained_on(pieces, options).state()
         expect(
             state == pieced,
-            f"trained on the text in pieces of {size} characters, it is not the one of the whole",
+            f"trained on the text in pieces of {size} characters, it differs from the whole's",
         )
 
 
-def _ids(tokenizer: Tokenizer, text: str) -> list[int] | None:
-    """Give the ids of a text; None where it says that it has none."""
+def _encode_or_none(tokenizer: Tokenizer, text: str) -> list[int] | None:
+    """Return the ids of a text; None where the tokenizer raises that it cannot encode it."""
     try:
         return tokenizer.encode(text)
     except DataError:
@@ -108,23 +110,23 @@ def _check_text(tokenizer: Tokenizer, text: str, *, is_lossless: bool) -> None:
     shown = f"{text!r:.60}"
     expect(
         isinstance(ids, list) and all(type(number) is int for number in ids),
-        f"encode({shown}) gives no list of whole numbers",
+        f"encode({shown}) does not return a list of integers",
     )
     outside = [number for number in ids if not 0 <= number < tokenizer.n_vocab]
-    expect(not outside, f"encode({shown}) gives {outside[:3]}, of {tokenizer.n_vocab} ids")
+    expect(not outside, f"encode({shown}) returns {outside[:3]}, of {tokenizer.n_vocab} ids")
     array = tokenizer.encode_array(text)
     expect(
         isinstance(array, np.ndarray) and array.dtype == np.uint32 and array.ndim == 1,
-        f"encode_array({shown}) gives no array (N,) of uint32",
+        f"encode_array({shown}) does not return an array (N,) of uint32",
     )
-    expect(array.tolist() == ids, f"encode_array({shown}) gives other ids than encode")
+    expect(array.tolist() == ids, f"encode_array({shown}) returns other ids than encode")
     if not is_lossless:
         return
     back = tokenizer.decode(ids)
-    expect(back == text, f"{shown} comes back as {back!r:.60}")
-    expect(tokenizer.decode(iter(array)) == text, "decode takes a list, but no numpy integers")
+    expect(back == text, f"{shown} is decoded to {back!r:.60}")
+    expect(tokenizer.decode(iter(array)) == text, "decode accepts a list, but not numpy integers")
     whole = tokenizer.decode_bytes(ids)
-    expect(whole == text.encode(), f"decode_bytes gives {whole[:60]!r} for {shown}")
+    expect(whole == text.encode(), f"decode_bytes returns {whole[:60]!r} for {shown}")
     expect(
         b"".join(tokenizer.decode_bytes([number]) for number in ids) == whole,
         f"the bytes of {shown} differ when its tokens are decoded one at a time, as a stream does",
@@ -145,17 +147,17 @@ def _check_every_id(tokenizer: Tokenizer) -> None:
         except Exception as error:
             message = f"decode([{number}]), an id without text, raises {type(error).__name__}"
             raise ContractError(message) from error
-        expect("\ufffd" in text, f"decode([{number}]), an id without text, gives no U+FFFD")
+        expect("\ufffd" in text, f"decode([{number}]), an id without text, does not return U+FFFD")
 
 
 def _check_state(factory: TokenizerFactory, tokenizer: Tokenizer, samples: Sequence[str]) -> None:
     state = through_json(tokenizer.state(), "the state")
     kind = state.get("token_kind")
     expect(kind == factory.token_kind, f"the token_kind of its state is {kind!r}")
-    document = {"format_version": "2.0", **state}
-    problems = document_problems("tokenizer", document, "tokenizer.json")
+    document = {"format_version": FORMAT_VERSION, **state}
+    problems = document_problems("tokenizer", document, files.TOKENIZER)
     wrong = [str(problem) for problem in problems]
-    expect(not wrong, f"its state is no tokenizer.json: {'; '.join(wrong)}")
+    expect(not wrong, f"its state is not a valid tokenizer.json: {'; '.join(wrong)}")
     sections = state.get("plugins", {})
     _check_section(factory, sections)
     with during("a tokenizer that is built from its state"):
@@ -167,7 +169,7 @@ def _check_state(factory: TokenizerFactory, tokenizer: Tokenizer, samples: Seque
     for sample in samples:
         expect(
             built.encode(sample) == tokenizer.encode(sample),
-            f"built from its state, it gives other ids for {sample!r:.60}",
+            f"built from its state, it returns other ids for {sample!r:.60}",
         )
     expect(built.state() == tokenizer.state(), "built from its state, it has another state")
 
@@ -177,7 +179,7 @@ def _check_section(factory: TokenizerFactory, sections: Mapping[str, Any]) -> No
 
     for name, section in sections.items():
         for error in Draft202012Validator(factory.options).iter_errors(section):
-            expect(False, f"`options` refuses its own section {name}: {error.message}")
+            expect(False, f"`options` rejects its own section {name}: {error.message}")
 
 
 def _check_cuts(tokenizer: Any, text: str) -> None:
@@ -190,7 +192,7 @@ def _check_cuts(tokenizer: Any, text: str) -> None:
                 continue
             expect(
                 start <= place <= length,
-                f"cut gives {place}, which is not within {start} ... {length}",
+                f"cut returns {place}, which is not within {start} ... {length}",
             )
             parts = tokenizer.encode(text[:place]) + tokenizer.encode(text[place:])
-            expect(parts == whole, f"cut where `cut` says ({place}), the text has other ids")
+            expect(parts == whole, f"cut at {place}, as `cut` returns, the text has other ids")

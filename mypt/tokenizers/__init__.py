@@ -1,1 +1,1 @@
-"""The tokenizers that come with mypt."""
+"""The built-in tokenizers."""

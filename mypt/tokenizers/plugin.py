@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mypt_tokenizers() -> list[TokenizerFactory]:
-    """Offer characters and the byte pairs of GPT-2."""
+    """Return the factories of the character tokenizer and of GPT-2's byte pairs."""
     return [
         TokenizerFactory(
             "char", build=_build_char, train=_train_char, train_pieces=_train_char_on_pieces
@@ -51,4 +51,4 @@ def _build_gpt2(state: Mapping[str, Any]) -> Tokenizer:
 def _train_gpt2(_: Iterable[str]) -> Tokenizer:
     from mypt.tokenizers.gpt2 import Gpt2Tokenizer
 
-    return Gpt2Tokenizer()  # its vocabulary was made long ago
+    return Gpt2Tokenizer()  # its vocabulary is fixed

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from installed import others
+from tests.support.installed import others
 
 
 def modules_after(code, cwd=None):
@@ -28,6 +28,14 @@ def test_import_mypt_loads_neither_torch_nor_numpy():
     loaded = modules_after("import mypt")
     assert "mypt.format.version" in loaded
     assert not loaded & {"torch", "numpy", "attrs", "jsonschema", "click"}
+
+
+def test_public_names_that_hold_no_tensors_do_not_import_torch():
+    loaded = modules_after(
+        "import mypt; mypt.load, mypt.load_plugins, mypt.Continuation, mypt.OutOfMemoryError,"
+        "mypt.Problem, mypt.Sampling, mypt.TrainingState, mypt.UsageError"
+    )
+    assert "torch" not in loaded
 
 
 @pytest.mark.parametrize(
@@ -89,5 +97,5 @@ def test_plugins_that_are_looked_up_do_not_import_torch():
 def test_looking_up_what_mypt_itself_has_imports_no_schema_library(monkeypatch):
     monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
     assert "jsonschema" not in modules_after(
-        "from mypt.plugins.manager import load_plugins; load_plugins().offers()"
+        "from mypt.plugins.manager import load_plugins; load_plugins().registries()"
     )

@@ -55,7 +55,7 @@ def test_the_help_shows_the_defaults(cli):
     for name in ("temperature", "top_p", "repetition_penalty"):
         about = said.partition(f"--{name} ")[2].partition("--")[0]
         assert f"[default: {getattr(Sampling(), name)}]" in about, about
-    assert "by default half a block" in said
+    assert "by default half the block size" in said
     for name, default in (("samples", 1), ("batch_size", 32)):
         assert f"[default: {default}" in said.partition(f"--{name} ")[2].partition(" --")[0]
     assert "Without any, a new text begins." in said
@@ -80,7 +80,7 @@ def test_the_help_shows_the_defaults(cli):
 )
 def test_an_empty_value_is_wrong_usage(refused, in_tmp, command, flag):
     line = refused(*command, code=2)
-    assert f"'{flag}': it is empty" in line
+    assert f"'{flag}': must not be empty" in line
 
 
 def test_every_field_of_the_documents_is_a_flag(cli):

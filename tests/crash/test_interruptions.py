@@ -11,9 +11,9 @@ from contextlib import suppress
 
 import pytest
 
-from child import Child
-from scene import sample, tree
-from scenes import SCENES
+from tests.support.crash.scene import sample, tree
+from tests.support.crash.scenes import SCENES
+from tests.support.processes.child import Child
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the points are those of POSIX")
 

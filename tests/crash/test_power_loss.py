@@ -7,16 +7,16 @@ import stat
 
 import pytest
 
-from disk import rebuilt, recording
-from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.format import downgrade
 from mypt.format.errors import MyptError
 from mypt.format.storage import commit
 from mypt.format.storage.commit import BundleWriter
 from mypt.format.storage.files import MANIFEST
-from mypt.format.storage.generations import tagged_files
-from scene import EVERY
-from scenes import SCENES
+from mypt.format.storage.generations import find_tagged_files
+from tests.support.crash.disk import rebuilt, recording
+from tests.support.crash.scene import EVERY
+from tests.support.crash.scenes import SCENES
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the calls are those of POSIX")
 # How many states are tried, and how many drawn of each moment to choose them from.
@@ -80,7 +80,7 @@ def names_before_the_manifest(patch):
     put_manifest = BundleWriter._put_manifest
 
     def rename_and_put(self, *arguments):
-        for path, name, _, _ in list(tagged_files(self.folder)):
+        for path, name, _, _ in list(find_tagged_files(self.folder)):
             path.replace(self.folder / name)
         put_manifest(self, *arguments)
 
@@ -97,12 +97,12 @@ def manifest_in_place(patch):
 
 
 def latest_before_gold(patch):
-    write = Keeper.write
+    write = Checkpointer.write
     patch.setattr(
-        Keeper,
+        Checkpointer,
         "write",
         lambda self, *save, kinds, **more: [
-            write(self, *save, kinds=[kind], **more) for kind in reversed(kinds)
+            write(self, *save, kinds=those, **more) for those in ((), kinds)
         ],
     )
 

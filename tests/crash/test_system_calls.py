@@ -12,9 +12,9 @@ from collections import Counter
 
 import pytest
 
-from child import Child
-from scene import sample
-from scenes import SCENES
+from tests.support.crash.scene import sample
+from tests.support.crash.scenes import SCENES
+from tests.support.processes.child import Child
 
 STRACE = shutil.which("strace")
 pytestmark = pytest.mark.skipif(STRACE is None, reason="strace is not installed")

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from command import Command
+from tests.support.processes.command import Command
 
 FLAGS = (
     *("--input_file", "input.txt", "--tokenization", "char", "--device", "cpu"),

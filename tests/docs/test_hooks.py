@@ -9,10 +9,10 @@ import pytest
 import mypt
 import mypt.plugins
 import mypt.testing
-from mypt.engine.config.overrides import checked_config
+from mypt.engine.config.overrides import build_config
 from mypt.format.errors import ConfigError, DataError
 from mypt.plugins import Evaluation, RunInfo
-from mypt.plugins.faults import Source
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 from mypt.testing import check_guard, check_part, check_sink, check_tokenizer
 from mypt.testing.sinks import ending_events, run_events
@@ -45,7 +45,7 @@ def example(page):
         exec(compile(blocks[title], title, "exec"), names)
         hooks = {name: value for name, value in names.items() if name.startswith("mypt_")}
         plugins = load_plugins()
-        plugins.register(SimpleNamespace(**hooks), Source("mine", "my-package", "1.0"))
+        plugins.register(SimpleNamespace(**hooks), PluginOrigin("mine", "my-package", "1.0"))
         return plugins
 
     return register
@@ -64,7 +64,7 @@ def test_the_part_with_settings_is_used_and_its_settings_are_checked(example):
     assert model.blocks[0].fwd.act.negative_slope == 0.5
     wrong = {**TINY, "mlp_type": "leaky", "plugins": {"my-package": {"slope": -1}}}
     with pytest.raises(ConfigError, match="plugins/my-package/slope"):
-        mypt.GPT(checked_config(wrong, plugins.layouts), plugins=plugins)
+        mypt.GPT(build_config(wrong, plugins.layouts), plugins=plugins)
 
 
 def test_the_guard_judges(example):

@@ -3,14 +3,9 @@
 import json
 
 import pytest
-import torch
 
-from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.tokenizer import TokenizerState
-from mypt.format.documents.training import TrainingState
-from mypt.format.layout import BUILT_IN, expected_tensors
-from mypt.format.storage.commit import open_for_writing
+from tests.support.bundles import adamw_state, random_weights, save_random_bundle
 
 TINY = {"block_size": 16, "vocab_size": 11, "n_embd": 8, "n_head": 2, "n_layer": 3}
 
@@ -23,56 +18,19 @@ def tiny():
 @pytest.fixture(scope="session")
 def weights_of():
     """Give random weights for a config; tied ones share their memory."""
-
-    def make(config, seed=0):
-        generator = torch.Generator().manual_seed(seed)
-        tensors = {
-            name: torch.randn(shape, generator=generator)
-            for name, shape in expected_tensors(config, BUILT_IN).items()
-        }
-        if config.tie_weights:
-            tensors["lm_head.weight"] = tensors["token_embedding_table.weight"]
-        return tensors
-
-    return make
+    return random_weights
 
 
 @pytest.fixture(scope="session")
 def adamw_of():
     """Give the state of AdamW after one step on these weights."""
-
-    def make(weights):
-        parameters = [
-            torch.nn.Parameter(w.clone()) for w in {id(w): w for w in weights.values()}.values()
-        ]
-        optimizer = torch.optim.AdamW(parameters)
-        sum((p**2).sum() for p in parameters).backward()
-        optimizer.step()
-        return optimizer.state_dict()
-
-    return make
+    return adamw_state
 
 
 @pytest.fixture(scope="session")
-def save(weights_of, adamw_of):
+def save():
     """Commit a whole bundle; give its manifest."""
-
-    def make(folder, config, seed=0, step=3, *, with_training=True, tokenizer=None, **changed):
-        weights = weights_of(config, seed)
-        chars = tuple("abcdefghijklmnopqrstuvwxyz"[: config.vocab_size])
-        with open_for_writing(folder) as writer:
-            return save_bundle(
-                writer,
-                config=config,
-                tokenizer=tokenizer or TokenizerState(token_kind="char", chars=chars),
-                training_state=TrainingState(step=step) if with_training else None,
-                weights=weights,
-                optimizer=adamw_of(weights) if with_training else None,
-                written_by="the tests",
-                **changed,
-            )
-
-    return make
+    return save_random_bundle
 
 
 @pytest.fixture

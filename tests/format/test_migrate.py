@@ -161,7 +161,7 @@ def test_a_whole_tree_is_migrated_and_a_bad_one_does_not_stop_the_others(copy, t
 
 def test_what_does_not_read_back_as_written_is_not_committed(copy, monkeypatch):
     source = copy("modern_char")
-    monkeypatch.setattr("mypt.format.migrate._equal", lambda *_: False)
+    monkeypatch.setattr("mypt.format.migrate._are_equal", lambda *_: False)
     with pytest.raises(FormatError, match="does not read back"):
         migrator().migrate(source)
     assert not any((default_output(source)).glob("*.*"))
@@ -169,7 +169,7 @@ def test_what_does_not_read_back_as_written_is_not_committed(copy, monkeypatch):
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(FormatError, match="is no checkpoint"):
+    with pytest.raises(FormatError, match="is not a checkpoint"):
         migrator().migrate(tmp_path / "notes.txt")
 
 
@@ -224,7 +224,7 @@ def test_what_is_damaged_in_a_tree_is_named_and_stops_nobody(copy, tmp_path):
         "x/fused_qkv_char": "migrated",
     }
     assert "config.json" in found["x/broken_config"].lines[0]
-    assert "is cut off" in found["legacy_latest_char/latest.pt"].lines[0]
+    assert "is truncated" in found["legacy_latest_char/latest.pt"].lines[0]
 
 
 def test_a_folder_that_cannot_be_looked_into_stops_nobody(copy, tmp_path, monkeypatch):
@@ -250,8 +250,8 @@ def test_a_folder_that_cannot_be_looked_into_stops_nobody(copy, tmp_path, monkey
 @pytest.mark.parametrize(
     ("damage", "what"),
     [
-        (lambda data: data[:-100], "is cut off"),
-        (lambda _: b"", "is not a file that torch.save wrote"),
+        (lambda data: data[:-100], "is truncated"),
+        (lambda _: b"", "is not a file written by torch.save"),
     ],
 )
 def test_a_damaged_legacy_file_is_called_so_by_everyone(copy, in_tmp, cli, damage, what):
@@ -313,7 +313,7 @@ def test_a_lost_vocabulary_makes_a_model_of_bare_ids(copy):
     source = copy("modern_char")
     (source / "tokenizer.json").unlink()
     report = migrator().migrate(source)
-    assert "its vocabulary of 78 ids is lost: a model of bare ids" in report.lines
+    assert "its vocabulary of 78 ids is lost: the model takes bare ids" in report.lines
     assert read_bundle(report.output).tokenizer is None
     problems = validate(report.output, PLUGINS.layouts)
     assert not [problem for problem in problems if problem.severity == "error"]

@@ -9,12 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import corpus
-from doors import DOORS
+from tests.support.hostile import corpus, doors
+from tests.support.hostile.doors import DOORS
 
 EVERYTHING = os.environ.get("MYPT_HOSTILE") == "all"
 CASES = corpus.every_case()
@@ -49,7 +48,7 @@ def run_child(folder, cases):
     sound = corpus.Case(corpus.GOOD).write(folder / "sound")
     tasks.append({"name": "sound", "path": str(sound), "doors": WITHOUT_WEIGHTS})
     (folder / "tasks.json").write_text(json.dumps(tasks), "utf-8")
-    command = [sys.executable, str(Path(__file__).with_name("doors.py"))]
+    command = [sys.executable, doors.__file__]
     done = subprocess.run(
         [*command, str(folder / "tasks.json"), str(sound)],
         capture_output=True,

@@ -6,17 +6,17 @@ from torch import nn
 
 from mypt.model.quantized import (
     Int8Linear,
-    fbgemm_product,
     has_fbgemm,
-    integer_product,
     is_quantized,
+    make_fbgemm_product,
+    make_integer_product,
     quantize,
 )
 
 PRODUCTS = [
-    integer_product,
+    make_integer_product,
     pytest.param(
-        fbgemm_product,
+        make_fbgemm_product,
         marks=pytest.mark.skipif(not has_fbgemm(), reason="this PyTorch has no fbgemm"),
     ),
 ]

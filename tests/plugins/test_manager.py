@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from installed import others
 from mypt.format.errors import PluginError
 from mypt.plugins import (
     GuardFactory,
@@ -14,9 +13,10 @@ from mypt.plugins import (
     TokenizerFactory,
     hookimpl,
 )
-from mypt.plugins.faults import Source
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.hookspecs import hookspec
 from mypt.plugins.manager import BUILT_IN, Plugins, load_plugins
+from tests.support.installed import others
 
 
 def tokenizers(*kinds):
@@ -30,7 +30,7 @@ def tokenizers(*kinds):
 
 
 def source(name):
-    return Source(name, f"acme-{name}", "1.0")
+    return PluginOrigin(name, f"acme-{name}", "1.0")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_built_in_name_stays_its_own(plugins):
     plugins.load_later(source("shadow"), lambda: tokenizers("char", "new"))
     assert plugins.tokenizer("new")
     assert plugins.tokenizer("char").build is not None
-    assert "char" in plugins.offers()["mypt_tokenizers"].factories
+    assert "char" in plugins.registries()["mypt_tokenizers"].factories
     (fault,) = plugins.faults
     assert fault.kind == "clash"
     line = str(fault.problem)
@@ -135,7 +135,7 @@ def test_a_plugin_that_is_refused_leaves_the_one_of_its_name_in_place():
     plugins = Plugins()
     plugins.register(tokenizers("a"), source("a"))
     with pytest.raises(PluginError, match="acme-other"):
-        plugins.register(tokenizers("b"), Source("a", "acme-other", "2.0"))
+        plugins.register(tokenizers("b"), PluginOrigin("a", "acme-other", "2.0"))
     assert set(plugins.tokenizers) == {"a"}
 
 
@@ -147,7 +147,7 @@ def test_what_is_no_factory_is_left_out_and_named(plugins):
     plugins.load_later(source("a"), lambda: SimpleNamespace(mypt_tokenizers=mypt_tokenizers))
     assert plugins.tokenizer("good")
     (fault,) = plugins.faults
-    assert "str where a TokenizerFactory" in fault.what
+    assert "str, not TokenizerFactory" in fault.what
 
 
 def test_a_fault_is_reported_once_when_it_is_found():
@@ -173,10 +173,10 @@ def test_old_calls_of_the_factories_still_work():
 @pytest.mark.parametrize("module", BUILT_IN)
 def test_built_in_plugins_go_through_the_same_door(module, monkeypatch):
     monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
-    whole = {hook: set(offers.factories) for hook, offers in load_plugins().offers().items()}
+    whole = {hook: set(offers.factories) for hook, offers in load_plugins().registries().items()}
     monkeypatch.setitem(sys.modules, module, None)  # importing it fails
     plugins = load_plugins()
-    left = {hook: set(offers.factories) for hook, offers in plugins.offers().items()}
+    left = {hook: set(offers.factories) for hook, offers in plugins.registries().items()}
     assert [fault.source.name for fault in plugins.faults] == [module]
     monkeypatch.undo()
     offered = {name for name in whole if hasattr(importlib.import_module(module), name)}
@@ -188,7 +188,7 @@ def test_built_in_plugins_go_through_the_same_door(module, monkeypatch):
 def test_without_the_built_in_plugin_there_are_no_tokenizers(monkeypatch):
     monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
     monkeypatch.setitem(sys.modules, "mypt.tokenizers.plugin", None)
-    with pytest.raises(PluginError, match="`char`; there are: none"):
+    with pytest.raises(PluginError, match="`char`; available: none"):
         load_plugins().tokenizer("char")
 
 
@@ -203,7 +203,7 @@ def test_of_a_plugin_that_is_refused_nothing_is_used(plugins):
 
     hooks = {"mypt_tokenizers": mypt_tokenizers, "mypt_gold_guards": mypt_gold_guards}
     plugins.load_later(source("a"), lambda: SimpleNamespace(**hooks))
-    assert "half" not in plugins.offers()["mypt_gold_guards"].factories
+    assert "half" not in plugins.registries()["mypt_gold_guards"].factories
     assert [fault.kind for fault in plugins.faults] == ["broken"]
 
 
@@ -220,7 +220,7 @@ def test_of_a_plugin_with_a_misspelt_hook_nothing_is_used_and_the_next_one_works
     plugins.load_later(source("a"), lambda: SimpleNamespace(**hooks))
     plugins.load_later(source("b"), lambda: tokenizers("b"))
     assert plugins.tokenizer("b")
-    assert "half" not in plugins.offers()["mypt_gold_guards"].factories
+    assert "half" not in plugins.registries()["mypt_gold_guards"].factories
     (fault,) = plugins.faults
     assert "mypt_tokenisers" in fault.what
 
@@ -233,7 +233,7 @@ def test_a_plugin_without_hookimpl_is_named_once(plugins):
     plugins.load_all()
     (fault,) = plugins.faults
     assert fault.source == source("a")
-    assert fault.what == "offers nothing: is `@hookimpl` there?"
+    assert fault.what == "offers nothing; check its `@hookimpl` decorators"
 
 
 def test_only_a_stranger_s_plugin_is_called_slow(monkeypatch):

@@ -7,9 +7,9 @@ os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
 
 import pytest
 
-from remains import remains
-from runs import run
-from setups import arguments, prepare
+from tests.support.resume.remains import remains
+from tests.support.resume.runs import run
+from tests.support.resume.setups import arguments, prepare
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from mypt.format.documents.manifest import FileRecord
 from mypt.format.storage.commit import read_manifest
 from mypt.format.storage.files import MANIFEST
 from mypt.format.storage.generations import seal
-from runs import Interruption, Moment, run
-from setups import SETUPS, arguments, prepare
+from tests.support.resume.runs import Interruption, Moment, run
+from tests.support.resume.setups import SETUPS, arguments, prepare
 
 EVERY = os.environ.get("MYPT_RESUME") == "all"
 STEPS = {"max_iters": 12, "eval_interval": 4, "snapshot_interval": 0}

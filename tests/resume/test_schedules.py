@@ -10,10 +10,10 @@ from collections import Counter
 import pytest
 import torch
 
-from remains import differences, digests, remains
-from runs import Interruption, Moment, run
-from schedules import NUMBER, SIGNALS, is_twice_in_one_interval, schedule
-from setups import RUN, arguments
+from tests.support.resume.remains import differences, digests, remains
+from tests.support.resume.runs import Interruption, Moment, run
+from tests.support.resume.schedules import NUMBER, SIGNALS, is_twice_in_one_interval, schedule
+from tests.support.resume.setups import RUN, arguments
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the signals are those of POSIX")
 
@@ -135,7 +135,7 @@ def learning_rate_of_the_process():
 )
 def test_what_is_not_restored_shows(between, broken, place, tmp_path):
     """The controls: each forgets one thing, and ends in other weights."""
-    from setups import prepare
+    from tests.support.resume.setups import prepare
 
     given = arguments("curriculum", max_iters=14)
     whole = prepare(tmp_path / "whole")

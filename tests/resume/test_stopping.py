@@ -6,9 +6,9 @@ import signal
 import pytest
 
 from mypt.format.bundle.read import read_bundle
-from remains import differences, remains
-from runs import Interruption, Moment, run
-from setups import arguments
+from tests.support.resume.remains import differences, remains
+from tests.support.resume.runs import Interruption, Moment, run
+from tests.support.resume.setups import arguments
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the signals are those of POSIX")
 

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import bundles
 import mypt
-from documents import CONFIG, OLD_CONFIG, STATE, TOKENIZER
 from mypt.engine.config.precedence import TrainRequest
 from mypt.engine.training.launch import run_training
 from mypt.export.hugging_face import export_hf
@@ -24,11 +22,14 @@ from mypt.format.rules.cross_file import DIGEST, EDITED
 from mypt.format.rules.tensors import TIED
 from mypt.format.validate import is_valid, validate
 from mypt.plugins.manager import load_plugins
-from ptfile import archive, members_of, values
+from tests.support.conformance import bundles
+from tests.support.conformance.documents import CONFIG, OLD_CONFIG, STATE, TOKENIZER
+from tests.support.conformance.ptfile import archive, members_of, values
+from tests.support.paths import ROOT
 
 PLUGINS = load_plugins()
 READERS = tuple(PLUGINS.readers.values())
-SUITE = Path(__file__).resolve().parents[1] / "conformance"
+SUITE = ROOT / "tests" / "conformance"
 INDEX = json.loads((SUITE / "index.json").read_text("utf-8"))
 FOLDER = "a folder in its place"
 # What only a look at the values of tensors shows, which `inspect` never takes.

@@ -45,14 +45,14 @@ def always(verdict):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (remembers, "remembers something|asked twice"),
-        (numbers, "asked twice"),
+        (remembers, "keeps state|called twice"),
+        (numbers, "called twice"),
         (changes, "changes the memory"),
-        (always("no"), "gives a str where a Verdict is wanted"),
+        (always("no"), "returns a str, not a Verdict"),
         (always(Verdict("", {})), "its reason is ''"),
         (always(Verdict(None, {"loss": math.nan})), "cannot be written as JSON"),
         (always(Verdict(None, {"seen": {1, 2}})), "cannot be written as JSON"),
-        (always(Verdict(None, {1: "a", "1": "b"})), "one and the same in JSON"),
+        (always(Verdict(None, {1: "a", "1": "b"})), "become the same key in JSON"),
     ],
 )
 def test_a_wrong_guard_is_told_what_it_does_wrong(build, message):
@@ -78,7 +78,7 @@ def test_a_guard_that_remembers_each_step_apart_is_found_by_the_resume():
 
 def test_options_that_its_schema_refuses_are_named():
     schema = {"properties": {"limit": {"type": "number"}}}
-    with pytest.raises(ContractError, match="refuses the options"):
+    with pytest.raises(ContractError, match="rejects the options"):
         check_guard(GuardFactory("odd", remembers, options=schema), {"limit": "high"})
 
 

@@ -98,12 +98,12 @@ WEIGHT = {"weight": (24,)}
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        (LooksAhead, "what it gives for a position depends on others"),
-        (MixesRows, "depends on the other rows"),
-        (Drops, r"depends on others|not the same twice"),
-        (Narrows, "what it gives is"),
+        (LooksAhead, "its output for a position depends on other"),
+        (MixesRows, "depend on the other rows"),
+        (Drops, r"depends on other positions|two calls give different logits"),
+        (Narrows, "its output is"),
         (Forgets, "ln1.weight gets no gradient"),
-        (Counts, "saved and opened again, the model is another one"),
+        (Counts, "saved and opened again, the model computes something else"),
         (Overflows, "not finite"),
     ],
 )
@@ -124,7 +124,7 @@ def test_an_error_of_the_part_says_what_was_checked():
 
 
 def test_tensors_that_are_not_announced_are_named():
-    with pytest.raises(ContractError, match=r"not those it announces.*ln1\.weight"):
+    with pytest.raises(ContractError, match=r"not those it declares.*ln1\.weight"):
         check_part(PartFactory("norm_type", "odd", build=Scale))
 
 
@@ -134,7 +134,7 @@ def test_a_slot_that_is_none_is_refused():
 
 
 def test_options_that_are_no_schema_are_refused():
-    with pytest.raises(ContractError, match="no JSON Schema"):
+    with pytest.raises(ContractError, match="not a valid JSON Schema"):
         check_part(PartFactory("norm_type", "odd", build=Scale, options={"type": "thing"}))
 
 
@@ -208,8 +208,8 @@ class Bare(FromZero):
     [
         (FromZero, "with a cache that is filled"),
         (Whole, "not floating"),
-        (Misshapen, "its bias has shape"),
-        (Bare, "where a Placement is wanted"),
+        (Misshapen, "cannot be broadcast to"),
+        (Bare, "not a Placement"),
     ],
 )
 def test_wrong_positions_are_told_what_they_do_wrong(part, message):

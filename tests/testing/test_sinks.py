@@ -93,7 +93,7 @@ class Exits(Steps):
 @pytest.mark.parametrize(
     ("cls", "message"),
     [
-        (Twice, r"of a whole run it has written evaluations \[10, 10"),
+        (Twice, r"for a whole run it has written evaluations \[10, 10"),
         (Backwards, r"\[40, 30, 20, 10\]"),
         (Careless, r"resumed from step 20 it has written evaluations \[10, 20, 30, 30, 40\]"),
         (Meddles, "changes the event training_start"),

@@ -62,11 +62,11 @@ COUNT = itertools.count()
         ({"vocab_size": 255}, "vocab_size is 255"),
         ({"n_vocab": 0}, "n_vocab is 0"),
         ({"n_vocab": 100}, "of 100 ids"),
-        ({"encode": lambda self, text: text.encode()}, "no list of whole numbers"),
+        ({"encode": lambda self, text: text.encode()}, "does not return a list of integers"),
         ({"encode_array": lambda self, text: np.array(self.encode(text))}, "uint32"),
         ({"encode_array": lambda self, text: np.zeros(3, np.uint32)}, "other ids than encode"),
-        ({"decode": lambda self, ids: Bytes.decode(self, ids).strip()}, "comes back as"),
-        ({"decode_bytes": lambda self, ids: b""}, "comes back as"),
+        ({"decode": lambda self, ids: Bytes.decode(self, ids).strip()}, "is decoded to"),
+        ({"decode_bytes": lambda self, ids: b""}, "is decoded to"),
         (
             {"decode": lambda self, ids: bytes(map(int, ids)).decode(errors="replace")},
             "an id without text, raises ValueError",
@@ -75,11 +75,11 @@ COUNT = itertools.count()
         ({"state": lambda self: {}}, "the token_kind of its state is None"),
         (
             {"state": lambda self: {"token_kind": "bytes", "plugins": []}},
-            "its state is no tokenizer.json",
+            "its state is not a valid tokenizer.json",
         ),
         (
             {"state": lambda self: {"token_kind": "bytes", "extra": next(COUNT)}},
-            "not the same twice",
+            "two different states",
         ),
         ({"cut": lambda self, text, start: start - 1}, "which is not within"),
     ],
@@ -162,7 +162,7 @@ def test_what_is_built_from_the_state_must_be_the_same():
             return Bytes.decode_bytes(self, own)
 
     other = type("Other", (Shifts,), {"shift": 2})
-    with pytest.raises(ContractError, match="built from its state, it gives other ids"):
+    with pytest.raises(ContractError, match="built from its state, it returns other ids"):
         check_tokenizer(offered(other, train=lambda _: Shifts()))
 
 

@@ -80,7 +80,7 @@ def test_an_unknown_character_is_named_with_its_place(text, place, name):
 
 
 def test_the_first_of_several_unknown_characters_is_named():
-    with pytest.raises(DataError, match=r"'x' \(U\+0078\) and 2 more; take it out"):
+    with pytest.raises(DataError, match=r"'x' \(U\+0078\) and 2 more; remove it"):
         CharTokenizer(["a", "b"]).encode("abxzyx")
 
 
@@ -92,7 +92,7 @@ def test_a_character_beyond_the_highest_known_one_is_unknown():
 
 
 def test_a_surrogate_cannot_enter_a_vocabulary():
-    with pytest.raises(DataError, match=r"line 2, column 1: holds the character '\\ud800'"):
+    with pytest.raises(DataError, match=r"line 2, column 1: contains the character '\\ud800'"):
         CharTokenizer.train("ab\n\ud800")
 
 

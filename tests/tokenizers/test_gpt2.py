@@ -20,7 +20,7 @@ AWKWARD = st.text(alphabet="aZ9é中'! \t\n\r\x0b\x1c\x85\xa0\u200b\u2028\u3000�
 REFERENCE = tiktoken.Encoding(
     "reference",
     pat_str=r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-    mergeable_ranks=gpt2._ranks(),
+    mergeable_ranks=gpt2._load_ranks(),
     special_tokens={"<|endoftext|>": 50256},
 )
 
@@ -133,7 +133,7 @@ def test_a_tokenizer_is_rebuilt_from_its_state():
     "special", [{"<a>": 50257, "<b>": 50257}, {"<a>": 5}, {"<a>": 50256}, {"<|endoftext|>": 50255}]
 )
 def test_an_id_with_two_meanings_is_refused(special):
-    with pytest.raises(FormatError, match="means something else already"):
+    with pytest.raises(FormatError, match="already taken"):
         Gpt2Tokenizer.build({"special_token_encoder": special})
 
 

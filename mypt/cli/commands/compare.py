@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mypt.cli.options.conflicts import OF_COMPARE, refuse_unused
-from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.conflicts import COMPARE_CONFLICTS, check_conflicts
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
@@ -31,18 +31,22 @@ _PIPE_WIDTH, _MAX_VALUE = 120, 80
 @click.command("compare")
 @click.argument("models", type=TEXT, nargs=-1, required=True, metavar="MODEL MODEL...")
 @reader_options
-@click.option("--input_file", type=TEXT, help="Text to measure all models on.")
+@click.option("--input_file", type=TEXT, help="Text to score all models on.")
 @click.option(
-    "--dataset_dir", type=TEXT, help="Data set to measure all models on, by its validation split."
+    "--dataset_dir", type=TEXT, help="Data set whose validation split all models are scored on."
 )
-@click.option("--prompt", help="Text that every model continues; empty begins a new text.")
-@click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
-@sampling_option("temperature", float, "0 always takes the likeliest token.")
-@sampling_option("seed", int, "Same seed, same text.")
-@click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
+@click.option("--prompt", help="Text for every model to continue; an empty one starts a new text.")
+@click.option(
+    "--max_new_tokens", default=200, show_default=True, help="Maximum number of tokens to add."
+)
+@sampling_option(
+    "temperature", float, "Randomness of sampling; 0 always takes the most likely token."
+)
+@sampling_option("seed", int, "Random seed; the same seed gives the same text.")
+@click.option("--device", type=TEXT, help="Device to use; by default the fastest available.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all settings.")
 @click.pass_context
-@naming_flags()
+@name_flags()
 def command(
     context: click.Context,
     /,
@@ -54,36 +58,38 @@ def command(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Show what is different about models, and which one is better.
+    """Compare the settings of models, and their losses on one text.
 
-    Settings that differ are always listed. With --input_file or --dataset_dir every model is
-    measured on the same text, and with --prompt every model continues it.
+    Settings that differ are always listed. With --input_file or --dataset_dir, all models are
+    scored on the same text; with --prompt, all continue the same prompt.
     """
     if len(models) < 2:
-        message = "there is only one model; name at least two"
+        message = "only one model is given; give at least two"
         raise click.UsageError(message)
-    refuse_unused(context, OF_COMPARE)
+    check_conflicts(context, COMPARE_CONFLICTS)
     from mypt.comparison.settings import differing, open_sides
 
     if input_file is not None and dataset_dir is not None:
-        message = "--input_file and --dataset_dir are two texts; give one of them"
+        message = "--input_file and --dataset_dir cannot be used together; give one of them"
         raise click.UsageError(message)
     plugins = open_plugins()
     sides = open_sides(models, plugins, parse_options(options))
     held_out: HeldOut | None = None
     results: list[Result] = []
     if input_file is not None or dataset_dir is not None or prompt is not None:
-        held_out = _held_out(input_file, dataset_dir, plugins)
-        results = _try(sides, plugins, held_out, prompt, **chosen)
+        held_out = _open_held_out(input_file, dataset_dir, plugins)
+        results = _run_models(sides, plugins, held_out, prompt, **chosen)
     rows = differing(sides)
     if as_json:
-        report = _report(sides, rows, held_out, results, prompt)
+        report = _make_report(sides, rows, held_out, results, prompt)
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
-        _print(sides, rows, held_out, results, prompt)
+        _print_tables(sides, rows, held_out, results, prompt)
 
 
-def _held_out(input_file: str | None, dataset_dir: str | None, plugins: Plugins) -> HeldOut | None:
+def _open_held_out(
+    input_file: str | None, dataset_dir: str | None, plugins: Plugins
+) -> HeldOut | None:
     from mypt.comparison.results import text_of_data_set, text_of_file
 
     if input_file is not None:
@@ -91,7 +97,7 @@ def _held_out(input_file: str | None, dataset_dir: str | None, plugins: Plugins)
     return None if dataset_dir is None else text_of_data_set(dataset_dir, plugins)
 
 
-def _try(
+def _run_models(
     sides: Sequence[Side],
     plugins: Plugins,
     held_out: HeldOut | None,
@@ -117,7 +123,7 @@ def _try(
     return list(tried)
 
 
-def _report(
+def _make_report(
     sides: Sequence[Side],
     rows: dict[str, list[Any]],
     held_out: HeldOut | None,
@@ -130,7 +136,9 @@ def _report(
             "name": side.name,
             "path": str(side.opened.path),
             "settings": side.settings,
-            "score": None if result is None or result.score is None else _score(result.score),
+            "score": None
+            if result is None or result.score is None
+            else _describe_score(result.score),
             "continuation": None if result is None else result.continuation,
         }
         for side, result in zip(sides, tried, strict=True)
@@ -145,7 +153,7 @@ def _report(
     return {"models": models, "differing": rows, "held_out": text, "prompt": prompt}
 
 
-def _score(score: Score) -> dict[str, float | int | None]:
+def _describe_score(score: Score) -> dict[str, float | int | None]:
     losses = {name: getattr(score, name) for name in ("bits_per_byte", "loss", "perplexity")}
     return {
         **{name: loss if math.isfinite(loss) else None for name, loss in losses.items()},
@@ -155,7 +163,7 @@ def _score(score: Score) -> dict[str, float | int | None]:
     }
 
 
-def _print(
+def _print_tables(
     sides: Sequence[Side],
     rows: dict[str, list[Any]],
     held_out: HeldOut | None,
@@ -168,28 +176,28 @@ def _print(
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)
     parts: list[Table | str] = []
-    parts += [_settings(sides, rows)] if rows else ["All settings are equal."]
+    parts += [_make_settings_table(sides, rows)] if rows else ["All settings are equal."]
     parts += [
-        f"{side.name} has no training state: nothing is known of its training"
+        f"{side.name} has no training state, so its training settings are unknown"
         for side in sides
         if side.opened.training_state is None
     ]
     if held_out is not None:
-        parts += ["", _scores(sides, held_out, results), *_remarks(sides, results)]
+        parts += ["", _make_score_table(sides, held_out, results), *_list_remarks(sides, results)]
     if prompt is not None:
-        parts += ["", _continuations(sides, prompt, results, console.width)]
+        parts += ["", _make_text_table(sides, prompt, results, console.width)]
     for part in parts:
         console.print(part, markup=False, highlight=False)
 
 
-def _settings(sides: Sequence[Side], rows: dict[str, list[Any]]) -> Table:
-    table = _table("Settings that differ", ["", *(side.name for side in sides)])
+def _make_settings_table(sides: Sequence[Side], rows: dict[str, list[Any]]) -> Table:
+    table = _make_table("Settings that differ", ["", *(side.name for side in sides)])
     for name, values in rows.items():
-        _add(table, name, *(_said(value) for value in values))
+        _add_row(table, name, *(_format_value(value) for value in values))
     return table
 
 
-def _said(value: object) -> str:
+def _format_value(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -202,15 +210,15 @@ def _said(value: object) -> str:
     return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "\u2026"
 
 
-def _scores(sides: Sequence[Side], held_out: HeldOut, results: Sequence[Result]) -> Table:
+def _make_score_table(sides: Sequence[Side], held_out: HeldOut, results: Sequence[Result]) -> Table:
     title = f"Losses on {held_out.source} ({held_out.size_bytes:,} bytes)"
     heads = ["", "bits per byte", "nats per token", "tokens", "block_size", "stride"]
-    table = _table(title, heads)
+    table = _make_table(title, heads)
     scores = [result.score for result in results if result.score is not None]
     finite = [score.bits_per_byte for score in scores if math.isfinite(score.bits_per_byte)]
     best = min(finite, default=None)
     for side, score in zip(sides, scores, strict=True):
-        _add(
+        _add_row(
             table,
             side.name,
             f"{score.bits_per_byte:.4f}{' *' if score.bits_per_byte == best else '  '}",
@@ -222,51 +230,51 @@ def _scores(sides: Sequence[Side], held_out: HeldOut, results: Sequence[Result])
     return table
 
 
-def _remarks(sides: Sequence[Side], results: Sequence[Result]) -> list[str]:
-    lines = ["* the lowest. Each token but the first was scored once, in overlapping windows."]
+def _list_remarks(sides: Sequence[Side], results: Sequence[Result]) -> list[str]:
+    lines = ["* lowest. Each token but the first was scored once, in overlapping windows."]
     tokenizers = [side.opened.tokenizer for side in sides]
     if any(tokenizer != tokenizers[0] for tokenizer in tokenizers):
         lines.append("The tokenizers differ: compare bits per byte, not nats per token.")
     if len({result.score.block_size for result in results if result.score}) > 1:
-        lines.append("The windows differ: a model with a wider one sees more of the text before.")
+        lines.append("The block sizes differ: a model with a larger one sees more context.")
     return lines
 
 
-def _continuations(
+def _make_text_table(
     sides: Sequence[Side], prompt: str, results: Sequence[Result], width: int
 ) -> Table:
     from rich.text import Text
 
-    texts = [Text(_shown(prompt + (result.continuation or ""))) for result in results]
+    texts = [Text(_replace_controls(prompt + (result.continuation or ""))) for result in results]
     if width // len(sides) >= 30:
-        table = _table("Continuations", [side.name for side in sides], ratio=1)
+        table = _make_table("Continuations", [side.name for side in sides], ratio=1)
         table.add_row(*texts)
         return table
-    table = _table("Continuations", ["", ""])
+    table = _make_table("Continuations", ["", ""])
     for side, text in zip(sides, texts, strict=True):
         table.add_row(Text(side.name), text, end_section=True)
     return table
 
 
-def _shown(text: str) -> str:
-    """Keep lines, and show what a terminal would obey as U+FFFD."""
+def _replace_controls(text: str) -> str:
+    """Replace control characters other than line breaks by U+FFFD."""
     text = text.expandtabs(4)
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
 
-def _table(title: str, heads: Sequence[str], ratio: int | None = None) -> Table:
+def _make_table(title: str, heads: Sequence[str], ratio: int | None = None) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(_shown(title)), box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=Text(_replace_controls(title)), box=box.SIMPLE_HEAD, title_justify="left")
     for head in heads:
-        names = head == ""  # of settings or models: the last to be broken
-        table.add_column(Text(_shown(head)), overflow="fold", ratio=ratio, no_wrap=names)
+        names = head == ""  # names of settings or models: wrapped last
+        table.add_column(Text(_replace_controls(head)), overflow="fold", ratio=ratio, no_wrap=names)
     return table
 
 
-def _add(table: Table, *cells: str) -> None:
+def _add_row(table: Table, *cells: str) -> None:
     from rich.text import Text
 
-    table.add_row(*(Text(_shown(cell)) for cell in cells))
+    table.add_row(*(Text(_replace_controls(cell)) for cell in cells))

@@ -21,21 +21,25 @@ BYTES_PER_WEIGHT = 4
 
 
 @click.command("configs")
-@click.option("--config_file", type=TEXT, help="Preset to show in detail, shipped or your own.")
+@click.option(
+    "--config_file",
+    type=TEXT,
+    help="Preset to show in detail: a path, or the name of a shipped preset.",
+)
 def command(config_file: str | None) -> None:
-    """List the presets, or show one in detail, with counted parameters."""
+    """List the presets with their parameter counts, or show one in detail."""
     from mypt.engine.config.presets import read_preset, shipped_presets
 
     layouts = open_plugins().layouts
     if config_file is not None:
-        lines = _detail(read_preset(config_file, layouts), layouts)
+        lines = _format_preset(read_preset(config_file, layouts), layouts)
     else:
-        lines = _list([read_preset(name, layouts) for name in shipped_presets()], layouts)
+        lines = _format_list([read_preset(name, layouts) for name in shipped_presets()], layouts)
     click.echo("\n".join(lines))
 
 
-def _list(presets: list[Preset], layouts: Layouts) -> list[str]:
-    from mypt.format.layout import count
+def _format_list(presets: list[Preset], layouts: Layouts) -> list[str]:
+    from mypt.format.layout import count_model_parameters
 
     lines = [
         RULE,
@@ -45,9 +49,11 @@ def _list(presets: list[Preset], layouts: Layouts) -> list[str]:
         f"{'File':36} {'Name':22} {'Params':>9} {'Layers':>6} {'Heads':>5} {'Embed':>5}",
         "-" * len(RULE),
     ]
-    for preset in sorted(presets, key=lambda preset: count(preset.config, layouts)):
+    for preset in sorted(
+        presets, key=lambda preset: count_model_parameters(preset.config, layouts)
+    ):
         c = preset.config
-        params = f"{count(c, layouts) / 1e6:.2f}M"
+        params = f"{count_model_parameters(c, layouts) / 1e6:.2f}M"
         lines.append(
             f"{preset.file:36} {preset.name:22} {params:>9} {c.n_layer:6} {c.n_head:5} {c.n_embd:5}"
         )
@@ -57,15 +63,15 @@ def _list(presets: list[Preset], layouts: Layouts) -> list[str]:
         "To use one:  mypt train --config_file configs/tiny.json --model_name my_model "
         "--input_file input.txt",
         "For details: mypt configs --config_file configs/tiny.json",
-        "Your own:    copy one, edit it, and name your file",
+        "Your own:    copy one, edit it, and pass its path",
     ]
 
 
-def _detail(preset: Preset, layouts: Layouts) -> list[str]:
+def _format_preset(preset: Preset, layouts: Layouts) -> list[str]:
     from mypt.engine.humanize import short_bytes
-    from mypt.format.layout import count
+    from mypt.format.layout import count_model_parameters
 
-    c, total = preset.config, count(preset.config, layouts)
+    c, total = preset.config, count_model_parameters(preset.config, layouts)
     rows = {
         "Layers": c.n_layer,
         "Heads": c.n_head,
@@ -79,7 +85,7 @@ def _detail(preset: Preset, layouts: Layouts) -> list[str]:
         "Norm": c.norm_type,
         "Tied head": c.tie_weights,
     }
-    char = count(_with_vocabulary(preset, 100), layouts)
+    char = count_model_parameters(_replace_vocabulary(preset, 100), layouts)
     training = total * BYTES_PER_PARAMETER_IN_TRAINING
     return [
         RULE,
@@ -101,20 +107,20 @@ def _detail(preset: Preset, layouts: Layouts) -> list[str]:
         "activations come on top",
         f"  Checkpoint  : {short_bytes(3 * total * BYTES_PER_WEIGHT)}, of which "
         f"{short_bytes(total * BYTES_PER_WEIGHT)} are needed for inference",
-        *_training(preset),
+        *_format_training(preset),
         "",
         "Usage:",
         f"  mypt train --config_file {preset.file} --model_name my_model --input_file input.txt",
     ]
 
 
-def _training(preset: Preset) -> list[str]:
+def _format_training(preset: Preset) -> list[str]:
     if not preset.training:
         return []
     return ["", "Training:", *(f"  {k:16}: {v}" for k, v in preset.training.items())]
 
 
-def _with_vocabulary(preset: Preset, vocab_size: int) -> GPTConfig:
+def _replace_vocabulary(preset: Preset, vocab_size: int) -> GPTConfig:
     from attrs import evolve
 
     return evolve(preset.config, vocab_size=vocab_size)

@@ -26,17 +26,17 @@ _SECONDS_BETWEEN_LINES = 10
 
 @click.group("data", context_settings=SETTINGS)
 def command() -> None:
-    """Make data sets to train on, and look at them."""
+    """Prepare data sets for training, and inspect them."""
 
 
-_output = click.option("--output", type=TEXT, required=True, help="Folder of the data set.")
+_output = click.option("--output", type=TEXT, required=True, help="Folder for the data set.")
 _tokenization = click.option(
-    "--tokenization", type=TEXT, default="gpt2", show_default=True, help="Kind of a new tokenizer."
+    "--tokenization", type=TEXT, default="gpt2", show_default=True, help="Tokenizer to use."
 )
 _from_model = click.option(
     "--from_model",
     type=TEXT,
-    help="Take the tokenizer of this model instead, as fine-tuning needs.",
+    help="Use the tokenizer of this model instead, as fine-tuning requires.",
 )
 
 
@@ -50,26 +50,26 @@ _from_model = click.option(
     type=click.FloatRange(0, 1, min_open=True),
     default=0.1,
     show_default=True,
-    help="Share of the text that validates; 1 makes an evaluation set.",
+    help="Fraction of the text for validation; 1 makes an evaluation set.",
 )
 @click.option(
     "--tokens_per_shard",
     type=click.IntRange(1),
     default=10_000_000,
     show_default=True,
-    help="Ids of a full shard.",
+    help="Tokens per full shard.",
 )
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "uint16", "uint32"]),
     default="auto",
     show_default=True,
-    help="Of the ids; auto is uint16 where it can. The earlier MyPT reads uint32.",
+    help="Type of the token ids; auto is uint16 where they fit. The earlier MyPT reads uint32.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes that tokenize; by default one for each processor.",
+    help="Processes that tokenize; by default one per processor.",
 )
 def prepare_command(
     inputs: tuple[str, ...],
@@ -83,8 +83,8 @@ def prepare_command(
 ) -> None:
     """Tokenize texts of any size into shards.
 
-    INPUT is a text file, a folder of them, or - for the standard input. The same command goes on
-    where a preparation was stopped.
+    INPUT is a text file, a folder of text files, or - for standard input. Run the same command
+    again to resume an interrupted preparation.
     """
     from mypt.data.prepare.parallel import available_workers
     from mypt.data.prepare.tokens import Preparation, prepare
@@ -94,16 +94,16 @@ def prepare_command(
         inputs=inputs,
         output=Path(output),
         tokenization=tokenization,
-        tokenizer=_tokenizer_of(from_model, plugins),
+        tokenizer=_open_tokenizer(from_model, plugins),
         val_fraction=val_fraction,
         tokens_per_shard=tokens_per_shard,
         dtype=dtype,
         workers=workers or available_workers(),
     )
-    with _progress() as report:
+    with _show_progress() as report:
         is_new = prepare(wanted, plugins, report)
     if not is_new:
-        click.echo(f"{output} is complete already")
+        click.echo(f"{output} is already complete")
     _print_summary(output)
 
 
@@ -117,7 +117,7 @@ def prepare_command(
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.1,
     show_default=True,
-    help="Share of the conversations that validates.",
+    help="Fraction of the conversations for validation.",
 )
 def chats_command(
     inputs: tuple[str, ...],
@@ -126,10 +126,10 @@ def chats_command(
     from_model: str | None,
     val_fraction: float,
 ) -> None:
-    """Make episodes with a loss mask out of conversations in JSON lines.
+    """Prepare conversations in JSON lines as episodes with a loss mask.
 
     A line is {"messages": [{"role": ..., "content": ...}, ...]}, or {"prompt": ..., "completion":
-    ...}, or {"text": ...}. What the assistant says is learnt, and so are completions and texts.
+    ...}, or {"text": ...}. The loss counts what the assistant says, completions and texts.
     """
     from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
 
@@ -138,7 +138,7 @@ def chats_command(
         inputs=inputs,
         output=Path(output),
         tokenization=tokenization,
-        tokenizer=_tokenizer_of(from_model, plugins),
+        tokenizer=_open_tokenizer(from_model, plugins),
         val_fraction=val_fraction,
     )
     prepare_chats(wanted, plugins)
@@ -147,10 +147,10 @@ def chats_command(
 
 @command.command("inspect")
 @click.argument("folder", type=TEXT)
-@click.option("--checksums", is_flag=True, help="Also compare the digest of every file.")
+@click.option("--checksums", is_flag=True, help="Also verify the SHA-256 digest of every file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
-    """Show what a data set holds, and whether its files are what was written.
+    """Show what a data set contains, and check that its files are intact.
 
     Exits with 1 if any is not.
     """
@@ -159,19 +159,19 @@ def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
     from mypt.data.describe import check_dataset, describe_dataset
     from mypt.format.errors import has_errors
 
-    about = describe_dataset(folder)
+    description = describe_dataset(folder)
     problems = check_dataset(folder, checksums=checksums)
     if as_json:
         listed = [attrs.asdict(problem) for problem in problems]
-        click.echo(json.dumps({**about, "problems": listed}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({**description, "problems": listed}, indent=2, ensure_ascii=False))
     else:
-        _print_about(about)
+        _print_description(description)
         for problem in problems:
             click.echo(f"{problem.severity}: {problem}")
     return int(has_errors(problems))
 
 
-def _tokenizer_of(model_name: str | None, plugins: Plugins) -> Tokenizer | None:
+def _open_tokenizer(model_name: str | None, plugins: Plugins) -> Tokenizer | None:
     if model_name is None:
         return None
     from mypt.engine.checkpoints.build import build_tokenizer
@@ -182,7 +182,7 @@ def _tokenizer_of(model_name: str | None, plugins: Plugins) -> Tokenizer | None:
     opened = open_checkpoint(find_checkpoint(model_name), plugins)
     tokenizer = build_tokenizer(opened.tokenizer, plugins)
     if tokenizer is None:
-        what, fix = "has no tokenizer that can be used", "name another model, or --tokenization"
+        what, fix = "has no usable tokenizer", "name another model, or use --tokenization"
         raise UsageError(Problem(str(opened.path), "", what, fix, kind="tokenizer"))
     return tokenizer
 
@@ -190,35 +190,37 @@ def _tokenizer_of(model_name: str | None, plugins: Plugins) -> Tokenizer | None:
 def _print_summary(folder: str) -> None:
     from mypt.data.describe import describe_dataset
 
-    _print_about(describe_dataset(folder))
+    _print_description(describe_dataset(folder))
 
 
-def _print_about(about: dict[str, Any]) -> None:
-    from mypt.format.errors import counted, one_line
+def _print_description(description: dict[str, Any]) -> None:
+    from mypt.format.errors import format_count, one_line
 
-    tokenizer = about["tokenizer"]
+    tokenizer = description["tokenizer"]
     kind = "unknown" if tokenizer is None else tokenizer["token_kind"]
-    click.echo(one_line(f"{about['folder']}: {about['kind']}, {about['dtype']}, {kind}"))
-    for split, tokens in about["tokens"].items():
-        there = counted(len(about["files"][split]), "file")
-        line = f"  {split}: {counted(tokens, 'token')} in {there}"
-        if "episodes" in about:
-            line += f", {counted(about['episodes'][split], 'episode')}"
+    click.echo(
+        one_line(f"{description['folder']}: {description['kind']}, {description['dtype']}, {kind}")
+    )
+    for split, tokens in description["tokens"].items():
+        there = format_count(len(description["files"][split]), "file")
+        line = f"  {split}: {format_count(tokens, 'token')} in {there}"
+        if "episodes" in description:
+            line += f", {format_count(description['episodes'][split], 'episode')}"
         click.echo(line)
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Show how far it is: a bar on a terminal, now and then a line in a pipe."""
+def _show_progress() -> Iterator[Callable[[int, int], None]]:
+    """Show the progress: a bar on a terminal, a line now and then in a pipe."""
     if sys.stderr.isatty():
-        with _bar() as report:
+        with _show_bar() as report:
             yield report
     else:
-        yield _lines()
+        yield _make_line_printer()
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
+def _show_bar() -> Iterator[Callable[[int, int], None]]:
     from rich import progress
     from rich.console import Console
 
@@ -233,7 +235,7 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _lines() -> Callable[[int, int], None]:
+def _make_line_printer() -> Callable[[int, int], None]:
     last = time.monotonic()
 
     def report(done: int, total: int) -> None:

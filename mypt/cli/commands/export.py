@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
@@ -15,11 +15,11 @@ from mypt.cli.options.text import TEXT
 @click.command("export")
 @click.option("--to", "form", type=click.Choice(["hf"]), required=True, help="hf: Hugging Face.")
 @click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
-@click.option("--output", type=TEXT, required=True, help="Folder to make.")
+@click.option("--output", type=TEXT, required=True, help="Folder to create.")
 @reader_options
-@naming_flags()
+@name_flags()
 def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -> None:
-    """Write a model for another program, with the same logits, or say why that cannot be."""
+    """Export a model to the format of another program, with the same logits."""
     from mypt.engine.checkpoints.paths import find_checkpoint
     from mypt.export.hugging_face import EXPORTERS
 

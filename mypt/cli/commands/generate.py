@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mypt.cli.gc_pause import uncollected
-from mypt.cli.generation.request import Request, _request
-from mypt.cli.options.conflicts import OF_GENERATE, refuse_unused
-from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.gc_pause import pause_gc
+from mypt.cli.generation.request import Request, make_request
+from mypt.cli.options.conflicts import GENERATE_CONFLICTS, check_conflicts
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from mypt.api.gpt import GPT
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.scoring import Score
+    from mypt.format.open import Opened
     from mypt.plugins.contracts import Tokenizer
 
 
 @click.command("generate")
 @click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
 @click.option(
-    "--legacy_checkpoint", type=TEXT, help="File of an earlier program in the model's folder."
+    "--legacy_checkpoint", type=TEXT, help="Legacy checkpoint file in the model's folder."
 )
 @reader_options
 @click.option(
@@ -36,54 +37,68 @@ if TYPE_CHECKING:
     multiple=True,
     help="Text to continue; may be repeated. Without any, a new text begins.",
 )
-@click.option(
-    "--prompt_file", type=TEXT, multiple=True, help="File that holds one prompt; - is stdin."
-)
+@click.option("--prompt_file", type=TEXT, multiple=True, help="File with one prompt; - is stdin.")
 @click.option(
     "--prompt_lines", type=TEXT, multiple=True, help="File with a prompt on each line; - is stdin."
 )
-@click.option("--max_new_tokens", default=200, show_default=True, help="Tokens to add.")
-@sampling_option("temperature", float, "0 always takes the likeliest token.")
-@sampling_option("top_k", int, "Choose among the k likeliest tokens.")
-@sampling_option("top_p", float, "Choose among the likeliest that make up p together.")
-@sampling_option("min_p", float, "Choose among those p times as likely as the likeliest.")
-@sampling_option("repetition_penalty", float, "Above 1: discourage what is there.")
-@sampling_option("no_repeat_ngram_size", int, "Let no run of n tokens come twice.")
-@sampling_option("seed", int, "Same seed, same text, whatever else is asked for.")
-@click.option("--stop", type=TEXT, multiple=True, help="End before this text; may be repeated.")
 @click.option(
-    "--stop_token", type=TEXT, multiple=True, help="End before this token, an id or its text."
+    "--max_new_tokens", default=200, show_default=True, help="Maximum number of tokens to add."
+)
+@sampling_option(
+    "temperature", float, "Randomness of sampling; 0 always takes the most likely token."
+)
+@sampling_option("top_k", int, "Sample from the k most likely tokens.")
+@sampling_option("top_p", float, "Sample from the most likely tokens with total probability p.")
+@sampling_option(
+    "min_p", float, "Sample from tokens at least p times as likely as the most likely."
+)
+@sampling_option("repetition_penalty", float, "Above 1: make tokens of the context less likely.")
+@sampling_option("no_repeat_ngram_size", int, "Never repeat a sequence of n tokens.")
+@sampling_option("seed", int, "Random seed; the same seed gives the same text.")
+@click.option("--stop", type=TEXT, multiple=True, help="Stop before this text; may be repeated.")
+@click.option(
+    "--stop_token",
+    type=TEXT,
+    multiple=True,
+    help="Stop before this token, an id or its text; may be repeated.",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Continuations of each prompt.",
+    help="Continuations per prompt.",
 )
 @click.option(
     "--batch_size",
     type=click.IntRange(1),
     default=32,
     show_default=True,
-    help="Texts continued at once.",
+    help="Texts to continue at once.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per continuation.")
-@click.option("--probabilities", is_flag=True, help="With --json: also those of the tokens.")
-@click.option("--logits", is_flag=True, help="With --json: also what each token was chosen by.")
 @click.option(
-    "--score", type=TEXT, multiple=True, help="Do not generate: measure the loss on this file."
+    "--probabilities", is_flag=True, help="With --json: include the probability of each token."
+)
+@click.option("--logits", is_flag=True, help="With --json: include the logits of each token.")
+@click.option(
+    "--score",
+    type=TEXT,
+    multiple=True,
+    help="Measure the loss on this file instead of generating; may be repeated.",
 )
 @click.option(
     "--stride",
     type=int,
-    help="Of scoring: tokens from one window to the next; by default half a block.",
+    help="With --score: tokens from one window to the next; by default half the block size.",
 )
-@click.option("--interactive", is_flag=True, help="Ask for prompts; /help says what else it takes.")
-@click.option("--int8", is_flag=True, help="Round the weights to 8 bits; CPU only.")
-@click.option("--device", type=TEXT, help="Device to compute on; by default the fastest there is.")
+@click.option(
+    "--interactive", is_flag=True, help="Read prompts from the terminal; /help lists the commands."
+)
+@click.option("--int8", is_flag=True, help="Quantize the weights to 8 bits; CPU only.")
+@click.option("--device", type=TEXT, help="Device to use; by default the fastest available.")
 @click.pass_context
-@naming_flags()
+@name_flags()
 def command(
     context: click.Context,
     /,
@@ -101,26 +116,26 @@ def command(
     **wanted: Any,
 ) -> None:
     """Continue prompts with a trained model, or measure how well it predicts a text."""
-    refuse_unused(context, OF_GENERATE)
+    check_conflicts(context, GENERATE_CONFLICTS)
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
-    from mypt.cli.generation.prompts import check_prompts, read_prompts, refuse_stdin_twice
+    from mypt.cli.generation.prompts import check_prompts, check_stdin, read_prompts
 
-    refuse_stdin_twice([*sources[1], *sources[2], *score])
+    check_stdin([*sources[1], *sources[2], *score])
     prompts = list(read_prompts(*sources))
-    with uncollected():
+    with pause_gc():
         where = device or ("cpu" if int8 else None)
-        model = _open(model_name, legacy_checkpoint, options, where)
+        model = _load_model(model_name, legacy_checkpoint, options, where)
     if score:
         _print_scores(model, score, stride, int8=int8, as_json=as_json, probabilities=probabilities)
         return
     if int8:
         model.quantize()
     check_prompts(prompts, _tokenizer(model))
-    request = _request([prompt.text for prompt in prompts] or [""], **wanted)
+    request = make_request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:
-        from mypt.cli.generation.interactive import Session, talk
+        from mypt.cli.generation.interactive import Session, run_session
 
-        talk(Session(model, request))
+        run_session(Session(model, request))
     elif as_json:
         _print_json(model, request, probabilities=probabilities, logits=logits)
     elif len(request.prompts) * request.samples == 1:
@@ -129,25 +144,28 @@ def command(
         _print_texts(model, request)
 
 
-def _open(
+def _load_model(
     model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], device: str | None
 ) -> GPT:
+    from mypt.api.load import open_model
     from mypt.engine.checkpoints.paths import find_checkpoint
-    from mypt.format.errors import one_line
-    from mypt.format.open import open_checkpoint
 
-    path, plugins = find_checkpoint(model_name, legacy_checkpoint), open_plugins()
-    opened = open_checkpoint(path, plugins, parse_options(options))
+    return open_model(
+        find_checkpoint(model_name, legacy_checkpoint),
+        open_plugins(),
+        parse_options(options),
+        device=device,
+        tell=_print_warnings,
+    )
+
+
+def _print_warnings(opened: Opened) -> None:
+    from mypt.format.errors import one_line
+
     for edit in opened.edits:
         click.echo(f"note: {one_line(edit)}", err=True)
     for warning in opened.warnings:
         click.echo(f"warning: {one_line(warning)}", err=True)
-    from mypt.api.gpt import GPT  # torch, for a file that is sound
-    from mypt.engine.checkpoints.build import build_model
-    from mypt.engine.runtime.devices import choose_device
-
-    where = choose_device(device)
-    return build_model(opened, plugins, cls=GPT, for_training=False).to(where)
 
 
 def _tokenizer(model: GPT) -> Tokenizer:
@@ -171,7 +189,7 @@ def _print_stream(model: GPT, request: Request) -> None:
         stop=request.stop,
         stop_tokens=request.stop_tokens,
     )
-    first = next(pieces, "")  # a prompt that cannot be encoded is refused before it is echoed
+    first = next(pieces, "")  # raises before the echo if the prompt cannot be encoded
     click.echo(prompt + first, nl=False)
     for piece in pieces:
         click.echo(piece, nl=False)
@@ -179,20 +197,21 @@ def _print_stream(model: GPT, request: Request) -> None:
 
 
 def _print_texts(model: GPT, request: Request) -> None:
-    for number, continuation in enumerate(_continuations(model, request)):
+    for number, continuation in enumerate(_generate(model, request)):
         if number:
             click.echo("---")
         click.echo(continuation.prompt + continuation.text)
 
 
 def _print_json(model: GPT, request: Request, *, probabilities: bool, logits: bool) -> None:
-    from mypt.cli.generation.output import as_object
+    from mypt.cli.generation.output import describe_continuation
 
-    for one in _continuations(model, request, log_probs=probabilities, logits=logits):
-        click.echo(json.dumps(as_object(one, model.tokenizer_or_ids()), ensure_ascii=False))
+    for one in _generate(model, request, log_probs=probabilities, logits=logits):
+        described = describe_continuation(one, model.tokenizer_or_ids())
+        click.echo(json.dumps(described, ensure_ascii=False))
 
 
-def _continuations(model: GPT, request: Request, **wanted: bool) -> Iterator[Continuation]:
+def _generate(model: GPT, request: Request, **wanted: bool) -> Iterator[Continuation]:
     return model.generate_many(
         request.prompts,
         request.max_new_tokens,
@@ -214,26 +233,26 @@ def _print_scores(
     as_json: bool,
     probabilities: bool,
 ) -> None:
-    from mypt.cli.generation.output import score_as_lines, score_as_object
-    from mypt.cli.generation.prompts import name_of, read
+    from mypt.cli.generation.output import describe_score, format_score
+    from mypt.cli.generation.prompts import name_source, read_file
 
-    texts = [(name_of(file), read(file)) for file in files]
-    scores = [_score(model, *text, stride) for text in texts]
+    texts = [(name_source(file), read_file(file)) for file in files]
+    scores = [_score_text(model, *text, stride) for text in texts]
     float_losses = [score.loss if int8 else None for score in scores]
     if int8:
         model.quantize()
-        scores = [_score(model, *text, stride) for text in texts]
+        scores = [_score_text(model, *text, stride) for text in texts]
     for (file, _), score, float_loss in zip(texts, scores, float_losses, strict=True):
         if as_json:
             tokenizer = model.need_tokenizer() if probabilities else None
-            described = score_as_object(file, score, float_loss, tokenizer)
+            described = describe_score(file, score, float_loss, tokenizer)
             click.echo(json.dumps(described, ensure_ascii=False))
         else:
-            click.echo("\n".join(score_as_lines(file, score, float_loss)))
+            click.echo("\n".join(format_score(file, score, float_loss)))
 
 
-def _score(model: GPT, name: str, text: str, stride: int | None) -> Score:
-    from mypt.cli.generation.prompts import located
+def _score_text(model: GPT, name: str, text: str, stride: int | None) -> Score:
+    from mypt.cli.generation.prompts import locate_errors
 
-    with located(name):
+    with locate_errors(name):
         return model.score(text, stride=stride)

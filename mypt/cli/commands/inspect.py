@@ -7,25 +7,25 @@ from typing import Any
 
 import click
 
-from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
-from mypt.format.errors import counted
+from mypt.format.errors import format_count
 
 
 @click.command("inspect")
 @click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
 @click.option(
-    "--legacy_checkpoint", type=TEXT, help="File of an earlier program in the model's folder."
+    "--legacy_checkpoint", type=TEXT, help="Legacy checkpoint file in the model's folder."
 )
 @reader_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@naming_flags()
+@name_flags()
 def command(
     model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], as_json: bool
 ) -> None:
-    """Show what a checkpoint is, without loading its weights."""
+    """Show what a checkpoint contains, without loading its weights."""
     from mypt.api.info import get_model_info
     from mypt.engine.checkpoints.paths import find_checkpoint
     from mypt.format.errors import one_line
@@ -38,20 +38,20 @@ def command(
         click.echo(json.dumps(info, indent=2, ensure_ascii=False))
         return
     sections = {
-        "FORMAT": _format(info),
+        "FORMAT": _describe_format(info),
         "CONFIG": [", ".join(f"{name}:{value}" for name, value in info["config"].items())],
-        "TOKENIZER": _tokenizer(info["tokenizer"]),
-        "TRAINING STATE": _training_state(info["training_state"]),
+        "TOKENIZER": _describe_tokenizer(info["tokenizer"]),
+        "TRAINING STATE": _describe_training(info["training_state"]),
     }
     if info["plugins"]:
-        sections["PLUGINS"] = [_plugin(*item) for item in info["plugins"].items()]
+        sections["PLUGINS"] = [_describe_plugin(*item) for item in info["plugins"].items()]
     parts = [
         "\n".join([f"=== {title} ===", *map(one_line, lines)]) for title, lines in sections.items()
     ]
     click.echo("\n\n".join(parts))
 
 
-def _format(info: dict[str, Any]) -> list[str]:
+def _describe_format(info: dict[str, Any]) -> list[str]:
     is_bundle = info["format"][0].isdigit()
     kind = "JSON-based format, version" if is_bundle else "Legacy format, read by"
     return [
@@ -64,27 +64,29 @@ def _format(info: dict[str, Any]) -> list[str]:
     ]
 
 
-def _tokenizer(state: dict[str, Any] | None) -> list[str]:
+def _describe_tokenizer(state: dict[str, Any] | None) -> list[str]:
     if state is None:
-        return ["none: this is a model of bare ids"]
+        return ["none: this model has no tokenizer and works on token ids"]
     lines = [f"kind      : {state['token_kind']}"]
     if state["token_kind"] == "gpt2":
         lines.append("vocab     : GPT-2 BPE (fixed ~50k tokens)")
         if state["special_token_encoder"]:
-            lines.append(f"special   : {counted(len(state['special_token_encoder']), 'token')}")
+            lines.append(
+                f"special   : {format_count(len(state['special_token_encoder']), 'token')}"
+            )
     elif state["chars"] is not None:
         shown = "".join(state["chars"])
-        lines.append(f"vocab     : {counted(len(state['chars']), 'character')} {shown!r}")
+        lines.append(f"vocab     : {format_count(len(state['chars']), 'character')} {shown!r}")
     return lines
 
 
-def _plugin(package: str, need: dict[str, Any]) -> str:
+def _describe_plugin(package: str, need: dict[str, Any]) -> str:
     here = f"{need['installed']} is installed" if need["installed"] else "not installed"
     purposes = ", ".join(need["needed_for"])
     return f"{package} {need['version']}, needed to: {purposes} ({here})"
 
 
-def _training_state(state: dict[str, Any] | None) -> list[str]:
+def _describe_training(state: dict[str, Any] | None) -> list[str]:
     if state is None:
         return ["none: this checkpoint is for inference only"]
     lines = [f"Last recorded training step: {state['step']}"]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,18 +24,16 @@ if TYPE_CHECKING:
 @click.option(
     "--to",
     "version",
-    type=click.Choice(["2.0", "1"]),
-    default="2.0",
+    type=click.Choice([FORMAT_VERSION, "1"]),
+    default=FORMAT_VERSION,
     show_default=True,
-    help="Version to write; 1 is what the earlier MyPT opens.",
+    help="Format version to write; 1 is for the earlier MyPT.",
 )
-@click.option(
-    "--output", type=TEXT, help="Folder of what is written; by default one beside the source."
-)
-@click.option("--dry_run", is_flag=True, help="Only say what would be done.")
+@click.option("--output", type=TEXT, help="Folder to write; by default one beside the source.")
+@click.option("--dry_run", is_flag=True, help="Only print what would be done.")
 @click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below PATH.")
 @reader_options
-@naming_flags()
+@name_flags()
 def command(
     path: str,
     version: str,
@@ -43,18 +42,19 @@ def command(
     everything: bool,
     options: tuple[str, ...],
 ) -> int:
-    """Write a legacy or foreign checkpoint as a bundle of the current format.
+    """Convert a legacy or foreign checkpoint to the current format.
 
-    The source is never touched, and what was written is read back and compared before it counts.
+    The source is never modified. The result is read back and compared with the source before it
+    is committed.
     """
     from mypt.format.migrate import Migrator
     from mypt.format.version import MYPT_VERSION
 
     if everything and output is not None:
-        message = "--output names one folder, --all finds many checkpoints"
+        message = "--output names one folder and cannot be used with --all"
         raise click.UsageError(message)
     if version == "1" and (everything or options):
-        message = "--to 1 writes one bundle, and takes neither --all nor --option"
+        message = "--to 1 cannot be used with --all or --option"
         raise click.UsageError(message)
     plugins = open_plugins()
     migrator = Migrator(
@@ -68,26 +68,26 @@ def command(
     if version == "1":
         from mypt.format.downgrade import downgrade
 
-        _print(downgrade(source, target, plugins.layouts, dry_run=dry_run))
+        _print_report(downgrade(source, target, plugins.layouts, dry_run=dry_run))
     elif everything:
-        return _print_all(migrator.migrate_all(source))
+        return _print_reports(migrator.migrate_all(source))
     else:
-        _print(migrator.migrate(source, target))
+        _print_report(migrator.migrate(source, target))
     return 0
 
 
-def _print_all(reports: Iterable[Report]) -> int:
-    """Print each report when it comes; give the exit code."""
+def _print_reports(reports: Iterable[Report]) -> int:
+    """Print each report as it arrives, and return the exit code."""
     results = []
     for report in reports:
-        _print(report)
+        _print_report(report)
         results.append(report.result)
     failed = results.count("failed")
     click.echo(f"{len(results)} checkpoints, {failed} failed")
     return 1 if failed else 0
 
 
-def _print(report: Report) -> None:
+def _print_report(report: Report) -> None:
     from mypt.format.errors import one_line
 
     click.echo(one_line(f"{report.source} -> {report.output}: {report.result}"))

@@ -20,42 +20,38 @@ _PIPE_WIDTH, _LEAST_WIDTH = 100, 60
 
 @click.command("plot")
 @click.argument("logs", type=TEXT, nargs=-1, required=True, metavar="LOG_OR_MODEL...")
-@click.option(
-    "--output", type=TEXT, help="File to write: a page (.html) or a picture (.png, .svg)."
-)
+@click.option("--output", type=TEXT, help="File to write: a page (.html) or an image (.png, .svg).")
 @click.option(
     "--x",
     "axis",
     type=click.Choice(["steps", "tokens"]),
     default="steps",
     show_default=True,
-    help="What the horizontal axis counts.",
+    help="Unit of the horizontal axis.",
 )
 def command(logs: tuple[str, ...], output: str | None, axis: Literal["steps", "tokens"]) -> None:
-    """Draw the losses, learning rate, gold marks and phases of one or more runs.
+    """Plot the losses, learning rate, gold marks and phases of one or more runs.
 
-    Without --output they are drawn in the terminal. A page is one file that loads nothing; a
-    picture needs matplotlib: pip install "mypt[plot]".
+    Without --output, the plot is drawn in the terminal. A page is one self-contained file; an
+    image needs matplotlib: pip install "mypt[plot]".
     """
     from mypt.plotting.chart import chart_of
     from mypt.plotting.find_log import read_runs
 
     target = None if output is None else Path(output)
     if target is not None and target.suffix.lower() not in (*_PAGES, *_PICTURES):
-        message = (
-            f"--output {output} is neither a page nor a picture; end it in .html, .png or .svg"
-        )
+        message = f"--output {output} is neither a page nor an image; end it in .html, .png or .svg"
         raise click.UsageError(message)
     runs = read_runs(logs, open_plugins())
     chart = chart_of(runs, axis)
     if target is None:
-        _show(chart)
+        _print_chart(chart)
         return
-    _write(chart, runs, target)
+    _write_chart(chart, runs, target)
     click.echo(f"{target}: written")
 
 
-def _show(chart: Chart) -> None:
+def _print_chart(chart: Chart) -> None:
     from rich.console import Console
 
     from mypt.plotting.terminal import terminal_lines
@@ -66,7 +62,7 @@ def _show(chart: Chart) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _write(chart: Chart, runs: list[Run], target: Path) -> None:
+def _write_chart(chart: Chart, runs: list[Run], target: Path) -> None:
     if target.suffix.lower() in _PAGES:
         from mypt.plotting.html_page import html_page
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mypt.cli.options.plugins import quiet_plugins
+from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mypt.plugins.faults import Fault, Source
+    from mypt.plugins.faults import Fault, PluginOrigin
     from mypt.plugins.manager import Plugins
 
 TITLES = {
@@ -31,16 +31,16 @@ TITLES = {
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List what is registered, from which package and version, and what is broken or off."""
+    """List the installed plugins, what they provide, and their faults."""
     if context.invoked_subcommand is not None:
         return
-    plugins = quiet_plugins()
+    plugins = open_plugins(quiet=True)
     plugins.load_all()
-    listed = _listed(plugins)
+    listed = _list_plugins(plugins)
     if as_json:
         click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
         return
-    for line in _lines(listed):
+    for line in _format_listing(listed):
         click.echo(line)
     for fault in plugins.faults:
         click.echo(f"warning: {fault.problem}", err=True)
@@ -48,47 +48,50 @@ def command(context: click.Context, as_json: bool) -> None:
 
 @command.command("new")
 @click.argument("name", type=TEXT)
-@click.option("--output", type=TEXT, help="Folder to write it to; by default one of that name.")
+@click.option("--output", type=TEXT, help="Folder to create; by default one of that name.")
 def new(name: str, output: str | None) -> None:
-    """Write a minimal plugin package, whose own tests pass, to begin with."""
-    from mypt.plugins.scaffold import write_starter
+    """Create a minimal plugin package whose tests pass, as a starting point."""
+    from mypt.plugins.scaffold import write_scaffold
 
     folder = Path(name if output is None else output)
-    for path in write_starter(name, folder):
+    for path in write_scaffold(name, folder):
         click.echo(path)
     click.echo(f"Next: pip install -e {folder} && pytest {folder}")
 
 
-def _lines(listed: Mapping[str, Any]) -> Iterator[str]:
-    """Tell a person what is offered, a line for each package, and how the plugins are."""
+def _format_listing(listed: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines that list what each package offers, and the state of each plugin."""
     for kind, title in TITLES.items():
         yield f"{title}:"
         names: dict[tuple[str, str], list[str]] = defaultdict(list)
         for offer in listed[kind]:
             slot, _, name = offer["name"].rpartition(" ")
-            names[f"{slot} " if slot else "", _origin(offer)].append(name)
+            names[f"{slot} " if slot else "", _format_origin(offer)].append(name)
         for (slot, origin), offered in names.items():
             yield f"  {slot}{', '.join(offered)} ({origin})"
     yield "Plugins:"
     told = [p for p in listed["plugins"] if p["package"] != "mypt" or p["state"] != "works"]
     for plugin in told:
         about = "" if plugin["state"] == "works" else f": {plugin['state']}"
-        yield f"  {plugin['name']} ({_origin(plugin)}){about}"
+        yield f"  {plugin['name']} ({_format_origin(plugin)}){about}"
     if not told:
-        yield "  none is installed; to begin one: mypt plugins new NAME"
+        yield "  none is installed; to create one: mypt plugins new NAME"
 
 
-def _origin(found: Mapping[str, Any]) -> str:
+def _format_origin(found: Mapping[str, Any]) -> str:
     return f"{found['package']} {found['version']}"
 
 
-def _listed(plugins: Plugins) -> dict[str, Any]:
+def _list_plugins(plugins: Plugins) -> dict[str, Any]:
     offers = {
         offer.hook.title: [
-            {"name": " ".join(key) if isinstance(key, tuple) else key, **_about(offer.sources[key])}
+            {
+                "name": " ".join(key) if isinstance(key, tuple) else key,
+                **_describe_source(offer.sources[key]),
+            }
             for key in offer.factories
         ]
-        for offer in plugins.offers().values()
+        for offer in plugins.registries().values()
     }
     found = [*plugins.sources.values(), *(f.source for f in plugins.faults), *plugins.off]
     return {
@@ -98,7 +101,7 @@ def _listed(plugins: Plugins) -> dict[str, Any]:
                 "name": source.name,
                 "package": source.package,
                 "version": source.version,
-                "state": _state(source, plugins),
+                "state": _find_state(source, plugins),
                 "faults": [str(f.problem) for f in plugins.faults if f.source == source],
                 "offers": {
                     offer.hook.title: [
@@ -106,7 +109,7 @@ def _listed(plugins: Plugins) -> dict[str, Any]:
                         for key in offer.factories
                         if offer.sources[key] == source
                     ]
-                    for offer in plugins.offers().values()
+                    for offer in plugins.registries().values()
                     if source in offer.sources.values()
                 },
             }
@@ -115,12 +118,12 @@ def _listed(plugins: Plugins) -> dict[str, Any]:
     }
 
 
-def _about(source: Source) -> dict[str, str]:
+def _describe_source(source: PluginOrigin) -> dict[str, str]:
     return {"plugin": source.name, "package": source.package, "version": source.version}
 
 
-def _state(source: Source, plugins: Plugins) -> str:
-    """Say how a plugin is: works, slow, clash, duplicate, broken or off."""
+def _find_state(source: PluginOrigin, plugins: Plugins) -> str:
+    """Return the state of a plugin: works, slow, clash, duplicate, broken or off."""
     if source in plugins.off:
         return "off"
     faults: list[Fault] = [fault for fault in plugins.faults if fault.source == source]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mypt.cli.options.fields import architecture_options, flag_names, training_options, with_default
-from mypt.cli.options.flag_names import naming_flags
+from mypt.cli.options.flag_names import name_flags
+from mypt.cli.options.groups import GroupedCommand, GroupedOption
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
-from mypt.engine.checkpoints.paths import sibling
 from mypt.engine.config.precedence import DEFAULT_TOKENIZATION, TrainRequest
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig, TrainingState
@@ -19,13 +19,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command("train")
+@click.command("train", cls=GroupedCommand)
 @click.option(
-    "--model_name", type=TEXT, required=True, help="Name of the model; it lands in checkpoints/."
+    "--model_name",
+    cls=GroupedOption,
+    group="model",
+    type=TEXT,
+    required=True,
+    help="Name of the model, its folder in checkpoints/.",
 )
 @training_options
 @click.option(
     "--tokenization",
+    cls=GroupedOption,
+    group="data",
     type=TEXT,
     help=with_default(
         "Tokenizer of a new model: char, gpt2, or a plugin's.",
@@ -33,13 +40,13 @@ if TYPE_CHECKING:
     ),
 )
 @architecture_options
-@naming_flags()
+@name_flags()
 def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
-    """Train a new model, or go on with a saved one.
+    """Train a new model, or resume a saved one.
 
-    Run the same command again to resume. A preset's architecture wins over architecture flags; a
-    saved model keeps its own architecture. Training flags win over both, and so do --batch_size,
-    --dropout and --device.
+    Run the same command again to resume. A preset overrides architecture flags, and a saved model
+    keeps its own architecture. Training flags override both, as do --batch_size, --dropout and
+    --device.
     """
     from mypt.engine.training.launch import run_training
 
@@ -77,17 +84,19 @@ def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
 
 
 def closing_summary(state: TrainingState, folder: Path) -> list[str]:
-    """Say where the models of a finished run are."""
+    """Return the lines that say where the models of a finished run are."""
+    from mypt.engine.checkpoints.copies import CopyKind
+
     lines = [
         "Training finished!",
         f"  Resume training from: {folder}",
-        f"  Deploy inference from: {sibling(folder, 'fp16')}",
+        f"  Deploy inference from: {CopyKind.FP16.path(folder)}",
     ]
     gold = state.gold
     if gold is not None and gold.best_val_loss is not None:
         name = "gold_loss" if state.training_config.gold_metric else "val_loss"
         where = f"step {gold.best_step}, {name}={gold.best_val_loss:.4f}"
-        lines.append(f"  Best (GOLD) checkpoint: {sibling(folder, 'gold')} ({where})")
+        lines.append(f"  Best (GOLD) checkpoint: {CopyKind.GOLD.path(folder)} ({where})")
     elif gold is not None and gold.decision is not None and gold.decision.reasons:
         why = "; ".join(gold.decision.reasons)
         lines.append(f"  No GOLD checkpoint; what blocked it at step {gold.decision.step}: {why}")

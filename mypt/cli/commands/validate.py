@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 @click.command("validate")
 @click.argument("paths", type=TEXT, nargs=-1, required=True, metavar="PATH...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--checksums", is_flag=True, help="Also compare the digest of every file.")
+@click.option("--checksums", is_flag=True, help="Also verify the SHA-256 digest of every file.")
 def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
-    """Check checkpoints, presets, or whole trees of them, reporting every problem, worst first.
+    """Check checkpoints, presets, or whole trees of them, and report every problem, worst first.
 
     Exits with 0 if all are valid and with 1 if any is not, or opens only with an option or a plugin
-    that a warning names. Neither torch nor weights are loaded.
+    that a warning names. Loads neither torch nor weights.
     """
     from mypt.format.discover import find_checkpoints
     from mypt.format.errors import has_errors
     from mypt.format.layout import BUILT_IN
-    from mypt.format.lazy_mapping import Deferred
+    from mypt.format.lazy_mapping import LazyMapping
     from mypt.format.validate import is_valid, validate
 
-    # What a bundle of built-in parts says needs no plugin to understand.
+    # A bundle of built-in parts is validated without importing plugins.
     plugins = cache(open_plugins)
-    layouts = Deferred(BUILT_IN, lambda: plugins().layouts)
-    readers: Mapping[str, ReaderFactory] = Deferred({}, lambda: plugins().readers)
-    settings: Settings = Deferred({}, lambda: plugins().settings)
+    layouts = LazyMapping(BUILT_IN, lambda: plugins().layouts)
+    readers: Mapping[str, ReaderFactory] = LazyMapping({}, lambda: plugins().readers)
+    settings: Settings = LazyMapping({}, lambda: plugins().settings)
     found = {
         str(checkpoint): validate(
             checkpoint, layouts, readers.values(), settings=settings, checksums=checksums
@@ -49,10 +49,10 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
         for checkpoint in find_checkpoints(Path(path), readers.values())
     }
     if as_json:
-        click.echo(json.dumps([_report(path, found[path]) for path in found], indent=2))
+        click.echo(json.dumps([_make_report(path, found[path]) for path in found], indent=2))
     else:
         for path, problems in found.items():
-            _print(path, problems)
+            _print_problems(path, problems)
         if len(found) > len(paths):
             invalid = sum(has_errors(problems) for problems in found.values())
             waiting = sum(not is_valid(problems) for problems in found.values()) - invalid
@@ -61,7 +61,7 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
     return 0 if all(is_valid(problems) for problems in found.values()) else 1
 
 
-def _report(path: str, problems: list[Problem]) -> dict[str, object]:
+def _make_report(path: str, problems: list[Problem]) -> dict[str, object]:
     import attrs
 
     from mypt.format.validate import is_valid
@@ -70,15 +70,15 @@ def _report(path: str, problems: list[Problem]) -> dict[str, object]:
     return {"path": path, "valid": is_valid(problems), "problems": listed}
 
 
-def _print(path: str, problems: list[Problem]) -> None:
-    from mypt.format.errors import counted, one_line
+def _print_problems(path: str, problems: list[Problem]) -> None:
+    from mypt.format.errors import format_count, one_line
     from mypt.format.validate import is_valid
 
     for problem in problems:
         click.echo(f"{problem.severity}: {problem}")
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
-        click.echo(f"{one_line(path)}: invalid, {counted(errors, 'error')}")
+        click.echo(f"{one_line(path)}: invalid, {format_count(errors, 'error')}")
     elif not is_valid(problems):
         click.echo(f"{one_line(path)}: opens with what the warning names")
     else:

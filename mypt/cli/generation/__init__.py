@@ -1,1 +1,1 @@
-"""What `mypt generate` reads and prints."""
+"""Input and output of `mypt generate`."""

@@ -1,4 +1,4 @@
-"""`mypt generate --interactive`: prompts from a person, and settings that change in between."""
+"""`mypt generate --interactive`: prompts from the terminal, and commands to change settings."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 HISTORY = Path("~/.mypt_history")
 MAX_HISTORY = 1000
-NOTHING = "off"
-HELP = f"""Type a text to continue it; end a line with \\ to go on in the next.
-  /more            go on where the last text ended
-  /again           continue the last prompt once more
+OFF = "off"
+HELP = f"""Type a prompt to continue it; end a line with \\ to add another line.
+  /more            continue the last text
+  /again           continue the last prompt again
   /settings        show all settings
   /NAME            show one setting, such as /temperature
-  /NAME VALUE      change it; `{NOTHING}` where it may be without
-  /stop TEXT       end before this text ("\\n" in quotes is a line end); `{NOTHING}` forgets all
+  /NAME VALUE      change it; `{OFF}` disables it, where that is possible
+  /stop TEXT       stop before this text ("\\n" in quotes is a line break); `{OFF}` removes all
   /help            show this
-  /quit            leave, as Ctrl-D does; Ctrl-C ends a text early
-A prompt that begins with / is written with two."""
+  /quit            exit, like Ctrl-D; Ctrl-C stops a text early
+Write // to begin a prompt with /."""
 
 
 @frozen
 class Session:
-    """What a conversation knows.
+    """The state of an interactive session.
 
     Attributes:
-        model: Who answers.
-        request: Settings.
+        model: The model that continues the prompts.
+        request: The current settings.
         prompt: The last prompt.
         text: The last prompt with its continuation.
     """
@@ -51,11 +51,11 @@ class Session:
     text: str = ""
 
 
-def talk(session: Session) -> None:
-    """Take lines until there are no more of them."""
-    with _history():
+def run_session(session: Session) -> None:
+    """Read and run lines until the input ends."""
+    with _keep_history():
         if sys.stdin.isatty():
-            click.echo("Type a text to continue it, or /help.")
+            click.echo("Type a prompt to continue it, or /help.")
         while True:
             try:
                 line = _read_line()
@@ -67,65 +67,67 @@ def talk(session: Session) -> None:
             if line in {"/quit", "/exit"}:
                 return
             try:
-                session = answer(session, line)
+                session = run_line(session, line)
             except MyptError as error:
                 click.echo(f"error: {error}", err=True)
 
 
-def answer(session: Session, line: str) -> Session:
-    """Do what a line says.
+def run_line(session: Session, line: str) -> Session:
+    """Run one line, a command or a prompt, and return the new state.
 
     Raises:
-        MyptError: It cannot be done; the session goes on as it was.
+        MyptError: The line cannot be run; the session is unchanged.
     """
     if not line.startswith("/"):
-        return _continue(session, line, line) if line else session
+        return _continue_text(session, line, line) if line else session
     if line.startswith("//"):
-        return _continue(session, line[1:], line[1:])
+        return _continue_text(session, line[1:], line[1:])
     name, _, value = line[1:].partition(" ")
     if name == "more":
-        return _continue(session, session.prompt, session.text)
+        return _continue_text(session, session.prompt, session.text)
     if name == "again":
-        return _continue(session, session.prompt, session.prompt)
+        return _continue_text(session, session.prompt, session.prompt)
     if name == "help":
         click.echo(HELP)
         return session
-    known = settings(session.request)
+    known = list_settings(session.request)
     if name == "settings":
-        _show(known)
+        _print_settings(known)
         return session
     if name not in known:
-        what = f"there is no `/{name}`{suggestion(name, [*known, 'more', 'again', 'settings'])}"
+        what = f"unknown command `/{name}`{suggestion(name, [*known, 'more', 'again', 'settings'])}"
         raise ConfigError(Problem("", "", what, "see /help", kind="interactive"))
     if value.strip():
-        session = evolve(session, request=changed(session.request, name, value.strip()))
-    _show({name: settings(session.request)[name]})
+        session = evolve(session, request=change_setting(session.request, name, value.strip()))
+    _print_settings({name: list_settings(session.request)[name]})
     return session
 
 
-def settings(request: Request) -> dict[str, Any]:
-    """Give the settings by name."""
+def list_settings(request: Request) -> dict[str, Any]:
+    """Return the settings by name."""
     own = {"max_new_tokens": request.max_new_tokens, "stop": list(request.stop)}
     return own | asdict(request.sampling)
 
 
-def changed(request: Request, name: str, text: str) -> Request:
-    """Change one setting.
+def change_setting(request: Request, name: str, text: str) -> Request:
+    """Return the request with one setting changed.
 
     Raises:
-        ConfigError: The text is no such value, or out of range.
+        ConfigError: The text is not a valid value of the setting.
     """
     if name == "stop":
-        return evolve(request, stop=() if text == NOTHING else (*request.stop, _unquoted(text)))
+        return evolve(request, stop=() if text == OFF else (*request.stop, _unquote(text)))
     if name == "max_new_tokens":
-        return evolve(request, max_new_tokens=_value(name, text, int))
+        return evolve(request, max_new_tokens=_parse_value(name, text, int))
     hint = get_type_hints(Sampling)[name]
-    return evolve(request, sampling=evolve(request.sampling, **{name: _value(name, text, hint)}))
+    return evolve(
+        request, sampling=evolve(request.sampling, **{name: _parse_value(name, text, hint)})
+    )
 
 
-def _value(name: str, text: str, hint: Any) -> Any:
+def _parse_value(name: str, text: str, hint: Any) -> Any:
     kinds = get_args(hint) or (hint,)
-    if text == NOTHING and type(None) in kinds:
+    if text == OFF and type(None) in kinds:
         return None
     try:
         return kinds[0](text)
@@ -135,7 +137,7 @@ def _value(name: str, text: str, hint: Any) -> Any:
         raise ConfigError(problem) from None
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     import json
 
     with suppress(ValueError):
@@ -144,7 +146,7 @@ def _unquoted(text: str) -> str:
     return text
 
 
-def _continue(session: Session, prompt: str, text: str) -> Session:
+def _continue_text(session: Session, prompt: str, text: str) -> Session:
     request = session.request
     pieces = session.model.stream(
         text,
@@ -153,7 +155,7 @@ def _continue(session: Session, prompt: str, text: str) -> Session:
         stop=request.stop,
         stop_tokens=request.stop_tokens,
     )
-    first = next(pieces, "")  # a prompt that cannot be encoded is refused before it is echoed
+    first = next(pieces, "")  # raises before the echo if the prompt cannot be encoded
     written = text + first
     click.echo(written, nl=False)
     try:
@@ -166,16 +168,16 @@ def _continue(session: Session, prompt: str, text: str) -> Session:
     return evolve(session, prompt=prompt, text=written)
 
 
-def _show(known: dict[str, Any]) -> None:
+def _print_settings(known: dict[str, Any]) -> None:
     import json
 
     for name, value in known.items():
-        said = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-        click.echo(f"{name}: {NOTHING if value in (None, []) else said}")
+        shown = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+        click.echo(f"{name}: {OFF if value in (None, []) else shown}")
 
 
 def _read_line() -> str:
-    """Read a line, and those that it says go on; a prompt is shown to people only."""
+    """Read a line and its continuation lines; only a terminal gets a prompt mark."""
     mark = "> " if sys.stdin.isatty() else ""
     lines = [input(mark)]
     while lines[-1].endswith("\\"):
@@ -185,8 +187,8 @@ def _read_line() -> str:
 
 
 @contextmanager
-def _history() -> Iterator[None]:
-    """Let a person walk back through the lines, those of earlier sessions too."""
+def _keep_history() -> Iterator[None]:
+    """Load and save the history of lines, if the input is a terminal."""
     try:
         import readline
     except ImportError:  # Windows, whose console keeps a history of its own

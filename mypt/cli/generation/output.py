@@ -1,11 +1,11 @@
-"""What `mypt generate` says of continuations and scores, as objects of JSON and as lines."""
+"""Continuations and scores as JSON objects and as lines of text."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.errors import counted
+from mypt.format.errors import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,57 +15,57 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 
-def as_object(continuation: Continuation, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Describe a continuation; `probabilities` and `logits` are there if they were asked for."""
+def describe_continuation(continuation: Continuation, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return a continuation as a JSON object, with probabilities and logits if requested."""
     described: dict[str, Any] = {
         "prompt": continuation.prompt,
         "text": continuation.text,
         "stopped_by": continuation.stopped_by,
         "seed": continuation.seed,
         "ids": list(continuation.ids),
-        "tokens": _texts(continuation.ids, tokenizer),
+        "tokens": _decode_each(continuation.ids, tokenizer),
     }
     if continuation.log_probs is not None:
-        described["probabilities"] = _numbers(map(math.exp, continuation.log_probs))
+        described["probabilities"] = _list_finite(map(math.exp, continuation.log_probs))
     if continuation.logits is not None:
-        described["logits"] = [_numbers(row) for row in continuation.logits.tolist()]
+        described["logits"] = [_list_finite(row) for row in continuation.logits.tolist()]
     return described
 
 
-def score_as_object(
+def describe_score(
     file: str, score: Score, float_loss: float | None, tokenizer: Tokenizer | None
 ) -> dict[str, Any]:
-    """Describe a score.
+    """Return a score as a JSON object.
 
     Args:
-        file: What was scored.
-        score: How well it was predicted.
-        float_loss: Loss of the model before it was rounded to 8 bits, if it was.
-        tokenizer: Tells every token and its probability, if given.
+        file: The file that was scored.
+        score: Its score.
+        float_loss: Loss before quantization to 8 bits, if the model was quantized.
+        tokenizer: If given, each token and its probability are included.
     """
     described: dict[str, Any] = {
         "file": file,
-        "loss": _number(score.loss),
-        "perplexity": _number(score.perplexity),
-        "bits_per_byte": _number(score.bits_per_byte),
+        "loss": _finite_or_none(score.loss),
+        "perplexity": _finite_or_none(score.perplexity),
+        "bits_per_byte": _finite_or_none(score.bits_per_byte),
         "predicted_tokens": len(score.losses),
         "block_size": score.block_size,
         "stride": score.stride,
     }
     if float_loss is not None:
-        described["float_loss"] = _number(float_loss)
+        described["float_loss"] = _finite_or_none(float_loss)
     if tokenizer is not None:
         described["ids"] = list(score.ids)
-        described["tokens"] = _texts(score.ids, tokenizer)
-        probabilities = _numbers(math.exp(-loss) for loss in score.losses)
+        described["tokens"] = _decode_each(score.ids, tokenizer)
+        probabilities = _list_finite(math.exp(-loss) for loss in score.losses)
         described["probabilities"] = [None, *probabilities]
     return described
 
 
-def score_as_lines(file: str, score: Score, float_loss: float | None) -> list[str]:
-    """Describe a score for people; arguments as in `score_as_object`."""
-    predicted = counted(len(score.losses), "predicted token")
-    how = f"windows of {counted(score.block_size, 'token')}, stride {score.stride}"
+def format_score(file: str, score: Score, float_loss: float | None) -> list[str]:
+    """Return a score as lines of text; arguments as in `describe_score`."""
+    predicted = format_count(len(score.losses), "predicted token")
+    how = f"windows of {format_count(score.block_size, 'token')}, stride {score.stride}"
     beside = "" if float_loss is None else f", {score.loss - float_loss:+.4f} by 8-bit weights"
     return [
         f"{file}: {predicted}, in {how}",
@@ -75,14 +75,14 @@ def score_as_lines(file: str, score: Score, float_loss: float | None) -> list[st
     ]
 
 
-def _texts(ids: Iterable[int], tokenizer: Tokenizer) -> list[str]:
+def _decode_each(ids: Iterable[int], tokenizer: Tokenizer) -> list[str]:
     return [tokenizer.decode([number]) for number in ids]
 
 
-def _numbers(values: Iterable[float]) -> list[float | None]:
-    return [_number(value) for value in values]
+def _list_finite(values: Iterable[float]) -> list[float | None]:
+    return [_finite_or_none(value) for value in values]
 
 
-def _number(value: float) -> float | None:
-    """Give a number as JSON can say it: null for what is not finite."""
+def _finite_or_none(value: float) -> float | None:
+    """Return a number, or None if it is not finite, which JSON cannot express."""
     return value if math.isfinite(value) else None

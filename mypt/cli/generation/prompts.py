@@ -1,4 +1,4 @@
-"""The texts that `mypt generate` is given, each with the name of where it comes from."""
+"""Prompts and texts of `mypt generate`, each with its source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from attrs import evolve, frozen
 
 from mypt.data.text import decode_text, read_text
-from mypt.format.errors import DataError, shortened
+from mypt.format.errors import DataError, limit_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,37 +39,37 @@ class Prompt:
 def read_prompts(
     given: Iterable[str], files: Iterable[str], lists: Iterable[str]
 ) -> Iterator[Prompt]:
-    """Give the prompts; the end of the last line of a file is none of it.
+    """Yield the prompts; the line break at the end of a file is not part of one.
 
     Args:
-        given: Prompts of the command line.
-        files: Files that hold one each; "-" is stdin.
-        lists: Files that hold one on each line; "-" is stdin.
+        given: Prompts from the command line.
+        files: Files with one prompt each; "-" is stdin.
+        lists: Files with one prompt per line; "-" is stdin.
 
     Raises:
         DataError: A file cannot be read.
     """
     yield from map(Prompt, given)
     for file in files:
-        yield Prompt(read(file).removesuffix("\n").removesuffix("\r"), name_of(file))
+        yield Prompt(read_file(file).removesuffix("\n").removesuffix("\r"), name_source(file))
     for file in lists:
-        for line, text in enumerate(read(file).removesuffix("\n").split("\n"), start=1):
-            yield Prompt(text.removesuffix("\r"), name_of(file), line)
+        for line, text in enumerate(read_file(file).removesuffix("\n").split("\n"), start=1):
+            yield Prompt(text.removesuffix("\r"), name_source(file), line)
 
 
-def refuse_stdin_twice(files: Sequence[str]) -> None:
-    """Refuse to read the standard input for several files: there is nothing left for the second.
+def check_stdin(files: Sequence[str]) -> None:
+    """Raise if several files are the standard input, which can be read only once.
 
     Raises:
         UsageError: More than one is "-".
     """
     if files.count("-") > 1:
-        message = "the standard input can be read once: only one file can be -"
+        message = "standard input can be read only once; give - for one file only"
         raise click.UsageError(message)
 
 
 def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:
-    """Refuse prompts that cannot be encoded.
+    """Raise if prompts cannot be encoded.
 
     Raises:
         DataError: The vocabulary lacks a character of a prompt; each names its file and line.
@@ -77,17 +77,17 @@ def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:
     problems: list[Problem] = []
     for prompt in prompts:
         try:
-            with located(prompt.source, prompt.line):
+            with locate_errors(prompt.source, prompt.line):
                 tokenizer.encode(prompt.text)
         except DataError as error:
             problems += error.problems
     if problems:
-        raise DataError(*shortened(problems))
+        raise DataError(*limit_problems(problems))
 
 
 @contextmanager
-def located(source: str, line: int = 1) -> Iterator[None]:
-    """Name the file, and the line in it, in what is said of a text that begins there."""
+def locate_errors(source: str, line: int = 1) -> Iterator[None]:
+    """Add the file, and the line in it, to errors about a text that begins there."""
     try:
         yield
     except DataError as error:
@@ -98,7 +98,7 @@ def located(source: str, line: int = 1) -> Iterator[None]:
         raise DataError(*problems) from error
 
 
-def read(file: str) -> str:
+def read_file(file: str) -> str:
     """Read a text file; "-" is stdin.
 
     Raises:
@@ -109,6 +109,6 @@ def read(file: str) -> str:
     return read_text(file)
 
 
-def name_of(file: str) -> str:
-    """Give what to call a file."""
+def name_source(file: str) -> str:
+    """Return the name of a file for messages."""
     return STDIN if file == "-" else file

@@ -1,4 +1,4 @@
-"""What `mypt generate` is asked for."""
+"""The arguments of a generation, from the flags of `mypt generate`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Request:
     batch_size: int
 
 
-def _request(
+def make_request(
     prompts: list[str],
     max_new_tokens: int,
     stop: tuple[str, ...],
@@ -32,6 +32,11 @@ def _request(
     batch_size: int,
     **sampling: Any,
 ) -> Request:
+    """Build the request from the values of the flags; a sampling flag that is None was not given.
+
+    Raises:
+        ConfigError: A sampling option is out of range.
+    """
     from mypt.model.decoding.sampling_options import Sampling
 
     return Request(

@@ -1,4 +1,4 @@
-"""Flags that would have no effect beside, or without, others: refused rather than ignored."""
+"""Flags that have no effect with, or without, certain others, and are errors there."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import click
 from attrs import field, frozen
 from click.core import ParameterSource
 
-from mypt.cli.options.flag_names import flags_of
+from mypt.cli.options.flag_names import list_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
 @frozen
-class Effects:
-    """Which flags of a command have an effect on which others, by the names of their arguments.
+class Conflicts:
+    """Which flags of a command exclude or require which others, by the names of their arguments.
 
     Attributes:
-        beside: What has no effect beside a flag that makes the command do something else.
-        without: What has no effect without any of these.
+        beside: Flags that have no effect beside a flag that makes the command do something else.
+        without: Flags that have no effect unless one of these is given.
     """
 
     beside: Mapping[str, tuple[str, ...]] = field(factory=dict)
@@ -28,18 +28,18 @@ class Effects:
 
 
 _PROMPTS = ("prompt", "prompt_file", "prompt_lines")
-_CHOOSING = (
+_SAMPLING = (
     *("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty"),
     *("no_repeat_ngram_size", "seed", "stop", "stop_token"),
 )
-OF_GENERATE = Effects(
+GENERATE_CONFLICTS = Conflicts(
     beside={
-        "score": (*_PROMPTS, *_CHOOSING, "samples", "batch_size", "logits", "interactive"),
+        "score": (*_PROMPTS, *_SAMPLING, "samples", "batch_size", "logits", "interactive"),
         "interactive": (*_PROMPTS, "samples", "batch_size", "as_json"),
     },
     without={"probabilities": ("as_json",), "logits": ("as_json",), "stride": ("score",)},
 )
-OF_COMPARE = Effects(
+COMPARE_CONFLICTS = Conflicts(
     without={
         "max_new_tokens": ("prompt",),
         "temperature": ("prompt",),
@@ -49,28 +49,30 @@ OF_COMPARE = Effects(
 )
 
 
-def refuse_unused(context: click.Context, effects: Effects) -> None:
-    """Refuse flags that have no effect with, or without, the others of the command line.
+def check_conflicts(context: click.Context, conflicts: Conflicts) -> None:
+    """Raise if a flag has no effect with, or without, the others on the command line.
 
     Raises:
-        UsageError: There is one; all are named.
+        UsageError: There is such a flag; the message names all that share the reason.
     """
-    flags = flags_of(context.command)
+    flags = list_flags(context.command)
     given = [
         name for name in flags if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
-    for name, others in effects.beside.items():
+    for name, others in conflicts.beside.items():
         if name in given and (unused := [flags[other] for other in others if other in given]):
-            message = f"{_listed(unused)} cannot be used with {flags[name]}"
+            message = f"{_join_flags(unused)} cannot be used with {flags[name]}"
             raise click.UsageError(message)
-    for needed in dict.fromkeys(effects.without.values()):
-        lacking = [flags[n] for n, by in effects.without.items() if by == needed and n in given]
+    for needed in dict.fromkeys(conflicts.without.values()):
+        lacking = [flags[n] for n, by in conflicts.without.items() if by == needed and n in given]
         if lacking and not set(needed) & set(given):
             verb = "needs" if len(lacking) == 1 else "need"
-            message = f"{_listed(lacking)} {verb} {_listed((flags[n] for n in needed), 'or')}"
+            message = (
+                f"{_join_flags(lacking)} {verb} {_join_flags((flags[n] for n in needed), 'or')}"
+            )
             raise click.UsageError(message)
 
 
-def _listed(flags: Iterable[str], word: str = "and") -> str:
+def _join_flags(flags: Iterable[str], word: str = "and") -> str:
     *first, last = flags
     return f"{', '.join(first)} {word} {last}" if first else last

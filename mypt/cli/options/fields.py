@@ -1,36 +1,38 @@
-"""Options made from the fields of the documents: one definition of names, defaults and help."""
+"""Options made from the fields of documents, with their names, defaults and help."""
 
 from __future__ import annotations
 
 import json
 import typing
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import click
 
+from mypt.cli.options.groups import GroupedOption
 from mypt.cli.options.text import TEXT
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.schema.check import load_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 # Set by the tokenizer or by the run itself.
 NO_FLAGS = frozenset({"extra", "plugins", "start_step"})
 
 
 class JsonType(click.ParamType[Any]):
-    """A value too rich for words of its own, given as JSON."""
+    """A mapping or list, given as JSON."""
 
     name = "JSON"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> object:
-        """Parse the value; whether it fits is the schema's matter."""
+        """Parse the value; the schema is checked later."""
         try:
             return json.loads(value)
         except ValueError as error:
@@ -40,48 +42,50 @@ class JsonType(click.ParamType[Any]):
 def architecture_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add a flag for every field of `config.json`."""
     properties = load_schema("config")["properties"]
-    return _add(function, GPTConfig, properties)
+    return _add_options(function, GPTConfig, properties)
 
 
 def training_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add a flag for every hyperparameter."""
     state = load_schema("training_state")
-    return _add(function, TrainingConfig, state["$defs"]["training_config"]["properties"])
+    return _add_options(function, TrainingConfig, state["$defs"]["training_config"]["properties"])
 
 
 def flag_names(cls: type[attrs.AttrsInstance]) -> list[str]:
-    """Name the fields of a document that are flags."""
+    """Return the names of the fields of a document that are flags."""
     return [a.name for a in attrs.fields(cls) if a.name not in NO_FLAGS]
 
 
-def _add(
+def _add_options(
     function: Callable[..., Any], cls: type[attrs.AttrsInstance], properties: dict[str, Any]
 ) -> Callable[..., Any]:
     hints = typing.get_type_hints(cls)
     defaults = {a.name: a.default for a in attrs.fields(cls)}
     for name in reversed(flag_names(cls)):
-        text = with_default(properties[name]["description"], defaults[name])
-        function = _option(name, hints[name], text)(function)
+        described = {
+            "help": with_default(properties[name]["description"], defaults[name]),
+            "group": properties[name]["x-group"],
+        }
+        function = _make_option(name, hints[name], described)(function)
     return function
 
 
-def _option(name: str, hint: Any, text: str) -> Callable[..., Any]:
-    kinds: Iterable[Any] = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+def _make_option(name: str, hint: Any, described: Mapping[str, str]) -> Callable[..., Any]:
+    option = partial(click.option, cls=GroupedOption, **described)
+    kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
     if typing.get_origin(hint) is Literal:
-        return click.option(f"--{name}", type=click.Choice(list(kinds)), help=text)
+        return option(f"--{name}", type=click.Choice(kinds))
     if typing.get_origin(hint) in (Mapping, tuple):
-        return click.option(f"--{name}", type=JsonType(), help=text)
-    if len(list(kinds)) > 1:
-        return click.option(
-            f"--{name}", type=TEXT, multiple=True, callback=_one_or_several, help=text
-        )
+        return option(f"--{name}", type=JsonType())
+    if len(kinds) > 1:
+        return option(f"--{name}", type=TEXT, multiple=True, callback=_unwrap_single)
     kind = next(iter(kinds), hint)
     if kind is bool:
-        return click.option(f"--{name}/--no_{name}", default=None, help=text)
-    return click.option(f"--{name}", type=TEXT if kind is str else kind, help=text)
+        return option(f"--{name}/--no_{name}", default=None)
+    return option(f"--{name}", type=TEXT if kind is str else kind)
 
 
-def _one_or_several(
+def _unwrap_single(
     _: click.Context, __: click.Parameter, values: tuple[str, ...]
 ) -> str | list[str] | None:
     if len(values) > 1:
@@ -90,8 +94,8 @@ def _one_or_several(
 
 
 def with_default(description: str, default: object) -> str:
-    """Give the help of an option whose default is that of a field."""
+    """Return a help text with the default of the field, if that is a word or a number."""
     if not isinstance(default, str | int | float):
         return description
-    said = str(default).lower() if isinstance(default, bool) else default
-    return f"{description}  [default: {said}]"
+    shown = str(default).lower() if isinstance(default, bool) else default
+    return f"{description}  [default: {shown}]"

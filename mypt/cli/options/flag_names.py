@@ -1,4 +1,4 @@
-"""Flags in the place of the fields they set, in what is said of their values."""
+"""Name flags instead of fields in error messages."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
 
     from mypt.format.errors import Problem
 
-# Flags that are named otherwise than the argument they fill.
-_OTHERS = {"stop_tokens": "--stop_token"}
-# The argument whose flag takes the name and the value of what it holds, NAME=VALUE.
+# Flags whose name differs from that of their argument.
+_RENAMED = {"stop_tokens": "--stop_token"}
+# The argument whose flag takes NAME=VALUE.
 _NAMED_VALUES = "options"
 
 
-def flags_of(command: click.Command) -> dict[str, str]:
-    """Give the flags of a command by the names of the arguments they fill."""
+def list_flags(command: click.Command) -> dict[str, str]:
+    """Return the flags of a command by the names of their arguments."""
     return {p.name: p.opts[0] for p in command.params if p.name is not None}
 
 
 @contextmanager
-def naming_flags() -> Iterator[None]:
-    """Name the flags of the command that runs where an error names fields of no file."""
+def name_flags() -> Iterator[None]:
+    """Replace fields by flags of the running command in errors that are about no file."""
     from mypt.format.errors import ConfigError, UsageError
 
     try:
         yield
     except (ConfigError, UsageError) as error:
-        flags = flags_of(click.get_current_context().command) | _OTHERS
-        raise type(error)(*(_named(problem, flags) for problem in error.problems)) from error
+        flags = list_flags(click.get_current_context().command) | _RENAMED
+        raise type(error)(*(_name_flag(problem, flags) for problem in error.problems)) from error
 
 
-def _named(problem: Problem, flags: dict[str, str]) -> Problem:
+def _name_flag(problem: Problem, flags: dict[str, str]) -> Problem:
     field, slash, rest = problem.where.partition("/")
     if problem.file or field not in flags:
         return problem

@@ -1,4 +1,4 @@
-"""`--disable-plugin` and `--strict-plugins`: the options about plugins that every command has."""
+"""`--disable-plugin` and `--strict-plugins`, the plugin options that every command has."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ DISABLED, STRICT = "disable_plugin", "strict_plugins"
 
 
 def plugin_options() -> list[click.Option]:
-    """Give the options of a group of commands."""
+    """Return the options of a group of commands."""
     return [
         click.Option(
             [f"--{DISABLED}"],
             multiple=True,
             is_eager=True,
             metavar="NAME",
-            help="Do not load this plugin, or those of this package; may be repeated.",
+            help="Do not load this plugin, or the plugins of this package; may be repeated.",
         ),
         click.Option(
             [f"--{STRICT}"],
             is_flag=True,
             is_eager=True,
-            help="Load all plugins first, and fail if anything is wrong with one of them.",
+            help="Load all plugins first, and stop if any of them has a fault.",
         ),
     ]
 
 
 def check_plugins(context: click.Context) -> None:
-    """With `--strict-plugins`, load all plugins and refuse to go on if one has a fault.
+    """Load all plugins if `--strict-plugins` is given, and raise if any has a fault.
 
     Raises:
-        PluginError: With all that is wrong with them.
+        PluginError: At least one has a fault; the error holds all of them.
     """
     if context.params.get(STRICT):
         from attrs import evolve
@@ -46,44 +46,43 @@ def check_plugins(context: click.Context) -> None:
         from mypt.format.errors import PluginError
         from mypt.plugins.manager import load_plugins
 
-        plugins = load_plugins(_disabled(context))
+        plugins = load_plugins(_list_disabled(context))
         plugins.load_all()
         if plugins.faults:
             raise PluginError(*(evolve(f.problem, severity="error") for f in plugins.faults))
 
 
-def open_plugins() -> Plugins:
-    """Find the plugins for the command that runs, which says on stderr what is wrong with one."""
+def open_plugins(*, quiet: bool = False) -> Plugins:
+    """Find the plugins for the command that runs.
+
+    Args:
+        quiet: Do not print the faults of plugins, for a command that does so itself.
+    """
     from mypt.plugins.manager import load_plugins
 
-    plugins = load_plugins(_disabled(click.get_current_context()), report=_report)
-    _warn_of_unknown(plugins)
+    disabled = _list_disabled(click.get_current_context())
+    plugins = load_plugins(disabled, report=None if quiet else _print_fault)
+    _warn_about_unknown(plugins)
     return plugins
 
 
-def quiet_plugins() -> Plugins:
-    """Find the plugins for a command that tells itself what is wrong with them."""
-    from mypt.plugins.manager import load_plugins
+def _warn_about_unknown(plugins: Plugins) -> None:
+    """Warn about each `--disable-plugin` that matches nothing.
 
-    plugins = load_plugins(_disabled(click.get_current_context()))
-    _warn_of_unknown(plugins)
-    return plugins
-
-
-def _warn_of_unknown(plugins: Plugins) -> None:
-    """Say which `--disable-plugin` switches nothing off; a variable may be meant for elsewhere."""
-    for name in _disabled(click.get_current_context()):
+    The environment variable may be meant for other environments, so it is not checked.
+    """
+    for name in _list_disabled(click.get_current_context()):
         if not plugins.has(name):
             what = "is neither a plugin nor a package with plugins"
             click.echo(f"warning: --disable-plugin {name}: {what}; see: mypt plugins", err=True)
 
 
-def _disabled(context: click.Context | None) -> Iterator[str]:
+def _list_disabled(context: click.Context | None) -> Iterator[str]:
     while context is not None:
         names: Any = context.params.get(DISABLED) or ()
         yield from names
         context = context.parent
 
 
-def _report(fault: Fault) -> None:
+def _print_fault(fault: Fault) -> None:
     click.echo(f"warning: {fault.problem}", err=True)

@@ -1,4 +1,4 @@
-"""`--option NAME=VALUE`: what a reader has to be told."""
+"""`--option NAME=VALUE`: settings for the reader of a foreign checkpoint."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ if TYPE_CHECKING:
 
 
 def reader_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flag, which gives `options`, a tuple for `parse_options`."""
+    """Add the flag, which fills `options`, a tuple for `parse_options`."""
     return click.option(
         "--option",
         "options",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Tell the reader what a foreign file does not say; may be repeated.",
+        help="Set what a checkpoint of another program does not record; may be repeated.",
     )(function)
 
 
 def parse_options(given: Iterable[str]) -> dict[str, Any]:
-    """Read options; a value that is a JSON number or list is taken as such, others as text.
+    """Parse options; a value that is JSON, such as a number or a list, is decoded.
 
     Raises:
-        UsageError: One has no "=".
+        UsageError: An option has no "=".
     """
     options: dict[str, Any] = {}
     for text in given:
         name, separator, value = text.partition("=")
         if not separator:
-            message = f"--option {text} names no value; write it as NAME=VALUE"
+            message = f"--option {text} has no value; write it as NAME=VALUE"
             raise click.UsageError(message)
-        options[name] = _value(value)
+        options[name] = _parse_value(value)
     return options
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         value = json.loads(text)
     except ValueError:

@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 
 
 def sampling_option(name: str, kind: type, text: str) -> Callable[..., Any]:
-    """Give the flag of a field; where it is not given, the field's default is left to apply."""
+    """Return the option of a field; its value is None, not the default, if it is not given."""
     default = attrs.fields_dict(Sampling)[name].default
     return click.option(f"--{name}", type=kind, help=with_default(text, default))

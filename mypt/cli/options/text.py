@@ -1,4 +1,4 @@
-"""The type of options and arguments whose text must say something."""
+"""The type of options and arguments that must not be empty."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import click
 
 
 class NonEmptyText(click.ParamType[str]):
-    """A text that is not empty: an empty path would mean the current folder."""
+    """Text that is not empty; an empty path would mean the current folder."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse an empty text."""
+        """Fail if the text is empty."""
         if not value:
-            self.fail("it is empty", param, ctx)
+            self.fail("must not be empty", param, ctx)
         return str(value)
 
 

@@ -1,1 +1,1 @@
-"""The batches of a training step, drawn from texts, shards or episodes."""
+"""Batches for a training step, drawn from texts, shards or episodes."""

@@ -1,4 +1,4 @@
-"""What one micro step trains on."""
+"""The batch that one micro step trains on."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 class Batch(NamedTuple):
-    """Windows of tokens, what follows each token, and how much each counts.
+    """Windows of tokens, their targets, and the weight of each target.
 
     Attributes:
         x: (B, T) int64.
-        y: (B, T) int64; the id after each of x.
-        mask: (B, T) float32, the weight of each of y in the loss, from 0 to 1; None if all count.
+        y: (B, T) int64; the id that follows each one in x.
+        mask: (B, T) float32, the weight of each target in the loss, from 0 to 1; None if all
+            targets count fully.
     """
 
     x: Tensor
@@ -27,7 +28,7 @@ class Batch(NamedTuple):
     mask: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """Give the batch on a device; a GPU takes it while it computes, and nothing waits."""
+        """Return the batch on a device; the copy to a GPU is asynchronous."""
         if device.type == "cuda":
             return self._map(lambda part: part.pin_memory().to(device, non_blocking=True))
         return self._map(lambda part: part.to(device))
@@ -38,40 +39,40 @@ class Batch(NamedTuple):
 
 
 class BatchSource(Protocol):
-    """The data of one split: what can be cut out of it has a number."""
+    """The data of one split, as numbered windows."""
 
     def __len__(self) -> int:
-        """Count the tokens."""
+        """Return the number of tokens."""
         ...
 
     def windows(self, block_size: int) -> int:
-        """Count what a random draw chooses from."""
+        """Return the number of windows that a random draw chooses from."""
         ...
 
     def blocks(self, block_size: int) -> int:
-        """Count what an epoch takes once each."""
+        """Return the number of blocks, each of which an epoch takes once."""
         ...
 
     def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
-        """Give the window that each block is, by the block's number; (B,) int64."""
+        """Convert block numbers to window numbers; (B,) int64."""
         ...
 
     def take(self, windows: NDArray[np.int64], block_size: int) -> Batch:
-        """Cut out windows by their numbers, (B,) int64, in their order."""
+        """Return the windows with these numbers, (B,) int64, in the given order."""
         ...
 
     def chunks(self) -> Iterator[NDArray[np.unsignedinteger[Any]]]:
-        """Give all tokens in order, a few million at a time."""
+        """Yield all tokens in order, a few million at a time."""
         ...
 
     def content(self) -> Iterator[NDArray[Any]]:
-        """Give all that a model learns from, as the fingerprint takes it."""
+        """Yield everything that a model learns from, in the form that the fingerprint hashes."""
         ...
 
     def highest_id(self) -> int:
-        """Give the highest id there is, -1 where there are no tokens."""
+        """Return the highest id, or -1 if there are no tokens."""
         ...
 
     def longest(self) -> int:
-        """Give the tokens of the longest piece that a window can lie in."""
+        """Return the number of tokens in the longest stretch that a window can lie in."""
         ...

@@ -5,7 +5,7 @@ train/ or val/, or their sub-folders shard_00000/ ...
   tokens.bin         ids of all episodes, one after another
   episodes.idx       little-endian uint64 pairs: first token, number of tokens
   mask.bin           uint8: whether a token counts as a target; optional
-  mask_weighted.bin  float32 weights from 0 to 1, taken instead of mask.bin where there is one
+  mask_weighted.bin  float32 weights from 0 to 1, used instead of mask.bin if present
 ```
 """
 
@@ -29,45 +29,46 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 22
 
 
-def _as_parts(parts: Iterable[EpisodeArrays]) -> tuple[EpisodeArrays, ...]:
+def _to_tuple(parts: Iterable[EpisodeArrays]) -> tuple[EpisodeArrays, ...]:
     return tuple(parts)
 
 
 @frozen(eq=False)
 class EpisodeSource:
-    """The episodes of one split; an episode is one row of a batch.
+    """The episodes of one split; each episode is one row of a batch.
 
     Attributes:
         parts: The arrays of each folder; an episode lies within one.
-        pad_id: What fills a row after the end of its episode, and never counts.
+        pad_id: The id that fills a row after its episode ends; it never counts as a target.
     """
 
-    parts: tuple[EpisodeArrays, ...] = field(converter=_as_parts)
+    parts: tuple[EpisodeArrays, ...] = field(converter=_to_tuple)
     pad_id: int = 0
 
     def __len__(self) -> int:
-        """Count the tokens of all episodes."""
+        """Return the number of tokens in all episodes."""
         return sum(int(part.spans[:, 1].sum()) for part in self.parts)
 
     def windows(self, block_size: int) -> int:  # noqa: ARG002 - a row holds any episode
-        """Count the episodes."""
+        """Return the number of episodes."""
         return sum(len(part.spans) for part in self.parts)
 
     def blocks(self, block_size: int) -> int:
-        """Count the episodes."""
+        """Return the number of episodes."""
         return self.windows(block_size)
 
     def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:  # noqa: ARG002
-        """Give the numbers of episodes as they are."""
+        """Return the numbers unchanged: a block is an episode."""
         return numbers
 
     def take(self, windows: NDArray[np.int64], block_size: int) -> Batch:
-        """Put one episode into each row.
+        """Return a batch with one episode per row.
 
-        Of a long one the last `block_size` + 1 tokens are kept; a short one is padded at its end.
+        Of a long episode the last `block_size` + 1 tokens are kept; a short one is padded at its
+        end.
 
         Args:
-            windows: (B,) int64, numbers of episodes.
+            windows: (B,) int64, the numbers of the episodes.
             block_size: T, the length of a row.
 
         Returns:
@@ -89,27 +90,27 @@ class EpisodeSource:
         return Batch(x, y, torch.from_numpy(weights[:, 1:].copy()))
 
     def chunks(self) -> Iterator[NDArray[np.unsignedinteger[Any]]]:
-        """Give all tokens in order, a few million at a time."""
+        """Yield all tokens in order, a few million at a time."""
         for part in self.parts:
-            yield from _pieces(part.tokens)
+            yield from _iter_chunks(part.tokens)
 
     def content(self) -> Iterator[NDArray[Any]]:
-        """Give each folder's ids as uint32, its spans as uint64 and its mask as float32."""
+        """Yield each folder's ids as uint32, its spans as uint64 and its mask as float32."""
         for part in self.parts:
-            yield from (np.ascontiguousarray(piece, "<u4") for piece in _pieces(part.tokens))
+            yield from (np.ascontiguousarray(piece, "<u4") for piece in _iter_chunks(part.tokens))
             yield np.ascontiguousarray(part.spans, "<u8")
             if part.mask is not None:
-                yield from (np.ascontiguousarray(piece, "<f4") for piece in _pieces(part.mask))
+                yield from (np.ascontiguousarray(piece, "<f4") for piece in _iter_chunks(part.mask))
 
     def highest_id(self) -> int:
-        """Give the highest id there is, -1 where there are no tokens."""
+        """Return the highest id, or -1 if there are no tokens."""
         return max((int(chunk.max()) for chunk in self.chunks()), default=-1)
 
     def longest(self) -> int:
-        """Give the tokens of the longest episode."""
+        """Return the number of tokens in the longest episode."""
         return max(int(part.spans[:, 1].max(initial=0)) for part in self.parts)
 
 
-def _pieces(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _iter_chunks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     for start in range(0, len(array), _CHUNK):
         yield array[start : start + _CHUNK]

@@ -1,4 +1,4 @@
-"""Batches out of a text or a data set, as a function of seed and step."""
+"""Draw batches from a text or a data set, as a function of seed and step."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import numpy as np
 from attrs import evolve
 
 from mypt.data.batches.episodes import EpisodeSource
-from mypt.data.batches.permutation import permuted
+from mypt.data.batches.permutation import permute
 from mypt.data.batches.tokens import TokenSource, sha256_of
 from mypt.data.dataset import (
     STATE_FILE,
-    data_files,
     has_episodes,
+    list_data_files,
     read_episodes,
     read_shards,
     read_tokenizer_state,
 )
 from mypt.data.metadata import read_metadata
 from mypt.data.randomness import Purpose, integers_below
+from mypt.data.special_tokens import END_OF_EPISODE, END_OF_TEXT, PADDING
 from mypt.format.documents.training import DataFingerprint
 from mypt.format.errors import DataError, Problem
 
@@ -36,19 +37,19 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 Split = Literal["train", "val"]
-Sampling = Literal["random", "epoch"]
+WindowSampling = Literal["random", "epoch"]
 _ALL = slice(None)
-# What fills the rows of short episodes: never a target, and nothing before it looks at it.
-_PADDING = ("<myPT_pad>", "<myPT_eot>", "<|endoftext|>")
+# Candidates for padding short episodes: never a target, and no earlier token attends to it.
+_PADDING = (PADDING, END_OF_EPISODE, END_OF_TEXT)
 
 
 class GPTDataLoader:
-    """Where a model's batches come from.
+    """Source of a model's batches.
 
     Attributes:
-        config: Gives `batch_size` and `block_size`.
-        tokenizer: What the ids mean.
-        splits: The data, by split: "train" and "val", or "val" alone.
+        config: Holds `batch_size` and `block_size`.
+        tokenizer: The tokenizer that the ids belong to.
+        splits: The data by split: "train" and "val", or "val" alone.
     """
 
     def __init__(
@@ -60,36 +61,36 @@ class GPTDataLoader:
         dataset_dir: str | Path | None = None,
         eval_only: bool = False,
         source: str | None = None,
-        sampling: Sampling = "random",
+        sampling: WindowSampling = "random",
     ) -> None:
         """Tokenize a text, or open a prepared data set.
 
-        Opening a data set whose files are as its metadata says takes no pass over the tokens.
+        Opening a data set takes no pass over the tokens if its files match its metadata.
 
         Args:
-            config: Gives `batch_size`, `block_size` and `vocab_size`.
-            tokenizer: Encodes `text`; a data set must have been prepared with its like.
-            text: Its first nine tenths are trained on, the rest validates.
+            config: Holds `batch_size`, `block_size` and `vocab_size`.
+            tokenizer: Encodes `text`; a data set must have been prepared with an equal one.
+            text: The first nine tenths are used for training, the rest for validation.
             dataset_dir: Folder of token shards or of episodes, instead of `text`.
-            eval_only: Take everything for validation.
-            source: What to call the data in the fingerprint; by default the folder.
+            eval_only: Use everything for validation.
+            source: Name of the data in the fingerprint; by default the folder.
             sampling: "random" draws training windows anywhere, with replacement; "epoch" takes
-                each window that begins at a multiple of `block_size` once before any comes again,
-                in an order that is new in each epoch. Of episodes both take whole ones.
+                each window that begins at a multiple of `block_size` once before any is repeated,
+                in a new order in each epoch. With episodes, both take whole episodes.
 
         Raises:
-            DataError: There is too little of it, or it was made with another tokenizer.
+            DataError: There is too little data, or it was prepared with another tokenizer.
         """
         self._source = source or ("the text" if dataset_dir is None else str(dataset_dir))
         self._metadata: Metadata | None = None
         self.splits: dict[str, BatchSource]
         if text is not None and dataset_dir is None:
-            ids = _encode(text, tokenizer, self._source)
-            self.splits = _split(ids, eval_only=eval_only)
+            ids = _encode_text(text, tokenizer, self._source)
+            self.splits = _split_ids(ids, eval_only=eval_only)
         elif text is None and dataset_dir is not None:
-            self.splits = _open(dataset_dir, tokenizer, eval_only=eval_only)
-            self._files = data_files(dataset_dir, eval_only=eval_only)
-            self._metadata = _trusted_metadata(Path(dataset_dir), self._files)
+            self.splits = _open_dataset(dataset_dir, tokenizer, eval_only=eval_only)
+            self._files = list_data_files(dataset_dir, eval_only=eval_only)
+            self._metadata = _read_current_metadata(Path(dataset_dir), self._files)
             _check_tokenizer(Path(dataset_dir), tokenizer)
         else:
             message = "give either text or dataset_dir"
@@ -103,17 +104,17 @@ class GPTDataLoader:
 
     @property
     def train_tokens(self) -> int:
-        """Tokens that are trained on."""
+        """Number of tokens used for training."""
         return len(self.splits["train"]) if "train" in self.splits else 0
 
     @property
     def val_tokens(self) -> int:
-        """Tokens that validate."""
+        """Number of tokens used for validation."""
         return len(self.splits["val"])
 
     @cached_property
     def fingerprint(self) -> DataFingerprint:
-        """What the data is, so that a resumed run can tell whether it still is the same."""
+        """Identity of the data, so that a resumed run can detect a change."""
         known = None if self._metadata is None else self._metadata.data_sha256
         return DataFingerprint(
             source=self._source,
@@ -133,14 +134,14 @@ class GPTDataLoader:
         *,
         rows: slice = _ALL,
     ) -> Batch:
-        """Give the batch of one micro step.
+        """Return the batch of one micro step.
 
         Args:
             seed: Seed of the run.
-            step: Optimizer updates done before.
-            micro_step: Micro steps done in this step.
-            grad_accum_steps: Micro steps of each step; an epoch is counted by it.
-            rows: Which rows of the batch to make; the others are drawn all the same.
+            step: Number of optimizer updates done so far.
+            micro_step: Number of micro steps done in this step.
+            grad_accum_steps: Micro steps per step; determines the position within an epoch.
+            rows: The rows of the batch to make; the others are still drawn.
 
         Returns:
             x and y, (batch_size, block_size) int64 on the CPU; y is x shifted by one token. With
@@ -154,20 +155,20 @@ class GPTDataLoader:
         else:
             first = (step * grad_accum_steps + micro_step) * size
             places = np.arange(first, first + size, dtype=np.int64)[rows]
-            blocks = _shuffled(places, source.blocks(block_size), seed)
+            blocks = _shuffle_epochs(places, source.blocks(block_size), seed)
             windows = source.block_windows(blocks, block_size)
         return source.take(windows, block_size)
 
     def eval_batch(self, split: Split, seed: int, index: int) -> Batch:
-        """Give one of the batches that every evaluation measures: always random windows.
+        """Return one of the batches of every evaluation, always made of random windows.
 
         Args:
-            split: Which tokens.
+            split: The split to draw from.
             seed: Seed of the run.
-            index: Number of the batch within an evaluation, from 0.
+            index: Index of the batch within an evaluation, from 0.
 
         Returns:
-            As of `train_batch`, the same at every call.
+            As `train_batch`; the same for every call with the same arguments.
         """
         if self._eval_only:
             purpose = Purpose.EVAL_SET
@@ -186,32 +187,34 @@ class GPTDataLoader:
         return max(source.highest_id() for source in self.splits.values())
 
 
-def _shuffled(places: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
-    """Give the things at some places of an endless row of epochs over n things."""
+def _shuffle_epochs(places: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+    """Return the items at the given positions of an endless sequence of epochs over n items."""
     epochs = places // n
     things = np.empty_like(places)
     for epoch in np.unique(epochs):
         here = epochs == epoch
-        things[here] = permuted(places[here] - epoch * n, n, seed, int(epoch))
+        things[here] = permute(places[here] - epoch * n, n, seed, int(epoch))
     return things
 
 
-def _encode(text: str, tokenizer: Tokenizer, source: str) -> NDArray[np.uint32]:
+def _encode_text(text: str, tokenizer: Tokenizer, source: str) -> NDArray[np.uint32]:
     try:
         return tokenizer.encode_array(text)
-    except DataError as error:  # which knows the place in the text, but not whose text it is
+    except DataError as error:  # it knows the position in the text, but not the text's name
         problems = [evolve(problem, file=source) for problem in error.problems]
         raise DataError(*problems) from error
 
 
-def _split(ids: NDArray[np.uint32], *, eval_only: bool) -> dict[str, BatchSource]:
+def _split_ids(ids: NDArray[np.uint32], *, eval_only: bool) -> dict[str, BatchSource]:
     if eval_only:
         return {"val": TokenSource([ids])}
     end = len(ids) * 9 // 10
     return {"train": TokenSource([ids[:end]]), "val": TokenSource([ids[end:]])}
 
 
-def _open(folder: str | Path, tokenizer: Tokenizer, *, eval_only: bool) -> dict[str, BatchSource]:
+def _open_dataset(
+    folder: str | Path, tokenizer: Tokenizer, *, eval_only: bool
+) -> dict[str, BatchSource]:
     if Path(folder).is_dir() and has_episodes(folder):
         episodes = read_episodes(folder, eval_only=eval_only)
         special = tokenizer.state().get("special_token_encoder") or {}
@@ -221,23 +224,23 @@ def _open(folder: str | Path, tokenizer: Tokenizer, *, eval_only: bool) -> dict[
     return {name: TokenSource(arrays) for name, arrays in shards.items()}
 
 
-def _trusted_metadata(folder: Path, files: Mapping[str, list[str]]) -> Metadata | None:
+def _read_current_metadata(folder: Path, files: Mapping[str, list[str]]) -> Metadata | None:
     metadata = read_metadata(folder)
     names = [name for there in files.values() for name in there]
-    return metadata if metadata is not None and metadata.vouches_for(folder, names) else None
+    return metadata if metadata is not None and metadata.matches_files(folder, names) else None
 
 
 def _check_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
-    """Refuse ids that mean something else to this tokenizer.
+    """Raise if the ids mean something else to this tokenizer.
 
-    Only what both sides say is compared: MyPT's older tools did not write all fields.
+    Only fields that both sides have are compared: MyPT's older tools did not write all of them.
     """
     if not (folder / STATE_FILE).exists():
         return
     theirs, ours = read_tokenizer_state(folder), tokenizer.state()
     for name in ("token_kind", "chars", "special_token_encoder"):
         if theirs.get(name) and ours.get(name) and theirs[name] != ours[name]:
-            what = "is not the model's, so the ids of this data set mean something else to it"
+            what = "differs from the model's, so the ids of this data set mean something else to it"
             fix = "prepare the data with the model's tokenizer, or train a new model on it"
             raise DataError(Problem(str(folder / STATE_FILE), f"/{name}", what, fix))
 
@@ -248,7 +251,7 @@ def _check_length(splits: Mapping[str, BatchSource], block_size: int, source: st
     longest = {name: split.longest() for name, split in splits.items()}
     shortest = min(longest.values())
     there = ", ".join(f"{length} for {name}" for name, length in longest.items())
-    what = f"block_size {block_size} needs {block_size + 1} tokens in one piece; there are {there}"
+    what = f"block_size {block_size} needs {block_size + 1} contiguous tokens; there are {there}"
     fix = "use more text"
     if shortest > 1:
         fix = f"{fix}, or a block_size of at most {shortest - 1}"
@@ -258,4 +261,5 @@ def _check_length(splits: Mapping[str, BatchSource], block_size: int, source: st
 def _check_ids(highest: int, vocab_size: int, source: str) -> None:
     if highest >= vocab_size:
         what = f"holds the id {highest}, but vocab_size is {vocab_size}"
-        raise DataError(Problem(source, "", what, "use the tokenizer that the data was made with"))
+        fix = "use the tokenizer that the data was prepared with"
+        raise DataError(Problem(source, "", what, fix))

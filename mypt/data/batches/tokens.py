@@ -1,4 +1,4 @@
-"""Token ids in memory or on disk, and windows cut out of them."""
+"""Token ids in memory or on disk, and the windows cut from them."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
 
     Shard = NDArray[np.unsignedinteger[Any]]
 
-_CHUNK = 1 << 22  # ids looked at together; what a pass over a large data set needs of memory
+_CHUNK = 1 << 22  # ids processed at once; bounds the memory of a pass over a large data set
 
 
-def _as_shards(shards: Iterable[Shard]) -> tuple[Shard, ...]:
+def _to_arrays(shards: Iterable[Shard]) -> tuple[Shard, ...]:
     return tuple(np.asarray(shard) for shard in shards)  # a memmap indexes slower than an array
 
 
 @frozen(eq=False)
 class TokenSource:
-    """The tokens of one split: one or several 1-D arrays, often memory-mapped.
+    """The tokens of one split: one or more 1-D arrays, often memory-mapped.
 
     Attributes:
-        shards: (N,) uint16 or uint32 each. A window never reaches from one into the next.
+        shards: (N,) uint16 or uint32 each. A window never spans two shards.
     """
 
-    shards: tuple[Shard, ...] = field(converter=_as_shards)
+    shards: tuple[Shard, ...] = field(converter=_to_arrays)
 
     def __len__(self) -> int:
-        """Count the tokens."""
+        """Return the number of tokens."""
         return int(self._lengths.sum())
 
     def windows(self, block_size: int) -> int:
-        """Count the windows of `block_size` tokens and the one that follows."""
+        """Return the number of windows of `block_size` tokens plus the one that follows."""
         return int(self._windows_by_shard(block_size).sum())
 
     def blocks(self, block_size: int) -> int:
-        """Count the windows that begin at multiples of `block_size` within their shard.
+        """Return the number of windows that begin at multiples of `block_size` in their shard.
 
-        Each target is in one of them, but for what is left over at the end of a shard.
+        Each target is in one of them, except for the remainder at the end of a shard.
         """
         return int(self._blocks_by_shard(block_size).sum())
 
     def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
-        """Give the window that each block is.
+        """Convert block numbers to window numbers.
 
         Args:
             numbers: (B,) int64, each in 0 ... blocks(block_size) - 1.
@@ -72,40 +72,40 @@ class TokenSource:
         return found
 
     def take(self, windows: NDArray[np.int64], block_size: int) -> Batch:
-        """Cut out windows, with one index operation for each shard that they are in.
+        """Return windows, with one index operation per shard that they lie in.
 
         Args:
-            windows: (B,) int64, each in 0 ... windows(block_size) - 1; in any order.
+            windows: (B,) int64, each in 0 ... windows(block_size) - 1, in any order.
             block_size: T, the length of a window.
 
         Returns:
             x and y, (B, T) int64 each; y is x shifted by one token. No mask: all targets count.
         """
         if len(self.shards) == 1:
-            rows = _rows(self.shards[0], windows, block_size)
+            rows = _cut_rows(self.shards[0], windows, block_size)
         else:
-            rows = self._rows_of_many(windows, block_size)
+            rows = self._cut_rows_across_shards(windows, block_size)
         x = torch.from_numpy(rows[:, :-1].astype(np.int64))
         y = torch.from_numpy(rows[:, 1:].astype(np.int64))
         return Batch(x, y)
 
     def chunks(self) -> Iterator[Shard]:
-        """Give all tokens in order, a few million at a time."""
+        """Yield all tokens in order, a few million at a time."""
         for shard in self.shards:
             for start in range(0, len(shard), _CHUNK):
                 yield shard[start : start + _CHUNK]
 
     def content(self) -> Iterator[NDArray[Any]]:
-        """Give the ids, each as a little-endian uint32."""
+        """Yield the ids, each as a little-endian uint32."""
         for chunk in self.chunks():
             yield np.ascontiguousarray(chunk, "<u4")
 
     def highest_id(self) -> int:
-        """Give the highest id there is, -1 where there are no tokens."""
+        """Return the highest id, or -1 if there are no tokens."""
         return max((int(chunk.max()) for chunk in self.chunks()), default=-1)
 
     def longest(self) -> int:
-        """Give the tokens of the longest shard."""
+        """Return the number of tokens in the longest shard."""
         return int(self._lengths.max(initial=0))
 
     @cached_property
@@ -118,7 +118,7 @@ class TokenSource:
     def _blocks_by_shard(self, block_size: int) -> NDArray[np.int64]:
         return np.maximum(self._lengths - 1, 0) // block_size
 
-    def _rows_of_many(self, indices: NDArray[np.int64], block_size: int) -> NDArray[Any]:
+    def _cut_rows_across_shards(self, indices: NDArray[np.int64], block_size: int) -> NDArray[Any]:
         counts = self._windows_by_shard(block_size)
         ends = np.cumsum(counts)
         shard_of = np.searchsorted(ends, indices, side="right")
@@ -126,12 +126,12 @@ class TokenSource:
         for number in np.unique(shard_of):
             here = shard_of == number
             starts = indices[here] - (ends[number] - counts[number])
-            rows[here] = _rows(self.shards[number], starts, block_size)
+            rows[here] = _cut_rows(self.shards[number], starts, block_size)
         return rows
 
 
 def sha256_of(sources: Iterable[BatchSource]) -> str:
-    """Give the SHA-256 of what splits hold, in order: of token streams, all ids as uint32."""
+    """Return the SHA-256 of the splits' content in order; token streams are hashed as uint32."""
     digest = hashlib.sha256()
     for source in sources:
         for part in source.content():
@@ -139,5 +139,5 @@ def sha256_of(sources: Iterable[BatchSource]) -> str:
     return digest.hexdigest()
 
 
-def _rows(shard: Shard, starts: NDArray[np.int64], block_size: int) -> NDArray[Any]:
+def _cut_rows(shard: Shard, starts: NDArray[np.int64], block_size: int) -> NDArray[Any]:
     return sliding_window_view(shard, block_size + 1)[starts]

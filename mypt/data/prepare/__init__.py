@@ -1,1 +1,1 @@
-"""Data sets of shards, made once from texts and chats."""
+"""Prepare data sets from texts and chats."""

@@ -1,4 +1,4 @@
-"""Conversations in JSON lines, and how they are written for a model."""
+"""Read conversations in JSON lines, and render them for a model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import frozen
 
+from mypt.data.special_tokens import END_OF_EPISODE, END_OF_TEXT
 from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:
@@ -20,17 +21,15 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 ROLES = ("system", "user", "assistant")
-_END = "<myPT_eot>"
-_END_OF_TEXT = "<|endoftext|>"
 _MARKS = {role: (f"<myPT_{role}>", f"</myPT_{role}>") for role in ROLES}
 _PLAIN = {role: (f"{role.capitalize()}: ", "\n") for role in ROLES}
-_FIX = "correct the line, or take it out"
-_SHOWN = 20
+_FIX = "correct the line, or remove it"
+_SHOWN_CHARACTERS = 20
 
 
 @frozen
 class Span:
-    """Some text of an episode, and whether a model learns to write it."""
+    """A stretch of an episode's text, and whether a model learns to write it."""
 
     text: str
     is_target: bool
@@ -38,12 +37,12 @@ class Span:
 
 @frozen
 class Episode:
-    """One line of a file.
+    """One episode: a line of a file.
 
     Attributes:
         file: The file.
-        line: Number of the line, from 1.
-        fields: What it says.
+        line: Line number, from 1.
+        fields: The fields of the line.
     """
 
     file: Path
@@ -52,25 +51,25 @@ class Episode:
 
     @property
     def digest(self) -> bytes:
-        """Give 8 bytes that are the same for the same conversation, wherever it is."""
+        """8 bytes that are equal for equal conversations, wherever they are."""
         text = json.dumps(self.fields, sort_keys=True)
         return hashlib.sha256(text.encode()).digest()[:8]
 
 
 @frozen
 class Template:
-    """How conversations are written.
+    """How conversations are rendered as text.
 
-    With a tokenizer that has MyPT's special tokens, as MyPT did: `<myPT_user>...</myPT_user>` and
-    so on, `<myPT_eot>` at the end. With any other as `User: ...`, `Assistant: ...`, with an empty
-    line after each, and `<|endoftext|>` at the end where that is a special token.
+    If the tokenizer has MyPT's special tokens, as MyPT did: `<myPT_user>...</myPT_user>` and so
+    on, with `<myPT_eot>` at the end. Otherwise as `User: ...`, `Assistant: ...`, with an empty line
+    after each, and `<|endoftext|>` at the end if that is a special token.
 
     Attributes:
-        marks: What comes before and after the words of each role.
-        gap: What follows that, encoded on its own: two newlines at the end of a text would be one
-            token of GPT-2, but are two once more follows, as in the prompt of a next turn.
-        end: What ends an episode; may be empty.
-        reserved: What the words must not contain, since it would end them.
+        marks: The text before and after a message, by role.
+        gap: The text after that, encoded on its own: two newlines at the end of a text would be
+            one token of GPT-2, but are two once more follows, as in the prompt of a next turn.
+        end: The text that ends an episode; may be empty.
+        reserved: Marks that a message must not contain, since they would end it.
     """
 
     marks: Mapping[str, tuple[str, str]]
@@ -80,17 +79,17 @@ class Template:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer | None) -> Template:
-        """Choose the one for a tokenizer; None is one without special tokens."""
+        """Return the template for a tokenizer; None means one without special tokens."""
         special = {} if tokenizer is None else tokenizer.state().get("special_token_encoder") or {}
         marks = [mark for pair in _MARKS.values() for mark in pair]
-        if all(mark in special for mark in (*marks, _END)):
-            return cls(_MARKS, "", _END, (*marks, _END))
-        if _END_OF_TEXT in special:
-            return cls(_PLAIN, "\n", _END_OF_TEXT, (_END_OF_TEXT,))
+        if all(mark in special for mark in (*marks, END_OF_EPISODE)):
+            return cls(_MARKS, "", END_OF_EPISODE, (*marks, END_OF_EPISODE))
+        if END_OF_TEXT in special:
+            return cls(_PLAIN, "\n", END_OF_TEXT, (END_OF_TEXT,))
         return cls(_PLAIN, "\n", "")
 
     def spans(self, episode: Episode) -> Iterator[Span]:
-        """Write an episode: what the assistant says, and what ends that, are targets."""
+        """Yield the spans of an episode; the assistant's messages and their ends are targets."""
         fields = episode.fields
         if "messages" in fields:
             for message in fields["messages"]:
@@ -108,27 +107,27 @@ class Template:
         if self.end:
             yield Span(self.end, is_target=True)
 
-    def problem(self, fields: Mapping[str, Any]) -> str | None:
-        """Say what is wrong with a line; None if it can be written."""
-        wrong = _shape_problem(fields)
+    def find_problem(self, fields: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with a line, or None if it can be rendered."""
+        wrong = _find_shape_problem(fields)
         if wrong is not None:
             return wrong
-        for text in _texts(fields):
+        for text in _list_texts(fields):
             found = next((mark for mark in self.reserved if mark in text), None)
             if found is not None:
-                return f"has {found} among the words, where it would be taken for the real one"
+                return f"contains {found} in its text, where it would act as the special token"
         return None
 
 
-def read_episodes_of(files: Sequence[Path], template: Template) -> Iterator[Episode | Problem]:
-    """Read the lines of JSONL files; empty ones are passed over.
+def read_chat_lines(files: Sequence[Path], template: Template) -> Iterator[Episode | Problem]:
+    """Read the lines of JSONL files; empty lines are skipped.
 
     A line is `{"messages": [{"role": ..., "content": ...}, ...]}` with the roles system, user and
-    assistant, or `{"prompt": ..., "completion": ...}`, or `{"text": ...}`. Other fields beside
-    these are passed over.
+    assistant, or `{"prompt": ..., "completion": ...}`, or `{"text": ...}`. Other fields are
+    ignored.
 
     Yields:
-        An episode, or what is wrong with its line.
+        For each line, its episode or its problem.
     """
     for file in files:
         try:
@@ -144,10 +143,10 @@ def read_episodes_of(files: Sequence[Path], template: Template) -> Iterator[Epis
 def encode_episode(
     episode: Episode, template: Template, tokenizer: Tokenizer
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """Give the ids of an episode, and 1 for each that is a target; (N,) each.
+    """Return the ids of an episode, and a mask that is 1 for targets; (N,) each.
 
     Raises:
-        DataError: The vocabulary lacks a character of it.
+        DataError: The vocabulary lacks one of its characters.
     """
     spans = [span for span in template.spans(episode) if span.text]
     try:
@@ -167,53 +166,55 @@ def _read_line(file: Path, number: int, data: bytes, template: Template) -> Epis
     except (ValueError, RecursionError):
         wrong = "is not JSON"
     else:
-        wrong = template.problem(fields) if isinstance(fields, dict) else "is no JSON object"
+        wrong = (
+            template.find_problem(fields) if isinstance(fields, dict) else "is not a JSON object"
+        )
     if wrong is not None:
         return Problem(str(file), f"line {number}", wrong, _FIX, kind="data.chat")
     known = ("messages",) if "messages" in fields else ("prompt", "completion", "text")
     return Episode(file, number, {name: fields[name] for name in known if name in fields})
 
 
-def _shape_problem(fields: Mapping[str, Any]) -> str | None:
+def _find_shape_problem(fields: Mapping[str, Any]) -> str | None:
     kinds = [name for name in ("messages", "prompt", "text") if name in fields]
     if len(kinds) != 1:
         return "needs `messages`, or `prompt` and `completion`, or `text`"
     if kinds == ["messages"]:
-        return _messages_problem(fields["messages"])
+        return _find_messages_problem(fields["messages"])
     names = ("prompt", "completion") if kinds == ["prompt"] else ("text",)
     for name in names:
         if not isinstance(fields.get(name), str):
-            return f"`{name}` is no text"
+            return f"`{name}` is not a string"
     if not fields[names[-1]]:
         return f"`{names[-1]}` is empty, so there is nothing to learn"
-    return _surrogate_problem(fields)
+    return _find_surrogate_problem(fields)
 
 
-def _messages_problem(messages: Any) -> str | None:
+def _find_messages_problem(messages: Any) -> str | None:
     if not isinstance(messages, list) or not messages:
-        return "`messages` is no list of messages"
+        return "`messages` is not a list of messages"
     for number, message in enumerate(messages):
         place = f"messages[{number}]"
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            return f"{place} has no `content` that is a text"
+            return f"{place} has no `content` that is a string"
         role = message.get("role")
         if role not in ROLES:
-            shown = str(role)[:_SHOWN]
+            shown = str(role)[:_SHOWN_CHARACTERS]
             return f"{place} has the role {shown!r}, which is none of {', '.join(ROLES)}"
     if all(message["role"] != "assistant" for message in messages):
-        return "has nothing that the assistant says, so there is nothing to learn"
-    return _surrogate_problem({"messages": messages})
+        return "has no message by the assistant, so there is nothing to learn"
+    return _find_surrogate_problem({"messages": messages})
 
 
-def _surrogate_problem(fields: Mapping[str, Any]) -> str | None:
+def _find_surrogate_problem(fields: Mapping[str, Any]) -> str | None:
     try:
-        "".join(_texts(fields)).encode()
+        "".join(_list_texts(fields)).encode()
     except UnicodeEncodeError:
-        return "escapes half a character (a surrogate without its pair)"
+        return "contains half a character (an unpaired surrogate)"
     return None
 
 
-def _texts(fields: Mapping[str, Any]) -> list[str]:
+def _list_texts(fields: Mapping[str, Any]) -> list[str]:
     if "messages" in fields:
         return [message["content"] for message in fields["messages"]]
     return [fields[name] for name in ("prompt", "completion", "text") if name in fields]

@@ -1,4 +1,4 @@
-"""Make a data set of episodes out of conversations."""
+"""Prepare a data set of episodes from conversations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import field, frozen
 
-from mypt.data.atomic_file import settle, write_whole
+from mypt.data.atomic_file import flush_to_disk, write_atomically
 from mypt.data.batches.episodes import EpisodeSource
 from mypt.data.batches.tokens import sha256_of
 from mypt.data.dataset import INDEX_FILE, MASK_FILE, STATE_FILE, TOKENS_FILE, read_episodes
 from mypt.data.input_files import list_files
 from mypt.data.metadata import METADATA_FILE, DataFile
-from mypt.data.prepare.chats import Episode, Template, encode_episode, read_episodes_of
-from mypt.format.errors import DataError, Problem, shortened
+from mypt.data.prepare.chats import Episode, Template, encode_episode, read_chat_lines
+from mypt.format.errors import DataError, Problem, limit_problems
 from mypt.format.schema import strict_json as jsonfile
 from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
@@ -34,14 +34,14 @@ SCHEMA = "episode_indexed_sft_v1"  # as MyPT named it
 
 @frozen(kw_only=True)
 class ChatPreparation:
-    """What to make a data set of episodes of, and how.
+    """Settings for preparing a data set of episodes.
 
     Attributes:
         inputs: JSONL files, or folders of them.
-        output: Folder of the data set, which must not exist.
+        output: Folder of the data set, which must be absent or empty.
         tokenization: token_kind of a new tokenizer.
-        tokenizer: A tokenizer to use instead of a new one, as fine-tuning needs.
-        val_fraction: Share of the conversations that validates, above 0 and below 1.
+        tokenizer: A tokenizer to use instead of a new one, as needed for fine-tuning.
+        val_fraction: Fraction of the conversations used for validation, above 0 and below 1.
     """
 
     inputs: tuple[str, ...] = field(converter=tuple[str, ...])
@@ -52,32 +52,32 @@ class ChatPreparation:
 
 
 def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
-    """Write conversations as episodes with a loss mask, all of them or none.
+    """Write conversations as episodes with a loss mask: all of them, or none.
 
-    Those with the lowest digests validate, so that a conversation that comes twice is never on
-    both sides.
+    Those with the lowest digests are used for validation, so that a conversation that occurs twice
+    is never in both splits.
 
     Returns:
         The metadata.
 
     Raises:
-        DataError: Lines that cannot be used, by file and line; or the folder is there already.
+        DataError: Lines are unusable (reported by file and line), or the folder is not empty.
     """
     if wanted.output.exists() and (wanted.output.is_file() or any(wanted.output.iterdir())):
-        what, fix = "is there already, and not empty", "name another folder"
+        what, fix = "already exists and is not empty", "name another folder"
         raise DataError(Problem(str(wanted.output), "", what, fix, kind="data.exists"))
     paths = [file.path for name in wanted.inputs for file in list_files(name)]
     template = Template.of(wanted.tokenizer)
-    limit = _val_limit(paths, template, wanted)
+    limit = _find_val_limit(paths, template, wanted)
     tokenizer = wanted.tokenizer
     if tokenizer is None:
-        texts = (s.text for e in _episodes(paths, template) for s in template.spans(e))
+        texts = (s.text for e in _iter_episodes(paths, template) for s in template.spans(e))
         tokenizer = plugins.tokenizer(wanted.tokenization).trained_on(texts)
     folder = wanted.output.with_name(f".{wanted.output.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        document = _write(folder, wanted, paths, template, tokenizer, limit)
+        document = _write_dataset(folder, wanted, paths, template, tokenizer, limit)
         if wanted.output.exists():
             wanted.output.rmdir()
         folder.rename(wanted.output)
@@ -86,33 +86,31 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
     return document
 
 
-def _episodes(paths: Sequence[Path], template: Template) -> Iterator[Episode]:
-    return (one for one in read_episodes_of(paths, template) if isinstance(one, Episode))
+def _iter_episodes(paths: Sequence[Path], template: Template) -> Iterator[Episode]:
+    return (one for one in read_chat_lines(paths, template) if isinstance(one, Episode))
 
 
-def _val_limit(paths: Sequence[Path], template: Template, wanted: ChatPreparation) -> bytes:
-    """Check every line, and give the digest up to which conversations validate."""
-    found = list(_digests_or_problems(paths, template))
+def _find_val_limit(paths: Sequence[Path], template: Template, wanted: ChatPreparation) -> bytes:
+    """Check every line, and return the highest digest that belongs to the validation split."""
+    found = list(_iter_digests(paths, template))
     problems = [one for one in found if isinstance(one, Problem)]
     if problems:
-        raise DataError(*shortened(problems))
+        raise DataError(*limit_problems(problems))
     digests = sorted(one for one in set(found) if isinstance(one, bytes))
     if len(digests) < 2:
-        what = f"there are {len(digests)} different conversations; one to train on and one to"
-        fix = "name files with more of them"
-        raise DataError(
-            Problem(", ".join(wanted.inputs), "", f"{what} validate on are needed", fix)
-        )
+        what = f"at least 2 different conversations are needed; there are {len(digests)}"
+        fix = "name files with more conversations"
+        raise DataError(Problem(", ".join(wanted.inputs), "", what, fix))
     count = min(max(round(wanted.val_fraction * len(digests)), 1), len(digests) - 1)
     return digests[count - 1]
 
 
-def _digests_or_problems(paths: Sequence[Path], template: Template) -> Iterator[bytes | Problem]:
-    for one in read_episodes_of(paths, template):
+def _iter_digests(paths: Sequence[Path], template: Template) -> Iterator[bytes | Problem]:
+    for one in read_chat_lines(paths, template):
         yield one if isinstance(one, Problem) else one.digest
 
 
-def _write(
+def _write_dataset(
     folder: Path,
     wanted: ChatPreparation,
     paths: Sequence[Path],
@@ -120,17 +118,17 @@ def _write(
     tokenizer: Tokenizer,
     limit: bytes,
 ) -> dict[str, Any]:
-    write_whole(folder / STATE_FILE, jsonfile.dump(tokenizer.state()))
+    write_atomically(folder / STATE_FILE, jsonfile.dump(tokenizer.state()))
     writers = {split: _SplitWriter(folder, split) for split in ("train", "val")}
     try:
-        for episode in _episodes(paths, template):
+        for episode in _iter_episodes(paths, template):
             split = "val" if episode.digest <= limit else "train"
             writers[split].add(*encode_episode(episode, template, tokenizer))
     finally:
         for writer in writers.values():
             writer.close()
     train, val = writers["train"], writers["val"]
-    described = [*train.described(), *val.described()]
+    described = [*train.describe_files(), *val.describe_files()]
     document = {
         "format_version": FORMAT_VERSION,
         "schema": SCHEMA,
@@ -146,16 +144,16 @@ def _write(
         "data_sha256": sha256_of(EpisodeSource(e) for e in read_episodes(folder).values()),
         "files": [file.document() for file in described],
     }
-    write_whole(folder / METADATA_FILE, jsonfile.dump(document))
+    write_atomically(folder / METADATA_FILE, jsonfile.dump(document))
     return document
 
 
 class _SplitWriter:
-    """The files of one split.
+    """Writes the files of one split.
 
     Attributes:
-        tokens: Ids so far.
-        episodes: Episodes so far.
+        tokens: Number of ids so far.
+        episodes: Number of episodes so far.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
@@ -178,9 +176,9 @@ class _SplitWriter:
     def close(self) -> None:
         for stream in self._streams.values():
             with stream:
-                settle(stream)
+                flush_to_disk(stream)
 
-    def described(self) -> Iterator[DataFile]:
+    def describe_files(self) -> Iterator[DataFile]:
         for name in self._streams:
             path = self._folder / name
             found = path.stat()
@@ -188,7 +186,7 @@ class _SplitWriter:
             yield DataFile(
                 name=f"{self._folder.name}/{name}",
                 size_bytes=found.st_size,
-                sha256=files.digest(path, name),
+                sha256=files.digest_file(path, name),
                 mtime_ns=found.st_mtime_ns,
                 tokens=self.tokens if has_ids else None,
                 highest_id=self._highest if has_ids else None,

@@ -1,4 +1,4 @@
-"""Tokenize pieces of text, in several processes where that is wanted."""
+"""Tokenize pieces of text, optionally in several processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 _PLACE = re.compile(r"^line (\d+)(, column \d+)?")
-_AHEAD = 3  # pieces in work or waiting, for each process
+_PIECES_AHEAD = 3  # pieces in progress or queued, per process
 
 
 def encode_pieces(
@@ -42,98 +42,98 @@ def encode_pieces(
     workers: int = 1,
     disabled: Iterable[str] = (),
 ) -> Iterator[tuple[Piece, NDArray[np.uint32]]]:
-    """Give each piece and its ids, in order, holding a few pieces in memory.
+    """Yield each piece with its ids, in order, holding only a few pieces in memory.
 
     Args:
-        pieces: What to encode.
-        tokenizer: How.
-        folder: Data set whose `tokenizer_state.json` tells other processes the same.
-        workers: Processes; with 1 no other is started.
-        disabled: Plugins that they leave out.
+        pieces: The pieces to encode.
+        tokenizer: The tokenizer to use.
+        folder: Data set whose `tokenizer_state.json` other processes build the same tokenizer from.
+        workers: Number of processes; with 1, no other process is started.
+        disabled: Plugins that the workers do not load.
 
     Raises:
-        DataError: A piece holds something that the vocabulary lacks.
+        DataError: A piece contains something that the vocabulary lacks, or a worker died.
     """
     if workers == 1:
         for piece in pieces:
-            with _located(piece):
+            with _locate_errors(piece):
                 ids = tokenizer.encode_array(piece.text)
             yield piece, ids
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_init_worker)
     how = str(folder), tuple(disabled)
     waiting: deque[tuple[Piece, Future[NDArray[np.uint32]]]] = deque()
     try:
         for piece in pieces:
-            waiting.append((piece, pool.submit(_encode, *how, piece.text)))
-            if len(waiting) > workers * _AHEAD:
-                yield _first(waiting)
+            waiting.append((piece, pool.submit(_encode_in_worker, *how, piece.text)))
+            if len(waiting) > workers * _PIECES_AHEAD:
+                yield _pop_first(waiting)
         while waiting:
-            yield _first(waiting)
+            yield _pop_first(waiting)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def available_workers() -> int:
-    """Count the processors that this process may use."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _first(
+def _pop_first(
     waiting: deque[tuple[Piece, Future[NDArray[np.uint32]]]],
 ) -> tuple[Piece, NDArray[np.uint32]]:
     piece, future = waiting.popleft()
-    with _located(piece):
+    with _locate_errors(piece):
         return piece, future.result()
 
 
 @contextmanager
-def _located(piece: Piece) -> Iterator[None]:
-    """Name the file, and its line, in what a tokenizer says of a piece of it."""
+def _locate_errors(piece: Piece) -> Iterator[None]:
+    """Add the file and its line to a tokenizer's errors about a piece of it."""
     try:
         yield
     except DataError as error:
         before = piece.lines_before()
         problems = [
-            evolve(problem, file=str(piece.path), where=_place_in_file(problem.where, before))
+            evolve(problem, file=str(piece.path), where=_shift_line(problem.where, before))
             for problem in error.problems
         ]
         raise DataError(*problems) from error
     except BrokenProcessPool as error:
-        what = "a process that tokenizes was ended, perhaps for want of memory"
-        fix = "run the same command again, with fewer workers"
+        what = "a worker process was killed, perhaps because memory ran out"
+        fix = "run the same command again with fewer workers"
         raise DataError(Problem("", "", what, fix, kind="data.worker")) from error
 
 
-def _place_in_file(where: str, lines_before: int) -> str:
-    """Count lines from the start of the file; a piece may begin within one."""
+def _shift_line(where: str, lines_before: int) -> str:
+    """Count lines from the start of the file; a piece may begin in the middle of one."""
 
-    def counted(found: re.Match[str]) -> str:
+    def add_lines(found: re.Match[str]) -> str:
         is_whole = found[1] != "1" or not lines_before
         return f"line {int(found[1]) + lines_before}{found[2] or '' if is_whole else ''}"
 
-    return _PLACE.sub(counted, where)
+    return _PLACE.sub(add_lines, where)
 
 
-def _encode(folder: str, disabled: tuple[str, ...], text: str) -> NDArray[np.uint32]:
-    return _tokenizer(folder, disabled).encode_array(text)
+def _encode_in_worker(folder: str, disabled: tuple[str, ...], text: str) -> NDArray[np.uint32]:
+    return _load_tokenizer(folder, disabled).encode_array(text)
 
 
 @cache
-def _tokenizer(folder: str, disabled: tuple[str, ...]) -> Tokenizer:
+def _load_tokenizer(folder: str, disabled: tuple[str, ...]) -> Tokenizer:
     state = read_tokenizer_state(folder)
     return load_plugins(disabled).tokenizer(state["token_kind"]).build(state)
 
 
-def _begin() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+def _init_worker() -> None:
+    """Leave Ctrl-C to the parent process, and exit when it does, for whatever reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()

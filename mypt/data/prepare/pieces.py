@@ -1,4 +1,4 @@
-"""Read long texts in pieces that give the same ids as the whole."""
+"""Read long texts in pieces that tokenize to the same ids as the whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mypt.data.input_files import ended
+from mypt.data.input_files import end_with_newline
 from mypt.format.errors import DataError, Problem
 from mypt.plugins.contracts import DivisibleTokenizer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mypt.data.prepare.segments import Segment
 
-    # Gives the first place at or after `start` where a text may be cut; None if there is none.
+    # Returns the first position at or after `start` where a text may be cut, or None.
     Cut = Callable[[str, int], int | None]
 
 PIECE_BYTES = 1 << 20
@@ -25,13 +25,13 @@ PIECE_BYTES = 1 << 20
 
 @frozen
 class Piece:
-    """Some of a segment.
+    """A piece of a segment.
 
     Attributes:
         path: The file.
-        segment: Number of the segment.
-        start: Its first byte within the file.
-        end: The byte after its last.
+        segment: Index of the segment.
+        start: Offset of its first byte in the file.
+        end: Offset just after its last byte.
         text: Its text.
     """
 
@@ -42,7 +42,7 @@ class Piece:
     text: str
 
     def lines_before(self) -> int:
-        """Count the lines of the file before it."""
+        """Return the number of lines in the file before this piece."""
         count, left = 0, self.start
         with self.path.open("rb") as stream:
             while data := stream.read(min(PIECE_BYTES, left)):
@@ -50,48 +50,48 @@ class Piece:
         return count
 
 
-def anywhere(_: str, start: int) -> int:
-    """Cut wherever it suits."""
+def cut_anywhere(_: str, start: int) -> int:
+    """Allow a cut anywhere."""
     return start
 
 
-def nowhere(_: str, __: int) -> None:
-    """Never cut."""
+def cut_nowhere(_: str, __: int) -> None:
+    """Allow no cut."""
     return
 
 
-def cuts_of(tokenizer: Any) -> Cut:
-    """Say where texts may be cut for a tokenizer: nowhere, unless it knows better."""
-    return tokenizer.cut if isinstance(tokenizer, DivisibleTokenizer) else nowhere
+def find_cut_function(tokenizer: Any) -> Cut:
+    """Return where texts may be cut for a tokenizer: nowhere, unless it has a `cut` method."""
+    return tokenizer.cut if isinstance(tokenizer, DivisibleTokenizer) else cut_nowhere
 
 
 def read_pieces(
     segments: Sequence[Segment], cut: Cut, number: int = 0, start: int | None = None
 ) -> Iterator[Piece]:
-    """Give the text of segments a piece at a time.
+    """Yield the text of segments, one piece at a time.
 
-    Where the pieces end depends on nothing but the files, so that reading may begin at any of them.
+    The boundaries depend only on the files, so reading may begin at any piece.
 
     Args:
-        segments: What to read.
+        segments: The segments to read.
         cut: Where texts may be cut.
-        number: The segment to begin with.
-        start: The piece of it to begin with, by its first byte.
+        number: Index of the segment to begin with.
+        start: Offset of the first byte of the piece to begin with; None for the segment's start.
 
     Raises:
-        DataError: A file cannot be read, or is not UTF-8.
+        DataError: A file cannot be read or is not UTF-8.
     """
     for which in range(number, len(segments)):
         segment = segments[which]
         begin = segment.start if start is None or which > number else start
         try:
-            yield from _pieces_of(segment, which, begin, cut)
+            yield from _read_segment(segment, which, begin, cut)
         except OSError as error:
             what = f"cannot be read ({error.strerror})"
             raise DataError(Problem(str(segment.path), "", what, "check it")) from error
 
 
-def _pieces_of(segment: Segment, which: int, start: int, cut: Cut) -> Iterator[Piece]:
+def _read_segment(segment: Segment, which: int, start: int, cut: Cut) -> Iterator[Piece]:
     with segment.path.open("rb") as stream:
         while start < segment.end:
             size = PIECE_BYTES
@@ -99,29 +99,29 @@ def _pieces_of(segment: Segment, which: int, start: int, cut: Cut) -> Iterator[P
                 stream.seek(start)
                 data = stream.read(min(size, segment.end - start))
                 is_last = start + size >= segment.end
-                text = _decoded(data, segment, start, is_last=is_last)
+                text = _decode(data, segment, start, is_last=is_last)
                 place = len(text) if is_last else cut(text, len(text) // 2)
                 if place is not None:
                     break
                 size *= 2
             end = segment.end if is_last else start + len(text[:place].encode())
-            tidy = _tidy(text[:place], segment, start, is_last=is_last)
+            tidy = _normalize_ends(text[:place], segment, start, is_last=is_last)
             yield Piece(segment.path, which, start, end, tidy)
             start = end
 
 
-def _tidy(text: str, segment: Segment, start: int, *, is_last: bool) -> str:
-    """Drop a byte order mark, and add the newline that keeps files apart."""
+def _normalize_ends(text: str, segment: Segment, start: int, *, is_last: bool) -> str:
+    """Drop a byte order mark, and add the newline that separates files."""
     text = text.removeprefix("\ufeff") if start == 0 else text
-    return ended(text) if text and is_last and segment.needs_newline else text
+    return end_with_newline(text) if text and is_last and segment.needs_newline else text
 
 
-def _decoded(data: bytes, segment: Segment, start: int, *, is_last: bool) -> str:
-    """Decode bytes, but for a character at their end that is not yet whole."""
+def _decode(data: bytes, segment: Segment, start: int, *, is_last: bool) -> str:
+    """Decode bytes, leaving out an incomplete character at their end."""
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(data, final=is_last)
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte {start + error.start} is 0x{data[error.start]:02x}"
-        fix = "save it as UTF-8, or leave it out"
+        fix = "save it as UTF-8, or exclude it"
         problem = Problem(str(segment.path), "", what, fix, kind="data.text")
         raise DataError(problem) from error

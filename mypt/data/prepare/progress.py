@@ -1,4 +1,4 @@
-"""What a preparation has done so far, so that it can be gone on with after a crash."""
+"""Record the progress of a preparation, so that it can be resumed after a crash."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mypt.data.atomic_file import write_whole
+from mypt.data.atomic_file import write_atomically
 from mypt.data.metadata import DataFile
 from mypt.format.errors import DataError, FormatError, Problem
 from mypt.format.schema import strict_json as jsonfile
@@ -23,9 +23,9 @@ class Position:
     """Where the next shard begins.
 
     Attributes:
-        segment: Number of the segment.
-        start: The first byte of a piece of it; None for the segment's first.
-        ids_done: Ids of that piece that are in shards already.
+        segment: Index of the segment.
+        start: Offset of the first byte of a piece of it; None for the segment's first piece.
+        ids_done: Number of ids of that piece that are already in shards.
     """
 
     segment: int = 0
@@ -34,18 +34,18 @@ class Position:
 
     @property
     def piece(self) -> tuple[int, int | None]:
-        """Give the piece to begin reading with."""
+        """Segment and start of the piece to begin reading with."""
         return self.segment, self.start
 
 
 @frozen
 class Progress:
-    """The shards that are whole, and what comes next.
+    """The shards that are complete, and the position of the next.
 
     Attributes:
-        settings: What must be the same for the work to be gone on with.
-        files: The shards.
-        position: Where the next one begins.
+        settings: Everything that must stay the same for the work to be resumed.
+        files: The complete shards.
+        position: Where the next shard begins.
     """
 
     settings: Mapping[str, Any]
@@ -53,21 +53,21 @@ class Progress:
     position: Position = Position()
 
     def save(self, folder: Path) -> None:
-        """Replace what was noted before."""
+        """Write the progress file, replacing the previous one."""
         place = self.position
         document = {
             "settings": self.settings,
             "position": [place.segment, place.start, place.ids_done],
             "files": [file.document() for file in self.files],
         }
-        write_whole(folder / PROGRESS_FILE, jsonfile.dump(document))
+        write_atomically(folder / PROGRESS_FILE, jsonfile.dump(document))
 
 
 def load_progress(folder: Path, settings: Mapping[str, Any]) -> Progress | None:
-    """Give what was done before; None if nothing was.
+    """Return the recorded progress, or None if there is none.
 
     Raises:
-        DataError: It was done with other inputs or settings, or its shards are not what they were.
+        DataError: The inputs or settings differ, or a shard has changed.
     """
     path = folder / PROGRESS_FILE
     if not path.exists():
@@ -77,26 +77,27 @@ def load_progress(folder: Path, settings: Mapping[str, Any]) -> Progress | None:
         files = tuple(DataFile(**file) for file in document["files"])
         progress = Progress(document["settings"], files, Position(*document["position"]))
     except (FormatError, KeyError, TypeError) as error:
-        raise _not_continued(folder, "holds a preparation whose record is damaged") from error
-    refuse_changes(folder, progress.settings, settings)
+        what = f"has a damaged progress file ({PROGRESS_FILE})"
+        raise _make_changed_error(folder, what) from error
+    check_same_settings(folder, progress.settings, settings)
     for file in files:
         if not file.is_unchanged(folder):
-            raise _not_continued(folder, f"{file.name} was changed since it was written")
+            raise _make_changed_error(folder, f"{file.name} has changed since it was written")
     return progress
 
 
-def refuse_changes(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to go on with what was made of other inputs or with other settings.
+def check_same_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Check that the inputs and settings have not changed.
 
     Raises:
-        DataError: Something differs.
+        DataError: At least one differs.
     """
     changed = [name for name in now if before.get(name) != now[name]]
     if changed:
         names = ", ".join("the inputs" if n == "inputs_sha256" else n for n in changed)
-        raise _not_continued(folder, f"was begun otherwise: {names} changed since")
+        raise _make_changed_error(folder, f"was prepared differently: {names} changed since")
 
 
-def _not_continued(folder: Path, what: str) -> DataError:
-    fix = "remove the folder to begin anew, or name another one"
+def _make_changed_error(folder: Path, what: str) -> DataError:
+    fix = "remove the folder to start over, or name another one"
     return DataError(Problem(str(folder), "", what, fix, kind="data.changed"))

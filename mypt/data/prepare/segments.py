@@ -1,4 +1,4 @@
-"""Which stretches of which files are trained on, and which validate."""
+"""Split files into stretches for training and for validation."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_LINE_BYTES = 1 << 16  # how far a cut moves to meet the end of a line
+_LINE_BYTES = 1 << 16  # how far a cut may move to reach the end of a line
 
 
 @frozen
-class Source:
-    """A file with text in it.
+class TextFile:
+    """A text file.
 
     Attributes:
-        path: Where it is.
-        name: What it is called; together with `size_bytes` and `version` what tells it apart.
+        path: Its path.
+        name: Its name; with `size_bytes` and `version` it identifies the content.
         size_bytes: Its size.
-        version: When it was written, or a digest of what it holds.
+        version: Its modification time, or a digest of its content.
     """
 
     path: Path
@@ -38,10 +38,10 @@ class Segment:
 
     Attributes:
         path: The file.
-        start: Its first byte.
-        end: The byte after its last.
-        split: Where it goes.
-        needs_newline: Whether it gets a newline if it does not end with one.
+        start: Offset of its first byte.
+        end: Offset just after its last byte.
+        split: The split it belongs to.
+        needs_newline: Whether a newline is added if it does not end with one.
     """
 
     path: Path
@@ -51,28 +51,28 @@ class Segment:
     needs_newline: bool
 
 
-def plan_segments(sources: Sequence[Source], val_fraction: float) -> list[Segment]:
-    """Divide files into what is trained on and what validates, without reading them.
+def plan_segments(sources: Sequence[TextFile], val_fraction: float) -> list[Segment]:
+    """Divide files into training and validation data, without reading them in full.
 
-    Whole files validate where there are enough of them: those whose names have the lowest digests,
-    as long as they fit into the fraction. So validation comes from everywhere, no document is on
-    both sides, and a file stays where it is when others are added before it. Where that gives less
-    than half of the fraction, because files are few or large, the end of the last ones validates,
-    from the start of a line on.
+    If there are enough files, whole files are used for validation: those whose names have the
+    lowest digests, as long as they fit into the fraction. So validation data comes from everywhere,
+    no document is in both splits, and a file stays in its split when others are added before it.
+    If that yields less than half of the fraction, because files are few or large, the end of the
+    last files is used instead, beginning at the start of a line.
 
     Args:
-        sources: The files, in their order.
-        val_fraction: Share of the bytes that validates, 0 to 1.
+        sources: The files, in order.
+        val_fraction: Fraction of the bytes used for validation, 0 to 1.
 
     Returns:
-        Those to train on, then those to validate on, each in the order of the files.
+        The training segments, then the validation segments, each in the order of the files.
     """
     total = sum(source.size_bytes for source in sources)
-    chosen = _whole_files(sources, val_fraction * total)
+    chosen = _choose_whole_files(sources, val_fraction * total)
     if sum(sources[number].size_bytes for number in chosen) >= val_fraction * total / 2:
         cuts = [0 if number in chosen else s.size_bytes for number, s in enumerate(sources)]
     else:
-        cuts = _tail_cuts(sources, total - round(val_fraction * total))
+        cuts = _find_tail_cuts(sources, total - round(val_fraction * total))
     train, val = [], []
     for number, (source, cut) in enumerate(zip(sources, cuts, strict=True)):
         more = number + 1 < len(sources)
@@ -84,50 +84,50 @@ def plan_segments(sources: Sequence[Source], val_fraction: float) -> list[Segmen
     return [*train, *val]
 
 
-def inputs_sha256(sources: Sequence[Source]) -> str:
-    """Give a digest of names, sizes and versions: what must stay for work to be gone on with."""
+def inputs_sha256(sources: Sequence[TextFile]) -> str:
+    """Return a digest of names, sizes and versions, which must not change for work to resume."""
     digest = hashlib.sha256()
     for source in sources:
         digest.update(f"{source.name}\0{source.size_bytes}\0{source.version}\n".encode())
     return digest.hexdigest()
 
 
-def _whole_files(sources: Sequence[Source], most_bytes: float) -> set[int]:
+def _choose_whole_files(sources: Sequence[TextFile], most_bytes: float) -> set[int]:
     chosen, size_bytes = set(), 0
-    for number in sorted(range(len(sources)), key=lambda n: _digest(sources[n].name)):
+    for number in sorted(range(len(sources)), key=lambda n: _hash_name(sources[n].name)):
         if size_bytes + sources[number].size_bytes <= most_bytes:
             chosen.add(number)
             size_bytes += sources[number].size_bytes
     return chosen
 
 
-def _digest(name: str) -> bytes:
+def _hash_name(name: str) -> bytes:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
 
-def _tail_cuts(sources: Sequence[Source], train_bytes: int) -> list[int]:
-    """Say how many bytes of each file come before the end that validates."""
+def _find_tail_cuts(sources: Sequence[TextFile], train_bytes: int) -> list[int]:
+    """Return how many bytes of each file come before its validation part."""
     before = accumulate((source.size_bytes for source in sources), initial=0)
     cuts = []
     for source, begin in zip(sources, before, strict=False):
         cut = min(max(train_bytes - begin, 0), source.size_bytes)
-        cuts.append(_next_line(source, cut) if 0 < cut < source.size_bytes else cut)
+        cuts.append(_move_to_line_start(source, cut) if 0 < cut < source.size_bytes else cut)
     return cuts
 
 
-def _next_line(source: Source, cut: int) -> int:
-    """Move a cut to the start of a line, or at least of a character, unless the file ends."""
+def _move_to_line_start(source: TextFile, cut: int) -> int:
+    """Move a cut forward to the start of a line, or at least of a character."""
     with source.path.open("rb") as stream:
         stream.seek(cut - 1)
         data = stream.read(_LINE_BYTES)
     newline = data.find(b"\n")
     if newline >= 0 and cut + newline < source.size_bytes:
         return cut + newline
-    while cut < source.size_bytes and _continues(data[1:2]):
+    while cut < source.size_bytes and _is_continuation_byte(data[1:2]):
         cut, data = cut + 1, data[1:]
     return cut
 
 
-def _continues(byte: bytes) -> bool:
-    """Tell whether a byte of UTF-8 is not the first of its character."""
+def _is_continuation_byte(byte: bytes) -> bool:
+    """Return whether a UTF-8 byte continues a character."""
     return bool(byte) and byte[0] & 0xC0 == 0x80

@@ -1,4 +1,4 @@
-"""Fill shards with ids, noting each whole one so that a crash costs one at most."""
+"""Fill shards with ids, recording each complete one so that a crash costs at most one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from mypt.data.prepare.segments import Segment
 
 DTYPES = {"<u2": "uint16", "<u4": "uint32"}
-_CHUNK = 1 << 18  # ids hashed together
+_CHUNK = 1 << 18  # ids hashed at once
 
 
-class Sharder:
-    """Writes the shards of a data set one after the other.
+class ShardFiller:
+    """Writes the shards of a data set one after another.
 
     Attributes:
-        progress: What is written; noted on disk after each shard.
+        progress: What has been written; saved to disk after each shard.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class Sharder:
         segments: Sequence[Segment],
         progress: Progress,
     ) -> None:
-        """Go on where `progress` ends.
+        """Continue where `progress` ends.
 
         Args:
             folder: The data set.
-            dtype: Of the ids, as numpy says it.
-            tokens_per_shard: Ids of a full shard.
-            segments: What is read.
-            progress: What is written.
+            dtype: Numpy dtype of the ids.
+            tokens_per_shard: Number of ids in a full shard.
+            segments: The segments to be read.
+            progress: What has been written.
         """
         self.progress = progress
         self._folder, self._dtype = folder, dtype
@@ -61,13 +61,13 @@ class Sharder:
         self._shard: ShardWriter | None = None
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return self."""
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        """Finish the last shard; after an error leave it, to be written anew."""
+        """Finish the last shard; after an error abandon it, to be written again."""
         if kind is None:
-            self._finish(Position(len(self._segments)))
+            self._finish_shard(Position(len(self._segments)))
         elif self._shard is not None:
             self._shard.abandon()
 
@@ -75,20 +75,20 @@ class Sharder:
         """Write the ids of the next piece.
 
         Returns:
-            Bytes of text done so far, and bytes there are.
+            Bytes of text done so far, and bytes in total.
         """
         segment = self._segments[piece.segment]
         if segment.split != self._split:
-            self._finish(Position(piece.segment, piece.start, self._done))
+            self._finish_shard(Position(piece.segment, piece.start, self._done))
             self._split = segment.split
-        done, self._done = self._done, 0  # what was there of the first piece
+        done, self._done = self._done, 0  # ids of the first piece that were written before
         while done < len(ids):
             shard = self._open_shard(segment.split)
             some = ids[done : done + self._tokens_per_shard - shard.tokens]
             shard.write(some)
             done += len(some)
             if shard.tokens == self._tokens_per_shard:
-                self._finish(Position(piece.segment, piece.start, done))
+                self._finish_shard(Position(piece.segment, piece.start, done))
         so_far = int(self._before[piece.segment]) + piece.end - segment.start
         return so_far, self._total_bytes
 
@@ -98,7 +98,7 @@ class Sharder:
             self._shard = ShardWriter(self._folder, name, self._dtype)
         return self._shard
 
-    def _finish(self, position: Position) -> None:
+    def _finish_shard(self, position: Position) -> None:
         if self._shard is None:
             return
         files = (*self.progress.files, self._shard.finish())
@@ -108,7 +108,7 @@ class Sharder:
 
 
 def data_sha256(folder: Path, files: Iterable[DataFile], dtype: str) -> str:
-    """Give the SHA-256 of the ids of shards, in order, each as a little-endian uint32."""
+    """Return the SHA-256 of the ids in shards, in order, each as a little-endian uint32."""
     digest = hashlib.sha256()
     for file in files:
         ids = np.memmap(folder / file.name, dtype, mode="r")

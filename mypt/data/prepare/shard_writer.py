@@ -1,4 +1,4 @@
-"""Write token shards, each whole or not there."""
+"""Write token shards atomically."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mypt.data.atomic_file import partial, put_in_place, settle
+from mypt.data.atomic_file import flush_to_disk, partial_path, rename_partial
 from mypt.data.metadata import DataFile
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class ShardWriter:
-    """The shard that is being written.
+    """Writes one shard.
 
     Attributes:
-        tokens: Ids in it so far.
+        tokens: Number of ids so far.
     """
 
     def __init__(self, folder: Path, name: str, dtype: str) -> None:
@@ -29,18 +29,18 @@ class ShardWriter:
         Args:
             folder: The data set.
             name: Path of the shard within it.
-            dtype: Of its ids, as numpy says it.
+            dtype: Numpy dtype of its ids.
         """
         self._folder, self._name, self._dtype = folder, name, dtype
         self._path = folder / name
         self._path.parent.mkdir(exist_ok=True)
-        self._stream = partial(self._path).open("wb")
+        self._stream = partial_path(self._path).open("wb")
         self._digest = hashlib.sha256()
         self._highest = -1
         self.tokens = 0
 
     def write(self, ids: NDArray[np.uint32]) -> None:
-        """Add ids to it."""
+        """Append ids."""
         if len(ids):
             data = np.ascontiguousarray(ids, self._dtype)
             self._stream.write(data.data)
@@ -49,10 +49,10 @@ class ShardWriter:
             self.tokens += len(ids)
 
     def finish(self) -> DataFile:
-        """Put it in its place, and say what it is."""
+        """Give the shard its final name, and return its record."""
         with self._stream as stream:
-            settle(stream)
-        put_in_place(self._path)
+            flush_to_disk(stream)
+        rename_partial(self._path)
         found = self._path.stat()
         return DataFile(
             name=self._name,
@@ -64,5 +64,5 @@ class ShardWriter:
         )
 
     def abandon(self) -> None:
-        """Leave it unfinished."""
+        """Close the shard, leaving it unfinished."""
         self._stream.close()

@@ -1,4 +1,4 @@
-"""Make a data set of token shards out of texts that may be larger than memory."""
+"""Prepare a data set of token shards from texts that may be larger than memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
 
-from mypt.data.atomic_file import PARTIAL, partial, put_in_place, settle, write_whole
+from mypt.data.atomic_file import (
+    PARTIAL,
+    flush_to_disk,
+    partial_path,
+    rename_partial,
+    write_atomically,
+)
 from mypt.data.dataset import STATE_FILE, read_tokenizer_state
 from mypt.data.describe import check_dataset
 from mypt.data.input_files import STDIN, list_files
 from mypt.data.metadata import METADATA_FILE, read_metadata
 from mypt.data.prepare.parallel import encode_pieces
-from mypt.data.prepare.pieces import anywhere, cuts_of, read_pieces
-from mypt.data.prepare.progress import PROGRESS_FILE, Progress, load_progress, refuse_changes
-from mypt.data.prepare.segments import Source, inputs_sha256, plan_segments
-from mypt.data.prepare.shard_filler import DTYPES, Sharder, data_sha256
+from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_pieces
+from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_settings, load_progress
+from mypt.data.prepare.segments import TextFile, inputs_sha256, plan_segments
+from mypt.data.prepare.shard_filler import DTYPES, ShardFiller, data_sha256
 from mypt.format.errors import DataError, Problem
 from mypt.format.schema import strict_json as jsonfile
 from mypt.format.storage.lock import bundle_lock
@@ -42,17 +48,17 @@ _UINT16_IDS = 1 << 16
 
 @frozen(kw_only=True)
 class Preparation:
-    """What to make a data set of, and how.
+    """Settings for preparing a data set of token shards.
 
     Attributes:
         inputs: Files, folders and "-", the standard input.
         output: Folder of the data set.
         tokenization: token_kind of a new tokenizer.
         tokenizer: A tokenizer to use instead of a new one.
-        val_fraction: Share of the text that validates; see `plan_segments`.
-        tokens_per_shard: Ids of each shard but the last of a split.
-        dtype: Of the ids; "auto" is uint16 where that can hold them.
-        workers: Processes that tokenize; the result is the same for any number.
+        val_fraction: Fraction of the text used for validation; see `plan_segments`.
+        tokens_per_shard: Number of ids in each shard except the last of a split.
+        dtype: Dtype of the ids; "auto" is uint16 if that can hold them, else uint32.
+        workers: Number of processes that tokenize; the result does not depend on it.
     """
 
     inputs: tuple[str, ...] = field(converter=tuple[str, ...])
@@ -66,50 +72,50 @@ class Preparation:
 
 
 def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __: None) -> bool:
-    """Tokenize texts into a data set, or go on where a preparation was stopped.
+    """Tokenize texts into a data set, or resume a preparation that was interrupted.
 
-    Each file is encoded on its own, so that no token reaches from one into the next. Killed at any
-    instant and called again, it leaves the files that an unbroken one would have left, byte for
-    byte but for the times in the metadata.
+    Each file is encoded on its own, so that no token spans two files. If it is killed at any
+    instant and called again, the files are those of an uninterrupted preparation, byte for byte,
+    except for the times in the metadata.
 
     Args:
-        wanted: What to do.
+        wanted: What to prepare.
         plugins: Where the tokenizer is looked up.
-        report: Called with the bytes done and the bytes there are, after each piece of text.
+        report: Called after each piece of text with the bytes done and the bytes in total.
 
     Returns:
         Whether there was anything to do.
 
     Raises:
-        DataError: A text cannot be used, or the folder holds something else already.
-        LockedError: Another process prepares it.
+        DataError: A text is unusable, or the folder already holds something else.
+        LockedError: Another process is preparing it.
     """
     folder = wanted.output
-    with _made(folder), bundle_lock(folder):
-        sources = [*_sources(wanted)]
-        settings = _settings(wanted, sources)
+    with _make_folder(folder), bundle_lock(folder):
+        sources = [*_list_text_files(wanted)]
+        settings = _collect_settings(wanted, sources)
         if _is_done(folder, settings):
             return False
         segments = plan_segments(sources, wanted.val_fraction)
         _check_splits(segments, wanted)
-        progress = load_progress(folder, settings) or _begin(folder, settings)
-        tokenizer = _tokenizer(wanted, plugins, segments)
-        dtype = _dtype(wanted, tokenizer)
-        pieces = read_pieces(segments, cuts_of(tokenizer), *progress.position.piece)
-        sharder = Sharder(folder, dtype, wanted.tokens_per_shard, segments, progress)
+        progress = load_progress(folder, settings) or _begin_progress(folder, settings)
+        tokenizer = _prepare_tokenizer(wanted, plugins, segments)
+        dtype = _choose_dtype(wanted, tokenizer)
+        pieces = read_pieces(segments, find_cut_function(tokenizer), *progress.position.piece)
+        sharder = ShardFiller(folder, dtype, wanted.tokens_per_shard, segments, progress)
         how = tokenizer, folder, wanted.workers, plugins.disabled
         with sharder:
             for piece, ids in encode_pieces(pieces, *how):
                 report(*sharder.add(piece, ids))
-        document = _metadata(wanted, tokenizer, sharder.progress, dtype)
-        write_whole(folder / METADATA_FILE, jsonfile.dump(document))
-        _clean(folder)
+        document = _build_metadata(wanted, tokenizer, sharder.progress, dtype)
+        write_atomically(folder / METADATA_FILE, jsonfile.dump(document))
+        _remove_leftovers(folder)
     return True
 
 
 @contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """Make a folder, and remove it again if nothing comes into it."""
+def _make_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove it again if it stays empty."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
@@ -118,33 +124,33 @@ def _made(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def _sources(wanted: Preparation) -> Iterator[Source]:
+def _list_text_files(wanted: Preparation) -> Iterator[TextFile]:
     for name in wanted.inputs:
         if name == STDIN:
-            yield _kept_stdin(wanted.output / _STDIN_FILE)
+            yield _save_stdin(wanted.output / _STDIN_FILE)
             continue
         for file in list_files(name):
             found = file.path.stat()
             if found.st_size == 0 and file.was_named:
-                fix = "name a file with text in it"
+                fix = "name a file that contains text"
                 raise DataError(Problem(name, "", "is empty", fix, kind="data.text"))
-            yield Source(file.path, file.name, found.st_size, str(found.st_mtime_ns))
+            yield TextFile(file.path, file.name, found.st_size, str(found.st_mtime_ns))
 
 
-def _kept_stdin(path: Path) -> Source:
-    """Keep the standard input in a file, to read it as often as needed."""
+def _save_stdin(path: Path) -> TextFile:
+    """Save the standard input to a file, so that it can be read more than once."""
     digest, size_bytes = hashlib.sha256(), 0
-    with partial(path).open("wb") as stream:
+    with partial_path(path).open("wb") as stream:
         while data := sys.stdin.buffer.read(_COPY_BYTES):
             digest.update(data)
             size_bytes += stream.write(data)
-        settle(stream)
-    put_in_place(path)
-    return Source(path, STDIN, size_bytes, digest.hexdigest())
+        flush_to_disk(stream)
+    rename_partial(path)
+    return TextFile(path, STDIN, size_bytes, digest.hexdigest())
 
 
-def _settings(wanted: Preparation, sources: Sequence[Source]) -> dict[str, Any]:
-    """Give what the result depends on."""
+def _collect_settings(wanted: Preparation, sources: Sequence[TextFile]) -> dict[str, Any]:
+    """Return the settings that the result depends on."""
     given = wanted.tokenizer
     tokenizer_sha256 = None
     if given is not None:
@@ -163,44 +169,46 @@ def _is_done(folder: Path, settings: dict[str, Any]) -> bool:
     metadata = read_metadata(folder)
     if metadata is None:
         return False
-    refuse_changes(folder, metadata.document.get("prepared_with", {}), settings)
+    check_same_settings(folder, metadata.document.get("prepared_with", {}), settings)
     wrong = [p for p in check_dataset(folder, checksums=False) if p.severity == "error"]
     if wrong:
         raise DataError(*wrong)
-    _clean(folder)
+    _remove_leftovers(folder)
     return True
 
 
-def _begin(folder: Path, settings: dict[str, Any]) -> Progress:
-    """Begin in a folder that holds nothing of another data set."""
+def _begin_progress(folder: Path, settings: dict[str, Any]) -> Progress:
+    """Start in a folder, which must not hold another data set."""
     others = ("train", "val", STATE_FILE, METADATA_FILE)
     found = next((name for name in others if (folder / name).exists()), None)
     if found is not None:
-        what, fix = f"holds a data set already ({found})", "name another folder"
+        what, fix = f"already holds a data set ({found})", "name another folder"
         raise DataError(Problem(str(folder), "", what, fix, kind="data.exists"))
     progress = Progress(settings)
     progress.save(folder)
     return progress
 
 
-def _tokenizer(wanted: Preparation, plugins: Plugins, segments: Sequence[Segment]) -> Tokenizer:
-    """Give the tokenizer, which lies in the folder from then on."""
+def _prepare_tokenizer(
+    wanted: Preparation, plugins: Plugins, segments: Sequence[Segment]
+) -> Tokenizer:
+    """Return the tokenizer, saving its state in the folder if it is not there yet."""
     path = wanted.output / STATE_FILE
     if path.exists():
         state = read_tokenizer_state(wanted.output)
         return plugins.tokenizer(state["token_kind"]).build(state)
     tokenizer = wanted.tokenizer
     if tokenizer is None:
-        texts = (piece.text for piece in read_pieces(segments, anywhere))
+        texts = (piece.text for piece in read_pieces(segments, cut_anywhere))
         tokenizer = plugins.tokenizer(wanted.tokenization).trained_on(texts)
-    write_whole(path, jsonfile.dump(tokenizer.state()))
+    write_atomically(path, jsonfile.dump(tokenizer.state()))
     return tokenizer
 
 
-def _dtype(wanted: Preparation, tokenizer: Tokenizer) -> str:
+def _choose_dtype(wanted: Preparation, tokenizer: Tokenizer) -> str:
     fits = tokenizer.n_vocab <= _UINT16_IDS
     if wanted.dtype == "uint16" and not fits:
-        what, fix = f"cannot hold {tokenizer.n_vocab} ids", "take uint32"
+        what, fix = f"cannot hold {tokenizer.n_vocab} ids", "use uint32"
         raise DataError(Problem("", "dtype", f"uint16 {what}", fix))
     return "<u2" if fits and wanted.dtype != "uint32" else "<u4"
 
@@ -210,12 +218,12 @@ def _check_splits(segments: Sequence[Segment], wanted: Preparation) -> None:
     needed = {"train"} if wanted.val_fraction < 1 else set()
     needed |= {"val"} if wanted.val_fraction > 0 else set()
     if needed - there:
-        what = f"there is no text for: {', '.join(sorted(needed - there))}"
-        fix = "give more text, or another val_fraction"
+        what = f"there is no text left for: {', '.join(sorted(needed - there))}"
+        fix = "provide more text, or change val_fraction"
         raise DataError(Problem(", ".join(wanted.inputs), "", what, fix, kind="data.text"))
 
 
-def _metadata(
+def _build_metadata(
     wanted: Preparation, tokenizer: Tokenizer, progress: Progress, dtype: str
 ) -> dict[str, Any]:
     files = progress.files
@@ -239,7 +247,7 @@ def _metadata(
     }
 
 
-def _clean(folder: Path) -> None:
+def _remove_leftovers(folder: Path) -> None:
     for name in (PROGRESS_FILE, _STDIN_FILE):
         (folder / name).unlink(missing_ok=True)
     for path in (*folder.glob(f".*{PARTIAL}"), *folder.glob(f"*/*{PARTIAL}")):

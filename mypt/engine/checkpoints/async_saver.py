@@ -1,4 +1,4 @@
-"""Save beside the training: it pays for a copy of the tensors, another thread writes them."""
+"""Save asynchronously: training waits for a copy of the tensors, a thread writes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from attrs import field, frozen
 
-from mypt.engine.runtime.fsdp import place_of, whole
+from mypt.engine.runtime.fsdp import address_of, full_tensor
 from mypt.format.errors import MyptError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Copy:
-    """Weights and optimizer state of one instant, on the CPU.
+    """Weights and optimizer state at one step, on the CPU.
 
     Attributes:
         weights: By name; tied ones share their memory.
@@ -31,8 +31,13 @@ class Copy:
 
 @frozen
 class CopyBuffers:
-    """Memory that is copied into again and again; fresh memory would cost more than the copy."""
+    """Buffers that are reused for every copy; new memory would cost more than the copy.
 
+    Attributes:
+        is_sharded: Whether each process holds only its part of the tensors.
+    """
+
+    is_sharded: bool = False
     _kept: dict[tuple[str, object], torch.Tensor] = field(factory=dict)
 
     def copy(self, weights: Mapping[str, torch.Tensor], optimizer: OptimizerState) -> Copy:
@@ -61,8 +66,11 @@ class CopyBuffers:
         tensor: torch.Tensor,
         places: dict[tuple[Any, ...], torch.Tensor],
     ) -> torch.Tensor:
-        place = (tensor.device, place_of(tensor), tensor.dtype, tensor.shape)
-        tensor = whole(tensor.detach())  # of a tied one as well: the other processes do the same
+        address = address_of(tensor) if self.is_sharded else tensor.data_ptr()
+        place = (tensor.device, address, tensor.dtype, tensor.shape)
+        tensor = tensor.detach()
+        if self.is_sharded:  # of a tied one as well: the other processes do the same
+            tensor = full_tensor(tensor)
         if place in places:  # tied
             return places[place]
         if key not in self._kept:
@@ -72,15 +80,19 @@ class CopyBuffers:
         return places[place]
 
 
-class Saver:
-    """Writes one save at a time beside the training.
+class AsyncSaver:
+    """Writes one save at a time in a thread.
 
     A failed write is raised at the next call of any method, which in a run is the next step.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing to write."""
-        self._buffers = CopyBuffers()
+    def __init__(self, *, is_sharded: bool = False) -> None:
+        """Start with nothing to write.
+
+        Args:
+            is_sharded: Whether each process holds only its part of the tensors.
+        """
+        self._buffers = CopyBuffers(is_sharded)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mypt-saver")
         self._writing: Future[None] | None = None
 
@@ -90,7 +102,7 @@ class Saver:
         optimizer: OptimizerState,
         write: Callable[[Copy], None],
     ) -> None:
-        """Copy a model and have it written; waits for a save that is still being written.
+        """Copy a model and start writing it; waits for a save that is still being written.
 
         Args:
             weights: Tensors by name, on any device.
@@ -105,7 +117,7 @@ class Saver:
         self._writing = self._thread.submit(write, copy)
 
     def check(self) -> None:
-        """Raise what went wrong with a save that has ended.
+        """Raise the error of a save that has ended.
 
         Raises:
             SaveError: It could not be written; the one before it is whole.
@@ -124,8 +136,8 @@ class Saver:
             writing.result()
 
     def close(self) -> None:
-        """Let what is being written come to its end, also when the run has failed."""
-        with suppress(MyptError):  # the run's own failure is the one to tell of
+        """Finish what is being written, also when the run has failed."""
+        with suppress(MyptError):  # the run's own error is the one to raise
             self.wait()
         self._thread.shutdown()
 

@@ -1,34 +1,26 @@
-"""Bundles of models: write one from a model, build a model from one."""
+"""Build the model of a checkpoint: the one place where weights become a module."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from mypt.engine.runtime.devices import choose_device
+from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.documents.convert import to_document
-from mypt.format.errors import one_line
-from mypt.model.initialisation import WithoutValues
+from mypt.format.layout import POSITIONS
+from mypt.model.transformer import trust_config
 
 if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
+    from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.open import Opened
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
-OPTIMIZER_FILE = "optimizer.pt"
-
-
 M = TypeVar("M", bound="LanguageModel")
-_LOGGER = logging.getLogger("mypt")
-
-
-def log_warnings(opened: Opened) -> None:
-    """Log what a program that opens a checkpoint for inference should know of it."""
-    for line in opened.warnings:
-        _LOGGER.warning("%s", one_line(line))
 
 
 def build_tokenizer(state: TokenizerState | None, plugins: Plugins) -> Tokenizer | None:
@@ -43,22 +35,44 @@ def build_tokenizer(state: TokenizerState | None, plugins: Plugins) -> Tokenizer
     return plugins.tokenizer(state.token_kind).build(to_document(state))
 
 
-def build_model(opened: Opened, plugins: Plugins, *, cls: type[M], for_training: bool) -> M:
-    """Build the model of a checkpoint, on the CPU, in float32.
+@explain_oom(LOADING)
+def build_model(
+    opened: Opened,
+    plugins: Plugins,
+    *,
+    cls: type[M],
+    for_training: bool = False,
+    config: GPTConfig | None = None,
+    device: str | torch.device | None = "cpu",
+) -> M:
+    """Build the model of a checkpoint, in float32.
 
     Args:
         opened: The checkpoint.
         plugins: Where its parts and its tokenizer are looked up.
         cls: Class of the model.
         for_training: Give the model memory of its own. Without it the weights stay mapped to
-            the file, which costs neither the reading nor the memory until they are used.
+            the file, which costs no reading and no memory until they are used.
+        config: Its architecture, by default that of the checkpoint. Where positions are learned,
+            `block_size` may be smaller: the first positions are kept.
+        device: Its device; None for the fastest available one.
+
+    Raises:
+        ConfigError: This machine has no such device.
+        FormatError: The weights are damaged, or do not fit the architecture.
+        OutOfMemoryError: The memory of the device is too small.
     """
-    with torch.device("meta"), WithoutValues():
-        model = cls(opened.config, build_tokenizer(opened.tokenizer, plugins), plugins=plugins)
+    place = choose_device(device)
+    tokenizer = build_tokenizer(opened.tokenizer, plugins)
+    proved = opened.config if opened.is_proved else None
+    with torch.device("meta"), trust_config(proved):
+        model = cls(config or opened.config, tokenizer, plugins=plugins)
     model.tokenizer_state = opened.tokenizer
     model.needs = opened.needs
-    weights = opened.weights()
+    weights = dict(opened.weights())
+    if config is not None and POSITIONS in weights:
+        weights[POSITIONS] = weights[POSITIONS][: config.block_size]
     if for_training:
         weights = {name: tensor.clone() for name, tensor in weights.items()}
     model.load_weights(weights, file=str(opened.path))
-    return model.train(for_training)
+    return model.train(for_training).to(place)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
 
-from mypt.engine.checkpoints.paths import sibling
 from mypt.format.errors import FormatError
 from mypt.format.storage import files
 from mypt.format.storage.generations import committed_document
@@ -15,14 +14,59 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.training import TrainingConfig, TrainingState
 
-# How the copies of a model that have a name are called, and what is to be said of their weights.
-_NAMED = {"gold": ("gold", ""), "fp16": ("half-precision", " (its weights are rounded)")}
+
+class CopyKind(StrEnum):
+    """The kinds of copies, by the end of their folders' names, in the order they are written in."""
+
+    GOLD = "gold"
+    NUMBERED = "step"
+    FP16 = "fp16"
+
+    def path(self, folder: Path, step: int | None = None) -> Path:
+        """Return the folder of this copy of a model.
+
+        Args:
+            folder: The model.
+            step: When a numbered copy was made; the other kinds have none.
+        """
+        number = "" if step is None else f"{step:08d}"
+        return folder.with_name(f"{folder.name}_{self}{number}")
+
+
+class CopyName(NamedTuple):
+    """What the name of a copy's folder says."""
+
+    model: str
+    kind: CopyKind
+    step: int | None
+
+
+# What to call the copies that a model has one of, and what to know of their weights.
+_DESCRIBED = {
+    CopyKind.GOLD: ("gold", ""),
+    CopyKind.FP16: ("half-precision", " (its weights are rounded)"),
+}
+_MIN_DIGITS = 8
+
+
+def parse_copy_name(name: str) -> CopyName | None:
+    """Invert `CopyKind.path`; return None for a name that no copy has."""
+    model, _, ending = name.rpartition("_")
+    digits = ending.removeprefix(CopyKind.NUMBERED)
+    if not model:
+        return None
+    if ending in _DESCRIBED:
+        return CopyName(model, CopyKind(ending), None)
+    is_number = digits.isascii() and digits.isdigit() and len(digits) >= _MIN_DIGITS
+    if not is_number or digits == ending:
+        return None
+    return CopyName(model, CopyKind.NUMBERED, int(digits))
 
 
 def copies(folder: Path) -> list[Path]:
     """Find all copies of a model that there are: gold, half precision, then by rising step."""
     folder = folder if folder.name else folder.absolute()
-    named = [sibling(folder, "gold"), sibling(folder, "fp16")]
+    named = [kind.path(folder) for kind in _DESCRIBED]
     there = [path for path in named if path.is_dir() and _is_copy(path, folder.name)]
     return [*there, *snapshots(folder).values()]
 
@@ -34,10 +78,10 @@ def name_notices(folder: Path, state: TrainingState | None) -> tuple[str, ...]:
         folder: The model.
         state: What it goes on from; None for a new model.
     """
-    origin, _, kind = folder.name.rpartition("_")
-    if not origin or kind not in _NAMED:
+    name = parse_copy_name(folder.name)
+    if name is None or name.kind not in _DESCRIBED:
         return ()
-    named, weights = _NAMED[kind]
+    origin, (named, weights) = name.model, _DESCRIBED[name.kind]
     if state is None:
         what = f"is where a model called {origin} keeps its {named} copy"
         meaning = f"{origin} cannot be trained beside it. Better choose another name"
@@ -68,10 +112,14 @@ def snapshots(folder: Path) -> dict[int, Path]:
 
 def numbered(folder: Path) -> dict[int, Path]:
     """Find the folders that have the names of numbered copies of a model, by rising step."""
-    named = re.compile(rf"{re.escape(folder.name)}_step([0-9]{{8,}})")
-    matches = ((named.fullmatch(path.name), path) for path in folder.parent.iterdir())
-    found = ((int(match[1]), path) for match, path in matches if match and path.is_dir())
-    return dict(sorted(found))
+    found = {}
+    for path in folder.parent.iterdir():
+        name = parse_copy_name(path.name)
+        if name is None or name.model != folder.name or name.step is None:
+            continue
+        if path.is_dir():
+            found[name.step] = path
+    return dict(sorted(found.items()))
 
 
 def _is_copy(path: Path, name: str) -> bool:

@@ -1,11 +1,11 @@
-"""Where a model's files are, by its name."""
+"""Paths of a model's files, by its name."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mypt.engine.checkpoints.copies import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
 
 if TYPE_CHECKING:
@@ -17,11 +17,10 @@ CHECKPOINTS = Path("checkpoints")
 LOGS = Path("logs") / "train"
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 _MAX_NAME_BYTES = 200
-_COPY = re.compile("_(gold|fp16|step[0-9]{8})$")
 
 
 def model_dir(model_name: str) -> Path:
-    """Give `checkpoints/<model_name>`.
+    """Return `checkpoints/<model_name>`.
 
     Raises:
         UsageError: The name cannot be that of a folder on every system.
@@ -31,26 +30,16 @@ def model_dir(model_name: str) -> Path:
         raise UsageError(Problem("", "model_name", f"`{model_name}` {what}", fix, kind="name"))
     bad = next((c for c in model_name if c in _FORBIDDEN or not c.isprintable()), None)
     if bad is not None:
-        raise _refused(model_name, f"contains {bad!r}")
+        raise _name_error(model_name, f"contains {bad!r}")
     if not model_name or model_name.startswith(".") or model_name.strip() != model_name:
-        raise _refused(model_name, "is empty, or begins with a dot, or has spaces around it")
+        raise _name_error(model_name, "is empty, or begins with a dot, or has spaces around it")
     if len(model_name.encode()) > _MAX_NAME_BYTES:
-        raise _refused(model_name[:20] + "...", f"is longer than {_MAX_NAME_BYTES} bytes")
+        raise _name_error(model_name[:20] + "...", f"is longer than {_MAX_NAME_BYTES} bytes")
     return CHECKPOINTS / model_name
 
 
-def sibling(folder: Path, kind: str) -> Path:
-    """Give the folder of a copy of a model, such as its gold."""
-    return folder.with_name(f"{folder.name}_{kind}")
-
-
-def snapshot_dir(folder: Path, step: int) -> Path:
-    """Give the folder of the numbered copy that a model leaves at a step."""
-    return folder.with_name(f"{folder.name}_step{step:08d}")
-
-
 def log_file_of(training: TrainingConfig, model_name: str) -> Path:
-    """Give the JSONL log of a run: the one it names, or `logs/train/<model_name>_eval.jsonl`."""
+    """Return the log of a run: the configured one, or `logs/train/<model_name>_eval.jsonl`."""
     if training.log_file is not None:
         return Path(training.log_file)
     return LOGS / f"{model_name}_eval.jsonl"
@@ -61,22 +50,22 @@ def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = No
 
     Args:
         path_or_name: A path, or the name of a model.
-        legacy_checkpoint: A file in the model's folder to take instead of what mypt would.
+        legacy_checkpoint: A file in the model's folder to use instead of mypt's choice.
 
     Raises:
         UsageError: There is no such checkpoint.
     """
-    path = _find(path_or_name)
+    path = _find_path(path_or_name)
     if legacy_checkpoint is None:
         return path
     if not (path / legacy_checkpoint).is_file():
         there = ", ".join(sorted(file.name for file in path.glob("*.pt"))) or "no .pt files"
-        what = f"holds no file `{legacy_checkpoint}`; there are: {there}"
+        what = f"contains no file `{legacy_checkpoint}`; there are: {there}"
         raise UsageError(Problem(str(path), "", what, "name one of these", kind="checkpoint"))
     return path / legacy_checkpoint
 
 
-def _find(path_or_name: str | Path) -> Path:
+def _find_path(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path_or_name == "":
         what, fix = "the name of a checkpoint is empty", "give a name or a path"
@@ -87,7 +76,7 @@ def _find(path_or_name: str | Path) -> Path:
         named = CHECKPOINTS / path
         if named.exists():
             return named
-    models = _models()
+    models = _list_models()
     near = suggestion(path.name, models)
     what = f"there is no checkpoint `{path_or_name}`, as a path or in {CHECKPOINTS}/{near}"
     listed = ", ".join(name for name in models if not _is_copy(name, models))
@@ -95,17 +84,18 @@ def _find(path_or_name: str | Path) -> Path:
     raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
 
 
-def _models() -> list[str]:
+def _list_models() -> list[str]:
     if not CHECKPOINTS.is_dir():
         return []
     return sorted(p.name for p in CHECKPOINTS.iterdir() if p.is_dir())
 
 
 def _is_copy(name: str, models: Sequence[str]) -> bool:
-    """Tell whether a folder looks like the gold, half-precision or numbered copy of another."""
-    return any(name.startswith(f"{other}_") and _COPY.search(name) for other in models)
+    """Return whether a folder looks like the gold, half-precision or numbered copy of another."""
+    copy = parse_copy_name(name)
+    return copy is not None and copy.model in models
 
 
-def _refused(name: str, what: str) -> UsageError:
+def _name_error(name: str, what: str) -> UsageError:
     fix = "use letters, digits, dots, dashes and underscores"
     return UsageError(Problem("", "model_name", f"`{name}` {what}", fix, kind="name"))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
-from mypt.engine.checkpoints.build import OPTIMIZER_FILE
-from mypt.engine.config.overrides import checked_training
+from mypt.engine.config.overrides import override_training
 from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.version import MYPT_VERSION
-from mypt.plugins.requirements import needed_plugins
+from mypt.plugins.requirements import required_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,15 +23,46 @@ if TYPE_CHECKING:
     import torch
 
     from mypt.engine.language_model import LanguageModel
+    from mypt.format.documents.config import GPTConfig
     from mypt.format.storage.commit import BundleWriter
 
 
 WRITTEN_BY = f"mypt {MYPT_VERSION}"
 
 
+@frozen(kw_only=True)
+class ModelDescription:
+    """What every bundle of a model contains beside its tensors and its training state.
+
+    Attributes:
+        config: Architecture.
+        tokenizer: Vocabulary; None for a model of bare ids.
+        plugins: The plugins that its bundles require, by package.
+    """
+
+    config: GPTConfig
+    tokenizer: TokenizerState | None
+    plugins: Mapping[str, Any]
+
+
+def describe_model(model: LanguageModel, state: TrainingState | None) -> ModelDescription:
+    """Collect what stays the same while a model is trained.
+
+    Args:
+        model: The model; its weights are not read.
+        state: A training state of the run, whose gold guards are required to resume it.
+    """
+    tokenizer = _tokenizer_state(model)
+    return ModelDescription(
+        config=model.config,
+        tokenizer=tokenizer,
+        plugins=required_plugins(model.plugins, model.config, tokenizer, state, model.needs),
+    )
+
+
 def write_bundle(
     writer: BundleWriter,
-    model: LanguageModel,
+    model: ModelDescription,
     state: TrainingState | None,
     weights: Mapping[str, torch.Tensor],
     optimizer: Mapping[str, Any] | None,
@@ -41,42 +72,43 @@ def write_bundle(
 
     Args:
         writer: Holder of the bundle's lock.
-        model: Gives config and tokenizer.
+        model: Description of the model.
         state: Progress; None for a bundle that only inference needs.
         weights: By name, on any device. They must not change until they are written.
         optimizer: AdamW state dict. It must not change until it is written.
         dtype: Type of the weights on disk; by default the one they are trained in.
     """
     if dtype is not None:
-        weights = _converted(weights, dtype)
+        weights = _convert_weights(weights, dtype)
     if state is not None:
-        state = evolve(state, optimizer_file=OPTIMIZER_FILE if optimizer else None)
-    tokenizer = _tokenizer_state(model)
+        state = evolve(state, optimizer_file=files.OPTIMIZER if optimizer else None)
     save_bundle(
         writer,
         config=model.config,
-        tokenizer=tokenizer,
+        tokenizer=model.tokenizer,
         training_state=state,
         weights=weights,
         optimizer=optimizer,
         written_by=WRITTEN_BY,
-        plugins=needed_plugins(model.plugins, model.config, tokenizer, state, model.needs),
+        plugins=model.plugins,
     )
 
 
-def _converted(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def _convert_weights(
+    weights: Mapping[str, torch.Tensor], dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
     """Convert the weights; tied ones stay tied."""
     made = {tensor.data_ptr(): tensor.to(dtype) for tensor in weights.values()}
     return {name: made[tensor.data_ptr()] for name, tensor in weights.items()}
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Give the weights to save, by name."""
+    """Return the weights to save, by name."""
     return {name: tensor.detach() for name, tensor in model.state_dict().items()}
 
 
 def _tokenizer_state(model: LanguageModel) -> TokenizerState | None:
-    """Give what the tokenizer says of itself, and what else its document had."""
+    """Return the tokenizer's state, with the unknown fields of its document."""
     if model.tokenizer is None:
         return model.tokenizer_state
     ours, before = model.tokenizer.state(), model.tokenizer_state
@@ -95,7 +127,7 @@ def save_model(
     """Save a model outside of a training run; see `GPT.save_checkpoint_bundle`."""
     state = None
     if step is not None:
-        training = checked_training(training_config, TrainingConfig())
+        training = override_training(training_config, TrainingConfig())
         state = TrainingState(step=step, training_config=training)
     with open_for_writing(folder) as writer:
-        write_bundle(writer, model, state, weights_of(model), optimizer)
+        write_bundle(writer, describe_model(model, state), state, weights_of(model), optimizer)

@@ -12,6 +12,7 @@ from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem, suggestion
 from mypt.format.rules.documents import document_problems
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +25,8 @@ _SOURCES: dict[str, Any] = {"input_file": None, "dataset_dir": None, "curriculum
 TRAINING_FIELDS = tuple(a.name for a in attrs.fields(TrainingConfig) if a.name != "extra")
 
 
-def checked_training(given: Mapping[str, Any], saved: TrainingConfig) -> TrainingConfig:
-    """Lay what was given over what was saved.
+def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> TrainingConfig:
+    """Return the saved hyperparameters, overridden by those given.
 
     Args:
         given: Fields of `TrainingConfig`.
@@ -39,18 +40,20 @@ def checked_training(given: Mapping[str, Any], saved: TrainingConfig) -> Trainin
     if unknown:
         raise ConfigError(
             *(
-                Problem("", name, f"is no option{suggestion(name, TRAINING_FIELDS)}", "correct it")
+                Problem(
+                    "", name, f"is not an option{suggestion(name, TRAINING_FIELDS)}", "correct it"
+                )
                 for name in unknown
             )
         )
-    document = {**to_document(saved, versioned=False), **_only_source(given), **given}
-    state = {"format_version": "2.0", "step": 0, "training_config": document}
-    _refuse(document_problems("training_state", state, ""), "/training_config/")
+    document = {**to_document(saved, versioned=False), **_clear_other_data(given), **given}
+    state = {"format_version": FORMAT_VERSION, "step": 0, "training_config": document}
+    _raise_errors(document_problems("training_state", state, ""), "/training_config/")
     return evolve(from_document(TrainingConfig, document), extra=saved.extra)
 
 
-def _only_source(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Let data that are given now take the place of those before, of whatever kind they were.
+def _clear_other_data(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Let newly given data replace the saved data, whatever its kind.
 
     Raises:
         ConfigError: Data of two kinds are given.
@@ -63,18 +66,18 @@ def _only_source(given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(_SOURCES) if named else {}
 
 
-def checked_config(fields: Mapping[str, Any], layouts: Layouts) -> GPTConfig:
+def build_config(fields: Mapping[str, Any], layouts: Layouts) -> GPTConfig:
     """Build a config out of fields of `GPTConfig`; the others take their defaults.
 
     Raises:
         ConfigError: A field is of the wrong type or out of range, or they contradict each other.
     """
     document = to_document(GPTConfig()) | dict(fields)
-    _refuse(document_problems("config", document, "", layouts), "/")
+    _raise_errors(document_problems("config", document, "", layouts), "/")
     return from_document(GPTConfig, document)
 
 
-def _refuse(problems: Iterable[Problem], prefix: str) -> None:
+def _raise_errors(problems: Iterable[Problem], prefix: str) -> None:
     errors = [
         evolve(problem, where=problem.where.removeprefix(prefix))
         for problem in problems

@@ -1,9 +1,9 @@
-"""What a run is made of: flags, preset and saved bundle, in their order of precedence.
+"""Resolve the settings of a run from flags, preset and saved bundle.
 
 New model: the preset's architecture wins over architecture flags, training flags and those of the
 config that may change win over the preset. Resume: the saved architecture wins over everything, the
 same flags win over the saved values, so that one command does the same each time. Whatever is
-ignored is said.
+ignored is reported.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from mypt.engine.config.overrides import checked_config, checked_training
+from mypt.engine.config.overrides import build_config, override_training
 from mypt.engine.config.presets import Preset, read_preset
 from mypt.format.documents.convert import to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import ConfigError, FormatError, Problem
+from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +51,8 @@ class TrainRequest:
 
 
 @frozen(kw_only=True)
-class Plan:
-    """What will be run.
+class ResolvedRun:
+    """The settings of a run, resolved.
 
     Attributes:
         config: Architecture; a new model's `vocab_size` is still to follow its tokenizer.
@@ -60,7 +61,7 @@ class Plan:
         device: Device to compute on; None to choose automatically.
         notices: What was ignored or decided, a line each.
         previous: The state to go on from; None for a new model.
-        doubts: Why the run is not that of before, as far as its config tells.
+        doubts: Why the run does not continue exactly, as far as its config shows.
     """
 
     config: GPTConfig
@@ -72,36 +73,38 @@ class Plan:
     doubts: tuple[str, ...] = ()
 
 
-def plan_new(request: TrainRequest, layouts: Layouts) -> Plan:
-    """Plan the first run of a model.
+def resolve_new(request: TrainRequest, layouts: Layouts) -> ResolvedRun:
+    """Resolve the first run of a model.
 
     Raises:
         UsageError: There is no such preset.
         ConfigError: A setting is unknown, out of range, or contradicts another one.
     """
     file = request.training.get("config_file")
-    preset = _preset(file, layouts)
+    preset = _read_preset(file, layouts)
     fixed = preset.architecture
     notices = [
-        f"--{name} {_said(value)} is ignored: {file} says {_said(fixed[name])}"
+        f"--{name} {_format_value(value)} is ignored: {file} says {_format_value(fixed[name])}"
         for name, value in request.architecture.items()
         if name not in _NOT_FIXED and name in fixed and fixed[name] != value
     ]
     wanted = {k: v for k, v in request.architecture.items() if k not in fixed or k in _NOT_FIXED}
-    config = checked_config({**fixed, **wanted}, layouts)
-    by_preset = checked_training(preset.training, TrainingConfig())
+    config = build_config({**fixed, **wanted}, layouts)
+    by_preset = override_training(preset.training, TrainingConfig())
     named = preset.document.get("tokenization", DEFAULT_TOKENIZATION)
-    return Plan(
+    return ResolvedRun(
         config=config,
-        training=checked_training(request.training, by_preset),
+        training=override_training(request.training, by_preset),
         tokenization=request.tokenization or named,
         device=config.device,
         notices=tuple(notices),
     )
 
 
-def plan_from_base(request: TrainRequest, base: Opened, name: str, layouts: Layouts) -> Plan:
-    """Plan the first run of a model that begins with the weights of another one.
+def resolve_fine_tuning(
+    request: TrainRequest, base: Opened, name: str, layouts: Layouts
+) -> ResolvedRun:
+    """Resolve the first run of a model that begins with the weights of another one.
 
     Args:
         request: What was asked for.
@@ -113,62 +116,62 @@ def plan_from_base(request: TrainRequest, base: Opened, name: str, layouts: Layo
         ConfigError: A setting is out of range, or what was asked for cannot be made of the base.
         FormatError: The base has no tokenizer.
     """
-    plan, file = plan_new(request, layouts), request.training.get("config_file")
+    run, file = resolve_new(request, layouts), request.training.get("config_file")
     if base.tokenizer is None:
         what, fix = "is missing", "restore it: training needs the vocabulary of the model"
-        raise FormatError(Problem(str(base.path / "tokenizer.json"), "", what, fix))
+        raise FormatError(Problem(str(base.path / files.TOKENIZER), "", what, fix))
     kind = base.tokenizer.token_kind
     if request.tokenization not in (None, kind):
-        what = f"is {request.tokenization}, but {name} knows texts as {kind}"
+        what = f"is {request.tokenization}, but {name} uses the tokenizer {kind}"
         raise ConfigError(Problem("", "tokenization", what, "leave it out", kind="base.tokenizer"))
-    saved, preset = to_document(base.config), _preset(file, layouts).architecture
+    saved, preset = to_document(base.config), _read_preset(file, layouts).architecture
     decided = {k: v for k, v in request.architecture.items() if k in _NOT_FIXED}
     asked = {**request.architecture, **preset, **decided}
-    taken = {k: v for k, v in asked.items() if k in _adjustable(base.config)}
+    taken = {k: v for k, v in asked.items() if k in _adjustable_fields(base.config)}
     notices = [
-        f"{k} {_said(v)} is ignored: {name} has {_said(saved[k])}"
+        f"{k} {_format_value(v)} is ignored: {name} has {_format_value(saved[k])}"
         for k, v in asked.items()
         if k not in taken and k not in _NOT_FIXED and k != "vocab_size" and saved[k] != v
     ]
-    config = checked_config({**saved, **taken}, layouts)
-    _refuse_longer(config, base.config, name)
+    config = build_config({**saved, **taken}, layouts)
+    _ensure_not_longer(config, base.config, name)
     return evolve(
-        plan,
+        run,
         config=config,
         tokenization=kind,
-        notices=(*plan.notices, *notices, *base.notes, *base.warnings),
+        notices=(*run.notices, *notices, *base.notes, *base.warnings),
     )
 
 
-def _adjustable(config: GPTConfig) -> frozenset[str]:
-    """Name what a fine-tuned model may have otherwise than its base, without new weights."""
+def _adjustable_fields(config: GPTConfig) -> frozenset[str]:
+    """Return the fields a fine-tuned model may change without new weights."""
     rope = {"rope_theta", "rope_scale"} if config.pos_encoding == "rope" else set()
     return frozenset({"batch_size", "block_size", "dropout", "device", *rope})
 
 
-def _refuse_longer(config: GPTConfig, base: GPTConfig, name: str) -> None:
+def _ensure_not_longer(config: GPTConfig, base: GPTConfig, name: str) -> None:
     if config.pos_encoding == "learned" and config.block_size > base.block_size:
         what = f"is {config.block_size}, but {name} has learned {base.block_size} positions"
         fix = f"choose at most {base.block_size}"
         raise ConfigError(Problem("", "block_size", what, fix, kind="base.positions"))
 
 
-def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan:
-    """Plan to go on with a model that has a bundle.
+def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> ResolvedRun:
+    """Resolve a further run of a model that has a bundle.
 
     Raises:
         UsageError: There is no such preset, though it would be ignored.
         ConfigError: A flag is unknown or out of range.
     """
     saved = to_document(opened.config)
-    changed = _changed(request.architecture, saved)
+    changed = _pick_changes(request.architecture, saved)
     kind = "" if opened.tokenizer is None else opened.tokenizer.token_kind
     asked = {k: v for k, v in request.architecture.items() if k not in _NOT_FIXED}
     if request.tokenization is not None:
         asked["tokenization"] = request.tokenization
     notices = [
-        f"--{name} {_said(value)} is ignored: the saved model has "
-        f"{_said({**saved, 'tokenization': kind}[name])}"
+        f"--{name} {_format_value(value)} is ignored: the saved model has "
+        f"{_format_value({**saved, 'tokenization': kind}[name])}"
         for name, value in asked.items()
         if {**saved, "tokenization": kind}[name] != value
     ]
@@ -176,13 +179,13 @@ def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan
     file, base = given.pop("config_file", None), given.pop("init_from_model", None)
     state = opened.training_state or TrainingState(step=0)
     if file is not None and file != state.training_config.config_file:
-        _preset(file, layouts)
+        _read_preset(file, layouts)
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")
     if base is not None and base != state.training_config.init_from_model:
         notices.append(f"--init_from_model {base} is ignored: {opened.path} has weights of its own")
-    training = checked_training(given, state.training_config)
-    return Plan(
-        config=checked_config({**saved, **changed}, layouts) if changed else opened.config,
+    training = override_training(given, state.training_config)
+    return ResolvedRun(
+        config=build_config({**saved, **changed}, layouts) if changed else opened.config,
         training=evolve(training, start_step=state.step),
         tokenization=kind,
         device=request.architecture.get("device"),
@@ -192,31 +195,31 @@ def plan_resume(request: TrainRequest, opened: Opened, layouts: Layouts) -> Plan
     )
 
 
-def without_effect(request: TrainRequest, plan: Plan, opened: Opened) -> list[str]:
-    """Say what was given otherwise than it is saved, for a run that has nothing left to do."""
+def list_ineffective(request: TrainRequest, run: ResolvedRun, opened: Opened) -> list[str]:
+    """Return a line for each given setting that differs, where nothing is left to do."""
     before = opened.training_state or TrainingState(step=0)
-    was = {**_documented(before.training_config), **_documented(opened.config)}
-    now = {**_documented(plan.training), **_documented(plan.config)}
+    was = {**_fields_of(before.training_config), **_fields_of(opened.config)}
+    now = {**_fields_of(run.training), **_fields_of(run.config)}
     changed = [k for k in (*request.architecture, *request.training) if now[k] != was[k]]
     return [
-        f"--{k} {_said(now[k])} had no effect: the run had {_said(was[k])}"
+        f"--{k} {_format_value(now[k])} had no effect: the run had {_format_value(was[k])}"
         for k in changed
         if k != "max_iters"
     ]
 
 
-def _documented(config: GPTConfig | TrainingConfig) -> dict[str, Any]:
+def _fields_of(config: GPTConfig | TrainingConfig) -> dict[str, Any]:
     return to_document(config, versioned=False)
 
 
-def _changed(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what is asked for anew of the fields that may change between runs."""
+def _pick_changes(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the requested changes to the fields that may change between runs."""
     return {k: asked[k] for k in _MAY_CHANGE if k in asked and asked[k] != saved[k]}
 
 
-def _preset(file: str | None, layouts: Layouts) -> Preset:
+def _read_preset(file: str | None, layouts: Layouts) -> Preset:
     return Preset("", {}) if file is None else read_preset(file, layouts)
 
 
-def _said(value: object) -> str:
+def _format_value(value: object) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -67,7 +67,7 @@ def read_preset(path: str, layouts: Layouts) -> Preset:
         FormatError: It is not valid JSON.
         ConfigError: A field is unknown or does not fit.
     """
-    data = _find(path)
+    data = _find_preset(path)
     document = jsonfile.parse(data, path)
     problems = [
         p for p in document_problems("preset", document, path, layouts) if p.severity == "error"
@@ -78,15 +78,15 @@ def read_preset(path: str, layouts: Layouts) -> Preset:
 
 
 def shipped_presets() -> list[str]:
-    """Name the presets that ship with mypt, as `configs/tiny.json`, in order."""
-    return sorted(f"configs/{name}" for name, _ in _walk(data_dir("configs"), ""))
+    """Return the names of the presets that ship with mypt, as `configs/tiny.json`, sorted."""
+    return sorted(f"configs/{name}" for name, _ in _list_json_files(data_dir("configs"), ""))
 
 
-def _find(path: str) -> bytes:
+def _find_preset(path: str) -> bytes:
     if Path(path).is_file():
         return Path(path).read_bytes()
     wanted = path.removeprefix("configs/").removesuffix(".json")
-    for name, file in _walk(data_dir("configs"), ""):
+    for name, file in _list_json_files(data_dir("configs"), ""):
         if wanted in (name.removesuffix(".json"), Path(name).stem):
             return file.read_bytes()
     by_stem = {Path(name).stem: name for name in shipped_presets()}
@@ -95,9 +95,9 @@ def _find(path: str) -> bytes:
     raise UsageError(Problem(path, "", f"there is no such preset{near}", fix, kind="preset"))
 
 
-def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+def _list_json_files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
     for entry in folder.iterdir():
         if entry.is_dir():
-            yield from _walk(entry, f"{prefix}{entry.name}/")
+            yield from _list_json_files(entry, f"{prefix}{entry.name}/")
         elif entry.name.endswith(".json"):
             yield prefix + entry.name, entry

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from mypt.format.documents.training import Decision, GoldMemory
 from mypt.format.errors import ConfigError, PluginError, Problem, suggestion
-from mypt.plugins.selection import chosen
+from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @frozen
 class GoldDecision:
-    """What becomes of a model after its evaluation.
+    """The gold decision on one evaluation.
 
     Attributes:
         promoted: It becomes gold.
@@ -38,7 +38,7 @@ class GoldDecision:
 
 
 def gold_loss(evaluation: Evaluation, metric: Mapping[str, float]) -> float:
-    """Give the loss that gold is the lowest of: a mean of losses, weighted as `metric` says.
+    """Return the loss that gold minimises: a mean of losses, weighted by `metric`.
 
     Args:
         evaluation: Has every loss that `metric` names.
@@ -55,10 +55,10 @@ def gold_loss(evaluation: Evaluation, metric: Mapping[str, float]) -> float:
 
 
 def check_metric(metric: Mapping[str, float], eval_sets: Iterable[str]) -> None:
-    """Refuse a metric that names a loss which no evaluation measures.
+    """Raise if a metric names a loss that no evaluation measures.
 
     Raises:
-        ConfigError: It does.
+        ConfigError: It names one.
     """
     known = ["val", *eval_sets]
     for name in metric:
@@ -80,7 +80,7 @@ def decide(
     guard that fails blocks gold with its reason.
     """
     verdicts = {
-        name: _judge(name, guard, evaluation, memory.guards.get(name, {}))
+        name: _ask_guard(name, guard, evaluation, memory.guards.get(name, {}))
         for name, guard in guards.items()
     }
     reasons = tuple(verdict.reason for verdict in verdicts.values() if verdict.reason)
@@ -103,8 +103,8 @@ def decide(
     )
 
 
-def other_measure(previous: TrainingState, state: TrainingState) -> str | None:
-    """Say why losses from here on cannot be compared with that of the gold checkpoint.
+def explain_incomparable(previous: TrainingState, state: TrainingState) -> str | None:
+    """Return why losses from here on cannot be compared with that of the gold checkpoint.
 
     Args:
         previous: The state as it was saved.
@@ -118,7 +118,7 @@ def other_measure(previous: TrainingState, state: TrainingState) -> str | None:
     before, now = previous.training_config, state.training_config
     if before.gold_metric != now.gold_metric:
         return "gold_metric changed"
-    if any(_place_of(name, before) != _place_of(name, now) for name in now.gold_metric):
+    if any(_path_of_set(name, before) != _path_of_set(name, now) for name in now.gold_metric):
         return "eval_sets or eval_dataset_dir changed"
     was, data = previous.data, state.data
     if was is not None and data is not None and was.sha256 != data.sha256:
@@ -126,8 +126,8 @@ def other_measure(previous: TrainingState, state: TrainingState) -> str | None:
     return None
 
 
-def _place_of(name: str, training: TrainingConfig) -> str | None:
-    """Give where a measured set is; the one that `eval_sets` does not name is eval_dataset_dir."""
+def _path_of_set(name: str, training: TrainingConfig) -> str | None:
+    """Return the path of an evaluation set; one not in `eval_sets` is `eval_dataset_dir`."""
     return None if name == "val" else training.eval_sets.get(name, training.eval_dataset_dir)
 
 
@@ -159,11 +159,11 @@ def build_guards(
         raise ConfigError(*problems)
     return {
         name: factories[name].build(settings)
-        for name, settings in chosen("gold_guards", options, factories).items()
+        for name, settings in select_options("gold_guards", options, factories).items()
     }
 
 
-def _judge(
+def _ask_guard(
     name: str, guard: GoldGuard, evaluation: Evaluation, memory: Mapping[str, Any]
 ) -> Verdict:
     from mypt.plugins.contracts import Verdict
@@ -175,5 +175,5 @@ def _judge(
         return Verdict(reason, json.loads(json.dumps(dict(verdict.memory), allow_nan=False)))
     except PluginError as error:  # names the guard and its plugin
         return Verdict(str(error), memory)
-    except Exception as error:  # a stranger's guard must not end a training run
+    except Exception as error:  # a plugin's guard must not end a training run
         return Verdict(f"guard {name} failed: {type(error).__name__}: {error}", memory)

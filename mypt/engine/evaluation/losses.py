@@ -8,7 +8,7 @@ import torch
 
 from mypt.engine.runtime.devices import autocast
 from mypt.engine.runtime.world import ALONE
-from mypt.model.mode import evaluating
+from mypt.model.mode import evaluation_mode
 from mypt.plugins.contracts import Evaluation
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ DECIMALS = 6
 
 
 class EvaluationStoppedError(Exception):
-    """Somebody asked the run to stop while it evaluated."""
+    """The run was asked to stop during an evaluation."""
 
 
 def evaluate(
@@ -47,20 +47,20 @@ def evaluate(
         eval_loaders: Further data sets, by name.
         training: Hyperparameters.
         step: Updates done.
-        stopped: Asked before each batch; if it says so, the evaluation is given up.
+        stopped: Called before each batch; the evaluation ends early if it returns true.
         world: The processes that share the batches.
 
     Returns:
         Mean losses in nats per token, rounded to 6 decimals.
 
     Raises:
-        EvaluationStoppedError: `stopped` said so.
+        EvaluationStoppedError: `stopped` returned true.
     """
 
     def loss(loader: GPTDataLoader, split: Literal["train", "val"]) -> float:
         return round(mean_loss(model, loader, split, training, stopped, world), DECIMALS)
 
-    with evaluating(model):
+    with evaluation_mode(model):
         return Evaluation(
             step=step,
             train_loss=loss(train, "train"),
@@ -69,7 +69,7 @@ def evaluate(
         )
 
 
-@torch.no_grad()  # not inference_mode, whose tensors a sharded model would trip over
+@torch.no_grad()  # not inference_mode, whose tensors break a sharded model
 def mean_loss(
     model: Transformer,
     loader: GPTDataLoader,
@@ -78,17 +78,17 @@ def mean_loss(
     stopped: Callable[[], bool] = lambda: False,
     world: World = ALONE,
 ) -> float:
-    """Give the mean loss of `eval_iters` batches of one split, in nats per token.
+    """Return the mean loss of `eval_iters` batches of one split, in nats per token.
 
     Raises:
-        EvaluationStoppedError: `stopped` said so.
+        EvaluationStoppedError: `stopped` returned true.
     """
     device = next(model.parameters()).device
     sums = torch.zeros(2, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
     for first in range(0, training.eval_iters, world.size):
         if stopped():
             raise EvaluationStoppedError
-        # Processes take turns. Those left over at the end measure along, and it does not count.
+        # Processes take turns; those left over at the end measure with weight 0.
         index = min(first + world.rank, training.eval_iters - 1)
         batch = loader.eval_batch(split, training.seed, index)
         weight = 1.0 if batch.mask is None else max(1.0, float(batch.mask.sum()))

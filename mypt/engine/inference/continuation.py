@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mypt.model.decoding.sampling_options import Sampling
     from mypt.plugins.contracts import Tokenizer
 
 
@@ -75,7 +76,7 @@ class Ending:
             ConfigError: A stop string is empty, or a stop token is none of the vocabulary.
         """
         tokens = (stop_tokens,) if isinstance(stop_tokens, int | str) else stop_tokens
-        ids = [_token_id(tokenizer, token) for token in tokens]
+        ids = [_find_token_id(tokenizer, token) for token in tokens]
         ending = cls(
             max_new_tokens=max_new_tokens,
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
@@ -95,8 +96,27 @@ class Wanted:
     logits: bool = False
 
 
-def _token_id(tokenizer: Tokenizer, token: int | str) -> int:
-    """Give the id of a stop token, which is an id already or its text."""
+@frozen(kw_only=True)
+class GenerationSettings:
+    """What one call uses for all its texts.
+
+    Attributes:
+        tokenizer: That of the model.
+        sampling: How to choose tokens.
+        ending: When a text ends.
+        wanted: What to keep of each token.
+        use_cache: Whether to keep keys and values.
+    """
+
+    tokenizer: Tokenizer
+    sampling: Sampling
+    ending: Ending
+    wanted: Wanted = field(factory=Wanted)
+    use_cache: bool = True
+
+
+def _find_token_id(tokenizer: Tokenizer, token: int | str) -> int:
+    """Return the id of a stop token, given as an id or as its text."""
     if isinstance(token, int):
         if 0 <= token < tokenizer.n_vocab:
             return token

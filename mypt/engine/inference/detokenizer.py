@@ -1,4 +1,4 @@
-"""Text out of tokens that come one by one: whole characters, and nothing past a stop string."""
+"""Decode tokens as they come: whole characters, and nothing past a stop string."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 
-class TextStream:
-    """Turns tokens into text as soon as it can be shown.
+class Detokenizer:
+    """Decodes tokens into text as soon as it can be shown.
 
     Attributes:
         stopped_by: The stop string that came, which is not part of the text; None before that.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
-        """Begin an empty text.
+        """Start an empty text.
 
         Args:
             tokenizer: Whose ids will come.
@@ -32,16 +32,16 @@ class TextStream:
         self.stopped_by: str | None = None
 
     def feed(self, token: int) -> str:
-        """Take the next token and give the text that can be shown now, which may be none."""
-        return self._shown(self._decoder.decode(self._tokenizer.decode_bytes([token])))
+        """Take the next token and return the text that can be shown now, which may be empty."""
+        return self._release(self._decoder.decode(self._tokenizer.decode_bytes([token])))
 
     def finish(self) -> str:
-        """Give what was held back, at the end of the tokens."""
-        shown = self._shown(self._decoder.decode(b"", final=True))
+        """Return what was held back, at the end of the tokens."""
+        shown = self._release(self._decoder.decode(b"", final=True))
         held, self._held = self._held, ""
         return shown + held
 
-    def _shown(self, text: str) -> str:
+    def _release(self, text: str) -> str:
         if self.stopped_by is not None:
             return ""
         text, self._held = self._held + text, ""
@@ -49,12 +49,12 @@ class TextStream:
         if found:
             end, self.stopped_by = min(found)
             return text[:end]
-        end = len(text) - max((_begun(text, stop) for stop in self._stop), default=0)
+        end = len(text) - max((_count_begun(text, stop) for stop in self._stop), default=0)
         self._held = text[end:]
         return text[:end]
 
 
-def _begun(text: str, stop: str) -> int:
+def _count_begun(text: str, stop: str) -> int:
     """Count the characters at the end of `text` that may be the beginning of `stop`."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from attrs import frozen
 
-from mypt.engine.runtime.out_of_memory import SCORING, sparing
-from mypt.format.errors import ConfigError, DataError, Problem, counted
-from mypt.model.mode import evaluating
+from mypt.engine.runtime.out_of_memory import SCORING, explain_oom
+from mypt.format.errors import ConfigError, DataError, Problem, format_count
+from mypt.model.mode import evaluation_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Score:
     losses: tuple[float, ...]
 
 
-@sparing(SCORING)
+@explain_oom(SCORING)
 def score(model: LanguageModel, text: str, stride: int | None) -> Score:
     """Measure how well a model predicts a text; see `GPT.score`."""
     block_size = model.config.block_size
@@ -60,13 +60,13 @@ def score(model: LanguageModel, text: str, stride: int | None) -> Score:
     tokenizer = model.need_tokenizer()
     ids = tokenizer.encode(text)
     if len(ids) < 2:
-        what, fix = f"has {counted(len(ids), 'token')}", "score a text of two or more"
+        what, fix = f"has {format_count(len(ids), 'token')}", "score a text of two or more"
         raise DataError(Problem("the text", "", what, fix))
     losses = token_losses(model, torch.tensor(ids), stride).tolist()
     total = math.fsum(losses)
     return Score(
         loss=total / len(losses),
-        perplexity=_exp(total / len(losses)),
+        perplexity=_exp_or_inf(total / len(losses)),
         bits_per_byte=total / math.log(2) / len(tokenizer.decode_bytes(ids[1:])),
         stride=stride,
         block_size=block_size,
@@ -77,7 +77,7 @@ def score(model: LanguageModel, text: str, stride: int | None) -> Score:
 
 @torch.inference_mode()
 def token_losses(model: LanguageModel, ids: Tensor, stride: int) -> Tensor:
-    """Give the loss of each token but the first, without dropout.
+    """Return the loss of each token but the first, without dropout.
 
     Args:
         model: The model, in whatever mode.
@@ -89,7 +89,7 @@ def token_losses(model: LanguageModel, ids: Tensor, stride: int) -> Tensor:
     """
     device = next(model.parameters()).device
     found = []
-    with evaluating(model):
+    with evaluation_mode(model):
         for window, new in windows(len(ids) - 1, model.config.block_size, stride):
             inputs, targets = ids[:-1][window].to(device), ids[1:][window].to(device)[-new:]
             logits = model(inputs[None])[0, -new:]
@@ -115,7 +115,7 @@ def windows(length: int, block_size: int, stride: int) -> Iterator[tuple[slice, 
         yield slice(max(0, end - block_size), end), new
 
 
-def _exp(loss: float) -> float:
+def _exp_or_inf(loss: float) -> float:
     try:
         return math.exp(loss)
     except OverflowError:

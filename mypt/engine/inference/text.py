@@ -11,10 +11,10 @@ import torch
 from attrs import evolve
 
 from mypt.data.randomness import Purpose, uniform
-from mypt.engine.inference.continuation import Continuation, Ending, Wanted
-from mypt.engine.inference.detokenizer import TextStream
-from mypt.engine.runtime.out_of_memory import GENERATING, sparing
-from mypt.engine.runtime.readback import Reading, in_flight
+from mypt.engine.inference.continuation import Continuation, GenerationSettings, Wanted
+from mypt.engine.inference.detokenizer import Detokenizer
+from mypt.engine.runtime.out_of_memory import GENERATING, explain_oom
+from mypt.engine.runtime.readback import Readback, in_flight
 from mypt.format.errors import ConfigError, DataError, Problem
 from mypt.model.decoding.generate import steps
 
@@ -30,51 +30,52 @@ if TYPE_CHECKING:
 
 
 class _Row:
-    """One text in the making."""
+    """One text being generated."""
 
-    def __init__(self, model: LanguageModel, prompt: str, ending: Ending, sample: int = 0) -> None:
-        tokenizer = model.tokenizer_or_ids()
-        ids = prompt_ids(tokenizer, prompt)
+    def __init__(
+        self, prompt: str, settings: GenerationSettings, block_size: int, sample: int = 0
+    ) -> None:
+        ids = prompt_ids(settings.tokenizer, prompt)
         self.prompt = prompt
-        self.prompt_ids = ids[-model.config.block_size :]  # what the model sees of it
-        self.key = _digest(ids), sample
+        self.prompt_ids = ids[-block_size:]  # what the model sees of it
+        self.key = _hash_prompt(ids), sample
         self.text = ""
         self.ids: list[int] = []
         self.log_probs: list[float] = []
         self.logits: list[Tensor] = []
         self.stopped_by: str | None = None
-        self.ending = ending
-        self._stream = TextStream(tokenizer, ending.stop)
+        self.ending = settings.ending
+        self._detokenizer = Detokenizer(settings.tokenizer, settings.ending.stop)
 
     @property
     def is_done(self) -> bool:
         return self.stopped_by is not None or len(self.ids) == self.ending.max_new_tokens
 
     def take(self, token: int) -> str:
-        """Take the next token and give what can be shown."""
+        """Take the next token and return what can be shown."""
         if token in self.ending.stop_tokens:
             self.stopped_by = self.ending.stop_tokens[token]
-            shown = self._stream.finish()
+            shown = self._detokenizer.finish()
         else:
             self.ids.append(token)
-            shown = self._stream.feed(token)
-            self.stopped_by = self._stream.stopped_by
+            shown = self._detokenizer.feed(token)
+            self.stopped_by = self._detokenizer.stopped_by
             if self.is_done:
-                shown += self._stream.finish()
+                shown += self._detokenizer.finish()
         self.text += shown
         return shown
 
-    def result(self, sampling: Sampling, wanted: Wanted) -> Continuation:
-        """Give what became of it."""
+    def result(self, settings: GenerationSettings) -> Continuation:
+        """Return the continuation."""
         n = len(self.ids)  # details of a stop token are none of the text's
         return Continuation(
             prompt=self.prompt,
             text=self.text,
             ids=tuple(self.ids),
             stopped_by=self.stopped_by,
-            seed=sampling.seed or 0,
-            log_probs=tuple(self.log_probs[:n]) if wanted.log_probs else None,
-            logits=torch.stack(self.logits)[:n] if wanted.logits else None,
+            seed=settings.sampling.seed or 0,
+            log_probs=tuple(self.log_probs[:n]) if settings.wanted.log_probs else None,
+            logits=torch.stack(self.logits)[:n] if settings.wanted.logits else None,
         )
 
 
@@ -95,25 +96,22 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
         return [0]
 
 
-def several(prompts: Iterable[str]) -> Iterable[str]:
-    """Refuse a single text in the place of prompts, of which each character would be one.
+def ensure_several(prompts: Iterable[str]) -> None:
+    """Raise if the prompts are a single text, each character of which would be one.
 
     Raises:
-        ConfigError: It is one.
+        ConfigError: They are.
     """
     if isinstance(prompts, str):
         what, fix = "are a single text", "put it into a list, or call `generate`"
         raise ConfigError(Problem("", "prompts", what, fix))
-    return prompts
 
 
-def stream(
-    model: LanguageModel, prompt: str, sampling: Sampling, ending: Ending, *, use_cache: bool
-) -> Iterator[str]:
+def stream(model: LanguageModel, prompt: str, settings: GenerationSettings) -> Iterator[str]:
     """Continue one text piece by piece; see `GPT.stream`."""
-    row = _Row(model, prompt, ending)
-    made = _steps(model, [row], _seeded(sampling), use_cache=use_cache)
-    for step in _read(model, made, Wanted(), ahead=1):
+    settings = _with_seed(settings)
+    row = _Row(prompt, settings, model.config.block_size)
+    for step in _read_back(model, _sample_steps(model, [row], settings), settings.wanted, ahead=1):
         piece = row.take(int(step.ids.values()))
         if piece:
             yield piece
@@ -124,27 +122,23 @@ def stream(
 def continuations(
     model: LanguageModel,
     prompts: Iterable[str],
-    sampling: Sampling,
-    ending: Ending,
+    settings: GenerationSettings,
     *,
     samples: int,
     batch_size: int,
-    wanted: Wanted,
-    use_cache: bool,
 ) -> Iterator[Continuation]:
     """Continue several texts, some at once; see `GPT.generate_many`."""
-    sampling = _seeded(sampling)
-    rows = [_Row(model, prompt, ending, n) for prompt in prompts for n in range(samples)]
+    settings, block_size = _with_seed(settings), model.config.block_size
+    rows = [_Row(prompt, settings, block_size, n) for prompt in prompts for n in range(samples)]
     for first in range(0, len(rows), batch_size):
         together = rows[first : first + batch_size]
-        for batch in _batches(together, ending.max_new_tokens):
-            made = _steps(model, batch, sampling, use_cache=use_cache)
-            _fill(model, batch, made, ending, wanted)
+        for batch in _batch_by_length(together, settings.ending.max_new_tokens):
+            _fill_rows(model, batch, settings)
         for row in together:
-            yield row.result(sampling, wanted)
+            yield row.result(settings)
 
 
-def _batches(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
+def _batch_by_length(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
     """Put rows of about one length together, the shortest prompt first.
 
     Rows of a batch begin together and wait for the longest prompt; where that takes longer than
@@ -159,22 +153,22 @@ def _batches(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
     yield batch
 
 
-def _steps(
-    model: LanguageModel, batch: Sequence[_Row], sampling: Sampling, *, use_cache: bool
+def _sample_steps(
+    model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings
 ) -> Iterator[Step]:
     device = next(model.parameters()).device
     return steps(
         model,
         [torch.tensor(row.prompt_ids, device=device) for row in batch],
-        batch[0].ending.max_new_tokens,
-        sampling,
-        draws=_draws(batch, sampling).to(device),
-        allowed_vocab=model.tokenizer_or_ids().n_vocab,
-        use_cache=use_cache,
+        settings.ending.max_new_tokens,
+        settings.sampling,
+        draws=_draw_numbers(batch, settings.sampling).to(device),
+        allowed_vocab=settings.tokenizer.n_vocab,
+        use_cache=settings.use_cache,
     )
 
 
-def _draws(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
+def _draw_numbers(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
     """Draw for each row out of the seed, its prompt and its number alone: (B, new) float32."""
     size = max(0, batch[0].ending.max_new_tokens)
     if sampling.seed is None or sampling.temperature == 0:
@@ -183,17 +177,12 @@ def _draws(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
     return torch.from_numpy(np.stack(drawn)).float()
 
 
-def _fill(
-    model: LanguageModel,
-    batch: Sequence[_Row],
-    made: Iterator[Step],
-    ending: Ending,
-    wanted: Wanted,
-) -> None:
+def _fill_rows(model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings) -> None:
     """Let the rows of a batch take their tokens and what is wanted of each."""
-    shortest = len(batch[0].prompt_ids)
+    shortest, ending = len(batch[0].prompt_ids), settings.ending
     ahead = 1 if ending.is_early else ending.max_new_tokens
-    for number, step in enumerate(_read(model, made, wanted, ahead=ahead)):
+    made = _sample_steps(model, batch, settings)
+    for number, step in enumerate(_read_back(model, made, settings.wanted, ahead=ahead)):
         ids = step.ids.values().tolist()
         log_probs = None if step.log_probs is None else step.log_probs.values().tolist()
         for index, row in enumerate(batch):
@@ -208,49 +197,52 @@ def _fill(
             return
 
 
-class _Read(NamedTuple):
+class _StepReadback(NamedTuple):
     """What is kept of a step, of B rows."""
 
-    ids: Reading
-    log_probs: Reading | None
-    logits: Reading | None
+    ids: Readback
+    log_probs: Readback | None
+    logits: Readback | None
 
     @classmethod
-    def of(cls, step: Step, wanted: Wanted) -> _Read:
+    def of(cls, step: Step, wanted: Wanted) -> _StepReadback:
         log_probs = logits = None
         if wanted.log_probs:
             chosen = step.logits.float().log_softmax(-1).gather(1, step.ids[:, None])
-            log_probs = Reading(chosen[:, 0])
+            log_probs = Readback(chosen[:, 0])
         if wanted.logits:
-            logits = Reading(step.logits.float().clone())
-        return cls(Reading(step.ids), log_probs, logits)
+            logits = Readback(step.logits.float().clone())
+        return cls(Readback(step.ids), log_probs, logits)
 
 
-def _read(
+def _read_back(
     model: LanguageModel, made: Iterator[Step], wanted: Wanted, *, ahead: int
-) -> Iterator[_Read]:
+) -> Iterator[_StepReadback]:
     """Keep what is wanted of each step; a GPU is at work on the steps `ahead` meanwhile."""
     on_cpu = next(model.parameters()).device.type == "cpu"
-    with sparing(GENERATING):
-        read = (_Read.of(step, wanted) for step in _with_numbers(made))
+    with explain_oom(GENERATING):
+        read = (_StepReadback.of(step, wanted) for step in _ensure_no_nan(made))
         yield from in_flight(read, 0 if on_cpu else ahead)
 
 
-def _with_numbers(made: Iterator[Step]) -> Iterator[Step]:
-    """Refuse a model whose logits are NaN; its weights are so, and the first step tells."""
+def _ensure_no_nan(made: Iterator[Step]) -> Iterator[Step]:
+    """Raise if the logits of the first step are NaN: the weights are too, then."""
     for number, step in enumerate(made):
         if number == 0 and bool(step.logits.isnan().any()):
-            what = "the model computes no numbers (NaN), as after a learning rate that was too high"
-            fix = "take its gold or a numbered copy, or train it anew"
+            what = "the model outputs NaN, usually because training diverged"
+            fix = "use its gold copy or a snapshot, or retrain"
             raise ConfigError(Problem("", "", what, fix, kind="model.nan"))
         yield step
 
 
-def _seeded(sampling: Sampling) -> Sampling:
-    return sampling if sampling.seed is not None else evolve(sampling, seed=secrets.randbits(32))
+def _with_seed(settings: GenerationSettings) -> GenerationSettings:
+    """Draw a seed for a call that names none."""
+    if settings.sampling.seed is not None:
+        return settings
+    return evolve(settings, sampling=evolve(settings.sampling, seed=secrets.randbits(32)))
 
 
-def _digest(ids: Sequence[int]) -> int:
-    """Give a number for a prompt, of 64 bits, that is hardly another one's."""
+def _hash_prompt(ids: Sequence[int]) -> int:
+    """Return a 64-bit hash of a prompt."""
     data = np.asarray(ids, dtype="<u4").tobytes()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

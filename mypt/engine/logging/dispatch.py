@@ -1,4 +1,4 @@
-"""Hand the events of a run to every log sink; a broken one never stops the run."""
+"""Dispatch the events of a run to its log sinks; a broken sink never stops the run."""
 
 from __future__ import annotations
 
@@ -6,58 +6,65 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.engine.logging import events
+from mypt.engine.logging.events import Notice
 from mypt.format.errors import SaveError, suggestion
-from mypt.plugins.selection import chosen
+from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mypt.engine.logging.events import Event
     from mypt.plugins.contracts import LogSink, RunInfo
     from mypt.plugins.manager import Plugins
 
 
-class Broadcast:
-    """The sinks of one run.
+class EventDispatcher:
+    """Sends each event to all sinks of one run.
 
-    A sink that fails is reported to the others once and then left out.
+    A sink that fails is reported to the others once and then dropped.
     """
 
     def __init__(self, sinks: Mapping[str, LogSink]) -> None:
-        """Begin with the sinks, by name."""
+        """Start with `sinks`, by name."""
         self._sinks = dict(sinks)
 
-    def emit(self, event: Mapping[str, Any]) -> None:
-        """Give one event to all sinks.
+    def emit(self, event: Event) -> None:
+        """Hand one event to all sinks, as the JSON object that their contract names.
 
         Raises:
             SaveError: A sink says that the disk cannot take the log.
         """
+        document = event.to_json()
         for name, sink in list(self._sinks.items()):
             try:
-                sink.emit(event)
+                sink.emit(document)
             except SaveError:
                 raise
-            except (Exception, SystemExit) as error:  # a stranger's sink must not end a run
+            except (Exception, SystemExit) as error:  # a plugin's sink must not end a run
                 del self._sinks[name]
                 reason = f"{type(error).__name__}: {error}"
-                self.emit(events.notice(f"log sink {name} failed and is off: {reason}"))
+                self.emit(Notice(message=f"log sink {name} failed and is off: {reason}"))
 
     def close(self) -> None:
         """Close all sinks."""
         for name, sink in self._sinks.items():
             try:
                 sink.close()
-            except (Exception, SystemExit) as error:  # the run is over: say so and close the rest
+            except (
+                Exception,
+                SystemExit,
+            ) as error:  # the run is over: report it and close the rest
                 remaining = {other: s for other, s in self._sinks.items() if other != name}
-                Broadcast(remaining).emit(events.notice(f"log sink {name} did not close: {error}"))
+                EventDispatcher(remaining).emit(
+                    Notice(message=f"log sink {name} did not close: {error}")
+                )
 
 
-def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Broadcast:
+def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> EventDispatcher:
     """Build the sinks that a run names, and the default ones.
 
-    One that cannot be built, or that is not there, is reported to the others: a log is no reason
-    to keep a model from being trained.
+    One that cannot be built or is not installed is reported to the others: a log is no reason
+    not to train.
 
     Args:
         run: The run.
@@ -69,7 +76,7 @@ def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Bro
     """
     built: dict[str, LogSink] = {}
     failed: dict[str, Exception] = {}
-    for name, options in chosen("log_sinks", wanted, plugins.sinks).items():
+    for name, options in select_options("log_sinks", wanted, plugins.sinks).items():
         try:
             sink = plugins.sinks[name].build(evolve(run, options=options))
         except Exception as error:
@@ -79,11 +86,11 @@ def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Bro
             failed[name] = error
         else:
             built |= {} if sink is None else {name: sink}
-    broadcast = Broadcast(built)
+    dispatcher = EventDispatcher(built)
     for name in wanted:
         if name not in plugins.sinks:
             near = suggestion(name, plugins.sinks)
-            broadcast.emit(events.notice(f"there is no log sink {name} installed{near}"))
+            dispatcher.emit(Notice(message=f"there is no log sink {name} installed{near}"))
     for name, reason in failed.items():
-        broadcast.emit(events.notice(f"log sink {name} cannot be built and is off: {reason}"))
-    return broadcast
+        dispatcher.emit(Notice(message=f"log sink {name} cannot be built and is off: {reason}"))
+    return dispatcher

@@ -1,26 +1,240 @@
-"""The events of a run, as log sinks hear them and as the JSONL file keeps them."""
+"""The events of a run: as classes here, as JSON in the log and for the log sinks of plugins.
+
+A class has the fields of its JSON object, in their order and rounded as they are there; the JSON
+Schema `log_event` describes them. The functions below compute what is more than a list of values.
+"""
 
 from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import attrs
+from attrs import field, frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypt.engine.evaluation.gold import GoldDecision
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import Evaluation
 
-Event = dict[str, Any]
-
 
 def now() -> str:
-    """Give the local time in ISO form, as MyPT's log has it."""
+    """Return the local time in ISO form, as MyPT's log has it."""
     return datetime.now().isoformat()
 
 
-def training_start(config: GPTConfig, training: TrainingConfig, total_params: int) -> Event:
+@frozen(kw_only=True)
+class Event:
+    """Something that happened in a run.
+
+    Attributes:
+        name: The value of `event` in its JSON object.
+    """
+
+    name: ClassVar[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object that log sinks get and the JSONL file keeps."""
+        values = {a.name: getattr(self, a.name) for a in attrs.fields(type(self))}
+        return {"event": self.name, **values}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the event of a JSON object; fields that this version does not know are dropped."""
+        return cls(**{a.name: document[a.name] for a in attrs.fields(cls)})
+
+
+@frozen(kw_only=True)
+class Step(Event):
+    """One update was made; for live displays, the JSONL file does not keep it."""
+
+    name = "step"
+
+    iter: int
+    max_iters: int
+    train_loss: float
+    lr: float
+
+
+@frozen(kw_only=True)
+class LoggedEvent(Event):
+    """An event that the log keeps."""
+
+    timestamp: str = field(factory=now)
+
+
+@frozen(kw_only=True)
+class Notice(LoggedEvent):
+    """Something the user should know about the run."""
+
+    name = "notice"
+
+    message: str
+
+
+@frozen(kw_only=True)
+class TrainingStart(LoggedEvent):
+    """The run begins."""
+
+    name = "training_start"
+
+    config: Mapping[str, Any]
+    model: Mapping[str, Any]
+
+
+@frozen(kw_only=True)
+class PhaseSwitch(LoggedEvent):
+    """The next update is the first of another phase."""
+
+    name = "phase_switch"
+
+    iter: int
+    elapsed_s: float
+    tokens_processed: int
+    new_phase: str
+
+
+_SET_PREFIX = "eval_"
+
+
+@frozen(kw_only=True)
+class Eval(LoggedEvent):
+    """The model was evaluated; `eval_losses` are those of further sets, by name."""
+
+    name = "eval"
+
+    iter: int
+    elapsed_s: float
+    tokens_processed: int
+    progress_pct: float
+    lr: float
+    phase: str
+    train_loss: float | None
+    val_loss: float | None
+    eval_losses: Mapping[str, float | None]
+    eval_duration_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object, which has each further set under a key of its own."""
+        document = super().to_json()
+        duration = document.pop("eval_duration_s")
+        losses = document.pop("eval_losses")
+        sets = {f"{_SET_PREFIX}{name}": loss for name, loss in losses.items()}
+        return {**document, **sets, "eval_duration_s": duration}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the event of a JSON object."""
+        losses = {
+            key.removeprefix(_SET_PREFIX): value
+            for key, value in document.items()
+            if key.startswith(_SET_PREFIX) and key != "eval_duration_s"
+        }
+        return super().from_json({**document, "eval_losses": losses})
+
+
+@frozen(kw_only=True)
+class _GoldEvent(LoggedEvent):
+    """A decision on gold; `gold_loss` is None, and not in the JSON, where `val_loss` decides."""
+
+    iter: int
+    val_loss: float | None
+    gold_loss: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        document = super().to_json()
+        if self.gold_loss is None:
+            del document["gold_loss"]
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the event of a JSON object."""
+        return super().from_json({"gold_loss": None, **document})
+
+
+@frozen(kw_only=True)
+class GoldCheckpoint(_GoldEvent):
+    """The model became gold."""
+
+    name = "gold_checkpoint"
+
+    prev_best: float | None
+
+
+@frozen(kw_only=True)
+class GoldBlocked(_GoldEvent):
+    """A new lowest loss did not become gold."""
+
+    name = "gold_blocked"
+
+    best_val_loss: float | None
+    reason: str
+
+
+@frozen(kw_only=True)
+class Interrupted(LoggedEvent):
+    """The run was asked to stop, and its state was saved."""
+
+    name = "interrupted"
+
+    iter: int
+    folder: str | None
+
+
+@frozen(kw_only=True)
+class TrainingComplete(LoggedEvent):
+    """The run reached `max_iters`.
+
+    Seconds and tokens count from the first update whose time is known. That is the model's first,
+    but for one that another program began.
+    """
+
+    name = "training_complete"
+
+    started_at: str
+    total_elapsed_s: float
+    total_elapsed_h: float
+    total_steps: int
+    total_tokens: int
+    steps_per_sec: float
+    tokens_per_sec: int
+    final_train_loss: float | None
+    final_val_loss: float | None
+    best_val_loss: float | None
+    gold_step: int | None
+    config_file: str | None
+    dataset_dir: str | None
+
+
+_CLASSES: Mapping[str, type[Event]] = {
+    cls.name: cls
+    for cls in (
+        Step,
+        Notice,
+        TrainingStart,
+        PhaseSwitch,
+        Eval,
+        GoldCheckpoint,
+        GoldBlocked,
+        Interrupted,
+        TrainingComplete,
+    )
+}
+
+
+def parse_event(document: Mapping[str, Any]) -> Event | None:
+    """Return the event of a JSON object; None for one of a later version."""
+    cls = _CLASSES.get(document["event"])
+    return None if cls is None else cls.from_json(document)
+
+
+def training_start(config: GPTConfig, training: TrainingConfig, total_params: int) -> TrainingStart:
     """Describe the run that begins."""
     run = {
         name: getattr(training, name)
@@ -51,7 +265,7 @@ def training_start(config: GPTConfig, training: TrainingConfig, total_params: in
         "block_size": config.block_size,
         "tokens_per_step": tokens_per_step(config, training),
     }
-    return _event("training_start", config=run, model={"total_params": total_params, **shape})
+    return TrainingStart(config=run, model={"total_params": total_params, **shape})
 
 
 def evaluated(
@@ -63,11 +277,9 @@ def evaluated(
     tokens_processed: int,
     eval_duration_s: float,
     phase: str,
-) -> Event:
+) -> Eval:
     """Report an evaluation."""
-    others = {f"eval_{name}": rounded(loss) for name, loss in evaluation.eval_losses.items()}
-    return _event(
-        "eval",
+    return Eval(
         iter=evaluation.step,
         elapsed_s=round(elapsed_s, 1),
         tokens_processed=tokens_processed,
@@ -76,45 +288,28 @@ def evaluated(
         phase=phase,
         train_loss=rounded(evaluation.train_loss),
         val_loss=rounded(evaluation.val_loss),
-        **others,
+        eval_losses={name: rounded(loss) for name, loss in evaluation.eval_losses.items()},
         eval_duration_s=round(eval_duration_s, 1),
     )
 
 
 def gold_decided(
     evaluation: Evaluation, decision: GoldDecision, previous_best: float | None
-) -> Event | None:
+) -> GoldCheckpoint | GoldBlocked | None:
     """Report a promotion or a blocked one; None where the model was no candidate."""
-    val_loss = rounded(evaluation.val_loss)
-    metric = {} if decision.loss == evaluation.val_loss else {"gold_loss": rounded(decision.loss)}
+    step, val_loss = evaluation.step, rounded(evaluation.val_loss)
+    gold_loss = None if decision.loss == evaluation.val_loss else rounded(decision.loss)
+    best = rounded(previous_best)
     if decision.promoted:
-        return _event(
-            "gold_checkpoint",
-            iter=evaluation.step,
-            val_loss=val_loss,
-            **metric,
-            prev_best=rounded(previous_best),
-        )
+        return GoldCheckpoint(iter=step, val_loss=val_loss, gold_loss=gold_loss, prev_best=best)
     if not decision.reasons:
         return None
-    return _event(
-        "gold_blocked",
-        iter=evaluation.step,
-        val_loss=val_loss,
-        **metric,
-        best_val_loss=rounded(previous_best),
-        reason="; ".join(decision.reasons),
-    )
-
-
-def phase_switched(phase: str, step: int, *, elapsed_s: float, tokens_processed: int) -> Event:
-    """Report that the next update is the first of another phase."""
-    return _event(
-        "phase_switch",
+    return GoldBlocked(
         iter=step,
-        elapsed_s=round(elapsed_s, 1),
-        tokens_processed=tokens_processed,
-        new_phase=phase,
+        val_loss=val_loss,
+        gold_loss=gold_loss,
+        best_val_loss=best,
+        reason="; ".join(decision.reasons),
     )
 
 
@@ -128,15 +323,11 @@ def training_complete(
     tokens_in_step: int,
     best_val_loss: float | None,
     gold_step: int | None,
-) -> Event:
-    """Sum the run up; seconds and tokens count from the first update whose time is known.
-
-    That is the model's first, but for one that another program began.
-    """
+) -> TrainingComplete:
+    """Sum the run up."""
     seconds = max(elapsed_s, 1e-9)
     timed_steps = min(last.step, tokens_processed / tokens_in_step)
-    return _event(
-        "training_complete",
+    return TrainingComplete(
         started_at=started_at,
         total_elapsed_s=round(elapsed_s, 1),
         total_elapsed_h=round(elapsed_s / 3600, 2),
@@ -153,27 +344,6 @@ def training_complete(
     )
 
 
-def interrupted(step: int, folder: str | None) -> Event:
-    """Report that the run was asked to stop, after its state was saved."""
-    return _event("interrupted", iter=step, folder=folder)
-
-
-def notice(message: str) -> Event:
-    """Tell the user something about the run."""
-    return _event("notice", message=message)
-
-
-def stepped(step: int, max_iters: int, train_loss: float, lr: float) -> Event:
-    """Report one update; heard by live displays, not kept in the JSONL file."""
-    return {
-        "event": "step",
-        "iter": step,
-        "max_iters": max_iters,
-        "train_loss": train_loss,
-        "lr": lr,
-    }
-
-
 def tokens_per_step(config: GPTConfig, training: TrainingConfig) -> int:
     """Count the tokens of one update."""
     return config.batch_size * training.grad_accum_steps * config.block_size
@@ -182,7 +352,3 @@ def tokens_per_step(config: GPTConfig, training: TrainingConfig) -> int:
 def rounded(loss: float | None) -> float | None:
     """Round a loss to six decimals; JSON has no word for one that is not finite."""
     return round(loss, 6) if loss is not None and math.isfinite(loss) else None
-
-
-def _event(name: str, **fields: Any) -> Event:
-    return {"event": name, "timestamp": now(), **fields}

@@ -1,4 +1,4 @@
-"""The JSONL log: append events, and cut what a resumed run does again."""
+"""The JSONL log: append events, and truncate what a resumed run will log again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from mypt.engine.logging.events import Step
 from mypt.format.errors import Problem, SaveError
 from mypt.format.storage.fsync import sync_file
 
@@ -16,31 +17,31 @@ if TYPE_CHECKING:
 
 
 class JsonlSink:
-    """Append each event as a line of JSON; events of single steps are left to displays."""
+    """Append each event as a line of JSON, except those of single steps."""
 
     def __init__(self, path: Path) -> None:
         """Prepare the log `path`; it is opened at the first event."""
         self._path = path
         self._stream: TextIO | None = None
 
-    def go_on(self, step: int, evaluated_step: int) -> None:
-        """Drop what the log tells of things that are about to be done again.
+    def resume(self, step: int, evaluated_step: int) -> None:
+        """Truncate the log to where a resumed run starts.
 
         Args:
-            step: The step that the run goes on from.
-            evaluated_step: The one that was evaluated last.
+            step: The step that the run starts from.
+            evaluated_step: The last evaluated step.
         """
         if self._path.is_file():
             drop_after(self._path, step, evaluated_step)
 
-    def begin(self) -> None:
-        """Drop what the log tells of a run that was killed before its first save."""
+    def start_over(self) -> None:
+        """Drop the events of a run that was killed before its first save."""
         if self._path.is_file():
             drop_unsaved(self._path)
 
     def emit(self, event: Mapping[str, Any]) -> None:
-        """Append one event and bring it to the disk, before the save that it tells of."""
-        if event["event"] == "step":
+        """Append one event and sync it to disk, before the save that follows it."""
+        if event["event"] == Step.name:
             return
         try:
             if self._stream is None:
@@ -62,30 +63,30 @@ class JsonlSink:
 
 
 def drop_after(path: Path, step: int, evaluated_step: int) -> None:
-    """Cut the end of a log that tells of what is done again, and a line that was never finished.
+    """Truncate the log after the step a resumed run starts from, and drop an unfinished last line.
 
-    A run that was killed between its log and its save does those steps again when it resumes.
+    A run that was killed between its log and its save repeats those steps when it resumes.
 
     Args:
         path: The log.
-        step: The step that the run goes on from.
-        evaluated_step: The one that was evaluated last.
+        step: The step that the run starts from.
+        evaluated_step: The last evaluated step.
     """
 
     def is_done_again(kind: str, at: int | None) -> bool | None:
         if at is None:
             return None
-        if kind == "phase_switch":  # told by the update after the step
+        if kind == "phase_switch":  # logged by the update after the step
             return at >= step
         return at > (step if kind == "interrupted" else evaluated_step)
 
-    _cut(path, is_done_again)
+    _truncate(path, is_done_again)
 
 
 def drop_unsaved(path: Path) -> None:
-    """Cut the end of a log that tells of step 0 alone, and a line that was never finished.
+    """Drop the last events if all are of step 0, and an unfinished last line.
 
-    A run that was killed before its first save, which is that of step 0, is begun anew.
+    A run that was killed before its first save, which is that of step 0, starts over.
     """
 
     def is_begun_anew(kind: str, at: int | None) -> bool | None:
@@ -93,33 +94,33 @@ def drop_unsaved(path: Path) -> None:
             return False if kind == "training_complete" else None
         return at == 0 and kind != "interrupted"
 
-    _cut(path, is_begun_anew)
+    _truncate(path, is_begun_anew)
 
 
-def _cut(path: Path, is_dropped: Callable[[str, int | None], bool | None]) -> None:
-    """Cut the end of a log, and a last line that was never finished.
+def _truncate(path: Path, is_dropped: Callable[[str, int | None], bool | None]) -> None:
+    """Truncate a log, and drop an unfinished last line.
 
     Args:
         path: The log.
-        is_dropped: Says it of an event, by its kind and step. The lines are asked about from the
-            last one on, up to the first that stays; None goes with the lines around it.
+        is_dropped: Whether to drop an event, by its kind and step. Called from the last line
+            backwards to the first that stays; None means like its neighbours.
     """
     lines = path.read_bytes().splitlines(keepends=True)
     kept = len(lines)
     for number in reversed(range(len(lines))):
         finished = lines[number].endswith(b"\n")
-        dropped = _asked(is_dropped, lines[number]) if finished else True
+        dropped = _ask_of_line(is_dropped, lines[number]) if finished else True
         if dropped is False:
             break
         kept = number if dropped else kept
     os.truncate(path, sum(len(line) for line in lines[:kept]))
 
 
-def _asked(is_dropped: Callable[[str, int | None], bool | None], line: bytes) -> bool | None:
+def _ask_of_line(is_dropped: Callable[[str, int | None], bool | None], line: bytes) -> bool | None:
     try:
         event = json.loads(line)
     except ValueError:
-        return False  # a line that is not ours: left alone
+        return False  # not a line of ours: it stays
     if not isinstance(event, dict):
         return None
     at = event.get("iter")

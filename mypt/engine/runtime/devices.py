@@ -16,20 +16,20 @@ AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(wanted: str | torch.device | None = None) -> torch.device:
-    """Take the device that was asked for, or the fastest one there is: CUDA, MPS, CPU.
+    """Return the requested device, by default the fastest one available: CUDA, MPS, CPU.
 
     Raises:
-        ConfigError: There is no such device here.
+        ConfigError: The device is not available.
     """
     if wanted is None:
-        return torch.device(_best())
+        return torch.device(_fastest_device())
     if not is_available(str(wanted)):
-        raise _no_device(str(wanted))
+        raise _not_available(str(wanted))
     return torch.device(wanted)
 
 
 def is_available(name: str) -> bool:
-    """Tell whether this machine can compute on the device `name`."""
+    """Return whether this machine can compute on the device `name`."""
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -45,17 +45,17 @@ def is_available(name: str) -> bool:
 def autocast(
     device: torch.device, training: TrainingConfig
 ) -> AbstractContextManager[object, bool | None]:
-    """Give the context of the forward pass: mixed precision on CUDA, nothing elsewhere."""
+    """Return the context of the forward pass: mixed precision on CUDA, nothing elsewhere."""
     if device.type != "cuda" or not training.use_amp:
         return nullcontext()
     return torch.autocast("cuda", dtype=AMP_DTYPES[training.amp_dtype])
 
 
-def _best() -> str:
+def _fastest_device() -> str:
     return next(name for name in ("cuda", "mps", "cpu") if is_available(name))
 
 
-def _no_device(wanted: str) -> ConfigError:
-    what = f"`{wanted}` is no device of this machine"
-    fix = f"leave it out, or name one that there is, such as {_best()}"
+def _not_available(wanted: str) -> ConfigError:
+    what = f"`{wanted}` is not available here"
+    fix = f"omit it or use {_fastest_device()}"
     return ConfigError(Problem("", "device", what, fix, kind="device"))

@@ -1,4 +1,4 @@
-"""Memory that runs out is no fault of the program: say what was tried, and what to lower."""
+"""Turn an out-of-memory error into one line: what was being done, and which setting to lower."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRAINING = (
     "lower batch_size and raise grad_accum_steps, lower the block_size of a new model, or give "
     "--activation_checkpointing; what was saved last is whole",
 )
-# torch has no class for most of these; the last is of a size that no number of bytes can tell.
+# torch has no class for most of these; the last is of a size beyond 64 bits.
 _REFUSALS = (
     "DefaultCPUAllocator",
     "out of memory",
@@ -32,18 +32,18 @@ _SIZE = re.compile(r"allocate ([0-9]+(?:\.[0-9]+)?)\.? ?(bytes|[KMGTPE]i?B)")
 
 
 class OutOfMemoryError(MyptError):
-    """The memory of the device is too small for what was asked for."""
+    """The memory of the device is too small."""
 
 
 @contextmanager
-def sparing(work: tuple[str, str]) -> Iterator[None]:
-    """Say in one line that memory ran out; any other error passes.
+def explain_oom(work: tuple[str, str]) -> Iterator[None]:
+    """Turn an out-of-memory error into an `OutOfMemoryError`; let any other error pass.
 
     Args:
-        work: What is done in here, and what to do where it does not fit.
+        work: What is being done, and what to do where it does not fit.
 
     Raises:
-        OutOfMemoryError: Memory was asked for that is not there.
+        OutOfMemoryError: An allocation failed.
     """
     try:
         yield
@@ -52,11 +52,11 @@ def sparing(work: tuple[str, str]) -> Iterator[None]:
         if not isinstance(error, MemoryError) and not any(word in said for word in _REFUSALS):
             raise
         doing, fix = work
-        what = f"ran out while {doing}{_wanted(said)}"
+        what = f"ran out while {doing}{_format_request(said)}"
         raise OutOfMemoryError(Problem("", "memory", what, fix, kind="memory")) from error
 
 
-def _wanted(said: str) -> str:
+def _format_request(said: str) -> str:
     found = _SIZE.search(said)
     if found is None:
         return ""

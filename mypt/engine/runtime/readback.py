@@ -1,4 +1,4 @@
-"""Numbers that a GPU computes, read without waiting for what it is asked to do next."""
+"""Read what a GPU computed without waiting for the work queued after it."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Reading:
+class Readback:
     """Values on their way to the CPU.
 
-    `item` and `tolist` of a tensor on a GPU wait until the GPU has done all that was asked of it
-    by then. A reading is under way from where it is made, and waits for no more than that.
+    `item` and `tolist` of a tensor on a GPU wait for all work queued by then. A readback starts
+    the copy where it is made, and waits only for the work before that.
     """
 
     def __init__(self, values: Tensor) -> None:
-        """Begin to read.
+        """Start the copy.
 
         Args:
-            values: On any device; on a CPU they are not copied.
+            values: On any device; values on a CPU are not copied.
         """
         on_gpu = values.device.type == "cuda"
         self._values = values.detach().to("cpu", non_blocking=on_gpu)  # into pinned memory
         self._copied = torch.cuda.current_stream(values.device).record_event() if on_gpu else None
 
     def values(self) -> Tensor:
-        """Wait for the values; they are on the CPU."""
+        """Wait for the values and return them, on the CPU."""
         if self._copied is not None:
             self._copied.synchronize()
         return self._values
 
 
 def in_flight(readings: Iterable[T], count: int) -> Iterator[T]:
-    """Give what comes in its order, with `count` more begun meanwhile, as far as there are more."""
+    """Yield items in order while keeping up to `count` more in flight."""
     begun: deque[T] = deque()
     for reading in readings:
         begun.append(reading)

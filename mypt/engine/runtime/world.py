@@ -16,7 +16,7 @@ from mypt.format.errors import ConfigError, MyptError, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# One that waits longer than this for the others takes them for dead.
+# A process that waits longer than this for the others takes them for dead.
 PATIENCE = timedelta(minutes=30)
 
 
@@ -26,11 +26,11 @@ class ProcessError(MyptError):
 
 @frozen
 class World:
-    """The processes of a run, as one of them sees them.
+    """The processes of a run, seen from one of them.
 
     Attributes:
-        rank: Number of this process; the one numbered 0 alone logs and saves.
-        size: How many there are.
+        rank: Number of this process; only rank 0 logs and saves.
+        size: Number of processes.
         local_rank: Number of this process on its machine, and of its GPU.
     """
 
@@ -45,7 +45,7 @@ class World:
         return self.rank == 0
 
     def rows(self, batch_size: int) -> slice:
-        """Give this process's part of a batch that is drawn for all of them.
+        """Return this process's rows of a batch that is drawn for all processes.
 
         Raises:
             ConfigError: There are fewer rows than processes.
@@ -57,7 +57,7 @@ class World:
         return slice(self.rank * batch_size // self.size, (self.rank + 1) * batch_size // self.size)
 
     def place(self, device: torch.device) -> torch.device:
-        """Give this process a GPU of its own, where that is what they compute on.
+        """Return the device of this process: a GPU of its own where they compute on GPUs.
 
         Raises:
             ConfigError: There are more processes than GPUs.
@@ -73,7 +73,7 @@ class World:
         return own
 
     def agree(self, wish: bool) -> bool:
-        """Tell all processes whether any of them wishes something; costs no wait for a GPU."""
+        """Return whether `wish` holds in any process; does not wait for a GPU."""
         if self.size == 1:
             return wish
         wishes = torch.tensor([int(wish)])
@@ -81,7 +81,7 @@ class World:
         return bool(wishes)
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
-        """Add up the values of all processes; float64, on the CPU."""
+        """Return the sum of all processes' values, float64 on the CPU."""
         values = values.double().cpu()
         if self.size > 1:
             dist.all_reduce(values, group=self._control)
@@ -92,8 +92,8 @@ ALONE = World()
 
 
 @contextmanager
-def joined() -> Iterator[World]:
-    """Join the processes that `torchrun` started; without it, be the only one.
+def join_world() -> Iterator[World]:
+    """Join the processes that `torchrun` started; without it, yield a world of one.
 
     Raises:
         ProcessError: Another process has ended before the run did.
@@ -107,18 +107,18 @@ def joined() -> Iterator[World]:
     control = dist.new_group(backend="gloo", timeout=PATIENCE)
     try:
         yield World(dist.get_rank(), dist.get_world_size(), local_rank, control)
-        dist.barrier(control)  # who leaves early looks like one that died
+        dist.barrier(control)  # a process that leaves early looks dead to the others
     except (dist.DistError, RuntimeError) as error:
         if not _is_lost_connection(error):
             raise
         what = "another process of this run has ended; what was saved last is whole"
         fix = "see what it said, and start the same command again"
         raise ProcessError(Problem("", "", what, fix, kind="world.lost")) from error
-    dist.destroy_process_group()  # not after a failure: it waits for what others will never do
+    dist.destroy_process_group()  # not after a failure: it would wait for ever
 
 
 def _is_lost_connection(error: Exception) -> bool:
-    """Tell a lost process from any other failure, for most of which torch has no class."""
+    """Return whether an error is a lost connection; torch has no class for most of these."""
     words = (
         *("connection closed by peer", "connection reset by peer", "timed out"),
         *("broken pipe", "socket closed"),

@@ -8,10 +8,11 @@ from attrs import evolve
 
 from mypt.data.curriculum import Phases
 from mypt.engine.checkpoints.paths import log_file_of
-from mypt.engine.config.overrides import checked_training
-from mypt.engine.runtime.out_of_memory import TRAINING, sparing
+from mypt.engine.config.overrides import override_training
+from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.training.optimizer import make_optimizer
-from mypt.engine.training.run import Job, train
+from mypt.engine.training.run import train
+from mypt.engine.training.trainer import Job
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig, TrainingState
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
 
 
-@sparing(TRAINING)
+@explain_oom(TRAINING)
 def fit(
     model: LanguageModel,
     loader: GPTDataLoader,
@@ -42,14 +43,14 @@ def fit(
 ) -> TrainingState:
     """Train a model; see `GPT.fit`.
 
-    Going on at `start_step` in a folder whose bundle is at that step takes its progress and the
-    gold guards' memory over, as the command line does. The model is in evaluation mode afterwards.
+    Resuming at `start_step` in a folder whose bundle is at that step takes over its progress and
+    the gold guards' memory, as the command line does. The model is in evaluation mode afterwards.
     """
-    previous, doubts = _previous(model, checkpoint_dir, start_step)
+    previous, doubts = _find_previous(model, checkpoint_dir, start_step)
     if optimizer is not None and "learning_rate" not in given:
         given = {**given, "learning_rate": float(optimizer.param_groups[0]["lr"])}
     saved = TrainingConfig() if previous is None else previous.training_config
-    training = evolve(checked_training(given, saved), start_step=start_step)
+    training = evolve(override_training(given, saved), start_step=start_step)
     log_file = found = None
     if checkpoint_dir is not None:
         found = read_manifest(checkpoint_dir)
@@ -72,10 +73,10 @@ def fit(
     return state
 
 
-def _previous(
+def _find_previous(
     model: LanguageModel, folder: Path | None, start_step: int
 ) -> tuple[TrainingState | None, tuple[str, ...]]:
-    """Give the state to go on from, and why that may not be exact."""
+    """Return the state to resume from, and why that may not be exact."""
     if start_step == 0:
         return None, ()
     if folder is not None and classify(folder) == "bundle":

@@ -1,24 +1,25 @@
-"""Begin a model with the weights of another one."""
+"""The model a run starts with: from another model's weights, or from its own checkpoint."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-import torch
-
-from mypt.engine.checkpoints.build import OPTIMIZER_FILE, build_model, build_tokenizer
+from mypt.engine.checkpoints.build import build_model
 from mypt.engine.language_model import LanguageModel
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.errors import FormatError, Problem
+from mypt.format.storage import files
+from mypt.plugins.requirements import GENERATE
 
 if TYPE_CHECKING:
+    import torch
+
     from mypt.format.documents.config import GPTConfig
     from mypt.format.open import Opened
     from mypt.plugins.manager import Plugins
 
 
 M = TypeVar("M", bound="LanguageModel")
-_POSITIONS = "position_embedding_table.weight"
 
 
 def start_from(base: Opened, config: GPTConfig, plugins: Plugins) -> LanguageModel:
@@ -29,25 +30,23 @@ def start_from(base: Opened, config: GPTConfig, plugins: Plugins) -> LanguageMod
         config: Its architecture; block_size may be smaller, and with rope larger too.
         plugins: Where parts and tokenizers are looked up.
     """
-    with torch.device("meta"):
-        model = LanguageModel(config, build_tokenizer(base.tokenizer, plugins), plugins=plugins)
-    model.tokenizer_state = base.tokenizer
-    weights = {name: tensor.clone() for name, tensor in base.weights().items()}
-    if _POSITIONS in weights:
-        weights[_POSITIONS] = weights[_POSITIONS][: config.block_size].clone()
-    model.load_weights(weights, file=str(base.path))
+    model = build_model(base, plugins, cls=LanguageModel, for_training=True, config=config)
+    # A guard is needed by the run that it judged, not by one that begins with its weights.
+    model.needs = {
+        package: need for package, need in base.needs.items() if GENERATE in need["needed_for"]
+    }
     return model
 
 
 def lineage_of(base: Opened, name: str) -> tuple[Ancestor, ...]:
-    """Say where the weights of a model come from that begins with those of `base`.
+    """Return the lineage of a model that starts with the weights of `base`.
 
     Args:
         base: The other model.
         name: What the user calls it.
 
     Raises:
-        FormatError: Its weights are not what was saved.
+        FormatError: The weights of `base` are not what was saved.
     """
     state = base.training_state
     before = () if state is None else state.lineage
@@ -64,7 +63,7 @@ def model_to_train(opened: Opened, plugins: Plugins, cls: type[M]) -> M:
     opened.check()
     if opened.tokenizer is None:
         what, fix = "is missing", "restore it: training needs the vocabulary of the model"
-        raise FormatError(Problem(str(opened.path / "tokenizer.json"), "", what, fix))
+        raise FormatError(Problem(str(opened.path / files.TOKENIZER), "", what, fix))
     return build_model(opened, plugins, cls=cls, for_training=True)
 
 
@@ -76,13 +75,13 @@ def resumed_optimizer(
     Raises:
         FormatError: The state is of another model.
     """
-    from mypt.engine.training.optimizer import make_optimizer, regrouped, restore_optimizer
+    from mypt.engine.training.optimizer import make_optimizer, regroup_moments, restore_optimizer
 
     optimizer = make_optimizer(model, training)
     saved, state = opened.optimizer(), opened.training_state
     before = training if state is None else state.training_config
     if saved is not None and before.weight_decay_on != training.weight_decay_on:
-        saved = regrouped(saved, model, before.weight_decay_on, training.weight_decay_on)
+        saved = regroup_moments(saved, model, before.weight_decay_on, training.weight_decay_on)
     if saved is not None:
-        restore_optimizer(optimizer, saved, str(opened.path / OPTIMIZER_FILE))
+        restore_optimizer(optimizer, saved, str(opened.path / files.OPTIMIZER))
     return optimizer

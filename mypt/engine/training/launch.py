@@ -1,4 +1,4 @@
-"""`mypt train`: from a request to a trained model."""
+"""`mypt train`: from a request to a job, and to its outcome."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from mypt.data.stdlib_corpus import is_standard_library
-from mypt.data.training_data import Sources, load_eval_sets, read_sources
+from mypt.data.training_data import load_eval_sets, read_training_data
 from mypt.engine.checkpoints.build import build_tokenizer
 from mypt.engine.checkpoints.copies import name_notices
 from mypt.engine.checkpoints.paths import find_checkpoint, log_file_of, model_dir
 from mypt.engine.config.precedence import (
-    Plan,
+    ResolvedRun,
     TrainRequest,
-    plan_from_base,
-    plan_new,
-    plan_resume,
-    without_effect,
+    list_ineffective,
+    resolve_fine_tuning,
+    resolve_new,
+    resolve_resumed,
 )
 from mypt.engine.evaluation.gold import build_guards
 from mypt.engine.language_model import LanguageModel
 from mypt.engine.runtime.devices import choose_device, is_available
 from mypt.engine.runtime.fsdp import shard
-from mypt.engine.runtime.out_of_memory import TRAINING, sparing
-from mypt.engine.runtime.world import joined
+from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
+from mypt.engine.runtime.world import join_world
 from mypt.engine.training.initial_model import (
     lineage_of,
     model_to_train,
@@ -32,12 +32,13 @@ from mypt.engine.training.initial_model import (
     start_from,
 )
 from mypt.engine.training.optimizer import make_optimizer
-from mypt.engine.training.run import Job, train
+from mypt.engine.training.run import train
+from mypt.engine.training.trainer import Job
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.plugins.requirements import check_guards
-from mypt.plugins.selection import chosen
+from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,9 +47,10 @@ if TYPE_CHECKING:
     import torch
 
     from mypt.data.curriculum import Phases
+    from mypt.data.training_data import TrainingData
     from mypt.engine.runtime.world import World
-    from mypt.format.documents.training import TrainingState
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.format.documents.manifest import Manifest
+    from mypt.format.documents.training import Ancestor, TrainingState
     from mypt.plugins.manager import Plugins
 
 
@@ -60,8 +62,8 @@ class Outcome:
         folder: Folder of the bundle.
         state: The state that was saved last.
         trained: Whether there was anything left to do.
-        is_main: Whether this process speaks for all that trained together.
-        notices: What is to be said where there was nothing left to do, a line each.
+        is_main: Whether this process reports for all that trained together.
+        notices: What to report where there was nothing left to do, a line each.
     """
 
     folder: Path
@@ -76,119 +78,150 @@ class Outcome:
         return _is_finished(self.state, self.state.training_config.max_iters)
 
 
+@frozen(kw_only=True)
+class _Start:
+    """What a run begins from.
+
+    Attributes:
+        run: Its settings.
+        model: The model, on the device of this process.
+        optimizer: Its optimizer.
+        data: What it is trained on.
+        notices: What the user is told first, a line each.
+        lineage: See `Job`.
+        found: See `Job`.
+        doubts: See `Job`.
+    """
+
+    run: ResolvedRun
+    model: LanguageModel
+    optimizer: torch.optim.Optimizer
+    data: TrainingData
+    notices: tuple[str, ...] = ()
+    lineage: tuple[Ancestor, ...] = ()
+    found: Manifest | None = None
+    doubts: tuple[str, ...] = ()
+
+
 def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False) -> Outcome:
-    """Train a new model, or go on with the one of that name.
+    """Train a new model, or resume the one of that name.
 
     Everything is checked before the first file is written.
 
     Raises:
-        MyptError: Something the user can mend; nothing was written.
+        MyptError: Something the user can fix; nothing was written.
         SaveError: A checkpoint could not be written; the one before it is whole.
         OutOfMemoryError: The memory is too small; the same holds.
     """
     folder = model_dir(request.model_name)
-    with joined() as world, sparing(TRAINING):
+    with join_world() as world, explain_oom(TRAINING):
         if not is_checkpoint(folder, plugins):
-            state, job = None, _new_job(request, plugins, world)
+            saved, start = None, _start_new(request, plugins, world)
         else:
             opened = open_checkpoint(folder, plugins)
             opened.check_flaws()
-            _refuse_to_overwrite(opened)
-            plan = plan_resume(request, opened, plugins.layouts)
+            _ensure_own_format(opened)
+            run = resolve_resumed(request, opened, plugins.layouts)
             if request.tokenization is not None:
-                plugins.tokenizer(request.tokenization)  # ignored, but no mistake
-            state = opened.training_state
-            if state is not None and _is_finished(state, plan.training.max_iters):
-                _check_unused(request, plan, opened, plugins)
-                done = evolve(state, training_config=plan.training)
-                notices = (*plan.notices, *without_effect(request, plan, opened))
+                plugins.tokenizer(request.tokenization)  # ignored, but checked
+            saved = opened.training_state
+            if saved is not None and _is_finished(saved, run.training.max_iters):
+                _check_unused(request, run, opened, plugins)
+                done = evolve(saved, training_config=run.training)
+                notices = (*run.notices, *list_ineffective(request, run, opened))
                 return Outcome(folder, done, False, world.is_main, notices)
-            job = _resumed_job(plan, opened, plugins, world)
-        log_file = log_file_of(job.training, folder.name)
-        job = evolve(job, notices=(*job.notices, *name_notices(folder, state)))
-        state = train(evolve(job, folder=folder, log_file=log_file, quiet=quiet))
-        return Outcome(folder, state, trained=True, is_main=world.is_main)
+            start = _start_resumed(run, opened, plugins, world)
+        job = _build_job(start, folder, saved, world, quiet=quiet)
+        return Outcome(folder, train(job), trained=True, is_main=world.is_main)
 
 
-def _check_unused(request: TrainRequest, plan: Plan, opened: Opened, plugins: Plugins) -> None:
-    """Check what was given as if the run went on, though it has nothing left to do."""
-    choose_device(plan.device)
-    build_guards(plan.training.gold_guards, plugins.guards)
-    chosen("log_sinks", plan.training.log_sinks, plugins.sinks)
+def _check_unused(
+    request: TrainRequest, run: ResolvedRun, opened: Opened, plugins: Plugins
+) -> None:
+    """Check the request as if the run went on, though it has nothing left to do."""
+    choose_device(run.device)
+    build_guards(run.training.gold_guards, plugins.guards)
+    select_options("log_sinks", run.training.log_sinks, plugins.sinks)
     given, tokenizer = request.training.keys(), build_tokenizer(opened.tokenizer, plugins)
     if {"input_file", "dataset_dir", "curriculum"} & given:
-        sources = read_sources(plan.training)
+        data = read_training_data(run.training)
         if tokenizer is not None and "dataset_dir" in given:  # a text would take long to tokenize
-            sources.load(plan.config, tokenizer, plan.training)
+            data.load(run.config, tokenizer, run.training)
     if tokenizer is not None and {"eval_sets", "eval_dataset_dir"} & given:
-        load_eval_sets(plan.config, tokenizer, plan.training)
+        load_eval_sets(run.config, tokenizer, run.training)
 
 
 def _is_finished(state: TrainingState, max_iters: int) -> bool:
-    """Tell whether all updates are made; one stopped in its last evaluation still has that."""
+    """Return whether all updates and the last evaluation are done."""
     return state.step >= max_iters and state.evaluated_step in (None, state.step)
 
 
-def _refuse_to_overwrite(opened: Opened) -> None:
-    """Refuse to save beside the `config.json` of another program, which would replace it."""
+def _ensure_own_format(opened: Opened) -> None:
+    """Raise if a save would replace the `config.json` of another program."""
     if opened.format == hugging_face.READER.name:
         what = "is another program's folder, whose config.json would be written over"
         fix = f"make a bundle of it first: mypt format migrate {opened.path}"
         raise UsageError(Problem(str(opened.path), "", what, fix, kind="checkpoint.foreign"))
 
 
-def _new_job(request: TrainRequest, plugins: Plugins, world: World) -> Job:
-    plan = plan_new(request, plugins.layouts)
-    if plan.training.init_from_model is not None:
-        return _fine_tuning_job(request, plan.training.init_from_model, plugins, world)
-    device, sources = choose_device(plan.device), read_sources(plan.training)
-    tokenizer = sources.tokenizer(plan.tokenization, plugins, plan.config.plugins)
+def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
+    run = resolve_new(request, plugins.layouts)
+    if run.training.init_from_model is not None:
+        return _start_fine_tuning(request, run.training.init_from_model, plugins, world)
+    device, data = choose_device(run.device), read_training_data(run.training)
+    tokenizer = data.tokenizer(run.tokenization, plugins, run.config.plugins)
     if request.tokenization not in (None, tokenizer.token_kind):
         ignored = f"--tokenization {request.tokenization} is ignored: the data set was made with "
-        plan = evolve(plan, notices=(*plan.notices, ignored + tokenizer.token_kind))
-    config = evolve(plan.config, vocab_size=tokenizer.vocab_size, device=str(device))
-    model = LanguageModel(config, tokenizer, seed=plan.training.seed, plugins=plugins)
-    model = _placed(model, plan, world, device)
-    return _job(model, make_optimizer(model, plan.training), sources, plan, world)
+        run = evolve(run, notices=(*run.notices, ignored + tokenizer.token_kind))
+    config = evolve(run.config, vocab_size=tokenizer.vocab_size, device=str(device))
+    model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)
+    model = _place_model(model, run, world, device)
+    optimizer = make_optimizer(model, run.training)
+    return _Start(run=run, model=model, optimizer=optimizer, data=data)
 
 
-def _fine_tuning_job(request: TrainRequest, name: str, plugins: Plugins, world: World) -> Job:
+def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins, world: World) -> _Start:
     base = open_checkpoint(find_checkpoint(name), plugins)
-    plan = plan_from_base(request, base, name, plugins.layouts)
-    device, sources = choose_device(plan.device), read_sources(plan.training)
-    model = start_from(base, evolve(plan.config, device=str(device)), plugins)
+    run = resolve_fine_tuning(request, base, name, plugins.layouts)
+    device, data = choose_device(run.device), read_training_data(run.training)
+    model = start_from(base, evolve(run.config, device=str(device)), plugins)
     lineage = lineage_of(base, name)
-    model = _placed(model, plan, world, device)
-    job = _job(model, make_optimizer(model, plan.training), sources, plan, world)
-    about = f"Beginning with the weights of {base.path}, at its step {lineage[-1].step}"
-    return evolve(job, lineage=lineage, notices=(about, *job.notices))
-
-
-def _resumed_job(plan: Plan, opened: Opened, plugins: Plugins, world: World) -> Job:
-    saved = opened.config.device
-    wanted = plan.device or (saved if saved is not None and is_available(saved) else None)
-    check_guards(plan.training, opened.needs, plugins, str(opened.path))
-    model = model_to_train(evolve(opened, config=plan.config), plugins, LanguageModel)
-    model = _placed(model, plan, world, choose_device(wanted))
-    _refuse_unnamed_data(plan, opened.path)
-    optimizer, step = resumed_optimizer(opened, model, plan.training), plan.training.start_step
-    job = _job(model, optimizer, read_sources(plan.training), plan, world)
-    return evolve(
-        job,
-        previous=plan.previous,
-        found=opened.manifest,
-        doubts=(*opened.doubts, *plan.doubts),
-        notices=(f"Resuming {opened.path} from step {step}", *job.notices),
+    model = _place_model(model, run, world, device)
+    return _Start(
+        run=run,
+        model=model,
+        optimizer=make_optimizer(model, run.training),
+        data=data,
+        notices=(f"Beginning with the weights of {base.path}, at its step {lineage[-1].step}",),
+        lineage=lineage,
     )
 
 
-def _refuse_unnamed_data(plan: Plan, path: Path) -> None:
-    """Keep a model from going on with a text that has nothing to do with it.
+def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins, world: World) -> _Start:
+    saved = opened.config.device
+    wanted = run.device or (saved if saved is not None and is_available(saved) else None)
+    check_guards(run.training, opened.needs, plugins, str(opened.path))
+    model = model_to_train(evolve(opened, config=run.config), plugins, LanguageModel)
+    model = _place_model(model, run, world, choose_device(wanted))
+    _ensure_data_named(run, opened.path)
+    return _Start(
+        run=run,
+        model=model,
+        optimizer=resumed_optimizer(opened, model, run.training),
+        data=read_training_data(run.training),
+        notices=(f"Resuming {opened.path} from step {run.training.start_step}",),
+        found=opened.manifest,
+        doubts=(*opened.doubts, *run.doubts),
+    )
 
-    A new model that names no data is trained on the standard library; a saved one was so only if
-    it says so, and otherwise on a text given in Python, or by a program that did not note it.
+
+def _ensure_data_named(run: ResolvedRun, path: Path) -> None:
+    """Raise if a model would be trained further on a text that has nothing to do with it.
+
+    A new model that names no data is trained on the standard library. A saved one was only if
+    its state says so; otherwise on a text given in Python, or by a program that did not note it.
     """
-    training, state = plan.training, plan.previous
+    training, state = run.training, run.previous
     if training.input_file or training.dataset_dir or training.curriculum:
         return
     if state is None or state.step == 0:
@@ -200,36 +233,54 @@ def _refuse_unnamed_data(plan: Plan, path: Path) -> None:
         raise UsageError(Problem(str(path), "", what, fix, kind="data"))
 
 
-def _placed(model: LanguageModel, plan: Plan, world: World, device: torch.device) -> LanguageModel:
-    """Bring a model to the device of this process, or its part of it; one alone has all of it."""
-    place, is_shared = world.place(device), plan.training.shard and world.size > 1
+def _place_model(
+    model: LanguageModel, run: ResolvedRun, world: World, device: torch.device
+) -> LanguageModel:
+    """Move a model, or this process's part of it, to the device of this process."""
+    place, is_shared = world.place(device), run.training.shard and world.size > 1
     return shard(model, world, place) if is_shared else model.to(place)
 
 
-def _job(
-    model: LanguageModel,
-    optimizer: torch.optim.Optimizer,
-    sources: Sources,
-    plan: Plan,
-    world: World,
+def _build_job(
+    start: _Start, folder: Path, saved: TrainingState | None, world: World, *, quiet: bool
 ) -> Job:
-    tokenizer, device = model.need_tokenizer(), next(model.parameters()).device
-    phases = sources.load(model.config, tokenizer, plan.training)
+    """Read the data, and put the job together.
+
+    Args:
+        start: What the run begins from.
+        folder: Where its bundle goes.
+        saved: The training state of the bundle that is there.
+        world: The processes that train together.
+        quiet: Print nothing.
+    """
+    run, model, tokenizer = start.run, start.model, start.model.need_tokenizer()
+    phases = start.data.load(model.config, tokenizer, run.training)
     return Job(
         model=model,
-        optimizer=optimizer,
+        optimizer=start.optimizer,
         phases=phases,
-        training=plan.training,
-        eval_loaders=load_eval_sets(model.config, tokenizer, plan.training),
-        notices=(*plan.notices, *_about(phases, tokenizer, device, plan.training.max_iters)),
+        training=run.training,
+        previous=run.previous,
+        doubts=start.doubts,
+        lineage=start.lineage,
+        folder=folder,
+        found=start.found,
+        log_file=log_file_of(run.training, folder.name),
+        eval_loaders=load_eval_sets(model.config, tokenizer, run.training),
+        notices=(
+            *start.notices,
+            *run.notices,
+            *_data_notices(phases, model, run.training.max_iters),
+            *name_notices(folder, saved),
+        ),
+        quiet=quiet,
         world=world,
     )
 
 
-def _about(
-    phases: Phases, tokenizer: Tokenizer, device: torch.device, max_iters: int
-) -> Iterator[str]:
-    data = phases.fingerprint
+def _data_notices(phases: Phases, model: LanguageModel, max_iters: int) -> Iterator[str]:
+    data, tokenizer = phases.fingerprint, model.need_tokenizer()
+    device = next(model.parameters()).device
     yield (
         f"Data: {data.source}, {data.train_tokens:,} tokens to train on and {data.val_tokens:,} "
         f"to validate on ({tokenizer.token_kind}, {tokenizer.n_vocab} ids); device: {device}"

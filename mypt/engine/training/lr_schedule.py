@@ -13,7 +13,7 @@ MIN_LR_FRACTION = 0.1
 
 
 def learning_rate_at(step: int, training: TrainingConfig) -> float:
-    """Give the learning rate of the update that follows `step` updates.
+    """Return the learning rate of the update that follows `step` updates.
 
     Linear warm-up to `learning_rate`, then a half cosine down to a tenth of it at `max_iters`.
 

@@ -1,4 +1,4 @@
-"""What a run does to its model and to torch while it lasts; the results stay the same."""
+"""Set up the model and torch for a run: freeze, checkpoint, compile, be deterministic."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mypt.format.errors import ConfigError, Problem, counted
+from mypt.format.errors import ConfigError, Problem, format_count
+from mypt.model.torch_private import compile_whole_layers, discard_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
     from torch.nn import Parameter
 
@@ -20,64 +20,58 @@ if TYPE_CHECKING:
 
 
 def check_freezing(model: Transformer, training: TrainingConfig) -> None:
-    """Refuse to freeze layers that the model does not have.
+    """Raise if more layers are to be frozen than the model has.
 
     Raises:
         ConfigError: There are fewer.
     """
     there = len(model.blocks)
     if training.freeze_layers > there:
-        what = f"is {training.freeze_layers}, but the model has {counted(there, 'layer')}"
+        what = f"is {training.freeze_layers}, but the model has {format_count(there, 'layer')}"
         raise ConfigError(Problem("", "freeze_layers", what, f"choose at most {there}"))
 
 
 @contextmanager
-def prepared(model: Transformer, training: TrainingConfig) -> Iterator[None]:
-    """Freeze, checkpoint and compile as the hyperparameters say, and repeatably, while a run lasts.
+def set_up_model(model: Transformer, training: TrainingConfig) -> Iterator[None]:
+    """Freeze, checkpoint and compile as the hyperparameters say, while a run lasts.
 
-    Layers are compiled one by one: they are alike, so that the first one's code serves all, and
+    Layers are compiled one by one: they are alike, so the code of the first serves all, and
     neither names nor tensors of the model change.
     """
     with ExitStack() as stack:
         if next(model.parameters()).device.type == "cuda":
             stack.enter_context(repeatable())
         if training.compile:
-            stack.enter_context(_whole_graphs())
-        stack.enter_context(_model_prepared(model, training))
+            stack.enter_context(compile_whole_layers())
+        stack.enter_context(_set_up_layers(model, training))
         yield
 
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Let a GPU add up in the same order each time; on a CPU torch does so anyway.
+    """Make torch deterministic on a GPU; on a CPU it is anyway.
 
-    Otherwise the backward pass of attention adds up in the order in which blocks are done, and the
-    compiler may choose among kernels by their time, so that no run can be repeated to the bit.
+    Otherwise the backward pass of attention sums in the order in which blocks finish, and the
+    compiler may choose kernels by their time, so that no run could be repeated bit for bit.
     """
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    memory: Any = torch.utils.deterministic  # a module with a setting that no type checker sees
+    memory: Any = torch.utils.deterministic  # a module with a setting that type checkers do not see
     fills = memory.fill_uninitialized_memory
     try:
         torch.use_deterministic_algorithms(True)
-        memory.fill_uninitialized_memory = False  # none is read before
+        memory.fill_uninitialized_memory = False  # none is read before it is written
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warn_only)
         memory.fill_uninitialized_memory = fills
 
 
-def _whole_graphs() -> AbstractContextManager[None]:
-    """Keep torch from cutting layers where it would exchange gradients: layers are cuts enough."""
-    from torch._dynamo import config  # torch's compiler takes seconds to import
-
-    patched: AbstractContextManager[None] = config.patch(optimize_ddp=False)
-    return patched
-
-
 @contextmanager
-def _model_prepared(model: Transformer, training: TrainingConfig) -> Iterator[None]:
-    frozen = [parameter for parameter in _frozen(model, training) if parameter.requires_grad]
+def _set_up_layers(model: Transformer, training: TrainingConfig) -> Iterator[None]:
+    frozen = [
+        parameter for parameter in _frozen_parameters(model, training) if parameter.requires_grad
+    ]
     try:
         for parameter in frozen:
             parameter.requires_grad_(False)
@@ -91,10 +85,10 @@ def _model_prepared(model: Transformer, training: TrainingConfig) -> Iterator[No
             parameter.requires_grad_(True)
         model.activation_checkpointing = False
         for block in model.blocks:
-            block._compiled_call_impl = None  # torch has no public way back
+            discard_compiled(block)
 
 
-def _frozen(model: Transformer, training: TrainingConfig) -> Iterator[Parameter]:
+def _frozen_parameters(model: Transformer, training: TrainingConfig) -> Iterator[Parameter]:
     for block in model.blocks[: training.freeze_layers]:
         yield from block.parameters()
     if training.freeze_embeddings:

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mypt.engine.runtime.fsdp import part
+from mypt.engine.runtime.fsdp import local_part
 from mypt.format.errors import FormatError, Problem
-from mypt.format.parameter_order import grouped
+from mypt.format.parameter_order import split_by_decay
+from mypt.model.torch_private import AdamW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import torch
     from torch import nn
 
     from mypt.engine.checkpoints.async_saver import OptimizerState
     from mypt.format.documents.training import TrainingConfig
-
-
-class AdamW(torch.optim.AdamW):
-    """That of torch, without what imports torch's compiler.
-
-    These methods of torch's do at their first call, to keep the compiler out of them; a run that
-    has no other use for it would begin some seconds later.
-    """
-
-    add_param_group = unwrap(torch.optim.AdamW.add_param_group)
-    zero_grad = unwrap(torch.optim.AdamW.zero_grad)
-    state_dict = unwrap(torch.optim.AdamW.state_dict)
-    load_state_dict = unwrap(torch.optim.AdamW.load_state_dict)
-    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
 
 
 def make_optimizer(model: nn.Module, training: TrainingConfig) -> AdamW:
@@ -43,7 +30,7 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> AdamW:
     """
     named = dict(model.named_parameters())  # frozen ones too: they have no gradient, and stay
     shapes = {name: tuple(p.shape) for name, p in named.items()}
-    groups = grouped(shapes, training.weight_decay_on)
+    groups = split_by_decay(shapes, training.weight_decay_on)
     decay = (training.weight_decay, 0.0)
     return AdamW(
         [
@@ -56,19 +43,19 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> AdamW:
     )
 
 
-def regrouped(
+def regroup_moments(
     state: Mapping[str, Any], model: nn.Module, before: str, after: str
 ) -> Mapping[str, Any]:
-    """Number the moments of one grouping as another one does.
+    """Renumber the moments of one parameter grouping for another.
 
     Args:
         state: An AdamW state dict of the model, in its grouping `before`.
-        model: Gives names and shapes.
+        model: The model, for its names and shapes.
         before: `weight_decay_on` that the state was saved with.
         after: That of the run that begins.
     """
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    old, new = (grouped(shapes, rule) for rule in (before, after))
+    old, new = (split_by_decay(shapes, rule) for rule in (before, after))
     numbers = {name: number for number, name in enumerate([*new[0], *new[1]])}
     names = [*old[0], *old[1]]
     settings, starts = state["param_groups"], (0, len(new[0]))
@@ -98,27 +85,27 @@ def restore_optimizer(
     sizes = [[len(group["params"]) for group in groups] for groups in (mine, saved)]
     if sizes[0] != sizes[1]:
         what = f"has parameter groups of {sizes[1]} tensors, the model needs {sizes[0]}"
-        raise _mismatch(file, what)
+        raise _mismatch_error(file, what)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, moments in state["state"].items():
         if moments["exp_avg"].shape != parameters[index].shape:
             shape, wanted = tuple(moments["exp_avg"].shape), tuple(parameters[index].shape)
-            raise _mismatch(file, f"has moments of shape {shape} at {index}, not {wanted}")
+            raise _mismatch_error(file, f"has moments of shape {shape} at {index}, not {wanted}")
     parts = {
-        index: {name: part(value, parameters[index]) for name, value in moments.items()}
+        index: {name: local_part(value, parameters[index]) for name, value in moments.items()}
         for index, moments in state["state"].items()
     }
     optimizer.load_state_dict({"state": parts, "param_groups": mine})
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> OptimizerState:
-    """Give the state to save: what AdamW's rule needs, nothing of how torch computes it."""
+    """Return the state to save: what AdamW's rule needs, not how torch computes it."""
     state = optimizer.state_dict()
     kept = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "params")
     groups = [{key: group[key] for key in kept if key in group} for group in state["param_groups"]]
     return {"state": state["state"], "param_groups": groups}
 
 
-def _mismatch(file: str, what: str) -> FormatError:
+def _mismatch_error(file: str, what: str) -> FormatError:
     fix = "remove it to go on with a fresh optimizer, or restore the one of this model"
     return FormatError(Problem(file, "", what, fix, kind="optimizer.mismatch"))

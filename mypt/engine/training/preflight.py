@@ -1,4 +1,4 @@
-"""Before the first step: try everything that would otherwise fail after hours."""
+"""Before the first step, try everything that could otherwise fail after hours."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from mypt.engine.checkpoints.build import build_tokenizer
-from mypt.engine.checkpoints.copies import snapshot_steps, snapshots
-from mypt.engine.checkpoints.paths import sibling
-from mypt.engine.checkpoints.write import weights_of, write_bundle
+from mypt.engine.checkpoints.copies import CopyKind, snapshot_steps, snapshots
+from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
 from mypt.engine.humanize import short_bytes
-from mypt.engine.runtime.fsdp import is_sharded, take_part, whole
+from mypt.engine.runtime.fsdp import full_tensor, is_sharded, send_parts
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import DataError, FormatError, Problem, SaveError
 from mypt.format.storage.commit import open_for_writing
@@ -52,15 +51,15 @@ def check_before_training(
         _check_data(loader, state)
     if folder is None:
         if is_sharded(model):
-            take_part(weights_of(model), {"state": {}})
+            send_parts(weights_of(model), {"state": {}})
         return
-    weights = {name: whole(tensor).cpu() for name, tensor in weights_of(model).items()}
+    weights = {name: full_tensor(tensor).cpu() for name, tensor in weights_of(model).items()}
     _check_room(weights, state, folder)
     _check_save(model, weights, state, folder)
 
 
 def _check_data(loader: GPTDataLoader, state: TrainingState) -> None:
-    """Draw a first batch of each split, and make text of it if there is a tokenizer."""
+    """Draw a first batch of each split and decode it."""
     training = state.training_config
     for split in loader.splits:
         batch = loader.eval_batch("train" if split == "train" else "val", training.seed, 0)
@@ -80,7 +79,7 @@ def _check_room(weights: Weights, state: TrainingState, folder: Path) -> None:
 
 
 def _bytes_to_come(weights: Weights, state: TrainingState, folder: Path) -> int:
-    """Count what the run's bundles will take beyond what they take now.
+    """Return how many bytes the run's bundles will take beyond what they take now.
 
     A bundle that is replaced lies beside its successor for a moment.
     """
@@ -88,13 +87,17 @@ def _bytes_to_come(weights: Weights, state: TrainingState, folder: Path) -> int:
     size = sum(tensor.nbytes for tensor in weights.values())
     bundle = size + _MOMENTS * 4 * values
     half = 2 * values
-    places = {folder: bundle, sibling(folder, "gold"): bundle, sibling(folder, "fp16"): half}
-    kept = sum(max(0, size - _size(place)) for place, size in places.items())
+    places = {
+        folder: bundle,
+        CopyKind.GOLD.path(folder): bundle,
+        CopyKind.FP16.path(folder): half,
+    }
+    kept = sum(max(0, size - _folder_size(place)) for place, size in places.items())
     return kept + bundle * (1 + _snapshots_to_come(state, folder))
 
 
 def _snapshots_to_come(state: TrainingState, folder: Path) -> int:
-    """Count by how many there will at most be more numbered copies than there are now."""
+    """Return the largest number of snapshots to come at any time, beyond those there now."""
     steps = snapshot_steps(state.training_config, state.step)
     there, keep = snapshots(folder), state.training_config.keep_snapshots
     more = sum(step not in there for step in steps)
@@ -104,7 +107,7 @@ def _snapshots_to_come(state: TrainingState, folder: Path) -> int:
     return min(more, max(0, keep + 1 - older))  # the oldest goes once the newest is there
 
 
-def _size(folder: Path) -> int:
+def _folder_size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
 
 
@@ -117,20 +120,20 @@ def _check_save(model: LanguageModel, weights: Weights, state: TrainingState, fo
     shutil.rmtree(place, ignore_errors=True)
     try:
         with open_for_writing(place) as writer:
-            write_bundle(writer, model, state, weights, None)
+            write_bundle(writer, describe_model(model, state), state, weights, None)
         bundle = read_bundle(place, model.plugins.layouts)
         build_tokenizer(bundle.tokenizer, model.plugins)
         try:
             read = bundle.weights()
         except FormatError as error:
-            raise _not_kept(place, "") from error
+            raise _differing_save(place, "") from error
         for name, tensor in weights.items():
             if not torch.equal(read[name], tensor):
-                raise _not_kept(place, name)
+                raise _differing_save(place, name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _not_kept(place: Path, name: str) -> SaveError:
+def _differing_save(place: Path, name: str) -> SaveError:
     what, fix = "is not what was written", "check the disk: it does not keep its files"
     return SaveError(Problem(str(place), name, what, fix, kind="save.differs"))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.training import DataFingerprint, TrainingState
 
-# Names and places, what is measured and what is kept: none of it changes a weight.
+# Names and paths, what is measured and what is kept: none of it changes a weight.
 _HARMLESS = frozenset(
     {
         "activation_checkpointing",
@@ -39,7 +39,7 @@ _HARMLESS = frozenset(
 
 
 def environment_of(device: torch.device, world_size: int = 1) -> Environment:
-    """Describe what computes: sums of floating-point numbers depend on their order.
+    """Describe the hardware and torch: floating-point sums depend on their order.
 
     Args:
         device: Device of the model.
@@ -73,38 +73,38 @@ def inexact_reasons(
         previous: The state as it was saved.
         state: The same, with the hyperparameters, data and environment of the run that begins.
         has_optimizer: Whether the optimizer's state was there.
-        doubts: What the files of the checkpoint tell.
+        doubts: Reasons found in the files of the checkpoint.
     """
     changes = [
-        *_changes(previous.training_config, state.training_config),
-        *_changes(previous.environment, state.environment),
+        *_list_changes(previous.training_config, state.training_config),
+        *_list_changes(previous.environment, state.environment),
     ]
     reasons = [f"{name} changed from {was} to {now}" for name, was, now in changes]
     was, now = previous.data, state.data
     if was is not None and now is not None and was.sha256 != now.sha256:
-        reasons.append(f"the data changed ({_difference(was, now)})")
+        reasons.append(f"the data changed ({_describe_data_change(was, now)})")
     if previous.step > 0:
-        reasons += _unknowns(previous, has_optimizer=has_optimizer)
+        reasons += _list_unknowns(previous, has_optimizer=has_optimizer)
     return [f"step {previous.step}: {reason}" for reason in (*reasons, *doubts)]
 
 
-def _difference(was: DataFingerprint, now: DataFingerprint) -> str:
+def _describe_data_change(was: DataFingerprint, now: DataFingerprint) -> str:
     if was.source != now.source:
         return f"{was.source} to {now.source}"
     before, after = (f"{d.train_tokens:,} and {d.val_tokens:,}" for d in (was, now))
     return f"{now.source} has other content: {before} tokens before, {after} now"
 
 
-def _unknowns(previous: TrainingState, *, has_optimizer: bool) -> Iterator[str]:
+def _list_unknowns(previous: TrainingState, *, has_optimizer: bool) -> Iterator[str]:
     if not has_optimizer:
         yield "there was no optimizer state, so a fresh one begins"
     if previous.data is None:
-        yield "it is not known what it was trained on"
+        yield "the data it was trained on is unknown"
     if previous.environment is None:
-        yield "it is not known what computed it"
+        yield "the environment that trained it is unknown"
 
 
-def _changes(
+def _list_changes(
     before: attrs.AttrsInstance | None, after: attrs.AttrsInstance | None
 ) -> Iterator[tuple[str, object, object]]:
     if before is None or after is None:
@@ -112,11 +112,11 @@ def _changes(
     for field in attrs.fields(type(after)):
         if field.name in _HARMLESS:
             continue
-        was, now = (_comparable(getattr(one, field.name)) for one in (before, after))
+        was, now = (_comparable_value(getattr(one, field.name)) for one in (before, after))
         if was != now:
             yield field.name, was, now
 
 
-def _comparable(value: object) -> object:
-    """Of a curriculum only its steps count: the fingerprint tells whether the data are the same."""
+def _comparable_value(value: object) -> object:
+    """Reduce a curriculum to its steps: its data are compared by the fingerprint."""
     return [phase.until_iter for phase in value] if isinstance(value, tuple) else value

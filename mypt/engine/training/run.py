@@ -1,24 +1,24 @@
-"""Put a run together: lock, log sinks, guards and the loop."""
+"""Run a job: take the lock, open the log sinks, build the guards, train."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from mypt.data.training_data import check_eval_names
-from mypt.engine.checkpoints.copies import copied_from, numbered, snapshot_steps
-from mypt.engine.checkpoints.paths import sibling
-from mypt.engine.evaluation.gold import build_guards, check_metric, other_measure
+from mypt.engine.checkpoints.checkpointer import Checkpointer
+from mypt.engine.checkpoints.copies import CopyKind, copied_from, numbered, snapshot_steps
+from mypt.engine.checkpoints.write import describe_model
+from mypt.engine.evaluation.gold import build_guards, check_metric, explain_incomparable
 from mypt.engine.logging import events
-from mypt.engine.logging.dispatch import Broadcast, open_sinks
-from mypt.engine.runtime.world import ALONE
-from mypt.engine.training.model_setup import check_freezing, prepared
+from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
+from mypt.engine.training.model_setup import check_freezing, set_up_model
 from mypt.engine.training.preflight import check_before_training
 from mypt.engine.training.reproducibility import environment_of, inexact_reasons
-from mypt.engine.training.trainer import Trainer
-from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.engine.training.trainer import Job, Trainer
+from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import is_model
 from mypt.format.storage.commit import open_for_writing
@@ -26,54 +26,11 @@ from mypt.format.storage.generations import read_manifest
 from mypt.plugins.contracts import RunInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
-    import torch
-
     from mypt.data.batches.loader import GPTDataLoader
-    from mypt.data.curriculum import Phases
-    from mypt.engine.language_model import LanguageModel
-    from mypt.engine.runtime.world import World
     from mypt.format.documents.manifest import Manifest
-    from mypt.format.documents.training import Ancestor
-
-
-@frozen(kw_only=True)
-class Job:
-    """Everything a run needs.
-
-    Attributes:
-        model: The model, on its device.
-        optimizer: Its optimizer.
-        phases: Where batches come from.
-        training: Hyperparameters.
-        previous: The state to go on from; None for a new model.
-        doubts: Why that state cannot be gone on from exactly, as far as its files tell.
-        lineage: Models that a new one's weights came from, the oldest first.
-        folder: Where the bundle goes; None to save nothing.
-        found: Manifest of the bundle there that `model` was read from; None where it has none.
-        log_file: Where the JSON lines go; None to keep no log.
-        eval_loaders: Further evaluation sets, by name.
-        notices: What to tell the user before the first step.
-        quiet: Print nothing.
-        world: The processes that train together; the first alone logs and saves.
-    """
-
-    model: LanguageModel
-    optimizer: torch.optim.Optimizer
-    phases: Phases
-    training: TrainingConfig
-    previous: TrainingState | None = None
-    doubts: tuple[str, ...] = ()
-    lineage: tuple[Ancestor, ...] = ()
-    folder: Path | None = None
-    found: Manifest | None = None
-    log_file: Path | None = None
-    eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
-    notices: tuple[str, ...] = ()
-    quiet: bool = False
-    world: World = ALONE
 
 
 def train(job: Job) -> TrainingState:
@@ -85,11 +42,11 @@ def train(job: Job) -> TrainingState:
     Raises:
         LockedError: Another process trains this model.
         SaveError: A checkpoint or the log could not be written.
-        ConfigError: An option of a guard does not fit, or gold is to go by what is not measured,
+        ConfigError: An option of a guard does not fit, `gold_metric` names what is not measured,
             or more layers are to be frozen than there are.
         DataError: The data do not fit the tokenizer.
-        UsageError: A model of its own is where this one's copies go.
-        FormatError: Another run has saved to `folder` meanwhile.
+        UsageError: Another model is where copies of this one go.
+        FormatError: Another run has saved to `folder` since it was read.
     """
     guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
     check_eval_names(job.eval_loaders)
@@ -97,53 +54,48 @@ def train(job: Job) -> TrainingState:
     check_freezing(job.model, job.training)
     job.world.agree(False)  # all have read the model before the first writes it
     with ExitStack() as stack:
-        writer = None
+        checkpointer = None
         folder = job.folder if job.world.is_main else None
         state = _first_state(job)
         if folder is not None:
             writer = stack.enter_context(open_for_writing(folder))
-            _refuse_changed(folder, job.found)
-            _refuse_to_overwrite_others(folder, state)
-        check_before_training(job.model, [*_loaders(job)], state, folder)
-        broadcast = Broadcast({})
+            _ensure_unchanged(folder, job.found)
+            _ensure_copies_are_ours(folder, state)
+            checkpointer = Checkpointer(writer, describe_model(job.model, state))
+        check_before_training(job.model, [*_all_loaders(job)], state, folder)
+        dispatcher = EventDispatcher({})
         if job.world.is_main:
-            broadcast = open_sinks(_run_info(job, state), job.model.plugins, job.training.log_sinks)
-        stack.callback(broadcast.close)
+            dispatcher = open_sinks(
+                _run_info(job, state), job.model.plugins, job.training.log_sinks
+            )
+        stack.callback(dispatcher.close)
         for message in (
             *job.notices,
             *_inexact_notices(job, state),
             *_gold_notices(job, state),
         ):
-            broadcast.emit(events.notice(message))
+            dispatcher.emit(events.Notice(message=message))
         total = sum(p.numel() for p in job.model.parameters())
-        broadcast.emit(events.training_start(job.model.config, job.training, total))
-        stack.enter_context(prepared(job.model, job.training))
+        dispatcher.emit(events.training_start(job.model.config, job.training, total))
+        stack.enter_context(set_up_model(job.model, job.training))
         trainer = Trainer(
-            job.model,
-            job.optimizer,
-            job.phases,
-            state,
-            broadcast=broadcast,
-            guards=guards,
-            eval_loaders=job.eval_loaders,
-            writer=writer,
-            world=job.world,
+            job, state, dispatcher=dispatcher, guards=guards, checkpointer=checkpointer
         )
         return trainer.run()
 
 
-def _refuse_changed(folder: Path, found: Manifest | None) -> None:
-    """Keep a run from saving over what another has saved while this one read its data."""
+def _ensure_unchanged(folder: Path, found: Manifest | None) -> None:
+    """Raise if another run has saved to the folder while this one read its data."""
     if read_manifest(folder) != found:
         what = "was saved by another run since this one opened it"
         fix = "run the command again, to go on from what it saved"
         raise FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
 
 
-def _refuse_to_overwrite_others(folder: Path, state: TrainingState) -> None:
-    """Keep `dante` from writing its gold over a model that somebody trained as `dante_gold`."""
+def _ensure_copies_are_ours(folder: Path, state: TrainingState) -> None:
+    """Raise if the gold of `dante` would replace a model that was trained as `dante_gold`."""
     steps = set(snapshot_steps(state.training_config, state.step))
-    places = {kind: sibling(folder, kind) for kind in ("gold", "fp16")}
+    places = {str(kind): kind.path(folder) for kind in (CopyKind.GOLD, CopyKind.FP16)}
     places |= {f"step {step}": path for step, path in numbered(folder).items() if step in steps}
     for kind, other in places.items():
         if is_model(other) and copied_from(other) != folder.name:
@@ -152,7 +104,7 @@ def _refuse_to_overwrite_others(folder: Path, state: TrainingState) -> None:
             raise UsageError(Problem(str(other), "", what, fix, kind="copy"))
 
 
-def _loaders(job: Job) -> Iterator[GPTDataLoader]:
+def _all_loaders(job: Job) -> Iterator[GPTDataLoader]:
     yield from (phase.loader for phase in job.phases.phases)
     yield from job.eval_loaders.values()
 
@@ -172,7 +124,7 @@ def _first_state(job: Job) -> TrainingState:
     reasons = inexact_reasons(
         previous, state, has_optimizer=bool(job.optimizer.state), doubts=job.doubts
     )
-    is_incomparable = other_measure(previous, state) is not None
+    is_incomparable = explain_incomparable(previous, state) is not None
     return evolve(
         state,
         exact=previous.exact and not reasons,
@@ -187,11 +139,11 @@ def _inexact_notices(job: Job, state: TrainingState) -> list[str]:
 
 
 def _gold_notices(job: Job, state: TrainingState) -> list[str]:
-    """Say that the next best model takes the place of gold, whatever its loss was."""
-    why = None if job.previous is None else other_measure(job.previous, state)
+    """Announce that the next best model replaces gold, whatever the loss of gold was."""
+    why = None if job.previous is None else explain_incomparable(job.previous, state)
     if why is None or job.folder is None:
         return []
-    gold = sibling(job.folder, "gold")
+    gold = CopyKind.GOLD.path(job.folder)
     return [
         f"Gold begins anew, since {why}: the next best model replaces {gold}; copy it to keep it"
     ]

@@ -1,4 +1,4 @@
-"""Stop a run when asked to, at the end of a step."""
+"""Stop a run at the end of a step, on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class StopRequest:
     """While open, the first Ctrl-C or SIGTERM asks the run to stop; a second Ctrl-C forces it.
 
     Attributes:
-        requested: Whether somebody asked.
+        requested: Whether a stop was requested.
     """
 
     def __init__(self) -> None:
-        """Begin without a request."""
+        """Start without a request."""
         self.requested = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        """Listen, where this thread may."""
+        """Install the handlers, if this is the main thread."""
         if threading.current_thread() is threading.main_thread():
             self._previous = {s: signal.signal(s, self._request) for s in _SIGNALS}
         return self
@@ -36,7 +36,7 @@ class StopRequest:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the signals back to whoever had them."""
+        """Restore the handlers from before."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

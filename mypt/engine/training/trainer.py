@@ -1,4 +1,20 @@
-"""The training loop."""
+"""The training loop.
+
+One step goes through these modules, in this order:
+
+1. draw: `data/curriculum.py` finds the phase of the step, and its loader in
+   `data/batches/loader.py` draws a batch for each micro step, as a function of the seed;
+2. update: `update.py` sets the learning rate of `lr_schedule.py`, runs forward and backward for
+   each micro step, clips the gradients and steps the optimizer of `optimizer.py`;
+3. emit: the loss comes back through `runtime/readback.py`, and a `Step` of `logging/events.py` goes
+   to the sinks through `logging/dispatch.py`;
+4. evaluate, where it is due: `evaluation/losses.py` measures the losses, `evaluation/gold.py`
+   decides on gold, and both are emitted;
+5. save, where it is due: `checkpoints/async_saver.py` copies the tensors, and in its thread
+   `checkpoints/checkpointer.py` writes them to the run's bundle and its copies.
+
+`run.py` builds what a `Trainer` takes. `signals.py` asks it to stop between two steps.
+"""
 
 from __future__ import annotations
 
@@ -8,46 +24,85 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from mypt.data.curriculum import DEFAULT_PHASE
-from mypt.engine.checkpoints.async_saver import Saver
-from mypt.engine.checkpoints.checkpointer import Keeper
+from mypt.engine.checkpoints.async_saver import AsyncSaver
+from mypt.engine.checkpoints.copies import CopyKind
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.gold import decide
 from mypt.engine.evaluation.losses import EvaluationStoppedError, evaluate
 from mypt.engine.logging import events
-from mypt.engine.runtime.fsdp import is_sharded, take_part
-from mypt.engine.runtime.readback import Reading
+from mypt.engine.runtime.fsdp import is_sharded, send_parts
+from mypt.engine.runtime.readback import Readback
 from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.engine.training.optimizer import optimizer_state
 from mypt.engine.training.signals import StopRequest
 from mypt.engine.training.update import Updater
-from mypt.format.documents.training import GoldMemory, TrainingState
+from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.data.curriculum import Phases
-    from mypt.engine.checkpoints.checkpointer import Kind
+    from mypt.engine.checkpoints.checkpointer import Checkpointer
     from mypt.engine.language_model import LanguageModel
-    from mypt.engine.logging.dispatch import Broadcast
+    from mypt.engine.logging.dispatch import EventDispatcher
     from mypt.engine.runtime.world import World
-    from mypt.format.storage.commit import BundleWriter
+    from mypt.format.documents.manifest import Manifest
+    from mypt.format.documents.training import Ancestor
     from mypt.plugins.contracts import Evaluation, GoldGuard
 
 
 _NOT_FINITE = (
-    "The loss is no finite number any more, and training does not bring it back: stop, and begin "
-    "again with a lower --learning_rate, or from the gold or a numbered copy"
+    "The loss is NaN or infinite and will not recover: stop and restart with a lower "
+    "--learning_rate, or from the gold copy or a snapshot"
 )
 
 
+@frozen(kw_only=True)
+class Job:
+    """Everything a run needs.
+
+    Attributes:
+        model: The model, on its device.
+        optimizer: Its optimizer.
+        phases: Where batches come from.
+        training: Hyperparameters.
+        previous: The state to resume from; None for a new model.
+        doubts: Why resuming from it may not be exact, as far as its files show.
+        lineage: Models that a new model's weights came from, the oldest first.
+        folder: Where the bundle goes; None to save nothing.
+        found: Manifest of the bundle there that `model` was read from; None where it has none.
+        log_file: Where the JSON lines go; None to keep no log.
+        eval_loaders: Further evaluation sets, by name.
+        notices: What to report to the user before the first step.
+        quiet: Print nothing.
+        world: The processes that train together; the first alone logs and saves.
+    """
+
+    model: LanguageModel
+    optimizer: torch.optim.Optimizer
+    phases: Phases
+    training: TrainingConfig
+    previous: TrainingState | None = None
+    doubts: tuple[str, ...] = ()
+    lineage: tuple[Ancestor, ...] = ()
+    folder: Path | None = None
+    found: Manifest | None = None
+    log_file: Path | None = None
+    eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
+    notices: tuple[str, ...] = ()
+    quiet: bool = False
+    world: World = ALONE
+
+
 class Trainer:
-    """One run of training, from a state to the state it ends in.
+    """One run of training, from one state to another.
 
     Everything random is a function of the seed, the step and the micro step, so a run that was
     stopped anywhere and goes on from its last saved state ends in the same weights.
@@ -55,52 +110,47 @@ class Trainer:
 
     def __init__(
         self,
-        model: LanguageModel,
-        optimizer: torch.optim.Optimizer,
-        phases: Phases,
+        job: Job,
         state: TrainingState,
         *,
-        broadcast: Broadcast,
+        dispatcher: EventDispatcher,
         guards: Mapping[str, GoldGuard],
-        eval_loaders: Mapping[str, GPTDataLoader],
-        writer: BundleWriter | None,
-        world: World = ALONE,
+        checkpointer: Checkpointer | None,
     ) -> None:
         """Prepare a run.
 
         Args:
-            model: The model, on its device.
-            optimizer: Its optimizer, with the moments of `state`.
-            phases: Where batches come from.
-            state: Where to begin; its `training_config` rules the run.
-            broadcast: Who hears about it.
-            guards: Who may block gold, by name.
-            eval_loaders: Further evaluation sets, by name.
-            writer: Holder of the bundle's lock; None to save nothing.
-            world: The processes that train together.
+            job: What the run works on; its optimizer has the moments of `state`.
+            state: Where to start; its `training_config` holds for the run.
+            dispatcher: Takes the events.
+            guards: Gold guards, by name.
+            checkpointer: Writes the run's bundles; None to save nothing.
         """
-        self.model = model
-        self.optimizer = optimizer
-        self.phases = phases
+        self.model = job.model
+        self.optimizer = job.optimizer
+        self.phases = job.phases
         self.state = state
-        self._broadcast = broadcast
+        self._dispatcher = dispatcher
         self._guards = guards
-        self._eval_loaders = eval_loaders
-        self._world = world
-        self._rows = world.rows(model.config.batch_size)
-        self._updater = Updater(model, optimizer, state.training_config, state.scaler, world)
-        if state.step > 0:  # saved again before the next update, it gives the same bytes
+        self._eval_loaders = job.eval_loaders
+        self._world = job.world
+        self._rows = job.world.rows(job.model.config.batch_size)
+        self._updater = Updater(
+            job.model, job.optimizer, state.training_config, state.scaler, job.world
+        )
+        if state.step > 0:  # so that a save before the next update gives the same bytes
             self._updater.set_learning_rate(state.step - 1)
-        self._keeper = None if writer is None else Keeper(writer, model)
-        self._saver = Saver()
+        self._is_sharded = is_sharded(job.model)
+        self._checkpointer = checkpointer
+        self._saver = AsyncSaver(is_sharded=self._is_sharded)
         self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
-        self._loss: Reading | None = None
+        self._loss: Readback | None = None
         self._saved_step: int | None = None
         self._last: Evaluation | None = None
 
     def run(self) -> TrainingState:
-        """Train to `max_iters`, or until asked to stop; give the state that was saved last.
+        """Train to `max_iters`, or until asked to stop; return the state that was saved last.
 
         Raises:
             SaveError: A save failed; it is raised within one step, and the one before is whole.
@@ -117,21 +167,21 @@ class Trainer:
         if last is not None and last.step >= self.state.training_config.max_iters:
             self._complete(last, started_at)
         else:
-            folder = None if self._keeper is None else str(self._keeper.folder)
-            self._broadcast.emit(events.interrupted(self.state.step, folder))
+            folder = None if self._checkpointer is None else str(self._checkpointer.folder)
+            self._dispatcher.emit(events.Interrupted(iter=self.state.step, folder=folder))
         return self.state
 
     def update(self) -> None:
-        """Make one optimizer update out of `grad_accum_steps` micro steps."""
+        """Make one optimizer update of `grad_accum_steps` micro steps."""
         training, step = self.state.training_config, self.state.step
         phase = self.phases.at(step)
         if self.phases.begins_at(step):
-            self._broadcast.emit(
-                events.phase_switched(
-                    phase.name,
-                    step,
-                    elapsed_s=self._elapsed_s,
+            self._dispatcher.emit(
+                events.PhaseSwitch(
+                    iter=step,
+                    elapsed_s=round(self._elapsed_s, 1),
                     tokens_processed=self.state.tokens_processed,
+                    new_phase=phase.name,
                 )
             )
         accum = training.grad_accum_steps
@@ -139,7 +189,8 @@ class Trainer:
             phase.loader.train_batch(training.seed, step, m, accum, rows=self._rows)
             for m in range(accum)
         ]
-        before, self._loss = self._loss, Reading(self._updater.update(batches, step))
+        made = self._updater.update(batches, step)
+        before, self._loss = self._loss, Readback(made.loss)
         tokens = events.tokens_per_step(self.model.config, training)
         self.state = evolve(
             self.state,
@@ -150,8 +201,9 @@ class Trainer:
         self._saver.check()
         # The loss shown is that of the step before, so that a GPU computes while it is shown.
         loss = float((before or self._loss).values())
-        lr = learning_rate_at(step, training)
-        self._broadcast.emit(events.stepped(step + 1, training.max_iters, loss, lr))
+        self._dispatcher.emit(
+            events.Step(iter=step + 1, max_iters=training.max_iters, train_loss=loss, lr=made.lr)
+        )
 
     @property
     def _at_end(self) -> bool:
@@ -161,20 +213,20 @@ class Trainer:
         try:
             if self._is_due():
                 self._evaluate_and_save()
-                self._saver.wait()  # from here on there is something to go on from
+                self._saver.wait()  # from here on there is something to resume from
             while not self._at_end and not self._is_stopped():
                 self.update()
                 if self._is_due():
                     self._evaluate_and_save()
                 elif self._is_snapshot_due():
-                    self._save("snapshot", "main")
+                    self._save(CopyKind.NUMBERED)
         except EvaluationStoppedError:
             pass  # the resumed run evaluates this step
         if self._saved_step != self.state.step:
-            self._save("main")
+            self._save()
 
     def _is_due(self) -> bool:
-        """Tell whether this step is to be evaluated, and has not been."""
+        """Return whether this step is to be evaluated, and has not been."""
         step = self.state.step
         if self.state.evaluated_step == step:
             return False
@@ -185,9 +237,9 @@ class Trainer:
         return interval > 0 and self.state.step > 0 and self.state.step % interval == 0
 
     def _evaluate_and_save(self) -> None:
-        """Evaluate, decide on gold, and save all that follows from it.
+        """Evaluate, decide on gold, and save what follows from it.
 
-        Killed in between, the resumed run comes here again and writes the same gold again.
+        A run that was killed in between comes here again when resumed and writes the same gold.
 
         Raises:
             EvaluationStoppedError: The run was asked to stop meanwhile.
@@ -200,7 +252,7 @@ class Trainer:
         was_finite = self._last is None or math.isfinite(self._last.val_loss)
         self._last = evaluation
         step = self.state.step
-        self._broadcast.emit(
+        self._dispatcher.emit(
             events.evaluated(
                 evaluation,
                 training,
@@ -212,14 +264,14 @@ class Trainer:
             )
         )
         if was_finite and not math.isfinite(evaluation.val_loss):
-            self._broadcast.emit(events.notice(_NOT_FINITE))
+            self._dispatcher.emit(events.Notice(message=_NOT_FINITE))
         event = events.gold_decided(evaluation, decision, memory.best_val_loss)
         if event is not None:
-            self._broadcast.emit(event)
-        kinds: list[Kind] = ["gold"] if decision.promoted else []
-        kinds += ["snapshot"] if self._is_snapshot_due() else []
-        kinds += ["fp16"] if self._at_end else []
-        self._save(*kinds, "main")
+            self._dispatcher.emit(event)
+        kinds = [CopyKind.GOLD] if decision.promoted else []
+        kinds += [CopyKind.NUMBERED] if self._is_snapshot_due() else []
+        kinds += [CopyKind.FP16] if self._at_end else []
+        self._save(*kinds)
 
     def _evaluate(self) -> Evaluation:
         """Measure the phase that ends here, at its last step too."""
@@ -235,21 +287,21 @@ class Trainer:
         )
 
     def _is_stopped(self) -> bool:
-        """Tell whether any process of the run was asked to stop."""
+        """Return whether any process of the run was asked to stop."""
         return self._world.agree(self._stop.requested)
 
-    def _save(self, *kinds: Kind) -> None:
+    def _save(self, *kinds: CopyKind) -> None:
         self._saved_step = self.state.step
-        if self._keeper is None:
-            if is_sharded(self.model):
-                take_part(weights_of(self.model), optimizer_state(self.optimizer))
+        if self._checkpointer is None:
+            if self._is_sharded:
+                send_parts(weights_of(self.model), optimizer_state(self.optimizer))
             return
         self.state = evolve(
             self.state,
             elapsed_s=round(self._elapsed_s, 3),
             scaler=self._updater.scaler_state,
         )
-        write = partial(self._keeper.write, state=self.state, kinds=kinds)
+        write = partial(self._checkpointer.write, state=self.state, kinds=kinds)
         self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), write)
 
     @property
@@ -258,7 +310,7 @@ class Trainer:
 
     def _complete(self, last: Evaluation, started_at: str) -> None:
         memory = self.state.gold or GoldMemory()
-        self._broadcast.emit(
+        self._dispatcher.emit(
             events.training_complete(
                 last,
                 self.state.training_config,
@@ -275,7 +327,7 @@ class Trainer:
 
 
 def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
-    """Leave the caller's random generators as they were, whatever the run seeds."""
+    """Restore the caller's random generators after the run."""
     fork: AbstractContextManager[None] = torch.random.fork_rng(
         devices=[device] if device.type == "cuda" else []
     )

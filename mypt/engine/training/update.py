@@ -1,4 +1,4 @@
-"""One optimizer update out of several micro steps."""
+"""One optimizer update over several micro steps."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
+from attrs import frozen
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -24,8 +25,22 @@ if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingConfig
     from mypt.model.transformer import Transformer
 
-# Each process has dropout masks of its own; those of the first are those of a run without others.
+# Each process has its own dropout masks; those of rank 0 equal those of a single process.
 _RANK_BITS = 40
+
+
+@frozen
+class Update:
+    """What one update reports.
+
+    Attributes:
+        loss: Mean training loss before it, scalar on the device, in nats per token. Reading it
+            waits for the device.
+        lr: Its learning rate.
+    """
+
+    loss: torch.Tensor
+    lr: float
 
 
 class Updater:
@@ -51,7 +66,8 @@ class Updater:
         self.model = model
         self._world = world
         loss = _Loss(model)
-        alone = world.size == 1 or is_sharded(model)
+        self._is_sharded = is_sharded(model)
+        alone = world.size == 1 or self._is_sharded
         self._parallel = loss if alone else DistributedDataParallel(loss)
         self._is_settled = alone
         self.optimizer = optimizer
@@ -67,24 +83,22 @@ class Updater:
         """State of the gradient scaler; None where there is none."""
         return self._scaler.state_dict() or None
 
-    def set_learning_rate(self, step: int) -> None:
-        """Set the learning rate of the update that follows `step` updates."""
+    def set_learning_rate(self, step: int) -> float:
+        """Set and return the learning rate of the update that follows `step` updates."""
+        lr = learning_rate_at(step, self._training)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, self._training)
+            group["lr"] = lr
+        return lr
 
-    def update(self, batches: Sequence[Batch], step: int) -> torch.Tensor:
+    def update(self, batches: Sequence[Batch], step: int) -> Update:
         """Make the update that follows `step` updates.
 
         Args:
             batches: This process's part of each micro step, on the CPU.
             step: Updates done before.
-
-        Returns:
-            Mean training loss before the update, scalar on the device, in nats per token. Reading
-            it waits for the device.
         """
         training = self._training
-        self.set_learning_rate(step)
+        lr = self.set_learning_rate(step)
         if not self._is_settled:
             self._settle(batches[0])
         total = torch.zeros((), device=self._device)
@@ -99,13 +113,13 @@ class Updater:
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return total
+        return Update(total, lr)
 
     def _settle(self, batch: Batch) -> None:
-        """Let torch order the gradients that processes exchange before the first update.
+        """Let torch fix the order in which it exchanges gradients, before the first update.
 
-        It does that once in a process, after the first ones arrived, and the order decides how a
-        sum of three or more is rounded: a resumed run would not be the unbroken one.
+        It does so once in a process, after the first backward pass, and the order decides how a
+        sum of three or more is rounded: a resumed run would differ from an uninterrupted one.
         """
         self._backward(batch, 1.0, is_last=True)
         self.optimizer.zero_grad(set_to_none=True)
@@ -119,8 +133,8 @@ class Updater:
         return loss.detach()
 
     def _synchronised(self, is_last: bool) -> AbstractContextManager[None]:
-        """Let the processes exchange their gradients once an update, after its last micro step."""
-        if is_sharded(self.model):
+        """Return the context in which gradients are exchanged only after the last micro step."""
+        if self._is_sharded:
             exchange_gradients(self.model, next_time=is_last)
         if is_last or not isinstance(self._parallel, DistributedDataParallel):
             return nullcontext()
@@ -128,19 +142,19 @@ class Updater:
 
 
 class _Loss(nn.Module):
-    """The loss as the forward pass that torch's wrapper for several processes looks for."""
+    """The loss as a forward pass, which is what `DistributedDataParallel` wraps."""
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        """Give the mean loss of a batch."""
+        """Return the mean loss of a batch."""
         return self.model.loss(*batch)
 
 
 def _shares(batches: Sequence[Batch], world: World) -> list[float]:
-    """Give each micro step its share of the update: that of the tokens it is trained on.
+    """Return each micro step's share of the update: that of the tokens it is trained on.
 
     The mean of means would give a token in a sparse batch more weight than one in a full batch.
     Processes average their gradients, hence the factor.

@@ -10,7 +10,7 @@ from mypt.format.bundle.findings import collecting, unwrapped
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import Problem, has_errors
-from mypt.format.layout import SLOTS
+from mypt.format.layout import EMBEDDING, HEAD, SLOTS
 from mypt.format.rules.config import HEADS, architecture_problems, layout_problems
 from mypt.format.rules.cross_file import (
     DIGEST,
@@ -22,18 +22,10 @@ from mypt.format.rules.cross_file import (
     tokenizer_problems,
 )
 from mypt.format.rules.plugin_settings import settings_problems, tokenizer_plugin_problems
-from mypt.format.rules.tensors import (
-    EMBEDDING,
-    HEAD,
-    MISMATCH,
-    TIED,
-    Model,
-    tensor_problems,
-    untied_problem,
-)
+from mypt.format.rules.tensors import MISMATCH, TIED, Model, tensor_problems, untied_problem
 from mypt.format.storage import files
-from mypt.format.storage.generations import tagged
-from mypt.format.tensors.pt_file import damaged_members, equal_values
+from mypt.format.storage.generations import tagged_name
+from mypt.format.tensors.pt_file import find_damaged_members, have_equal_values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +130,7 @@ def _tied_problems(
         return found
     others = [problem for problem in found if problem.kind != TIED]
     first, second = model.tensors[EMBEDDING], model.tensors[HEAD]
-    if equal_values(seen.paths[files.MODEL], header, first, second):
+    if have_equal_values(seen.paths[files.MODEL], header, first, second):
         return others
     return [*others, untied_problem(header.file)]
 
@@ -168,7 +160,7 @@ def compare_records(seen: Examined, checksums: bool) -> None:
                 found = _content_problems(path, file, listed.get(name))
             seen.problems.extend(found)
     for name in listed:
-        waiting = tagged(name, seen.manifest.generation) if seen.manifest else ""
+        waiting = tagged_name(name, seen.manifest.generation) if seen.manifest else ""
         if name in seen.paths and seen.paths[name].name == waiting:
             what, fix = f"still waits as {waiting}", "nothing: the next save renames it"
             seen.problems.append(
@@ -181,8 +173,8 @@ def _content_problems(path: Path, file: str, record: FileRecord | None) -> list[
     if record is None:
         return [
             Problem(file, name, "does not have its checksum", fix, kind="archive.checksum")
-            for name in damaged_members(path, file)
+            for name in find_damaged_members(path, file)
         ]
-    if files.digest(path, file) == record.sha256:
+    if files.digest_file(path, file) == record.sha256:
         return []
     return [Problem(file, "", "is not what was saved: its digest differs", fix, kind=DIGEST)]

@@ -14,10 +14,10 @@ from mypt.format.schema.check import check_document
 from mypt.format.schema.strict_json import MAX_JSON_BYTES
 from mypt.format.storage import files
 from mypt.format.storage.generations import (
-    NAME,
+    FILE_NAME,
     TRIES,
-    changes_too_fast,
-    existing_files,
+    find_existing_files,
+    make_changing_error,
     parse_manifest,
 )
 from mypt.format.tensors.pt_file import read_header
@@ -60,7 +60,7 @@ def examine(
             continue
         if _manifest_bytes(folder) == before:
             return examined
-    raise changes_too_fast(folder)
+    raise make_changing_error(folder)
 
 
 def _manifest_bytes(folder: Path) -> bytes | None:
@@ -77,7 +77,7 @@ def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool
     seen = Examined(
         folder=folder,
         manifest=manifest,
-        paths=existing_files(folder, manifest),
+        paths=find_existing_files(folder, manifest),
         problems=problems,
     )
     if not seen.paths and manifest is None and not problems:
@@ -131,7 +131,7 @@ def _find_optimizer(seen: Examined) -> None:
     """Count the optimizer's file in where no manifest lists it."""
     optimizer = seen.optimizer_file
     beside = seen.folder / optimizer
-    if seen.manifest is None and NAME.fullmatch(optimizer) and beside.is_file():
+    if seen.manifest is None and FILE_NAME.fullmatch(optimizer) and beside.is_file():
         seen.paths[optimizer] = beside
 
 

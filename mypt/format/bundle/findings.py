@@ -84,4 +84,4 @@ def collecting(problems: list[Problem], file: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        problems.append(files.unreadable(error, file))
+        problems.append(files.unreadable_problem(error, file))

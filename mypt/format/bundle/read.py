@@ -14,14 +14,19 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
-from mypt.format.errors import FormatError, PluginError, Problem, worst_first
+from mypt.format.errors import FormatError, PluginError, Problem, sort_by_severity
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import BROKEN, MISSING
 from mypt.format.rules.cross_file import DIGEST
 from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.storage import files
 from mypt.format.storage.generations import TRIES, committed_files
-from mypt.format.tensors.pt_file import MAX_CHECKED_BYTES, check_small, load_tensors, read_header
+from mypt.format.tensors.pt_file import (
+    MAX_CHECKED_BYTES,
+    check_small_file,
+    load_tensors,
+    read_header,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -176,7 +181,7 @@ class Bundle:
     def _check_content(self, name: str, path: Path, file: str) -> None:
         record = self.manifest.files.get(name) if self.manifest else None
         if record is None:
-            check_small(path, file)
+            check_small_file(path, file)
         elif record.size_bytes <= MAX_CHECKED_BYTES:
             _digest(path, record, file)
 
@@ -187,7 +192,7 @@ class Bundle:
 
 def _digest(path: Path, record: FileRecord | None, file: str) -> str:
     """Give the digest of a file, which has to be the one that its record has."""
-    digest = files.digest(path, file)
+    digest = files.digest_file(path, file)
     if record is not None and digest != record.sha256:
         what, fix = "is not what was saved: its digest differs", "restore it from a copy"
         if file.endswith(files.OPTIMIZER):
@@ -250,6 +255,6 @@ def read_bundle(
         manifest=seen.manifest,
         paths=seen.paths,
         sizes=seen.sizes,
-        notes=tuple(worst_first(problems)),
+        notes=tuple(sort_by_severity(problems)),
         flaws=tuple(flaws),
     )

@@ -1,1 +1,1 @@
-"""The JSON documents as classes."""
+"""The JSON documents as attrs classes."""

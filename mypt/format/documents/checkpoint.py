@@ -1,4 +1,4 @@
-"""A whole checkpoint in memory: what readers give and migrations take."""
+"""A whole checkpoint in memory: what readers return and migrations transform."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Checkpoint:
     Attributes:
         version: "0" (one file), "1" (the folder without a version) or "2.0".
         config: Fields of `config.json`.
-        tokenizer: Fields of `tokenizer.json`; None where the source does not say.
-        training_state: Fields of `training_state.json`; None where there are none.
+        tokenizer: Fields of `tokenizer.json`; None if the source has none.
+        training_state: Fields of `training_state.json`; None if there are none.
         tensors: Weights under the names of that version, in the order they were stored: torch
-            tensors, or `TensorInfo` where only their description was asked for.
+            tensors, or `TensorInfo` if only descriptions were requested.
         optimizer: An AdamW state dict in the parameter order of that version, if there is one,
             with tensors of the same kind.
-        report: What was mapped, defaulted or left out on the way here, a line each.
-        flaws: What is wrong with its training state or its optimizer, which is then None: whoever
-            trains is refused, and inference warns.
+        report: What was mapped, defaulted or left out so far, one line each.
+        flaws: What is wrong with its training state or its optimizer, which is then None; an error
+            for training and a warning for inference.
     """
 
     version: str

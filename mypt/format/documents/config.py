@@ -5,21 +5,36 @@ from typing import Any
 
 from attrs import field, frozen
 
+from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE
+
+# A field that is None follows a rule: the property of `GPTConfig` that applies it.
+DERIVED = {
+    "head_size": "head_width",
+    "mlp_hidden": "mlp_width",
+    "attn_scale": "attention_scale",
+    "norm_eps": "norm_epsilon",
+    "qkv_bias": "has_qkv_bias",
+    "proj_bias": "has_proj_bias",
+    "mlp_bias": "has_mlp_bias",
+    "norm_bias": "has_norm_bias",
+    "head_bias": "has_head_bias",
+}
+
 
 @frozen(kw_only=True)
 class GPTConfig:
     """The architecture of a model: `config.json`.
 
     Every field is described in `schemas/v2/config.schema.json`. A field that is None follows the
-    rule in the property of the same meaning below (`attn_scale` in `attention_scale`, and so on).
+    rule in its property of `DERIVED` (`attn_scale` in `attention_scale`, and so on).
 
     Attributes:
-        extra: Fields that this version does not know; written back as they were read.
+        extra: Fields unknown to this version; written back as they were read.
     """
 
     batch_size: int = 32
     block_size: int = 256
-    vocab_size: int = 50304
+    vocab_size: int = GPT2_PADDED_VOCAB_SIZE
     n_embd: int = 384
     n_head: int = 6
     n_layer: int = 6
@@ -53,7 +68,7 @@ class GPTConfig:
 
     @property
     def attention_width(self) -> int:
-        """Width of all heads together: n_embd, unless head_size says otherwise."""
+        """Width of all heads together: n_embd, unless head_size is set."""
         return self.n_head * self.head_width
 
     @property

@@ -1,7 +1,7 @@
-"""JSON documents to instances of their classes, and back, by the annotations of the classes.
+"""Convert JSON documents to instances of their classes and back, following the annotations.
 
-Every class has a field `extra` for what this version does not know. Their modules do without
-`from __future__ import annotations`, which would leave nothing but the text of an annotation.
+Every class has a field `extra` for what this version does not know. Their modules have no
+`from __future__ import annotations`, which would reduce each annotation to its text.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ _VERSION = "format_version"
 
 
 def from_document(cls: type[T], document: Document) -> T:
-    """Build `cls` from a document that its schema has accepted.
+    """Build an instance of `cls` from a document accepted by its schema.
 
     Args:
         cls: One of the classes of `mypt.format.documents.training`.
-        document: Parsed JSON. Fields that `cls` does not have go to `extra`, its version aside.
+        document: Parsed JSON. Fields that `cls` lacks go to `extra`, except the version.
     """
     members = {name: value for name, value in document.items() if name != _VERSION}
     return _converter().structure(members, cls)
 
 
 def to_document(value: Any, *, versioned: bool = True) -> dict[str, Any]:
-    """Give the JSON object of a document, unknown fields included.
+    """Return a document as a JSON object, unknown fields included.
 
     Args:
         value: An instance of a class of `mypt.format.documents.training`.
-        versioned: Whether to begin with `format_version`, as every file does.
+        versioned: Whether to put `format_version` first, as every file has it.
     """
     document: dict[str, Any] = _converter().unstructure(value)
     return {_VERSION: FORMAT_VERSION, **document} if versioned else document
@@ -49,7 +49,7 @@ def to_document(value: Any, *, versioned: bool = True) -> dict[str, Any]:
 
 @cache
 def _converter() -> Converter:
-    """Make cattrs keep the fields that it does not know."""
+    """Return the cattrs converter, which keeps unknown fields in `extra`."""
     from cattrs import Converter
 
     converter = Converter()
@@ -79,7 +79,7 @@ def _converter() -> Converter:
 
         return unstructure
 
-    # One text or several: the schema has said which it is.
+    # One string or several: the schema has already checked which.
     converter.register_structure_hook(
         str | tuple[str, ...] | None,
         lambda value, _: tuple(value) if isinstance(value, list) else value,

@@ -20,7 +20,7 @@ class Manifest:
     """Commit record: `manifest.json`.
 
     Attributes:
-        checksum: SHA-256 of the file with these digits as zeros; None in a hand-made one.
+        checksum: SHA-256 of the file with these digits set to zeros; None if written by hand.
     """
 
     generation: int

@@ -1,7 +1,7 @@
 """The JSON documents of format 2 as frozen classes; the schemas are the source of truth.
 
-A test compares names, types and defaults with `schemas/v2/`. What a look at a bundle builds has
-modules of its own, so that it builds nothing else.
+A test compares names, types and defaults with `schemas/v2/`. The classes that are needed to look
+at a bundle have modules of their own, so that no others are built for it.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Phase:
 
 @frozen(kw_only=True)
 class TrainingConfig:
-    """Everything that shaped a run and may change between runs.
+    """Everything that shapes a run and may change between runs.
 
     Every field is described in `schemas/v2/training_state.schema.json`.
     """
@@ -88,7 +88,7 @@ class TrainingConfig:
 
     @property
     def warmup_steps(self) -> int:
-        """Updates of linear warm-up, with a fraction resolved against max_iters."""
+        """Number of updates of linear warm-up, with a fraction resolved against max_iters."""
         if 0 < self.warmup_iters < 1:
             return int(self.warmup_iters * self.max_iters)
         return int(self.warmup_iters)
@@ -96,7 +96,7 @@ class TrainingConfig:
 
 @frozen(kw_only=True)
 class DataFingerprint:
-    """What was trained on, so that a resume can tell whether it still is."""
+    """The identity of the training data, so that a resume can detect a change."""
 
     source: str
     sha256: str
@@ -107,7 +107,7 @@ class DataFingerprint:
 
 @frozen(kw_only=True)
 class Decision:
-    """What became of a model after its evaluation."""
+    """The outcome of a model's evaluation: whether it was promoted to gold."""
 
     step: int
     promoted: bool
@@ -117,7 +117,7 @@ class Decision:
 
 @frozen(kw_only=True)
 class GoldMemory:
-    """What the gold selection remembers: its best model and each guard's notes."""
+    """The state of gold selection: its best model and each guard's own state."""
 
     best_val_loss: float | None = None
     best_step: int | None = None
@@ -128,7 +128,7 @@ class GoldMemory:
 
 @frozen(kw_only=True)
 class Ancestor:
-    """A model that first weights came from."""
+    """A model from which the initial weights came."""
 
     model: str
     step: int
@@ -138,7 +138,7 @@ class Ancestor:
 
 @frozen(kw_only=True)
 class Environment:
-    """What computed the last updates; where it changes, the next ones differ in the last bits."""
+    """What computed the last updates; if it changes, later updates differ in their last bits."""
 
     torch: str
     device: str
@@ -153,7 +153,7 @@ class TrainingState:
     """Progress and hyperparameters: `training_state.json`.
 
     Attributes:
-        step: Optimizer updates done.
+        step: Number of optimizer updates done.
     """
 
     step: int
@@ -175,6 +175,6 @@ class TrainingState:
 
     @property
     def evaluated_step(self) -> int | None:
-        """The step that was evaluated last; None where the state does not say."""
+        """The step that was evaluated last; None if it is not recorded."""
         decision = self.gold.decision if self.gold else None
         return None if decision is None else decision.step

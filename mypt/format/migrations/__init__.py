@@ -1,4 +1,4 @@
-"""Steps between versions of the format, each a pure function in a file of its own."""
+"""Migrations between versions of the format, each a pure function in a file of its own."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ STEPS: tuple[Migration, ...] = (V0_TO_V1, V1_TO_V2)
 
 
 def upgrade(checkpoint: Checkpoint) -> Checkpoint:
-    """Bring a checkpoint to the current version; one that is there already stays as it is.
+    """Migrate a checkpoint to the current version; one that is current stays as it is.
 
     Raises:
-        FormatError: A step found something that it cannot carry over.
+        FormatError: A migration found something that it cannot carry over.
     """
     for step in STEPS:
         if checkpoint.version == step.source:

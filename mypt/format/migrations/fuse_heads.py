@@ -1,4 +1,4 @@
-"""One attention matrix out of a matrix per head."""
+"""Fuse the per-head attention matrices of version 1 into one matrix per layer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.errors import FormatError, Problem, shortened
-from mypt.format.tensors.transforms import join
+from mypt.format.errors import FormatError, Problem, limit_problems
+from mypt.format.storage import files
+from mypt.format.tensors.transforms import join_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -19,12 +20,12 @@ ROLES = ("query", "key", "value")
 
 _FIX = "restore the file: this model would compute something else"
 
-# Name in version 2 -> names in version 1 whose rows follow each other in it.
+# Name in version 2 -> names in version 1 whose rows make it up, in order.
 Sources = dict[str, tuple[str, ...]]
 
 
-def fused_sources(names: Iterable[str]) -> Sources:
-    """Say which tensors make up each tensor of version 2, in the order of version 2.
+def find_fused_sources(names: Iterable[str]) -> Sources:
+    """Return which tensors make up each tensor of version 2, in the order of version 2.
 
     Args:
         names: Names of version 1, in the model's parameter order.
@@ -53,27 +54,27 @@ def fused_sources(names: Iterable[str]) -> Sources:
 
 
 def fuse_heads(tensors: Mapping[str, Any], sources: Sources) -> dict[str, Any]:
-    """Join the rows of all queries, then keys, then values: (3 n_embd, n_embd) per layer.
+    """Concatenate the rows of all queries, then keys, then values: (3 n_embd, n_embd) per layer.
 
     Raises:
         FormatError: Heads differ in shape.
     """
     for parts in sources.values():
         _check_shapes(parts, tensors)
-    return {name: join([tensors[part] for part in parts]) for name, parts in sources.items()}
+    return {name: join_rows([tensors[part] for part in parts]) for name, parts in sources.items()}
 
 
 def _check_names(parts: tuple[str, ...], names: Collection[str]) -> None:
     missing = sorted(part for part in parts if part not in names)
     if missing:
-        problems = [Problem("model.pt", name, "is missing", _FIX) for name in missing]
-        raise FormatError(*shortened(problems))
+        problems = [Problem(files.MODEL, name, "is missing", _FIX) for name in missing]
+        raise FormatError(*limit_problems(problems))
 
 
 def _check_shapes(parts: tuple[str, ...], tensors: Mapping[str, Any]) -> None:
     shape = tuple(tensors[parts[0]].shape)
     problems = [
-        Problem("model.pt", part, f"is {tuple(tensors[part].shape)}, {parts[0]} is {shape}", _FIX)
+        Problem(files.MODEL, part, f"is {tuple(tensors[part].shape)}, {parts[0]} is {shape}", _FIX)
         for part in parts
         if tuple(tensors[part].shape) != shape
     ]

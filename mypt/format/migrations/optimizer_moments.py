@@ -1,4 +1,4 @@
-"""AdamW's moments under new names and in a new order."""
+"""Carry AdamW's moments over to new names and a new parameter order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.format.errors import FormatError, Problem, has_errors
-from mypt.format.parameter_order import grouped, optimizer_document
+from mypt.format.layout import HEAD
+from mypt.format.parameter_order import optimizer_document, split_by_decay
 from mypt.format.schema.check import check_document
 from mypt.format.storage import files
-from mypt.format.tensors.transforms import join
+from mypt.format.tensors.transforms import join_rows
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from mypt.format.migrations.fuse_heads import Sources
 
 
-def decay_rule(optimizer: Mapping[str, Any]) -> str:
-    """Tell what a release decayed: with one group everything, else as mypt does."""
+def infer_decay_rule(optimizer: Mapping[str, Any]) -> str:
+    """Return the decay rule of a release: one group means everything, two mean mypt's rule."""
     return "all" if len(optimizer["param_groups"]) == 1 else "linear"
 
 
@@ -31,28 +32,28 @@ def migrate_optimizer(
     *,
     tied: bool,
 ) -> dict[str, Any]:
-    """Give the optimizer state in the order of version 2, with its settings kept.
+    """Return the optimizer state in the order of version 2, keeping its settings.
 
     Args:
-        optimizer: AdamW state dict of version 1, with one group or with two.
+        optimizer: AdamW state dict of version 1, with one or two groups.
         tensors: Weights of version 1 without buffers, in parameter order.
         sources: Which of them make up each tensor of version 2.
         tied: Whether `lm_head.weight` is the embedding and has no moments.
 
     Raises:
-        FormatError: The state is not that of these weights.
+        FormatError: The state does not belong to these weights.
     """
-    rule, groups = decay_rule(optimizer), optimizer["param_groups"]
-    old = {n: tuple(t.shape) for n, t in tensors.items() if not (tied and n == "lm_head.weight")}
-    order = [name for group in grouped(old, rule) for name in group]
+    rule, groups = infer_decay_rule(optimizer), optimizer["param_groups"]
+    old = {n: tuple(t.shape) for n, t in tensors.items() if not (tied and n == HEAD)}
+    order = [name for group in split_by_decay(old, rule) for name in group]
     total = sum(len(group["params"]) for group in groups)
     if total != len(order):
-        what = f"holds {total} parameters, the model has {len(order)}"
-        raise FormatError(Problem("optimizer.pt", "", what, "remove it, or restore its model"))
+        what = f"has {total} parameters, but the model has {len(order)}"
+        raise FormatError(Problem(files.OPTIMIZER, "", what, "remove it, or restore its model"))
     moments = {order[index]: state for index, state in optimizer["state"].items()}
     new = {name: parts for name, parts in sources.items() if parts[0] in old}
     joined = {
-        name: _joined([moments[part] for part in parts])
+        name: _join_moments([moments[part] for part in parts])
         for name, parts in new.items()
         if all(part in moments for part in parts)
     }
@@ -61,20 +62,20 @@ def migrate_optimizer(
 
 
 def optimizer_settings(optimizer: Mapping[str, Any], file: str = files.OPTIMIZER) -> dict[str, Any]:
-    """Return the settings of a state as fields of `training_config`.
+    """Return the settings of an optimizer state as fields of `training_config`.
 
     Args:
         optimizer: AdamW state dict.
         file: Name of the file it comes from, for messages.
 
     Raises:
-        FormatError: They are none that a training can have.
+        FormatError: No training can have them.
     """
     first = optimizer["param_groups"][0]
     beta1, beta2 = first["betas"]
     settings = {
         "weight_decay": first["weight_decay"],
-        "weight_decay_on": decay_rule(optimizer),
+        "weight_decay_on": infer_decay_rule(optimizer),
         "beta1": beta1,
         "beta2": beta2,
         "learning_rate": first["lr"],
@@ -88,7 +89,7 @@ def optimizer_settings(optimizer: Mapping[str, Any], file: str = files.OPTIMIZER
     return settings
 
 
-def _joined(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join the moments of the parts as their weights are joined."""
-    joined = {key: join([part[key] for part in parts]) for key in ("exp_avg", "exp_avg_sq")}
+def _join_moments(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Concatenate the moments of the parts as their weights are concatenated."""
+    joined = {key: join_rows([part[key] for part in parts]) for key in ("exp_avg", "exp_avg_sq")}
     return {"step": parts[0]["step"], **joined}

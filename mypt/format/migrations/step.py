@@ -1,4 +1,4 @@
-"""What a migration is."""
+"""The type of a migration."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @frozen
 class Migration:
-    """One step.
+    """One migration from one version to the next.
 
     Attributes:
-        source: The version it takes.
-        target: The version it gives.
+        source: The version it accepts.
+        target: The version it produces.
         apply: A pure function from one to the other.
     """
 

@@ -1,4 +1,4 @@
-"""From one pickled file (`latest.pt`, `final.pt`, `gpt_step_N.pt`) to the folder's documents."""
+"""From one pickled file (`latest.pt`, `final.pt`, `gpt_step_N.pt`) to a folder of documents."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mypt.format.migrations.step import Migration
+from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from mypt.format.documents.checkpoint import Checkpoint
 
 
 def apply(checkpoint: Checkpoint) -> Checkpoint:
-    """Name the optimizer's file; tensors, config and tokenizer are the same in both versions."""
+    """Add the name of the optimizer's file; everything else is the same in both versions."""
     state = dict(checkpoint.training_state or {})
     if checkpoint.optimizer is not None:
-        state["optimizer_file"] = "optimizer.pt"
+        state["optimizer_file"] = files.OPTIMIZER
     return evolve(checkpoint, version="1", training_state=state or None)
 
 

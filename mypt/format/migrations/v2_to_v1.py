@@ -1,4 +1,4 @@
-"""From format 2.0 back to the folder without a version, for the earlier MyPT."""
+"""From format 2.0 back to the folder without a version (version 1), for the earlier MyPT."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.config import DERIVED, GPTConfig
 from mypt.format.documents.convert import from_document
+from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import FormatError, Problem
+from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypt.format.documents.checkpoint import Checkpoint
 
-# What MyPT's last release reads from each document; it ignores what it does not know.
+# The fields that MyPT's last release reads from each document; it ignores all others.
 _CONFIG = (
     *("batch_size", "block_size", "vocab_size", "n_embd", "n_head", "n_layer", "dropout", "bias"),
     *("device", "use_loss_mask", "save_dtype", "use_checkpoint", "batch_sampling_mode"),
@@ -28,24 +30,20 @@ _TOKENIZER = (
     *("token_kind", "chars", "base_vocab_size", "model_vocab_size", "special_token_encoder"),
     *("special_tokens_by_name", "special_token_version"),
 )
-# What `obstacles` has found to be as MyPT computes anyway.
-_IMPLIED = (
-    *("attention_type", "block_type", "head_size", "mlp_hidden", "attn_scale", "norm_eps"),
-    *("qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias"),
-)
-_BASE_VOCAB_SIZE = 50257
+# Fields that `find_obstacles` has checked to be what MyPT computes anyway.
+_IMPLIED = ("attention_type", "block_type", *DERIVED)
 
 
 def apply(checkpoint: Checkpoint) -> Checkpoint:
-    """Drop what version 1 has no word for, and say what was dropped.
+    """Drop the fields that version 1 does not have, and report them.
 
     Raises:
-        FormatError: MyPT would compute something else with it; all reasons are named.
+        FormatError: MyPT would compute something else; all reasons are listed.
     """
     config = from_document(GPTConfig, checkpoint.config)
     problems = [
-        Problem("config.json", f"/{name}", what, "keep format 2.0: version 1 cannot say this")
-        for name, what in obstacles(config, checkpoint.tokenizer).items()
+        Problem(files.CONFIG, f"/{name}", what, "keep format 2.0: version 1 cannot express this")
+        for name, what in find_obstacles(config, checkpoint.tokenizer).items()
     ]
     if problems:
         raise FormatError(*problems)
@@ -54,18 +52,18 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
         checkpoint,
         version="1",
         config={
-            **_kept("config.json", checkpoint.config, _CONFIG, report),
+            **_pick_fields(files.CONFIG, checkpoint.config, _CONFIG, report),
             "device": config.device or "cpu",
         },
-        tokenizer=checkpoint.tokenizer and _tokenizer(checkpoint.tokenizer, report),
+        tokenizer=checkpoint.tokenizer and _downgrade_tokenizer(checkpoint.tokenizer, report),
         training_state=checkpoint.training_state
-        and _kept("training_state.json", checkpoint.training_state, _STATE, report),
+        and _pick_fields(files.TRAINING_STATE, checkpoint.training_state, _STATE, report),
         report=tuple(report),
     )
 
 
-def obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> dict[str, str]:
-    """Name each field that MyPT's fused models cannot have, and what is wrong with it."""
+def find_obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the fields that MyPT's fused models cannot have, with what is wrong with each."""
     plain = GPTConfig(
         n_embd=config.n_embd,
         n_head=config.n_head,
@@ -73,20 +71,9 @@ def obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> dict[st
         mlp_type=config.mlp_type,
         norm_type=config.norm_type,
     )
-    derived = {
-        "head_size": "head_width",
-        "mlp_hidden": "mlp_width",
-        "attn_scale": "attention_scale",
-        "norm_eps": "norm_epsilon",
-        "qkv_bias": "has_qkv_bias",
-        "proj_bias": "has_proj_bias",
-        "mlp_bias": "has_mlp_bias",
-        "norm_bias": "has_norm_bias",
-        "head_bias": "has_head_bias",
-    }
     found = {
-        name: f"means {getattr(config, rule)}, MyPT computes with {getattr(plain, rule)}"
-        for name, rule in derived.items()
+        name: f"means {getattr(config, rule)}, but MyPT computes with {getattr(plain, rule)}"
+        for name, rule in DERIVED.items()
         if getattr(config, rule) != getattr(plain, rule)
     }
     known = {
@@ -98,13 +85,13 @@ def obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> dict[st
     }
     for name, values in known.items():
         if getattr(config, name) not in values:
-            found[name] = f"is {getattr(config, name)}, MyPT knows {' and '.join(values)}"
+            found[name] = f"is {getattr(config, name)}, but MyPT has {' and '.join(values)}"
     if tokenizer is not None and tokenizer["token_kind"] not in ("char", "gpt2"):
         found["vocab_size"] = f"belongs to the tokenizer {tokenizer['token_kind']}"
     return found
 
 
-def _kept(
+def _pick_fields(
     file: str, document: Mapping[str, Any], names: tuple[str, ...], report: list[str]
 ) -> dict[str, Any]:
     dropped = [
@@ -117,10 +104,10 @@ def _kept(
     return {name: document[name] for name in names if name in document}
 
 
-def _tokenizer(document: Mapping[str, Any], report: list[str]) -> dict[str, Any]:
-    kept = _kept("tokenizer.json", document, _TOKENIZER, report)
+def _downgrade_tokenizer(document: Mapping[str, Any], report: list[str]) -> dict[str, Any]:
+    kept = _pick_fields(files.TOKENIZER, document, _TOKENIZER, report)
     if not kept.get("special_token_encoder"):
         kept.pop("special_token_encoder", None)
     if kept["token_kind"] == "gpt2":
-        kept.setdefault("base_vocab_size", _BASE_VOCAB_SIZE)
+        kept.setdefault("base_vocab_size", GPT2_VOCAB_SIZE)
     return kept

@@ -1,1 +1,1 @@
-"""Readers of files that are not bundles: legacy ones of MyPT and those of its neighbours."""
+"""Readers of checkpoints that are not bundles: MyPT's legacy files and other programs' files."""

@@ -1,4 +1,4 @@
-"""What a reader of foreign or legacy checkpoints offers."""
+"""The interface of readers of foreign or legacy checkpoints."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
     from mypt.format.rules.plugin_settings import Settings
 
-    # Gives the contents of a `.pt` or safetensors file: with tensors, or with descriptions of them
-    # where nobody needs more. The second argument is the file's name for messages.
+    # Returns the contents of a `.pt` or safetensors file: with tensors, or with descriptions of
+    # them if nobody needs more. The second argument is the file's name for messages.
     Load = Callable[[Path, str], Any]
 
 
 @frozen
 class ReaderFactory:
-    """A reader on offer.
+    """A reader that a plugin offers.
 
     Attributes:
         name: Name of the format it reads.
-        recognises: Whether it can read this file or folder; looks at the content, not the name,
-            and never raises.
-        read: Reads it, opening files of weights with the `Load` it is given, and taking what it may
-            ask for from the options; or raises a `FormatError`. What it gives may be of an older
-            version: migrations take it from there.
+        recognises: Returns whether it can read this file or folder; looks at the content, not the
+            name, and never raises.
+        read: Reads it, or raises a `FormatError`. Opens files of weights with the `Load` it is
+            given, and takes what the files do not contain from the options. The checkpoint may be
+            of an older version: migrations continue from there.
         options: JSON Schema of what it may have to ask for, such as LoRA's alpha: its `properties`
-            are the names that `--option NAME=VALUE` takes.
+            are the names that `--option NAME=VALUE` accepts.
     """
 
     name: str
@@ -41,7 +41,7 @@ class ReaderFactory:
 
 
 class Registry(Protocol):
-    """What is known beyond the format itself: parts, their settings, readers."""
+    """What plugins add to the format: parts, their settings, and readers."""
 
     @property
     def layouts(self) -> Layouts: ...  # noqa: D102

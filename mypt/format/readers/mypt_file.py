@@ -1,4 +1,4 @@
-"""Version 0: one file that holds weights, config, tokenizer, step and optimizer state."""
+"""Reader of version 0: one file with weights, config, tokenizer, step and optimizer state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
-from mypt.format.readers.shared.peek import dict_with
+from mypt.format.readers.shared.peek import peek_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from mypt.format.readers.contract import Load
 
 KEYS = frozenset({"model_state_dict", "config"})
-# In the order in which MyPT looked for them; then the highest step of its first release.
+# In the order in which MyPT looked for them; then the highest step, as its first release saved.
 NAMES = ("latest.pt", "final.pt", "gpt_final.pt")
 _STEP = re.compile(r"gpt_step_(\d+)\.pt")
 
 
 def find_file(path: Path) -> Path | None:
-    """Give the file to read: `path` itself, or the one MyPT would have taken in that folder."""
+    """Return the file to read: `path` itself, or the one MyPT would have opened in that folder."""
     if path.is_file():
         return path
     for name in NAMES:
@@ -35,22 +35,22 @@ def find_file(path: Path) -> Path | None:
 
 
 def is_legacy_name(file: Path) -> bool:
-    """Tell whether MyPT itself gave the file its name."""
+    """Return whether this is a file name that MyPT itself used."""
     return file.name in NAMES or _STEP.fullmatch(file.name) is not None
 
 
 def recognises(path: Path) -> bool:
-    """Tell whether the content is that of version 0."""
+    """Return whether the content is that of version 0."""
     file = find_file(path)
-    contents = None if file is None else dict_with(file, KEYS, ("model_state_dict", "config"))
+    contents = None if file is None else peek_dict(file, KEYS, ("model_state_dict", "config"))
     return contents is not None and "n_layer" in contents["config"]
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # noqa: ARG001
-    """Read it whole.
+    """Read the whole file.
 
     Raises:
-        FormatError: It is damaged, or holds something other than tensors and plain values.
+        FormatError: It is damaged, or contains something other than tensors and plain values.
     """
     file = find_file(path)
     if file is None:

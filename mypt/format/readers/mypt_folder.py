@@ -1,4 +1,4 @@
-"""Version 1: the folder whose documents carry no version."""
+"""Reader of version 1: the folder whose documents carry no version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
 from mypt.format.readers.shared.optimizer import try_optimizer
 from mypt.format.storage import files
-from mypt.format.storage.generations import NAME
+from mypt.format.storage.generations import FILE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ GOLD = "gold_selection_state.json"
 
 
 def recognises(path: Path) -> bool:
-    """Tell whether this is a folder of version 1."""
+    """Return whether this is a folder of version 1."""
     if not (path / files.CONFIG).is_file() or not (path / files.MODEL).is_file():
         return False
     try:
@@ -31,15 +31,15 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # noqa: ARG001
-    """Read it whole; only `config.json` and `model.pt` must be there.
+    """Read the whole folder; only `config.json` and `model.pt` are required.
 
     Raises:
-        FormatError: A file is damaged, or holds something other than tensors and plain values; or
-            the training state names an optimizer's file outside of the folder.
+        FormatError: A file is damaged, or contains something other than tensors and plain values;
+            or the training state names an optimizer's file outside of the folder.
     """
-    config = _document(path / files.CONFIG)
-    state, flaws = _training_state(path / files.TRAINING_STATE)
-    optimizer_file = _optimizer_file(path, state or {})
+    config = _read_optional_document(path / files.CONFIG)
+    state, flaws = _read_training_state(path / files.TRAINING_STATE)
+    optimizer_file = _find_optimizer_file(path, state or {})
     optimizer = None
     if optimizer_file is not None:
         optimizer, damage = try_optimizer(
@@ -47,53 +47,53 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # n
         )
         flaws += damage
     if state is not None:
-        state = {**_gold(path / GOLD), **state}
+        state = {**_read_gold(path / GOLD), **state}
     return Checkpoint(
         version="1",
         config=config or {},
-        tokenizer=_document(path / files.TOKENIZER),
+        tokenizer=_read_optional_document(path / files.TOKENIZER),
         training_state=state,
-        tensors=_weights(path / files.MODEL, load),
+        tensors=_load_weights(path / files.MODEL, load),
         optimizer=optimizer,
         report=(f"read from {path.name}",),
         flaws=flaws,
     )
 
 
-def _document(path: Path) -> dict[str, Any] | None:
+def _read_optional_document(path: Path) -> dict[str, Any] | None:
     return files.read_document(path, str(path))[0] if path.is_file() else None
 
 
-def _training_state(path: Path) -> tuple[dict[str, Any] | None, tuple[Problem, ...]]:
+def _read_training_state(path: Path) -> tuple[dict[str, Any] | None, tuple[Problem, ...]]:
     try:
-        return _document(path), ()
+        return _read_optional_document(path), ()
     except FormatError as error:
         return None, error.problems
     except OSError as error:
-        return None, (files.unreadable(error, str(path)),)
+        return None, (files.unreadable_problem(error, str(path)),)
 
 
-def _gold(path: Path) -> dict[str, Any]:
-    """Give what a run remembered of its gold checkpoint, in the terms of the training state."""
+def _read_gold(path: Path) -> dict[str, Any]:
+    """Return a run's record of its gold checkpoint as fields of the training state."""
     try:
-        told = _document(path) or {}
+        gold = _read_optional_document(path) or {}
     except (FormatError, OSError):
-        return {}  # it is no part of a checkpoint, only of what was known of another one
-    loss, step = told.get("best_gold_val_loss"), told.get("gold_step")
+        return {}  # it describes another checkpoint, and is not needed to read this one
+    loss, step = gold.get("best_gold_val_loss"), gold.get("gold_step")
     if type(loss) is not float or type(step) is not int:
         return {}
     return {"gold": {"best_val_loss": loss, "best_step": step, "guards": {}}}
 
 
-def _weights(path: Path, load: Load) -> dict[str, Any]:
-    """Give the state dict, which later releases wrapped together with the names of dtypes."""
+def _load_weights(path: Path, load: Load) -> dict[str, Any]:
+    """Return the state dict, which later releases wrapped together with the names of dtypes."""
     contents = load(path, str(path))
     wrapped = contents.get("state_dict")
     return dict(wrapped) if isinstance(wrapped, dict) else dict(contents)
 
 
-def _optimizer_file(folder: Path, state: Mapping[str, Any]) -> Path | None:
-    """Return the optimizer's file; releases named it also where people had removed it."""
+def _find_optimizer_file(folder: Path, state: Mapping[str, Any]) -> Path | None:
+    """Return the optimizer's file; None if it is not named, or was removed."""
     name = state.get("optimizer_file")
     if not isinstance(name, str):
         return None
@@ -101,4 +101,4 @@ def _optimizer_file(folder: Path, state: Mapping[str, Any]) -> Path | None:
         file, fix = str(folder / files.TRAINING_STATE), "name a file of this folder"
         raise FormatError(Problem(file, "/optimizer_file", "leaves the folder", fix))
     path = folder / name
-    return path if NAME.fullmatch(name) and path.is_file() else None
+    return path if FILE_NAME.fullmatch(name) and path.is_file() else None

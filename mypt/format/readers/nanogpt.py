@@ -1,4 +1,4 @@
-"""nanoGPT's `ckpt.pt`, with the `meta.pkl` of its data set."""
+"""Reader of nanoGPT's `ckpt.pt`, with the `meta.pkl` of its data set."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
+from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE, GPT2_VOCAB_SIZE
+from mypt.format.layout import HEAD
 from mypt.format.migrations.optimizer_moments import optimizer_settings
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.readers.shared.fields import known, number_of
-from mypt.format.readers.shared.gpt2_names import gpt2_source, without_masks
+from mypt.format.readers.shared.fields import pick_known_fields, require_positive_int
+from mypt.format.readers.shared.gpt2_names import drop_masks, make_gpt2_lookup
 from mypt.format.readers.shared.optimizer import try_optimizer
-from mypt.format.readers.shared.peek import dict_with
+from mypt.format.readers.shared.peek import peek_dict
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 from mypt.format.readers.shared.tensor_map import (
-    HEAD,
-    arrange,
-    arrange_moments,
-    checked_config,
-    sources_of,
+    find_sources,
+    make_config,
+    map_moments,
+    map_tensors,
 )
 from mypt.format.readers.shared.vocabulary import (
-    BARE,
     CHARS_OPTION,
     GPT2,
+    NO_TOKENIZER,
     TOKENIZER_OPTION,
     VERSION,
-    ask,
-    characters,
+    make_char_document,
+    make_missing_option_error,
 )
+from mypt.format.storage import files
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +42,8 @@ if TYPE_CHECKING:
 FILE, META = "ckpt.pt", "meta.pkl"
 KEYS = frozenset({"model", "model_args"})
 _COMPILED = "_orig_mod."
-# GPT-2's ids, and the same rounded up, as nanoGPT takes where it finds no meta.pkl.
-_GPT2_SIZES = (50257, 50304)
+# GPT-2's number of ids, and the same rounded up, which nanoGPT uses if it finds no meta.pkl.
+_GPT2_SIZES = (GPT2_VOCAB_SIZE, GPT2_PADDED_VOCAB_SIZE)
 _TRAINING = {
     "learning_rate": "learning_rate",
     "max_iters": "max_iters",
@@ -54,50 +57,48 @@ _AMP = {"bfloat16": {"amp_dtype": "bf16"}, "float16": {"amp_dtype": "fp16"}}
 
 
 def recognises(path: Path) -> bool:
-    """Tell whether a file, or the `ckpt.pt` of a folder, is of nanoGPT."""
+    """Return whether a file, or the `ckpt.pt` of a folder, was written by nanoGPT."""
     file = path / FILE if path.is_dir() else path
-    return dict_with(file, KEYS, ("model", "model_args")) is not None
+    return peek_dict(file, KEYS, ("model", "model_args")) is not None
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
-    """Read it whole.
+    """Read the whole checkpoint.
 
     Raises:
-        FormatError: It is damaged, is not the model that it says, or its characters are unknown.
+        FormatError: It is damaged, does not match its config, or its characters are unknown.
     """
     path = path / FILE if path.is_dir() else path
     file = str(path)
     contents = load(path, file)
     settings = contents.get("config") or {}
-    document, config = _config(contents["model_args"], settings, file)
-    tensors = without_masks(
+    document, config = _convert_config(contents["model_args"], settings, file)
+    tensors = drop_masks(
         {name.removeprefix(_COMPILED): tensor for name, tensor in contents["model"].items()}
     )
-    source_of = gpt2_source("transformer.", HEAD, transposed=False)
-    sources = sources_of(config, source_of, tensors, file)
-    weights = arrange(tensors, sources, config, file)
+    find_source = make_gpt2_lookup("transformer.", HEAD, transposed=False)
+    sources = find_sources(config, find_source, tensors, file)
+    weights = map_tensors(tensors, sources, config, file)
     saved = contents.get("optimizer")
 
     def arranged() -> tuple[dict[str, Any], dict[str, Any]] | None:
         if saved is None:
             return None
         order = [name for name in tensors if name != HEAD]
-        moments = arrange_moments(
-            saved, order, sources, tensors, config, rule="matrices", file=file
-        )
+        moments = map_moments(saved, order, sources, tensors, config, rule="matrices", file=file)
         return moments, optimizer_settings(saved, file)
 
     found, flaws = try_optimizer(arranged, file)
     optimizer, used = (None, None) if found is None else found
-    report = [f"read from {path.name}", *_schedule_notes(settings)]
+    report = [f"read from {path.name}", *_list_schedule_notes(settings)]
     if config.dropout:
-        report.append("nanoGPT also drops out embeddings in training; mypt does not")
-    tokenizer = _tokenizer(path, config, options, report)
+        report.append("nanoGPT also applies dropout to embeddings in training; mypt does not")
+    tokenizer = _find_tokenizer(path, config, options, report)
     return Checkpoint(
-        version="2.0",
+        version=FORMAT_VERSION,
         config=document,
         tokenizer=tokenizer,
-        training_state=_training_state(contents, settings, used),
+        training_state=_convert_training_state(contents, settings, used),
         tensors=weights,
         optimizer=optimizer,
         report=tuple(report),
@@ -105,15 +106,15 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     )
 
 
-def _config(
+def _convert_config(
     args: Mapping[str, Any], settings: Mapping[str, Any], file: str
 ) -> tuple[dict[str, Any], GPTConfig]:
     sizes = ("block_size", "vocab_size", "n_embd", "n_head", "n_layer")
     bias = bool(args.get("bias", True))  # releases before the flag had biases everywhere
     fields = {
-        **{name: number_of(args, name, file) for name in sizes},
-        **known(args, {"dropout": "dropout"}),
-        **known(settings, {"batch_size": "batch_size"}),
+        **{name: require_positive_int(args, name, file) for name in sizes},
+        **pick_known_fields(args, {"dropout": "dropout"}),
+        **pick_known_fields(settings, {"batch_size": "batch_size"}),
         "bias": bias,
         "mlp_bias": bias,
         "norm_bias": bias,
@@ -121,74 +122,82 @@ def _config(
         "tie_weights": True,
         "mlp_type": "gelu",
     }
-    return checked_config(fields, file)
+    return make_config(fields, file)
 
 
-def _training_state(
+def _convert_training_state(
     contents: Mapping[str, Any], settings: Mapping[str, Any], used: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
     """Return the training state; `used` are the settings of the optimizer, if there is one."""
     step = contents.get("iter_num")
     if step is None:
         return None
-    training = {**(used or {}), **known(settings, _TRAINING)}
+    training = {**(used or {}), **pick_known_fields(settings, _TRAINING)}
     amp = _AMP.get(str(settings.get("dtype")))
     training |= {"weight_decay_on": "matrices", "use_amp": amp is not None, **(amp or {})}
     return {
         **VERSION,
         "step": step,
-        "optimizer_file": None if used is None else "optimizer.pt",
+        "optimizer_file": None if used is None else files.OPTIMIZER,
         "training_config": training,
         "exact": False,
         "inexact_reasons": ["begun in nanoGPT, which draws other batches"],
     }
 
 
-def _schedule_notes(settings: Mapping[str, Any]) -> list[str]:
-    """Say where mypt's schedule would not be nanoGPT's."""
+def _list_schedule_notes(settings: Mapping[str, Any]) -> list[str]:
+    """Return notes on how mypt's schedule differs from nanoGPT's."""
     peak, low = settings.get("learning_rate"), settings.get("min_lr")
     notes = []
     if settings.get("decay_lr") is False:
-        notes.append("nanoGPT kept the learning rate constant; mypt lets it fall to a tenth")
+        notes.append("nanoGPT kept the learning rate constant; mypt decays it to a tenth")
     elif isinstance(peak, float) and isinstance(low, float) and abs(low - peak / 10) > 1e-9 * peak:
-        notes.append(f"nanoGPT's learning rate fell to {low}; mypt's falls to a tenth of its peak")
+        notes.append(f"nanoGPT decayed the learning rate to {low}; mypt's minimum is peak / 10")
     if settings.get("lr_decay_iters") != settings.get("max_iters"):
-        notes.append("lr_decay_iters is left out: mypt's learning rate falls until max_iters")
+        notes.append("lr_decay_iters is left out: mypt decays the learning rate until max_iters")
     return notes
 
 
-def _tokenizer(
+def _find_tokenizer(
     path: Path, config: GPTConfig, options: Mapping[str, Any], report: list[str]
 ) -> Mapping[str, Any] | None:
-    if options.get("tokenizer") == BARE:
+    if options.get("tokenizer") == NO_TOKENIZER:
         report.append("opened without a tokenizer, as asked")
         return None
     if "chars" in options:
-        return characters(options["chars"], config.vocab_size, "--option chars")
+        return make_char_document(options["chars"], config.vocab_size, "--option chars")
     meta = Path(options["meta"]) if "meta" in options else path.with_name(META)
     if "meta" in options or meta.exists():
-        return _meta(meta, config.vocab_size)
+        return _read_meta(meta, config.vocab_size)
     if config.vocab_size in _GPT2_SIZES:
-        report.append(f"no {META}: GPT-2's tokenizer, as nanoGPT itself takes it")
+        report.append(f"no {META}: GPT-2's tokenizer is used, as in nanoGPT")
         return GPT2
     what = f"does not hold the characters of its {config.vocab_size} ids, nor is a {META} beside it"
-    raise ask(str(path), what, f"meta={META}", "chars=...", f"tokenizer={BARE}")
+    raise make_missing_option_error(
+        str(path), what, f"meta={META}", "chars=...", f"tokenizer={NO_TOKENIZER}"
+    )
 
 
-def _meta(path: Path, vocab_size: int) -> Mapping[str, Any]:
-    """Read the characters of a data set."""
+def _read_meta(path: Path, vocab_size: int) -> Mapping[str, Any]:
+    """Read the character vocabulary of a data set."""
     file = str(path)
     try:
         meta = read_plain_pickle(path, file)
     except OSError as error:
-        raise ask(file, f"cannot be read: {error.strerror}", f"meta={META}") from error
+        raise make_missing_option_error(
+            file, f"cannot be read: {error.strerror}", f"meta={META}"
+        ) from error
     itos = meta.get("itos")
     if not isinstance(itos, dict) or set(itos) != set(range(len(itos))):
-        raise ask(file, "holds no table of characters (`itos`)", "chars=...", f"tokenizer={BARE}")
+        raise make_missing_option_error(
+            file, "has no table of characters (`itos`)", "chars=...", f"tokenizer={NO_TOKENIZER}"
+        )
     chars = [itos[number] for number in range(len(itos))]
     if not all(isinstance(char, str) for char in chars):
-        raise ask(file, "holds ids of something other than text", f"tokenizer={BARE}")
-    return characters(chars, vocab_size, file)
+        raise make_missing_option_error(
+            file, "has ids of something other than text", f"tokenizer={NO_TOKENIZER}"
+        )
+    return make_char_document(chars, vocab_size, file)
 
 
 OPTIONS = {

@@ -1,4 +1,4 @@
-"""What a user tells a reader, checked against what that reader asks for."""
+"""Check the options that a user passes to a reader."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from mypt.format.readers.contract import ReaderFactory
 
 
-def understood(options: Mapping[str, Any], reader: ReaderFactory) -> dict[str, Any]:
-    """Give those options that a reader knows."""
+def select_options(options: Mapping[str, Any], reader: ReaderFactory) -> dict[str, Any]:
+    """Return the options that a reader has."""
     known = reader.options.get("properties", {})
     return {name: value for name, value in options.items() if name in known}
 
@@ -22,13 +22,15 @@ def check_options(options: Mapping[str, Any], reader: ReaderFactory) -> None:
     """Check options against the schema of a reader.
 
     Raises:
-        UsageError: One is unknown to it, or its value is not what the reader takes.
+        UsageError: The reader does not have an option, or does not accept its value.
     """
     from mypt.format.schema.validator import make_validator
 
     known = reader.options.get("properties", {})
-    problems = [_unknown(name, known, reader) for name in options if name not in known]
-    for name, value in understood(options, reader).items():
+    problems = [
+        _unknown_option_problem(name, known, reader) for name in options if name not in known
+    ]
+    for name, value in select_options(options, reader).items():
         for error in make_validator(known[name]).iter_errors(value):
             what = f"cannot be {value!r}: {error.message}"
             fix = known[name].get("description", "correct it")
@@ -37,7 +39,7 @@ def check_options(options: Mapping[str, Any], reader: ReaderFactory) -> None:
         raise UsageError(*problems)
 
 
-def _unknown(name: str, known: Mapping[str, Any], reader: ReaderFactory) -> Problem:
-    what = f"is no option of the reader {reader.name}{suggestion(name, known)}"
+def _unknown_option_problem(name: str, known: Mapping[str, Any], reader: ReaderFactory) -> Problem:
+    what = f"is not an option of the reader {reader.name}{suggestion(name, known)}"
     fix = f"it has: {', '.join(known)}" if known else "leave it out"
     return Problem("", f"options/{name}", what, fix, kind="option.unknown")

@@ -1,4 +1,4 @@
-"""Registers the readers that come with mypt."""
+"""Register the built-in readers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ hookimpl = pluggy.HookimplMarker("mypt")
 
 @hookimpl
 def mypt_legacy_readers() -> list[ReaderFactory]:
-    """Offer the built-in readers; a folder that MyPT left beside old files comes first."""
+    """Offer the built-in readers; the one for folders comes first, as they may hold old files."""
     return [
         ReaderFactory("mypt_folder", recognises=mypt_folder.recognises, read=mypt_folder.read),
         ReaderFactory("mypt_file", recognises=mypt_file.recognises, read=mypt_file.read),

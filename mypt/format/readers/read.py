@@ -11,6 +11,7 @@ from mypt.format.bundle.examine import examine
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
+from mypt.format.layout import HEAD
 from mypt.format.migrations import upgrade
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
@@ -19,7 +20,7 @@ from mypt.format.readers.shared.optimizer import SURPRISES, try_optimizer
 from mypt.format.rules.cross_file import optimizer_problems, tokenizer_problems
 from mypt.format.rules.documents import document_problems
 from mypt.format.rules.plugin_settings import NO_SETTINGS
-from mypt.format.rules.tensors import HEAD, Model, tensor_problems
+from mypt.format.rules.tensors import Model, tensor_problems
 from mypt.format.schema import strict_json as jsonfile
 from mypt.format.storage import files
 from mypt.format.tensors import weights_file as weightfile
@@ -60,7 +61,7 @@ def why_unknown(path: Path) -> FormatError | None:
     except FormatError as error:
         return error
     except OSError as error:
-        return FormatError(files.unreadable(error, str(path)))
+        return FormatError(files.unreadable_problem(error, str(path)))
     return None
 
 
@@ -71,7 +72,7 @@ def describe(
     options: Mapping[str, Any],
     settings: Settings = NO_SETTINGS,
     *,
-    load: Load = weightfile.describe,
+    load: Load = weightfile.describe_weights,
 ) -> Checkpoint:
     """Read a checkpoint in the terms of format 2.0, with descriptions in the place of tensors.
 
@@ -84,7 +85,7 @@ def describe(
         layouts: The architecture parts known.
         options: What the reader has to be told.
         settings: What plugins say of their settings.
-        load: Opens the files of weights: `weightfile.describe`, or what also checks them.
+        load: Opens the files of weights: `weightfile.describe_weights`, or what also checks them.
 
     Raises:
         FormatError: It is damaged or incomplete, or says something that format 2.0 cannot.
@@ -174,7 +175,7 @@ def read_whole(
         FormatError: A file of weights is not what its checksum says, or was changed meanwhile.
     """
     try:
-        found = reader.read(path, weightfile.load, options)
+        found = reader.read(path, weightfile.load_weights, options)
         if described.flaws:
             found = _without_training(found, described.flaws)
         return upgrade(found)

@@ -1,1 +1,1 @@
-"""What must hold beyond the schemas."""
+"""Rules that go beyond the schemas."""

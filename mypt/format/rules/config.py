@@ -1,4 +1,4 @@
-"""What the fields of a config must have to do with each other."""
+"""How the fields of a config must agree."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
 
 HEADS = "config.heads"
-# A part that a plugin has, by what the manifest says: the rest of the bundle can still be checked.
+# A plugin's part, according to the manifest: the rest of the bundle can still be checked.
 MISSING = "plugin.missing"
-# One that the plugin here fails to describe.
+# A part that the installed plugin fails to describe.
 BROKEN = "plugin.broken"
 
 
@@ -31,26 +31,25 @@ def architecture_problems(
     layouts: Layouts = BUILT_IN,
     plugins: Mapping[str, Any] | None = None,
 ) -> list[Problem]:
-    """Say why no model can be built from a config or a preset.
+    """Return the reasons why no model can be built from a config or a preset.
 
     Args:
-        document: Fields that their schema has accepted.
+        document: Fields accepted by their schema.
         file: Its name, for messages.
-        layouts: The parts known; `BUILT_IN` and those of plugins.
-        plugins: Packages that the bundle says it needs, as its manifest has them.
+        layouts: The known parts: `BUILT_IN` and those of plugins.
+        plugins: Packages that the bundle requires, as its manifest lists them.
     """
     config = from_document(GPTConfig, document)
     return [*_head_problems(config, file), *_part_problems(config, file, layouts, plugins or {})]
 
 
 def layout_problems(config: GPTConfig, file: str, layouts: Layouts) -> list[Problem]:
-    """Say why the tensors of a config cannot be told: a plugin's part refuses it, or fails.
+    """Return the reasons why a config's tensors cannot be listed: a plugin's part rejects it.
 
     Args:
-        config: One of which neither `architecture_problems` nor `settings_problems` has anything
-            to say.
+        config: A config without `architecture_problems` and `settings_problems`.
         file: Its name, for messages.
-        layouts: The parts known; nothing is said of others.
+        layouts: The known parts; a config with any other part is not checked.
     """
     if any((slot, getattr(config, slot)) not in layouts for slot in SLOTS):
         return []
@@ -68,10 +67,10 @@ def _head_problems(config: GPTConfig, file: str) -> list[Problem]:
         near = [n for n in range(max(1, heads - 1000), heads + 1000) if width % n == 0]
         best = sorted(near, key=lambda n: abs(n - heads))[:2]
         fix = f"choose {' or '.join(map(str, sorted(best)))}" if best else "choose a divisor of it"
-        return [Problem(file, "/n_head", what, f"{fix}, or give head_size", kind=HEADS)]
+        return [Problem(file, "/n_head", what, f"{fix}, or set head_size", kind=HEADS)]
     if config.pos_encoding == "rope" and config.head_width % 2:
         where = "/n_head" if config.head_size is None else "/head_size"
-        what = f"makes heads {config.head_width} wide, but rope turns pairs of values"
+        what = f"makes heads {config.head_width} wide, but rope rotates pairs of values"
         return [Problem(file, where, what, "make the heads an even width", kind="config.rope")]
     return []
 
@@ -88,15 +87,15 @@ def _part_problems(
         where = f"/{slot}"
         if needed:
             packages = " or ".join(f"{p} {need['version']}" for p, need in sorted(needed.items()))
-            what = f'is "{name}", which takes {packages} to be read and checked'
+            what = f'is "{name}", which requires {packages} to be read and checked'
             fix = f"install it: pip install {' '.join(sorted(needed))}"
             problems.append(Problem(file, where, what, fix, kind=MISSING, severity="warning"))
             continue
         offered = sorted(known for kind, known in layouts if kind == slot)
         near = suggestion(name, offered)
-        what = f'is "{name}", which neither mypt nor an installed plugin offers{near}'
-        fix = f"use one of: {', '.join(offered)}, or install the plugin that brings it"
-        if config.plugins:  # what has settings here is likely the one
+        what = f'is "{name}", which neither mypt nor an installed plugin provides{near}'
+        fix = f"use one of: {', '.join(offered)}, or install the plugin that provides it"
+        if config.plugins:  # a package with settings here is likely the one
             fix += f": pip install {' or '.join(sorted(config.plugins))}"
         problems.append(Problem(file, where, what, fix, kind="config.part"))
     return problems

@@ -1,4 +1,4 @@
-"""What the files of a bundle must have to do with each other."""
+"""How the files of a bundle must agree."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.errors import Problem, shortened
+from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
+from mypt.format.errors import Problem, limit_problems
 from mypt.format.rules.training_only import may_hold_optimizer
-from mypt.format.schema.messages import pointer, show
+from mypt.format.schema.messages import format_value, json_pointer
+from mypt.format.storage import files
 from mypt.format.tensors.info import TensorInfo
 
 if TYPE_CHECKING:
@@ -18,16 +20,15 @@ if TYPE_CHECKING:
     from mypt.format.documents.manifest import FileRecord
     from mypt.format.layout import Shape
 
-GPT2_VOCABULARY = 50257
 
-# A document that is no longer what was saved: people may, and a resume is not exact then.
+# A document that was edited after saving: that is allowed, but a resume is not exact then.
 EDITED = "manifest.edited"
-# A file of tensors that is no longer what was saved, by its size or by its digest.
+# A file of tensors that was changed after saving, by its size or by its digest.
 SIZE, DIGEST = "manifest.size", "manifest.digest"
 
 
 def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[Problem]:
-    """Compare the ids that a tokenizer gives with the rows that the model has for them.
+    """Compare the ids that a tokenizer produces with the rows that the model has for them.
 
     Args:
         tokenizer: Fields of `tokenizer.json`.
@@ -35,7 +36,7 @@ def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[
         file: Name of the tokenizer's file, for messages.
     """
     fix = "restore both files from the same checkpoint"
-    known = {"char": len(tokenizer.get("chars") or ()), "gpt2": GPT2_VOCABULARY}
+    known = {"char": len(tokenizer.get("chars") or ()), "gpt2": GPT2_VOCAB_SIZE}
     kind = tokenizer["token_kind"]
     problems = []
     if known.get(kind, 0) > vocab_size:
@@ -43,11 +44,11 @@ def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[
         what = f"needs {known[kind]} ids, but the model's vocab_size is {vocab_size}"
         problems.append(Problem(file, where, what, fix, kind="tokenizer.size"))
     special = tokenizer.get("special_token_encoder", {})
-    return problems + shortened(_special_problems(special, vocab_size, fix, file))
+    return problems + limit_problems(_special_token_problems(special, vocab_size, fix, file))
 
 
 def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[Problem]:
-    """Compare the training state with itself and with the files beside it.
+    """Check the training state by itself and against the files beside it.
 
     Args:
         state: Fields of `training_state.json`.
@@ -57,20 +58,20 @@ def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[
     problems = []
     optimizer, step = state.get("optimizer_file"), state["step"]
     if optimizer is not None and not may_hold_optimizer(optimizer):
-        what, fix = f"names {optimizer}, which holds something else", "restore the file"
+        what, fix = f"names {optimizer}, which is another file of the bundle", "restore the file"
         problems.append(Problem(file, "/optimizer_file", what, fix, kind="state.optimizer"))
     elif optimizer is not None and optimizer not in has_file:
-        what = f"names {optimizer}, which is not there"
-        fix = "restore it; without it training can resume with a fresh optimizer only"
-        problems.append(_warning(file, "/optimizer_file", what, fix, "state.optimizer"))
+        what = f"names {optimizer}, which does not exist"
+        fix = "restore it; without it training can only resume with a fresh optimizer"
+        problems.append(_make_warning(file, "/optimizer_file", what, fix, "state.optimizer"))
     gold, training = state.get("gold") or {}, state.get("training_config") or {}
-    for where, told in (
+    for where, value in (
         ("/training_config/start_step", training.get("start_step")),
         ("/gold/best_step", gold.get("best_step")),
     ):
-        if told is not None and step is not None and told > step:
-            what, fix = f"is {told}, after step {step}", "restore the file"
-            problems.append(_warning(file, where, what, fix, "state.step"))
+        if value is not None and step is not None and value > step:
+            what, fix = f"is {value}, after step {step}", "restore the file"
+            problems.append(_make_warning(file, where, what, fix, "state.step"))
     return problems
 
 
@@ -78,30 +79,30 @@ def optimizer_problems(contents: Any, parameters: Iterable[Shape], file: str) ->
     """Compare an AdamW state dict with the shapes of the parameters it belongs to.
 
     Args:
-        contents: What the header of `optimizer.pt` describes.
+        contents: The contents of `optimizer.pt`, as its header describes them.
         parameters: Shape of each parameter; a tied matrix counts once.
         file: Name of the file, for messages.
     """
     fix = "remove it to go on with a fresh optimizer, or restore the one of this model"
     match contents:
         case {"state": dict() as state, "param_groups": list() as groups}:
-            listed = {index for group in groups for index in _indices(group)}
+            listed = {index for group in groups for index in _list_indices(group)}
         case _:
-            what = "is no optimizer state: it has no `state` and `param_groups`"
+            what = "is not an optimizer state: it has no `state` and `param_groups`"
             return [Problem(file, "", what, fix, kind="optimizer.form")]
-    problems = shortened(
+    problems = limit_problems(
         Problem(file, f"state.{index}", "belongs to no parameter group", fix, kind="optimizer.form")
         for index in state
         if index not in listed
     )
-    return problems + shortened(_moment_problems(state, list(parameters), fix, file))
+    return problems + limit_problems(_moment_problems(state, list(parameters), fix, file))
 
 
 def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Problem]:
-    """Compare a file with what the manifest says of it.
+    """Compare a file with its entry in the manifest.
 
     Args:
-        record: The manifest's line.
+        record: The manifest's entry.
         data: Content of a JSON document, which people may edit, or the size of another file.
         file: Name of the file, for messages.
     """
@@ -109,53 +110,53 @@ def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Pr
         if hashlib.sha256(data).hexdigest() == record.sha256:
             return []
         what = "was edited after mypt saved it"
-        fix = "nothing needs to be done if you meant it; the next save records it"
+        fix = "no action needed if that was intended; the next save records it"
         return [Problem(file, "", what, fix, kind=EDITED, severity="note")]
     if data == record.size_bytes:
         return []
-    what = f"is {data} bytes large, but was saved with {record.size_bytes}"
+    what = f"is {data} bytes, but was saved with {record.size_bytes}"
     return [Problem(file, "", what, "restore it from a copy", kind=SIZE)]
 
 
 def presence_problems(
     paths: Mapping[str, Any], listed: Iterable[str], folder: str
 ) -> list[Problem]:
-    """Name the files that are missing.
+    """Return a problem for each missing file.
 
     Args:
-        paths: The files that are there, by stable name.
+        paths: The existing files, by stable name.
         listed: The names that the manifest lists.
         folder: Path of the bundle, for messages.
     """
     problems = []
     needed = {
-        "config.json": "no model can be built without it",
-        "model.pt": "it holds the weights",
-        "tokenizer.json": "text can be neither encoded nor decoded without it",
+        files.CONFIG: "no model can be built without it",
+        files.MODEL: "it holds the weights",
+        files.TOKENIZER: "text can be neither encoded nor decoded without it",
     }
     for name in {**needed, **dict.fromkeys(listed, "the manifest lists it")}:
         if name in paths:
             continue
         file, fix = f"{folder}/{name}", f"restore it: {needed.get(name, 'the manifest lists it')}"
-        if name in ("config.json", "model.pt"):
+        if name in (files.CONFIG, files.MODEL):
             problems.append(Problem(file, "", "is missing", fix, kind="file.missing"))
         else:
-            problems.append(_warning(file, "", "is missing", fix, "file.missing"))
-    return shortened(problems)
+            problems.append(_make_warning(file, "", "is missing", fix, "file.missing"))
+    return limit_problems(problems)
 
 
-def _special_problems(
+def _special_token_problems(
     special: Mapping[str, int], vocab_size: int, fix: str, file: str
 ) -> Iterator[Problem]:
     texts: dict[int, str] = {}
     for text, index in special.items():
-        where = pointer(("special_token_encoder", text))
+        where = json_pointer(("special_token_encoder", text))
         if index >= vocab_size:
             what = f"has id {index}, but the model's vocab_size is {vocab_size}"
             yield Problem(file, where, what, fix, kind="tokenizer.size")
         if texts.setdefault(index, text) != text:
-            what = f"has id {index}, as {show(texts[index])} has"
-            yield Problem(file, where, what, "give each id once", kind="tokenizer.twice")
+            what = f"has id {index}, which {format_value(texts[index])} also has"
+            yield Problem(file, where, what, "use each id only once", kind="tokenizer.twice")
 
 
 def _moment_problems(
@@ -168,16 +169,16 @@ def _moment_problems(
         for index, shape in shapes.items():
             if too_many[shape] > 0:
                 too_many[shape] -= 1
-                what = f"has shape {shape}, as no parameter that is left has"
+                what = f"has shape {shape}, which no remaining parameter has"
                 yield Problem(file, f"state.{index}.{name}", what, fix, kind="optimizer.shape")
 
 
-def _indices(group: Any) -> Iterable[Any]:
+def _list_indices(group: Any) -> Iterable[Any]:
     match group:
         case {"params": list() as params}:
             return [index for index in params if isinstance(index, int)]
     return []
 
 
-def _warning(file: str, where: str, what: str, fix: str, kind: str) -> Problem:
+def _make_warning(file: str, where: str, what: str, fix: str, kind: str) -> Problem:
     return Problem(file, where, what, fix, kind=kind, severity="warning")

@@ -1,4 +1,4 @@
-"""What the hyperparameters of a run must have to do with each other."""
+"""How the phases of a curriculum must follow one another."""
 
 from __future__ import annotations
 
@@ -13,36 +13,42 @@ if TYPE_CHECKING:
 
 
 def curriculum_problems(training: Document, file: str, where: str = "") -> list[Problem]:
-    """Say why the phases of a curriculum do not follow one another.
+    """Return the reasons why the phases of a curriculum do not follow one another.
 
     Args:
-        training: Hyperparameters that their schema has accepted.
+        training: Hyperparameters accepted by their schema.
         file: Name of the file, for messages.
         where: JSON pointer to the hyperparameters.
     """
     phases = training.get("curriculum", ())
-    return list(_problems(phases, file, f"{where}/curriculum"))
+    return list(_phase_problems(phases, file, f"{where}/curriculum"))
 
 
-def _problems(phases: Sequence[Mapping[str, Any]], file: str, where: str) -> Iterator[Problem]:
+def _phase_problems(
+    phases: Sequence[Mapping[str, Any]], file: str, where: str
+) -> Iterator[Problem]:
     begin, names = 0, set[str]()
     for index, phase in enumerate(phases):
         here, end = f"{where}/{index}", phase.get("until_iter")
         if phase["name"] in names:
-            what = f'is "{phase["name"]}", the name of an earlier phase too'
-            yield _problem(file, f"{here}/name", what, "give each phase a name of its own")
+            what = f'is "{phase["name"]}", which an earlier phase is named too'
+            yield _make_problem(file, f"{here}/name", what, "give each phase a name of its own")
         names.add(phase["name"])
         if end is None and index + 1 < len(phases):
             what = "is missing, though another phase follows"
-            yield _problem(file, f"{here}/until_iter", what, "say at which step that one begins")
+            yield _make_problem(
+                file, f"{here}/until_iter", what, "set it to the step at which that one begins"
+            )
         elif end is not None and end <= begin:
             what = f"is {end}, but the phase begins at step {begin}"
-            yield _problem(file, f"{here}/until_iter", what, "let the steps of the phases rise")
+            yield _make_problem(
+                file, f"{here}/until_iter", what, "make the steps of the phases increase"
+            )
         begin = end or begin
         if (phase.get("input_file") is None) == (phase.get("dataset_dir") is None):
             what = "must have one of input_file and dataset_dir"
-            yield _problem(file, here, what, "say what the phase trains on, in one of them")
+            yield _make_problem(file, here, what, "set exactly one of them")
 
 
-def _problem(file: str, where: str, what: str, fix: str) -> Problem:
+def _make_problem(file: str, where: str, what: str, fix: str) -> Problem:
     return Problem(file, where, what, fix, kind="training.curriculum")

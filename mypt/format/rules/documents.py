@@ -28,14 +28,14 @@ def document_problems(
     layouts: Layouts = BUILT_IN,
     settings: Settings = NO_SETTINGS,
 ) -> list[Problem]:
-    """Find all that is wrong with one document by itself, in the order of its fields.
+    """Return everything wrong with one document by itself, in the order of its fields.
 
     Args:
-        kind: What the document is.
+        kind: The kind of document.
         document: Parsed JSON.
         file: Its name, for messages.
-        layouts: The architecture parts known.
-        settings: What plugins say of their settings.
+        layouts: The known architecture parts.
+        settings: The schemas of plugins' settings.
     """
     if kind == "manifest":
         return manifest_problems(document, file)

@@ -1,4 +1,4 @@
-"""Settings of plugins inside the documents, held against the schemas that the plugins bring."""
+"""Check plugins' settings inside documents against the schemas that the plugins provide."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from mypt.format.errors import Problem
 from mypt.format.layout import BUILT_IN, SLOTS
-from mypt.format.schema.messages import explain_option, pointer
+from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,11 +24,11 @@ PLUGIN = "plugin.tokenizer"
 
 @frozen
 class Setting:
-    """What a plugin says of its settings.
+    """The schema of a plugin's settings.
 
     Attributes:
         package: The plugin's own key under `plugins`.
-        schema: JSON Schema of the settings; {} takes anything.
+        schema: JSON Schema of the settings; {} accepts anything.
     """
 
     package: str
@@ -36,34 +36,34 @@ class Setting:
 
 
 # (field, its value) -> what the settings must be: ("mlp_type", "mixture"), ("token_kind", "bpe"),
-# ("gold_guards", "patience"). What no plugin is known to offer is not looked at.
+# ("gold_guards", "patience"). Values that no known plugin provides are not checked.
 Settings = Mapping[tuple[str, str], Setting]
 NO_SETTINGS: Settings = {}
 
 
 def settings_problems(document: Document, file: str, settings: Settings) -> list[Problem]:
-    """Hold the settings of a config, preset, tokenizer or training state against their schemas.
+    """Check the settings in a config, preset, tokenizer or training state against their schemas.
 
-    Settings that are not there count as {}, so that a schema can demand some.
+    Missing settings count as {}, so that a schema can require some.
 
     Args:
-        document: Fields that their schema has accepted.
+        document: Fields accepted by their schema.
         file: Its name, for messages.
-        settings: What the plugins say.
+        settings: The plugins' schemas.
     """
     problems: list[Problem] = []
     given = document.get("plugins", {})
-    for key in _chosen(document):
+    for key in _find_plugin_choices(document):
         if key in settings:
             found = settings[key]
             at = ("plugins", found.package)
-            problems += _problems(given.get(found.package, {}), found, file, at)
+            problems += _setting_problems(given.get(found.package, {}), found, file, at)
     training = document.get("training_config", {}) if "step" in document else document
     for name, options in training.get(GUARDS, {}).items():
         if options is not False and (GUARDS, name) in settings:
             prefix = ("training_config",) if "step" in document else ()
             where = (*prefix, GUARDS, name)
-            problems += _problems(options, settings[GUARDS, name], file, where)
+            problems += _setting_problems(options, settings[GUARDS, name], file, where)
     return list(dict.fromkeys(problems))  # two parts of one plugin share their settings
 
 
@@ -93,8 +93,8 @@ def tokenizer_plugin_problems(
     return [Problem(file, f"/{TOKEN_KIND}", what, fix, kind=slug, severity="warning")]
 
 
-def _chosen(document: Document) -> Iterator[tuple[str, str]]:
-    """Name what the document chooses beyond what comes with mypt."""
+def _find_plugin_choices(document: Document) -> Iterator[tuple[str, str]]:
+    """Yield the fields, with their values, that choose something not built into mypt."""
     kind = document.get(TOKEN_KIND)
     if kind is not None and kind not in BUILT_IN_TOKENIZERS:
         yield TOKEN_KIND, kind
@@ -103,23 +103,23 @@ def _chosen(document: Document) -> Iterator[tuple[str, str]]:
             yield slot, document[slot]
 
 
-def _problems(
+def _setting_problems(
     options: object, setting: Setting, file: str, at: tuple[str, ...]
 ) -> Iterator[Problem]:
     from mypt.format.schema.validator import (
-        make_validator,  # where there is nothing to check, no schema
+        make_validator,  # imports jsonschema, which is only needed if there are settings
     )
 
     if not setting.schema:
         return
     try:
         errors = list(make_validator(setting.schema).iter_errors(options))
-    except Exception as error:  # a stranger's schema may be none
-        what = f"cannot be checked: the schema of {setting.package} is none ({error})"
+    except Exception as error:  # a third party's schema may be invalid
+        what = f"cannot be checked: the schema of {setting.package} is invalid ({error})"
         fix = f"update {setting.package}"
-        yield Problem(file, pointer(at), what, fix, kind="plugin.schema", severity="warning")
+        yield Problem(file, json_pointer(at), what, fix, kind="plugin.schema", severity="warning")
         return
     for found in errors:
-        what, fix = explain_option(found)
-        where = pointer((*at, *found.absolute_path))
+        what, fix = explain_option_error(found)
+        where = json_pointer((*at, *found.absolute_path))
         yield Problem(file, where, what, fix, kind=f"settings.{found.validator}")

@@ -1,4 +1,4 @@
-"""Which fields of a config were changed by hand, judged by the shapes that it no longer fits."""
+"""Find out which fields of a config were edited by hand, from the shapes that no longer fit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.format.errors import MyptError
-from mypt.format.layout import expected_tensors
+from mypt.format.layout import EMBEDDING, POSITIONS, expected_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts, Shape
 
 Candidate = tuple[str, Any]
-_MOST_FIELDS = 4  # a person who changed more than that has mixed up two models
+_MOST_FIELDS = 4  # more differences than that mean two different models
 _BIASES = ("bias", "qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias")
 
 
 def explain_shapes(
     config: GPTConfig, shapes: Mapping[str, Shape], layouts: Layouts
 ) -> dict[str, Any]:
-    """Find the fewest fields that, set to what the tensors say, make all of them fit.
+    """Find the fewest fields that, set to what the tensors imply, make all of them fit.
 
     Args:
         config: The config as it is.
-        shapes: Of a model with one block.
-        layouts: The parts known.
+        shapes: The shapes of a model with one block.
+        layouts: The known parts.
 
     Returns:
-        Field to the value that fits, in the order of their effect; empty where no few fields
-        explain it all.
+        The fields and the values that fit, in the order of their effect; empty if no small set
+        of fields explains everything.
     """
     config = evolve(config, n_layer=1)
     changes: dict[str, Any] = {}
-    left = _misfits(config, shapes, layouts)
+    left = _count_misfits(config, shapes, layouts)
     while left and len(changes) < _MOST_FIELDS:
         tries = [
-            (_misfits(evolve(config, **{field: value}), shapes, layouts), order, field, value)
-            for order, (field, value) in enumerate(_candidates(shapes))
+            (_count_misfits(evolve(config, **{field: value}), shapes, layouts), order, field, value)
+            for order, (field, value) in enumerate(_suggest_fields(shapes))
             if field not in changes and _fits_slot(field, value, layouts)
         ]
         best = min(tries, key=lambda attempt: attempt[:2], default=None)
@@ -53,10 +53,10 @@ def explain_shapes(
     return {} if left else changes
 
 
-def _misfits(config: GPTConfig, shapes: Mapping[str, Shape], layouts: Layouts) -> int:
+def _count_misfits(config: GPTConfig, shapes: Mapping[str, Shape], layouts: Layouts) -> int:
     try:
         wanted = expected_tensors(config, layouts)
-    except MyptError:  # a plugin's part cannot be like that
+    except MyptError:  # a plugin's part rejects this config
         return sys.maxsize
     return sum(wanted.get(name) != shapes.get(name) for name in {**wanted, **shapes})
 
@@ -65,29 +65,29 @@ def _fits_slot(field: str, value: Any, layouts: Layouts) -> bool:
     return not field.endswith(("_type", "_encoding")) or (field, value) in layouts
 
 
-def _candidates(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
-    """Give what single fields could have been, most telling first."""
-    match shapes.get("token_embedding_table.weight"):
+def _suggest_fields(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
+    """Yield values that single fields may have had, the most telling first."""
+    match shapes.get(EMBEDDING):
         case (rows, columns):
             yield "vocab_size", rows
             yield "n_embd", columns
-    match shapes.get("position_embedding_table.weight"):
+    match shapes.get(POSITIONS):
         case (rows, _):
             yield "block_size", rows
             yield "pos_encoding", "learned"
         case _:
             yield "pos_encoding", "rope"
-    yield from _mlp_candidates(shapes)
+    yield from _suggest_mlp_fields(shapes)
     yield "norm_type", "layernorm" if "ln_f.bias" in shapes else "rmsnorm"
     match shapes.get("blocks.0.sa.proj.weight"):
         case (_, width):
-            yield from (("head_size", width // heads) for heads in _heads(width))
+            yield from (("head_size", width // heads) for heads in _list_head_counts(width))
     for field in _BIASES:
         yield field, True
         yield field, False
 
 
-def _mlp_candidates(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
+def _suggest_mlp_fields(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
     for name, kind in (("net.0", "gelu"), ("w_gate", "swiglu")):
         match shapes.get(f"blocks.0.fwd.{name}.weight"):
             case (rows, _):
@@ -95,5 +95,5 @@ def _mlp_candidates(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
                 yield "mlp_hidden", rows
 
 
-def _heads(width: int) -> Iterator[int]:
+def _list_head_counts(width: int) -> Iterator[int]:
     return (heads for heads in range(1, min(width, 256) + 1) if width % heads == 0)

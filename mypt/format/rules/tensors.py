@@ -1,4 +1,4 @@
-"""What the tensors of `model.pt` must have to do with the config."""
+"""How the tensors of `model.pt` must agree with the config."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from mypt.format.errors import Problem, counted
-from mypt.format.layout import expected_tensors
-from mypt.format.schema.messages import show
+from mypt.format.errors import Problem, format_count
+from mypt.format.layout import EMBEDDING, HEAD, expected_tensors
+from mypt.format.schema.messages import format_value
 from mypt.format.tensors.info import FLOATING
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts, Tensors
     from mypt.format.tensors.info import TensorInfo
 
-EMBEDDING, HEAD = "token_embedding_table.weight", "lm_head.weight"
 TIED, MISMATCH = "tensor.tied", "config.mismatch"
 MAX_PROBLEMS = 50
 _IN_BLOCK = re.compile(r"blocks\.(0|[1-9][0-9]{0,6})\.(.+)", re.DOTALL)
@@ -29,12 +28,12 @@ _IN_BLOCK = re.compile(r"blocks\.(0|[1-9][0-9]{0,6})\.(.+)", re.DOTALL)
 
 @frozen
 class Model:
-    """A config and the tensors that are to fit it.
+    """A config and the tensors that must fit it.
 
     Attributes:
-        config: A config that its schema has accepted.
-        tensors: What the file holds.
-        layouts: The parts known, those of the config among them.
+        config: A config accepted by its schema.
+        tensors: The tensors in the file.
+        layouts: The known parts, including those of the config.
         config_file: Name of the config's file, for messages.
         file: Name of the tensors' file, for messages.
     """
@@ -46,31 +45,33 @@ class Model:
     file: str
 
     def problem(self, name: str, what: str, kind: str) -> Problem:
-        """Describe what is wrong with a tensor."""
+        """Return a problem with a tensor."""
         fix = "restore the file, or the config that it was saved with"
         return Problem(self.file, name, what, fix, kind=f"tensor.{kind}")
 
     def misfit(self, field: str, what: str, value: object) -> Problem:
-        """Describe a field of the config that does not fit the tensors."""
-        fix = f"set it back to {show(value)}"
+        """Return a problem with a field of the config that does not fit the tensors."""
+        fix = f"set it back to {format_value(value)}"
         return Problem(self.config_file, f"/{field}", what, fix, kind=MISMATCH)
 
 
 def tensor_problems(model: Model) -> list[Problem]:
-    """Compare names, shapes, dtypes and sharing of the tensors with the config.
+    """Compare the tensors' names, shapes, dtypes and shared memory with the config.
 
-    Where a field of the config explains everything, that field is the one problem.
+    If a field of the config explains everything, that field is the only problem.
     """
     problems = [*_shape_problems(model), *_dtype_problems(model), *_overlap_problems(model)]
     if len(problems) > MAX_PROBLEMS:
-        what = f"has {counted(len(problems) - MAX_PROBLEMS, 'more problem')} like these"
+        what = f"has {format_count(len(problems) - MAX_PROBLEMS, 'more problem')} like these"
         problems[MAX_PROBLEMS:] = [model.problem("", what, "more")]
     return [*problems, *_tied_notes(model)]
 
 
 def _shape_problems(model: Model) -> list[Problem]:
-    wanted, wanted_blocks = _split(expected_tensors(evolve(model.config, n_layer=1), model.layouts))
-    outside, blocks = _split({name: info.shape for name, info in model.tensors.items()})
+    wanted, wanted_blocks = _split_blocks(
+        expected_tensors(evolve(model.config, n_layer=1), model.layouts)
+    )
+    outside, blocks = _split_blocks({name: info.shape for name, info in model.tensors.items()})
     if not wanted.keys() & outside.keys():
         first = next(iter(model.tensors), None)
         what = f"holds no tensor of a mypt model; its first is `{first}`" if first else "is empty"
@@ -83,30 +84,36 @@ def _shape_problems(model: Model) -> list[Problem]:
     first_block = next(iter(blocks.values()), {})
     if all(block == first_block for block in blocks.values()):
         from mypt.format.rules.shape_diagnosis import (
-            explain_shapes,  # where all fits, nobody guesses
+            explain_shapes,  # only needed if something does not fit
         )
 
         one_block = {f"blocks.0.{name}": shape for name, shape in first_block.items()}
         changes = explain_shapes(model.config, outside | one_block, model.layouts)
         if changes:
-            return problems + [_changed(model, field, value) for field, value in changes.items()]
-    problems += [model.problem(name, *fault) for name, fault in _faults(wanted, outside).items()]
-    return problems + _faults_in_blocks(model, template, blocks)
+            return problems + [
+                _changed_field_problem(model, field, value) for field, value in changes.items()
+            ]
+    problems += [
+        model.problem(name, *fault) for name, fault in _find_faults(wanted, outside).items()
+    ]
+    return problems + _block_problems(model, template, blocks)
 
 
-def _changed(model: Model, field: str, value: object) -> Problem:
-    now = show(getattr(model.config, field))
-    what = f"is {now}, but {_base(model.file)} was saved with {show(value)}"
+def _changed_field_problem(model: Model, field: str, value: object) -> Problem:
+    now = format_value(getattr(model.config, field))
+    what = f"is {now}, but {_get_file_name(model.file)} was saved with {format_value(value)}"
     return model.misfit(field, what, value)
 
 
 def _depth_problems(model: Model, blocks: Mapping[int, Tensors]) -> list[Problem]:
-    """Compare the number of blocks, naming whole blocks that are missing or too many."""
+    """Compare the number of blocks, reporting whole blocks that are missing or unexpected."""
     depth, held = model.config.n_layer, sorted(blocks)
     if held == list(range(len(held))):
         if len(held) == depth:
             return []
-        what = f"is {depth}, but {_base(model.file)} holds {counted(len(held), 'block')}"
+        what = (
+            f"is {depth}, but {_get_file_name(model.file)} holds {format_count(len(held), 'block')}"
+        )
         return [model.misfit("n_layer", what, len(held))]
     problems = []
     for before, after in pairwise([-1, *(index for index in held if index < depth), depth]):
@@ -120,25 +127,25 @@ def _depth_problems(model: Model, blocks: Mapping[int, Tensors]) -> list[Problem
     ]
 
 
-def _faults_in_blocks(
+def _block_problems(
     model: Model, template: Tensors, blocks: Mapping[int, Tensors]
 ) -> list[Problem]:
-    """List the faults inside blocks; one that all blocks share is one problem."""
+    """Return the problems inside blocks; one that all blocks share is reported once."""
     places: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for index, block in sorted(blocks.items()):
-        for name, (what, kind) in _faults(template, block).items():
+        for name, (what, kind) in _find_faults(template, block).items():
             places[name, what, kind].append(index)
     problems = []
     for (name, what, kind), indices in places.items():
         shared = len(indices) == len(blocks) > 1
-        text = f"{what}, and so in all {len(blocks)} blocks" if shared else what
+        text = f"{what} (in all {len(blocks)} blocks)" if shared else what
         where = indices[:1] if shared else indices
         problems += [model.problem(f"blocks.{index}.{name}", text, kind) for index in where]
     return problems
 
 
-def _faults(wanted: Tensors, held: Tensors) -> dict[str, tuple[str, str]]:
-    """Say of each tensor at fault what is wrong with it, and the kind of problem."""
+def _find_faults(wanted: Tensors, held: Tensors) -> dict[str, tuple[str, str]]:
+    """Return what is wrong with each faulty tensor, and the kind of problem, by name."""
     faults = {}
     for name in {**wanted, **held}:
         if name not in held:
@@ -150,8 +157,8 @@ def _faults(wanted: Tensors, held: Tensors) -> dict[str, tuple[str, str]]:
     return faults
 
 
-def _split(tensors: Tensors) -> tuple[Tensors, dict[int, Tensors]]:
-    """Part the tensors outside of blocks from those of each block, by its index."""
+def _split_blocks(tensors: Tensors) -> tuple[Tensors, dict[int, Tensors]]:
+    """Split the tensors into those outside of blocks and those of each block, by its index."""
     outside: Tensors = {}
     blocks: dict[int, Tensors] = defaultdict(dict)
     for name, shape in tensors.items():
@@ -171,11 +178,11 @@ def _dtype_problems(model: Model) -> list[Problem]:
 
 
 def _overlap_problems(model: Model) -> list[Problem]:
-    """Find tensors that share memory, other than an output layer with its embedding."""
+    """Return a problem for tensors that share memory, except an output layer and its embedding."""
     spans = sorted(
         (info.storage_key, *info.span, name) for name, info in model.tensors.items() if info.numel
     )
-    tied = ({EMBEDDING, HEAD}, _span(model, EMBEDDING) == _span(model, HEAD))
+    tied = ({EMBEDDING, HEAD}, _get_span(model, EMBEDDING) == _get_span(model, HEAD))
     return [
         model.problem(name, f"shares memory with {other}", "shared")
         for (key, _, end, other), (other_key, start, _, name) in pairwise(spans)
@@ -183,13 +190,13 @@ def _overlap_problems(model: Model) -> list[Problem]:
     ]
 
 
-def _span(model: Model, name: str) -> tuple[int, int] | None:
+def _get_span(model: Model, name: str) -> tuple[int, int] | None:
     info = model.tensors.get(name)
     return info.span if info else None
 
 
 def _tied_notes(model: Model) -> list[Problem]:
-    """Note where tied matrices are stored twice, so that a header cannot show them to be equal."""
+    """Return a note if tied matrices are stored twice: a header cannot show that they are equal."""
     first, second = model.tensors.get(EMBEDDING), model.tensors.get(HEAD)
     if not model.config.tie_weights or first is None or second is None:
         return []
@@ -207,5 +214,5 @@ def untied_problem(file: str) -> Problem:
     return Problem(file, HEAD, what, fix, kind=TIED)
 
 
-def _base(file: str) -> str:
+def _get_file_name(file: str) -> str:
     return file.rpartition("/")[2]

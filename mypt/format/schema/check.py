@@ -1,4 +1,4 @@
-"""The published JSON Schemas, and what they say against a document."""
+"""Check documents against the published JSON Schemas."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mypt.format.errors import Problem, suggestion
 from mypt.format.resources import data_dir
 from mypt.format.schema.fast_path import make_test
-from mypt.format.schema.messages import explain, pointer, show
+from mypt.format.schema.messages import explain_error, format_value, json_pointer
 from mypt.format.version import FORMAT_VERSION, MYPT_VERSION
 
 if TYPE_CHECKING:
@@ -29,18 +29,18 @@ Kind = Literal[
     "log_event",
     "dataset_metadata",
 ]
-# Of these there was a version 1, whose documents name no version.
+# The kinds that existed in version 1, whose documents carry no format_version.
 LEGACY: frozenset[Kind] = frozenset({"config", "training_state", "tokenizer"})
-MAX_PROBLEMS = 100  # more of them in one document tell nobody anything
+MAX_PROBLEMS = 100  # per document; a longer list helps nobody
 
 
 @cache
 def load_schema(kind: Kind, major: int = 2) -> dict[str, Any]:
-    """Give the schema of a kind of document.
+    """Return the schema of a kind of document.
 
     Args:
-        kind: What the document is.
-        major: Major version of the format; 1 has the kinds in `LEGACY` only.
+        kind: The kind of document.
+        major: Major version of the format; version 1 has only the kinds in `LEGACY`.
     """
     file = data_dir("schemas").joinpath(f"v{major}", f"{kind}.schema.json")
     schema: dict[str, Any] = json.loads(file.read_text("utf-8"))
@@ -48,39 +48,39 @@ def load_schema(kind: Kind, major: int = 2) -> dict[str, Any]:
 
 
 def check_document(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
-    """Say all that is wrong with one document by itself, and what is worth noting.
+    """Return everything wrong with one document by itself, notes included.
 
-    A document of a newer major version gets that one problem. A config, training state or tokenizer
-    without a version is of version 1; what fields of version 2 it has are looked at too.
+    A document of a newer major version yields that one problem. A config, training state or
+    tokenizer without a version is version 1; fields of version 2 in it are checked too.
 
     Args:
-        kind: What the document is.
+        kind: The kind of document.
         document: Parsed JSON.
         file: Its name, for messages.
     """
     if kind in LEGACY and "format_version" not in document:
-        what = "names no format_version, so it is of version 1"
-        fix = "nothing needs to be done; the next save writes version 2"
+        what = "has no format_version, so it is version 1"
+        fix = "no action needed; the next save writes version 2"
         note = Problem(file, "", what, fix, kind="version.legacy", severity="note")
         return [note, *_schema_problems(kind, document, file, legacy=True)]
     newer = version_problem(document, file)
     if newer is not None:
         return [newer]
-    return [*_schema_problems(kind, document, file), *_unknown_fields(kind, document, file)]
+    return [*_schema_problems(kind, document, file), *_unknown_field_problems(kind, document, file)]
 
 
 def version_problem(document: Mapping[str, Any], file: str) -> Problem | None:
-    """Refuse a document of another major version."""
+    """Return a problem if the document has another major version, else None."""
     version = document.get("format_version")
     found = re.fullmatch("(0|[1-9][0-9]{0,8})[.](0|[1-9][0-9]*)", str(version))
     major = FORMAT_VERSION.partition(".")[0]
     if version is None or (found and found[1] == major):
         return None
     if found and int(found[1]) > int(major):
-        what = f"is written in format {version}, newer than mypt {MYPT_VERSION} reads"
+        what = f"is in format {version}, newer than mypt {MYPT_VERSION} can read"
         fix, kind = "upgrade mypt: pip install --upgrade mypt", "version.newer"
     else:
-        what = f"is {show(version)}, which is no version of the format"
+        what = f"is {format_value(version)}, which is not a format version"
         fix, kind = f'write "{FORMAT_VERSION}", or restore the file', "version.unknown"
     return Problem(file, "/format_version", what, fix, kind=kind)
 
@@ -89,91 +89,95 @@ def _schema_problems(
     kind: Kind, document: Mapping[str, Any], file: str, *, legacy: bool = False
 ) -> list[Problem]:
     problems = [
-        Problem(file, pointer(path), f"is {value}", "write a finite number", kind="schema.finite")
-        for path, value in islice(_not_finite(document, ()), MAX_PROBLEMS)
+        Problem(
+            file, json_pointer(path), f"is {value}", "write a finite number", kind="schema.finite"
+        )
+        for path, value in islice(_find_non_finite(document, ()), MAX_PROBLEMS)
     ]
-    if problems or _acceptance(kind, legacy)(document):
+    if problems or _make_fast_test(kind, legacy)(document):
         return problems
-    for error in islice(_validator(kind, legacy).iter_errors(document), MAX_PROBLEMS):
-        what, fix = explain(error)
-        where = pointer(error.absolute_path)
+    for error in islice(_make_full_validator(kind, legacy).iter_errors(document), MAX_PROBLEMS):
+        what, fix = explain_error(error)
+        where = json_pointer(error.absolute_path)
         problems.append(Problem(file, where, what, fix, kind=f"schema.{error.validator}"))
     return problems
 
 
-def _not_finite(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Find what no limit catches: NaN is neither below nor above one. No file has it: JSON cannot.
+def _find_non_finite(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Find NaN and infinities, which limits do not catch: NaN is neither below nor above one.
+
+    Only documents built in memory can contain them; JSON cannot.
 
     Yields:
-        Where it is, and the value.
+        The path to the value, and the value.
     """
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in items:
         if isinstance(item, float) and not math.isfinite(item):
             yield (*path, str(key)), item
         elif isinstance(item, (dict, list, tuple)):
-            yield from _not_finite(item, (*path, str(key)))
+            yield from _find_non_finite(item, (*path, str(key)))
 
 
-def _unknown_fields(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
-    """Warn of fields that the schema does not describe, with what was perhaps meant."""
+def _unknown_field_problems(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
+    """Return a warning for each field that the schema does not describe, with a suggestion."""
     schema = load_schema(kind)
     return [
         Problem(
             file,
-            pointer(path),
-            f"is no field of format {FORMAT_VERSION}{suggestion(str(path[-1]), known)}",
-            "correct it if it is a mistake; mypt keeps it as it is",
+            json_pointer(path),
+            f"is not a field of format {FORMAT_VERSION}{suggestion(str(path[-1]), known)}",
+            "correct it if it is a mistake; mypt keeps it unchanged",
             kind="field.unknown",
             severity="warning",
         )
-        for path, known in islice(_unknown(schema, schema, document, ()), MAX_PROBLEMS)
+        for path, known in islice(_find_unknown_fields(schema, schema, document, ()), MAX_PROBLEMS)
     ]
 
 
-def _unknown(
+def _find_unknown_fields(
     schema: Mapping[str, Any], root: Mapping[str, Any], value: Any, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
     if isinstance(value, list) and "properties" in schema.get("items", {}):
         for index, item in enumerate(value):
-            yield from _unknown(schema["items"], root, item, (*path, str(index)))
+            yield from _find_unknown_fields(schema["items"], root, item, (*path, str(index)))
     if not isinstance(value, dict) or not {"properties", "additionalProperties"} & set(schema):
         return
     known, others = schema.get("properties", {}), schema.get("additionalProperties")
     for name, item in value.items():
         if name in known or isinstance(others, dict):
-            yield from _unknown(known.get(name, others), root, item, (*path, name))
+            yield from _find_unknown_fields(known.get(name, others), root, item, (*path, name))
         elif others is None:
             yield (*path, name), known
 
 
 @cache
-def _acceptance(kind: Kind, legacy: bool) -> Callable[[Any], bool]:
-    schema = _schema_for(kind, legacy)
+def _make_fast_test(kind: Kind, legacy: bool) -> Callable[[Any], bool]:
+    schema = _select_schema(kind, legacy)
     return make_test(schema, schema)
 
 
 @cache
-def _validator(kind: Kind, legacy: bool) -> Validator:
-    from mypt.format.schema.validator import make_validator  # a sound document needs no jsonschema
+def _make_full_validator(kind: Kind, legacy: bool) -> Validator:
+    from mypt.format.schema.validator import make_validator  # a valid document needs no jsonschema
 
-    return make_validator(_schema_for(kind, legacy))
+    return make_validator(_select_schema(kind, legacy))
 
 
-def _schema_for(kind: Kind, legacy: bool) -> dict[str, Any]:
-    """Give the schema to hold against a document; a legacy one may have fields of version 2."""
+def _select_schema(kind: Kind, legacy: bool) -> dict[str, Any]:
+    """Return the schema to check against; a legacy document may have fields of version 2."""
     schema = load_schema(kind)
-    return _with_fields(load_schema(kind, 1), schema) if legacy else schema
+    return _merge_properties(load_schema(kind, 1), schema) if legacy else schema
 
 
-def _with_fields(schema: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the properties that only the newer schema describes, required ones as optional."""
+def _merge_properties(schema: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the properties that only the newer schema describes, none of them required."""
     merged = dict(schema)
     for part in ("properties", "$defs"):
         if part in newer:
             merged[part] = {**newer[part], **schema.get(part, {})}
     for name, nested in schema.get("$defs", {}).items():
-        merged["$defs"][name] = _with_fields(nested, newer["$defs"][name])
+        merged["$defs"][name] = _merge_properties(nested, newer["$defs"][name])
     return merged

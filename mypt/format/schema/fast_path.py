@@ -1,6 +1,6 @@
-"""Accept what a schema surely accepts, so that a sound document needs no schema library at all.
+"""A fast test for valid documents, so that checking those never loads jsonschema.
 
-What is not accepted here is not refused either: jsonschema has the last word, and the words.
+A document that fails the test is not rejected yet: jsonschema decides, and words the errors.
 """
 
 from __future__ import annotations
@@ -22,80 +22,85 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "null": (type(None),),
 }
-# These say nothing against a value.
-_WORDS = frozenset(
-    {"$schema", "$id", "$defs", "title", "description", "default", "examples", "deprecated"}
+# Keywords that never reject a value.
+_ANNOTATIONS = frozenset(
+    {
+        *("$schema", "$id", "$defs", "title", "description", "default", "examples", "deprecated"),
+        "x-group",  # the heading under which `mypt train --help` lists a field
+    }
 )
 
 
 def make_test(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Test:
-    """Build a test that no value passes which breaks the schema, and most others pass.
+    """Return a test that fails every invalid value and passes most valid ones.
 
     Args:
         schema: A schema of draft 2020-12, or a part of one.
-        root: The whole one, to which `$ref` points.
+        root: The whole schema, into which `$ref` points.
     """
-    tests = list(_tests(schema, root))
+    tests = list(_make_tests(schema, root))
     if len(tests) == 1:
         return tests[0]
     return lambda value: all(test(value) for test in tests)
 
 
-def _tests(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[Test]:
-    for keyword, said in schema.items():
+def _make_tests(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[Test]:
+    for keyword, rule in schema.items():
         if keyword in _MAKERS:
-            yield _MAKERS[keyword](said, schema, root)
-        elif keyword == "$ref" and said.startswith("#/$defs/"):
-            yield make_test(root["$defs"][said.removeprefix("#/$defs/")], root)
-        elif keyword not in _WORDS:
+            yield _MAKERS[keyword](rule, schema, root)
+        elif keyword == "$ref" and rule.startswith("#/$defs/"):
+            yield make_test(root["$defs"][rule.removeprefix("#/$defs/")], root)
+        elif keyword not in _ANNOTATIONS:
             yield lambda _: False
 
 
-def _type(said: Any, _: Any, __: Any) -> Test:
-    names = [said] if isinstance(said, str) else said
+def _type(rule: Any, _: Any, __: Any) -> Test:
+    names = [rule] if isinstance(rule, str) else rule
     types = frozenset(kind for name in names for kind in _TYPES[name])
     return lambda value: type(value) in types
 
 
-def _enum(said: Any, _: Any, __: Any) -> Test:
-    words = {word for word in said if isinstance(word, str)}
-    has_null = None in said
+def _enum(rule: Any, _: Any, __: Any) -> Test:
+    words = {word for word in rule if isinstance(word, str)}
+    has_null = None in rule
     return lambda value: value in words if type(value) is str else value is None and has_null
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern as JSON Schema means it: `$` is the very end, not before a last newline."""
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern as JSON Schema reads it: `$` is the very end, not before a newline."""
     return re.compile(rf"{pattern[:-1]}\Z" if pattern.endswith("$") else pattern)
 
 
-def _pattern(said: Any, _: Any, __: Any) -> Test:
-    find = compiled(said).search
+def _pattern(rule: Any, _: Any, __: Any) -> Test:
+    find = compile_pattern(rule).search
     return lambda value: type(value) is not str or find(value) is not None
 
 
-def _limit(types: tuple[type, ...], measure: Any, well: Any) -> Callable[[Any, Any, Any], Test]:
-    def make(said: Any, _: Any, __: Any) -> Test:
-        return lambda value: type(value) not in types or well(measure(value), said)
+def _make_limit(
+    types: tuple[type, ...], measure: Any, is_valid: Any
+) -> Callable[[Any, Any, Any], Test]:
+    def make(rule: Any, _: Any, __: Any) -> Test:
+        return lambda value: type(value) not in types or is_valid(measure(value), rule)
 
     return make
 
 
-def _items(said: Any, _: Any, root: Any) -> Test:
-    test = make_test(said, root)
+def _items(rule: Any, _: Any, root: Any) -> Test:
+    test = make_test(rule, root)
     return lambda value: type(value) is not list or all(map(test, value))
 
 
-def _unique(said: Any, _: Any, __: Any) -> Test:
+def _unique_items(rule: Any, _: Any, __: Any) -> Test:
     def test(value: Any) -> bool:
-        if type(value) is not list or said is False:
+        if type(value) is not list or rule is False:
             return True
         return all(type(item) is str for item in value) and len(set(value)) == len(value)
 
     return test
 
 
-def _properties(said: Any, _: Any, root: Any) -> Test:
-    tests = {name: make_test(part, root) for name, part in said.items()}
+def _properties(rule: Any, _: Any, root: Any) -> Test:
+    tests = {name: make_test(part, root) for name, part in rule.items()}
 
     def test(value: Any) -> bool:
         if type(value) is not dict:
@@ -105,36 +110,36 @@ def _properties(said: Any, _: Any, root: Any) -> Test:
     return test
 
 
-def _others(said: Any, schema: Any, root: Any) -> Test:
+def _additional_properties(rule: Any, schema: Any, root: Any) -> Test:
     known = schema.get("properties", {})
-    well: Test = make_test(said, root) if isinstance(said, dict) else lambda _: bool(said)
+    is_valid: Test = make_test(rule, root) if isinstance(rule, dict) else lambda _: bool(rule)
 
     def test(value: Any) -> bool:
         if type(value) is not dict:
             return True
-        return all(well(item) for name, item in value.items() if name not in known)
+        return all(is_valid(item) for name, item in value.items() if name not in known)
 
     return test
 
 
-def _names(said: Any, _: Any, root: Any) -> Test:
-    test = make_test(said, root)
+def _property_names(rule: Any, _: Any, root: Any) -> Test:
+    test = make_test(rule, root)
     return lambda value: type(value) is not dict or all(map(test, value))
 
 
-def _required(said: Any, _: Any, __: Any) -> Test:
-    return lambda value: type(value) is not dict or all(name in value for name in said)
+def _required(rule: Any, _: Any, __: Any) -> Test:
+    return lambda value: type(value) is not dict or all(name in value for name in rule)
 
 
-def _any_of(said: Any, _: Any, root: Any) -> Test:
-    tests = [make_test(part, root) for part in said]
+def _any_of(rule: Any, _: Any, root: Any) -> Test:
+    tests = [make_test(part, root) for part in rule]
     return lambda value: any(test(value) for test in tests)
 
 
-def _if(said: Any, schema: Any, root: Any) -> Test:
-    """Test the `then`; without it passed, only another word in the one field of `if` will do."""
+def _if(rule: Any, schema: Any, root: Any) -> Test:
+    """Return a test that passes where `then` does, or where a text differs from its `if` const."""
     test = make_test(schema["then"], root)
-    fields = said.get("properties", {}) if set(said) <= {"properties", "required"} else {}
+    fields = rule.get("properties", {}) if set(rule) <= {"properties", "required"} else {}
     words = {name: part.get("const") for name, part in fields.items()}
 
     def another(value: Any) -> bool:
@@ -151,23 +156,23 @@ _MAKERS: Mapping[str, Callable[[Any, Any, Any], Test]] = {
     "type": _type,
     "enum": _enum,
     "pattern": _pattern,
-    "minimum": _limit(_NUMBERS, lambda v: v, lambda v, said: v >= said),
-    "maximum": _limit(_NUMBERS, lambda v: v, lambda v, said: v <= said),
-    "exclusiveMinimum": _limit(_NUMBERS, lambda v: v, lambda v, said: v > said),
-    "exclusiveMaximum": _limit(_NUMBERS, lambda v: v, lambda v, said: v < said),
-    "minLength": _limit(_SIZED, len, lambda v, said: v >= said),
-    "maxLength": _limit(_SIZED, len, lambda v, said: v <= said),
-    "minItems": _limit((list,), len, lambda v, said: v >= said),
-    "maxItems": _limit((list,), len, lambda v, said: v <= said),
-    "minProperties": _limit((dict,), len, lambda v, said: v >= said),
-    "maxProperties": _limit((dict,), len, lambda v, said: v <= said),
+    "minimum": _make_limit(_NUMBERS, lambda v: v, lambda v, rule: v >= rule),
+    "maximum": _make_limit(_NUMBERS, lambda v: v, lambda v, rule: v <= rule),
+    "exclusiveMinimum": _make_limit(_NUMBERS, lambda v: v, lambda v, rule: v > rule),
+    "exclusiveMaximum": _make_limit(_NUMBERS, lambda v: v, lambda v, rule: v < rule),
+    "minLength": _make_limit(_SIZED, len, lambda v, rule: v >= rule),
+    "maxLength": _make_limit(_SIZED, len, lambda v, rule: v <= rule),
+    "minItems": _make_limit((list,), len, lambda v, rule: v >= rule),
+    "maxItems": _make_limit((list,), len, lambda v, rule: v <= rule),
+    "minProperties": _make_limit((dict,), len, lambda v, rule: v >= rule),
+    "maxProperties": _make_limit((dict,), len, lambda v, rule: v <= rule),
     "items": _items,
-    "uniqueItems": _unique,
+    "uniqueItems": _unique_items,
     "properties": _properties,
-    "additionalProperties": _others,
-    "propertyNames": _names,
+    "additionalProperties": _additional_properties,
+    "propertyNames": _property_names,
     "required": _required,
     "anyOf": _any_of,
     "if": _if,
-    "then": lambda _said, _schema, _root: lambda _: True,
+    "then": lambda _rule, _schema, _root: lambda _: True,
 }

@@ -1,4 +1,4 @@
-"""Say in plain words what a JSON Schema asks for and a document does not give."""
+"""Turn errors of JSON Schema into plain English."""
 
 from __future__ import annotations
 
@@ -28,51 +28,52 @@ _PATTERNS = {
     "^2\\.(0|[1-9][0-9]*)$": "a version such as 2.0",
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}": "a time: 2026-02-09T14:30:00",
 }
-_HUGE = 2**31 - 1  # limits from here on only keep numbers readable everywhere
+_HUGE = 2**31 - 1  # limits this large only keep numbers within what every reader can hold
 _LONGEST = 40
 
 
-def explain(error: ValidationError) -> tuple[str, str]:
-    """Give what is wrong with a value, and what to do.
+def explain_error(error: ValidationError) -> tuple[str, str]:
+    """Return what is wrong with a value, and what to do about it.
 
     Args:
-        error: Of a validator of `mypt.format.schema.check`.
+        error: From a validator of `mypt.format.schema.check`.
     """
     keyword, schema = str(error.validator), error.schema
-    shown = show(error.instance)
+    shown = format_value(error.instance)
     if keyword == "required":
         meaning = f": {error.message}" if error.message else ""
         return "is missing", f"add it{meaning.rstrip('.')}"
     if keyword == "additionalProperties":
-        return f"is {error.message.replace('unknown', 'no field of this document', 1)}", "remove it"
+        near = error.message.removeprefix("unknown")
+        return f"is not a field of this document{near}", "remove it"
     if keyword == "uniqueItems":
-        return f"repeats {shown}, which is also at {error.message}", "give each one once"
+        return f"repeats {shown}, which is also at {error.message}", "list each one only once"
     schema = schema if isinstance(schema, dict) else {}
     return (
-        f"is {shown}, {_fault(keyword, error)}",
-        f"write {describe(schema, in_full=keyword == 'maximum')}",
+        f"is {shown}, {_describe_fault(keyword, error)}",
+        f"write {describe_schema(schema, in_full=keyword == 'maximum')}",
     )
 
 
-def explain_option(error: ValidationError) -> tuple[str, str]:
-    """Give the same of the options of a plugin, naming those that there are.
+def explain_option_error(error: ValidationError) -> tuple[str, str]:
+    """Return the same for an option of a plugin, listing the options it has.
 
     Args:
-        error: Of a validator of `mypt.format.schema.validator`.
+        error: From a validator of `mypt.format.schema.validator`.
     """
     if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
-        return explain(error)
+        return explain_error(error)
     near = error.message.removeprefix("unknown")
     known = ", ".join(error.schema.get("properties", {}))
-    fix = f"use one of: {known}" if known else "leave it out: there are none"
-    return f"is no option{near}", fix
+    fix = f"use one of: {known}" if known else "leave it out: there are no options"
+    return f"is not an option{near}", fix
 
 
-def _fault(keyword: str, error: ValidationError) -> str:
+def _describe_fault(keyword: str, error: ValidationError) -> str:
     limit = error.validator_value
     match keyword:
         case "type":
-            return f"not {_name_types(limit)}"
+            return f"not {_describe_types(limit)}"
         case "minimum" | "exclusiveMinimum":
             return f"{'less than' if keyword == 'minimum' else 'not above'} {limit}"
         case "maximum" | "exclusiveMaximum":
@@ -82,30 +83,30 @@ def _fault(keyword: str, error: ValidationError) -> str:
         case "maxLength" | "maxItems" | "maxProperties":
             return "which is too long"
         case _:
-            return "which has no meaning here"
+            return "which is not valid here"
 
 
-def describe(schema: Mapping[str, Any], *, in_full: bool = False) -> str:
-    """Say what a schema accepts, such as `a whole number from 1 to 8`.
+def describe_schema(schema: Mapping[str, Any], *, in_full: bool = False) -> str:
+    """Return in words what a schema accepts, such as `a whole number from 1 to 8`.
 
     Args:
         schema: The schema.
-        in_full: Whether to name limits too that only keep numbers readable everywhere.
+        in_full: Whether to include limits that only keep numbers within what every reader can hold.
     """
     if "const" in schema:
         return json.dumps(schema["const"])
     if "enum" in schema:
         return " or ".join(json.dumps(value) for value in schema["enum"])
     if "anyOf" in schema:
-        return " or ".join(describe(option) for option in schema["anyOf"])
+        return " or ".join(describe_schema(option) for option in schema["anyOf"])
     if "pattern" in schema:
         words = _PATTERNS.get(schema["pattern"], f"text of the form {schema['pattern']}")
         return words + (" or null" if "null" in schema.get("type", ()) else "")
-    return _name_types(schema.get("type", "object"), _limits(schema, in_full))
+    return _describe_types(schema.get("type", "object"), _describe_limits(schema, in_full))
 
 
-def show(value: Any) -> str:
-    """Show a value as its document has it, cut to a readable length."""
+def format_value(value: Any) -> str:
+    """Format a value as it stands in its document, cut to a readable length."""
     if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     value = value[: _LONGEST + 1] if isinstance(value, str) else value
@@ -113,17 +114,17 @@ def show(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def pointer(path: Iterable[str | int]) -> str:
-    """Give the JSON pointer (RFC 6901) of a path of keys and indices."""
+def json_pointer(path: Iterable[str | int]) -> str:
+    """Return the JSON pointer (RFC 6901) of a path of keys and indices."""
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
-def _name_types(types: str | list[str], limits: str = "") -> str:
+def _describe_types(types: str | list[str], limits: str = "") -> str:
     names = [types] if isinstance(types, str) else types
     return " or ".join(_TYPES[name] + (limits if name != "null" else "") for name in names)
 
 
-def _limits(schema: Mapping[str, Any], in_full: bool) -> str:
+def _describe_limits(schema: Mapping[str, Any], in_full: bool) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     limits = []
     if low is not None and high is not None and (in_full or high < _HUGE or low):

@@ -1,4 +1,4 @@
-"""Strict JSON in, canonical JSON out."""
+"""Parse strict JSON, and write canonical JSON."""
 
 from __future__ import annotations
 
@@ -12,70 +12,79 @@ from mypt.format.errors import FormatError, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Larger than any vocabulary of a million tokens, small enough to read at once.
+# Larger than any vocabulary of a million tokens, and small enough to read at once.
 MAX_JSON_BYTES = 48 * 1024 * 1024
 MAX_VALUES = 4_000_000
 MAX_DEPTH = 64
-# One character beyond U+FFFF makes every other one take four bytes of memory.
+# One character beyond U+FFFF makes every other character take four bytes of memory too.
 _MAX_TEXT_BYTES = 128 * 1024 * 1024
-_MAX_DIGITS = 300  # a float holds no number that is longer
+_MAX_DIGITS = 300  # a float cannot hold a longer number
 
 
 def parse(data: bytes, file: str) -> dict[str, Any]:
-    """Read one JSON object, refusing what JSON does not define or two readers could differ on.
+    """Parse one JSON object; reject what JSON does not define or readers could disagree on.
 
     Args:
         data: The file's bytes, UTF-8 without a byte order mark.
         file: The file's name, for messages.
 
     Raises:
-        FormatError: Not UTF-8, not JSON, NaN or Infinity, a number that no float can hold, half
-            a character, a duplicate key, too much text, too many values, too deep, no object.
+        FormatError: Not UTF-8, not JSON, not an object, NaN or Infinity, a number that no float
+            can hold, a lone surrogate, a duplicate key, too much text, too many values, or nested
+            too deeply.
     """
     if len(data) > MAX_JSON_BYTES:
-        _refuse(file, f"is {len(data)} bytes large", "no document of a checkpoint is that large")
-    # a key takes the memory of about three further values
+        _raise_json_error(
+            file, f"is {len(data)} bytes, larger than any document", "restore the file"
+        )
+    # a key takes as much memory as about three values
     if sum(map(data.count, (b",", b"[", b"{", b":", b":", b":"))) > MAX_VALUES:
-        _refuse(file, f"holds more than {MAX_VALUES} values", "restore the file")
+        _raise_json_error(file, f"holds more than {MAX_VALUES} values", "restore the file")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        _refuse(file, f"is not UTF-8 (byte {error.start})", "save it as UTF-8")
+        _raise_json_error(file, f"is not UTF-8 (byte {error.start})", "save it as UTF-8")
     if sys.getsizeof(text) > _MAX_TEXT_BYTES:
-        _refuse(file, "is too long a text", "restore the file")
-    document = _loaded(text, file)
+        _raise_json_error(file, "contains too much text", "restore the file")
+    document = _load_json(text, file)
     if not isinstance(document, dict):
-        _refuse(file, "is not a JSON object", "restore the file")
+        _raise_json_error(file, "is not a JSON object", "restore the file")
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(document):
-        _refuse(file, f"is nested deeper than {MAX_DEPTH} levels", "restore the file")
-    if ("\\ud" in text or "\\uD" in text) and not all(map(_is_whole, _texts(document))):
-        _refuse(file, "escapes half a character (a surrogate without its pair)", "correct it")
+        _raise_json_error(file, f"is nested deeper than {MAX_DEPTH} levels", "restore the file")
+    if ("\\ud" in text or "\\uD" in text) and not all(
+        map(_has_no_lone_surrogate, _iterate_texts(document))
+    ):
+        _raise_json_error(
+            file, "escapes half a character (a surrogate without its pair)", "correct it"
+        )
     return document
 
 
-def _loaded(text: str, file: str) -> Any:
+def _load_json(text: str, file: str) -> Any:
     try:
         return json.loads(
             text,
-            object_pairs_hook=_unique_keys,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_whole,
+            object_pairs_hook=_reject_duplicate_keys,
+            parse_constant=_reject_constant,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        _refuse(file, f"is not JSON: {error.msg} at {place}", "correct it or restore the file")
+        _raise_json_error(
+            file, f"is not JSON: {error.msg} at {place}", "correct it or restore the file"
+        )
     except RecursionError:
-        _refuse(file, "is nested too deeply", "restore the file")
+        _raise_json_error(file, "is nested too deeply", "restore the file")
     except _NotStrictError as error:
-        _refuse(file, str(error), "correct it: every reader must see the same values")
+        _raise_json_error(file, str(error), "correct it: every reader must see the same values")
 
 
 def dump(document: Mapping[str, Any]) -> bytes:
-    """Give the canonical bytes: UTF-8, indent 2, order of insertion, a newline at the end.
+    """Return the canonical bytes: UTF-8, indent 2, insertion order, a newline at the end.
 
     Raises:
-        ValueError: A value is NaN or infinite, which JSON cannot say (a caller's bug).
+        ValueError: A value is NaN or infinite, which JSON cannot represent (a caller's bug).
     """
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode("utf-8", errors="strict")
@@ -85,8 +94,8 @@ class _NotStrictError(ValueError):
     """Two readers could disagree about this document."""
 
 
-def _levels(document: Any) -> Iterator[list[Any]]:
-    """Give the values of each level of nesting, the document itself first."""
+def _iterate_levels(document: Any) -> Iterator[list[Any]]:
+    """Yield the values of each level of nesting, the document itself first."""
     level = [document]
     while level:
         yield level
@@ -100,14 +109,15 @@ def _levels(document: Any) -> Iterator[list[Any]]:
 
 def _is_deep(document: Any) -> bool:
     containers = (
-        any(isinstance(value, (dict, list)) for value in level) for level in _levels(document)
+        any(isinstance(value, (dict, list)) for value in level)
+        for level in _iterate_levels(document)
     )
     return sum(containers) > MAX_DEPTH
 
 
-def _texts(document: Any) -> Iterator[str]:
-    """Give every text of a document, the names of its fields among them."""
-    for level in _levels(document):
+def _iterate_texts(document: Any) -> Iterator[str]:
+    """Yield every string of a document, names of fields included."""
+    for level in _iterate_levels(document):
         for value in level:
             if isinstance(value, str):
                 yield value
@@ -115,8 +125,8 @@ def _texts(document: Any) -> Iterator[str]:
                 yield from value
 
 
-def _is_whole(text: str) -> bool:
-    """Tell whether a text has no half of a surrogate pair."""
+def _has_no_lone_surrogate(text: str) -> bool:
+    """Return whether a string contains no half of a surrogate pair."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -124,7 +134,7 @@ def _is_whole(text: str) -> bool:
     return True
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         left = dict.fromkeys(members, 1)
@@ -134,12 +144,12 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _no_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     what = f"contains {name}, which JSON does not define"
     raise _NotStrictError(what)
 
 
-def _finite(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
         what = f"contains {digits[:20]}, which is too large for a number"
@@ -147,12 +157,12 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _whole(digits: str) -> int:
+def _parse_int(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
         what = f"contains a number of {len(digits)} digits"
         raise _NotStrictError(what)
     return int(digits)
 
 
-def _refuse(file: str, what: str, fix: str) -> NoReturn:
+def _raise_json_error(file: str, what: str, fix: str) -> NoReturn:
     raise FormatError(Problem(file, "", what, fix, kind="json"))

@@ -1,7 +1,7 @@
-"""A validator of our schemas that stays quick on large documents and names the field at fault.
+"""A validator for our schemas that is fast on large documents and points at the faulty field.
 
-The keywords are those of the specification. jsonschema's own take minutes for a vocabulary of a
-million characters, and leave it to the text of the message to name a missing field.
+The keywords follow the specification. jsonschema's own take minutes on a vocabulary of a million
+characters, and name a missing field only in the text of the message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from mypt.format.errors import suggestion
-from mypt.format.schema.fast_path import compiled, make_test
+from mypt.format.schema.fast_path import compile_pattern, make_test
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def make_validator(schema: Mapping[str, Any]) -> Validator:
-    """Build the validator of a draft 2020-12 schema.
+    """Return a validator for a draft 2020-12 schema.
 
     Args:
-        schema: Uses none of the keywords that apply to items or members by their position.
+        schema: A schema without keywords that apply to items or members by their position.
     """
     keywords = {
         "items": _items,
@@ -40,14 +40,14 @@ def make_validator(schema: Mapping[str, Any]) -> Validator:
 
 def _items(validator: Any, items: Any, instance: Any, _: Any) -> Iterator[Any]:
     if isinstance(instance, list):
-        is_well = make_test(items, {})
+        is_valid = make_test(items, {})
         for index, item in enumerate(instance):
-            if not is_well(item):
+            if not is_valid(item):
                 yield from validator.descend(item, items, path=index)
 
 
 def _pattern(_: Any, pattern: Any, instance: Any, __: Any) -> Iterator[Any]:
-    if isinstance(instance, str) and not compiled(pattern).search(instance):
+    if isinstance(instance, str) and not compile_pattern(pattern).search(instance):
         yield ValidationError(f"does not match {pattern}")
 
 
@@ -56,21 +56,21 @@ def _additional_properties(
 ) -> Iterator[Any]:
     if not isinstance(instance, dict):
         return
-    known, is_well = schema.get("properties", {}), make_test(others or {"not": {}}, {})
+    known, is_valid = schema.get("properties", {}), make_test(others or {"not": {}}, {})
     for name, item in instance.items():
-        if name in known or is_well(item):
+        if name in known or is_valid(item):
             continue
         if others is False:
-            yield _error(f"unknown{suggestion(name, known)}", name, item)
+            yield _make_error(f"unknown{suggestion(name, known)}", name, item)
         else:
             yield from validator.descend(item, others, path=name)
 
 
 def _property_names(validator: Any, names: Any, instance: Any, _: Any) -> Iterator[Any]:
     if isinstance(instance, dict):
-        is_well = make_test({"type": "string", **names}, {})
+        is_valid = make_test({"type": "string", **names}, {})
         for name in instance:
-            if not is_well(name):
+            if not is_valid(name):
                 yield from validator.descend(name, names, path=name)
 
 
@@ -79,7 +79,7 @@ def _required(_: Any, required: Any, instance: Any, schema: Any) -> Iterator[Any
         for name in required:
             if name not in instance:
                 described = schema.get("properties", {}).get(name, {})
-                yield _error(described.get("description", ""), name, None)
+                yield _make_error(described.get("description", ""), name, None)
 
 
 def _unique_items(_: Any, unique: Any, instance: Any, __: Any) -> Iterator[Any]:
@@ -89,8 +89,8 @@ def _unique_items(_: Any, unique: Any, instance: Any, __: Any) -> Iterator[Any]:
     for index, item in enumerate(instance):
         same = item if isinstance(item, str) else f"\0{json.dumps(item, sort_keys=True)}"
         if first.setdefault(same, index) != index:
-            yield _error(str(first[same]), index, item)
+            yield _make_error(str(first[same]), index, item)
 
 
-def _error(message: str, name: str | int, instance: Any) -> Any:
+def _make_error(message: str, name: str | int, instance: Any) -> Any:
     return ValidationError(message, path=[name], instance=instance)

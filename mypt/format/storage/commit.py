@@ -1,9 +1,9 @@
-"""Save a bundle so that at every instant exactly one whole generation of it can be read.
+"""Save a bundle so that exactly one complete generation of it can be read at every instant.
 
-New files are written beside the old ones under names with their generation, flushed to disk and
-hashed on the way. Replacing `manifest.json` is the commit: before it, a reader sees the generation
-before; after it, the new one. Then the files get their stable names. `generations.py` says how a
-reader and the next writer see what an interrupted commit left behind.
+New files are written beside the old ones under names that carry their generation, and are hashed
+on the way and flushed to disk. Replacing `manifest.json` is the commit: before it, a reader sees
+the previous generation; after it, the new one. Then the files get their stable names.
+`generations.py` describes how a reader and the next writer treat an interrupted commit.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from mypt.format.storage.files import MANIFEST
 from mypt.format.storage.fsync import sync_file, sync_folder
 from mypt.format.storage.generations import (
     committed_files,
-    dropped,
+    drop_marker_name,
+    find_tagged_files,
     may_be_listed,
     next_generation,
     read_manifest,
     removed_names,
     seal,
-    tagged,
-    tagged_files,
+    tagged_name,
 )
 from mypt.format.storage.lock import LOCK_FILE, bundle_lock
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BundleWriter", "committed_files", "open_for_writing"]
 
-# Windows replaces no file that is open, and a reader has the manifest open for a moment.
+# Windows cannot replace an open file, and a reader holds the manifest open for a moment.
 _PAUSES_S = (0.01, 0.1, 1.0) if os.name == "nt" else ()
 _FIXES = {
     errno.ENOSPC: "free space on that disk",
@@ -57,14 +57,17 @@ _FIXES = {
 
 @contextmanager
 def open_for_writing(folder: Path) -> Iterator[BundleWriter]:
-    """Hold a bundle for writing, as long as a training run lasts.
+    """Lock a bundle for writing, for as long as a training run lasts.
 
     Args:
-        folder: The bundle; made if it does not exist, and removed again if nothing is saved.
+        folder: The bundle; created if it does not exist, and removed again if nothing is saved.
+
+    Yields:
+        The writer; it cannot save any more once the block ends.
 
     Raises:
-        LockedError: Another process writes to it.
-        SaveError: The folder cannot be made or written.
+        LockedError: Another process is writing to it.
+        SaveError: The folder cannot be created or written.
     """
     with ExitStack() as stack:
         try:
@@ -74,20 +77,20 @@ def open_for_writing(folder: Path) -> Iterator[BundleWriter]:
             stack.enter_context(bundle_lock(folder))
             writer = BundleWriter(folder)
         except OSError as error:
-            raise _not_saved(folder, error) from error
+            raise _make_save_error(folder, error) from error
         stack.callback(writer.close)
         yield writer
 
 
 class BundleWriter:
-    """The one who may save to a bundle; made by `open_for_writing` alone.
+    """The only object that may save to a bundle; created by `open_for_writing` alone.
 
     Attributes:
         folder: The bundle.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Begin with a bundle whose lock is held."""
+        """Start from a bundle whose lock is held."""
         self.folder = folder
         self._locked = folder.stat()
         self._held = True
@@ -100,26 +103,25 @@ class BundleWriter:
         plugins: Mapping[str, Any] | None = None,
         check: Callable[[Mapping[str, Path]], None] | None = None,
     ) -> Manifest:
-        """Make these files the next generation of the bundle: all of them, or none.
+        """Make these files the next generation of the bundle: all of them or none.
 
-        Files of the generation before that are not among them are removed. Files that mypt does
-        not own are left alone. What an interrupted commit left behind is cleaned up first.
+        Files of the previous generation that are not among them are removed. Files that mypt does
+        not own are left alone. Whatever an interrupted commit left behind is cleaned up first.
 
         Args:
-            files: By stable name, the bytes or a function that writes them.
+            files: The bytes, or a function that writes them, by stable name.
             written_by: Program and version.
             plugins: What the bundle needs, as `manifest.json` has it.
-            check: Called before the commit with where each file now is, by stable name; if it
-                raises, nothing is committed.
+            check: Called before the commit with the current path of each file by stable name; if
+                it raises, nothing is committed.
 
         Returns:
             The manifest of the new generation.
 
         Raises:
-            SaveError: The disk did not take it, or the folder was moved; the generation before is
-                whole.
-            FormatError: The manifest of the generation before is damaged or of a newer version.
-            ValueError: A name that no manifest may list (a caller's bug).
+            SaveError: Writing failed, or the folder was moved; the previous generation is intact.
+            FormatError: The manifest of the previous generation is damaged or of a newer version.
+            ValueError: There is a name that no manifest may list (a caller's bug).
         """
         if not self._held or not files or not all(map(may_be_listed, files)):
             message = f"cannot commit {sorted(files)} to {self.folder}"
@@ -127,14 +129,14 @@ class BundleWriter:
         self._check_unmoved()
         try:
             before = read_manifest(self.folder)
-            tidy(self.folder, before)
+            clean_up(self.folder, before)
             generation = next_generation(before, self.folder)
             records = {
-                name: write_file(self.folder / tagged(name, generation), content)
+                name: write_file(self.folder / tagged_name(name, generation), content)
                 for name, content in files.items()
             }
             if check is not None:
-                check({name: self.folder / tagged(name, generation) for name in files})
+                check({name: self.folder / tagged_name(name, generation) for name in files})
             manifest, data = seal(
                 Manifest(
                     generation=generation,
@@ -146,52 +148,52 @@ class BundleWriter:
             self._put_manifest(data, generation, removed_names(before, files))
         except BaseException as error:
             with suppress(OSError, FormatError):
-                tidy(self.folder, read_manifest(self.folder))
+                clean_up(self.folder, read_manifest(self.folder))
             if isinstance(error, OSError):
-                raise _not_saved(self.folder, error) from error
+                raise _make_save_error(self.folder, error) from error
             raise
-        with suppress(OSError):  # it is saved; what is left to do is left to the next time
-            tidy(self.folder, manifest)
+        with suppress(OSError):  # it is saved; the next commit does what is left
+            clean_up(self.folder, manifest)
         return manifest
 
     def close(self) -> None:
-        """Give up the right to save."""
+        """Refuse any further commit."""
         self._held = False
 
     def _check_unmoved(self) -> None:
-        """Refuse to save where the locked folder no longer is: another may be there by now."""
+        """Raise if the path no longer leads to the locked folder; another may be there by now."""
         try:
             there = self.folder.stat()
         except (FileNotFoundError, NotADirectoryError):
             there = None
         if there is None or not os.path.samestat(there, self._locked):
             what = "was moved or removed while a run was writing to it"
-            fix = "go on with it where it is now; what was saved there is whole"
+            fix = "resume from where it is now; what was saved there is intact"
             raise SaveError(Problem(str(self.folder), "", what, fix, kind="save.moved"))
 
     def _put_manifest(self, data: bytes, generation: int, removed: list[str]) -> None:
-        """Replace the manifest, with all it speaks of on the disk before and after."""
+        """Replace the manifest, with everything it refers to on disk before and after."""
         for name in removed:
-            write_file(self.folder / dropped(name, generation), b"")
-        waiting = self.folder / tagged(MANIFEST, generation)
+            write_file(self.folder / drop_marker_name(name, generation), b"")
+        waiting = self.folder / tagged_name(MANIFEST, generation)
         write_file(waiting, data)
         sync_folder(self.folder)
-        _replace(waiting, self.folder / MANIFEST)
+        _replace_file(waiting, self.folder / MANIFEST)
         sync_folder(self.folder)
 
 
-def tidy(folder: Path, manifest: Manifest | None) -> None:
-    """Finish what the last commit has left to do, and remove what failed ones left behind.
+def clean_up(folder: Path, manifest: Manifest | None) -> None:
+    """Finish the last commit's renames, and remove what failed commits left behind.
 
-    Whatever cannot be done now (a file that Windows holds open) is left to the next time: readers
-    go by the manifest, and find a file that still waits under its tagged name.
+    What cannot be done now (a file that Windows holds open) is left for the next time: readers
+    follow the manifest, and find a file that is still under its tagged name.
 
     Args:
         folder: The bundle, whose lock is held.
-        manifest: The one on the disk.
+        manifest: The manifest on disk.
     """
     current = manifest.generation if manifest else 0
-    tagged_now = list(tagged_files(folder))
+    tagged_now = list(find_tagged_files(folder))
     for path, name, generation, is_drop in tagged_now:
         with suppress(OSError):
             is_listed = manifest is not None and name in manifest.files
@@ -206,16 +208,16 @@ def tidy(folder: Path, manifest: Manifest | None) -> None:
             sync_folder(folder)
 
 
-def finish(folder: Path) -> None:
-    """Do what an interrupted commit has left to do, as far as it can be done now."""
-    with suppress(MyptError, OSError):  # whoever is writing there now will do it
-        if any(tagged_files(folder)) or (folder / LOCK_FILE).exists():
+def finish_interrupted_commit(folder: Path) -> None:
+    """Finish an interrupted commit, as far as that is possible now."""
+    with suppress(MyptError, OSError):  # if another process is writing there, it will do it
+        if any(find_tagged_files(folder)) or (folder / LOCK_FILE).exists():
             with open_for_writing(folder):
-                tidy(folder, read_manifest(folder))
+                clean_up(folder, read_manifest(folder))
 
 
-def _replace(waiting: Path, path: Path) -> None:
-    """Give a file the name of another, also where that has to wait until nobody reads the other."""
+def _replace_file(waiting: Path, path: Path) -> None:
+    """Replace a file by another, waiting where readers have the old one open."""
     for pause_s in _PAUSES_S:
         try:
             waiting.replace(path)
@@ -227,7 +229,7 @@ def _replace(waiting: Path, path: Path) -> None:
 
 
 class _HashingFile:
-    """An open file that counts and hashes what goes into it."""
+    """An open file that counts and hashes what is written to it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -235,7 +237,7 @@ class _HashingFile:
         self._size_bytes = 0
 
     def write(self, data: bytes | memoryview) -> None:
-        """Write all of `data`; the system may take it in parts."""
+        """Write all of `data`; the system may accept it in parts."""
         left = memoryview(data).cast("B")
         self._sha256.update(left)
         self._size_bytes += len(left)
@@ -244,15 +246,15 @@ class _HashingFile:
 
     @property
     def record(self) -> FileRecord:
-        """What the manifest will say of the file."""
+        """The file's entry in the manifest."""
         return FileRecord(size_bytes=self._size_bytes, sha256=self._sha256.hexdigest())
 
 
 def write_file(path: Path, content: Content) -> FileRecord:
-    """Write a new file to the disk, through all caches.
+    """Write a new file, and flush it to disk.
 
     Raises:
-        OSError: It is there already, or cannot be written.
+        OSError: It exists already, or cannot be written.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, 0o666)
@@ -280,23 +282,23 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _not_saved(folder: Path, error: OSError) -> SaveError:
+def _make_save_error(folder: Path, error: OSError) -> SaveError:
     what = f"could not be written: {error.strerror or error}"
     fix = _FIXES.get(error.errno or 0, "check that folder and its disk")
-    problem = Problem(str(folder), "", what, f"{fix}; what was saved before is whole", kind="save")
+    problem = Problem(str(folder), "", what, f"{fix}; what was saved before is intact", kind="save")
     return SaveError(problem)
 
 
 def content_digest(content: Content) -> str:
-    """Give the SHA-256 of what a file is to hold, in hexadecimal."""
+    """Return the SHA-256 of the content that a file is to have, in hexadecimal."""
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
-    sink = _Hash()
+    sink = _HashSink()
     content(sink)
     return sink.hexdigest()
 
 
-class _Hash:
+class _HashSink:
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
 

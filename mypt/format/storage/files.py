@@ -1,4 +1,4 @@
-"""The files of a bundle: their names, and how their bytes are read."""
+"""The files of a bundle: their names, and reading their bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,21 +20,21 @@ MODEL = "model.pt"
 OPTIMIZER = "optimizer.pt"
 MANIFEST = "manifest.json"
 BUNDLE_FILES = (CONFIG, TOKENIZER, TRAINING_STATE, MODEL, OPTIMIZER)
-# Of the documents that hold no vocabulary.
+# The limit for documents without a vocabulary.
 MAX_SMALL_BYTES = 4 * 1024 * 1024
-_SMALL = (CONFIG, TRAINING_STATE, MANIFEST)
+_SMALL_FILES = (CONFIG, TRAINING_STATE, MANIFEST)
 _CHUNK_BYTES = 1 << 20
 
 
 def open_regular(path: Path, file: str) -> BinaryIO:
-    """Open a file for reading, unless it is a folder, a pipe or a device, which could block.
+    """Open a regular file for reading; a folder, pipe or device, which could block, is rejected.
 
     Args:
         path: The file, or a link to one.
         file: Its name, for messages.
 
     Raises:
-        FormatError: It is not a regular file; it was not opened.
+        FormatError: It is not a regular file, and was not opened.
         OSError: It cannot be read.
     """
     if not stat.S_ISREG(path.stat().st_mode):
@@ -44,41 +44,41 @@ def open_regular(path: Path, file: str) -> BinaryIO:
 
 
 def check_unmoved(stream: BinaryIO, path: Path, file: str) -> None:
-    """Make sure that a path still leads to the file that was opened there.
+    """Raise if a path no longer leads to the file that was opened there.
 
     Args:
-        stream: The file, as `open_regular` gave it.
-        path: Where it was.
+        stream: The file, as `open_regular` returned it.
+        path: The path it was opened at.
         file: Its name, for messages.
 
     Raises:
         FormatError: Another file is there.
-        OSError: None is there.
+        OSError: No file is there.
     """
     if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
-        what, fix = "was replaced while it was read", "open it again"
+        what, fix = "was replaced while being read", "open it again"
         raise FormatError(Problem(file, "", what, fix, kind="file.changed"))
 
 
 def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:
-    """Read a JSON document: parsed, and its bytes.
+    """Read a JSON document; return it parsed, and its bytes.
 
     Raises:
-        FormatError: It is not a regular file, or `jsonfile.parse` refuses it.
+        FormatError: It is not a regular file, or `strict_json.parse` rejects it.
         OSError: It cannot be read.
     """
-    most = MAX_SMALL_BYTES if path.name in _SMALL else jsonfile.MAX_JSON_BYTES
+    most = MAX_SMALL_BYTES if path.name in _SMALL_FILES else strict_json.MAX_JSON_BYTES
     with open_regular(path, file) as stream:
         data = stream.read(most + 1)
         size = stream.seek(0, 2)
     if size > most:
-        what, fix = f"is {size} bytes large, its kind has at most {most}", "restore the file"
+        what, fix = f"is {size} bytes, more than the {most} allowed here", "restore the file"
         raise FormatError(Problem(file, "", what, fix, kind="json"))
-    return jsonfile.parse(data, file), data
+    return strict_json.parse(data, file), data
 
 
-def digest(path: Path, file: str) -> str:
-    """Give the SHA-256 of a file in hexadecimal, reading it a chunk at a time.
+def digest_file(path: Path, file: str) -> str:
+    """Return the SHA-256 of a file in hexadecimal, reading a chunk at a time.
 
     Raises:
         FormatError: It is not a regular file.
@@ -92,7 +92,7 @@ def digest(path: Path, file: str) -> str:
     return sha256.hexdigest()
 
 
-def unreadable(error: OSError, file: str) -> Problem:
+def unreadable_problem(error: OSError, file: str) -> Problem:
     """Describe a failure to read a file."""
     what = f"cannot be read: {error.strerror or error}"
     return Problem(file, "", what, "check its permissions and the disk", kind="file")

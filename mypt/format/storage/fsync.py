@@ -1,4 +1,4 @@
-"""Bring what was written to the disk itself, as each system wants it asked for."""
+"""Flush files and folders to the disk itself, on each operating system."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What file systems answer (some of a network, some of FUSE) that cannot sync a folder.
+# Errors of file systems that cannot sync a folder, such as some network and FUSE ones.
 _NO_FOLDERS = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS})
 
 if sys.platform == "darwin":
     import fcntl
 
     def sync_file(descriptor: int) -> None:
-        """Bring an open file to the disk; `fsync` alone leaves it in the memory of the drive."""
+        """Flush an open file to disk; `fsync` alone leaves it in the drive's cache."""
         try:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-        except OSError:  # a file system that does not know it, as some of a network
+        except OSError:  # a file system without it, such as some network ones
             os.fsync(descriptor)
 
 else:
 
     def sync_file(descriptor: int) -> None:
-        """Bring an open file to the disk."""
+        """Flush an open file to disk."""
         os.fsync(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk; Windows and some file systems do it by themselves.
+    """Flush the names in a folder to disk; Windows and some file systems do so themselves.
 
     Raises:
-        OSError: The disk does not take them.
+        OSError: The disk reports a failure.
     """
     if os.name == "nt":
         return

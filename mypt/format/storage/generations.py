@@ -1,9 +1,9 @@
-"""What belongs to which generation of a bundle, by the names of its files.
+"""Which files belong to which generation of a bundle, by their names.
 
 A commit writes `model.pt.mypt-000012` beside `model.pt` (000012 is the generation), then replaces
-`manifest.json`, then renames. So a tagged file of the manifest's own generation is a rename still
-to be done; any other tagged file is left over from a commit that never was. An empty
-`optimizer.pt.mypt-000012.dropped` says that generation 12 no longer has an optimizer.pt.
+`manifest.json`, then renames. So a tagged file of the manifest's own generation still has to be
+renamed; any other tagged file is left over from a commit that never happened. An empty
+`optimizer.pt.mypt-000012.dropped` marks that generation 12 no longer has an optimizer.pt.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from attrs import evolve
 
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.manifest import Manifest
-from mypt.format.errors import FormatError, Problem, has_errors, shortened
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.errors import FormatError, Problem, has_errors, limit_problems
+from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
 from mypt.format.storage.files import BUNDLE_FILES, MANIFEST, read_document
 
@@ -28,67 +28,67 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.convert import Document
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-_TAGGED = re.compile(rf"({NAME.pattern})\.mypt-([0-9]{{6,16}})(\.dropped)?")
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_TAGGED = re.compile(rf"({FILE_NAME.pattern})\.mypt-([0-9]{{6,16}})(\.dropped)?")
 _DROPPED = ".dropped"
-MAX_GENERATION = 2**53  # as the schema has it
-TRIES = 10  # looks at a bundle that another process is saving
+MAX_GENERATION = 2**53  # as in the schema
+TRIES = 10  # attempts to read a bundle that another process is saving
 _ZEROS = "0" * 64
-_FIX = "restore the manifest, or remove it: the files count without it too"
+_FIX = "restore the manifest, or remove it: the files are valid without it too"
 
 
-def tagged(name: str, generation: int) -> str:
-    """Name a file of a generation that is not committed, or not yet renamed."""
+def tagged_name(name: str, generation: int) -> str:
+    """Return the name of a file whose generation is not committed, or which is not yet renamed."""
     return f"{name}.mypt-{generation:06d}"
 
 
-def dropped(name: str, generation: int) -> str:
-    """Name the marker that a generation no longer has a file of the one before."""
-    return tagged(name, generation) + _DROPPED
+def drop_marker_name(name: str, generation: int) -> str:
+    """Return the name of the marker for a file that a generation no longer has."""
+    return tagged_name(name, generation) + _DROPPED
 
 
 def may_be_listed(name: str) -> bool:
-    """Tell whether a manifest may list a file of this name."""
-    return bool(NAME.fullmatch(name)) and name != MANIFEST and not _TAGGED.fullmatch(name)
+    """Return whether a manifest may list a file of this name."""
+    return bool(FILE_NAME.fullmatch(name)) and name != MANIFEST and not _TAGGED.fullmatch(name)
 
 
 def next_generation(before: Manifest | None, folder: Path) -> int:
-    """Number the next commit.
+    """Return the number of the next commit.
 
     Raises:
-        FormatError: The one before has the highest number that a manifest may have.
+        FormatError: The previous one has the highest number that a manifest may have.
     """
     if before is None:
         return 1
     if before.generation >= MAX_GENERATION:
-        what = f"is {before.generation}, the highest that there can be"
+        what = f"is {before.generation}, the highest possible number"
         file = str(folder / MANIFEST)
         raise FormatError(Problem(file, "/generation", what, _FIX, kind="manifest.generation"))
     return before.generation + 1
 
 
 def seal(manifest: Manifest) -> tuple[Manifest, bytes]:
-    """Give a manifest its checksum; give it and its bytes."""
-    blank = jsonfile.dump(to_document(evolve(manifest, checksum=_ZEROS)))
+    """Return a manifest with its checksum filled in, and its bytes."""
+    blank = strict_json.dump(to_document(evolve(manifest, checksum=_ZEROS)))
     checksum = hashlib.sha256(blank).hexdigest()
     sealed = evolve(manifest, checksum=checksum)
-    return sealed, jsonfile.dump(to_document(sealed))
+    return sealed, strict_json.dump(to_document(sealed))
 
 
 def manifest_problems(document: Document, file: str) -> list[Problem]:
-    """Say all that is wrong with a manifest by itself, its checksum aside."""
+    """Return everything wrong with a manifest by itself, apart from its checksum."""
     problems = check_document("manifest", document, file)
     if any(problem.severity == "error" for problem in problems):
         return problems
     strange = [name for name in document["files"] if not may_be_listed(name)]
-    what = "is no file of a generation"
-    return problems + shortened(
+    what = "cannot be a file of a generation"
+    return problems + limit_problems(
         Problem(file, f"/files/{name}", what, _FIX, kind="manifest.name") for name in strange
     )
 
 
 def checksum_problems(document: Document, data: bytes, file: str) -> list[Problem]:
-    """Compare a manifest with its own checksum; one without it does not say.
+    """Compare a manifest with its own checksum; one without a checksum passes.
 
     Args:
         document: A manifest in which `manifest_problems` finds nothing wrong.
@@ -101,18 +101,18 @@ def checksum_problems(document: Document, data: bytes, file: str) -> list[Proble
     blank = data.replace(checksum.encode(), _ZEROS.encode())
     if hashlib.sha256(blank).hexdigest() == checksum:
         return []
-    what = "is not that of this file, which was changed after mypt saved it"
+    what = "does not match this file, which was changed after mypt saved it"
     return [Problem(file, "/checksum", what, _FIX, kind="manifest.checksum")]
 
 
 def parse_manifest(folder: Path) -> tuple[Manifest | None, list[Problem]]:
-    """Read the commit record of a bundle, and all that is wrong with it.
+    """Read the commit record of a bundle, and everything wrong with it.
 
     Returns:
-        The manifest, None where a problem refuses it, and the problems.
+        The manifest (None if there are errors), and the problems.
 
     Raises:
-        FormatError: It is no JSON.
+        FormatError: It is not valid JSON.
         OSError: It cannot be read.
     """
     file = str(folder / MANIFEST)
@@ -126,7 +126,7 @@ def parse_manifest(folder: Path) -> tuple[Manifest | None, list[Problem]]:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Read the commit record of a bundle; None if there is none.
+    """Read the commit record of a bundle; return None if there is none.
 
     Raises:
         FormatError: It is damaged or of a newer major version.
@@ -142,25 +142,25 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def committed_files(folder: Path) -> tuple[Manifest | None, dict[str, Path]]:
-    """Find the files that belong together: those of the last commit.
+    """Find the files of the last commit, which belong together.
 
     Args:
-        folder: A bundle, or a folder without manifest whose files have their stable names.
+        folder: A bundle, or a folder without a manifest whose files have their stable names.
 
     Returns:
-        The manifest, and where each file is that exists, by stable name. A commit that happens
-        meanwhile moves files: compare the generation again after having read them.
+        The manifest, and the path of each existing file by stable name. A commit in the meantime
+        moves files: compare the generation again after reading them.
 
     Raises:
         FormatError: The manifest is damaged or of a newer major version.
         OSError: The manifest cannot be read.
     """
     manifest = read_manifest(folder)
-    return manifest, existing_files(folder, manifest)
+    return manifest, find_existing_files(folder, manifest)
 
 
 def committed_document(folder: Path, name: str) -> Document | None:
-    """Read one JSON document of a bundle as it is, unchecked; None if it has none of that name.
+    """Read one JSON document of a bundle, unchecked; return None if it has none of that name.
 
     Raises:
         FormatError: It, or the manifest, is damaged.
@@ -170,38 +170,42 @@ def committed_document(folder: Path, name: str) -> Document | None:
         path = committed_files(folder)[1].get(name)
         if path is None:
             return None
-        with suppress(FileNotFoundError):  # a writer has renamed it since it was found
+        with suppress(FileNotFoundError):  # a writer renamed it after it was found
             return read_document(path, str(folder / name))[0]
-    raise changes_too_fast(folder)
+    raise make_changing_error(folder)
 
 
-def changes_too_fast(folder: Path) -> FormatError:
-    """Say that a bundle was saved anew at each of `TRIES` looks at it."""
-    what, fix = "changes faster than it can be read", "wait for the run that writes it"
+def make_changing_error(folder: Path) -> FormatError:
+    """Return the error for a bundle that was saved again during each of `TRIES` attempts."""
+    what, fix = "changes faster than it can be read", "wait for the run that is writing it"
     return FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
 
 
-def existing_files(folder: Path, manifest: Manifest | None) -> dict[str, Path]:
-    """Find where the files of a manifest are; those of a folder without one have known names."""
+def find_existing_files(folder: Path, manifest: Manifest | None) -> dict[str, Path]:
+    """Find the paths of a manifest's files; without a manifest, look for the known names."""
     if manifest is None:
         return {name: folder / name for name in BUNDLE_FILES if (folder / name).is_file()}
     paths = {}
     for name in manifest.files:
-        # in this order, and each looked at once: a writer may rename the first to the second now
-        for path in (folder / tagged(name, manifest.generation), folder / name):
+        # in this order, and each only once: a writer may be renaming the first to the second
+        for path in (folder / tagged_name(name, manifest.generation), folder / name):
             if path.is_file():
                 paths[name] = path
                 break
     return paths
 
 
-def tagged_files(folder: Path) -> Iterator[tuple[Path, str, int, bool]]:
-    """Find all tagged files: path, stable name, generation, and whether it marks a drop."""
+def find_tagged_files(folder: Path) -> Iterator[tuple[Path, str, int, bool]]:
+    """Find all tagged files.
+
+    Yields:
+        Path, stable name, generation, and whether it marks a dropped file.
+    """
     for path in folder.iterdir():
         if found := _TAGGED.fullmatch(path.name):
             yield path, found[1], int(found[2]), bool(found[3])
 
 
 def removed_names(before: Manifest | None, names: Mapping[str, object]) -> list[str]:
-    """Name the files that the generation before owned and the next one does not have."""
+    """Return the names of files that the previous generation had and the next one does not."""
     return [name for name in before.files if name not in names] if before else []

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock on a bundle that dies with the process that holds it."""
+"""One writer at a time: a lock on a bundle that is released when its process ends."""
 
 from __future__ import annotations
 
@@ -24,61 +24,61 @@ _MAX_NOTE_BYTES = 4096
 def bundle_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a bundle.
 
-    The lock is one of the operating system on a file in the folder, so that it ends with its
-    process, however that ends; a file that a dead process left is simply taken over. The file's
-    text says who holds it.
+    It is an operating system lock on a file in the folder, so it ends with its process, however
+    that ends; a file that a dead process left behind is simply taken over. The file's text names
+    the holder.
 
     Args:
         folder: The bundle, an existing folder.
 
     Raises:
         LockedError: Another process, or another part of this one, holds it.
-        OSError: The folder cannot be written, or its file system has no locks.
+        OSError: The folder cannot be written, or its file system does not support locks.
     """
     path = folder / LOCK_FILE
-    descriptor = _acquire(path, folder)
+    descriptor = _acquire_lock(path, folder)
     try:
-        _sign(descriptor)
+        _write_owner(descriptor)
         yield
     finally:
-        _release(path, descriptor)
+        _release_lock(path, descriptor)
 
 
-def _acquire(path: Path, folder: Path) -> int:
+def _acquire_lock(path: Path, folder: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     while True:
         descriptor = os.open(path, flags, 0o666)
         try:
             if not _try_lock(descriptor):
-                _refuse(folder, os.read(descriptor, _MAX_NOTE_BYTES))
-            if _is_still(path, descriptor):
+                _raise_locked(folder, os.read(descriptor, _MAX_NOTE_BYTES))
+            if _is_same_file(path, descriptor):
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        # The holder before removed the file between our opening and our locking it.
+        # The previous holder removed the file after we opened it and before we locked it.
         os.close(descriptor)
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
     except FileNotFoundError:
         return False
 
 
-def _sign(descriptor: int) -> None:
+def _write_owner(descriptor: int) -> None:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
     os.ftruncate(descriptor, 0)
     os.write(descriptor, json.dumps(owner).encode() + b"\n")
 
 
-def _refuse(folder: Path, note: bytes) -> NoReturn:
+def _raise_locked(folder: Path, note: bytes) -> NoReturn:
     try:
         owner = json.loads(note)
         who = f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
-    except (ValueError, TypeError, KeyError):  # it has the lock and has not signed yet
+    except (ValueError, TypeError, KeyError):  # it holds the lock but has not written its note yet
         who = "another process"
     fix = "wait until it ends, or stop it"
     raise LockedError(Problem(str(folder), "", f"is being written by {who}", fix, kind="locked"))
@@ -87,7 +87,8 @@ def _refuse(folder: Path, note: bytes) -> NoReturn:
 if sys.platform == "win32":
     import msvcrt
 
-    _FAR = 1 << 30  # Windows keeps others from reading what is locked: lock a byte beyond the text
+    # Windows keeps others from reading locked bytes: lock one beyond the text.
+    _FAR = 1 << 30
 
     def _try_lock(descriptor: int) -> bool:
         os.lseek(descriptor, _FAR, os.SEEK_SET)
@@ -99,7 +100,7 @@ if sys.platform == "win32":
             os.lseek(descriptor, 0, os.SEEK_SET)
         return True
 
-    def _release(path: Path, descriptor: int) -> None:
+    def _release_lock(path: Path, descriptor: int) -> None:
         with suppress(OSError):
             os.close(descriptor)
         with suppress(OSError):  # the next writer has it open already
@@ -115,9 +116,9 @@ else:
             return False
         return True
 
-    def _release(path: Path, descriptor: int) -> None:
+    def _release_lock(path: Path, descriptor: int) -> None:
         with suppress(OSError):  # a file that stays is taken over by the next writer
-            if _is_still(path, descriptor):  # in a folder that was moved it is not
+            if _is_same_file(path, descriptor):  # not so if the folder was moved
                 path.unlink()
-        with suppress(OSError):  # it holds nothing that could be lost
+        with suppress(OSError):  # there is no data that could be lost
             os.close(descriptor)

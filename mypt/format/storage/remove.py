@@ -1,4 +1,4 @@
-"""Remove a bundle so that at every instant it is either whole or gone."""
+"""Remove a bundle so that it is either complete or gone at every instant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, SaveError
-from mypt.format.storage.commit import open_for_writing, tidy
+from mypt.format.storage.commit import clean_up, open_for_writing
 from mypt.format.storage.files import MANIFEST
 from mypt.format.storage.fsync import sync_folder
 from mypt.format.storage.generations import read_manifest
@@ -20,33 +20,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _REMOVED = ".mypt-removed"
-# Elsewhere the lock goes with the folder, so that nobody can take it in between.
-_LOCK_STAYS = os.name == "nt"  # it renames no folder in which a file is open
+# Windows cannot rename a folder in which a file is open, so the lock is released first there.
+# Elsewhere the lock moves with the folder, so that nobody can take it in between.
+_LOCK_STAYS = os.name == "nt"
 
 
 def remove_bundle(folder: Path) -> bool:
-    """Remove a bundle; one that holds anything else too is left as it is.
+    """Remove a bundle; a folder that holds anything else too is left as it is.
 
-    The folder takes a hidden name first, which is one step to the disk. A process that dies while
-    it deletes the files leaves that folder, and `sweep_removed` deletes it.
+    The folder is first renamed to a hidden name, which is atomic on disk. A process that dies
+    while deleting the files leaves that folder behind, and `sweep_removed` deletes it.
 
     Args:
         folder: The bundle.
 
     Returns:
-        Whether it is gone. A link to a folder is left as it is too.
+        Whether it was removed. A link to a folder is left as it is too.
 
     Raises:
         SaveError: It could not be removed.
-        LockedError: Another process writes to it.
+        LockedError: Another process is writing to it.
         FormatError: Its manifest is damaged.
     """
     if folder.is_symlink():
-        return False  # somebody keeps it elsewhere
+        return False  # the user keeps it elsewhere
     removed = folder.with_name(f".{folder.name}{_REMOVED}")
-    with _telling(folder):
+    with _raising_save_errors(folder):
         with open_for_writing(folder):
-            if not _is_ours_alone(folder):
+            if not _holds_only_bundle(folder):
                 return False
             if removed.exists():
                 shutil.rmtree(removed)
@@ -59,25 +60,25 @@ def remove_bundle(folder: Path) -> bool:
     return True
 
 
-def _is_ours_alone(folder: Path) -> bool:
-    """Tell whether a locked folder holds a bundle and nothing else, once it is tidied."""
+def _holds_only_bundle(folder: Path) -> bool:
+    """Return whether a locked folder holds a bundle and nothing else, after cleaning it up."""
     manifest = read_manifest(folder)
-    tidy(folder, manifest)
+    clean_up(folder, manifest)
     ours = {LOCK_FILE, MANIFEST, *(manifest.files if manifest else ())}
     return manifest is not None and all(path.name in ours for path in folder.iterdir())
 
 
 @contextmanager
-def _telling(folder: Path) -> Iterator[None]:
+def _raising_save_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what, fix = f"could not be removed: {error.strerror or error}", "remove it yourself"
+        what, fix = f"could not be removed: {error.strerror or error}", "remove it by hand"
         raise SaveError(Problem(str(folder), "", what, fix, kind="remove")) from error
 
 
 def sweep_removed(parent: Path, name: str) -> None:
-    """Delete what killed removals left of bundles whose names begin with `name`."""
+    """Delete what interrupted removals left of bundles whose names begin with `name`."""
     for left in parent.glob(f".{glob.escape(name)}*{_REMOVED}"):
-        with suppress(OSError):  # the next time will do
+        with suppress(OSError):  # the next call retries
             shutil.rmtree(left)

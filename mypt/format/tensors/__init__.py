@@ -1,1 +1,1 @@
-"""Files of tensors, read and written without trust."""
+"""Read and write files of tensors without trusting their content."""

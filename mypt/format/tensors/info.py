@@ -1,4 +1,4 @@
-"""What a file says of its tensors, before any of them is read."""
+"""Descriptions of tensors, as a file gives them before any tensor is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from attrs import frozen
 
-# torch's storage classes, by the dtype they hold and its size in bytes.
+# torch's storage classes, with the dtype they hold and its size in bytes.
 STORAGES = {
     "DoubleStorage": ("float64", 8),
     "FloatStorage": ("float32", 4),
@@ -25,12 +25,12 @@ FLOATING = frozenset({"float64", "float32", "float16", "bfloat16"})
 
 @frozen
 class StorageInfo:
-    """A stretch of memory that tensors are views of.
+    """A block of memory that tensors are views of.
 
     Attributes:
         dtype: Name of its dtype, such as `float32`.
         key: Name of its member in the archive, without `data/`.
-        numel: Number of its values.
+        numel: Number of values.
     """
 
     dtype: str
@@ -39,7 +39,7 @@ class StorageInfo:
 
     @property
     def size_bytes(self) -> int:
-        """Size of its member."""
+        """Size of its member in bytes."""
         return self.numel * ITEM_BYTES[self.dtype]
 
 
@@ -49,11 +49,11 @@ class TensorInfo:
 
     Attributes:
         dtype: Name of its dtype, such as `float32`.
-        shape: Its size in each dimension.
-        stride: Values to skip for the next index, in each dimension.
+        shape: Size in each dimension.
+        stride: Number of values from one index to the next, in each dimension.
         storage_key: Name of its storage in the archive.
-        storage_offset: Values of the storage before its first one.
-        storage_bytes: Size of its storage.
+        storage_offset: Number of values in the storage before its first one.
+        storage_bytes: Size of its storage in bytes.
     """
 
     dtype: str
@@ -65,14 +65,14 @@ class TensorInfo:
 
     @property
     def numel(self) -> int:
-        """Number of its values."""
+        """Number of values."""
         return math.prod(self.shape)
 
     @property
     def span(self) -> tuple[int, int]:
-        """The bytes of its storage from its first value to behind its last; (0, 0) if it has none.
+        """Byte range of its values in its storage, end exclusive; (0, 0) if it is empty.
 
-        Exact for contiguous tensors; others may leave values in between to other tensors.
+        Exact for contiguous tensors; others may have values of other tensors in between.
         """
         if not self.numel:
             return 0, 0
@@ -82,7 +82,7 @@ class TensorInfo:
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether its values lie in its storage one after the other, last dimension fastest."""
+        """Whether its values are consecutive in its storage, with the last dimension fastest."""
         expected = 1
         for size, step in zip(reversed(self.shape), reversed(self.stride), strict=True):
             if size != 1 and step != expected:

@@ -1,7 +1,7 @@
-"""The pickle inside a torch archive, read as descriptions by an interpreter that calls nothing.
+"""Describe the pickle inside a torch archive with an interpreter that calls nothing.
 
 Only the opcodes and the few names that tensors, containers, numbers and text need are known;
-everything else is refused by its name. Source: CPython's `pickletools`, for the opcodes.
+everything else is rejected by name. Source: CPython's `pickletools`, for the opcodes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     _Operation = Callable[["_Interpreter"], None]
 
-# Far beyond any checkpoint, and small enough that reading one stays quick and lean.
+# Far beyond any checkpoint, and small enough that reading stays fast and uses little memory.
 MAX_PICKLE_BYTES = 64 * 1024 * 1024
 MAX_OPERATIONS = 2_000_000
 MAX_VALUES = 1_000_000
@@ -31,7 +31,7 @@ _KEY = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
 class _Function(Enum):
-    """What a file may call; here it only describes."""
+    """The functions that a file may call; here they are never called, only recognised."""
 
     TENSOR = "_rebuild_tensor_v2"
     PARAMETER = "_rebuild_parameter"
@@ -43,10 +43,10 @@ _GLOBALS: dict[bytes, Any] = {
     b"torch._utils\n_rebuild_tensor_v2": _Function.TENSOR,
     b"torch._utils\n_rebuild_parameter": _Function.PARAMETER,
     b"collections\nOrderedDict": _Function.DICT,
-    # a storage class is described by an empty storage of it
+    # a storage class is represented by an empty storage of that class
     **{f"torch\n{name}".encode(): StorageInfo(kind, "", 0) for name, (kind, _) in STORAGES.items()},
 }
-# Tensors that torch saves and no checkpoint of mypt holds.
+# Kinds of tensors that torch can save and no mypt checkpoint contains.
 _OTHER_TENSORS = re.compile(
     rb"torch(\._utils\n_rebuild_(tensor_v3|qtensor|sparse_tensor)|\n(Complex\w+|Q\w+)Storage)"
 )
@@ -58,7 +58,7 @@ _LEAVES = (str, int, float, bool, type(None), TensorInfo)
 
 
 def read_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo]]:
-    """Describe what a pickle would build, building none of it.
+    """Describe what a pickle would build, without building it.
 
     Args:
         data: Content of `data.pkl`.
@@ -66,17 +66,17 @@ def read_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo]]:
 
     Returns:
         Nested dict, list, tuple, str, int, float, bool and None with `TensorInfo` as leaves (an
-        ordered dict is a dict, a parameter is its tensor), and all storages by key.
+        OrderedDict becomes a dict, a parameter its tensor), and all storages by key.
 
     Raises:
-        FormatError: It names anything else, is damaged, too large or too deeply nested.
+        FormatError: It names anything else, is damaged, too large or nested too deeply.
     """
     machine = _Interpreter(data, file)
     return machine.run(), machine.storages
 
 
 class _Interpreter:
-    """A pickle machine without calls."""
+    """A pickle machine that makes no calls."""
 
     def __init__(self, data: bytes, file: str) -> None:
         self.data = data
@@ -89,19 +89,19 @@ class _Interpreter:
         self.ordered: set[int] = set()  # the identities of the ordered dicts
 
     def run(self) -> Any:
-        """Interpret up to the STOP, which has to be the last byte."""
+        """Interpret up to the STOP, which must be the last byte."""
         try:
             value = self._interpret()
         except (IndexError, KeyError, ValueError, struct.error):
-            self.refuse("is damaged: its pickle ends early or is out of order", kind="malformed")
+            self.reject("is damaged: its pickle ends early or is out of order", kind="malformed")
         if self.position != len(self.data):
-            self.refuse("has bytes after the end of its pickle", kind="malformed")
-        self.check(value)
+            self.reject("has bytes after the end of its pickle", kind="malformed")
+        self.check_value(value)
         return value
 
     def _interpret(self) -> Any:
         if not self.data.startswith(b"\x80\x02"):
-            self.refuse("has a pickle of another protocol than torch's 2", kind="protocol")
+            self.reject("has a pickle whose protocol is not torch's 2", kind="protocol")
         self.position = 2
         for _ in range(MAX_OPERATIONS):
             opcode = self.data[self.position]
@@ -112,12 +112,12 @@ class _Interpreter:
             elif opcode == _STOP:
                 return self.stack.pop()
             else:
-                name = _opcode_name(opcode)
-                self.refuse(f"needs the pickle operation {name}, which no tensor does", "opcode")
-        return self.refuse(f"has a pickle of more than {MAX_OPERATIONS} operations", kind="limit")
+                name = _find_opcode_name(opcode)
+                self.reject(f"uses the pickle operation {name}, which no tensor needs", "opcode")
+        return self.reject(f"has a pickle of more than {MAX_OPERATIONS} operations", kind="limit")
 
-    def check(self, value: Any) -> None:
-        """Refuse what is nested too deeply, refers to itself, or is not a value."""
+    def check_value(self, value: Any) -> None:
+        """Reject anything nested too deeply, containing itself, or not a value."""
         budget = MAX_VALUES
         pending: list[tuple[Any, int]] = [(value, 0)]
         while pending:
@@ -126,18 +126,18 @@ class _Interpreter:
                 children = item.values() if isinstance(item, dict) else item
                 budget -= len(children)
                 if depth == MAX_DEPTH or budget < 0:
-                    self.refuse("is nested too deeply or holds too many values", kind="limit")
+                    self.reject("is nested too deeply or holds too many values", kind="limit")
                 pending.extend((child, depth + 1) for child in children)
             elif not isinstance(item, _LEAVES):
-                self.refuse("holds a storage or a function where a value belongs", kind="global")
+                self.reject("holds a storage or a function where a value belongs", kind="global")
 
-    def refuse(self, what: str, kind: str, fix: str | None = None) -> NoReturn:
-        """Raise, with the way out that there is for a file like this."""
+    def reject(self, what: str, kind: str, fix: str | None = None) -> NoReturn:
+        """Raise with a fix that suits the kind of problem."""
         fix = fix or (_RESTORE if kind in ("malformed", "limit") else _DISTRUST)
         raise FormatError(Problem(self.file, "", what, fix, kind=f"pickle.{kind}"))
 
-    def take(self, size: int) -> bytes:
-        """Give the next bytes of the pickle."""
+    def read_bytes(self, size: int) -> bytes:
+        """Return the next bytes of the pickle."""
         end = self.position + size
         if end > len(self.data):
             raise IndexError
@@ -145,19 +145,19 @@ class _Interpreter:
         self.position = end
         return data
 
-    def number(self, layout: struct.Struct) -> Any:
-        """Give the number that follows."""
+    def read_number(self, layout: struct.Struct) -> Any:
+        """Return the number at the current position."""
         position = self.position
         self.position += layout.size
         return layout.unpack_from(self.data, position)[0]
 
-    def marked(self) -> list[Any]:
-        """Give what was pushed since the last mark, and forget the mark."""
+    def pop_marked(self) -> list[Any]:
+        """Return what was pushed since the last mark, and remove the mark."""
         items, self.stack = self.stack, self.outer.pop()
         return items
 
-    def top(self, kind: type) -> Any:
-        """Give the top of the stack, which has to be a `kind`."""
+    def require_top(self, kind: type) -> Any:
+        """Return the top of the stack, which must be a `kind`."""
         if type(self.stack[-1]) is not kind:
             raise ValueError
         return self.stack[-1]
@@ -176,21 +176,21 @@ def _push_new(kind: type) -> _Operation:
 
 
 def _push_number(layout: struct.Struct) -> _Operation:
-    return lambda machine: machine.stack.append(machine.number(layout))
+    return lambda machine: machine.stack.append(machine.read_number(layout))
 
 
-def _put(layout: struct.Struct) -> _Operation:
+def _put_memo(layout: struct.Struct) -> _Operation:
     def put(machine: _Interpreter) -> None:
-        machine.memo[machine.number(layout)] = machine.stack[-1]
+        machine.memo[machine.read_number(layout)] = machine.stack[-1]
 
     return put
 
 
-def _get(layout: struct.Struct) -> _Operation:
-    return lambda machine: machine.stack.append(machine.memo[machine.number(layout)])
+def _get_memo(layout: struct.Struct) -> _Operation:
+    return lambda machine: machine.stack.append(machine.memo[machine.read_number(layout)])
 
 
-def _tuple_of(count: int) -> _Operation:
+def _push_tuple(count: int) -> _Operation:
     def make(machine: _Interpreter) -> None:
         items = [machine.stack.pop() for _ in range(count)]
         machine.stack.append(tuple(reversed(items)))
@@ -198,34 +198,34 @@ def _tuple_of(count: int) -> _Operation:
     return make
 
 
-def _long(machine: _Interpreter) -> None:
-    data = machine.take(machine.number(_BYTE))
+def _push_long(machine: _Interpreter) -> None:
+    data = machine.read_bytes(machine.read_number(_BYTE))
     machine.stack.append(int.from_bytes(data, "little", signed=True))
 
 
-def _text(machine: _Interpreter) -> None:
-    data = machine.take(machine.number(_UINT32))
+def _push_text(machine: _Interpreter) -> None:
+    data = machine.read_bytes(machine.read_number(_UINT32))
     machine.stack.append(str(data, "utf-8", "surrogatepass"))
 
 
-def _mark(machine: _Interpreter) -> None:
+def _push_mark(machine: _Interpreter) -> None:
     machine.outer.append(machine.stack)
     machine.stack = []
 
 
-def _tuple(machine: _Interpreter) -> None:
-    items = machine.marked()
+def _push_marked_tuple(machine: _Interpreter) -> None:
+    items = machine.pop_marked()
     machine.stack.append(tuple(items))
 
 
-def _append(machine: _Interpreter) -> None:
+def _append_item(machine: _Interpreter) -> None:
     item = machine.stack.pop()
-    machine.top(list).append(item)
+    machine.require_top(list).append(item)
 
 
-def _appends(machine: _Interpreter) -> None:
-    items = machine.marked()
-    machine.top(list).extend(items)
+def _append_items(machine: _Interpreter) -> None:
+    items = machine.pop_marked()
+    machine.require_top(list).extend(items)
 
 
 def _set_item(machine: _Interpreter) -> None:
@@ -234,19 +234,19 @@ def _set_item(machine: _Interpreter) -> None:
 
 
 def _set_items(machine: _Interpreter) -> None:
-    _set_pairs(machine, machine.marked())
+    _set_pairs(machine, machine.pop_marked())
 
 
 def _set_pairs(machine: _Interpreter, items: list[Any]) -> None:
-    target = machine.top(dict)
+    target = machine.require_top(dict)
     for key, value in zip(items[::2], items[1::2], strict=True):
-        # wide integers could be chosen to collide in a dict's table
+        # large integers could be chosen to collide in a dict's hash table
         if type(key) is not str and not (type(key) is int and -(2**31) <= key < 2**31):
-            machine.refuse("has a key that is neither text nor an index", kind="key")
+            machine.reject("has a key that is neither text nor an index", kind="key")
         target[key] = value
 
 
-def _global(machine: _Interpreter) -> None:
+def _push_global(machine: _Interpreter) -> None:
     end = machine.data.index(b"\n", machine.data.index(b"\n", machine.position) + 1)
     name = machine.data[machine.position : end]
     if name not in _GLOBALS:
@@ -254,18 +254,18 @@ def _global(machine: _Interpreter) -> None:
         shown = place if place.isprintable() else repr(place)
         if _OTHER_TENSORS.fullmatch(name):
             what = f"holds a tensor that mypt does not read ({shown})"
-            machine.refuse(what, kind="global", fix=_CONVERT)
-        machine.refuse(f"names {shown}, which no plain tensor needs", kind="global")
+            machine.reject(what, kind="global", fix=_CONVERT)
+        machine.reject(f"names {shown}, which no plain tensor needs", kind="global")
     machine.position = end + 1
     machine.stack.append(_GLOBALS[name])
 
 
-def _reduce(machine: _Interpreter) -> None:
+def _call_function(machine: _Interpreter) -> None:
     arguments, function = machine.stack.pop(), machine.stack.pop()
     if type(arguments) is not tuple:
         raise ValueError
     if function is _Function.TENSOR:
-        machine.stack.append(_tensor(machine, *_six(arguments)))
+        machine.stack.append(_describe_tensor(machine, *_require_six(arguments)))
     elif function is _Function.PARAMETER:
         tensor, needs_grad, hooks = arguments
         if type(tensor) is not TensorInfo or type(needs_grad) is not bool or hooks != {}:
@@ -276,16 +276,16 @@ def _reduce(machine: _Interpreter) -> None:
         machine.ordered.add(id(made))
         machine.stack.append(made)
     else:
-        machine.refuse("calls what is no function of a tensor", kind="call")
+        machine.reject("calls something that no tensor needs", kind="call")
 
 
-def _six(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+def _require_six(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(arguments) != 6:
         raise ValueError
     return arguments
 
 
-def _tensor(
+def _describe_tensor(
     machine: _Interpreter,
     storage: Any,
     offset: Any,
@@ -294,7 +294,7 @@ def _tensor(
     needs_grad: Any,
     hooks: Any,
 ) -> TensorInfo:
-    """Describe a tensor, refusing one that does not fit into its storage."""
+    """Describe a tensor; reject one that does not fit into its storage."""
     numbers = (offset, *shape, *stride) if type(shape) is type(stride) is tuple else (None,)
     if (
         not isinstance(storage, StorageInfo)
@@ -306,39 +306,39 @@ def _tensor(
         or (needs_grad and storage.dtype not in FLOATING)
         or hooks != {}
     ):
-        machine.refuse("describes a tensor as torch never does", kind="tensor")
+        machine.reject("describes a tensor as torch never does", kind="tensor")
     info = TensorInfo(storage.dtype, shape, stride, storage.key, offset, storage.size_bytes)
     is_beyond = max(info.span[1], offset) > storage.size_bytes
     if is_beyond or info.numel > storage.numel:
         held = f"its storage holds {storage.numel} values"
         fix = None if is_beyond else _MAKE_CONTIGUOUS
-        machine.refuse(f"describes a tensor of shape {shape}, but {held}", kind="tensor", fix=fix)
+        machine.reject(f"describes a tensor of shape {shape}, but {held}", kind="tensor", fix=fix)
     return info
 
 
-def _storage(machine: _Interpreter) -> None:
+def _push_storage(machine: _Interpreter) -> None:
     match machine.stack.pop():
         case ("storage", StorageInfo(key=""), str(), str(), int()) as found:
             _, kind, key, location, numel = found
         case _:
-            machine.refuse("refers to something other than a storage", kind="storage")
+            machine.reject("refers to something other than a storage", kind="storage")
     if not (_KEY.fullmatch(key) and _LOCATION.fullmatch(location) and 0 <= numel < _MAX_INDEX):
-        machine.refuse("describes a storage as torch never does", kind="storage")
+        machine.reject("describes a storage as torch never does", kind="storage")
     storage = StorageInfo(kind.dtype, key, numel)
     if machine.storages.setdefault(key, storage) != storage:
-        machine.refuse(f"describes its storage {key} in two ways", kind="storage")
+        machine.reject(f"describes its storage {key} in two ways", kind="storage")
     machine.stack.append(storage)
 
 
-def _build(machine: _Interpreter) -> None:
+def _check_build(machine: _Interpreter) -> None:
     state = machine.stack.pop()
-    if id(machine.top(dict)) not in machine.ordered:
-        machine.refuse("sets attributes of a plain dict, which has none", kind="call")
+    if id(machine.require_top(dict)) not in machine.ordered:
+        machine.reject("sets attributes of a plain dict, which has none", kind="call")
     if type(state) is not dict or set(state) != {"_metadata"}:
-        machine.refuse("sets attributes that no state dict has", kind="call")
+        machine.reject("sets attributes that no state dict has", kind="call")
 
 
-def _opcode_name(opcode: int) -> str:
+def _find_opcode_name(opcode: int) -> str:
     import pickletools
 
     names = {known.code: known.name for known in pickletools.opcodes}
@@ -347,7 +347,7 @@ def _opcode_name(opcode: int) -> str:
 
 _STOP = ord(".")
 _OPERATIONS: dict[int, _Operation] = {
-    ord("("): _mark,
+    ord("("): _push_mark,
     ord(")"): _push(()),
     ord("]"): _push_new(list),
     ord("}"): _push_new(dict),
@@ -358,22 +358,22 @@ _OPERATIONS: dict[int, _Operation] = {
     ord("K"): _push_number(_BYTE),
     ord("M"): _push_number(_UINT16),
     ord("G"): _push_number(_FLOAT64),
-    0x8A: _long,
-    ord("X"): _text,
-    ord("t"): _tuple,
-    0x85: _tuple_of(1),
-    0x86: _tuple_of(2),
-    0x87: _tuple_of(3),
-    ord("a"): _append,
-    ord("e"): _appends,
+    0x8A: _push_long,
+    ord("X"): _push_text,
+    ord("t"): _push_marked_tuple,
+    0x85: _push_tuple(1),
+    0x86: _push_tuple(2),
+    0x87: _push_tuple(3),
+    ord("a"): _append_item,
+    ord("e"): _append_items,
     ord("s"): _set_item,
     ord("u"): _set_items,
-    ord("q"): _put(_BYTE),
-    ord("r"): _put(_UINT32),
-    ord("h"): _get(_BYTE),
-    ord("j"): _get(_UINT32),
-    ord("c"): _global,
-    ord("R"): _reduce,
-    ord("Q"): _storage,
-    ord("b"): _build,
+    ord("q"): _put_memo(_BYTE),
+    ord("r"): _put_memo(_UINT32),
+    ord("h"): _get_memo(_BYTE),
+    ord("j"): _get_memo(_UINT32),
+    ord("c"): _push_global,
+    ord("R"): _call_function,
+    ord("Q"): _push_storage,
+    ord("b"): _check_build,
 }

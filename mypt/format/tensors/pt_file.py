@@ -1,4 +1,4 @@
-"""Tensors of a `.pt` file: their names, shapes and dtypes from its header, or they themselves."""
+"""Read a `.pt` file: names, shapes and dtypes from its header, or the tensors themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-# The content of files up to this size is checked whenever they are loaded.
+# Files up to this size are compared with their checksums whenever they are loaded.
 MAX_CHECKED_BYTES = 64 * 1024 * 1024
 OLDEST_TORCH = (2, 10)
 # torch opens no archive without a version from 1 to 10; it looks for the first name first.
@@ -26,7 +26,7 @@ _VERSIONS = (".data/version", "version")
 _VERSION = re.compile(rb"0*([1-9]|10)\n?")
 _ALIGNMENT = re.compile(rb"[1-9][0-9]{0,8}\n?")
 _CHUNK_BYTES = 1 << 20
-_SMALL_BYTES = 1024  # more than any of the members that say something of the archive has
+_SMALL_BYTES = 1024  # more than any member that describes the archive needs
 _NAMES = frozenset(
     {
         "data.pkl",
@@ -42,12 +42,12 @@ _NAMES = frozenset(
 
 @frozen
 class Header:
-    """What a `.pt` file says of its content.
+    """The description of a `.pt` file's content.
 
     Attributes:
         file: Its name, for messages.
         contents: Nested dict, list, tuple, str, int, float, bool and None, with a `TensorInfo` in
-            the place of each tensor.
+            place of each tensor.
         members: The members of the archive by name; the storage `k` is `data/k`.
         unloadable: Why torch would not open it all the same; "" if it would.
     """
@@ -61,33 +61,35 @@ class Header:
         """Raise a `FormatError` if torch would not open the file."""
         if self.unloadable:
             what = f"cannot be loaded by torch: {self.unloadable}"
-            _refuse(self.file, "", what, "save it again with torch.save")
+            _raise_tensors_error(self.file, "", what, "save it again with torch.save")
 
     def tensors(self) -> dict[str, TensorInfo]:
-        """Give the tensors of a flat state dict by name, in their order.
+        """Return the tensors of a flat state dict by name, in their order.
 
         Raises:
             FormatError: The file holds something other than a flat dict of tensors.
         """
         if not isinstance(self.contents, dict):
             kind = type(self.contents).__name__
-            _refuse(self.file, "", f"holds a {kind}, not a dict of tensors")
+            _raise_tensors_error(self.file, "", f"holds a {kind}, not a dict of tensors")
         for name, value in self.contents.items():
             if not isinstance(name, str) or not isinstance(value, TensorInfo):
-                _refuse(self.file, str(name), f"is a {type(value).__name__}, not a tensor")
+                _raise_tensors_error(
+                    self.file, str(name), f"is a {type(value).__name__}, not a tensor"
+                )
         return dict(self.contents)
 
 
 def read_header(path: Path, file: str) -> Header:
-    """Read names, shapes and dtypes of all tensors; no torch, no weights.
+    """Read names, shapes and dtypes of all tensors, without torch and without the weights.
 
     Args:
         path: The file.
         file: Its name, for messages.
 
     Raises:
-        FormatError: It is not an archive of plain tensors and plain values, or is damaged: see
-            `read_members` and `read_pickle`. A storage is missing or of the wrong size.
+        FormatError: It is damaged or not an archive of plain tensors and plain values (see
+            `read_members` and `read_pickle`), or a storage is missing or has the wrong size.
         OSError: It cannot be read.
     """
     with open_regular(path, file) as stream:
@@ -95,42 +97,44 @@ def read_header(path: Path, file: str) -> Header:
 
 
 def load_tensors(path: Path, file: str) -> Any:
-    """Load the whole content of a `.pt` file, with tensors mapped to memory on the CPU.
+    """Load the whole content of a `.pt` file, with tensors memory-mapped on the CPU.
 
-    The weights are read from disk where they are first used. Changing them leaves the file alone.
+    The weights are read from disk when first used. Changing them does not change the file.
 
     Args:
         path: The file.
         file: Its name, for messages.
 
     Raises:
-        FormatError: `read_header` refuses it, torch does, torch is too old to be trusted with it,
-            or the file was exchanged while it was read.
-        OSError: It cannot be read, or was moved while it was read.
+        FormatError: `read_header` or torch rejects it, torch is too old to be trusted with it,
+            or the file was replaced while being read.
+        OSError: It cannot be read, or was moved while being read.
     """
     with open_regular(path, file) as stream:
         _read_header(stream, file).check_loadable()
-        torch = _trusted_torch()
+        torch = _import_trusted_torch()
         try:
             contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except OSError:
             raise
         except UnicodeError:
-            what, fix = "has a name that is not UTF-8, with which torch opens nothing", "rename it"
-            _refuse(str(path), "", what, fix, "path")
-        except Exception as error:  # torch's own, of many classes
-            check_unmoved(stream, path, file)  # it opens the file anew, by its name
+            what, fix = "has a name that is not UTF-8, which torch cannot open", "rename it"
+            _raise_tensors_error(str(path), "", what, fix, "path")
+        except Exception as error:  # torch raises many classes
+            check_unmoved(stream, path, file)  # torch opens the file again by its name
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            _refuse(file, "", f"cannot be loaded by torch: {reason}", "restore it from a copy")
+            _raise_tensors_error(
+                file, "", f"cannot be loaded by torch: {reason}", "restore it from a copy"
+            )
         check_unmoved(stream, path, file)
     return contents
 
 
-def check_small(path: Path, file: str) -> None:
-    """Compare the content of a file of up to `MAX_CHECKED_BYTES` with its own checksums.
+def check_small_file(path: Path, file: str) -> None:
+    """Compare a file of up to `MAX_CHECKED_BYTES` with its own checksums.
 
     Raises:
-        FormatError: A member does not have its checksum, or `read_members` refuses the file.
+        FormatError: A member does not match its checksum, or `read_members` rejects the file.
     """
     if path.stat().st_size <= MAX_CHECKED_BYTES:
         check_members(path, file)
@@ -142,20 +146,23 @@ def check_members(path: Path, file: str) -> None:
     Raises:
         FormatError: A member does not have its checksum, or `read_members` refuses the file.
     """
-    name = next(damaged_members(path, file), None)
+    name = next(find_damaged_members(path, file), None)
     if name is not None:
         what, fix = "does not have its checksum", "restore it from a copy"
-        _refuse(file, name, what, fix, "archive.checksum")
+        _raise_tensors_error(file, name, what, fix, "archive.checksum")
 
 
-def damaged_members(path: Path, file: str) -> Iterator[str]:
-    """Name the members whose content does not have the checksum that the archive gives.
+def find_damaged_members(path: Path, file: str) -> Iterator[str]:
+    """Find the members whose content does not match the checksum in the archive.
 
-    Reads the whole file, a chunk at a time. A checksum of 0 says that none was computed, as torch
-    can be told to do.
+    Reads the whole file, a chunk at a time. A checksum of 0 means that none was computed, which
+    is an option of torch.
+
+    Yields:
+        Names of members.
 
     Raises:
-        FormatError: `read_members` refuses the file, or it was cut off while it was read.
+        FormatError: `read_members` rejects the file, or it was truncated while being read.
     """
     with open_regular(path, file) as stream:
         for name, member in read_members(stream, file).items():
@@ -164,14 +171,16 @@ def damaged_members(path: Path, file: str) -> Iterator[str]:
             while left:
                 chunk = stream.read(min(left, _CHUNK_BYTES))
                 if not chunk:
-                    _refuse(file, name, "was cut off while it was read", "open it again", "changed")
+                    _raise_tensors_error(
+                        file, name, "was truncated while being read", "open it again", "changed"
+                    )
                 crc, left = zlib.crc32(chunk, crc), left - len(chunk)
             if member.crc32 not in (crc, 0):
                 yield name
 
 
-def equal_values(path: Path, header: Header, first: TensorInfo, second: TensorInfo) -> bool:
-    """Tell whether two tensors of a file hold the same bits; False if they cannot be compared.
+def have_equal_values(path: Path, header: Header, first: TensorInfo, second: TensorInfo) -> bool:
+    """Return whether two tensors of a file have the same bits; False if they are not comparable.
 
     Reads a chunk at a time.
     """
@@ -187,7 +196,7 @@ def equal_values(path: Path, header: Header, first: TensorInfo, second: TensorIn
             for start in starts:
                 stream.seek(start + done)
                 chunks.append(stream.read(min(_CHUNK_BYTES, size - done)))
-            if chunks[0] != chunks[1] or not chunks[0]:  # none: it was cut off meanwhile
+            if chunks[0] != chunks[1] or not chunks[0]:  # empty: truncated in the meantime
                 return False
     return True
 
@@ -196,25 +205,31 @@ def _read_header(stream: BinaryIO, file: str) -> Header:
     members = read_members(stream, file)
     strange = [name for name in members if name not in _NAMES and not name.startswith("data/")]
     large = [name for name in _NAMES & members.keys() if members[name].size_bytes > _SMALL_BYTES]
-    if set(large) - {"data.pkl"}:  # torch reads them whole
-        _refuse(file, "", f"holds a `{max(large)}` larger than {_SMALL_BYTES} bytes")
+    if set(large) - {"data.pkl"}:  # torch reads these whole
+        _raise_tensors_error(file, "", f"holds a `{max(large)}` larger than {_SMALL_BYTES} bytes")
     if strange or "data.pkl" not in members:
         what = f"holds `{strange[0]}`" if strange else "holds no `data.pkl`"
-        _refuse(file, "", f"{what}, so it is not a file of tensors that torch.save wrote")
+        _raise_tensors_error(
+            file, "", f"{what}, so it is not a file of tensors written by torch.save"
+        )
     order = members.get("byteorder")
     if order and (order.size_bytes > len("little") or read_member(stream, order) != b"little"):
-        _refuse(file, "", "was written on a big-endian machine", "save it on a little-endian one")
+        _raise_tensors_error(
+            file, "", "was written on a big-endian machine", "save it on a little-endian one"
+        )
     pickle = members["data.pkl"]
     if pickle.size_bytes > MAX_PICKLE_BYTES:
-        _refuse(file, "", f"has a header of {pickle.size_bytes} bytes, which no checkpoint needs")
+        _raise_tensors_error(
+            file, "", f"has a header of {pickle.size_bytes} bytes, which no checkpoint needs"
+        )
     contents, storages = read_pickle(read_member(stream, pickle), file)
     for storage in storages.values():
         member = members.get(f"data/{storage.key}")
         held = member.size_bytes if member else "no such member"
         if held != storage.size_bytes:
-            users = (n for n, info in named_tensors(contents) if info.storage_key == storage.key)
+            users = (n for n, info in iterate_tensors(contents) if info.storage_key == storage.key)
             what = f"needs {storage.size_bytes} bytes in data/{storage.key}, the file has {held}"
-            _refuse(file, next(users, ""), what, "restore it from a copy")
+            _raise_tensors_error(file, next(users, ""), what, "restore it from a copy")
     return Header(file, contents, members, _why_unloadable(stream, members))
 
 
@@ -232,30 +247,30 @@ def _why_unloadable(stream: BinaryIO, members: Mapping[str, Member]) -> str:
     return ""
 
 
-def named_tensors(contents: Any, name: str = "") -> Iterator[tuple[str, TensorInfo]]:
-    """Give all tensors inside a nested value, each with its path of keys joined by dots."""
+def iterate_tensors(contents: Any, name: str = "") -> Iterator[tuple[str, TensorInfo]]:
+    """Yield all tensors inside a nested value, each with its path of keys joined by dots."""
     if isinstance(contents, TensorInfo):
         yield name, contents
     elif isinstance(contents, (dict, list, tuple)):
         items = contents.items() if isinstance(contents, dict) else enumerate(contents)
         for key, value in items:
-            yield from named_tensors(value, f"{name}.{key}" if name else str(key))
+            yield from iterate_tensors(value, f"{name}.{key}" if name else str(key))
 
 
-def _trusted_torch() -> Any:
+def _import_trusted_torch() -> Any:
     import torch
 
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     if version < OLDEST_TORCH:
         oldest = ".".join(map(str, OLDEST_TORCH))
-        what = f"torch {torch.__version__} has known holes in its reading of files"
+        what = f"torch {torch.__version__} has known vulnerabilities when reading files"
         raise FormatError(
             Problem("", "", what, f"install torch {oldest} or newer", kind="torch.version")
         )
     return torch
 
 
-def _refuse(
+def _raise_tensors_error(
     file: str,
     where: str,
     what: str,

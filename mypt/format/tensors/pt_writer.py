@@ -1,7 +1,7 @@
-"""Write `.pt` files that torch opens, with equal bytes for equal content.
+"""Write `.pt` files that torch can open, with equal bytes for equal content.
 
-`torch.save` lets the identity of Python objects and the file's name into the bytes; this writer
-lets in nothing but dtypes, shapes, values and which tensors share memory.
+With `torch.save` the bytes depend on the identity of Python objects and on the file's name; here
+they depend only on dtypes, shapes, values and which tensors share memory.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ _STORAGE_NAMES = {dtype: name for name, (dtype, _) in STORAGES.items()}
 
 
 def write_tensors(stream: SupportsWrite[bytes | memoryview], value: Any) -> None:
-    """Write tensors and plain values as one archive, without ever seeking.
+    """Write tensors and plain values as one archive, without seeking.
 
-    A tensor is written as its own values in order, on whatever device and of whatever memory it
-    is a view. Tensors that are the same view of the same memory (tied weights) are written once
-    and are shared again after loading. Whether a tensor requires a gradient is not written.
+    A tensor is written as its own values in order, whatever its device and whatever memory it is
+    a view of. Tensors that are the same view of the same memory (tied weights) are written once
+    and shared again after loading. Whether a tensor requires a gradient is not written.
 
     Args:
         stream: Where the bytes go, in order.
-        value: Nested dict (keys str or int), list and tuple of tensors, str, int, float, bool and
-            None.
+        value: Nested dict (with str or int keys), list and tuple of tensors, str, int, float, bool
+            and None.
 
     Raises:
-        TypeError: The value holds anything else (a caller's bug).
+        TypeError: The value contains anything else (a caller's bug).
     """
-    pickle = _Pickle()
+    pickle = _PickleWriter()
     pickle.write(value)
     archive = ArchiveWriter(stream, "archive")
     archive.write("data.pkl", b"\x80\x02" + pickle.data + b".")
     archive.write("byteorder", b"little")
     for key, tensor in enumerate(pickle.tensors):
-        archive.write(f"data/{key}", _content(tensor))
+        archive.write(f"data/{key}", _read_values(tensor))
     archive.write("version", b"3\n")
     archive.close()
 
 
-class _Pickle:
-    """A pickle in the making, without memo: each value is written out where it stands.
+class _PickleWriter:
+    """Builds a pickle without a memo: each value is written out where it occurs.
 
     Attributes:
-        data: What was written so far.
-        tensors: The tensors whose values have to be stored, in the order of their keys.
+        data: The bytes written so far.
+        tensors: The tensors whose values must be stored, in the order of their keys.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class _Pickle:
             case bool():
                 self.data += b"\x88" if value else b"\x89"
             case int():
-                self.data += _integer(value)
+                self.data += _encode_integer(value)
             case float():
                 self.data += b"G" + struct.pack(">d", value)
             case str():
@@ -81,7 +81,7 @@ class _Pickle:
             case torch.Tensor():
                 self._write_tensor(value)
             case Mapping():
-                self._write_all(b"}(", chain.from_iterable(map(_pair, value.items())), b"u")
+                self._write_all(b"}(", chain.from_iterable(map(_check_key, value.items())), b"u")
             case list():
                 self._write_all(b"](", value, b"e")
             case tuple():
@@ -104,7 +104,7 @@ class _Pickle:
         if dtype not in _STORAGE_NAMES or tensor.layout != torch.strided or tensor.is_meta:
             message = f"a checkpoint cannot hold a tensor of {tensor.dtype}, {tensor.layout}"
             raise TypeError(message)
-        key = self._keys.setdefault(_identity(tensor), len(self.tensors))
+        key = self._keys.setdefault(_make_memory_key(tensor), len(self.tensors))
         if key == len(self.tensors):
             self.tensors.append(tensor)
         shape = tuple(tensor.shape)
@@ -115,15 +115,15 @@ class _Pickle:
         self.data += b"ccollections\nOrderedDict\n)RtR"
 
 
-def _pair(item: tuple[Any, Any]) -> tuple[Any, Any]:
+def _check_key(item: tuple[Any, Any]) -> tuple[Any, Any]:
     if type(item[0]) not in (str, int):
         message = f"a checkpoint cannot hold the key {item[0]!r}"
         raise TypeError(message)
     return item
 
 
-def _integer(value: int) -> bytes:
-    """Give the shortest of the pickle's forms of a whole number."""
+def _encode_integer(value: int) -> bytes:
+    """Return the shortest pickle encoding of an integer."""
     if 0 <= value < 1 << 8:
         return b"K" + struct.pack("<B", value)
     if 0 <= value < 1 << 16:
@@ -134,10 +134,10 @@ def _integer(value: int) -> bytes:
     return b"\x8a" + struct.pack("<B", length) + value.to_bytes(length, "little", signed=True)
 
 
-def _identity(tensor: Tensor) -> tuple[object, ...]:
-    """Give what two tensors have in common only if the same bytes in memory are written for both.
+def _make_memory_key(tensor: Tensor) -> tuple[object, ...]:
+    """Return a key that two tensors share only if the same bytes of memory are written for both.
 
-    Different shapes of one contiguous stretch have the same bytes.
+    Different shapes of the same contiguous memory have the same bytes.
     """
     view = () if tensor.is_contiguous() else (tuple(tensor.shape), tensor.stride())
     if not tensor.numel():
@@ -150,8 +150,8 @@ def _contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(list(steps))) if shape else ()
 
 
-def _content(tensor: Tensor) -> memoryview:
-    """Give the values of a tensor in order, copied only where they do not lie so in memory."""
+def _read_values(tensor: Tensor) -> memoryview:
+    """Return the values of a tensor in order, copied only if memory does not hold them so."""
     import torch
 
     values = tensor.detach().cpu().contiguous().reshape(-1)

@@ -1,7 +1,7 @@
-"""The safetensors form of files of weights: read its header, map its tensors, write it.
+"""Files of weights in safetensors format: read the header, map the tensors, write a file.
 
-A file is the length of its header (8 bytes, little-endian), the header (JSON), and the bytes of the
-tensors without gaps. Source: the format's description in the safetensors repository.
+A file consists of the length of its header (8 bytes, little-endian), the header (JSON), and the
+bytes of the tensors without gaps. Source: the format's description in the safetensors repository.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.storage.files import check_unmoved, open_regular
 from mypt.format.tensors.info import ITEM_BYTES, TensorInfo
 
@@ -39,7 +39,7 @@ _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 def is_safetensors(path: Path, file: str) -> bool:
-    """Tell whether a file begins as one of this form.
+    """Return whether a file begins like a safetensors file.
 
     Raises:
         FormatError: It is not a regular file.
@@ -50,56 +50,58 @@ def is_safetensors(path: Path, file: str) -> bool:
 
 
 def read_infos(path: Path, file: str) -> dict[str, TensorInfo]:
-    """Read names, shapes and dtypes, each tensor as a storage of its own.
+    """Read names, shapes and dtypes; each tensor is a storage of its own.
 
     Args:
         path: The file.
         file: Its name, for messages.
 
     Raises:
-        FormatError: The header is too large, no strict JSON, names an unknown dtype, or gives
-            tensors places that overlap, leave gaps or lie outside of the file.
+        FormatError: The header is too large or not strict JSON, names an unknown dtype, or places
+            tensors so that they overlap, leave gaps or lie outside of the file.
         OSError: It cannot be read.
     """
     with open_regular(path, file) as stream:
-        places, _ = _read(stream, file)
+        places, _ = _read_header(stream, file)
     return {name: info for name, (info, _) in places.items()}
 
 
 def load(path: Path, file: str) -> dict[str, Any]:
-    """Map the tensors to memory on the CPU; changing them leaves the file alone.
+    """Memory-map the tensors on the CPU; changing them does not change the file.
 
     Raises:
-        FormatError: See `read_infos`; or the file was exchanged while it was read.
-        OSError: It cannot be read, or was moved while it was read.
+        FormatError: See `read_infos`; or the file was replaced while being read.
+        OSError: It cannot be read, or was moved while being read.
     """
     with open_regular(path, file) as stream:
-        places, size = _read(stream, file)
+        places, size = _read_header(stream, file)
         import torch
 
         try:
             storage: Any = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
         except RuntimeError as error:
-            check_unmoved(stream, path, file)  # torch opens the file anew, by its name
+            check_unmoved(stream, path, file)  # torch opens the file again by its name
             reason = next(iter(str(error).splitlines()), "")
-            _refuse(file, "", f"cannot be mapped to memory: {reason}", "open it again")
+            _raise_safetensors_error(
+                file, "", f"cannot be mapped to memory: {reason}", "open it again"
+            )
         check_unmoved(stream, path, file)
     data = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))
     tensors = {}
     for name, (info, begin) in places.items():
         values = data[begin : begin + info.storage_bytes]
         if begin % ITEM_BYTES[info.dtype]:
-            values = values.clone()  # a view of wider values has to begin at a multiple
+            values = values.clone()  # a view as a wider dtype must begin at a multiple of its size
         tensors[name] = values.view(getattr(torch, info.dtype)).view(info.shape)
     return tensors
 
 
 def write(stream: BinaryIO, tensors: Mapping[str, Any]) -> None:
-    """Write tensors, one after the other in the order given.
+    """Write tensors one after the other, in the given order.
 
     Args:
-        stream: Where to.
-        tensors: Name to tensor, on any device.
+        stream: Where the bytes go.
+        tensors: Tensors by name, on any device.
     """
     import torch
 
@@ -117,46 +119,52 @@ def write(stream: BinaryIO, tensors: Mapping[str, Any]) -> None:
         stream.write(values.view(torch.uint8).numpy().data)
 
 
-def _read(stream: BinaryIO, file: str) -> tuple[dict[str, tuple[TensorInfo, int]], int]:
-    """Give each tensor's description and the byte that it begins at, and the size of the file."""
+def _read_header(stream: BinaryIO, file: str) -> tuple[dict[str, tuple[TensorInfo, int]], int]:
+    """Return each tensor's description and first byte in the file, and the size of the file."""
     size = stream.seek(0, 2)
     stream.seek(0)
     start = stream.read(8)
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-        _refuse(file, "", f"says that its header is {length} bytes long")
-    header = jsonfile.parse(stream.read(length), file)
+        _raise_safetensors_error(file, "", f"has an impossible header length, {length} bytes")
+    header = strict_json.parse(stream.read(length), file)
     header.pop(_METADATA, None)
     base = 8 + length
-    places = {name: _place(name, entry, base, file) for name, entry in header.items()}
+    places = {name: _parse_entry(name, entry, base, file) for name, entry in header.items()}
     end = base
     in_order = sorted((begin, info.storage_bytes, name) for name, (info, begin) in places.items())
     for begin, size_bytes, name in in_order:
         if begin != end:
-            _refuse(file, name, "overlaps with another tensor, or follows a gap")
+            _raise_safetensors_error(file, name, "overlaps with another tensor, or follows a gap")
         end += size_bytes
     if end != size:
-        _refuse(file, "", f"holds {size} bytes, its header describes {end}")
+        _raise_safetensors_error(file, "", f"has {size} bytes, but its header describes {end}")
     return places, size
 
 
-def _place(name: str, entry: Any, base: int, file: str) -> tuple[TensorInfo, int]:
+def _parse_entry(name: str, entry: Any, base: int, file: str) -> tuple[TensorInfo, int]:
     match entry:
         case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(begin), int(end)]}:
             pass
         case _:
-            _refuse(file, name, "is not described as a tensor")
+            _raise_safetensors_error(file, name, "is not described as a tensor")
     if kind not in _DTYPES:
-        _refuse(file, name, f"has the dtype {kind}, which mypt does not read", "convert it")
+        _raise_safetensors_error(
+            file, name, f"has the dtype {kind}, which mypt does not read", "convert it"
+        )
     if len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < 2**63 for n in shape):
-        _refuse(file, name, "has an impossible shape")
+        _raise_safetensors_error(file, name, "has an impossible shape")
     dtype = _DTYPES[kind]
     size = math.prod(shape) * ITEM_BYTES[dtype]
     if not 0 <= begin <= end or end - begin != size:
-        _refuse(file, name, f"needs {size} bytes, its place has {end - begin}")
+        _raise_safetensors_error(
+            file, name, f"needs {size} bytes, but its data_offsets span {end - begin}"
+        )
     strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
     return TensorInfo(dtype, tuple(shape), tuple(strides), name, 0, size), base + begin
 
 
-def _refuse(file: str, where: str, what: str, fix: str = "restore it from a copy") -> NoReturn:
+def _raise_safetensors_error(
+    file: str, where: str, what: str, fix: str = "restore it from a copy"
+) -> NoReturn:
     raise FormatError(Problem(file, where, what, fix, kind="safetensors"))

@@ -1,4 +1,4 @@
-"""Arrange tensors, or descriptions of tensors, into others: what readers and migrations share."""
+"""Operations on tensors, or on descriptions of tensors, shared by readers and migrations."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def join(parts: Sequence[Any]) -> Any:
-    """Put tensors, or descriptions of tensors, one below the other."""
+def join_rows(parts: Sequence[Any]) -> Any:
+    """Concatenate tensors, or descriptions of tensors, along the rows."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], TensorInfo):
         rows = sum(part.shape[0] for part in parts)
-        return _new(parts[0], (rows, *parts[0].shape[1:]), "joined")
+        return _describe_new(parts[0], (rows, *parts[0].shape[1:]), "joined")
     import torch
 
     return torch.cat(list(parts))
 
 
 def transpose(matrix: Any) -> Any:
-    """Turn a matrix, or the description of one, into (columns, rows), contiguous in memory."""
+    """Return the transpose (columns, rows) of a matrix or description, contiguous in memory."""
     if isinstance(matrix, TensorInfo):
-        return _new(matrix, (matrix.shape[1], matrix.shape[0]), "transposed")
+        return _describe_new(matrix, (matrix.shape[1], matrix.shape[0]), "transposed")
     return matrix.t().contiguous()
 
 
 def add_product(matrix: Any, a: Any, b: Any, scale: float) -> Any:
-    """Give matrix + scale * (a @ b), or the description of that.
+    """Return matrix + scale * (a @ b), or its description.
 
     Args:
         matrix: (rows, columns).
@@ -41,23 +41,23 @@ def add_product(matrix: Any, a: Any, b: Any, scale: float) -> Any:
         scale: Factor on the product.
     """
     if isinstance(matrix, TensorInfo):
-        return _new(matrix, matrix.shape, "merged")
+        return _describe_new(matrix, matrix.shape, "merged")
     return (matrix.double() + scale * (a.double() @ b.double())).to(matrix.dtype)
 
 
 def one_hot(like: Any) -> Any:
-    """Give the identity of the size and dtype of a square matrix, or its description."""
+    """Return the identity with the size and dtype of a square matrix, or its description."""
     if isinstance(like, TensorInfo):
-        return _new(like, like.shape, "one-hot")
+        return _describe_new(like, like.shape, "one-hot")
     import torch
 
     return torch.eye(like.size(0), dtype=like.dtype)
 
 
-def constant(like: Any, value: float) -> Any:
-    """Give a row of a matrix's width and dtype that holds one value, or its description."""
+def constant_row(like: Any, value: float) -> Any:
+    """Return a row filled with one value, of a matrix's width and dtype, or its description."""
     if isinstance(like, TensorInfo):
-        return _new(like, like.shape[1:], "constant")
+        return _describe_new(like, like.shape[1:], "constant")
     return like.new_full(like.shape[1:], value)
 
 
@@ -72,8 +72,8 @@ def have_equal_bits(one: Any, other: Any) -> bool:
     return torch.equal(one.flatten().view(torch.uint8), other.flatten().view(torch.uint8))
 
 
-def _new(info: TensorInfo, shape: tuple[int, ...], how: str) -> TensorInfo:
-    """Describe a tensor that is in no file yet: contiguous, in a storage of its own."""
+def _describe_new(info: TensorInfo, shape: tuple[int, ...], how: str) -> TensorInfo:
+    """Describe a tensor that is not in any file yet: contiguous, in a storage of its own."""
     strides, size = [], 1
     for length in reversed(shape):
         strides.append(size)

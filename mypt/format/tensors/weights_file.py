@@ -1,21 +1,21 @@
-"""The content of a file of weights, whatever its form: with this readers open files."""
+"""Open a file of weights in either format; readers use this."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.tensors import safetensors
-from mypt.format.tensors.pt_file import check_members, check_small, load_tensors, read_header
+from mypt.format.tensors.pt_file import check_members, check_small_file, load_tensors, read_header
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def describe(path: Path, file: str) -> Any:
-    """Give the content with a `TensorInfo` in the place of each tensor; no torch, no weights.
+def describe_weights(path: Path, file: str) -> Any:
+    """Return the content with a `TensorInfo` in place of each tensor, without reading weights.
 
     Args:
-        path: A `.pt` or a safetensors file.
+        path: A `.pt` or safetensors file.
         file: Its name, for messages.
 
     Raises:
@@ -29,21 +29,21 @@ def describe(path: Path, file: str) -> Any:
     return header.contents
 
 
-def describe_checked(path: Path, file: str) -> Any:
-    """Give what `describe` gives, after a look at the whole file, however large.
+def describe_checked_weights(path: Path, file: str) -> Any:
+    """Return what `describe_weights` returns, after checking the whole file, however large.
 
     Raises:
-        FormatError: `describe` refuses it, or a member of a `.pt` file has not its checksum.
+        FormatError: `describe_weights` refuses it, or a member does not match its checksum.
         OSError: It cannot be read.
     """
-    contents = describe(path, file)
+    contents = describe_weights(path, file)
     if not safetensors.is_safetensors(path, file):
         check_members(path, file)
     return contents
 
 
-def load(path: Path, file: str) -> Any:
-    """Give the content with its tensors, mapped to memory on the CPU.
+def load_weights(path: Path, file: str) -> Any:
+    """Return the content with its tensors memory-mapped on the CPU.
 
     A `.pt` file of up to 64 MiB is compared with its own checksums.
 
@@ -53,5 +53,5 @@ def load(path: Path, file: str) -> Any:
     """
     if safetensors.is_safetensors(path, file):
         return safetensors.load(path, file)
-    check_small(path, file)
+    check_small_file(path, file)
     return load_tensors(path, file)

@@ -1,4 +1,4 @@
-"""The zip archives that torch writes, read so strictly that no two readers can differ on them."""
+"""Read the zip archives that torch writes, so strictly that no two readers can disagree."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _END = struct.Struct("<4s4H2IH")
 _END_64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR_64 = struct.Struct("<4sIQI")
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
-_SIZES_FOLLOW, _UTF_8 = 0x0008, 0x0800  # the flags that torch sets
+_SIZES_FOLLOW, _UTF_8 = 0x0008, 0x0800  # the only flags that torch sets
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -32,10 +32,10 @@ class Member:
     """One stored file of an archive.
 
     Attributes:
-        name: Its name, without the archive's own.
-        offset: Of its first byte in the file.
+        name: Its name, without the archive's own prefix.
+        offset: Offset of its first byte in the file.
         size_bytes: Its size.
-        crc32: Its checksum, as the directory has it.
+        crc32: Its checksum, according to the directory.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Member:
 
 @frozen
 class _Entry:
-    """One line of the central directory."""
+    """One entry of the central directory."""
 
     name: bytes
     flags: int
@@ -58,119 +58,125 @@ class _Entry:
 
 
 def read_members(stream: BinaryIO, file: str) -> dict[str, Member]:
-    """List the members of a torch archive, reading nothing of their content.
+    """List the members of a torch archive without reading their content.
 
     Args:
         stream: The file, seekable.
         file: Its name, for messages.
 
     Returns:
-        Members by their name without the archive's own prefix.
+        Members by name, without the archive's own prefix.
 
     Raises:
-        FormatError: It is no archive, or truncated; a member is compressed, encrypted, overlaps
-            another, lies outside of the file, has a name that is taken (in any case of letters)
+        FormatError: It is not an archive, or is truncated; a member is compressed, encrypted,
+            overlaps another, lies outside of the file, has a name that is taken (ignoring case)
             or that leaves the archive's folder; or the two headers of a member disagree.
     """
     start, directory, count = _read_directory(stream, file)
-    entries = list(_entries(directory, count, file))
+    entries = list(_parse_entries(directory, count, file))
     prefix = entries[0].name.split(b"/", 1)[0] if entries else b""
     members: dict[str, Member] = {}
     taken: set[str] = set()
     spans = []
     for entry in entries:
-        name = _inner_name(entry.name, prefix, file)
-        if name.lower() in taken:  # torch looks names up without regard to case
-            _refuse(file, f"holds the member {name!r} twice")
+        name = _strip_prefix(entry.name, prefix, file)
+        if name.lower() in taken:  # torch looks names up case-insensitively
+            _raise_archive_error(file, f"holds the member {name!r} twice")
         taken.add(name.lower())
-        offset = _data_offset(stream, entry, file)
+        offset = _find_content(stream, entry, file)
         spans.append((entry.header_offset, offset + entry.size_bytes))
         members[name] = Member(name, offset, entry.size_bytes, entry.crc32)
     spans.sort()
     if any(after[0] < before[1] for before, after in pairwise([*spans, (start, start)])):
-        _refuse(file, "holds members that overlap or lie outside of the file")
+        _raise_archive_error(file, "holds members that overlap or lie outside of the file")
     return members
 
 
 def read_member(stream: BinaryIO, member: Member) -> bytes:
-    """Read a whole member; the caller has looked at its size."""
+    """Read a whole member; the caller has checked its size."""
     stream.seek(member.offset)
     return stream.read(member.size_bytes)
 
 
 def _read_directory(stream: BinaryIO, file: str) -> tuple[int, bytes, int]:
-    """Give the central directory: its offset, its bytes and its number of entries."""
+    """Return the central directory: its offset, its bytes and its number of entries."""
     size = stream.seek(0, 2)
-    end = _unpack(stream, _END, size - _END.size, b"PK\x05\x06")
+    end = _read_struct(stream, _END, size - _END.size, b"PK\x05\x06")
     if end is None:
-        _refuse_other(stream, file)
+        _raise_not_an_archive(stream, file)
     _, disk, first_disk, here, count, length, start, comment = end
     limit = size - _END.size
     totals = (count, length, start)
-    locator = _unpack(stream, _LOCATOR_64, limit - _LOCATOR_64.size, b"PK\x06\x07")
+    locator = _read_struct(stream, _LOCATOR_64, limit - _LOCATOR_64.size, b"PK\x06\x07")
     if locator is not None:
         limit -= _LOCATOR_64.size + _END_64.size
-        end_64 = _unpack(stream, _END_64, limit, b"PK\x06\x06")
+        end_64 = _read_struct(stream, _END_64, limit, b"PK\x06\x06")
         if end_64 is None or locator[1:] != (0, limit, 1) or end_64[1] != _END_64.size - 12:
-            _refuse(file, "has a damaged directory")
+            _raise_archive_error(file, "has a damaged directory")
         disk, first_disk = max(disk, end_64[4]), max(first_disk, end_64[5])
         here, *wide = end_64[6:]
         if any(
             narrow not in (full, top)
             for narrow, full, top in zip(totals, wide, (_MAX_16, _MAX_32, _MAX_32), strict=True)
         ):
-            _refuse(file, "has a damaged directory")
+            _raise_archive_error(file, "has a damaged directory")
         count, length, start = wide
     if disk or first_disk or comment or here != count or start + length != limit:
-        _refuse(file, "has a damaged directory")
+        _raise_archive_error(file, "has a damaged directory")
     if count > MAX_MEMBERS or length > MAX_DIRECTORY_BYTES:
-        _refuse(file, f"lists {count} members in {length} bytes, which no checkpoint needs")
+        _raise_archive_error(
+            file, f"lists {count} members in {length} bytes, which no checkpoint needs"
+        )
     stream.seek(start)
     return start, stream.read(length), count
 
 
-def _entries(directory: bytes, count: int, file: str) -> Iterator[_Entry]:
+def _parse_entries(directory: bytes, count: int, file: str) -> Iterator[_Entry]:
     position = 0
     for _ in range(count):
         if position + _CENTRAL.size > len(directory):
-            _refuse(file, "has a damaged directory")
+            _raise_archive_error(file, "has a damaged directory")
         fields = _CENTRAL.unpack_from(directory, position)
         flags, method, crc32, stored, size = fields[3], fields[4], *fields[7:10]
         name_length, extra_length, comment_length, disk, header_offset = *fields[10:14], fields[16]
         name_end = position + _CENTRAL.size + name_length
         extra = directory[name_end : name_end + extra_length]
-        size, stored, header_offset = _widen(extra, (size, stored, header_offset), file)
+        size, stored, header_offset = _apply_zip64(extra, (size, stored, header_offset), file)
         name = directory[position + _CENTRAL.size : name_end]
         if fields[0] != b"PK\x01\x02" or disk:
-            _refuse(file, "has a damaged directory")
+            _raise_archive_error(file, "has a damaged directory")
         yield _Entry(name, flags, method, crc32, stored, size, header_offset)
         position = name_end + extra_length + comment_length
     if position != len(directory):
-        _refuse(file, "has a damaged directory")
+        _raise_archive_error(file, "has a damaged directory")
 
 
-def _data_offset(stream: BinaryIO, entry: _Entry, file: str) -> int:
-    """Compare a member's own header with the directory; give where its content begins."""
-    local = _unpack(stream, _LOCAL, entry.header_offset, b"PK\x03\x04")
+def _find_content(stream: BinaryIO, entry: _Entry, file: str) -> int:
+    """Compare a member's own header with the directory; return the offset of its content."""
+    local = _read_struct(stream, _LOCAL, entry.header_offset, b"PK\x03\x04")
     if local is None:
-        _refuse(file, f"has no header for {entry.name!r} where its directory says")
+        _raise_archive_error(file, f"has no header for {entry.name!r} where its directory says")
     _, _, flags, method, _, _, crc32, stored, size, name_length, extra_length = local
     name, extra = stream.read(name_length), stream.read(extra_length)
     if entry.method or method:
-        _refuse(file, f"holds {entry.name!r} compressed", "save it again with torch.save")
+        _raise_archive_error(
+            file, f"holds {entry.name!r} compressed", "save it again with torch.save"
+        )
     if entry.flags & ~(_SIZES_FOLLOW | _UTF_8) or entry.stored_bytes != entry.size_bytes:
-        _refuse(file, f"holds {entry.name!r} encrypted or in a form that torch never writes")
-    size, stored = _widen(extra, (size, stored), file)
-    told = (crc32, stored, size)
-    follow = flags & _SIZES_FOLLOW and told == (0, 0, 0)
+        _raise_archive_error(
+            file, f"holds {entry.name!r} encrypted or in a form that torch never writes"
+        )
+    size, stored = _apply_zip64(extra, (size, stored), file)
+    stored_values = (crc32, stored, size)
+    follow = flags & _SIZES_FOLLOW and stored_values == (0, 0, 0)
     known = (entry.crc32, entry.stored_bytes, entry.size_bytes)
-    if (name, flags) != (entry.name, entry.flags) or (told != known and not follow):
-        _refuse(file, f"describes {entry.name!r} in two ways")
+    if (name, flags) != (entry.name, entry.flags) or (stored_values != known and not follow):
+        _raise_archive_error(file, f"describes {entry.name!r} in two ways")
     return entry.header_offset + _LOCAL.size + name_length + extra_length
 
 
-def _widen(extra: bytes, values: tuple[int, ...], file: str) -> tuple[int, ...]:
-    """Replace the values that say 'too large for 32 bits' by those of the zip64 extra field."""
+def _apply_zip64(extra: bytes, values: tuple[int, ...], file: str) -> tuple[int, ...]:
+    """Replace the values marked as too large for 32 bits by those of the zip64 extra field."""
     if _MAX_32 not in values:
         return values
     position = 0
@@ -184,19 +190,21 @@ def _widen(extra: bytes, values: tuple[int, ...], file: str) -> tuple[int, ...]:
             wide = iter(struct.unpack_from(f"<{wanted}Q", field))
             return tuple(next(wide) if value == _MAX_32 else value for value in values)
         position += 4 + length
-    return _refuse(file, "has a damaged directory")
+    return _raise_archive_error(file, "has a damaged directory")
 
 
-def _inner_name(name: bytes, prefix: bytes, file: str) -> str:
+def _strip_prefix(name: bytes, prefix: bytes, file: str) -> str:
     inner = name.removeprefix(prefix + b"/").decode("utf-8", errors="replace")
     parts = (prefix.decode("utf-8", errors="replace"), *inner.split("/"))
     safe = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
     if not safe or "\\" in inner or not name.startswith(prefix + b"/"):
-        _refuse(file, f"holds a member with the name {name!r}", "do not trust its source")
+        _raise_archive_error(
+            file, f"holds a member with the name {name!r}", "do not trust its source"
+        )
     return inner
 
 
-def _unpack(
+def _read_struct(
     stream: BinaryIO, layout: struct.Struct, offset: int, signature: bytes
 ) -> tuple[int, ...] | None:
     if offset < 0:
@@ -208,15 +216,19 @@ def _unpack(
     return layout.unpack(data)
 
 
-def _refuse_other(stream: BinaryIO, file: str) -> NoReturn:
+def _raise_not_an_archive(stream: BinaryIO, file: str) -> NoReturn:
     stream.seek(0)
     start = stream.read(len(_LEGACY_TORCH))
     if start == _LEGACY_TORCH:
-        _refuse(file, "is in the form of torch before 1.6", "save it again with torch.save")
+        _raise_archive_error(
+            file, "is in the format of torch before 1.6", "save it again with torch.save"
+        )
     if start.startswith(b"PK\x03\x04"):
-        _refuse(file, "is cut off, or has something after its end")
-    _refuse(file, "is not a file that torch.save wrote", "name a checkpoint, or restore it")
+        _raise_archive_error(file, "is truncated, or has something after its end")
+    _raise_archive_error(
+        file, "is not a file written by torch.save", "name a checkpoint, or restore it"
+    )
 
 
-def _refuse(file: str, what: str, fix: str = "restore it from a copy") -> NoReturn:
+def _raise_archive_error(file: str, what: str, fix: str = "restore it from a copy") -> NoReturn:
     raise FormatError(Problem(file, "", what, fix, kind="archive"))

@@ -1,4 +1,4 @@
-"""Write the zip archives that torch reads: stored members, aligned, in one pass."""
+"""Write the zip archives that torch reads: uncompressed, aligned members, in one pass."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from attrs import frozen
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-ALIGNMENT = 64  # torch maps storages to memory where they lie, and so wants them aligned
+ALIGNMENT = 64  # torch memory-maps storages in place, so they have to be aligned
 _CHUNK_BYTES = 1 << 22
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
-_PLAIN, _ZIP64 = 20, 45  # the version of the zip format that a reader needs
-_DATE = 0x0021  # 1980-01-01: the time of writing is not content
+_PLAIN, _ZIP64 = 20, 45  # the zip version that a reader needs
+_DATE = 0x0021  # 1980-01-01: the time of writing is not part of the content
 
 
 @frozen
-class _Written:
+class _WrittenMember:
     """A member as the directory will list it."""
 
     name: bytes
@@ -29,13 +29,13 @@ class _Written:
 
 
 class ArchiveWriter:
-    """Writes members one after the other to a stream that it never seeks in.
+    """Writes members one after the other to a stream, without seeking.
 
     Equal members in equal order give equal bytes.
     """
 
     def __init__(self, stream: SupportsWrite[bytes | memoryview], name: str) -> None:
-        """Begin an archive.
+        """Start an archive.
 
         Args:
             stream: Where the bytes go.
@@ -44,7 +44,7 @@ class ArchiveWriter:
         self._stream = stream
         self._name = name
         self._offset = 0
-        self._members: list[_Written] = []
+        self._members: list[_WrittenMember] = []
 
     def write(self, name: str, content: bytes | memoryview) -> None:
         """Write one member.
@@ -58,37 +58,39 @@ class ArchiveWriter:
         for start in chunks:
             crc32 = zlib.crc32(content[start : start + _CHUNK_BYTES], crc32)
         full_name = f"{self._name}/{name}".encode("ascii")
-        member = _Written(full_name, crc32, len(content), self._offset)
+        member = _WrittenMember(full_name, crc32, len(content), self._offset)
         self._members.append(member)
-        self._put(_local_header(member))
+        self._write_bytes(_encode_local_header(member))
         for start in chunks:
-            self._put(content[start : start + _CHUNK_BYTES])
+            self._write_bytes(content[start : start + _CHUNK_BYTES])
 
     def close(self) -> None:
         """Write the directory; the stream stays open."""
         start, count = self._offset, len(self._members)
         for member in self._members:
-            self._put(_directory_entry(member))
+            self._write_bytes(_encode_directory_entry(member))
         size = self._offset - start
         if count >= _MAX_16 or start >= _MAX_32 or size >= _MAX_32:
             end = self._offset
-            self._put(
+            self._write_bytes(
                 struct.pack(
                     *("<4sQ2H2I4Q", b"PK\x06\x06", 44, _ZIP64, _ZIP64, 0, 0),
                     *(count, count, size, start),
                 )
             )
-            self._put(struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1))
+            self._write_bytes(struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1))
         count, size, start = min(count, _MAX_16), min(size, _MAX_32), min(start, _MAX_32)
-        self._put(struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, size, start, 0))
+        self._write_bytes(
+            struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, size, start, 0)
+        )
 
-    def _put(self, data: bytes | memoryview) -> None:
+    def _write_bytes(self, data: bytes | memoryview) -> None:
         self._stream.write(data)
         self._offset += len(data)
 
 
-def _local_header(member: _Written) -> bytes:
-    """Give the header before a member, padded so that the content begins aligned."""
+def _encode_local_header(member: _WrittenMember) -> bytes:
+    """Return the header of a member, padded so that the content is aligned."""
     size, extra = member.size_bytes, b""
     if size >= _MAX_32:
         size, extra = _MAX_32, struct.pack("<2H2Q", 1, 16, member.size_bytes, member.size_bytes)
@@ -99,7 +101,7 @@ def _local_header(member: _Written) -> bytes:
     return struct.pack("<4s5H3I2H", *fields, *sizes) + member.name + extra
 
 
-def _directory_entry(member: _Written) -> bytes:
+def _encode_directory_entry(member: _WrittenMember) -> bytes:
     size, offset, wide = member.size_bytes, member.offset, b""
     if size >= _MAX_32:
         size, wide = _MAX_32, struct.pack("<2Q", member.size_bytes, member.size_bytes)

@@ -1,1 +1,1 @@
-"""Tokens one after another: sampling, and the decode step."""
+"""Autoregressive decoding: the decode step, and sampling."""

@@ -1,8 +1,8 @@
-"""One more token for each row, with little Python in between and weights laid out for it.
+"""Decode one token per row, with little Python overhead and a weight layout suited to it.
 
-A model that reads whole texts spends its time in matrix products. One that adds a token to a text
-spends it in reading weights and, if it is small, in the calls between them. So a part may offer,
-beside its `forward`, a method `one_token`; see `mypt.plugins.parts`.
+A model that processes whole texts spends its time in matrix products. One that adds a token to a
+text spends it reading weights and, if it is small, in function calls. So a part may have, besides
+`forward`, a method `one_token`; see `mypt.plugins.parts`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mypt.model.assembly import one_token
+from mypt.model.assembly import make_one_token
+from mypt.model.torch_private import can_pack_linear, has_hooks, pack_linear
 from mypt.plugins.parts import Context
 
 if TYPE_CHECKING:
@@ -26,54 +27,54 @@ if TYPE_CHECKING:
     from mypt.model.transformer import Transformer
     from mypt.plugins.parts import MakeLinear, Placement
 
-# To lay the weights out takes what 15 (124 million parameters) to 25 tokens (2 million) of one row
-# win, or 4 of several rows.
+# Changing the layout costs what it saves over 15 (124 million parameters) to 25 tokens (2 million)
+# of one row, or over 4 tokens of several rows.
 MANY_TOKENS = 48
 MANY_TOKENS_OF_ROWS = 8
-# For several rows, a model that stays in the cache of a CPU is read as fast as it lies.
+# For several rows, a model that fits into the cache of a CPU is read fast in any layout.
 LARGE_BYTES = 16 * 1024 * 1024
-# Smaller matrices, in values, cost less than the calls that multiply with others.
+# For smaller matrices (number of values) the extra calls cost more than the layout saves.
 SLABS_FROM = 64 * 1024
 PACKED_FROM = 256 * 1024
-# Of a matrix that is turned: 0.6 to 0.8 of the time of the whole at once.
+# Rows transposed at once, which takes 0.6 to 0.8 of the time of transposing the whole matrix.
 COPIED_ROWS = 256
-# Inputs that are worth a thread.
+# Minimum number of inputs per thread.
 SLAB_INPUTS = 32
 
 
 class Decoder:
-    """Gives the logits of the next token, one token at a time."""
+    """Computes the logits of the next token, one token at a time."""
 
     def __init__(self, model: Transformer, linear: MakeLinear) -> None:
-        """Make the steps of all parts.
+        """Make the step functions of all parts.
 
         Args:
             model: In evaluation mode.
-            linear: How linear layers are computed, see `layout`.
+            linear: How linear layers are computed; see `choose_linear`.
         """
         self._embed = model.token_embedding_table
-        self._place = _one_position(model, linear)
-        self._blocks = [one_token(block, linear) for block in model.blocks]
-        self._ln_f = one_token(model.ln_f, linear)
+        self._place = _make_placer(model, linear)
+        self._blocks = [make_one_token(block, linear) for block in model.blocks]
+        self._ln_f = make_one_token(model.ln_f, linear)
         self._head = linear(model.lm_head)
 
     @classmethod
     def make(cls, model: Transformer, batch_size: int, new_tokens: int) -> Decoder | None:
-        """Choose the layout for a batch.
+        """Make a decoder with the best layout for a batch.
 
         Returns:
-            None where hooks want to see each call of a module.
+            The decoder; None if hooks must see each call of a module.
         """
-        if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+        if any(has_hooks(module) for module in model.modules()):
             return None
-        return cls(model, layout(model, batch_size, new_tokens))
+        return cls(model, choose_linear(model, batch_size, new_tokens))
 
     def next_logits(self, idx: Tensor, cache: KVCache) -> Tensor:
-        """Give the logits after the next token of each row.
+        """Compute the logits that follow the next token of each row.
 
         Args:
             idx: That token, (B, 1) int64.
-            cache: Keys and values of what comes before; extended by this call.
+            cache: Keys and values of the tokens before it; extended by this call.
 
         Returns:
             (B, vocab_size).
@@ -82,15 +83,15 @@ class Decoder:
         x = self._embed(idx[:, 0])
         if placement.embedding is not None:
             x = x + placement.embedding
-        context = Context(cache.length, placement.rotate, placement.bias)  # it may look at all
+        context = Context(cache.length, placement.rotate, placement.bias)  # it may attend to all
         for block, layer in zip(self._blocks, cache.layers, strict=True):
             x = block(x, context, layer)
         cache.length += 1
         return self._head(self._ln_f(x))
 
 
-def _one_position(model: Transformer, linear: MakeLinear) -> Callable[[int], Placement]:
-    """Give what places the token of a position: the part's own way, or its `forward`."""
+def _make_placer(model: Transformer, linear: MakeLinear) -> Callable[[int], Placement]:
+    """Return a function from a position to its placement: `one_token` of the part, or `forward`."""
     part = model.position_embedding_table
     own = getattr(part, "one_token", None)
     if own is not None:
@@ -100,18 +101,18 @@ def _one_position(model: Transformer, linear: MakeLinear) -> Callable[[int], Pla
     return lambda position: part(positions[position : position + 1], positions[: position + 1])
 
 
-def as_it_is(layer: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Give a linear layer as a function."""
+def plain_linear(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return a linear layer as a plain function."""
     if type(layer) is not nn.Linear:
         return layer
     weight, bias = layer.weight, layer.bias
     return lambda x: F.linear(x, weight, bias)
 
 
-def swapped(layer: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Give a linear layer as a function that multiplies the weights with the rows as columns.
+def swapped_linear(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return a linear layer as a function that multiplies the weights by the transposed rows.
 
-    For 2 to some 30 rows a CPU's product in this order takes 0.4 to 0.9 of the time.
+    On a CPU, this takes 0.4 to 0.9 of the time for 2 to about 30 rows.
     """
     if type(layer) is not nn.Linear:
         return layer
@@ -123,29 +124,29 @@ def swapped(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda x: torch.addmm(column, weight, x.T).T
 
 
-def in_slabs(layer: nn.Module, /) -> Callable[[Tensor], Tensor]:
-    """Give a linear layer as a function of one row, with the weights of each input side by side.
+def slab_linear(layer: nn.Module, /) -> Callable[[Tensor], Tensor]:
+    """Return a linear layer as a function of one row, with each input's weights contiguous.
 
-    Each thread multiplies a slab of inputs, which it reads from beginning to end, as fast as memory
-    goes; one product of many matrices is how torch lets each thread have its own. That takes the
-    weights' memory once more, and 0.5 to 0.7 of the time.
+    Each thread multiplies a slab of inputs, whose weights it reads sequentially, at memory speed; a
+    batched matrix product makes torch give each thread its own slab. This needs the weights' memory
+    a second time, and takes 0.5 to 0.7 of the time.
     """
     if type(layer) is not nn.Linear or layer.weight.numel() < SLABS_FROM:
-        return as_it_is(layer)
+        return plain_linear(layer)
     weight: Tensor = layer.weight.detach()
     bias: Tensor | None = layer.bias
     n_outputs, n_inputs = weight.shape
     most = max(1, min(torch.get_num_threads(), n_inputs // SLAB_INPUTS))
     count = next(number for number in range(most, 0, -1) if n_inputs % number == 0)
-    slabs = _turned(weight).view(count, -1, n_outputs)
+    slabs = _transpose_copy(weight).view(count, -1, n_outputs)
     if bias is None:
         return lambda x: torch.bmm(x.reshape(count, 1, -1), slabs).sum(0)
     first = torch.cat([bias.detach()[None], weight.new_zeros(count - 1, n_outputs)])[:, None]
     return lambda x: torch.baddbmm(first, x.reshape(count, 1, -1), slabs).sum(0)
 
 
-def _turned(weight: Tensor) -> Tensor:
-    """Give a matrix's columns as rows, some at a time: all at once torch lets one thread copy."""
+def _transpose_copy(weight: Tensor) -> Tensor:
+    """Transpose a matrix in parts: torch would copy the whole with a single thread."""
     turned = weight.new_empty(weight.size(1), weight.size(0))
     for start in range(0, weight.size(0), COPIED_ROWS):
         rows = slice(start, start + COPIED_ROWS)
@@ -153,41 +154,36 @@ def _turned(weight: Tensor) -> Tensor:
     return turned
 
 
-def packed(layer: nn.Module, /, *, batch_size: int) -> Callable[[Tensor], Tensor]:
-    """Give a linear layer as a function of weights in blocks, in the order in which they are read.
+def packed_linear(layer: nn.Module, /, *, batch_size: int) -> Callable[[Tensor], Tensor]:
+    """Return a linear layer as a function with the weights in blocks, in reading order.
 
-    That takes the weights' memory once more, and for a matrix that does not stay in the cache of a
-    CPU 0.4 to 0.9 of the time.
+    This needs the weights' memory a second time, and takes 0.4 to 0.9 of the time for a matrix that
+    does not fit into the cache of a CPU.
 
     Args:
         layer: The layer.
-        batch_size: Rows that there will be, more than one.
+        batch_size: Number of rows, more than one.
     """
     if type(layer) is not nn.Linear or layer.weight.numel() < PACKED_FROM:
-        return swapped(layer)
-    weight, bias = torch.ops.mkldnn._reorder_linear_weight(layer.weight, batch_size), layer.bias
-    multiply = torch.ops.mkldnn._linear_pointwise.default
-    return lambda x: multiply(x, weight, bias, "none", [], "")
+        return swapped_linear(layer)
+    return pack_linear(layer, batch_size)
 
 
-def layout(model: nn.Module, batch_size: int, new_tokens: int) -> MakeLinear:
-    """Choose how linear layers are computed: of the functions above the fastest."""
+def choose_linear(model: nn.Module, batch_size: int, new_tokens: int) -> MakeLinear:
+    """Choose the fastest of the above functions for the linear layers of a model."""
     weights = list(model.parameters())
     if weights[0].device.type != "cpu" or weights[0].dtype != torch.float32:
-        return as_it_is
+        return plain_linear
     if batch_size == 1:
-        return in_slabs if new_tokens >= MANY_TOKENS and _has_batched_products() else as_it_is
+        return (
+            slab_linear if new_tokens >= MANY_TOKENS and _has_batched_products() else plain_linear
+        )
     is_large = sum(weight.nbytes for weight in weights) > LARGE_BYTES
-    if is_large and new_tokens >= MANY_TOKENS_OF_ROWS and _can_pack():
-        return partial(packed, batch_size=batch_size)
-    return swapped
+    if is_large and new_tokens >= MANY_TOKENS_OF_ROWS and can_pack_linear():
+        return partial(packed_linear, batch_size=batch_size)
+    return swapped_linear
 
 
 def _has_batched_products() -> bool:
-    """Tell whether torch hands many matrices to a library at once, not one after the other."""
+    """Return whether torch passes batched products to a library at once, not one by one."""
     return bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
-
-
-def _can_pack() -> bool:
-    """Tell whether torch has what its compiler uses for this; it is no public part of torch."""
-    return hasattr(torch.ops.mkldnn, "_reorder_linear_weight")

@@ -10,9 +10,9 @@ import torch
 from mypt.format.errors import ConfigError, Problem
 from mypt.model.cache import KVCache
 from mypt.model.decoding.decoder import Decoder
-from mypt.model.decoding.sampling import IMPOSSIBLE, choose
+from mypt.model.decoding.sampling import IMPOSSIBLE, choose_ids
 from mypt.model.decoding.sampling_options import Sampling
-from mypt.model.mode import evaluating
+from mypt.model.mode import evaluation_mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,12 +25,12 @@ __all__ = ["Sampling", "Step", "generate", "steps"]
 
 
 class Step(NamedTuple):
-    """What one step gives.
+    """The result of one step.
 
     Attributes:
         ids: Next token of each row, (B,) int64, on the model's device.
-        logits: What it was chosen by, as the model gave them, (B, vocab_size); good until the
-            next step.
+        logits: The model's logits that it was chosen by, (B, vocab_size); valid until the next
+            step.
     """
 
     ids: Tensor
@@ -47,7 +47,7 @@ def generate(
     allowed_vocab: int | None = None,
     use_cache: bool = True,
 ) -> Iterator[Tensor]:
-    """Continue each row of a batch, one token at a time; gives the ids of `steps`."""
+    """Continue each row of a batch, one token at a time; yields the ids of `steps`."""
     for step in steps(
         model,
         prompts,
@@ -73,28 +73,28 @@ def steps(
 ) -> Iterator[Step]:
     """Continue each row of a batch, one token at a time.
 
-    The model looks at the last block_size tokens, whose positions begin at 0. Once the window
-    slides, every token has a new position, so keys and values are computed anew for each token.
+    The model attends to the last block_size tokens, whose positions begin at 0. Once the window
+    slides, every token has a new position, so all keys and values are recomputed for each token.
 
-    Prompts of several lengths begin together at position 0. Steps begin after the shortest one,
-    and a row that still is within its prompt takes its next token from there. So every row has
-    the positions that it has alone, without padding, whatever parts the model has.
+    Prompts of different lengths all begin at position 0. Steps begin after the shortest one, and a
+    row that is still within its prompt takes its next token from there. So every row has the same
+    positions as on its own, without padding, whatever parts the model has.
 
     Args:
-        model: In whatever mode; each step is computed in evaluation mode, without dropout.
-        prompts: One row each, int64 on the model's device, at least one token; (B, T) where all
-            are of one length. Only their last block_size tokens are taken.
-        max_new_tokens: How many tokens to add to each row.
+        model: In any mode; each step is computed in evaluation mode, without dropout.
+        prompts: One row each, int64 on the model's device, at least one token; (B, T) if all
+            have the same length. Only their last block_size tokens are used.
+        max_new_tokens: Number of tokens to add to each row.
         sampling: How to choose them.
         draws: Uniform numbers in [0, 1), (B, max_new_tokens), that decide the new tokens of each
             row; not needed at temperature 0.
         allowed_vocab: Ids from here on are never chosen (they have no text).
-        use_cache: Whether to keep keys and values; tokens are the same without, only slower.
+        use_cache: Whether to keep keys and values; it changes the speed, not the tokens.
 
     Yields:
-        As many steps as the longest row takes. Row i has its first new token in the step number
-        `len(row i) - len(shortest row)`, counted from 0 (lengths as taken); what comes after its
-        last means nothing.
+        As many steps as the longest row needs. Row i has its first new token in step
+        `len(row i) - len(shortest row)`, counted from 0 (lengths as used); anything after its last
+        new token is meaningless.
 
     Raises:
         ConfigError: `max_new_tokens` is negative.
@@ -106,16 +106,16 @@ def steps(
     rows = _Rows.begin([prompt[-block_size:] for prompt in prompts], max_new_tokens, draws)
     next_logits: Callable[[Tensor], Tensor] = model.next_logits
     if use_cache:
-        next_logits = _Cached(model, len(prompts), rows.ids.size(1), max_new_tokens)
+        next_logits = _CachedLogits(model, len(prompts), rows.ids.size(1), max_new_tokens)
     for end in range(rows.shortest, rows.ids.size(1)):
         window = rows.ids[:, max(0, end - block_size) : end]
-        with evaluating(model):
+        with evaluation_mode(model):
             logits = next_logits(window)
         choosable = logits
         if allowed_vocab is not None and allowed_vocab < logits.size(1):
             choosable = logits.clone()
             choosable[:, allowed_vocab:] = IMPOSSIBLE
-        ids = choose(choosable, window, sampling, rows.draws[:, end - rows.shortest])
+        ids = choose_ids(choosable, window, sampling, rows.draws[:, end - rows.shortest])
         yield Step(rows.put(end, ids), logits)
 
 
@@ -158,7 +158,7 @@ class _Rows(NamedTuple):
         return chosen
 
 
-class _Cached:
+class _CachedLogits:
     """Gives the logits after a window, keeping keys and values of what it saw."""
 
     def __init__(self, model: Transformer, batch_size: int, length: int, new_tokens: int) -> None:

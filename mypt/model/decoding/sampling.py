@@ -1,4 +1,4 @@
-"""Choose the next token of each row out of its logits."""
+"""Choose the next token of each row from its logits."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from mypt.model.decoding.sampling_options import Sampling
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Sampling", "choose"]
+__all__ = ["Sampling", "choose_ids"]
 
-# Tokens among which the nucleus of top-p is looked for first.
+# Number of tokens in which the nucleus of top-p is searched first.
 LIKELIEST = 1024
 IMPOSSIBLE = -math.inf
 
 
-def choose(logits: Tensor, window: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
+def choose_ids(logits: Tensor, window: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
     """Choose the next token of each row.
 
     Args:
         logits: (B, vocab_size), floating.
-        window: Ids that the model looked at, (B, T) int64.
+        window: Ids in the model's window, (B, T) int64.
         sampling: How to choose.
-        draws: Uniform numbers in [0, 1), (B,) or one for all; none is used at temperature 0.
+        draws: Uniform numbers in [0, 1), (B,) or one for all; unused at temperature 0.
 
     Returns:
         (B,) int64.
@@ -37,7 +37,7 @@ def choose(logits: Tensor, window: Tensor, sampling: Sampling, draws: Tensor) ->
     if sampling.repetition_penalty != 1:
         logits = penalise(logits, window, sampling.repetition_penalty)
     if sampling.no_repeat_ngram_size is not None:
-        logits = ban_repeated(logits, window, sampling.no_repeat_ngram_size)
+        logits = ban_repeated_ngrams(logits, window, sampling.no_repeat_ngram_size)
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     if sampling.top_k is not None:
@@ -50,15 +50,15 @@ def choose(logits: Tensor, window: Tensor, sampling: Sampling, draws: Tensor) ->
 
 
 def penalise(logits: Tensor, window: Tensor, penalty: float) -> Tensor:
-    """Make tokens of the window less likely (penalty above 1): logits (B, V), window (B, T)."""
+    """Make the tokens in the window less likely (penalty > 1): logits (B, V), window (B, T)."""
     seen = logits.gather(1, window)
     return logits.scatter(1, window, torch.where(seen > 0, seen / penalty, seen * penalty))
 
 
-def ban_repeated(logits: Tensor, window: Tensor, size: int) -> Tensor:
-    """Ban the tokens that would end a run of `size` tokens which the window has already.
+def ban_repeated_ngrams(logits: Tensor, window: Tensor, size: int) -> Tensor:
+    """Ban the tokens that would complete a run of `size` tokens that the window already has.
 
-    A row in which this leaves nothing is not changed.
+    A row in which this would leave nothing is not changed.
 
     Args:
         logits: (B, V).
@@ -71,14 +71,14 @@ def ban_repeated(logits: Tensor, window: Tensor, size: int) -> Tensor:
     begun = window[:, None, window.size(1) - size + 1 :]  # what the next token would continue
     repeats = (runs[:, :, :-1] == begun).all(dim=-1)
     last = runs[:, :, -1]
-    # A token is banned if any of its runs repeats; the largest of 0 and 1 says so.
+    # A token is banned if any of its runs repeats: the maximum of zeros and ones.
     banned = torch.zeros_like(logits).scatter_reduce_(1, last, repeats.to(logits.dtype), "amax")
     left = logits.masked_fill(banned > 0, IMPOSSIBLE)
     return torch.where((left > IMPOSSIBLE).any(dim=-1, keepdim=True), left, logits)
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """Set all but the k largest of each row (B, V) to -inf; ties of the k-th stay."""
+    """Set all but the k largest logits of each row (B, V) to -inf; ties with the k-th are kept."""
     kth = logits.topk(min(k, logits.size(-1))).values[:, -1:]
     return logits.masked_fill(logits < kth, IMPOSSIBLE)
 
@@ -89,9 +89,9 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     Source: Holtzman et al. 2020.
     """
     log_total = logits.logsumexp(dim=-1, keepdim=True)
-    ordered, ids = _descending(logits, log_total, p)
+    ordered, ids = _sort_descending(logits, log_total, p)
     probabilities = (ordered - log_total).exp()
-    before = _running_total(probabilities) - probabilities
+    before = _cumulate(probabilities) - probabilities
     kept = ordered.masked_fill(before >= p, IMPOSSIBLE)
     return torch.full_like(logits, IMPOSSIBLE).scatter_(1, ids, kept)
 
@@ -115,24 +115,24 @@ def draw_from(logits: Tensor, draws: Tensor) -> Tensor:
         draws: Uniform numbers in [0, 1), (B,) or one for all.
     """
     probabilities = logits.softmax(dim=-1)
-    cumulative = _running_total(probabilities)
-    # Short of 1 by more than rounding can take back, so that some token always passes the draw.
+    cumulative = _cumulate(probabilities)
+    # Below 1 by more than rounding can make up for, so that some token always passes the draw.
     draws = draws.to(logits.dtype) * (1 - 2**-20)
-    # A token of probability 0 may still seem to pass where a device adds up in parallel.
+    # A token of probability 0 may still seem to pass if a device sums in parallel.
     passed = (cumulative > draws.view(-1, 1) * cumulative[:, -1:]) & (probabilities > 0)
     return passed.to(torch.uint8).argmax(dim=-1)  # the first that passed
 
 
-def _running_total(probabilities: Tensor) -> Tensor:
-    """Add up each row (B, V), on a GPU in float64: the order there changes from time to time."""
+def _cumulate(probabilities: Tensor) -> Tensor:
+    """Return the running total of each row (B, V); in float64 on a GPU, where the order varies."""
     on_gpu = probabilities.device.type == "cuda"
     return probabilities.cumsum(dim=-1, dtype=torch.float64 if on_gpu else None)
 
 
-def _descending(logits: Tensor, log_total: Tensor, p: float) -> tuple[Tensor, Tensor]:
-    """Sort each row, at least as far as its tokens of probability `p`; values and ids."""
-    # To sort a wide vocabulary takes a CPU as long as a small model's forward pass, and the
-    # question below costs it no wait.
+def _sort_descending(logits: Tensor, log_total: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """Sort each row, at least as far as its nucleus of probability `p`; return values and ids."""
+    # On a CPU, sorting a wide vocabulary takes as long as a small model's forward pass, and the
+    # check below needs no synchronization.
     if logits.device.type == "cpu" and logits.size(-1) > 4 * LIKELIEST:
         values, ids = logits.topk(LIKELIEST)
         if bool(((values - log_total).exp().sum(dim=-1) >= p).all()):

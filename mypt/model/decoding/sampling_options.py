@@ -1,4 +1,4 @@
-"""How the next token is chosen, as a user says it; without torch, as `--help` needs it."""
+"""The sampling options of a user; without torch, since `--help` needs them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 class Sampling:
     """How the next token is chosen.
 
-    Temperature comes first, then the penalty, n-grams, top-k, top-p, min-p, and a draw from what
-    is left.
+    Temperature is applied first, then the repetition penalty, n-grams, top-k, top-p and min-p;
+    then a token is drawn from the rest.
 
     Attributes:
-        temperature: Divides the logits. 0 is what that comes to: the likeliest token after the
-            penalty and the n-grams, and no draw.
-        top_k: Keep the k likeliest tokens, and those as likely as the k-th; None keeps all.
+        temperature: Divides the logits. 0 is the limit: the likeliest token after the penalty and
+            the n-grams, without a draw.
+        top_k: Keep the k likeliest tokens, and ties with the k-th; None keeps all.
         top_p: Keep the likeliest tokens until their probability reaches this, in (0, 1];
             None keeps all.
-        min_p: Keep the tokens that are at least this times as likely as the likeliest one, in
-            [0, 1]; None keeps all.
-        repetition_penalty: Logits of tokens in the window are divided by it where positive,
-            multiplied where negative; 1 does nothing. Source: Keskar et al. 2019 (CTRL).
-        no_repeat_ngram_size: No run of so many tokens comes twice in the window; None lets them.
-            Source: Paulus et al. 2017, section 2.5.
-        seed: Same seed, same text, whatever else is in the batch; None draws one.
+        min_p: Keep the tokens whose probability is at least this fraction of the likeliest one's,
+            in [0, 1]; None keeps all.
+        repetition_penalty: Logits of tokens in the window are divided by it if positive,
+            multiplied if negative; 1 does nothing. Source: Keskar et al. 2019 (CTRL).
+        no_repeat_ngram_size: No run of this many tokens occurs twice in the window; None allows
+            repetition. Source: Paulus et al. 2017, section 2.5.
+        seed: The same seed yields the same text, whatever else is in the batch; None draws one.
     """
 
     temperature: float = 0.8
@@ -49,7 +49,7 @@ class Sampling:
         """Check the ranges.
 
         Raises:
-            ConfigError: Options are out of range; all of them are named.
+            ConfigError: Options are out of range; the error lists all of them.
         """
         top_p = 1.0 if self.top_p is None else self.top_p
         size = self.no_repeat_ngram_size
@@ -74,12 +74,12 @@ class Sampling:
             raise ConfigError(*problems)
 
 
-def sampling_of(sampling: Sampling | None, options: Mapping[str, Any]) -> Sampling:
-    """Give what is chosen by, out of both ways to say it.
+def merge_options(sampling: Sampling | None, options: Mapping[str, Any]) -> Sampling:
+    """Combine sampling options passed as an object and as keywords.
 
     Args:
-        sampling: What `options` are laid over; None is the default.
-        options: Fields of `Sampling`, by name.
+        sampling: The base that `options` override; None is the default.
+        options: Fields of `Sampling` by name.
 
     Raises:
         ConfigError: An option is unknown or out of range.
@@ -87,10 +87,12 @@ def sampling_of(sampling: Sampling | None, options: Mapping[str, Any]) -> Sampli
     known = [field.name for field in attrs.fields(Sampling)]
     unknown = [name for name in options if name not in known]
     if unknown:
-        fix = f"correct it; there are: {', '.join(known)}"
+        fix = f"correct it; the options are: {', '.join(known)}"
         raise ConfigError(
             *(
-                Problem("", name, f"is no option{suggestion(name, known)}", fix, kind="sampling")
+                Problem(
+                    "", name, f"is not an option{suggestion(name, known)}", fix, kind="sampling"
+                )
                 for name in unknown
             )
         )

@@ -1,1 +1,1 @@
-"""The built-in parts of the architecture."""
+"""The built-in architecture parts."""

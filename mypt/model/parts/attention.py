@@ -1,4 +1,4 @@
-"""Causal self-attention with one matrix for queries, keys and values."""
+"""Causal self-attention with one joint matrix for queries, keys and values."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class CausalAttention(nn.Module):
-    """Let each position look at itself and at what came before.
+    """Causal multi-head attention: each position attends to itself and to earlier ones.
 
     Source: Vaswani et al. 2017, section 3.2.2, with the decoder's mask of 3.2.3; dropout on the
-    attention weights and on the output, as GPT-2.
+    attention weights and on the output, as in GPT-2.
     """
 
     def __init__(self, config: GPTConfig) -> None:
-        """Build the projections; the rows of `qkv` are all queries, all keys, all values."""
+        """Build the projections; the rows of `qkv` are the queries', then keys', then values'."""
         super().__init__()
         width = config.attention_width
         self.qkv = nn.Linear(config.n_embd, 3 * width, bias=config.has_qkv_bias)
@@ -35,7 +35,7 @@ class CausalAttention(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x: Tensor, context: Context, cache: AttentionCache | None) -> Tensor:
-        """Attend; see `mypt.plugins.parts.AttentionPart`."""
+        """Apply attention; see `mypt.plugins.parts.AttentionPart`."""
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, 3, self.n_head, -1)
         if context.rotate is not None:  # queries and keys at once
@@ -45,11 +45,11 @@ class CausalAttention(nn.Module):
             q, k, v = (part.transpose(1, 2) for part in heads.unbind(2))  # (B, n_head, T, ...)
         if cache is not None:
             k, v = cache.extend(k, v, context.start)
-        out: Tensor = self.proj(self._mix(q, k, v, context).transpose(1, 2).flatten(2))
+        out: Tensor = self.proj(self._average_values(q, k, v, context).transpose(1, 2).flatten(2))
         return dropout(out, self.dropout) if self.training else out
 
-    def _mix(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
-        """Give the weighted means of the values, (B, n_head, T, head_width)."""
+    def _average_values(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
+        """Compute the weighted means of the values, (B, n_head, T, head_width)."""
         dropout_p = self.dropout if self.training else 0.0
         is_plain = context.mask is None and q.size(2) == k.size(2)
         if dropout_p > 0 and is_plain and q.device.type == "cpu":
@@ -77,7 +77,7 @@ class CausalAttention(nn.Module):
                 q, k = context.rotate(heads[:, :2].flatten(1, 2)).chunk(2, dim=1)
             keys, values = cache.extend(k, v, context.start)
             if batch > 1 and context.mask is None and x.device.type == "cpu":
-                mixed = look_back(q * scale, keys, values)
+                mixed = attend_to_all(q * scale, keys, values)
             else:
                 mixed = F.scaled_dot_product_attention(
                     q, keys, values, attn_mask=context.mask, scale=scale
@@ -87,11 +87,11 @@ class CausalAttention(nn.Module):
         return step
 
 
-def look_back(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Let one query per row and head look at all keys.
+def attend_to_all(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attend to all keys with one query per row and head.
 
-    On a CPU, torch's fused attention is made for many queries; with one each, and several rows,
-    two products of many small matrices take 0.65 to 0.9 of its time.
+    On a CPU, torch's fused attention is optimized for many queries; with one query each and several
+    rows, two batched products of small matrices take 0.65 to 0.9 of its time.
 
     Args:
         q: Scaled queries, (B, n_head, 1, head_width).

@@ -1,4 +1,4 @@
-"""How the parts of a block are joined."""
+"""Combine the parts of a block."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from mypt.model.assembly import one_token
+from mypt.model.assembly import make_one_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PreNormBlock(nn.Module):
-    """Norm before each part, residual around it.
+    """A block with a norm before each part and a residual connection around it.
 
     Source: Radford et al. 2019 (GPT-2), section 2.3.
     """
@@ -27,7 +27,7 @@ class PreNormBlock(nn.Module):
     ln2: PointwisePart
 
     def __init__(self, _: GPTConfig) -> None:
-        """Wait for the parts, which `mypt.model.assembly.build_block` sets."""
+        """Start without parts; `mypt.model.assembly.build_block` sets them."""
         super().__init__()
 
     def forward(self, x: Tensor, context: Context, cache: AttentionCache | None) -> Tensor:
@@ -37,8 +37,8 @@ class PreNormBlock(nn.Module):
 
     def one_token(self, linear: MakeLinear) -> Callable[..., Tensor]:
         """See `mypt.plugins.parts`."""
-        sa, fwd = one_token(self.sa, linear), one_token(self.fwd, linear)
-        ln1, ln2 = one_token(self.ln1, linear), one_token(self.ln2, linear)
+        sa, fwd = make_one_token(self.sa, linear), make_one_token(self.fwd, linear)
+        ln1, ln2 = make_one_token(self.ln1, linear), make_one_token(self.ln2, linear)
 
         def step(x: Tensor, context: Context, cache: AttentionCache) -> Tensor:
             x = x + sa(ln1(x), context, cache)

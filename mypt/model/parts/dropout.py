@@ -1,8 +1,8 @@
-"""Dropout that costs a CPU little.
+"""Dropout that is cheap on a CPU.
 
-torch draws a random number for each value one by one, and its attention falls back from the fused
-kernel to whole matrices of scores as soon as there is dropout. On a CPU a draw of 64 bits is shared
-by four values here, and attention skips most scores of the future. On a GPU torch's own is faster.
+torch draws a random number for each value, one by one, and with dropout its attention falls back
+from the fused kernel to full matrices of scores. Here, on a CPU, four values share a draw of 64
+bits, and attention skips most scores of the future. On a GPU torch's own is faster.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LEVELS = 1 << 16
-# Queries taken at once. Fewer skip more of the future, and make smaller products.
+# Queries processed at once. Fewer skip more of the future, but make the products smaller.
 _QUERIES = 64
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
-    """Set values to zero at random, and scale up the others to keep the mean.
+    """Set values to zero at random, and scale the others up to preserve the mean.
 
     Args:
         x: Any shape, floating.
-        p: How likely a value becomes zero, 0 <= p < 1; on a CPU in multiples of 2 ** -16.
+        p: Probability that a value becomes zero, 0 <= p < 1; on a CPU a multiple of 2 ** -16.
 
     Returns:
         Shape and dtype of `x`.
     """
     if p == 0 or x.device.type != "cpu":
         return F.dropout(x, p)
-    return x * _factors(x, p)
+    return x * _draw_factors(x, p)
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float) -> Tensor:
-    """Let each position look at itself and at what came before, with dropout on the weights.
+    """Apply causal attention with dropout on the attention weights.
 
     Args:
         q: Queries, (B, n_head, T, head_width), floating.
@@ -47,7 +47,7 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float) ->
         scale: Factor of the scores.
 
     Returns:
-        Shape and dtype of `q`, as of `scaled_dot_product_attention`.
+        Shape and dtype of `q`, like `scaled_dot_product_attention`.
     """
     length = q.size(2)
     queries, keys, values = (x.flatten(0, 1) for x in (q, k, v))
@@ -61,8 +61,8 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, p: float, scale: float) ->
     return torch.cat(mixed, dim=1).view(q.shape)
 
 
-def _factors(x: Tensor, p: float) -> Tensor:
-    """Draw what to multiply `x` with; the mean of the factors is exactly 1."""
+def _draw_factors(x: Tensor, p: float) -> Tensor:
+    """Draw the factors to multiply `x` by; their expected value is exactly 1."""
     dropped = min(round(p * _LEVELS), _LEVELS - 1)
     words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
     levels = words.view(torch.int16)[: x.numel()]

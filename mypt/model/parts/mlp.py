@@ -24,7 +24,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class TwoLayerMlp(nn.Module):
-    """Widen, activate, narrow.
+    """Project up, apply an activation, project down.
 
     Source: Vaswani et al. 2017, section 3.3; GELU of Hendrycks and Gimpel 2016.
     """
@@ -51,7 +51,7 @@ class TwoLayerMlp(nn.Module):
 
 
 class SwiGlu(nn.Module):
-    """Widen twice, multiply one by the other's SiLU, narrow.
+    """Project up twice, multiply one by the SiLU of the other, project down.
 
     Source: Shazeer 2020, equation 6.
     """

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class LayerNorm(nn.LayerNorm):
-    """Norm to mean 0 and variance 1, with scale and optional shift.
+    """Normalize to mean 0 and variance 1, with a scale and an optional shift.
 
     Source: Ba et al. 2016.
     """
 
     def __init__(self, config: GPTConfig) -> None:
-        """Begin as the bare norm."""
+        """Start with a scale of 1 and, if any, a shift of 0."""
         super().__init__(config.n_embd, eps=config.norm_epsilon, bias=config.has_norm_bias)
 
     def one_token(self, _: MakeLinear) -> Callable[[Tensor], Tensor]:
@@ -32,13 +32,13 @@ class LayerNorm(nn.LayerNorm):
 
 
 class RmsNorm(nn.Module):
-    """Norm to root mean square 1, with scale and optional shift.
+    """Normalize to root mean square 1, with a scale and an optional shift.
 
-    Source: Zhang and Sennrich 2019. torch's own has no shift, which some neighbours train.
+    Source: Zhang and Sennrich 2019. torch's own has no shift, which some other programs train.
     """
 
     def __init__(self, config: GPTConfig) -> None:
-        """Begin as the bare norm."""
+        """Start with a scale of 1 and, if any, a shift of 0."""
         super().__init__()
         self.weight = nn.Parameter(torch.ones(config.n_embd))
         self.bias = nn.Parameter(torch.zeros(config.n_embd)) if config.has_norm_bias else None
@@ -58,11 +58,11 @@ class RmsNorm(nn.Module):
 
 
 class _RmsNormOnCpu(torch.autograd.Function):
-    """Takes 0.4 to 0.5 of the time of `rms_norm`, which torch has no kernel for on a CPU."""
+    """RMS norm in 0.4 to 0.5 of the time of `rms_norm`, for which torch has no CPU kernel."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        """Save the normed values and what they were divided by."""
+        """Save the normalized values and their factors."""
         norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         inverse = norms.square_().div_(x.size(-1)).add_(eps).rsqrt_()
         normed: Tensor = x * inverse
@@ -72,7 +72,7 @@ class _RmsNormOnCpu(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Give the gradients of `x` and of the weight."""
+        """Compute the gradients of `x` and of the weight."""
         normed, inverse, weight = ctx.saved_tensors
         products = (upstream * normed).flatten(0, -2)  # (B T, n_embd)
         along = torch.mv(products, weight).div_(-weight.size(0)).view(inverse.shape)

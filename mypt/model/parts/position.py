@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from mypt.model.torch_private import MoveAwareModule
 from mypt.plugins.parts import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
 
     from mypt.format.documents.config import GPTConfig
     from mypt.plugins.parts import MakeLinear
@@ -22,12 +22,12 @@ class LearnedPositions(nn.Module):
     """One trained vector per position, added to the token embedding."""
 
     def __init__(self, config: GPTConfig) -> None:
-        """Take memory for (block_size, n_embd) values."""
+        """Allocate (block_size, n_embd) values."""
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(config.block_size, config.n_embd))
 
     def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:  # noqa: ARG002
-        """Look the positions up."""
+        """Look up the vectors of the positions."""
         return Placement(embedding=nn.functional.embedding(positions, self.weight))
 
     def one_token(self, _: MakeLinear) -> Callable[[int], Placement]:
@@ -36,23 +36,23 @@ class LearnedPositions(nn.Module):
         return lambda position: Placement(embedding=weight[position])
 
 
-class RotaryPositions(nn.Module):
-    """Queries and keys turned by angles that grow with the position.
+class RotaryPositions(MoveAwareModule):
+    """Rotation of queries and keys by angles that grow with the position.
 
-    Source: Su et al. 2021, section 3.2.2, with the two halves of a head as the two coordinates
-    (not neighbouring values).
+    Source: Su et al. 2021, section 3.2.2, with the two halves of a head (not adjacent values) as
+    the two coordinates.
     """
 
     table: Tensor
 
     def __init__(self, config: GPTConfig) -> None:
-        """Compute the angles; there is nothing to train."""
+        """Compute the angles; nothing is trained."""
         super().__init__()
         self._config = config
         self.register_buffer("table", rotary_table(config), persistent=False)
 
     def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:  # noqa: ARG002
-        """Pick the angles of the positions."""
+        """Look up the angles of the positions."""
         cos, sin = self.table[:, positions]
         return Placement(rotate=partial(rotate, cos=cos, sin=sin))
 
@@ -65,20 +65,20 @@ class RotaryPositions(nn.Module):
 
         return place
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # Follows the device, not the dtype (rounded angles misplace what is far away), and holds
-        # the angles also after `to_empty`.
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+    def on_move(self) -> None:
+        """Recompute the angles: in float32 whatever the dtype is, and also after `to_empty`.
+
+        Rounded angles would misplace distant tokens.
+        """
         self.table = rotary_table(self._config).to(self.table.device)
-        return self
 
 
 def rotary_table(config: GPTConfig) -> Tensor:
-    """Compute cosines and signed sines of all positions.
+    """Compute the cosines and signed sines of all positions.
 
     Returns:
         (2, block_size, head_width) float32 on the CPU, also under `torch.device("meta")`. The
-        first half of each sine row is negative, as `rotate` wants it.
+        first half of each sine row is negated, as `rotate` expects.
     """
     halves = torch.arange(0, config.head_width, 2, dtype=torch.float32, device="cpu")
     frequencies = 1.0 / config.rope_theta ** (halves / config.head_width)
@@ -89,12 +89,12 @@ def rotary_table(config: GPTConfig) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (x[i], x[i + width / 2]) by the angle of its position.
+    """Rotate each pair (x[i], x[i + width / 2]) by the angle of its position.
 
     Args:
         x: (B, heads, T, width), any floating dtype.
         cos: Cosines, (T, width) float32, or (width,) for one position.
-        sin: Sines, shape and dtype of `cos`, negative in the first half.
+        sin: Sines, shape and dtype of `cos`, negated in the first half.
 
     Returns:
         Shape and dtype of `x`; computed in float32.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mypt_parts() -> list[PartFactory]:
-    """Offer the positions, under `--pos_encoding alibi`."""
+    """Return the factory of the positions, under `--pos_encoding alibi`."""
     return [PartFactory("pos_encoding", "alibi", build=_build)]
 
 

@@ -36,7 +36,7 @@ class AlibiPositions(nn.Module):
         )
 
     def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:
-        """Give the bias of each query on each key, (n_head, T, K) float32."""
+        """Return the bias of each query on each key, (n_head, T, K) float32."""
         distance = key_positions - positions[:, None]  # 0 or less in the past
         return Placement(bias=self.slopes[:, None, None] * distance)
 
@@ -48,13 +48,13 @@ class AlibiPositions(nn.Module):
 
 
 def slopes(n_head: int) -> list[float]:
-    """Give the slope of each head.
+    """Return the slope of each head.
 
     For a power of two, 2 ** (-8 / n_head) and its powers. For any other number, those of the power
     of two below it, and then every other one of those of the power of two above it.
 
     Source: Press et al. 2022, section 3, and `get_slopes` of the code released with it, for
-    numbers of heads that are no power of two.
+    numbers of heads that are not a power of two.
     """
     below = 2 ** math.floor(math.log2(n_head))
     base = [2.0 ** (-8 * (head + 1) / below) for head in range(below)]

@@ -1,1 +1,1 @@
-"""Byte-pair encodings of your own text for mypt."""
+"""Byte-pair encodings trained on your own text, for mypt."""

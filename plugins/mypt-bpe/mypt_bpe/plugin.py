@@ -38,7 +38,7 @@ TRAINING = {
 
 @hookimpl
 def mypt_tokenizers() -> list[TokenizerFactory]:
-    """Offer byte pairs of the user's own text, under `--tokenization bpe`."""
+    """Return the factory of byte pairs of the user's own text, under `--tokenization bpe`."""
     return [
         TokenizerFactory(
             "bpe",

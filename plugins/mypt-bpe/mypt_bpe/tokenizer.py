@@ -1,4 +1,4 @@
-"""A tokenizer of Hugging Face's `tokenizers`, as mypt wants one."""
+"""A tokenizer of Hugging Face's `tokenizers`, behind mypt's interface."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 import tokenizers
+
 from mypt.plugins import FormatError, Problem
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ class BpeTokenizer:
         self.vocab_size = self.n_vocab
 
     def encode(self, text: str) -> list[int]:
-        """Give the ids of `text`."""
+        """Return the ids of `text`."""
         ids: list[int] = self.encode_array(text).tolist()
         return ids
 
     def encode_array(self, text: str) -> NDArray[np.uint32]:
-        """Give the ids of a long text, (N,) uint32; equal to `encode`."""
+        """Return the ids of a long text, (N,) uint32; equal to `encode`."""
         chunks = [*self._chunks(well_formed(text))]
         parts = [np.empty(0, np.uint32)]
         for start in range(0, len(chunks), _CHUNKS):
@@ -73,7 +73,7 @@ class BpeTokenizer:
         return np.concatenate(parts)
 
     def cut(self, text: str, start: int) -> int | None:
-        """Give the first place at or after `start` where the text may be cut in two.
+        """Return the first index at or after `start` where the text may be cut in two.
 
         White space after other text begins a new word of GPT-2's rule. Of another tokenizer
         nothing is known.
@@ -84,16 +84,16 @@ class BpeTokenizer:
         return None if found is None else found.end()
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Give the text of `ids`; an id without text becomes U+FFFD."""
+        """Return the text of `ids`; an id without text becomes U+FFFD."""
         text = self.decode_bytes(ids).decode("utf-8", "replace")
         return text.removeprefix(self._joiner)
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Give the UTF-8 bytes of `ids`, which may end inside a character."""
+        """Return the UTF-8 bytes of `ids`, which may end inside a character."""
         return b"".join([self._bytes_of_id.get(number, _MISSING) for number in map(int, ids)])
 
     def state(self) -> dict[str, Any]:
-        """Give the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
+        """Return the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
         section = {PACKAGE: {"tokenizer": self._held}}
         return {"token_kind": self.token_kind, "plugins": section}
 
@@ -106,7 +106,7 @@ class BpeTokenizer:
 
     @cached_property
     def _is_byte_level(self) -> bool:
-        """Whether it divides a text into words as GPT-2 does, and no token is beyond a word."""
+        """Whether it splits a text into words as GPT-2 does, with no token across words."""
         pieces = self._held.get("pre_tokenizer") or {}
         return (
             pieces.get("type") == "ByteLevel"
@@ -140,14 +140,14 @@ class BpeTokenizer:
         return made
 
     def _text_after_another(self, number: int) -> str:
-        """Give what a token adds to the text of a token before it, white space and all."""
+        """Return what a token adds to the text before it, white space included."""
         before = self._inner.decode([number], skip_special_tokens=False)
         both = self._inner.decode([number, number], skip_special_tokens=False)
         return both[len(before) :]
 
 
 def well_formed(text: str) -> str:
-    """Give a text without halves of surrogate pairs, which become U+FFFD."""
+    """Return a text with U+FFFD in place of halves of surrogate pairs."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -156,7 +156,7 @@ def well_formed(text: str) -> str:
 
 
 def _byte_of_char() -> dict[str, int]:
-    """Give the byte that each character of a byte-level vocabulary stands for.
+    """Return the byte that each character of a byte-level vocabulary stands for.
 
     Source: `bytes_to_unicode` of OpenAI's GPT-2 `encoder.py`.
     """

@@ -1,4 +1,4 @@
-"""Make a vocabulary of a text."""
+"""Train a vocabulary on a text."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from mypt.plugins import DataError, Problem
 from mypt_bpe.tokenizer import BpeTokenizer, well_formed
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ _EDGE = re.compile(r"(?<=\S)(?=\n)")
 
 
 def train(pieces: Iterable[str], vocab_size: int) -> BpeTokenizer:
-    """Learn the byte pairs that are the most frequent in a text.
+    """Learn the most frequent byte pairs of a text.
 
     Args:
         pieces: The text; where it is divided makes no difference.
@@ -48,7 +49,7 @@ def train(pieces: Iterable[str], vocab_size: int) -> BpeTokenizer:
 
     made.train_from_iterator(records(), trainer)
     if not seen:
-        what = "there is no text to make a vocabulary of"
+        what = "there is no text to build a vocabulary from"
         raise DataError(Problem("", "", what, "give a text", kind="data.text"))
     return BpeTokenizer(json.loads(made.to_str()))
 

@@ -52,7 +52,7 @@ class GroupedQueryAttention(nn.Module):
     def _mix(
         self, q: Tensor, kv: Tensor, length: int, context: Context, cache: AttentionCache | None
     ) -> Tensor:
-        """Give (B, n_head, T, head_width) of projections (B, T, ...)."""
+        """Return (B, n_head, T, head_width) of projections (B, T, ...)."""
         batch = q.size(0)
         q = q.view(batch, length, self.n_head, -1).transpose(1, 2)
         kv = kv.view(batch, length, 2 * self.n_kv_head, -1).transpose(1, 2)

@@ -25,7 +25,7 @@ OPTIONS = {
 
 
 def grouped_attention(config: GPTConfig) -> dict[str, tuple[int, ...]]:
-    """Give the tensors of grouped-query attention; rows of kv are all keys, then all values."""
+    """Return the tensors of grouped-query attention; rows of kv are all keys, then all values."""
     tensors: dict[str, tuple[int, ...]] = {}
     width = config.attention_width
     for name, rows, columns, has_bias in (
@@ -40,12 +40,12 @@ def grouped_attention(config: GPTConfig) -> dict[str, tuple[int, ...]]:
 
 
 def kv_width(config: GPTConfig) -> int:
-    """Give the width of all keys together."""
+    """Return the width of all keys together."""
     return kv_heads(config) * config.head_width
 
 
 def kv_heads(config: GPTConfig) -> int:
-    """Give the number of heads of keys and values.
+    """Return the number of heads of keys and values.
 
     Raises:
         ConfigError: The heads cannot share them evenly.

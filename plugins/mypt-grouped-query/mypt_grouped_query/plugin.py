@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mypt_parts() -> list[PartFactory]:
-    """Offer the attention, under `--attention_type grouped_query`."""
+    """Return the factory of the attention, under `--attention_type grouped_query`."""
     return [
         PartFactory(
             "attention_type",

@@ -1,4 +1,4 @@
-"""A guard that loses patience."""
+"""A guard that limits the number of evaluations without a new best."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIONS = {
 
 
 def patience_guard(options: Mapping[str, Any]) -> GoldGuard:
-    """Block whatever comes after `evaluations` evaluations without a new best.
+    """Block every model after `evaluations` evaluations without a new best.
 
     Source: Prechelt 1998, "Early Stopping - But When?", criterion UP, on the best loss.
     """

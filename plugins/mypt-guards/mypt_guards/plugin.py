@@ -1,4 +1,4 @@
-"""Registers the guards with mypt."""
+"""Register the guards with mypt."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from mypt_guards.patience import OPTIONS, patience_guard
 
 @hookimpl
 def mypt_gold_guards() -> list[GuardFactory]:
-    """Offer the guards of this package."""
+    """Return the guards of this package."""
     return [GuardFactory("patience", patience_guard, options=OPTIONS)]

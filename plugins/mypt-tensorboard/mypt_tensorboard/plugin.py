@@ -9,7 +9,7 @@ OPTIONS = {"type": "object", "additionalProperties": False}
 
 @hookimpl
 def mypt_log_sinks() -> list[SinkFactory]:
-    """Offer event files, beside the log of a run that keeps one."""
+    """Return the factory of event files, beside the log of a run that keeps one."""
     return [SinkFactory("tensorboard", build=_build, options=OPTIONS)]
 
 

@@ -59,12 +59,12 @@ def test_the_curves_of_a_run_are_those_of_its_log(tmp_path, read):
 
 
 def test_it_has_no_options():
-    from mypt.plugins.selection import chosen
+    from mypt.plugins.selection import select_options
 
     sinks = load_plugins().sinks
-    with pytest.raises(mypt.MyptError, match=r"^log_sinks/tensorboard/x: is no option; leave it"):
-        chosen("log_sinks", {"tensorboard": {"x": 1}}, sinks)
-    assert chosen("log_sinks", {"tensorboard": {}}, sinks)["tensorboard"] == {}
+    with pytest.raises(mypt.MyptError, match=r"^log_sinks/tensorboard/x: is not an option; leave"):
+        select_options("log_sinks", {"tensorboard": {"x": 1}}, sinks)
+    assert select_options("log_sinks", {"tensorboard": {}}, sinks)["tensorboard"] == {}
 
 
 def test_a_run_without_a_log_has_no_event_files():

@@ -8,8 +8,9 @@ import pytest
 from attrs import frozen
 
 from mypt.plugins.manager import load_plugins
+from tests.support.paths import FIXTURES
 
-FOREIGN = Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "foreign"
+FOREIGN = FIXTURES / "foreign"
 NAMES = (
     "build_llm_char",
     "build_llm_custom_bpe",

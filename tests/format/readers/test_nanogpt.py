@@ -112,7 +112,7 @@ def test_an_option_that_means_nothing_is_refused(copy_of, plugins, options, mess
 
 
 def test_too_few_characters_are_refused(copy_of, plugins):
-    with pytest.raises(FormatError, match="has 2 different characters, the model 61"):
+    with pytest.raises(FormatError, match="has 2 different characters, but the model has 61"):
         mypt.load(copy_of("nanogpt_char").path, plugins=plugins, options={"chars": "ab"})
 
 

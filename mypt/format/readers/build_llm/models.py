@@ -1,4 +1,4 @@
-"""The kinds of models of build_llm_karpathy, in the terms of mypt's config."""
+"""The kinds of models of build_llm_karpathy, expressed in mypt's config."""
 
 from __future__ import annotations
 
@@ -9,44 +9,46 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mypt.format.readers.build_llm import bigram
-from mypt.format.readers.shared.fields import known, number_of, refuse
-from mypt.format.readers.shared.gpt2_names import INSIDE, count_layers, gpt2_source, without_masks
-from mypt.format.readers.shared.tensor_map import Source, checked_config, sources_of
+from mypt.format.readers.shared.fields import (
+    make_unsupported_error,
+    pick_known_fields,
+    require_positive_int,
+)
+from mypt.format.readers.shared.gpt2_names import INSIDE, count_layers, make_gpt2_lookup
+from mypt.format.readers.shared.tensor_map import TensorSource, find_sources, make_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypt.format.documents.config import GPTConfig
 
-__all__ = ["Kind", "is_conv1d", "kind_of", "without_masks"]
-
 _CONV1D = tuple(f".{name}" for name in INSIDE.values() if not name.startswith("ln"))
 _GPT2 = "model.transformer."
 _GPT2_HEAD = "model.lm_head.weight"
-# The only trace of the number of heads is the name of the model they come from.
+# The number of heads is only implied by the name of the original model.
 _GPT2_HEADS = {"gpt2": 12, "gpt2-medium": 16, "gpt2-large": 20, "gpt2-xl": 25}
 _ROLES = ("query", "key", "value")
-_CONSTANT = "that program's learning rate stays constant; mypt's falls to a tenth"
+_CONSTANT = "that program keeps the learning rate constant; mypt decays it to a tenth"
 
 
 @frozen(kw_only=True)
-class Kind:
-    """What a file holds.
+class ModelKind:
+    """The kind of model in a file, expressed in mypt's terms.
 
     Attributes:
         document: Fields of `config.json`.
-        config: The same.
-        sources: Where each tensor of mypt is.
-        training: Fields of `training_config` that the program fixes in its code.
-        tied: Tensors of the file that are others' storage.
-        built: The tensors themselves, where they do not simply follow from the file's.
+        config: The same as an object.
+        sources: The source of each of mypt's tensors.
+        training: Fields of `training_config` that are fixed in the program's code.
+        tied: Names of the file's tensors that share the storage of others.
+        built: The tensors themselves, if they are computed from those of the file.
         is_gpt2: Whether it is the wrapper of GPT-2, with its tokenizer.
-        report: What a user should know, a line each.
+        report: What a user should know, one line each.
     """
 
     document: dict[str, Any]
     config: GPTConfig
-    sources: dict[str, Source]
+    sources: dict[str, TensorSource]
     training: dict[str, Any]
     tied: tuple[str, ...] = ()
     built: Mapping[str, Any] | None = None
@@ -55,14 +57,14 @@ class Kind:
 
 
 def is_conv1d(layer: str) -> bool:
-    """Tell whether a layer's matrix is stored as (in, out), as GPT-2's are."""
+    """Return whether a layer's matrix is stored as (in, out), as GPT-2's are."""
     return layer.startswith(_GPT2) and layer.endswith(_CONV1D)
 
 
-def kind_of(
+def detect_kind(
     contents: Mapping[str, Any], tensors: Mapping[str, Any], adapted: bool, file: str
-) -> Kind:
-    """Tell the kind of a model and what its config is.
+) -> ModelKind:
+    """Return the kind of a model, with its config.
 
     Args:
         contents: The whole file.
@@ -71,57 +73,59 @@ def kind_of(
         file: Its name, for messages.
 
     Raises:
-        FormatError: It does not say what has to be known.
+        FormatError: The file lacks information that is needed.
     """
     if contents["hyperparameters"].get("model_type") == "gpt2":
-        return _gpt2(contents, tensors, adapted, file)
+        return _detect_gpt2(contents, tensors, adapted, file)
     if bigram.is_bigram(tensors):
-        return _bigram(contents, tensors, file)
-    return _from_scratch(contents, tensors, file)
+        return _detect_bigram(contents, tensors, file)
+    return _detect_from_scratch(contents, tensors, file)
 
 
-def _from_scratch(contents: Mapping[str, Any], tensors: Mapping[str, Any], file: str) -> Kind:
+def _detect_from_scratch(
+    contents: Mapping[str, Any], tensors: Mapping[str, Any], file: str
+) -> ModelKind:
     hyperparameters = contents["hyperparameters"]
-    width = number_of(hyperparameters, "n_embd", file)
-    heads = number_of(hyperparameters, "n_head", file)
+    width = require_positive_int(hyperparameters, "n_embd", file)
+    heads = require_positive_int(hyperparameters, "n_head", file)
     if heads > len(tensors):
         what = f"is {heads}, but there are only {len(tensors)} tensors"
-        raise refuse(file, "hyperparameters/n_head", what, "restore the file")
+        raise make_unsupported_error(file, "hyperparameters/n_head", what, "restore the file")
     fields = {
-        "block_size": number_of(contents, "block_size", file),
-        "vocab_size": number_of(contents, "vocab_size", file),
+        "block_size": require_positive_int(contents, "block_size", file),
+        "vocab_size": require_positive_int(contents, "vocab_size", file),
         "n_embd": width,
         "n_head": heads,
-        "n_layer": number_of(hyperparameters, "n_layer", file),
-        **known(hyperparameters, {"dropout": "dropout"}),
-        **known(contents, {"batch_size": "batch_size"}),
+        "n_layer": require_positive_int(hyperparameters, "n_layer", file),
+        **pick_known_fields(hyperparameters, {"dropout": "dropout"}),
+        **pick_known_fields(contents, {"batch_size": "batch_size"}),
         "bias": False,
         "proj_bias": True,
         "mlp_type": "relu",
         "attn_scale": width**-0.5,
         "head_size": width // heads if width % heads else None,
     }
-    document, config = checked_config(fields, file)
+    document, config = make_config(fields, file)
 
-    def source_of(name: str) -> Source:
+    def find_source(name: str) -> TensorSource:
         if name.startswith("ln_f."):
-            # the final norm is the last element of the sequence of blocks
-            return Source((name.replace("ln_f", f"blocks.{config.n_layer}"),))
+            # the final norm is the last element of the list of blocks
+            return TensorSource((name.replace("ln_f", f"blocks.{config.n_layer}"),))
         if name.endswith(".sa.qkv.weight"):
             place = name.removesuffix("qkv.weight")
-            return Source(
+            return TensorSource(
                 tuple(
                     f"{place}heads.{head}.{role}.weight"
                     for role in _ROLES
                     for head in range(config.n_head)
                 )
             )
-        return Source((name.replace(".fwd.", ".ffwd."),))
+        return TensorSource((name.replace(".fwd.", ".ffwd."),))
 
-    return Kind(
+    return ModelKind(
         document=document,
         config=config,
-        sources=sources_of(config, source_of, tensors, file),
+        sources=find_sources(config, find_source, tensors, file),
         training={"grad_clip": 0.0, "warmup_iters": 0.0},
         report=(
             "query, key and value of all heads are joined into one matrix per layer",
@@ -131,51 +135,51 @@ def _from_scratch(contents: Mapping[str, Any], tensors: Mapping[str, Any], file:
     )
 
 
-def _bigram(contents: Mapping[str, Any], tensors: Mapping[str, Any], file: str) -> Kind:
-    document, config = checked_config(bigram.bigram_fields(contents, file), file)
-    return Kind(
+def _detect_bigram(contents: Mapping[str, Any], tensors: Mapping[str, Any], file: str) -> ModelKind:
+    document, config = make_config(bigram.make_bigram_fields(contents, file), file)
+    return ModelKind(
         document=document,
         config=config,
         sources={},
         training={"grad_clip": 0.0, "warmup_iters": 0.0},
-        built=bigram.bigram_tensors(tensors, config.vocab_size, file),
+        built=bigram.make_bigram_tensors(tensors, config.vocab_size, file),
         report=(bigram.NOTE,),
     )
 
 
-def _gpt2(
+def _detect_gpt2(
     contents: Mapping[str, Any], tensors: Mapping[str, Any], adapted: bool, file: str
-) -> Kind:
+) -> ModelKind:
     hyperparameters = contents["hyperparameters"]
     name = hyperparameters.get("gpt2_model_name")
     heads = _GPT2_HEADS.get(str(name))
     if heads is None:
-        what = f"is {name!r}, which does not tell the number of attention heads"
+        what = f"is {name!r}, which does not imply a number of attention heads"
         fix = f"correct it to one of {', '.join(_GPT2_HEADS)}"
-        raise refuse(file, "hyperparameters/gpt2_model_name", what, fix)
+        raise make_unsupported_error(file, "hyperparameters/gpt2_model_name", what, fix)
     tied = not adapted
     fields = {
-        "block_size": _rows(tensors, f"{_GPT2}wpe.weight", file),
-        "vocab_size": number_of(contents, "vocab_size", file),
-        "n_embd": _width(tensors, file),
+        "block_size": _count_rows(tensors, f"{_GPT2}wpe.weight", file),
+        "vocab_size": require_positive_int(contents, "vocab_size", file),
+        "n_embd": _infer_width(tensors, file),
         "n_head": heads,
         "n_layer": count_layers(tensors),
-        "dropout": 0.1,  # GPT-2's own, which that program leaves as it is
-        **known(contents, {"batch_size": "batch_size"}),
+        "dropout": 0.1,  # GPT-2's own, which that program keeps
+        **pick_known_fields(contents, {"batch_size": "batch_size"}),
         "bias": True,
         "head_bias": False,
         "tie_weights": tied,
         "mlp_type": "gelu_tanh",
     }
-    document, config = checked_config(fields, file)
-    source_of = gpt2_source(_GPT2, _GPT2_HEAD, transposed=True)
+    document, config = make_config(fields, file)
+    find_source = make_gpt2_lookup(_GPT2, _GPT2_HEAD, transposed=True)
     report = [f"{heads} attention heads, as {name} has", _CONSTANT]
     if adapted:
         report.append("the output matrix is no longer tied: its adapter is merged into it")
-    return Kind(
+    return ModelKind(
         document=document,
         config=config,
-        sources=sources_of(config, source_of, tensors, file),
+        sources=find_sources(config, find_source, tensors, file),
         training={"grad_clip": 2.0 if adapted else 1.0},
         tied=(_GPT2_HEAD,) if tied else (),
         is_gpt2=True,
@@ -183,14 +187,14 @@ def _gpt2(
     )
 
 
-def _rows(tensors: Mapping[str, Any], name: str, file: str) -> int:
+def _count_rows(tensors: Mapping[str, Any], name: str, file: str) -> int:
     if name not in tensors or len(tensors[name].shape) != 2:
-        raise refuse(file, name, "is missing, or no matrix", "restore the file")
+        raise make_unsupported_error(file, name, "is missing, or not a matrix", "restore the file")
     return int(tensors[name].shape[0])
 
 
-def _width(tensors: Mapping[str, Any], file: str) -> int:
-    """Give the width that most tensors have, so that one at fault is told from the others."""
+def _infer_width(tensors: Mapping[str, Any], file: str) -> int:
+    """Return the width that most tensors have, so that a faulty one can be pointed out."""
     shapes = (
         tuple(tensor.shape)
         for name, tensor in tensors.items()
@@ -198,5 +202,5 @@ def _width(tensors: Mapping[str, Any], file: str) -> int:
     )
     widths = Counter(shape[-1] for shape in shapes if shape)
     if not widths:
-        raise refuse(file, f"{_GPT2}wte.weight", "is missing", "restore the file")
+        raise make_unsupported_error(file, f"{_GPT2}wte.weight", "is missing", "restore the file")
     return int(widths.most_common(1)[0][0])

@@ -1,19 +1,22 @@
-"""Hugging Face's GPT-2 in the terms of mypt's config."""
+"""Hugging Face's GPT-2, expressed in mypt's config."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.layout import BUILT_IN
-from mypt.format.readers.shared.fields import known, number_of, refuse
-from mypt.format.readers.shared.gpt2_names import gpt2_source, without_masks
-from mypt.format.readers.shared.tensor_map import HEAD
+from mypt.format.layout import BUILT_IN, HEAD
+from mypt.format.readers.shared.fields import (
+    make_unsupported_error,
+    pick_known_fields,
+    require_positive_int,
+)
+from mypt.format.readers.shared.gpt2_names import drop_masks, make_gpt2_lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mypt.format.layout import Layouts
-    from mypt.format.readers.shared.tensor_map import Source
+    from mypt.format.readers.shared.tensor_map import TensorSource
 
 ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
@@ -28,47 +31,54 @@ _DROPOUTS = ("resid_pdrop", "attn_pdrop", "embd_pdrop")
 LAYOUTS: Layouts = BUILT_IN
 
 
-def config_fields(held: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Give fields of mypt's config.
+def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return the fields of mypt's config.
 
     Raises:
-        FormatError: A size is missing, or it is something that mypt's config cannot say.
+        FormatError: A size is missing, or the model has something that mypt's config cannot
+            express.
     """
-    activation = str(held.get("activation_function", "gelu_new"))
+    activation = str(hf_config.get("activation_function", "gelu_new"))
     if activation not in ACTIVATIONS:
         what = f"is {activation}; mypt has {', '.join(ACTIVATIONS)}"
-        raise refuse(file, "/activation_function", what, "install a plugin that reads it")
+        raise make_unsupported_error(
+            file, "/activation_function", what, "install a plugin that reads it"
+        )
     for name, why in (
         ("scale_attn_by_inverse_layer_idx", "scales attention by the layer's index"),
         ("add_cross_attention", "adds attention to another model"),
     ):
-        if held.get(name):
-            raise refuse(file, f"/{name}", f"{why}, which no config says", "install a plugin")
+        if hf_config.get(name):
+            raise make_unsupported_error(
+                file, f"/{name}", f"{why}, which mypt's config cannot express", "install a plugin"
+            )
     return {
-        "block_size": number_of(held, "n_positions", file),
-        "vocab_size": number_of(held, "vocab_size", file),
-        "n_embd": number_of(held, "n_embd", file),
-        "n_head": number_of(held, "n_head", file),
-        "n_layer": number_of(held, "n_layer", file),
-        **known(held, {"n_inner": "mlp_hidden", "resid_pdrop": "dropout"}),
+        "block_size": require_positive_int(hf_config, "n_positions", file),
+        "vocab_size": require_positive_int(hf_config, "vocab_size", file),
+        "n_embd": require_positive_int(hf_config, "n_embd", file),
+        "n_head": require_positive_int(hf_config, "n_head", file),
+        "n_layer": require_positive_int(hf_config, "n_layer", file),
+        **pick_known_fields(hf_config, {"n_inner": "mlp_hidden", "resid_pdrop": "dropout"}),
         "bias": True,
         "head_bias": False,
-        "tie_weights": held.get("tie_word_embeddings", True),
+        "tie_weights": hf_config.get("tie_word_embeddings", True),
         "mlp_type": ACTIVATIONS[activation],
-        "norm_eps": held.get("layer_norm_epsilon", 1e-5),
-        "attn_scale": None if held.get("scale_attn_weights", True) else 1.0,
+        "norm_eps": hf_config.get("layer_norm_epsilon", 1e-5),
+        "attn_scale": None if hf_config.get("scale_attn_weights", True) else 1.0,
     }
 
 
-def names(tensors: Mapping[str, Any]) -> tuple[dict[str, Any], Callable[[str], Source]]:
-    """Give the tensors without masks, and where each tensor of mypt is."""
+def find_tensors(
+    tensors: Mapping[str, Any],
+) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
+    """Return the tensors without masks, and a function that finds the source of mypt's tensors."""
     prefix = _PREFIX if any(name.startswith(_PREFIX) for name in tensors) else ""
-    return without_masks(tensors), gpt2_source(prefix, HEAD, transposed=True)
+    return drop_masks(tensors), make_gpt2_lookup(prefix, HEAD, transposed=True)
 
 
-def notes(held: Mapping[str, Any]) -> list[str]:
-    """Say what differs in training."""
-    rates = {held.get(name, 0.1) for name in _DROPOUTS}
+def list_notes(hf_config: Mapping[str, Any]) -> list[str]:
+    """Return notes on what differs in training."""
+    rates = {hf_config.get(name, 0.1) for name in _DROPOUTS}
     if rates == {0.0}:
         return []
-    return ["dropout is that of `resid_pdrop`, for attention as well; embeddings are not dropped"]
+    return ["dropout is `resid_pdrop`, for attention as well; embeddings have no dropout"]

@@ -1,13 +1,17 @@
-"""Hugging Face's Llama in the terms of mypt's config."""
+"""Hugging Face's Llama, expressed in mypt's config."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.layout import BUILT_IN, causal_attention
-from mypt.format.readers.shared.fields import known, number_of, refuse
-from mypt.format.readers.shared.tensor_map import HEAD, Source
+from mypt.format.layout import BUILT_IN, HEAD, causal_attention
+from mypt.format.readers.shared.fields import (
+    make_unsupported_error,
+    pick_known_fields,
+    require_positive_int,
+)
+from mypt.format.readers.shared.tensor_map import TensorSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,12 +33,12 @@ _INSIDE = {
     "fwd.w_down": ("mlp.down_proj",),
 }
 _BUFFER = re.compile(r".*\.rotary_emb\.inv_freq")
-# The part of a package that shares keys and values among heads, and the package.
+# The plugin's part that shares keys and values among heads, and its package.
 _GROUPED, GROUPED_PACKAGE = "grouped_query", "mypt-grouped-query"
 
 
 def _grouped_attention(config: GPTConfig) -> Tensors:
-    """Give the tensors of grouped-query attention; rows of kv are all keys, then all values."""
+    """Return the tensors of grouped-query attention; rows of kv are all keys, then all values."""
     kv_width = config.plugins[GROUPED_PACKAGE]["n_kv_head"] * config.head_width
     tensors: Tensors = {}
     for name, rows in (("q", config.attention_width), ("kv", 2 * kv_width)):
@@ -48,93 +52,102 @@ def _grouped_attention(config: GPTConfig) -> Tensors:
 LAYOUTS: Layouts = {**BUILT_IN, ("attention_type", _GROUPED): _grouped_attention}
 
 
-def config_fields(held: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Give fields of mypt's config.
+def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return the fields of mypt's config.
 
     Raises:
-        FormatError: A size is missing, or it is something that mypt's config cannot say.
+        FormatError: A size is missing, or the model has something that mypt's config cannot
+            express.
     """
-    heads = number_of(held, "num_attention_heads", file)
-    groups = number_of(held, "num_key_value_heads", file, heads)
+    heads = require_positive_int(hf_config, "num_attention_heads", file)
+    groups = require_positive_int(hf_config, "num_key_value_heads", file, heads)
     if heads % groups:
         what = f"is {groups}, which does not divide the {heads} heads"
-        raise refuse(file, "/num_key_value_heads", what, "restore the file")
-    if held.get("hidden_act", "silu") not in ("silu", "swish"):
-        what = f"is {held['hidden_act']}; mypt's swiglu has silu"
-        raise refuse(file, "/hidden_act", what, "install a plugin that reads it")
-    width = number_of(held, "hidden_size", file)
-    attention_bias = held.get("attention_bias", False)
+        raise make_unsupported_error(file, "/num_key_value_heads", what, "restore the file")
+    if hf_config.get("hidden_act", "silu") not in ("silu", "swish"):
+        what = f"is {hf_config['hidden_act']}; mypt's swiglu uses silu"
+        raise make_unsupported_error(file, "/hidden_act", what, "install a plugin that reads it")
+    width = require_positive_int(hf_config, "hidden_size", file)
+    attention_bias = hf_config.get("attention_bias", False)
     return {
-        "block_size": number_of(held, "max_position_embeddings", file),
-        "vocab_size": number_of(held, "vocab_size", file),
+        "block_size": require_positive_int(hf_config, "max_position_embeddings", file),
+        "vocab_size": require_positive_int(hf_config, "vocab_size", file),
         "n_embd": width,
         "n_head": heads,
-        "n_layer": number_of(held, "num_hidden_layers", file),
-        "head_size": _head_size(held, width, heads, file),
-        "mlp_hidden": number_of(held, "intermediate_size", file),
-        **known(held, {"attention_dropout": "dropout"}),
+        "n_layer": require_positive_int(hf_config, "num_hidden_layers", file),
+        "head_size": _infer_head_size(hf_config, width, heads, file),
+        "mlp_hidden": require_positive_int(hf_config, "intermediate_size", file),
+        **pick_known_fields(hf_config, {"attention_dropout": "dropout"}),
         "bias": attention_bias,
-        "mlp_bias": held.get("mlp_bias", False),
+        "mlp_bias": hf_config.get("mlp_bias", False),
         "head_bias": False,
-        "tie_weights": held.get("tie_word_embeddings", False),
+        "tie_weights": hf_config.get("tie_word_embeddings", False),
         "pos_encoding": "rope",
         "mlp_type": "swiglu",
         "norm_type": "rmsnorm",
-        "norm_eps": held.get("rms_norm_eps", 1e-6),
-        **_rope(held, file),
-        **({} if groups == heads else _grouped(groups)),
+        "norm_eps": hf_config.get("rms_norm_eps", 1e-6),
+        **_convert_rope(hf_config, file),
+        **({} if groups == heads else _make_grouped_fields(groups)),
     }
 
 
-def names(tensors: Mapping[str, Any]) -> tuple[dict[str, Any], Callable[[str], Source]]:
-    """Give the tensors without buffers, and where each tensor of mypt is."""
+def find_tensors(
+    tensors: Mapping[str, Any],
+) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
+    """Return the tensors without buffers, and a function that finds the source of mypt's."""
     prefix = _PREFIX if any(name.startswith(_PREFIX) for name in tensors) else ""
 
-    def source_of(name: str) -> Source:
+    def find_source(name: str) -> TensorSource:
         module, _, kind = name.rpartition(".")
         if name == HEAD:
-            return Source((HEAD,))
+            return TensorSource((HEAD,))
         if module in _OUTSIDE:
-            return Source((f"{prefix}{_OUTSIDE[module]}.{kind}",))
+            return TensorSource((f"{prefix}{_OUTSIDE[module]}.{kind}",))
         _, layer, inside = module.split(".", 2)
-        return Source(tuple(f"{prefix}layers.{layer}.{part}.{kind}" for part in _INSIDE[inside]))
+        return TensorSource(
+            tuple(f"{prefix}layers.{layer}.{part}.{kind}" for part in _INSIDE[inside])
+        )
 
     kept = {name: tensor for name, tensor in tensors.items() if not _BUFFER.fullmatch(name)}
-    return kept, source_of
+    return kept, find_source
 
 
-def notes(held: Mapping[str, Any]) -> list[str]:
-    """Say what differs in training."""
-    if not held.get("attention_dropout"):
+def list_notes(hf_config: Mapping[str, Any]) -> list[str]:
+    """Return notes on what differs in training."""
+    if not hf_config.get("attention_dropout"):
         return []
-    return ["dropout is that of `attention_dropout`, for the other parts as well"]
+    return ["dropout is `attention_dropout`, for the other parts as well"]
 
 
-def _grouped(heads: int) -> dict[str, Any]:
+def _make_grouped_fields(heads: int) -> dict[str, Any]:
     plugins = {GROUPED_PACKAGE: {"n_kv_head": heads}}
     return {"attention_type": _GROUPED, "plugins": plugins}
 
 
-def _head_size(held: Mapping[str, Any], width: int, heads: int, file: str) -> int | None:
-    size = number_of(held, "head_dim", file, width // heads)
+def _infer_head_size(hf_config: Mapping[str, Any], width: int, heads: int, file: str) -> int | None:
+    size = require_positive_int(hf_config, "head_dim", file, width // heads)
     return None if size * heads == width else size
 
 
-def _rope(held: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Give the rotary base and scale, as transformers 4 and 5 write them."""
-    said = held.get("rope_parameters") or held.get("rope_scaling") or {}
-    where = "/rope_parameters" if held.get("rope_parameters") else "/rope_scaling"
-    if not isinstance(said, dict):
-        raise refuse(file, where, "is no object", "restore the file")
-    theta = said.get("rope_theta", held.get("rope_theta", 10000.0))
-    kind = said.get("rope_type", said.get("type", "default"))
-    partial = said.get("partial_rotary_factor", held.get("partial_rotary_factor", 1.0))
+def _convert_rope(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return the rotary base and scale, from the fields of transformers 4 or 5."""
+    rope = hf_config.get("rope_parameters") or hf_config.get("rope_scaling") or {}
+    where = "/rope_parameters" if hf_config.get("rope_parameters") else "/rope_scaling"
+    if not isinstance(rope, dict):
+        raise make_unsupported_error(file, where, "is not an object", "restore the file")
+    theta = rope.get("rope_theta", hf_config.get("rope_theta", 10000.0))
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    partial = rope.get("partial_rotary_factor", hf_config.get("partial_rotary_factor", 1.0))
     if partial not in (None, 1.0):
-        what = f"turns only {partial} of each head"
-        raise refuse(file, f"{where}/partial_rotary_factor", what, "install a plugin")
+        what = f"rotates only {partial} of each head"
+        raise make_unsupported_error(
+            file, f"{where}/partial_rotary_factor", what, "install a plugin"
+        )
     if kind == "default":
         return {"rope_theta": theta}
     if kind == "linear":
-        return {"rope_theta": theta, "rope_scale": said.get("factor")}
-    what = f"scales positions by the rule `{kind}`; a config says the linear one only"
-    raise refuse(file, where, what, "install a plugin that has it as its pos_encoding")
+        return {"rope_theta": theta, "rope_scale": rope.get("factor")}
+    what = f"scales positions by the rule `{kind}`; mypt's config has only the linear one"
+    raise make_unsupported_error(
+        file, where, what, "install a plugin that has it as its pos_encoding"
+    )

@@ -1,4 +1,4 @@
-"""Folders of Hugging Face's `save_pretrained`: GPT-2 and Llama models in safetensors."""
+"""Reader of folders of Hugging Face's `save_pretrained`: GPT-2 and Llama in safetensors."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
+from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.hugging_face import gpt2 as hf_gpt2
 from mypt.format.readers.hugging_face import llama as hf_llama
-from mypt.format.readers.shared.fields import refuse
-from mypt.format.readers.shared.tensor_map import HEAD, Source, arrange, checked_config, sources_of
-from mypt.format.readers.shared.vocabulary import BARE, TOKENIZER_OPTION, hugging_face
+from mypt.format.readers.shared.fields import make_unsupported_error
+from mypt.format.readers.shared.tensor_map import (
+    TensorSource,
+    find_sources,
+    make_config,
+    map_tensors,
+)
+from mypt.format.readers.shared.vocabulary import (
+    NO_TOKENIZER,
+    TOKENIZER_OPTION,
+    read_hugging_face_document,
+)
 from mypt.format.storage.files import open_regular, read_document
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,24 +38,26 @@ _FORBIDDEN = frozenset("/\\:")
 
 
 class Family(Protocol):
-    """What the module of a family of models offers.
+    """The interface of the module of a model family.
 
     Attributes:
-        LAYOUTS: The parts that its models have.
+        LAYOUTS: The parts that its models use.
     """
 
     LAYOUTS: Layouts
 
-    def config_fields(self, held: Mapping[str, Any], file: str) -> dict[str, Any]:
-        """Give fields of mypt's config; refuse what it cannot say."""
+    def convert_config(self, hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
+        """Return the fields of mypt's config; raise if it cannot express the model."""
         ...
 
-    def names(self, tensors: Mapping[str, Any]) -> tuple[dict[str, Any], Callable[[str], Source]]:
-        """Give the tensors without buffers, and where each tensor of mypt is."""
+    def find_tensors(
+        self, tensors: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
+        """Return the tensors without buffers, and a function that finds the source of mypt's."""
         ...
 
-    def notes(self, held: Mapping[str, Any]) -> list[str]:
-        """Say what differs in training."""
+    def list_notes(self, hf_config: Mapping[str, Any]) -> list[str]:
+        """Return notes on what differs in training."""
         ...
 
 
@@ -52,78 +65,80 @@ FAMILIES: Mapping[str, Family] = {"gpt2": hf_gpt2, "llama": hf_llama}
 
 
 def recognises(path: Path) -> bool:
-    """Tell whether this is a folder of Hugging Face's, of whatever family of models."""
+    """Return whether this is a Hugging Face folder, of any model family."""
     if not (path / CONFIG).is_file():
         return False
     try:
-        held, _ = read_document(path / CONFIG, CONFIG)
+        hf_config, _ = read_document(path / CONFIG, CONFIG)
     except (FormatError, OSError):
         return False
-    return isinstance(held.get("model_type"), str) and "format_version" not in held
+    return isinstance(hf_config.get("model_type"), str) and "format_version" not in hf_config
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
-    """Read it whole; there is no training state in such a folder.
+    """Read the whole folder; such folders have no training state.
 
     Raises:
-        FormatError: It is damaged, or a model that mypt's config cannot say.
+        FormatError: It is damaged, or mypt's config cannot express the model.
     """
     file = str(path / CONFIG)
-    held, _ = read_document(path / CONFIG, file)
-    family = FAMILIES.get(held["model_type"])
+    hf_config, _ = read_document(path / CONFIG, file)
+    family = FAMILIES.get(hf_config["model_type"])
     if family is None:
-        what = f"is {held['model_type']}; mypt reads {' and '.join(FAMILIES)}"
-        raise refuse(file, "/model_type", what, "install a plugin that reads it")
-    if held.get("quantization_config") is not None:
-        what = "says that the weights are quantized"
-        raise refuse(file, "/quantization_config", what, "save the model without quantization")
-    document, config = checked_config(family.config_fields(held, file), file, family.LAYOUTS)
-    tensors, source_of = family.names(_tensors(path, load))
-    sources = sources_of(config, source_of, tensors, str(path), family.LAYOUTS)
+        what = f"is {hf_config['model_type']}; mypt reads {' and '.join(FAMILIES)}"
+        raise make_unsupported_error(file, "/model_type", what, "install a plugin that reads it")
+    if hf_config.get("quantization_config") is not None:
+        what = "declares that the weights are quantized"
+        raise make_unsupported_error(
+            file, "/quantization_config", what, "save the model without quantization"
+        )
+    document, config = make_config(family.convert_config(hf_config, file), file, family.LAYOUTS)
+    tensors, find_source = family.find_tensors(_load_tensors(path, load))
+    sources = find_sources(config, find_source, tensors, str(path), family.LAYOUTS)
     if config.tie_weights:
-        # a tied head is stored by old programs only, and never read
+        # only old programs stored a tied head, and no program reads it
         tensors = {n: t for n, t in tensors.items() if (n,) != sources[HEAD].names}
-        sources[HEAD] = sources["token_embedding_table.weight"]
-    report = [f"read from {path.name}", *family.notes(held)]
+        sources[HEAD] = sources[EMBEDDING]
+    report = [f"read from {path.name}", *family.list_notes(hf_config)]
     tokenizer = None
-    if options.get("tokenizer") == BARE or not (path / TOKENIZER).is_file():
-        report.append(f"no {TOKENIZER} is taken over: a model of bare ids")
+    if options.get("tokenizer") == NO_TOKENIZER or not (path / TOKENIZER).is_file():
+        report.append(f"no {TOKENIZER} is taken over: the model takes bare ids")
     else:
-        tokenizer = hugging_face(path / TOKENIZER, config.vocab_size)
+        tokenizer = read_hugging_face_document(path / TOKENIZER, config.vocab_size)
     return Checkpoint(
-        version="2.0",
+        version=FORMAT_VERSION,
         config=document,
         tokenizer=tokenizer,
-        tensors=arrange(tensors, sources, config, str(path), family.LAYOUTS),
+        tensors=map_tensors(tensors, sources, config, str(path), family.LAYOUTS),
         report=tuple(report),
     )
 
 
-def _tensors(path: Path, load: Load) -> dict[str, Any]:
-    """Give the tensors of the one file, or of all that the index lists."""
+def _load_tensors(path: Path, load: Load) -> dict[str, Any]:
+    """Return the tensors of the single file, or of all files in the index."""
     if (path / WEIGHTS).is_file():
-        return dict(_load(path / WEIGHTS, load))
+        return dict(_load_shard(path / WEIGHTS, load))
     if not (path / INDEX).is_file():
-        what = f"holds neither {WEIGHTS} nor {INDEX}"
-        fix = "save the model with safe_serialization=True: other files can run code"
-        raise refuse(str(path), "", what, fix)
+        what = f"has neither {WEIGHTS} nor {INDEX}"
+        fix = "save the model with safe_serialization=True: other files can execute code"
+        raise make_unsupported_error(str(path), "", what, fix)
     file = str(path / INDEX)
     index, _ = read_document(path / INDEX, file)
     places = index.get("weight_map")
-    if not isinstance(places, dict) or not all(_is_name(name) for name in places.values()):
-        what = "is no map from tensors to files of this folder"
-        raise refuse(file, "/weight_map", what, "restore the file")
+    if not isinstance(places, dict) or not all(_is_file_name(name) for name in places.values()):
+        what = "is not a map from tensors to files of this folder"
+        raise make_unsupported_error(file, "/weight_map", what, "restore the file")
     tensors: dict[str, Any] = {}
     for shard in sorted(set(places.values())):
-        for name, tensor in _load(path / shard, load).items():
+        for name, tensor in _load_shard(path / shard, load).items():
             if places.get(name) != shard:
-                what = f"is in {shard}, where {INDEX} does not place it"
-                raise refuse(str(path), name, what, "restore the files")
+                what = f"is in {shard}, but {INDEX} does not list it there"
+                raise make_unsupported_error(str(path), name, what, "restore the files")
             tensors[name] = tensor
     missing = [name for name in places if name not in tensors]
     if missing:
         raise FormatError(
-            *(Problem(str(path), n, f"is missing in {places[n]}", _RESTORE) for n in missing[:20])
+            *(Problem(str(path), n, f"is missing from {places[n]}", _RESTORE) for n in missing[:20])
         )
     return tensors
 
@@ -131,7 +146,7 @@ def _tensors(path: Path, load: Load) -> dict[str, Any]:
 _RESTORE = "restore the file"
 
 
-def _load(file: Path, load: Load) -> Mapping[str, Any]:
+def _load_shard(file: Path, load: Load) -> Mapping[str, Any]:
     name = str(file)
     try:
         with open_regular(file, name):
@@ -142,7 +157,7 @@ def _load(file: Path, load: Load) -> Mapping[str, Any]:
     return contents
 
 
-def _is_name(name: object) -> bool:
+def _is_file_name(name: object) -> bool:
     return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & _FORBIDDEN
 
 

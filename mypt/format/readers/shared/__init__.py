@@ -1,1 +1,1 @@
-"""What several readers need."""
+"""Helpers shared by the readers."""

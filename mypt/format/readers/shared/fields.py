@@ -1,4 +1,4 @@
-"""Values that a foreign program's own documents say, taken with a look at their types."""
+"""Read fields of a foreign program's documents, checking their types."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ if TYPE_CHECKING:
 _MAX = 2**31
 
 
-def number_of(document: Mapping[str, Any], name: str, file: str, default: int | None = None) -> int:
-    """Give a positive whole number.
+def require_positive_int(
+    document: Mapping[str, Any], name: str, file: str, default: int | None = None
+) -> int:
+    """Return a field that must be a positive integer.
 
     Args:
         document: What the program wrote.
         name: Name of the field.
         file: Name of the file, for messages.
-        default: What the program takes where the field is absent or null.
+        default: What the program uses if the field is absent or null.
 
     Raises:
-        FormatError: It is missing, or no such number.
+        FormatError: It is missing, or is not a positive integer.
     """
     value = document.get(name)
     if value is None and default is not None:
@@ -33,12 +35,12 @@ def number_of(document: Mapping[str, Any], name: str, file: str, default: int | 
     return value
 
 
-def known(document: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
-    """Take over those fields that are there and not null, under mypt's names.
+def pick_known_fields(document: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields that are present and not null, under mypt's names.
 
     Args:
         document: What the program wrote.
-        fields: Name there to name in mypt.
+        fields: The program's names, mapped to mypt's.
     """
     return {
         ours: document[theirs]
@@ -47,6 +49,6 @@ def known(document: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, A
     }
 
 
-def refuse(file: str, where: str, what: str, fix: str) -> FormatError:
-    """Describe something of a model that mypt's config cannot say."""
+def make_unsupported_error(file: str, where: str, what: str, fix: str) -> FormatError:
+    """Return the error for a feature of a model that mypt's config cannot express."""
     return FormatError(Problem(file, where, what, fix, kind="foreign.unsupported"))

@@ -1,18 +1,19 @@
-"""GPT-2's names of tensors, which nanoGPT and Hugging Face share."""
+"""GPT-2's tensor names, which nanoGPT and Hugging Face share."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.readers.shared.tensor_map import HEAD, Source
+from mypt.format.layout import EMBEDDING, HEAD, POSITIONS
+from mypt.format.readers.shared.tensor_map import TensorSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _OUTSIDE = {
-    "token_embedding_table.weight": "wte.weight",
-    "position_embedding_table.weight": "wpe.weight",
+    EMBEDDING: "wte.weight",
+    POSITIONS: "wpe.weight",
     "ln_f.weight": "ln_f.weight",
     "ln_f.bias": "ln_f.bias",
 }
@@ -25,37 +26,37 @@ INSIDE = {
     "fwd.net.2": "mlp.c_proj",
 }
 _LAYER = re.compile(r"h\.(0|[1-9][0-9]{0,5})\.")
-# Masks, which old programs stored; `.attn.bias` with its dot, or `c_attn.bias` would be one too.
+# Masks, which old programs stored. The dot in `.attn.bias` keeps `c_attn.bias` from matching.
 _BUFFER = re.compile(r"(?:^|.*\.)h\.\d+\.attn\.(?:bias|masked_bias)")
 
 
-def gpt2_source(prefix: str, head: str, *, transposed: bool) -> Callable[[str], Source]:
-    """Give the function from a name of mypt to where its tensor is.
+def make_gpt2_lookup(prefix: str, head: str, *, transposed: bool) -> Callable[[str], TensorSource]:
+    """Return a function from mypt's name of a tensor to its source in the file.
 
     Args:
-        prefix: What the file puts before each name, such as `transformer.`.
+        prefix: The prefix of each name in the file, such as `transformer.`.
         head: Name of the output matrix in the file.
         transposed: Whether matrices are stored as (in, out).
     """
 
-    def source_of(name: str) -> Source:
+    def find_source(name: str) -> TensorSource:
         if name == HEAD:
-            return Source((head,))
+            return TensorSource((head,))
         if name in _OUTSIDE:
-            return Source((prefix + _OUTSIDE[name],))
+            return TensorSource((prefix + _OUTSIDE[name],))
         _, layer, inside = name.split(".", 2)
         part, _, kind = inside.rpartition(".")
-        turned = transposed and kind == "weight" and not part.startswith("ln")
-        return Source((f"{prefix}h.{layer}.{INSIDE[part]}.{kind}",), turned)
+        is_transposed = transposed and kind == "weight" and not part.startswith("ln")
+        return TensorSource((f"{prefix}h.{layer}.{INSIDE[part]}.{kind}",), is_transposed)
 
-    return source_of
+    return find_source
 
 
-def without_masks(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave the buffers out, which follow from the config."""
+def drop_masks(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tensors without the mask buffers, which follow from the config."""
     return {name: tensor for name, tensor in tensors.items() if not _BUFFER.fullmatch(name)}
 
 
 def count_layers(tensors: Mapping[str, Any]) -> int:
-    """Give the number of blocks: one more than the highest index."""
+    """Return the number of blocks: one more than the highest index."""
     return 1 + max([int(found[1]) for n in tensors if (found := _LAYER.search(n))], default=-1)

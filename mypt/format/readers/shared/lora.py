@@ -1,4 +1,4 @@
-"""LoRA adapters, merged into the matrices that they adapt."""
+"""Merge LoRA adapters into the matrices that they adapt."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from mypt.format.tensors.transforms import add_product, transpose
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mypt.format.readers.shared.tensor_map import Source
+    from mypt.format.readers.shared.tensor_map import TensorSource
 
 _PARTS = ("base_layer.weight", "lora_A", "lora_B")
 _PART = re.compile(r"(.+)\.(?:lora_A|lora_B|base_layer\.\w+)")
 _FIX = "restore the file: this model would compute something else"
 
 
-def adapted_layers(tensors: Mapping[str, Any]) -> frozenset[str]:
-    """Name the layers that have an adapter, or a part of one."""
+def find_adapted_layers(tensors: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of layers that have an adapter, or a part of one."""
     return frozenset(part[1] for name in tensors if (part := _PART.fullmatch(name)))
 
 
-def adapted_sources(sources: Mapping[str, Source], layers: frozenset[str]) -> dict[str, Source]:
-    """Look for the matrices and biases of adapted layers where the file has them."""
+def redirect_sources(
+    sources: Mapping[str, TensorSource], layers: frozenset[str]
+) -> dict[str, TensorSource]:
+    """Point the sources of adapted layers to the base layers' names in the file."""
 
     def adapted(name: str) -> str:
         layer, _, kind = name.rpartition(".")
@@ -38,17 +40,17 @@ def adapted_sources(sources: Mapping[str, Source], layers: frozenset[str]) -> di
     }
 
 
-def merge(
+def merge_adapters(
     tensors: Mapping[str, Any],
     alpha: float,
     is_transposed: Callable[[str], bool],
     file: str,
 ) -> dict[str, Any]:
-    """Give the tensors without adapters, of a model that computes the same.
+    """Return the tensors of a model without adapters that computes the same.
 
     Args:
-        tensors: With `X.base_layer.weight` (out, in), `X.lora_A` (in, r) and `X.lora_B` (r, out).
-        alpha: The product of the adapter counts alpha / r.
+        tensors: Include `X.base_layer.weight` (out, in), `X.lora_A` (in, r), `X.lora_B` (r, out).
+        alpha: LoRA's alpha; the product of the adapter is scaled by alpha / r.
         is_transposed: Whether the matrix of `X` is stored as (in, out).
         file: Name of the file, for messages.
 
@@ -57,7 +59,7 @@ def merge(
 
     Source: Hu et al. 2021, section 4.1.
     """
-    layers = adapted_layers(tensors)
+    layers = find_adapted_layers(tensors)
     problems = [
         Problem(file, name, "is missing", _FIX, kind="tensor.missing")
         for name in (f"{layer}.{part}" for layer in sorted(layers) for part in _PARTS)
@@ -69,17 +71,19 @@ def merge(
     for layer in layers:
         adapter = (tensors[f"{layer}.lora_A"], tensors[f"{layer}.lora_B"])
         name = f"{layer}.base_layer.weight"
-        merged[name] = _merged(layer, merged[name], adapter, alpha, is_transposed(layer), file)
+        merged[name] = _merge_adapter(
+            layer, merged[name], adapter, alpha, is_transposed(layer), file
+        )
     return merged
 
 
-def _merged(
-    layer: str, base: Any, adapter: tuple[Any, Any], alpha: float, turned: bool, file: str
+def _merge_adapter(
+    layer: str, base: Any, adapter: tuple[Any, Any], alpha: float, transposed: bool, file: str
 ) -> Any:
     a, b = adapter
     product = (*a.shape[:1], *b.shape[1:])  # (in, out)
     fits = len(a.shape) == len(b.shape) == 2 and a.shape[1] == b.shape[0] > 0
-    if not fits or product != tuple(base.shape)[:: 1 if turned else -1]:
+    if not fits or product != tuple(base.shape)[:: 1 if transposed else -1]:
         shapes = dict(zip(_PARTS, (tuple(t.shape) for t in (base, a, b)), strict=True))
         held = ", ".join(f"{part} {shape}" for part, shape in shapes.items())
         what = f"does not fit its adapter: {held}"
@@ -87,6 +91,6 @@ def _merged(
             *(Problem(file, f"{layer}.{p}", what, _FIX, kind="tensor.shape") for p in _PARTS)
         )
     scale = alpha / a.shape[1]
-    if turned:
+    if transposed:
         return add_product(base, a, b, scale)
     return add_product(base, transpose(b), transpose(a), scale)

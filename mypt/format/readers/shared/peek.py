@@ -1,4 +1,4 @@
-"""Look into a `.pt` file, to tell which program wrote it."""
+"""Peek into a `.pt` file to find out which program wrote it."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def dict_with(file: Path, keys: Iterable[str], dicts: Iterable[str]) -> Mapping[str, Any] | None:
-    """Give what a file describes, if it is a dict with these keys; None for anything else.
+def peek_dict(file: Path, keys: Iterable[str], dicts: Iterable[str]) -> Mapping[str, Any] | None:
+    """Return the description of a file's dict if it has these keys; None for anything else.
 
     Args:
-        file: A file, or a path where none is.
-        keys: What must be there.
-        dicts: Those of them that must be dicts.
+        file: A file, or a path where there is none.
+        keys: The keys that it must have.
+        dicts: Those whose values must be dicts.
     """
     try:
         found = file.stat()
     except OSError:
         return None
-    contents = _contents(file, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+    contents = _read_contents(file, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
     if not isinstance(contents, dict) or not contents.keys() >= set(keys):
         return None
     return contents if all(isinstance(contents[name], dict) for name in dicts) else None
 
 
 @lru_cache(maxsize=1)
-def _contents(file: Path, _: tuple[int, ...]) -> Any:
-    """Give what a file describes, None if nothing; one reader after the other asks for the same.
+def _read_contents(file: Path, _: tuple[int, ...]) -> Any:
+    """Return the description of a file's content, or None; cached, as every reader asks for it.
 
     Args:
         file: The file.
-        _: What changes when the file does.
+        _: Cache key that changes when the file does.
     """
     try:
         return read_header(file, str(file)).contents

@@ -1,4 +1,4 @@
-"""Tensors of a foreign model under mypt's names, checked before any is touched."""
+"""Map the tensors of a foreign model to mypt's names, checking all before touching any."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from attrs import evolve, frozen
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
-from mypt.format.layout import BUILT_IN, expected_tensors
-from mypt.format.parameter_order import grouped, optimizer_document
+from mypt.format.layout import BUILT_IN, HEAD, expected_tensors
+from mypt.format.parameter_order import optimizer_document, split_by_decay
 from mypt.format.readers.shared.optimizer import FIX as OPTIMIZER_FIX
 from mypt.format.rules.documents import document_problems
-from mypt.format.tensors.transforms import join, transpose
+from mypt.format.tensors.transforms import join_rows, transpose
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mypt.format.layout import Layouts, Shape
 
-HEAD = "lm_head.weight"
 _MAX_PROBLEMS = 20
 _FIX = "restore the file: this model would compute something else"
 
 
 @frozen
-class Source:
-    """Where a tensor of mypt comes from.
+class TensorSource:
+    """The source of one of mypt's tensors in a foreign file.
 
     Attributes:
-        names: Tensors whose rows follow each other in it.
+        names: Names of the file's tensors whose rows make it up, in order.
         transposed: Whether it is the transpose of what the file holds.
     """
 
@@ -39,21 +39,21 @@ class Source:
     transposed: bool = False
 
 
-def checked_config(
+def make_config(
     fields: Mapping[str, Any], file: str, layouts: Layouts = BUILT_IN
 ) -> tuple[dict[str, Any], GPTConfig]:
-    """Give a config as a document and as an object.
+    """Return a checked config as a document and as an object.
 
     Args:
-        fields: Fields of `config.json`; those that are None say nothing.
+        fields: Fields of `config.json`; those that are None are left out.
         file: Name of the file they come from, for messages.
         layouts: The parts that the reader knows.
 
     Raises:
-        FormatError: There can be no such model.
+        FormatError: The config is invalid.
     """
-    said = {name: value for name, value in fields.items() if value is not None}
-    document = {"format_version": "2.0", **said}
+    given = {name: value for name, value in fields.items() if value is not None}
+    document = {"format_version": FORMAT_VERSION, **given}
     problems = document_problems("config", document, file, layouts)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
@@ -61,94 +61,94 @@ def checked_config(
     return document, from_document(GPTConfig, document)
 
 
-def sources_of(
+def find_sources(
     config: GPTConfig,
-    source_of: Callable[[str], Source],
+    find_source: Callable[[str], TensorSource],
     tensors: Mapping[str, Any],
     file: str,
     layouts: Layouts = BUILT_IN,
-) -> dict[str, Source]:
-    """Say where each tensor of a model comes from, in mypt's order.
+) -> dict[str, TensorSource]:
+    """Return the source of each tensor of a model, in mypt's order.
 
     Args:
         config: The architecture.
-        source_of: From a name of mypt to where its tensor is.
-        tensors: What the file holds.
+        find_source: Returns the source of a tensor by mypt's name.
+        tensors: The tensors in the file.
         file: Name of the file, for messages.
         layouts: The parts that the reader knows.
 
     Raises:
-        FormatError: There are more layers than tensors, which nobody needs to see listed.
+        FormatError: There are more layers than the tensors could fill; they are not all listed.
     """
     outside, inside = (len(expected_tensors(evolve(config, n_layer=n), layouts)) for n in (0, 1))
     if config.n_layer * (inside - outside) > len(tensors):
-        what = f"says that there are {config.n_layer} layers, but holds {len(tensors)} tensors"
+        what = f"declares {config.n_layer} layers, but has only {len(tensors)} tensors"
         raise FormatError(Problem(file, "", what, _FIX, kind="tensor.missing"))
-    return {name: source_of(name) for name in expected_tensors(config, layouts)}
+    return {name: find_source(name) for name in expected_tensors(config, layouts)}
 
 
-def arrange(
+def map_tensors(
     tensors: Mapping[str, Any],
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TensorSource],
     config: GPTConfig,
     file: str,
     layouts: Layouts = BUILT_IN,
 ) -> dict[str, Any]:
-    """Give the tensors under mypt's names.
+    """Return the tensors under mypt's names.
 
     Args:
-        tensors: What the file holds, without buffers: tensors or their descriptions.
-        sources: Where each tensor of the model comes from.
+        tensors: The tensors in the file, without buffers, or their descriptions.
+        sources: The source of each tensor of the model.
         config: The architecture.
         file: Name of the file, for messages.
         layouts: The parts that the reader knows.
 
     Raises:
-        FormatError: A tensor is missing, too many, of the wrong shape, or of the wrong dtype.
+        FormatError: A tensor is missing, unexpected, or has the wrong shape or dtype.
     """
     wanted: dict[str, Shape] = {}
     for name, shape in expected_tensors(config, layouts).items():
-        wanted |= dict.fromkeys(sources[name].names, _part_shape(sources[name], shape))
-    problems = list(islice(_faults(tensors, wanted, file), _MAX_PROBLEMS + 1))
+        wanted |= dict.fromkeys(sources[name].names, _compute_source_shape(sources[name], shape))
+    problems = list(islice(_find_faults(tensors, wanted, file), _MAX_PROBLEMS + 1))
     if problems:
-        raise FormatError(*_shortened(problems, file))
-    return {name: _arranged(source, tensors) for name, source in sources.items()}
+        raise FormatError(*_limit_problems(problems, file))
+    return {name: _map_tensor(source, tensors) for name, source in sources.items()}
 
 
-def arrange_moments(
+def map_moments(
     optimizer: Mapping[str, Any],
     order: Iterable[str],
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TensorSource],
     tensors: Mapping[str, Any],
     config: GPTConfig,
     *,
     rule: str,
     file: str,
 ) -> dict[str, Any]:
-    """Give an AdamW state in mypt's order, its moments arranged as the weights are.
+    """Return an AdamW state in mypt's order, with its moments mapped as the weights are.
 
     Args:
         optimizer: The state dict as its program saved it.
-        order: Trainable tensors of the file, in the order in which that program numbers them
-            within each of its groups.
-        sources: Where each tensor of the model comes from.
-        tensors: What the file holds.
-        config: The architecture; a tied head is no parameter of its own.
+        order: Names of the file's trainable tensors, in the order in which that program numbers
+            them within each of its groups.
+        sources: The source of each tensor of the model.
+        tensors: The tensors in the file.
+        config: The architecture; a tied head is not a parameter of its own.
         rule: Which parameters that program decays; see `mypt.format.parameter_order.decays`.
         file: Name of the file, for messages.
 
     Raises:
-        FormatError: The state is not that of these tensors.
+        FormatError: The state does not belong to these tensors.
     """
     groups = optimizer["param_groups"]
     old = {name: tuple(tensors[name].shape) for name in order}
-    numbered = [name for group in grouped(old, rule) for name in group]
-    _check_groups(optimizer, [len(group) for group in grouped(old, rule)], file)
+    numbered = [name for group in split_by_decay(old, rule) for name in group]
+    _check_groups(optimizer, [len(group) for group in split_by_decay(old, rule)], file)
     moments = {numbered[index]: state for index, state in optimizer["state"].items()}
     _check_moments(moments, old, file)
     own = {n: source for n, source in sources.items() if not (config.tie_weights and n == HEAD)}
     arranged = {
-        name: _arranged_moments(source, moments)
+        name: _map_tensor_moments(source, moments)
         for name, source in own.items()
         if all(part in moments for part in source.names)
     }
@@ -157,32 +157,34 @@ def arrange_moments(
     return optimizer_document(arranged, shapes, rule, (groups[0], groups[-1]))
 
 
-def _arranged(source: Source, tensors: Mapping[str, Any]) -> Any:
-    tensor = join([tensors[name] for name in source.names])
+def _map_tensor(source: TensorSource, tensors: Mapping[str, Any]) -> Any:
+    tensor = join_rows([tensors[name] for name in source.names])
     return transpose(tensor) if source.transposed else tensor
 
 
-def _arranged_moments(source: Source, moments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _map_tensor_moments(
+    source: TensorSource, moments: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     arranged = {
-        key: _arranged(source, {name: moments[name][key] for name in source.names})
+        key: _map_tensor(source, {name: moments[name][key] for name in source.names})
         for key in ("exp_avg", "exp_avg_sq")
     }
     return {"step": moments[source.names[0]]["step"], **arranged}
 
 
 def _check_groups(optimizer: Mapping[str, Any], wanted: list[int], file: str) -> None:
-    """Compare the sizes of groups, and the numbers of parameters, with those of the model."""
+    """Raise if the group sizes or parameter numbers do not match those of the model."""
     groups = [group["params"] for group in optimizer["param_groups"]]
     held = [len(group) for group in groups]
     if [size for size in held if size] != [size for size in wanted if size]:
-        what = f"has groups of {held} parameters, the model of {wanted}"
+        what = f"has groups of {held} parameters, but the model has {wanted}"
         raise FormatError(Problem(file, "the optimizer state", what, OPTIMIZER_FIX))
     numbers = range(sum(held))
     if [number for group in groups for number in group] != list(numbers):
         what = "does not number its parameters in order"
         raise FormatError(Problem(file, "the optimizer state", what, OPTIMIZER_FIX))
     if any(index not in numbers for index in optimizer["state"]):
-        what = "holds moments of parameters that no group has"
+        what = "has moments of parameters that are in no group"
         raise FormatError(Problem(file, "the optimizer state", what, OPTIMIZER_FIX))
 
 
@@ -196,15 +198,15 @@ def _check_moments(
         if shape != shapes[name]
     ]
     if problems:
-        raise FormatError(*_shortened(problems, file))
+        raise FormatError(*_limit_problems(problems, file))
 
 
-def _part_shape(source: Source, shape: Shape) -> Shape:
+def _compute_source_shape(source: TensorSource, shape: Shape) -> Shape:
     part = (shape[0] // len(source.names), *shape[1:])
     return part[::-1] if source.transposed else part
 
 
-def _faults(
+def _find_faults(
     tensors: Mapping[str, Any], wanted: Mapping[str, Shape], file: str
 ) -> Iterable[Problem]:
     for name, shape in wanted.items():
@@ -224,7 +226,7 @@ def _faults(
             yield Problem(file, name, what, _FIX, kind="tensor.unexpected")
 
 
-def _shortened(problems: list[Problem], file: str) -> list[Problem]:
+def _limit_problems(problems: list[Problem], file: str) -> list[Problem]:
     if len(problems) <= _MAX_PROBLEMS:
         return problems
     what = "has more problems like these"

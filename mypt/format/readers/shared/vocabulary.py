@@ -1,4 +1,4 @@
-"""Tokenizers of foreign models: what lies beside them, and what has to be asked for."""
+"""Tokenizers of foreign models, from files beside them or from options."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.documents.tokenizer import END_OF_TEXT, END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import read_document
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     Document = Mapping[str, Any]
 
-VERSION = {"format_version": "2.0"}
+VERSION = {"format_version": FORMAT_VERSION}
 GPT2: Document = {**VERSION, "token_kind": "gpt2"}
-# The package whose section holds a tokenizer.json of Hugging Face whole, and its token_kind.
+# The package whose section holds a complete tokenizer.json of Hugging Face, and its token_kind.
 BPE_PACKAGE, BPE_KIND = "mypt-bpe", "bpe"
-END_OF_TEXT, END_OF_TEXT_ID = "<|endoftext|>", 50256
-# Of the 50257 tokens in the order of their ids and the 50000 merges, a line each; a test makes it
-# from the ranks that mypt ships.
+# SHA-256 of the tokens in the order of their ids and the 50000 merges, one per line (see
+# `digest_bpe`); a test computes it from the ranks that mypt ships.
 GPT2_SHA256 = "f43edfac33636658415b555d8c9565b369628e2ae2b143b6e19e119db456b3cf"
 
-# GPT-2's has none of these.
+# GPT-2's tokenizer has none of these.
 _BPE_SETTINGS = (
     "dropout",
     "continuing_subword_prefix",
@@ -32,44 +33,44 @@ _BPE_SETTINGS = (
     "ignore_merges",
 )
 
-BARE = "none"
+NO_TOKENIZER = "none"
 CHARS_OPTION = {
     "type": "string",
     "minLength": 1,
     "description": "The characters of the vocabulary, in the order of their ids.",
 }
 TOKENIZER_OPTION = {
-    "enum": [BARE],
+    "enum": [NO_TOKENIZER],
     "description": "none: open the model without a tokenizer, as one of bare ids.",
 }
 
 
-def characters(chars: Sequence[str], vocab_size: int, where: str) -> Document:
-    """Give the document of a character vocabulary.
+def make_char_document(chars: Sequence[str], vocab_size: int, where: str) -> Document:
+    """Return the document of a character vocabulary.
 
     Args:
         chars: The characters in the order of their ids.
         vocab_size: Rows of the model.
-        where: What they come from, for messages.
+        where: Where they come from, for messages.
 
     Raises:
-        FormatError: They are not single, distinct, and as many as the model has rows.
+        FormatError: They are not single and distinct, or not as many as the model has rows.
     """
-    fix = "give the one that this model was trained with"
+    fix = "use the one that this model was trained with"
     if any(len(char) != 1 for char in chars) or len(set(chars)) < len(chars):
         what = "holds something other than distinct single characters"
         raise FormatError(Problem(where, "", what, fix, kind="foreign.vocabulary"))
     if len(chars) != vocab_size:
-        what = f"has {len(chars)} different characters, the model {vocab_size}"
+        what = f"has {len(chars)} different characters, but the model has {vocab_size}"
         raise FormatError(Problem(where, "", what, fix, kind="foreign.vocabulary"))
     return {**VERSION, "token_kind": "char", "chars": list(chars)}
 
 
-def characters_of_text(path: str, vocab_size: int) -> Document:
-    """Give the document of the characters of a text, sorted.
+def read_char_document(path: str, vocab_size: int) -> Document:
+    """Return the document of the sorted characters of a text.
 
     Raises:
-        FormatError: There is no such text, it is not UTF-8, or has another number of characters.
+        FormatError: The text does not exist, is not UTF-8, or has another number of characters.
     """
     found: set[str] = set()
     try:
@@ -79,32 +80,32 @@ def characters_of_text(path: str, vocab_size: int) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         what = f"cannot be read as text: {error}"
         raise FormatError(Problem(path, "", what, "name a UTF-8 file", kind="file")) from error
-    return characters(sorted(found), vocab_size, path)
+    return make_char_document(sorted(found), vocab_size, path)
 
 
-def hugging_face(path: Path, vocab_size: int) -> Document:
-    """Give the document of a `tokenizer.json`: GPT-2's by its name, any other one whole.
+def read_hugging_face_document(path: Path, vocab_size: int) -> Document:
+    """Return the document of a `tokenizer.json`: GPT-2's by its name, any other in full.
 
     Raises:
-        FormatError: It is no strict JSON object, or gives ids that the model has no rows for.
+        FormatError: It is not a strict JSON object, or has ids that the model has no rows for.
         OSError: It cannot be read.
     """
-    held, _ = read_document(path, str(path))
-    highest = max(_ids(held), default=-1)
+    document, _ = read_document(path, str(path))
+    highest = max(_list_ids(document), default=-1)
     if highest >= vocab_size:
-        what = f"gives the id {highest}, the model has {vocab_size} rows"
-        fix = "give the one that this model was trained with"
+        what = f"has the id {highest}, but the model has only {vocab_size} rows"
+        fix = "use the one that this model was trained with"
         raise FormatError(Problem(str(path), "", what, fix, kind="foreign.vocabulary"))
-    if is_gpt2(held):
-        special = {token["content"]: token["id"] for token in held.get("added_tokens") or []}
+    if is_gpt2(document):
+        special = {token["content"]: token["id"] for token in document.get("added_tokens") or []}
         return {**GPT2, "special_token_encoder": special}
-    section = {BPE_PACKAGE: {"tokenizer": held}}
+    section = {BPE_PACKAGE: {"tokenizer": document}}
     return {**VERSION, "token_kind": BPE_KIND, "plugins": section}
 
 
-def is_gpt2(held: Mapping[str, Any]) -> bool:
-    """Tell whether a `tokenizer.json` of Hugging Face is GPT-2's, special tokens aside."""
-    match held:
+def is_gpt2(document: Mapping[str, Any]) -> bool:
+    """Return whether a Hugging Face `tokenizer.json` is GPT-2's, apart from special tokens."""
+    match document:
         case {
             "model": {"type": "BPE", "vocab": dict() as vocab, "merges": list() as merges} as model,
             "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False} as pieces,
@@ -112,16 +113,16 @@ def is_gpt2(held: Mapping[str, Any]) -> bool:
             pass
         case _:
             return False
-    otherwise = [held.get("normalizer"), *(model.get(name) for name in _BPE_SETTINGS)]
+    otherwise = [document.get("normalizer"), *(model.get(name) for name in _BPE_SETTINGS)]
     if any(otherwise) or not pieces.get("use_regex", True):
         return False
-    if not _are_plain(held.get("added_tokens") or []):
+    if not _are_plain(document.get("added_tokens") or []):
         return False
-    return digest_of(vocab, merges) == GPT2_SHA256
+    return digest_bpe(vocab, merges) == GPT2_SHA256
 
 
-def digest_of(vocab: Mapping[str, Any], merges: Sequence[Any]) -> str:
-    """Give the SHA-256 of a byte-pair vocabulary; "" where it is none."""
+def digest_bpe(vocab: Mapping[str, Any], merges: Sequence[Any]) -> str:
+    """Return the SHA-256 of a byte-pair vocabulary; "" if its ids are not those of GPT-2."""
     tokens = {number: token for token, number in vocab.items() if number != END_OF_TEXT_ID}
     if set(tokens) != set(range(END_OF_TEXT_ID)):
         return ""
@@ -131,7 +132,7 @@ def digest_of(vocab: Mapping[str, Any], merges: Sequence[Any]) -> str:
 
 
 def _are_plain(added: Sequence[Any]) -> bool:
-    """Whether added tokens are what mypt's special tokens are: texts with ids beyond the rest."""
+    """Return whether added tokens are as mypt's special tokens: texts with ids above the rest."""
     texts = [
         token
         for token in added
@@ -147,22 +148,22 @@ def _are_plain(added: Sequence[Any]) -> bool:
 _END = (END_OF_TEXT, END_OF_TEXT_ID)
 
 
-def _ids(held: Mapping[str, Any]) -> list[int]:
-    model = held.get("model")
+def _list_ids(document: Mapping[str, Any]) -> list[int]:
+    model = document.get("model")
     vocab = model.get("vocab") if isinstance(model, dict) else None
-    added = held.get("added_tokens")
+    added = document.get("added_tokens")
     numbers = list(vocab.values()) if isinstance(vocab, dict) else []
     numbers += [token.get("id") for token in added or [] if isinstance(token, dict)]
     return [number for number in numbers if isinstance(number, int)]
 
 
-def ask(file: str, what: str, *ways: str) -> FormatError:
-    """Ask for what a file does not say.
+def make_missing_option_error(file: str, what: str, *ways: str) -> FormatError:
+    """Return the error that asks for options where a file lacks information.
 
     Args:
         file: Name of the file.
-        what: What it does not say.
-        ways: Options that say it, as `NAME=VALUE`.
+        what: What it lacks, without the place.
+        ways: Options that supply it, as `NAME=VALUE`.
     """
-    fix = "give it: " + ", or ".join(f"--option {way}" for way in ways)
+    fix = "supply it: " + ", or ".join(f"--option {way}" for way in ways)
     return FormatError(Problem(file, "", what, fix, kind="foreign.unsaid"))

@@ -1,0 +1,130 @@
+"""Every name of torch that is not public, in one place, with what it is and since when.
+
+torch may change or drop any of them without notice. `tests/model/test_torch_private.py` has a test
+per name, so that a new torch is tried there first. Numbers are pull requests of pytorch/pytorch.
+"""
+
+from __future__ import annotations
+
+from inspect import unwrap
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from typing import Self
+
+
+class AdamW(torch.optim.AdamW):
+    """AdamW without torch's import of its compiler.
+
+    Since torch 2.1 these methods are wrapped in `torch._disable_dynamo`, which imports the compiler
+    at the first call, to keep it out of them. A run that does not compile would begin some seconds
+    later. What they wrap is found by `__wrapped__`, as `functools.wraps` leaves it.
+    """
+
+    add_param_group = unwrap(torch.optim.AdamW.add_param_group)
+    zero_grad = unwrap(torch.optim.AdamW.zero_grad)
+    state_dict = unwrap(torch.optim.AdamW.state_dict)
+    load_state_dict = unwrap(torch.optim.AdamW.load_state_dict)
+    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
+
+
+class MoveAwareModule(nn.Module):
+    """A module that is told when its tensors were moved or converted.
+
+    `Module._apply` is what `to`, `cuda`, `half`, `to_empty` and the like all go through, since the
+    first versions of torch. There is no public hook for it.
+    """
+
+    def on_move(self) -> None:
+        """Bring what depends on the device or the dtype up to date."""
+        raise NotImplementedError
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.on_move()
+        return self
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether anything is to be called before or after the `forward` of a module.
+
+    `Module._forward_hooks` and `_forward_pre_hooks` are where `register_forward_hook` and
+    `register_forward_pre_hook` put it, since the first versions of torch. They cannot be listed in
+    a public way.
+    """
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def discard_compiled(module: nn.Module) -> None:
+    """Undo `module.compile()`.
+
+    `Module._compiled_call_impl` is what a call of the module runs instead of its own code (torch
+    2.1, #97565). torch has no public way back.
+    """
+    module._compiled_call_impl = None
+
+
+def compile_whole_layers() -> AbstractContextManager[None]:
+    """Keep the compiler from splitting a layer's graph to exchange gradients in between.
+
+    Layers are compiled one by one, which splits enough. `torch._dynamo.config.optimize_ddp` is
+    there since torch 2.0; the module takes seconds to import.
+    """
+    from torch._dynamo import config
+
+    patched: AbstractContextManager[None] = config.patch(optimize_ddp=False)
+    return patched
+
+
+def can_pack_linear() -> bool:
+    """Return whether torch has what `pack_linear` takes: builds with oneDNN do."""
+    ops = torch.ops.mkldnn
+    return hasattr(ops, "_reorder_linear_weight") and hasattr(ops, "_linear_pointwise")
+
+
+def pack_linear(layer: nn.Linear, batch_size: int) -> Callable[[Tensor], Tensor]:
+    """Return a linear layer as a function of weights in the blocks that oneDNN reads them in.
+
+    `mkldnn._reorder_linear_weight` and `mkldnn._linear_pointwise` are what the compiler uses for
+    linear layers on a CPU (torch 2.0, after #89109).
+
+    Args:
+        layer: The layer, float32 on the CPU.
+        batch_size: Rows that there will be.
+    """
+    weight, bias = torch.ops.mkldnn._reorder_linear_weight(layer.weight, batch_size), layer.bias
+    multiply = torch.ops.mkldnn._linear_pointwise.default
+    return lambda x: multiply(x, weight, bias, "none", [], "")
+
+
+def can_quantize_rows() -> bool:
+    """Return whether torch has what `quantize_rows` takes; it warns that it will go (#184982)."""
+    return hasattr(torch, "_make_per_channel_quantized_tensor")
+
+
+def quantize_rows(rounded: Tensor, factors: Tensor) -> Tensor:
+    """Return integers and their factors as one quantized tensor.
+
+    `torch._make_per_channel_quantized_tensor` is older than torch 1.5, and deprecated. The public
+    `torch.quantize_per_channel` would round floats, where the integers are already there.
+
+    Args:
+        rounded: (out, in) int8.
+        factors: One per row, (out,) float32.
+    """
+    zeros = torch.zeros(len(factors), dtype=torch.int64)
+    return torch._make_per_channel_quantized_tensor(rounded, factors.double(), zeros, 0)
+
+
+def multiply_int8(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply int8 matrices, (N, in) with (in, out), into int32.
+
+    `torch._int_mm` is there since torch 2.1 (#96685), for the CPU since 2.4 (#121792). The public
+    `torch.mm` would add up in 8 bits.
+    """
+    return torch._int_mm(a, b)

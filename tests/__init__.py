@@ -1,0 +1,1 @@
+"""The tests of mypt: a test file lies where its module does."""

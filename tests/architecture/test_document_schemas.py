@@ -1,0 +1,157 @@
+"""The classes and the schemas say the same: names, types, defaults, what is required."""
+
+import types
+import typing
+from collections.abc import Mapping
+
+import attrs
+import pytest
+
+from mypt.format.documents.config import DERIVED, GPTConfig
+from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.manifest import FileRecord, Manifest
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import (
+    Ancestor,
+    DataFingerprint,
+    Decision,
+    Environment,
+    GoldMemory,
+    Phase,
+    TrainingConfig,
+    TrainingState,
+)
+from mypt.format.schema.check import load_schema
+
+STATE = load_schema("training_state")
+TRAINING = STATE["$defs"]["training_config"]
+PAIRS = {
+    "config": (GPTConfig, load_schema("config")),
+    "tokenizer": (TokenizerState, load_schema("tokenizer")),
+    "training_state": (TrainingState, STATE),
+    "training_config": (TrainingConfig, TRAINING),
+    "phase": (Phase, TRAINING["properties"]["curriculum"]["items"]),
+    "lineage": (Ancestor, STATE["properties"]["lineage"]["items"]),
+    "environment": (Environment, STATE["properties"]["environment"]),
+    "decision": (Decision, STATE["properties"]["gold"]["properties"]["decision"]),
+    "data": (DataFingerprint, STATE["properties"]["data"]),
+    "gold": (GoldMemory, STATE["properties"]["gold"]),
+    "manifest": (Manifest, load_schema("manifest")),
+    "file": (FileRecord, load_schema("manifest")["properties"]["files"]["additionalProperties"]),
+}
+JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string", type(None): "null"}
+# Written always, so that a reader in another language need not know what they default to.
+ALWAYS_WRITTEN = {"block_size", "vocab_size", "n_embd", "n_head", "n_layer"} | {
+    "best_val_loss",
+    "best_step",
+    "guards",
+}
+
+
+def fields_of(cls):
+    return {a.name: a for a in attrs.fields(attrs.resolve_types(cls)) if a.name != "extra"}
+
+
+def properties_of(schema):
+    """What mypt itself uses; the deprecated fields of MyPT are only kept, in `extra`."""
+    return {
+        name: p
+        for name, p in schema["properties"].items()
+        if name != "format_version" and not p.get("deprecated")
+    }
+
+
+def json_types(annotation):
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return set().union(*map(json_types, typing.get_args(annotation)))
+    if origin is typing.Literal:
+        return set(typing.get_args(annotation))
+    if origin is tuple:
+        return {"array"}
+    if origin is Mapping or attrs.has(annotation):
+        return {"object"}
+    return {JSON_TYPES[annotation]}
+
+
+def schema_types(schema):
+    if "$ref" in schema:
+        return {"object"}
+    if "enum" in schema:
+        return set(schema["enum"])
+    return {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_class_and_schema_have_the_same_fields_in_the_same_order(name):
+    cls, schema = PAIRS[name]
+    assert list(fields_of(cls)) == list(properties_of(schema))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_class_and_schema_have_the_same_types(name):
+    cls, schema = PAIRS[name]
+    for field, property_ in properties_of(schema).items():
+        assert json_types(fields_of(cls)[field].type) == schema_types(property_), field
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_class_and_schema_have_the_same_defaults(name):
+    cls, schema = PAIRS[name]
+    required = set(schema.get("required", ()))
+    for field, attribute in fields_of(cls).items():
+        property_ = schema["properties"][field]
+        if attribute.default is attrs.NOTHING:
+            assert field in required, field
+            assert "default" not in property_, field
+            continue
+        default = attribute.default
+        if isinstance(default, attrs.Factory):
+            default = default.factory()
+        if field == "training_config":
+            assert default == TrainingConfig()
+        elif "default" in property_:
+            plain = list(default) if isinstance(default, tuple) else default
+            assert property_["default"] == plain, field
+            assert type(property_["default"]) is type(plain), field
+        if field in required:
+            assert field in ALWAYS_WRITTEN, field
+
+
+@pytest.mark.parametrize("name", ["config", "tokenizer", "training_state", "manifest"])
+def test_every_document_has_to_carry_its_version(name):
+    schema = PAIRS[name][1]
+    assert "format_version" in schema["required"]
+    assert set(schema["required"]) <= set(schema["properties"])
+
+
+def test_every_field_is_described():
+    for _, schema in PAIRS.values():
+        for name, property_ in schema["properties"].items():
+            assert "$ref" in property_ or property_["description"].endswith("."), name
+
+
+def test_unknown_fields_are_kept_at_every_level_and_written_back():
+    document = {
+        "format_version": "2.0",
+        "step": 1,
+        "extra": "a field of that name too",
+        "newer": [1, {"a": None}],
+        "training_config": {"max_iters": 5, "newer": "x"},
+        "gold": {"best_val_loss": 1.5, "best_step": 1, "guards": {"g": {}}, "newer": 2},
+    }
+    written = to_document(from_document(TrainingState, document))
+    assert {name: written[name] for name in ("step", "extra", "newer")} == {
+        name: document[name] for name in ("step", "extra", "newer")
+    }
+    assert written["training_config"]["newer"] == "x"
+    assert written["gold"] == document["gold"] | {"decision": None}
+    assert from_document(TrainingState, written) == from_document(TrainingState, document)
+
+
+def test_every_field_of_the_config_that_may_be_null_has_a_property_that_applies_its_rule():
+    nullable = {name for name, a in fields_of(GPTConfig).items() if a.default is None} - {"device"}
+    assert set(DERIVED) == nullable
+    for name, rule in DERIVED.items():
+        assert getattr(GPTConfig(), rule) is not None
+        assert getattr(GPTConfig(**{name: 3}), rule) == 3

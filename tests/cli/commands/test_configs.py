@@ -1,0 +1,57 @@
+import json
+
+import mypt
+from mypt.engine.config.presets import shipped_presets
+
+
+def test_every_shipped_preset_is_listed(cli):
+    _, out, _ = cli("configs")
+    for name in ("tiny", "small", "150M", "200M", "250M", "base/750M_unified_v1", "demo"):
+        assert f"configs/{name}.json" in out
+
+
+def test_the_counts_of_all_presets_are_those_of_the_real_models(cli):
+    import torch
+
+    from mypt.engine.config.presets import read_preset
+    from mypt.format.layout import count_model_parameters
+    from mypt.plugins.manager import load_plugins
+
+    layouts = load_plugins().layouts
+    for name in shipped_presets():
+        config = read_preset(name, layouts).config
+        with torch.device("meta"):
+            model = mypt.GPT(config)
+        total = sum(p.numel() for p in model.parameters())
+        assert count_model_parameters(config, layouts) == total, name
+        assert f"{total:,} (" in cli("configs", "--config_file", name)[1]
+
+
+def test_an_own_preset_is_shown(cli, in_tmp):
+    (in_tmp / "mine.json").write_text(
+        json.dumps({"name": "Mine", "block_size": 8, "vocab_size": 100, "n_embd": 4, "n_head": 2})
+    )
+    code, out, _ = cli("configs", "--config_file", "mine.json")
+    assert code == 0
+    assert "Config: Mine" in out
+
+
+def test_an_unknown_key_is_refused_with_a_suggestion(refused, in_tmp):
+    (in_tmp / "mine.json").write_text(json.dumps({"n_layers": 8}))
+    line = refused("configs", "--config_file", "mine.json")
+    assert "mine.json#/n_layers" in line
+    assert "did you mean `n_layer`" in line
+
+
+def test_a_missing_preset_is_refused_with_what_there_is(refused, in_tmp):
+    line = refused("configs", "--config_file", "configs/tini.json", code=2)
+    assert "did you mean `configs/tiny.json`" in line
+
+
+def test_a_preset_near_another_is_suggested_by_its_short_name_too(refused, in_tmp):
+    assert "did you mean `tiny`" in refused("configs", "--config_file", "tinny", code=2)
+
+
+def test_a_preset_that_is_not_json_is_refused(refused, in_tmp):
+    (in_tmp / "mine.json").write_text("{")
+    assert "is not JSON" in refused("configs", "--config_file", "mine.json")

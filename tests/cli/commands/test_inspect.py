@@ -1,0 +1,115 @@
+import json
+import shutil
+
+from mypt.api import info
+from mypt.format.storage.generations import read_manifest, tagged_name
+
+
+def test_the_four_sections_are_printed(cli, bundle):
+    code, out, _ = cli("inspect", "--model_name", bundle)
+    assert code == 0
+    titles = [line for line in out.splitlines() if line.startswith("===")]
+    assert titles == [
+        "=== FORMAT ===",
+        "=== CONFIG ===",
+        "=== TOKENIZER ===",
+        "=== TRAINING STATE ===",
+    ]
+    assert "n_layer:2" in out
+    assert "kind      : char" in out
+    assert "Last recorded training step: 60" in out
+    assert "max_iters" in out
+
+
+def test_json_is_one_object(cli, bundle):
+    _, out, _ = cli("inspect", "--model_name", bundle, "--json")
+    info = json.loads(out)
+    assert info["format"] == "2.0"
+    assert info["training_state"]["training_config"]["max_iters"] == 60
+
+
+def test_the_three_files_that_people_share_are_enough(cli, bundle, tmp_path):
+    for name in ("model.pt", "config.json", "tokenizer.json"):
+        shutil.copy(bundle / name, tmp_path / name)
+    code, out, _ = cli("inspect", "--model_name", tmp_path)
+    assert code == 0
+    assert "for inference only" in out
+
+
+def test_a_model_that_is_not_there_is_refused(refused, in_tmp):
+    assert "no checkpoint `virgil`" in refused("inspect", "--model_name", "virgil", code=2)
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(refused, tmp_path):
+    refused("inspect", "--model_name", tmp_path)
+
+
+def test_the_copies_of_a_model_are_listed(cli, bundle, in_tmp, monkeypatch):
+    for kind in ("", "_gold", "_fp16"):
+        shutil.copytree(f"{bundle}{kind}", in_tmp / "checkpoints" / f"cat{kind}")
+    shutil.copytree(f"{bundle}_gold", "checkpoints/cat_step00000030")
+    shutil.copytree(bundle, "checkpoints/cat_step00000040")  # a model of its own
+    copies = [f"checkpoints/cat_{kind}" for kind in ("gold", "fp16", "step00000030")]
+    _, out, _ = cli("inspect", "--model_name", "cat")
+    assert [line for line in out.splitlines() if line.startswith("Copy")] == [
+        f"Copy: {copy}" for copy in copies
+    ]
+    assert json.loads(cli("inspect", "--model_name", "cat", "--json")[1])["copies"] == copies
+    monkeypatch.chdir("checkpoints/cat")
+    within = json.loads(cli("inspect", "--model_name", ".", "--json")[1])["copies"]
+    assert within == [str(in_tmp / copy) for copy in copies]
+
+
+def test_an_edit_of_what_the_text_depends_on_is_told(cli, bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "cat")
+    about = ("--model_name", copy)
+    assert json.loads(cli("inspect", *about, "--json")[1])["edits"] == []
+    state = copy / "training_state.json"
+    state.write_text(state.read_text().replace('"eval_iters"', ' "eval_iters"'))
+    assert json.loads(cli("inspect", *about, "--json")[1])["edits"] == []
+    for name in ("config.json", "tokenizer.json"):
+        path = copy / name
+        path.write_text(path.read_text() + "\n")
+    edits = json.loads(cli("inspect", *about, "--json")[1])["edits"]
+    assert [edit.split(": was edited")[0] for edit in edits] == [
+        str(copy / name) for name in ("config.json", "tokenizer.json")
+    ]
+    printed = cli("inspect", *about)[1].splitlines()
+    assert [line for line in printed if line.startswith("Note")] == [f"Note: {e}" for e in edits]
+    code, _, told = cli("generate", *about, "--prompt", "the", "--max_new_tokens", "2")
+    assert code == 0
+    assert told.splitlines() == [f"note: {edit}" for edit in edits]
+
+
+def test_what_an_old_checkpoint_does_not_say_is_not_made_up(cli, fixtures):
+    _, out, _ = cli("inspect", "--model_name", fixtures / "mypt" / "modern_char")
+    assert "tokens_processed: not recorded\nelapsed_s: not recorded\nexact: not recorded" in out
+    assert "best val_loss: 2.6950 at step 180" in out
+
+
+def test_a_gold_step_without_its_loss_is_left_out(cli, bundle, tmp_path):
+    copy = shutil.copytree(bundle, tmp_path / "cat")
+    path = copy / "training_state.json"
+    state = json.loads(path.read_text())
+    state["gold"]["best_val_loss"] = None
+    path.write_text(json.dumps(state))
+    code, out, _ = cli("inspect", "--model_name", copy)
+    assert code == 0
+    assert "best val_loss" not in out
+
+
+def test_files_are_told_while_they_get_their_names(cli, bundle, tmp_path, monkeypatch):
+    copy = shutil.copytree(bundle, tmp_path / "cat")
+    waiting = copy / tagged_name("model.pt", read_manifest(copy).generation)
+    (copy / "model.pt").rename(waiting)
+    opened = info.open_checkpoint
+
+    def then_renamed(*args, **options):
+        result = opened(*args, **options)
+        waiting.rename(copy / "model.pt")
+        return result
+
+    monkeypatch.setattr(info, "open_checkpoint", then_renamed)
+    code, out, err = cli("inspect", "--model_name", copy)
+    assert code == 0, err
+    assert f"model.pt: {(copy / 'model.pt').stat().st_size:,} bytes" in out

@@ -1,0 +1,628 @@
+"""The main job, through the command line, on real files."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+SMALL = (
+    *("--block_size", "16", "--n_embd", "32", "--n_head", "2", "--n_layer", "2"),
+    *("--batch_size", "4", "--dropout", "0.1", "--tokenization", "char"),
+)
+BRIEF = ("--eval_iters", "2", "--eval_interval", "10", "--device", "cpu")
+
+
+@pytest.fixture
+def input_file(in_tmp, text):
+    (in_tmp / "input.txt").write_text(text)
+    return "input.txt"
+
+
+@pytest.fixture
+def train(cli, input_file):
+    def call(*flags, name="cat"):
+        return cli("train", "--model_name", name, *flags)
+
+    return call
+
+
+@pytest.fixture
+def refused_train(refused, in_tmp):
+    def call(*flags, name="cat", code=1):
+        line = refused("train", "--model_name", name, *flags, code=code)
+        assert not (in_tmp / "checkpoints").exists()
+        assert not (in_tmp / "logs").exists()
+        return line
+
+    return call
+
+
+def documents(folder):
+    return {
+        name: json.loads((folder / f"{name}.json").read_text())
+        for name in ("config", "tokenizer", "training_state", "manifest")
+    }
+
+
+def test_a_new_model_is_trained_saved_and_valid(train, cli, input_file, in_tmp):
+    code, out, err = train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "20")
+    assert code == 0, err
+    assert "Training finished!" in out
+    assert "Resume training from: checkpoints/cat" in out
+    folder = in_tmp / "checkpoints" / "cat"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json",
+        "manifest.json",
+        "model.pt",
+        "optimizer.pt",
+        "tokenizer.json",
+        "training_state.json",
+    ]
+    for name in ("cat", "cat_gold", "cat_fp16"):
+        assert cli("format", "validate", f"checkpoints/{name}") == (
+            0,
+            f"checkpoints/{name}: valid\n",
+            "",
+        )
+    assert documents(folder)["training_state"]["step"] == 20
+    assert documents(folder)["config"]["vocab_size"] == len(documents(folder)["tokenizer"]["chars"])
+
+
+def test_the_log_has_the_documented_events(train, input_file, in_tmp):
+    train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "20")
+    lines = (in_tmp / "logs" / "train" / "cat_eval.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    kinds = [event["event"] for event in events if event["event"] != "notice"]
+    assert kinds[0] == "training_start"
+    assert kinds[-1] == "training_complete"
+    assert [event["iter"] for event in events if event["event"] == "eval"] == [0, 10, 20]
+    assert all(event["timestamp"] for event in events)
+
+
+def test_the_same_command_again_has_nothing_to_do_and_more_steps_resume(train, input_file, in_tmp):
+    flags = ("--input_file", input_file, *SMALL, *BRIEF)
+    train(*flags, "--max_iters", "20")
+    code, out, _ = train(*flags, "--max_iters", "20")
+    assert code == 0
+    assert "nothing to do" in out
+    code, out, _ = train("--max_iters", "30", "--learning_rate", "1e-4")
+    assert code == 0
+    assert "Resuming checkpoints/cat from step 20" in out
+    state = documents(in_tmp / "checkpoints" / "cat")["training_state"]
+    assert state["step"] == 30
+    assert state["training_config"]["start_step"] == 20
+    assert state["training_config"]["learning_rate"] == 1e-4
+    assert state["training_config"]["eval_interval"] == 10  # not given: taken from the state
+    assert state["training_config"]["input_file"] == input_file
+    assert not state["exact"]
+    assert any("learning_rate changed" in reason for reason in state["inexact_reasons"])
+
+
+def test_what_is_given_to_a_finished_run_is_checked(train, refused, input_file, in_tmp):
+    assert train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    before = (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes()
+    for flag, value, named in (
+        ("input_file", "nope.txt", "nope.txt"),
+        ("dataset_dir", "nope", "nope"),
+        ("eval_sets", '{"a": "nope.txt"}', "nope.txt"),
+        ("tokenization", "foo", "foo"),
+        ("learning_rate", "nan", "learning_rate"),
+        ("gold_guards", '{"foo": {}}', "foo"),
+        ("log_sinks", '{"console": {"x": 1}}', "log_sinks/console"),
+        ("device", "cuda:99", "cuda:99"),
+    ):
+        assert named in refused("train", "--model_name", "cat", f"--{flag}", value)
+    line = refused("train", "--model_name", "cat", "--config_file", "nope.json", code=2)
+    assert "nope.json: there is no such preset" in line
+    assert (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes() == before
+
+
+def test_what_is_given_to_a_finished_run_has_no_effect_and_is_said(train, input_file, in_tmp):
+    flags = ("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "2")
+    train(*flags)
+    code, out, _ = train(*flags)
+    assert (code, out.count("\n")) == (0, 1)
+    assert "is at step 2 of 2: nothing to do" in out
+    given = ("--learning_rate", "1e-4", "--batch_size", "8", "--n_layer", "3", "--max_iters", "1")
+    code, out, _ = train(*given)
+    assert code == 0
+    assert out.splitlines()[:-1] == [
+        "--n_layer 3 is ignored: the saved model has 2",
+        "--batch_size 8 had no effect: the run had 4",
+        "--learning_rate 0.0001 had no effect: the run had 0.0003",
+    ]
+    assert "cat is at step 2 already, beyond max_iters 1: nothing to do" in out
+    assert documents(in_tmp / "checkpoints" / "cat")["config"]["batch_size"] == 4
+
+
+def test_a_resume_keeps_the_saved_architecture_and_says_so(train, input_file, in_tmp):
+    train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "10")
+    _, out, _ = train("--n_layer", "8", "--max_iters", "12", "--tokenization", "gpt2")
+    assert "--n_layer 8 is ignored: the saved model has 2" in out
+    assert "--tokenization gpt2 is ignored: the saved model has char" in out
+    assert documents(in_tmp / "checkpoints" / "cat")["config"]["n_layer"] == 2
+
+
+def test_a_preset_wins_over_architecture_flags_and_training_flags_win(train, input_file, in_tmp):
+    preset = {
+        "name": "Mini",
+        "block_size": 16,
+        "n_embd": 32,
+        "n_head": 2,
+        "n_layer": 1,
+        "batch_size": 4,
+        "max_iters": 500,
+        "eval_interval": 10,
+        "tokenization": "char",
+    }
+    (in_tmp / "mini.json").write_text(json.dumps(preset))
+    code, out, err = train(
+        *("--config_file", "mini.json", "--input_file", input_file),
+        *("--n_layer", "8", "--max_iters", "10", "--eval_iters", "1"),
+    )
+    assert code == 0, err
+    assert "--n_layer 8 is ignored: mini.json says 1" in out
+    saved = documents(in_tmp / "checkpoints" / "cat")
+    assert saved["config"]["n_layer"] == 1
+    assert saved["training_state"]["training_config"]["max_iters"] == 10
+    assert saved["training_state"]["training_config"]["config_file"] == "mini.json"
+
+
+def test_a_gpt2_model_is_trained_without_the_network(train, input_file, in_tmp):
+    code, _, err = train(
+        *("--input_file", input_file, "--block_size", "16", "--n_embd", "16", "--n_head", "2"),
+        *("--n_layer", "1", "--batch_size", "2", "--max_iters", "2", *BRIEF),
+        *("--pos_encoding", "rope", "--mlp_type", "swiglu", "--norm_type", "rmsnorm"),
+        "--tie_weights",
+    )
+    assert code == 0, err
+    config = documents(in_tmp / "checkpoints" / "cat")["config"]
+    assert config["vocab_size"] == 50304
+    assert config["tie_weights"] is True
+
+
+def test_without_an_input_file_the_standard_library_is_read(train):
+    code, out, err = train(*SMALL, "--max_iters", "1", *BRIEF)
+    assert code == 0, err
+    assert "standard library" in out
+
+
+def test_a_missing_input_file_is_refused(refused_train):
+    assert "nowhere.txt" in refused_train("--input_file", "nowhere.txt")
+
+
+def test_an_empty_input_file_is_refused(refused_train, in_tmp):
+    (in_tmp / "empty.txt").write_text("")
+    assert "empty" in refused_train("--input_file", "empty.txt", "--tokenization", "char")
+
+
+def test_a_text_shorter_than_the_context_is_refused(refused_train, in_tmp):
+    (in_tmp / "short.txt").write_text("too short")
+    line = refused_train("--input_file", "short.txt", *SMALL)
+    assert "block_size" in line
+
+
+def test_heads_that_do_not_divide_the_width_are_refused(refused_train, input_file):
+    line = refused_train("--input_file", input_file, "--n_embd", "100", "--n_head", "6")
+    assert "n_embd" in line
+    assert "6" in line
+
+
+def test_a_value_out_of_range_is_refused(refused_train, input_file):
+    assert "dropout" in refused_train("--input_file", input_file, "--dropout", "1.5")
+    assert "max_iters" in refused_train("--input_file", input_file, "--max_iters", "0")
+
+
+def test_a_seed_that_is_too_large_is_told_the_largest(refused_train, input_file):
+    line = refused_train("--input_file", input_file, "--seed", "99999999999999999999")
+    assert line.startswith("error: --seed: is 99999999999999999999, ")
+    assert line.endswith("write a whole number from 0 to 9223372036854775807\n")
+
+
+def test_a_file_that_is_given_for_a_data_set_is_said_to_be_one(refused_train, refused, input_file):
+    line = refused_train("--dataset_dir", input_file)
+    assert line.startswith("error: input.txt: is a file, not the folder of a data set; ")
+    assert "--input_file" in line
+    assert refused("data", "inspect", input_file) == line
+
+
+def test_a_number_that_is_not_finite_is_refused(refused_train, input_file):
+    for flag in ("learning_rate", "warmup_iters", "dropout", "attn_scale"):
+        line = refused_train("--input_file", input_file, f"--{flag}", "nan")
+        assert line == f"error: --{flag}: is nan; write a finite number\n"
+    line = refused_train("--input_file", input_file, "--rope_theta", "inf")
+    assert line == "error: --rope_theta: is inf; write a finite number\n"
+
+
+def test_a_model_that_no_memory_holds_is_refused(refused_train, input_file):
+    line = refused_train(
+        *("--input_file", input_file, "--n_embd", "100000000", "--n_head", "2", "--device", "cpu"),
+        *("--tokenization", "char"),
+    )
+    assert line.startswith("error: memory: ran out while building the model, which asked for ")
+    assert "lower n_embd" in line
+
+
+def test_a_name_with_path_separators_is_refused(refused_train, input_file):
+    assert "--model_name" in refused_train("--input_file", input_file, name="a/b", code=2)
+
+
+def test_an_unknown_tokenizer_is_refused_with_a_suggestion(refused_train, input_file):
+    line = refused_train("--input_file", input_file, "--tokenization", "chars")
+    assert "did you mean `char`" in line
+
+
+def test_a_device_that_is_not_there_is_refused(refused_train, input_file):
+    assert "--device" in refused_train("--input_file", input_file, "--device", "cuda:99")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    refused, train, input_file, in_tmp, monkeypatch
+):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    line = refused("train", "--model_name", "cat", "--input_file", input_file, *SMALL, *BRIEF)
+    assert "No space left on device" in line
+    assert not list((in_tmp / "checkpoints").rglob("*.pt*"))
+    assert not list((in_tmp / "checkpoints").rglob("*.json*"))
+
+
+def test_a_full_disk_later_keeps_the_bundle_before(refused, train, cli, in_tmp, monkeypatch):
+    flags = ("--input_file", "input.txt", *SMALL, *BRIEF)
+    assert train(*flags, "--max_iters", "10")[0] == 0
+    before = (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        refused("train", "--model_name", "cat", "--max_iters", "20")
+    assert (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes() == before
+    assert cli("format", "validate", "--checksums", "checkpoints/cat")[0] == 0
+
+
+def test_a_model_that_another_process_trains_is_refused(train, refused, in_tmp):
+    from mypt.format.storage.commit import open_for_writing
+
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    with open_for_writing(in_tmp / "checkpoints" / "cat"):
+        line = refused("train", "--model_name", "cat", "--max_iters", "4")
+    assert str(os.getpid()) in line
+
+
+def test_a_model_of_its_own_is_not_overwritten_by_gold(train, refused, in_tmp):
+    flags = ("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")
+    assert train(*flags, name="cat_gold")[0] == 0
+    before = (in_tmp / "checkpoints" / "cat_gold" / "manifest.json").read_bytes()
+    line = refused("train", "--model_name", "cat", *flags, code=2)
+    assert "checkpoints/cat_gold: is a model of its own" in line
+    assert (in_tmp / "checkpoints" / "cat_gold" / "manifest.json").read_bytes() == before
+    assert not (in_tmp / "checkpoints" / "cat").exists()
+
+
+def test_a_gold_copy_that_is_trained_on_becomes_a_model_of_its_own(train, refused, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    assert train("--max_iters", "4", name="cat_gold")[0] == 0
+    refused("train", "--model_name", "cat", "--max_iters", "4", code=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"), [("gold", "gold copy"), ("fp16", "half-precision copy")]
+)
+def test_training_a_copy_says_what_that_means(kind, named, train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    code, out, _ = train("--max_iters", "4", name=f"cat_{kind}")
+    (line,) = [line for line in out.splitlines() if f"is the {named} of cat" in line]
+    assert code == 0
+    assert "cat cannot be trained from then on" in line
+    assert f"mypt train --model_name NEW --init_from_model cat_{kind}" in line
+    assert ("its weights are rounded" in line) == (kind == "fp16")
+    assert "copy of cat" not in train("--max_iters", "6", name=f"cat_{kind}")[1]
+
+
+def test_a_new_model_by_the_name_of_a_copy_is_told_so(train, in_tmp):
+    flags = ("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")
+    code, out, _ = train(*flags, name="cat_gold")
+    assert code == 0
+    assert "checkpoints/cat_gold is where a model called cat keeps its gold copy" in out
+    assert "keeps its" not in train(*flags, name="cat_golden")[1]
+
+
+def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    path = in_tmp / "checkpoints" / "cat" / "config.json"
+    config = json.loads(path.read_text()) | {"batch_size": 2, "dropout": 0.0}
+    path.write_text(json.dumps(config))
+    code, out, _ = train("--max_iters", "4")
+    assert code == 0
+    assert "config.json: was edited after mypt saved it" in out
+
+
+def test_a_missing_optimizer_state_is_told_once(train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    (in_tmp / "checkpoints" / "cat" / "optimizer.pt").unlink()
+    code, out, _ = train("--max_iters", "4")
+    assert code == 0
+    assert [line for line in out.splitlines() if "optimizer" in line] == [
+        "Not the run of before: step 2: there was no optimizer state, so a fresh one begins"
+    ]
+
+
+def test_batch_size_and_dropout_may_be_given_anew(train, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    flags = ("--batch_size", "2", "--dropout", "0", "--max_iters", "4")
+    code, out, err = train(*flags)
+    assert code == 0, err
+    assert "ignored" not in out
+    assert "Not the run of before: step 2: batch_size changed from 4 to 2" in out
+    assert "Not the run of before: step 2: dropout changed from 0.1 to 0" in out
+    assert "32 tokens per step" in out
+    saved = documents(in_tmp / "checkpoints" / "cat")
+    assert (saved["config"]["batch_size"], saved["config"]["dropout"]) == (2, 0)
+    assert not saved["training_state"]["exact"]
+    code, out, _ = train(*flags, "--max_iters", "6")
+    assert "changed" not in out.replace("max_iters changed", "")
+
+
+def test_a_batch_size_out_of_range_is_refused_at_a_resume_too(train, refused, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    line = refused("train", "--model_name", "cat", "--batch_size", "0", "--max_iters", "4")
+    assert "batch_size: is 0" in line
+
+
+def test_a_hand_edited_layer_count_is_refused_with_the_way_out(train, refused, in_tmp):
+    assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
+    path = in_tmp / "checkpoints" / "cat" / "config.json"
+    config = json.loads(path.read_text()) | {"n_layer": 8}
+    path.write_text(json.dumps(config))
+    line = refused("train", "--model_name", "cat", "--max_iters", "4")
+    assert "config.json#/n_layer: is 8, but model.pt holds 2 blocks; set it back to 2" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_resume(number, input_file, in_tmp):
+    long = ("--eval_iters", "1", "--eval_interval", "100000", "--max_iters", "100000")
+    command = ("train", "--model_name", "cat", "--input_file", input_file, *SMALL, *long)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mypt", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("step 0/"):
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err == ""
+    assert "everything is saved. To resume: mypt train --model_name cat" in out
+    step = documents(in_tmp / "checkpoints" / "cat")["training_state"]["step"]
+    assert f"Stopped at step {step}" in out
+
+
+QUICK = (*SMALL, *BRIEF, "--max_iters", "4")
+
+
+def folders(in_tmp):
+    return sorted(path.name for path in (in_tmp / "checkpoints").iterdir())
+
+
+def test_a_curriculum_is_told_of_as_it_goes(train, in_tmp, text):
+    (in_tmp / "dogs.txt").write_text(text.replace("cat", "dog"))
+    phases = [
+        {"name": "cats", "until_iter": 2, "input_file": "input.txt"},
+        {"name": "dogs", "input_file": "dogs.txt"},
+    ]
+    code, out, err = train("--curriculum", json.dumps(phases), *QUICK)
+    assert code == 0, err
+    assert "Phase dogs begins at step 2" in out
+    assert "| phase: dogs" in out
+
+
+def test_a_preset_can_hold_a_curriculum_and_an_input_file_replaces_it(train, in_tmp):
+    preset = {
+        "block_size": 16,
+        "n_embd": 32,
+        "n_head": 2,
+        "n_layer": 1,
+        "tokenization": "char",
+        "curriculum": [{"name": "missing", "input_file": "nowhere.txt"}],
+    }
+    (in_tmp / "mini.json").write_text(json.dumps(preset))
+    flags = ("--config_file", "mini.json", *BRIEF, "--max_iters", "2", "--batch_size", "2")
+    assert train(*flags)[0] == 1
+    code, _, err = train(*flags, "--input_file", "input.txt")
+    assert code == 0, err
+    saved = documents(in_tmp / "checkpoints" / "cat")["training_state"]["training_config"]
+    assert saved["curriculum"] == []
+
+
+@pytest.mark.parametrize(
+    ("phases", "pointer"),
+    [
+        ([{"name": name, "input_file": "input.txt"} for name in "ab"], "curriculum/0/until_iter"),
+        ([{"input_file": "input.txt"}], "curriculum/0/name"),
+    ],
+)
+def test_a_curriculum_that_does_not_hold_is_refused(refused_train, input_file, phases, pointer):
+    assert pointer in refused_train("--curriculum", json.dumps(phases))
+
+
+def test_what_is_no_json_is_refused_with_the_flag(cli, input_file):
+    code, _, err = cli("train", "--model_name", "cat", "--gold_metric", "{val: 1}")
+    assert code == 2
+    assert "--gold_metric" in err
+
+
+def test_sets_and_gold_by_flags(train, in_tmp, text):
+    (in_tmp / "dogs.txt").write_text(text.replace("cat", "sat"))
+    code, out, err = train(
+        *("--input_file", "input.txt", "--eval_sets", '{"dots": "dogs.txt"}'),
+        *("--gold_metric", '{"val": 1, "dots": 1}', "--gold_guards", '{"trend": false}', *QUICK),
+    )
+    assert code == 0, err
+    assert " | dots " in out
+
+
+def test_fine_tuning_says_where_it_begins_and_what_it_ignores(train, in_tmp):
+    assert train("--input_file", "input.txt", *QUICK)[0] == 0
+    code, out, err = train(
+        *("--init_from_model", "cat", "--input_file", "input.txt", *BRIEF, "--max_iters", "2"),
+        *("--n_layer", "5", "--dropout", "0"),
+        name="kitten",
+    )
+    assert code == 0, err
+    assert "n_layer 5 is ignored: cat has 2" in out
+    assert "Beginning with the weights of checkpoints/cat, at its step 4" in out
+    (ancestor,) = documents(in_tmp / "checkpoints" / "kitten")["training_state"]["lineage"]
+    assert (ancestor["model"], ancestor["step"]) == ("cat", 4)
+
+
+def test_another_tokenizer_than_the_bases_is_refused(train, refused, in_tmp):
+    assert train("--input_file", "input.txt", *QUICK)[0] == 0
+    line = refused(
+        *("train", "--model_name", "kitten", "--init_from_model", "cat"),
+        *("--input_file", "input.txt", "--tokenization", "gpt2"),
+    )
+    assert "tokenization: is gpt2, but cat uses the tokenizer char" in line
+    assert "kitten" not in folders(in_tmp)
+
+
+def test_numbered_copies_are_found_by_name(train, cli, in_tmp):
+    flags = ("--snapshot_interval", "1", "--keep_snapshots", "2")
+    assert train("--input_file", "input.txt", *QUICK, *flags)[0] == 0
+    copies = ["cat_step00000003", "cat_step00000004"]
+    assert folders(in_tmp) == ["cat", "cat_fp16", "cat_gold", *copies]
+    for name in copies:
+        assert cli("format", "validate", f"checkpoints/{name}")[0] == 0
+        assert cli("generate", "--model_name", name, "--max_new_tokens", "5")[0] == 0
+
+
+def test_a_disk_without_room_is_one_line_before_anything_is_trained(
+    refused, input_file, in_tmp, monkeypatch
+):
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    line = refused("train", "--model_name", "cat", "--input_file", input_file, *QUICK)
+    assert "has 1.0 KB free, but the run will need about" in line
+    assert folders(in_tmp) == []
+    assert not (in_tmp / "logs").exists()
+
+
+MINI = {"name": "Mini", "block_size": 16, "n_embd": 32, "n_head": 2, "n_layer": 1}
+MINI |= {"batch_size": 8, "dropout": 0.1, "tokenization": "char"}
+
+
+def test_the_same_command_is_the_same_run_also_beside_a_preset(train, input_file, in_tmp):
+    (in_tmp / "mini.json").write_text(json.dumps(MINI))
+    flags = ("--config_file", "mini.json", "--input_file", input_file, *BRIEF)
+    flags += ("--batch_size", "4", "--dropout", "0.2", "--n_layer", "2", "--max_iters")
+    code, out, err = train(*flags, "3")
+    assert code == 0, err
+    assert [line for line in out.splitlines() if "ignored" in line] == [
+        "--n_layer 2 is ignored: mini.json says 1"
+    ]
+    saved = documents(in_tmp / "checkpoints" / "cat")["config"]
+    assert (saved["batch_size"], saved["dropout"], saved["n_layer"]) == (4, 0.2, 1)
+    _, out, _ = train(*flags, "5")
+    assert [line for line in out.splitlines() if "Not the run of before" in line] == [
+        "Not the run of before: step 3: max_iters changed from 3 to 5"
+    ]
+
+
+def test_a_fine_tuned_model_says_too_what_its_preset_overrules(train, input_file, in_tmp):
+    (in_tmp / "mini.json").write_text(json.dumps({**MINI, "n_layer": 2}))
+    begin = ("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "2")
+    assert train(*begin, name="base")[0] == 0
+    code, out, err = train(
+        *("--init_from_model", "base", "--config_file", "mini.json", "--input_file", input_file),
+        *("--n_layer", "5", "--block_size", "8", "--batch_size", "2", "--max_iters", "2", *BRIEF),
+    )
+    assert code == 0, err
+    assert "--n_layer 5 is ignored: mini.json says 2" in out
+    assert "--block_size 8 is ignored: mini.json says 16" in out
+    assert "32 tokens per step" in out
+
+
+def test_a_tokenizer_that_a_data_set_overrules_is_said(train, cli, input_file):
+    words = ("--output", "ds", "--tokenization", "char", "--tokens_per_shard", "2000")
+    assert cli("data", "prepare", input_file, *words)[0] == 0
+    small = SMALL[:-2]
+    flags = ("--dataset_dir", "ds", *small, *BRIEF, "--max_iters", "1", "--tokenization")
+    assert (
+        "--tokenization gpt2 is ignored: the data set was made with char"
+        in train(*flags, "gpt2")[1]
+    )
+    assert "ignored" not in train(*flags, "char", name="dog")[1]
+
+
+def test_gold_by_another_measure_begins_anew(train, input_file, in_tmp):
+    (in_tmp / "other.txt").write_text("xyzzy " * 300)
+    (in_tmp / "all.txt").write_text("xyzzy " * 20 + (in_tmp / input_file).read_text())
+    begin = ("--input_file", "all.txt", *SMALL, *BRIEF, "--eval_sets", '{"o": "other.txt"}')
+    assert train(*begin, "--max_iters", "20")[0] == 0
+    about = "the next best model replaces checkpoints/cat_gold; copy it to keep it"
+    _, out, _ = train(*begin, "--max_iters", "30")
+    assert "Gold begins anew" not in out
+    _, out, _ = train(*begin, "--max_iters", "40", "--gold_metric", '{"o": 1}')
+    assert f"Gold begins anew, since gold_metric changed: {about}" in out
+    told = [line for line in out.splitlines() if "GOLD checkpoint!" in line]
+    assert len(told) >= 1
+    assert all("gold_loss=" in line for line in told)
+    state = documents(in_tmp / "checkpoints" / "cat")["training_state"]
+    assert f"gold_loss={state['gold']['best_val_loss']:.4f})" in out
+    _, out, _ = train(
+        *begin[2:], "--input_file", input_file, "--max_iters", "50", "--gold_metric", "{}"
+    )
+    assert f"Gold begins anew, since gold_metric changed: {about}" in out
+    _, out, _ = train(*begin, "--max_iters", "60")
+    assert f"Gold begins anew, since the data changed: {about}" in out
+
+
+def test_a_model_goes_on_with_no_text_that_it_never_saw(train, refused, text, in_tmp, fixtures):
+    import mypt
+    from mypt.plugins.manager import load_plugins
+
+    tokenizer = load_plugins().tokenizer("char").train(text)
+    config = mypt.GPTConfig(
+        n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=tokenizer.vocab_size
+    )
+    model = mypt.GPT(config, tokenizer)
+    model.fit(
+        mypt.GPTDataLoader(config, tokenizer, text=text), max_iters=2, eval_iters=1, quiet=True,
+        checkpoint_dir=in_tmp / "checkpoints" / "cat",
+    )  # fmt: skip
+    line = refused("train", "--model_name", "cat", "--max_iters", "4", code=2)
+    assert "checkpoints/cat: was trained on the text; name the data to go on with" in line
+    shutil.copytree(fixtures / "mypt" / "legacy_latest_char", in_tmp / "checkpoints" / "old")
+    line = refused("train", "--model_name", "old", "--max_iters", "140", code=2)
+    assert "checkpoints/old: does not say what it was trained on; name the data" in line
+    assert train("--max_iters", "4", "--input_file", "input.txt")[0] == 0
+
+
+def test_a_phase_that_comes_too_late_is_told_of(train, input_file, in_tmp):
+    (in_tmp / "other.txt").write_text((in_tmp / input_file).read_text())
+    phases = [
+        {"name": "first", "until_iter": 9, "input_file": input_file},
+        {"name": "then", "input_file": "other.txt"},
+    ]
+    flags = ("--curriculum", json.dumps(phases), *SMALL, *BRIEF, "--max_iters")
+    assert "That phase is never trained: it begins at 9, the run ends at 4" in train(*flags, "4")[1]
+    assert "never trained" not in train(*flags, "12", name="dog")[1]
+
+
+def test_a_model_that_runs_away_is_told_of_once(train, input_file):
+    flags = ("--input_file", input_file, *SMALL, "--eval_iters", "1", "--eval_interval", "2")
+    _, out, _ = train(*flags, "--max_iters", "8", "--learning_rate", "1e9", "--grad_clip", "0")
+    assert out.count("val not finite") > 1
+    assert out.count("The loss is NaN or infinite and will not recover") == 1
+    assert "lower --learning_rate" in out

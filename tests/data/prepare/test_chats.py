@@ -1,0 +1,199 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mypt.data.batches.loader import GPTDataLoader
+from mypt.data.dataset import read_episodes
+from mypt.data.describe import check_dataset
+from mypt.data.metadata import read_metadata
+from mypt.data.prepare.chats import Episode, Template
+from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
+from mypt.format.documents.config import GPTConfig
+from mypt.format.errors import DataError
+from mypt.plugins.manager import load_plugins
+
+CONFIG = GPTConfig(batch_size=4, block_size=32, vocab_size=50304)
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return load_plugins()
+
+
+@pytest.fixture(scope="module")
+def special(fixtures, plugins):
+    """A tokenizer with the special tokens of MyPT."""
+    file = fixtures / "mypt" / "datasets" / "chat_gpt2" / "tokenizer_state.json"
+    return plugins.tokenizer("gpt2").build(json.loads(file.read_text(encoding="utf-8")))
+
+
+def chat(*turns):
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
+TURNS = ("system", "Be kind."), ("user", "Hi"), ("assistant", "Hello!")
+
+
+def prepared(tmp_path, plugins, lines, **options):
+    file = tmp_path / "chats.jsonl"
+    text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    file.write_text(text, encoding="utf-8")
+    wanted = ChatPreparation(inputs=[str(file)], output=tmp_path / "sft", **options)
+    prepare_chats(wanted, plugins)
+    return wanted.output
+
+
+def episodes_of(folder, tokenizer):
+    """Text and what is learnt of each episode, of both splits."""
+    found = []
+    for parts in read_episodes(folder).values():
+        for part in parts:
+            for start, length in part.spans:
+                here = slice(start, start + length)
+                ids, mask = np.asarray(part.tokens[here]), np.asarray(part.mask[here]) == 1
+                found.append((tokenizer.decode(ids), tokenizer.decode(ids[mask])))
+    return sorted(found)
+
+
+def test_with_special_tokens_chats_are_written_as_mypt_wrote_them(tmp_path, plugins, special):
+    lines = [
+        chat(*TURNS),
+        chat(("user", "A"), ("assistant", "B"), ("user", "C"), ("assistant", "")),
+    ]
+    folder = prepared(tmp_path, plugins, lines, tokenizer=special)
+    assert episodes_of(folder, special) == [
+        (
+            "<myPT_system>Be kind.</myPT_system><myPT_user>Hi</myPT_user>"
+            "<myPT_assistant>Hello!</myPT_assistant><myPT_eot>",
+            "Hello!</myPT_assistant><myPT_eot>",
+        ),
+        (
+            "<myPT_user>A</myPT_user><myPT_assistant>B</myPT_assistant>"
+            "<myPT_user>C</myPT_user><myPT_assistant></myPT_assistant><myPT_eot>",
+            "B</myPT_assistant></myPT_assistant><myPT_eot>",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["char", "gpt2"])
+def test_without_special_tokens_chats_are_plain_text(tmp_path, plugins, kind):
+    lines = [chat(*TURNS), {"prompt": "1+1=", "completion": "2"}, "", {"text": "Only this."}]
+    folder = prepared(tmp_path, plugins, lines, tokenization=kind)
+    state = json.loads((folder / "tokenizer_state.json").read_text(encoding="utf-8"))
+    tokenizer = plugins.tokenizer(kind).build(state)
+    assert episodes_of(folder, tokenizer) == [
+        ("1+1=2", "2"),
+        ("Only this.", "Only this."),
+        ("System: Be kind.\n\nUser: Hi\n\nAssistant: Hello!\n\n", " Hello!\n\n"),
+    ]
+
+
+def test_a_prompt_has_the_ids_it_will_have_when_one_generates(tmp_path, plugins, special):
+    for tokenizer in (plugins.tokenizer("gpt2").train(""), special):
+        episode = _episode(chat(*TURNS, ("user", "More?\nNow!"), *TURNS[2:]))
+        spans = list(Template.of(tokenizer).spans(episode))
+        last = max(i for i, span in enumerate(spans) if span.text and not span.is_target)
+        prompt = spans[: last + 1]
+        ids = [number for span in prompt for number in tokenizer.encode(span.text)]
+        assert ids == tokenizer.encode("".join(span.text for span in prompt))
+        assert spans[last + 1].text.strip().startswith("Hello!")
+
+
+def _episode(fields):
+    return Episode(Path("x"), 1, fields)
+
+
+def test_batches_carry_the_mask(tmp_path, plugins, special):
+    lines = [chat(*TURNS), chat(("user", "A" * 300), ("assistant", "B" * 200))]
+    folder = prepared(tmp_path, plugins, lines, tokenizer=special)
+    loader = GPTDataLoader(CONFIG, special, dataset_dir=folder)
+    batches = [loader.eval_batch(split, 0, 0) for split in ("train", "val")]
+    for x, y, mask in batches:
+        assert (x.shape, y.shape, mask.shape) == ((4, 32),) * 3
+        assert mask.dtype == torch.float32
+        for ids, weights in zip(y, mask, strict=True):
+            learnt = special.decode(ids[weights == 1].tolist())
+            assert learnt in ("Hello!</myPT_assistant><myPT_eot>",) or learnt.endswith(
+                "B</myPT_assistant><myPT_eot>"
+            )
+    assert {float(mask.sum()) for _, _, mask in batches} != {0.0}
+
+
+def test_the_same_conversation_is_never_on_both_sides(tmp_path, plugins):
+    lines = [{"text": f"number {n % 10}"} for n in range(100)]
+    folder = prepared(tmp_path, plugins, lines, tokenization="char", val_fraction=0.3)
+    state = json.loads((folder / "tokenizer_state.json").read_text(encoding="utf-8"))
+    tokenizer = plugins.tokenizer("char").build(state)
+    sides = {
+        split: {tokenizer.decode(part.tokens[s : s + n]) for part in parts for s, n in part.spans}
+        for split, parts in read_episodes(folder).items()
+    }
+    assert (len(sides["train"]), len(sides["val"])) == (7, 3)
+    assert not sides["train"] & sides["val"]
+
+
+def test_the_metadata_vouch_for_the_files(tmp_path, plugins):
+    folder = prepared(tmp_path, plugins, [{"text": "a b c"}, {"text": "d e"}])
+    document = read_metadata(folder).document
+    assert document["schema"] == "episode_indexed_sft_v1"
+    assert (document["train_episodes"], document["val_episodes"]) == (1, 1)
+    assert check_dataset(folder, checksums=True) == []
+    loader = GPTDataLoader(CONFIG, plugins.tokenizer("gpt2").train(""), dataset_dir=folder)
+    known = loader.fingerprint
+    (folder / "dataset_metadata.json").unlink()
+    again = GPTDataLoader(CONFIG, loader.tokenizer, dataset_dir=folder).fingerprint
+    assert known == again
+    mask = folder / "train" / "mask.bin"
+    mask.write_bytes(b"\0" * mask.stat().st_size)
+    other = GPTDataLoader(CONFIG, loader.tokenizer, dataset_dir=folder).fingerprint
+    assert other.sha256 != known.sha256
+
+
+BAD = [
+    ("{", "is not JSON"),
+    ("[1]", "is not a JSON object"),
+    ("{}", "needs `messages`"),
+    ('{"text": "a", "prompt": "b"}', "needs `messages`"),
+    ('{"text": 1}', "`text` is not a string"),
+    ('{"text": ""}', "`text` is empty"),
+    ('{"prompt": "a"}', "`completion` is not a string"),
+    ('{"messages": []}', "`messages` is not a list"),
+    ('{"messages": [{"role": "user"}]}', "messages[0] has no `content`"),
+    (json.dumps(chat(("bot", "a"))), "messages[0] has the role 'bot'"),
+    (json.dumps(chat(("user", "a"))), "has no message by the assistant"),
+    (json.dumps(chat(("assistant", "\ud800"))), "contains half a character"),
+    (json.dumps(chat(("assistant", "<myPT_eot>"))), "contains <myPT_eot> in its text"),
+]
+
+
+def test_every_bad_line_is_refused_by_file_and_line(tmp_path, plugins, special):
+    lines = [json.dumps(chat(*TURNS)), *(line for line, _ in BAD)]
+    with pytest.raises(DataError) as caught:
+        prepared(tmp_path, plugins, lines, tokenizer=special)
+    problems = caught.value.problems
+    assert len(problems) == len(BAD)
+    for number, (problem, (_, what)) in enumerate(zip(problems, BAD, strict=True), start=2):
+        assert problem.where == f"line {number}"
+        assert problem.file == str(tmp_path / "chats.jsonl")
+        assert problem.what.startswith(what)
+    assert not (tmp_path / "sft").exists()
+
+
+def test_a_character_that_the_vocabulary_lacks_is_named_and_nothing_is_left(tmp_path, plugins):
+    narrow = plugins.tokenizer("char").train("abc")
+    with pytest.raises(DataError, match=r"chats\.jsonl line 2: the vocabulary of 3 .* lacks"):
+        prepared(tmp_path, plugins, [{"text": "ab"}, {"text": "xa"}], tokenizer=narrow)
+    assert [path.name for path in tmp_path.iterdir()] == ["chats.jsonl"]
+
+
+def test_one_conversation_is_too_little_and_a_full_folder_is_not_written_over(tmp_path, plugins):
+    with pytest.raises(
+        DataError, match="at least 2 different conversations are needed; there are 1"
+    ):
+        prepared(tmp_path, plugins, [{"text": "ab"}] * 3)
+    prepared(tmp_path, plugins, [{"text": "ab"}, {"text": "c"}])
+    with pytest.raises(DataError, match="already exists"):
+        prepared(tmp_path, plugins, [{"text": "ab"}, {"text": "c"}])

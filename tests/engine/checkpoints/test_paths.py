@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from mypt.engine.checkpoints.paths import find_checkpoint, log_file_of, model_dir
+from mypt.format.documents.training import TrainingConfig
+from mypt.format.errors import UsageError
+
+
+@pytest.mark.parametrize("name", ["dante", "dante_gold", "750M.v1", "Дант", "with space"])
+def test_a_name_becomes_a_folder(name):
+    assert model_dir(name) == Path("checkpoints") / name
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "..", "a\\b", "", ".hidden", "C:x", "tab\t", "null\0", " x", "x" * 300]
+)
+def test_a_name_that_is_no_folder_is_refused(name):
+    with pytest.raises(UsageError, match=r"^model_name: "):
+        model_dir(name)
+
+
+def test_the_log_is_named_after_the_model_unless_told_otherwise():
+    assert log_file_of(TrainingConfig(), "a") == Path("logs/train/a_eval.jsonl")
+    assert log_file_of(TrainingConfig(log_file="x"), "a") == Path("x")
+
+
+def test_a_checkpoint_is_found_by_path_and_by_name(in_tmp):
+    folder = in_tmp / "checkpoints" / "dante"
+    folder.mkdir(parents=True)
+    assert find_checkpoint(folder) == folder
+    assert find_checkpoint("dante") == Path("checkpoints/dante")
+    with pytest.raises(UsageError, match=r"no checkpoint `virgil`.*name one of: dante"):
+        find_checkpoint("virgil")
+
+
+def test_an_empty_name_is_not_the_current_folder(in_tmp):
+    with pytest.raises(UsageError, match="the name of a checkpoint is empty"):
+        find_checkpoint("")
+
+
+def test_a_name_near_another_is_suggested_and_copies_are_not_listed(in_tmp):
+    for name in ("first", "first_gold", "first_fp16", "first_step00000100", "other", "pure_gold"):
+        (in_tmp / "checkpoints" / name).mkdir(parents=True)
+    with pytest.raises(UsageError) as refused:
+        find_checkpoint("frist")
+    assert str(refused.value).endswith(
+        "in checkpoints/ (did you mean `first`?); name one of: first, other, pure_gold"
+    )
+
+
+def test_a_path_to_a_model_to_train_is_told_its_name():
+    with pytest.raises(UsageError, match="`checkpoints/nano` is a path; give the name alone: nano"):
+        model_dir("checkpoints/nano")
+
+
+def test_without_models_the_reader_is_told_how_to_make_one(in_tmp):
+    with pytest.raises(UsageError, match="train one with: mypt train"):
+        find_checkpoint("virgil")

@@ -1,0 +1,118 @@
+"""Exported models give the same logits in the real `transformers`, and come back."""
+
+import json
+import warnings
+
+import pytest
+import torch
+
+import mypt
+from mypt.export.hugging_face import export_hf
+from mypt.format.errors import FormatError, UsageError
+from mypt.plugins.manager import load_plugins
+
+PLUGINS = load_plugins()
+SIZES = {"block_size": 16, "vocab_size": 61, "n_embd": 12, "n_head": 3, "n_layer": 2}
+GPT2 = {"head_bias": False}
+LLAMA = {"head_bias": False, "pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu"}
+IDS = torch.arange(20).reshape(2, 10) * 7 % 61
+
+
+@pytest.fixture(scope="module")
+def transformers():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def make(**fields):
+        model = mypt.GPT(mypt.GPTConfig(**SIZES, dropout=0.0, **fields), plugins=PLUGINS).eval()
+        torch.manual_seed(4)
+        for p in model.parameters():
+            torch.nn.init.normal_(p, std=0.3)
+        model.save(tmp_path / "model")
+        return model
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        GPT2,
+        {**GPT2, "bias": True, "tie_weights": True, "mlp_type": "gelu_tanh"},
+        {**GPT2, "mlp_type": "relu", "attn_scale": 0.2, "norm_bias": False, "mlp_bias": False},
+        {**GPT2, "mlp_hidden": 20, "norm_eps": 1e-3},
+        LLAMA,
+        {**LLAMA, "tie_weights": True, "rope_theta": 500.0, "rope_scale": 2.0, "norm_eps": 1e-3},
+        {**LLAMA, "qkv_bias": True, "mlp_bias": True, "head_size": 6, "attn_scale": 0.3},
+    ],
+)
+def test_transformers_gives_the_same_logits(saved, transformers, tmp_path, fields):
+    model = saved(**fields)
+    export_hf(tmp_path / "model", tmp_path / "hf", PLUGINS)
+    theirs, info = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "hf", output_loading_info=True
+    )
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    back = mypt.load(tmp_path / "hf", plugins=PLUGINS)
+    with torch.no_grad():
+        wanted = model(IDS)
+        torch.testing.assert_close(theirs.eval()(IDS).logits, wanted, atol=1e-5, rtol=0)
+        torch.testing.assert_close(back(IDS), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "lm_head.bias: is a bias of the output layer"),
+        ({**GPT2, "norm_type": "rmsnorm"}, "/norm_type: is rmsnorm; GPT2LMHeadModel"),
+        ({**GPT2, "mlp_type": "swiglu"}, "/mlp_type: is swiglu; GPT2LMHeadModel"),
+        ({**GPT2, "head_size": 6}, "/head_size"),
+        ({**LLAMA, "mlp_type": "gelu"}, "/mlp_type: is gelu; LlamaForCausalLM"),
+        ({**LLAMA, "norm_type": "layernorm"}, "/norm_type: is layernorm; LlamaForCausalLM"),
+        ({**LLAMA, "norm_bias": True}, "/norm_bias: is true"),
+    ],
+)
+def test_what_no_class_can_compute_is_refused(saved, tmp_path, fields, message):
+    saved(**fields)
+    with pytest.raises(FormatError, match=message):
+        export_hf(tmp_path / "model", tmp_path / "hf", PLUGINS)
+    assert not (tmp_path / "hf").exists()
+
+
+def test_half_precision_is_kept(saved, tmp_path):
+    from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
+    from mypt.format.storage.commit import open_for_writing
+    from mypt.format.tensors.weights_file import describe_weights
+
+    model = saved(**GPT2)
+    with open_for_writing(tmp_path / "half") as writer:
+        write_bundle(
+            writer, describe_model(model, None), None, weights_of(model), None, torch.bfloat16
+        )
+    export_hf(tmp_path / "half", tmp_path / "hf", PLUGINS)
+    infos = describe_weights(tmp_path / "hf" / "model.safetensors", "")
+    assert {info.dtype for info in infos.values()} == {"bfloat16"}
+    assert json.loads((tmp_path / "hf" / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_a_folder_in_use_is_left_alone(saved, tmp_path):
+    saved(**GPT2)
+    (tmp_path / "hf").mkdir()
+    export_hf(tmp_path / "model", tmp_path / "hf", PLUGINS)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "hf").iterdir()}
+    with pytest.raises(UsageError, match="not an empty folder"):
+        export_hf(tmp_path / "model", tmp_path / "hf", PLUGINS)
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "hf").iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "hf"}
+
+
+def test_a_tokenizer_that_was_kept_whole_is_written_as_it_was(fixtures, tmp_path):
+    source = fixtures / "foreign" / "hf_gpt2"
+    export_hf(source, tmp_path / "hf", PLUGINS)
+    written, held = ((f / "tokenizer.json").read_text("utf-8") for f in (tmp_path / "hf", source))
+    assert json.loads(written) == json.loads(held)

@@ -1,0 +1,233 @@
+"""Small models of the real `transformers`, saved by it, give its logits in mypt."""
+
+import json
+import warnings
+
+import pytest
+import torch
+
+import mypt
+from mypt.format.errors import FormatError, UsageError
+from mypt.format.open import open_checkpoint
+
+IDS = torch.arange(20).reshape(2, 10) * 7 % 61
+GPT2 = {"vocab_size": 61, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
+GPT2 |= {"bos_token_id": None, "eos_token_id": None}
+LLAMA = {
+    "vocab_size": 61,
+    "max_position_embeddings": 16,
+    "hidden_size": 12,
+    "intermediate_size": 20,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+
+
+@pytest.fixture(scope="module")
+def transformers():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def saved(transformers, tmp_path):
+    """Give a folder of a random model, and its logits."""
+
+    def make(family, **changed):
+        fields = {**(GPT2 if family == "gpt2" else LLAMA), **changed}
+        cls, config = {
+            "gpt2": (transformers.GPT2LMHeadModel, transformers.GPT2Config),
+            "llama": (transformers.LlamaForCausalLM, transformers.LlamaConfig),
+        }[family]
+        torch.manual_seed(3)
+        model = cls(config(**fields)).eval()
+        for p in model.parameters():
+            torch.nn.init.normal_(p, std=0.3)
+        model.save_pretrained(tmp_path / family)
+        with torch.no_grad():
+            return tmp_path / family, model(IDS).logits
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"activation_function": "relu", "n_inner": 20, "layer_norm_epsilon": 1e-3},
+        {"activation_function": "gelu", "tie_word_embeddings": False},
+        {"scale_attn_weights": False},
+    ],
+)
+def test_gpt2_gives_the_logits_of_transformers(saved, plugins, changed):
+    folder, wanted = saved("gpt2", **changed)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            mypt.load(folder, plugins=plugins)(IDS), wanted, atol=1e-5, rtol=0
+        )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"tie_word_embeddings": True, "rms_norm_eps": 1e-3},
+        {"attention_bias": True, "mlp_bias": True},
+        {"head_dim": 6},
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0}},
+    ],
+)
+def test_llama_gives_the_logits_of_transformers(saved, plugins, changed):
+    folder, wanted = saved("llama", **changed)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            mypt.load(folder, plugins=plugins)(IDS), wanted, atol=1e-5, rtol=0
+        )
+
+
+def edit(folder, change, without=()):
+    held = json.loads((folder / "config.json").read_text()) | change
+    kept = {name: value for name, value in held.items() if name not in without}
+    (folder / "config.json").write_text(json.dumps(kept))
+
+
+def test_the_fields_of_transformers_4_are_read_as_well(saved, plugins):
+    folder, wanted = saved("llama", rope_parameters={"rope_type": "default", "rope_theta": 500.0})
+    edit(folder, {"rope_theta": 500.0, "rope_scaling": None}, without=("rope_parameters", "dtype"))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            mypt.load(folder, plugins=plugins)(IDS), wanted, atol=1e-5, rtol=0
+        )
+    edit(folder, {"rope_scaling": {"type": "linear", "factor": 4.0}})
+    assert mypt.get_model_info(folder, plugins=plugins)["config"]["rope_scale"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "message"),
+    [
+        ("gpt2", {"activation_function": "silu"}, "/activation_function: is silu"),
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "by the layer's index"),
+        ("gpt2", {"n_head": None}, "n_head: is missing"),
+        ("gpt2", {"n_head": 5}, "does not divide"),
+        ("gpt2", {"model_type": "mistral"}, "is mistral; mypt reads gpt2 and llama"),
+        ("gpt2", {"quantization_config": {"bits": 4}}, "quantized"),
+        ("llama", {"num_key_value_heads": 2}, "which does not divide the 3 heads"),
+        ("llama", {"hidden_act": "gelu"}, "/hidden_act: is gelu"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "llama3", "factor": 8.0}},
+            "scales positions by the rule `llama3`",
+        ),
+        ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "rotates only 0.5"),
+    ],
+)
+def test_what_a_config_cannot_say_is_refused_with_the_reason(
+    saved, plugins, family, change, message
+):
+    folder, _ = saved(family)
+    edit(folder, change)
+    with pytest.raises(FormatError, match=message):
+        mypt.get_model_info(folder, plugins=plugins)
+
+
+def test_masks_of_old_files_are_skipped_and_the_prefix_is_optional(saved, plugins):
+    from mypt.format.tensors import safetensors
+
+    folder, wanted = saved("gpt2")
+    file = folder / "model.safetensors"
+    tensors = {
+        name.removeprefix("transformer."): tensor.clone()
+        for name, tensor in safetensors.load(file, "").items()
+    }
+    for layer in range(2):
+        tensors[f"h.{layer}.attn.bias"] = torch.ones(1, 1, 16, 16)
+        tensors[f"h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+    with file.open("wb") as stream:
+        safetensors.write(stream, tensors)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            mypt.load(folder, plugins=plugins)(IDS), wanted, atol=1e-5, rtol=0
+        )
+
+
+@pytest.fixture
+def sharded(saved):
+    """A folder whose weights are in two files, and its logits."""
+    from mypt.format.tensors import safetensors
+
+    folder, wanted = saved("llama")
+    tensors = safetensors.load(folder / "model.safetensors", "")
+    places = {}
+    for number in (1, 2):
+        names = list(tensors)[number - 1 :: 2]
+        shard = f"model-0000{number}-of-00002.safetensors"
+        with (folder / shard).open("wb") as stream:
+            safetensors.write(stream, {name: tensors[name] for name in names})
+        places |= dict.fromkeys(names, shard)
+    (folder / "model.safetensors").unlink()
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    return folder, wanted, index, places
+
+
+def test_weights_in_several_files_are_read_together(sharded, plugins):
+    folder, wanted, _, _ = sharded
+    with torch.no_grad():
+        torch.testing.assert_close(
+            mypt.load(folder, plugins=plugins)(IDS), wanted, atol=1e-5, rtol=0
+        )
+
+
+@pytest.mark.parametrize("shard", ["../x.safetensors", "/etc/passwd", "", 3])
+def test_an_index_that_leaves_its_folder_is_refused(sharded, plugins, shard):
+    folder, _, index, places = sharded
+    index.write_text(json.dumps({"weight_map": {**places, "lm_head.weight": shard}}))
+    with pytest.raises(FormatError, match="not a map from tensors to files of this folder"):
+        mypt.get_model_info(folder, plugins=plugins)
+
+
+def test_an_index_that_does_not_fit_its_files_is_refused(sharded, plugins):
+    folder, _, index, places = sharded
+    index.write_text(json.dumps({"weight_map": {**places, "more": places["lm_head.weight"]}}))
+    with pytest.raises(FormatError, match="more: is missing from model-0000"):
+        mypt.get_model_info(folder, plugins=plugins)
+    name = places.pop("lm_head.weight")
+    index.write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(FormatError, match=f"lm_head.weight: is in {name}"):
+        mypt.get_model_info(folder, plugins=plugins)
+    (folder / name).unlink()
+    with pytest.raises(FormatError, match="is missing"):
+        mypt.get_model_info(folder, plugins=plugins)
+
+
+def test_weights_that_could_run_code_are_refused(saved, plugins):
+    folder, _ = saved("gpt2")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(FormatError, match="safe_serialization=True"):
+        mypt.get_model_info(folder, plugins=plugins)
+
+
+def test_a_tokenizer_with_more_ids_than_rows_is_refused(copy_of, plugins):
+    case = copy_of("hf_gpt2")
+    held = json.loads((case.folder / "tokenizer.json").read_text("utf-8"))
+    held["model"]["vocab"]["beyond"] = 320
+    (case.folder / "tokenizer.json").write_text(json.dumps(held), "utf-8")
+    with pytest.raises(FormatError, match="has the id 320, but the model has only 320 rows"):
+        mypt.get_model_info(case.folder, plugins=plugins)
+    bare = open_checkpoint(case.folder, plugins, {"tokenizer": "none"})
+    assert bare.tokenizer is None
+
+
+def test_training_does_not_write_over_the_folder(copy_of, plugins, tmp_path, monkeypatch):
+    from mypt.engine.config.precedence import TrainRequest
+    from mypt.engine.training.launch import run_training
+
+    case = copy_of("hf_gpt2")
+    (tmp_path / "checkpoints").mkdir()
+    case.folder.rename(tmp_path / "checkpoints" / "mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="mypt format migrate"):
+        run_training(TrainRequest(model_name="mine"), plugins, quiet=True)

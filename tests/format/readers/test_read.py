@@ -1,0 +1,157 @@
+"""Checkpoints of other programs open with the numbers that those programs computed."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import mypt
+from mypt.format.errors import FormatError, PluginError
+from mypt.format.migrate import Migrator
+from mypt.format.open import open_checkpoint
+from mypt.format.tensors.safetensors import write
+from mypt.format.validate import validate
+from mypt.model.decoding.generate import generate
+from mypt.model.decoding.sampling_options import Sampling
+from mypt.plugins.manager import load_plugins
+
+CHANGES = ("missing", "renamed", "wrong shape")
+
+
+def test_the_logits_are_those_of_the_program_that_wrote_it(case, plugins):
+    model = mypt.load(case.path, plugins=plugins, options=case.options)
+    with torch.no_grad():
+        logits = model(torch.tensor([case.expected["prompt_ids"]])).numpy()
+    np.testing.assert_allclose(logits, np.load(case.folder / "expected_logits.npy"), atol=1e-5)
+
+
+def test_the_greedy_tokens_are_those_of_the_program_that_wrote_it(case, plugins):
+    model = mypt.load(case.path, plugins=plugins, options=case.options)
+    assert model.config.block_size == case.expected["window"]
+    wanted = case.expected["greedy_ids"]
+    prompt = torch.tensor([case.expected["prompt_ids"]])
+    tokens = generate(model, prompt, len(wanted), Sampling(temperature=0))
+    assert [int(token) for token in tokens] == wanted
+
+
+def test_the_prompt_is_encoded_as_by_the_program_that_wrote_it(case, plugins):
+    model = mypt.load(case.path, plugins=plugins, options=case.options)
+    text, ids = case.expected["prompt_text"], case.expected["prompt_ids"]
+    if text is None:
+        assert model.tokenizer_state is None
+    elif model.tokenizer is None:
+        with pytest.raises(PluginError, match="install mypt-bpe"):
+            model.generate(text)
+    else:
+        assert model.tokenizer.encode(text)[: len(ids)] == ids
+
+
+def test_the_step_is_told(case, plugins):
+    info = mypt.get_model_info(case.path, plugins=plugins, options=case.options)
+    state = info["training_state"]
+    assert (state and state["step"]) == case.expected.get("step")
+
+
+def test_it_becomes_a_valid_bundle_that_computes_the_same(case, plugins, tmp_path):
+    migrator = Migrator(
+        readers=tuple(plugins.readers.values()),
+        written_by="the tests",
+        layouts=plugins.layouts,
+        options=case.options,
+    )
+    for result in ("migrated", "there already"):
+        assert migrator.migrate(case.path, tmp_path / "bundle").result == result
+    found = validate(tmp_path / "bundle", plugins.layouts, checksums=True)
+    assert not [problem for problem in found if problem.severity == "error"]
+    opened = open_checkpoint(case.path, plugins, case.options)
+    written = open_checkpoint(tmp_path / "bundle", plugins)
+    assert written.config == opened.config
+    assert written.tokenizer == opened.tokenizer
+    before, after = opened.weights(), written.weights()
+    assert list(before) == list(after)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_lacks_a_tensor_is_refused_by_its_name(case, copy_of, plugins, change):
+    spoilt = copy_of(case.folder.name)
+    for place in (0, -1, 0.3, 0.6):
+        spoil, name = SPOILERS[spoilt.path.is_dir()], None
+        name = spoil(case.path, spoilt.path, place, change)
+        with pytest.raises(FormatError) as caught:
+            mypt.get_model_info(spoilt.path, plugins=plugins, options=spoilt.options)
+        assert name in {problem.where for problem in caught.value.problems}, name
+
+
+def test_a_damaged_file_is_refused_before_torch_is_imported(copy_of):
+    found = [copy_of(name) for name in ("build_llm_lora", "nanogpt_char", "hf_gpt2")]
+    for spoilt in found:
+        SPOILERS[spoilt.path.is_dir()](spoilt.path, spoilt.path, -1, "missing")
+    program = (
+        "import sys, mypt\n"
+        f"for path, options in {[(str(c.path), c.options) for c in found]!r}:\n"
+        "    try:\n        mypt.get_model_info(path, options=options)\n"
+        "    except mypt.MyptError as error:\n        assert 'is missing' in str(error), error\n"
+        "    else:\n        raise AssertionError(path)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_foreign_checkpoint_is_described_without_torch(copy_of):
+    found = [copy_of(name) for name in ("build_llm_lora", "nanogpt_char", "hf_llama_untied")]
+    program = (
+        "import sys, mypt\n"
+        f"for path, options in {[(str(c.path), c.options) for c in found]!r}:\n"
+        "    print(mypt.get_model_info(path, options=options)['parameters'])\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_bundle_without_its_tokenizer_plugin_keeps_the_tokenizer(copy_of, plugins, tmp_path):
+    case = copy_of("hf_gpt2")
+    model = mypt.load(case.path, plugins=plugins)
+    model.save(tmp_path / "kept")
+    again = open_checkpoint(tmp_path / "kept", plugins)
+    assert again.tokenizer == model.tokenizer_state
+    assert again.tokenizer.token_kind == "bpe"
+    held = again.tokenizer.plugins["mypt-bpe"]["tokenizer"]
+    assert held["model"]["vocab"]["<|endoftext|>"] == 0
+    without = load_plugins(["mypt-bpe"])
+    assert mypt.load(tmp_path / "kept", plugins=without).tokenizer is None
+
+
+def spoil_pt(source, target, place, change):
+    contents = torch.load(source, weights_only=True)
+    key = "model" if "model" in contents else "model_state_dict"
+    name = spoil(contents[key], place, change)
+    torch.save(contents, target)
+    return name.removeprefix("_orig_mod.")
+
+
+def spoil_safetensors(source, target, place, change):
+    from mypt.format.tensors.weights_file import load_weights
+
+    tensors = {n: t.clone() for n, t in load_weights(source / "model.safetensors", "").items()}
+    name = spoil(tensors, place, change)
+    with (target / "model.safetensors").open("wb") as stream:
+        write(stream, tensors)
+    return name
+
+
+def spoil(tensors, place, change):
+    """Change one tensor, not a mask; give the name that must be complained of."""
+    names = [name for name in tensors if not name.endswith(".tril")]
+    name = names[place if isinstance(place, int) else int(place * len(names))]
+    tensor = tensors.pop(name)
+    if change == "renamed":
+        tensors[name + "_"] = tensor
+    elif change == "wrong shape":
+        tensors[name] = tensor[..., 1:].clone()
+    return name
+
+
+SPOILERS = {False: spoil_pt, True: spoil_safetensors}

@@ -1,0 +1,104 @@
+import hashlib
+
+from mypt.format.documents.manifest import FileRecord
+from mypt.format.rules.cross_file import (
+    optimizer_problems,
+    presence_problems,
+    record_problems,
+    state_problems,
+    tokenizer_problems,
+)
+from mypt.format.tensors.info import TensorInfo
+
+
+def tokenizer(vocab_size, **fields):
+    return [str(p) for p in tokenizer_problems(fields, vocab_size, "tokenizer.json")]
+
+
+def test_a_vocabulary_may_be_smaller_than_the_model_but_not_larger():
+    for size in (3, 4, 50304):
+        assert tokenizer(size, token_kind="char", chars=["a", "b", "c"]) == []
+    assert tokenizer(2, token_kind="char", chars=["a", "b", "c"]) == [
+        "tokenizer.json#/chars: needs 3 ids, but the model's vocab_size is 2; "
+        "restore both files from the same checkpoint"
+    ]
+
+
+def test_gpt2_needs_its_ids_and_those_of_its_special_tokens():
+    special = {"<a>": 50257, "<b/>": 50258}
+    assert tokenizer(50259, token_kind="gpt2", special_token_encoder=special) == []
+    (line,) = tokenizer(50258, token_kind="gpt2", special_token_encoder=special)
+    assert line.startswith("tokenizer.json#/special_token_encoder/<b~1>: has id 50258, but")
+    (line,) = tokenizer(50256, token_kind="gpt2")
+    assert line.startswith("tokenizer.json#/token_kind: needs 50257 ids")
+
+
+def test_two_special_tokens_of_one_id_are_refused():
+    (line,) = tokenizer(9, token_kind="bytes", special_token_encoder={"<a>": 7, "<b>": 7})
+    assert 'has id 7, which "<a>" also has' in line
+
+
+def test_an_optimizer_file_that_is_not_there_is_a_warning():
+    state = {"step": 3, "optimizer_file": "optimizer.pt"}
+    assert state_problems(state, ["optimizer.pt"], "x") == []
+    assert state_problems({"step": 3, "optimizer_file": None}, [], "x") == []
+    (problem,) = state_problems(state, [], "training_state.json")
+    assert problem.severity == "warning"
+    assert str(problem).startswith(
+        "training_state.json#/optimizer_file: names optimizer.pt, which does not exist"
+    )
+
+
+def test_steps_that_lie_after_the_step_are_a_warning():
+    state = {"step": 3, "training_config": {"start_step": 4}, "gold": {"best_step": 5}}
+    found = state_problems(state, [], "x")
+    assert [p.where for p in found] == ["/training_config/start_step", "/gold/best_step"]
+    assert state_problems({"step": 3, "gold": {"best_step": None}}, [], "x") == []
+
+
+def moment(*shape):
+    return TensorInfo("float32", shape, (1,) * len(shape), "0", 0, 4)
+
+
+def adamw(*shapes):
+    state = {
+        index: {"step": moment(), "exp_avg": moment(*shape), "exp_avg_sq": moment(*shape)}
+        for index, shape in enumerate(shapes)
+    }
+    return {"state": state, "param_groups": [{"params": list(range(len(shapes)))}]}
+
+
+def test_moments_must_have_the_shapes_of_the_parameters():
+    parameters = [(3, 2), (2,), (2,)]
+    assert optimizer_problems(adamw((2,), (3, 2), (2,)), parameters, "x") == []
+    assert optimizer_problems(adamw((2,)), parameters, "x") == []
+    assert optimizer_problems(adamw(), parameters, "x") == []
+    found = optimizer_problems(adamw((2,), (2,), (2,)), parameters, "optimizer.pt")
+    assert [p.where for p in found] == ["state.0.exp_avg", "state.0.exp_avg_sq"]
+
+
+def test_what_is_no_optimizer_state_is_refused():
+    for contents in ([], {}, {"state": {}}, {"state": [], "param_groups": []}):
+        (problem,) = optimizer_problems(contents, [], "optimizer.pt")
+        assert "is not an optimizer state" in problem.what
+    stray = adamw((2,)) | {"param_groups": [{"params": []}, 3]}
+    (problem,) = optimizer_problems(stray, [(2,)], "optimizer.pt")
+    assert problem.where == "state.0"
+
+
+def test_an_edited_document_is_a_note_and_a_file_of_another_size_an_error():
+    record = FileRecord(size_bytes=3, sha256=hashlib.sha256(b"abc").hexdigest())
+    assert record_problems(record, b"abc", "x") == []
+    assert record_problems(record, 3, "x") == []
+    assert [p.severity for p in record_problems(record, b"abd", "x")] == ["note"]
+    assert [p.severity for p in record_problems(record, 4, "x")] == ["error"]
+
+
+def test_what_inference_needs_is_missed_more_than_the_rest():
+    found = presence_problems({}, ["training_state.json"], "dante")
+    assert [(p.file, p.severity) for p in found] == [
+        ("dante/config.json", "error"),
+        ("dante/model.pt", "error"),
+        ("dante/tokenizer.json", "warning"),
+        ("dante/training_state.json", "warning"),
+    ]

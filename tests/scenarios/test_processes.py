@@ -1,0 +1,168 @@
+"""Several real processes that train one model, as torchrun starts them; gloo, on the CPU."""
+
+import json
+import random
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from mypt.engine.runtime.world import ProcessError, World, join_world
+from mypt.format.bundle.read import read_bundle
+from mypt.format.errors import ConfigError
+from tests.support.processes.command import Command
+from tests.support.processes.ranks import ranks
+
+FLAGS = (
+    *("--input_file", "input.txt", "--tokenization", "char", "--device", "cpu"),
+    *("--block_size", "16", "--n_embd", "32", "--n_head", "2", "--n_layer", "2"),
+    *("--batch_size", "6", "--dropout", "0", "--grad_accum_steps", "2"),
+    *("--eval_interval", "10", "--eval_iters", "3", "--learning_rate", "3e-3"),
+)
+
+
+def start(name, *flags, size):
+    """Start the processes of a run as torchrun does, without the seconds that it takes itself."""
+    words = ("train", "--model_name", name, *FLAGS, *flags)
+    return [Command(*words, env=variables if size > 1 else {}) for variables in ranks(size)]
+
+
+def run(name, *flags, size):
+    """Run to the end; give what each process said."""
+    processes = start(name, *flags, size=size)
+    said = [process.wait() for process in processes]
+    assert [process.code for process in processes] == [0] * size, said
+    return said
+
+
+def losses(name):
+    log = Path(f"logs/train/{name}_eval.jsonl").read_text()
+    events = [json.loads(line) for line in log.splitlines()]
+    return [(e["iter"], e["train_loss"], e["val_loss"]) for e in events if e["event"] == "eval"]
+
+
+@pytest.fixture
+def folder(in_tmp, text):
+    (in_tmp / "input.txt").write_text(text)
+    return in_tmp
+
+
+@pytest.mark.parametrize("how", [(), ("--shard",)], ids=["ddp", "fsdp"])
+def test_two_processes_give_the_losses_of_one_and_any_number_goes_on(folder, how):
+    run("one", "--max_iters", "50", size=1)
+    first, second = run("two", "--max_iters", "50", *how, size=2)
+    for alone, together in zip(losses("one"), losses("two"), strict=True):
+        assert together == pytest.approx(alone, abs=2e-5)
+    assert "Training finished!" in first
+    assert "val " not in second
+    run("one", "--max_iters", "60", size=2)
+    run("two", "--max_iters", "60", size=4 if how else 1)
+    assert losses("one")[-1] == pytest.approx(losses("two")[-1], abs=5e-5)
+    for name, sizes in (("one", "from 1 to 2"), ("two", f"from 2 to {4 if how else 1}")):
+        state = read_bundle(folder / "checkpoints" / name).training_state
+        assert not state.exact
+        assert f"step 50: world_size changed {sizes}" in state.inexact_reasons
+        assert {path.name for path in (folder / "checkpoints" / name).iterdir()} == {
+            *("config.json", "manifest.json", "model.pt", "optimizer.pt"),
+            *("tokenizer.json", "training_state.json"),
+        }
+
+
+def digests(name):
+    manifest = json.loads(Path(f"checkpoints/{name}/manifest.json").read_text())
+    return {file: manifest["files"][file]["sha256"] for file in ("model.pt", "optimizer.pt")}
+
+
+def test_several_processes_resume_exactly(folder):
+    flags = ("--max_iters", "40", "--dropout", "0.1")
+    run("whole", *flags, size=3)
+    main, *others = start("parts", *flags, size=3)
+    for line in main.said:
+        if line.startswith("step 10/"):
+            main.send(signal.SIGTERM)
+            break
+    for process in (main, *others):
+        process.wait()
+    assert 10 <= read_bundle(folder / "checkpoints" / "parts").training_state.step < 40
+    run("parts", *flags, size=3)
+    assert read_bundle(folder / "checkpoints" / "parts").training_state.exact
+    assert digests("parts") == digests("whole")
+
+
+def test_a_tied_model_is_split_and_saved(folder):
+    run("tied", "--max_iters", "2", "--tie_weights", "--no_head_bias", "--shard", size=2)
+    bundle = read_bundle(folder / "checkpoints" / "tied")
+    weights = bundle.weights()
+    assert bundle.training_state.step == 2
+    assert torch.equal(weights["lm_head.weight"], weights["token_embedding_table.weight"])
+
+
+def test_a_dead_process_ends_the_run_with_one_line_and_an_intact_bundle(folder):
+    main, other = start("dead", "--max_iters", "100000", size=2)
+    for line in main.said:
+        if line.startswith("step 20/"):
+            other.send(signal.SIGKILL)
+            break
+    rest = main.wait().splitlines()
+    other.wait()
+    assert main.code == 1
+    said = [line for line in rest if line.startswith("error: ")]
+    assert said == [
+        "error: another process of this run has ended; what was saved last is whole; "
+        "see what it said, and start the same command again"
+    ]
+    assert "Traceback" not in "".join(rest)
+    assert read_bundle(folder / "checkpoints" / "dead").training_state.step >= 10
+
+
+def test_a_signal_to_one_process_stops_all_of_them(folder):
+    main, other = start("stopped", "--max_iters", "100000", size=2)
+    for line in main.said:
+        if line.startswith("step 10/"):
+            other.send(signal.SIGTERM)
+            break
+    rest = main.wait()
+    other.wait()
+    assert (main.code, other.code) == (1, 1)
+    assert "everything is saved" in rest
+    assert "torchrun --nproc-per-node=2 -m mypt train --model_name stopped" in rest
+
+
+def test_the_parts_of_all_processes_are_the_batch():
+    chance = random.Random(1)
+    for _ in range(200):
+        size = chance.randint(1, 9)
+        rows = list(range(chance.randint(size, 40)))
+        parts = [rows[World(rank, size).rows(len(rows))] for rank in range(size)]
+        assert [row for part in parts for row in part] == rows
+        assert all(parts)
+
+
+def test_fewer_rows_than_processes_are_refused():
+    with pytest.raises(ConfigError, match="is 3, but 4 processes share each batch"):
+        World(0, 4).rows(3)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("[gloo] Connection closed by peer [127.0.0.1]:1234"), True),
+        (RuntimeError("[gloo] writev [127.0.0.1]:1234: Broken pipe"), True),
+        (RuntimeError("[gloo] Socket closed [127.0.0.1]:1234"), True),
+        (RuntimeError("Timed out waiting 1800000ms for recv operation to complete"), True),
+        (dist.DistNetworkError("The client socket has failed to connect"), True),
+        (dist.DistBackendError("NCCL communicator was aborted on rank 1"), True),
+        (dist.DistBackendError("Duplicate GPU detected : rank 0 and rank 1"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_a_lost_process_is_told_from_faults_of_this_one(monkeypatch, error, lost):
+    for name, value in ranks(1)[0].items():
+        monkeypatch.setenv(name, value)
+    try:
+        with pytest.raises(ProcessError if lost else type(error)), join_world():
+            raise error
+    finally:
+        dist.destroy_process_group()

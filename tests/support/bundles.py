@@ -1,0 +1,51 @@
+"""Bundles of random weights, written by the format alone."""
+
+import torch
+
+from mypt.format.bundle.write import save_bundle
+from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.training import TrainingState
+from mypt.format.layout import BUILT_IN, expected_tensors
+from mypt.format.storage.commit import open_for_writing
+
+
+def random_weights(config, seed=0):
+    """Return random weights for a config; tied ones share their memory."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {
+        name: torch.randn(shape, generator=generator)
+        for name, shape in expected_tensors(config, BUILT_IN).items()
+    }
+    if config.tie_weights:
+        tensors["lm_head.weight"] = tensors["token_embedding_table.weight"]
+    return tensors
+
+
+def adamw_state(weights):
+    """Return the state of AdamW after one step on these weights."""
+    parameters = [
+        torch.nn.Parameter(w.clone()) for w in {id(w): w for w in weights.values()}.values()
+    ]
+    optimizer = torch.optim.AdamW(parameters)
+    sum((p**2).sum() for p in parameters).backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def save_random_bundle(
+    folder, config, seed=0, step=3, *, with_training=True, tokenizer=None, **changed
+):
+    """Commit a whole bundle; return its manifest."""
+    weights = random_weights(config, seed)
+    chars = tuple("abcdefghijklmnopqrstuvwxyz"[: config.vocab_size])
+    with open_for_writing(folder) as writer:
+        return save_bundle(
+            writer,
+            config=config,
+            tokenizer=tokenizer or TokenizerState(token_kind="char", chars=chars),
+            training_state=TrainingState(step=step) if with_training else None,
+            weights=weights,
+            optimizer=adamw_state(weights) if with_training else None,
+            written_by="the tests",
+            **changed,
+        )

@@ -1,0 +1,541 @@
+"""The bundles of the suite: a folder's files each, and what an implementation must find."""
+
+import hashlib
+import json
+
+from attrs import evolve, field, frozen
+
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
+from mypt.format.layout import BUILT_IN, expected_tensors
+from mypt.format.parameter_order import optimizer_document
+from tests.support.conformance.documents import CONFIG, OLD_CONFIG, STATE, TOKENIZER, without
+from tests.support.conformance.ptfile import (
+    archive,
+    deflated,
+    like_torch,
+    members_of,
+    shared,
+    values,
+)
+
+HEAD, EMBEDDING = "lm_head.weight", "token_embedding_table.weight"
+
+
+@frozen
+class Case:
+    """A bundle, and what is wrong with it.
+
+    Attributes:
+        files: Content by name.
+        errors: File, place and kind of each.
+        warnings: The same of what may pass.
+        checksums: Whether the errors are found only by reading the weights.
+    """
+
+    files: dict
+    errors: list = field(factory=list)
+    warnings: list = field(factory=list)
+    checksums: bool = False
+
+
+def weights(config, dtype="float32"):
+    shapes = expected_tensors(from_document(GPTConfig, config), BUILT_IN)
+    tensors = {
+        name: values(dtype, shape, 31 * number)
+        for number, (name, shape) in enumerate(shapes.items())
+    }
+    if config.get("tie_weights"):
+        tensors[HEAD] = tensors[EMBEDDING]
+    return tensors
+
+
+def adamw(config, rule="linear"):
+    tensors = weights(config)
+    if config.get("tie_weights"):
+        del tensors[HEAD]
+    moments = {
+        name: {
+            "step": values("float32", ()),
+            "exp_avg": values("float32", tensor.shape, 5),
+            "exp_avg_sq": values("float32", tensor.shape, 9),
+        }
+        for name, tensor in tensors.items()
+    }
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    common = {"lr": 0.001, "betas": (0.9, 0.95), "eps": 1e-08}
+    settings = [common | {"weight_decay": decay} for decay in (0.1, 0.0)]
+    return optimizer_document(moments, shapes, rule, settings)
+
+
+def text(document):
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def pt(value):
+    return archive(members_of(value))
+
+
+def shareable(config=CONFIG, dtype="float32", tokenizer=TOKENIZER):
+    """Give the three files that inference needs."""
+    tensors = weights(config, dtype)
+    return {"config.json": text(config), "tokenizer.json": text(tokenizer), "model.pt": pt(tensors)}
+
+
+def complete(config=CONFIG, step=3, rule="linear"):
+    """Give all files but the manifest."""
+    state = STATE | {"step": step, "optimizer_file": "optimizer.pt"}
+    state |= {"training_config": {"weight_decay_on": rule}}
+    more = {"training_state.json": text(state), "optimizer.pt": pt(adamw(config, rule))}
+    return shareable(config) | more
+
+
+def manifest(files, generation=1, **more):
+    records = {
+        name: {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in files.items()
+    }
+    head = {"format_version": "2.0", "generation": generation, "files": records}
+    return text({**head, "written_by": "the conformance suite", "plugins": {}} | more)
+
+
+def committed(files, generation=1, **more):
+    return files | {"manifest.json": manifest(files, generation, **more)}
+
+
+def sealed(files, generation=1):
+    """Give a manifest with its own checksum."""
+    blank = manifest(files, generation, checksum="0" * 64)
+    digest = hashlib.sha256(blank).hexdigest().encode()
+    return blank.replace(b'"checksum": "' + b"0" * 64, b'"checksum": "' + digest)
+
+
+def tagged(files, generation):
+    return {f"{name}.mypt-{generation:06d}": data for name, data in files.items()}
+
+
+def model(value):
+    """Give a shareable bundle with another model.pt."""
+    return shareable() | {"model.pt": value if isinstance(value, bytes) else pt(value)}
+
+
+def changed(**tensors):
+    """Give the minimal model with tensors changed, or with None left out, by their last name."""
+    return {n: t for n, t in (weights(CONFIG) | tensors).items() if t is not None}
+
+
+def renamed(old, new):
+    return {new if name == old else name: tensor for name, tensor in weights(CONFIG).items()}
+
+
+def pickled(old, new):
+    """Give a model whose pickle has other bytes in one place."""
+
+    def change(data):
+        assert old in data, old
+        return data.replace(old, new, 1)
+
+    return model(archive(members_of(weights(CONFIG), pickle=change)))
+
+
+def raw(pickle):
+    """Give a model whose pickle is this."""
+    return model(archive({"data.pkl": pickle, "byteorder": b"little", "version": b"3\n"}))
+
+
+def reshaped(old, new):
+    """Give a whole bundle whose config says something else than its weights."""
+    return complete() | {"config.json": text(CONFIG | {old: new})}
+
+
+def of_version_1(**files):
+    config = OLD_CONFIG
+    return {
+        "config.json": text(config),
+        "tokenizer.json": text(without(TOKENIZER, "format_version")),
+    } | {name.replace("_pt", ".pt"): data for name, data in files.items()}
+
+
+def per_head():
+    """Give the state dict of an early release: a matrix per head, and masks."""
+    tensors = {}
+    for name, tensor in weights(CONFIG | {"proj_bias": True}).items():
+        if not name.endswith("qkv.weight"):
+            tensors[name] = tensor
+            continue
+        for head in range(2):
+            place = f"blocks.0.sa.heads.{head}"
+            tensors[f"{place}.tril"] = values("float32", (4, 4), head)
+            for number, role in enumerate(("key", "query", "value")):
+                tensors[f"{place}.{role}.weight"] = values("float32", (2, 4), head + number)
+    return tensors
+
+
+def version_1():
+    state = {"step": 3, "optimizer_file": "optimizer.pt"}
+    wrapped = {
+        "state_dict": weights(CONFIG, "bfloat16"),
+        "checkpoint_dtype": "bf16",
+        "model_dtype": "float32",
+    }
+    legacy = text(state)
+    return {
+        "version_1": of_version_1(
+            model_pt=like_torch(weights(CONFIG)), optimizer_pt=pt(adamw(CONFIG))
+        )
+        | {"training_state.json": legacy},
+        "version_1_wrapped": of_version_1(model_pt=pt(wrapped)),
+        "version_1_saved_by_hand": of_version_1(model_pt=pt(weights(CONFIG)))
+        | {"training_state.json": text({"step": None})},
+    }
+
+
+def version_0():
+    """Give the contents of single files of the first releases."""
+    content = {
+        "model_state_dict": per_head(),
+        "config": OLD_CONFIG,
+        "tokenizer": without(TOKENIZER, "format_version"),
+        "step": 3,
+        "optimizer_state_dict": None,
+    }
+    return {"latest.pt": content, "gpt_step_60.pt": content | {"step": None, "tokenizer": None}}
+
+
+def valid():
+    modern = {"pos_encoding": "rope", "mlp_type": "swiglu", "norm_type": "rmsnorm"}
+    tied = CONFIG | modern | {"tie_weights": True, "mlp_hidden": 6}
+    odd = CONFIG | {"n_head": 3, "head_size": 2, "mlp_hidden": 5, "n_layer": 2, "bias": True}
+    none = dict.fromkeys(["mlp_bias", "norm_bias", "head_bias"], False)
+    all_biases = CONFIG | {"mlp_type": "swiglu", "mlp_hidden": 6, "mlp_bias": True, "bias": True}
+    all_biases |= {"norm_type": "rmsnorm", "norm_bias": True}
+    twice = weights(tied)
+    twice[HEAD] = evolve(twice[EMBEDDING])
+    scattered = weights(CONFIG)
+    qkv = scattered["blocks.0.sa.qkv.weight"]
+    scattered["blocks.0.sa.qkv.weight"] = evolve(qkv, shape=(12, 4), stride=(1, 12))
+    newer = CONFIG | {"format_version": "2.7", "added_later": {"x": 1}, "plugins": {"a": {"b": 1}}}
+    old, new = complete(step=3), complete(step=4)
+    without_optimizer = shareable() | {"training_state.json": text(STATE)}
+    bundles = {
+        "minimal": shareable(),
+        "complete": committed(complete()),
+        "manifest_with_checksum": complete() | {"manifest.json": sealed(complete())},
+        "without_manifest": complete(),
+        "without_tokenizer": without(shareable(), "tokenizer.json"),
+        "relu": shareable(CONFIG | {"mlp_type": "relu"}),
+        "gelu_tanh": shareable(CONFIG | {"mlp_type": "gelu_tanh", "attn_scale": 0.5}),
+        "rope_swiglu_rmsnorm_tied": committed(complete(tied)),
+        "tied_stored_twice": shareable(tied) | {"model.pt": pt(twice)},
+        "own_head_size": committed(complete(odd)),
+        "no_biases": shareable(CONFIG | none),
+        "all_biases": shareable(all_biases),
+        "swiglu_of_its_own_width": shareable(CONFIG | {"mlp_type": "swiglu"}),
+        "no_layers": shareable(CONFIG | {"n_layer": 0}),
+        "eleven_layers": shareable(CONFIG | {"n_layer": 11, "mlp_hidden": 1}),
+        "decay_on_matrices": complete(rule="matrices"),
+        "decay_on_all": complete(rule="all"),
+        "bfloat16": committed(shareable(dtype="bfloat16")),
+        "float16": committed(shareable(dtype="float16")),
+        "float64": shareable(dtype="float64"),
+        "as_torch_writes": shareable() | {"model.pt": like_torch(weights(CONFIG))},
+        "columns_first": shareable() | {"model.pt": pt(scattered)},
+        "plugin_tokenizer": shareable(tokenizer={"format_version": "2.0", "token_kind": "bytes"}),
+        "vocabulary_smaller_than_the_model": shareable(tokenizer=TOKENIZER | {"chars": ["a"]}),
+        "edited_by_hand": committed(complete())
+        | {"config.json": text(CONFIG | {"batch_size": 7, "dropout": 0.5, "device": "cuda"})},
+        "foreign_files": committed(complete())
+        | {"notes.txt": b"mine\n", "latest.pt": b"not mypt's", ".mypt.lock": b"{}\n"},
+        "waiting": old | tagged(new, 2) | {"manifest.json": manifest(new, 2)},
+        "half_renamed": committed(new, 2)
+        | tagged({"model.pt": new["model.pt"]}, 2)
+        | {"model.pt": old["model.pt"][:100]},
+        "optimizer_dropped": committed(without_optimizer, 2)
+        | {"optimizer.pt": old["optimizer.pt"], "optimizer.pt.mypt-000002.dropped": b""},
+        "never_committed": committed(old, 1)
+        | tagged(new, 2)
+        | {"manifest.json.mypt-000002": manifest(new, 2)},
+        **version_1(),
+    }
+    cases = {name: Case(files) for name, files in bundles.items()}
+    gone = [("tokenizer.json", "", "file.missing")]
+    cases["without_tokenizer"] = evolve(cases["without_tokenizer"], warnings=gone)
+    cases["newer_minor"] = Case(
+        committed(complete() | {"config.json": text(newer)}),
+        warnings=[("config.json", "/added_later", "field.unknown")],
+    )
+    cases["optimizer_missing"] = Case(
+        without(complete(), "optimizer.pt"),
+        warnings=[("training_state.json", "/optimizer_file", "state.optimizer")],
+    )
+    cases["version_1_per_head"] = Case(
+        of_version_1(model_pt=pt(per_head())), warnings=[("model.pt", "", "legacy.heads")]
+    )
+    return cases
+
+
+def bad(files, *errors, **more):
+    return Case(
+        files,
+        errors=[error if len(error) == 3 else ("model.pt", *error) for error in errors],
+        **more,
+    )
+
+
+def invalid():
+    return {**wrong_files(), **wrong_tensors(), **wrong_archives(), **wrong_pickles()}
+
+
+def wrong_files():
+    whole = committed(complete())
+    special = {"format_version": "2.0", "token_kind": "char", "chars": ["a"]}
+    tokenizer = [("tokenizer.json", "/chars", "tokenizer.size")]
+    return {
+        "empty": bad({"notes.txt": b"nothing here\n"}, ("", "", "file.missing")),
+        "no_config": bad(without(shareable(), "config.json"), ("config.json", "", "file.missing")),
+        "no_model": bad(without(shareable(), "model.pt"), ("model.pt", "", "file.missing")),
+        "model_listed_but_gone": bad(without(whole, "model.pt"), ("model.pt", "", "file.missing")),
+        "model_not_listed": bad(
+            whole | {"manifest.json": manifest(without(complete(), "model.pt"))},
+            ("model.pt", "", "file.missing"),
+        ),
+        "config_not_json": bad(whole | {"config.json": b"{"}, ("config.json", "", "json")),
+        "config_of_version_3": bad(
+            whole | {"config.json": text(CONFIG | {"format_version": "3.0"})},
+            ("config.json", "/format_version", "version.newer"),
+        ),
+        "state_of_version_3": bad(
+            whole | {"training_state.json": text(STATE | {"format_version": "3.0"})},
+            ("training_state.json", "/format_version", "version.newer"),
+        ),
+        "manifest_of_version_3": bad(
+            whole | {"manifest.json": manifest(complete(), format_version="3.0")},
+            ("manifest.json", "/format_version", "version.newer"),
+        ),
+        "manifest_empty": bad(
+            complete() | {"manifest.json": b"{}"},
+            *(
+                ("manifest.json", f"/{n}", "schema.required")
+                for n in ("format_version", "generation", "files")
+            ),
+        ),
+        "manifest_with_a_wrong_checksum": bad(
+            complete()
+            | {"manifest.json": sealed(complete()).replace(b'"generation": 1', b'"generation": 2')},
+            ("manifest.json", "/checksum", "manifest.checksum"),
+        ),
+        "manifest_cut_off": bad(
+            complete() | {"manifest.json": whole["manifest.json"][:40]},
+            ("manifest.json", "", "json"),
+        ),
+        "optimizer_elsewhere": bad(
+            complete()
+            | {"training_state.json": text(STATE | {"optimizer_file": "../other/optimizer.pt"})},
+            ("training_state.json", "/optimizer_file", "schema.pattern"),
+        ),
+        "too_many_characters": Case(
+            shareable(tokenizer=TOKENIZER | {"chars": list("abcdef")}), errors=tokenizer
+        ),
+        "gpt2_in_a_small_model": bad(
+            shareable(tokenizer={"format_version": "2.0", "token_kind": "gpt2"}),
+            ("tokenizer.json", "/token_kind", "tokenizer.size"),
+        ),
+        "special_token_beyond_the_model": bad(
+            shareable(tokenizer=special | {"special_token_encoder": {"<a/b>": 5}}),
+            ("tokenizer.json", "/special_token_encoder/<a~1b>", "tokenizer.size"),
+        ),
+        "two_special_tokens_of_one_id": bad(
+            shareable(tokenizer=special | {"special_token_encoder": {"<a>": 4, "<b>": 4}}),
+            ("tokenizer.json", "/special_token_encoder/<b>", "tokenizer.twice"),
+        ),
+        "size_differs": bad(
+            whole | {"optimizer.pt": whole["optimizer.pt"] + b"\0"},
+            ("optimizer.pt", "", "archive"),
+            ("optimizer.pt", "", "manifest.size"),
+        ),
+        "mixture_of_two_saves": bad(
+            whole | {"model.pt": pt(changed(**{HEAD: values("float32", (5, 4), 1)}))},
+            ("model.pt", "", "manifest.digest"),
+            checksums=True,
+        ),
+    }
+
+
+def wrong_tensors():
+    small = values("float32", (5, 4))
+    overlapping = evolve(values("float32", (24,)), shape=(5, 4), held=24)
+    after = shared(overlapping, offset=4)
+    state = adamw(CONFIG)
+    wide = {
+        "step": values("float32", ()),
+        "exp_avg": small,
+        "exp_avg_sq": values("float32", (7, 7)),
+    }
+    fix = "config.mismatch"
+    tied = CONFIG | {"tie_weights": True}
+    return {
+        "n_layer_changed": bad(reshaped("n_layer", 2), ("config.json", "/n_layer", fix)),
+        "n_embd_changed": bad(reshaped("n_embd", 6), ("config.json", "/n_embd", fix)),
+        "block_size_changed": bad(reshaped("block_size", 5), ("config.json", "/block_size", fix)),
+        "head_bias_changed": bad(reshaped("head_bias", False), ("config.json", "/head_bias", fix)),
+        "bias_changed": bad(reshaped("bias", True), ("config.json", "/bias", fix)),
+        "tensor_missing": bad(
+            model(changed(**{"ln_f.weight": None})), ("ln_f.weight", "tensor.missing")
+        ),
+        "tensor_too_many": bad(model(changed(extra=small)), ("extra", "tensor.unexpected")),
+        "tensor_renamed": bad(
+            model(renamed("ln_f.weight", "ln_g.weight")),
+            ("ln_f.weight", "tensor.missing"),
+            ("ln_g.weight", "tensor.unexpected"),
+        ),
+        "tensor_of_another_shape": bad(
+            model(changed(**{"ln_f.weight": values("float32", (2, 2))})),
+            ("ln_f.weight", "tensor.shape"),
+        ),
+        "tensor_of_whole_numbers": bad(
+            model(changed(**{"ln_f.weight": values("int64", (4,))})),
+            ("ln_f.weight", "tensor.dtype"),
+        ),
+        "tensors_that_overlap": bad(
+            model(changed(**{EMBEDDING: overlapping, HEAD: after})), (HEAD, "tensor.shared")
+        ),
+        "tied_but_different": bad(
+            shareable(tied) | {"model.pt": pt(weights(CONFIG))},
+            (HEAD, "tensor.tied"),
+            checksums=True,
+        ),
+        "of_another_program": bad(model({"transformer.wte.weight": small}), ("", "tensor.foreign")),
+        "no_tensors_at_all": bad(model({}), ("", "tensor.foreign")),
+        "a_list_of_tensors": bad(model([small]), ("", "tensors")),
+        "a_dict_in_the_dict": bad(model(changed(more={"a": small})), ("more", "tensors")),
+        "optimizer_of_another_form": bad(
+            complete() | {"optimizer.pt": pt({"moments": []})},
+            ("optimizer.pt", "", "optimizer.form"),
+        ),
+        "optimizer_of_another_shape": bad(
+            complete() | {"optimizer.pt": pt(state | {"state": state["state"] | {0: wide}})},
+            ("optimizer.pt", "state.0.exp_avg", "optimizer.shape"),
+            ("optimizer.pt", "state.0.exp_avg_sq", "optimizer.shape"),
+        ),
+        "optimizer_without_its_group": bad(
+            complete() | {"optimizer.pt": pt(state | {"param_groups": state["param_groups"][:1]})},
+            *(
+                ("optimizer.pt", f"state.{index}", "optimizer.form")
+                for index in state["param_groups"][1]["params"]
+            ),
+        ),
+    }
+
+
+def wrong_archives():
+    members = members_of(weights(CONFIG))
+    good = archive(members)
+    pairs = list(members.items())
+    flipped = bytearray(good)
+    flipped[good.index(members["data/3"], good.index(b"archive/data/3"))] ^= 1
+    local = bytearray(good)
+    local[good.index(b"archive/data/3") - 12] ^= 1  # its size in the header before it
+    directory = bytearray(good)
+    directory[good.rindex(b"archive/data/3") - 4] ^= 64  # where its header is, in the directory
+    problem = ("", "archive")
+
+    def having(name, content=b"x"):
+        return model(archive([*pairs, (name, content)]))
+
+    return {
+        "not_an_archive": bad(model(b"hello, world\n" * 9), problem),
+        "empty_file": bad(model(b""), problem),
+        "cut_off": bad(model(good[:-30]), problem),
+        "cut_in_half": bad(model(good[: len(good) // 2]), problem),
+        "something_after_the_end": bad(model(good + b"\0"), problem),
+        "something_before_the_begin": bad(model(b"#!/bin/sh\n" + good), problem),
+        "of_torch_before_1_6": bad(model(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."), problem),
+        "compressed": bad(model(deflated(members)), problem),
+        "member_twice": bad(having("data/3"), problem),
+        "member_twice_in_other_case": bad(having("DATA/3"), problem),
+        "member_outside_of_the_folder": bad(having("../../etc/passwd"), problem),
+        "member_with_a_backslash": bad(having("data\\3"), problem),
+        "two_folders": bad(
+            model(archive(members).replace(b"archive/version", b"brchive/version")), problem
+        ),
+        "headers_disagree": bad(model(bytes(local)), problem),
+        "directory_points_elsewhere": bad(model(bytes(directory)), problem),
+        "code_inside": bad(having("code/run.py"), ("", "tensors")),
+        "no_pickle": bad(model(archive(pairs[1:])), ("", "tensors")),
+        "big_endian": bad(model(archive(members | {"byteorder": b"big"})), ("", "tensors")),
+        "no_version": bad(model(archive(without(members, "version"))), ("", "tensors")),
+        "absurd_version": bad(model(archive(members | {"version": b"77\n"})), ("", "tensors")),
+        "storage_missing": bad(
+            model(archive(without(members, "data/3"))), ("blocks.0.sa.proj.weight", "tensors")
+        ),
+        "storage_too_short": bad(
+            model(archive(members | {"data/3": members["data/3"][:-4]})),
+            ("blocks.0.sa.proj.weight", "tensors"),
+        ),
+        "one_bit_flipped": bad(
+            model(bytes(flipped)), ("data/3", "archive.checksum"), checksums=True
+        ),
+    }
+
+
+def wrong_pickles():
+    key = b"X\x01\x00\x00\x003"  # the key of the storage "3"
+    system = b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00echo\x85R."
+    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n"
+    deep = b"\x80\x02" + b"](" * 100 + b"e" * 100 + b"."
+    shape = b"(K\x04K\x04t(K\x04K\x01t"
+
+    def kind(slug, where=""):
+        return (where, f"pickle.{slug}")
+
+    return {
+        "pickle_calls_the_system": bad(raw(system), kind("global")),
+        "pickle_names_a_builtin": bad(raw(b"\x80\x02cbuiltins\neval\n."), kind("global")),
+        "pickle_by_stack_global": bad(
+            raw(b"\x80\x02X\x02\x00\x00\x00osX\x06\x00\x00\x00system\x93."), kind("opcode")
+        ),
+        "pickle_by_inst": bad(raw(b"\x80\x02(ios\nsystem\n."), kind("opcode")),
+        "pickle_of_protocol_4": bad(raw(b"\x80\x04}."), kind("protocol")),
+        "pickle_with_an_extension": bad(raw(b"\x80\x02\x82\x01."), kind("opcode")),
+        "pickle_sparse_tensor": bad(
+            raw(b"\x80\x02ctorch._utils\n_rebuild_sparse_tensor\n."), kind("global")
+        ),
+        "pickle_meta_tensor": bad(
+            model(pt(changed(**{HEAD: evolve(values("float32", (5, 4)), location="meta")}))),
+            kind("storage"),
+        ),
+        "pickle_cut_off": bad(raw(b"\x80\x02}("), kind("malformed")),
+        "pickle_empty": bad(raw(b""), kind("protocol")),
+        "pickle_with_bytes_after_it": bad(raw(b"\x80\x02}.}."), kind("malformed")),
+        "pickle_too_deep": bad(raw(deep), kind("limit")),
+        "pickle_that_holds_itself": bad(raw(b"\x80\x02]q\x00h\x00a."), kind("limit")),
+        "pickle_key_of_another_type": bad(raw(b"\x80\x02}(NNu."), kind("key")),
+        "pickle_sets_attributes": bad(raw(b"\x80\x02}}(X\x01\x00\x00\x00aNub."), kind("call")),
+        "pickle_value_is_a_function": bad(raw(b"\x80\x02" + rebuild + b"."), kind("global")),
+        "pickle_storage_of_a_path": bad(pickled(key, b"X\x04\x00\x00\x00../3"), kind("storage")),
+        "pickle_tensor_beyond_its_storage": bad(
+            pickled(b"tQK\x00" + shape, b"tQK\x01" + shape), kind("tensor")
+        ),
+        "pickle_tensor_of_a_negative_stride": bad(
+            pickled(b"tQK\x00" + shape, b"tQK\x00(K\x04K\x04t(J\xff\xff\xff\xffK\x01t"),
+            kind("tensor"),
+        ),
+        "pickle_tensor_larger_than_its_storage": bad(
+            model(
+                pt(
+                    changed(
+                        **{
+                            HEAD: evolve(
+                                values("float32", (1,)), shape=(5, 4), stride=(0, 0), held=1
+                            )
+                        }
+                    )
+                )
+            ),
+            kind("tensor"),
+        ),
+        "pickle_storage_of_a_huge_size": bad(
+            model(pt(changed(**{HEAD: evolve(values("float32", (5, 4)), held=2**61)}))),
+            (HEAD, "tensors"),
+        ),
+    }

@@ -1,0 +1,1 @@
+"""Hostile checkpoints, and every public door to try them on."""

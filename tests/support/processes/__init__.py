@@ -1,0 +1,1 @@
+"""Processes that tests start, signal and kill."""

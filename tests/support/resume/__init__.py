@@ -1,0 +1,1 @@
+"""Runs that are interrupted at chosen moments, and what they leave."""

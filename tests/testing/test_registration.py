@@ -1,0 +1,38 @@
+from types import SimpleNamespace
+
+import pytest
+
+from mypt.plugins import GuardFactory, PluginError, hookimpl
+from mypt.testing import registered
+
+
+def offering(hook, *offered):
+    return SimpleNamespace(**{hook: hookimpl(lambda: [*offered])})
+
+
+def test_what_a_plugin_offers_is_there_beside_what_mypt_has():
+    guards = registered(offering("mypt_gold_guards", GuardFactory("mine", dict))).guards
+    assert {"mine", "overfit"} <= guards.keys()
+
+
+@pytest.mark.parametrize(
+    ("hook", "offered", "said"),
+    [
+        (
+            "mypt_gold_guards",
+            GuardFactory("overfit", dict),
+            "offers the gold guard `overfit`, which",
+        ),
+        ("mypt_gold_guards", GuardFactory(5, dict), "whose `name` is 5, not a non-empty string"),
+        ("mypt_gold_guards", "mine", "offers str, not GuardFactory"),
+        ("mypt_gold_gards", GuardFactory("mine", dict), "unknown hook 'mypt_gold_gards'"),
+    ],
+)
+def test_what_is_wrong_is_said(hook, offered, said):
+    with pytest.raises(PluginError, match=said):
+        registered(offering(hook, offered))
+
+
+def test_a_forgotten_hookimpl_is_said():
+    with pytest.raises(PluginError, match="offers nothing; check its `@hookimpl`"):
+        registered(SimpleNamespace(mypt_gold_guards=list))
