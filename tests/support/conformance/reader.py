@@ -326,8 +326,7 @@ def load(path, record=None):
     """Read a `.pt` file: its value with descriptions of tensors, and its members."""
     data = path.read_bytes()
     told = record and (record["size_bytes"], record["sha256"])
-    same = told in (None, (len(data), hashlib.sha256(data).hexdigest()))
-    need(same, "is not what was saved")
+    need(told in (None, (len(data), hashlib.sha256(data).hexdigest())), "is not what was saved")
     members = read_members(data)
     for name, (told, content) in members.items():
         need(name in RECORDS or name.startswith("data/"), f"holds {name}, so no tensors")
@@ -487,11 +486,8 @@ def read_bundle(folder, schemas):
             check_tensors(tensors, wanted)
         weights = result["model.pt"] = materialise(tensors, members)
         if config["tie_weights"]:
-            need(
-                len({weights[name] for name in TIED}) == 1,
-                "differs from the embedding",
-                "lm_head.weight",
-            )
+            twice = len({weights[name] for name in TIED}) > 1
+            need(not twice, "differs from the embedding", "lm_head.weight")
             del wanted["lm_head.weight"]
     name = result.get("training_state.json", {}).get("optimizer_file") or "optimizer.pt"
     path = paths.get(name) or (None if manifest else folder / name)
