@@ -15,6 +15,7 @@ from mypt.format.migrate import Migrator
 from mypt.format.open import open_checkpoint
 from mypt.format.readers.plugin import mypt_legacy_readers
 from mypt.format.storage.commit import open_for_writing
+from mypt.format.storage.files import BUNDLE_FILES
 from mypt.format.validate import validate
 from mypt.format.version import FORMAT_VERSION
 from mypt.plugins.manager import load_plugins
