@@ -157,7 +157,7 @@ def test_a_single_stop_is_one_and_not_its_characters(model):
 
 
 def test_a_single_text_in_the_place_of_prompts_is_refused(model):
-    with pytest.raises(ConfigError, match=r"^prompts: are a single text; put it into a list"):
+    with pytest.raises(ConfigError, match=r"^prompts: are a single string; put it into a list"):
         model.generate_many("the", 5)
 
 
