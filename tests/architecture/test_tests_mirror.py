@@ -127,7 +127,7 @@ def find_modules():
         path.relative_to(PACKAGE).with_suffix("").as_posix()
         for room in ROOMS
         for path in (PACKAGE / room).rglob("*.py")
-        if not path.stem.startswith("__")
+        if not path.stem.startswith("__") and "templates" not in path.parts
     }
 
 
