@@ -1,4 +1,4 @@
-"""What all tests share: a quiet machine, the fixtures folder, small texts."""
+"""What all tests share: a quiet machine, small texts, real runs and the command line."""
 
 import json
 import os

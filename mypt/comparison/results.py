@@ -164,5 +164,5 @@ def _name_source(problem: Problem, side: Side, source: str) -> Problem:
 def _raise_without_tokenizer(side: Side) -> NoReturn:
     what = "has no tokenizer available, so it cannot encode a text"
     kind = None if side.opened.tokenizer is None else side.opened.tokenizer.token_kind
-    fix = "put its tokenizer.json beside it" if kind is None else f"install the plugin of `{kind}`"
+    fix = "put its tokenizer.json next to it" if kind is None else f"install the plugin of `{kind}`"
     raise ConfigError(Problem(str(side.opened.path), "tokenizer", what, fix))

@@ -34,14 +34,14 @@ class AdamW(torch.optim.AdamW):
 
 
 class MoveAwareModule(nn.Module):
-    """A module that is told when its tensors were moved or converted.
+    """A module with a hook that is called after its tensors were moved or converted.
 
     `Module._apply` is what `to`, `cuda`, `half`, `to_empty` and the like all go through, since the
     first versions of torch. There is no public hook for it.
     """
 
     def on_move(self) -> None:
-        """Bring what depends on the device or the dtype up to date."""
+        """Update everything that depends on the device or the dtype."""
         raise NotImplementedError
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

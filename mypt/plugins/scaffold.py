@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 import sys
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, UsageError
@@ -17,118 +18,15 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # of packages, and of modules
 _TAKEN = {"mypt", "tests", *keyword.kwlist, *sys.stdlib_module_names}
 
-_PYPROJECT = """[build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
-
-[project]
-name = "{name}"
-version = "0.1.0"
-description = "A plugin for mypt."
-readme = "README.md"
-requires-python = ">=3.11"
-dependencies = ["mypt"]
-
-[project.entry-points.mypt]
-{module} = "{module}.plugin"
-
-[tool.setuptools]
-packages = ["{module}"]
-
-[tool.pytest.ini_options]
-pythonpath = ["."]
-addopts = ["--import-mode=importlib"]
-"""
-
-_README = """# {name}
-
-A plugin for mypt. It provides the gold guard `{guard}`, which prevents a model whose validation
-loss is above a limit from becoming gold.
-
-```sh
-pip install -e .
-mypt plugins
-mypt train --model_name dante --gold_guards '{{"{guard}": {{"limit": 3.5}}}}'
-```
-
-mypt's reference of hooks describes everything that a plugin can provide, with examples.
-"""
-
-_PLUGIN = '''"""Register this package with mypt. Import heavy packages inside the functions."""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-from mypt.plugins import Evaluation, GoldGuard, GuardFactory, Verdict, hookimpl
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-NAME = "{guard}"
-OPTIONS = {{
-    "type": "object",
-    "properties": {{"limit": {{"type": "number", "exclusiveMinimum": 0, "default": 4.0}}}},
-    "additionalProperties": False,
-}}
-
-
-@hookimpl
-def mypt_gold_guards() -> list[GuardFactory]:
-    """Offer the guard of this package."""
-    return [GuardFactory(NAME, build_guard, options=OPTIONS)]
-
-
-def build_guard(options: Mapping[str, Any]) -> GoldGuard:
-    """Block every model whose validation loss is above `limit`."""
-    limit = options.get("limit", 4.0)
-
-    def judge(evaluation: Evaluation, memory: Mapping[str, Any]) -> Verdict:
-        if evaluation.val_loss > limit:
-            return Verdict(f"{{NAME}}: {{evaluation.val_loss:.4f}} is above {{limit}}", memory)
-        return Verdict(None, memory)
-
-    return judge
-'''
-
-_TEST = """import tomllib
-from pathlib import Path
-
-import pytest
-from mypt.plugins import Evaluation, GuardFactory
-from mypt.testing import check_guard, registered
-
-import {module}.plugin
-
-
-@pytest.fixture
-def factory() -> GuardFactory:
-    return registered({module}.plugin).guards["{guard}"]
-
-
-def reason(factory: GuardFactory, limit: float, val_loss: float) -> str | None:
-    guard = factory.build({{"limit": limit}})
-    return guard(Evaluation(step=100, train_loss=1.0, val_loss=val_loss), {{}}).reason
-
-
-def test_a_model_below_the_limit_passes(factory: GuardFactory) -> None:
-    assert reason(factory, 3.0, 2.9) is None
-
-
-def test_a_model_above_the_limit_is_blocked(factory: GuardFactory) -> None:
-    assert "above 3.0" in str(reason(factory, 3.0, 3.1))
-
-
-def test_it_keeps_the_contract_of_guards(factory: GuardFactory) -> None:
-    check_guard(factory)
-    check_guard(factory, {{"limit": 2.4}})
-
-
-def test_the_entry_point_names_the_plugin() -> None:
-    text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8")
-    entry_points = tomllib.loads(text)["project"]["entry-points"]["mypt"]
-    assert entry_points == {{"{module}": {module}.plugin.__name__}}
-"""
+# `templates` is a plugin by itself, so that editors and linters see it. It has these names.
+_STARTER = re.compile("mypt-starter|mypt_starter|starter")
+TEMPLATES = (
+    "pyproject.toml",
+    "README.md",
+    "mypt_starter/__init__.py",
+    "mypt_starter/plugin.py",
+    "tests/test_plugin.py",
+)
 
 
 def write_scaffold(name: str, folder: Path) -> Iterator[Path]:
@@ -157,19 +55,18 @@ def write_scaffold(name: str, folder: Path) -> Iterator[Path]:
         what, fix = "already exists and is not empty", "choose another folder with --output"
         raise UsageError(Problem(str(folder), "", what, fix, kind="file.exists"))
     words = {
-        "name": normalize_package_name(name),
-        "module": module,
-        "guard": module.removeprefix("mypt_"),
+        "mypt-starter": normalize_package_name(name),
+        "mypt_starter": module,
+        "starter": module.removeprefix("mypt_"),
     }
-    files = {
-        "pyproject.toml": _PYPROJECT,
-        "README.md": _README,
-        f"{module}/__init__.py": '"""A plugin for mypt."""\n',
-        f"{module}/plugin.py": _PLUGIN,
-        "tests/test_plugin.py": _TEST,
-    }
-    for file, text in files.items():
-        path = folder / file
+
+    def rename(text: str) -> str:
+        return _STARTER.sub(lambda found: words[found[0]], text)
+
+    templates = resources.files("mypt.plugins").joinpath("templates")
+    for file in TEMPLATES:
+        path = folder / rename(file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.format(**words), encoding="utf-8")
+        text = templates.joinpath(file).read_text(encoding="utf-8")
+        path.write_text(rename(text), encoding="utf-8")
         yield path

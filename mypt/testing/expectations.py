@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ContractError(AssertionError):
-    """A plugin does something other than its contract says."""
+    """A plugin violates its contract."""
 
 
 def expect(is_so: bool, otherwise: str) -> None:

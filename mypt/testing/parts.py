@@ -1,4 +1,4 @@
-"""Check an architecture part: by itself, and in a tiny model that is trained, saved and used."""
+"""Check an architecture part: on its own, and in a tiny model that is trained, saved and used."""
 
 from __future__ import annotations
 

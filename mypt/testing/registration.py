@@ -8,7 +8,7 @@ from mypt.plugins.manager import Plugins, load_built_in
 
 
 def registered(plugin: object) -> Plugins:
-    """Register a module with hooks beside mypt's own, and call all of them.
+    """Register a module with hooks in addition to mypt's own, and call all of them.
 
     Other installed plugins are left out, so that a test has the same result everywhere.
 

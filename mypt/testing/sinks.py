@@ -155,7 +155,7 @@ def _check_failure(factory: SinkFactory, folder: Path) -> None:
             sink.close()
     except (ContractError, KeyboardInterrupt):
         raise
-    except Exception:  # it is reported, and the run goes on without the sink
+    except Exception:  # it is reported, and the run continues without the sink
         return
     except BaseException as error:
         message = f"it fails with {type(error).__name__}, which ends the run; raise an Exception"

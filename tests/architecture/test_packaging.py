@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from mypt.format.resources import data_dir
+from mypt.plugins import scaffold
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,6 +18,7 @@ def test_every_package_is_listed(root, setuptools):
     found = {
         ".".join(path.parent.relative_to(root).parts)
         for path in (root / "mypt").rglob("__init__.py")
+        if "templates" not in path.parts
     }
     assert set(setuptools["packages"]) == found | {"mypt.schemas", "mypt.configs"}
 
@@ -33,6 +35,15 @@ def test_the_gpt2_ranks_are_shipped_with_their_licence(root, setuptools):
     patterns = setuptools["package-data"]["mypt.tokenizers"]
     assert patterns == ["*.tiktoken", "*.LICENSE"]
     assert len(list((root / "mypt" / "tokenizers").glob("gpt2.tiktoken*"))) == 2
+
+
+def test_the_templates_of_a_plugin_are_shipped(root, setuptools):
+    patterns = setuptools["package-data"]["mypt.plugins"]
+    folder = root / "mypt" / "plugins"
+    shipped = {path for pattern in patterns for path in folder.glob(pattern)}
+    assert shipped == {folder / "templates" / file for file in scaffold.TEMPLATES}
+    there = {path for path in (folder / "templates").rglob("*") if path.is_file()}
+    assert {path for path in there if path.suffix != ".pyc"} == shipped
 
 
 def test_nothing_that_ships_names_what_lies_beside_a_checkout(root):

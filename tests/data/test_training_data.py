@@ -101,7 +101,7 @@ def test_a_model_on_shards_takes_their_tokenizer(train, shards, tokenizer, logge
 
 
 def test_data_of_two_kinds_are_refused(train, shards, in_tmp):
-    with pytest.raises(ConfigError, match="input_file: is given, and so is dataset_dir"):
+    with pytest.raises(ConfigError, match="input_file: is given together with dataset_dir"):
         train(dataset_dir=shards, input_file="input.txt")
     assert not (in_tmp / "checkpoints").exists()
 

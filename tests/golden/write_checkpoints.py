@@ -258,7 +258,7 @@ SOURCES = {
     ),
     "mypt_latest": mypt("dd8dab16201b0889e74267f04d0802544665141c", "dante/latest.pt"),
     "mypt_final": mypt("0dc1c1ade48c4b4a95694d466c2d3dbb19c90818", "dante/final.pt", n_layer=1),
-    "mypt_bundle": mypt("a03e49786b917e7358a711e607557501d39b6a83", "dante"),
+    "mypt_bundle": mypt("a03e49786b917e7358a711e607557501d39b6a83", "dante", n_layer=1),
     "mypt_bundle_config": mypt("fd3eedbe22ef79ac889a6032dfc7a10c417d4404", "dante", n_layer=1),
     "mypt_bundle_bf16": mypt(
         "b23546ed2c754dded53fd221bcd031fd287900fc", "dante", train_mypt_by_file, n_layer=1

@@ -7,7 +7,7 @@ import mypt.model.plugin
 from mypt.format.documents.config import GPTConfig
 from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
-from mypt.plugins.manager import Plugins, Source
+from mypt.plugins.manager import PluginOrigin, Plugins
 
 TINY = {
     "block_size": 16,
@@ -22,7 +22,7 @@ TINY = {
 @pytest.fixture(scope="session")
 def plugins():
     plugins = Plugins()
-    plugins.register(mypt.model.plugin, Source("mypt.model.plugin", "mypt", "0"))
+    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", "mypt", "0"))
     return plugins
 
 

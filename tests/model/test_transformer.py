@@ -9,7 +9,7 @@ from mypt.format.errors import ConfigError, FormatError, PluginError
 from mypt.format.layout import expected_tensors
 from mypt.model.transformer import Transformer
 from mypt.plugins import PartFactory
-from mypt.plugins.manager import Plugins, Source
+from mypt.plugins.manager import PluginOrigin, Plugins
 
 PARTS = list(
     itertools.product(
@@ -232,8 +232,8 @@ def with_part(part):
             return [part]
 
     plugins = Plugins()
-    plugins.register(mypt.model.plugin, Source("mypt.model.plugin", "mypt", "0"))
-    plugins.register(Stranger(), Source("stranger", "stranger", "1"))
+    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", "mypt", "0"))
+    plugins.register(Stranger(), PluginOrigin("stranger", "stranger", "1"))
     return plugins
 
 

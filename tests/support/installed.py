@@ -9,6 +9,18 @@ from mypt.plugins import GuardFactory, Verdict, hookimpl
 def mypt_gold_guards():
     return [GuardFactory("{name}", lambda options: lambda evaluation, memory: Verdict(None, {{}}))]
 """
+# Two seconds pass by the clock that the importer looks at next, and none in the test.
+SLOW = """
+import time
+
+clock = time.monotonic
+
+def two_seconds_later():
+    time.monotonic = clock
+    return clock() + 2
+
+time.monotonic = two_seconds_later
+"""
 HEAD = "from mypt.plugins import TokenizerFactory, hookimpl\n"
 # What a plugin can be like at its worst; `{name}` is its name.
 BROKEN = {
@@ -19,7 +31,7 @@ BROKEN = {
     "duplicate_name": HEAD
     + "@hookimpl\ndef mypt_tokenizers():\n"
     + "    return [TokenizerFactory('char', build=str, train=str)]",
-    "slow": "import time\ntime.sleep(1.2)\n" + GUARD,
+    "slow": SLOW + GUARD,
     "fails_at_registration": "def __dir__():\n    raise RuntimeError('not today')",
     "without_hookimpl": HEAD + "def mypt_tokenizers():\n    return []",
     "unnamed": HEAD

@@ -1,4 +1,4 @@
-"""The copies that a run leaves beside its bundle: gold, half precision, numbered ones."""
+"""The copies of a model that a run keeps next to its bundle: gold, half precision, numbered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CopyKind(StrEnum):
-    """The kinds of copies, by the end of their folders' names, in the order they are written in."""
+    """The kinds of copies, by the suffix of their folder names, in the order of writing."""
 
     GOLD = "gold"
     NUMBERED = "step"
@@ -27,21 +27,21 @@ class CopyKind(StrEnum):
 
         Args:
             folder: The model.
-            step: When a numbered copy was made; the other kinds have none.
+            step: Step of a numbered copy; None for the other kinds.
         """
         number = "" if step is None else f"{step:08d}"
         return folder.with_name(f"{folder.name}_{self}{number}")
 
 
 class CopyName(NamedTuple):
-    """What the name of a copy's folder says."""
+    """The parts of the name of a copy's folder."""
 
     model: str
     kind: CopyKind
     step: int | None
 
 
-# What to call the copies that a model has one of, and what to know of their weights.
+# Names, in messages, of the kinds of which a model has one copy, with a remark on their weights.
 _DESCRIBED = {
     CopyKind.GOLD: ("gold", ""),
     CopyKind.FP16: ("half-precision", " (its weights are rounded)"),
@@ -50,7 +50,7 @@ _MIN_DIGITS = 8
 
 
 def parse_copy_name(name: str) -> CopyName | None:
-    """Invert `CopyKind.path`; return None for a name that no copy has."""
+    """Parse the name of a copy's folder, as made by `CopyKind.path`; None if it is not one."""
     model, _, ending = name.rpartition("_")
     digits = ending.removeprefix(CopyKind.NUMBERED)
     if not model:
@@ -64,7 +64,7 @@ def parse_copy_name(name: str) -> CopyName | None:
 
 
 def copies(folder: Path) -> list[Path]:
-    """Find all copies of a model that there are: gold, half precision, then by rising step."""
+    """Find all existing copies of a model: gold, half precision, then numbered by rising step."""
     folder = folder if folder.name else folder.absolute()
     named = [kind.path(folder) for kind in _DESCRIBED]
     there = [path for path in named if path.is_dir() and _is_copy(path, folder.name)]
@@ -72,21 +72,21 @@ def copies(folder: Path) -> list[Path]:
 
 
 def name_notices(folder: Path, state: TrainingState | None) -> tuple[str, ...]:
-    """Say what it means to train a model where the gold or half-precision copy of another goes.
+    """Return a notice if a model is trained in the folder of another's gold or fp16 copy.
 
     Args:
         folder: The model.
-        state: What it goes on from; None for a new model.
+        state: The state that it resumes from; None for a new model.
     """
     name = parse_copy_name(folder.name)
     if name is None or name.kind not in _DESCRIBED:
         return ()
     origin, (named, weights) = name.model, _DESCRIBED[name.kind]
     if state is None:
-        what = f"is where a model called {origin} keeps its {named} copy"
-        meaning = f"{origin} cannot be trained beside it. Better choose another name"
+        what = f"is where a model named {origin} keeps its {named} copy"
+        meaning = f"{origin} cannot be trained while it exists. Better choose another name"
     elif state.copy_of == origin:
-        what = f"is the {named} copy of {origin}{weights}, and becomes a model of its own"
+        what = f"is the {named} copy of {origin}{weights}, and becomes a separate model"
         better = f"mypt train --model_name NEW --init_from_model {folder.name}"
         meaning = f"{origin} cannot be trained from then on. Better: {better}"
     else:
@@ -95,7 +95,7 @@ def name_notices(folder: Path, state: TrainingState | None) -> tuple[str, ...]:
 
 
 def snapshot_steps(training: TrainingConfig, step: int) -> list[int]:
-    """List the steps after `step` of which a run leaves a numbered copy, for ever or a while."""
+    """List the steps after `step` at which a run makes a numbered copy, kept or temporary."""
     interval = training.snapshot_interval
     if not interval:
         return []
@@ -105,13 +105,13 @@ def snapshot_steps(training: TrainingConfig, step: int) -> list[int]:
 def snapshots(folder: Path) -> dict[int, Path]:
     """Find the numbered copies of a model, by rising step.
 
-    A folder of such a name that is a model of its own, or cannot be read, is none.
+    A folder with such a name that is a separate model, or cannot be read, is left out.
     """
     return {step: path for step, path in numbered(folder).items() if _is_copy(path, folder.name)}
 
 
 def numbered(folder: Path) -> dict[int, Path]:
-    """Find the folders that have the names of numbered copies of a model, by rising step."""
+    """Find the folders named like numbered copies of a model, by rising step."""
     found = {}
     for path in folder.parent.iterdir():
         name = parse_copy_name(path.name)
@@ -130,7 +130,7 @@ def _is_copy(path: Path, name: str) -> bool:
 
 
 def copied_from(folder: Path) -> str | None:
-    """Tell which model a bundle is a copy of, None for one of its own.
+    """Return the name of the model that a bundle is a copy of, or None if it is not a copy.
 
     Raises:
         FormatError: Its training state is damaged.

@@ -23,10 +23,10 @@ def model_dir(model_name: str) -> Path:
     """Return `checkpoints/<model_name>`.
 
     Raises:
-        UsageError: The name cannot be that of a folder on every system.
+        UsageError: The name is not a valid folder name on every system.
     """
     if Path(model_name).parent == CHECKPOINTS:
-        what, fix = "is a path", f"give the name alone: {Path(model_name).name}"
+        what, fix = "is a path", f"use only the name: {Path(model_name).name}"
         raise UsageError(Problem("", "model_name", f"`{model_name}` {what}", fix, kind="name"))
     bad = next((c for c in model_name if c in _FORBIDDEN or not c.isprintable()), None)
     if bad is not None:
@@ -60,7 +60,7 @@ def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = No
         return path
     if not (path / legacy_checkpoint).is_file():
         there = ", ".join(sorted(file.name for file in path.glob("*.pt"))) or "no .pt files"
-        what = f"contains no file `{legacy_checkpoint}`; there are: {there}"
+        what = f"contains no file `{legacy_checkpoint}`; available: {there}"
         raise UsageError(Problem(str(path), "", what, "name one of these", kind="checkpoint"))
     return path / legacy_checkpoint
 
@@ -68,7 +68,7 @@ def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = No
 def _find_path(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path_or_name == "":
-        what, fix = "the name of a checkpoint is empty", "give a name or a path"
+        what, fix = "the name of a checkpoint is empty", "pass a name or a path"
         raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
     if path.exists():
         return path

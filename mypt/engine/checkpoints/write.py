@@ -32,7 +32,7 @@ WRITTEN_BY = f"mypt {MYPT_VERSION}"
 
 @frozen(kw_only=True)
 class ModelDescription:
-    """What every bundle of a model contains beside its tensors and its training state.
+    """The part of a model's bundles that is neither tensors nor training state.
 
     Attributes:
         config: Architecture.

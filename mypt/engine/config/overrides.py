@@ -1,4 +1,4 @@
-"""Settings as a user gives them, checked against the same schemas as the files."""
+"""Apply a user's settings, checked against the same schemas as the files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
 
 ARCHITECTURE_FIELDS = tuple(a.name for a in attrs.fields(GPTConfig) if a.name != "extra")
-# Each says what a run trains on, and what it is where another one does.
+# The fields that select the training data, with their values if another one does.
 _SOURCES: dict[str, Any] = {"input_file": None, "dataset_dir": None, "curriculum": []}
 TRAINING_FIELDS = tuple(a.name for a in attrs.fields(TrainingConfig) if a.name != "extra")
 
@@ -29,12 +29,12 @@ def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> Traini
     """Return the saved hyperparameters, overridden by those given.
 
     Args:
-        given: Fields of `TrainingConfig`.
-        saved: Where the others come from.
+        given: Fields of `TrainingConfig` to override.
+        saved: Values of the other fields.
 
     Raises:
-        ConfigError: A field is unknown, of the wrong type or out of range, or there are data of
-            two kinds.
+        ConfigError: A field is unknown, of the wrong type or out of range, or two kinds of data
+            are given.
     """
     unknown = [name for name in given if name not in TRAINING_FIELDS]
     if unknown:
@@ -56,18 +56,18 @@ def _clear_other_data(given: Mapping[str, Any]) -> dict[str, Any]:
     """Let newly given data replace the saved data, whatever its kind.
 
     Raises:
-        ConfigError: Data of two kinds are given.
+        ConfigError: Two kinds of data are given.
     """
     named = [name for name in _SOURCES if given.get(name)]
     if len(named) > 1:
-        what = f"is given, and so is {named[1]}"
-        fix = "choose one: each says by itself what to train on"
+        what = f"is given together with {named[1]}"
+        fix = "choose one: each selects the training data on its own"
         raise ConfigError(Problem("", named[0], what, fix, kind="training.data"))
     return dict(_SOURCES) if named else {}
 
 
 def build_config(fields: Mapping[str, Any], layouts: Layouts) -> GPTConfig:
-    """Build a config out of fields of `GPTConfig`; the others take their defaults.
+    """Build a config from fields of `GPTConfig`; the others have their defaults.
 
     Raises:
         ConfigError: A field is of the wrong type or out of range, or they contradict each other.

@@ -1,9 +1,9 @@
 """Resolve the settings of a run from flags, preset and saved bundle.
 
-New model: the preset's architecture wins over architecture flags, training flags and those of the
-config that may change win over the preset. Resume: the saved architecture wins over everything, the
-same flags win over the saved values, so that one command does the same each time. Whatever is
-ignored is reported.
+New model: the preset's architecture wins over architecture flags; training flags, and flags for the
+config fields that may change, win over the preset. Resume: the saved architecture wins over
+everything; the same flags win over the saved values, so that repeating a command has the same
+effect. Everything that is ignored is reported.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from mypt.format.open import Opened
 
 DEFAULT_TOKENIZATION = "gpt2"
-# Of these the weights say nothing.
+# The weights do not depend on these.
 _MAY_CHANGE = ("batch_size", "dropout")
-# Where to compute is a matter of today's machine.
+# The device depends on the current machine.
 _NOT_FIXED = frozenset({"device", *_MAY_CHANGE})
 
 
 @frozen(kw_only=True)
 class TrainRequest:
-    """What a user asked for; a field that was not given is absent.
+    """The settings that a user asked for; a field that was not given is absent.
 
     Attributes:
         model_name: Name of the model.
@@ -55,13 +55,13 @@ class ResolvedRun:
     """The settings of a run, resolved.
 
     Attributes:
-        config: Architecture; a new model's `vocab_size` is still to follow its tokenizer.
+        config: Architecture; `vocab_size` of a new model is set later, from its tokenizer.
         training: Hyperparameters.
         tokenization: `token_kind` of the tokenizer.
         device: Device to compute on; None to choose automatically.
-        notices: What was ignored or decided, a line each.
-        previous: The state to go on from; None for a new model.
-        doubts: Why the run does not continue exactly, as far as its config shows.
+        notices: What was ignored or decided, one line each.
+        previous: The state to resume from; None for a new model.
+        doubts: Why the run does not continue exactly, as far as the config shows.
     """
 
     config: GPTConfig
@@ -77,8 +77,8 @@ def resolve_new(request: TrainRequest, layouts: Layouts) -> ResolvedRun:
     """Resolve the first run of a model.
 
     Raises:
-        UsageError: There is no such preset.
-        ConfigError: A setting is unknown, out of range, or contradicts another one.
+        UsageError: The preset does not exist.
+        ConfigError: A setting is unknown or out of range, or contradicts another one.
     """
     file = request.training.get("config_file")
     preset = _read_preset(file, layouts)
@@ -104,16 +104,16 @@ def resolve_new(request: TrainRequest, layouts: Layouts) -> ResolvedRun:
 def resolve_fine_tuning(
     request: TrainRequest, base: Opened, name: str, layouts: Layouts
 ) -> ResolvedRun:
-    """Resolve the first run of a model that begins with the weights of another one.
+    """Resolve the first run of a model that starts from the weights of another one.
 
     Args:
-        request: What was asked for.
+        request: The request.
         base: The other model.
-        name: What the user calls it.
+        name: The name that the user gave for it.
         layouts: The architecture parts known.
 
     Raises:
-        ConfigError: A setting is out of range, or what was asked for cannot be made of the base.
+        ConfigError: A setting is out of range, or is not possible with the weights of the base.
         FormatError: The base has no tokenizer.
     """
     run, file = resolve_new(request, layouts), request.training.get("config_file")
@@ -157,10 +157,10 @@ def _ensure_not_longer(config: GPTConfig, base: GPTConfig, name: str) -> None:
 
 
 def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> ResolvedRun:
-    """Resolve a further run of a model that has a bundle.
+    """Resolve another run of a model that has a bundle.
 
     Raises:
-        UsageError: There is no such preset, though it would be ignored.
+        UsageError: The preset does not exist, although it would be ignored.
         ConfigError: A flag is unknown or out of range.
     """
     saved = to_document(opened.config)
@@ -182,7 +182,7 @@ def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> 
         _read_preset(file, layouts)
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")
     if base is not None and base != state.training_config.init_from_model:
-        notices.append(f"--init_from_model {base} is ignored: {opened.path} has weights of its own")
+        notices.append(f"--init_from_model {base} is ignored: {opened.path} already has weights")
     training = override_training(given, state.training_config)
     return ResolvedRun(
         config=build_config({**saved, **changed}, layouts) if changed else opened.config,
@@ -196,7 +196,7 @@ def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> 
 
 
 def list_ineffective(request: TrainRequest, run: ResolvedRun, opened: Opened) -> list[str]:
-    """Return a line for each given setting that differs, where nothing is left to do."""
+    """Return a line for each changed setting that has no effect since the run is complete."""
     before = opened.training_state or TrainingState(step=0)
     was = {**_fields_of(before.training_config), **_fields_of(opened.config)}
     now = {**_fields_of(run.training), **_fields_of(run.config)}

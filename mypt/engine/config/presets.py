@@ -1,4 +1,4 @@
-"""Presets: architectures to train from, those that ship with mypt and a user's own."""
+"""Read presets: those that ship with mypt, and those of the user."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Preset:
     """A preset file.
 
     Attributes:
-        file: Its path, as the user would name it.
-        document: Its fields, checked.
+        file: Its path, as given by the user.
+        document: Its fields, already validated.
     """
 
     file: str
@@ -41,17 +41,17 @@ class Preset:
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """The fields that `config.json` will hold."""
+        """The fields that belong to `config.json`."""
         return {k: v for k, v in self.document.items() if k in ARCHITECTURE_FIELDS}
 
     @property
     def training(self) -> dict[str, Any]:
-        """The fields that `training_config` will hold."""
+        """The fields that belong to `training_config`."""
         return {k: v for k, v in self.document.items() if k in TRAINING_FIELDS}
 
     @property
     def config(self) -> GPTConfig:
-        """The config of a model that this preset makes, before the tokenizer sizes it."""
+        """The config of a model with this preset, before the tokenizer sets its `vocab_size`."""
         return from_document(GPTConfig, self.architecture)
 
 
@@ -63,9 +63,9 @@ def read_preset(path: str, layouts: Layouts) -> Preset:
         layouts: The architecture parts known.
 
     Raises:
-        UsageError: There is no such preset.
+        UsageError: The preset does not exist.
         FormatError: It is not valid JSON.
-        ConfigError: A field is unknown or does not fit.
+        ConfigError: A field is unknown or invalid.
     """
     data = _find_preset(path)
     document = jsonfile.parse(data, path)

@@ -1,4 +1,4 @@
-"""What to continue, when to stop, and what comes out."""
+"""The settings of a generation, and its result."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Continuation:
-    """What a prompt was continued with.
+    """The continuation of a prompt.
 
     Attributes:
         prompt: The prompt.
-        text: What follows it, without the stop string or token.
-        ids: The new tokens, (N,). A stop string may begin inside the last one of them; a stop
-            token is not among them.
-        stopped_by: The stop string, or the stop token's text; None where the tokens ran out.
-        seed: With it, the same prompt and settings give the same text.
-        log_probs: Natural logarithm of the model's own probability of each token, (N,), before
-            temperature and all that follows it; None if not asked for.
-        logits: What each token was chosen by, (N, vocab_size) float32 on the CPU; None if not
-            asked for.
+        text: The new text, without the stop string or token.
+        ids: The new tokens, (N,). A stop string may begin within the last of them; a stop token is
+            not included.
+        stopped_by: The stop string, or the stop token's text; None if the token limit was reached.
+        seed: The seed; with it, the same prompt and settings yield the same text.
+        log_probs: Natural logarithm of the model's probability of each token, (N,), before
+            temperature and the other sampling options; None if not requested.
+        logits: The logits that each token was chosen by, (N, vocab_size) float32 on the CPU; None
+            if not requested.
     """
 
     prompt: str
@@ -48,9 +48,9 @@ class Ending:
     """When a text ends.
 
     Attributes:
-        max_new_tokens: After so many tokens.
-        stop: Before any of these strings.
-        stop_tokens: Before any of these tokens; their texts by id.
+        max_new_tokens: Maximum number of new tokens.
+        stop: Strings before which the text ends.
+        stop_tokens: Tokens before which the text ends; their texts by id.
     """
 
     max_new_tokens: int
@@ -59,7 +59,7 @@ class Ending:
 
     @property
     def is_early(self) -> bool:
-        """Whether a text may end before its tokens run out."""
+        """Whether a text may end before the token limit."""
         return bool(self.stop or self.stop_tokens)
 
     @classmethod
@@ -70,10 +70,10 @@ class Ending:
         stop: str | Iterable[str],
         stop_tokens: int | str | Iterable[int | str],
     ) -> Ending:
-        """Look the tokens up; a single string or token is one, not its characters.
+        """Look up the stop tokens; a `str` is a single stop string or token.
 
         Raises:
-            ConfigError: A stop string is empty, or a stop token is none of the vocabulary.
+            ConfigError: A stop string is empty, or a stop token is not in the vocabulary.
         """
         tokens = (stop_tokens,) if isinstance(stop_tokens, int | str) else stop_tokens
         ids = [_find_token_id(tokenizer, token) for token in tokens]
@@ -83,14 +83,14 @@ class Ending:
             stop_tokens={number: tokenizer.decode([number]) for number in ids},
         )
         if "" in ending.stop:
-            fix = "leave it out, or give some text"
+            fix = "omit it, or pass a non-empty string"
             raise ConfigError(Problem("", "stop", "is empty", fix, kind="sampling"))
         return ending
 
 
 @frozen
 class Wanted:
-    """What to keep of each token, beside its id: see `Continuation`."""
+    """What to keep for each token in addition to its id; see `Continuation`."""
 
     log_probs: bool = False
     logits: bool = False
@@ -98,13 +98,13 @@ class Wanted:
 
 @frozen(kw_only=True)
 class GenerationSettings:
-    """What one call uses for all its texts.
+    """The settings that one call uses for all its texts.
 
     Attributes:
-        tokenizer: That of the model.
+        tokenizer: The model's tokenizer.
         sampling: How to choose tokens.
         ending: When a text ends.
-        wanted: What to keep of each token.
+        wanted: What to keep for each token.
         use_cache: Whether to keep keys and values.
     """
 
@@ -125,6 +125,6 @@ def _find_token_id(tokenizer: Tokenizer, token: int | str) -> int:
     ids = tokenizer.encode(token)
     if len(ids) != 1:
         what = f"`{token}` is not one token but {len(ids)}"
-        fix = "name its id, or give the text as a stop string"
+        fix = "use its id, or pass the text as a stop string"
         raise ConfigError(Problem("", "stop_tokens", what, fix, kind="sampling"))
     return ids[0]

@@ -1,4 +1,4 @@
-"""Decode tokens as they come: whole characters, and nothing past a stop string."""
+"""Decode tokens one by one, into whole characters and up to a stop string."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 class Detokenizer:
-    """Decodes tokens into text as soon as it can be shown.
+    """Decodes tokens incrementally, releasing text as soon as it can be shown.
 
     Attributes:
-        stopped_by: The stop string that came, which is not part of the text; None before that.
+        stopped_by: The stop string that was found, which is not part of the text; None before.
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
-        """Start an empty text.
+        """Start with an empty text.
 
         Args:
-            tokenizer: Whose ids will come.
-            stop: Strings that end the text, none of them empty.
+            tokenizer: The tokenizer of the ids.
+            stop: Strings that end the text; must not be empty.
         """
         self._tokenizer = tokenizer
         self._stop = stop
@@ -36,7 +36,7 @@ class Detokenizer:
         return self._release(self._decoder.decode(self._tokenizer.decode_bytes([token])))
 
     def finish(self) -> str:
-        """Return what was held back, at the end of the tokens."""
+        """Return the text that was held back, at the end of the tokens."""
         shown = self._release(self._decoder.decode(b"", final=True))
         held, self._held = self._held, ""
         return shown + held

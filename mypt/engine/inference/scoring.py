@@ -1,4 +1,4 @@
-"""How well a model predicts a text, in windows where it is longer than one."""
+"""Measure how well a model predicts a text, in windows if the text is longer than one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mypt.engine.language_model import LanguageModel
 
-# Rows of logits that are worked on at once: what a wide vocabulary has room for in a cache.
+# Rows of logits processed at once: few enough for a CPU cache even with a wide vocabulary.
 CHUNK_ROWS = 128
 
 
@@ -31,13 +31,13 @@ class Score:
     Attributes:
         loss: Mean loss, nats per predicted token.
         perplexity: exp(loss).
-        bits_per_byte: Bits of all predicted tokens for each UTF-8 byte of them, which models with
-            other vocabularies can be compared by. The first token has a part in neither.
-        stride: Tokens from one window to the next.
-        block_size: Tokens of a window.
+        bits_per_byte: Total bits of the predicted tokens divided by their UTF-8 bytes, which is
+            comparable between models with different vocabularies. The first token is not counted.
+        stride: Number of tokens from one window to the next.
+        block_size: Number of tokens in a window.
         ids: The tokens of the text, (N,).
-        losses: Loss of each token but the first, (N - 1,), nats: minus the natural logarithm of
-            its probability.
+        losses: Loss of each token except the first, (N - 1,), in nats: the negative natural
+            logarithm of its probability.
     """
 
     loss: float
@@ -77,15 +77,15 @@ def score(model: LanguageModel, text: str, stride: int | None) -> Score:
 
 @torch.inference_mode()
 def token_losses(model: LanguageModel, ids: Tensor, stride: int) -> Tensor:
-    """Return the loss of each token but the first, without dropout.
+    """Compute the loss of each token except the first, without dropout.
 
     Args:
-        model: The model, in whatever mode.
+        model: The model, in any mode.
         ids: (N,) int64, N at least 2.
         stride: 1 to block_size.
 
     Returns:
-        (N - 1,) float32 on the CPU, nats.
+        (N - 1,) float32 on the CPU, in nats.
     """
     device = next(model.parameters()).device
     found = []
@@ -101,11 +101,11 @@ def token_losses(model: LanguageModel, ids: Tensor, stride: int) -> Tensor:
 
 
 def windows(length: int, block_size: int, stride: int) -> Iterator[tuple[slice, int]]:
-    """Cover positions 0 ... length - 1 by windows.
+    """Cover the positions 0 ... length - 1 with windows.
 
     Yields:
-        A window of at most `block_size` positions and how many at its end are new. The last
-        window reaches back as far as the others do.
+        A window of at most `block_size` positions, and how many positions at its end are new. The
+        last window is as long as the others.
     """
     end = min(block_size, length)
     yield slice(0, end), end

@@ -37,7 +37,7 @@ class _Row:
     ) -> None:
         ids = prompt_ids(settings.tokenizer, prompt)
         self.prompt = prompt
-        self.prompt_ids = ids[-block_size:]  # what the model sees of it
+        self.prompt_ids = ids[-block_size:]  # the part that the model sees
         self.key = _hash_prompt(ids), sample
         self.text = ""
         self.ids: list[int] = []
@@ -67,7 +67,7 @@ class _Row:
 
     def result(self, settings: GenerationSettings) -> Continuation:
         """Return the continuation."""
-        n = len(self.ids)  # details of a stop token are none of the text's
+        n = len(self.ids)  # leaves out the details of a stop token
         return Continuation(
             prompt=self.prompt,
             text=self.text,
@@ -80,12 +80,12 @@ class _Row:
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    """Encode a prompt; an empty one begins where texts begin, at a new line if there is one.
+    """Encode a prompt; an empty one becomes a newline if the vocabulary has it, else id 0.
 
     A prompt of which the tokenizer drops everything, as some do with what they lack, is empty.
 
     Raises:
-        DataError: The prompt has a character that the vocabulary lacks.
+        DataError: The prompt contains a character that the vocabulary lacks.
     """
     ids = tokenizer.encode(prompt) if prompt else []
     if ids:
@@ -97,13 +97,13 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
 
 
 def ensure_several(prompts: Iterable[str]) -> None:
-    """Raise if the prompts are a single text, each character of which would be one.
+    """Raise if the prompts are a single string, whose characters would be taken as prompts.
 
     Raises:
-        ConfigError: They are.
+        ConfigError: They are a single string.
     """
     if isinstance(prompts, str):
-        what, fix = "are a single text", "put it into a list, or call `generate`"
+        what, fix = "are a single string", "put it into a list, or call `generate`"
         raise ConfigError(Problem("", "prompts", what, fix))
 
 
@@ -127,7 +127,7 @@ def continuations(
     samples: int,
     batch_size: int,
 ) -> Iterator[Continuation]:
-    """Continue several texts, some at once; see `GPT.generate_many`."""
+    """Continue several texts in batches; see `GPT.generate_many`."""
     settings, block_size = _with_seed(settings), model.config.block_size
     rows = [_Row(prompt, settings, block_size, n) for prompt in prompts for n in range(samples)]
     for first in range(0, len(rows), batch_size):
@@ -139,10 +139,10 @@ def continuations(
 
 
 def _batch_by_length(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
-    """Put rows of about one length together, the shortest prompt first.
+    """Batch rows with prompts of similar length, the shortest prompt first.
 
-    Rows of a batch begin together and wait for the longest prompt; where that takes longer than
-    to continue the short ones, these had better be on their own.
+    The rows of a batch begin together and wait for the longest prompt; if that takes longer than
+    continuing the short ones, these are better in a separate batch.
     """
     batch: list[_Row] = []
     for row in sorted(rows, key=lambda row: len(row.prompt_ids)):
@@ -169,7 +169,7 @@ def _sample_steps(
 
 
 def _draw_numbers(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
-    """Draw for each row out of the seed, its prompt and its number alone: (B, new) float32."""
+    """Draw each row's numbers, (B, new) float32, from only the seed, its prompt and its index."""
     size = max(0, batch[0].ending.max_new_tokens)
     if sampling.seed is None or sampling.temperature == 0:
         return torch.zeros(len(batch), size)
@@ -178,7 +178,7 @@ def _draw_numbers(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
 
 
 def _fill_rows(model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings) -> None:
-    """Let the rows of a batch take their tokens and what is wanted of each."""
+    """Generate the tokens of a batch, and collect what is wanted of each in its row."""
     shortest, ending = len(batch[0].prompt_ids), settings.ending
     ahead = 1 if ending.is_early else ending.max_new_tokens
     made = _sample_steps(model, batch, settings)
@@ -198,7 +198,7 @@ def _fill_rows(model: LanguageModel, batch: Sequence[_Row], settings: Generation
 
 
 class _StepReadback(NamedTuple):
-    """What is kept of a step, of B rows."""
+    """The values of a step that are kept, for B rows."""
 
     ids: Readback
     log_probs: Readback | None
@@ -218,7 +218,7 @@ class _StepReadback(NamedTuple):
 def _read_back(
     model: LanguageModel, made: Iterator[Step], wanted: Wanted, *, ahead: int
 ) -> Iterator[_StepReadback]:
-    """Keep what is wanted of each step; a GPU is at work on the steps `ahead` meanwhile."""
+    """Yield what is wanted of each step, while a GPU computes up to `ahead` further steps."""
     on_cpu = next(model.parameters()).device.type == "cpu"
     with explain_oom(GENERATING):
         read = (_StepReadback.of(step, wanted) for step in _ensure_no_nan(made))
@@ -226,7 +226,7 @@ def _read_back(
 
 
 def _ensure_no_nan(made: Iterator[Step]) -> Iterator[Step]:
-    """Raise if the logits of the first step are NaN: the weights are too, then."""
+    """Raise if the logits of the first step are NaN, since then the weights are too."""
     for number, step in enumerate(made):
         if number == 0 and bool(step.logits.isnan().any()):
             what = "the model outputs NaN, usually because training diverged"
@@ -236,7 +236,7 @@ def _ensure_no_nan(made: Iterator[Step]) -> Iterator[Step]:
 
 
 def _with_seed(settings: GenerationSettings) -> GenerationSettings:
-    """Draw a seed for a call that names none."""
+    """Return the settings with a random seed, if they have none."""
     if settings.sampling.seed is not None:
         return settings
     return evolve(settings, sampling=evolve(settings.sampling, seed=secrets.randbits(32)))

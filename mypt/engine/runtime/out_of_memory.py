@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ TRAINING = (
     "lower batch_size and raise grad_accum_steps, lower the block_size of a new model, or give "
     "--activation_checkpointing; what was saved last is whole",
 )
-# torch has no class for most of these; the last is of a size beyond 64 bits.
+# What errors say for which torch has no class: of the CPU, of MPS, of CUDA's libraries and driver,
+# and of a size beyond 64 bits.
 _REFUSALS = (
     "DefaultCPUAllocator",
     "out of memory",
@@ -48,12 +50,20 @@ def explain_oom(work: tuple[str, str]) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        said = str(error)
-        if not isinstance(error, MemoryError) and not any(word in said for word in _REFUSALS):
+        if not _is_out_of_memory(error):
             raise
         doing, fix = work
-        what = f"ran out while {doing}{_format_request(said)}"
+        what = f"ran out while {doing}{_format_request(str(error))}"
         raise OutOfMemoryError(Problem("", "memory", what, fix, kind="memory")) from error
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    torch = sys.modules.get("torch")  # without it, none of its errors can have been raised
+    if isinstance(error, MemoryError):
+        return True
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return any(word in str(error) for word in _REFUSALS)
 
 
 def _format_request(said: str) -> str:

@@ -1,4 +1,7 @@
-"""One writer at a time: a lock on a bundle that is released when its process ends."""
+"""One writer at a time: a lock on a bundle that is released when its process ends.
+
+`filelock` would leave its file in the bundle; see `docs/explanation/by-hand.md`.
+"""
 
 from __future__ import annotations
 

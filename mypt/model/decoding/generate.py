@@ -159,7 +159,7 @@ class _Rows(NamedTuple):
 
 
 class _CachedLogits:
-    """Gives the logits after a window, keeping keys and values of what it saw."""
+    """Computes the logits after a window, caching the keys and values of earlier tokens."""
 
     def __init__(self, model: Transformer, batch_size: int, length: int, new_tokens: int) -> None:
         self._model = model

@@ -1,4 +1,4 @@
-"""Registers the part with mypt."""
+"""Register the part with mypt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mypt_parts() -> list[PartFactory]:
-    """Return the factory of the positions, under `--pos_encoding alibi`."""
+    """Offer the position encoding `alibi`."""
     return [PartFactory("pos_encoding", "alibi", build=_build)]
 
 

@@ -1,4 +1,4 @@
-"""Attention with linear biases: the further away a token is, the less it counts."""
+"""Attention with linear biases: more distant tokens get lower attention scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AlibiPositions(nn.Module):
-    """A bias on attention scores that falls linearly with the distance; nothing is trained.
+    """A bias on attention scores that decreases linearly with distance; nothing is trained.
 
     Source: Press, Smith and Lewis 2022, "Train Short, Test Long: Attention with Linear Biases
     Enables Input Length Extrapolation", section 3.
@@ -27,35 +27,37 @@ class AlibiPositions(nn.Module):
     slopes: Tensor
 
     def __init__(self, config: GPTConfig) -> None:
-        """Choose the slope of each head."""
+        """Compute the slope of each head."""
         super().__init__()
         self._n_head = config.n_head
-        # Made once, since to bring numbers to a GPU waits for it.
+        # Computed once, since copying numbers to a GPU synchronizes with it.
         self.register_buffer(
-            "slopes", torch.tensor(slopes(config.n_head), device="cpu"), persistent=False
+            "slopes", torch.tensor(compute_slopes(config.n_head), device="cpu"), persistent=False
         )
 
     def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:
-        """Return the bias of each query on each key, (n_head, T, K) float32."""
+        """Return the bias for each query and key, (n_head, T, K) float32."""
         distance = key_positions - positions[:, None]  # 0 or less in the past
         return Placement(bias=self.slopes[:, None, None] * distance)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # Follows the device, not the dtype, and holds the slopes also after `to_empty`.
+        # The slopes follow the device but not the dtype, and are also correct after `to_empty`.
         super()._apply(fn, recurse)
-        self.slopes = torch.tensor(slopes(self._n_head), device="cpu").to(self.slopes.device)
+        self.slopes = torch.tensor(compute_slopes(self._n_head), device="cpu").to(
+            self.slopes.device
+        )
         return self
 
 
-def slopes(n_head: int) -> list[float]:
+def compute_slopes(n_head: int) -> list[float]:
     """Return the slope of each head.
 
-    For a power of two, 2 ** (-8 / n_head) and its powers. For any other number, those of the power
-    of two below it, and then every other one of those of the power of two above it.
+    For a power of two, 2 ** (-8 / n_head) and its powers. For any other number, the slopes for the
+    next lower power of two, then every other slope for the next higher one.
 
     Source: Press et al. 2022, section 3, and `get_slopes` of the code released with it, for
     numbers of heads that are not a power of two.
     """
     below = 2 ** math.floor(math.log2(n_head))
     base = [2.0 ** (-8 * (head + 1) / below) for head in range(below)]
-    return base if below == n_head else base + slopes(2 * below)[::2][: n_head - below]
+    return base if below == n_head else base + compute_slopes(2 * below)[::2][: n_head - below]

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 from attrs import evolve
-from mypt_alibi.positions import AlibiPositions, slopes
+from mypt_alibi.positions import AlibiPositions, compute_slopes
 
 import mypt
 from mypt.plugins import GPTConfig
@@ -37,7 +37,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("n_head", PUBLISHED)
 def test_slopes_are_the_published_ones(n_head):
-    assert slopes(n_head) == pytest.approx(PUBLISHED[n_head], rel=1e-12)
+    assert compute_slopes(n_head) == pytest.approx(PUBLISHED[n_head], rel=1e-12)
 
 
 @pytest.mark.parametrize("n_head", [2, 3, 4, 6, 8, 12, 20])

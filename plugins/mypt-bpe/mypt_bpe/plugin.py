@@ -1,4 +1,4 @@
-"""Registers the tokenizer with mypt."""
+"""Register the tokenizer with mypt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECTION = {
         "tokenizer": {
             "type": "object",
             "required": ["model"],
-            "description": "A tokenizer.json of Hugging Face's `tokenizers`, whole.",
+            "description": "The full tokenizer.json of Hugging Face's `tokenizers`.",
         }
     },
 }
@@ -29,7 +29,7 @@ TRAINING = {
             "type": "integer",
             "minimum": 256,
             "default": DEFAULT_VOCAB_SIZE,
-            "description": "Tokens at most; a short text has fewer that come twice.",
+            "description": "Maximum number of tokens; a short text may yield fewer.",
         }
     },
     "additionalProperties": False,
@@ -38,7 +38,7 @@ TRAINING = {
 
 @hookimpl
 def mypt_tokenizers() -> list[TokenizerFactory]:
-    """Return the factory of byte pairs of the user's own text, under `--tokenization bpe`."""
+    """Offer the tokenizer `bpe`."""
     return [
         TokenizerFactory(
             "bpe",

@@ -1,4 +1,4 @@
-"""A tokenizer of Hugging Face's `tokenizers`, behind mypt's interface."""
+"""Adapt a tokenizer of Hugging Face's `tokenizers` to mypt's protocol."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 PACKAGE = "mypt-bpe"
 _MISSING = "\ufffd".encode()
 _EDGE = re.compile(r"(?<=\S)(?=\s)")
-_CHUNK = 1 << 16  # characters that are encoded together; several at once, in threads
+_CHUNK = 1 << 16  # characters per chunk; several chunks are encoded at once, in threads
 _CHUNKS = 64
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 
 class BpeTokenizer:
-    """Text to ids and back, by a `tokenizer.json` that is kept as it is.
+    """A tokenizer defined by a `tokenizer.json`, which is kept unchanged.
 
-    Special tokens in a text are taken as such; none are put around it.
+    Special tokens in a text are recognized; none are added around it.
 
     Attributes:
         n_vocab: Number of ids.
-        vocab_size: Rows a new model gets for it.
+        vocab_size: The vocab_size of a new model that uses it.
     """
 
     token_kind = "bpe"
 
     def __init__(self, held: Mapping[str, Any]) -> None:
-        """Open what a `tokenizer.json` holds.
+        """Load the content of a `tokenizer.json`.
 
         Raises:
-            FormatError: It is none.
+            FormatError: It is not a tokenizer that this version of `tokenizers` can read.
         """
-        self._held = dict(held)
+        self._document = dict(held)
         try:
-            self._inner = tokenizers.Tokenizer.from_str(json.dumps(self._held))
-        except Exception as error:  # the library raises nothing more exact
+            self._inner = tokenizers.Tokenizer.from_str(json.dumps(self._document))
+        except Exception as error:  # the library raises nothing more specific
             where = f"/plugins/{PACKAGE}/tokenizer"
-            what = f"is not a tokenizer that this version of tokenizers reads ({error})"
+            what = f"is not a tokenizer that this version of tokenizers can read ({error})"
             problem = Problem("tokenizer.json", where, what, "restore the file")
             raise FormatError(problem) from error
         self._inner.no_truncation()
@@ -63,7 +63,7 @@ class BpeTokenizer:
 
     def encode_array(self, text: str) -> NDArray[np.uint32]:
         """Return the ids of a long text, (N,) uint32; equal to `encode`."""
-        chunks = [*self._chunks(well_formed(text))]
+        chunks = [*self._split_chunks(replace_surrogates(text))]
         parts = [np.empty(0, np.uint32)]
         for start in range(0, len(chunks), _CHUNKS):
             encoded = self._inner.encode_batch_fast(
@@ -73,10 +73,10 @@ class BpeTokenizer:
         return np.concatenate(parts)
 
     def cut(self, text: str, start: int) -> int | None:
-        """Return the first index at or after `start` where the text may be cut in two.
+        """Return the first position at or after `start` where the text may be cut in two.
 
-        White space after other text begins a new word of GPT-2's rule. Of another tokenizer
-        nothing is known.
+        Whitespace after other text begins a new word by GPT-2's rule. For other tokenizers no
+        position is known.
         """
         if not self._is_byte_level:
             return None
@@ -84,20 +84,20 @@ class BpeTokenizer:
         return None if found is None else found.end()
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`; an id without text becomes U+FFFD."""
+        """Return the text of `ids`; ids without text become U+FFFD."""
         text = self.decode_bytes(ids).decode("utf-8", "replace")
         return text.removeprefix(self._joiner)
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Return the UTF-8 bytes of `ids`, which may end inside a character."""
+        """Return the UTF-8 bytes of `ids`, which may end in the middle of a character."""
         return b"".join([self._bytes_of_id.get(number, _MISSING) for number in map(int, ids)])
 
     def state(self) -> dict[str, Any]:
         """Return the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
-        section = {PACKAGE: {"tokenizer": self._held}}
+        section = {PACKAGE: {"tokenizer": self._document}}
         return {"token_kind": self.token_kind, "plugins": section}
 
-    def _chunks(self, text: str) -> Iterator[str]:
+    def _split_chunks(self, text: str) -> Iterator[str]:
         start = 0
         while start < len(text):
             end = self.cut(text, start + _CHUNK) or len(text)
@@ -106,26 +106,28 @@ class BpeTokenizer:
 
     @cached_property
     def _is_byte_level(self) -> bool:
-        """Whether it splits a text into words as GPT-2 does, with no token across words."""
-        pieces = self._held.get("pre_tokenizer") or {}
+        """Whether it splits a text into words as GPT-2 does, and no token spans words."""
+        pieces = self._document.get("pre_tokenizer") or {}
         return (
             pieces.get("type") == "ByteLevel"
             and pieces.get("use_regex", True)
             and not pieces.get("add_prefix_space")
-            and not self._held.get("normalizer")
-            and not self._held.get("added_tokens")
+            and not self._document.get("normalizer")
+            and not self._document.get("added_tokens")
         )
 
     @cached_property
     def _joiner(self) -> str:
-        """What is put between tokens: a tokenizer without a decoder is a list of words."""
-        return "" if self._held.get("decoder") else " "
+        """The separator between tokens: a tokenizer without a decoder is a list of words."""
+        return "" if self._document.get("decoder") else " "
 
     @cached_property
     def _bytes_of_id(self) -> dict[int, bytes]:
-        special = {token["id"]: token["content"] for token in self._held.get("added_tokens") or []}
+        special = {
+            token["id"]: token["content"] for token in self._document.get("added_tokens") or []
+        }
         texts = {number: word for word, number in self._inner.get_vocab().items()}
-        decoder = self._held.get("decoder") or {}
+        decoder = self._document.get("decoder") or {}
         is_bytes = decoder.get("type") == "ByteLevel"
         made = {}
         for number, word in texts.items():
@@ -140,14 +142,14 @@ class BpeTokenizer:
         return made
 
     def _text_after_another(self, number: int) -> str:
-        """Return what a token adds to the text before it, white space included."""
+        """Return what a token adds to the text of a preceding token, including whitespace."""
         before = self._inner.decode([number], skip_special_tokens=False)
         both = self._inner.decode([number, number], skip_special_tokens=False)
         return both[len(before) :]
 
 
-def well_formed(text: str) -> str:
-    """Return a text with U+FFFD in place of halves of surrogate pairs."""
+def replace_surrogates(text: str) -> str:
+    """Return a text with unpaired surrogates replaced by U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -155,8 +157,8 @@ def well_formed(text: str) -> str:
     return text
 
 
-def _byte_of_char() -> dict[str, int]:
-    """Return the byte that each character of a byte-level vocabulary stands for.
+def _map_chars_to_bytes() -> dict[str, int]:
+    """Return the byte that each character of a byte-level vocabulary represents.
 
     Source: `bytes_to_unicode` of OpenAI's GPT-2 `encoder.py`.
     """
@@ -166,4 +168,4 @@ def _byte_of_char() -> dict[str, int]:
     return shown | {chr(0x100 + place): byte for place, byte in enumerate(others)}
 
 
-_BYTE_OF_CHAR = _byte_of_char()
+_BYTE_OF_CHAR = _map_chars_to_bytes()

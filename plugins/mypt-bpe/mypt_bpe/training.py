@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from mypt.plugins import DataError, Problem
-from mypt_bpe.tokenizer import BpeTokenizer, well_formed
+from mypt_bpe.tokenizer import BpeTokenizer, replace_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# A word of the pre-tokenizer never reaches across: what is before it is not white.
+# No word of the pre-tokenizer spans this edge, since the character before it is not whitespace.
 _EDGE = re.compile(r"(?<=\S)(?=\n)")
 
 
 def train(pieces: Iterable[str], vocab_size: int) -> BpeTokenizer:
-    """Learn the most frequent byte pairs of a text.
+    """Learn the most frequent byte pairs in a text.
 
     Args:
-        pieces: The text; where it is divided makes no difference.
-        vocab_size: Tokens at most, the 256 bytes among them.
+        pieces: The text; the result does not depend on how it is divided.
+        vocab_size: Maximum number of tokens, including the 256 bytes.
 
     Raises:
         DataError: The text is empty.
@@ -43,19 +43,19 @@ def train(pieces: Iterable[str], vocab_size: int) -> BpeTokenizer:
 
     def records() -> Iterator[str]:
         nonlocal seen
-        for record in _records(pieces):
+        for record in _split_records(pieces):
             seen += len(record)
-            yield well_formed(record)
+            yield replace_surrogates(record)
 
     made.train_from_iterator(records(), trainer)
     if not seen:
         what = "there is no text to build a vocabulary from"
-        raise DataError(Problem("", "", what, "give a text", kind="data.text"))
+        raise DataError(Problem("", "", what, "provide a text", kind="data.text"))
     return BpeTokenizer(json.loads(made.to_str()))
 
 
-def _records(pieces: Iterable[str]) -> Iterator[str]:
-    """Divide a text at ends of lines, the same wherever its pieces end."""
+def _split_records(pieces: Iterable[str]) -> Iterator[str]:
+    """Divide a text at line ends, independently of its pieces."""
     held = ""
     for piece in pieces:
         *whole, held = _EDGE.split(held + piece)

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class GroupedQueryAttention(nn.Module):
-    """Let each position look at itself and at what came before; head h has keys h // group.
+    """Causal attention in which head h uses the keys and values of head h // group.
 
     Source: Ainslie et al. 2023, "GQA: Training Generalized Multi-Query Transformer Models from
     Multi-Head Checkpoints", section 2.2; with one head of keys, Shazeer 2019, section 3.
     """
 
     def __init__(self, config: GPTConfig) -> None:
-        """Build the projections; the rows of `kv` are all keys, then all values."""
+        """Build the projections; the rows of `kv` are the keys', then the values'."""
         super().__init__()
         width, bias = config.attention_width, config.has_qkv_bias
         self.q = nn.Linear(config.n_embd, width, bias=bias)
@@ -34,9 +34,9 @@ class GroupedQueryAttention(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x: Tensor, context: Context, cache: AttentionCache | None) -> Tensor:
-        """Attend; see `mypt.plugins.AttentionPart`."""
+        """Apply attention; see `mypt.plugins.AttentionPart`."""
         batch, length, _ = x.shape
-        mixed = self._mix(self.q(x), self.kv(x), length, context, cache)
+        mixed = self._attend(self.q(x), self.kv(x), length, context, cache)
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(batch, length, -1))
         return F.dropout(out, self.dropout) if self.training else out
 
@@ -45,14 +45,14 @@ class GroupedQueryAttention(nn.Module):
         q, kv, proj = linear(self.q), linear(self.kv), linear(self.proj)
 
         def step(x: Tensor, context: Context, cache: AttentionCache) -> Tensor:
-            return proj(self._mix(q(x), kv(x), 1, context, cache).reshape(x.size(0), -1))
+            return proj(self._attend(q(x), kv(x), 1, context, cache).reshape(x.size(0), -1))
 
         return step
 
-    def _mix(
+    def _attend(
         self, q: Tensor, kv: Tensor, length: int, context: Context, cache: AttentionCache | None
     ) -> Tensor:
-        """Return (B, n_head, T, head_width) of projections (B, T, ...)."""
+        """Compute the weighted means, (B, n_head, T, head_width), from projections (B, T, ...)."""
         batch = q.size(0)
         q = q.view(batch, length, self.n_head, -1).transpose(1, 2)
         kv = kv.view(batch, length, 2 * self.n_kv_head, -1).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""How many heads of keys there are, and what tensors follow; needs no torch."""
+"""The number of key heads, and the tensors that follow from it; does not import torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS = {
             "type": "integer",
             "minimum": 1,
             "default": 1,
-            "description": "Heads of keys and values; n_head must be a multiple of it.",
+            "description": "Number of heads of keys and values; n_head must be a multiple of it.",
         }
     },
     "additionalProperties": False,
@@ -25,7 +25,7 @@ OPTIONS = {
 
 
 def grouped_attention(config: GPTConfig) -> dict[str, tuple[int, ...]]:
-    """Return the tensors of grouped-query attention; rows of kv are all keys, then all values."""
+    """Return the tensors of the part; the rows of `kv` are the keys', then the values'."""
     tensors: dict[str, tuple[int, ...]] = {}
     width = config.attention_width
     for name, rows, columns, has_bias in (
@@ -40,7 +40,7 @@ def grouped_attention(config: GPTConfig) -> dict[str, tuple[int, ...]]:
 
 
 def kv_width(config: GPTConfig) -> int:
-    """Return the width of all keys together."""
+    """Return the total width of all key heads."""
     return kv_heads(config) * config.head_width
 
 
@@ -48,11 +48,11 @@ def kv_heads(config: GPTConfig) -> int:
     """Return the number of heads of keys and values.
 
     Raises:
-        ConfigError: The heads cannot share them evenly.
+        ConfigError: The number does not divide n_head.
     """
-    heads = int(config.plugins.get(PACKAGE, {}).get("n_kv_head", 1))  # JSON may say 2.0
+    heads = int(config.plugins.get(PACKAGE, {}).get("n_kv_head", 1))  # JSON may contain 2.0
     if config.n_head % heads:
         what = f"is {heads}, which does not divide n_head ({config.n_head})"
         where = f"/plugins/{PACKAGE}/n_kv_head"
-        raise ConfigError(Problem("config.json", where, what, "choose one that does"))
+        raise ConfigError(Problem("config.json", where, what, "choose a number that does"))
     return heads

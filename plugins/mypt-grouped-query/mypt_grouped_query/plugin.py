@@ -1,4 +1,4 @@
-"""Registers the part with mypt."""
+"""Register the part with mypt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mypt_parts() -> list[PartFactory]:
-    """Return the factory of the attention, under `--attention_type grouped_query`."""
+    """Offer the attention `grouped_query`."""
     return [
         PartFactory(
             "attention_type",

@@ -36,7 +36,7 @@ def transformers():
 
 @pytest.fixture
 def saved(transformers, tmp_path):
-    """Give a folder of a random Llama whose four heads share keys, and its logits."""
+    """Return a folder of a random Llama whose four heads share keys, and its logits."""
 
     def make(n_kv_head=2, **changed):
         torch.manual_seed(3)

@@ -8,5 +8,5 @@ from mypt_guards.patience import OPTIONS, patience_guard
 
 @hookimpl
 def mypt_gold_guards() -> list[GuardFactory]:
-    """Return the guards of this package."""
+    """Offer the guards of this package."""
     return [GuardFactory("patience", patience_guard, options=OPTIONS)]

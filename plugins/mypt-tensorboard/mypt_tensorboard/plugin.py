@@ -1,4 +1,4 @@
-"""Registers the log sink with mypt."""
+"""Register the log sink with mypt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OPTIONS = {"type": "object", "additionalProperties": False}
 
 @hookimpl
 def mypt_log_sinks() -> list[SinkFactory]:
-    """Return the factory of event files, beside the log of a run that keeps one."""
+    """Offer the sink `tensorboard`, for runs that keep a log."""
     return [SinkFactory("tensorboard", build=_build, options=OPTIONS)]
 
 

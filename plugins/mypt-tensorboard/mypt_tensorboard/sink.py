@@ -1,4 +1,4 @@
-"""A log sink that writes the event files of TensorBoard."""
+"""A log sink that writes event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ _OTHERS = {"lr": "learning_rate", "tokens_processed": "tokens_processed"}
 
 
 class TensorBoardSink:
-    """Write the figures of each evaluation, and the loss of each gold model."""
+    """Writes the figures of each evaluation, and the loss of each gold model."""
 
     def __init__(self, folder: Path, *, done: int = 0) -> None:
-        """Prepare the event files of a run; the first is made at the first figures.
+        """Prepare to write event files; the file is created with the first figures.
 
         Args:
-            folder: Where they go.
-            done: The step that was evaluated last before this run; what files in the folder tell of
-                later ones is not shown.
+            folder: The folder to write to.
+            done: The last step that was evaluated before this run; later steps in the files that
+                are already in the folder are hidden.
         """
         self._folder = folder
         self._done = done
         self._writer: EventFileWriter | None = None
 
     def emit(self, event: Mapping[str, Any]) -> None:
-        """Take one event."""
+        """Receive one event."""
         if event["event"] == "eval":
-            self._write(event, _figures(event))
+            self._write_scalars(event, _collect_figures(event))
         elif event["event"] == "gold_checkpoint":
-            self._write(event, {"loss/gold": event["val_loss"]})
+            self._write_scalars(event, {"loss/gold": event["val_loss"]})
 
     def close(self) -> None:
         """Close the file."""
         if self._writer is not None:
             self._writer.close()
 
-    def _write(self, event: Mapping[str, Any], figures: Mapping[str, float]) -> None:
+    def _write_scalars(self, event: Mapping[str, Any], figures: Mapping[str, float]) -> None:
         told = datetime.fromisoformat(event["timestamp"]).timestamp()
-        writer = self._opened()
+        writer = self._open_writer()
         for tag, value in figures.items():
             summary = Summary.Value(
                 tag=tag, tensor=make_tensor_proto(value, dtype="float32"), metadata=_SCALAR
@@ -59,10 +59,10 @@ class TensorBoardSink:
             )
         writer.flush()
 
-    def _opened(self) -> EventFileWriter:
+    def _open_writer(self) -> EventFileWriter:
         if self._writer is None:
             self._writer = EventFileWriter(str(self._folder))
-            # TensorBoard drops what is told of later steps at each start but the first.
+            # At each start but the first, TensorBoard drops earlier records of later steps.
             begin = SessionLog(status=SessionLog.START)
             first = self._done + 1
             self._writer.add_event(Event(wall_time=time.time(), step=first, session_log=begin))
@@ -72,8 +72,8 @@ class TensorBoardSink:
 _SCALAR = create_summary_metadata(display_name="", description="")
 
 
-def _figures(event: Mapping[str, Any]) -> dict[str, float]:
-    """Name the figures of an evaluation; a loss that is not finite is none."""
+def _collect_figures(event: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of an evaluation by tag, without losses that are not finite."""
     losses = {
         f"loss/{name.removesuffix(_LOSS)}": event[name] for name in ("train_loss", "val_loss")
     }

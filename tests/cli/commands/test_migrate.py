@@ -65,7 +65,7 @@ def test_a_legacy_file_is_used_as_it_is_when_named(cli, refused, old, fixtures, 
     assert code == 0
     assert out != cli("generate", "--model_name", "old", "--prompt", "Nel", "--temperature", "0")[1]
     line = refused("generate", *named, "fin.pt", code=2)
-    assert "there are: final.pt, latest.pt" in line
+    assert "available: final.pt, latest.pt" in line
 
 
 def test_a_tree_that_is_not_there_is_no_empty_one(cli_format, in_tmp):

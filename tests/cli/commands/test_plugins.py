@@ -324,6 +324,15 @@ def test_the_starter_is_clean_for_linters(check, name, cli, tmp_path, root):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_starter_whose_name_has_that_of_the_template_in_it_is_renamed_once(cli, tmp_path):
+    assert cli("plugins", "new", "mypt-starter-kit", "--output", tmp_path / "kit")[0] == 0
+    assert (tmp_path / "kit" / "mypt_starter_kit" / "plugin.py").is_file()
+    assert (
+        'NAME = "starter_kit"' in (tmp_path / "kit" / "mypt_starter_kit" / "plugin.py").read_text()
+    )
+    assert 'name = "mypt-starter-kit"' in (tmp_path / "kit" / "pyproject.toml").read_text()
+
+
 @pytest.mark.parametrize("name", ["../up", "1st", "", "a b"])
 def test_a_starter_needs_a_name_that_a_package_can_have(name, cli, in_tmp):
     code, _, err = cli("plugins", "new", name)

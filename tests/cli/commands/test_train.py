@@ -332,7 +332,7 @@ def test_a_new_model_by_the_name_of_a_copy_is_told_so(train, in_tmp):
     flags = ("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")
     code, out, _ = train(*flags, name="cat_gold")
     assert code == 0
-    assert "checkpoints/cat_gold is where a model called cat keeps its gold copy" in out
+    assert "checkpoints/cat_gold is where a model named cat keeps its gold copy" in out
     assert "keeps its" not in train(*flags, name="cat_golden")[1]
 
 

@@ -50,7 +50,7 @@ def test_a_name_near_another_is_suggested_and_copies_are_not_listed(in_tmp):
 
 
 def test_a_path_to_a_model_to_train_is_told_its_name():
-    with pytest.raises(UsageError, match="`checkpoints/nano` is a path; give the name alone: nano"):
+    with pytest.raises(UsageError, match="`checkpoints/nano` is a path; use only the name: nano"):
         model_dir("checkpoints/nano")
 
 

@@ -31,6 +31,11 @@ def test_memory_of_a_gpu_that_runs_out_is_one_line():
         torch.empty(2**50, dtype=torch.uint8, device="cuda")
 
 
+def test_the_class_of_torch_counts_whatever_its_message_says():
+    with pytest.raises(OutOfMemoryError, match="ran out while training;"), explain_oom(TRAINING):
+        raise torch.OutOfMemoryError("no words that mypt knows")
+
+
 def test_memory_that_numpy_and_python_lack_counts_too():
     import numpy as np
 

@@ -4,7 +4,7 @@ import pytest
 
 from mypt.format.readers.shared import vocabulary
 from mypt.format.readers.shared.vocabulary import GPT2_SHA256, digest_bpe, is_gpt2
-from mypt.tokenizers.gpt2 import Gpt2Tokenizer, _ranks
+from mypt.tokenizers.gpt2 import Gpt2Tokenizer, _load_ranks
 
 
 def byte_names():
@@ -27,7 +27,7 @@ def parts_of(token, ranks):
 @pytest.fixture(scope="module")
 def gpt2():
     """GPT-2's tokenizer.json, made from the ranks that mypt ships."""
-    ranks, names = _ranks(), byte_names()
+    ranks, names = _load_ranks(), byte_names()
 
     def show(token):
         return "".join(names[byte] for byte in token)

@@ -1,0 +1,158 @@
+"""A test lies where its module does: tests/model/test_cache.py tests mypt.model.cache.
+
+What concerns several modules lies in tests/scenarios, or in a folder that names its subject.
+"""
+
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+PACKAGE = TESTS.parent / "mypt"
+ROOMS = (
+    *("api", "cli", "comparison", "data", "engine", "export", "format", "model", "plotting"),
+    *("plugins", "testing", "tokenizers"),
+)
+# Modules without a test file of their own, by the file that tests them through their user. Take a
+# module out when it gets a file; add one only if it cannot be tested alone.
+TESTED_BY = {
+    "api/test_gpt.py": ["engine/language_model"],
+    "architecture/test_document_schemas.py": [
+        "format/documents/config",
+        "format/documents/manifest",
+        "format/documents/tokenizer",
+        "format/documents/training",
+    ],
+    "architecture/test_packaging.py": ["format/resources"],
+    "cli/commands/test_configs.py": ["engine/config/presets"],
+    "cli/commands/test_generate.py": [
+        "cli/generation/interactive",
+        "cli/generation/output",
+        "cli/generation/request",
+        "cli/options/sampling",
+    ],
+    "cli/commands/test_inspect.py": ["api/info"],
+    "cli/commands/test_migrate.py": ["cli/options/readers"],
+    "cli/commands/test_plot.py": ["plotting/find_log", "plotting/run"],
+    "cli/commands/test_plugins.py": [
+        "cli/commands/format",
+        "cli/options/plugins",
+        "plugins/discovery",
+        "plugins/scaffold",
+    ],
+    "cli/commands/test_train.py": [
+        "engine/config/precedence",
+        "engine/training/launch",
+        "engine/training/run",
+    ],
+    "cli/test_main.py": ["cli/options/fields", "cli/options/flag_names", "cli/options/text"],
+    "data/batches/test_loader.py": ["data/batches/batch"],
+    "data/prepare/test_chats.py": ["data/describe", "data/prepare/episodes", "data/special_tokens"],
+    "data/prepare/test_tokens.py": [
+        "data/metadata",
+        "data/prepare/parallel",
+        "data/prepare/pieces",
+        "data/prepare/progress",
+        "data/prepare/shard_filler",
+        "data/prepare/shard_writer",
+    ],
+    "docs/test_specification.py": ["format/layout"],
+    "engine/checkpoints/test_async_saver.py": ["engine/checkpoints/write"],
+    "engine/checkpoints/test_checkpointer.py": ["engine/checkpoints/build"],
+    "engine/training/test_trainer.py": ["engine/evaluation/losses", "engine/training/fit"],
+    "export/test_hugging_face.py": ["export/hugging_face_names"],
+    "format/readers/build_llm/test_reader.py": [
+        "format/readers/build_llm/bigram",
+        "format/readers/build_llm/models",
+        "format/readers/shared/peek",
+    ],
+    "format/readers/hugging_face/test_reader.py": [
+        "format/readers/hugging_face/gpt2",
+        "format/readers/hugging_face/llama",
+        "format/readers/options",
+        "format/readers/shared/tensor_map",
+    ],
+    "format/readers/test_nanogpt.py": ["format/readers/shared/plain_pickle"],
+    "format/schema/test_check.py": ["format/schema/messages", "format/schema/validator"],
+    "format/storage/test_commit.py": ["format/storage/files", "format/storage/generations"],
+    "format/test_migrate.py": ["format/downgrade", "format/migrations/v2_to_v1"],
+    "format/test_validate.py": [
+        "cli/commands/validate",
+        "format/bundle/cross_checks",
+        "format/bundle/examine",
+        "format/bundle/findings",
+    ],
+    "golden/test_golden.py": [
+        "format/open",
+        "format/readers/mypt_file",
+        "format/readers/mypt_folder",
+        "format/readers/plugin",
+        "format/tensors/weights_file",
+    ],
+    "hostile/test_pt_files.py": ["format/tensors/pickle_reader"],
+    "model/test_loss.py": ["model/loss_chunked", "model/loss_uncompiled"],
+    "model/test_plugin.py": ["model/assembly"],
+    "model/test_transformer.py": [
+        "model/parts/attention",
+        "model/parts/block",
+        "model/parts/mlp",
+        "model/parts/position",
+    ],
+    "plugins/test_manager.py": [
+        "plugins/faults",
+        "plugins/hookspecs",
+        "plugins/parts",
+        "plugins/registry",
+    ],
+    "property/test_acceptance.py": ["format/schema/fast_path"],
+    "scenarios/test_processes.py": ["engine/runtime/fsdp"],
+    "testing/test_guards.py": ["engine/plugin"],
+    "testing/test_tokenizers.py": ["testing/decoding", "testing/expectations", "testing/speed"],
+}
+# Names, versions and types: there is nothing to run.
+DECLARATIONS = [
+    "format/documents/checkpoint",
+    "format/migrations/step",
+    "format/readers/contract",
+    "format/version",
+    "plugins/contracts",
+]
+# How many modules may be without a test file; it only falls.
+MOST_WITHOUT = 87
+
+
+def find_modules():
+    return {
+        path.relative_to(PACKAGE).with_suffix("").as_posix()
+        for room in ROOMS
+        for path in (PACKAGE / room).rglob("*.py")
+        if not path.stem.startswith("__") and "templates" not in path.parts
+    }
+
+
+def find_tests():
+    """Map what each test file of a room is named for to the file."""
+    found = {}
+    for room in ROOMS:
+        for path in (TESTS / room).rglob("test_*.py"):
+            place = path.relative_to(TESTS).with_suffix("")
+            found[place.with_name(place.name.removeprefix("test_")).as_posix()] = path
+    return found
+
+
+def test_every_test_file_is_named_for_a_module():
+    assert sorted(find_tests().keys() - find_modules()) == []
+
+
+def test_every_module_has_a_test_file_or_says_which_one_tests_it():
+    without = find_modules() - find_tests().keys()
+    listed = [*chain.from_iterable(TESTED_BY.values()), *DECLARATIONS]
+    assert sorted(without - set(listed)) == [], "write a test for it"
+    assert sorted(set(listed) - without) == [], "take it out of the list"
+    assert len(listed) == len(set(listed)) <= MOST_WITHOUT
+
+
+@pytest.mark.parametrize("where", TESTED_BY)
+def test_what_is_said_to_test_a_module_exists(where):
+    assert (TESTS / where).is_file()

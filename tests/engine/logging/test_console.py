@@ -1,0 +1,77 @@
+import io
+
+from attrs import evolve
+from rich.console import Console
+
+from mypt.engine.evaluation.gold import GoldDecision
+from mypt.engine.logging import events
+from mypt.engine.logging.console import ConsoleSink
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.training import GoldMemory, TrainingConfig
+from mypt.plugins import Evaluation
+from tests.support.events import TRAINING, eval_event, one_step
+
+
+def console_lines(*emitted):
+    stream = io.StringIO()
+    sink = ConsoleSink(Console(file=stream, width=200))
+    for event in emitted:
+        sink.emit(event.to_json())
+    sink.close()
+    return stream.getvalue().splitlines()
+
+
+def test_the_console_prints_the_two_line_summary():
+    start = events.training_start(GPTConfig(), TRAINING, 10)
+    told = [start, eval_event(0), eval_event(350, general=4.2345678)]
+    shown = console_lines(*(evolve(event, timestamp="2026-02-09T14:30:00") for event in told))
+    assert shown[1] == "step 0/75000 (0.0%) | 14:30:00 | 15m | ETA ? | 34M tokens"
+    assert shown[3:] == [
+        "step 350/75000 (0.5%) | 14:30:00 | 15m | ETA 0s | 34M tokens",
+        "  val 4.1235 | train 4.0000 | lr 1.40e-05 | phase: circuit_formation | general 4.2346",
+    ]
+
+
+def test_the_console_foretells_the_end_by_the_steps_of_this_run():
+    training = evolve(TRAINING, max_iters=1000, start_step=100)
+    moments = [f"2026-02-09T14:30:{second}" for second in ("00", "50", "52")]
+    told = [events.training_start(GPTConfig(), training, 10), eval_event(200), eval_event(300)]
+    shown = console_lines(
+        *(evolve(event, timestamp=moment) for event, moment in zip(told, moments, strict=True))
+    )
+    assert "| ETA 7m |" in shown[1]  # 800 steps of half a second, as the first ones took
+    assert "| ETA 14s |" in shown[3]  # 700 steps, at the pace after the first evaluation
+
+
+def test_the_console_foretells_nothing_of_a_run_that_is_at_its_end():
+    start = events.training_start(GPTConfig(), TRAINING, 10)
+    shown = console_lines(start, eval_event(TRAINING.max_iters))
+    assert "ETA" not in shown[1]
+    assert shown[1].endswith(" | 15m | 34M tokens")
+
+
+def test_the_console_tells_of_gold():
+    def decided(promoted, reasons):
+        decision = GoldDecision(promoted, reasons, 0.49, GoldMemory())
+        return events.gold_decided(eval_step, decision, 0.5173)
+
+    eval_step = Evaluation(step=600, train_loss=0.1, val_loss=0.49)
+    assert console_lines(decided(True, ()), decided(False, ("overfit: x",))) == [
+        "  GOLD checkpoint! val_loss=0.4900 at step 600",
+        "  GOLD blocked: val 0.4900 < best 0.5173 but overfit: x",
+    ]
+
+
+def test_on_a_terminal_a_bar_shows_the_steps_and_leaves_with_the_run():
+    stream = io.StringIO()
+    sink = ConsoleSink(Console(file=stream, force_terminal=True, width=120))
+    sink.emit(events.training_start(GPTConfig(), TrainingConfig(max_iters=3), 10).to_json())
+    for step in (1, 2, 3):
+        sink.emit(one_step(step, 3).to_json())
+    sink.emit(eval_event(3).to_json())
+    sink.close()
+    shown = stream.getvalue()
+    assert "3/3" in shown
+    assert "loss 2.5000" in shown
+    assert "val 4.1235" in shown
+    assert shown.endswith("\x1b[2K")  # the bar's line is cleared at the end

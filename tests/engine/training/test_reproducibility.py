@@ -1,0 +1,48 @@
+import torch
+from attrs import evolve
+
+from mypt.engine.training.reproducibility import environment_of, inexact_reasons
+from mypt.format.documents.training import DataFingerprint, TrainingConfig, TrainingState
+
+STATE = TrainingState(
+    step=5,
+    training_config=TrainingConfig(),
+    data=DataFingerprint(source="a.txt", sha256="0" * 64, train_tokens=1000, val_tokens=100),
+    environment=environment_of(torch.device("cpu")),
+)
+
+
+def reasons(previous=STATE, has_optimizer=True, doubts=(), **changed):
+    state = evolve(previous, **changed)
+    return inexact_reasons(previous, state, has_optimizer=has_optimizer, doubts=doubts)
+
+
+def test_the_same_run_goes_on_exactly():
+    assert reasons() == []
+
+
+def test_what_changes_a_weight_is_named_and_what_does_not_is_not():
+    training = evolve(STATE.training_config, learning_rate=0.5, log_file="x", eval_interval=3)
+    (reason,) = reasons(training_config=training)
+    assert reason.startswith("step 5: learning_rate changed from ")
+
+
+def test_another_machine_is_named():
+    there = evolve(STATE.environment, threads=99, world_size=2)
+    assert [reason.split()[2] for reason in reasons(environment=there)] == ["threads", "world_size"]
+
+
+def test_other_data_are_named_and_another_name_of_the_same_is_not():
+    assert reasons(data=evolve(STATE.data, source="b.txt")) == []
+    (reason,) = reasons(data=evolve(STATE.data, sha256="1" * 64, train_tokens=999))
+    assert "1,000 and 100 tokens before, 999 and 100 now" in reason
+
+
+def test_what_is_not_known_of_a_run_counts_once_it_has_begun():
+    unknown = TrainingState(step=5)
+    assert len(reasons(unknown, has_optimizer=False)) == 3
+    assert reasons(TrainingState(step=0), has_optimizer=False) == []
+
+
+def test_doubts_of_the_files_come_last():
+    assert reasons(doubts=["x"]) == ["step 5: x"]

@@ -1,0 +1,22 @@
+import pytest
+
+from mypt.format.errors import ConfigError
+from mypt.model.decoding.sampling_options import Sampling
+
+
+def test_options_out_of_range_are_all_named():
+    with pytest.raises(ConfigError) as raised:
+        Sampling(
+            temperature=-1,
+            top_k=0,
+            top_p=1.5,
+            min_p=2,
+            repetition_penalty=0,
+            no_repeat_ngram_size=0,
+            seed=-1,
+        )
+    names = {"temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed"}
+    names.add("no_repeat_ngram_size")
+    assert {problem.where for problem in raised.value.problems} == names
+    with pytest.raises(ConfigError):
+        Sampling(temperature=float("nan"))

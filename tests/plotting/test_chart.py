@@ -1,0 +1,78 @@
+import pytest
+
+from mypt.format.errors import UsageError
+from mypt.plotting.chart import chart_of, ticks
+from mypt.plotting.read_log import read_log
+from mypt.plotting.run import LoggedPhase
+from tests.support.plotted_runs import run_of, two_points
+
+
+def test_a_chart_has_a_line_for_each_loss_and_one_for_the_learning_rate():
+    losses, rate = chart_of([run_of()]).panels
+    assert [line.label for line in losses.lines] == ["val", "train", "code"]
+    assert len({line.colour for line in losses.lines}) == 3
+    assert losses.lines[0].points[1] == (10, 3.8)
+    assert rate.lines[0].points[1] == (10, 0.001 * 11)
+    assert [(mark.x, mark.y, mark.gold) for mark in losses.marks] == [
+        (10, 3.8, True),
+        (50, 3, False),
+    ]
+    assert "overfit" in losses.marks[1].text
+
+
+def test_several_runs_have_a_colour_each_and_one_pattern_for_each_loss():
+    lines = chart_of([run_of("cat"), run_of("dog", steps=(0, 5))]).panels[0].lines
+    assert [line.label for line in lines[::3]] == ["cat val", "dog val"]
+    assert [line.colour for line in lines] == [0, 0, 0, 1, 1, 1]
+    assert [line.dash for line in lines] == [0, 1, 2, 0, 1, 2]
+    dog = run_of("dog", evaluations=two_points(3, 2, name="code"))
+    lines = chart_of([run_of("cat"), dog]).panels[0].lines
+    assert [line.dash for line in lines] == [0, 1, 2, 0, 2]
+
+
+def test_x_counts_tokens_where_that_is_asked_for():
+    chart = chart_of([run_of()], "tokens")
+    assert chart.x_range == (0, 6400)
+    assert chart.panels[0].marks[1].x == 3200
+    assert [boundary.x for boundary in chart.boundaries] == [0, 3840]
+
+
+def test_a_log_that_counts_no_tokens_is_not_drawn_by_tokens(fixtures):
+    run = read_log(fixtures / "mypt" / "logs" / "fused_simple.jsonl")
+    with pytest.raises(UsageError, match="does not count tokens"):
+        chart_of([run], "tokens")
+    assert len(chart_of([run]).panels) == 1  # it knows no learning rate
+
+
+def test_phases_that_runs_do_not_share_say_whose_they_are():
+    names = [b.name for b in chart_of([run_of("cat"), run_of("dog", phases=())]).boundaries]
+    assert names == ["cat: easy", "cat: hard"]
+    assert [b.name for b in chart_of([run_of("cat"), run_of("dog")]).boundaries] == ["easy", "hard"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "about", "wanted"),
+    [
+        ((0, 100), 5, [0, 20, 40, 60, 80, 100]),
+        ((-1, 1), 4, [-1, -0.5, 0, 0.5, 1]),
+        ((3, 7), 2, [4, 6]),
+    ],
+)
+def test_ticks_are_round_numbers(shown, about, wanted):
+    assert ticks(shown, about) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    "shown", [(0, 1e-36), (-3e38, 3e38), (5, 5.000001), (0, 2**53), (0.1, 0.3)]
+)
+@pytest.mark.parametrize("about", [1, 2, 5, 8])
+def test_any_range_has_few_ticks_within_it(shown, about):
+    found = ticks(shown, about)
+    span = shown[1] - shown[0]
+    assert len(found) <= 2 * about + 2
+    assert all(shown[0] - 1e-6 * span <= tick <= shown[1] + 1e-6 * span for tick in found)
+
+
+def test_a_phase_that_begins_after_the_last_evaluation_is_shown():
+    chart = chart_of([run_of(phases=(LoggedPhase(step=150, name="late"),))])
+    assert chart.x_range == (0, 150)

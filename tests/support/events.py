@@ -1,0 +1,42 @@
+"""Events of a run that never was."""
+
+import json
+
+from mypt.engine.logging import events
+from mypt.format.documents.training import TrainingConfig
+from mypt.plugins import Evaluation
+
+TRAINING = TrainingConfig(max_iters=75000)
+
+
+def eval_event(step, val=4.123456789, **sets):
+    return events.evaluated(
+        Evaluation(step=step, train_loss=4.0, val_loss=val, eval_losses=sets),
+        TRAINING,
+        lr=1.4e-5,
+        elapsed_s=912.54,
+        tokens_processed=34_406_400,
+        eval_duration_s=12.34,
+        phase="circuit_formation" if sets else "default",
+    )
+
+
+def one_step(step, max_iters):
+    return events.Step(iter=step, max_iters=max_iters, train_loss=2.5, lr=0.1)
+
+
+def complete_event():
+    return events.training_complete(
+        Evaluation(step=75000, train_loss=2.0, val_loss=2.6),
+        TRAINING,
+        started_at=events.now(),
+        elapsed_s=2.0,
+        tokens_processed=64,
+        tokens_in_step=64,
+        best_val_loss=None,
+        gold_step=None,
+    )
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
