@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.engine.checkpoints.copies import copies
+from mypt.engine.checkpoints.copies import find_copies
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.documents.convert import to_document
 from mypt.format.layout import SLOTS, count_parameters, expected_tensors
@@ -57,7 +57,7 @@ def get_model_info(
         "training_state": None if state is None else to_document(state, versioned=False),
         "edits": list(opened.edits),
         "warnings": list(opened.warnings),
-        "copies": [str(path) for path in copies(opened.path)],
+        "copies": [str(path) for path in find_copies(opened.path)],
         "plugins": {
             package: {**need, "installed": installed_version(plugins, package)}
             for package, need in opened.needs.items()

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from mypt.engine.humanize import short_count
 from mypt.format.errors import Problem, UsageError
-from mypt.plotting.run import in_order
+from mypt.plotting.run import sort_loss_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -161,7 +161,7 @@ def _round_step(rough: float) -> float:
 
 def _loss_lines(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Iterable[Line]:
     several = len(runs) > 1
-    names = in_order(name for other in runs for name in other.loss_names)
+    names = sort_loss_names(name for other in runs for name in other.loss_names)
     for name in run.loss_names:
         place = names.index(name)  # the same for all runs
         yield Line(

@@ -10,7 +10,7 @@ from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import is_checkpoint, open_checkpoint
 from mypt.plotting.read_log import read_log
-from mypt.plotting.run import names_apart
+from mypt.plotting.run import disambiguate_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ def read_runs(names: Iterable[str], plugins: Plugins) -> list[Run]:
         UsageError: There is no such log or model, or the model's log is missing.
         FormatError: A log or a checkpoint is damaged.
     """
-    return names_apart([_read_run(name, plugins) for name in names])
+    return disambiguate_names([_read_run(name, plugins) for name in names])
 
 
 def _read_run(name: str, plugins: Plugins) -> Run:

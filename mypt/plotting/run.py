@@ -96,7 +96,7 @@ class Run:
             for name, loss in evaluation.losses.items()
             if math.isfinite(loss) or name == "val"
         }
-        return in_order(names)
+        return sort_loss_names(names)
 
     @property
     def steps(self) -> list[int]:
@@ -122,7 +122,7 @@ class Run:
         return low + (high - low) * (step - left) / (right - left)
 
 
-def names_apart(runs: Sequence[Run]) -> list[Run]:
+def disambiguate_names(runs: Sequence[Run]) -> list[Run]:
     """Return the runs, with the folder as a prefix where several have the same name."""
     names = [run.name for run in runs]
     return [
@@ -133,7 +133,7 @@ def names_apart(runs: Sequence[Run]) -> list[Run]:
     ]
 
 
-def in_order(names: Iterable[str]) -> list[str]:
+def sort_loss_names(names: Iterable[str]) -> list[str]:
     """Return the names of losses in the order shown: `val`, `train`, then others by name."""
     return sorted(set(names), key=lambda name: (name != "val", name != "train", name))
 

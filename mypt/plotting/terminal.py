@@ -173,6 +173,6 @@ def _render_x_axis(chart: Chart, columns: int) -> Text:
     )
 
 
-def printed(lines: Iterable[Text]) -> str:
+def join_plain_lines(lines: Iterable[Text]) -> str:
     """Return the lines without colours."""
     return "\n".join(line.plain.rstrip() for line in lines)

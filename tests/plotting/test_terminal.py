@@ -5,12 +5,14 @@ import pytest
 from mypt.plotting.chart import chart_of
 from mypt.plotting.html_page import html_page
 from mypt.plotting.run import LoggedEvaluation, Run
-from mypt.plotting.terminal import printed, terminal_lines
+from mypt.plotting.terminal import join_plain_lines, terminal_lines
 from tests.support.plotted_runs import run_of, two_points
 
 
 def text_of(run, **options):
-    return printed(terminal_lines(chart_of([run] if isinstance(run, Run) else run, **options), 100))
+    return join_plain_lines(
+        terminal_lines(chart_of([run] if isinstance(run, Run) else run, **options), 100)
+    )
 
 
 def test_a_terminal_shows_names_values_marks_phases_and_ticks():

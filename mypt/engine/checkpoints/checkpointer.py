@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from attrs import evolve
 
-from mypt.engine.checkpoints.copies import CopyKind, snapshots
+from mypt.engine.checkpoints.copies import CopyKind, find_snapshots
 from mypt.engine.checkpoints.write import write_bundle
 from mypt.format.errors import FormatError, LockedError, SaveError
 from mypt.format.storage.commit import open_for_writing
@@ -77,7 +77,7 @@ def prune(folder: Path, keep: int, step: int) -> None:
         step: The step that was saved last.
     """
     sweep_removed(folder.parent, CopyKind.NUMBERED.path(folder).name)
-    there = [path for number, path in snapshots(folder).items() if number <= step]
+    there = [path for number, path in find_snapshots(folder).items() if number <= step]
     for path in there[:-keep] if keep else ():
         with suppress(LockedError, FormatError, SaveError):  # no reason to end a run
             remove_bundle(path)

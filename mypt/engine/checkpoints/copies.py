@@ -63,12 +63,12 @@ def parse_copy_name(name: str) -> CopyName | None:
     return CopyName(model, CopyKind.NUMBERED, int(digits))
 
 
-def copies(folder: Path) -> list[Path]:
+def find_copies(folder: Path) -> list[Path]:
     """Find all existing copies of a model: gold, half precision, then numbered by rising step."""
     folder = folder if folder.name else folder.absolute()
     named = [kind.path(folder) for kind in _DESCRIBED]
     there = [path for path in named if path.is_dir() and _is_copy(path, folder.name)]
-    return [*there, *snapshots(folder).values()]
+    return [*there, *find_snapshots(folder).values()]
 
 
 def name_notices(folder: Path, state: TrainingState | None) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ def name_notices(folder: Path, state: TrainingState | None) -> tuple[str, ...]:
     return (f"{folder} {what}; {meaning}",)
 
 
-def snapshot_steps(training: TrainingConfig, step: int) -> list[int]:
+def list_snapshot_steps(training: TrainingConfig, step: int) -> list[int]:
     """List the steps after `step` at which a run makes a numbered copy, kept or temporary."""
     interval = training.snapshot_interval
     if not interval:
@@ -102,15 +102,19 @@ def snapshot_steps(training: TrainingConfig, step: int) -> list[int]:
     return [s for s in range(interval, training.max_iters + 1, interval) if s > step]
 
 
-def snapshots(folder: Path) -> dict[int, Path]:
+def find_snapshots(folder: Path) -> dict[int, Path]:
     """Find the numbered copies of a model, by rising step.
 
     A folder with such a name that is a separate model, or cannot be read, is left out.
     """
-    return {step: path for step, path in numbered(folder).items() if _is_copy(path, folder.name)}
+    return {
+        step: path
+        for step, path in find_numbered_folders(folder).items()
+        if _is_copy(path, folder.name)
+    }
 
 
-def numbered(folder: Path) -> dict[int, Path]:
+def find_numbered_folders(folder: Path) -> dict[int, Path]:
     """Find the folders named like numbered copies of a model, by rising step."""
     found = {}
     for path in folder.parent.iterdir():
@@ -124,12 +128,12 @@ def numbered(folder: Path) -> dict[int, Path]:
 
 def _is_copy(path: Path, name: str) -> bool:
     try:
-        return copied_from(path) == name
+        return read_copy_origin(path) == name
     except (FormatError, OSError):
         return False
 
 
-def copied_from(folder: Path) -> str | None:
+def read_copy_origin(folder: Path) -> str | None:
     """Return the name of the model that a bundle is a copy of, or None if it is not a copy.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mypt.engine.checkpoints.build import build_tokenizer
-from mypt.engine.checkpoints.copies import CopyKind, snapshot_steps, snapshots
+from mypt.engine.checkpoints.copies import CopyKind, find_snapshots, list_snapshot_steps
 from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
 from mypt.engine.humanize import short_bytes
 from mypt.engine.runtime.fsdp import full_tensor, is_sharded, send_parts
@@ -98,8 +98,8 @@ def _bytes_to_come(weights: Weights, state: TrainingState, folder: Path) -> int:
 
 def _snapshots_to_come(state: TrainingState, folder: Path) -> int:
     """Return the largest number of snapshots to come at any time, beyond those there now."""
-    steps = snapshot_steps(state.training_config, state.step)
-    there, keep = snapshots(folder), state.training_config.keep_snapshots
+    steps = list_snapshot_steps(state.training_config, state.step)
+    there, keep = find_snapshots(folder), state.training_config.keep_snapshots
     more = sum(step not in there for step in steps)
     if not keep:
         return more

@@ -9,7 +9,12 @@ from attrs import evolve
 
 from mypt.data.training_data import check_eval_names
 from mypt.engine.checkpoints.checkpointer import Checkpointer
-from mypt.engine.checkpoints.copies import CopyKind, copied_from, numbered, snapshot_steps
+from mypt.engine.checkpoints.copies import (
+    CopyKind,
+    find_numbered_folders,
+    list_snapshot_steps,
+    read_copy_origin,
+)
 from mypt.engine.checkpoints.write import describe_model
 from mypt.engine.evaluation.gold import build_guards, check_metric, explain_incomparable
 from mypt.engine.logging import events
@@ -94,11 +99,15 @@ def _ensure_unchanged(folder: Path, found: Manifest | None) -> None:
 
 def _ensure_copies_are_ours(folder: Path, state: TrainingState) -> None:
     """Raise if the gold of `dante` would replace a model that was trained as `dante_gold`."""
-    steps = set(snapshot_steps(state.training_config, state.step))
+    steps = set(list_snapshot_steps(state.training_config, state.step))
     places = {str(kind): kind.path(folder) for kind in (CopyKind.GOLD, CopyKind.FP16)}
-    places |= {f"step {step}": path for step, path in numbered(folder).items() if step in steps}
+    places |= {
+        f"step {step}": path
+        for step, path in find_numbered_folders(folder).items()
+        if step in steps
+    }
     for kind, other in places.items():
-        if is_model(other) and copied_from(other) != folder.name:
+        if is_model(other) and read_copy_origin(other) != folder.name:
             what = f"is a model of its own, and {folder.name} would write its {kind} copy there"
             fix = f"rename it, or train {folder.name} under another name"
             raise UsageError(Problem(str(other), "", what, fix, kind="copy"))

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from mypt.engine.checkpoints.checkpointer import prune
-from mypt.engine.checkpoints.copies import snapshot_steps, snapshots
+from mypt.engine.checkpoints.copies import find_snapshots, list_snapshot_steps
 from mypt.engine.training import launch as session
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig
@@ -87,7 +87,7 @@ def test_a_copy_that_was_trained_on_is_a_model_of_its_own(train, models, numbers
     train("cat_step00000002", **{**OFTEN, "snapshot_interval": 0, "max_iters": 3})
     train(**OFTEN, keep_snapshots=1)
     assert numbers() == [2, 8]
-    assert list(snapshots(models / "cat")) == [8]
+    assert list(find_snapshots(models / "cat")) == [8]
 
 
 def test_a_model_of_its_own_is_not_written_over_by_a_copy(train, models, digests):
@@ -132,9 +132,9 @@ def test_copies_of_other_models_are_not_touched(train, models, numbers):
 
 def test_the_steps_to_come_are_those_after_the_present_one():
     training = TrainingConfig(max_iters=10, snapshot_interval=3)
-    assert snapshot_steps(training, 0) == [3, 6, 9]
-    assert snapshot_steps(training, 6) == [9]
-    assert snapshot_steps(TrainingConfig(), 0) == []
+    assert list_snapshot_steps(training, 0) == [3, 6, 9]
+    assert list_snapshot_steps(training, 6) == [9]
+    assert list_snapshot_steps(TrainingConfig(), 0) == []
 
 
 def test_the_manifest_of_a_copy_is_that_of_the_same_step(train, models, digests):
@@ -167,7 +167,7 @@ def test_a_copy_that_cannot_be_removed_ends_no_run(train, models, numbers, monke
 def test_a_file_with_the_name_of_a_copy_is_none(train, models):
     train(max_iters=2)
     (models / "cat_step00000005").write_text("mine")
-    assert snapshots(models / "cat") == {}
+    assert find_snapshots(models / "cat") == {}
     train(**OFTEN, keep_snapshots=1)
     assert (models / "cat_step00000005").read_text() == "mine"
 
@@ -185,7 +185,7 @@ def test_a_copy_is_recognised_while_it_is_being_saved(train, models, monkeypatch
         return read(path, file)
 
     monkeypatch.setattr(generations, "read_document", after_a_rename)
-    assert list(snapshots(models / "cat")) == [2]
+    assert list(find_snapshots(models / "cat")) == [2]
     assert not waiting.exists()
 
 
