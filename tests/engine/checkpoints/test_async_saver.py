@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import mypt
+from mypt.engine.checkpoints import write
 from mypt.engine.checkpoints.async_saver import AsyncSaver, CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.write import describe_model, weights_of
@@ -164,3 +165,11 @@ def test_what_is_written_is_the_copy_and_not_the_model(model, optimizer, tmp_pat
         step(model, optimizer)
         checkpointer.write(copy, TrainingState(step=1), [])
     assert torch.equal(read_bundle(tmp_path / "m").weights()["ln_f.weight"], expected)
+
+
+def test_what_bundles_require_is_asked_once_and_not_at_every_save(train, monkeypatch):
+    asked = []
+    need = write.needed_plugins
+    monkeypatch.setattr(write, "needed_plugins", lambda *args: asked.append(1) or need(*args))
+    train(max_iters=8, eval_interval=1)
+    assert len(asked) == 2  # by the save before training, and by the run
