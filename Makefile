@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	@echo
 	$(BIN)/mypt inspect --model_name demo
 	@echo
-	$(BIN)/mypt generate --model_name demo --max_new_tokens 500 --temperature 0.6 --seed 1 \
+	$(BIN)/mypt generate --model_name demo --max_new_tokens 500 --temperature 0.6 --seed 3 \
 		--prompt "$$(printf 'class Reader:\n    def __init__(self, ')"
 	@echo
 	@echo "That was a model of the Python standard library. To train on a text of your own:"

@@ -57,7 +57,7 @@ def open_model(
     options: Mapping[str, Any] | None = None,
     *,
     device: str | torch.device | None,
-    tell: Callable[[Opened], object] = log_warnings,
+    report: Callable[[Opened], object] = log_warnings,
 ) -> GPT:
     """Load the checkpoint at a path for inference, as `load` does.
 
@@ -66,11 +66,11 @@ def open_model(
         plugins: Where parts and tokenizers are looked up.
         options: Settings for the reader of a foreign checkpoint; see `load`.
         device: Device of the model; None for the fastest available.
-        tell: Called with the checkpoint before any weight is read, to tell the user of its edits
+        report: Called with the checkpoint before any weight is read, to show the user its edits
             and warnings.
     """
     opened = open_checkpoint(path, plugins, options)
-    tell(opened)
+    report(opened)
     from mypt.api.gpt import GPT  # torch, for a file that is sound
     from mypt.engine.checkpoints.build import build_model
 

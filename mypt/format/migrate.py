@@ -19,7 +19,7 @@ from mypt.format.errors import FormatError, MyptError, Problem
 from mypt.format.layout import BUILT_IN, EMBEDDING, HEAD
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.options import select_options
-from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
+from mypt.format.readers.read import describe, explain_unknown, find_reader, read_whole
 from mypt.format.rules.tensors import untied_problem
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing
@@ -83,7 +83,7 @@ class Migrator:
                 read_bundle(source, self.layouts)  # raises with what is wrong with it
             what, fix = "is not a checkpoint that mypt can read", "name a checkpoint, or use --all"
             unknown = FormatError(Problem(str(source), "", what, fix, kind="checkpoint.unknown"))
-            raise why_unknown(source) or unknown
+            raise explain_unknown(source) or unknown
         output = default_output(source) if output is None else output
         described = describe(source, reader, self.layouts, self.options)
         if described.flaws:  # nothing that a checkpoint contains is left behind
@@ -165,7 +165,9 @@ def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
     while waiting:
         path = waiting.pop()
         try:
-            if migrator.recognises(path) or (_looks_like_checkpoint(path) and why_unknown(path)):
+            if migrator.recognises(path) or (
+                _looks_like_checkpoint(path) and explain_unknown(path)
+            ):
                 yield path
             elif path.is_dir() and classify(path) != "bundle":
                 waiting += (

@@ -20,7 +20,7 @@ from mypt.format.errors import FormatError, Problem, UsageError, one_line
 from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
-from mypt.format.readers.read import describe, find_reader, read_whole, why_unknown
+from mypt.format.readers.read import describe, explain_unknown, find_reader, read_whole
 from mypt.format.rules.cross_file import EDITED
 from mypt.format.rules.tensors import untied_problem
 from mypt.format.storage import files
@@ -95,11 +95,12 @@ class Opened:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user of inference is to be warned of, a line each."""
-        return tuple(f"{flaw}; only training needs it" for flaw in self.flaws)
+        """Warnings for inference, one line for each damaged file: the first of its flaws."""
+        first = {flaw.file: flaw for flaw in reversed(self.flaws)}
+        return tuple(f"{flaw}; only training needs it" for flaw in reversed(first.values()))
 
     def check_flaws(self) -> None:
-        """Raise a `FormatError` with all flaws, if there are any: training cannot do with them."""
+        """Raise a `FormatError` with all flaws, if there are any: training cannot use them."""
         if self.flaws:
             raise FormatError(*self.flaws)
 
@@ -111,16 +112,16 @@ def log_warnings(opened: Opened) -> None:
 
 
 def is_model(folder: Path) -> bool:
-    """Tell whether a folder holds what MyPT or mypt saved, of any version and whatever its state.
+    """Return whether a folder may hold what MyPT or mypt saved, of any version, damaged or not.
 
-    Of a folder with some config.json it is not known: whoever would write there is to be careful.
+    Any folder with a config.json counts: whoever would write there must be careful.
     """
     is_legacy = folder.is_dir() and find_file(folder) is not None
     return is_legacy or (folder / files.CONFIG).exists() or classify(folder) == "bundle"
 
 
 def is_checkpoint(path: Path, plugins: Registry) -> bool:
-    """Tell whether there is something that `open_checkpoint` would try to open."""
+    """Return whether there is something that `open_checkpoint` would try to open."""
     if not path.exists():
         return False
     return is_model(path) or find_reader(path, plugins.readers.values()) is not None
@@ -143,15 +144,15 @@ def open_checkpoint(
             have parts of plugins that are not here.
 
     Raises:
-        FormatError: It is no checkpoint, or damaged.
-        PluginError: It has a part of a plugin that is not here.
+        FormatError: It is not a checkpoint, or is damaged.
+        PluginError: It has a part of a plugin that is not installed.
         UsageError: Its reader does not know an option, or not with that value; or a bundle has one.
     """
     form, reader = recognise(path, plugins.readers.values())
     if reader is not None:
         return _opened_foreign(path, reader, plugins, options or {})
     if form == "other":
-        raise why_refused(path)
+        raise explain_refusal(path)
     _refuse_options(path, options or {})
     bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
     return _opened_bundle(bundle, is_proved=form == "bundle" and not without_model)
@@ -171,7 +172,7 @@ def is_part_of_bundle(path: Path) -> bool:
     return path.name in files.BUNDLE_FILES and (path.parent / files.CONFIG).exists()
 
 
-def why_refused(path: Path) -> FormatError:
+def explain_refusal(path: Path) -> FormatError:
     """Describe a path that is neither a bundle nor what a reader recognises."""
     if is_part_of_bundle(path):
         what, fix = "is one file of a checkpoint", f"name the folder: {path.parent}"
@@ -179,12 +180,12 @@ def why_refused(path: Path) -> FormatError:
     what = "is not a checkpoint that mypt can read"
     fix = "name a folder with config.json and model.pt, or a legacy file"
     unknown = FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
-    return why_unknown(path) or unknown
+    return explain_unknown(path) or unknown
 
 
 def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
     if options:
-        what = f"is for files of other programs, and {path} is a bundle that says all by itself"
+        what = f"only applies to checkpoints of other programs; {path} is a bundle and needs none"
         where = f"options/{', '.join(options)}"
         raise UsageError(Problem("", where, what, "leave it out", kind="option.unknown"))
 
@@ -214,7 +215,7 @@ def _opened_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
         digest=bundle.weights_digest,
         optimizer=bundle.optimizer,
         check=bundle.check_tensors,
-        doubts=tuple(doubts_of(bundle)),
+        doubts=tuple(list_doubts(bundle)),
         flaws=bundle.flaws,
         manifest=bundle.manifest,
         is_proved=is_proved,
@@ -222,12 +223,12 @@ def _opened_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
 
 
 def _is_about_optimizer(note: Problem) -> bool:
-    """Tell whether a note is about the optimizer's file: a run that wants it is told itself."""
+    """Return whether a note is about the optimizer's file, which matters to a resume alone."""
     return Path(note.file).name == files.OPTIMIZER or note.kind == "state.optimizer"
 
 
-def doubts_of(bundle: Bundle) -> Iterator[str]:
-    """Say why training cannot go on from a bundle exactly, as far as its files tell."""
+def list_doubts(bundle: Bundle) -> Iterator[str]:
+    """Yield the reasons, as far as the files tell, why a resume may not be exact."""
     for note in bundle.notes:
         if note.kind == EDITED:
             yield f"{Path(note.file).name} {note.what}"
@@ -278,7 +279,7 @@ def _opened_foreign(
 
 
 def _tied(weights: Mapping[str, Tensor], config: GPTConfig, folder: Path) -> Mapping[str, Tensor]:
-    """Refuse tied matrices that are stored twice with different values."""
+    """Return the weights; raise if tied matrices are stored twice with different values."""
     first, second = weights.get(EMBEDDING), weights.get(HEAD)
     if not config.tie_weights or first is None or second is None:
         return weights

@@ -66,7 +66,7 @@ def validate(
     problems: list[Problem] = []
     for found in find_checkpoints(path, readers):
         try:
-            problems += _problems(found, layouts, readers, settings, checksums)
+            problems += _find_problems(found, layouts, readers, settings, checksums)
         except FormatError as error:
             problems += error.problems
         except OSError as error:
@@ -74,7 +74,7 @@ def validate(
     return sort_by_severity(list(dict.fromkeys(problems)))
 
 
-def _problems(
+def _find_problems(
     path: Path,
     layouts: Layouts,
     readers: Iterable[ReaderFactory],
@@ -118,13 +118,13 @@ def _document_problems(path: Path, layouts: Layouts, settings: Settings) -> list
 
 def _file_problems(path: Path) -> list[Problem]:
     """Check a file that no reader takes; one of a bundle is checked by itself."""
-    from mypt.format.open import is_part_of_bundle, why_refused
+    from mypt.format.open import explain_refusal, is_part_of_bundle
 
     if path.exists():
         read_header(path, str(path)).check_loadable()
         if is_part_of_bundle(path):
             return []
-    return list(why_refused(path).problems)
+    return list(explain_refusal(path).problems)
 
 
 def _foreign_problems(

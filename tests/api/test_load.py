@@ -20,7 +20,7 @@ def test_a_device_may_be_torchs_own(bundle):
 
 def test_what_a_bundle_does_not_ask_for_is_named_as_it_is_in_python(bundle):
     with pytest.raises(
-        mypt.MyptError, match=r"^options/lora_alpha: is for files of other programs"
+        mypt.MyptError, match=r"^options/lora_alpha: only applies to checkpoints of other programs"
     ):
         mypt.load(bundle, options={"lora_alpha": 32.0})
 

@@ -40,7 +40,7 @@ def test_methods_of_adamw_that_are_wrapped_can_be_unwrapped(name):
 def test_adamw_takes_the_step_of_torch(layer):
     other = nn.Linear(8, 4)
     other.load_state_dict(layer.state_dict())
-    with using("torch.optim.AdamW, unwrapped,"):
+    with using("torch.optim.AdamW, unwrap_weights,"):
         for of_both, cls in ((layer.requires_grad_(), private.AdamW), (other, torch.optim.AdamW)):
             of_both.weight.grad = torch.ones_like(of_both.weight)
             cls(of_both.parameters(), lr=0.1).step()

@@ -130,7 +130,7 @@ def command(
         return
     if int8:
         model.quantize()
-    check_prompts(prompts, _tokenizer(model))
+    check_prompts(prompts, _choose_tokenizer(model))
     request = make_request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:
         from mypt.cli.generation.interactive import Session, run_session
@@ -155,7 +155,7 @@ def _load_model(
         open_plugins(),
         parse_options(options),
         device=device,
-        tell=_print_warnings,
+        report=_print_warnings,
     )
 
 
@@ -168,8 +168,8 @@ def _print_warnings(opened: Opened) -> None:
         click.echo(f"warning: {one_line(warning)}", err=True)
 
 
-def _tokenizer(model: GPT) -> Tokenizer:
-    """Return the tokenizer of a model; one without is named, since its texts are numbers."""
+def _choose_tokenizer(model: GPT) -> Tokenizer:
+    """Return the tokenizer; note if there is none, since prompts and texts are ids then."""
     tokenizer = model.tokenizer_or_ids()
     if model.tokenizer is None:
         state = model.tokenizer_state

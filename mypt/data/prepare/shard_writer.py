@@ -49,7 +49,7 @@ class ShardWriter:
             self.tokens += len(ids)
 
     def finish(self) -> DataFile:
-        """Give the shard its final name, and return its record."""
+        """Rename the shard to its final name, and return its record."""
         with self._stream as stream:
             flush_to_disk(stream)
         rename_partial(self._path)

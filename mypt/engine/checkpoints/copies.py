@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from mypt.format.errors import FormatError
+from mypt.format.errors import FormatError, LockedError, SaveError
 from mypt.format.storage import files
 from mypt.format.storage.generations import committed_document
+from mypt.format.storage.remove import remove_bundle, sweep_removed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,6 +126,25 @@ def find_numbered_folders(folder: Path) -> dict[int, Path]:
         if path.is_dir():
             found[name.step] = path
     return dict(sorted(found.items()))
+
+
+def prune_snapshots(folder: Path, keep: int, step: int) -> None:
+    """Remove the oldest numbered copies of a model until `keep` are left; 0 keeps all.
+
+    One to whose folder somebody has added a file of their own, that is just being trained on or
+    cannot be removed, is left as it is, and tried again the next time. Those beyond `step` are of
+    a run before this one, and do not count.
+
+    Args:
+        folder: The model.
+        keep: How many to keep.
+        step: The step that was saved last.
+    """
+    sweep_removed(folder.parent, CopyKind.NUMBERED.path(folder).name)
+    there = [path for number, path in find_snapshots(folder).items() if number <= step]
+    for path in there[:-keep] if keep else ():
+        with suppress(LockedError, FormatError, SaveError):  # no reason to end a run
+            remove_bundle(path)
 
 
 def _is_copy(path: Path, name: str) -> bool:

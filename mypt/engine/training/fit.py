@@ -16,7 +16,7 @@ from mypt.engine.training.trainer import Job
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig, TrainingState
-from mypt.format.open import doubts_of
+from mypt.format.open import list_doubts
 from mypt.format.storage.generations import read_manifest
 
 if TYPE_CHECKING:
@@ -84,5 +84,5 @@ def _find_previous(
         bundle.check_flaws()
         state = bundle.training_state
         if state is not None and state.step == start_step:
-            return state, tuple(doubts_of(bundle))
+            return state, tuple(list_doubts(bundle))
     return TrainingState(step=start_step), ()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from mypt.format.bundle.findings import collecting, unwrapped
+from mypt.format.bundle.findings import collecting, unwrap_weights
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import Problem, has_errors
@@ -84,7 +84,7 @@ def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
     if layout_problems(config, "", layouts):
         return  # said already, or what is wrong with its settings
     with collecting(seen.problems, header.file):
-        header = unwrapped(header) if seen.is_legacy else header
+        header = unwrap_weights(header) if seen.is_legacy else header
         tensors = header.tensors()
         if seen.is_legacy and any(".sa.heads." in name for name in tensors):
             what = "has one matrix per attention head, as early releases of MyPT"
@@ -107,13 +107,13 @@ def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
 
 
 def is_replaced(seen: Examined, name: str) -> bool:
-    """Tell whether the manifest has shown already that a file is not what was saved."""
+    """Return whether the manifest has already shown that a file is not the one that was saved."""
     file = seen.name(name)
     return any(p.file == file and p.kind in (SIZE, DIGEST) for p in seen.problems)
 
 
 def _replaced_problems(seen: Examined) -> list[Problem]:
-    """Tell by their digest whether it is the weights that do not fit a config as it was saved."""
+    """Check by their digest whether the weights were replaced under an unchanged config."""
     listed, config = seen.manifest.files if seen.manifest else {}, seen.name(files.CONFIG)
     if files.MODEL not in listed or any(
         p.file == config and p.kind == EDITED for p in seen.problems

@@ -35,7 +35,7 @@ def classify(path: Path) -> Form:
     """
     if not path.is_dir():
         return "other"
-    if (path / files.MANIFEST).exists():  # its config.json may still wait for its name
+    if files.is_present(path / files.MANIFEST):  # its config.json may still wait for its name
         return "bundle"
     has_model = (path / files.MODEL).is_file()
     if not (path / files.CONFIG).exists():

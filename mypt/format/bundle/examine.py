@@ -103,7 +103,7 @@ def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool
 
 def _read_manifest(folder: Path, problems: list[Problem]) -> Manifest | None:
     file = str(folder / files.MANIFEST)
-    if not (folder / files.MANIFEST).exists():
+    if not files.is_present(folder / files.MANIFEST):
         return None
     manifest = None
     with collecting(problems, file):

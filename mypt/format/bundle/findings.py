@@ -66,8 +66,8 @@ class Examined:
         return str(self.folder / file)
 
 
-def unwrapped(header: Header) -> Header:
-    """Give the state dict inside the wrapper that version 1 put around it at times."""
+def unwrap_weights(header: Header) -> Header:
+    """Return the header of the state dict, without the wrapper that version 1 sometimes added."""
     match header.contents:
         case {"state_dict": dict() as inner}:
             return evolve(header, contents=inner)

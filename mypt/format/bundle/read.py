@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from mypt.format.bundle.cross_checks import PER_HEAD
 from mypt.format.bundle.examine import examine
-from mypt.format.bundle.findings import unwrapped
+from mypt.format.bundle.findings import unwrap_weights
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.documents.tokenizer import TokenizerState
@@ -97,12 +97,12 @@ class Bundle:
         return state
 
     def check_flaws(self) -> None:
-        """Raise a `FormatError` with all flaws, if there are any: training cannot do with them."""
+        """Raise a `FormatError` with all flaws, if there are any: training cannot use them."""
         if self.flaws:
             raise FormatError(*self.flaws)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Give the shapes of the weights by name, without loading them.
+        """Return the shapes of the weights by name, without loading them.
 
         Raises:
             FormatError: The file is damaged, or another generation has replaced this one.
@@ -110,7 +110,7 @@ class Bundle:
         """
         file = str(self.folder / files.MODEL)
         header = self.with_file(files.MODEL, partial(read_header, file=file))
-        header = unwrapped(header) if self.format_version == "1" else header
+        header = unwrap_weights(header) if self.format_version == "1" else header
         return {name: info.shape for name, info in header.tensors().items()}
 
     def weights_digest(self) -> str:
@@ -191,7 +191,7 @@ class Bundle:
 
 
 def _digest(path: Path, record: FileRecord | None, file: str) -> str:
-    """Give the digest of a file, which has to be the one that its record has."""
+    """Return the digest of a file; raise if its record has another."""
     digest = files.digest_file(path, file)
     if record is not None and digest != record.sha256:
         what, fix = "is not what was saved: its digest differs", "restore it from a copy"

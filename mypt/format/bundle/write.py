@@ -33,7 +33,7 @@ def bundle_files(
     weights: Mapping[str, Tensor],
     optimizer: Mapping[str, Any] | None,
 ) -> dict[str, Content]:
-    """Give the files of a bundle, for `BundleWriter.commit`.
+    """Return the files of a bundle, for `BundleWriter.commit`.
 
     Args:
         config: Architecture.

@@ -42,10 +42,10 @@ def find_reader(path: Path, readers: Iterable[ReaderFactory]) -> ReaderFactory |
     return next((reader for reader in readers if reader.recognises(path)), None)
 
 
-def why_unknown(path: Path) -> FormatError | None:
-    """Say what is wrong with a path that no reader recognises; None if it is no checkpoint at all.
+def explain_unknown(path: Path) -> FormatError | None:
+    """Return what is wrong with a path that no reader recognises; None if it is not a checkpoint.
 
-    A damaged file is recognised by nobody, so that only its name tells what it was meant to be.
+    No reader recognises a damaged file, so only its name shows what it was meant to be.
     """
     if not path.exists():
         what, fix = "does not exist", "name a checkpoint"
@@ -103,11 +103,13 @@ def describe(
         # The weights first: an optimizer state that does not fit is often but a consequence.
         bare = upgrade(evolve(found, optimizer=None))
         folder = path if found.version == "1" else None
-        errors = [p for p in _problems(bare, str(path), folder, layouts) if p.severity == "error"]
+        errors = [
+            p for p in _find_problems(bare, str(path), folder, layouts) if p.severity == "error"
+        ]
         if errors:
             raise FormatError(*errors)
     except SURPRISES as error:
-        raise _surprised(path, reader, error) from error
+        raise _make_surprise_error(path, reader, error) from error
     if flaws or found.optimizer is None:
         return evolve(bare, flaws=tuple(flaws))
     whole, damage = try_optimizer(lambda: _with_optimizer(found, path), str(path))
@@ -154,7 +156,7 @@ def _with_optimizer(found: Checkpoint, path: Path) -> Checkpoint:
     return whole
 
 
-def _surprised(path: Path, reader: ReaderFactory, error: Exception) -> FormatError:
+def _make_surprise_error(path: Path, reader: ReaderFactory, error: Exception) -> FormatError:
     what = f"is not as the reader {reader.name} knows it ({type(error).__name__}: {error})"
     fix = "restore it from a copy"
     return FormatError(Problem(str(path), "", what, fix, kind="reader.surprised"))
@@ -180,10 +182,10 @@ def read_whole(
             found = _without_training(found, described.flaws)
         return upgrade(found)
     except SURPRISES as error:
-        raise _surprised(path, reader, error) from error
+        raise _make_surprise_error(path, reader, error) from error
 
 
-def _problems(
+def _find_problems(
     checkpoint: Checkpoint, file: str, folder: Path | None, layouts: Layouts
 ) -> list[Problem]:
     """Find what is wrong; of a folder of version 1 its documents are named, which say it."""
@@ -212,7 +214,7 @@ def _problems(
 
 
 def _unwritable(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
-    """Refuse what a pickle can hold and no JSON document can, such as a tensor or NaN."""
+    """Find what a pickle can hold and a JSON document cannot, such as a tensor or NaN."""
     try:
         jsonfile.parse(jsonfile.dump(document), file)
     except (FormatError, TypeError, ValueError) as error:

@@ -9,10 +9,15 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from mypt.format.errors import Problem, suggestion
+from mypt.format.errors import Problem
 from mypt.format.resources import data_dir
 from mypt.format.schema.fast_path import make_test
-from mypt.format.schema.messages import explain_error, format_value, json_pointer
+from mypt.format.schema.messages import (
+    explain_error,
+    explain_unknown_field,
+    format_value,
+    json_pointer,
+)
 from mypt.format.version import FORMAT_VERSION, MYPT_VERSION
 
 if TYPE_CHECKING:
@@ -126,8 +131,7 @@ def _unknown_field_problems(kind: Kind, document: Mapping[str, Any], file: str) 
         Problem(
             file,
             json_pointer(path),
-            f"is not a field of format {FORMAT_VERSION}{suggestion(str(path[-1]), known)}",
-            "correct it if it is a mistake; mypt keeps it unchanged",
+            *explain_unknown_field(str(path[-1]), known),
             kind="field.unknown",
             severity="warning",
         )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.errors import suggestion
+from mypt.format.version import FORMAT_VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -67,6 +70,20 @@ def explain_option_error(error: ValidationError) -> tuple[str, str]:
     known = ", ".join(error.schema.get("properties", {}))
     fix = f"use one of: {known}" if known else "leave it out: there are no options"
     return f"is not an option{near}", fix
+
+
+def explain_unknown_field(name: str, known: Iterable[str]) -> tuple[str, str]:
+    """Describe a field that its schema does not have, with the nearest that it has.
+
+    Args:
+        name: The field.
+        known: The fields that could be there.
+
+    Returns:
+        What is wrong, and what to do.
+    """
+    what = f"is not a field of format {FORMAT_VERSION}{suggestion(name, known)}"
+    return what, "correct it if it is a mistake; mypt keeps it unchanged"
 
 
 def _describe_fault(keyword: str, error: ValidationError) -> str:

@@ -157,7 +157,7 @@ class BundleWriter:
         return manifest
 
     def close(self) -> None:
-        """Refuse any further commit."""
+        """Make any further commit an error."""
         self._held = False
 
     def _check_unmoved(self) -> None:

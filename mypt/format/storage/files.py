@@ -92,6 +92,17 @@ def digest_file(path: Path, file: str) -> str:
     return sha256.hexdigest()
 
 
+def is_present(path: Path) -> bool:
+    """Return whether a path exists, even one that cannot be read, such as a link to itself."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def unreadable_problem(error: OSError, file: str) -> Problem:
     """Describe a failure to read a file."""
     what = f"cannot be read: {error.strerror or error}"

@@ -86,7 +86,7 @@ class _Interpreter:
         self.outer: list[list[Any]] = []  # the stacks before each mark
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, StorageInfo] = {}
-        self.ordered: set[int] = set()  # the identities of the ordered dicts
+        self.ordered: dict[int, Any] = {}  # ordered dicts by identity; held, so that none is reused
 
     def run(self) -> Any:
         """Interpret up to the STOP, which must be the last byte."""
@@ -273,7 +273,7 @@ def _call_function(machine: _Interpreter) -> None:
         machine.stack.append(tensor)
     elif function is _Function.DICT and not arguments:
         made: dict[Any, Any] = {}
-        machine.ordered.add(id(made))
+        machine.ordered[id(made)] = made
         machine.stack.append(made)
     else:
         machine.reject("calls something that no tensor needs", kind="call")

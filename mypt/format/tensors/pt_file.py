@@ -230,10 +230,10 @@ def _read_header(stream: BinaryIO, file: str) -> Header:
             users = (n for n, info in iterate_tensors(contents) if info.storage_key == storage.key)
             what = f"needs {storage.size_bytes} bytes in data/{storage.key}, the file has {held}"
             _raise_tensors_error(file, next(users, ""), what, "restore it from a copy")
-    return Header(file, contents, members, _why_unloadable(stream, members))
+    return Header(file, contents, members, _find_load_obstacle(stream, members))
 
 
-def _why_unloadable(stream: BinaryIO, members: Mapping[str, Member]) -> str:
+def _find_load_obstacle(stream: BinaryIO, members: Mapping[str, Member]) -> str:
     """Return why torch would not open an archive, however well its tensors are described."""
     name = next((name for name in _VERSIONS if name in members), None)
     if name is None:
@@ -243,7 +243,7 @@ def _why_unloadable(stream: BinaryIO, members: Mapping[str, Member]) -> str:
         return f"its version is {version[:20]!r}, not 1 to 10"
     alignment = members.get(".storage_alignment")
     if alignment and not _ALIGNMENT.fullmatch(read_member(stream, alignment)):
-        return "its `.storage_alignment` is no number above 0"
+        return "its `.storage_alignment` is not a positive number"
     return ""
 
 

@@ -247,7 +247,9 @@ def test_a_flag_without_effect_is_refused(refused, bundle, flags, said):
 @pytest.mark.parametrize("command", ["generate", "inspect"])
 def test_what_a_bundle_does_not_ask_for_is_refused(refused, bundle, command):
     line = refused(command, "--model_name", bundle, "--option", "lora_alpha=32", code=2)
-    assert line.startswith("error: --option lora_alpha: is for files of other programs")
+    assert line.startswith(
+        "error: --option lora_alpha: only applies to checkpoints of other programs"
+    )
 
 
 def test_a_conversation_changes_its_settings(cli, bundle, stdin):

@@ -6,8 +6,7 @@ import shutil
 
 import pytest
 
-from mypt.engine.checkpoints.checkpointer import prune
-from mypt.engine.checkpoints.copies import find_snapshots, list_snapshot_steps
+from mypt.engine.checkpoints.copies import find_snapshots, list_snapshot_steps, prune_snapshots
 from mypt.engine.training import launch as session
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig
@@ -115,9 +114,9 @@ def test_a_copy_that_somebody_writes_to_or_has_damaged_stays_and_stops_nobody(
     (models / "cat_step00000004" / "training_state.json").write_text("{")
     (models / "cat_step00000006" / "manifest.json").write_text("{")
     with open_for_writing(models / "cat_step00000002"):
-        prune(models / "cat", 1, 8)
+        prune_snapshots(models / "cat", 1, 8)
     assert numbers() == [2, 4, 6, 8]
-    prune(models / "cat", 1, 8)
+    prune_snapshots(models / "cat", 1, 8)
     assert numbers() == [4, 6, 8]
 
 
@@ -125,7 +124,7 @@ def test_copies_of_other_models_are_not_touched(train, models, numbers):
     train(**OFTEN)
     train("cat_step", **OFTEN)
     train("ca", **OFTEN)
-    prune(models / "cat", 1, 8)
+    prune_snapshots(models / "cat", 1, 8)
     assert numbers() == [8]
     assert numbers("ca") == numbers("cat_step") == [2, 4, 6, 8]
 
@@ -159,7 +158,7 @@ def test_a_copy_that_cannot_be_removed_ends_no_run(train, models, numbers, monke
         patch.setattr(shutil, "rmtree", refuse)
         assert train(**OFTEN, keep_snapshots=1).step == 9
     assert read_bundle(kept).training_state.step == 2
-    prune(models / "cat", 1, 8)
+    prune_snapshots(models / "cat", 1, 8)
     assert numbers() == [2, 8]
     assert [path.name for path in models.glob(".*")] == []
 

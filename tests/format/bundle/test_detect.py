@@ -1,6 +1,9 @@
 import pytest
 
+import mypt
 from mypt.format.bundle.detect import classify
+from mypt.format.errors import FormatError
+from mypt.format.validate import validate
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,11 @@ def test_a_file_and_nothing_at_all_are_no_bundle(tmp_path):
 def test_a_folder_in_the_place_of_a_config_leaves_the_bundle_incomplete(tmp_path):
     (tmp_path / "config.json").mkdir()
     assert classify(tmp_path) == "incomplete"
+
+
+def test_a_manifest_that_cannot_be_read_is_there_all_the_same(tmp_path):
+    (tmp_path / "manifest.json").symlink_to("manifest.json")
+    assert classify(tmp_path) == "bundle"
+    assert any("manifest.json: cannot be read" in str(problem) for problem in validate(tmp_path))
+    with pytest.raises(FormatError, match=r"manifest\.json: cannot be read"):
+        mypt.load(tmp_path)
