@@ -21,7 +21,7 @@ from attrs import frozen
 
 from mypt.data.metadata import read_metadata
 from mypt.format.errors import DataError, FormatError, Problem
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
     file = Path(folder) / STATE_FILE
     _reject_file(Path(folder))
     try:
-        state = jsonfile.parse(file.read_bytes(), str(file))
+        state = strict_json.parse(file.read_bytes(), str(file))
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
         _raise_data_error(file, what, "name the folder that `mypt data prepare` wrote")

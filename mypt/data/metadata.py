@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict, frozen
 
 from mypt.format.errors import DataError, FormatError, Problem, has_errors
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def read_metadata(folder: str | Path) -> Metadata | None:
     """
     file = Path(folder) / METADATA_FILE
     try:
-        document = jsonfile.parse(file.read_bytes(), str(file))
+        document = strict_json.parse(file.read_bytes(), str(file))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -1,8 +1,4 @@
-"""The special tokens that MyPT marked conversations with, and GPT-2's own."""
-
-from mypt.format.documents.tokenizer import END_OF_TEXT
+"""The special tokens that MyPT marked conversations with, beside GPT-2's own."""
 
 PADDING = "<myPT_pad>"
 END_OF_EPISODE = "<myPT_eot>"
-
-__all__ = ["END_OF_EPISODE", "END_OF_TEXT", "PADDING"]

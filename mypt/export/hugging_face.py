@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mypt.export import hugging_face_names as hf_names
+from mypt.export import hugging_face_names
 from mypt.format.discover import ensure_basename
 from mypt.format.documents.tokenizer import END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem, UsageError
@@ -63,15 +63,21 @@ def export_hf(
     if problems:
         raise FormatError(*problems)
     if llama:
-        held, tensors = hf_names.llama_config(config), hf_names.llama_tensors(config, weights)
+        held, tensors = (
+            hugging_face_names.llama_config(config),
+            hugging_face_names.llama_tensors(config, weights),
+        )
     else:
-        held, tensors = hf_names.gpt2_config(config), hf_names.gpt2_tensors(config, weights)
+        held, tensors = (
+            hugging_face_names.gpt2_config(config),
+            hugging_face_names.gpt2_tensors(config, weights),
+        )
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights.values()})
     held |= {"dtype": dtypes[0], "torch_dtype": dtypes[0]} if len(dtypes) == 1 else {}
     notes, tokenizer = _export_tokenizer(opened.tokenizer)
     notes += [f"warning: {warning}" for warning in opened.warnings]
     held |= dict.fromkeys(("bos_token_id", "eos_token_id"), _end_of_text_id(opened.tokenizer))
-    if hf_names.scales_otherwise(config):
+    if hugging_face_names.scales_otherwise(config):
         notes.append("the scale of attention is multiplied into the queries")
     _write_folder(output, held, tensors, tokenizer)
     return notes
@@ -82,7 +88,7 @@ def _part_problems(config: GPTConfig, llama: bool) -> list[Problem]:
     name = "LlamaForCausalLM" if llama else "GPT2LMHeadModel"
     wanted: dict[str, tuple[str, ...]] = {
         "pos_encoding": ("rope",) if llama else ("learned",),
-        "mlp_type": ("swiglu",) if llama else tuple(hf_names.GPT2_ACTIVATIONS),
+        "mlp_type": ("swiglu",) if llama else tuple(hugging_face_names.GPT2_ACTIVATIONS),
         "norm_type": ("rmsnorm",) if llama else ("layernorm",),
     }
     problems = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.layout import EMBEDDING, HEAD, POSITIONS
+from mypt.format.readers.shared.gpt2_names import INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, "Tensor"]
 GPT2_ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_new"}
-_GPT2_INSIDE = {
-    "ln1": "ln_1",
-    "sa.qkv": "attn.c_attn",
-    "sa.proj": "attn.c_proj",
-    "ln2": "ln_2",
-    "fwd.net.0": "mlp.c_fc",
-    "fwd.net.2": "mlp.c_proj",
-}
 _LLAMA_INSIDE = {
     "ln1": "input_layernorm",
     "sa.proj": "self_attn.o_proj",
@@ -89,7 +82,7 @@ def gpt2_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
         **_norm_tensors("transformer.ln_f", "ln_f", weights, bias=True),
     }
     for layer in range(config.n_layer):
-        for ours, theirs in _GPT2_INSIDE.items():
+        for ours, theirs in INSIDE.items():
             name, there = f"blocks.{layer}.{ours}", f"transformer.h.{layer}.{theirs}"
             if ours.startswith("ln"):
                 tensors |= _norm_tensors(there, name, weights, bias=True)

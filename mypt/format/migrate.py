@@ -12,7 +12,7 @@ from mypt.format.bundle.read import read_bundle
 from mypt.format.bundle.write import bundle_files, save_bundle
 from mypt.format.discover import ensure_basename, list_entries
 from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.convert import from_document, from_optional_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, MyptError, Problem
@@ -20,12 +20,11 @@ from mypt.format.layout import BUILT_IN, EMBEDDING, HEAD
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.options import select_options
 from mypt.format.readers.read import describe, explain_unknown, find_reader, read_whole
-from mypt.format.rules.tensors import untied_problem
+from mypt.format.rules.tensors import check_tied
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing
 from mypt.format.storage.generations import read_manifest
 from mypt.format.tensors.pt_file import load_tensors
-from mypt.format.tensors.transforms import have_equal_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -193,24 +192,19 @@ def _store_tied_once(checkpoint: Checkpoint, source: Path) -> Checkpoint:
     """
     tensors = dict(checkpoint.tensors)
     if checkpoint.config.get("tie_weights"):
-        if not have_equal_bits(tensors[EMBEDDING], tensors[HEAD]):
-            raise FormatError(untied_problem(str(source)))
+        check_tied(tensors, str(source))
         tensors[HEAD] = tensors[EMBEDDING]
     return evolve(checkpoint, tensors=tensors)
 
 
 def _make_contents(checkpoint: Checkpoint) -> dict[str, Content]:
     return bundle_files(
-        _parse_document(GPTConfig, checkpoint.config),
-        _parse_document(TokenizerState, checkpoint.tokenizer),
-        _parse_document(TrainingState, checkpoint.training_state),
+        from_document(GPTConfig, checkpoint.config),
+        from_optional_document(TokenizerState, checkpoint.tokenizer),
+        from_optional_document(TrainingState, checkpoint.training_state),
         checkpoint.tensors,
         checkpoint.optimizer,
     )
-
-
-def _parse_document(cls: type[Any], document: Mapping[str, Any] | None) -> Any:
-    return None if document is None else from_document(cls, document)
 
 
 def _write_bundle(output: Path, checkpoint: Checkpoint, written_by: str) -> None:
@@ -218,9 +212,9 @@ def _write_bundle(output: Path, checkpoint: Checkpoint, written_by: str) -> None
         _check_nothing_overwritten(output)
         save_bundle(
             writer,
-            config=_parse_document(GPTConfig, checkpoint.config),
-            tokenizer=_parse_document(TokenizerState, checkpoint.tokenizer),
-            training_state=_parse_document(TrainingState, checkpoint.training_state),
+            config=from_document(GPTConfig, checkpoint.config),
+            tokenizer=from_optional_document(TokenizerState, checkpoint.tokenizer),
+            training_state=from_optional_document(TrainingState, checkpoint.training_state),
             weights=checkpoint.tensors,
             optimizer=checkpoint.optimizer,
             written_by=written_by,

@@ -6,38 +6,33 @@ import hashlib
 import logging
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.convert import from_document
+from mypt.format.documents.convert import from_document, from_optional_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, Problem, UsageError, one_line
-from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.read import describe, explain_unknown, find_reader, read_whole
 from mypt.format.rules.cross_file import EDITED
-from mypt.format.rules.tensors import untied_problem
+from mypt.format.rules.tensors import check_tied
 from mypt.format.storage import files
-from mypt.format.tensors.transforms import have_equal_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    import attrs
     from torch import Tensor
 
     from mypt.format.bundle.detect import Form
     from mypt.format.bundle.read import Bundle
     from mypt.format.documents.manifest import Manifest
     from mypt.format.readers.contract import ReaderFactory, Registry
-
-    T = TypeVar("T", bound=attrs.AttrsInstance)
 
 
 _LOGGER = logging.getLogger("mypt")
@@ -150,12 +145,12 @@ def open_checkpoint(
     """
     form, reader = recognise(path, plugins.readers.values())
     if reader is not None:
-        return _opened_foreign(path, reader, plugins, options or {})
+        return _describe_foreign(path, reader, plugins, options or {})
     if form == "other":
         raise explain_refusal(path)
     _refuse_options(path, options or {})
     bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
-    return _opened_bundle(bundle, is_proved=form == "bundle" and not without_model)
+    return _describe_bundle(bundle, is_proved=form == "bundle" and not without_model)
 
 
 def recognise(path: Path, readers: Iterable[ReaderFactory]) -> tuple[Form, ReaderFactory | None]:
@@ -190,7 +185,7 @@ def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
         raise UsageError(Problem("", where, what, "leave it out", kind="option.unknown"))
 
 
-def _opened_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
+def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
     flaws = [evolve(flaw, severity="warning") for flaw in bundle.flaws]  # as the notes have them
     return Opened(
         path=bundle.folder,
@@ -210,7 +205,7 @@ def _opened_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
             for note in bundle.notes
             if note.kind == EDITED and Path(note.file).name in (files.CONFIG, files.TOKENIZER)
         ),
-        weights=lambda: _tied(bundle.weights(), bundle.config, bundle.folder),
+        weights=lambda: _check_weights(bundle.weights(), bundle.config, bundle.folder),
         shapes=bundle.shapes,
         digest=bundle.weights_digest,
         optimizer=bundle.optimizer,
@@ -242,10 +237,10 @@ def list_doubts(bundle: Bundle) -> Iterator[str]:
         yield f"{files.MANIFEST} has no checksum"
 
 
-def _opened_foreign(
+def _describe_foreign(
     path: Path, reader: ReaderFactory, plugins: Registry, options: Mapping[str, Any]
 ) -> Opened:
-    """Describe it out of its headers; tensors are read when somebody asks for them."""
+    """Describe a foreign checkpoint by its headers; its tensors are read on demand."""
     described = describe(path, reader, plugins.layouts, options, plugins.settings)
     whole = cache(lambda: read_whole(path, reader, options, described))
     held = _weight_files(path)
@@ -254,7 +249,7 @@ def _opened_foreign(
 
     def weights() -> Mapping[str, Tensor]:
         tensors = whole().tensors
-        return _tied(tensors, config, path) if reader.read is mypt_folder.read else tensors
+        return _check_weights(tensors, config, path) if reader.read is mypt_folder.read else tensors
 
     def optimizer() -> Mapping[str, Any] | None:
         if described.flaws:
@@ -265,8 +260,8 @@ def _opened_foreign(
         path=path,
         format=reader.name,
         config=config,
-        tokenizer=_built(TokenizerState, described.tokenizer),
-        training_state=_built(TrainingState, described.training_state),
+        tokenizer=from_optional_document(TokenizerState, described.tokenizer),
+        training_state=from_optional_document(TrainingState, described.training_state),
         sizes={file.name: file.stat().st_size for file in held},
         notes=described.report,
         weights=weights,
@@ -278,13 +273,11 @@ def _opened_foreign(
     )
 
 
-def _tied(weights: Mapping[str, Tensor], config: GPTConfig, folder: Path) -> Mapping[str, Tensor]:
-    """Return the weights; raise if tied matrices are stored twice with different values."""
-    first, second = weights.get(EMBEDDING), weights.get(HEAD)
-    if not config.tie_weights or first is None or second is None:
-        return weights
-    if first.data_ptr() != second.data_ptr() and not have_equal_bits(first, second):
-        raise FormatError(untied_problem(str(folder / files.MODEL)))
+def _check_weights(
+    weights: Mapping[str, Tensor], config: GPTConfig, folder: Path
+) -> Mapping[str, Tensor]:
+    if config.tie_weights:
+        check_tied(weights, str(folder / files.MODEL))
     return weights
 
 
@@ -299,7 +292,3 @@ def _joint_digest(held: Sequence[Path]) -> str:
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
-
-
-def _built(cls: type[T], document: Mapping[str, Any] | None) -> T | None:
-    return None if document is None else from_document(cls, document)

@@ -14,7 +14,11 @@ from mypt.format.errors import FormatError, Problem, has_errors, sort_by_severit
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import MISSING
 from mypt.format.rules.documents import document_problems
-from mypt.format.rules.plugin_settings import NO_SETTINGS, PLUGIN, tokenizer_plugin_problems
+from mypt.format.rules.plugin_settings import (
+    NO_SETTINGS,
+    TOKENIZER_PLUGIN,
+    tokenizer_plugin_problems,
+)
 from mypt.format.storage import files
 from mypt.format.storage.generations import checksum_problems
 from mypt.format.tensors.pt_file import read_header
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 # The kind of what a foreign file leaves to be asked for, which is no fault of the file.
 UNSAID = "foreign.unsaid"
 LEGACY = "version.legacy"
-_TAKES_MORE = frozenset({UNSAID, MISSING, PLUGIN})
+_TAKES_MORE = frozenset({UNSAID, MISSING, TOKENIZER_PLUGIN})
 
 
 def is_valid(problems: Iterable[Problem]) -> bool:

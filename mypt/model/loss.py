@@ -63,8 +63,8 @@ def _sum_losses_in_chunks(
     rows: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, mask: Tensor | None
 ) -> Tensor:
     if torch.compiler.is_compiling():
-        from mypt.model import loss_uncompiled as uncompiled  # imported late: loads the compiler
+        from mypt.model import loss_uncompiled  # imported late: loads the compiler
 
-        total: Tensor = uncompiled.chunked_sum(rows, weight, bias, ids, mask)
+        total: Tensor = loss_uncompiled.chunked_sum(rows, weight, bias, ids, mask)
         return total
     return chunked_sum(rows, weight, bias, ids, mask)

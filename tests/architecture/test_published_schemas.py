@@ -9,13 +9,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from mypt.format.schema.check import LEGACY, load_schema
+from mypt.format.schema.check import LEGACY_KINDS, load_schema
 from mypt.format.version import MYPT_VERSION
 
 ROOT_OF_IDS = "urn:mypt:schema"
 RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\]", re.MULTILINE)
 ALL = [
-    *((1, kind) for kind in sorted(LEGACY)),
+    *((1, kind) for kind in sorted(LEGACY_KINDS)),
     *((2, kind) for kind in ("config", "training_state", "tokenizer", "manifest")),
     *((2, kind) for kind in ("preset", "log_event", "dataset_metadata")),
 ]
@@ -85,7 +85,7 @@ def test_every_default_is_a_value_that_its_field_accepts(major, kind):
             assert jsonschema.Draft202012Validator(field).is_valid(field["default"]), path
 
 
-@pytest.mark.parametrize("kind", sorted(LEGACY))
+@pytest.mark.parametrize("kind", sorted(LEGACY_KINDS))
 def test_a_field_of_both_versions_has_the_same_default(kind):
     old, new = (dict(properties(load_schema(kind, major))) for major in (1, 2))
     for path in old.keys() & new.keys():

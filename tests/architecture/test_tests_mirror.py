@@ -105,7 +105,7 @@ TESTED_BY = {
         "plugins/parts",
         "plugins/registry",
     ],
-    "property/test_acceptance.py": ["format/schema/fast_path"],
+    "property/test_fast_path.py": ["format/schema/fast_path"],
     "scenarios/test_processes.py": ["engine/runtime/fsdp"],
     "testing/test_guards.py": ["engine/plugin"],
     "testing/test_tokenizers.py": ["testing/decoding", "testing/expectations", "testing/speed"],

@@ -8,7 +8,7 @@ from mypt.data.training_data import load_eval_sets, read_training_data
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, DataError, MyptError
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def shards(in_tmp, tokenizer, text):
     for split in ("train", "val"):
         (folder / split).mkdir(parents=True)
         np.array(tokenizer.encode(text[:2000]), "<u4").tofile(folder / split / "shard_00000.bin")
-    (folder / STATE_FILE).write_bytes(jsonfile.dump(tokenizer.state()))
+    (folder / STATE_FILE).write_bytes(strict_json.dump(tokenizer.state()))
     return "prepared"
 
 

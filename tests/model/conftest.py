@@ -7,7 +7,8 @@ import mypt.model.plugin
 from mypt.format.documents.config import GPTConfig
 from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
-from mypt.plugins.manager import PluginOrigin, Plugins
+from mypt.plugins.faults import PluginOrigin
+from mypt.plugins.manager import Plugins
 
 TINY = {
     "block_size": 16,

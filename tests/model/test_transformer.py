@@ -9,7 +9,8 @@ from mypt.format.errors import ConfigError, FormatError, PluginError
 from mypt.format.layout import expected_tensors
 from mypt.model.transformer import Transformer
 from mypt.plugins import PartFactory
-from mypt.plugins.manager import PluginOrigin, Plugins
+from mypt.plugins.faults import PluginOrigin
+from mypt.plugins.manager import Plugins
 
 PARTS = list(
     itertools.product(

@@ -13,7 +13,7 @@ from mypt.format.documents.manifest import Manifest
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.rules.documents import document_problems
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document, load_schema
 
 CLASSES = {
@@ -146,11 +146,11 @@ def test_a_document_that_its_schema_accepts_is_kept_whole(kind, data):
     problems = check_document(kind, document, "x")
     assert [problem for problem in problems if problem.severity == "error"] == []
     value = from_document(CLASSES[kind], document)
-    written = jsonfile.dump(to_document(value))
-    again = jsonfile.parse(written, "x")
+    written = strict_json.dump(to_document(value))
+    again = strict_json.parse(written, "x")
     assert_kept({**document, "format_version": "2.0"}, again)
     assert from_document(CLASSES[kind], again) == value
-    assert jsonfile.dump(to_document(from_document(CLASSES[kind], again))) == written
+    assert strict_json.dump(to_document(from_document(CLASSES[kind], again))) == written
     assert not any(p.severity == "error" for p in check_document(kind, again, "x"))
 
 
@@ -168,16 +168,18 @@ def test_what_mypt_does_not_own_is_written_back_byte_for_byte(kind, data):
     sections = st.dictionaries(st.sampled_from(["a", "mypt-x"]), st.dictionaries(text, json_values))
     if kind != "manifest":
         document = {**document, "plugins": data.draw(sections)}
-    read = jsonfile.parse(jsonfile.dump(document), "x")
-    again = jsonfile.parse(jsonfile.dump(to_document(from_document(CLASSES[kind], read))), "x")
+    read = strict_json.parse(strict_json.dump(document), "x")
+    again = strict_json.parse(
+        strict_json.dump(to_document(from_document(CLASSES[kind], read))), "x"
+    )
     for name, value in not_owned(kind, document).items():
-        assert jsonfile.dump({name: value}) == jsonfile.dump({name: again[name]})
+        assert strict_json.dump({name: value}) == strict_json.dump({name: again[name]})
 
 
 def test_a_number_keeps_its_value_and_not_its_spelling():
-    read = jsonfile.parse(b'{"x": [1e5, 1.50, -0.0, 123456789012345678901234567890]}', "x")
+    read = strict_json.parse(b'{"x": [1e5, 1.50, -0.0, 123456789012345678901234567890]}', "x")
     written = b'{ "x": [ 100000.0, 1.5, -0.0, 123456789012345678901234567890 ] }'
-    assert jsonfile.dump(read).split() == written.split()
+    assert strict_json.dump(read).split() == written.split()
 
 
 @pytest.mark.parametrize("kind", [*CLASSES, "preset"])
@@ -197,4 +199,4 @@ def test_any_document_at_all_gives_problems_and_never_a_crash(kind, data):
 @settings(max_examples=100)
 @given(value=st.dictionaries(text, json_values))
 def test_json_is_read_back_as_it_was_written(value):
-    assert jsonfile.parse(jsonfile.dump(value), "x") == value
+    assert strict_json.parse(strict_json.dump(value), "x") == value

@@ -13,9 +13,8 @@ import torch
 from attrs import evolve
 
 from mypt.format.documents.manifest import FileRecord
-from mypt.format.storage.commit import read_manifest
 from mypt.format.storage.files import MANIFEST
-from mypt.format.storage.generations import seal
+from mypt.format.storage.generations import read_manifest, seal
 from tests.support.resume.runs import Interruption, Moment, run
 from tests.support.resume.setups import SETUPS, arguments, prepare
 
@@ -193,9 +192,9 @@ def test_a_tensor_that_is_altered_is_refused_or_reported(name, kind, resumed):
 def test_the_digest_is_compared_whatever_the_size(resumed):
     def broken():
         from mypt.format.bundle import read as bundle
-        from mypt.format.tensors import pt_file as tensorfile
+        from mypt.format.tensors import pt_file
 
-        bundle.MAX_CHECKED_BYTES = tensorfile.MAX_CHECKED_BYTES = 100
+        bundle.MAX_CHECKED_BYTES = pt_file.MAX_CHECKED_BYTES = 100
 
     for name in ("model.pt", "optimizer.pt"):
         assert resumed(flip(name), broken=broken)[0] == "refused"

@@ -14,7 +14,7 @@ from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import FormatError
 from mypt.format.readers import mypt_file
 from mypt.format.rules.documents import document_problems
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.tensors.pt_file import load_tensors
 from mypt.format.tensors.pt_writer import write_tensors
 from mypt.format.validate import validate
@@ -44,7 +44,7 @@ def told(case, what):
 def check_file(case):
     path = SUITE / case["path"]
     try:
-        document = jsonfile.parse(path.read_bytes(), path.name)
+        document = strict_json.parse(path.read_bytes(), path.name)
     except FormatError as error:
         return list(error.problems)
     return document_problems(case["kind"], document, path.name)

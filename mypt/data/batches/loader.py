@@ -22,7 +22,8 @@ from mypt.data.dataset import (
 )
 from mypt.data.metadata import read_metadata
 from mypt.data.randomness import Purpose, integers_below
-from mypt.data.special_tokens import END_OF_EPISODE, END_OF_TEXT, PADDING
+from mypt.data.special_tokens import END_OF_EPISODE, PADDING
+from mypt.format.documents.tokenizer import END_OF_TEXT
 from mypt.format.documents.training import DataFingerprint
 from mypt.format.errors import DataError, Problem
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import frozen
 
-from mypt.data.special_tokens import END_OF_EPISODE, END_OF_TEXT
+from mypt.data.special_tokens import END_OF_EPISODE
+from mypt.format.documents.tokenizer import END_OF_TEXT
 from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from mypt.data.input_files import list_files
 from mypt.data.metadata import METADATA_FILE, DataFile
 from mypt.data.prepare.chats import Episode, Template, encode_episode, read_chat_lines
 from mypt.format.errors import DataError, Problem, limit_problems
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
 
@@ -118,7 +118,7 @@ def _write_dataset(
     tokenizer: Tokenizer,
     limit: bytes,
 ) -> dict[str, Any]:
-    write_atomically(folder / STATE_FILE, jsonfile.dump(tokenizer.state()))
+    write_atomically(folder / STATE_FILE, strict_json.dump(tokenizer.state()))
     writers = {split: _SplitWriter(folder, split) for split in ("train", "val")}
     try:
         for episode in _iter_episodes(paths, template):
@@ -144,7 +144,7 @@ def _write_dataset(
         "data_sha256": sha256_of(EpisodeSource(e) for e in read_episodes(folder).values()),
         "files": [file.document() for file in described],
     }
-    write_atomically(folder / METADATA_FILE, jsonfile.dump(document))
+    write_atomically(folder / METADATA_FILE, strict_json.dump(document))
     return document
 
 

@@ -9,7 +9,7 @@ from attrs import frozen
 from mypt.data.atomic_file import write_atomically
 from mypt.data.metadata import DataFile
 from mypt.format.errors import DataError, FormatError, Problem
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ class Progress:
             "position": [place.segment, place.start, place.ids_done],
             "files": [file.document() for file in self.files],
         }
-        write_atomically(folder / PROGRESS_FILE, jsonfile.dump(document))
+        write_atomically(folder / PROGRESS_FILE, strict_json.dump(document))
 
 
 def load_progress(folder: Path, settings: Mapping[str, Any]) -> Progress | None:
@@ -73,7 +73,7 @@ def load_progress(folder: Path, settings: Mapping[str, Any]) -> Progress | None:
     if not path.exists():
         return None
     try:
-        document = jsonfile.parse(path.read_bytes(), str(path))
+        document = strict_json.parse(path.read_bytes(), str(path))
         files = tuple(DataFile(**file) for file in document["files"])
         progress = Progress(document["settings"], files, Position(*document["position"]))
     except (FormatError, KeyError, TypeError) as error:

@@ -26,7 +26,7 @@ from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_setti
 from mypt.data.prepare.segments import TextFile, inputs_sha256, plan_segments
 from mypt.data.prepare.shard_filler import DTYPES, ShardFiller, data_sha256
 from mypt.format.errors import DataError, Problem
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.storage.lock import bundle_lock
 from mypt.format.version import FORMAT_VERSION
 
@@ -108,7 +108,7 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
             for piece, ids in encode_pieces(pieces, *how):
                 report(*sharder.add(piece, ids))
         document = _build_metadata(wanted, tokenizer, sharder.progress, dtype)
-        write_atomically(folder / METADATA_FILE, jsonfile.dump(document))
+        write_atomically(folder / METADATA_FILE, strict_json.dump(document))
         _remove_leftovers(folder)
     return True
 
@@ -154,7 +154,7 @@ def _collect_settings(wanted: Preparation, sources: Sequence[TextFile]) -> dict[
     given = wanted.tokenizer
     tokenizer_sha256 = None
     if given is not None:
-        tokenizer_sha256 = hashlib.sha256(jsonfile.dump(given.state())).hexdigest()
+        tokenizer_sha256 = hashlib.sha256(strict_json.dump(given.state())).hexdigest()
     return {
         "inputs_sha256": inputs_sha256(sources),
         "tokenization": wanted.tokenization if given is None else given.token_kind,
@@ -201,7 +201,7 @@ def _prepare_tokenizer(
     if tokenizer is None:
         texts = (piece.text for piece in read_pieces(segments, cut_anywhere))
         tokenizer = plugins.tokenizer(wanted.tokenization).trained_on(texts)
-    write_atomically(path, jsonfile.dump(tokenizer.state()))
+    write_atomically(path, strict_json.dump(tokenizer.state()))
     return tokenizer
 
 

@@ -79,7 +79,7 @@ def _find_path(path_or_name: str | Path) -> Path:
     models = _list_models()
     near = suggestion(path.name, models)
     what = f"there is no checkpoint `{path_or_name}`, as a path or in {CHECKPOINTS}/{near}"
-    listed = ", ".join(name for name in models if not _is_copy(name, models))
+    listed = ", ".join(name for name in models if not _is_copy_name(name, models))
     fix = f"name one of: {listed}" if models else "train one with: mypt train"
     raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
 
@@ -90,7 +90,7 @@ def _list_models() -> list[str]:
     return sorted(p.name for p in CHECKPOINTS.iterdir() if p.is_dir())
 
 
-def _is_copy(name: str, models: Sequence[str]) -> bool:
+def _is_copy_name(name: str, models: Sequence[str]) -> bool:
     """Return whether a folder looks like the gold, half-precision or numbered copy of another."""
     copy = parse_copy_name(name)
     return copy is not None and copy.model in models

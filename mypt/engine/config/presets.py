@@ -13,7 +13,7 @@ from mypt.format.documents.convert import from_document
 from mypt.format.errors import ConfigError, Problem, UsageError, suggestion
 from mypt.format.resources import data_dir
 from mypt.format.rules.documents import document_problems
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,7 +68,7 @@ def read_preset(path: str, layouts: Layouts) -> Preset:
         ConfigError: A field is unknown or invalid.
     """
     data = _find_preset(path)
-    document = jsonfile.parse(data, path)
+    document = strict_json.parse(data, path)
     problems = [
         p for p in document_problems("preset", document, path, layouts) if p.severity == "error"
     ]

@@ -118,7 +118,7 @@ def explain_incomparable(previous: TrainingState, state: TrainingState) -> str |
     before, now = previous.training_config, state.training_config
     if before.gold_metric != now.gold_metric:
         return "gold_metric changed"
-    if any(_path_of_set(name, before) != _path_of_set(name, now) for name in now.gold_metric):
+    if any(_find_set_path(name, before) != _find_set_path(name, now) for name in now.gold_metric):
         return "eval_sets or eval_dataset_dir changed"
     was, data = previous.data, state.data
     if was is not None and data is not None and was.sha256 != data.sha256:
@@ -126,7 +126,7 @@ def explain_incomparable(previous: TrainingState, state: TrainingState) -> str |
     return None
 
 
-def _path_of_set(name: str, training: TrainingConfig) -> str | None:
+def _find_set_path(name: str, training: TrainingConfig) -> str | None:
     """Return the path of an evaluation set; one not in `eval_sets` is `eval_dataset_dir`."""
     return None if name == "val" else training.eval_sets.get(name, training.eval_dataset_dir)
 

@@ -30,7 +30,7 @@ from mypt.format.tensors.pt_file import find_damaged_members, have_equal_values
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mypt.format.bundle.findings import Examined
+    from mypt.format.bundle.findings import Findings
     from mypt.format.documents.manifest import FileRecord
     from mypt.format.layout import Layouts
     from mypt.format.rules.plugin_settings import Settings
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 PER_HEAD = "legacy.heads"
 
 
-def compare_documents(seen: Examined, layouts: Layouts, settings: Settings) -> None:
+def compare_documents(seen: Findings, layouts: Layouts, settings: Settings) -> None:
     """Compare the documents with each other, with what a model can be, and with its plugins."""
     found = {
         name: settings_problems(document, seen.name(name), settings)
@@ -68,7 +68,7 @@ def compare_documents(seen: Examined, layouts: Layouts, settings: Settings) -> N
         seen.problems.extend(state_problems(state, seen.paths, file))
 
 
-def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
+def compare_tensors(seen: Findings, layouts: Layouts, checksums: bool) -> None:
     """Compare the tensors with the config, and the optimizer's with them.
 
     A file that is not what was saved is compared with nothing: it is at fault, whatever follows.
@@ -94,7 +94,7 @@ def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
             return
         model = Model(config, tensors, layouts, seen.name(files.CONFIG), header.file)
         found = tensor_problems(model)
-        if has_errors(found) and not checksums and (replaced := _replaced_problems(seen)):
+        if has_errors(found) and not checksums and (replaced := _find_replaced_weights(seen)):
             seen.problems.extend(replaced)
             return
         if checksums:
@@ -106,13 +106,13 @@ def compare_tensors(seen: Examined, layouts: Layouts, checksums: bool) -> None:
         _compare_optimizer(seen, model)
 
 
-def is_replaced(seen: Examined, name: str) -> bool:
+def is_replaced(seen: Findings, name: str) -> bool:
     """Return whether the manifest has already shown that a file is not the one that was saved."""
     file = seen.name(name)
     return any(p.file == file and p.kind in (SIZE, DIGEST) for p in seen.problems)
 
 
-def _replaced_problems(seen: Examined) -> list[Problem]:
+def _find_replaced_weights(seen: Findings) -> list[Problem]:
     """Check by their digest whether the weights were replaced under an unchanged config."""
     listed, config = seen.manifest.files if seen.manifest else {}, seen.name(files.CONFIG)
     if files.MODEL not in listed or any(
@@ -123,7 +123,7 @@ def _replaced_problems(seen: Examined) -> list[Problem]:
 
 
 def _tied_problems(
-    seen: Examined, model: Model, header: Header, found: list[Problem]
+    seen: Findings, model: Model, header: Header, found: list[Problem]
 ) -> list[Problem]:
     """Settle by their values whether tied matrices are equal."""
     if all(problem.kind != TIED for problem in found):
@@ -135,7 +135,7 @@ def _tied_problems(
     return [*others, untied_problem(header.file)]
 
 
-def _compare_optimizer(seen: Examined, model: Model) -> None:
+def _compare_optimizer(seen: Findings, model: Model) -> None:
     name = seen.optimizer_file
     if name not in seen.headers or is_replaced(seen, name):
         return
@@ -145,7 +145,7 @@ def _compare_optimizer(seen: Examined, model: Model) -> None:
     seen.problems.extend(optimizer_problems(contents, shapes, seen.name(name)))
 
 
-def compare_records(seen: Examined, checksums: bool) -> None:
+def compare_records(seen: Findings, checksums: bool) -> None:
     """Compare the files with the manifest, or where there is none, with their own checksums."""
     listed = seen.manifest.files if seen.manifest else {}
     for name, path in seen.paths.items():

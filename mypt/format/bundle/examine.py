@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mypt.format.bundle.cross_checks import compare_documents, compare_records, compare_tensors
-from mypt.format.bundle.findings import Examined, collecting
+from mypt.format.bundle.findings import Findings, collecting
 from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.rules.cross_file import EDITED, presence_problems, record_problems
 from mypt.format.schema.check import check_document
@@ -39,7 +39,7 @@ KINDS: dict[str, Kind] = {
 
 def examine(
     folder: Path, layouts: Layouts, settings: Settings, *, checksums: bool = False
-) -> Examined:
+) -> Findings:
     """Look at one whole generation of a bundle, also while another process saves the next.
 
     Args:
@@ -71,10 +71,10 @@ def _manifest_bytes(folder: Path) -> bytes | None:
         return None
 
 
-def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool) -> Examined:
+def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool) -> Findings:
     problems: list[Problem] = []
     manifest = _read_manifest(folder, problems)
-    seen = Examined(
+    seen = Findings(
         folder=folder,
         manifest=manifest,
         paths=find_existing_files(folder, manifest),
@@ -112,7 +112,7 @@ def _read_manifest(folder: Path, problems: list[Problem]) -> Manifest | None:
     return manifest
 
 
-def _read_documents(seen: Examined) -> None:
+def _read_documents(seen: Findings) -> None:
     for name, kind in KINDS.items():
         if name not in seen.paths:
             continue
@@ -127,7 +127,7 @@ def _read_documents(seen: Examined) -> None:
                 seen.documents[name] = document
 
 
-def _find_optimizer(seen: Examined) -> None:
+def _find_optimizer(seen: Findings) -> None:
     """Count the optimizer's file in where no manifest lists it."""
     optimizer = seen.optimizer_file
     beside = seen.folder / optimizer
@@ -135,11 +135,11 @@ def _find_optimizer(seen: Examined) -> None:
         seen.paths[optimizer] = beside
 
 
-def _measure(seen: Examined) -> None:
+def _measure(seen: Findings) -> None:
     seen.sizes.update((name, path.stat().st_size) for name, path in seen.paths.items())
 
 
-def _read_headers(seen: Examined) -> None:
+def _read_headers(seen: Findings) -> None:
     for name in (files.MODEL, seen.optimizer_file):
         if name in seen.paths:
             with collecting(seen.problems, seen.name(name)):

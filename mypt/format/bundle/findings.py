@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True)
-class Examined:
+class Findings:
     """What a look at a bundle found.
 
     Attributes:

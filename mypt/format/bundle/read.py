@@ -122,7 +122,7 @@ class Bundle:
         """
         record = self.manifest.files.get(files.MODEL) if self.manifest else None
         file = str(self.folder / files.MODEL)
-        return self.with_file(files.MODEL, partial(_digest, record=record, file=file))
+        return self.with_file(files.MODEL, partial(_check_digest, record=record, file=file))
 
     def with_file(self, name: str, use: Callable[[Path], T]) -> T:
         """Do something with a file of this generation, also where it is renamed meanwhile.
@@ -160,7 +160,7 @@ class Bundle:
         for name, record in self.manifest.files.items() if self.manifest else ():
             if name in self.paths and not name.endswith(".json"):
                 file = str(self.folder / name)
-                self.with_file(name, partial(_digest, record=record, file=file))
+                self.with_file(name, partial(_check_digest, record=record, file=file))
 
     def _load(self, name: str) -> Any:
         file = str(self.folder / name)
@@ -183,14 +183,14 @@ class Bundle:
         if record is None:
             check_small_file(path, file)
         elif record.size_bytes <= MAX_CHECKED_BYTES:
-            _digest(path, record, file)
+            _check_digest(path, record, file)
 
     def _refuse_changed(self) -> NoReturn:
         what, fix = "was saved anew since it was opened", "open it again"
         raise FormatError(Problem(str(self.folder), "", what, fix, kind="file.changing"))
 
 
-def _digest(path: Path, record: FileRecord | None, file: str) -> str:
+def _check_digest(path: Path, record: FileRecord | None, file: str) -> str:
     """Return the digest of a file; raise if its record has another."""
     digest = files.digest_file(path, file)
     if record is not None and digest != record.sha256:

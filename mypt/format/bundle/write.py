@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.format.documents.convert import to_document
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
 from mypt.format.storage import files
 from mypt.format.tensors.pt_writer import write_tensors
@@ -45,13 +45,13 @@ def bundle_files(
     Raises:
         ValueError: A document breaks its schema or holds NaN (a caller's bug).
     """
-    content: dict[str, Content] = {files.CONFIG: _document("config", config)}
+    content: dict[str, Content] = {files.CONFIG: _encode_document("config", config)}
     if tokenizer is not None:
-        content[files.TOKENIZER] = _document("tokenizer", tokenizer)
+        content[files.TOKENIZER] = _encode_document("tokenizer", tokenizer)
     if training_state is not None:
         name = files.OPTIMIZER if optimizer is not None else None
         state = evolve(training_state, optimizer_file=name)
-        content[files.TRAINING_STATE] = _document("training_state", state)
+        content[files.TRAINING_STATE] = _encode_document("training_state", state)
     content[files.MODEL] = lambda stream: write_tensors(stream, weights)
     if optimizer is not None:
         content[files.OPTIMIZER] = lambda stream: write_tensors(stream, optimizer)
@@ -91,9 +91,9 @@ def save_bundle(
     return writer.commit(content, written_by=written_by, plugins=plugins, check=check)
 
 
-def _document(kind: Kind, value: Any) -> bytes:
-    data = jsonfile.dump(to_document(value))
-    problems = check_document(kind, jsonfile.parse(data, kind), kind)
+def _encode_document(kind: Kind, value: Any) -> bytes:
+    data = strict_json.dump(to_document(value))
+    problems = check_document(kind, strict_json.parse(data, kind), kind)
     errors = [str(problem) for problem in problems if problem.severity == "error"]
     if errors:
         raise ValueError("\n".join(errors))

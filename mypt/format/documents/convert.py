@@ -33,7 +33,12 @@ def from_document(cls: type[T], document: Document) -> T:
         document: Parsed JSON. Fields that `cls` lacks go to `extra`, except the version.
     """
     members = {name: value for name, value in document.items() if name != _VERSION}
-    return _converter().structure(members, cls)
+    return _make_converter().structure(members, cls)
+
+
+def from_optional_document(cls: type[T], document: Document | None) -> T | None:
+    """Return what `from_document` returns; None for None."""
+    return None if document is None else from_document(cls, document)
 
 
 def to_document(value: Any, *, versioned: bool = True) -> dict[str, Any]:
@@ -43,12 +48,12 @@ def to_document(value: Any, *, versioned: bool = True) -> dict[str, Any]:
         value: An instance of a class of `mypt.format.documents.training`.
         versioned: Whether to put `format_version` first, as every file has it.
     """
-    document: dict[str, Any] = _converter().unstructure(value)
+    document: dict[str, Any] = _make_converter().unstructure(value)
     return {_VERSION: FORMAT_VERSION, **document} if versioned else document
 
 
 @cache
-def _converter() -> Converter:
+def _make_converter() -> Converter:
     """Return the cattrs converter, which keeps unknown fields in `extra`."""
     from cattrs import Converter
 

@@ -9,27 +9,6 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.convert import Document, from_document, to_document
-from mypt.format.documents.manifest import FileRecord, Manifest
-
-__all__ = [
-    "Ancestor",
-    "DataFingerprint",
-    "Decision",
-    "Document",
-    "Environment",
-    "FileRecord",
-    "GPTConfig",
-    "GoldMemory",
-    "Manifest",
-    "Phase",
-    "TrainingConfig",
-    "TrainingState",
-    "from_document",
-    "to_document",
-]
-
 
 @frozen(kw_only=True)
 class Phase:

@@ -21,9 +21,9 @@ from mypt.format.rules.cross_file import optimizer_problems, tokenizer_problems
 from mypt.format.rules.documents import document_problems
 from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.rules.tensors import Model, tensor_problems
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.storage import files
-from mypt.format.tensors import weights_file as weightfile
+from mypt.format.tensors import weights_file
 from mypt.format.tensors.pt_file import read_header
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def describe(
     options: Mapping[str, Any],
     settings: Settings = NO_SETTINGS,
     *,
-    load: Load = weightfile.describe_weights,
+    load: Load = weights_file.describe_weights,
 ) -> Checkpoint:
     """Read a checkpoint in the terms of format 2.0, with descriptions in the place of tensors.
 
@@ -177,7 +177,7 @@ def read_whole(
         FormatError: A file of weights is not what its checksum says, or was changed meanwhile.
     """
     try:
-        found = reader.read(path, weightfile.load_weights, options)
+        found = reader.read(path, weights_file.load_weights, options)
         if described.flaws:
             found = _without_training(found, described.flaws)
         return upgrade(found)
@@ -199,7 +199,7 @@ def _find_problems(
         for kind, document in documents.items()
         if document is not None
         for problem in (
-            *_unwritable(kind, document, file),
+            *_find_json_problems(kind, document, file),
             *document_problems(
                 kind, document, str(folder / f"{kind}.json") if folder else file, layouts
             ),
@@ -213,10 +213,10 @@ def _find_problems(
     return problems + tensor_problems(Model(config, checkpoint.tensors, layouts, file, file))
 
 
-def _unwritable(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
+def _find_json_problems(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:
     """Find what a pickle can hold and a JSON document cannot, such as a tensor or NaN."""
     try:
-        jsonfile.parse(jsonfile.dump(document), file)
+        strict_json.parse(strict_json.dump(document), file)
     except (FormatError, TypeError, ValueError) as error:
         reason = error.problems[0].what if isinstance(error, FormatError) else str(error)
         what, fix = f"cannot be written as JSON: {reason}", "restore it from a copy"

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 TOKEN_KIND, GUARDS = "token_kind", "gold_guards"
 BUILT_IN_TOKENIZERS = ("char", "gpt2")
-# The kind of a tokenizer whose plugin is known by name and is not here.
-PLUGIN = "plugin.tokenizer"
+# The kind of a tokenizer whose plugin is known by name and not installed.
+TOKENIZER_PLUGIN = "plugin.tokenizer"
 
 
 @frozen
@@ -89,7 +89,7 @@ def tokenizer_plugin_problems(
     fix = "install the plugin that brings it; without it texts are written as ids"
     slug = "tokenizer.unknown"
     if packages:
-        fix, slug = f"install it: pip install {' '.join(packages)}", PLUGIN
+        fix, slug = f"install it: pip install {' '.join(packages)}", TOKENIZER_PLUGIN
     return [Problem(file, f"/{TOKEN_KIND}", what, fix, kind=slug, severity="warning")]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from mypt.format.errors import Problem, format_count
+from mypt.format.errors import FormatError, Problem, format_count
 from mypt.format.layout import EMBEDDING, HEAD, expected_tensors
 from mypt.format.schema.messages import format_value
 from mypt.format.tensors.info import FLOATING
@@ -205,6 +205,22 @@ def _tied_notes(model: Model) -> list[Problem]:
     what = f"is tied to {EMBEDDING} but stored a second time"
     fix = "check that they are equal: mypt format validate --checksums"
     return [Problem(model.file, HEAD, what, fix, kind=TIED, severity="note")]
+
+
+def check_tied(weights: Mapping[str, Any], file: str) -> None:
+    """Raise a `FormatError` if the tied head and embedding are stored twice and differ.
+
+    Args:
+        weights: Tensors by name.
+        file: What messages call the place they come from.
+    """
+    first, second = weights.get(EMBEDDING), weights.get(HEAD)
+    if first is None or second is None or first.data_ptr() == second.data_ptr():
+        return
+    from mypt.format.tensors.transforms import have_equal_bits  # validation starts without it
+
+    if not have_equal_bits(first, second):
+        raise FormatError(untied_problem(file))
 
 
 def untied_problem(file: str) -> Problem:

@@ -35,7 +35,7 @@ Kind = Literal[
     "dataset_metadata",
 ]
 # The kinds that existed in version 1, whose documents carry no format_version.
-LEGACY: frozenset[Kind] = frozenset({"config", "training_state", "tokenizer"})
+LEGACY_KINDS: frozenset[Kind] = frozenset({"config", "training_state", "tokenizer"})
 MAX_PROBLEMS = 100  # per document; a longer list helps nobody
 
 
@@ -45,7 +45,7 @@ def load_schema(kind: Kind, major: int = 2) -> dict[str, Any]:
 
     Args:
         kind: The kind of document.
-        major: Major version of the format; version 1 has only the kinds in `LEGACY`.
+        major: Major version of the format; version 1 has only the kinds in `LEGACY_KINDS`.
     """
     file = data_dir("schemas").joinpath(f"v{major}", f"{kind}.schema.json")
     schema: dict[str, Any] = json.loads(file.read_text("utf-8"))
@@ -63,7 +63,7 @@ def check_document(kind: Kind, document: Mapping[str, Any], file: str) -> list[P
         document: Parsed JSON.
         file: Its name, for messages.
     """
-    if kind in LEGACY and "format_version" not in document:
+    if kind in LEGACY_KINDS and "format_version" not in document:
         what = "has no format_version, so it is version 1"
         fix = "no action needed; the next save writes version 2"
         note = Problem(file, "", what, fix, kind="version.legacy", severity="note")

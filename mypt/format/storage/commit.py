@@ -20,7 +20,6 @@ from mypt.format.errors import FormatError, MyptError, Problem, SaveError
 from mypt.format.storage.files import MANIFEST
 from mypt.format.storage.fsync import sync_file, sync_folder
 from mypt.format.storage.generations import (
-    committed_files,
     drop_marker_name,
     find_tagged_files,
     may_be_listed,
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 
     Content = bytes | Callable[[SupportsWrite[bytes | memoryview]], None]
 
-
-__all__ = ["BundleWriter", "committed_files", "open_for_writing"]
 
 # Windows cannot replace an open file, and a reader holds the manifest open for a moment.
 _PAUSES_S = (0.01, 0.1, 1.0) if os.name == "nt" else ()

@@ -11,7 +11,6 @@ from mypt.format.errors import ConfigError, Problem
 from mypt.model.cache import KVCache
 from mypt.model.decoding.decoder import Decoder
 from mypt.model.decoding.sampling import IMPOSSIBLE, choose_ids
-from mypt.model.decoding.sampling_options import Sampling
 from mypt.model.mode import evaluation_mode
 
 if TYPE_CHECKING:
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mypt.model.decoding.sampling_options import Sampling
     from mypt.model.transformer import Transformer
-
-__all__ = ["Sampling", "Step", "generate", "steps"]
 
 
 class Step(NamedTuple):

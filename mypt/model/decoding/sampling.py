@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mypt.model.decoding.sampling_options import Sampling
-
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Sampling", "choose_ids"]
+    from mypt.model.decoding.sampling_options import Sampling
 
 # Number of tokens in which the nucleus of top-p is searched first.
 LIKELIEST = 1024

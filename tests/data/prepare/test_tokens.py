@@ -16,8 +16,7 @@ from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.batches.tokens import TokenSource
 from mypt.data.dataset import read_shards
 from mypt.data.metadata import read_metadata
-from mypt.data.prepare import pieces
-from mypt.data.prepare import shard_filler as sharding
+from mypt.data.prepare import pieces, shard_filler
 from mypt.data.prepare.progress import PROGRESS_FILE
 from mypt.data.prepare.segments import Segment
 from mypt.data.prepare.tokens import Preparation, prepare
@@ -147,7 +146,7 @@ def test_stopped_anywhere_it_is_gone_on_with_and_gives_the_same_files(
 ):
     whole = evolve(wanted, output=tmp_path / "whole")
     prepare(whole, plugins)
-    real, calls = sharding.ShardWriter.write, []
+    real, calls = shard_filler.ShardWriter.write, []
 
     def write(self, ids):
         calls.append(1)
@@ -155,10 +154,10 @@ def test_stopped_anywhere_it_is_gone_on_with_and_gives_the_same_files(
             raise StopError
         real(self, ids)
 
-    monkeypatch.setattr(sharding.ShardWriter, "write", write)
+    monkeypatch.setattr(shard_filler.ShardWriter, "write", write)
     with pytest.raises(StopError):
         prepare(wanted, plugins)
-    monkeypatch.setattr(sharding.ShardWriter, "write", real)
+    monkeypatch.setattr(shard_filler.ShardWriter, "write", real)
     kept = {p: p.stat().st_mtime_ns for p in wanted.output.rglob("shard_*.bin")}
     assert prepare(wanted, plugins)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
@@ -203,7 +202,9 @@ def marked(mark):
 def stop_after_a_shard(wanted, plugins, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(
-            sharding.ShardFiller, "_finish_shard", stopping(sharding.ShardFiller._finish_shard)
+            shard_filler.ShardFiller,
+            "_finish_shard",
+            stopping(shard_filler.ShardFiller._finish_shard),
         )
         with pytest.raises(StopError):
             prepare(wanted, plugins)

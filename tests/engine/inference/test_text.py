@@ -9,7 +9,7 @@ import torch
 
 import mypt
 from mypt.format.errors import ConfigError
-from mypt.model.decoding import decoder as decoding
+from mypt.model.decoding import decoder
 from mypt.model.decoding.generate import generate
 from mypt.model.decoding.sampling_options import Sampling
 from mypt.plugins.manager import load_plugins
@@ -49,12 +49,12 @@ def test_greedy_tokens_are_the_same_with_the_cache_without_it_and_in_a_batch(cas
     new = model.config.block_size + 8 - len(ids)  # past the block, where the window slides
     prompts = [torch.tensor(ids), torch.tensor(ids[:2]), torch.tensor(ids[2:])]
     together = torch.stack(list(generate(model, prompts, new, GREEDY)), dim=1)
-    monkeypatch.setattr(decoding, "LARGE_BYTES", 0)  # as for a model that no cache holds
-    monkeypatch.setattr(decoding, "PACKED_FROM", 0)
+    monkeypatch.setattr(decoder, "LARGE_BYTES", 0)  # as for a model that no cache holds
+    monkeypatch.setattr(decoder, "PACKED_FROM", 0)
     packed = torch.stack(list(generate(model, prompts, new, GREEDY)), dim=1)
     assert torch.equal(packed, together)
-    monkeypatch.setattr(decoding, "SLABS_FROM", 0)
-    monkeypatch.setattr(decoding, "MANY_TOKENS", 1)
+    monkeypatch.setattr(decoder, "SLABS_FROM", 0)
+    monkeypatch.setattr(decoder, "MANY_TOKENS", 1)
     in_slabs = torch.cat(list(generate(model, prompts[0][None], new, GREEDY)))
     assert torch.equal(in_slabs, together[0, -new:])
     for row, prompt in zip(together, prompts, strict=True):

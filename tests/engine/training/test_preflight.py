@@ -15,7 +15,7 @@ from mypt.engine.training.trainer import Trainer
 from mypt.format.bundle import read as bundle
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import DataError, SaveError
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.model.transformer import Transformer
 
 Usage = namedtuple("Usage", "total used free")
@@ -151,7 +151,7 @@ def shards(in_tmp, plugins, text):
         for split in ("train", "val"):
             (in_tmp / "prepared" / split).mkdir(parents=True)
             np.array(ids, "<u4").tofile(in_tmp / "prepared" / split / "shard_00000.bin")
-        (in_tmp / "prepared" / STATE_FILE).write_bytes(jsonfile.dump(tokenizer.state()))
+        (in_tmp / "prepared" / STATE_FILE).write_bytes(strict_json.dump(tokenizer.state()))
         return tokenizer
 
     return call

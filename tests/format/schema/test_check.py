@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 
 from mypt.format.rules.documents import document_problems
-from mypt.format.schema import strict_json as jsonfile
+from mypt.format.schema import strict_json
 from mypt.format.schema.check import MAX_PROBLEMS, check_document, load_schema
 
 KINDS = [
@@ -43,7 +43,7 @@ def test_the_presets_that_ship_are_valid(root):
     presets = sorted((root / "configs").rglob("*.json"))
     assert len(presets) >= 6
     for path in presets:
-        document = jsonfile.parse(path.read_bytes(), path.name)
+        document = strict_json.parse(path.read_bytes(), path.name)
         assert document_problems("preset", document, path.name) == []
 
 

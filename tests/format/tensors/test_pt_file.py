@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mypt.format.errors import FormatError
-from mypt.format.tensors import pt_file as tensorfile
+from mypt.format.tensors import pt_file
 from mypt.format.tensors.info import TensorInfo
 from mypt.format.tensors.pt_file import (
     find_damaged_members,
@@ -166,14 +166,14 @@ def test_values_are_compared_without_loading(saved):
 
 def test_a_file_that_is_cut_while_its_checksums_are_computed_is_refused(saved, monkeypatch):
     path, _ = saved({"a": torch.zeros(1000)})
-    read = tensorfile.read_members
+    read = pt_file.read_members
 
     def then_cut(stream, file):
         members = read(stream, file)
         path.write_bytes(path.read_bytes()[:500])
         return members
 
-    monkeypatch.setattr(tensorfile, "read_members", then_cut)
+    monkeypatch.setattr(pt_file, "read_members", then_cut)
     with pytest.raises(FormatError, match="was truncated while being read"):
         list(find_damaged_members(path, "x.pt"))
 

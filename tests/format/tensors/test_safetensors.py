@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from mypt.format.errors import FormatError
-from mypt.format.tensors import safetensors
-from mypt.format.tensors import weights_file as weightfile
+from mypt.format.tensors import safetensors, weights_file
 
 TENSORS = {
     "b": torch.arange(6, dtype=torch.float32).reshape(2, 3),
@@ -52,7 +51,7 @@ def test_a_tensor_at_an_odd_place_is_read(tmp_path):
     }
     path = tmp_path / "odd"
     path.write_bytes(pack(header) + b"\x07" + struct.pack("<f", 1.5))
-    assert weightfile.load_weights(path, "")["y"].tolist() == [1.5]
+    assert weights_file.load_weights(path, "")["y"].tolist() == [1.5]
 
 
 def test_changing_a_tensor_leaves_the_file_alone(file):
@@ -93,7 +92,7 @@ HOSTILE = {
 def test_a_damaged_or_hostile_file_is_refused(tmp_path, kind):
     path = tmp_path / "x.safetensors"
     path.write_bytes(HOSTILE[kind])
-    for read in (weightfile.describe_weights, weightfile.load_weights):
+    for read in (weights_file.describe_weights, weights_file.load_weights):
         with pytest.raises(FormatError):
             read(path, "x")
 
@@ -104,7 +103,7 @@ def test_every_truncation_is_refused(file, tmp_path):
     for length in range(0, len(data), 7):
         path.write_bytes(data[:length])
         with pytest.raises(FormatError):
-            weightfile.describe_weights(path, "cut")
+            weights_file.describe_weights(path, "cut")
 
 
 def test_a_file_that_was_exchanged_while_it_was_read_is_refused(file, tmp_path, monkeypatch):
@@ -120,8 +119,8 @@ def test_a_file_that_was_exchanged_while_it_was_read_is_refused(file, tmp_path, 
 
     monkeypatch.setattr(torch.UntypedStorage, "from_file", after_an_exchange)
     with pytest.raises(FormatError, match="x: was replaced while being read; open it again"):
-        weightfile.load_weights(file, "x")
-    assert weightfile.load_weights(file, "x").keys() == TENSORS.keys()
+        weights_file.load_weights(file, "x")
+    assert weights_file.load_weights(file, "x").keys() == TENSORS.keys()
 
 
 def test_a_file_that_was_cut_while_it_was_read_is_refused(file, monkeypatch):
@@ -133,4 +132,4 @@ def test_a_file_that_was_cut_while_it_was_read_is_refused(file, monkeypatch):
 
     monkeypatch.setattr(torch.UntypedStorage, "from_file", after_a_cut)
     with pytest.raises(FormatError, match="x: cannot be mapped to memory"):
-        weightfile.load_weights(file, "x")
+        weights_file.load_weights(file, "x")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mypt.model.cache import KVCache
-from mypt.model.decoding import decoder as decoding
+from mypt.model.decoding import decoder
 from mypt.model.decoding.decoder import (
     Decoder,
     choose_linear,
@@ -41,9 +41,9 @@ ALL = pytest.mark.parametrize("linear", LAYOUTS.values(), ids=LAYOUTS)
 
 @pytest.fixture(autouse=True)
 def small_matrices_are_laid_out_too(monkeypatch):
-    monkeypatch.setattr(decoding, "PACKED_FROM", 0)
-    monkeypatch.setattr(decoding, "SLABS_FROM", 0)
-    monkeypatch.setattr(decoding, "SLAB_INPUTS", 1)
+    monkeypatch.setattr(decoder, "PACKED_FROM", 0)
+    monkeypatch.setattr(decoder, "SLABS_FROM", 0)
+    monkeypatch.setattr(decoder, "SLAB_INPUTS", 1)
 
 
 class Doubled(nn.Module):
@@ -123,14 +123,14 @@ def multiplied(model, batch_size, new_tokens):
 
 def test_layers_are_laid_out_by_rows_tokens_and_size(make_model, monkeypatch):
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-    monkeypatch.setattr(decoding, "SLABS_FROM", 100 * 24)
-    monkeypatch.setattr(decoding, "PACKED_FROM", 100 * 24)
+    monkeypatch.setattr(decoder, "SLABS_FROM", 100 * 24)
+    monkeypatch.setattr(decoder, "PACKED_FROM", 100 * 24)
     model = make_model(vocab_size=200)
     assert multiplied(model, 1, 10) == ["plain_linear"] * 2
     assert multiplied(model, 1, 100) == ["plain_linear", "slab_linear"]
     assert multiplied(model, 2, 1) == ["swapped_linear"] * 2
     assert multiplied(model, 2, 100) == ["swapped_linear"] * 2  # all of it stays in the cache
-    monkeypatch.setattr(decoding, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(decoder, "LARGE_BYTES", 1000)
     assert multiplied(model, 2, 10) == ["swapped_linear", "pack_linear"]
     assert multiplied(model.to(torch.bfloat16), 2, 10) == ["plain_linear"] * 2
 

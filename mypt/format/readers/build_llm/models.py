@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from mypt.format.migrations.fuse_heads import ROLES
 from mypt.format.readers.build_llm import bigram
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
@@ -27,7 +28,6 @@ _GPT2 = "model.transformer."
 _GPT2_HEAD = "model.lm_head.weight"
 # The number of heads is only implied by the name of the original model.
 _GPT2_HEADS = {"gpt2": 12, "gpt2-medium": 16, "gpt2-large": 20, "gpt2-xl": 25}
-_ROLES = ("query", "key", "value")
 _CONSTANT = "that program keeps the learning rate constant; mypt decays it to a tenth"
 
 
@@ -116,7 +116,7 @@ def _detect_from_scratch(
             return TensorSource(
                 tuple(
                     f"{place}heads.{head}.{role}.weight"
-                    for role in _ROLES
+                    for role in ROLES
                     for head in range(config.n_head)
                 )
             )

@@ -33,6 +33,8 @@ _BPE_SETTINGS = (
     "ignore_merges",
 )
 
+_END = (END_OF_TEXT, END_OF_TEXT_ID)
+
 NO_TOKENIZER = "none"
 CHARS_OPTION = {
     "type": "string",
@@ -143,9 +145,6 @@ def _are_plain(added: Sequence[Any]) -> bool:
         and (token["id"] > END_OF_TEXT_ID or (token["content"], token["id"]) == _END)
     ]
     return len(texts) == len(added)
-
-
-_END = (END_OF_TEXT, END_OF_TEXT_ID)
 
 
 def _list_ids(document: Mapping[str, Any]) -> list[int]:
