@@ -75,6 +75,7 @@ class Migrator:
             SaveError: It could not be written; nothing was changed.
         """
         if classify(source) == "bundle":
+            read_bundle(source, self.layouts, without_model=True)  # raises if it is damaged
             return self._report_existing(source, source)
         reader = find_reader(source, self.readers)
         if reader is None:

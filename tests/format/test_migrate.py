@@ -358,3 +358,13 @@ def test_what_a_document_of_version_1_says_wrong_is_named_with_it(copy):
     (source / "training_state.json").write_text(json.dumps(state))
     with pytest.raises(FormatError, match=r"modern_char/training_state\.json#/step: is"):
         migrator().migrate(source)
+
+
+def test_a_damaged_bundle_is_not_called_migrated(copy):
+    source = copy("bundle_training_config_char")
+    output = migrator().migrate(source).output
+    weights = output / "model.pt"
+    weights.write_bytes(weights.read_bytes()[:100])
+    for dry_run in (False, True):
+        with pytest.raises(FormatError, match=r"model\.pt"):
+            migrator(dry_run=dry_run).migrate(output)

@@ -4,12 +4,14 @@ The exception is what only training needs: a damaged training state or optimizer
 of validation and of a resume, and a warning for whoever generates, looks or exports.
 """
 
+import io
 import json
 import logging
 import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
 import mypt
 from mypt.engine.config.precedence import TrainRequest
@@ -623,3 +625,29 @@ def cli_run(capsys):
         return code, *capsys.readouterr()
 
     return call
+
+
+@pytest.mark.parametrize("name", ["training_state.json", "optimizer.pt"])
+def test_a_folder_in_the_place_of_what_training_needs_refuses_a_resume(name, in_tmp):
+    Path("checkpoints").mkdir()
+    folder = write(Path("checkpoints/m"), {**GOOD, name: FOLDER})
+    assert not is_valid(check(folder))
+    assert mypt.get_model_info(folder)["warnings"]
+    mypt.load(folder).generate("", 1)
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    Path("input.txt").write_text("abcde" * 50)
+    request = TrainRequest(model_name="m", training={"max_iters": 9, "input_file": "input.txt"})
+    with pytest.raises(FormatError, match="is not a regular file"):
+        run_training(request, PLUGINS, quiet=True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("entry", [None, {}, {"exp_avg": 3.0}, [1]])
+def test_an_optimizer_without_moments_is_a_flaw_of_training(entry, tmp_path):
+    state = torch.load(io.BytesIO(GOOD["optimizer.pt"]), weights_only=True)
+    state["state"][0] = entry
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    folder = write(tmp_path / "m", {**GOOD, "optimizer.pt": stream.getvalue()})
+    assert [p.kind for p in check(folder) if p.severity == "error"] == ["optimizer.form"]
+    assert disagreement(folder) == ""

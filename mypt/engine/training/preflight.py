@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-import torch
-
 from mypt.engine.checkpoints.build import build_tokenizer
 from mypt.engine.checkpoints.copies import CopyKind, find_snapshots, list_snapshot_steps
 from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
@@ -15,10 +13,13 @@ from mypt.engine.runtime.fsdp import full_tensor, is_sharded, send_parts
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import DataError, FormatError, Problem, SaveError
 from mypt.format.storage.commit import open_for_writing
+from mypt.format.tensors.transforms import have_equal_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    import torch
 
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.language_model import LanguageModel
@@ -128,7 +129,7 @@ def _check_save(model: LanguageModel, weights: Weights, state: TrainingState, fo
         except FormatError as error:
             raise _differing_save(place, "") from error
         for name, tensor in weights.items():
-            if not torch.equal(read[name], tensor):
+            if not have_equal_bits(read[name], tensor.contiguous()):  # NaN is what it is
                 raise _differing_save(place, name)
     finally:
         shutil.rmtree(place, ignore_errors=True)

@@ -154,7 +154,7 @@ def compare_records(seen: Findings, checksums: bool) -> None:
         file = seen.name(name)
         with collecting(seen.problems, file):
             found = []
-            if name in listed:
+            if name in listed and name in seen.sizes:
                 found = record_problems(listed[name], seen.sizes[name], file)
             if checksums and not found:
                 found = _content_problems(path, file, listed.get(name))

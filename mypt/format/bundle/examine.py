@@ -131,12 +131,14 @@ def _find_optimizer(seen: Findings) -> None:
     """Count the optimizer's file in where no manifest lists it."""
     optimizer = seen.optimizer_file
     beside = seen.folder / optimizer
-    if seen.manifest is None and FILE_NAME.fullmatch(optimizer) and beside.is_file():
+    if seen.manifest is None and FILE_NAME.fullmatch(optimizer) and files.is_present(beside):
         seen.paths[optimizer] = beside
 
 
 def _measure(seen: Findings) -> None:
-    seen.sizes.update((name, path.stat().st_size) for name, path in seen.paths.items())
+    seen.sizes.update(
+        (name, path.stat().st_size) for name, path in seen.paths.items() if path.is_file()
+    )
 
 
 def _read_headers(seen: Findings) -> None:

@@ -61,7 +61,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # n
 
 
 def _read_optional_document(path: Path) -> dict[str, Any] | None:
-    return files.read_document(path, str(path))[0] if path.is_file() else None
+    return files.read_document(path, str(path))[0] if files.is_present(path) else None
 
 
 def _read_training_state(path: Path) -> tuple[dict[str, Any] | None, tuple[Problem, ...]]:
@@ -101,4 +101,4 @@ def _find_optimizer_file(folder: Path, state: Mapping[str, Any]) -> Path | None:
         file, fix = str(folder / files.TRAINING_STATE), "name a file of this folder"
         raise FormatError(Problem(file, "/optimizer_file", "leaves the folder", fix))
     path = folder / name
-    return path if FILE_NAME.fullmatch(name) and path.is_file() else None
+    return path if FILE_NAME.fullmatch(name) and files.is_present(path) else None

@@ -162,6 +162,9 @@ def _special_token_problems(
 def _moment_problems(
     state: Mapping[Any, Any], parameters: list[Shape], fix: str, file: str
 ) -> Iterator[Problem]:
+    for index, entry in state.items():
+        if not (isinstance(entry, dict) and isinstance(entry.get("exp_avg"), TensorInfo)):
+            yield Problem(file, f"state.{index}", "has no `exp_avg`", fix, kind="optimizer.form")
     for name in ("exp_avg", "exp_avg_sq"):
         moments = [(i, e.get(name)) for i, e in state.items() if isinstance(e, dict)]
         shapes = {i: info.shape for i, info in moments if isinstance(info, TensorInfo)}

@@ -20,7 +20,7 @@ from mypt.format.documents.manifest import Manifest
 from mypt.format.errors import FormatError, Problem, has_errors, limit_problems
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
-from mypt.format.storage.files import BUNDLE_FILES, MANIFEST, read_document
+from mypt.format.storage.files import BUNDLE_FILES, MANIFEST, is_present, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -182,16 +182,20 @@ def make_changing_error(folder: Path) -> FormatError:
 
 
 def find_existing_files(folder: Path, manifest: Manifest | None) -> dict[str, Path]:
-    """Find the paths of a manifest's files; without a manifest, look for the known names."""
+    """Find the paths of a manifest's files; without a manifest, look for the known names.
+
+    Anything in the place of a file counts: whoever reads it says that it is not one.
+    """
     if manifest is None:
-        return {name: folder / name for name in BUNDLE_FILES if (folder / name).is_file()}
+        return {name: folder / name for name in BUNDLE_FILES if is_present(folder / name)}
     paths = {}
     for name in manifest.files:
         # in this order, and each only once: a writer may be renaming the first to the second
-        for path in (folder / tagged_name(name, manifest.generation), folder / name):
-            if path.is_file():
-                paths[name] = path
-                break
+        tagged, stable = folder / tagged_name(name, manifest.generation), folder / name
+        if tagged.is_file():
+            paths[name] = tagged
+        elif is_present(stable):
+            paths[name] = stable
     return paths
 
 

@@ -200,3 +200,17 @@ def test_it_runs_no_forward_pass(train, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         train()
     assert began == [1]
+
+
+def test_weights_that_are_nan_are_no_fault_of_the_disk(in_tmp, plugins, text):
+    tokenizer = plugins.tokenizer("char").train(text)
+    config = mypt.GPTConfig(
+        n_layer=1, n_head=1, n_embd=8, block_size=8, batch_size=2, vocab_size=tokenizer.vocab_size
+    )
+    model = mypt.GPT(config, tokenizer, plugins=plugins)
+    model.lm_head.weight.data[0] = float("nan")
+    loader = mypt.GPTDataLoader(config, tokenizer, text=text)
+    folder = in_tmp / "m"
+    stop = {"eval_interval": 1, "eval_iters": 1, "quiet": True}
+    model.fit(loader, max_iters=1, checkpoint_dir=folder, **stop)
+    assert mypt.load(folder).lm_head.weight[0].isnan().all()

@@ -424,7 +424,7 @@ def odd_file_cases():
 
     for file in ("config.json", "tokenizer.json", "model.pt", "optimizer.pt", "manifest.json"):
         key = file.replace(".", "__")
-        optional = file in ("tokenizer.json", "optimizer.pt")
+        optional = file in ("tokenizer.json", "optimizer.pt", "manifest.json")
         for name, make in {
             "a pipe": os.mkfifo,
             "a folder": Path.mkdir,
@@ -432,8 +432,7 @@ def odd_file_cases():
             "a link to itself": lambda path: path.symlink_to(path.name),
             "a link to nothing": linked("nowhere"),
         }.items():
-            absent = file == "manifest.json" and name == "a link to nothing"
-            refused = not (optional or absent)
+            refused = not (optional and name == "a link to nothing")
             yield f"{file} is {name}", evolve(bundle(**{key: make}), is_refused=refused)
     yield "latest.pt is a pipe", Case({"latest.pt": os.mkfifo}, opened="latest.pt")
     yield "latest.pt is a device", Case({"latest.pt": linked("/dev/zero")}, opened="latest.pt")
@@ -607,6 +606,8 @@ def is_of_training(name):
     subject, _, rest = name.partition(": ")
     if subject == "optimizer":
         return rest not in GADGETS
+    if subject.startswith("optimizer.pt is ") and subject != "optimizer.pt is a link to nothing":
+        return True
     if subject == "state":
         return not rest.startswith("optimizer_file '") and rest != 'optimizer_file is "x/y"'
     return subject == "training_state" or name in (
