@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,7 @@ def _first_state(job: Job) -> TrainingState:
     previous = job.previous or TrainingState(step=0, lineage=job.lineage)
     state = evolve(
         previous,
+        run_id=_run_id(previous),
         copy_of=None,
         training_config=job.training,
         phase=job.phases.name_at(previous.step),
@@ -140,6 +142,13 @@ def _first_state(job: Job) -> TrainingState:
         inexact_reasons=(*previous.inexact_reasons, *reasons),
         gold=None if is_incomparable else previous.gold,
     )
+
+
+def _run_id(previous: TrainingState) -> str:
+    """Return the identity of the run that goes on; a copy that is trained becomes another."""
+    if previous.run_id is None or previous.copy_of is not None:
+        return secrets.token_hex(16)
+    return previous.run_id
 
 
 def _inexact_notices(job: Job, state: TrainingState) -> list[str]:

@@ -148,6 +148,7 @@ class TrainingState:
     scaler: Mapping[str, Any] | None = None
     exact: bool = True
     inexact_reasons: tuple[str, ...] = ()
+    run_id: str | None = None
     copy_of: str | None = None
     plugins: Mapping[str, Any] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)

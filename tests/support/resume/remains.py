@@ -23,7 +23,7 @@ def bundle(folder):
     files = whole_bundle(folder)
     assert {path.name for path in folder.iterdir()} == {*files, MANIFEST}
     state = json.loads(files.pop(TRAINING_STATE))
-    del state["elapsed_s"], state["training_config"]["start_step"]
+    del state["elapsed_s"], state["run_id"], state["training_config"]["start_step"]
     return {"state": state, **{n: hashlib.sha256(data).hexdigest() for n, data in files.items()}}
 
 
