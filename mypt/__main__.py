@@ -1,6 +1,6 @@
 """`python -m mypt`: the command line."""
 
-from mypt.cli.main import main
+from mypt_lm import main
 
 if __name__ == "__main__":
     main()

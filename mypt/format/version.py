@@ -1,4 +1,6 @@
-"""The version of the program, and the version of the format that it writes."""
+"""The name and version of the program, and the version of the format that it writes."""
 
+# What pip installs. On PyPI, `mypt` is a package of somebody else.
+DISTRIBUTION = "mypt-lm"
 MYPT_VERSION = "0.1.0"
 FORMAT_VERSION = "2.0"

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import Problem, UsageError
+from mypt.format.version import DISTRIBUTION
 from mypt.plotting.chart import ticks
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def save_image(chart: Chart, path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         what = "pictures need matplotlib, which is not installed"
-        fix = 'run: pip install "mypt[plot]", or write a page (.html)'
+        fix = f'run: pip install "{DISTRIBUTION}[plot]", or write a page (.html)'
         raise UsageError(Problem("", "--output", what, fix, kind="plot")) from error
     heights = _HEIGHTS[: len(chart.panels)]
     figure = Figure(figsize=(_WIDTH, sum(heights) + 0.5), dpi=_DPI, layout="constrained")

@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import frozen
 
 from mypt.format.errors import Problem
+from mypt.format.version import DISTRIBUTION
 
 DISABLE_VARIABLE = "MYPT_DISABLE_PLUGINS"
 
@@ -30,7 +31,7 @@ class PluginOrigin:
     @property
     def is_built_in(self) -> bool:
         """Whether it is part of mypt."""
-        return self.package == "mypt"
+        return self.package == DISTRIBUTION
 
     def __str__(self) -> str:
         """Return its name for messages."""

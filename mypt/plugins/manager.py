@@ -20,7 +20,7 @@ import pluggy
 from mypt.format.errors import PluginError, Problem
 from mypt.format.lazy_mapping import LazyMapping
 from mypt.format.rules.plugin_settings import GUARDS, TOKEN_KIND, Setting
-from mypt.format.version import MYPT_VERSION
+from mypt.format.version import DISTRIBUTION, MYPT_VERSION
 from mypt.plugins import hookspecs
 from mypt.plugins.discovery import find_installed_plugins
 from mypt.plugins.faults import (
@@ -310,7 +310,7 @@ def load_built_in(plugins: Plugins) -> None:
     """Register the built-in plugins."""
     for module in BUILT_IN:
         importer = partial(importlib.import_module, module)
-        plugins.load(PluginOrigin(module, "mypt", MYPT_VERSION), importer)
+        plugins.load(PluginOrigin(module, DISTRIBUTION, MYPT_VERSION), importer)
 
 
 def load_plugins(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # of packages, and of modules
-_TAKEN = {"mypt", "tests", *keyword.kwlist, *sys.stdlib_module_names}
+_TAKEN = {"mypt", "mypt_lm", "tests", *keyword.kwlist, *sys.stdlib_module_names}
 
 # `templates` is a plugin by itself, so that editors and linters see it. It has these names.
 _STARTER = re.compile("mypt-starter|mypt_starter|starter")

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import PluginError
+from mypt.format.version import DISTRIBUTION
 from mypt.model.assembly import build_block, build_part
 from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
@@ -74,8 +75,8 @@ def _register_with_built_in(factory: PartFactory) -> Plugins:
 
     offered = SimpleNamespace(mypt_parts=hookimpl(lambda: [factory]))
     plugins = Plugins()
-    plugins.register(offered, PluginOrigin("checked", "mypt", "0"))
-    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", "mypt", "0"))
+    plugins.register(offered, PluginOrigin("checked", DISTRIBUTION, "0"))
+    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", DISTRIBUTION, "0"))
     return plugins
 
 

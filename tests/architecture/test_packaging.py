@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from mypt.format.resources import data_dir
+from mypt.format.version import DISTRIBUTION
 from mypt.plugins import scaffold
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +63,7 @@ def test_every_plugin_package_can_be_installed_on_its_own(path):
     document = tomllib.loads(path.read_text(encoding="utf-8"))
     project, folder = document["project"], path.parent
     assert project["name"] == folder.name
-    assert "mypt" in project["dependencies"]
+    assert DISTRIBUTION in project["dependencies"]
     found = {
         ".".join(init.parent.relative_to(folder).parts)
         for init in folder.glob("mypt_*/**/__init__.py")

@@ -15,8 +15,8 @@ import pytest
 from tests.support.processes.command import Command
 
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Commands that set up a checkout: CI runs them itself, before this test.
-SETUP = ("make ", "python -m venv", ".venv/bin/")
+# Commands that set up a checkout, which CI runs itself, or install (see test_installation.py).
+SETUP = ("make ", "python -m venv", "python -m pip", ".venv/bin/")
 FEWER = 250
 EACH = "import runpy, sys; [runpy.run_path(name, run_name='__main__') for name in sys.argv[1:]]"
 PRESET = "configs/tiny.json"

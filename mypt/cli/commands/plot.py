@@ -33,7 +33,7 @@ def command(logs: tuple[str, ...], output: str | None, axis: Literal["steps", "t
     """Plot the losses, learning rate, gold marks and phases of one or more runs.
 
     Without --output, the plot is drawn in the terminal. A page is one self-contained file; an
-    image needs matplotlib: pip install "mypt[plot]".
+    image needs matplotlib: pip install "mypt-lm[plot]".
     """
     from mypt.plotting.chart import chart_of
     from mypt.plotting.find_log import read_runs

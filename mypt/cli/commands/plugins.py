@@ -11,6 +11,7 @@ import click
 
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.format.version import DISTRIBUTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,7 +71,7 @@ def _format_listing(listed: Mapping[str, Any]) -> Iterator[str]:
         for (slot, origin), offered in names.items():
             yield f"  {slot}{', '.join(offered)} ({origin})"
     yield "Plugins:"
-    told = [p for p in listed["plugins"] if p["package"] != "mypt" or p["state"] != "works"]
+    told = [p for p in listed["plugins"] if p["package"] != DISTRIBUTION or p["state"] != "works"]
     for plugin in told:
         about = "" if plugin["state"] == "works" else f": {plugin['state']}"
         yield f"  {plugin['name']} ({_format_origin(plugin)}){about}"

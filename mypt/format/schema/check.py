@@ -18,7 +18,7 @@ from mypt.format.schema.messages import (
     format_value,
     json_pointer,
 )
-from mypt.format.version import FORMAT_VERSION, MYPT_VERSION
+from mypt.format.version import DISTRIBUTION, FORMAT_VERSION, MYPT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -83,7 +83,7 @@ def version_problem(document: Mapping[str, Any], file: str) -> Problem | None:
         return None
     if found and int(found[1]) > int(major):
         what = f"is in format {version}, newer than mypt {MYPT_VERSION} can read"
-        fix, kind = "upgrade mypt: pip install --upgrade mypt", "version.newer"
+        fix, kind = f"upgrade mypt: pip install --upgrade {DISTRIBUTION}", "version.newer"
     else:
         what = f"is {format_value(version)}, which is not a format version"
         fix, kind = f'write "{FORMAT_VERSION}", or restore the file', "version.unknown"

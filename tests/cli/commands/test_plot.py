@@ -98,7 +98,7 @@ def without(module, *words):
 def test_without_matplotlib_a_picture_says_what_to_install(log, in_tmp):
     done = without("matplotlib", "plot", log, "--output", "a.png")
     assert done.returncode == 2
-    assert 'pip install "mypt[plot]"' in done.stderr
+    assert 'pip install "mypt-lm[plot]"' in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (in_tmp / "a.png").exists()
 

@@ -210,7 +210,7 @@ def test_the_list_says_what_each_plugin_offers_and_what_is_off(folder, run):
     assert "char" in plugins["mypt.tokenizers.plugin"]["offers"]["tokenizers"]
     guards = {guard["name"]: guard["package"] for guard in listed["guards"]}
     assert guards["lenient"] == "acme-good"
-    assert guards["overfit"] == "mypt"
+    assert guards["overfit"] == "mypt-lm"
     assert "unused" not in guards
 
 
@@ -259,7 +259,7 @@ def test_what_is_switched_off_is_so_in_other_processes_too(folder, run, tmp_path
 def test_a_person_reads_a_line_for_each_package(folder, run):
     code, out, err = run("mypt", "plugins")
     assert (code, err) == (0, "")
-    assert "Tokenizers:\n  char, gpt2 (mypt " in out
+    assert "Tokenizers:\n  char, gpt2 (mypt-lm " in out
     assert "  mlp_type relu, gelu, gelu_tanh, swiglu (mypt " in out
     assert out.count(": off") == len(set(others().split(",")))
     install(folder, "acme-good", GUARD.format(name="lenient"), entry="good", module="acme_good")
