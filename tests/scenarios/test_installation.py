@@ -30,7 +30,7 @@ def tracked(root):
 
 def test_no_message_page_or_package_asks_for_the_package_of_somebody_else(root):
     for path in tracked(root):
-        text = path.read_text(encoding="utf-8").replace(ALLOWED, "")
+        text = path.read_text(encoding="utf-8", errors="replace").replace(ALLOWED, "")
         assert OLD_NAME.findall(text) == [], path
         if path.name == "pyproject.toml":
             project = tomllib.loads(text)["project"]
