@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from mypt.data.stdlib_corpus import standard_library_text
 from mypt.data.text import decode_text, read_text
 from mypt.format.errors import DataError, Problem
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 STDIN = "-"
+STANDARD_LIBRARY = "stdlib"
 
 
 @frozen
@@ -50,18 +52,25 @@ def read_input(inputs: Sequence[str]) -> InputText:
     does not end with a newline gets one if another follows.
 
     Args:
-        inputs: Paths; "-" is the standard input.
+        inputs: Paths; "-" is the standard input, and "stdlib" the Python standard library.
 
     Raises:
         DataError: An input is missing, unreadable or not UTF-8, or none holds any text.
     """
     parts: list[str] = []
+    sources: list[str] = []
     for name in inputs:
+        if name == STANDARD_LIBRARY:
+            corpus = standard_library_text()
+            parts.append(corpus.text)
+            sources.append(corpus.description)
+            continue
         parts += _read_texts(name)
+        sources.append(name)
     if not parts:
         raise _make_no_text_error(inputs)
     last = parts.pop()
-    return InputText("".join([*map(end_with_newline, parts), last]), ", ".join(inputs))
+    return InputText("".join([*map(end_with_newline, parts), last]), ", ".join(sources))
 
 
 def list_files(name: str) -> list[InputFile]:

@@ -11,7 +11,6 @@ from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
 from mypt.data.dataset import read_tokenizer_state
 from mypt.data.input_files import InputText, read_input
-from mypt.data.stdlib_corpus import standard_library_text
 from mypt.data.text import read_text
 from mypt.format.documents.training import Phase
 from mypt.format.errors import ConfigError, Problem
@@ -42,7 +41,11 @@ class TrainingData:
     texts: tuple[InputText | None, ...]
 
     def tokenizer(
-        self, tokenization: str, plugins: Plugins, sections: Mapping[str, Any] | None = None
+        self,
+        tokenization: str,
+        plugins: Plugins,
+        sections: Mapping[str, Any] | None = None,
+        vocab_size: int | None = None,
     ) -> Tokenizer:
         """Make the tokenizer of a new model: trained on all texts, or that of the shards.
 
@@ -50,6 +53,7 @@ class TrainingData:
             tokenization: Its `token_kind`.
             plugins: Where it is looked up.
             sections: Settings by package, as in `plugins` of a preset.
+            vocab_size: Its largest number of tokens, for one that can be trained to a size.
 
         Raises:
             DataError: A data set does not say which tokenizer its ids belong to.
@@ -63,7 +67,10 @@ class TrainingData:
         factory = plugins.tokenizer(tokenization)
         source = plugins.source_of("mypt_tokenizers", tokenization)
         package = "" if source is None else source.package
-        return factory.trained_on(texts, (sections or {}).get(package))
+        options = dict((sections or {}).get(package, {}))
+        if vocab_size is not None and "vocab_size" in factory.train_properties:
+            options.setdefault("vocab_size", vocab_size)
+        return factory.trained_on(texts, options)
 
     def load(self, config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig) -> Phases:
         """Tokenize the texts and open the shards.
@@ -86,7 +93,7 @@ class TrainingData:
 
 
 def read_training_data(training: TrainingConfig) -> TrainingData:
-    """Read the texts that a run trains on; by default the Python standard library.
+    """Read the texts that a run trains on.
 
     Raises:
         DataError: A text cannot be read.
@@ -101,10 +108,7 @@ def read_training_data(training: TrainingConfig) -> TrainingData:
 def _read_phase_text(phase: Phase) -> InputText | None:
     if phase.dataset_dir is not None:
         return None
-    if phase.input_file is None:
-        corpus = standard_library_text()
-        return InputText(corpus.text, corpus.description)
-    inputs = phase.input_file
+    inputs = phase.input_file or ()
     return read_input((inputs,) if isinstance(inputs, str) else inputs)
 
 

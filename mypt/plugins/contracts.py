@@ -90,7 +90,8 @@ class TokenizerFactory:
         options: JSON Schema of its section in `tokenizer.json`.
         train_options: JSON Schema of the training settings, which a user gives in the section of
             its package in `plugins` of a preset. If it is not None, `train` and `train_pieces` take
-            that section as a second argument.
+            that section as a second argument. A property `vocab_size` in it is the largest number
+            of tokens, which `--vocab_size` sets as well.
     """
 
     token_kind: str
@@ -99,6 +100,12 @@ class TokenizerFactory:
     train_pieces: Callable[..., Tokenizer] | None = field(default=None, kw_only=True)
     options: JsonSchema = field(factory=dict, kw_only=True)
     train_options: JsonSchema | None = field(default=None, kw_only=True)
+
+    @property
+    def train_properties(self) -> Mapping[str, Any]:
+        """The training settings, with the JSON Schema of each."""
+        properties: Mapping[str, Any] = (self.train_options or {}).get("properties", {})
+        return properties
 
     def trained_on(self, pieces: Iterable[str], options: Options | None = None) -> Tokenizer:
         """Make a new tokenizer from a text in pieces.

@@ -120,8 +120,8 @@ def test_data_given_to_a_resume_take_the_place_of_those_before(train, shards):
     ]
 
 
-def test_no_data_at_all_means_the_standard_library(plugins):
-    (text,) = read_training_data(TrainingConfig()).texts
+def test_the_standard_library_is_an_input_by_its_name():
+    (text,) = read_training_data(TrainingConfig(input_file="stdlib")).texts
     assert "standard library" in text.source
 
 

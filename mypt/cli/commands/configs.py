@@ -77,7 +77,9 @@ def _format_preset(preset: Preset, layouts: Layouts) -> list[str]:
         "Heads": c.n_head,
         "Embedding": c.n_embd,
         "Block size": c.block_size,
-        "Vocab size": c.vocab_size,
+        "Vocab size": preset.architecture.get(
+            "vocab_size", f"that of the {preset.tokenization} vocabulary"
+        ),
         "Dropout": c.dropout,
         "Bias": c.bias,
         "Positions": c.pos_encoding,

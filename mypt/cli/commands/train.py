@@ -11,7 +11,8 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.groups import GroupedCommand, GroupedOption
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
-from mypt.engine.config.precedence import DEFAULT_TOKENIZATION, TrainRequest
+from mypt.engine.config.precedence import TrainRequest
+from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig, TrainingState
 

@@ -38,6 +38,25 @@ def model_dir(model_name: str) -> Path:
     return CHECKPOINTS / model_name
 
 
+def check_model_to_begin(model_name: str, *, has_data: bool) -> None:
+    """Check that a name that no saved model has was meant for a new model.
+
+    Raises:
+        UsageError: It is a file, or there is nothing to train a new model on.
+    """
+    if Path(model_name).is_file() and (not has_data or Path(model_name).suffix):
+        what = f"`{model_name}` is a file, and not the name of a model in {CHECKPOINTS}/"
+        fix = f"name the new model, and its first weights by --init_from_model {model_name}"
+        raise UsageError(Problem("", "model_name", what, fix, kind="name"))
+    if not has_data:
+        near = suggestion(model_name, _list_models())
+        what = (
+            f"there is no model `{model_name}` in {CHECKPOINTS}/{near}, and no data for a new one"
+        )
+        fix = "name a text by --input_file (stdlib: the Python standard library) or --dataset_dir"
+        raise UsageError(Problem("", "", what, fix, kind="data"))
+
+
 def log_file_of(training: TrainingConfig, model_name: str) -> Path:
     """Return the log of a run: the configured one, or `logs/train/<model_name>_eval.jsonl`."""
     if training.log_file is not None:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Layouts
     from mypt.format.open import Opened
+    from mypt.plugins.contracts import Tokenizer
 
-DEFAULT_TOKENIZATION = "gpt2"
+_NO_PRESET = Preset("", {})
 # The weights do not depend on these.
 _MAY_CHANGE = ("batch_size", "dropout")
 # The device depends on the current machine.
@@ -55,9 +56,11 @@ class ResolvedRun:
     """The settings of a run, resolved.
 
     Attributes:
-        config: Architecture; `vocab_size` of a new model is set later, from its tokenizer.
+        config: Architecture; `vocab_size` of a new model is set later, with its tokenizer.
         training: Hyperparameters.
         tokenization: `token_kind` of the tokenizer.
+        preset: The preset of a new model.
+        vocab_size: That of a new model by its flag; None where it was not given.
         device: Device to compute on; None to choose automatically.
         notices: What was ignored or decided, one line each.
         previous: The state to resume from; None for a new model.
@@ -68,9 +71,21 @@ class ResolvedRun:
     training: TrainingConfig
     tokenization: str
     device: str | None
+    preset: Preset = _NO_PRESET
+    vocab_size: int | None = None
     notices: tuple[str, ...] = ()
     previous: TrainingState | None = None
     doubts: tuple[str, ...] = ()
+
+    def asked_vocab_size(self, token_kind: str) -> int | None:
+        """Return the `vocab_size` asked for a new model with this tokenizer; None if none was.
+
+        That of a preset is meant for the preset's tokenizer.
+        """
+        if self.vocab_size is not None or token_kind != self.preset.tokenization:
+            return self.vocab_size
+        size: int | None = self.preset.architecture.get("vocab_size")
+        return size
 
 
 def resolve_new(request: TrainRequest, layouts: Layouts) -> ResolvedRun:
@@ -82,7 +97,7 @@ def resolve_new(request: TrainRequest, layouts: Layouts) -> ResolvedRun:
     """
     file = request.training.get("config_file")
     preset = _read_preset(file, layouts)
-    fixed = preset.architecture
+    fixed = {k: v for k, v in preset.architecture.items() if k != "vocab_size"}
     notices = [
         f"--{name} {_format_value(value)} is ignored: {file} says {_format_value(fixed[name])}"
         for name, value in request.architecture.items()
@@ -91,14 +106,41 @@ def resolve_new(request: TrainRequest, layouts: Layouts) -> ResolvedRun:
     wanted = {k: v for k, v in request.architecture.items() if k not in fixed or k in _NOT_FIXED}
     config = build_config({**fixed, **wanted}, layouts)
     by_preset = override_training(preset.training, TrainingConfig())
-    named = preset.document.get("tokenization", DEFAULT_TOKENIZATION)
     return ResolvedRun(
         config=config,
         training=override_training(request.training, by_preset),
-        tokenization=request.tokenization or named,
+        tokenization=request.tokenization or preset.tokenization,
         device=config.device,
+        preset=preset,
+        vocab_size=request.architecture.get("vocab_size"),
         notices=tuple(notices),
     )
+
+
+def settle_vocab_size(run: ResolvedRun, tokenizer: Tokenizer) -> ResolvedRun:
+    """Set the `vocab_size` of a new model: by its flag, its preset or its tokenizer.
+
+    Args:
+        run: As `resolve_new` returned it.
+        tokenizer: Tokenizer of the model.
+
+    Raises:
+        ConfigError: The size that was asked for is smaller than the vocabulary.
+    """
+    preset, kind = run.preset, tokenizer.token_kind
+    size, notices = run.asked_vocab_size(kind), run.notices
+    if size is None:
+        size = tokenizer.vocab_size
+        unused = preset.architecture.get("vocab_size")
+        if unused is not None:
+            why = f"it is for {preset.tokenization}, and the tokenizer of this model is {kind}"
+            notices = (*notices, f"vocab_size {unused} of {preset.file} is not used: {why}")
+    if size < tokenizer.n_vocab:
+        file = "" if run.vocab_size is not None else preset.file
+        what = f"is {size}, but the {kind} vocabulary has {tokenizer.n_vocab} tokens"
+        fix = f"leave it out, or choose at least {tokenizer.n_vocab}"
+        raise ConfigError(Problem(file, "vocab_size", what, fix, kind="vocab_size"))
+    return evolve(run, config=evolve(run.config, vocab_size=size), notices=notices)
 
 
 def resolve_fine_tuning(
@@ -116,7 +158,7 @@ def resolve_fine_tuning(
         ConfigError: A setting is out of range, or is not possible with the weights of the base.
         FormatError: The base has no tokenizer.
     """
-    run, file = resolve_new(request, layouts), request.training.get("config_file")
+    run = resolve_new(request, layouts)
     if base.tokenizer is None:
         what, fix = "is missing", "restore it: training needs the vocabulary of the model"
         raise FormatError(Problem(str(base.path / files.TOKENIZER), "", what, fix))
@@ -124,14 +166,15 @@ def resolve_fine_tuning(
     if request.tokenization not in (None, kind):
         what = f"is {request.tokenization}, but {name} uses the tokenizer {kind}"
         raise ConfigError(Problem("", "tokenization", what, "leave it out", kind="base.tokenizer"))
-    saved, preset = to_document(base.config), _read_preset(file, layouts).architecture
+    saved, preset = to_document(base.config), run.preset.architecture
+    preset.pop("vocab_size", None)  # it is for a vocabulary that is not trained here
     decided = {k: v for k, v in request.architecture.items() if k in _NOT_FIXED}
     asked = {**request.architecture, **preset, **decided}
     taken = {k: v for k, v in asked.items() if k in _adjustable_fields(base.config)}
     notices = [
         f"{k} {_format_value(v)} is ignored: {name} has {_format_value(saved[k])}"
         for k, v in asked.items()
-        if k not in taken and k not in _NOT_FIXED and k != "vocab_size" and saved[k] != v
+        if k not in taken and k not in _NOT_FIXED and saved[k] != v
     ]
     config = build_config({**saved, **taken}, layouts)
     _ensure_not_longer(config, base.config, name)
@@ -218,7 +261,7 @@ def _pick_changes(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[st
 
 
 def _read_preset(file: str | None, layouts: Layouts) -> Preset:
-    return Preset("", {}) if file is None else read_preset(file, layouts)
+    return _NO_PRESET if file is None else read_preset(file, layouts)
 
 
 def _format_value(value: object) -> str:

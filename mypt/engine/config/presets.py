@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from mypt.format.layout import Layouts
 
+DEFAULT_TOKENIZATION = "gpt2"
+TYPICAL_VOCAB_SIZE = 100  # of characters
+
 
 @frozen
 class Preset:
@@ -50,9 +53,16 @@ class Preset:
         return {k: v for k, v in self.document.items() if k in TRAINING_FIELDS}
 
     @property
+    def tokenization(self) -> str:
+        """The `token_kind` of its models."""
+        return str(self.document.get("tokenization", DEFAULT_TOKENIZATION))
+
+    @property
     def config(self) -> GPTConfig:
-        """The config of a model with this preset, before the tokenizer sets its `vocab_size`."""
-        return from_document(GPTConfig, self.architecture)
+        """The config of a model with this preset; `TYPICAL_VOCAB_SIZE` where its text decides."""
+        is_open = self.tokenization != DEFAULT_TOKENIZATION
+        typical = {"vocab_size": TYPICAL_VOCAB_SIZE} if is_open else {}
+        return from_document(GPTConfig, {**typical, **self.architecture})
 
 
 def read_preset(path: str, layouts: Layouts) -> Preset:

@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from mypt.data.input_files import STANDARD_LIBRARY
 from mypt.data.stdlib_corpus import is_standard_library
 from mypt.data.training_data import load_eval_sets, read_training_data
 from mypt.engine.checkpoints.build import build_tokenizer
 from mypt.engine.checkpoints.copies import name_notices
-from mypt.engine.checkpoints.paths import find_checkpoint, log_file_of, model_dir
+from mypt.engine.checkpoints.paths import (
+    check_model_to_begin,
+    find_checkpoint,
+    log_file_of,
+    model_dir,
+)
 from mypt.engine.config.precedence import (
     ResolvedRun,
     TrainRequest,
@@ -18,6 +24,7 @@ from mypt.engine.config.precedence import (
     resolve_fine_tuning,
     resolve_new,
     resolve_resumed,
+    settle_vocab_size,
 )
 from mypt.engine.evaluation.gold import build_guards
 from mypt.engine.language_model import LanguageModel
@@ -166,14 +173,21 @@ def _ensure_own_format(opened: Opened) -> None:
 
 def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
     run = resolve_new(request, plugins.layouts)
+    check_model_to_begin(request.model_name, has_data=_has_data(run))
     if run.training.init_from_model is not None:
         return _start_fine_tuning(request, run.training.init_from_model, plugins, world)
     device, data = choose_device(run.device), read_training_data(run.training)
-    tokenizer = data.tokenizer(run.tokenization, plugins, run.config.plugins)
+    tokenizer = data.tokenizer(
+        run.tokenization,
+        plugins,
+        run.config.plugins,
+        run.asked_vocab_size(run.tokenization),
+    )
     if request.tokenization not in (None, tokenizer.token_kind):
         ignored = f"--tokenization {request.tokenization} is ignored: the data set was made with "
         run = evolve(run, notices=(*run.notices, ignored + tokenizer.token_kind))
-    config = evolve(run.config, vocab_size=tokenizer.vocab_size, device=str(device))
+    run = settle_vocab_size(run, tokenizer)
+    config = evolve(run.config, device=str(device))
     model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)
     model = _place_model(model, run, world, device)
     optimizer = make_optimizer(model, run.training)
@@ -198,12 +212,12 @@ def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins, world
 
 
 def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins, world: World) -> _Start:
+    run = _name_data(run, opened.path)
     saved = opened.config.device
     wanted = run.device or (saved if saved is not None and is_available(saved) else None)
     check_guards(run.training, opened.needs, plugins, str(opened.path))
     model = model_to_train(evolve(opened, config=run.config), plugins, LanguageModel)
     model = _place_model(model, run, world, choose_device(wanted))
-    _ensure_data_named(run, opened.path)
     return _Start(
         run=run,
         model=model,
@@ -215,22 +229,29 @@ def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins, world: Wo
     )
 
 
-def _ensure_data_named(run: ResolvedRun, path: Path) -> None:
-    """Raise if a model would be trained further on a text that has nothing to do with it.
+def _name_data(run: ResolvedRun, path: Path) -> ResolvedRun:
+    """Return the run with the data that a saved model was trained on, where it names none.
 
-    A new model that names no data is trained on the standard library. A saved one was only if
-    its state says so; otherwise on a text given in Python, or by a program that did not note it.
+    Those that were trained on the standard library once did not name it.
+
+    Raises:
+        UsageError: The model would be trained further on a text that has nothing to do with it,
+            such as one given in Python, or by a program that did not note it.
     """
-    training, state = run.training, run.previous
-    if training.input_file or training.dataset_dir or training.curriculum:
-        return
-    if state is None or state.step == 0:
-        return
-    if state.data is None or not is_standard_library(state.data.source):
-        source = None if state.data is None else state.data.source
-        what = f"was trained on {source}" if source else "does not say what it was trained on"
-        fix = "name the data to go on with, by --input_file or --dataset_dir"
-        raise UsageError(Problem(str(path), "", what, fix, kind="data"))
+    state = run.previous
+    if _has_data(run):
+        return run
+    source = None if state is None or state.data is None else state.data.source
+    if source is not None and is_standard_library(source):
+        return evolve(run, training=evolve(run.training, input_file=STANDARD_LIBRARY))
+    what = f"was trained on {source}" if source else "does not say what it was trained on"
+    fix = "name the data to go on with, by --input_file or --dataset_dir"
+    raise UsageError(Problem(str(path), "", what, fix, kind="data"))
+
+
+def _has_data(run: ResolvedRun) -> bool:
+    training = run.training
+    return bool(training.input_file or training.dataset_dir or training.curriculum)
 
 
 def _place_model(

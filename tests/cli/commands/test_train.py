@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+import mypt
+
 SMALL = (
     *("--block_size", "16", "--n_embd", "32", "--n_head", "2", "--n_layer", "2"),
     *("--batch_size", "4", "--dropout", "0.1", "--tokenization", "char"),
@@ -186,10 +188,89 @@ def test_a_gpt2_model_is_trained_without_the_network(train, input_file, in_tmp):
     assert config["tie_weights"] is True
 
 
-def test_without_an_input_file_the_standard_library_is_read(train):
-    code, out, err = train(*SMALL, "--max_iters", "1", *BRIEF)
+def test_the_standard_library_is_read_where_it_is_asked_for(train, cli):
+    code, out, err = train(*SMALL, "--input_file", "stdlib", "--max_iters", "1", *BRIEF)
     assert code == 0, err
     assert "standard library" in out
+    code, out, err = train("--max_iters", "2")
+    assert code == 0, err
+    assert "standard library" in out
+    assert "data" not in "".join(line for line in out.splitlines() if "of before" in line)
+
+
+def test_a_model_of_the_standard_library_that_did_not_name_it_is_resumed(train, in_tmp):
+    train(*SMALL, "--input_file", "stdlib", "--max_iters", "1", *BRIEF)
+    file = in_tmp / "checkpoints" / "cat" / "training_state.json"
+    state = json.loads(file.read_text())
+    state["training_config"]["input_file"] = None
+    file.write_text(json.dumps(state))
+    code, out, err = train("--max_iters", "2")
+    assert code == 0, err
+    assert "standard library" in out
+    assert documents(file.parent)["training_state"]["training_config"]["input_file"] == "stdlib"
+
+
+@pytest.mark.parametrize("preset", [[], ["--config_file", "tiny"]])
+def test_no_model_and_no_data_is_no_wish_for_the_standard_library(refused, cli, input_file, preset):
+    train = ["train", *SMALL, *BRIEF, "--input_file", input_file, "--max_iters", "1"]
+    assert cli(*train, "--model_name", "dante")[0] == 0
+    line = refused("train", "--model_name", "dant", *preset, code=2)
+    assert "there is no model `dant` in checkpoints/ (did you mean `dante`?)" in line
+    assert "--input_file" in line
+
+
+@pytest.mark.parametrize("data", [[], ["--input_file", "input.txt"]])
+def test_a_file_is_not_taken_for_the_name_of_a_new_model(refused_train, in_tmp, text, data):
+    (in_tmp / "input.txt").write_text(text)
+    (in_tmp / "old.npz").write_bytes(b"PK")
+    line = refused_train(*data, name="old.npz", code=2)
+    assert "`old.npz` is a file" in line
+    assert "--init_from_model old.npz" in line
+
+
+def test_the_size_of_a_vocabulary_is_kept_or_refused(train, refused_train, input_file, in_tmp):
+    new = ["--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "1"]
+    line = refused_train(*new, "--vocab_size", "5")
+    assert "vocab_size: is 5, but the char vocabulary has" in line
+    code, _, err = train(*new, "--vocab_size", "200")
+    assert code == 0, err
+    assert documents(in_tmp / "checkpoints" / "cat")["config"]["vocab_size"] == 200
+
+
+def test_a_preset_sizes_the_vocabulary_of_its_own_tokenizer_only(train, input_file, in_tmp):
+    preset = {"tokenization": "char", "vocab_size": 128, "n_layer": 1, "n_head": 1, "n_embd": 8}
+    (in_tmp / "mine.json").write_text(json.dumps({**preset, "block_size": 8}))
+    new = ["--input_file", input_file, *BRIEF, "--max_iters", "1", "--config_file"]
+    code, out, err = train(*new, "mine.json")
+    assert code == 0, err
+    assert documents(in_tmp / "checkpoints" / "cat")["config"]["vocab_size"] == 128
+    del preset["tokenization"]  # it is for gpt2
+    (in_tmp / "other.json").write_text(json.dumps({**preset, "vocab_size": 50304}))
+    code, out, err = train(*new, "other.json", "--tokenization", "char", name="dog")
+    assert code == 0, err
+    assert "vocab_size 50304 of other.json is not used: it is for gpt2, and" in out
+    made = documents(in_tmp / "checkpoints" / "dog")
+    assert made["config"]["vocab_size"] == len(made["tokenizer"]["chars"])
+
+
+def test_a_tokenizer_that_can_be_trained_to_a_size_is(train, input_file, in_tmp):
+    new = ["--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "1"]
+    code, _, err = train(*new, "--tokenization", "bpe", "--vocab_size", "300")
+    assert code == 0, err
+    config = documents(in_tmp / "checkpoints" / "cat")["config"]
+    model = mypt.load(in_tmp / "checkpoints" / "cat")
+    assert (config["vocab_size"], model.tokenizer.n_vocab) == (300, 300)
+
+
+def test_fine_tuning_keeps_the_vocabulary_and_says_so(train, cli, input_file):
+    train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "1")
+    code, out, err = train(
+        *("--input_file", input_file, *BRIEF, "--max_iters", "1", "--vocab_size", "300"),
+        *("--init_from_model", "cat"),
+        name="dog",
+    )
+    assert code == 0, err
+    assert "vocab_size 300 is ignored: cat has" in out
 
 
 def test_a_missing_input_file_is_refused(refused_train):
