@@ -10,6 +10,7 @@ from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import Problem, limit_problems
 from mypt.format.rules.training_only import may_hold_optimizer
 from mypt.format.schema.messages import format_value, json_pointer
+from mypt.format.schema.strict_json import with_line_feeds
 from mypt.format.storage import files
 from mypt.format.tensors.info import TensorInfo
 
@@ -109,6 +110,10 @@ def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Pr
     if isinstance(data, bytes):
         if hashlib.sha256(data).hexdigest() == record.sha256:
             return []
+        if hashlib.sha256(with_line_feeds(data)).hexdigest() == record.sha256:
+            what = "has other line ends than it was saved with, and says the same"
+            fix = "no action needed; `*.json -text` in .gitattributes keeps git from changing them"
+            return [Problem(file, "", what, fix, kind="manifest.line_ends", severity="note")]
         what = "was edited after mypt saved it"
         fix = "no action needed if that was intended; the next save records it"
         return [Problem(file, "", what, fix, kind=EDITED, severity="note")]

@@ -21,6 +21,15 @@ _MAX_TEXT_BYTES = 128 * 1024 * 1024
 _MAX_DIGITS = 300  # a float cannot hold a longer number
 
 
+def with_line_feeds(data: bytes) -> bytes:
+    """Return a document with the line ends that `dump` writes.
+
+    A copy by git with `core.autocrlf`, or by an editor, has others; within a JSON text there are
+    none, so the document is the same.
+    """
+    return data.replace(b"\r\n", b"\n")
+
+
 def parse(data: bytes, file: str) -> dict[str, Any]:
     """Parse one JSON object; reject what JSON does not define or readers could disagree on.
 

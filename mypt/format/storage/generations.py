@@ -98,7 +98,7 @@ def checksum_problems(document: Document, data: bytes, file: str) -> list[Proble
     checksum = document.get("checksum")
     if checksum is None:
         return []
-    blank = data.replace(checksum.encode(), _ZEROS.encode())
+    blank = strict_json.with_line_feeds(data).replace(checksum.encode(), _ZEROS.encode())
     if hashlib.sha256(blank).hexdigest() == checksum:
         return []
     what = "does not match this file, which was changed after mypt saved it"

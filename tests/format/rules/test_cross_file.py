@@ -91,6 +91,9 @@ def test_an_edited_document_is_a_note_and_a_file_of_another_size_an_error():
     assert record_problems(record, b"abc", "x") == []
     assert record_problems(record, 3, "x") == []
     assert [p.severity for p in record_problems(record, b"abd", "x")] == ["note"]
+    lines = FileRecord(size_bytes=4, sha256=hashlib.sha256(b"a\nb\n").hexdigest())
+    assert [p.kind for p in record_problems(lines, b"a\r\nb\r\n", "x")] == ["manifest.line_ends"]
+    assert [p.kind for p in record_problems(lines, b"a\r\nc\r\n", "x")] == ["manifest.edited"]
     assert [p.severity for p in record_problems(record, 4, "x")] == ["error"]
 
 

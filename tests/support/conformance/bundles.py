@@ -221,6 +221,10 @@ def valid():
         "minimal": shareable(),
         "complete": committed(complete()),
         "manifest_with_checksum": complete() | {"manifest.json": sealed(complete())},
+        "other_line_ends": {
+            name: data if name.endswith(".pt") else data.replace(b"\n", b"\r\n")
+            for name, data in (complete() | {"manifest.json": sealed(complete())}).items()
+        },
         "without_manifest": complete(),
         "without_tokenizer": without(shareable(), "tokenizer.json"),
         "relu": shareable(CONFIG | {"mlp_type": "relu"}),

@@ -448,8 +448,9 @@ def find_files(folder, schemas):
         return None, {name: folder / name for name in STABLE if (folder / name).is_file()}
     manifest, _ = check_document("manifest", read_json(folder / "manifest.json"), schemas)
     if told := manifest["checksum"]:
-        zeroed = (folder / "manifest.json").read_bytes().replace(told.encode(), b"0" * 64)
-        need(hashlib.sha256(zeroed).hexdigest() == told, "is not what was saved", "/checksum")
+        lines = (folder / "manifest.json").read_bytes().replace(b"\r\n", b"\n")
+        digest = hashlib.sha256(lines.replace(told.encode(), b"0" * 64)).hexdigest()
+        need(digest == told, "is not what was saved", "/checksum")
     paths = {}
     for name in manifest["files"]:
         known = FILE_NAME.fullmatch(name) and not TAGGED.fullmatch(name)
