@@ -25,6 +25,7 @@ from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing
 from mypt.format.storage.generations import read_manifest
 from mypt.format.tensors.pt_file import load_tensors
+from mypt.format.tensors.transforms import have_equal_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -236,15 +237,14 @@ def _are_equal(one: Any, other: Any) -> bool:
     import torch
 
     if isinstance(one, torch.Tensor):
-        same_kind = isinstance(other, torch.Tensor) and one.dtype == other.dtype
-        return same_kind and torch.equal(one, other)
+        return isinstance(other, torch.Tensor) and have_equal_bits(one, other)
     if isinstance(one, dict):
         same_keys = isinstance(other, dict) and list(one) == list(other)
         return same_keys and all(_are_equal(one[key], other[key]) for key in one)
     if isinstance(one, (list, tuple)):
         same_length = isinstance(other, (list, tuple)) and len(one) == len(other)
         return same_length and all(map(_are_equal, one, other))
-    return bool(one == other)
+    return bool(one == other or (one != one and other != other))
 
 
 def _holds_checkpoint(output: Path, checkpoint: Checkpoint) -> bool:

@@ -336,6 +336,22 @@ def test_what_was_known_of_gold_comes_along(copy):
         assert read_bundle(migrator().migrate(source).output).training_state.gold is None
 
 
+def test_weights_that_are_not_numbers_are_migrated_bit_for_bit(copy):
+    source = copy("legacy_latest_char")
+    checkpoint = torch.load(source / "latest.pt", weights_only=False)
+    bias = checkpoint["model_state_dict"]["ln_f.weight"]
+    bias[:3] = torch.tensor([float("nan"), float("-inf"), -0.0])
+    bias.view(torch.int32)[3] = 0x7FC12345  # a NaN with something to say
+    moments = checkpoint["optimizer_state_dict"]["state"][0]["exp_avg"]
+    moments.fill_(float("nan"))
+    torch.save(checkpoint, source / "latest.pt")
+    report = migrator().migrate(source)
+    assert report.result == "migrated", report.lines
+    stored = torch.load(report.output / "model.pt", weights_only=True)["ln_f.weight"]
+    assert torch.equal(stored.view(torch.int32), bias.view(torch.int32))
+    assert migrator().migrate(source).result == "there already"
+
+
 def test_a_tied_matrix_that_was_stored_twice_is_stored_once(copy):
     source = copy("modern_char")
     wrapped = torch.load(source / "model.pt", weights_only=True)

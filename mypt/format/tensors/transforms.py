@@ -62,14 +62,13 @@ def constant_row(like: Any, value: float) -> Any:
 
 
 def have_equal_bits(one: Any, other: Any) -> bool:
-    """Return whether two tensors hold the same bits; False if they cannot be compared."""
+    """Return whether two tensors are the same in type, shape and bits, which NaN has too."""
     import torch
 
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
-    if not (one.is_contiguous() and other.is_contiguous()):
-        return False
-    return torch.equal(one.flatten().view(torch.uint8), other.flatten().view(torch.uint8))
+    bits = (tensor.contiguous().flatten().view(torch.uint8) for tensor in (one, other))
+    return torch.equal(*bits)
 
 
 def _describe_new(info: TensorInfo, shape: tuple[int, ...], how: str) -> TensorInfo:

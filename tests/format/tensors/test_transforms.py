@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mypt.format.tensors.transforms import add_product, join_rows, transpose
+from mypt.format.tensors.transforms import add_product, have_equal_bits, join_rows, transpose
 from mypt.format.tensors.weights_file import describe_weights, load_weights
 
 OPERATIONS = {
@@ -21,6 +21,16 @@ def test_a_description_is_arranged_as_the_tensor_is(tmp_path, operation):
     assert (info.shape, info.stride) == (tuple(tensor.shape), tensor.stride())
     assert f"torch.{info.dtype}" == str(tensor.dtype)
     assert info.is_contiguous
+
+
+def test_equal_bits_are_those_of_nan_and_zero_too_wherever_they_lie():
+    a = torch.tensor([[float("nan"), 0.0], [1.0, float("inf")]])
+    assert have_equal_bits(a, a.clone())
+    assert have_equal_bits(a, a.T.contiguous().T)
+    assert not have_equal_bits(a, a.T)
+    assert not have_equal_bits(torch.tensor(0.0), torch.tensor(-0.0))
+    assert not have_equal_bits(a, a.double())
+    assert not have_equal_bits(a, a.flatten())
 
 
 def test_the_values_are_those_of_linear_algebra():
