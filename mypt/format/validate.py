@@ -125,8 +125,9 @@ def _file_problems(path: Path) -> list[Problem]:
     from mypt.format.open import explain_refusal, is_part_of_bundle
 
     if path.exists():
-        read_header(path, str(path)).check_loadable()
-        if is_part_of_bundle(path):
+        is_part = is_part_of_bundle(path)
+        read_header(path, str(path), is_foreign=not is_part).check_loadable()
+        if is_part:
             return []
     return list(explain_refusal(path).problems)
 

@@ -57,7 +57,7 @@ def explain_unknown(path: Path) -> FormatError | None:
         if config.is_file():
             files.read_document(config, str(config))
         if file is not None and file.suffix == ".pt":
-            read_header(file, str(file))
+            read_header(file, str(file), is_foreign=True)
     except FormatError as error:
         return error
     except OSError as error:

@@ -1,15 +1,17 @@
 """Describe the pickle inside a torch archive with an interpreter that calls nothing.
 
-Only the opcodes and the few names that tensors, containers, numbers and text need are known;
-everything else is rejected by name. Source: CPython's `pickletools`, for the opcodes.
+Only the opcodes and the few names that tensors, containers, numbers and text need are known, as
+format 2.0 has them; everything else is rejected by name. What files of other programs hold beside
+them is read by `foreign_pickle`. Source: CPython's `pickletools`, for the opcodes.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+import sys
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.tensors.info import FLOATING, STORAGES, StorageInfo, TensorInfo
@@ -17,7 +19,7 @@ from mypt.format.tensors.info import FLOATING, STORAGES, StorageInfo, TensorInfo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    _Operation = Callable[["_Interpreter"], None]
+    Operation = Callable[["Interpreter"], None]
 
 # Far beyond any checkpoint, and small enough that reading stays fast and uses little memory.
 MAX_PICKLE_BYTES = 64 * 1024 * 1024
@@ -52,9 +54,23 @@ _OTHER_TENSORS = re.compile(
 )
 _RESTORE = "restore it from a copy"
 _DISTRUST = "do not trust its source; a checkpoint holds tensors, numbers, text and lists only"
+_SAVE_PLAIN = (
+    "save it again where that is known, with numbers, text, lists and dicts in its place, such as "
+    "vars(config) for a config"
+)
+_SAVE_AGAIN = "save it again with torch.save and its own pickle_protocol"
+# Modules of Python with classes of values. What others offer does something when it is called.
+_HOLDS_VALUES = frozenset(
+    {"argparse", "array", "collections", "datetime", "decimal", "enum", "fractions", "pathlib"}
+)
+_VALUE_CLASS = re.compile(
+    rb"(builtins|__builtin__)\n(bool|bytearray|bytes|complex|dict|float|frozenset|int|list|object"
+    rb"|range|set|slice|str|tuple)"
+)
+_DANGEROUS = {*sys.stdlib_module_names, "__builtin__", "commands", "pip"} - _HOLDS_VALUES
 _CONVERT = "save it with its tensors converted to float32, float16 or bfloat16"
 _MAKE_CONTIGUOUS = "save it again with each tensor made contiguous"
-_LEAVES = (str, int, float, bool, type(None), TensorInfo)
+LEAVES = (str, int, float, bool, type(None), TensorInfo)
 
 
 def read_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo]]:
@@ -71,14 +87,23 @@ def read_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo]]:
     Raises:
         FormatError: It names anything else, is damaged, too large or nested too deeply.
     """
-    machine = _Interpreter(data, file)
+    machine = Interpreter(data, file)
     return machine.run(), machine.storages
 
 
-class _Interpreter:
-    """A pickle machine that makes no calls."""
+class Interpreter:
+    """A pickle machine that makes no calls.
+
+    Attributes:
+        operations: What each opcode does.
+        leaves: Types of values that hold no others.
+    """
+
+    operations: ClassVar[dict[int, Operation]]
+    leaves: ClassVar[tuple[type, ...]] = LEAVES
 
     def __init__(self, data: bytes, file: str) -> None:
+        """Prepare to read a pickle; `file` is its name, for messages."""
         self.data = data
         self.file = file
         self.position = 0
@@ -92,21 +117,26 @@ class _Interpreter:
         """Interpret up to the STOP, which must be the last byte."""
         try:
             value = self._interpret()
-        except (IndexError, KeyError, ValueError, struct.error):
+        except (IndexError, KeyError, TypeError, ValueError, struct.error):
             self.reject("is damaged: its pickle ends early or is out of order", kind="malformed")
         if self.position != len(self.data):
             self.reject("has bytes after the end of its pickle", kind="malformed")
         self.check_value(value)
         return value
 
-    def _interpret(self) -> Any:
+    def skip_protocol(self) -> None:
+        """Go to the first operation; reject a protocol that is not torch's."""
         if not self.data.startswith(b"\x80\x02"):
-            self.reject("has a pickle whose protocol is not torch's 2", kind="protocol")
+            what = "has a pickle whose protocol is not torch's 2"
+            self.reject(what, kind="protocol", fix=_SAVE_AGAIN)
         self.position = 2
+
+    def _interpret(self) -> Any:
+        self.skip_protocol()
         for _ in range(MAX_OPERATIONS):
             opcode = self.data[self.position]
             self.position += 1
-            operation = _OPERATIONS.get(opcode)
+            operation = self.operations.get(opcode)
             if operation is not None:
                 operation(self)
             elif opcode == _STOP:
@@ -128,8 +158,52 @@ class _Interpreter:
                 if depth == MAX_DEPTH or budget < 0:
                     self.reject("is nested too deeply or holds too many values", kind="limit")
                 pending.extend((child, depth + 1) for child in children)
-            elif not isinstance(item, _LEAVES):
+            elif not isinstance(item, self.leaves):
                 self.reject("holds a storage or a function where a value belongs", kind="global")
+
+    def find_global(self, name: bytes) -> Any:
+        """Return what stands for a function or class; reject those that are not known.
+
+        Args:
+            name: Module and name, with a newline between them.
+        """
+        if name in _GLOBALS:
+            return _GLOBALS[name]
+        place = name[:100].decode(errors="replace").replace("\n", ".", 1)
+        shown = place if place.isprintable() else repr(place)
+        if _OTHER_TENSORS.fullmatch(name):
+            what = f"holds a tensor that mypt does not read ({shown})"
+            self.reject(what, kind="global", fix=_CONVERT)
+        package = re.split(rb"[.\n]", name)[0].decode(errors="replace")
+        if package in _DANGEROUS and not _VALUE_CLASS.fullmatch(name):
+            self.reject(f"names {shown}, which no checkpoint needs", kind="global")
+        what = f"holds an object of {shown}, which only the program that wrote it can build"
+        return self.reject(what, kind="global", fix=_SAVE_PLAIN)
+
+    def call(self, function: Any, arguments: tuple[Any, ...]) -> Any:
+        """Return what stands for the result of a call."""
+        if function is _Function.TENSOR:
+            return _describe_tensor(self, *_require_six(arguments))
+        if function is _Function.PARAMETER:
+            tensor, needs_grad, hooks = arguments
+            if type(tensor) is not TensorInfo or type(needs_grad) is not bool or hooks != {}:
+                raise ValueError
+            return tensor
+        if function is _Function.DICT and not arguments:
+            made: dict[Any, Any] = {}
+            self.ordered[id(made)] = made
+            return made
+        return self.reject("calls something that no tensor needs", kind="call")
+
+    def set_state(self, target: Any, state: Any) -> Any:
+        """Return what an object becomes with the state that the file sets."""
+        if type(target) is not dict:
+            raise ValueError
+        if id(target) not in self.ordered:
+            self.reject("sets attributes of a plain dict, which has none", kind="call")
+        if type(state) is not dict or set(state) != {"_metadata"}:
+            self.reject("sets attributes that no state dict has", kind="call")
+        return target
 
     def reject(self, what: str, kind: str, fix: str | None = None) -> NoReturn:
         """Raise with a fix that suits the kind of problem."""
@@ -163,120 +237,116 @@ class _Interpreter:
         return self.stack[-1]
 
 
-_BYTE, _UINT16, _INT32 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<i")
-_UINT32, _FLOAT64 = struct.Struct("<I"), struct.Struct(">d")
+BYTE, _UINT16, INT32 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<i")
+UINT32, _FLOAT64 = struct.Struct("<I"), struct.Struct(">d")
 
 
-def _push(value: Any) -> _Operation:
+def _push(value: Any) -> Operation:
     return lambda machine: machine.stack.append(value)
 
 
-def _push_new(kind: type) -> _Operation:
+def push_new(kind: type) -> Operation:
+    """Return the operation that pushes an empty container."""
     return lambda machine: machine.stack.append(kind())
 
 
-def _push_number(layout: struct.Struct) -> _Operation:
+def _push_number(layout: struct.Struct) -> Operation:
     return lambda machine: machine.stack.append(machine.read_number(layout))
 
 
-def _put_memo(layout: struct.Struct) -> _Operation:
-    def put(machine: _Interpreter) -> None:
+def _put_memo(layout: struct.Struct) -> Operation:
+    def put(machine: Interpreter) -> None:
         machine.memo[machine.read_number(layout)] = machine.stack[-1]
 
     return put
 
 
-def _get_memo(layout: struct.Struct) -> _Operation:
+def _get_memo(layout: struct.Struct) -> Operation:
     return lambda machine: machine.stack.append(machine.memo[machine.read_number(layout)])
 
 
-def _push_tuple(count: int) -> _Operation:
-    def make(machine: _Interpreter) -> None:
+def _push_tuple(count: int) -> Operation:
+    def make(machine: Interpreter) -> None:
         items = [machine.stack.pop() for _ in range(count)]
         machine.stack.append(tuple(reversed(items)))
 
     return make
 
 
-def _push_long(machine: _Interpreter) -> None:
-    data = machine.read_bytes(machine.read_number(_BYTE))
-    machine.stack.append(int.from_bytes(data, "little", signed=True))
+def push_long(length: struct.Struct) -> Operation:
+    """Return the operation that pushes an integer, after its number of bytes."""
+
+    def push(machine: Interpreter) -> None:
+        data = machine.read_bytes(machine.read_number(length))
+        machine.stack.append(int.from_bytes(data, "little", signed=True))
+
+    return push
 
 
-def _push_text(machine: _Interpreter) -> None:
-    data = machine.read_bytes(machine.read_number(_UINT32))
-    machine.stack.append(str(data, "utf-8", "surrogatepass"))
+def push_text(length: struct.Struct) -> Operation:
+    """Return the operation that pushes a text, after its number of bytes in UTF-8."""
+
+    def push(machine: Interpreter) -> None:
+        data = machine.read_bytes(machine.read_number(length))
+        machine.stack.append(str(data, "utf-8", "surrogatepass"))
+
+    return push
 
 
-def _push_mark(machine: _Interpreter) -> None:
+def _push_mark(machine: Interpreter) -> None:
     machine.outer.append(machine.stack)
     machine.stack = []
 
 
-def _push_marked_tuple(machine: _Interpreter) -> None:
+def _push_marked_tuple(machine: Interpreter) -> None:
     items = machine.pop_marked()
     machine.stack.append(tuple(items))
 
 
-def _append_item(machine: _Interpreter) -> None:
+def _append_item(machine: Interpreter) -> None:
     item = machine.stack.pop()
     machine.require_top(list).append(item)
 
 
-def _append_items(machine: _Interpreter) -> None:
+def append_items(machine: Interpreter) -> None:
+    """Append what follows the last mark to the list before it."""
     items = machine.pop_marked()
     machine.require_top(list).extend(items)
 
 
-def _set_item(machine: _Interpreter) -> None:
+def _set_item(machine: Interpreter) -> None:
     value, key = machine.stack.pop(), machine.stack.pop()
-    _set_pairs(machine, [key, value])
+    set_pairs(machine, [key, value])
 
 
-def _set_items(machine: _Interpreter) -> None:
-    _set_pairs(machine, machine.pop_marked())
+def _set_items(machine: Interpreter) -> None:
+    set_pairs(machine, machine.pop_marked())
 
 
-def _set_pairs(machine: _Interpreter, items: list[Any]) -> None:
+def set_pairs(machine: Interpreter, items: list[Any]) -> None:
+    """Put keys and values, one after the other, into the dict on top of the stack."""
     target = machine.require_top(dict)
     for key, value in zip(items[::2], items[1::2], strict=True):
         # large integers could be chosen to collide in a dict's hash table
         if type(key) is not str and not (type(key) is int and -(2**31) <= key < 2**31):
-            machine.reject("has a key that is neither text nor an index", kind="key")
+            what = "has a key that is neither text nor an index"
+            machine.reject(what, kind="key", fix=_SAVE_PLAIN)
         target[key] = value
 
 
-def _push_global(machine: _Interpreter) -> None:
+def _push_global(machine: Interpreter) -> None:
     end = machine.data.index(b"\n", machine.data.index(b"\n", machine.position) + 1)
     name = machine.data[machine.position : end]
-    if name not in _GLOBALS:
-        place = name[:100].decode(errors="replace").replace("\n", ".", 1)
-        shown = place if place.isprintable() else repr(place)
-        if _OTHER_TENSORS.fullmatch(name):
-            what = f"holds a tensor that mypt does not read ({shown})"
-            machine.reject(what, kind="global", fix=_CONVERT)
-        machine.reject(f"names {shown}, which no plain tensor needs", kind="global")
     machine.position = end + 1
-    machine.stack.append(_GLOBALS[name])
+    machine.stack.append(machine.find_global(name))
 
 
-def _call_function(machine: _Interpreter) -> None:
+def push_call(machine: Interpreter) -> None:
+    """Push what a function that the file names would return for its arguments."""
     arguments, function = machine.stack.pop(), machine.stack.pop()
     if type(arguments) is not tuple:
         raise ValueError
-    if function is _Function.TENSOR:
-        machine.stack.append(_describe_tensor(machine, *_require_six(arguments)))
-    elif function is _Function.PARAMETER:
-        tensor, needs_grad, hooks = arguments
-        if type(tensor) is not TensorInfo or type(needs_grad) is not bool or hooks != {}:
-            raise ValueError
-        machine.stack.append(tensor)
-    elif function is _Function.DICT and not arguments:
-        made: dict[Any, Any] = {}
-        machine.ordered[id(made)] = made
-        machine.stack.append(made)
-    else:
-        machine.reject("calls something that no tensor needs", kind="call")
+    machine.stack.append(machine.call(function, arguments))
 
 
 def _require_six(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -286,7 +356,7 @@ def _require_six(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _describe_tensor(
-    machine: _Interpreter,
+    machine: Interpreter,
     storage: Any,
     offset: Any,
     shape: Any,
@@ -316,7 +386,7 @@ def _describe_tensor(
     return info
 
 
-def _push_storage(machine: _Interpreter) -> None:
+def _push_storage(machine: Interpreter) -> None:
     match machine.stack.pop():
         case ("storage", StorageInfo(key=""), str(), str(), int()) as found:
             _, kind, key, location, numel = found
@@ -330,12 +400,9 @@ def _push_storage(machine: _Interpreter) -> None:
     machine.stack.append(storage)
 
 
-def _check_build(machine: _Interpreter) -> None:
+def _set_state(machine: Interpreter) -> None:
     state = machine.stack.pop()
-    if id(machine.require_top(dict)) not in machine.ordered:
-        machine.reject("sets attributes of a plain dict, which has none", kind="call")
-    if type(state) is not dict or set(state) != {"_metadata"}:
-        machine.reject("sets attributes that no state dict has", kind="call")
+    machine.stack[-1] = machine.set_state(machine.stack[-1], state)
 
 
 def _find_opcode_name(opcode: int) -> str:
@@ -346,34 +413,34 @@ def _find_opcode_name(opcode: int) -> str:
 
 
 _STOP = ord(".")
-_OPERATIONS: dict[int, _Operation] = {
+Interpreter.operations = {
     ord("("): _push_mark,
     ord(")"): _push(()),
-    ord("]"): _push_new(list),
-    ord("}"): _push_new(dict),
+    ord("]"): push_new(list),
+    ord("}"): push_new(dict),
     ord("N"): _push(None),
     0x88: _push(True),
     0x89: _push(False),
-    ord("J"): _push_number(_INT32),
-    ord("K"): _push_number(_BYTE),
+    ord("J"): _push_number(INT32),
+    ord("K"): _push_number(BYTE),
     ord("M"): _push_number(_UINT16),
     ord("G"): _push_number(_FLOAT64),
-    0x8A: _push_long,
-    ord("X"): _push_text,
+    0x8A: push_long(BYTE),
+    ord("X"): push_text(UINT32),
     ord("t"): _push_marked_tuple,
     0x85: _push_tuple(1),
     0x86: _push_tuple(2),
     0x87: _push_tuple(3),
     ord("a"): _append_item,
-    ord("e"): _append_items,
+    ord("e"): append_items,
     ord("s"): _set_item,
     ord("u"): _set_items,
-    ord("q"): _put_memo(_BYTE),
-    ord("r"): _put_memo(_UINT32),
-    ord("h"): _get_memo(_BYTE),
-    ord("j"): _get_memo(_UINT32),
+    ord("q"): _put_memo(BYTE),
+    ord("r"): _put_memo(UINT32),
+    ord("h"): _get_memo(BYTE),
+    ord("j"): _get_memo(UINT32),
     ord("c"): _push_global,
-    ord("R"): _call_function,
+    ord("R"): push_call,
     ord("Q"): _push_storage,
-    ord("b"): _check_build,
+    ord("b"): _set_state,
 }

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import check_unmoved, open_regular
+from mypt.format.tensors.foreign_pickle import read_foreign_pickle
 from mypt.format.tensors.info import TensorInfo
 from mypt.format.tensors.pickle_reader import MAX_PICKLE_BYTES, read_pickle
 from mypt.format.tensors.zip_reader import Member, read_member, read_members
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 # Files up to this size are compared with their checksums whenever they are loaded.
 MAX_CHECKED_BYTES = 64 * 1024 * 1024
-OLDEST_TORCH = (2, 10)
 # torch opens no archive without a version from 1 to 10; it looks for the first name first.
 _VERSIONS = (".data/version", "version")
 _VERSION = re.compile(rb"0*([1-9]|10)\n?")
@@ -80,12 +80,14 @@ class Header:
         return dict(self.contents)
 
 
-def read_header(path: Path, file: str) -> Header:
+def read_header(path: Path, file: str, *, is_foreign: bool = False) -> Header:
     """Read names, shapes and dtypes of all tensors, without torch and without the weights.
 
     Args:
         path: The file.
         file: Its name, for messages.
+        is_foreign: Whether it may hold what other programs save beside tensors: see
+            `read_foreign_pickle`. A file of a bundle may not.
 
     Raises:
         FormatError: It is damaged or not an archive of plain tensors and plain values (see
@@ -93,41 +95,65 @@ def read_header(path: Path, file: str) -> Header:
         OSError: It cannot be read.
     """
     with open_regular(path, file) as stream:
-        return _read_header(stream, file)
+        return _read_header(stream, file, is_foreign)
 
 
-def load_tensors(path: Path, file: str) -> Any:
+def load_tensors(path: Path, file: str, *, is_foreign: bool = False) -> Any:
     """Load the whole content of a `.pt` file, with tensors memory-mapped on the CPU.
 
-    The weights are read from disk when first used. Changing them does not change the file.
+    The weights are read from disk when first used. Changing them does not change the file. Nothing
+    is unpickled: the tensors are those that the header describes.
 
     Args:
         path: The file.
         file: Its name, for messages.
+        is_foreign: See `read_header`.
 
     Raises:
-        FormatError: `read_header` or torch rejects it, torch is too old to be trusted with it,
-            or the file was replaced while being read.
+        FormatError: `read_header` rejects it, torch cannot map it, or the file was replaced while
+            being read.
         OSError: It cannot be read, or was moved while being read.
     """
     with open_regular(path, file) as stream:
-        _read_header(stream, file).check_loadable()
-        torch = _import_trusted_torch()
+        header = _read_header(stream, file, is_foreign)
+        header.check_loadable()
         try:
-            contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except OSError:
-            raise
+            contents = _map_tensors(header, path)
         except UnicodeError:
             what, fix = "has a name that is not UTF-8, which torch cannot open", "rename it"
             _raise_tensors_error(str(path), "", what, fix, "path")
-        except Exception as error:  # torch raises many classes
+        except RuntimeError as error:
             check_unmoved(stream, path, file)  # torch opens the file again by its name
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             _raise_tensors_error(
-                file, "", f"cannot be loaded by torch: {reason}", "restore it from a copy"
+                file, "", f"cannot be mapped by torch: {reason}", "restore it from a copy"
             )
         check_unmoved(stream, path, file)
     return contents
+
+
+def _map_tensors(header: Header, path: Path) -> Any:
+    """Return the content of a file with its tensors, in memory that is mapped to the file."""
+    import torch
+
+    whole = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=path.stat().st_size)
+    storages: dict[str, Any] = {}
+
+    def build(value: Any) -> Any:
+        if isinstance(value, TensorInfo):
+            key = value.storage_key
+            if key not in storages:
+                start = header.members[f"data/{key}"].offset
+                storages[key] = whole[start : start + value.storage_bytes]
+            empty = torch.empty(0, dtype=getattr(torch, value.dtype), device="cpu")
+            return empty.set_(storages[key], value.storage_offset, value.shape, value.stride)
+        if isinstance(value, dict):
+            return {key: build(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(map(build, value))
+        return value
+
+    return build(header.contents)
 
 
 def check_small_file(path: Path, file: str) -> None:
@@ -201,7 +227,7 @@ def have_equal_values(path: Path, header: Header, first: TensorInfo, second: Ten
     return True
 
 
-def _read_header(stream: BinaryIO, file: str) -> Header:
+def _read_header(stream: BinaryIO, file: str, is_foreign: bool) -> Header:
     members = read_members(stream, file)
     strange = [name for name in members if name not in _NAMES and not name.startswith("data/")]
     large = [name for name in _NAMES & members.keys() if members[name].size_bytes > _SMALL_BYTES]
@@ -222,7 +248,8 @@ def _read_header(stream: BinaryIO, file: str) -> Header:
         _raise_tensors_error(
             file, "", f"has a header of {pickle.size_bytes} bytes, which no checkpoint needs"
         )
-    contents, storages = read_pickle(read_member(stream, pickle), file)
+    read = read_foreign_pickle if is_foreign else read_pickle
+    contents, storages = read(read_member(stream, pickle), file)
     for storage in storages.values():
         member = members.get(f"data/{storage.key}")
         held = member.size_bytes if member else "no such member"
@@ -255,19 +282,6 @@ def iterate_tensors(contents: Any, name: str = "") -> Iterator[tuple[str, Tensor
         items = contents.items() if isinstance(contents, dict) else enumerate(contents)
         for key, value in items:
             yield from iterate_tensors(value, f"{name}.{key}" if name else str(key))
-
-
-def _import_trusted_torch() -> Any:
-    import torch
-
-    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
-    if version < OLDEST_TORCH:
-        oldest = ".".join(map(str, OLDEST_TORCH))
-        what = f"torch {torch.__version__} has known vulnerabilities when reading files"
-        raise FormatError(
-            Problem("", "", what, f"install torch {oldest} or newer", kind="torch.version")
-        )
-    return torch
 
 
 def _raise_tensors_error(

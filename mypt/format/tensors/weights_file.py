@@ -24,7 +24,7 @@ def describe_weights(path: Path, file: str) -> Any:
     """
     if safetensors.is_safetensors(path, file):
         return safetensors.read_infos(path, file)
-    header = read_header(path, file)
+    header = read_header(path, file, is_foreign=True)
     header.check_loadable()
     return header.contents
 
@@ -54,4 +54,4 @@ def load_weights(path: Path, file: str) -> Any:
     if safetensors.is_safetensors(path, file):
         return safetensors.load(path, file)
     check_small_file(path, file)
-    return load_tensors(path, file)
+    return load_tensors(path, file, is_foreign=True)

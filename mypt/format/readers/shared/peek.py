@@ -40,6 +40,6 @@ def _read_contents(file: Path, _: tuple[int, ...]) -> Any:
         _: Cache key that changes when the file does.
     """
     try:
-        return read_header(file, str(file)).contents
+        return read_header(file, str(file), is_foreign=True).contents
     except (FormatError, OSError):
         return None

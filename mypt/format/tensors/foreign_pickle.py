@@ -1,0 +1,418 @@
+"""Describe the pickles of other programs: beside tensors, the plain values that people save.
+
+Such are numbers of numpy, sets, paths, types and shapes of torch, and namespaces, in any protocol.
+They become the numbers, text, lists and dicts that they hold; nothing is called, imported or
+built. A bundle of format 2.0 has none of them, and its files are read by `pickle_reader` alone.
+Sources: CPython's `pickletools`, for the opcodes; what numpy's and torch's objects return for
+`__reduce__`.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from attrs import define, frozen
+
+from mypt.format.tensors.pickle_reader import (
+    BYTE,
+    LEAVES,
+    MAX_VALUES,
+    UINT32,
+    Interpreter,
+    append_items,
+    push_call,
+    push_long,
+    push_new,
+    push_text,
+    set_pairs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mypt.format.tensors.info import StorageInfo
+    from mypt.format.tensors.pickle_reader import Operation
+
+_PROTOCOLS = range(6)
+_UINT64 = struct.Struct("<Q")
+
+
+def read_foreign_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo]]:
+    """Describe what a pickle of any program would build, without building it.
+
+    Args:
+        data: The pickle.
+        file: Name of the file, for messages.
+
+    Returns:
+        As `read_pickle` does, with `bytes` among the values and plain values for those above.
+
+    Raises:
+        FormatError: It holds an object of another class, is damaged, too large or nested too
+            deeply.
+    """
+    machine = _ForeignInterpreter(data, file)
+    return machine.run(), machine.storages
+
+
+@frozen
+class _Constructor:
+    """What a class or function of the file makes of its arguments."""
+
+    make: Callable[[_ForeignInterpreter, tuple[Any, ...]], Any]
+
+
+@define
+class _NumpyType:
+    """A dtype of numpy: its code, such as `f8`, and its byte order in the terms of `struct`."""
+
+    code: str
+    order: str = "<"
+
+
+class _ForeignInterpreter(Interpreter):
+    """A pickle machine that makes no calls, and knows plain values."""
+
+    operations: ClassVar[dict[int, Operation]] = dict(Interpreter.operations)
+    leaves: ClassVar[tuple[type, ...]] = (*LEAVES, bytes)
+
+    def __init__(self, data: bytes, file: str) -> None:
+        super().__init__(data, file)
+        self.numbers = 0  # unpacked from arrays of numpy
+        self.made: dict[int, Any] = {}  # arrays and namespaces by identity, until their state came
+
+    def skip_protocol(self) -> None:
+        if self.data[:1] == b"\x80":
+            if self.data[1] not in _PROTOCOLS:
+                self.reject(f"has a pickle of protocol {self.data[1]}", kind="protocol")
+            self.position = 2
+
+    def find_global(self, name: bytes) -> Any:
+        if name in _VALUES:
+            return _VALUES[name]
+        return super().find_global(name)
+
+    def call(self, function: Any, arguments: tuple[Any, ...]) -> Any:
+        if isinstance(function, _Constructor):
+            return function.make(self, arguments)
+        return super().call(function, arguments)
+
+    def set_state(self, target: Any, state: Any) -> Any:
+        if isinstance(target, _NumpyType):
+            if type(state) is not tuple or state[1] not in ("<", ">", "|", "="):
+                raise ValueError
+            target.order = ">" if state[1] == ">" else "<"
+            return target
+        if id(target) not in self.made:
+            return super().set_state(target, state)
+        if type(target) is list:
+            _, shape, dtype, is_by_column, data = state
+            target[:] = _read_array(self, data, dtype, shape, is_by_column)
+        elif type(state) is dict:
+            target.update(state)
+        elif state is not None:
+            raise ValueError
+        return target
+
+    def hold(self, made: Any) -> Any:
+        """Return an object, to which the file may set a state."""
+        self.made[id(made)] = made
+        return made
+
+    def unpack(self, data: bytes, dtype: Any) -> list[Any]:
+        """Return the numbers or texts in some bytes of numpy."""
+        if type(data) is not bytes or type(dtype) is not _NumpyType:
+            raise ValueError
+        code = dtype.code
+        if code in _NUMBERS:
+            size = struct.calcsize(_NUMBERS[code])
+            self.numbers += len(data) // size
+            if self.numbers > MAX_VALUES:
+                self.reject(f"holds more than {MAX_VALUES} numbers in arrays", kind="limit")
+            return [n for (n,) in struct.iter_unpack(dtype.order + _NUMBERS[code], data)]
+        if code[:1] == "U" and code[1:].isdecimal():
+            return [data.decode("utf-32-be" if dtype.order == ">" else "utf-32-le").rstrip("\0")]
+        return self.reject(f"holds values of numpy's type {code}", kind="global", fix=_CONVERT)
+
+
+_CONVERT = "save it again with numbers of Python in its place"
+_NUMBERS = {
+    "b1": "?",
+    "f2": "e",
+    "f4": "f",
+    "f8": "d",
+    "i1": "b",
+    "i2": "h",
+    "i4": "i",
+    "i8": "q",
+    "u1": "B",
+    "u2": "H",
+    "u4": "I",
+    "u8": "Q",
+}
+
+
+def _read_array(
+    machine: _ForeignInterpreter, data: Any, dtype: Any, shape: Any, is_by_column: Any
+) -> list[Any]:
+    """Return an array of numpy as nested lists; one without dimensions as a list of one."""
+    if type(shape) is not tuple or any(type(n) is not int or n < 0 for n in shape):
+        raise ValueError
+    if is_by_column and len(shape) > 1:
+        machine.reject("holds an array of numpy that lies by columns", "global", fix=_CONVERT)
+    found = machine.unpack(data, dtype)
+    if len(found) != math.prod(shape):
+        raise ValueError
+    for length in reversed(shape[1:]):
+        if length == 0:
+            return []
+        found = [found[start : start + length] for start in range(0, len(found), length)]
+    return found
+
+
+def _make_first(kinds: type | tuple[type, ...]) -> _Constructor:
+    """Return what makes its only argument, if it is of these types."""
+
+    def make(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
+        (value,) = arguments
+        if not isinstance(value, kinds):
+            raise TypeError
+        return value
+
+    return _Constructor(make)
+
+
+def _make_list(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> list[Any]:
+    (items,) = arguments or ([],)
+    if not isinstance(items, (list, tuple)):
+        raise TypeError
+    return list(items)
+
+
+def _make_shape(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(_make_list(machine, arguments))
+
+
+def _make_dict(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
+    """Make a dict: of a dict, or empty; the factory of a `defaultdict` is no value."""
+    given = [item for item in arguments if item is not None and type(item) is not _Constructor]
+    (items,) = given or ({},)
+    if type(items) is not dict:
+        raise ValueError
+    return machine.hold(dict(items))
+
+
+def _make_instance(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
+    """Make what `copyreg` makes of a class, of the class `object` and of nothing."""
+    made, base, state = arguments
+    if base is not _OBJECT or state is not None:
+        raise ValueError
+    return machine.call(made, ())
+
+
+def _make_path(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> str:
+    parts = [part for part in arguments if type(part) is str]
+    if len(parts) != len(arguments):
+        raise ValueError
+    root = parts.pop(0) if parts and parts[0].endswith(("/", "\\")) else ""
+    return root + "/".join(parts)
+
+
+def _make_device(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> str:
+    return ":".join(str(part) for part in arguments if isinstance(part, (str, int)))
+
+
+def _make_bytes(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> bytes:
+    """Make the bytes that protocols below 3 write as text."""
+    text, encoding = arguments or ("", "latin1")
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+        raise ValueError
+    return text.encode("latin-1")
+
+
+def _make_numpy_type(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> _NumpyType:
+    if type(arguments[0]) is not str:
+        raise ValueError
+    return _NumpyType(arguments[0].lstrip("<>|="), ">" if arguments[0][:1] == ">" else "<")
+
+
+def _make_number(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
+    dtype, data = arguments
+    (number,) = machine.unpack(data, dtype)
+    return number
+
+
+def _make_array(machine: _ForeignInterpreter, _: tuple[Any, ...]) -> Any:
+    return machine.hold([])
+
+
+def _make_buffered_array(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> list[Any]:
+    data, dtype, shape, order = arguments
+    return _read_array(machine, data, dtype, shape, order == "F")
+
+
+_OBJECT = object()
+_LIST, _DICT = _Constructor(_make_list), _Constructor(_make_dict)
+_TORCH_TYPES = (
+    "float16 float32 float64 bfloat16 float8_e4m3fn float8_e5m2 int8 int16 int32 int64 "
+    "uint8 uint16 uint32 uint64 bool complex64 complex128"
+)
+
+
+def _named(modules: str, names: str, value: Any) -> Iterable[tuple[bytes, Any]]:
+    for module in modules.split():
+        for name in names.split():
+            yield f"{module}\n{name}".encode(), value
+
+
+# What a file may name, by module and name, and what it stands for.
+_VALUES: dict[bytes, Any] = dict(
+    [
+        *_named("builtins __builtin__", "set frozenset list tuple", _LIST),
+        *_named("builtins __builtin__", "dict", _DICT),
+        *_named("builtins __builtin__", "int float bool", _make_first((int, float))),
+        *_named("builtins __builtin__", "str", _make_first(str)),
+        *_named("builtins __builtin__", "bytes bytearray", _Constructor(_make_bytes)),
+        *_named("builtins __builtin__", "object", _OBJECT),
+        *_named("_codecs", "encode", _Constructor(_make_bytes)),
+        *_named("copyreg copy_reg", "_reconstructor", _Constructor(_make_instance)),
+        *_named("collections", "defaultdict Counter", _DICT),
+        *_named("collections", "deque", _LIST),
+        *_named("argparse", "Namespace", _DICT),
+        *_named("types", "SimpleNamespace", _DICT),
+        *_named(
+            "pytorch_lightning.utilities.parsing lightning.fabric.utilities.data "
+            "lightning_fabric.utilities.data lightning.pytorch.utilities.parsing",
+            "AttributeDict",
+            _DICT,
+        ),
+        *_named(
+            "pathlib pathlib._local",
+            "Path PosixPath WindowsPath PurePath PurePosixPath PureWindowsPath",
+            _Constructor(_make_path),
+        ),
+        *_named("torch", "Size", _Constructor(_make_shape)),
+        *_named("torch", "device", _Constructor(_make_device)),
+        *_named("torch.torch_version", "TorchVersion", _make_first(str)),
+        *((f"torch\n{name}".encode(), name) for name in _TORCH_TYPES.split()),
+        *_named("numpy", "dtype", _Constructor(_make_numpy_type)),
+        *_named("numpy", "ndarray", _Constructor(_make_array)),
+        *_named(
+            "numpy.core.multiarray numpy._core.multiarray", "scalar", _Constructor(_make_number)
+        ),
+        *_named(
+            "numpy.core.multiarray numpy._core.multiarray",
+            "_reconstruct",
+            _Constructor(_make_array),
+        ),
+        *_named(
+            "numpy.core.numeric numpy._core.numeric",
+            "_frombuffer",
+            _Constructor(_make_buffered_array),
+        ),
+    ]
+)
+
+
+def _read_line(machine: Interpreter) -> str:
+    end = machine.data.index(b"\n", machine.position)
+    line = machine.data[machine.position : end]
+    machine.position = end + 1
+    return line.decode("latin-1")
+
+
+def _push_line(convert: Callable[[str], Any]) -> Operation:
+    return lambda machine: machine.stack.append(convert(_read_line(machine)))
+
+
+def _read_int(line: str) -> int | bool:
+    return {"00": False, "01": True}[line] if line in ("00", "01") else int(line.rstrip("L"))
+
+
+def _read_escaped(line: str) -> str:
+    return line.encode("latin-1").decode("raw-unicode-escape")
+
+
+def _read_quoted(line: str) -> str:
+    return line[1:-1].encode("latin-1").decode("unicode-escape")
+
+
+def _push_bytes(length: struct.Struct, encoding: str | None = None) -> Operation:
+    def push(machine: Interpreter) -> None:
+        data = machine.read_bytes(machine.read_number(length))
+        machine.stack.append(data if encoding is None else data.decode(encoding))
+
+    return push
+
+
+def _push_stack_global(machine: Interpreter) -> None:
+    name, module = machine.stack.pop(), machine.stack.pop()
+    if type(name) is not str or type(module) is not str:
+        raise ValueError
+    machine.stack.append(machine.find_global(f"{module}\n{name}".encode()))
+
+
+def _push_marked_list(machine: Interpreter) -> None:
+    items = machine.pop_marked()
+    machine.stack.append(items)
+
+
+def _push_marked_dict(machine: Interpreter) -> None:
+    items = machine.pop_marked()
+    machine.stack.append({})
+    set_pairs(machine, items)
+
+
+def _memoize(machine: Interpreter) -> None:
+    machine.memo[len(machine.memo)] = machine.stack[-1]
+
+
+def _put_line(machine: Interpreter) -> None:
+    machine.memo[int(_read_line(machine))] = machine.stack[-1]
+
+
+def _get_line(machine: Interpreter) -> None:
+    machine.stack.append(machine.memo[int(_read_line(machine))])
+
+
+def _pop(machine: Interpreter) -> None:
+    machine.stack.pop()
+
+
+def _skip_frame(machine: Interpreter) -> None:
+    machine.read_number(_UINT64)
+
+
+_ForeignInterpreter.operations |= {
+    # protocol 0 and 1
+    ord("I"): _push_line(_read_int),
+    ord("L"): _push_line(_read_int),
+    ord("F"): _push_line(float),
+    ord("V"): _push_line(_read_escaped),
+    ord("S"): _push_line(_read_quoted),
+    ord("T"): _push_bytes(UINT32, "latin-1"),
+    ord("U"): _push_bytes(BYTE, "latin-1"),
+    ord("d"): _push_marked_dict,
+    ord("l"): _push_marked_list,  # a list, as the values of a set are here
+    ord("p"): _put_line,
+    ord("g"): _get_line,
+    ord("0"): _pop,
+    # protocol 2 and later
+    0x81: push_call,
+    0x8B: push_long(UINT32),
+    ord("B"): _push_bytes(UINT32),
+    ord("C"): _push_bytes(BYTE),
+    # protocol 4 and 5
+    0x8C: push_text(BYTE),
+    0x8D: push_text(_UINT64),
+    0x8E: _push_bytes(_UINT64),
+    0x8F: push_new(list),
+    0x90: append_items,
+    0x91: _push_marked_list,
+    0x93: _push_stack_global,
+    0x94: _memoize,
+    0x95: _skip_frame,
+    0x96: _push_bytes(_UINT64),
+}
