@@ -48,10 +48,8 @@ def _build_jsonl(run: RunInfo) -> LogSink | None:
     if run.log_file is None:
         return None
     from mypt.engine.logging.jsonl import JsonlSink
+    from mypt.engine.logging.log_file import find_end
+    from mypt.engine.logging.log_lines import LogOwner
 
-    sink = JsonlSink(run.log_file)
-    if run.resumed:
-        sink.resume(run.start_step, run.evaluated_step)
-    else:
-        sink.start_over()
-    return sink
+    owner = LogOwner(run.model_name, run.run_id)
+    return JsonlSink(run.log_file, owner, find_end(run))

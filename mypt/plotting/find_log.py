@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from mypt.engine.checkpoints.paths import CHECKPOINTS, LOGS, find_checkpoint, log_file_of
+from mypt.engine.logging.log_lines import LogOwner
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import is_checkpoint, open_checkpoint
-from mypt.plotting.read_log import read_log
+from mypt.plotting.read_log import read_last_run, read_log, read_run
 from mypt.plotting.run import disambiguate_names
 
 if TYPE_CHECKING:
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def read_runs(names: Iterable[str], plugins: Plugins) -> list[Run]:
-    """Read one run for each log or model; runs of the same name get their folder as a prefix.
+    """Read the runs of each log, and one of each model.
+
+    Runs of the same name get their folder as a prefix.
 
     Args:
         names: Paths of logs, and paths or names of models.
@@ -30,31 +35,44 @@ def read_runs(names: Iterable[str], plugins: Plugins) -> list[Run]:
         UsageError: There is no such log or model, or the model's log is missing.
         FormatError: A log or a checkpoint is damaged.
     """
-    return disambiguate_names([_read_run(name, plugins) for name in names])
+    return disambiguate_names([run for name in names for run in _read_named(name, plugins)])
 
 
-def _read_run(name: str, plugins: Plugins) -> Run:
+def _read_named(name: str, plugins: Plugins) -> list[Run]:
+    """Read the run of a model, or all that a log has."""
     path = Path(name)
     if path.is_file() and not is_checkpoint(path, plugins):
         return read_log(path)
+    return [_read_run(name, path, plugins)]
+
+
+def _read_run(name: str, path: Path, plugins: Plugins) -> Run:
     alone = log_file_of(TrainingConfig(), name) if path.name == name else path
     if not path.exists() and not (CHECKPOINTS / name).exists() and alone.is_file():
-        return read_log(alone, name)  # the model is gone, its log is not
+        return read_last_run(alone, name)  # the model is gone, its log is not
     folder = find_checkpoint(name)
     state = open_checkpoint(folder, plugins).training_state
     places = list(dict.fromkeys(_candidate_paths(folder.resolve(), state)))
     for place in places:
         if place.is_file():
-            return read_log(place, folder.resolve().name)
+            return evolve(read_run(place, _owner(folder, state)), name=folder.resolve().name)
     looked = " or ".join(map(str, places))
     what = f"its log is not at {looked}"
     raise UsageError(Problem(str(folder), "", what, "name the log itself", kind="log.missing"))
 
 
+def _owner(folder: Path, state: TrainingState | None) -> LogOwner:
+    """Return whose lines of a log are those of a model, or of the model that it is a copy of."""
+    name = folder.resolve().name
+    if state is None:
+        return LogOwner(name, None)
+    return LogOwner(state.copy_of or name, state.run_id)
+
+
 def _candidate_paths(folder: Path, state: TrainingState | None) -> Iterator[Path]:
     """Yield where a model's log may be: as configured, by its name, and beside its tree."""
     training = TrainingConfig() if state is None else state.training_config
-    name = folder.name if state is None or state.copy_of is None else state.copy_of
+    name = _owner(folder, state).model_name
     yield log_file_of(training, name)
     by_name = log_file_of(TrainingConfig(), name)
     yield by_name

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import evolve
 
+from mypt.engine.logging.log_lines import LogOwner, owner_of, parse_line
 from mypt.format.errors import FormatError, Problem
 from mypt.plotting.run import GoldMark, LoggedEvaluation, LoggedPhase, Run, printable
 
@@ -20,45 +20,87 @@ if TYPE_CHECKING:
 NOT_FINITE = math.nan
 _EVAL = "eval_"
 _NO_LOSSES = frozenset({"eval_duration_s", "eval_interval", "eval_iters"})
-_BEGIN_OF_EVENT = b'{"event"'
 _MAX_REASON = 300
 # The range of float32: no loss and no learning rate is outside of it.
 _SMALLEST, _LARGEST = 1e-38, 3e38
 
 
-def read_log(path: str | Path, name: str | None = None) -> Run:
-    """Read a log, line by line.
+def read_log(path: str | Path) -> list[Run]:
+    """Read the runs of a log: of each model that it names, the one that logged last.
 
     Tolerated are an unfinished last line, a partial line that a killed run left in front of the
     first line of the next run, lines without `event` (each an evaluation), NaN and Infinity, and
     events and fields of later versions.
 
     Args:
-        path: The file.
-        name: What to call the run; by default the file's name.
+        path: The file. If there is but one run, it is called by its name.
 
     Raises:
         FormatError: It cannot be read, a line is not an event, or it contains no evaluation.
     """
-    file = str(path)
-    story = _Story()
+    stories = _read_stories(path)
+    last = {None if owner is None else owner.model_name: story for owner, story in stories.items()}
+    stem = Path(path).stem.removesuffix("_eval") or Path(path).stem
+    told = {name: story for name, story in last.items() if story.evaluations}
+    if not told:
+        _raise_without_evaluation(path)
+    return [
+        story.to_run(path, stem if name is None or len(told) == 1 else name)
+        for name, story in told.items()
+    ]
+
+
+def read_run(path: str | Path, owner: LogOwner) -> Run:
+    """Read the run of a model, in a log that may have lines of others.
+
+    Args:
+        path: The file.
+        owner: Whose lines. Without a `run_id`, or where no line has it, those that do not say
+            whose they are, as of MyPT.
+
+    Raises:
+        FormatError: As `read_log`, or there is no evaluation of that run.
+    """
+    stories = _read_stories(path)
+    story = stories.get(owner) or _last_of_run(stories, owner.run_id) or stories.get(None)
+    if story is None or not story.evaluations:
+        _raise_without_evaluation(path, f" of {owner.model_name}" if stories else "")
+    return story.to_run(path, owner.model_name)
+
+
+def read_last_run(path: str | Path, model_name: str) -> Run:
+    """Read the last run of a model that is no longer there, as `read_run`."""
+    stories = _read_stories(path)
+    names = {owner.model_name for owner in stories if owner is not None}
+    own = [o for o in stories if o is None or o.model_name == model_name or model_name not in names]
+    if not own or not stories[own[-1]].evaluations:
+        _raise_without_evaluation(path)
+    return stories[own[-1]].to_run(path, model_name)
+
+
+def _read_stories(path: str | Path) -> dict[LogOwner | None, _Story]:
+    """Read what each run of a log tells, the one that logged last at the end.
+
+    A run whose model was renamed, or that an early mypt began, has its past under another owner.
+    """
+    stories: dict[LogOwner | None, _Story] = {}
     for number, event in _read_events(Path(path)):
+        owner = owner_of(event)
+        story = stories.pop(owner, _Story())
         try:
+            if story.is_empty and owner is not None and _read_start_step(event):
+                story.take_over(_last_of_run(stories, owner.run_id) or stories.pop(None, _Story()))
             story.hear(event)
         except _WrongFieldError as error:
-            _raise_log_error(file, f"line {number} {error}", "correct the line, or remove it")
-    if not story.evaluations:
-        _raise_log_error(
-            file, "contains no evaluation", "wait for the first one, or name another log"
-        )
-    stem = Path(path).stem
-    return Run(
-        name=printable(stem.removesuffix("_eval") or stem) if name is None else printable(name),
-        file=file,
-        evaluations=tuple(story.evaluations),
-        gold=tuple(story.gold),
-        phases=story.named_phases(),
-    )
+            _raise_log_error(str(path), f"line {number} {error}", "correct the line, or remove it")
+        stories[owner] = story
+    return stories
+
+
+def _last_of_run(stories: Mapping[LogOwner | None, _Story], run_id: str | None) -> _Story | None:
+    """Return the last story of a run, whatever its model is called; None if there is none."""
+    own = [s for o, s in stories.items() if o is not None and o.run_id == run_id]
+    return own[-1] if own else None
 
 
 class _WrongFieldError(ValueError):
@@ -74,6 +116,30 @@ class _Story:
         self.phases: list[LoggedPhase] = []
         self._first_phase = "default"
         self._final_gold = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no chart would show anything."""
+        return not (self.evaluations or self.gold or self.phases)
+
+    def take_over(self, past: _Story) -> None:
+        """Begin with what another story tells."""
+        self.evaluations, self.gold, self.phases = (
+            [*past.evaluations],
+            [*past.gold],
+            [*past.phases],
+        )
+        self._first_phase = past._first_phase
+
+    def to_run(self, path: str | Path, name: str) -> Run:
+        """Return the run; there must be an evaluation."""
+        return Run(
+            name=printable(name),
+            file=str(path),
+            evaluations=tuple(self.evaluations),
+            gold=tuple(self.gold),
+            phases=self.named_phases(),
+        )
 
     def hear(self, event: Event) -> None:
         """Process the next event; events that no chart shows are skipped."""
@@ -91,9 +157,7 @@ class _Story:
         return (first, *later)
 
     def _hear_training_start(self, event: Event) -> None:
-        config = event.get("config")
-        start = _read_count(config, "start_step", 0) if isinstance(config, dict) else 0
-        self._go_back(start if start else -1)
+        self._go_back(_read_start_step(event) or -1)
 
     def _hear_eval(self, event: Event) -> None:
         step = _read_count(event, "iter")
@@ -168,7 +232,7 @@ def _read_events(path: Path) -> Iterator[tuple[int, Event]]:
             for number, line in enumerate(stream, 1):
                 if not line.strip():
                     continue
-                event = _parse(line)
+                event = parse_line(line)
                 if event is not None:
                     yield number, event
                 elif line.endswith(b"\n"):
@@ -177,16 +241,6 @@ def _read_events(path: Path) -> Iterator[tuple[int, Event]]:
                     )
     except OSError as error:
         _raise_log_error(file, f"cannot be read ({error.strerror})", "name a log of a training run")
-
-
-def _parse(line: bytes) -> Event | None:
-    for text in (line, line[line.rfind(_BEGIN_OF_EVENT) :]):
-        try:
-            event = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        return event if isinstance(event, dict) else None
-    return None
 
 
 def _read_losses(event: Event) -> dict[str, float]:
@@ -229,6 +283,14 @@ def _read_count(event: Event, name: str, default: int | None = None) -> int:
     return value
 
 
+def _read_start_step(event: Event) -> int:
+    """Return the step that a run begins from; 0 where the event is not its beginning."""
+    config = event.get("config")
+    if event.get("event") != "training_start" or not isinstance(config, dict):
+        return 0
+    return _read_count(config, "start_step", 0)
+
+
 def _read_text(event: Event, name: str, default: str | None = None) -> str:
     value = event.get(name, default)
     if not isinstance(value, str):
@@ -237,5 +299,10 @@ def _read_text(event: Event, name: str, default: str | None = None) -> str:
     return value
 
 
-def _raise_log_error(file: str, what: str, fix: str) -> Any:
+def _raise_without_evaluation(path: str | Path, whose: str = "") -> NoReturn:
+    what, fix = f"contains no evaluation{whose}", "wait for the first one, or name another log"
+    _raise_log_error(str(path), what, fix)
+
+
+def _raise_log_error(file: str, what: str, fix: str) -> NoReturn:
     raise FormatError(Problem(file, "", what, fix, kind="log"))

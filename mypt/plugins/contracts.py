@@ -232,6 +232,7 @@ class RunInfo:
         resumed: Whether the run continues from a checkpoint.
         quiet: Whether the caller wants nothing printed.
         options: The run's options for the sink, from `log_sinks`.
+        run_id: Identity of the run, which each resume keeps; None where it has none.
     """
 
     model_name: str
@@ -241,6 +242,7 @@ class RunInfo:
     resumed: bool = False
     quiet: bool = False
     options: Options = field(factory=dict)
+    run_id: str | None = None
 
 
 @frozen

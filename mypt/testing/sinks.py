@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import LogSink, SinkFactory
 
 _TRAINING = TrainingConfig(max_iters=40, eval_interval=10)
+_RUN_ID = "0123456789abcdef0123456789abcdef"
 
 
 def check_sink(factory: SinkFactory, read: Callable[[Path], Sequence[int]] | None = None) -> None:
@@ -117,7 +118,7 @@ def _check_silent_run(factory: SinkFactory) -> None:
 def _check_run(factory: SinkFactory, folder: Path, read: Any) -> None:
     log_file = _make_log_file(folder)
     with during("a whole run"):
-        sink = factory.build(RunInfo("tiny", log_file))
+        sink = factory.build(RunInfo("tiny", log_file, run_id=_RUN_ID))
         expect(sink is not None, "it builds no sink for a run that keeps a log")
         _emit_all(sink, [*run_events(0, 40), *ending_events(40)])
         sink.close()  # type: ignore[union-attr]
@@ -133,10 +134,17 @@ def _check_resume(factory: SinkFactory, folder: Path, read: Any) -> None:
     """Check a run that was killed after the events of step 30 and resumes from step 20."""
     log_file = _make_log_file(folder)
     with during("a resumed run"):
-        killed = factory.build(RunInfo("tiny", log_file))
+        killed = factory.build(RunInfo("tiny", log_file, run_id=_RUN_ID))
         _emit_all(killed, run_events(0, 30))
         resumed = factory.build(
-            RunInfo("tiny", log_file, start_step=20, evaluated_step=20, resumed=True)
+            RunInfo(
+                "tiny",
+                log_file,
+                start_step=20,
+                evaluated_step=20,
+                resumed=True,
+                run_id=_RUN_ID,
+            )
         )
         _emit_all(resumed, run_events(20, 40))
         resumed.close()  # type: ignore[union-attr]

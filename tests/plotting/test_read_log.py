@@ -3,8 +3,9 @@ import math
 
 import pytest
 
+from mypt.engine.logging.log_lines import LogOwner
 from mypt.format.errors import FormatError
-from mypt.plotting.read_log import read_log
+from mypt.plotting.read_log import read_last_run, read_log, read_run
 from mypt.plotting.run import printable
 
 
@@ -35,12 +36,18 @@ def log(tmp_path):
     return write
 
 
+def read(path):
+    """Read a log of a single run."""
+    (run,) = read_log(path)
+    return run
+
+
 def vals(run):
     return [(e.step, e.losses["val"]) for e in run.evaluations]
 
 
 def test_the_log_of_a_run_is_read_as_it_was_written(bundle):
-    run = read_log(bundle.parent / "log.jsonl", "cat")
+    run = read_last_run(bundle.parent / "log.jsonl", "cat")
     assert run.name == "cat"
     assert [e.step for e in run.evaluations] == [0, 30, 60]
     assert run.loss_names == ["val", "train"]
@@ -49,7 +56,7 @@ def test_the_log_of_a_run_is_read_as_it_was_written(bundle):
 
 
 def test_mypt_s_early_logs_have_no_events(fixtures):
-    run = read_log(fixtures / "mypt" / "logs" / "fused_simple.jsonl")
+    run = read(fixtures / "mypt" / "logs" / "fused_simple.jsonl")
     assert run.name == "fused_simple"
     assert [e.step for e in run.evaluations] == [0, 25, 50, 75, 100]
     assert run.loss_names == ["val", "general"]
@@ -58,7 +65,7 @@ def test_mypt_s_early_logs_have_no_events(fixtures):
 
 
 def test_mypt_s_curriculum_has_phases_and_gold(fixtures):
-    run = read_log(fixtures / "mypt" / "logs" / "modern_curriculum.jsonl")
+    run = read(fixtures / "mypt" / "logs" / "modern_curriculum.jsonl")
     assert [(p.step, p.name) for p in run.phases] == [(0, "warm"), (60, "main")]
     assert [m.step for m in run.gold if m.promoted] == [0, 20, 40, 60, 180]
     assert [m.step for m in run.gold if not m.promoted] == [120, 140]
@@ -70,23 +77,23 @@ def test_mypt_s_curriculum_has_phases_and_gold(fixtures):
 
 
 def test_the_gold_of_mypt_s_final_evaluation_is_at_the_end(fixtures):
-    run = read_log(fixtures / "mypt" / "logs" / "gpt2_chat_gold_blocked.jsonl")
+    run = read(fixtures / "mypt" / "logs" / "gpt2_chat_gold_blocked.jsonl")
     assert run.gold[-1].step == run.evaluations[-1].step == 45
     assert run.gold[-1].val_loss == run.evaluations[-1].losses["val"]
 
 
 def test_a_line_that_was_never_finished_is_left_out(log):
-    run = read_log(log(evaluation(0), '{"event": "eval", "iter": 1', end=""))
+    run = read(log(evaluation(0), '{"event": "eval", "iter": 1', end=""))
     assert vals(run) == [(0, 3.0)]
 
 
 def test_a_last_line_without_newline_counts_when_it_is_whole(log):
-    assert len(read_log(log(evaluation(0), evaluation(1), end="")).evaluations) == 2
+    assert len(read(log(evaluation(0), evaluation(1), end="")).evaluations) == 2
 
 
 def test_an_event_behind_an_unfinished_line_is_found(log):
     glued = '{"event": "eval", "iter": 2' + json.dumps(evaluation(1, 2.5))
-    assert vals(read_log(log(evaluation(0), glued, evaluation(2, 2.0)))) == [
+    assert vals(read(log(evaluation(0), glued, evaluation(2, 2.0)))) == [
         (0, 3.0),
         (1, 2.5),
         (2, 2.0),
@@ -98,13 +105,13 @@ def test_an_event_behind_an_unfinished_line_is_found(log):
 )
 def test_a_loss_that_is_not_finite_is_a_gap(log, value):
     text = '{"iter": 1, "val_loss": %s}'
-    run = read_log(log(evaluation(0), text % value))
+    run = read(log(evaluation(0), text % value))
     assert math.isnan(run.evaluations[1].losses["val"])
 
 
 def test_what_a_resumed_run_does_again_replaces_what_it_did(log):
     gold = {"event": "gold_checkpoint", "iter": 20, "val_loss": 1.0}
-    run = read_log(
+    run = read(
         log(
             start(0),
             evaluation(0),
@@ -122,36 +129,98 @@ def test_what_a_resumed_run_does_again_replaces_what_it_did(log):
 
 
 def test_a_resumed_run_that_says_nothing_of_it_replaces_the_same(log):
-    run = read_log(log(*({"iter": step, "val_loss": step} for step in (0, 1, 2, 1, 2))))
+    run = read(log(*({"iter": step, "val_loss": step} for step in (0, 1, 2, 1, 2))))
     assert vals(run) == [(0, 0.0), (1, 1.0), (2, 2.0)]
 
 
 def test_a_run_that_has_just_gone_back_ends_where_it_went(log):
-    run = read_log(log(start(0), evaluation(0), evaluation(10), evaluation(20), start(10)))
+    run = read(log(start(0), evaluation(0), evaluation(10), evaluation(20), start(10)))
     assert vals(run) == [(0, 3.0), (10, 3.0)]
 
 
 def test_an_early_log_that_goes_back_takes_its_gold_along(log):
     gold = {"event": "gold_checkpoint", "iter": 20, "val_loss": 1.0}
     phase = {"event": "phase_switch", "iter": 20, "new_phase": "late"}
-    run = read_log(log(evaluation(0), evaluation(20), gold, phase, evaluation(10)))
+    run = read(log(evaluation(0), evaluation(20), gold, phase, evaluation(10)))
     assert (run.gold, run.phases) == ((), ())
 
 
 def test_gold_before_the_resumed_step_stays(log):
     gold = {"event": "gold_checkpoint", "iter": 10, "val_loss": 3.0}
-    run = read_log(log(start(0), evaluation(10), gold, start(10), evaluation(20)))
+    run = read(log(start(0), evaluation(10), gold, start(10), evaluation(20)))
     assert [mark.step for mark in run.gold] == [10]
 
 
 def test_of_two_runs_from_step_0_the_last_one_counts(log):
-    run = read_log(log(start(0), evaluation(0), evaluation(9), start(0), evaluation(0, 7.0)))
+    run = read(log(start(0), evaluation(0), evaluation(9), start(0), evaluation(0, 7.0)))
     assert vals(run) == [(0, 7.0)]
+
+
+def of(model_name, run_id, *events):
+    return [{**event, "model_name": model_name, "run_id": run_id} for event in events]
+
+
+@pytest.fixture
+def shared(log):
+    """A log of two models in turn, after the lines of one that do not say whose they are."""
+    first = of("a", "1", start(0), evaluation(0, 1.0), evaluation(10, 1.1))
+    second = of("b", "2", start(0), evaluation(0, 2.0), evaluation(10, 2.1), evaluation(20, 2.2))
+    again = of("a", "1", start(10), evaluation(20, 1.2))
+    return log(start(0), evaluation(0, 9.0), *first, *second, *again)
+
+
+def test_each_model_of_a_log_is_a_run_of_its_own(shared):
+    assert [(run.name, vals(run)) for run in read_log(shared)] == [
+        ("cat", [(0, 9.0)]),
+        ("b", [(0, 2.0), (10, 2.1), (20, 2.2)]),
+        ("a", [(0, 1.0), (10, 1.1), (20, 1.2)]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("owner", "losses"),
+    [
+        (LogOwner("a", "1"), [1.0, 1.1, 1.2]),
+        (LogOwner("b", "2"), [2.0, 2.1, 2.2]),
+        (LogOwner("renamed", "2"), [2.0, 2.1, 2.2]),
+        (LogOwner("cat", None), [9.0]),
+        (LogOwner("cat", "of an early mypt"), [9.0]),
+    ],
+)
+def test_a_model_has_the_lines_of_its_run(shared, owner, losses):
+    assert [loss for _, loss in vals(read_run(shared, owner))] == losses
+
+
+def test_lines_of_other_runs_are_not_those_of_a_model(log):
+    path = log(*of("a", "1", start(0), evaluation(0)))
+    for owner in (LogOwner("a", "2"), LogOwner("a", None)):
+        with pytest.raises(FormatError, match="contains no evaluation of a"):
+            read_run(path, owner)
+
+
+def test_a_model_that_is_gone_has_its_last_run(log, shared):
+    assert [loss for _, loss in vals(read_last_run(shared, "b"))] == [2.0, 2.1, 2.2]
+    path = log(*of("a", "1", start(0), evaluation(0, 1.0)), *of("a", "2", start(0), evaluation(5)))
+    assert vals(read_last_run(path, "a")) == vals(read(path)) == [(5, 3.0)]
+    with pytest.raises(FormatError, match="contains no evaluation"):
+        read_last_run(log(*of("a", "1", start(0))), "a")
+
+
+def test_a_run_of_an_early_mypt_or_under_another_name_has_its_past(log):
+    early = (start(0), evaluation(0, 1.0), evaluation(10, 1.1), evaluation(20, 1.9))
+    path = log(*early, *of("a", "1", start(10), evaluation(20, 1.2)))
+    assert vals(read(path)) == [(0, 1.0), (10, 1.1), (20, 1.2)]
+    renamed = of("b", "1", {"event": "notice"}, start(0), start(10), evaluation(20, 1.3))
+    path = log(*of("a", "1", *early), *renamed)
+    assert vals(read_run(path, LogOwner("b", "1"))) == [(0, 1.0), (10, 1.1), (20, 1.3)]
+    assert vals(read_run(path, LogOwner("a", "1")))[-1] == (20, 1.9)
+    unrelated = of("b", "2", start(0), evaluation(0, 5.0))
+    assert vals(read_run(log(*early, *unrelated), LogOwner("b", "2"))) == [(0, 5.0)]
 
 
 def test_events_and_fields_of_a_later_version_are_passed_over(log):
     later = {"event": "astonishing", "iter": "seven"}
-    run = read_log(log(later, evaluation(0, eval_note="fine", eval_more=1.5, new=[1])))
+    run = read(log(later, evaluation(0, eval_note="fine", eval_more=1.5, new=[1])))
     assert run.loss_names == ["val", "more"]
 
 
@@ -173,23 +242,23 @@ def test_events_and_fields_of_a_later_version_are_passed_over(log):
 def test_a_wrong_line_is_named_with_its_file_and_number(log, line, said):
     path = log(evaluation(0), line, evaluation(2))
     with pytest.raises(FormatError) as caught:
-        read_log(path)
+        read(path)
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
 
 
 def test_a_log_without_evaluations_is_refused(log, tmp_path):
     with pytest.raises(FormatError, match="contains no evaluation"):
-        read_log(log(start(0)))
+        read(log(start(0)))
     with pytest.raises(FormatError, match="cannot be read"):
-        read_log(tmp_path / "none.jsonl")
+        read(tmp_path / "none.jsonl")
     (tmp_path / "binary").write_bytes(bytes(range(256)) * 9)
     with pytest.raises(FormatError, match="not a JSON object"):
-        read_log(tmp_path / "binary")
+        read(tmp_path / "binary")
 
 
 def test_tokens_between_evaluations_are_in_proportion(log):
-    run = read_log(log(evaluation(0), evaluation(10), evaluation(30)))
+    run = read(log(evaluation(0), evaluation(10), evaluation(30)))
     assert [run.tokens_at(step) for step in (0, 5, 10, 20, 30, 40)] == [
         0,
         500,
@@ -202,7 +271,7 @@ def test_tokens_between_evaluations_are_in_proportion(log):
 
 def test_names_hold_nothing_that_a_terminal_obeys(log):
     escape = "\x1b[31mred\u202e\ud800"
-    run = read_log(log(evaluation(0, phase=escape, **{f"eval_{escape}": 1.0})), escape)
+    run = read_last_run(log(evaluation(0, phase=escape, **{f"eval_{escape}": 1.0})), escape)
     names = [run.name, *run.loss_names, *(phase.name for phase in run.phases)]
     assert len(names) == 4
     assert all(name.isprintable() for name in names)

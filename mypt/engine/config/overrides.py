@@ -17,6 +17,7 @@ from mypt.format.version import FORMAT_VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mypt.format.documents.training import TrainingState
     from mypt.format.layout import Layouts
 
 ARCHITECTURE_FIELDS = tuple(a.name for a in attrs.fields(GPTConfig) if a.name != "extra")
@@ -50,6 +51,12 @@ def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> Traini
     state = {"format_version": FORMAT_VERSION, "step": 0, "training_config": document}
     _raise_errors(document_problems("training_state", state, ""), "/training_config/")
     return evolve(from_document(TrainingConfig, document), extra=saved.extra)
+
+
+def inherited_training(state: TrainingState) -> TrainingConfig:
+    """Return the saved hyperparameters that a run takes over; a copy has a log of its own."""
+    training = state.training_config
+    return training if state.copy_of is None else evolve(training, log_file=None)
 
 
 def _clear_other_data(given: Mapping[str, Any]) -> dict[str, Any]:

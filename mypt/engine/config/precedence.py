@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from mypt.engine.config.overrides import build_config, override_training
+from mypt.engine.config.overrides import build_config, inherited_training, override_training
 from mypt.engine.config.presets import Preset, read_preset
 from mypt.format.documents.convert import to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState
@@ -226,7 +226,10 @@ def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> 
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")
     if base is not None and base != state.training_config.init_from_model:
         notices.append(f"--init_from_model {base} is ignored: {opened.path} already has weights")
-    training = override_training(given, state.training_config)
+    training = override_training(given, inherited_training(state))
+    log_file = state.training_config.log_file
+    if log_file is not None and training.log_file is None:
+        notices.append(f"A new log begins: {log_file} is that of {state.copy_of}")
     return ResolvedRun(
         config=build_config({**saved, **changed}, layouts) if changed else opened.config,
         training=evolve(training, start_step=state.step),

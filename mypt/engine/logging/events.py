@@ -227,6 +227,9 @@ _CLASSES: Mapping[str, type[Event]] = {
     )
 }
 
+# Every `event` that mypt or MyPT logs.
+KINDS = frozenset({*_CLASSES, "gold_checkpoint_final_eval"})
+
 
 def parse_event(document: Mapping[str, Any]) -> Event | None:
     """Return the event of a JSON object; None for one of a later version."""

@@ -1,4 +1,4 @@
-"""The JSONL log: append events, and truncate what a resumed run will log again."""
+"""The JSONL log: each event is appended as a line."""
 
 from __future__ import annotations
 
@@ -7,121 +7,61 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from mypt.engine.logging.events import Step
-from mypt.format.errors import Problem, SaveError
+from mypt.engine.logging.log_file import log_write_error
 from mypt.format.storage.fsync import sync_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import TextIO
+
+    from mypt.engine.logging.log_file import LogEnd
+    from mypt.engine.logging.log_lines import LogOwner
+
+NAME = "jsonl"
 
 
 class JsonlSink:
     """Append each event as a line of JSON, except those of single steps."""
 
-    def __init__(self, path: Path) -> None:
-        """Prepare the log `path`; it is opened at the first event."""
-        self._path = path
-        self._stream: TextIO | None = None
-
-    def resume(self, step: int, evaluated_step: int) -> None:
-        """Truncate the log to where a resumed run starts.
+    def __init__(self, path: Path, owner: LogOwner, end: LogEnd) -> None:
+        """Remove what comes after `end`; the file is opened at the first event.
 
         Args:
-            step: The step that the run starts from.
-            evaluated_step: The last evaluated step.
-        """
-        if self._path.is_file():
-            drop_after(self._path, step, evaluated_step)
+            path: The log.
+            owner: Whose lines are appended.
+            end: Where the run goes on in it.
 
-    def start_over(self) -> None:
-        """Drop the events of a run that was killed before its first save."""
-        if self._path.is_file():
-            drop_unsaved(self._path)
+        Raises:
+            SaveError: The log cannot be written.
+        """
+        self._path = path
+        self._owner = owner
+        self._is_open = end.is_open
+        self._stream: TextIO | None = None
+        if end.lines or end.is_torn:
+            try:
+                os.truncate(path, end.size_bytes)
+            except OSError as error:
+                raise log_write_error(path, error) from error
 
     def emit(self, event: Mapping[str, Any]) -> None:
         """Append one event and sync it to disk, before the save that follows it."""
         if event["event"] == Step.name:
             return
+        line = json.dumps({**event, **self._owner.fields}, allow_nan=False) + "\n"
         try:
             if self._stream is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._stream = self._path.open("a", encoding="utf-8")
-            self._stream.write(json.dumps(event, allow_nan=False) + "\n")
+                line = f"\n{line}" if self._is_open else line
+            self._stream.write(line)
             self._stream.flush()
             sync_file(self._stream.fileno())
         except OSError as error:
-            what = f"cannot be written: {error.strerror}"
-            raise SaveError(
-                Problem(str(self._path), "", what, "free space, or choose another --log_file")
-            ) from error
+            raise log_write_error(self._path, error) from error
 
     def close(self) -> None:
         """Close the file."""
         if self._stream is not None:
             self._stream.close()
-
-
-def drop_after(path: Path, step: int, evaluated_step: int) -> None:
-    """Truncate the log after the step a resumed run starts from, and drop an unfinished last line.
-
-    A run that was killed between its log and its save repeats those steps when it resumes.
-
-    Args:
-        path: The log.
-        step: The step that the run starts from.
-        evaluated_step: The last evaluated step.
-    """
-
-    def is_done_again(kind: str, at: int | None) -> bool | None:
-        if at is None:
-            return None
-        if kind == "phase_switch":  # logged by the update after the step
-            return at >= step
-        return at > (step if kind == "interrupted" else evaluated_step)
-
-    _truncate(path, is_done_again)
-
-
-def drop_unsaved(path: Path) -> None:
-    """Drop the last events if all are of step 0, and an unfinished last line.
-
-    A run that was killed before its first save, which is that of step 0, starts over.
-    """
-
-    def is_begun_anew(kind: str, at: int | None) -> bool | None:
-        if at is None:
-            return False if kind == "training_complete" else None
-        return at == 0 and kind != "interrupted"
-
-    _truncate(path, is_begun_anew)
-
-
-def _truncate(path: Path, is_dropped: Callable[[str, int | None], bool | None]) -> None:
-    """Truncate a log, and drop an unfinished last line.
-
-    Args:
-        path: The log.
-        is_dropped: Whether to drop an event, by its kind and step. Called from the last line
-            backwards to the first that stays; None means like its neighbours.
-    """
-    lines = path.read_bytes().splitlines(keepends=True)
-    kept = len(lines)
-    for number in reversed(range(len(lines))):
-        finished = lines[number].endswith(b"\n")
-        dropped = _ask_of_line(is_dropped, lines[number]) if finished else True
-        if dropped is False:
-            break
-        kept = number if dropped else kept
-    os.truncate(path, sum(len(line) for line in lines[:kept]))
-
-
-def _ask_of_line(is_dropped: Callable[[str, int | None], bool | None], line: bytes) -> bool | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return False  # not a line of ours: it stays
-    if not isinstance(event, dict):
-        return None
-    at = event.get("iter")
-    return is_dropped(str(event.get("event", "eval")), at if isinstance(at, int) else None)

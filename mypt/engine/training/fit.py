@@ -8,7 +8,7 @@ from attrs import evolve
 
 from mypt.data.curriculum import Phases
 from mypt.engine.checkpoints.paths import log_file_of
-from mypt.engine.config.overrides import override_training
+from mypt.engine.config.overrides import inherited_training, override_training
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.training.optimizer import make_optimizer
 from mypt.engine.training.run import train
@@ -49,7 +49,7 @@ def fit(
     previous, doubts = _find_previous(model, checkpoint_dir, start_step)
     if optimizer is not None and "learning_rate" not in given:
         given = {**given, "learning_rate": float(optimizer.param_groups[0]["lr"])}
-    saved = TrainingConfig() if previous is None else previous.training_config
+    saved = TrainingConfig() if previous is None else inherited_training(previous)
     training = evolve(override_training(given, saved), start_step=start_step)
     log_file = found = None
     if checkpoint_dir is not None:

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import shutil
+from os.path import samestat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mypt.data.input_files import list_files
 from mypt.engine.checkpoints.build import build_tokenizer
-from mypt.engine.checkpoints.copies import CopyKind, find_snapshots, list_snapshot_steps
+from mypt.engine.checkpoints.copies import (
+    CopyKind,
+    find_snapshots,
+    list_snapshot_steps,
+    parse_copy_name,
+)
 from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
 from mypt.engine.humanize import short_bytes
+from mypt.engine.logging.log_file import check_is_log, log_file_error
 from mypt.engine.runtime.fsdp import full_tensor, is_sharded, send_parts
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import DataError, FormatError, Problem, SaveError
+from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.tensors.transforms import have_equal_bits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping
 
     import torch
 
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.language_model import LanguageModel
-    from mypt.format.documents.training import TrainingState
+    from mypt.format.documents.training import TrainingConfig, TrainingState
 
     Weights = Mapping[str, torch.Tensor]
 
@@ -57,6 +66,52 @@ def check_before_training(
     weights = {name: full_tensor(tensor).cpu() for name, tensor in weights_of(model).items()}
     _check_room(weights, state, folder)
     _check_save(model, weights, state, folder)
+
+
+def check_log_file(log: Path, training: TrainingConfig, folder: Path | None) -> None:
+    """Check that no file but a log is appended to.
+
+    Args:
+        log: Where the run is to log to; it may not exist yet.
+        training: What the run reads.
+        folder: Its bundle; None for a run that saves nothing.
+
+    Raises:
+        ConfigError: It is an input of the run, a file of its bundles, or not a log.
+    """
+    if folder is not None and _is_bundle_file(log, folder):
+        raise log_file_error(log, "is the place of a file of a checkpoint")
+    if log.exists():
+        there = log.stat()
+        for name, file in _list_inputs(training):
+            if file.exists() and samestat(file.stat(), there):
+                raise log_file_error(log, f"is an input of this run ({name})")
+    check_is_log(log)
+
+
+def _is_bundle_file(path: Path, folder: Path) -> bool:
+    """Return whether the run's bundle, or a copy of it, has a file at a path."""
+    place, own = path.resolve(), folder.resolve()
+    copy = parse_copy_name(place.parent.name)
+    is_copy = copy is not None and own.with_name(copy.model) == own
+    in_bundle = place.parent == own or (is_copy and place.parent.parent == own.parent)
+    return in_bundle and place.name in (*files.BUNDLE_FILES, files.MANIFEST)
+
+
+def _list_inputs(training: TrainingConfig) -> Iterator[tuple[str, Path]]:
+    """Yield the files that a run reads, with what names them; no shard looks like a log."""
+    if training.config_file is not None:
+        yield "config_file", Path(training.config_file)
+    for name, place in training.eval_sets.items():
+        yield f"eval_sets/{name}", Path(place)
+    for inputs in (training.input_file, *(phase.input_file for phase in training.curriculum)):
+        if inputs is None:
+            continue
+        for name in (inputs,) if isinstance(inputs, str) else inputs:
+            if Path(name).is_dir():
+                yield from (("input_file", file.path) for file in list_files(name))
+            else:
+                yield "input_file", Path(name)
 
 
 def _check_data(loader: GPTDataLoader, state: TrainingState) -> None:

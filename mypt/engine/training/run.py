@@ -18,10 +18,11 @@ from mypt.engine.checkpoints.copies import (
 )
 from mypt.engine.checkpoints.write import describe_model
 from mypt.engine.evaluation.gold import build_guards, check_metric, explain_incomparable
-from mypt.engine.logging import events
+from mypt.engine.logging import events, jsonl
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
+from mypt.engine.logging.log_file import end_notices, find_end, lock_log
 from mypt.engine.training.model_setup import check_freezing, set_up_model
-from mypt.engine.training.preflight import check_before_training
+from mypt.engine.training.preflight import check_before_training, check_log_file
 from mypt.engine.training.reproducibility import environment_of, inexact_reasons
 from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.documents.training import TrainingState
@@ -30,6 +31,7 @@ from mypt.format.open import is_model
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import read_manifest
 from mypt.plugins.contracts import RunInfo
+from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,10 +48,11 @@ def train(job: Job) -> TrainingState:
         The state that was saved last; `step` is below `max_iters` if the run was interrupted.
 
     Raises:
-        LockedError: Another process trains this model.
+        LockedError: Another process trains this model, or logs to the same file.
         SaveError: A checkpoint or the log could not be written.
         ConfigError: An option of a guard does not fit, `gold_metric` names what is not measured,
-            or more layers are to be frozen than there are.
+            more layers are to be frozen than there are, or the log would go to a file that is
+            something else.
         DataError: The data do not fit the tokenizer.
         UsageError: Another model is where copies of this one go.
         FormatError: Another run has saved to `folder` since it was read.
@@ -68,19 +71,11 @@ def train(job: Job) -> TrainingState:
             _ensure_unchanged(folder, job.found)
             _ensure_copies_are_ours(folder, state)
             checkpointer = Checkpointer(writer, describe_model(job.model, state))
+        log = _log_to_write(job)
+        if log is not None:
+            check_log_file(log, job.training, folder)
         check_before_training(job.model, [*_all_loaders(job)], state, folder)
-        dispatcher = EventDispatcher({})
-        if job.world.is_main:
-            dispatcher = open_sinks(
-                _run_info(job, state), job.model.plugins, job.training.log_sinks
-            )
-        stack.callback(dispatcher.close)
-        for message in (
-            *job.notices,
-            *_inexact_notices(job, state),
-            *_gold_notices(job, state),
-        ):
-            dispatcher.emit(events.Notice(message=message))
+        dispatcher = _open_dispatcher(job, state, log, stack)
         total = sum(p.numel() for p in job.model.parameters())
         dispatcher.emit(events.training_start(job.model.config, job.training, total))
         stack.enter_context(set_up_model(job.model, job.training))
@@ -88,6 +83,34 @@ def train(job: Job) -> TrainingState:
             job, state, dispatcher=dispatcher, guards=guards, checkpointer=checkpointer
         )
         return trainer.run()
+
+
+def _log_to_write(job: Job) -> Path | None:
+    """Return the file that this process appends lines to; None if it keeps no log."""
+    sinks = select_options("log_sinks", job.training.log_sinks, job.model.plugins.sinks)
+    return job.log_file if job.world.is_main and jsonl.NAME in sinks else None
+
+
+def _open_dispatcher(
+    job: Job, state: TrainingState, log: Path | None, stack: ExitStack
+) -> EventDispatcher:
+    """Lock the log, open the sinks, and report what there is to report before the first step."""
+    if not job.world.is_main:
+        return EventDispatcher({})
+    run, log_notices = _run_info(job, state), []
+    if log is not None:
+        stack.enter_context(lock_log(log))
+        log_notices = [*end_notices(run, find_end(run))]
+    dispatcher = open_sinks(run, job.model.plugins, job.training.log_sinks)
+    stack.callback(dispatcher.close)
+    for message in (
+        *job.notices,
+        *_inexact_notices(job, state),
+        *_gold_notices(job, state),
+        *log_notices,
+    ):
+        dispatcher.emit(events.Notice(message=message))
+    return dispatcher
 
 
 def _ensure_unchanged(folder: Path, found: Manifest | None) -> None:
@@ -174,5 +197,6 @@ def _run_info(job: Job, state: TrainingState) -> RunInfo:
         start_step=state.step,
         evaluated_step=state.step if state.evaluated_step is None else state.evaluated_step,
         resumed=job.previous is not None,
+        run_id=state.run_id,
         quiet=job.quiet,
     )

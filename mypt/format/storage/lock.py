@@ -1,4 +1,4 @@
-"""One writer at a time: a lock on a bundle that is released when its process ends.
+"""One writer at a time: a lock on a bundle or a log that is released when its process ends.
 
 `filelock` would leave its file in the bundle; see `docs/explanation/by-hand.md`.
 """
@@ -25,11 +25,7 @@ _MAX_NOTE_BYTES = 4096
 
 @contextmanager
 def bundle_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a bundle.
-
-    It is an operating system lock on a file in the folder, so it ends with its process, however
-    that ends; a file that a dead process left behind is simply taken over. The file's text names
-    the holder.
+    """Hold the lock of a bundle, a file in its folder; see `file_lock`.
 
     Args:
         folder: The bundle, an existing folder.
@@ -38,8 +34,28 @@ def bundle_lock(folder: Path) -> Iterator[None]:
         LockedError: Another process, or another part of this one, holds it.
         OSError: The folder cannot be written, or its file system does not support locks.
     """
-    path = folder / LOCK_FILE
-    descriptor = _acquire_lock(path, folder)
+    with file_lock(folder / LOCK_FILE, folder, fix="wait until it ends, or stop it"):
+        yield
+
+
+@contextmanager
+def file_lock(path: Path, locked: Path, *, fix: str) -> Iterator[None]:
+    """Hold a lock.
+
+    It is an operating system lock on a file of its own, so it ends with its process, however that
+    ends; a file that a dead process left behind is simply taken over. The file's text names the
+    holder.
+
+    Args:
+        path: The file, in an existing folder; removed when the lock is released.
+        locked: What nobody else may write meanwhile, for the message.
+        fix: What to do if it is held.
+
+    Raises:
+        LockedError: Another process, or another part of this one, holds it.
+        OSError: The file cannot be written, or its file system does not support locks.
+    """
+    descriptor = _acquire_lock(path, locked, fix)
     try:
         _write_owner(descriptor)
         yield
@@ -47,13 +63,13 @@ def bundle_lock(folder: Path) -> Iterator[None]:
         _release_lock(path, descriptor)
 
 
-def _acquire_lock(path: Path, folder: Path) -> int:
+def _acquire_lock(path: Path, locked: Path, fix: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     while True:
         descriptor = os.open(path, flags, 0o666)
         try:
             if not _try_lock(descriptor):
-                _raise_locked(folder, os.read(descriptor, _MAX_NOTE_BYTES))
+                _raise_locked(locked, os.read(descriptor, _MAX_NOTE_BYTES), fix)
             if _is_same_file(path, descriptor):
                 return descriptor
         except BaseException:
@@ -77,14 +93,13 @@ def _write_owner(descriptor: int) -> None:
     os.write(descriptor, json.dumps(owner).encode() + b"\n")
 
 
-def _raise_locked(folder: Path, note: bytes) -> NoReturn:
+def _raise_locked(locked: Path, note: bytes, fix: str) -> NoReturn:
     try:
         owner = json.loads(note)
         who = f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
     except (ValueError, TypeError, KeyError):  # it holds the lock but has not written its note yet
         who = "another process"
-    fix = "wait until it ends, or stop it"
-    raise LockedError(Problem(str(folder), "", f"is being written by {who}", fix, kind="locked"))
+    raise LockedError(Problem(str(locked), "", f"is being written by {who}", fix, kind="locked"))
 
 
 if sys.platform == "win32":

@@ -28,12 +28,15 @@ def bundle(folder):
 
 
 def log(path):
-    """Give the events of a run without their times."""
+    """Give the events of the last run in a log without their times and its identity.
+
+    One that was killed before its first save is another run.
+    """
     events = [json.loads(line) for line in path.read_text().splitlines()]
     return [
-        {name: value for name, value in event.items() if name not in _TIMES}
+        {name: value for name, value in event.items() if name not in (*_TIMES, "run_id")}
         for event in events
-        if event["event"] not in _OF_A_PROCESS
+        if event["event"] not in _OF_A_PROCESS and event["run_id"] == events[-1]["run_id"]
     ]
 
 
