@@ -58,6 +58,21 @@ def test_the_curves_of_a_run_are_those_of_its_log(tmp_path, read):
     assert {"learning_rate", "tokens_processed", "loss/gold"} <= curves.keys()
 
 
+def test_models_with_one_log_have_curves_of_their_own(tmp_path, read):
+    from mypt.plugins import RunInfo
+    from mypt.testing.sinks import run_events
+
+    log = tmp_path / "logs" / "one.jsonl"
+    for name, last in (("dante", 40), ("virgil", 20)):
+        sink = load_plugins().sinks["tensorboard"].build(RunInfo(name, log))
+        for event in run_events(0, last):
+            sink.emit(event)
+        sink.close()
+    for name, last in (("dante", 40), ("virgil", 20)):
+        curves = read(tmp_path / "logs" / "tensorboard" / "one" / name)
+        assert [step for step, _ in curves["learning_rate"]] == [*range(10, last + 1, 10)]
+
+
 def test_it_has_no_options():
     from mypt.plugins.selection import select_options
 
