@@ -10,6 +10,7 @@ from attrs import evolve
 from mypt.api.gpt import GPT
 from mypt.engine.checkpoints.paths import model_dir
 from mypt.engine.training.initial_model import model_to_train, resumed_optimizer
+from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.plugins.manager import Plugins, load_plugins
@@ -80,12 +81,19 @@ class CheckpointManager:
         plugins = load_plugins() if plugins is None else plugins
         training = TrainingConfig(learning_rate=learning_rate)
         if self.exists(plugins=plugins):
-            opened = open_checkpoint(self.checkpoint_dir, plugins)
-            opened.check_flaws()
-            return resume(opened, training, plugins, torch.device("cpu"))
+            return _resume_from(self.checkpoint_dir, training, plugins)
         tokenizer = plugins.tokenizer(tokenization).trained_on([text])
         model = GPT(evolve(config, vocab_size=tokenizer.vocab_size), tokenizer, plugins=plugins)
         return model, make_optimizer(model, training), 0
+
+
+@reopen_if_saved
+def _resume_from(
+    folder: Path, training: TrainingConfig, plugins: Plugins
+) -> tuple[GPT, torch.optim.Optimizer, int]:
+    opened = open_checkpoint(folder, plugins)
+    opened.check_flaws()
+    return resume(opened, training, plugins, torch.device("cpu"))
 
 
 def resume(

@@ -10,6 +10,7 @@ from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
 from mypt.engine.inference.text import continuations, ensure_several, stream
 from mypt.engine.language_model import LanguageModel
+from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.format.open import log_warnings, open_checkpoint
 from mypt.model.decoding.sampling_options import merge_options
@@ -296,6 +297,7 @@ class GPT(LanguageModel):
         self.save_checkpoint_bundle(checkpoint_dir)
 
     @classmethod
+    @reopen_if_saved
     def load(cls, path_or_name: str | Path) -> GPT:
         """Load any checkpoint for inference, as `mypt.load` does."""
         plugins = load_plugins()
@@ -304,6 +306,7 @@ class GPT(LanguageModel):
         return build_model(opened, plugins, cls=cls)
 
     @staticmethod
+    @reopen_if_saved
     def load_legacy(
         path: str | Path, map_location: str | torch.device = "cpu"
     ) -> tuple[GPT, Tokenizer | None, int, Mapping[str, Any] | None]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.engine.checkpoints.copies import find_copies
 from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.convert import to_document
 from mypt.format.layout import SLOTS, count_parameters, expected_tensors
 from mypt.format.open import Opened, open_checkpoint
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@reopen_if_saved
 def get_model_info(
     path_or_name: str | Path,
     *,

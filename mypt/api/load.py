@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
+from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.open import Opened, log_warnings, open_checkpoint
 from mypt.plugins.manager import Plugins, load_plugins
 
@@ -51,6 +52,7 @@ def load(
 
 
 @explain_oom(LOADING)
+@reopen_if_saved
 def open_model(
     path: Path,
     plugins: Plugins,
@@ -60,6 +62,8 @@ def open_model(
     report: Callable[[Opened], object] = log_warnings,
 ) -> GPT:
     """Load the checkpoint at a path for inference, as `load` does.
+
+    It is opened again if a run saves it meanwhile.
 
     Args:
         path: A folder or a file.

@@ -13,6 +13,7 @@ from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.dataset import read_tokenizer_state
 from mypt.data.text import read_text
 from mypt.engine.checkpoints.build import build_model, build_tokenizer
+from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import ConfigError, DataError, Problem, format_count
 
@@ -57,11 +58,13 @@ class Result:
     """What one model made of it.
 
     Attributes:
+        side: The model as it was then: a run may have saved it since its settings were read.
         score: Its loss on the whole text, in windows as `GPT.score` makes them by default; None
             where there was no text.
         continuation: What it added to the prompt; None where there was none.
     """
 
+    side: Side
     score: Score | None
     continuation: str | None
 
@@ -125,14 +128,21 @@ def try_models(
         texts[held_out.source] = held_out.text
     _check_readable(sides, plugins, texts)
     for side in sides:
-        model = build_model(side.opened, plugins, cls=GPT, device=device)
+        tried, model = _build_side(side, plugins, device)
         continuation = None
         if prompt is not None:
             continuation = "".join(model.stream(prompt, max_new_tokens, sampling=sampling))
         yield Result(
+            side=tried,
             score=None if held_out is None else model.score(held_out.text),
             continuation=continuation,
         )
+
+
+@reopen_if_saved
+def _build_side(side: Side, plugins: Plugins, device: torch.device) -> tuple[Side, GPT]:
+    side = side.reopened(plugins)
+    return side, build_model(side.opened, plugins, cls=GPT, device=device)
 
 
 def _check_readable(sides: Sequence[Side], plugins: Plugins, texts: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.bundle.detect import classify
@@ -33,11 +33,21 @@ class Side:
         name: What to call it: its folder's or file's name, or its path where two have one name.
         opened: The checkpoint.
         parameters: How many; a tied matrix counts once.
+        options: Options of its reader.
     """
 
     name: str
     opened: Opened
     parameters: int
+    options: Mapping[str, Any] = field(factory=dict)
+
+    def reopened(self, plugins: Plugins) -> Side:
+        """Open it again, as it is now.
+
+        Raises:
+            FormatError: It is damaged by now.
+        """
+        return evolve(self, opened=open_checkpoint(self.opened.path, plugins, self.options))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -68,15 +78,17 @@ def open_sides(
     paths = [find_checkpoint(name) for name in names]
     bundles = [path for path in paths if classify(path) == "bundle"]
     silent = bundles if len(bundles) < len(paths) else []  # options are for the others
-    found = [open_checkpoint(p, plugins, None if p in silent else options) for p in paths]
+    told = [{} if path in silent else options or {} for path in paths]
+    found = [open_checkpoint(p, plugins, one) for p, one in zip(paths, told, strict=True)]
     short = [opened.path.resolve().name for opened in found]
     return [
         Side(
             name=name if short.count(name) == 1 else str(opened.path),
             opened=opened,
             parameters=count_model_parameters(opened.config, plugins.layouts),
+            options=one,
         )
-        for name, opened in zip(short, found, strict=True)
+        for name, opened, one in zip(short, found, told, strict=True)
     ]
 
 

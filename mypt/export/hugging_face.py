@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mypt.export import hugging_face_names
+from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import ensure_basename
 from mypt.format.documents.tokenizer import END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem, UsageError
@@ -30,6 +31,7 @@ _INSTEAD = "use mypt itself, or train a model without it"
 _BUILT_IN = {"attention_type": "causal", "block_type": "pre_norm"}
 
 
+@reopen_if_saved
 def export_hf(
     path: Path, output: Path, plugins: Plugins, options: Mapping[str, Any] | None = None
 ) -> list[str]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.bundle.read import read_bundle
+from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import ensure_basename
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.convert import to_document
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mypt.format.storage.commit import Content
 
 
+@reopen_if_saved
 def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: bool) -> Report:
     """Write a bundle of format 2.0 as a folder of version 1; the source is not touched.
 

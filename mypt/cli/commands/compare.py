@@ -79,6 +79,7 @@ def command(
     if input_file is not None or dataset_dir is not None or prompt is not None:
         held_out = _open_held_out(input_file, dataset_dir, plugins)
         results = _run_models(sides, plugins, held_out, prompt, **chosen)
+        sides = [result.side for result in results]
     rows = differing(sides)
     if as_json:
         report = _make_report(sides, rows, held_out, results, prompt)

@@ -41,6 +41,7 @@ from mypt.engine.training.initial_model import (
 from mypt.engine.training.optimizer import make_optimizer
 from mypt.engine.training.run import train
 from mypt.engine.training.trainer import Job
+from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.readers.hugging_face import reader as hugging_face
@@ -195,20 +196,29 @@ def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
 
 
 def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins, world: World) -> _Start:
-    base = open_checkpoint(find_checkpoint(name), plugins)
-    run = resolve_fine_tuning(request, base, name, plugins.layouts)
-    device, data = choose_device(run.device), read_training_data(run.training)
-    model = start_from(base, evolve(run.config, device=str(device)), plugins)
-    lineage = lineage_of(base, name)
-    model = _place_model(model, run, world, device)
+    path = find_checkpoint(name)
+    run, data, model, lineage = _read_base(request, name, path, plugins)
+    model = _place_model(model, run, world, choose_device(run.device))
     return _Start(
         run=run,
         model=model,
         optimizer=make_optimizer(model, run.training),
         data=data,
-        notices=(f"Beginning with the weights of {base.path}, at its step {lineage[-1].step}",),
+        notices=(f"Beginning with the weights of {path}, at its step {lineage[-1].step}",),
         lineage=lineage,
     )
+
+
+@reopen_if_saved
+def _read_base(
+    request: TrainRequest, name: str, path: Path, plugins: Plugins
+) -> tuple[ResolvedRun, TrainingData, LanguageModel, tuple[Ancestor, ...]]:
+    """Read the model whose weights a run begins with, and what the run is trained on."""
+    base = open_checkpoint(path, plugins)
+    run = resolve_fine_tuning(request, base, name, plugins.layouts)
+    device, data = choose_device(run.device), read_training_data(run.training)
+    model = start_from(base, evolve(run.config, device=str(device)), plugins)
+    return run, data, model, lineage_of(base, name)
 
 
 def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins, world: World) -> _Start:

@@ -29,7 +29,7 @@ from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import is_model
 from mypt.format.storage.commit import open_for_writing
-from mypt.format.storage.generations import read_manifest
+from mypt.format.storage.generations import CHANGING, read_manifest
 from mypt.plugins.contracts import RunInfo
 from mypt.plugins.selection import select_options
 
@@ -118,7 +118,7 @@ def _ensure_unchanged(folder: Path, found: Manifest | None) -> None:
     if read_manifest(folder) != found:
         what = "was saved by another run since this one opened it"
         fix = "run the command again, to go on from what it saved"
-        raise FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
+        raise FormatError(Problem(str(folder), "", what, fix, kind=CHANGING))
 
 
 def _ensure_copies_are_ours(folder: Path, state: TrainingState) -> None:

@@ -20,7 +20,7 @@ from mypt.format.rules.config import BROKEN, MISSING
 from mypt.format.rules.cross_file import DIGEST
 from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.storage import files
-from mypt.format.storage.generations import TRIES, committed_files
+from mypt.format.storage.generations import CHANGING, TRIES, committed_files
 from mypt.format.tensors.pt_file import (
     MAX_CHECKED_BYTES,
     check_small_file,
@@ -187,7 +187,7 @@ class Bundle:
 
     def _refuse_changed(self) -> NoReturn:
         what, fix = "was saved anew since it was opened", "open it again"
-        raise FormatError(Problem(str(self.folder), "", what, fix, kind="file.changing"))
+        raise FormatError(Problem(str(self.folder), "", what, fix, kind=CHANGING))
 
 
 def _check_digest(path: Path, record: FileRecord | None, file: str) -> str:

@@ -33,6 +33,7 @@ _TAGGED = re.compile(rf"({FILE_NAME.pattern})\.mypt-([0-9]{{6,16}})(\.dropped)?"
 _DROPPED = ".dropped"
 MAX_GENERATION = 2**53  # as in the schema
 TRIES = 10  # attempts to read a bundle that another process is saving
+CHANGING = "file.changing"  # kind of the problem that another attempt may solve
 _ZEROS = "0" * 64
 _FIX = "restore the manifest, or remove it: the files are valid without it too"
 
@@ -178,7 +179,7 @@ def committed_document(folder: Path, name: str) -> Document | None:
 def make_changing_error(folder: Path) -> FormatError:
     """Return the error for a bundle that was saved again during each of `TRIES` attempts."""
     what, fix = "changes faster than it can be read", "wait for the run that is writing it"
-    return FormatError(Problem(str(folder), "", what, fix, kind="file.changing"))
+    return FormatError(Problem(str(folder), "", what, fix, kind=CHANGING))
 
 
 def find_existing_files(folder: Path, manifest: Manifest | None) -> dict[str, Path]:
