@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
@@ -202,6 +204,7 @@ class GPT(LanguageModel):
             what = f"is {device.type}, but 8-bit weights are for the CPU"
             raise ConfigError(Problem("", "device", what, "leave out int8, or use the CPU"))
         quantize(self)
+        self.history = evolve(self.history, optimizer=None)  # it cannot be trained any more
         return self
 
     def fit(
@@ -212,10 +215,11 @@ class GPT(LanguageModel):
         eval_interval: int | None = None,
         eval_iters: int | None = None,
         checkpoint_dir: str | Path | None = None,
-        start_step: int = 0,
+        start_step: int | None = None,
         learning_rate: float | None = None,
         *,
         eval_data_loaders: Mapping[str, GPTDataLoader] | None = None,
+        overwrite: bool = False,
         quiet: bool = False,
         **training: Any,
     ) -> TrainingState:
@@ -223,14 +227,19 @@ class GPT(LanguageModel):
 
         Args:
             data_loader: Source of the batches.
-            optimizer: By default AdamW with decay and no-decay groups.
+            optimizer: By default AdamW with decay and no-decay groups, which goes on from the
+                moments of the training before: those in memory, or in the model's own bundle.
             max_iters: Number of updates to train to, counted from the model's first.
             eval_interval: Number of updates between evaluations; each also saves.
             eval_iters: Batches averaged in each evaluation, per split.
             checkpoint_dir: Folder of the bundle; without it, nothing is saved.
-            start_step: Updates that the model has been trained for.
+            start_step: Updates that the model has been trained for; by default those that it was
+                trained for by `fit`, or by the checkpoint that it was loaded from. 0 begins a run
+                of its own with the weights of a trained model.
             learning_rate: Peak learning rate; by default that of `optimizer`.
             eval_data_loaders: Additional data sets to evaluate on, by name.
+            overwrite: Whether to replace what another run saved in `checkpoint_dir`, or as the
+                copies beside it.
             quiet: Print nothing.
             **training: Other fields of `TrainingConfig`.
 
@@ -238,8 +247,11 @@ class GPT(LanguageModel):
             The state at the end of the training.
 
         Raises:
-            ConfigError: An option is unknown or out of range.
-            SaveError: A checkpoint could not be written; the previous one is intact.
+            ConfigError: An option is unknown or out of range, or the model has been trained for
+                more updates than `start_step` or `max_iters` says.
+            SaveError: A checkpoint could not be written, or would replace another run's without
+                `overwrite`; the previous one is intact.
+            UsageError: The same of a copy beside it.
             OutOfMemoryError: There is too little memory for a step; the last checkpoint is intact.
         """
         from mypt.engine.training.fit import fit
@@ -258,6 +270,7 @@ class GPT(LanguageModel):
             checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
             start_step=start_step,
             eval_loaders=eval_data_loaders or {},
+            overwrite=overwrite,
             quiet=quiet,
         )
 
@@ -267,18 +280,26 @@ class GPT(LanguageModel):
         step: int | None = None,
         optimizer_state: Mapping[str, Any] | None = None,
         training_config: Mapping[str, Any] | None = None,
+        *,
+        overwrite: bool = False,
     ) -> None:
         """Save everything as a bundle, which replaces the previous one only when it is complete.
 
         Args:
             checkpoint_dir: Folder of the bundle.
-            step: Optimizer updates done; without it, no training state is written.
-            optimizer_state: `optimizer.state_dict()`.
-            training_config: Hyperparameters, fields of `TrainingConfig`.
+            step: Optimizer updates done; without it, no training state is written. At the step
+                of the model's own training, all that this knows is saved.
+            optimizer_state: `optimizer.state_dict()`; by default that of the model's own training,
+                where it is at this step.
+            training_config: Hyperparameters, fields of `TrainingConfig`; by default those of the
+                model's own training.
+            overwrite: Whether to replace a model of another history, one that is further on, or
+                a training state by none.
 
         Raises:
             ConfigError: A hyperparameter is unknown, of the wrong type or out of range.
-            SaveError: The bundle could not be written; the previous one is intact.
+            SaveError: The bundle could not be written, or would replace what took training and is
+                not of this model's history; the previous one is intact.
             LockedError: Another process is writing to the folder.
         """
         from mypt.engine.checkpoints.write import save_model
@@ -286,15 +307,27 @@ class GPT(LanguageModel):
         if is_quantized(self):
             fix = "save it before `quantize`"
             raise SaveError(Problem(str(checkpoint_dir), "", "the model has 8-bit weights", fix))
-        save_model(self, Path(checkpoint_dir), step, optimizer_state, training_config or {})
+        save_model(
+            self,
+            Path(checkpoint_dir),
+            step,
+            optimizer_state,
+            training_config or {},
+            overwrite=overwrite,
+        )
 
-    def save(self, checkpoint_dir: str | Path) -> None:
+    def save(self, checkpoint_dir: str | Path, *, overwrite: bool = False) -> None:
         """Save what inference requires: `model.pt`, `config.json` and `tokenizer.json`.
 
+        Args:
+            checkpoint_dir: Folder of the bundle.
+            overwrite: Whether to replace a model of another history, or a training state by none.
+
         Raises:
-            SaveError: The bundle could not be written; the previous one is intact.
+            SaveError: The bundle could not be written, or would replace what took training; the
+                previous one is intact.
         """
-        self.save_checkpoint_bundle(checkpoint_dir)
+        self.save_checkpoint_bundle(checkpoint_dir, overwrite=overwrite)
 
     @classmethod
     @reopen_if_saved

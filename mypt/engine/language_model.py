@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.history import History
 from mypt.engine.runtime.out_of_memory import BUILDING, explain_oom
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.rules.plugin_settings import BUILT_IN_TOKENIZERS
@@ -34,6 +35,7 @@ class LanguageModel(Transformer):
             reads its tokenizer.
         tokenizer_state: What its checkpoint says of the tokenizer, kept when it is saved.
         needs: The plugins that its checkpoint requires, by package.
+        history: The training behind its weights, as far as mypt did or read it.
         plugins: The plugins its parts came from.
     """
 
@@ -69,6 +71,7 @@ class LanguageModel(Transformer):
         self.tokenizer = tokenizer
         self.tokenizer_state: TokenizerState | None = None
         self.needs: Mapping[str, Any] = {}
+        self.history = History()
         if not self.token_embedding_table.weight.is_meta:  # else weights are about to be loaded
             initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))
 

@@ -22,7 +22,7 @@ def model(plugins, tmp_path, text):
         config = mypt.GPTConfig(**{**SHORT, "vocab_size": tokenizer.vocab_size, **fields})
         folder = tmp_path / name
         mypt.GPT(config, tokenizer, seed=seed).save_checkpoint_bundle(
-            folder, step=3, training_config={"learning_rate": 0.1 * seed}
+            folder, step=3, training_config={"learning_rate": 0.1 * seed}, overwrite=True
         )
         return str(folder)
 

@@ -41,8 +41,15 @@ if TYPE_CHECKING:
     ),
 )
 @architecture_options
+@click.option(
+    "--overwrite",
+    cls=GroupedOption,
+    group="checkpoints",
+    is_flag=True,
+    help="Replace copies (gold, fp16, snapshots) of another run or model that are in the way.",
+)
 @name_flags()
-def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
+def command(model_name: str, tokenization: str | None, *, overwrite: bool, **flags: Any) -> int:
     """Train a new model, or resume a saved one.
 
     Run the same command again to resume. A preset overrides architecture flags, and a saved model
@@ -57,6 +64,7 @@ def command(model_name: str, tokenization: str | None, **flags: Any) -> int:
         architecture={k: v for k, v in given.items() if k in flag_names(GPTConfig)},
         training={k: v for k, v in given.items() if k in flag_names(TrainingConfig)},
         tokenization=tokenization,
+        overwrite=overwrite,
     )
     outcome = run_training(request, open_plugins())
     if not outcome.is_main:

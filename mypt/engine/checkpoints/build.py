@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from mypt.engine.checkpoints.origin import read_history
 from mypt.engine.runtime.devices import choose_device
 from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.documents.convert import to_document
@@ -69,6 +70,7 @@ def build_model(
         model = cls(config or opened.config, tokenizer, plugins=plugins)
     model.tokenizer_state = opened.tokenizer
     model.needs = opened.needs
+    model.history = read_history(opened)
     weights = dict(opened.weights())
     if config is not None and POSITIONS in weights:
         weights[POSITIONS] = weights[POSITIONS][: config.block_size]

@@ -48,7 +48,8 @@ class Checkpointer:
                 self._write_copy(copy, state, kind)
         write_bundle(self._writer, self._model, state, copy.weights, copy.optimizer)
         if CopyKind.NUMBERED in kinds:
-            prune_snapshots(self.folder, state.training_config.keep_snapshots, state.step)
+            keep = state.training_config.keep_snapshots
+            prune_snapshots(self.folder, keep, state.step, state.run_id)
 
     def _write_copy(self, copy: Copy, state: TrainingState, kind: CopyKind) -> None:
         state = evolve(state, copy_of=self.folder.name)

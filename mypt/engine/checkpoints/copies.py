@@ -104,15 +104,19 @@ def list_snapshot_steps(training: TrainingConfig, step: int) -> list[int]:
     return [s for s in range(interval, training.max_iters + 1, interval) if s > step]
 
 
-def find_snapshots(folder: Path) -> dict[int, Path]:
+def find_snapshots(folder: Path, run_id: str | None = None) -> dict[int, Path]:
     """Find the numbered copies of a model, by rising step.
 
     A folder with such a name that is a separate model, or cannot be read, is left out.
+
+    Args:
+        folder: The model.
+        run_id: The run whose copies to find; None for all.
     """
     return {
         step: path
         for step, path in find_numbered_folders(folder).items()
-        if _is_copy(path, folder.name)
+        if _is_copy(path, folder.name, run_id)
     }
 
 
@@ -128,7 +132,7 @@ def find_numbered_folders(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def prune_snapshots(folder: Path, keep: int, step: int) -> None:
+def prune_snapshots(folder: Path, keep: int, step: int, run_id: str | None = None) -> None:
     """Remove the oldest numbered copies of a model until `keep` are left; 0 keeps all.
 
     One to whose folder somebody has added a file of their own, that is just being trained on or
@@ -139,27 +143,37 @@ def prune_snapshots(folder: Path, keep: int, step: int) -> None:
         folder: The model.
         keep: How many to keep.
         step: The step that was saved last.
+        run_id: The run whose copies to remove; None for those of all.
     """
     sweep_removed(folder.parent, CopyKind.NUMBERED.path(folder).name)
-    there = [path for number, path in find_snapshots(folder).items() if number <= step]
+    there = [path for number, path in find_snapshots(folder, run_id).items() if number <= step]
     for path in there[:-keep] if keep else ():
         with suppress(LockedError, FormatError, SaveError):  # no reason to end a run
             remove_bundle(path)
 
 
-def _is_copy(path: Path, name: str) -> bool:
+def _is_copy(path: Path, name: str, run_id: str | None = None) -> bool:
     try:
-        return read_copy_origin(path) == name
+        origin = read_copy_origin(path)
     except (FormatError, OSError):
         return False
+    return origin.model == name and run_id in (None, origin.run_id)
 
 
-def read_copy_origin(folder: Path) -> str | None:
-    """Return the name of the model that a bundle is a copy of, or None if it is not a copy.
+class CopyOrigin(NamedTuple):
+    """What a copy is of: the name of a model (None if it is no copy), a run, and a step of it."""
+
+    model: str | None
+    run_id: str | None
+    step: int | None
+
+
+def read_copy_origin(folder: Path) -> CopyOrigin:
+    """Return what a bundle is a copy of.
 
     Raises:
         FormatError: Its training state is damaged.
         OSError: It cannot be read.
     """
-    state = committed_document(folder, files.TRAINING_STATE)
-    return None if state is None else state.get("copy_of")
+    state = committed_document(folder, files.TRAINING_STATE) or {}
+    return CopyOrigin(state.get("copy_of"), state.get("run_id"), state.get("step"))

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
+from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
+from mypt.engine.checkpoints.replacement import ensure_replaceable
 from mypt.engine.config.overrides import override_training
+from mypt.engine.history import begin_or_continue
 from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
-from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.format.documents.training import TrainingState
 from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.version import MYPT_VERSION
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from mypt.engine.language_model import LanguageModel
     from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.manifest import Manifest
     from mypt.format.storage.commit import BundleWriter
 
 
@@ -67,7 +71,7 @@ def write_bundle(
     weights: Mapping[str, torch.Tensor],
     optimizer: Mapping[str, Any] | None,
     dtype: torch.dtype | None = None,
-) -> None:
+) -> Manifest:
     """Commit a model as the next generation of a bundle.
 
     Args:
@@ -82,7 +86,7 @@ def write_bundle(
         weights = _convert_weights(weights, dtype)
     if state is not None:
         state = evolve(state, optimizer_file=files.OPTIMIZER if optimizer else None)
-    save_bundle(
+    return save_bundle(
         writer,
         config=model.config,
         tokenizer=model.tokenizer,
@@ -123,11 +127,47 @@ def save_model(
     step: int | None,
     optimizer: Mapping[str, Any] | None,
     training_config: Mapping[str, Any],
+    *,
+    overwrite: bool,
 ) -> None:
     """Save a model outside of a training run; see `GPT.save_checkpoint_bundle`."""
-    state = None
-    if step is not None:
-        training = override_training(training_config, TrainingConfig())
-        state = TrainingState(step=step, training_config=training)
+    history = model.history
+    state = None if step is None else _state_to_save(model, folder, step, training_config)
+    if optimizer is None and state is not None and step == history.step:
+        optimizer = find_optimizer(history, model.plugins)
     with open_for_writing(folder) as writer:
-        write_bundle(writer, describe_model(model, state), state, weights_of(model), optimizer)
+        if not overwrite:
+            ensure_replaceable(folder, history, state, has_optimizer=optimizer is not None)
+        manifest = write_bundle(
+            writer, describe_model(model, state), state, weights_of(model), optimizer
+        )
+    model.history = evolve(history, digests=history.digests | {manifest.files[files.MODEL].sha256})
+    if state is not None:
+        path = folder.resolve()
+        model.history = evolve(model.history, state=state, optimizer=optimizer, path=path)
+
+
+def _state_to_save(
+    model: LanguageModel, folder: Path, step: int, training_config: Mapping[str, Any]
+) -> TrainingState:
+    """Return the state of a model at a step that its user names.
+
+    It is that of the model's own training where this ended at the step. Where a loop of the
+    user's went on from there, data and environment are unknown, but it is the same run; fewer
+    updates are those of a run of its own, which began with the model's weights.
+    """
+    history, state = model.history, model.history.state_in(folder)
+    if state is None or step < state.step:
+        state = TrainingState(step=step, lineage=lineage_from(history, weights_of(model)))
+    elif step > state.step:
+        state = TrainingState(
+            step=step,
+            training_config=state.training_config,
+            lineage=state.lineage,
+            exact=state.exact,
+            inexact_reasons=state.inexact_reasons,
+            run_id=state.run_id,
+            copy_of=state.copy_of,
+        )
+    training = override_training(training_config, state.training_config)
+    return begin_or_continue(evolve(state, training_config=training))

@@ -43,12 +43,14 @@ class TrainRequest:
         architecture: Fields of `GPTConfig`.
         training: Fields of `TrainingConfig`.
         tokenization: `token_kind` of a new model's tokenizer.
+        overwrite: Whether copies of other runs may be replaced.
     """
 
     model_name: str
     architecture: Mapping[str, Any] = field(factory=dict)
     training: Mapping[str, Any] = field(factory=dict)
     tokenization: str | None = None
+    overwrite: bool = False
 
 
 @frozen(kw_only=True)

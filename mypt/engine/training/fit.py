@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from mypt.data.curriculum import Phases
+from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.paths import log_file_of
+from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.config.overrides import inherited_training, override_training
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
+from mypt.engine.training.initial_model import continued_optimizer
 from mypt.engine.training.optimizer import make_optimizer
-from mypt.engine.training.run import train
+from mypt.engine.training.run import is_finished, train
 from mypt.engine.training.trainer import Job
-from mypt.format.bundle.detect import classify
-from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig, TrainingState
-from mypt.format.open import list_doubts
+from mypt.format.errors import ConfigError, Problem
 from mypt.format.storage.generations import read_manifest
 
 if TYPE_CHECKING:
@@ -27,6 +29,27 @@ if TYPE_CHECKING:
 
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.language_model import LanguageModel
+    from mypt.format.documents.training import Ancestor
+
+
+_LOGGER = logging.getLogger("mypt")
+
+
+@frozen(kw_only=True)
+class _Beginning:
+    """What a run begins with.
+
+    Attributes:
+        previous: The state to go on from; None for a run of its own.
+        doubts: Why that may not be exact.
+        lineage: What the weights of a run of its own came from.
+        notices: What to report to the user.
+    """
+
+    previous: TrainingState | None = None
+    doubts: tuple[str, ...] = ()
+    lineage: tuple[Ancestor, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 @explain_oom(TRAINING)
@@ -37,35 +60,49 @@ def fit(
     given: Mapping[str, Any],
     *,
     checkpoint_dir: Path | None,
-    start_step: int,
+    start_step: int | None,
     eval_loaders: Mapping[str, GPTDataLoader],
+    overwrite: bool,
     quiet: bool,
 ) -> TrainingState:
     """Train a model; see `GPT.fit`.
 
-    Resuming at `start_step` in a folder whose bundle is at that step takes over its progress and
-    the gold guards' memory, as the command line does. The model is in evaluation mode afterwards.
+    The model goes on from its own state, with its progress and the gold guards' memory, as the
+    command line does. It is in evaluation mode afterwards.
     """
-    previous, doubts = _find_previous(model, checkpoint_dir, start_step)
+    begin = _find_beginning(model, checkpoint_dir, start_step)
+    previous = begin.previous
     if optimizer is not None and "learning_rate" not in given:
         given = {**given, "learning_rate": float(optimizer.param_groups[0]["lr"])}
     saved = TrainingConfig() if previous is None else inherited_training(previous)
-    training = evolve(override_training(given, saved), start_step=start_step)
+    step = 0 if previous is None else previous.step
+    training = evolve(override_training(given, saved), start_step=step)
+    if training.max_iters < step:
+        what = f"is {training.max_iters}, but this model is at step {step} already"
+        fix = "count from its first update, or pass start_step=0 for a run of its own"
+        raise ConfigError(Problem("", "max_iters", what, fix, kind="training.done"))
+    if previous is not None and _is_done(model, checkpoint_dir, previous, training.max_iters):
+        message = "nothing to train: the model is at step %d, and max_iters is %d"
+        _LOGGER.warning(message, step, training.max_iters)
+        return previous
     log_file = found = None
     if checkpoint_dir is not None:
         found = read_manifest(checkpoint_dir)
         log_file = log_file_of(training, checkpoint_dir.name)
     job = Job(
         model=model,
-        optimizer=make_optimizer(model, training) if optimizer is None else optimizer,
+        optimizer=optimizer or _make_optimizer(model, previous, training),
         phases=Phases.single(loader),
         training=training,
         previous=previous,
-        doubts=doubts,
+        doubts=begin.doubts,
+        lineage=begin.lineage,
         folder=checkpoint_dir,
         found=found,
         log_file=log_file,
         eval_loaders=eval_loaders,
+        notices=begin.notices,
+        overwrite=overwrite,
         quiet=quiet,
     )
     state = train(job)
@@ -73,16 +110,45 @@ def fit(
     return state
 
 
-def _find_previous(
-    model: LanguageModel, folder: Path | None, start_step: int
-) -> tuple[TrainingState | None, tuple[str, ...]]:
-    """Return the state to resume from, and why that may not be exact."""
-    if start_step == 0:
-        return None, ()
-    if folder is not None and classify(folder) == "bundle":
-        bundle = read_bundle(folder, model.plugins.layouts)
-        bundle.check_flaws()
-        state = bundle.training_state
-        if state is not None and state.step == start_step:
-            return state, tuple(list_doubts(bundle))
-    return TrainingState(step=start_step), ()
+def _find_beginning(
+    model: LanguageModel, folder: Path | None, start_step: int | None
+) -> _Beginning:
+    """Return what a run begins with: the model's own state, unless the user says otherwise.
+
+    Raises:
+        ConfigError: The model has been trained for more updates than the user says.
+    """
+    history, state = model.history, model.history.state_in(folder)
+    if state is not None and start_step in (None, state.step):
+        notices = () if state is history.state else (f"Gold begins anew, beside {folder}",)
+        return _Beginning(previous=state, doubts=history.doubts, notices=notices)
+    if not start_step:
+        return _Beginning(lineage=lineage_from(history, weights_of(model)))
+    if state is None:
+        return _Beginning(previous=TrainingState(step=start_step), doubts=history.doubts)
+    if start_step < state.step:
+        what = f"is {start_step}, but this model has been trained for {state.step} updates"
+        fix = "leave it out to go on from there, or pass 0 for a run of its own with these weights"
+        raise ConfigError(Problem("", "start_step", what, fix, kind="training.step"))
+    doubt = f"start_step is {start_step}, but the model was known to be at step {state.step}"
+    previous = evolve(state, step=start_step, gold=None, data=None, environment=None)
+    return _Beginning(previous=previous, doubts=(*history.doubts, doubt))
+
+
+def _is_done(
+    model: LanguageModel, folder: Path | None, state: TrainingState, max_iters: int
+) -> bool:
+    """Return whether there is nothing to train, nor to save where it is not yet."""
+    is_there = folder is None or folder.resolve() == model.history.path
+    return is_there and is_finished(state, max_iters)
+
+
+def _make_optimizer(
+    model: LanguageModel, previous: TrainingState | None, training: TrainingConfig
+) -> torch.optim.Optimizer:
+    """Build the optimizer of a run, which goes on from the moments of the model where it can."""
+    if previous is None or previous.step != model.history.step:
+        return make_optimizer(model, training)
+    saved = find_optimizer(model.history, model.plugins)
+    file = str(model.history.path or "")
+    return continued_optimizer(model, training, saved, previous.training_config, file)

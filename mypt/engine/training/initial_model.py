@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mypt.engine.checkpoints.build import build_model
+from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.errors import FormatError, Problem
@@ -12,6 +13,8 @@ from mypt.format.storage import files
 from mypt.plugins.requirements import GENERATE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from mypt.format.documents.config import GPTConfig
@@ -35,6 +38,7 @@ def start_from(base: Opened, config: GPTConfig, plugins: Plugins) -> LanguageMod
     model.needs = {
         package: need for package, need in base.needs.items() if GENERATE in need["needed_for"]
     }
+    model.history = History()  # a run of its own, whose lineage names the other model
     return model
 
 
@@ -75,13 +79,35 @@ def resumed_optimizer(
     Raises:
         FormatError: The state is of another model.
     """
+    state, file = opened.training_state, str(opened.path / files.OPTIMIZER)
+    before = training if state is None else state.training_config
+    return continued_optimizer(model, training, opened.optimizer(), before, file)
+
+
+def continued_optimizer(
+    model: LanguageModel,
+    training: TrainingConfig,
+    saved: Mapping[str, Any] | None,
+    before: TrainingConfig,
+    file: str,
+) -> torch.optim.Optimizer:
+    """Build an optimizer that goes on from a state, if there is one.
+
+    Args:
+        model: The model.
+        training: Hyperparameters of the run that begins.
+        saved: AdamW state dict; None to begin afresh.
+        before: Hyperparameters that it was saved with.
+        file: Where it comes from, for messages.
+
+    Raises:
+        FormatError: The state is of another model.
+    """
     from mypt.engine.training.optimizer import make_optimizer, regroup_moments, restore_optimizer
 
     optimizer = make_optimizer(model, training)
-    saved, state = opened.optimizer(), opened.training_state
-    before = training if state is None else state.training_config
     if saved is not None and before.weight_decay_on != training.weight_decay_on:
         saved = regroup_moments(saved, model, before.weight_decay_on, training.weight_decay_on)
     if saved is not None:
-        restore_optimizer(optimizer, saved, str(opened.path / files.OPTIMIZER))
+        restore_optimizer(optimizer, saved, file)
     return optimizer

@@ -39,7 +39,7 @@ from mypt.engine.training.initial_model import (
     start_from,
 )
 from mypt.engine.training.optimizer import make_optimizer
-from mypt.engine.training.run import train
+from mypt.engine.training.run import is_finished, train
 from mypt.engine.training.trainer import Job
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import Problem, UsageError
@@ -83,7 +83,7 @@ class Outcome:
     @property
     def complete(self) -> bool:
         """Whether the run reached its `max_iters` and was evaluated there."""
-        return _is_finished(self.state, self.state.training_config.max_iters)
+        return is_finished(self.state, self.state.training_config.max_iters)
 
 
 @frozen(kw_only=True)
@@ -133,13 +133,13 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
             if request.tokenization is not None:
                 plugins.tokenizer(request.tokenization)  # ignored, but checked
             saved = opened.training_state
-            if saved is not None and _is_finished(saved, run.training.max_iters):
+            if saved is not None and is_finished(saved, run.training.max_iters):
                 _check_unused(request, run, opened, plugins)
                 done = evolve(saved, training_config=run.training)
                 notices = (*run.notices, *list_ineffective(request, run, opened))
                 return Outcome(folder, done, False, world.is_main, notices)
             start = _start_resumed(run, opened, plugins, world)
-        job = _build_job(start, folder, saved, world, quiet=quiet)
+        job = _build_job(start, folder, saved, world, overwrite=request.overwrite, quiet=quiet)
         return Outcome(folder, train(job), trained=True, is_main=world.is_main)
 
 
@@ -157,11 +157,6 @@ def _check_unused(
             data.load(run.config, tokenizer, run.training)
     if tokenizer is not None and {"eval_sets", "eval_dataset_dir"} & given:
         load_eval_sets(run.config, tokenizer, run.training)
-
-
-def _is_finished(state: TrainingState, max_iters: int) -> bool:
-    """Return whether all updates and the last evaluation are done."""
-    return state.step >= max_iters and state.evaluated_step in (None, state.step)
 
 
 def _ensure_own_format(opened: Opened) -> None:
@@ -273,7 +268,13 @@ def _place_model(
 
 
 def _build_job(
-    start: _Start, folder: Path, saved: TrainingState | None, world: World, *, quiet: bool
+    start: _Start,
+    folder: Path,
+    saved: TrainingState | None,
+    world: World,
+    *,
+    overwrite: bool,
+    quiet: bool,
 ) -> Job:
     """Read the data, and put the job together.
 
@@ -282,6 +283,7 @@ def _build_job(
         folder: Where its bundle goes.
         saved: The training state of the bundle that is there.
         world: The processes that train together.
+        overwrite: Whether copies of other runs may be replaced.
         quiet: Print nothing.
     """
     run, model, tokenizer = start.run, start.model, start.model.need_tokenizer()
@@ -304,6 +306,7 @@ def _build_job(
             *_data_notices(phases, model, run.training.max_iters),
             *name_notices(folder, saved),
         ),
+        overwrite=overwrite,
         quiet=quiet,
         world=world,
     )

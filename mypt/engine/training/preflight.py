@@ -155,7 +155,7 @@ def _bytes_to_come(weights: Weights, state: TrainingState, folder: Path) -> int:
 def _snapshots_to_come(state: TrainingState, folder: Path) -> int:
     """Return the largest number of snapshots to come at any time, beyond those there now."""
     steps = list_snapshot_steps(state.training_config, state.step)
-    there, keep = find_snapshots(folder), state.training_config.keep_snapshots
+    there, keep = find_snapshots(folder, state.run_id), state.training_config.keep_snapshots
     more = sum(step not in there for step in steps)
     if not keep:
         return more

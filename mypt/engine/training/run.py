@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -10,24 +9,21 @@ from attrs import evolve
 
 from mypt.data.training_data import check_eval_names
 from mypt.engine.checkpoints.checkpointer import Checkpointer
-from mypt.engine.checkpoints.copies import (
-    CopyKind,
-    find_numbered_folders,
-    list_snapshot_steps,
-    read_copy_origin,
-)
+from mypt.engine.checkpoints.copies import CopyKind
+from mypt.engine.checkpoints.replacement import ensure_copies_replaceable, ensure_replaceable
 from mypt.engine.checkpoints.write import describe_model
 from mypt.engine.evaluation.gold import build_guards, check_metric, explain_incomparable
+from mypt.engine.history import History, begin_or_continue
 from mypt.engine.logging import events, jsonl
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
 from mypt.engine.logging.log_file import end_notices, find_end, lock_log
 from mypt.engine.training.model_setup import check_freezing, set_up_model
+from mypt.engine.training.optimizer import optimizer_state
 from mypt.engine.training.preflight import check_before_training, check_log_file
 from mypt.engine.training.reproducibility import environment_of, inexact_reasons
 from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.documents.training import TrainingState
-from mypt.format.errors import FormatError, Problem, UsageError
-from mypt.format.open import is_model
+from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import CHANGING, read_manifest
 from mypt.plugins.contracts import RunInfo
@@ -54,7 +50,8 @@ def train(job: Job) -> TrainingState:
             more layers are to be frozen than there are, or the log would go to a file that is
             something else.
         DataError: The data do not fit the tokenizer.
-        UsageError: Another model is where copies of this one go.
+        UsageError: Another model, or a copy of another run, is where copies of this one go.
+        SaveError: `folder` holds what this run did not begin with; nothing was written.
         FormatError: Another run has saved to `folder` since it was read.
     """
     guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
@@ -69,7 +66,9 @@ def train(job: Job) -> TrainingState:
         if folder is not None:
             writer = stack.enter_context(open_for_writing(folder))
             _ensure_unchanged(folder, job.found)
-            _ensure_copies_are_ours(folder, state)
+            if not job.overwrite:
+                ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
+                ensure_copies_replaceable(folder, state, resumed=job.previous is not None)
             checkpointer = Checkpointer(writer, describe_model(job.model, state))
         log = _log_to_write(job)
         if log is not None:
@@ -82,7 +81,25 @@ def train(job: Job) -> TrainingState:
         trainer = Trainer(
             job, state, dispatcher=dispatcher, guards=guards, checkpointer=checkpointer
         )
-        return trainer.run()
+        try:
+            return trainer.run()
+        finally:  # also where it failed: the weights are those of the last update by then
+            job.model.history = _history_after(job, trainer)
+
+
+def _history_after(job: Job, trainer: Trainer) -> History:
+    before, folder = job.model.history, job.folder
+    return History(
+        state=trainer.progress(),
+        optimizer=optimizer_state(job.optimizer),
+        path=before.path if folder is None else folder.resolve(),
+        digests=before.digests,
+    )
+
+
+def is_finished(state: TrainingState, max_iters: int) -> bool:
+    """Return whether all updates and the last evaluation are done."""
+    return state.step >= max_iters and state.evaluated_step in (None, state.step)
 
 
 def _log_to_write(job: Job) -> Path | None:
@@ -121,22 +138,6 @@ def _ensure_unchanged(folder: Path, found: Manifest | None) -> None:
         raise FormatError(Problem(str(folder), "", what, fix, kind=CHANGING))
 
 
-def _ensure_copies_are_ours(folder: Path, state: TrainingState) -> None:
-    """Raise if the gold of `dante` would replace a model that was trained as `dante_gold`."""
-    steps = set(list_snapshot_steps(state.training_config, state.step))
-    places = {str(kind): kind.path(folder) for kind in (CopyKind.GOLD, CopyKind.FP16)}
-    places |= {
-        f"step {step}": path
-        for step, path in find_numbered_folders(folder).items()
-        if step in steps
-    }
-    for kind, other in places.items():
-        if is_model(other) and read_copy_origin(other) != folder.name:
-            what = f"is a model of its own, and {folder.name} would write its {kind} copy there"
-            fix = f"rename it, or train {folder.name} under another name"
-            raise UsageError(Problem(str(other), "", what, fix, kind="copy"))
-
-
 def _all_loaders(job: Job) -> Iterator[GPTDataLoader]:
     yield from (phase.loader for phase in job.phases.phases)
     yield from job.eval_loaders.values()
@@ -145,9 +146,7 @@ def _all_loaders(job: Job) -> Iterator[GPTDataLoader]:
 def _first_state(job: Job) -> TrainingState:
     previous = job.previous or TrainingState(step=0, lineage=job.lineage)
     state = evolve(
-        previous,
-        run_id=_run_id(previous),
-        copy_of=None,
+        begin_or_continue(previous),
         training_config=job.training,
         phase=job.phases.name_at(previous.step),
         data=job.phases.fingerprint,
@@ -165,13 +164,6 @@ def _first_state(job: Job) -> TrainingState:
         inexact_reasons=(*previous.inexact_reasons, *reasons),
         gold=None if is_incomparable else previous.gold,
     )
-
-
-def _run_id(previous: TrainingState) -> str:
-    """Return the identity of the run that goes on; a copy that is trained becomes another."""
-    if previous.run_id is None or previous.copy_of is not None:
-        return secrets.token_hex(16)
-    return previous.run_id
 
 
 def _inexact_notices(job: Job, state: TrainingState) -> list[str]:

@@ -81,6 +81,7 @@ class Job:
         log_file: Where the JSON lines go; None to keep no log.
         eval_loaders: Further evaluation sets, by name.
         notices: What to report to the user before the first step.
+        overwrite: Whether what other runs saved may be replaced.
         quiet: Print nothing.
         world: The processes that train together; the first alone logs and saves.
     """
@@ -97,6 +98,7 @@ class Job:
     log_file: Path | None = None
     eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
     notices: tuple[str, ...] = ()
+    overwrite: bool = False
     quiet: bool = False
     world: World = ALONE
 
@@ -296,13 +298,17 @@ class Trainer:
             if self._is_sharded:
                 send_parts(weights_of(self.model), optimizer_state(self.optimizer))
             return
-        self.state = evolve(
+        self.state = self.progress()
+        write = partial(self._checkpointer.write, state=self.state, kinds=kinds)
+        self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), write)
+
+    def progress(self) -> TrainingState:
+        """Return the state as it is now, saved or not."""
+        return evolve(
             self.state,
             elapsed_s=round(self._elapsed_s, 3),
             scaler=self._updater.scaler_state,
         )
-        write = partial(self._checkpointer.write, state=self.state, kinds=kinds)
-        self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), write)
 
     @property
     def _elapsed_s(self) -> float:

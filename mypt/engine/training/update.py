@@ -73,6 +73,7 @@ class Updater:
         self.optimizer = optimizer
         self._training = training
         self._device = next(model.parameters()).device
+        model.zero_grad(set_to_none=True)  # what another loop left is not of the first update
         fp16 = self._device.type == "cuda" and training.use_amp and training.amp_dtype == "fp16"
         self._scaler = torch.amp.GradScaler("cuda", enabled=fp16)
         if scaler is not None:

@@ -103,8 +103,12 @@ def test_copies_of_a_model_that_was_thrown_away_do_not_count(train, models, numb
     train(**OFTEN)
     for name in ("cat", "cat_step00000002", "cat_step00000004"):
         assert remove_bundle(models / name)
-    train(**{**OFTEN, "max_iters": 5}, keep_snapshots=1)
+    train(**{**OFTEN, "max_iters": 5}, keep_snapshots=1, overwrite=True)
     assert numbers() == [4, 6, 8]
+    train(**{**OFTEN, "max_iters": 7}, keep_snapshots=1, overwrite=True)
+    assert numbers() == [6, 8]
+    train(**OFTEN, keep_snapshots=1, overwrite=True)
+    assert numbers() == [8]
 
 
 def test_a_copy_that_somebody_writes_to_or_has_damaged_stays_and_stops_nobody(

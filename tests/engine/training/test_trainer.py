@@ -77,9 +77,9 @@ def test_a_trained_model_is_in_evaluation_mode(text):
     assert model.score(text[:50]) == model.score(text[:50])
 
 
-def test_a_folder_with_a_bundle_may_be_trained_into_anew(text, tmp_path):
+def test_a_folder_with_a_bundle_may_be_trained_into_anew_where_that_is_asked_for(text, tmp_path):
     fit(new_model(text), text, tmp_path / "cat", max_iters=2, **RUN)
-    state = fit(new_model(text), text, tmp_path / "cat", max_iters=3, **RUN)
+    state = fit(new_model(text), text, tmp_path / "cat", max_iters=3, overwrite=True, **RUN)
     assert state.step == 3
     assert state.exact
 

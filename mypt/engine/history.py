@@ -1,0 +1,56 @@
+"""What a model in memory knows of its training: the run, the step, and where it was read from."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mypt.format.documents.training import TrainingState
+
+
+@frozen(kw_only=True)
+class History:
+    """The training behind the weights of a model in memory.
+
+    Attributes:
+        state: Its training state; None for a model that has none.
+        optimizer: AdamW state dict at that state; None where it is not in memory.
+        path: The bundle, folder or file that the model was read from or saved to last, resolved;
+            None for one that never was.
+        digests: SHA-256 of each `model.pt` that the model was read from or saved as.
+        doubts: Why its training cannot go on exactly, as far as the files it was read from show.
+    """
+
+    state: TrainingState | None = None
+    optimizer: Mapping[str, Any] | None = None
+    path: Path | None = None
+    digests: frozenset[str] = frozenset()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """Updates that the model has been trained for."""
+        return 0 if self.state is None else self.state.step
+
+    def state_in(self, folder: Path | None) -> TrainingState | None:
+        """Return the state to go on from in a folder: gold is remembered where its copy is."""
+        state = self.state
+        if state is None or state.gold is None or folder is None or folder.resolve() == self.path:
+            return state
+        return evolve(state, gold=None)
+
+
+def begin_or_continue(previous: TrainingState) -> TrainingState:
+    """Return a state with the identity of the run that goes on from another one.
+
+    Training a copy begins a run of its own, and so does training what no run has a name for.
+    """
+    if previous.run_id is None or previous.copy_of is not None:
+        return evolve(previous, run_id=secrets.token_hex(16), copy_of=None)
+    return previous

@@ -1,0 +1,65 @@
+"""One run by the command line and from Python, and other models where it lies."""
+
+import pytest
+
+import mypt
+from mypt.format.storage.generations import read_manifest
+
+
+@pytest.fixture
+def loader(text):
+    def call(model):
+        return mypt.GPTDataLoader(model.config, model.tokenizer, text=text, source="input.txt")
+
+    return call
+
+
+def test_a_run_goes_on_in_python_and_by_the_command_line(train, in_tmp, loader, digests, stop_at):
+    train("whole")
+    for step in (3, 7):
+        stop_at(step)
+        train("cat")
+    stop_at(None)
+    model = mypt.load("cat")
+    assert model.history.step == 7
+    stop_at(9)
+    state = model.fit(loader(model), checkpoint_dir="checkpoints/cat", quiet=True)
+    stop_at(None)
+    assert (state.step, state.exact) == (9, True)
+    assert train("cat").exact
+    assert digests("cat") == digests("whole")
+
+
+def test_what_a_command_trained_is_not_replaced_from_python(train, in_tmp, loader):
+    train("cat")
+    before = read_manifest(in_tmp / "checkpoints" / "cat")
+    model = mypt.GPT(mypt.load("cat").config, mypt.load("cat").tokenizer)
+    for attempt in (
+        lambda: model.save("checkpoints/cat"),
+        lambda: mypt.load("cat").save("checkpoints/cat"),
+        lambda: model.save_checkpoint_bundle("checkpoints/cat", step=99),
+        lambda: model.fit(loader(model), checkpoint_dir="checkpoints/cat", max_iters=2),
+        lambda: mypt.load("cat").fit(
+            loader(model), checkpoint_dir="checkpoints/cat", max_iters=2, start_step=0
+        ),
+    ):
+        with pytest.raises(mypt.SaveError, match="overwrite=True"):
+            attempt()
+    assert read_manifest(in_tmp / "checkpoints" / "cat") == before
+
+
+def test_copies_of_another_run_are_replaced_where_a_flag_says_so(train, in_tmp, refused, cli):
+    train("cat", snapshot_interval=6)
+    (in_tmp / "checkpoints" / "cat").rename(in_tmp / "checkpoints" / "kept")
+    before = read_manifest(in_tmp / "checkpoints" / "cat_gold")
+    command = ["train", "--model_name", "cat", "--input_file", "input.txt", "--max_iters", 2]
+    command += ["--tokenization", "char", "--n_layer", 1, "--n_embd", 8, "--n_head", 1]
+    command += ["--block_size", 8, "--eval_iters", 1, "--device", "cpu"]
+    line = refused(*command, code=2)
+    assert "checkpoints/cat_gold: is the gold copy of another run of cat, at its step" in line
+    assert "pass --overwrite" in line
+    assert read_manifest(in_tmp / "checkpoints" / "cat_gold") == before
+    code, _, err = cli(*command, "--overwrite")
+    assert (code, err) == (0, "")
+    assert mypt.load("cat_gold").config.n_layer == 1
+    assert mypt.get_model_info("cat_step00000006")["training_state"]["step"] == 6
