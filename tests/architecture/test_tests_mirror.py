@@ -58,9 +58,9 @@ TESTED_BY = {
         "data/prepare/shard_writer",
     ],
     "docs/test_specification.py": ["format/layout"],
-    "engine/checkpoints/test_async_saver.py": ["engine/checkpoints/write"],
     "engine/checkpoints/test_checkpointer.py": ["engine/checkpoints/build"],
-    "engine/training/test_trainer.py": ["engine/evaluation/losses", "engine/training/fit"],
+    "engine/checkpoints/test_write.py": ["engine/checkpoints/replacement"],
+    "engine/training/test_trainer.py": ["engine/evaluation/losses"],
     "export/test_hugging_face.py": ["export/hugging_face_names"],
     "format/readers/build_llm/test_reader.py": [
         "format/readers/build_llm/bigram",
