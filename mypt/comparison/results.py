@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, NoReturn
 from attrs import evolve, frozen
 
 from mypt.api.gpt import GPT
-from mypt.data.batches.loader import GPTDataLoader
+from mypt.data.batches.loader import check_ids, open_splits
 from mypt.data.dataset import read_tokenizer_state
 from mypt.data.text import read_text
 from mypt.engine.checkpoints.build import build_model, build_tokenizer
 from mypt.format.bundle.reopen import reopen_if_saved
-from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import ConfigError, DataError, Problem, format_count
 
 if TYPE_CHECKING:
@@ -87,9 +86,9 @@ def text_of_data_set(dataset_dir: str, plugins: Plugins) -> HeldOut:
     """
     state = read_tokenizer_state(dataset_dir)
     tokenizer = plugins.tokenizer(state["token_kind"]).build(state)
-    config = GPTConfig(block_size=1, vocab_size=tokenizer.vocab_size)
-    loader = GPTDataLoader(config, tokenizer, dataset_dir=dataset_dir, eval_only=True)
-    pieces = (tokenizer.decode_bytes(chunk.tolist()) for chunk in loader.splits["val"].chunks())
+    source = open_splits(dataset_dir, tokenizer, eval_only=True)["val"]
+    check_ids(source.highest_id(), tokenizer.vocab_size, dataset_dir)
+    pieces = (tokenizer.decode_bytes(chunk.tolist()) for chunk in source.chunks())
     text = b"".join(pieces).decode("utf-8", "replace")
     return HeldOut(text=text, source=str(Path(dataset_dir) / "val"))
 

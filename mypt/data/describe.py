@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mypt.data.batches.episodes import EpisodeSource
 from mypt.data.dataset import (
     PREPARE_AGAIN,
     STATE_FILE,
@@ -30,8 +31,9 @@ def describe_dataset(folder: str | Path) -> dict[str, Any]:
     """Describe what a data set holds, from the sizes of its files.
 
     Returns:
-        `kind` ("tokens" or "episodes"); `tokens`, `files` and, for episodes, `episodes`, by split;
-        `dtype`; `tokenizer` and `metadata` (each None if absent).
+        `kind` ("tokens" or "episodes"); `tokens`, `files` and, for episodes, `episodes` and
+        `least_block_size`, at which all that have a target are learnt from, by split; `dtype`;
+        `tokenizer` and `metadata` (each None if absent).
 
     Raises:
         DataError: It cannot be read, or has no validation split.
@@ -41,10 +43,11 @@ def describe_dataset(folder: str | Path) -> dict[str, Any]:
     metadata = read_metadata(root)
     about: dict[str, Any] = {"folder": str(folder)}
     if root.is_dir() and has_episodes(root):
-        episodes = read_episodes(root, eval_only=eval_only)
+        sources = _open_episodes(root)
         about["kind"] = "episodes"
-        about["episodes"] = {s: sum(len(p.spans) for p in parts) for s, parts in episodes.items()}
-        arrays = {split: [part.tokens for part in parts] for split, parts in episodes.items()}
+        about["episodes"] = {split: source.episodes for split, source in sources.items()}
+        about["least_block_size"] = {s: int(o.reaches.max(initial=0)) for s, o in sources.items()}
+        arrays = {s: [part.tokens for part in source.parts] for s, source in sources.items()}
     else:
         about["kind"] = "tokens"
         arrays = read_shards(root, eval_only=eval_only)
@@ -55,6 +58,23 @@ def describe_dataset(folder: str | Path) -> dict[str, Any]:
     about["tokenizer"] = read_tokenizer_state(root) if has_state else None
     about["metadata"] = None if metadata is None else dict(metadata.document)
     return about
+
+
+def find_left_out(folder: str | Path, block_size: int | None = None) -> list[Problem]:
+    """Return a warning for each split with episodes that no model would learn from.
+
+    Args:
+        folder: The data set.
+        block_size: That of the model; None counts the episodes without any target.
+    """
+    root = Path(folder)
+    sources = _open_episodes(root) if has_episodes(root) else {}
+    fix = "training leaves them out; correct them, or use a larger block_size where that helps"
+    return [
+        Problem(str(root / split), "", why, fix, kind="data.targets", severity="warning")
+        for split, source in sources.items()
+        if (why := source.explain_left_out(block_size)) is not None
+    ]
 
 
 def check_dataset(folder: str | Path, *, checksums: bool) -> list[Problem]:
@@ -77,6 +97,12 @@ def check_dataset(folder: str | Path, *, checksums: bool) -> list[Problem]:
         *_find_changed_files(root, metadata, checksums=checksums),
         *_find_unlisted_files(root, metadata),
     ]
+
+
+def _open_episodes(root: Path) -> dict[str, EpisodeSource]:
+    eval_only = not (root / "train").is_dir()
+    episodes = read_episodes(root, eval_only=eval_only)
+    return {split: EpisodeSource(parts) for split, parts in episodes.items()}
 
 
 def _find_changed_files(root: Path, metadata: Metadata, *, checksums: bool) -> list[Problem]:

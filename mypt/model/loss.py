@@ -13,6 +13,8 @@ gradient of the weights in an order that varies from run to run.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,13 +43,18 @@ def output_loss(
 
     Returns:
         Scalar float32 (float64 if `hidden` is), in nats per token: the mean, or with a mask
-        sum(loss * mask) / max(1, sum(mask)). Under autocast the products use its dtype.
+        sum(loss * mask) / sum(mask). NaN where no position counts, with gradients of 0: a mean
+        over nothing has no value. Under autocast the products use its dtype.
     """
     rows, ids = hidden.flatten(0, -2), targets.flatten()
     mask = None if loss_mask is None else loss_mask.flatten().float()
     total = _sum_losses if weight.size(0) < WIDE_VOCABULARY else _sum_losses_in_chunks
-    count = ids.numel() if mask is None else mask.sum().clamp(min=1.0)
-    return total(rows, weight, bias, ids, mask) / count
+    summed = total(rows, weight, bias, ids, mask)
+    if mask is None:
+        return summed / ids.numel()
+    count = mask.sum()
+    some = count > 0
+    return (summed / count.where(some, 1.0)).where(some, math.nan)  # 0 / 0 has no gradient
 
 
 def _sum_losses(

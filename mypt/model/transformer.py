@@ -111,7 +111,7 @@ class Transformer(nn.Module):
 
         Returns:
             Scalar, in nats per token: the mean cross entropy, or with a mask
-            sum(loss * mask) / max(1, sum(mask)).
+            sum(loss * mask) / sum(mask); NaN, with gradients of 0, where no position counts.
 
         Raises:
             ConfigError: There are more positions than block_size.

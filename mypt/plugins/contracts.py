@@ -164,6 +164,8 @@ class Evaluation:
         train_loss: Mean loss on the training split, nats per token.
         val_loss: Mean loss on the validation split, nats per token.
         eval_losses: Mean loss on each additional evaluation set, by name.
+
+    A loss is NaN or infinite where the model diverged, and NaN where nothing was to be learnt.
     """
 
     step: int

@@ -60,7 +60,6 @@ TESTED_BY = {
     "docs/test_specification.py": ["format/layout"],
     "engine/checkpoints/test_checkpointer.py": ["engine/checkpoints/build"],
     "engine/checkpoints/test_write.py": ["engine/checkpoints/replacement"],
-    "engine/training/test_trainer.py": ["engine/evaluation/losses"],
     "export/test_hugging_face.py": ["export/hugging_face_names"],
     "format/readers/build_llm/test_reader.py": [
         "format/readers/build_llm/bigram",

@@ -94,7 +94,7 @@ def prepare_command(
         inputs=inputs,
         output=Path(output),
         tokenization=tokenization,
-        tokenizer=_open_tokenizer(from_model, plugins),
+        tokenizer=None if from_model is None else _open_model(from_model, plugins)[0],
         val_fraction=val_fraction,
         tokens_per_shard=tokens_per_shard,
         dtype=dtype,
@@ -131,18 +131,22 @@ def chats_command(
     A line is {"messages": [{"role": ..., "content": ...}, ...]}, or {"prompt": ..., "completion":
     ...}, or {"text": ...}. The loss counts what the assistant says, completions and texts.
     """
+    from mypt.data.describe import find_left_out
     from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
 
     plugins = open_plugins()
+    tokenizer, block_size = (None, None) if from_model is None else _open_model(from_model, plugins)
     wanted = ChatPreparation(
         inputs=inputs,
         output=Path(output),
         tokenization=tokenization,
-        tokenizer=_open_tokenizer(from_model, plugins),
+        tokenizer=tokenizer,
         val_fraction=val_fraction,
     )
     prepare_chats(wanted, plugins)
     _print_summary(output)
+    for problem in find_left_out(output, block_size):
+        click.echo(f"{problem.severity}: {problem}", err=True)
 
 
 @command.command("inspect")
@@ -156,11 +160,11 @@ def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
     """
     import attrs
 
-    from mypt.data.describe import check_dataset, describe_dataset
+    from mypt.data.describe import check_dataset, describe_dataset, find_left_out
     from mypt.format.errors import has_errors
 
     description = describe_dataset(folder)
-    problems = check_dataset(folder, checksums=checksums)
+    problems = [*check_dataset(folder, checksums=checksums), *find_left_out(folder)]
     if as_json:
         listed = [attrs.asdict(problem) for problem in problems]
         click.echo(json.dumps({**description, "problems": listed}, indent=2, ensure_ascii=False))
@@ -171,20 +175,19 @@ def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
     return int(has_errors(problems))
 
 
-def _open_tokenizer(model_name: str | None, plugins: Plugins) -> Tokenizer | None:
-    if model_name is None:
-        return None
+def _open_model(name: str, plugins: Plugins) -> tuple[Tokenizer, int]:
+    """Return the tokenizer and the block_size of a model."""
     from mypt.engine.checkpoints.build import build_tokenizer
     from mypt.engine.checkpoints.paths import find_checkpoint
     from mypt.format.errors import Problem, UsageError
     from mypt.format.open import open_checkpoint
 
-    opened = open_checkpoint(find_checkpoint(model_name), plugins)
+    opened = open_checkpoint(find_checkpoint(name), plugins)
     tokenizer = build_tokenizer(opened.tokenizer, plugins)
     if tokenizer is None:
         what, fix = "has no usable tokenizer", "name another model, or use --tokenization"
         raise UsageError(Problem(str(opened.path), "", what, fix, kind="tokenizer"))
-    return tokenizer
+    return tokenizer, opened.config.block_size
 
 
 def _print_summary(folder: str) -> None:
@@ -206,6 +209,8 @@ def _print_description(description: dict[str, Any]) -> None:
         line = f"  {split}: {format_count(tokens, 'token')} in {there}"
         if "episodes" in description:
             line += f", {format_count(description['episodes'][split], 'episode')}"
+            least = description["least_block_size"][split]
+            line += f", targets within the last {least} tokens" if least > 1 else ""
         click.echo(line)
 
 

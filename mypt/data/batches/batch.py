@@ -27,6 +27,10 @@ class Batch(NamedTuple):
     y: Tensor
     mask: Tensor | None = None
 
+    def count_targets(self) -> float:
+        """Return the sum of the weights of all targets."""
+        return float(self.y.numel()) if self.mask is None else float(self.mask.sum())
+
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device; the copy to a GPU is asynchronous."""
         if device.type == "cuda":

@@ -11,6 +11,7 @@ train/ or val/, or their sub-folders shard_00000/ ...
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,10 @@ import torch
 from attrs import field, frozen
 
 from mypt.data.batches.batch import Batch
+from mypt.format.errors import DataError, Problem, format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -37,6 +39,9 @@ def _to_tuple(parts: Iterable[EpisodeArrays]) -> tuple[EpisodeArrays, ...]:
 class EpisodeSource:
     """The episodes of one split; each episode is one row of a batch.
 
+    A row holds the end of its episode, and an episode without a target there teaches nothing. Such
+    episodes are left out: they have no window.
+
     Attributes:
         parts: The arrays of each folder; an episode lies within one.
         pad_id: The id that fills a row after its episode ends; it never counts as a target.
@@ -44,17 +49,23 @@ class EpisodeSource:
 
     parts: tuple[EpisodeArrays, ...] = field(converter=_to_tuple)
     pad_id: int = 0
+    _learnt: dict[int, NDArray[np.int64]] = field(factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         """Return the number of tokens in all episodes."""
         return sum(int(part.spans[:, 1].sum()) for part in self.parts)
 
-    def windows(self, block_size: int) -> int:  # noqa: ARG002 - a row holds any episode
-        """Return the number of episodes."""
+    @property
+    def episodes(self) -> int:
+        """Number of episodes, with those that are left out."""
         return sum(len(part.spans) for part in self.parts)
 
+    def windows(self, block_size: int) -> int:
+        """Return the number of episodes with a target in their last `block_size` tokens."""
+        return self.count_learnt(block_size)
+
     def blocks(self, block_size: int) -> int:
-        """Return the number of episodes."""
+        """Return the number of windows: each is an episode."""
         return self.windows(block_size)
 
     def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:  # noqa: ARG002
@@ -68,18 +79,20 @@ class EpisodeSource:
         end.
 
         Args:
-            windows: (B,) int64, the numbers of the episodes.
+            windows: (B,) int64, the numbers of the episodes, without those that are left out.
             block_size: T, the length of a row.
 
         Returns:
-            x and y, (B, T) int64 each; mask, (B, T) float32, aligned with y and 0 on padding.
+            x and y, (B, T) int64 each; mask, (B, T) float32, aligned with y and 0 on padding. Each
+            row has a weight above 0.
         """
+        numbers = self._number_learnt(block_size)[windows]
         rows = np.full((len(windows), block_size + 1), self.pad_id, np.int64)
         weights = np.zeros((len(windows), block_size + 1), np.float32)
         counts = np.array([len(part.spans) for part in self.parts])
         ends = np.cumsum(counts)
-        part_of = np.searchsorted(ends, windows, side="right")
-        for row, (number, which) in enumerate(zip(windows, part_of, strict=True)):
+        part_of = np.searchsorted(ends, numbers, side="right")
+        for row, (number, which) in enumerate(zip(numbers, part_of, strict=True)):
             part = self.parts[which]
             start, length = map(int, part.spans[number - (ends - counts)[which]])
             kept = min(length, block_size + 1)
@@ -109,6 +122,82 @@ class EpisodeSource:
     def longest(self) -> int:
         """Return the number of tokens in the longest episode."""
         return max(int(part.spans[:, 1].max(initial=0)) for part in self.parts)
+
+    @cached_property
+    def reaches(self) -> NDArray[np.int64]:
+        """The smallest block_size at which each episode has a target, (E,); 0 where none does."""
+        return np.concatenate([_find_reaches(part) for part in self.parts])
+
+    def count_learnt(self, block_size: int | None) -> int:
+        """Return the number of episodes with a target in their last `block_size` tokens."""
+        if block_size is None:
+            return int(np.count_nonzero(self.reaches))
+        return len(self._number_learnt(block_size))
+
+    def explain_left_out(self, block_size: int | None) -> str | None:
+        """Return how many episodes are left out, in words; None where all are learnt from.
+
+        Args:
+            block_size: T; None counts those that have no target for any.
+        """
+        learnt = self.count_learnt(block_size)
+        if learnt == self.episodes:
+            return None
+        left_out = format_count(self.episodes - learnt, "episode")
+        place = "" if block_size is None else f" in the last {block_size} tokens (block_size)"
+        return f"holds {left_out} of {self.episodes:,} without a target{place}"
+
+    def _number_learnt(self, block_size: int) -> NDArray[np.int64]:
+        """Return the numbers of the episodes that are not left out; computed once."""
+        if block_size not in self._learnt:
+            here = (self.reaches > 0) & (self.reaches <= block_size)
+            self._learnt[block_size] = np.flatnonzero(here)
+        return self._learnt[block_size]
+
+
+def check_targets(splits: Mapping[str, EpisodeSource], block_size: int | None, source: str) -> None:
+    """Raise if all episodes of a split are left out.
+
+    Args:
+        splits: The episodes, by split.
+        block_size: T; None for any.
+        source: What to call the data.
+
+    Raises:
+        DataError: There are episodes, and none has a target in its last `block_size` tokens.
+    """
+    problems = []
+    for name, split in splits.items():
+        why = split.explain_left_out(block_size)
+        if why is None or split.count_learnt(block_size):
+            continue
+        reaches = split.reaches[split.reaches > 0]
+        fix = "use conversations that leave something to learn in both splits"
+        if len(reaches):
+            least = reaches.min()
+            fix = f"use a block_size of at least {least}, or remove what follows the last answer"
+        problems.append(Problem(source, name, why, fix, kind="data.targets"))
+    if problems:
+        raise DataError(*problems)
+
+
+def _find_reaches(part: EpisodeArrays) -> NDArray[np.int64]:
+    """Return how far from its end each episode has its last target: 1 for the last token.
+
+    0 where none but the first token is a target, which nothing comes before.
+    """
+    starts, lengths = part.spans[:, 0], part.spans[:, 1]
+    reaches = np.where(lengths > 1, 1, 0)
+    if part.mask is None:
+        return reaches
+    mask = np.asarray(part.mask)  # a memmap is slower to slice
+    last = (starts + lengths - 1)[reaches > 0]
+    ends_otherwise = np.flatnonzero(reaches)[~(mask[last] > 0)]
+    for number in ends_otherwise:  # few: what the assistant says ends most conversations
+        start, length = starts[number], lengths[number]
+        targets = np.flatnonzero(mask[start + 1 : start + length] > 0)
+        reaches[number] = length - 1 - targets[-1] if len(targets) else 0
+    return reaches
 
 
 def _iter_chunks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:

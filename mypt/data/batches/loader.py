@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from attrs import evolve
 
-from mypt.data.batches.episodes import EpisodeSource
+from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.permutation import permute
 from mypt.data.batches.tokens import TokenSource, sha256_of
 from mypt.data.dataset import (
@@ -80,7 +80,8 @@ class GPTDataLoader:
                 in a new order in each epoch. With episodes, both take whole episodes.
 
         Raises:
-            DataError: There is too little data, or it was prepared with another tokenizer.
+            DataError: There is too little data, or it was prepared with another tokenizer, or no
+                episode of a split has a target in its last `block_size` tokens.
         """
         self._source = source or ("the text" if dataset_dir is None else str(dataset_dir))
         self._metadata: Metadata | None = None
@@ -89,7 +90,7 @@ class GPTDataLoader:
             ids = _encode_text(text, tokenizer, self._source)
             self.splits = _split_ids(ids, eval_only=eval_only)
         elif text is None and dataset_dir is not None:
-            self.splits = _open_dataset(dataset_dir, tokenizer, eval_only=eval_only)
+            self.splits = open_splits(dataset_dir, tokenizer, eval_only=eval_only)
             self._files = list_data_files(dataset_dir, eval_only=eval_only)
             self._metadata = _read_current_metadata(Path(dataset_dir), self._files)
             _check_tokenizer(Path(dataset_dir), tokenizer)
@@ -100,8 +101,9 @@ class GPTDataLoader:
         self.tokenizer = tokenizer
         self._eval_only = eval_only
         self._sampling = sampling
+        check_targets(_episodes_of(self.splits), config.block_size, self._source)
         _check_length(self.splits, config.block_size, self._source)
-        _check_ids(self._highest_id(), config.vocab_size, self._source)
+        check_ids(self._highest_id(), config.vocab_size, self._source)
 
     @property
     def train_tokens(self) -> int:
@@ -112,6 +114,15 @@ class GPTDataLoader:
     def val_tokens(self) -> int:
         """Number of tokens used for validation."""
         return len(self.splits["val"])
+
+    @property
+    def left_out(self) -> list[str]:
+        """What is not learnt from or measured, a line each: episodes without a target in a row."""
+        return [
+            f"{self._source} {name} {why}, which are left out"
+            for name, source in _episodes_of(self.splits).items()
+            if (why := source.explain_left_out(self.config.block_size)) is not None
+        ]
 
     @cached_property
     def fingerprint(self) -> DataFingerprint:
@@ -213,9 +224,19 @@ def _split_ids(ids: NDArray[np.uint32], *, eval_only: bool) -> dict[str, BatchSo
     return {"train": TokenSource([ids[:end]]), "val": TokenSource([ids[end:]])}
 
 
-def _open_dataset(
+def open_splits(
     folder: str | Path, tokenizer: Tokenizer, *, eval_only: bool
 ) -> dict[str, BatchSource]:
+    """Open the shards or the episodes of a data set, by split.
+
+    Args:
+        folder: The data set.
+        tokenizer: Its special tokens fill the rows of episodes.
+        eval_only: Open only "val", which may then also lie in the folder itself.
+
+    Raises:
+        DataError: A file is missing or inconsistent.
+    """
     if Path(folder).is_dir() and has_episodes(folder):
         episodes = read_episodes(folder, eval_only=eval_only)
         special = tokenizer.state().get("special_token_encoder") or {}
@@ -246,6 +267,10 @@ def _check_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
             raise DataError(Problem(str(folder / STATE_FILE), f"/{name}", what, fix))
 
 
+def _episodes_of(splits: Mapping[str, BatchSource]) -> dict[str, EpisodeSource]:
+    return {name: split for name, split in splits.items() if isinstance(split, EpisodeSource)}
+
+
 def _check_length(splits: Mapping[str, BatchSource], block_size: int, source: str) -> None:
     if all(split.windows(block_size) > 0 for split in splits.values()):
         return
@@ -259,7 +284,12 @@ def _check_length(splits: Mapping[str, BatchSource], block_size: int, source: st
     raise DataError(Problem(source, "", what, fix, kind="data.short"))
 
 
-def _check_ids(highest: int, vocab_size: int, source: str) -> None:
+def check_ids(highest: int, vocab_size: int, source: str) -> None:
+    """Raise if the highest id of some data is beyond the vocabulary.
+
+    Raises:
+        DataError: It is.
+    """
     if highest >= vocab_size:
         what = f"holds the id {highest}, but vocab_size is {vocab_size}"
         fix = "use the tokenizer that the data was prepared with"

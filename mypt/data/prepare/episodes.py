@@ -9,7 +9,7 @@ import numpy as np
 from attrs import field, frozen
 
 from mypt.data.atomic_file import flush_to_disk, write_atomically
-from mypt.data.batches.episodes import EpisodeSource
+from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.tokens import sha256_of
 from mypt.data.dataset import INDEX_FILE, MASK_FILE, STATE_FILE, TOKENS_FILE, read_episodes
 from mypt.data.input_files import list_files
@@ -61,7 +61,8 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
         The metadata.
 
     Raises:
-        DataError: Lines are unusable (reported by file and line), or the folder is not empty.
+        DataError: Lines are unusable (reported by file and line), a split has nothing to learn, or
+            the folder is not empty.
     """
     if wanted.output.exists() and (wanted.output.is_file() or any(wanted.output.iterdir())):
         what, fix = "already exists and is not empty", "name another folder"
@@ -127,6 +128,8 @@ def _write_dataset(
     finally:
         for writer in writers.values():
             writer.close()
+    sources = {split: EpisodeSource(parts) for split, parts in read_episodes(folder).items()}
+    check_targets(sources, None, ", ".join(wanted.inputs))
     train, val = writers["train"], writers["val"]
     described = [*train.describe_files(), *val.describe_files()]
     document = {
@@ -141,7 +144,7 @@ def _write_dataset(
         "vocab_size": tokenizer.vocab_size,
         "dtype": "uint32",
         "input_files": list(wanted.inputs),
-        "data_sha256": sha256_of(EpisodeSource(e) for e in read_episodes(folder).values()),
+        "data_sha256": sha256_of(sources.values()),
         "files": [file.document() for file in described],
     }
     write_atomically(folder / METADATA_FILE, strict_json.dump(document))

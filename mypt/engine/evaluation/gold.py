@@ -26,7 +26,7 @@ class GoldDecision:
 
     Attributes:
         promoted: It becomes gold.
-        reasons: Why a model with a new lowest loss did not; empty otherwise.
+        reasons: Why a model with a new lowest loss, or with none, did not; empty otherwise.
         loss: What gold is the lowest of.
         memory: What to remember for the next decision.
     """
@@ -76,8 +76,8 @@ def decide(
 ) -> GoldDecision:
     """Decide on one evaluation; equal arguments give equal decisions.
 
-    A loss that is not finite never becomes gold, and of equal losses the earlier one stays. A
-    guard that fails blocks gold with its reason.
+    A loss that is not finite blocks gold, and of equal losses the earlier one stays. A guard that
+    fails blocks gold with its reason.
     """
     verdicts = {
         name: _ask_guard(name, guard, evaluation, memory.guards.get(name, {}))
@@ -88,7 +88,7 @@ def decide(
     best, loss = memory.best_val_loss, gold_loss(evaluation, metric or {})
     candidate = math.isfinite(loss) and (best is None or loss < best)
     promoted = candidate and not reasons
-    blocked = reasons if candidate else ()
+    blocked = reasons if candidate else _explain_no_value(evaluation, metric or {})
     return GoldDecision(
         promoted=promoted,
         reasons=blocked,
@@ -101,6 +101,13 @@ def decide(
             extra=memory.extra,
         ),
     )
+
+
+def _explain_no_value(evaluation: Evaluation, metric: Mapping[str, float]) -> tuple[str, ...]:
+    """Return which of the losses that gold is decided on have no finite value."""
+    losses = {**evaluation.eval_losses, "val": evaluation.val_loss}
+    names = [name for name in metric or ("val",) if not math.isfinite(losses[name])]
+    return tuple(f"the loss of {name} is not a finite number" for name in names)
 
 
 def explain_incomparable(previous: TrainingState, state: TrainingState) -> str | None:

@@ -51,7 +51,7 @@ def evaluate(
         world: The processes that share the batches.
 
     Returns:
-        Mean losses in nats per token, rounded to 6 decimals.
+        Mean losses in nats per token, rounded to 6 decimals; NaN where nothing was to be learnt.
 
     Raises:
         EvaluationStoppedError: `stopped` returned true.
@@ -80,6 +80,8 @@ def mean_loss(
 ) -> float:
     """Return the mean loss of `eval_iters` batches of one split, in nats per token.
 
+    It is the mean over their targets; NaN where they have none.
+
     Raises:
         EvaluationStoppedError: `stopped` returned true.
     """
@@ -88,14 +90,15 @@ def mean_loss(
     for first in range(0, training.eval_iters, world.size):
         if stopped():
             raise EvaluationStoppedError
-        # Processes take turns; those left over at the end measure with weight 0.
+        # Processes take turns; those left over at the end measure what does not count.
         index = min(first + world.rank, training.eval_iters - 1)
         batch = loader.eval_batch(split, training.seed, index)
-        weight = 1.0 if batch.mask is None else max(1.0, float(batch.mask.sum()))
-        weight *= first + world.rank == index
+        weight = batch.count_targets()
         x, y, mask = batch.to(device)
         with autocast(device, training):
             loss = model.loss(x, y, mask)
-        sums += torch.stack([loss.double() * weight, loss.new_full((), weight)]).to(sums)
+        if weight > 0 and first + world.rank == index:
+            sums[0] += loss.to(sums) * weight
+            sums[1] += weight
     total, weight = world.total(sums)
     return float(total / weight)

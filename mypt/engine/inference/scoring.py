@@ -33,6 +33,7 @@ class Score:
         perplexity: exp(loss).
         bits_per_byte: Total bits of the predicted tokens divided by their UTF-8 bytes, which is
             comparable between models with different vocabularies. The first token is not counted.
+            NaN where the others are no text.
         stride: Number of tokens from one window to the next.
         block_size: Number of tokens in a window.
         ids: The tokens of the text, (N,).
@@ -64,10 +65,11 @@ def score(model: LanguageModel, text: str, stride: int | None) -> Score:
         raise DataError(Problem("the text", "", what, fix))
     losses = token_losses(model, torch.tensor(ids), stride).tolist()
     total = math.fsum(losses)
+    size_bytes = len(tokenizer.decode_bytes(ids[1:]))
     return Score(
         loss=total / len(losses),
         perplexity=_exp_or_inf(total / len(losses)),
-        bits_per_byte=total / math.log(2) / len(tokenizer.decode_bytes(ids[1:])),
+        bits_per_byte=total / math.log(2) / size_bytes if size_bytes else math.nan,
         stride=stride,
         block_size=block_size,
         ids=tuple(ids),

@@ -123,7 +123,8 @@ class ConsoleSink:
         name = "val" if event.gold_loss is None else "gold loss"
         loss = event.val_loss if event.gold_loss is None else event.gold_loss
         best = event.best_val_loss
-        better = f"{name} {loss:.4f} < best {best:.4f} but " if best is not None else ""
+        is_better = best is not None and loss is not None
+        better = f"{name} {loss:.4f} < best {best:.4f} but " if is_better else ""
         self._print(f"  GOLD blocked: {better}{event.reason}")
 
     @_show.register(events.PhaseSwitch)

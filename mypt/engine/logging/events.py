@@ -169,7 +169,7 @@ class GoldCheckpoint(_GoldEvent):
 
 @frozen(kw_only=True)
 class GoldBlocked(_GoldEvent):
-    """A new lowest loss did not become gold."""
+    """A new lowest loss did not become gold, or there was none; both losses are None then."""
 
     name = "gold_blocked"
 

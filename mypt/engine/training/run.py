@@ -122,6 +122,7 @@ def _open_dispatcher(
     stack.callback(dispatcher.close)
     for message in (
         *job.notices,
+        *(line for loader in _all_loaders(job) for line in loader.left_out),
         *_inexact_notices(job, state),
         *_gold_notices(job, state),
         *log_notices,

@@ -107,7 +107,9 @@ class Updater:
         for micro_step, (batch, share) in enumerate(zip(batches, shares, strict=True)):
             place = step, micro_step + (self._world.rank << _RANK_BITS)
             torch.manual_seed(torch_seed(training.seed, Purpose.DROPOUT, *place))
-            total += self._backward(batch, share, is_last=micro_step + 1 == len(batches))
+            loss = self._backward(batch, share, is_last=micro_step + 1 == len(batches))
+            if share > 0:  # without a target a loss has no value, and a gradient of 0
+                total += loss
         if training.grad_clip > 0:
             self._scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.grad_clip)
@@ -160,9 +162,6 @@ def _shares(batches: Sequence[Batch], world: World) -> list[float]:
     The mean of means would give a token in a sparse batch more weight than one in a full batch.
     Processes average their gradients, hence the factor.
     """
-    counts = [
-        batch.y.numel() if batch.mask is None else max(1.0, float(batch.mask.sum()))
-        for batch in batches
-    ]
+    counts = [batch.count_targets() for batch in batches]
     total = sum(counts) if world.size == 1 else float(world.total(torch.tensor(sum(counts))))
     return [count / total * world.size for count in counts]

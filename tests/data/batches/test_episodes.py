@@ -71,6 +71,28 @@ def test_weights_are_taken_before_a_mask_and_without_either_padding_alone_is_lef
     assert rows(loaded(folder, gpt2.train("")), [0])[2] == [[1, 1, 0, 0]]
 
 
+def test_an_episode_that_shows_no_target_has_no_row(folder, gpt2):
+    episodes = [[1, 2], [3, 4, 5, 6, 7, 8], [9, 10], [11], [12, 13, 14, 15, 16, 17]]
+    mask = [0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0, 0.5, 0, 0, 0]
+    write(folder / "train", episodes, weights=mask)  # of the second its last four tokens are masked
+    source = loaded(folder, gpt2.train("")).splits["train"]
+    assert source.reaches.tolist() == [1, 5, 0, 0, 4]
+    assert [source.windows(n) for n in (1, 3, 4, 5)] == [1, 1, 2, 3]
+    assert source.take(np.array([0, 1]), 4).x.tolist() == [[1, 2, 0, 0], [13, 14, 15, 16]]
+    assert source.take(np.array([1, 2]), 5).x[:, 0].tolist() == [3, 12]
+    assert source.explain_left_out(4) == (
+        "holds 3 episodes of 5 without a target in the last 4 tokens (block_size)"
+    )
+    assert source.explain_left_out(None) == "holds 2 episodes of 5 without a target"
+
+
+def test_without_a_mask_all_but_the_first_token_is_a_target(folder, gpt2):
+    write(folder / "train", [[1], [2, 3, 4], []])
+    for name in ("mask.bin", "mask_weighted.bin"):
+        (folder / "train" / name).unlink(missing_ok=True)
+    assert loaded(folder, gpt2.train("")).splits["train"].reaches.tolist() == [0, 1, 0]
+
+
 def test_sub_folders_come_after_the_split_s_own_episodes(folder, gpt2):
     write(folder / "train" / "shard_00002", [[30, 31]], [1, 1])
     write(folder / "train" / "shard_00001", [[20, 21], [22, 23]], [1, 1, 1, 1])

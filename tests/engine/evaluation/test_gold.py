@@ -36,6 +36,14 @@ def test_each_lower_loss_becomes_gold_and_a_tie_does_not():
 def test_a_loss_that_is_not_finite_never_becomes_gold():
     decisions = replay([evaluation(0, math.nan), evaluation(1, -math.inf), evaluation(2, 5.0)], {})
     assert [d.promoted for d in decisions] == [False, False, True]
+    assert [d.reasons for d in decisions[:2]] == [("the loss of val is not a finite number",)] * 2
+
+
+def test_the_loss_that_has_no_value_is_named():
+    one = evaluation(0, 3.0, books=math.nan, code=2.0)
+    decision = decide(one, GoldMemory(), {}, {"val": 1, "books": 1, "code": 1})
+    assert decision.reasons == ("the loss of books is not a finite number",)
+    assert decide(one, GoldMemory(), {}, {"code": 1}).promoted
 
 
 def test_a_guard_blocks_a_new_best_and_says_why():

@@ -31,6 +31,17 @@ def test_bits_per_byte_leave_the_bytes_of_the_first_token_out(bundle):
     assert score.bits_per_byte == pytest.approx(bits / len(" it was però".encode()))
 
 
+def test_tokens_that_are_no_text_have_no_bits_per_byte():
+    class Mute(type(load_plugins().tokenizer("char").train("ab"))):
+        def decode_bytes(self, ids):
+            return b""
+
+    config = mypt.GPTConfig(n_layer=1, n_head=1, n_embd=2, block_size=8, vocab_size=2)
+    score = mypt.GPT(config, Mute(["a", "b"])).score("abab")
+    assert math.isfinite(score.loss)
+    assert math.isnan(score.bits_per_byte)
+
+
 def test_a_model_in_training_mode_is_scored_without_dropout_and_stays_in_it(bundle, text):
     model = mypt.load(bundle)
     assert model.config.dropout > 0

@@ -1,4 +1,5 @@
 import io
+import math
 
 from attrs import evolve
 from rich.console import Console
@@ -59,6 +60,15 @@ def test_the_console_tells_of_gold():
     assert console_lines(decided(True, ()), decided(False, ("overfit: x",))) == [
         "  GOLD checkpoint! val_loss=0.4900 at step 600",
         "  GOLD blocked: val 0.4900 < best 0.5173 but overfit: x",
+    ]
+
+
+def test_the_console_tells_of_gold_that_a_loss_without_a_value_blocked():
+    reason = "the loss of val is not a finite number"
+    one = Evaluation(step=600, train_loss=0.1, val_loss=math.nan)
+    decision = GoldDecision(False, (reason,), math.nan, GoldMemory())
+    assert console_lines(events.gold_decided(one, decision, 0.5173)) == [
+        f"  GOLD blocked: {reason}",
     ]
 
 

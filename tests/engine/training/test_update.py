@@ -47,14 +47,19 @@ def test_micro_steps_are_one_big_batch_whatever_they_are_trained_on(kept):
     parts = [batch(seed, 4, share) for seed, share in enumerate(kept)]
     ours, loss, _ = gradients_and_loss(parts)
     whole, expected, _ = gradients_and_loss([joined(*parts)])
-    if 0.0 in kept:  # a micro step that trains nothing counts as one token
-        n = sum(max(1.0, p.mask.sum().item()) for p in parts)
-        real = sum(p.mask.sum().item() for p in parts)
-        whole = {name: gradient * real / n for name, gradient in whole.items()}
-        expected *= real / n
     assert loss == pytest.approx(expected, rel=1e-5)
     for name, gradient in ours.items():
         torch.testing.assert_close(gradient, whole[name], rtol=1e-4, atol=1e-7)
+
+
+def test_weights_that_sum_to_less_than_one_token_give_the_mean_all_the_same():
+    whole = batch(1, 4, kept=0.5)
+    faint = Batch(whole.x, whole.y, whole.mask / 1000)
+    ours, loss, _ = gradients_and_loss([faint])
+    theirs, expected, _ = gradients_and_loss([whole])
+    assert loss == pytest.approx(expected, rel=1e-5)
+    for name, gradient in ours.items():
+        torch.testing.assert_close(gradient, theirs[name], rtol=1e-4, atol=1e-7)
 
 
 def test_clipping_bounds_the_norm_of_the_whole_gradient():
