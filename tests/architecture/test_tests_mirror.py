@@ -48,7 +48,8 @@ TESTED_BY = {
     ],
     "cli/test_main.py": ["cli/options/fields", "cli/options/flag_names", "cli/options/text"],
     "data/batches/test_loader.py": ["data/batches/batch"],
-    "data/prepare/test_chats.py": ["data/describe", "data/prepare/episodes", "data/special_tokens"],
+    "data/prepare/chats/test_forms.py": ["data/prepare/chats/turns"],
+    "data/prepare/test_episodes.py": ["data/describe", "data/special_tokens"],
     "data/prepare/test_tokens.py": [
         "data/metadata",
         "data/prepare/parallel",

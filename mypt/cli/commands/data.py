@@ -128,8 +128,10 @@ def chats_command(
 ) -> None:
     """Prepare conversations in JSON lines as episodes with a loss mask.
 
-    A line is {"messages": [{"role": ..., "content": ...}, ...]}, or {"prompt": ..., "completion":
-    ...}, or {"text": ...}. The loss counts what the assistant says, completions and texts.
+    A line is {"messages": [{"role": ..., "content": ...}, ...]}, or as of ShareGPT
+    ("conversations") or Alpaca ("instruction", "input", "output"), or {"prompt": ...,
+    "completion": ...}, or {"text": ...}. The loss counts what the assistant says, except in
+    messages of "weight" 0, completions and texts.
     """
     from mypt.data.describe import find_left_out
     from mypt.data.prepare.episodes import ChatPreparation, prepare_chats

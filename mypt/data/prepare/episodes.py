@@ -14,7 +14,8 @@ from mypt.data.batches.tokens import sha256_of
 from mypt.data.dataset import INDEX_FILE, MASK_FILE, STATE_FILE, TOKENS_FILE, read_episodes
 from mypt.data.input_files import list_files
 from mypt.data.metadata import METADATA_FILE, DataFile
-from mypt.data.prepare.chats import Episode, Template, encode_episode, read_chat_lines
+from mypt.data.prepare.chats.lines import Episode, encode_episode, read_chat_lines
+from mypt.data.prepare.chats.template import Template
 from mypt.format.errors import DataError, Problem, limit_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
@@ -72,7 +73,7 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
     limit = _find_val_limit(paths, template, wanted)
     tokenizer = wanted.tokenizer
     if tokenizer is None:
-        texts = (s.text for e in _iter_episodes(paths, template) for s in template.spans(e))
+        texts = (s.text for e in _iter_episodes(paths, template) for s in template.spans(e.turns))
         tokenizer = plugins.tokenizer(wanted.tokenization).trained_on(texts)
     folder = wanted.output.with_name(f".{wanted.output.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)

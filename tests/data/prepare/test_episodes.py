@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.dataset import read_episodes
 from mypt.data.describe import check_dataset
 from mypt.data.metadata import read_metadata
-from mypt.data.prepare.chats import Episode, Template
 from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
@@ -61,7 +59,7 @@ def episodes_of(folder, tokenizer):
 def test_with_special_tokens_chats_are_written_as_mypt_wrote_them(tmp_path, plugins, special):
     lines = [
         chat(*TURNS),
-        chat(("user", "A"), ("assistant", "B"), ("user", "C"), ("assistant", "")),
+        chat(("user", "A"), ("assistant", "B"), ("user", "C"), ("assistant", "D")),
     ]
     folder = prepared(tmp_path, plugins, lines, tokenizer=special)
     assert episodes_of(folder, special) == [
@@ -72,8 +70,8 @@ def test_with_special_tokens_chats_are_written_as_mypt_wrote_them(tmp_path, plug
         ),
         (
             "<myPT_user>A</myPT_user><myPT_assistant>B</myPT_assistant>"
-            "<myPT_user>C</myPT_user><myPT_assistant></myPT_assistant><myPT_eot>",
-            "B</myPT_assistant></myPT_assistant><myPT_eot>",
+            "<myPT_user>C</myPT_user><myPT_assistant>D</myPT_assistant><myPT_eot>",
+            "B</myPT_assistant>D</myPT_assistant><myPT_eot>",
         ),
     ]
 
@@ -89,21 +87,6 @@ def test_without_special_tokens_chats_are_plain_text(tmp_path, plugins, kind):
         ("Only this.", "Only this."),
         ("System: Be kind.\n\nUser: Hi\n\nAssistant: Hello!\n\n", " Hello!\n\n"),
     ]
-
-
-def test_a_prompt_has_the_ids_it_will_have_when_one_generates(tmp_path, plugins, special):
-    for tokenizer in (plugins.tokenizer("gpt2").train(""), special):
-        episode = _episode(chat(*TURNS, ("user", "More?\nNow!"), *TURNS[2:]))
-        spans = list(Template.of(tokenizer).spans(episode))
-        last = max(i for i, span in enumerate(spans) if span.text and not span.is_target)
-        prompt = spans[: last + 1]
-        ids = [number for span in prompt for number in tokenizer.encode(span.text)]
-        assert ids == tokenizer.encode("".join(span.text for span in prompt))
-        assert spans[last + 1].text.strip().startswith("Hello!")
-
-
-def _episode(fields):
-    return Episode(Path("x"), 1, fields)
 
 
 def test_batches_carry_the_mask(tmp_path, plugins, special):
@@ -152,34 +135,49 @@ def test_the_metadata_vouch_for_the_files(tmp_path, plugins):
     assert other.sha256 != known.sha256
 
 
-BAD = [
-    ("{", "is not JSON"),
-    ("[1]", "is not a JSON object"),
-    ("{}", "needs `messages`"),
-    ('{"text": "a", "prompt": "b"}', "needs `messages`"),
-    ('{"text": 1}', "`text` is not a string"),
-    ('{"text": ""}', "`text` is empty"),
-    ('{"prompt": "a"}', "`completion` is not a string"),
-    ('{"messages": []}', "`messages` is not a list"),
-    ('{"messages": [{"role": "user"}]}', "messages[0] has no `content`"),
-    (json.dumps(chat(("bot", "a"))), "messages[0] has the role 'bot'"),
-    (json.dumps(chat(("user", "a"))), "has no message by the assistant"),
-    (json.dumps(chat(("assistant", "\ud800"))), "contains half a character"),
-    (json.dumps(chat(("assistant", "<myPT_eot>"))), "contains <myPT_eot> in its text"),
-]
-
-
 def test_every_bad_line_is_refused_by_file_and_line(tmp_path, plugins, special):
-    lines = [json.dumps(chat(*TURNS)), *(line for line, _ in BAD)]
+    marked = {"instruction": "a", "output": "<myPT_eot>"}
+    lines = [chat(*TURNS), "{", chat(("user", "a")), chat(*TURNS), marked]
     with pytest.raises(DataError) as caught:
         prepared(tmp_path, plugins, lines, tokenizer=special)
     problems = caught.value.problems
-    assert len(problems) == len(BAD)
-    for number, (problem, (_, what)) in enumerate(zip(problems, BAD, strict=True), start=2):
-        assert problem.where == f"line {number}"
-        assert problem.file == str(tmp_path / "chats.jsonl")
-        assert problem.what.startswith(what)
+    assert {problem.file for problem in problems} == {str(tmp_path / "chats.jsonl")}
+    assert [problem.where for problem in problems] == [
+        "line 2",
+        "line 3#/messages",
+        "line 5#/output",
+    ]
+    assert problems[2].what.startswith("contains <myPT_eot> in its text")
     assert not (tmp_path / "sft").exists()
+
+
+def test_a_weight_of_0_is_not_in_the_mask(tmp_path, plugins, special):
+    masked = chat(("user", "A"), ("assistant", "B"), ("user", "C"), ("assistant", "D"))
+    masked["messages"][1]["weight"] = 0
+    folder = prepared(tmp_path, plugins, [masked, chat(*TURNS)], tokenizer=special)
+    assert [learnt for _, learnt in episodes_of(folder, special)] == [
+        "Hello!</myPT_assistant><myPT_eot>",
+        "D</myPT_assistant><myPT_eot>",
+    ]
+
+
+# What was prepared before there were more forms, with fields that say nothing.
+BEFORE = [
+    *(chat(("system", "Be kind."), ("user", f"Hi {n}"), ("assistant", "Hello!")) for n in range(9)),
+    *({**chat(("user", f"{n}?"), ("assistant", "A"), ("user", "more")), "id": n} for n in range(9)),
+    *({"messages": [{"role": "assistant", "content": f"{n}", "name": "x"}]} for n in range(9)),
+    *({"prompt": f"{n}+1=", "completion": f"{n + 1}"} for n in range(9)),
+    *({"text": f"number {n}", "meta": n} for n in range(9)),
+]
+
+
+def test_what_was_prepared_before_keeps_its_bytes(tmp_path, plugins):
+    folder = prepared(tmp_path, plugins, BEFORE, tokenization="char", val_fraction=0.3)
+    document = read_metadata(folder).document
+    assert (document["train_episodes"], document["val_episodes"]) == (31, 14)
+    assert document["data_sha256"] == (
+        "e52c6a3f73d3a8c18cb4f4b5ba48737ab41761eeb7babca14152c76ad7daf3eb"
+    )
 
 
 def test_a_character_that_the_vocabulary_lacks_is_named_and_nothing_is_left(tmp_path, plugins):

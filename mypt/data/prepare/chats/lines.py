@@ -1,0 +1,119 @@
+"""Read conversations in JSON lines, and encode them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import evolve, frozen
+
+from mypt.data.prepare.chats.forms import read_turns
+from mypt.data.prepare.chats.turns import Turn, identify
+from mypt.format.errors import DataError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mypt.data.prepare.chats.template import Template
+    from mypt.plugins.contracts import Tokenizer
+
+_FIX = "correct the line, or remove it"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@frozen
+class Episode:
+    """One episode: a line of a file.
+
+    Attributes:
+        file: The file.
+        line: Line number, from 1.
+        turns: What is said in it.
+    """
+
+    file: Path
+    line: int
+    turns: tuple[Turn, ...]
+
+    @property
+    def digest(self) -> bytes:
+        """8 bytes that are equal for equal conversations, wherever they are."""
+        text = json.dumps(identify(self.turns), sort_keys=True)
+        return hashlib.sha256(text.encode()).digest()[:8]
+
+
+def read_chat_lines(files: Sequence[Path], template: Template) -> Iterator[Episode | Problem]:
+    """Read the lines of JSONL files, in any of the forms of `forms.py`; empty lines are skipped.
+
+    Yields:
+        For each line, its episode or its problem.
+    """
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                if _begins_array(stream.readline()):
+                    what = "is one JSON array instead of lines of a JSON object each"
+                    fix = "write a line for each of its items, as `jq -c '.[]'` does"
+                    yield Problem(str(file), "", what, fix, kind="data.chat")
+                    continue
+                stream.seek(0)
+                for number, data in enumerate(stream, start=1):
+                    if data.strip():
+                        yield _read_line(file, number, data, template)
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+            raise DataError(Problem(str(file), "", what, "check the path")) from error
+
+
+def encode_episode(
+    episode: Episode, template: Template, tokenizer: Tokenizer
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+    """Return the ids of an episode, and a mask that is 1 for targets; (N,) each.
+
+    Raises:
+        DataError: The vocabulary lacks one of its characters.
+    """
+    spans = [span for span in template.spans(episode.turns) if span.text]
+    try:
+        ids = [tokenizer.encode_array(span.text) for span in spans]
+    except DataError as error:
+        what = error.problems[0].what
+        raise DataError(Problem(str(episode.file), f"line {episode.line}", what, _FIX)) from error
+    masks = [np.full(len(i), s.is_target, np.uint8) for i, s in zip(ids, spans, strict=True)]
+    return np.concatenate(ids), np.concatenate(masks)
+
+
+def _begins_array(line: bytes) -> bool:
+    return line.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"[")
+
+
+def _read_line(file: Path, number: int, data: bytes, template: Template) -> Episode | Problem:
+    try:
+        fields = json.loads(data.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except UnicodeDecodeError:
+        wrong = "is not UTF-8"
+    except (ValueError, RecursionError):
+        wrong = "is not JSON"
+    else:
+        if isinstance(fields, dict):
+            return _read_episode(file, number, fields, template)
+        wrong = "is not a JSON object"
+    return Problem(str(file), f"line {number}", wrong, _FIX, kind="data.chat")
+
+
+def _read_episode(
+    file: Path, number: int, fields: dict[str, Any], template: Template
+) -> Episode | Problem:
+    try:
+        turns = read_turns(fields)
+        template.check_marks(turns)
+    except DataError as error:
+        [problem] = error.problems
+        where = f"line {number}#{problem.where}" if problem.where else f"line {number}"
+        return evolve(problem, file=str(file), where=where)
+    return Episode(file, number, turns)
