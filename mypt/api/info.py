@@ -38,9 +38,10 @@ def get_model_info(
         absent), `format` ("2.0", or the name of the reader of an older one), `folder`, `parameters`
         (a tied matrix is counted once), `files` with the size of each in bytes, `copies` (the
         folders of its gold, half-precision and numbered copies), `edits` (changes to its config or
-        vocabulary since it was saved), `warnings` (what is wrong with its training state or its
-        optimizer, which only training needs), and `plugins`: by package the `version` it requires,
-        `needed_for` as in its manifest, and the version `installed`, None if it is not.
+        vocabulary since it was saved), `notes` (all that a user should know of it, such as what its
+        reader mapped, left out or assumed), `warnings` (what is wrong with its training state or
+        its optimizer, which only training needs), and `plugins`: by package the `version` it
+        requires, `needed_for` as in its manifest, and the version `installed`, None if it is not.
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
@@ -58,6 +59,7 @@ def get_model_info(
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
         "training_state": None if state is None else to_document(state, versioned=False),
         "edits": list(opened.edits),
+        "notes": list(opened.notes),
         "warnings": list(opened.warnings),
         "copies": [str(path) for path in find_copies(opened.path)],
         "plugins": {

@@ -77,6 +77,7 @@ def export_hf(
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights.values()})
     held |= {"dtype": dtypes[0], "torch_dtype": dtypes[0]} if len(dtypes) == 1 else {}
     notes, tokenizer = _export_tokenizer(opened.tokenizer)
+    notes += opened.remarks
     notes += [f"warning: {warning}" for warning in opened.warnings]
     held |= dict.fromkeys(("bos_token_id", "eos_token_id"), _end_of_text_id(opened.tokenizer))
     if hugging_face_names.scales_otherwise(config):

@@ -268,7 +268,7 @@ def _make_report_lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[s
     given = checkpoint.config
     config = to_document(from_document(GPTConfig, given), versioned=False)
     defaulted = [f"{k}={json.dumps(v)}" for k, v in config.items() if k not in given]
-    lines = [f"format: {reader.name}", *checkpoint.report]
+    lines = [f"format: {reader.name}", *checkpoint.report, *checkpoint.remarks]
     lines.append(f"{len(checkpoint.tensors)} tensors")
     if defaulted:
         lines.append(f"config.json, by default: {', '.join(defaulted)}")

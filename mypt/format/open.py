@@ -51,6 +51,7 @@ class Opened:
         sizes: How many bytes each of its files has, by their names.
         notes: What a user should know of it, a line each.
         edits: What was edited of that which its text depends on, a line each.
+        remarks: What its reader had to decide about what it computes, a line each; also in `notes`.
         doubts: Why training cannot go on from it exactly, as far as the files tell.
         flaws: What is wrong with its training state or its optimizer: inference warns of them, and
             whatever trains is refused; see `check_flaws`.
@@ -78,6 +79,7 @@ class Opened:
     optimizer: Callable[[], Mapping[str, Any] | None]
     check: Callable[[], None] = lambda: None
     edits: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     flaws: tuple[Problem, ...] = ()
     manifest: Manifest | None = None
@@ -102,7 +104,7 @@ class Opened:
 
 def log_warnings(opened: Opened) -> None:
     """Log what a program that opens a checkpoint for inference should know of it."""
-    for line in opened.warnings:
+    for line in (*opened.remarks, *opened.warnings):
         _LOGGER.warning("%s", one_line(line))
 
 
@@ -205,7 +207,9 @@ def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
             for note in bundle.notes
             if note.kind == EDITED and Path(note.file).name in (files.CONFIG, files.TOKENIZER)
         ),
-        weights=lambda: _check_weights(bundle.weights(), bundle.config, bundle.folder),
+        weights=lambda: _check_weights(
+            bundle.weights(), bundle.config, bundle.folder / files.MODEL
+        ),
         shapes=bundle.shapes,
         digest=bundle.weights_digest,
         optimizer=bundle.optimizer,
@@ -248,8 +252,8 @@ def _describe_foreign(
     config = from_document(GPTConfig, described.config)
 
     def weights() -> Mapping[str, Tensor]:
-        tensors = whole().tensors
-        return _check_weights(tensors, config, path) if reader.read is mypt_folder.read else tensors
+        file = path / files.MODEL if reader.read is mypt_folder.read else path
+        return _check_weights(whole().tensors, config, file)
 
     def optimizer() -> Mapping[str, Any] | None:
         if described.flaws:
@@ -263,7 +267,8 @@ def _describe_foreign(
         tokenizer=from_optional_document(TokenizerState, described.tokenizer),
         training_state=from_optional_document(TrainingState, described.training_state),
         sizes={file.name: file.stat().st_size for file in held},
-        notes=described.report,
+        notes=(*described.report, *described.remarks),
+        remarks=described.remarks,
         weights=weights,
         shapes=lambda: {name: info.shape for name, info in described.tensors.items()},
         digest=lambda: _joint_digest(held),
@@ -274,10 +279,10 @@ def _describe_foreign(
 
 
 def _check_weights(
-    weights: Mapping[str, Tensor], config: GPTConfig, folder: Path
+    weights: Mapping[str, Tensor], config: GPTConfig, file: Path
 ) -> Mapping[str, Tensor]:
     if config.tie_weights:
-        check_tied(weights, str(folder / files.MODEL))
+        check_tied(weights, str(file))
     return weights
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from mypt.format.documents.checkpoint import Checkpoint
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
     from mypt.format.rules.plugin_settings import Settings
@@ -142,7 +143,7 @@ def _foreign_problems(
     load = weights_file.describe_checked_weights if checksums else weights_file.describe_weights
     try:
         described = describe(path, reader, layouts, {}, settings, load=load)
-        problems = list(described.flaws)
+        problems = [*described.flaws, *_list_remarks(described, path)]
         if described.tokenizer is not None:
             tokenizer = described.tokenizer
             problems += tokenizer_plugin_problems(tokenizer, str(path), settings, {})
@@ -154,3 +155,11 @@ def _foreign_problems(
     what = f"is a checkpoint of another format, for the reader {reader.name}"
     fix = "use it as it is, or write it as a bundle: mypt format migrate"
     return [*problems, Problem(str(path), "", what, fix, kind=LEGACY, severity="note")]
+
+
+def _list_remarks(described: Checkpoint, path: Path) -> list[Problem]:
+    fix = "compare its output with that of the program that wrote it"
+    return [
+        Problem(str(path), "", remark, fix, kind="foreign.remark", severity="note")
+        for remark in described.remarks
+    ]

@@ -27,6 +27,7 @@ WITHOUT_OPTIMIZER = {
     "mypt_gpt_step",  # its release saves none before the end
     "mypt_bundle_fp16",  # for inference
     "build_llm_lora",  # mypt merges the adapters, and their moments fit nothing then
+    "lightning_nanogpt",
     "hugging_face_gpt2",
     "hugging_face_llama",
 }

@@ -178,6 +178,56 @@ def nanogpt(**settings):
     return Source("nanoGPT", commit, train, COMPUTE_NANOGPT, kept)
 
 
+# --- nanoGPT's model in a module of PyTorch Lightning, which names its attribute in every tensor
+
+SAVE_LIGHTNING = """
+import pytorch_lightning, torch
+from model import GPT, GPTConfig
+
+class Module(pytorch_lightning.LightningModule):
+    def __init__(self, lr, **sizes):
+        super().__init__()
+        self.save_hyperparameters()
+        self.model = GPT(GPTConfig(**sizes))
+
+    def training_step(self, batch, _):
+        return self.model(batch, batch)[1]
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.model.parameters(), lr=self.hparams.lr)
+
+torch.manual_seed(1)
+sizes = dict(block_size=8, n_embd=8, n_head=2, n_layer=2, vocab_size=31, bias=False, dropout=0.1)
+trainer = pytorch_lightning.Trainer(max_steps=7, accelerator="cpu", logger=False,
+                                    enable_checkpointing=False, enable_progress_bar=False)
+data = torch.utils.data.DataLoader(torch.randint(31, (14, 8)), batch_size=2)
+trainer.fit(Module(0.01, **sizes), data)
+trainer.save_checkpoint("last.ckpt", weights_only=True)
+"""
+COMPUTE_LIGHTNING = """
+from model import GPT, GPTConfig
+
+held = torch.load(path)
+sizes = {name: value for name, value in held["hyper_parameters"].items() if name != "lr"}
+model = GPT(GPTConfig(**sizes))
+tensors = held["state_dict"].items()
+model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors})
+ids = [3, 0, 30, 7, 7]
+model.logits = lambda idx: model(idx, idx)[0]
+"""
+
+
+def lightning():
+    return Source(
+        "PyTorch Lightning",
+        "3adf61e154c3fe3fca428ad6bc3818b27a3b8291",  # of nanoGPT, whose model it is
+        lambda place: run(place, ["-c", SAVE_LIGHTNING]),
+        COMPUTE_LIGHTNING,
+        ("last.ckpt",),
+        {"tokenizer": "none"},
+    )
+
+
 # --- build_llm_karpathy
 
 COMPUTE_BUILD_LLM = """
@@ -270,6 +320,7 @@ SOURCES = {
     "mypt_bundle_fp16": mypt(LAST_MYPT, "dante_fp16", train_mypt_by_file, **MODERN),
     "nanogpt": nanogpt(compile=False),
     "nanogpt_compiled": nanogpt(compile=True, bias=True),
+    "lightning_nanogpt": lightning(),
     "build_llm": build_llm({}),
     "build_llm_lora": build_llm(LORA, lora_alpha=6.0),
     "hugging_face_gpt2": transformers(SAVE_GPT2),
@@ -327,7 +378,8 @@ def write(name, source, clone):
 
 
 def main(mypt_clone, nanogpt_clone, build_llm_clone):
-    clones = {"MyPT": mypt_clone, "nanoGPT": nanogpt_clone, "build_llm_karpathy": build_llm_clone}
+    clones = {"MyPT": mypt_clone, "build_llm_karpathy": build_llm_clone}
+    clones |= dict.fromkeys(("nanoGPT", "PyTorch Lightning"), nanogpt_clone)
     for name, source in SOURCES.items():
         if not (HERE / name).exists():
             write(name, source, clones.get(source.program))

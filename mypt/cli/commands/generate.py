@@ -162,8 +162,8 @@ def _load_model(
 def _print_warnings(opened: Opened) -> None:
     from mypt.format.errors import one_line
 
-    for edit in opened.edits:
-        click.echo(f"note: {one_line(edit)}", err=True)
+    for note in (*opened.edits, *opened.remarks):
+        click.echo(f"note: {one_line(note)}", err=True)
     for warning in opened.warnings:
         click.echo(f"warning: {one_line(warning)}", err=True)
 

@@ -60,7 +60,7 @@ def _describe_format(info: dict[str, Any]) -> list[str]:
         f"Parameters: {info['parameters']:,}",
         *(f"  {name}: {size:,} bytes" for name, size in info["files"].items()),
         *(f"Copy: {path}" for path in info["copies"]),
-        *(f"Note: {edit}" for edit in info["edits"]),
+        *(f"Note: {note}" for note in info["edits" if is_bundle else "notes"]),
     ]
 
 

@@ -26,6 +26,8 @@ class Checkpoint:
         optimizer: An AdamW state dict in the parameter order of that version, if there is one,
             with tensors of the same kind.
         report: What was mapped, defaulted or left out so far, one line each.
+        remarks: What its files leave open or contradict, and what it computes depends on, such as
+            an activation that is assumed; one line each, for whoever opens it, every time.
         flaws: What is wrong with its training state or its optimizer, which is then None; an error
             for training and a warning for inference.
     """
@@ -37,4 +39,5 @@ class Checkpoint:
     tensors: Mapping[str, Any] = field(factory=dict, repr=False)
     optimizer: Mapping[str, Any] | None = field(default=None, repr=False)
     report: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     flaws: tuple[Problem, ...] = ()

@@ -6,8 +6,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
-from mypt.format.errors import FormatError, Problem
+from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.readers.shared.peek import peek_dict
+from mypt.format.readers.shared.wrappers import unwrap_names
+from mypt.format.schema.check import check_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
 KEYS = frozenset({"model_state_dict", "config"})
 # In the order in which MyPT looked for them; then the highest step, as its first release saved.
 NAMES = ("latest.pt", "final.pt", "gpt_final.pt")
+ROOTS = (
+    "token_embedding_table.",
+    "position_embedding_table.",
+    "blocks.",
+    "ln_f.",
+    "lm_head.",
+)
 _STEP = re.compile(r"gpt_step_(\d+)\.pt")
 
 
@@ -57,13 +66,18 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # n
         fix = "name the file itself"
         raise FormatError(Problem(str(path), "", "holds no checkpoint file", fix))
     contents = load(file, str(file))
+    config = contents["config"]
+    problems = check_document("config", config, str(file))  # also of what MyPT did not have
+    if has_errors(problems):
+        raise FormatError(*(problem for problem in problems if problem.severity == "error"))
+    tensors, taken_off = unwrap_names(contents["model_state_dict"], ROOTS, str(file))
     step = contents.get("step")
     return Checkpoint(
         version="0",
-        config=contents["config"],
+        config=config,
         tokenizer=contents.get("tokenizer"),
         training_state=None if step is None else {"step": step},
-        tensors=dict(contents["model_state_dict"]),
+        tensors=tensors,
         optimizer=contents.get("optimizer_state_dict"),
-        report=(f"read from {file.name}",),
+        report=(f"read from {file.name}", *taken_off),
     )

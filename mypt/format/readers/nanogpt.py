@@ -9,18 +9,15 @@ from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE, GPT2_VOCAB_SIZE
 from mypt.format.layout import HEAD
 from mypt.format.migrations.optimizer_moments import optimizer_settings
+from mypt.format.readers import nanogpt_model
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.readers.shared.fields import pick_known_fields, require_positive_int
-from mypt.format.readers.shared.gpt2_names import drop_masks, make_gpt2_lookup
+from mypt.format.readers.shared.fields import make_unsupported_error, pick_known_fields
+from mypt.format.readers.shared.gpt2_names import drop_masks
+from mypt.format.readers.shared.known_keys import check_keys
 from mypt.format.readers.shared.optimizer import try_optimizer
 from mypt.format.readers.shared.peek import peek_dict
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
-from mypt.format.readers.shared.tensor_map import (
-    find_sources,
-    make_config,
-    map_moments,
-    map_tensors,
-)
+from mypt.format.readers.shared.tensor_map import map_moments
 from mypt.format.readers.shared.vocabulary import (
     CHARS_OPTION,
     GPT2,
@@ -30,6 +27,7 @@ from mypt.format.readers.shared.vocabulary import (
     make_char_document,
     make_missing_option_error,
 )
+from mypt.format.readers.shared.wrappers import unwrap_names
 from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
 
@@ -41,7 +39,8 @@ if TYPE_CHECKING:
 
 FILE, META = "ckpt.pt", "meta.pkl"
 KEYS = frozenset({"model", "model_args"})
-_COMPILED = "_orig_mod."
+# llama2.c has nanoGPT's keys, and these model_args.
+_LLAMA2_C = frozenset({"dim", "n_layers", "multiple_of"})
 # GPT-2's number of ids, and the same rounded up, which nanoGPT uses if it finds no meta.pkl.
 _GPT2_SIZES = (GPT2_VOCAB_SIZE, GPT2_PADDED_VOCAB_SIZE)
 _TRAINING = {
@@ -53,6 +52,7 @@ _TRAINING = {
     "eval_iters": "eval_iters",
     "gradient_accumulation_steps": "grad_accum_steps",
 }
+_DECAY = {name: name for name in ("weight_decay", "beta1", "beta2")}
 _AMP = {"bfloat16": {"amp_dtype": "bf16"}, "float16": {"amp_dtype": "fp16"}}
 
 
@@ -71,58 +71,52 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     path = path / FILE if path.is_dir() else path
     file = str(path)
     contents = load(path, file)
-    settings = contents.get("config") or {}
-    document, config = _convert_config(contents["model_args"], settings, file)
-    tensors = drop_masks(
-        {name.removeprefix(_COMPILED): tensor for name, tensor in contents["model"].items()}
-    )
-    find_source = make_gpt2_lookup("transformer.", HEAD, transposed=False)
-    sources = find_sources(config, find_source, tensors, file)
-    weights = map_tensors(tensors, sources, config, file)
+    settings, args = contents.get("config") or {}, contents["model_args"]
+    if args.keys() >= _LLAMA2_C:
+        what, fix = "is of llama2.c, which mypt does not read", "install a plugin that reads it"
+        raise make_unsupported_error(file, "/model_args", what, fix)
+    check_keys(args, nanogpt_model.KEYS, file, "/model_args")
+    named, report = unwrap_names(contents["model"], nanogpt_model.ROOTS, file)
+    tensors = drop_masks(named)
     saved = contents.get("optimizer")
+    decided = nanogpt_model.decide_activation(args, options, file)
+    activation, doubts = nanogpt_model.choose_activation(decided, tensors, saved, options)
+    model = nanogpt_model.convert_model(
+        {
+            **nanogpt_model.convert_model_args(args, file),
+            **pick_known_fields(settings, {"batch_size": "batch_size"}),
+            "mlp_type": activation,
+        },
+        tensors,
+        path,
+    )
 
     def arranged() -> tuple[dict[str, Any], dict[str, Any]] | None:
         if saved is None:
             return None
-        order = [name for name in tensors if name != HEAD]
-        moments = map_moments(saved, order, sources, tensors, config, rule="matrices", file=file)
+        order = [name for name in tensors if name != HEAD or not model.config.tie_weights]
+        moments = map_moments(
+            saved, order, model.sources, tensors, model.config, rule="matrices", file=file
+        )
         return moments, optimizer_settings(saved, file)
 
     found, flaws = try_optimizer(arranged, file)
     optimizer, used = (None, None) if found is None else found
-    report = [f"read from {path.name}", *_list_schedule_notes(settings)]
-    if config.dropout:
-        report.append("nanoGPT also applies dropout to embeddings in training; mypt does not")
-    tokenizer = _find_tokenizer(path, config, options, report)
+    lines = [f"read from {path.name}", *report, *_list_schedule_notes(settings)]
+    if model.config.dropout:
+        lines.append(nanogpt_model.DROPOUT_NOTE)
+    tokenizer = _find_tokenizer(path, model.config, options, lines)
     return Checkpoint(
         version=FORMAT_VERSION,
-        config=document,
+        config=model.document,
         tokenizer=tokenizer,
         training_state=_convert_training_state(contents, settings, used),
-        tensors=weights,
+        tensors=model.tensors,
         optimizer=optimizer,
-        report=tuple(report),
+        report=tuple(lines),
+        remarks=(*model.remarks, *doubts),
         flaws=flaws,
     )
-
-
-def _convert_config(
-    args: Mapping[str, Any], settings: Mapping[str, Any], file: str
-) -> tuple[dict[str, Any], GPTConfig]:
-    sizes = ("block_size", "vocab_size", "n_embd", "n_head", "n_layer")
-    bias = bool(args.get("bias", True))  # releases before the flag had biases everywhere
-    fields = {
-        **{name: require_positive_int(args, name, file) for name in sizes},
-        **pick_known_fields(args, {"dropout": "dropout"}),
-        **pick_known_fields(settings, {"batch_size": "batch_size"}),
-        "bias": bias,
-        "mlp_bias": bias,
-        "norm_bias": bias,
-        "head_bias": False,
-        "tie_weights": True,
-        "mlp_type": "gelu",
-    }
-    return make_config(fields, file)
 
 
 def _convert_training_state(
@@ -132,7 +126,12 @@ def _convert_training_state(
     step = contents.get("iter_num")
     if step is None:
         return None
-    training = {**(used or {}), **pick_known_fields(settings, _TRAINING)}
+    training = {
+        "grad_clip": 0.0,  # until 27 January 2023 there was none, and no field
+        **pick_known_fields(settings, _DECAY),
+        **(used or {}),
+        **pick_known_fields(settings, _TRAINING),
+    }
     amp = _AMP.get(str(settings.get("dtype")))
     training |= {"weight_decay_on": "matrices", "use_amp": amp is not None, **(amp or {})}
     return {
@@ -205,6 +204,7 @@ OPTIONS = {
     "properties": {
         "meta": {"type": "string", "description": "Path of the data set's meta.pkl."},
         "chars": CHARS_OPTION,
+        "activation": nanogpt_model.ACTIVATION_OPTION,
         "tokenizer": TOKENIZER_OPTION,
     },
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pluggy
 
-from mypt.format.readers import mypt_file, mypt_folder, nanogpt
+from mypt.format.readers import lightning, mypt_file, mypt_folder, nanogpt
 from mypt.format.readers.build_llm import reader as build_llm
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.hugging_face import reader as hugging_face
@@ -21,5 +21,6 @@ def mypt_legacy_readers() -> list[ReaderFactory]:
         ReaderFactory("mypt_file", recognises=mypt_file.recognises, read=mypt_file.read),
         build_llm.READER,
         nanogpt.READER,
+        lightning.READER,
         hugging_face.READER,
     ]

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from mypt.format.errors import Problem
+from mypt.format.errors import Problem, suggestion
 from mypt.format.resources import data_dir
 from mypt.format.schema.fast_path import make_test
 from mypt.format.schema.messages import (
@@ -67,7 +67,10 @@ def check_document(kind: Kind, document: Mapping[str, Any], file: str) -> list[P
         what = "has no format_version, so it is version 1"
         fix = "no action needed; the next save writes version 2"
         note = Problem(file, "", what, fix, kind="version.legacy", severity="note")
-        return [note, *_schema_problems(kind, document, file, legacy=True)]
+        problems = _schema_problems(kind, document, file, legacy=True)
+        if kind == "config":
+            problems += _foreign_field_problems(document, file)
+        return [note, *problems]
     newer = version_problem(document, file)
     if newer is not None:
         return [newer]
@@ -134,6 +137,30 @@ def _unknown_field_problems(kind: Kind, document: Mapping[str, Any], file: str) 
             *explain_unknown_field(str(path[-1]), known),
             kind="field.unknown",
             severity="warning",
+        )
+        for path, known in islice(_find_unknown_fields(schema, schema, document, ()), MAX_PROBLEMS)
+    ]
+
+
+def _foreign_field_problems(document: Mapping[str, Any], file: str) -> list[Problem]:
+    """Return an error for each field that neither MyPT nor mypt ever wrote to a config.
+
+    A later minor version of format 2 may add fields; a config of version 1 has others only from a
+    program that changed MyPT, and nobody knows what they change in the model. What a preset may
+    hold beside the architecture is about training.
+    """
+    schema = _select_schema("config", legacy=True)
+    if schema["properties"].keys() >= document.keys():
+        return []
+    schema = _merge_properties(schema, load_schema("preset"))
+    fix = "use the program that wrote it; if it changes nothing that the model computes, remove it"
+    return [
+        Problem(
+            file,
+            json_pointer(path),
+            f"is not a field of MyPT{suggestion(path[-1], known)}, and may change the model",
+            fix,
+            kind="field.foreign",
         )
         for path, known in islice(_find_unknown_fields(schema, schema, document, ()), MAX_PROBLEMS)
     ]

@@ -92,6 +92,33 @@ def digest_file(path: Path, file: str) -> str:
     return sha256.hexdigest()
 
 
+def have_equal_bytes(one: tuple[Path, int], other: tuple[Path, int], size: int, file: str) -> bool:
+    """Return whether two stretches of files hold the same bytes, reading a chunk at a time.
+
+    Args:
+        one: A file, and the first byte of the stretch in it.
+        other: The same or another file, likewise.
+        size: Length of both in bytes.
+        file: What messages call the files.
+
+    Returns:
+        False also where one of them was truncated in the meantime.
+
+    Raises:
+        FormatError: One is not a regular file.
+        OSError: One cannot be read.
+    """
+    with open_regular(one[0], file) as first, open_regular(other[0], file) as second:
+        first.seek(one[1])
+        second.seek(other[1])
+        for done in range(0, size, _CHUNK_BYTES):
+            wanted = min(_CHUNK_BYTES, size - done)
+            chunk = first.read(wanted)
+            if len(chunk) < wanted or chunk != second.read(wanted):
+                return False
+    return True
+
+
 def is_present(path: Path) -> bool:
     """Return whether a path exists, even one that cannot be read, such as a link to itself."""
     try:

@@ -89,3 +89,9 @@ class TensorInfo:
                 return False
             expected *= size
         return True
+
+
+def are_comparable(one: TensorInfo, other: TensorInfo) -> bool:
+    """Return whether equal values of two tensors are equal bytes in their files."""
+    alike = one.dtype == other.dtype and one.shape == other.shape
+    return alike and one.is_contiguous and other.is_contiguous

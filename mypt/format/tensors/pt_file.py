@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.storage.files import check_unmoved, open_regular
+from mypt.format.storage.files import check_unmoved, have_equal_bytes, open_regular
 from mypt.format.tensors.foreign_pickle import read_foreign_pickle
-from mypt.format.tensors.info import TensorInfo
+from mypt.format.tensors.info import TensorInfo, are_comparable
 from mypt.format.tensors.pickle_reader import MAX_PICKLE_BYTES, read_pickle
 from mypt.format.tensors.zip_reader import Member, read_member, read_members
 
@@ -205,26 +205,21 @@ def find_damaged_members(path: Path, file: str) -> Iterator[str]:
                 yield name
 
 
+def find_start(header: Header, tensor: TensorInfo) -> int:
+    """Return the first byte in the file of a contiguous tensor."""
+    return header.members[f"data/{tensor.storage_key}"].offset + tensor.span[0]
+
+
 def have_equal_values(path: Path, header: Header, first: TensorInfo, second: TensorInfo) -> bool:
     """Return whether two tensors of a file have the same bits; False if they are not comparable.
 
     Reads a chunk at a time.
     """
-    if first.dtype != second.dtype or first.shape != second.shape:
-        return False
-    if not (first.is_contiguous and second.is_contiguous):
+    if not are_comparable(first, second):
         return False
     size = first.span[1] - first.span[0]
-    starts = [header.members[f"data/{t.storage_key}"].offset + t.span[0] for t in (first, second)]
-    with open_regular(path, header.file) as stream:
-        for done in range(0, size, _CHUNK_BYTES):
-            chunks = []
-            for start in starts:
-                stream.seek(start + done)
-                chunks.append(stream.read(min(_CHUNK_BYTES, size - done)))
-            if chunks[0] != chunks[1] or not chunks[0]:  # empty: truncated in the meantime
-                return False
-    return True
+    starts = [(path, find_start(header, tensor)) for tensor in (first, second)]
+    return have_equal_bytes(starts[0], starts[1], size, header.file)
 
 
 def _read_header(stream: BinaryIO, file: str, is_foreign: bool) -> Header:

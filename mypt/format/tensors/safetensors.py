@@ -66,6 +66,18 @@ def read_infos(path: Path, file: str) -> dict[str, TensorInfo]:
     return {name: info for name, (info, _) in places.items()}
 
 
+def find_start(path: Path, file: str, name: str) -> int:
+    """Return the first byte in the file of a tensor.
+
+    Raises:
+        FormatError: See `read_infos`.
+        OSError: It cannot be read.
+    """
+    with open_regular(path, file) as stream:
+        places, _ = _read_header(stream, file)
+    return places[name][1]
+
+
 def load(path: Path, file: str) -> dict[str, Any]:
     """Memory-map the tensors on the CPU; changing them does not change the file.
 

@@ -67,6 +67,8 @@ def have_equal_bits(one: Any, other: Any) -> bool:
 
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
+    if one.data_ptr() == other.data_ptr() and one.stride() == other.stride():
+        return True  # a tied matrix need not be read
     bits = (tensor.contiguous().flatten().view(torch.uint8) for tensor in (one, other))
     return torch.equal(*bits)
 

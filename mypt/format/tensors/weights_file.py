@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.tensors import safetensors
+from mypt.format.storage.files import have_equal_bytes
+from mypt.format.tensors import pt_file, safetensors
+from mypt.format.tensors.info import are_comparable
 from mypt.format.tensors.pt_file import check_members, check_small_file, load_tensors, read_header
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mypt.format.tensors.info import TensorInfo
 
 
 def describe_weights(path: Path, file: str) -> Any:
@@ -55,3 +59,33 @@ def load_weights(path: Path, file: str) -> Any:
         return safetensors.load(path, file)
     check_small_file(path, file)
     return load_tensors(path, file, is_foreign=True)
+
+
+def have_equal_values(one: tuple[Path, TensorInfo], other: tuple[Path, TensorInfo]) -> bool:
+    """Return whether two described tensors have the same bits, reading a chunk at a time.
+
+    Args:
+        one: A file of weights, and a tensor as `describe_weights` describes it.
+        other: The same or another file, likewise.
+
+    Returns:
+        False also where they cannot be compared.
+
+    Raises:
+        FormatError: A file is damaged.
+        OSError: A file cannot be read.
+    """
+    (path, first), (other_path, second) = one, other
+    if path == other_path and first == second:  # one stretch of one file
+        return True
+    if not are_comparable(first, second):
+        return False
+    places = ((path, _find_start(path, first)), (other_path, _find_start(other_path, second)))
+    return have_equal_bytes(*places, first.span[1] - first.span[0], str(path))
+
+
+def _find_start(path: Path, tensor: TensorInfo) -> int:
+    file = str(path)
+    if safetensors.is_safetensors(path, file):
+        return safetensors.find_start(path, file, tensor.storage_key)
+    return pt_file.find_start(read_header(path, file, is_foreign=True), tensor)

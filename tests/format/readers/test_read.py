@@ -1,5 +1,7 @@
 """Checkpoints of other programs open with the numbers that those programs computed."""
 
+import json
+import shutil
 import subprocess
 import sys
 
@@ -16,6 +18,7 @@ from mypt.format.validate import validate
 from mypt.model.decoding.generate import generate
 from mypt.model.decoding.sampling_options import Sampling
 from mypt.plugins.manager import load_plugins
+from tests.support.paths import ROOT
 
 CHANGES = ("missing", "renamed", "wrong shape")
 
@@ -155,3 +158,49 @@ def spoil(tensors, place, change):
 
 
 SPOILERS = {False: spoil_pt, True: spoil_safetensors}
+
+
+def golden(name, tmp_path):
+    folder = tmp_path / name
+    shutil.copytree(
+        ROOT / "tests" / "golden" / name / "checkpoint", folder, copy_function=shutil.copyfile
+    )
+    return folder
+
+
+@pytest.mark.parametrize("key", ["use_alibi", "n_layers"])
+def test_a_field_that_mypt_never_had_is_refused_in_its_old_forms(plugins, tmp_path, key):
+    single = golden("mypt_latest", tmp_path) / "latest.pt"
+    held = torch.load(single, weights_only=True)
+    held["config"][key] = 2
+    torch.save(held, single)
+    folder = golden("mypt_bundle_modern", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {key: 2}))
+    readers = tuple(plugins.readers.values())
+    for path in (single, folder):
+        with pytest.raises(FormatError, match=f"/{key}: is not a field of MyPT"):
+            mypt.load(path, plugins=plugins)
+        found = validate(path, plugins.layouts, readers)
+        assert [p.where for p in found if p.severity == "error"] == [f"/{key}"]
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_a_single_file_of_a_wrapped_model_is_read_without_the_prefix(plugins, tmp_path, prefix):
+    path = golden("mypt_latest", tmp_path) / "latest.pt"
+    ids = torch.arange(8)[None]
+    before = mypt.load(path, plugins=plugins)(ids)
+    held = torch.load(path, weights_only=True)
+    held["model_state_dict"] = {prefix + n: t for n, t in held["model_state_dict"].items()}
+    torch.save(held, path)
+    assert torch.equal(mypt.load(path, plugins=plugins)(ids), before)
+
+
+def test_a_single_file_whose_config_ties_another_head_is_refused(plugins, tmp_path):
+    """MyPT computed with the embedding alone, whatever head it had stored: nobody can tell."""
+    path = golden("mypt_latest", tmp_path) / "latest.pt"
+    held = torch.load(path, weights_only=True)
+    held["config"]["tie_weights"] = True
+    torch.save({**held, "optimizer_state_dict": None}, path)
+    with pytest.raises(FormatError, match=r"lm_head.weight: differs from .*, to which the config"):
+        mypt.load(path, plugins=plugins)

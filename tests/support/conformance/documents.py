@@ -84,7 +84,7 @@ VALID = {
     "config/version_1": OLD_CONFIG,
     "config/version_1_modern": OLD_CONFIG
     | {"pos_encoding": "rope", "mlp_type": "swiglu", "norm_type": "rmsnorm", "tie_weights": True}
-    | {"save_dtype": None, "pad_token_id": None, "neftune_alpha": 0.0, "unknown": 1},
+    | {"save_dtype": None, "pad_token_id": None, "neftune_alpha": 0.0, "head_size": 2},
     "training_state/minimal": STATE,
     "training_state/complete": STATE
     | {
@@ -205,6 +205,10 @@ INVALID = {
     "config/version_1_unknown_part": (
         OLD_CONFIG | {"mlp_type": "relu"},
         [("/mlp_type", "schema.enum")],
+    ),
+    "config/version_1_of_a_fork": (
+        OLD_CONFIG | {"use_alibi": True},
+        [("/use_alibi", "field.foreign")],
     ),
     "training_state/no_step": (without(STATE, "step"), [("/step", MISSING)]),
     "training_state/negative_step": (STATE | {"step": -1}, [("/step", LOW)]),

@@ -17,15 +17,18 @@ from mypt.format.readers.shared.fields import (
 )
 from mypt.format.readers.shared.gpt2_names import INSIDE, count_layers, make_gpt2_lookup
 from mypt.format.readers.shared.tensor_map import TensorSource, find_sources, make_config
+from mypt.format.readers.shared.tied_head import describe_untied, is_tied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from mypt.format.documents.config import GPTConfig
 
 _CONV1D = tuple(f".{name}" for name in INSIDE.values() if not name.startswith("ln"))
 _GPT2 = "model.transformer."
-_GPT2_HEAD = "model.lm_head.weight"
+_GPT2_EMBEDDING, _GPT2_HEAD = f"{_GPT2}wte.weight", "model.lm_head.weight"
+_DROPOUT = 0.2  # of that program, where a file does not say it
 # The number of heads is only implied by the name of the original model.
 _GPT2_HEADS = {"gpt2": 12, "gpt2-medium": 16, "gpt2-large": 20, "gpt2-xl": 25}
 _CONSTANT = "that program keeps the learning rate constant; mypt decays it to a tenth"
@@ -44,6 +47,7 @@ class ModelKind:
         built: The tensors themselves, if they are computed from those of the file.
         is_gpt2: Whether it is the wrapper of GPT-2, with its tokenizer.
         report: What a user should know, one line each.
+        remarks: What a user should know at every opening, one line each.
     """
 
     document: dict[str, Any]
@@ -54,6 +58,7 @@ class ModelKind:
     built: Mapping[str, Any] | None = None
     is_gpt2: bool = False
     report: tuple[str, ...] = field(factory=tuple)
+    remarks: tuple[str, ...] = ()
 
 
 def is_conv1d(layer: str) -> bool:
@@ -62,7 +67,7 @@ def is_conv1d(layer: str) -> bool:
 
 
 def detect_kind(
-    contents: Mapping[str, Any], tensors: Mapping[str, Any], adapted: bool, file: str
+    contents: Mapping[str, Any], tensors: Mapping[str, Any], adapted: bool, path: Path
 ) -> ModelKind:
     """Return the kind of a model, with its config.
 
@@ -70,13 +75,18 @@ def detect_kind(
         contents: The whole file.
         tensors: Its weights, with adapters merged and without masks.
         adapted: Whether adapters were merged.
-        file: Its name, for messages.
+        path: The file.
 
     Raises:
         FormatError: The file lacks information that is needed.
     """
-    if contents["hyperparameters"].get("model_type") == "gpt2":
-        return _detect_gpt2(contents, tensors, adapted, file)
+    file = str(path)
+    kind = contents["hyperparameters"].get("model_type", "from_scratch")
+    if kind == "gpt2":
+        return _detect_gpt2(contents, tensors, adapted, path)
+    if kind != "from_scratch":
+        what, fix = f"is {kind!r}, a kind of model that mypt does not know", "restore the file"
+        raise make_unsupported_error(file, "hyperparameters/model_type", what, fix)
     if bigram.is_bigram(tensors):
         return _detect_bigram(contents, tensors, file)
     return _detect_from_scratch(contents, tensors, file)
@@ -97,6 +107,7 @@ def _detect_from_scratch(
         "n_embd": width,
         "n_head": heads,
         "n_layer": require_positive_int(hyperparameters, "n_layer", file),
+        "dropout": _DROPOUT,
         **pick_known_fields(hyperparameters, {"dropout": "dropout"}),
         **pick_known_fields(contents, {"batch_size": "batch_size"}),
         "bias": False,
@@ -148,16 +159,17 @@ def _detect_bigram(contents: Mapping[str, Any], tensors: Mapping[str, Any], file
 
 
 def _detect_gpt2(
-    contents: Mapping[str, Any], tensors: Mapping[str, Any], adapted: bool, file: str
+    contents: Mapping[str, Any], tensors: Mapping[str, Any], adapted: bool, path: Path
 ) -> ModelKind:
-    hyperparameters = contents["hyperparameters"]
+    file, hyperparameters = str(path), contents["hyperparameters"]
     name = hyperparameters.get("gpt2_model_name")
     heads = _GPT2_HEADS.get(str(name))
     if heads is None:
         what = f"is {name!r}, which does not imply a number of attention heads"
         fix = f"correct it to one of {', '.join(_GPT2_HEADS)}"
         raise make_unsupported_error(file, "hyperparameters/gpt2_model_name", what, fix)
-    tied = not adapted
+    same = adapted or is_tied(tensors, _GPT2_EMBEDDING, _GPT2_HEAD, dict.fromkeys(tensors, path))
+    tied = same and not adapted
     fields = {
         "block_size": _count_rows(tensors, f"{_GPT2}wpe.weight", file),
         "vocab_size": require_positive_int(contents, "vocab_size", file),
@@ -184,6 +196,7 @@ def _detect_gpt2(
         tied=(_GPT2_HEAD,) if tied else (),
         is_gpt2=True,
         report=tuple(report),
+        remarks=() if same else (describe_untied(_GPT2_EMBEDDING, _GPT2_HEAD),),
     )
 
 

@@ -13,6 +13,7 @@ from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.shared import lora
 from mypt.format.readers.shared.fields import pick_known_fields
 from mypt.format.readers.shared.gpt2_names import drop_masks
+from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
 from mypt.format.readers.shared.optimizer import try_optimizer
 from mypt.format.readers.shared.peek import peek_dict
 from mypt.format.readers.shared.tensor_map import map_moments, map_tensors
@@ -27,6 +28,7 @@ from mypt.format.readers.shared.vocabulary import (
     read_char_document,
     read_hugging_face_document,
 )
+from mypt.format.readers.shared.wrappers import unwrap_names
 from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
 
@@ -39,6 +41,33 @@ if TYPE_CHECKING:
 KEYS = frozenset({"model_state_dict", "hyperparameters", "vocab_size", "block_size"})
 PATTERN, TOKENIZER = "checkpoint_*.pt", "tokenizer.json"
 _TRAINING = {"eval_interval": "eval_interval", "eval_iters": "eval_iters"}
+_ROOTS = (
+    "token_embedding_table.",
+    "position_embedding_table.",
+    "blocks.",
+    "lm_head.",
+    "model.transformer.",
+    "model.lm_head.",
+)
+_HYPERPARAMETERS = KnownKeys(
+    read=frozenset(
+        {
+            *("model_type", "gpt2_model_name", "n_embd", "n_head", "n_layer", "dropout"),
+            *("vocab_size", "block_size", "batch_size", "learning_rate", *_TRAINING),
+            *("training_data_source", "tokenization_method", "training_steps", "start_step"),
+            *("use_lora", "lora_rank", "lora_alpha", "lora_dropout"),
+        }
+    ),
+    # where it wrote what, how it was trained, and how its sample after training was drawn
+    ignored=frozenset(
+        {
+            *("custom_vocab_size", "lr_schedule", "use_lr_warmup", "test_mode", "device"),
+            *("enable_checkpoints", "checkpoint_interval", "checkpoint_dir", "log_dir"),
+            *("enable_output_to_file", "output_dir", "max_new_tokens"),
+            *("generation_temperature", "generation_top_k"),
+        }
+    ),
+)
 
 
 def recognises(path: Path) -> bool:
@@ -61,8 +90,10 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     path = _find_snapshot(path) or path
     file = str(path)
     contents = load(path, file)
-    report = [f"read from {path.name}"]
-    tensors = _drop_masks(contents["model_state_dict"], report)
+    check_keys(contents["hyperparameters"], _HYPERPARAMETERS, file, "/hyperparameters")
+    named, taken_off = unwrap_names(contents["model_state_dict"], _ROOTS, file)
+    report = [f"read from {path.name}", *taken_off]
+    tensors = _drop_masks(named, report)
     adapted = lora.find_adapted_layers(tensors)
     if adapted:
         alpha = _choose_alpha(contents["hyperparameters"], options, file)
@@ -71,7 +102,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
             f"LoRA's adapters (alpha {alpha:g}) are merged into their matrices: "
             "a config cannot keep them separate"
         )
-    kind = models.detect_kind(contents, tensors, bool(adapted), file)
+    kind = models.detect_kind(contents, tensors, bool(adapted), path)
     sources = lora.redirect_sources(kind.sources, adapted)
     weights = kind.built or map_tensors(tensors, sources, kind.config, file)
     saved = contents.get("optimizer_state_dict")
@@ -98,6 +129,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         tensors=weights,
         optimizer=optimizer,
         report=tuple(report),
+        remarks=kind.remarks,
         flaws=flaws,
     )
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.layout import BUILT_IN, HEAD
+from mypt.format.readers.hugging_face.keys import add_common_keys
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
     pick_known_fields,
+    require_bool,
     require_positive_int,
 )
 from mypt.format.readers.shared.gpt2_names import drop_masks, make_gpt2_lookup
@@ -22,32 +25,75 @@ ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
     "gelu": "gelu",
     "gelu_python": "gelu",
     "relu": "relu",
 }
 _PREFIX = "transformer."
 _DROPOUTS = ("resid_pdrop", "attn_pdrop", "embd_pdrop")
+_REFUSED = {
+    "scale_attn_by_inverse_layer_idx": "scales attention by the layer's index",
+    "add_cross_attention": "adds attention to another model",
+}
 LAYOUTS: Layouts = BUILT_IN
+CLASSES: tuple[str, ...] = ("GPT2LMHeadModel", "GPT2Model")
+ROOTS: tuple[str, ...] = ("transformer.", "lm_head.", "wte.", "wpe.", "h.", "ln_f.")
+EMBEDDINGS: tuple[str, ...] = ("transformer.wte.weight", "wte.weight")
+# GPT2Config's own, for what a config leaves out.
+DEFAULTS: Mapping[str, Any] = {
+    "vocab_size": GPT2_VOCAB_SIZE,
+    "n_positions": 1024,
+    "n_embd": 768,
+    "n_layer": 12,
+    "n_head": 12,
+    "activation_function": "gelu_new",
+    **dict.fromkeys(_DROPOUTS, 0.1),
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "tie_word_embeddings": True,
+}
+ALIASES: Mapping[str, str] = {
+    "hidden_size": "n_embd",
+    "max_position_embeddings": "n_positions",
+    "num_attention_heads": "n_head",
+    "num_hidden_layers": "n_layer",
+}
+KEYS = add_common_keys(
+    {*DEFAULTS, "n_inner", *_REFUSED},
+    # the summary belongs to heads for other tasks; early releases wrote the other two, unread
+    ignored=(
+        "summary_type",
+        "summary_use_proj",
+        "summary_activation",
+        "summary_proj_to_labels",
+        "summary_first_dropout",
+        "n_ctx",
+        "predict_special_tokens",
+    ),
+    reorder_and_upcast_attn=(False,),
+)
 
 
 def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
     """Return the fields of mypt's config.
 
+    Args:
+        hf_config: Complete, with the names and the defaults of GPT2Config.
+        file: Name of the file, for messages.
+
     Raises:
-        FormatError: A size is missing, or the model has something that mypt's config cannot
-            express.
+        FormatError: A field is not what it must be, or the model has something that mypt's config
+            cannot express.
     """
-    activation = str(hf_config.get("activation_function", "gelu_new"))
+    activation = str(hf_config["activation_function"])
     if activation not in ACTIVATIONS:
         what = f"is {activation}; mypt has {', '.join(ACTIVATIONS)}"
         raise make_unsupported_error(
             file, "/activation_function", what, "install a plugin that reads it"
         )
-    for name, why in (
-        ("scale_attn_by_inverse_layer_idx", "scales attention by the layer's index"),
-        ("add_cross_attention", "adds attention to another model"),
-    ):
+    for name, why in _REFUSED.items():
         if hf_config.get(name):
             raise make_unsupported_error(
                 file, f"/{name}", f"{why}, which mypt's config cannot express", "install a plugin"
@@ -58,13 +104,13 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
         "n_embd": require_positive_int(hf_config, "n_embd", file),
         "n_head": require_positive_int(hf_config, "n_head", file),
         "n_layer": require_positive_int(hf_config, "n_layer", file),
-        **pick_known_fields(hf_config, {"n_inner": "mlp_hidden", "resid_pdrop": "dropout"}),
+        **pick_known_fields(hf_config, {"n_inner": "mlp_hidden"}),
+        "dropout": hf_config["resid_pdrop"] or 0.0,
         "bias": True,
         "head_bias": False,
-        "tie_weights": hf_config.get("tie_word_embeddings", True),
         "mlp_type": ACTIVATIONS[activation],
-        "norm_eps": hf_config.get("layer_norm_epsilon", 1e-5),
-        "attn_scale": None if hf_config.get("scale_attn_weights", True) else 1.0,
+        "norm_eps": hf_config["layer_norm_epsilon"],
+        "attn_scale": None if require_bool(hf_config, "scale_attn_weights", file) else 1.0,
     }
 
 
@@ -78,7 +124,6 @@ def find_tensors(
 
 def list_notes(hf_config: Mapping[str, Any]) -> list[str]:
     """Return notes on what differs in training."""
-    rates = {hf_config.get(name, 0.1) for name in _DROPOUTS}
-    if rates == {0.0}:
+    if not any(hf_config[name] for name in _DROPOUTS):
         return []
     return ["dropout is `resid_pdrop`, for attention as well; embeddings have no dropout"]

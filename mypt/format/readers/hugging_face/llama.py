@@ -6,11 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.layout import BUILT_IN, HEAD, causal_attention
+from mypt.format.readers.hugging_face.keys import add_common_keys
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
-    pick_known_fields,
+    require_bool,
     require_positive_int,
 )
+from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
 from mypt.format.readers.shared.tensor_map import TensorSource
 
 if TYPE_CHECKING:
@@ -52,23 +54,66 @@ def _grouped_attention(config: GPTConfig) -> Tensors:
 LAYOUTS: Layouts = {**BUILT_IN, ("attention_type", _GROUPED): _grouped_attention}
 
 
+CLASSES: tuple[str, ...] = ("LlamaForCausalLM", "LlamaModel")
+_INNER = ("embed_tokens.", "layers.", "norm.")
+ROOTS: tuple[str, ...] = (*(f"model.{name}" for name in _INNER), *_INNER, "lm_head.")
+EMBEDDINGS: tuple[str, ...] = ("model.embed_tokens.weight", "embed_tokens.weight")
+# LlamaConfig's own, for what a config leaves out.
+DEFAULTS: Mapping[str, Any] = {
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "hidden_act": "silu",
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": False,
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "mlp_bias": False,
+}
+ALIASES: Mapping[str, str] = {}
+_ROPE = ("rope_parameters", "rope_scaling")
+KEYS = add_common_keys(
+    {
+        *DEFAULTS,
+        *_ROPE,
+        "num_key_value_heads",
+        "head_dim",
+        "rope_theta",
+        "partial_rotary_factor",
+    },
+    ignored=("max_sequence_length",),  # of early conversions; no release of transformers reads it
+    rope_interleaved=(False,),
+)
+# For the rules `default` and `linear`.
+_ROPE_KEYS = KnownKeys(
+    read=frozenset({"rope_theta", "rope_type", "type", "factor", "partial_rotary_factor"}),
+    ignored=frozenset({"original_max_position_embeddings"}),
+)
+
+
 def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
     """Return the fields of mypt's config.
 
+    Args:
+        hf_config: Complete, with the defaults of LlamaConfig.
+        file: Name of the file, for messages.
+
     Raises:
-        FormatError: A size is missing, or the model has something that mypt's config cannot
-            express.
+        FormatError: A field is not what it must be, or the model has something that mypt's config
+            cannot express.
     """
     heads = require_positive_int(hf_config, "num_attention_heads", file)
     groups = require_positive_int(hf_config, "num_key_value_heads", file, heads)
     if heads % groups:
         what = f"is {groups}, which does not divide the {heads} heads"
         raise make_unsupported_error(file, "/num_key_value_heads", what, "restore the file")
-    if hf_config.get("hidden_act", "silu") not in ("silu", "swish"):
+    if hf_config["hidden_act"] not in ("silu", "swish"):
         what = f"is {hf_config['hidden_act']}; mypt's swiglu uses silu"
         raise make_unsupported_error(file, "/hidden_act", what, "install a plugin that reads it")
     width = require_positive_int(hf_config, "hidden_size", file)
-    attention_bias = hf_config.get("attention_bias", False)
     return {
         "block_size": require_positive_int(hf_config, "max_position_embeddings", file),
         "vocab_size": require_positive_int(hf_config, "vocab_size", file),
@@ -77,15 +122,14 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
         "n_layer": require_positive_int(hf_config, "num_hidden_layers", file),
         "head_size": _infer_head_size(hf_config, width, heads, file),
         "mlp_hidden": require_positive_int(hf_config, "intermediate_size", file),
-        **pick_known_fields(hf_config, {"attention_dropout": "dropout"}),
-        "bias": attention_bias,
-        "mlp_bias": hf_config.get("mlp_bias", False),
+        "dropout": hf_config["attention_dropout"] or 0.0,
+        "bias": require_bool(hf_config, "attention_bias", file),
+        "mlp_bias": require_bool(hf_config, "mlp_bias", file),
         "head_bias": False,
-        "tie_weights": hf_config.get("tie_word_embeddings", False),
         "pos_encoding": "rope",
         "mlp_type": "swiglu",
         "norm_type": "rmsnorm",
-        "norm_eps": hf_config.get("rms_norm_eps", 1e-6),
+        "norm_eps": hf_config["rms_norm_eps"],
         **_convert_rope(hf_config, file),
         **({} if groups == heads else _make_grouped_fields(groups)),
     }
@@ -114,7 +158,7 @@ def find_tensors(
 
 def list_notes(hf_config: Mapping[str, Any]) -> list[str]:
     """Return notes on what differs in training."""
-    if not hf_config.get("attention_dropout"):
+    if not hf_config["attention_dropout"]:
         return []
     return ["dropout is `attention_dropout`, for the other parts as well"]
 
@@ -131,10 +175,7 @@ def _infer_head_size(hf_config: Mapping[str, Any], width: int, heads: int, file:
 
 def _convert_rope(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
     """Return the rotary base and scale, from the fields of transformers 4 or 5."""
-    rope = hf_config.get("rope_parameters") or hf_config.get("rope_scaling") or {}
-    where = "/rope_parameters" if hf_config.get("rope_parameters") else "/rope_scaling"
-    if not isinstance(rope, dict):
-        raise make_unsupported_error(file, where, "is not an object", "restore the file")
+    where, rope = _choose_rope(hf_config, file)
     theta = rope.get("rope_theta", hf_config.get("rope_theta", 10000.0))
     kind = rope.get("rope_type", rope.get("type", "default"))
     partial = rope.get("partial_rotary_factor", hf_config.get("partial_rotary_factor", 1.0))
@@ -143,11 +184,29 @@ def _convert_rope(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
         raise make_unsupported_error(
             file, f"{where}/partial_rotary_factor", what, "install a plugin"
         )
+    if kind not in ("default", "linear"):
+        what = f"scales positions by the rule `{kind}`; mypt's config has only the linear one"
+        raise make_unsupported_error(
+            file, where, what, "install a plugin that has it as its pos_encoding"
+        )
+    check_keys(rope, _ROPE_KEYS, file, where)
     if kind == "default":
         return {"rope_theta": theta}
-    if kind == "linear":
-        return {"rope_theta": theta, "rope_scale": rope.get("factor")}
-    what = f"scales positions by the rule `{kind}`; mypt's config has only the linear one"
-    raise make_unsupported_error(
-        file, where, what, "install a plugin that has it as its pos_encoding"
-    )
+    if rope.get("factor") is None:
+        raise make_unsupported_error(file, f"{where}/factor", "is missing", "restore the file")
+    return {"rope_theta": theta, "rope_scale": rope["factor"]}
+
+
+def _choose_rope(hf_config: Mapping[str, Any], file: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the fields of the rotation, and the pointer to them; mypt's exports have both."""
+    held = {name: hf_config[name] for name in _ROPE if hf_config.get(name)}
+    for name, rope in held.items():
+        if not isinstance(rope, dict):
+            raise make_unsupported_error(file, f"/{name}", "is not an object", "restore the file")
+    if len(held) == 2 and held["rope_scaling"] != {
+        name: value for name, value in held["rope_parameters"].items() if name != "rope_theta"
+    }:
+        what, fix = "contradicts rope_parameters", "remove the one that does not hold"
+        raise make_unsupported_error(file, "/rope_scaling", what, fix)
+    name = next(iter(held), "rope_scaling")
+    return f"/{name}", held.get(name, {})

@@ -10,18 +10,22 @@ from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.hugging_face import gpt2 as hf_gpt2
 from mypt.format.readers.hugging_face import llama as hf_llama
-from mypt.format.readers.shared.fields import make_unsupported_error
+from mypt.format.readers.hugging_face.keys import check_class
+from mypt.format.readers.shared.fields import make_unsupported_error, require_bool
+from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
 from mypt.format.readers.shared.tensor_map import (
     TensorSource,
     find_sources,
     make_config,
     map_tensors,
 )
+from mypt.format.readers.shared.tied_head import describe_untied, is_tied
 from mypt.format.readers.shared.vocabulary import (
     NO_TOKENIZER,
     TOKENIZER_OPTION,
     read_hugging_face_document,
 )
+from mypt.format.readers.shared.wrappers import unwrap_names
 from mypt.format.storage.files import open_regular, read_document
 from mypt.format.version import FORMAT_VERSION
 
@@ -42,12 +46,24 @@ class Family(Protocol):
 
     Attributes:
         LAYOUTS: The parts that its models use.
+        CLASSES: The classes of transformers whose models these are.
+        DEFAULTS: Values of the keys that a config may leave out, as its class has them.
+        ALIASES: Other names of keys, which its class takes as well.
+        KEYS: All keys that are known, by their own names.
+        ROOTS: What the names of its tensors begin with.
+        EMBEDDINGS: Names that the token embedding has.
     """
 
     LAYOUTS: Layouts
+    CLASSES: tuple[str, ...]
+    DEFAULTS: Mapping[str, Any]
+    ALIASES: Mapping[str, str]
+    KEYS: KnownKeys
+    ROOTS: tuple[str, ...]
+    EMBEDDINGS: tuple[str, ...]
 
     def convert_config(self, hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
-        """Return the fields of mypt's config; raise if it cannot express the model."""
+        """Return the fields of mypt's config but for `tie_weights`; raise if it has not enough."""
         ...
 
     def find_tensors(
@@ -92,14 +108,24 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         raise make_unsupported_error(
             file, "/quantization_config", what, "save the model without quantization"
         )
-    document, config = make_config(family.convert_config(hf_config, file), file, family.LAYOUTS)
-    tensors, find_source = family.find_tensors(_load_tensors(path, load))
+    check_class(hf_config, family.CLASSES, file)
+    hf_config = _complete(hf_config, family, file)
+    fields = family.convert_config(hf_config, file)
+    raw, places = _load_tensors(path, load)
+    named, taken_off = unwrap_names(raw, family.ROOTS, str(path))
+    tensors, find_source = family.find_tensors(named)
+    tied, remarks = require_bool(hf_config, "tie_word_embeddings", file), []
+    if tied:
+        files, _ = unwrap_names(places, family.ROOTS, str(path))
+        embedding = next(filter(tensors.__contains__, family.EMBEDDINGS), family.EMBEDDINGS[0])
+        tied = is_tied(tensors, embedding, HEAD, files)
+        remarks = [] if tied else [describe_untied(embedding, HEAD)]
+    document, config = make_config({**fields, "tie_weights": tied}, file, family.LAYOUTS)
     sources = find_sources(config, find_source, tensors, str(path), family.LAYOUTS)
-    if config.tie_weights:
-        # only old programs stored a tied head, and no program reads it
-        tensors = {n: t for n, t in tensors.items() if (n,) != sources[HEAD].names}
+    if tied:  # only old programs stored a tied head a second time
+        tensors = {name: tensor for name, tensor in tensors.items() if name != HEAD}
         sources[HEAD] = sources[EMBEDDING]
-    report = [f"read from {path.name}", *family.list_notes(hf_config)]
+    report = [f"read from {path.name}", *taken_off, *family.list_notes(hf_config)]
     tokenizer = None
     if options.get("tokenizer") == NO_TOKENIZER or not (path / TOKENIZER).is_file():
         report.append(f"no {TOKENIZER} is taken over: the model takes bare ids")
@@ -111,13 +137,31 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         tokenizer=tokenizer,
         tensors=map_tensors(tensors, sources, config, str(path), family.LAYOUTS),
         report=tuple(report),
+        remarks=tuple(remarks),
     )
 
 
-def _load_tensors(path: Path, load: Load) -> dict[str, Any]:
-    """Return the tensors of the single file, or of all files in the index."""
+def _complete(hf_config: Mapping[str, Any], family: Family, file: str) -> dict[str, Any]:
+    """Return the config under the names of its class, with its defaults for what it leaves out.
+
+    Raises:
+        FormatError: It has a key that mypt does not know, or two names of one key that differ.
+    """
+    named: dict[str, Any] = {}
+    for key, value in hf_config.items():
+        own = family.ALIASES.get(key, key)
+        if named.setdefault(own, value) != value:
+            what = f"is {value!r} here and {named[own]!r} under its other name"
+            raise make_unsupported_error(file, f"/{key}", what, "remove the one that does not hold")
+    check_keys(named, family.KEYS, file)
+    return {**family.DEFAULTS, **named}
+
+
+def _load_tensors(path: Path, load: Load) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return the tensors of the single file or of all files in the index, and the file of each."""
     if (path / WEIGHTS).is_file():
-        return dict(_load_shard(path / WEIGHTS, load))
+        tensors = dict(_load_shard(path / WEIGHTS, load))
+        return tensors, dict.fromkeys(tensors, path / WEIGHTS)
     if not (path / INDEX).is_file():
         what = f"has neither {WEIGHTS} nor {INDEX}"
         fix = "save the model with safe_serialization=True: other files can execute code"
@@ -128,7 +172,7 @@ def _load_tensors(path: Path, load: Load) -> dict[str, Any]:
     if not isinstance(places, dict) or not all(_is_file_name(name) for name in places.values()):
         what = "is not a map from tensors to files of this folder"
         raise make_unsupported_error(file, "/weight_map", what, "restore the file")
-    tensors: dict[str, Any] = {}
+    tensors = {}
     for shard in sorted(set(places.values())):
         for name, tensor in _load_shard(path / shard, load).items():
             if places.get(name) != shard:
@@ -140,7 +184,7 @@ def _load_tensors(path: Path, load: Load) -> dict[str, Any]:
         raise FormatError(
             *(Problem(str(path), n, f"is missing from {places[n]}", _RESTORE) for n in missing[:20])
         )
-    return tensors
+    return tensors, {name: path / shard for name, shard in places.items()}
 
 
 _RESTORE = "restore the file"

@@ -35,6 +35,19 @@ def require_positive_int(
     return value
 
 
+def require_bool(document: Mapping[str, Any], name: str, file: str) -> bool:
+    """Return a field that must be true or false.
+
+    Raises:
+        FormatError: It is anything else; Python would take `"false"` for true.
+    """
+    value = document.get(name)
+    if type(value) is not bool:
+        what, fix = f"is {value!r}, not true or false", "restore the file"
+        raise FormatError(Problem(file, name, what, fix, kind="foreign.field"))
+    return value
+
+
 def pick_known_fields(document: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields that are present and not null, under mypt's names.
 

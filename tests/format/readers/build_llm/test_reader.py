@@ -315,3 +315,45 @@ def test_training_goes_on_as_in_the_gpt2_wrapper(copy_of, plugins):
     for name, t in p.items():
         mine = parameters[our_name(name)]
         torch.testing.assert_close(mine.T if our_name(name) in turned else mine, t)
+
+
+def test_a_head_of_its_own_of_the_gpt2_wrapper_is_kept(copy_of, plugins):
+    case = copy_of("build_llm_gpt2")
+    held = torch.load(case.path, weights_only=True)
+    ids = torch.arange(6)[None]
+    before = mypt.load(case.path, plugins=plugins)(ids)
+    head = held["model_state_dict"]["model.lm_head.weight"].flip(0)
+    held["model_state_dict"]["model.lm_head.weight"] = head
+    torch.save(held, case.path)
+    model = mypt.load(case.path, plugins=plugins)
+    assert not model.config.tie_weights
+    torch.testing.assert_close(model(ids), before.flip(-1), atol=1e-5, rtol=0)
+    assert any("opened untied" in note for note in open_checkpoint(case.path, plugins).notes)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module."])
+@pytest.mark.parametrize("name", ["build_llm_char", "build_llm_gpt2", "build_llm_lora"])
+def test_names_of_a_wrapped_model_are_read_without_their_prefix(copy_of, plugins, name, prefix):
+    case = copy_of(name)
+    ids = torch.arange(6)[None]
+    before = mypt.load(case.path, plugins=plugins, options=case.options)(ids)
+    held = torch.load(case.path, weights_only=True)
+    named = {prefix + name: tensor for name, tensor in held["model_state_dict"].items()}
+    torch.save({**held, "model_state_dict": named}, case.path)
+    assert torch.equal(mypt.load(case.path, plugins=plugins, options=case.options)(ids), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": "gelu"}, "/hyperparameters/activation: is not known to mypt"),
+        ({"model_type": "mamba"}, "hyperparameters/model_type: is 'mamba', a kind of model"),
+    ],
+)
+def test_what_a_fork_adds_is_refused_by_name(copy_of, plugins, change, message):
+    case = copy_of("build_llm_char")
+    held = torch.load(case.path, weights_only=True)
+    held["hyperparameters"] |= change
+    torch.save(held, case.path)
+    with pytest.raises(FormatError, match=message):
+        mypt.load(case.path, plugins=plugins, options=case.options)

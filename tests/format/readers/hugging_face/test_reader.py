@@ -8,7 +8,9 @@ import torch
 
 import mypt
 from mypt.format.errors import FormatError, UsageError
+from mypt.format.migrate import Migrator
 from mypt.format.open import open_checkpoint
+from mypt.format.validate import is_valid, validate
 
 IDS = torch.arange(20).reshape(2, 10) * 7 % 61
 GPT2 = {"vocab_size": 61, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
@@ -112,6 +114,11 @@ def test_the_fields_of_transformers_4_are_read_as_well(saved, plugins):
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "by the layer's index"),
         ("gpt2", {"n_head": None}, "n_head: is missing"),
         ("gpt2", {"n_head": 5}, "does not divide"),
+        ("gpt2", {"scale_attn_weights": "false"}, "scale_attn_weights: is 'false', not true or"),
+        ("gpt2", {"tie_word_embeddings": None}, "tie_word_embeddings: is None, not true or false"),
+        ("llama", {"rope_scaling": {"type": "linear"}}, "contradicts rope_parameters"),
+        ("llama", {"rope_parameters": {"rope_type": "linear"}}, "/factor: is missing"),
+        ("llama", {"rope_parameters": {"mscale": 2.0}}, "/rope_parameters/mscale: is not known"),
         ("gpt2", {"model_type": "mistral"}, "is mistral; mypt reads gpt2 and llama"),
         ("gpt2", {"quantization_config": {"bits": 4}}, "quantized"),
         ("llama", {"num_key_value_heads": 2}, "which does not divide the 3 heads"),
@@ -131,6 +138,116 @@ def test_what_a_config_cannot_say_is_refused_with_the_reason(
     edit(folder, change)
     with pytest.raises(FormatError, match=message):
         mypt.get_model_info(folder, plugins=plugins)
+
+
+def load_logits(folder, plugins):
+    with torch.no_grad():
+        return mypt.load(folder, plugins=plugins)(IDS)
+
+
+def rewrite(folder, change):
+    """Write the weights of a folder again, with other names or values."""
+    from mypt.format.tensors import safetensors
+
+    file = folder / "model.safetensors"
+    tensors = change({n: t.clone() for n, t in safetensors.load(file, "").items()})
+    with file.open("wb") as stream:
+        safetensors.write(stream, tensors)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("tied", [True, False])
+def test_names_of_a_wrapped_model_are_read_without_their_prefix(
+    saved, plugins, family, prefix, tied
+):
+    folder, wanted = saved(family, tie_word_embeddings=tied)
+    rewrite(folder, lambda tensors: {prefix + name: t for name, t in tensors.items()})
+    torch.testing.assert_close(load_logits(folder, plugins), wanted, atol=1e-5, rtol=0)
+    notes = mypt.get_model_info(folder, plugins=plugins)["notes"]
+    assert any(note.startswith("the names of the tensors are read without") for note in notes)
+
+
+def untie(folder, sharded, head_of):
+    """Store a head that config.json does not speak of, in the same file or in another one."""
+    from mypt.format.tensors import safetensors
+
+    tensors = safetensors.load(folder / "model.safetensors", "")
+    name = next(name for name in tensors if "wte" in name or "embed_tokens" in name)
+    head = {"lm_head.weight": head_of(tensors[name])}
+    if not sharded:
+        rewrite(folder, lambda held: held | head)
+        return
+    with (folder / "head.safetensors").open("wb") as stream:
+        safetensors.write(stream, head)
+    (folder / "model.safetensors").rename(folder / "rest.safetensors")
+    places = dict.fromkeys(tensors, "rest.safetensors") | dict.fromkeys(head, "head.safetensors")
+    text = json.dumps({"metadata": {}, "weight_map": places})
+    (folder / "model.safetensors.index.json").write_text(text)
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_head_of_its_own_is_used_whatever_the_config_says(
+    saved, transformers, plugins, family, sharded, tmp_path
+):
+    folder, before = saved(family, tie_word_embeddings=True)
+    untie(folder, sharded, lambda matrix: matrix.flip(0))
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wanted = transformers.AutoModelForCausalLM.from_pretrained(folder)(IDS).logits
+    assert not torch.allclose(wanted, before)
+    torch.testing.assert_close(load_logits(folder, plugins), wanted, atol=1e-5, rtol=0)
+    readers = tuple(plugins.readers.values())
+    migrator = Migrator(readers=readers, written_by="the tests", layouts=plugins.layouts)
+    report = migrator.migrate(folder, tmp_path / "bundle")
+    assert any("lm_head.weight differs from" in line for line in report.lines)
+    assert is_valid(validate(tmp_path / "bundle", plugins.layouts, checksums=True))
+    torch.testing.assert_close(load_logits(tmp_path / "bundle", plugins), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_tied_head_that_is_stored_again_stays_tied(saved, plugins, sharded):
+    folder, wanted = saved("gpt2")
+    untie(folder, sharded, lambda matrix: matrix.clone())
+    assert mypt.load(folder, plugins=plugins).config.tie_weights
+    torch.testing.assert_close(load_logits(folder, plugins), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_what_a_config_leaves_out_is_as_its_class_has_it(saved, transformers, plugins, family):
+    """A folder of nothing but its sizes and its type gives the model of transformers."""
+    folder, _ = saved(family)
+    sizes = (GPT2 if family == "gpt2" else LLAMA).keys() - {"vocab_size"}
+    held = json.loads((folder / "config.json").read_text())
+    kept = {n: v for n, v in held.items() if n in sizes | {"model_type", "vocab_size"}}
+    (folder / "config.json").write_text(json.dumps(kept))
+    config = mypt.get_model_info(folder, plugins=plugins)["config"]
+    assert config["dropout"] == (0.1 if family == "gpt2" else 0.0)
+    with torch.no_grad():
+        wanted = transformers.AutoModelForCausalLM.from_pretrained(folder)(IDS).logits
+    torch.testing.assert_close(load_logits(folder, plugins), wanted, atol=1e-5, rtol=0)
+
+
+def test_a_size_that_a_config_leaves_out_is_that_of_its_class(saved, transformers, plugins):
+    """The tensors show that it does not fit; another number of heads they could not show."""
+    folder, _ = saved("gpt2")
+    edit(folder, {}, without=["n_positions"])
+    with pytest.raises(FormatError, match=r"wpe\.weight: has shape \(16, 12\), not \(1024, 12\)"):
+        mypt.load(folder, plugins=plugins)
+    edit(folder, {"n_positions": 16}, without=["n_head"])
+    with torch.no_grad():
+        wanted = transformers.AutoModelForCausalLM.from_pretrained(folder)(IDS).logits
+    torch.testing.assert_close(load_logits(folder, plugins), wanted, atol=1e-5, rtol=0)
+
+
+def test_the_other_names_of_a_key_are_read(saved, plugins):
+    folder, wanted = saved("gpt2")
+    edit(folder, {"hidden_size": 12, "num_attention_heads": 3}, without=["n_embd", "n_head"])
+    torch.testing.assert_close(load_logits(folder, plugins), wanted, atol=1e-5, rtol=0)
+    edit(folder, {"n_head": 4})
+    with pytest.raises(FormatError, match=r"/n_head: is 4 here and 3 under its other name"):
+        mypt.load(folder, plugins=plugins)
 
 
 def test_masks_of_old_files_are_skipped_and_the_prefix_is_optional(saved, plugins):
