@@ -33,7 +33,7 @@ def is_tied(
     if isinstance(first, TensorInfo) and isinstance(second, TensorInfo):
         return have_equal_values((places[embedding], first), (places[head], second))
     # a file that stores a transposed view is not compared value by value, described or loaded
-    same = first.data_ptr() == second.data_ptr()
+    same = first.data_ptr() == second.data_ptr() and first.stride() == second.stride()
     comparable = same or (first.is_contiguous() and second.is_contiguous())
     return comparable and have_equal_bits(first, second)
 

@@ -62,3 +62,13 @@ def test_one_storage_is_one_matrix(tmp_path, load):
 def test_a_head_that_is_not_stored_is_the_embedding():
     assert is_tied({"embedding": MATRIX}, "embedding", "head", {})
     assert is_tied({"head": MATRIX}, "embedding", "head", {})
+
+
+@pytest.mark.parametrize("load", [describe_weights, load_weights])
+def test_a_view_counts_as_the_same_matrix_only_if_it_is_the_same_view(tmp_path, load):
+    path, square = tmp_path / "weights", torch.eye(3)
+    torch.save({"embedding": square, "view": square.t(), "again": square.t()}, path)
+    tensors = load(path, "weights")
+    places = dict.fromkeys(tensors, path)
+    assert is_tied(tensors, "view", "again", places)
+    assert not is_tied(tensors, "embedding", "view", places)
