@@ -31,7 +31,7 @@ OPENED = {
     "nanogpt_2023_01_20": {},
     "tok_added": {},
     "tok_llama_like": {},
-    "tok_pad_beyond": BARE,
+    "tok_pad_beyond": {},
     "tok_slow_files": {},
     "tok_wordpiece": {},
 }

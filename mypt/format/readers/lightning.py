@@ -83,10 +83,11 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     ]
     if model.config.dropout:
         report.append(nanogpt_model.DROPOUT_NOTE)
+    tokenizer = _find_tokenizer(file, model.config, options, report)
     return Checkpoint(
         version=FORMAT_VERSION,
         config=model.document,
-        tokenizer=_find_tokenizer(file, model.config, options),
+        tokenizer=tokenizer,
         tensors=model.tensors,
         report=tuple(report),
         remarks=(*model.remarks, *doubts),
@@ -94,12 +95,12 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
 
 
 def _find_tokenizer(
-    file: str, config: GPTConfig, options: Mapping[str, Any]
+    file: str, config: GPTConfig, options: Mapping[str, Any], report: list[str]
 ) -> Mapping[str, Any] | None:
     if options.get("tokenizer") == NO_TOKENIZER:
         return None
     if "chars" in options:
-        return make_char_document(options["chars"], config.vocab_size, "--option chars")
+        return make_char_document(options["chars"], config.vocab_size, "--option chars", report)
     what = f"does not say what its {config.vocab_size} ids stand for"
     raise make_missing_option_error(file, what, "chars=...", f"tokenizer={NO_TOKENIZER}")
 

@@ -164,10 +164,10 @@ def _find_tokenizer(
         report.append("opened without a tokenizer, as asked")
         return None
     if "chars" in options:
-        return make_char_document(options["chars"], config.vocab_size, "--option chars")
+        return make_char_document(options["chars"], config.vocab_size, "--option chars", report)
     meta = Path(options["meta"]) if "meta" in options else path.with_name(META)
     if "meta" in options or meta.exists():
-        return _read_meta(meta, config.vocab_size)
+        return _read_meta(meta, config.vocab_size, report)
     if config.vocab_size in _GPT2_SIZES:
         report.append(f"no {META}: GPT-2's tokenizer is used, as in nanoGPT")
         return GPT2
@@ -177,7 +177,7 @@ def _find_tokenizer(
     )
 
 
-def _read_meta(path: Path, vocab_size: int) -> Mapping[str, Any]:
+def _read_meta(path: Path, vocab_size: int, report: list[str]) -> Mapping[str, Any]:
     """Read the character vocabulary of a data set."""
     file = str(path)
     try:
@@ -187,6 +187,8 @@ def _read_meta(path: Path, vocab_size: int) -> Mapping[str, Any]:
             file, f"cannot be read: {error.strerror}", f"meta={META}"
         ) from error
     itos = meta.get("itos")
+    if isinstance(itos, list):
+        itos = dict(enumerate(itos))
     if not isinstance(itos, dict) or set(itos) != set(range(len(itos))):
         raise make_missing_option_error(
             file, "has no table of characters (`itos`)", "chars=...", f"tokenizer={NO_TOKENIZER}"
@@ -196,7 +198,7 @@ def _read_meta(path: Path, vocab_size: int) -> Mapping[str, Any]:
         raise make_missing_option_error(
             file, "has ids of something other than text", f"tokenizer={NO_TOKENIZER}"
         )
-    return make_char_document(chars, vocab_size, file)
+    return make_char_document(chars, vocab_size, file, report)
 
 
 OPTIONS = {

@@ -2,6 +2,7 @@ import io
 import pickle
 import pickletools
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -111,9 +112,11 @@ def test_an_option_that_means_nothing_is_refused(copy_of, plugins, options, mess
         mypt.get_model_info(copy_of("nanogpt_char").path, plugins=plugins, options=options)
 
 
-def test_too_few_characters_are_refused(copy_of, plugins):
-    with pytest.raises(FormatError, match="has 2 different characters, but the model has 61"):
-        mypt.load(copy_of("nanogpt_char").path, plugins=plugins, options={"chars": "ab"})
+def test_too_many_characters_are_refused(copy_of, plugins):
+    chars = "".join(map(chr, range(100, 162)))
+    what = "has 62 different characters, but the model has only 61"
+    with pytest.raises(FormatError, match=what):
+        mypt.load(copy_of("nanogpt_char").path, plugins=plugins, options={"chars": chars})
 
 
 def test_the_size_of_gpt2_means_its_tokenizer(copy_of, plugins):
@@ -183,6 +186,18 @@ def test_a_hostile_meta_is_refused(copy_of, plugins, capfd, kind):
     with pytest.raises(FormatError, match=r"meta\.pkl"):
         mypt.get_model_info(case.path, plugins=plugins)
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("form", [list, lambda chars: dict(enumerate(chars))])
+def test_a_table_of_characters_may_be_a_list_and_smaller_than_the_model(copy_of, plugins, form):
+    case = copy_of("nanogpt_char")
+    chars = mypt.load(case.path, plugins=plugins).tokenizer.chars[:-3]
+    meta = {"vocab_size": np.int64(len(chars)), "itos": form(chars)}
+    (case.folder / "meta.pkl").write_bytes(pickle.dumps(meta))
+    model = mypt.load(case.path, plugins=plugins)
+    assert model.tokenizer.chars == chars
+    assert model.config.vocab_size == len(chars) + 3
+    assert model.generate(chars[0], 20, seed=1)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

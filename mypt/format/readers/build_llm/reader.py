@@ -217,11 +217,11 @@ def _find_tokenizer(
             raise make_missing_option_error(
                 str(path), what, f"tokenizer_json={TOKENIZER}", f"tokenizer={NO_TOKENIZER}"
             )
-        return read_hugging_face_document(given, vocab_size)
+        return read_hugging_face_document(given, vocab_size, report)
     if "chars" in options:
-        return make_char_document(options["chars"], vocab_size, "--option chars")
+        return make_char_document(options["chars"], vocab_size, "--option chars", report)
     if "training_text" in options:
-        return read_char_document(options["training_text"], vocab_size)
+        return read_char_document(options["training_text"], vocab_size, report)
     source = hyperparameters.get("training_data_source")
     trained = f"; it was trained on {source}" if source else ""
     what = f"does not hold the characters of its {vocab_size} ids{trained}"

@@ -130,7 +130,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     if options.get("tokenizer") == NO_TOKENIZER or not (path / TOKENIZER).is_file():
         report.append(f"no {TOKENIZER} is taken over: the model takes bare ids")
     else:
-        tokenizer = read_hugging_face_document(path / TOKENIZER, config.vocab_size)
+        tokenizer = read_hugging_face_document(path / TOKENIZER, config.vocab_size, report)
     return Checkpoint(
         version=FORMAT_VERSION,
         config=document,

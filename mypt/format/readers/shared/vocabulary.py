@@ -47,32 +47,38 @@ TOKENIZER_OPTION = {
 }
 
 
-def make_char_document(chars: Sequence[str], vocab_size: int, where: str) -> Document:
+def make_char_document(
+    chars: Sequence[str], vocab_size: int, where: str, report: list[str]
+) -> Document:
     """Return the document of a character vocabulary.
 
     Args:
         chars: The characters in the order of their ids.
         vocab_size: Rows of the model.
         where: Where they come from, for messages.
+        report: Takes a line if the model has more rows than there are characters.
 
     Raises:
-        FormatError: They are not single and distinct, or not as many as the model has rows.
+        FormatError: They are not single and distinct, or more than the model has rows.
     """
     fix = "use the one that this model was trained with"
     if any(len(char) != 1 for char in chars) or len(set(chars)) < len(chars):
         what = "holds something other than distinct single characters"
         raise FormatError(Problem(where, "", what, fix, kind="foreign.vocabulary"))
-    if len(chars) != vocab_size:
-        what = f"has {len(chars)} different characters, but the model has {vocab_size}"
+    if len(chars) > vocab_size:
+        what = f"has {len(chars)} different characters, but the model has only {vocab_size} rows"
         raise FormatError(Problem(where, "", what, fix, kind="foreign.vocabulary"))
+    if len(chars) < vocab_size:
+        what = f"{len(chars)} characters for the {vocab_size} rows of the model"
+        report.append(f"{where} has {what}: the rows beyond them have no text")
     return {**VERSION, "token_kind": "char", "chars": list(chars)}
 
 
-def read_char_document(path: str, vocab_size: int) -> Document:
-    """Return the document of the sorted characters of a text.
+def read_char_document(path: str, vocab_size: int, report: list[str]) -> Document:
+    """Return the document of the sorted characters of a text; see `make_char_document`.
 
     Raises:
-        FormatError: The text does not exist, is not UTF-8, or has another number of characters.
+        FormatError: The text does not exist, is not UTF-8, or has more characters than rows.
     """
     found: set[str] = set()
     try:
@@ -82,17 +88,24 @@ def read_char_document(path: str, vocab_size: int) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         what = f"cannot be read as text: {error}"
         raise FormatError(Problem(path, "", what, "name a UTF-8 file", kind="file")) from error
-    return make_char_document(sorted(found), vocab_size, path)
+    return make_char_document(sorted(found), vocab_size, path, report)
 
 
-def read_hugging_face_document(path: Path, vocab_size: int) -> Document:
+def read_hugging_face_document(path: Path, vocab_size: int, report: list[str]) -> Document:
     """Return the document of a `tokenizer.json`: GPT-2's by its name, any other in full.
+
+    Args:
+        path: The file.
+        vocab_size: Rows of the model.
+        report: Takes a line for each added token that the model has no row for. Such a token, as
+            the `[PAD]` that people add for batches of training, is left out.
 
     Raises:
         FormatError: It is not a strict JSON object, or has ids that the model has no rows for.
         OSError: It cannot be read.
     """
     document, _ = read_document(path, str(path))
+    document = _drop_added_tokens_beyond(document, vocab_size, report)
     highest = max(_list_ids(document), default=-1)
     if highest >= vocab_size:
         what = f"has the id {highest}, but the model has only {vocab_size} rows"
@@ -103,6 +116,28 @@ def read_hugging_face_document(path: Path, vocab_size: int) -> Document:
         return {**GPT2, "special_token_encoder": special}
     section = {BPE_PACKAGE: {"tokenizer": document}}
     return {**VERSION, "token_kind": BPE_KIND, "plugins": section}
+
+
+def _drop_added_tokens_beyond(
+    document: dict[str, Any], vocab_size: int, report: list[str]
+) -> dict[str, Any]:
+    """Leave out the added tokens that the model has no row for."""
+    added = document.get("added_tokens")
+    if not isinstance(added, list):
+        return document
+    beyond = [token for token in added if _has_id_beyond(token, vocab_size)]
+    report += [
+        f"the token {token.get('content')!r} is left out: its id is {token['id']}, and the model "
+        f"has {vocab_size} rows"
+        for token in beyond
+    ]
+    kept = [token for token in added if token not in beyond]
+    return {**document, "added_tokens": kept} if beyond else document
+
+
+def _has_id_beyond(token: object, vocab_size: int) -> bool:
+    number = token.get("id") if isinstance(token, dict) else None
+    return isinstance(number, int) and number >= vocab_size
 
 
 def is_gpt2(document: Mapping[str, Any]) -> bool:

@@ -1,7 +1,9 @@
+import json
 from itertools import pairwise
 
 import pytest
 
+from mypt.format.errors import FormatError
 from mypt.format.readers.shared import vocabulary
 from mypt.format.readers.shared.vocabulary import GPT2_SHA256, digest_bpe, is_gpt2
 from mypt.tokenizers.gpt2 import Gpt2Tokenizer, _load_ranks
@@ -74,14 +76,39 @@ def test_a_tokenizer_that_differs_in_one_token_or_setting_is_not_gpt2s(gpt2):
 
 
 def test_gpt2s_tokenizer_json_gives_the_ids_of_tokenizers(gpt2, tmp_path):
-    import json
-
     tokenizers = pytest.importorskip("tokenizers")
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(gpt2), "utf-8")
-    document = vocabulary.read_hugging_face_document(path, 50257)
+    document = vocabulary.read_hugging_face_document(path, 50257, [])
     assert document["token_kind"] == "gpt2"
     ours = Gpt2Tokenizer.build(document)
     theirs = tokenizers.Tokenizer.from_file(str(path))
     text = "Hello  world,\n\n don't 12345 naïve 😀<|endoftext|>The end   "
     assert ours.encode(text) == theirs.encode(text).ids
+
+
+def test_a_vocabulary_smaller_than_the_model_is_padded_and_a_larger_one_refused():
+    report = []
+    document = vocabulary.make_char_document("abc", 64, "meta.pkl", report)
+    assert document["chars"] == ["a", "b", "c"]
+    assert report == [
+        "meta.pkl has 3 characters for the 64 rows of the model: the rows beyond them have no text"
+    ]
+    with pytest.raises(FormatError, match="has 3 different characters, but .* only 2 rows"):
+        vocabulary.make_char_document("abc", 2, "meta.pkl", report)
+    assert vocabulary.make_char_document("abc", 3, "meta.pkl", report)
+    assert len(report) == 1
+
+
+def test_an_added_token_without_a_row_is_left_out_alone(tmp_path):
+    added = [{"id": 1, "content": "<s>"}, {"id": 3, "content": "[PAD]"}]
+    model = {"type": "BPE", "vocab": {"a": 0, "b": 2}, "merges": []}
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({"added_tokens": added, "model": model}), "utf-8")
+    report = []
+    document = vocabulary.read_hugging_face_document(path, 3, report)
+    kept = document["plugins"]["mypt-bpe"]["tokenizer"]
+    assert (kept["added_tokens"], kept["model"]) == (added[:1], model)
+    assert report == ["the token '[PAD]' is left out: its id is 3, and the model has 3 rows"]
+    with pytest.raises(FormatError, match="has the id 2, but the model has only 2 rows"):
+        vocabulary.read_hugging_face_document(path, 2, report)
