@@ -114,7 +114,7 @@ def test_an_option_that_means_nothing_is_refused(copy_of, plugins, options, mess
 
 def test_too_many_characters_are_refused(copy_of, plugins):
     chars = "".join(map(chr, range(100, 162)))
-    what = "has 62 different characters, but the model has only 61"
+    what = "has 62 different characters, but the model has 61 rows"
     with pytest.raises(FormatError, match=what):
         mypt.load(copy_of("nanogpt_char").path, plugins=plugins, options={"chars": chars})
 

@@ -221,7 +221,7 @@ def _find_tokenizer(
     if "chars" in options:
         return make_char_document(options["chars"], vocab_size, "--option chars", report)
     if "training_text" in options:
-        return read_char_document(options["training_text"], vocab_size, report)
+        return read_char_document(options["training_text"], vocab_size)
     source = hyperparameters.get("training_data_source")
     trained = f"; it was trained on {source}" if source else ""
     what = f"does not hold the characters of its {vocab_size} ids{trained}"

@@ -35,6 +35,8 @@ _BPE_SETTINGS = (
 
 _END = (END_OF_TEXT, END_OF_TEXT_ID)
 
+_FIX = "use the one that this model was trained with"
+
 NO_TOKENIZER = "none"
 CHARS_OPTION = {
     "type": "string",
@@ -45,6 +47,11 @@ TOKENIZER_OPTION = {
     "enum": [NO_TOKENIZER],
     "description": "none: open the model without a tokenizer, as one of bare ids.",
 }
+
+
+def _make_size_error(file: str, held: str, vocab_size: int) -> FormatError:
+    what = f"{held}, but the model has {vocab_size} rows"
+    return FormatError(Problem(file, "", what, _FIX, kind="foreign.vocabulary"))
 
 
 def make_char_document(
@@ -61,24 +68,22 @@ def make_char_document(
     Raises:
         FormatError: They are not single and distinct, or more than the model has rows.
     """
-    fix = "use the one that this model was trained with"
     if any(len(char) != 1 for char in chars) or len(set(chars)) < len(chars):
         what = "holds something other than distinct single characters"
-        raise FormatError(Problem(where, "", what, fix, kind="foreign.vocabulary"))
+        raise FormatError(Problem(where, "", what, _FIX, kind="foreign.vocabulary"))
     if len(chars) > vocab_size:
-        what = f"has {len(chars)} different characters, but the model has only {vocab_size} rows"
-        raise FormatError(Problem(where, "", what, fix, kind="foreign.vocabulary"))
+        raise _make_size_error(where, f"has {len(chars)} different characters", vocab_size)
     if len(chars) < vocab_size:
         what = f"{len(chars)} characters for the {vocab_size} rows of the model"
         report.append(f"{where} has {what}: the rows beyond them have no text")
     return {**VERSION, "token_kind": "char", "chars": list(chars)}
 
 
-def read_char_document(path: str, vocab_size: int, report: list[str]) -> Document:
-    """Return the document of the sorted characters of a text; see `make_char_document`.
+def read_char_document(path: str, vocab_size: int) -> Document:
+    """Return the document of the sorted characters of a text, as many as the model has rows.
 
     Raises:
-        FormatError: The text does not exist, is not UTF-8, or has more characters than rows.
+        FormatError: The text does not exist, is not UTF-8, or has another number of characters.
     """
     found: set[str] = set()
     try:
@@ -88,7 +93,9 @@ def read_char_document(path: str, vocab_size: int, report: list[str]) -> Documen
     except (OSError, UnicodeDecodeError) as error:
         what = f"cannot be read as text: {error}"
         raise FormatError(Problem(path, "", what, "name a UTF-8 file", kind="file")) from error
-    return make_char_document(sorted(found), vocab_size, path, report)
+    if len(found) != vocab_size:  # its program made a row for each
+        raise _make_size_error(path, f"has {len(found)} different characters", vocab_size)
+    return make_char_document(sorted(found), vocab_size, path, [])
 
 
 def read_hugging_face_document(path: Path, vocab_size: int, report: list[str]) -> Document:
@@ -108,9 +115,7 @@ def read_hugging_face_document(path: Path, vocab_size: int, report: list[str]) -
     document = _drop_added_tokens_beyond(document, vocab_size, report)
     highest = max(_list_ids(document), default=-1)
     if highest >= vocab_size:
-        what = f"has the id {highest}, but the model has only {vocab_size} rows"
-        fix = "use the one that this model was trained with"
-        raise FormatError(Problem(str(path), "", what, fix, kind="foreign.vocabulary"))
+        raise _make_size_error(str(path), f"has the id {highest}", vocab_size)
     if is_gpt2(document):
         special = {token["content"]: token["id"] for token in document.get("added_tokens") or []}
         return {**GPT2, "special_token_encoder": special}

@@ -140,7 +140,7 @@ def test_a_text_of_other_characters_is_refused(copy_of, plugins, tmp_path):
     (tmp_path / "other.txt").write_text("abc")
     path = copy_of("build_llm_char").path
     options = {"training_text": str(tmp_path / "other.txt")}
-    with pytest.raises(FormatError, match="has 3 different characters, but the model has 61"):
+    with pytest.raises(FormatError, match="has 3 different characters, but the model has 61 rows"):
         mypt.load(path, plugins=plugins, options=options)
     with pytest.raises(FormatError, match="cannot be read"):
         mypt.load(path, plugins=plugins, options={"training_text": str(tmp_path / "none.txt")})
