@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mypt.format.bundle.detect import classify
 from mypt.format.errors import FormatError
+from mypt.format.readers.unknown import find_misnamed
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.contract import ReaderFactory
 
-_WEIGHTS = (".pt", ".safetensors")
 # Folders under this name are being written, checked or removed.
 _LEFTOVERS = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed)")
 # A JSON file with one of these fields is taken for a preset.
@@ -45,7 +45,7 @@ def _find_below(folder: Path, readers: Iterable[ReaderFactory]) -> Iterator[Path
         try:
             if path is folder or (path.is_dir() and not _is_checkpoint(path, readers)):
                 waiting += reversed(list_entries(path))
-            elif path.is_dir() or path.suffix in _WEIGHTS or _is_preset(path):
+            elif path.is_dir() or path.suffix in files.WEIGHTS or _is_preset(path):
                 yield path
         except OSError:  # opening it will report why
             yield path
@@ -69,7 +69,7 @@ def ensure_basename(path: Path) -> Path:
 
 
 def _is_checkpoint(path: Path, readers: Iterable[ReaderFactory]) -> bool:
-    if not path.is_dir() or classify(path) != "other":
+    if not path.is_dir() or classify(path) != "other" or find_misnamed(path):
         return True
     return any(reader.recognises(path) for reader in readers)
 

@@ -19,7 +19,8 @@ from mypt.format.errors import FormatError, MyptError, Problem
 from mypt.format.layout import BUILT_IN, EMBEDDING, HEAD
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.options import select_options
-from mypt.format.readers.read import describe, explain_unknown, find_reader, read_whole
+from mypt.format.readers.read import describe, find_reader, read_whole
+from mypt.format.readers.unknown import explain_unknown
 from mypt.format.rules.tensors import check_tied
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing

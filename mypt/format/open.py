@@ -19,7 +19,8 @@ from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, Problem, UsageError, one_line
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
-from mypt.format.readers.read import describe, explain_unknown, find_reader, read_whole
+from mypt.format.readers.read import describe, find_reader, read_whole
+from mypt.format.readers.unknown import explain_unknown
 from mypt.format.rules.cross_file import EDITED
 from mypt.format.rules.tensors import check_tied
 from mypt.format.storage import files

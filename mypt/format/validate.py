@@ -95,8 +95,8 @@ def _find_problems(
 
     form, reader = recognise(path, readers)
     if reader is None:
-        if form == "other" and not path.is_dir():
-            return _file_problems(path)
+        if form == "other":
+            return _unknown_problems(path)
         return examine(path, layouts, settings, checksums=checksums).problems
     if reader.read is not mypt_folder.read:
         return _foreign_problems(path, reader, layouts, settings, checksums)
@@ -121,15 +121,17 @@ def _document_problems(path: Path, layouts: Layouts, settings: Settings) -> list
     return problems
 
 
-def _file_problems(path: Path) -> list[Problem]:
-    """Check a file that no reader takes; one of a bundle is checked by itself."""
+def _unknown_problems(path: Path) -> list[Problem]:
+    """Explain what no reader takes; a file of a bundle is checked by itself."""
     from mypt.format.open import explain_refusal, is_part_of_bundle
+    from mypt.format.readers.unknown import explain_unknown
 
-    if path.exists():
-        is_part = is_part_of_bundle(path)
-        read_header(path, str(path), is_foreign=not is_part).check_loadable()
-        if is_part:
-            return []
+    if is_part_of_bundle(path):
+        read_header(path, str(path)).check_loadable()
+        return []
+    if path.is_dir() and explain_unknown(path) is None:
+        what, fix = "holds no checkpoint", "name a folder with config.json and model.pt"
+        return [Problem(str(path), "", what, fix, kind="file.missing")]
     return list(explain_refusal(path).problems)
 
 

@@ -10,7 +10,7 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.schema.check import LEGACY_KINDS, load_schema
 from mypt.format.tensors.info import STORAGES
-from mypt.format.tensors.pickle_reader import _GLOBALS, _OPERATIONS
+from mypt.format.tensors.pickle_reader import _GLOBALS, Interpreter
 
 KINDS = ["config", "training_state", "tokenizer", "manifest", "log_event", "dataset_metadata"]
 LIMITS = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "maxLength", "pattern"]
@@ -107,7 +107,7 @@ def test_every_part_is_named(page):
 def test_what_a_pickle_may_hold_is_listed_and_nothing_else(page):
     section = page.partition("### 11.2")[2].partition("### 11.3")[0]
     listed = set(re.findall(r"\| [A-Z][A-Z_0-9]+ \| `?(.|[0-9A-F]{2})`? ", section))
-    known = {*_OPERATIONS, ord(".")}
+    known = {*Interpreter.operations, ord(".")}
     shown = {chr(code) if 32 < code < 127 else f"{code:02X}" for code in known}
     assert listed == shown
     for name in _GLOBALS:

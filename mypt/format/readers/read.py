@@ -14,7 +14,6 @@ from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import HEAD
 from mypt.format.migrations import upgrade
 from mypt.format.readers import mypt_folder
-from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.options import check_options
 from mypt.format.readers.shared.optimizer import SURPRISES, try_optimizer
 from mypt.format.rules.cross_file import optimizer_problems, tokenizer_problems
@@ -24,7 +23,6 @@ from mypt.format.rules.tensors import Model, tensor_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.tensors import weights_file
-from mypt.format.tensors.pt_file import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,29 +38,6 @@ if TYPE_CHECKING:
 def find_reader(path: Path, readers: Iterable[ReaderFactory]) -> ReaderFactory | None:
     """Find the reader that recognises the content of a file or folder."""
     return next((reader for reader in readers if reader.recognises(path)), None)
-
-
-def explain_unknown(path: Path) -> FormatError | None:
-    """Return what is wrong with a path that no reader recognises; None if it is not a checkpoint.
-
-    No reader recognises a damaged file, so only its name shows what it was meant to be.
-    """
-    if not path.exists():
-        what, fix = "does not exist", "name a checkpoint"
-        return FormatError(Problem(str(path), "", what, fix, kind="file.missing"))
-    try:
-        config, file = path / files.CONFIG, find_file(path)
-        if path.is_dir():
-            next(path.iterdir(), None)
-        if config.is_file():
-            files.read_document(config, str(config))
-        if file is not None and file.suffix == ".pt":
-            read_header(file, str(file), is_foreign=True)
-    except FormatError as error:
-        return error
-    except OSError as error:
-        return FormatError(files.unreadable_problem(error, str(path)))
-    return None
 
 
 def describe(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.schema import strict_json
+from mypt.format.storage.mistaken import START_BYTES, explain_start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,8 @@ MODEL = "model.pt"
 OPTIMIZER = "optimizer.pt"
 MANIFEST = "manifest.json"
 BUNDLE_FILES = (CONFIG, TOKENIZER, TRAINING_STATE, MODEL, OPTIMIZER)
+# Suffixes of files of weights, of any program.
+WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors")
 # The limit for documents without a vocabulary.
 MAX_SMALL_BYTES = 4 * 1024 * 1024
 _SMALL_FILES = (CONFIG, TRAINING_STATE, MANIFEST)
@@ -71,6 +74,8 @@ def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:
     with open_regular(path, file) as stream:
         data = stream.read(most + 1)
         size = stream.seek(0, 2)
+    if problem := explain_start(data[:START_BYTES], file):
+        raise FormatError(problem)
     if size > most:
         what, fix = f"is {size} bytes, more than the {most} allowed here", "restore the file"
         raise FormatError(Problem(file, "", what, fix, kind="json"))

@@ -1,0 +1,81 @@
+"""Explain what no reader recognises: damaged, misnamed and packed checkpoints, and other files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypt.format.bundle.findings import collecting
+from mypt.format.errors import FormatError, Problem, limit_problems
+from mypt.format.readers.mypt_file import find_file
+from mypt.format.storage import files
+from mypt.format.storage.mistaken import START_BYTES, UNPACK, explain_start
+from mypt.format.tensors import weights_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TAIL_BYTES = 1 << 16
+_NAMES = (*files.BUNDLE_FILES, files.MANIFEST)
+
+
+def explain_unknown(path: Path) -> FormatError | None:
+    """Return what is wrong with a path that no reader recognises; None if it is not a checkpoint.
+
+    No reader recognises a damaged file, so only its name shows what it was meant to be.
+    """
+    if not path.exists():
+        what, fix = "does not exist", "name a checkpoint"
+        return FormatError(Problem(str(path), "", what, fix, kind="file.missing"))
+    try:
+        config, file = path / files.CONFIG, find_file(path)
+        if path.is_dir() and (problems := _explain_folder(path)):
+            return FormatError(*problems)
+        if config.is_file():
+            files.read_document(config, str(config))
+        if path.is_file() and (problem := _explain_file(path, str(path))):
+            return FormatError(problem)
+        if file is not None and file.suffix in files.WEIGHTS:
+            weights_file.describe_weights(file, str(file))
+    except FormatError as error:
+        return error
+    except OSError as error:
+        return FormatError(files.unreadable_problem(error, str(path)))
+    return None
+
+
+def find_misnamed(folder: Path) -> dict[str, str]:
+    """Find the files of a folder that are named like those of a bundle but for the case.
+
+    Returns:
+        What each should be called, by what it is called.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    there = {path.name for path in folder.iterdir()}
+    wanted = {name: name.lower() for name in sorted(there) if name.lower() in _NAMES}
+    return {name: right for name, right in wanted.items() if right not in there}
+
+
+def _explain_folder(folder: Path) -> list[Problem]:
+    """Return what is wrong with the files of a folder that no reader recognises."""
+    problems = []
+    for name, right in find_misnamed(folder).items():
+        what, fix = f"would be read if it were called `{right}`", "rename it"
+        problems.append(Problem(str(folder / name), "", what, fix, kind="file.misnamed"))
+    for path in sorted(folder.iterdir()):
+        if path.suffix in files.WEIGHTS and path.is_file():
+            with collecting(problems, str(path)):
+                weights_file.describe_weights(path, str(path))
+    return limit_problems(problems)
+
+
+def _explain_file(path: Path, file: str) -> Problem | None:
+    """Return what lies at a path, an archive of a checkpoint too; None where it does not tell."""
+    with files.open_regular(path, file) as stream:
+        start = stream.read(START_BYTES)
+        stream.seek(max(0, stream.seek(0, 2) - _TAIL_BYTES))
+        tail = stream.read()
+    if start.startswith(b"PK\x03\x04") and b"config.json" in tail:  # its table of contents
+        return Problem(file, "", "is a zip archive of a checkpoint", UNPACK, kind="file.mistaken")
+    return explain_start(start, file)
