@@ -264,7 +264,7 @@ def test_what_is_not_there_or_no_bundle_is_said(tmp_path):
     assert [p.what for p in validate(tmp_path / "nowhere")] == ["does not exist"]
     assert [p.what for p in validate(tmp_path)] == ["holds no checkpoint"]
     (tmp_path / "x.txt").write_text("text")
-    assert [p.kind for p in validate(tmp_path / "x.txt")] == ["archive"]
+    assert [p.kind for p in validate(tmp_path / "x.txt")] == ["checkpoint.unknown"]
 
 
 def test_pipes_and_devices_in_a_bundle_are_not_opened(bundle):
