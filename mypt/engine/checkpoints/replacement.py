@@ -16,6 +16,7 @@ from mypt.format.bundle.detect import classify
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import Problem, SaveError, UsageError
 from mypt.format.open import is_model
+from mypt.format.readers.mypt_file import find_file
 from mypt.format.storage import files
 from mypt.format.storage.generations import committed_document, committed_files
 
@@ -38,11 +39,18 @@ class _Saved:
         names: Files of the bundle.
         digest: SHA-256 of its weights, by the manifest; None without one.
         state: Its training state, unchecked; empty without one.
+        has_legacy: Whether a file of MyPT's first releases lies there.
     """
 
     names: Collection[str]
     digest: str | None
     state: Mapping[str, Any]
+    has_legacy: bool
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether there is nothing that training made, such as a config alone."""
+        return not self.has_legacy and not {*self.names} - {files.CONFIG, files.TOKENIZER}
 
     @property
     def step(self) -> int:
@@ -84,10 +92,11 @@ def ensure_replaceable(
     if not is_model(folder):
         return
     saved = _read_saved(folder)
-    if saved.is_beginning_of(state):
+    foreign = _foreign_problem(folder)
+    if foreign is None and (saved.is_untrained or saved.is_beginning_of(state)):
         return
     problem = (
-        _foreign_problem(folder)
+        foreign
         or _history_problem(folder, saved, history, state)
         or _loss_problem(folder, saved, state, has_optimizer=has_optimizer)
     )
@@ -102,6 +111,7 @@ def _read_saved(folder: Path) -> _Saved:
         names=paths.keys(),
         digest=None if record is None else record.sha256,
         state=committed_document(folder, files.TRAINING_STATE) or {},
+        has_legacy=find_file(folder) is not None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from mypt.data.curriculum import Phases
+from mypt.engine.checkpoints.copies import name_notices
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.paths import log_file_of
 from mypt.engine.checkpoints.write import weights_of
@@ -86,12 +87,14 @@ def fit(
         _LOGGER.warning(message, step, training.max_iters)
         return previous
     log_file = found = None
+    notices = begin.notices
     if checkpoint_dir is not None:
+        notices += name_notices(checkpoint_dir, previous)
         found = read_manifest(checkpoint_dir)
         log_file = log_file_of(training, checkpoint_dir.name)
     job = Job(
         model=model,
-        optimizer=optimizer or _make_optimizer(model, previous, training),
+        optimizer=_make_optimizer(model, previous, training) if optimizer is None else optimizer,
         phases=Phases.single(loader),
         training=training,
         previous=previous,
@@ -101,7 +104,7 @@ def fit(
         found=found,
         log_file=log_file,
         eval_loaders=eval_loaders,
-        notices=begin.notices,
+        notices=notices,
         overwrite=overwrite,
         quiet=quiet,
     )

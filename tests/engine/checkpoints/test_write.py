@@ -1,6 +1,7 @@
 """A save of one's own keeps what the model knows of its training, and replaces nothing else's."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -146,3 +147,22 @@ def test_a_copy_that_is_saved_elsewhere_is_a_run_of_its_own(trained, in_tmp):
     state = state_of(in_tmp / "mine")
     assert state.copy_of is None
     assert state.run_id != state_of(in_tmp / "m").run_id
+
+
+def test_a_config_alone_took_no_training(trained, in_tmp):
+    trained.save(in_tmp / "empty")
+    for name in ("manifest.json", "model.pt"):
+        (in_tmp / "empty" / name).unlink()
+    trained.save(in_tmp / "empty")
+    assert mypt.load(in_tmp / "empty").generate("the", 1)
+
+
+def test_a_file_of_the_first_releases_belongs_to_what_was_read_from_it(trained, in_tmp, fixtures):
+    old = in_tmp / "old"
+    old.mkdir()
+    shutil.copyfile(fixtures / "mypt" / "legacy_latest_char" / "latest.pt", old / "latest.pt")
+    with pytest.raises(mypt.SaveError, match="old: holds weights of which this model does not"):
+        trained.save(old)
+    model, _, step, moments = mypt.GPT.load_legacy(old / "latest.pt")
+    model.save_checkpoint_bundle(old, step, moments)
+    assert state_of(old).step == step

@@ -237,12 +237,15 @@ def test_weights_that_the_model_did_not_come_from_are_not_replaced(new, loader, 
     assert [(a.model, a.step) for a in state.lineage] == [("m", 0)]
 
 
-def test_a_copy_may_be_trained_where_it_is(new, loader, in_tmp):
+def test_a_copy_may_be_trained_where_it_is(new, loader, in_tmp, capsys):
     often = {**RUN, "snapshot_interval": 2}
     run_id = new().fit(loader, max_iters=4, checkpoint_dir=in_tmp / "m", **often).run_id
     copy, place = mypt.load(in_tmp / "m_step00000002"), in_tmp / "m_step00000002"
     with pytest.raises(mypt.SaveError, match="m: holds a model at step 4"):
         copy.fit(loader, max_iters=8, checkpoint_dir=in_tmp / "m", **RUN)
+    gold = mypt.load(in_tmp / "m_gold")
+    gold.fit(loader, max_iters=8, checkpoint_dir=in_tmp / "m_gold", **{**RUN, "quiet": False})
+    assert "m_gold is the gold copy of m, and becomes a separate model" in capsys.readouterr().out
     state = copy.fit(loader, max_iters=8, checkpoint_dir=place, **RUN)
     assert (state.step, state.copy_of) == (8, None)
     assert state.run_id != run_id
