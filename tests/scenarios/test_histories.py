@@ -48,6 +48,26 @@ def test_what_a_command_trained_is_not_replaced_from_python(train, in_tmp, loade
     assert read_manifest(in_tmp / "checkpoints" / "cat") == before
 
 
+def test_a_model_that_lost_its_state_does_not_replace_gold(train, in_tmp):
+    train("cat")
+    (in_tmp / "checkpoints" / "cat" / "training_state.json").unlink()
+    (in_tmp / "checkpoints" / "cat" / "manifest.json").unlink()
+    with pytest.raises(mypt.UsageError, match="cat_gold: is the gold copy of another run"):
+        train("cat")
+
+
+def test_snapshots_of_another_run_are_not_removed(train, in_tmp):
+    train("cat", snapshot_interval=4)
+    (in_tmp / "checkpoints" / "cat").rename(in_tmp / "checkpoints" / "kept")
+    kept = [in_tmp / "checkpoints" / f"cat_step{step:08d}" for step in (4, 8)]
+    before = [read_manifest(folder) for folder in kept]
+    options = {"snapshot_interval": 3, "keep_snapshots": 1, "overwrite": True}
+    train("cat", **options, max_iters=11)
+    assert [read_manifest(folder) for folder in kept] == before
+    assert not (in_tmp / "checkpoints" / "cat_step00000006").exists()
+    assert (in_tmp / "checkpoints" / "cat_step00000009").exists()
+
+
 def test_copies_of_another_run_are_replaced_where_a_flag_says_so(train, in_tmp, refused, cli):
     train("cat", snapshot_interval=6)
     (in_tmp / "checkpoints" / "cat").rename(in_tmp / "checkpoints" / "kept")
