@@ -95,6 +95,7 @@ def test_a_folder_of_texts_is_read_and_not_logged_to(place, refused):
     for log in ("texts/log.jsonl", "link.jsonl"):
         flags = ("--input_file", "texts", "--log_file", log)
         assert "(input_file)" in refused("train", "--model_name", "dante", *FLAGS, *flags)
+    assert not (place / "checkpoints").exists()
 
 
 def test_a_log_that_became_a_document_is_not_written_to_by_a_resume(place, train, stop_at, refused):

@@ -58,6 +58,9 @@ def train(job: Job) -> TrainingState:
     check_eval_names(job.eval_loaders)
     check_metric(job.training.gold_metric, job.eval_loaders)
     check_freezing(job.model, job.training)
+    log = _log_to_write(job)
+    if log is not None:
+        check_log_file(log, job.training, job.folder)
     job.world.agree(False)  # all have read the model before the first writes it
     with ExitStack() as stack:
         checkpointer = None
@@ -70,9 +73,6 @@ def train(job: Job) -> TrainingState:
                 ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
                 ensure_copies_replaceable(folder, state, resumed=job.previous is not None)
             checkpointer = Checkpointer(writer, describe_model(job.model, state))
-        log = _log_to_write(job)
-        if log is not None:
-            check_log_file(log, job.training, folder)
         check_before_training(job.model, [*_all_loaders(job)], state, folder)
         dispatcher = _open_dispatcher(job, state, log, stack)
         total = sum(p.numel() for p in job.model.parameters())
