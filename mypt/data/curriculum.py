@@ -6,12 +6,13 @@ import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from mypt.format.documents.training import DataFingerprint
+from mypt.format.documents.training import DataFingerprint, EpochPlace
 
 if TYPE_CHECKING:
     from mypt.data.batches.loader import GPTDataLoader
+    from mypt.format.documents.training import TrainingConfig, TrainingState
 
 DEFAULT_PHASE = "default"
 
@@ -61,6 +62,42 @@ class Phases:
         """Return whether the update after `step` is the first of a new phase."""
         return step > 0 and self.at(step) is not self.at(step - 1)
 
+    def epoch_from(self, previous: TrainingState, training: TrainingConfig) -> EpochPlace | None:
+        """Return the place in the epochs from which a run goes on.
+
+        An epoch begins anew where its order would not be that of before: with other data, another
+        seed or another sampling.
+
+        Args:
+            previous: The state that the run goes on from; its step may be 0.
+            training: The hyperparameters of the run.
+
+        Returns:
+            The place; None if the phase does not train by epochs.
+        """
+        start, before = self._epoch_start(previous.step), previous.training_config
+        if start is None or (before.sampling, before.seed) != (training.sampling, training.seed):
+            return start
+        if previous.epoch is not None:
+            is_same = evolve(previous.epoch, windows=0, extra={}) == start
+            return previous.epoch if is_same else start
+        if self._is_place_implied(previous):
+            block_size = self.at(previous.step).loader.config.block_size
+            return evolve(start, windows=previous.tokens_processed // block_size)
+        return start
+
+    def epoch_after(self, step: int, place: EpochPlace | None, windows: int) -> EpochPlace | None:
+        """Return the place in the epochs after the update that follows `step` updates.
+
+        Args:
+            step: Number of updates before it.
+            place: The place before it.
+            windows: Number of windows that it took.
+        """
+        if place is None or self.begins_at(step + 1):
+            return self._epoch_start(step + 1)
+        return evolve(place, windows=place.windows + windows)
+
     @property
     def held_out(self) -> GPTDataLoader:
         """The final phase's loader, whose validation split is measured throughout the run.
@@ -81,3 +118,20 @@ class Phases:
             train_tokens=sum(part.train_tokens for part in parts),
             val_tokens=parts[-1].val_tokens,
         )
+
+    def _epoch_start(self, step: int) -> EpochPlace | None:
+        """Return the start of the epochs of the phase at a step; None if it has none."""
+        loader = self.at(step).loader
+        if loader.sampling != "epoch":
+            return None
+        per_epoch = loader.windows_per_epoch
+        return EpochPlace(windows=0, per_epoch=per_epoch, sha256=loader.fingerprint.sha256)
+
+    def _is_place_implied(self, previous: TrainingState) -> bool:
+        """Return whether a state without `epoch`, of an earlier mypt, implies its place.
+
+        In the first phase it does: all tokens of the run came from there.
+        """
+        is_first = self.at(previous.step) is self.phases[0]
+        is_same = previous.data is not None and previous.data.sha256 == self.fingerprint.sha256
+        return is_first and is_same

@@ -1,10 +1,15 @@
 """A curriculum: which data at which step, in real runs."""
 
+import json
+from collections import Counter
+
 import pytest
 
+import mypt
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.curriculum import DataPhase, Phases
 from mypt.format.bundle.read import read_bundle
+from mypt.format.errors import ConfigError
 
 CURRICULUM = [
     {"name": "cats", "until_iter": 5, "input_file": "input.txt"},
@@ -124,3 +129,124 @@ def test_moving_a_switch_is_recorded(train, texts):
     moved = [{**CURRICULUM[0], "until_iter": 6}, *CURRICULUM[1:]]
     state = train(curriculum=moved, max_iters=13)
     assert any("curriculum changed" in reason for reason in state.inexact_reasons)
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """Collect the rows that are trained on, by the source of their data."""
+    found, train_batch = {}, GPTDataLoader.train_batch
+
+    def draw(self, *where, **options):
+        batch = train_batch(self, *where, **options)
+        found.setdefault(self.fingerprint.source, []).extend(map(tuple, batch.x.tolist()))
+        return batch
+
+    monkeypatch.setattr(GPTDataLoader, "train_batch", draw)
+    return found
+
+
+def counting(count):
+    """A text whose windows of 8 all differ; about a tenth of it validates."""
+    return "".join(f"{number:07d}\n" for number in range(count))
+
+
+def most_often(rows):
+    """Return how often the row that came up most often did, and how many there are."""
+    return max(Counter(rows).values()), len(set(rows))
+
+
+EPOCHS = {"sampling": "epoch", "max_iters": 30, "eval_interval": 30}
+
+
+def test_an_epoch_begins_where_its_phase_does(train, in_tmp, rows):
+    """Each of the 72 blocks of the second phase comes up before any comes again."""
+    (in_tmp / "few.txt").write_text(counting(40))
+    (in_tmp / "more.txt").write_text(counting(81))
+    phases = [
+        {"name": "few", "until_iter": 7, "input_file": "few.txt"},
+        {"name": "more", "input_file": "more.txt"},
+    ]
+    train(curriculum=phases, batch_size=4, **{**EPOCHS, "max_iters": 25})
+    assert len(rows["more.txt"]) == 72
+    assert most_often(rows["more.txt"]) == (1, 72)
+
+
+@pytest.mark.parametrize("changed", [{"grad_accum_steps": 3}, {"batch_size": 5}])
+def test_an_epoch_goes_on_where_the_batches_change(changed, train, in_tmp, rows):
+    (in_tmp / "text.txt").write_text(counting(81))
+    common = {**EPOCHS, "input_file": "text.txt", "batch_size": 3}
+    train(**{**common, "max_iters": 4})
+    state = train(**{**common, **changed, "max_iters": 10})
+    assert any("changed from" in reason for reason in state.inexact_reasons)
+    assert state.epoch.windows == len(rows["text.txt"])
+    assert state.epoch.per_epoch == 72
+    assert most_often(rows["text.txt"]) == (1, len(rows["text.txt"]))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 5}, {"input_file": "other.txt"}, {"sampling": "random"}]
+)
+def test_an_epoch_begins_anew_where_its_order_does(changed, train, in_tmp, rows):
+    (in_tmp / "text.txt").write_text(counting(81))
+    (in_tmp / "other.txt").write_text(counting(82)[8:])
+    common = {**EPOCHS, "input_file": "text.txt", "batch_size": 4, "seed": 1337}
+    train(**{**common, **changed, "max_iters": 4})
+    rows.clear()
+    state = train(**{**common, "max_iters": 22})
+    assert state.epoch.windows == 72
+    assert most_often(rows["text.txt"]) == (1, 72)
+
+
+def test_a_phase_added_later_leaves_the_epoch_of_the_present_one(train, in_tmp, rows):
+    (in_tmp / "text.txt").write_text(counting(81))
+    (in_tmp / "later.txt").write_text(counting(60))
+    common = {**EPOCHS, "batch_size": 4, "eval_interval": 4}
+    one = {"name": "one", "input_file": "text.txt"}
+    train(curriculum=[one], **{**common, "max_iters": 4})
+    later = {"name": "later", "input_file": "later.txt"}
+    train(curriculum=[{**one, "until_iter": 18}, later], **{**common, "max_iters": 18})
+    assert most_often(rows["text.txt"]) == (1, 72)
+
+
+def without_epoch(folder):
+    """Make of a bundle one of an earlier mypt, which recorded no place."""
+    file = folder / "training_state.json"
+    document = json.loads(file.read_text())
+    del document["epoch"]
+    file.write_text(json.dumps(document))
+    (folder / "manifest.json").unlink()
+
+
+def test_an_earlier_bundle_tells_its_place_in_the_first_phase(train, in_tmp, stop_at, digests):
+    common = {**EPOCHS, "grad_accum_steps": 2}
+    train("whole", **common)
+    stop_at(10)
+    train(**common)
+    without_epoch(in_tmp / "checkpoints" / "cat")
+    stop_at(None)
+    state = train(**common)
+    assert state.inexact_reasons == ("step 10: there was no manifest.json",)
+    assert digests() == digests("whole")
+
+
+def test_an_earlier_bundle_in_a_later_phase_does_not_tell_its_place(train, texts, in_tmp):
+    train(curriculum=CURRICULUM, **{**EPOCHS, "max_iters": 10})
+    without_epoch(in_tmp / "checkpoints" / "cat")
+    state = train(curriculum=CURRICULUM, **{**EPOCHS, "max_iters": 12})
+    assert any("its place in the epoch was not recorded" in r for r in state.inexact_reasons)
+    assert state.epoch.windows == 4
+
+
+def test_a_fit_by_epochs_goes_on_as_one(text, plugins, in_tmp, digests):
+    """The sampling is the loader's, so the state has to say so."""
+    tokenizer = plugins.tokenizer("char").train(text)
+    config = mypt.GPTConfig(
+        block_size=8, n_embd=16, n_head=2, n_layer=1, batch_size=2, vocab_size=tokenizer.vocab_size
+    )
+    loader = mypt.GPTDataLoader(config, tokenizer, text=text, source="input.txt", sampling="epoch")
+    run = {"learning_rate": 0.01, "eval_interval": 6, "eval_iters": 1, "quiet": True}
+    mypt.GPT(config, tokenizer).fit(loader, max_iters=6, checkpoint_dir="checkpoints/cat", **run)
+    state = read_bundle(in_tmp / "checkpoints" / "cat").training_state
+    assert (state.training_config.sampling, state.epoch.windows) == ("epoch", 12)
+    with pytest.raises(ConfigError, match="the loader draws windows by 'epoch'"):
+        mypt.GPT(config, tokenizer).fit(loader, max_iters=6, sampling="random", **run)

@@ -51,6 +51,7 @@ class GPTDataLoader:
         config: Holds `batch_size` and `block_size`.
         tokenizer: The tokenizer that the ids belong to.
         splits: The data by split: "train" and "val", or "val" alone.
+        sampling: How training windows are drawn: "random" or "epoch".
     """
 
     def __init__(
@@ -77,7 +78,8 @@ class GPTDataLoader:
             source: Name of the data in the fingerprint; by default the folder.
             sampling: "random" draws training windows anywhere, with replacement; "epoch" takes
                 each window that begins at a multiple of `block_size` once before any is repeated,
-                in a new order in each epoch. With episodes, both take whole episodes.
+                in a new order in each epoch; see `train_batch`. With episodes, both take whole
+                episodes.
 
         Raises:
             DataError: There is too little data, or it was prepared with another tokenizer, or no
@@ -100,7 +102,7 @@ class GPTDataLoader:
         self.config = config
         self.tokenizer = tokenizer
         self._eval_only = eval_only
-        self._sampling = sampling
+        self.sampling: WindowSampling = sampling
         check_targets(_episodes_of(self.splits), config.block_size, self._source)
         _check_length(self.splits, config.block_size, self._source)
         check_ids(self._highest_id(), config.vocab_size, self._source)
@@ -109,6 +111,13 @@ class GPTDataLoader:
     def train_tokens(self) -> int:
         """Number of tokens used for training."""
         return len(self.splits["train"]) if "train" in self.splits else 0
+
+    @property
+    def windows_per_epoch(self) -> int:
+        """Number of windows that an epoch takes once, 0 for an evaluation set."""
+        if "train" not in self.splits:
+            return 0
+        return self.splits["train"].blocks(self.config.block_size)
 
     @property
     def val_tokens(self) -> int:
@@ -142,8 +151,8 @@ class GPTDataLoader:
         seed: int,
         step: int,
         micro_step: int,
-        grad_accum_steps: int = 1,
         *,
+        first_window: int | None = None,
         rows: slice = _ALL,
     ) -> Batch:
         """Return the batch of one micro step.
@@ -152,20 +161,27 @@ class GPTDataLoader:
             seed: Seed of the run.
             step: Number of optimizer updates done so far.
             micro_step: Number of micro steps done in this step.
-            grad_accum_steps: Micro steps per step; determines the position within an epoch.
+            first_window: Place of the first row in the endless sequence of epochs, which is the
+                number of windows drawn before; "random" needs none. By default that of a run with
+                one micro step per step and one batch size throughout.
             rows: The rows of the batch to make; the others are still drawn.
 
         Returns:
             x and y, (batch_size, block_size) int64 on the CPU; y is x shifted by one token. With
             episodes also their mask, float32.
+
+        Raises:
+            ValueError: An epoch's second micro step of a step says no `first_window`.
         """
         source, size = self.splits["train"], self.config.batch_size
         block_size = self.config.block_size
-        if self._sampling == "random":
+        if self.sampling == "random":
             place = (seed, Purpose.TRAIN_BATCH, step, micro_step)
             windows = integers_below(source.windows(block_size), *place, size)[rows]
         else:
-            first = (step * grad_accum_steps + micro_step) * size
+            first = (
+                _first_window_at(step, micro_step, size) if first_window is None else first_window
+            )
             places = np.arange(first, first + size, dtype=np.int64)[rows]
             blocks = _shuffle_epochs(places, source.blocks(block_size), seed)
             windows = source.block_windows(blocks, block_size)
@@ -197,6 +213,14 @@ class GPTDataLoader:
                 name for names in self._files.values() for name in names
             )
         return max(source.highest_id() for source in self.splits.values())
+
+
+def _first_window_at(step: int, micro_step: int, batch_size: int) -> int:
+    """Return the place in the epochs at a step of a run with one micro step per step."""
+    if micro_step > 0:
+        message = "with sampling='epoch', the micro steps of a step need first_window"
+        raise ValueError(message)
+    return step * batch_size
 
 
 def _shuffle_epochs(places: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:

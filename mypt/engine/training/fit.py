@@ -71,13 +71,14 @@ def fit(
     The model goes on from its own state, with its progress and the gold guards' memory, as the
     command line does. It is in evaluation mode afterwards.
     """
+    _check_sampling(given, loader)
     begin = _find_beginning(model, checkpoint_dir, start_step)
     previous = begin.previous
     if optimizer is not None and "learning_rate" not in given:
         given = {**given, "learning_rate": float(optimizer.param_groups[0]["lr"])}
     saved = TrainingConfig() if previous is None else inherited_training(previous)
     step = 0 if previous is None else previous.step
-    training = evolve(override_training(given, saved), start_step=step)
+    training = evolve(override_training(given, saved), start_step=step, sampling=loader.sampling)
     if training.max_iters < step:
         what = f"is {training.max_iters}, but this model is at step {step} already"
         fix = "count from its first update, or pass start_step=0 for a run of its own"
@@ -113,6 +114,18 @@ def fit(
     return state
 
 
+def _check_sampling(given: Mapping[str, Any], loader: GPTDataLoader) -> None:
+    """Raise if another sampling is given than the loader's, which is what the model learns by.
+
+    Raises:
+        ConfigError: They differ.
+    """
+    wanted = given.get("sampling", loader.sampling)
+    if wanted != loader.sampling:
+        what = f"is {wanted!r}, but the loader draws windows by {loader.sampling!r}"
+        raise ConfigError(Problem("", "sampling", what, "give it to GPTDataLoader instead"))
+
+
 def _find_beginning(
     model: LanguageModel, folder: Path | None, start_step: int | None
 ) -> _Beginning:
@@ -134,7 +147,7 @@ def _find_beginning(
         fix = "leave it out to go on from there, or pass 0 for a run of its own with these weights"
         raise ConfigError(Problem("", "start_step", what, fix, kind="training.step"))
     doubt = f"start_step is {start_step}, but the model was known to be at step {state.step}"
-    previous = evolve(state, step=start_step, gold=None, data=None, environment=None)
+    previous = evolve(state, step=start_step, gold=None, epoch=None, data=None, environment=None)
     return _Beginning(previous=previous, doubts=(*history.doubts, doubt))
 
 

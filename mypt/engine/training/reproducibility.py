@@ -85,6 +85,7 @@ def inexact_reasons(
         reasons.append(f"the data changed ({_describe_data_change(was, now)})")
     if previous.step > 0:
         reasons += _list_unknowns(previous, has_optimizer=has_optimizer)
+        reasons += _list_lost_epoch(previous, state)
     return [f"step {previous.step}: {reason}" for reason in (*reasons, *doubts)]
 
 
@@ -102,6 +103,13 @@ def _list_unknowns(previous: TrainingState, *, has_optimizer: bool) -> Iterator[
         yield "the data it was trained on is unknown"
     if previous.environment is None:
         yield "the environment that trained it is unknown"
+
+
+def _list_lost_epoch(previous: TrainingState, state: TrainingState) -> Iterator[str]:
+    """Yield a reason where a state written before `epoch` was recorded leaves its place open."""
+    was_epoch = previous.training_config.sampling == "epoch"
+    if was_epoch and previous.epoch is None and state.epoch is not None and not state.epoch.windows:
+        yield "its place in the epoch was not recorded, so a new epoch begins"
 
 
 def _list_changes(

@@ -150,6 +150,7 @@ def _first_state(job: Job) -> TrainingState:
         begin_or_continue(previous),
         training_config=job.training,
         phase=job.phases.name_at(previous.step),
+        epoch=job.phases.epoch_from(previous, job.training),
         data=job.phases.fingerprint,
         environment=environment_of(next(job.model.parameters()).device, job.world.size),
     )

@@ -186,10 +186,13 @@ class Trainer:
                     new_phase=phase.name,
                 )
             )
-        accum = training.grad_accum_steps
+        epoch, size = self.state.epoch, phase.loader.config.batch_size
+        drawn = 0 if epoch is None else epoch.windows
         batches = [
-            phase.loader.train_batch(training.seed, step, m, accum, rows=self._rows)
-            for m in range(accum)
+            phase.loader.train_batch(
+                training.seed, step, m, first_window=drawn + m * size, rows=self._rows
+            )
+            for m in range(training.grad_accum_steps)
         ]
         made = self._updater.update(batches, step)
         before, self._loss = self._loss, Readback(made.loss)
@@ -199,6 +202,7 @@ class Trainer:
             step=step + 1,
             tokens_processed=self.state.tokens_processed + tokens,
             phase=self.phases.name_at(step + 1),
+            epoch=self.phases.epoch_after(step, epoch, size * training.grad_accum_steps),
         )
         self._saver.check()
         # The loss shown is that of the step before, so that a GPU computes while it is shown.

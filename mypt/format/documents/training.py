@@ -85,6 +85,22 @@ class DataFingerprint:
 
 
 @frozen(kw_only=True)
+class EpochPlace:
+    """The place in the epochs of `sampling: epoch`.
+
+    Attributes:
+        windows: Windows drawn in this phase, so the place of the next one.
+        per_epoch: Windows of one epoch.
+        sha256: SHA-256 of the data of the phase.
+    """
+
+    windows: int
+    per_epoch: int
+    sha256: str
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
 class Decision:
     """The outcome of a model's evaluation: whether it was promoted to gold."""
 
@@ -141,6 +157,7 @@ class TrainingState:
     elapsed_s: float = 0.0
     training_config: TrainingConfig = field(factory=TrainingConfig)
     phase: str | None = None
+    epoch: EpochPlace | None = None
     data: DataFingerprint | None = None
     gold: GoldMemory | None = None
     lineage: tuple[Ancestor, ...] = ()

@@ -258,7 +258,7 @@ def test_an_epoch_takes_every_block_once_before_any_comes_again(tokenizer, text,
     step = 0
     while len(rows) < 3 * n:
         for micro_step in range(grad_accum_steps):
-            rows += loader.train_batch(1, step, micro_step, grad_accum_steps).x.tolist()
+            rows += loader.train_batch(1, step, micro_step, first_window=len(rows)).x.tolist()
         step += 1
     ids = loader.splits["train"].shards[0]
     expected = sorted(ids[i : i + 8].tolist() for i in range(0, 8 * n, 8))
@@ -270,9 +270,16 @@ def test_an_epoch_takes_every_block_once_before_any_comes_again(tokenizer, text,
 def test_some_rows_are_those_of_the_whole_batch(tokenizer, text):
     for sampling in ("random", "epoch"):
         loader = GPTDataLoader(CONFIG, tokenizer, text=text, sampling=sampling)
-        whole = loader.train_batch(3, 2, 1, 2)
-        some = loader.train_batch(3, 2, 1, 2, rows=slice(1, 4, 2))
+        whole = loader.train_batch(3, 2, 1, first_window=7)
+        some = loader.train_batch(3, 2, 1, first_window=7, rows=slice(1, 4, 2))
         assert same(some, [part[1:4:2] for part in whole[:2]])
+
+
+def test_a_loop_without_accumulation_need_not_count_windows(tokenizer, text):
+    loader = GPTDataLoader(CONFIG, tokenizer, text=text, sampling="epoch")
+    assert same(loader.train_batch(1, 3, 0), loader.train_batch(1, 9, 2, first_window=12))
+    with pytest.raises(ValueError, match="need first_window"):
+        loader.train_batch(1, 3, 1)
 
 
 def test_a_batch_larger_than_an_epoch_goes_on_with_the_next(tokenizer):

@@ -136,10 +136,10 @@ def interrupt_after(step, model, text, folder, **options):
     loader = loader_of(model, text)
     draw = loader.train_batch
 
-    def train_batch(seed, now, micro_step, grad_accum_steps, *, rows):
+    def train_batch(seed, now, micro_step, **options):
         if now == step and micro_step == 0:
             raise StopError
-        return draw(seed, now, micro_step, grad_accum_steps, rows=rows)
+        return draw(seed, now, micro_step, **options)
 
     loader.train_batch = train_batch
     with pytest.raises(StopError):
@@ -192,8 +192,8 @@ class Recording:
     def __getattr__(self, name):
         return getattr(self._loader, name)
 
-    def train_batch(self, seed, step, micro_step, grad_accum_steps, *, rows):
-        batch = self._loader.train_batch(seed, step, micro_step, grad_accum_steps, rows=rows)
+    def train_batch(self, seed, step, micro_step, **options):
+        batch = self._loader.train_batch(seed, step, micro_step, **options)
         with torch.no_grad():
             self._losses.append(float(self._model.loss(batch.x, batch.y)))
         return batch
