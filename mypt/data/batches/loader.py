@@ -179,10 +179,9 @@ class GPTDataLoader:
             place = (seed, Purpose.TRAIN_BATCH, step, micro_step)
             windows = integers_below(source.windows(block_size), *place, size)[rows]
         else:
-            first = (
-                _first_window_at(step, micro_step, size) if first_window is None else first_window
-            )
-            places = np.arange(first, first + size, dtype=np.int64)[rows]
+            if first_window is None:
+                first_window = _first_window_at(step, micro_step, size)
+            places = np.arange(first_window, first_window + size, dtype=np.int64)[rows]
             blocks = _shuffle_epochs(places, source.blocks(block_size), seed)
             windows = source.block_windows(blocks, block_size)
         return source.take(windows, block_size)
