@@ -6,14 +6,18 @@ import codecs
 from pathlib import Path
 from typing import NoReturn
 
+from mypt.data.text_encoding import HEAD_BYTES, explain_bytes, find_lucky_text
 from mypt.format.errors import DataError, Problem
+
+_AROUND = HEAD_BYTES // 2  # bytes looked at on each side of a wrong one
+_ENDS_WITHIN = "unexpected end of data"
 
 
 def read_text(path: str | Path) -> str:
     """Read a UTF-8 text file, keeping line endings and dropping a byte order mark.
 
     Raises:
-        DataError: It is missing, a folder, unreadable, empty or not UTF-8.
+        DataError: It is missing, a folder, unreadable, empty or no UTF-8 text.
     """
     file = str(path)
     try:
@@ -26,25 +30,65 @@ def read_text(path: str | Path) -> str:
         _raise_text_error(
             file, f"cannot be read ({error.strerror})", "check the path and its permissions"
         )
-    return decode_text(data, file)
+    return _decode_whole(data, file, file)
 
 
-def decode_text(data: bytes, file: str) -> str:
-    """Decode the bytes of a file of this name as `read_text` does.
+def decode_text(data: bytes, name: str) -> str:
+    """Decode the bytes of the standard input as `read_text` does.
+
+    Args:
+        data: All of them.
+        name: What messages call it.
 
     Raises:
-        DataError: It is empty or not UTF-8.
+        DataError: It is empty or no UTF-8 text.
     """
-    body = data.removeprefix(codecs.BOM_UTF8)
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        offset = error.start + len(data) - len(body)
-        what = f"is not UTF-8: byte {offset} is 0x{data[offset]:02x}"
-        _raise_text_error(file, what, "save it as UTF-8, or name a text file")
+    return _decode_whole(data, name, None)
+
+
+def decode_piece(data: bytes, path: str | Path, start: int, *, is_last: bool) -> str:
+    """Decode a piece of a UTF-8 text file; a byte order mark is kept.
+
+    Args:
+        data: Its bytes.
+        path: The file.
+        start: Offset of the first byte in the file.
+        is_last: Whether nothing follows; if not, an incomplete character at the end is left out.
+
+    Raises:
+        DataError: It is no UTF-8 text.
+    """
+    return _decode(data, str(path), str(path), start, is_last=is_last)
+
+
+def _decode_whole(data: bytes, name: str, path: str | None) -> str:
+    text = _decode(data, name, path, 0, is_last=True).removeprefix("\ufeff")
     if not text:
-        _raise_text_error(file, "is empty", "name a file that contains text")
+        _raise_text_error(name, "is empty", "name a file that contains text")
     return text
+
+
+def _decode(data: bytes, name: str, path: str | None, start: int, *, is_last: bool) -> str:
+    """Decode UTF-8; `path` is None if no file can be named in a command."""
+    wrong, is_cut, text = find_lucky_text(data, is_head=start == 0), False, ""
+    if wrong is None:
+        try:
+            text = codecs.getincrementaldecoder("utf-8")().decode(data, final=is_last)
+        except UnicodeDecodeError as error:
+            wrong, is_cut = error.start, error.reason == _ENDS_WITHIN
+    if wrong is not None:
+        first = max(0, wrong - _AROUND)
+        first = min(wrong, first + -(start + first) % 4)
+        around = data[first : wrong + _AROUND]
+        head = data[:HEAD_BYTES] if start == 0 or path is None else _read_head(path)
+        misread = explain_bytes(head, around, wrong - first, start + wrong, path, is_cut=is_cut)
+        _raise_text_error(name, misread.what, misread.fix)
+    return text
+
+
+def _read_head(path: str) -> bytes:
+    with Path(path).open("rb") as stream:
+        return stream.read(HEAD_BYTES)
 
 
 def _raise_text_error(file: str, what: str, fix: str) -> NoReturn:

@@ -9,9 +9,7 @@ def file(tmp_path):
     return tmp_path / "input.txt"
 
 
-@pytest.mark.parametrize(
-    "text", ["ciò\r\nche\rè\n\n", "no newline", " ", "\x00😀\u2028", "\n\ufeff"]
-)
+@pytest.mark.parametrize("text", ["ciò\r\nche\rè\n\n", "no newline", " ", "😀\u2028", "\n\ufeff"])
 def test_a_text_is_read_as_it_is(file, text):
     file.write_bytes(text.encode())
     assert read_text(file) == text
@@ -26,10 +24,10 @@ def test_a_byte_order_mark_is_dropped_once(file):
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (b"ab\xe9 cd", "is not UTF-8: byte 2 is 0xe9"),
+        (b"ab\xe9 cd", "is not UTF-8: byte 2 is 0xe9, likely ISO-8859-1"),
         (b"\xef\xbb\xbfab\xff", "is not UTF-8: byte 5 is 0xff"),
-        ("Dante".encode("utf-16"), "is not UTF-8: byte 0 is 0xff"),
-        (b"ab\xc3", "is not UTF-8: byte 2 is 0xc3"),
+        ("Dante".encode("utf-16"), "is UTF-16, not UTF-8"),
+        (b"ab\xc3", "is not UTF-8: byte 2 is 0xc3, likely ISO-8859-1"),
         (b"\xed\xa0\x80", "is not UTF-8: byte 0 is 0xed"),
         (b"", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from attrs import frozen
 
 from mypt.data.input_files import end_with_newline
+from mypt.data.text import decode_piece
 from mypt.format.errors import DataError, Problem
 from mypt.plugins.contracts import DivisibleTokenizer
 
@@ -79,7 +79,7 @@ def read_pieces(
         start: Offset of the first byte of the piece to begin with; None for the segment's start.
 
     Raises:
-        DataError: A file cannot be read or is not UTF-8.
+        DataError: A file cannot be read or is no UTF-8 text.
     """
     for which in range(number, len(segments)):
         segment = segments[which]
@@ -96,10 +96,9 @@ def _read_segment(segment: Segment, which: int, start: int, cut: Cut) -> Iterato
         while start < segment.end:
             size = PIECE_BYTES
             while True:
-                stream.seek(start)
-                data = stream.read(min(size, segment.end - start))
+                data = _read_exactly(stream, segment, start, min(size, segment.end - start))
                 is_last = start + size >= segment.end
-                text = _decode(data, segment, start, is_last=is_last)
+                text = decode_piece(data, segment.path, start, is_last=is_last)
                 place = len(text) if is_last else cut(text, len(text) // 2)
                 if place is not None:
                     break
@@ -110,18 +109,18 @@ def _read_segment(segment: Segment, which: int, start: int, cut: Cut) -> Iterato
             start = end
 
 
+def _read_exactly(stream: BinaryIO, segment: Segment, start: int, size_bytes: int) -> bytes:
+    """Read bytes that were there when the files were listed."""
+    stream.seek(start)
+    data = stream.read(size_bytes)
+    if len(data) < size_bytes:
+        what = f"became shorter while it was read: it ends at byte {start + len(data)}"
+        fix = "run the same command again once nothing writes to it"
+        raise DataError(Problem(str(segment.path), "", what, fix, kind="data.changed"))
+    return data
+
+
 def _normalize_ends(text: str, segment: Segment, start: int, *, is_last: bool) -> str:
     """Drop a byte order mark, and add the newline that separates files."""
     text = text.removeprefix("\ufeff") if start == 0 else text
     return end_with_newline(text) if text and is_last and segment.needs_newline else text
-
-
-def _decode(data: bytes, segment: Segment, start: int, *, is_last: bool) -> str:
-    """Decode bytes, leaving out an incomplete character at their end."""
-    try:
-        return codecs.getincrementaldecoder("utf-8")().decode(data, final=is_last)
-    except UnicodeDecodeError as error:
-        what = f"is not UTF-8: byte {start + error.start} is 0x{data[error.start]:02x}"
-        fix = "save it as UTF-8, or exclude it"
-        problem = Problem(str(segment.path), "", what, fix, kind="data.text")
-        raise DataError(problem) from error
