@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import stat
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from mypt.data.inputs.folder_walk import FolderWalk, explain_os_error, identify
 from mypt.data.stdlib_corpus import standard_library_text
 from mypt.data.text import decode_text, read_text
-from mypt.format.errors import DataError, Problem
+from mypt.format.errors import DataError, Problem, limit_problems
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
 
 STDIN = "-"
@@ -33,30 +36,46 @@ class InputFile:
     """A file to read.
 
     Attributes:
-        path: Its path.
+        path: Its path; `Path("-")` for the standard input.
         name: Its path within the folder that was named, with slashes; for a file that was named
             itself, its base name.
+        source: The input that it belongs to, as it was named.
         was_named: Whether the file itself was named, so that it must not be empty.
+        status: Its size, time and identity; None for the standard input.
     """
 
     path: Path
     name: str
+    source: str
     was_named: bool
+    status: os.stat_result | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is a file of no bytes."""
+        return self.is_regular and self.status is not None and self.status.st_size == 0
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is a file on a disk, which can be read more than once."""
+        return self.status is not None and stat.S_ISREG(self.status.st_mode)
 
 
 def read_input(inputs: Sequence[str]) -> InputText:
     """Read files, folders and the standard input as one text.
 
-    All files of a folder and its sub-folders are read, in the order of their paths within it,
-    except empty files and those whose name, or whose folder's name, begins with a dot. A file that
-    does not end with a newline gets one if another follows.
+    Empty files of a folder are left out; see `resolve_inputs`. A file that does not end with a
+    newline gets one if another follows.
 
     Args:
         inputs: Paths; "-" is the standard input, and "stdlib" the Python standard library.
 
     Raises:
-        DataError: An input is missing, unreadable or not UTF-8, or none holds any text.
+        DataError: An input is missing, unreadable or no UTF-8 text, or none holds any text.
     """
+    files: defaultdict[str, list[InputFile]] = defaultdict(list)
+    for file in resolve_inputs([name for name in inputs if name != STANDARD_LIBRARY]):
+        files[file.source].append(file)
     parts: list[str] = []
     sources: list[str] = []
     for name in inputs:
@@ -65,7 +84,7 @@ def read_input(inputs: Sequence[str]) -> InputText:
             parts.append(corpus.text)
             sources.append(corpus.description)
             continue
-        parts += _read_texts(name)
+        parts += [_read_file(file) for file in files[name] if _is_read(file)]
         sources.append(name)
     if not parts:
         raise _make_no_text_error(inputs)
@@ -73,23 +92,36 @@ def read_input(inputs: Sequence[str]) -> InputText:
     return InputText("".join([*map(end_with_newline, parts), last]), ", ".join(sources))
 
 
-def list_files(name: str) -> list[InputFile]:
-    """List the file at a path, or the files of a folder, chosen as `read_input` does.
+def resolve_inputs(inputs: Sequence[str]) -> list[InputFile]:
+    """List the files that are read for some inputs, in the order of the inputs.
+
+    All files of a folder and its sub-folders are read, in the order of their paths within it,
+    except those whose name, or whose folder's name, begins with a dot. Links are followed; see
+    `FolderWalk`.
+
+    Args:
+        inputs: Paths; "-" is the standard input.
 
     Raises:
-        DataError: The file or folder does not exist, or the path is empty.
+        DataError: An input is missing, a path is empty, a part of a folder cannot be read, or two
+            inputs hold the same file.
     """
-    if not name:
-        raise DataError(Problem("", "", "the name of a file or folder is empty", "check the path"))
-    path = Path(name)
-    if path.is_dir():
-        found = sorted(
-            (file.relative_to(path).as_posix(), file) for file in _walk_visible_files(path)
-        )
-        return [InputFile(file, inner, was_named=False) for inner, file in found]
-    if not path.exists():
-        raise DataError(Problem(name, "", "there is no such file", "check the path"))
-    return [InputFile(path, path.name, was_named=True)]
+    found: list[InputFile] = []
+    problems: list[Problem] = []
+    input_of: dict[object, int] = {}
+    for number, name in enumerate(inputs):
+        for one in _list_input(name):
+            if isinstance(one, Problem):
+                problems.append(one)
+                continue
+            found.append(one)
+            identity = None if one.status is None else identify(one.status)
+            first = input_of.setdefault(identity, number)
+            if first != number:
+                problems.append(_make_twice_problem(one, inputs[first]))
+    if problems:
+        raise DataError(*limit_problems(problems))
+    return found
 
 
 def end_with_newline(text: str) -> str:
@@ -97,19 +129,42 @@ def end_with_newline(text: str) -> str:
     return text if text.endswith("\n") else f"{text}\n"
 
 
-def _read_texts(name: str) -> Iterator[str]:
-    if name == STDIN:
-        yield decode_text(sys.stdin.buffer.read(), "the standard input")
+def _is_read(file: InputFile) -> bool:
+    return file.was_named or not file.is_empty
+
+
+def _read_file(file: InputFile) -> str:
+    if file.status is None:
+        return decode_text(sys.stdin.buffer.read(), "the standard input")
+    return read_text(file.path)
+
+
+def _list_input(name: str) -> Iterator[InputFile | Problem]:
+    """Yield the files of an input, and what of it cannot be read."""
+    if not name:
+        yield Problem("", "", "the name of a file or folder is empty", "check the path")
         return
-    for file in list_files(name):
-        if file.was_named or file.path.stat().st_size > 0:
-            yield read_text(file.path)
+    path = Path(name)
+    if name == STDIN:
+        yield InputFile(path, name, name, was_named=True, status=None)
+        return
+    try:
+        status = path.stat()
+    except OSError as error:
+        yield explain_os_error(path, error)
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        yield InputFile(path, path.name, name, was_named=True, status=status)
+        return
+    walk = FolderWalk(path)
+    yield from walk.problems
+    for file in walk.files:
+        yield InputFile(file.path, file.name, name, was_named=False, status=file.status)
 
 
-def _walk_visible_files(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(place, name) for name in names if not name.startswith("."))
+def _make_twice_problem(file: InputFile, other: str) -> Problem:
+    what = f"is read twice: it is part of {other} too"
+    return Problem(str(file.path), "", what, "name it once", kind="data.twice")
 
 
 def _make_no_text_error(inputs: Sequence[str]) -> DataError:

@@ -6,7 +6,7 @@ import codecs
 from pathlib import Path
 from typing import NoReturn
 
-from mypt.data.text_encoding import HEAD_BYTES, explain_bytes, find_lucky_text
+from mypt.data.inputs.text_encoding import HEAD_BYTES, explain_bytes, find_lucky_text
 from mypt.format.errors import DataError, Problem
 
 _AROUND = HEAD_BYTES // 2  # bytes looked at on each side of a wrong one

@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 
 import pytest
@@ -54,8 +55,56 @@ def test_what_is_no_text_is_refused_by_its_name(tmp_path):
     with pytest.raises(DataError, match="nowhere: there is no such file"):
         read_input([str(tmp_path / "nowhere")])
     (tmp_path / "sub" / "image").write_bytes(b"\x89PNG")
-    with pytest.raises(DataError, match=r"image: is not UTF-8: byte 0 is 0x89"):
+    with pytest.raises(DataError, match="image: is a PNG image"):
         read_input([str(tmp_path)])
     write(tmp_path, {"empty": ""})
     with pytest.raises(DataError, match="is empty"):
         read_input([str(tmp_path / "empty")])
+
+
+def test_one_file_is_not_read_twice(tmp_path):
+    """Named twice, it could be on both sides of the validation split."""
+    write(tmp_path, {"a/one.txt": "1", "b.txt": "2"})
+    (tmp_path / "again.txt").symlink_to(tmp_path / "b.txt")
+    one, b = str(tmp_path / "a" / "one.txt"), str(tmp_path / "b.txt")
+    for inputs, twice, other in [
+        ([b, b], b, b),
+        ([str(tmp_path / "a"), one], one, str(tmp_path / "a")),
+        ([b, str(tmp_path / "again.txt")], str(tmp_path / "again.txt"), b),
+        (["-", "-"], "-", "-"),
+    ]:
+        with pytest.raises(DataError) as caught:
+            read_input(inputs)
+        assert (
+            str(caught.value) == f"{twice}: is read twice: it is part of {other} too; name it once"
+        )
+
+
+def test_everything_that_cannot_be_read_is_named_at_once(tmp_path):
+    write(tmp_path, {"a.txt": "1"})
+    (tmp_path / "lost").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError) as caught:
+        read_input([str(tmp_path), str(tmp_path / "neither")])
+    assert [problem.file for problem in caught.value.problems] == [
+        str(tmp_path / name) for name in ("lost", "pipe", "neither")
+    ]
+
+
+def test_a_named_pipe_is_read_as_a_shell_passes_it(tmp_path):
+    """`mypt train --input_file <(zcat text.gz)`"""
+    read, write_end = os.pipe()
+    os.write(write_end, b"from a pipe")
+    os.close(write_end)
+    try:
+        assert read_input([f"/dev/fd/{read}"]).text == "from a pipe"
+    finally:
+        os.close(read)
+
+
+def test_a_lost_link_that_is_named_says_where_it_leads(tmp_path):
+    (tmp_path / "lost.txt").symlink_to("nowhere/at/all.txt")
+    with pytest.raises(
+        DataError, match=r"is a link to nowhere/at/all\.txt, where there is nothing"
+    ):
+        read_input([str(tmp_path / "lost.txt")])

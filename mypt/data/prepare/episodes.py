@@ -12,7 +12,7 @@ from mypt.data.atomic_file import flush_to_disk, write_atomically
 from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.tokens import sha256_of
 from mypt.data.dataset import INDEX_FILE, MASK_FILE, STATE_FILE, TOKENS_FILE, read_episodes
-from mypt.data.input_files import list_files
+from mypt.data.input_files import resolve_inputs
 from mypt.data.metadata import METADATA_FILE, DataFile
 from mypt.data.prepare.chats.lines import Episode, encode_episode, read_chat_lines
 from mypt.data.prepare.chats.template import Template
@@ -68,7 +68,7 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
     if wanted.output.exists() and (wanted.output.is_file() or any(wanted.output.iterdir())):
         what, fix = "already exists and is not empty", "name another folder"
         raise DataError(Problem(str(wanted.output), "", what, fix, kind="data.exists"))
-    paths = [file.path for name in wanted.inputs for file in list_files(name)]
+    paths = [file.path for file in resolve_inputs(wanted.inputs)]
     template = Template.of(wanted.tokenizer)
     limit = _find_val_limit(paths, template, wanted)
     tokenizer = wanted.tokenizer

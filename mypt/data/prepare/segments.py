@@ -88,7 +88,8 @@ def inputs_sha256(sources: Sequence[TextFile]) -> str:
     """Return a digest of names, sizes and versions, which must not change for work to resume."""
     digest = hashlib.sha256()
     for source in sources:
-        digest.update(f"{source.name}\0{source.size_bytes}\0{source.version}\n".encode())
+        line = f"{source.name}\0{source.size_bytes}\0{source.version}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

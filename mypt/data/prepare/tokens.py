@@ -18,7 +18,7 @@ from mypt.data.atomic_file import (
 )
 from mypt.data.dataset import STATE_FILE, read_tokenizer_state
 from mypt.data.describe import check_dataset
-from mypt.data.input_files import STDIN, list_files
+from mypt.data.input_files import STDIN, resolve_inputs
 from mypt.data.metadata import METADATA_FILE, read_metadata
 from mypt.data.prepare.parallel import encode_pieces
 from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_pieces
@@ -125,16 +125,18 @@ def _make_folder(folder: Path) -> Iterator[None]:
 
 
 def _list_text_files(wanted: Preparation) -> Iterator[TextFile]:
-    for name in wanted.inputs:
-        if name == STDIN:
+    for file in resolve_inputs(wanted.inputs):
+        found = file.status
+        if found is None:
             yield _save_stdin(wanted.output / _STDIN_FILE)
             continue
-        for file in list_files(name):
-            found = file.path.stat()
-            if found.st_size == 0 and file.was_named:
-                fix = "name a file that contains text"
-                raise DataError(Problem(name, "", "is empty", fix, kind="data.text"))
-            yield TextFile(file.path, file.name, found.st_size, str(found.st_mtime_ns))
+        if not file.is_regular:
+            what, fix = "is a pipe or a device, which is read once", "name - and pipe it in"
+            raise DataError(Problem(str(file.path), "", what, fix, kind="data.file"))
+        if file.is_empty and file.was_named:
+            fix = "name a file that contains text"
+            raise DataError(Problem(str(file.path), "", "is empty", fix, kind="data.text"))
+        yield TextFile(file.path, file.name, found.st_size, str(found.st_mtime_ns))
 
 
 def _save_stdin(path: Path) -> TextFile:

@@ -364,3 +364,60 @@ def test_pieces_have_the_ids_of_the_whole_with_special_tokens_too(tmp_path, plug
 def test_without_a_place_to_cut_a_file_is_one_piece(tmp_path):
     (tmp_path / "text").write_text("the cat " * 1000)
     assert len(read(tmp_path / "text", object())) == 1
+
+
+@pytest.mark.parametrize("where", ["a.txt", "c.txt"])
+def test_a_text_in_utf_16_is_refused_wherever_it_stands(where, wanted, plugins, texts):
+    """Without a byte order mark it decodes as UTF-8, with a NUL in each character."""
+    (texts / where).write_bytes(LINE.replace("ò", "o").replace("😀", ":)").encode("utf-16-le") * 30)
+    message = refusal(wanted, plugins)
+    assert message.startswith(f"{texts / where}: has NUL characters")
+    assert "likely UTF-16LE" in message
+    assert f"iconv -f UTF-16LE -t UTF-8 {texts / where}" in message
+
+
+def test_a_nul_far_into_a_text_is_named_by_its_place(wanted, plugins, texts):
+    text = (texts / "a.txt").read_bytes()
+    (texts / "a.txt").write_bytes(text[:3000] + b"\0" + text[3000:])
+    assert "a.txt: has NUL characters: the first is byte 3000; " in refusal(wanted, plugins)
+
+
+def test_a_linked_folder_is_prepared(wanted, plugins, texts, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "more").symlink_to(texts)
+    prepare(wanted, plugins)
+    prepare(evolve(wanted, inputs=[str(linked)], output=tmp_path / "other"), plugins)
+    tokens = [
+        read_metadata(out).document["total_tokens"] for out in (wanted.output, tmp_path / "other")
+    ]
+    assert tokens[0] == tokens[1]
+
+
+def test_a_link_that_leads_nowhere_leaves_nothing_behind(wanted, plugins, texts):
+    (texts / "lost.txt").symlink_to("nowhere")
+    assert refusal(wanted, plugins).startswith(f"{texts / 'lost.txt'}: is a link to nowhere")
+    assert not wanted.output.exists()
+
+
+def test_a_named_pipe_is_refused_for_it_is_read_twice(wanted, plugins, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    message = refusal(evolve(wanted, inputs=[str(tmp_path / "pipe")]), plugins)
+    assert "is a pipe or a device, which is read once; name - and pipe it in" in message
+
+
+def test_a_file_that_became_shorter_is_named_and_does_not_hang(wanted, plugins, texts):
+    big = texts / "a.txt"
+    big.write_bytes(big.read_bytes() * 9)  # more than is read ahead
+
+    def shorten(_, __):
+        big.write_bytes(big.read_bytes()[:1000])
+
+    with pytest.raises(DataError, match=r"a\.txt: became shorter while it was read: it ends at"):
+        prepare(wanted, plugins, shorten)
+
+
+def test_names_that_are_no_utf_8_are_prepared(wanted, plugins, texts):
+    os.rename(texts / "c.txt", os.fsencode(texts) + b"/caff\xe8.txt")  # noqa: PTH104
+    prepare(wanted, plugins)
+    assert read_metadata(wanted.output).document["total_tokens"] > 0
