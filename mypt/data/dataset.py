@@ -8,18 +8,22 @@ dataset_dir/
   dataset_metadata.json      dtype of the ids (uint32 if not stated), counts, digests
 ```
 
-Instead of shards, `train/` and `val/` may hold episodes (see `mypt.data.batches.episodes`).
+Instead of shards, `train/` and `val/` may hold episodes (see `mypt.data.batches.episodes`). For the
+data sets of other programs see `mypt.data.token_files.other_programs`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import frozen
 
 from mypt.data.metadata import read_metadata
+from mypt.data.token_files import other_programs
+from mypt.data.token_files.array_file import PREPARE_AGAIN, map_array, raise_data_error
+from mypt.data.token_files.shard import explain_high_ids, map_unrecorded_ids
 from mypt.format.errors import DataError, FormatError, Problem
 from mypt.format.schema import strict_json
 
@@ -34,16 +38,8 @@ STATE_FILE = "tokenizer_state.json"
 INDEX_FILE = "episodes.idx"
 TOKENS_FILE = "tokens.bin"
 MASK_FILE = "mask.bin"
-# A preparation never overwrites what is in its folder, so preparing again alone is not enough.
-PREPARE_AGAIN = "remove the data set's folder and prepare the data again"
+_DTYPE = "<u4"  # of the ids of a data set without metadata by mypt
 _WEIGHTS_FILE = "mask_weighted.bin"
-_ITEM_NAMES = {
-    "<u2": "2-byte ids",
-    "<u4": "4-byte ids",
-    "<u8": "numbers",
-    "<f4": "weights",
-    "u1": "",
-}
 
 
 @frozen(eq=False)
@@ -70,11 +66,22 @@ def has_episodes(folder: str | Path) -> bool:
 def list_data_files(folder: str | Path, *, eval_only: bool = False) -> dict[str, list[str]]:
     """List the files of a data set by split, relative to its folder."""
     root = Path(folder)
-    read = _list_episode_files if has_episodes(root) else _list_shard_files
+    if has_episodes(root):
+        places = _split_folders(root, eval_only=eval_only)
+        found = {split: list(_list_episode_files(place)) for split, place in places.items()}
+    else:
+        found = _list_shard_files(root, eval_only=eval_only)
     return {
-        split: [path.relative_to(root).as_posix() for path in read(place)]
-        for split, place in _split_folders(root, eval_only=eval_only).items()
+        split: [path.relative_to(root).as_posix() for path in paths]
+        for split, paths in found.items()
     }
+
+
+def is_eval_only(folder: str | Path) -> bool:
+    """Return whether a data set has nothing to train on."""
+    root = Path(folder)
+    files = other_programs.find_split_files(root)
+    return not (root / "train").is_dir() if files is None else not files["train"]
 
 
 def read_shards(folder: str | Path, *, eval_only: bool = False) -> dict[str, list[Ids]]:
@@ -91,9 +98,18 @@ def read_shards(folder: str | Path, *, eval_only: bool = False) -> dict[str, lis
     Raises:
         DataError: A folder is missing or holds no shards, or a file is not a shard.
     """
-    places = _split_folders(Path(folder), eval_only=eval_only)
-    dtype = _read_dtype(folder)
-    return {split: _read_split(place, dtype) for split, place in places.items()}
+    root = Path(folder)
+    files, metadata = _list_shard_files(root, eval_only=eval_only), read_metadata(root)
+    if metadata is not None:
+        return {
+            split: [map_array(path, metadata.dtype) for path in paths]
+            for split, paths in files.items()
+        }
+    is_other = other_programs.find_split_files(root) is not None
+    dtype = other_programs.DTYPE if is_other else _DTYPE
+    return {
+        split: [map_unrecorded_ids(path, dtype) for path in paths] for split, paths in files.items()
+    }
 
 
 def read_episodes(folder: str | Path, *, eval_only: bool = False) -> dict[str, list[EpisodeArrays]]:
@@ -120,17 +136,77 @@ def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
     Raises:
         DataError: The file is missing, is not JSON, or does not name a tokenizer.
     """
-    file = Path(folder) / STATE_FILE
-    _reject_file(Path(folder))
+    root = Path(folder)
+    _reject_file(root)
+    files = other_programs.find_split_files(root)
+    if files is None:
+        return _read_state_file(root / STATE_FILE)
+    return other_programs.read_characters(root) or other_programs.assume_tokenizer(files)
+
+
+def find_tokenizer_state(folder: str | Path) -> tuple[Path, dict[str, Any]] | None:
+    """Return the file that names the tokenizer of a data set, with its fields; None without one.
+
+    Raises:
+        DataError: The file is damaged, or does not name a tokenizer.
+    """
+    root = Path(folder)
+    if (root / STATE_FILE).exists():
+        return root / STATE_FILE, _read_state_file(root / STATE_FILE)
+    if other_programs.find_split_files(root) is None:
+        return None
+    state = other_programs.read_characters(root)
+    return None if state is None else (root / other_programs.META_FILE, state)
+
+
+def check_assumed_tokenizer(folder: str | Path, token_kind: str, highest: int) -> None:
+    """Raise if the ids of a data set that does not name its tokenizer cannot be of this kind.
+
+    Args:
+        folder: The data set.
+        token_kind: The tokenizer that its ids are taken to be of.
+        highest: The highest of the ids.
+
+    Raises:
+        DataError: They are of another.
+    """
+    root = Path(folder)
+    if other_programs.find_split_files(root) is not None and find_tokenizer_state(root) is None:
+        other_programs.check_assumption(root, token_kind, highest)
+
+
+def find_wrong_ids(
+    folder: str | Path, vocab_size: int, *, eval_only: bool = False
+) -> Problem | None:
+    """Find a file of token ids whose ids are beyond the vocabulary since they are of another kind.
+
+    Args:
+        folder: A data set with ids beyond the vocabulary.
+        vocab_size: Number of ids of the vocabulary.
+        eval_only: Look at "val" alone.
+    """
+    root = Path(folder)
+    if read_metadata(root) is not None or has_episodes(root):
+        return None
+    files = _list_shard_files(root, eval_only=eval_only)
+    for split, shards in read_shards(root, eval_only=eval_only).items():
+        for path, ids in zip(files[split], shards, strict=True):
+            explained = explain_high_ids(path, ids, vocab_size)
+            if explained is not None:
+                return Problem(str(path), "", *explained, kind="data.shards")
+    return None
+
+
+def _read_state_file(file: Path) -> dict[str, Any]:
     try:
         state = strict_json.parse(file.read_bytes(), str(file))
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
-        _raise_data_error(file, what, "name the folder that `mypt data prepare` wrote")
+        raise_data_error(file, what, "name the folder that `mypt data prepare` wrote")
     except FormatError as error:
         raise DataError(*error.problems) from error
     if not isinstance(state.get("token_kind"), str):
-        _raise_data_error(
+        raise_data_error(
             file, "does not say which tokenizer it belongs to", "restore the field `token_kind`"
         )
     return state
@@ -139,36 +215,48 @@ def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
 def _reject_file(root: Path) -> None:
     if root.is_file():
         fix = "pass a text with --input_file, or name the folder of a data set"
-        _raise_data_error(root, "is a file, not the folder of a data set", fix)
+        raise_data_error(root, "is a file, not the folder of a data set", fix)
 
 
 def _split_folders(root: Path, *, eval_only: bool) -> dict[str, Path]:
     _reject_file(root)
     if not root.is_dir():
-        _raise_data_error(root, "there is no such folder", "check the path of the data set")
+        raise_data_error(root, "there is no such folder", "check the path of the data set")
     if not eval_only:
         if (root / "val").is_dir() and not (root / "train").is_dir():
             fix = "train on another; use this with --eval_dataset_dir (in Python: eval_only=True)"
-            _raise_data_error(root, "is a data set for evaluation only: it has no train/", fix)
+            raise_data_error(root, "is a data set for evaluation only: it has no train/", fix)
         return {split: root / split for split in ("train", "val")}
     return {"val": root / "val" if (root / "val").is_dir() else root}
 
 
 def _read_dtype(folder: str | Path) -> str:
     metadata = read_metadata(folder)
-    return "<u4" if metadata is None else metadata.dtype
+    return _DTYPE if metadata is None else metadata.dtype
 
 
-def _list_shard_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.bin") if not path.name.endswith("_mask.bin"))
+def _list_shard_files(root: Path, *, eval_only: bool) -> dict[str, list[Path]]:
+    """List the shards of each split, of which there is at least one."""
+    _reject_file(root)
+    files = other_programs.find_split_files(root)
+    if files is not None:
+        wanted = ("val",) if eval_only else ("train", "val")
+        for split in wanted:
+            if not files[split]:
+                there = ", ".join(path.name for paths in files.values() for path in paths)
+                what = f"has no {split}.bin beside {there}"
+                raise_data_error(root, what, f"name a folder that has {' and '.join(wanted)}")
+        return {split: files[split] for split in wanted}
+    places = _split_folders(root, eval_only=eval_only)
+    return {split: _list_split_shards(place) for split, place in places.items()}
 
 
-def _read_split(folder: Path, dtype: str) -> list[Ids]:
-    files = _list_shard_files(folder)
+def _list_split_shards(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.glob("*.bin") if not path.name.endswith("_mask.bin"))
     if not files:
         fix = f"{PREPARE_AGAIN}, in shards small enough that each split has one"
-        _raise_data_error(folder, "holds no token shards (*.bin)", fix)
-    return [_map_array(file, dtype) for file in files]
+        raise_data_error(folder, "holds no token shards (*.bin)", fix)
+    return files
 
 
 def _list_episode_folders(folder: Path) -> list[Path]:
@@ -191,45 +279,25 @@ def _find_mask_name(folder: Path) -> str | None:
 def _read_episode_split(folder: Path, dtype: str) -> list[EpisodeArrays]:
     folders = _list_episode_folders(folder)
     if not folders:
-        _raise_data_error(folder, f"holds no episodes ({INDEX_FILE})", PREPARE_AGAIN)
+        raise_data_error(folder, f"holds no episodes ({INDEX_FILE})", PREPARE_AGAIN)
     return [_read_episode_folder(place, dtype) for place in folders]
 
 
 def _read_episode_folder(folder: Path, dtype: str) -> EpisodeArrays:
-    tokens = _map_array(folder / TOKENS_FILE, dtype)
-    numbers = _map_array(folder / INDEX_FILE, "<u8")
+    tokens = map_array(folder / TOKENS_FILE, dtype)
+    numbers = map_array(folder / INDEX_FILE, "<u8")
     if len(numbers) % 2:
-        _raise_data_error(folder / INDEX_FILE, "does not hold pairs of numbers", PREPARE_AGAIN)
+        raise_data_error(folder / INDEX_FILE, "does not hold pairs of numbers", PREPARE_AGAIN)
     spans = numbers.reshape(-1, 2)
     starts, lengths, end = spans[:, 0], spans[:, 1], np.uint64(len(tokens))
     if ((lengths > end) | (starts > end - np.minimum(lengths, end))).any():
         what = f"has an episode beyond the {len(tokens)} tokens of {TOKENS_FILE}"
-        _raise_data_error(folder / INDEX_FILE, what, PREPARE_AGAIN)
+        raise_data_error(folder / INDEX_FILE, what, PREPARE_AGAIN)
     name = _find_mask_name(folder)
     mask = None
     if name is not None:
-        mask = _map_array(folder / name, "<f4" if name == _WEIGHTS_FILE else "u1")
+        mask = map_array(folder / name, "<f4" if name == _WEIGHTS_FILE else "u1")
         if len(mask) != len(tokens):
             what = f"has {len(mask)} weights for {len(tokens)} tokens"
-            _raise_data_error(folder / name, what, PREPARE_AGAIN)
+            raise_data_error(folder / name, what, PREPARE_AGAIN)
     return EpisodeArrays(tokens, spans.astype(np.int64), mask)
-
-
-def _map_array(file: Path, dtype: str) -> NDArray[Any]:
-    item_bytes = np.dtype(dtype).itemsize
-    try:
-        size_bytes = file.stat().st_size
-        if size_bytes % item_bytes:
-            what = f"has {size_bytes} bytes, which is not a whole number of {_ITEM_NAMES[dtype]}"
-            _raise_data_error(file, what, PREPARE_AGAIN)
-        if size_bytes == 0:  # which cannot be mapped
-            return np.empty(0, dtype)
-        return np.memmap(file, dtype=dtype, mode="r")
-    except OSError as error:
-        _raise_data_error(
-            file, f"cannot be read ({error.strerror})", "check it and its permissions"
-        )
-
-
-def _raise_data_error(place: Path, what: str, fix: str) -> NoReturn:
-    raise DataError(Problem(str(place), "", what, fix, kind="data.shards"))

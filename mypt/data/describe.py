@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mypt.data.batches.episodes import EpisodeSource
 from mypt.data.dataset import (
-    PREPARE_AGAIN,
-    STATE_FILE,
+    find_tokenizer_state,
     has_episodes,
+    is_eval_only,
     list_data_files,
     read_episodes,
     read_shards,
-    read_tokenizer_state,
 )
 from mypt.data.metadata import METADATA_FILE, read_metadata
+from mypt.data.token_files.array_file import PREPARE_AGAIN
 from mypt.format.errors import Problem
 from mypt.format.storage import files
 
@@ -39,7 +37,7 @@ def describe_dataset(folder: str | Path) -> dict[str, Any]:
         DataError: It cannot be read, or has no validation split.
     """
     root = Path(folder)
-    eval_only = not (root / "train").is_dir()
+    eval_only = is_eval_only(root)
     metadata = read_metadata(root)
     about: dict[str, Any] = {"folder": str(folder)}
     if root.is_dir() and has_episodes(root):
@@ -53,9 +51,9 @@ def describe_dataset(folder: str | Path) -> dict[str, Any]:
         arrays = read_shards(root, eval_only=eval_only)
     about["tokens"] = {split: sum(map(len, parts)) for split, parts in arrays.items()}
     about["files"] = list_data_files(root, eval_only=eval_only)
-    about["dtype"] = "uint32" if metadata is None else np.dtype(metadata.dtype).name
-    has_state = (root / STATE_FILE).exists()
-    about["tokenizer"] = read_tokenizer_state(root) if has_state else None
+    about["dtype"] = next(iter(arrays["val"])).dtype.name
+    found = find_tokenizer_state(root)
+    about["tokenizer"] = None if found is None else found[1]
     about["metadata"] = None if metadata is None else dict(metadata.document)
     return about
 
@@ -127,8 +125,8 @@ def _find_changed_files(root: Path, metadata: Metadata, *, checksums: bool) -> l
 
 def _find_unlisted_files(root: Path, metadata: Metadata) -> list[Problem]:
     known = {file.name for file in metadata.files}
-    eval_only = not (root / "train").is_dir()
-    there = [name for n in list_data_files(root, eval_only=eval_only).values() for name in n]
+    files = list_data_files(root, eval_only=is_eval_only(root))
+    there = [name for names in files.values() for name in names]
     return [
         Problem(str(root / name), "", "is not in the metadata", "remove it", kind="data.file")
         for name in there

@@ -97,6 +97,7 @@ def test_a_file_of_broken_ids_is_refused(tmp_path):
 
 
 def test_a_shard_that_cannot_be_opened_is_refused(tmp_path):
+    write_shards(tmp_path, val__a=[1])
     (tmp_path / "train" / "a.bin").mkdir(parents=True)
     with pytest.raises(DataError, match=r"a\.bin: cannot be read"):
         read_shards(tmp_path)

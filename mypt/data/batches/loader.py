@@ -13,12 +13,13 @@ from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.permutation import permute
 from mypt.data.batches.tokens import TokenSource, sha256_of
 from mypt.data.dataset import (
-    STATE_FILE,
+    check_assumed_tokenizer,
+    find_tokenizer_state,
+    find_wrong_ids,
     has_episodes,
     list_data_files,
     read_episodes,
     read_shards,
-    read_tokenizer_state,
 )
 from mypt.data.metadata import read_metadata
 from mypt.data.randomness import Purpose, integers_below
@@ -105,7 +106,10 @@ class GPTDataLoader:
         self.sampling: WindowSampling = sampling
         check_targets(_episodes_of(self.splits), config.block_size, self._source)
         _check_length(self.splits, config.block_size, self._source)
-        check_ids(self._highest_id(), config.vocab_size, self._source)
+        highest = self._highest_id()
+        if dataset_dir is not None:
+            self._check_kind_of_ids(dataset_dir, highest)
+        check_ids(highest, config.vocab_size, self._source)
 
     @property
     def train_tokens(self) -> int:
@@ -213,6 +217,15 @@ class GPTDataLoader:
             )
         return max(source.highest_id() for source in self.splits.values())
 
+    def _check_kind_of_ids(self, folder: str | Path, highest: int) -> None:
+        """Raise if the ids of a data set are not of the kind that they were read as."""
+        check_assumed_tokenizer(folder, self.tokenizer.token_kind, highest)
+        vocab_size = self.config.vocab_size
+        if highest >= vocab_size:
+            problem = find_wrong_ids(folder, vocab_size, eval_only=self._eval_only)
+            if problem is not None:
+                raise DataError(problem)
+
 
 def _first_window_at(step: int, micro_step: int, batch_size: int) -> int:
     """Return the place in the epochs at a step of a run with one micro step per step."""
@@ -280,14 +293,15 @@ def _check_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
 
     Only fields that both sides have are compared: MyPT's older tools did not write all of them.
     """
-    if not (folder / STATE_FILE).exists():
+    found = find_tokenizer_state(folder)
+    if found is None:
         return
-    theirs, ours = read_tokenizer_state(folder), tokenizer.state()
+    (file, theirs), ours = found, tokenizer.state()
     for name in ("token_kind", "chars", "special_token_encoder"):
         if theirs.get(name) and ours.get(name) and theirs[name] != ours[name]:
             what = "differs from the model's, so the ids of this data set mean something else to it"
             fix = "prepare the data with the model's tokenizer, or train a new model on it"
-            raise DataError(Problem(str(folder / STATE_FILE), f"/{name}", what, fix))
+            raise DataError(Problem(str(file), f"/{name}", what, fix))
 
 
 def _episodes_of(splits: Mapping[str, BatchSource]) -> dict[str, EpisodeSource]:

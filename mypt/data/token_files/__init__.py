@@ -1,0 +1,1 @@
+"""Files of token ids, as mypt and other programs write them."""
