@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from mypt.api.gpt import GPT
 from mypt.data.batches.loader import check_ids, open_splits
-from mypt.data.dataset import read_tokenizer_state
+from mypt.data.dataset import check_assumed_tokenizer, read_tokenizer_state
 from mypt.data.text import read_text
 from mypt.engine.checkpoints.build import build_model, build_tokenizer
 from mypt.format.bundle.reopen import reopen_if_saved
@@ -87,7 +87,9 @@ def text_of_data_set(dataset_dir: str, plugins: Plugins) -> HeldOut:
     state = read_tokenizer_state(dataset_dir)
     tokenizer = plugins.tokenizer(state["token_kind"]).build(state)
     source = open_splits(dataset_dir, tokenizer, eval_only=True)["val"]
-    check_ids(source.highest_id(), tokenizer.vocab_size, dataset_dir)
+    highest = source.highest_id()
+    check_assumed_tokenizer(dataset_dir, tokenizer.token_kind, highest)
+    check_ids(highest, tokenizer.vocab_size, dataset_dir)
     pieces = (tokenizer.decode_bytes(chunk.tolist()) for chunk in source.chunks())
     text = b"".join(pieces).decode("utf-8", "replace")
     return HeldOut(text=text, source=str(Path(dataset_dir) / "val"))

@@ -61,6 +61,18 @@ def decode_piece(data: bytes, path: str | Path, start: int, *, is_last: bool) ->
     return _decode(data, str(path), str(path), start, is_last=is_last)
 
 
+def check_head(path: Path) -> None:
+    """Raise if the first bytes of a file show that it is no UTF-8 text, but decodes by luck.
+
+    Raises:
+        DataError: It has NUL characters, as UTF-16 has, or is of another kind.
+        OSError: It cannot be read.
+    """
+    head = _read_head(str(path))
+    if find_lucky_text(head, is_head=True) is not None:
+        decode_piece(head, path, 0, is_last=False)
+
+
 def _decode_whole(data: bytes, name: str, path: str | None) -> str:
     text = _decode(data, name, path, 0, is_last=True).removeprefix("\ufeff")
     if not text:

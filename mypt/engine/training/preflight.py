@@ -7,7 +7,7 @@ from os.path import samestat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mypt.data.input_files import list_files
+from mypt.data.input_files import resolve_inputs
 from mypt.engine.checkpoints.build import build_tokenizer
 from mypt.engine.checkpoints.copies import (
     CopyKind,
@@ -109,7 +109,7 @@ def _list_inputs(training: TrainingConfig) -> Iterator[tuple[str, Path]]:
             continue
         for name in (inputs,) if isinstance(inputs, str) else inputs:
             if Path(name).is_dir():
-                yield from (("input_file", file.path) for file in list_files(name))
+                yield from (("input_file", file.path) for file in resolve_inputs([name]))
             else:
                 yield "input_file", Path(name)
 

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from mypt.data.prepare.chats.forms import read_turns
 from mypt.data.prepare.chats.turns import Turn, identify
+from mypt.data.text import check_head
 from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:
@@ -52,9 +53,13 @@ def read_chat_lines(files: Sequence[Path], template: Template) -> Iterator[Episo
 
     Yields:
         For each line, its episode or its problem.
+
+    Raises:
+        DataError: A file cannot be read, or is no UTF-8 text from the beginning on.
     """
     for file in files:
         try:
+            check_head(file)
             with file.open("rb") as stream:
                 if _begins_array(stream.readline()):
                     what = "is one JSON array instead of lines of a JSON object each"

@@ -46,13 +46,16 @@ def check_turns(turns: Sequence[Turn], pointer: str) -> None:
         pointer: JSON pointer to all of them.
 
     Raises:
-        DataError: A text is not Unicode, one that is to be learnt is empty, or none is.
+        DataError: A text is not Unicode or has a NUL character, one that is to be learnt is empty,
+            or none is.
     """
     for turn in turns:
         try:
             turn.text.encode()
         except UnicodeEncodeError:
             refuse(turn.pointer, "contains half a character (an unpaired surrogate)")
+        if "\0" in turn.text:
+            refuse(turn.pointer, "contains a NUL character (\\u0000), which no text has")
         if turn.is_learnt and not turn.text:
             fix = "write it, or remove the line"
             if turn.role is not None:

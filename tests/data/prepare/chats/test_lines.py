@@ -37,6 +37,20 @@ def test_bytes_that_are_no_text_are_refused_by_line(tmp_path):
     assert (problem.where, problem.what) == ("line 2", "is not UTF-8")
 
 
+def test_a_file_in_utf_16_is_named_with_the_command_that_converts_it(tmp_path):
+    file = tmp_path / "chats.jsonl"
+    for encoding in ("utf-16-le", "utf-16"):
+        file.write_bytes((json.dumps(GOOD) + "\n").encode(encoding))
+        with pytest.raises(DataError, match=r"chats\.jsonl: .*UTF-16.*convert it: iconv -f UTF-16"):
+            list(read_chat_lines([file], Template.of(None)))
+
+
+def test_a_nul_character_is_refused_where_it_stands(read):
+    [problem] = read({"prompt": "a", "completion": "b\0c"})
+    assert problem.where == "line 1#/completion"
+    assert problem.what == "contains a NUL character (\\u0000), which no text has"
+
+
 @pytest.mark.parametrize("text", ["[\n {", '\ufeff [{"instruction": "a", "output": "b"}]'])
 def test_a_file_that_is_one_array_is_named_as_such_once(read, tmp_path, text):
     [problem] = read(text, "  }, {", "  }", "]")
