@@ -12,7 +12,6 @@ from mypt.format.layout import SLOTS, count_parameters, expected_tensors
 from mypt.format.open import Opened, open_checkpoint
 from mypt.format.rules.config import layout_problems
 from mypt.plugins.manager import Plugins, load_plugins
-from mypt.plugins.requirements import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +39,9 @@ def get_model_info(
         folders of its gold, half-precision and numbered copies), `edits` (changes to its config or
         vocabulary since it was saved), `notes` (all that a user should know of it, such as what its
         reader mapped, left out or assumed), `warnings` (what is wrong with its training state or
-        its optimizer, which only training needs), and `plugins`: by package the `version` it
-        requires, `needed_for` as in its manifest, and the version `installed`, None if it is not.
+        its optimizer, which only training needs, and changed versions of plugins), and `plugins`:
+        by package the `version` it requires, `needed_for` as in its manifest, and the version
+        `installed`, None if it is not.
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
@@ -63,7 +63,7 @@ def get_model_info(
         "warnings": list(opened.warnings),
         "copies": [str(path) for path in find_copies(opened.path)],
         "plugins": {
-            package: {**need, "installed": installed_version(plugins, package)}
+            package: {**need, "installed": plugins.version_of(package)}
             for package, need in opened.needs.items()
         },
     }

@@ -29,7 +29,7 @@ def load(
     """Load a checkpoint for inference.
 
     A damaged training state or optimizer state, which only training needs, is logged as a warning
-    of the logger `mypt`.
+    of the logger `mypt`, and so is a plugin of another version than it was saved with.
 
     Args:
         path_or_name: A path, or the name of a model in `checkpoints/`.

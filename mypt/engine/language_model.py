@@ -75,6 +75,12 @@ class LanguageModel(Transformer):
         if not self.token_embedding_table.weight.is_meta:  # else weights are about to be loaded
             initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))
 
+    @property
+    def token_kind(self) -> str | None:
+        """Name of its tokenizer, also where the plugin that reads it is missing; None without."""
+        named = self.tokenizer_state if self.tokenizer is None else self.tokenizer
+        return None if named is None else named.token_kind
+
     def need_tokenizer(self) -> Tokenizer:
         """Return the tokenizer.
 

@@ -22,6 +22,7 @@ from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
 from mypt.format.rules.cross_file import EDITED
+from mypt.format.rules.plugin_versions import list_version_changes
 from mypt.format.rules.tensors import check_tied
 from mypt.format.storage import files
 
@@ -56,6 +57,7 @@ class Opened:
         doubts: Why training cannot go on from it exactly, as far as the files tell.
         flaws: What is wrong with its training state or its optimizer: inference warns of them, and
             whatever trains is refused; see `check_flaws`.
+        plugin_changes: Plugins that it generates with, of other versions than it was saved with.
         manifest: Commit record of a bundle; None where there is none.
         weights: Gives the tensors by name, on the CPU.
         shapes: Gives their shapes by name, without loading them.
@@ -83,6 +85,7 @@ class Opened:
     remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     flaws: tuple[Problem, ...] = ()
+    plugin_changes: tuple[Problem, ...] = ()
     manifest: Manifest | None = None
     is_proved: bool = False
 
@@ -93,9 +96,10 @@ class Opened:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings for inference, one line for each damaged file: the first of its flaws."""
+        """Warnings for inference, a line each: changed plugins, and of a damaged file one flaw."""
         first = {flaw.file: flaw for flaw in reversed(self.flaws)}
-        return tuple(f"{flaw}; only training needs it" for flaw in reversed(first.values()))
+        flaws = (f"{flaw}; only training needs it" for flaw in reversed(first.values()))
+        return (*map(str, self.plugin_changes), *flaws)
 
     def check_flaws(self) -> None:
         """Raise a `FormatError` with all flaws, if there are any: training cannot use them."""
@@ -153,7 +157,9 @@ def open_checkpoint(
         raise explain_refusal(path)
     _refuse_options(path, options or {})
     bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
-    return _describe_bundle(bundle, is_proved=form == "bundle" and not without_model)
+    opened = _describe_bundle(bundle, is_proved=form == "bundle" and not without_model)
+    changes = _find_plugin_changes(opened, plugins, without_model=without_model)
+    return evolve(opened, plugin_changes=tuple(changes))
 
 
 def recognise(path: Path, readers: Iterable[ReaderFactory]) -> tuple[Form, ReaderFactory | None]:
@@ -220,6 +226,30 @@ def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
         manifest=bundle.manifest,
         is_proved=is_proved,
     )
+
+
+def _find_plugin_changes(
+    opened: Opened, plugins: Registry, *, without_model: bool
+) -> Iterator[Problem]:
+    """Yield a problem for each plugin that generates and is not of the version that saved.
+
+    One that is not installed is another matter, unless the model opens all the same: then the parts
+    are those of another package.
+    """
+    needs = {p: need for p, need in opened.needs.items() if "generate" in need["needed_for"]}
+    here = {
+        package: {**need, "version": version}
+        for package, need in needs.items()
+        if (version := plugins.version_of(package)) is not None
+    }
+    for package, was, now in list_version_changes(needs, here):
+        if now is None and (without_model or "read" not in needs[package]["needed_for"]):
+            continue
+        what = f"was saved with the plugin {package} {was}, but {now} is installed"
+        if now is None:
+            what = f"was saved with the parts of {package} {was}; now another package offers them"
+        fix = f"install {package} {was}, unless you know that both compute the same"
+        yield Problem(str(opened.path), "", what, fix, kind="plugin.version", severity="warning")
 
 
 def _is_about_optimizer(note: Problem) -> bool:

@@ -240,6 +240,13 @@ class Plugins:
         registry = self._registries[hook]
         return registry.sources[key] if key in registry.factories else None
 
+    def version_of(self, package: str) -> str | None:
+        """Return the version of a package whose plugins are available; otherwise None."""
+        self.load_all()
+        wanted = normalize_package_name(package)
+        found = (s for s in self.sources.values() if normalize_package_name(s.package) == wanted)
+        return next((source.version for source in found), None)
+
     def _look_up(self, hook: str, offered: Mapping[K, F], key: K) -> F:
         if key in offered:
             return offered[key]

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.documents.tokenizer import TokenizerState
-    from mypt.format.documents.training import TrainingConfig, TrainingState
+    from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.faults import PluginOrigin
     from mypt.plugins.manager import Plugins
 
@@ -29,25 +28,26 @@ Requirements = dict[str, dict[str, Any]]
 def required_plugins(
     plugins: Plugins,
     config: GPTConfig,
-    tokenizer: TokenizerState | None,
-    state: TrainingState | None,
+    token_kind: str | None,
+    training: TrainingConfig | None,
     before: Mapping[str, Any],
 ) -> Requirements:
-    """Return the plugins that a bundle requires, by package.
+    """Return the plugins that a model requires, by package, with their versions.
 
     Args:
         plugins: Where its parts were looked up.
         config: Its architecture.
-        tokenizer: Its vocabulary.
-        state: Its training state.
+        token_kind: Its tokenizer; None if it has none.
+        training: Hyperparameters of its run, whose guards are required to go on with it.
         before: Its requirements when it was opened. Those on packages that are not installed now
             are kept, as are the packages' sections in the documents.
     """
-    here = _list_installed_packages(plugins) if before else {}
     needs: Requirements = {
-        p: dict(need) for p, need in before.items() if normalize_package_name(p) not in here
+        package: dict(need)
+        for package, need in before.items()
+        if plugins.version_of(package) is None
     }
-    for source, purposes in _find_required_origins(plugins, config, tokenizer, state):
+    for source, purposes in _find_required_origins(plugins, config, token_kind, training):
         if not source.is_built_in:
             need = needs.setdefault(source.package, {"version": source.version, "needed_for": []})
             wanted = {*need["needed_for"], *purposes}
@@ -67,12 +67,10 @@ def check_requirements(needs: Mapping[str, Any], plugins: Plugins, purpose: str,
     Raises:
         PluginError: One problem for each missing package.
     """
-    wanted = {package: need for package, need in needs.items() if purpose in need["needed_for"]}
-    here = _list_installed_packages(plugins) if wanted else {}
     problems = [
         _make_missing_problem(package, need, name, plugins)
-        for package, need in wanted.items()
-        if normalize_package_name(package) not in here
+        for package, need in needs.items()
+        if purpose in need["needed_for"] and plugins.version_of(package) is None
     ]
     if problems:
         raise PluginError(*problems)
@@ -89,11 +87,6 @@ def check_guards(
     wanted = [guard for guard, options in training.gold_guards.items() if options is not False]
     if any(guard not in plugins.guards for guard in wanted):
         check_requirements(needs, plugins, TRAIN, name)
-
-
-def installed_version(plugins: Plugins, package: str) -> str | None:
-    """Return the version of a package whose plugins are available; otherwise None."""
-    return _list_installed_packages(plugins).get(normalize_package_name(package))
 
 
 def _make_missing_problem(
@@ -114,28 +107,20 @@ def _has_package(package: str, sources: Iterable[PluginOrigin]) -> bool:
     }
 
 
-def _list_installed_packages(plugins: Plugins) -> dict[str, str]:
-    plugins.load_all()
-    return {
-        normalize_package_name(source.package): source.version
-        for source in plugins.sources.values()
-    }
-
-
 def _find_required_origins(
     plugins: Plugins,
     config: GPTConfig,
-    tokenizer: TokenizerState | None,
-    state: TrainingState | None,
+    token_kind: str | None,
+    training: TrainingConfig | None,
 ) -> Iterator[tuple[PluginOrigin, tuple[str, ...]]]:
     """Yield the origin of each part, tokenizer and guard, and the purposes that require it."""
     chosen: list[tuple[str, object, tuple[str, ...]]] = [
         ("mypt_parts", (slot, getattr(config, slot)), PURPOSES) for slot in SLOTS
     ]
-    if tokenizer is not None:
-        chosen.append(("mypt_tokenizers", tokenizer.token_kind, (GENERATE, TRAIN)))
-    if state is not None:
-        guards = state.training_config.gold_guards.items()
+    if token_kind is not None:
+        chosen.append(("mypt_tokenizers", token_kind, (GENERATE, TRAIN)))
+    if training is not None:
+        guards = training.gold_guards.items()
         chosen += [("mypt_gold_guards", name, (TRAIN,)) for name, o in guards if o is not False]
     for hook, key, purposes in chosen:
         source = plugins.source_of(hook, key)

@@ -215,7 +215,9 @@ def test_the_optimizer_of_another_model_is_refused(resumed, tmp_path):
     assert "optimizer.pt" in said
 
 
-@pytest.mark.parametrize("field", ["torch", "device", "device_name", "threads", "world_size"])
+@pytest.mark.parametrize(
+    "field", ["torch", "device", "device_name", "threads", "world_size", "mypt"]
+)
 def test_another_environment_is_reported(field, resumed):
     def alter(folder):
         edit(folder, "training_state.json", ("environment", field), remove=False)

@@ -56,11 +56,13 @@ def describe_model(model: LanguageModel, state: TrainingState | None) -> ModelDe
         model: The model; its weights are not read.
         state: A training state of the run, whose gold guards are required to resume it.
     """
-    tokenizer = _tokenizer_state(model)
+    training = None if state is None else state.training_config
     return ModelDescription(
         config=model.config,
-        tokenizer=tokenizer,
-        plugins=required_plugins(model.plugins, model.config, tokenizer, state, model.needs),
+        tokenizer=_tokenizer_state(model),
+        plugins=required_plugins(
+            model.plugins, model.config, model.token_kind, training, model.needs
+        ),
     )
 
 

@@ -8,13 +8,18 @@ import attrs
 import torch
 
 from mypt.format.documents.training import Environment
+from mypt.format.rules.plugin_versions import list_version_changes
+from mypt.format.version import MYPT_VERSION
+from mypt.plugins.requirements import required_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mypt.format.documents.training import DataFingerprint, TrainingState
+    from mypt.engine.language_model import LanguageModel
+    from mypt.format.documents.training import DataFingerprint, TrainingConfig, TrainingState
 
-# Names and paths, what is measured and what is kept: none of it changes a weight.
+# Names and paths, what is measured and what is kept: none of it changes a weight. The versions of
+# plugins do, and are compared one by one.
 _HARMLESS = frozenset(
     {
         "activation_checkpointing",
@@ -32,19 +37,26 @@ _HARMLESS = frozenset(
         "keep_snapshots",
         "log_file",
         "log_sinks",
+        "plugins",
         "snapshot_interval",
         "start_step",
     }
 )
 
 
-def environment_of(device: torch.device, world_size: int = 1) -> Environment:
-    """Describe the hardware and torch: floating-point sums depend on their order.
+def environment_of(
+    model: LanguageModel, training: TrainingConfig, world_size: int = 1
+) -> Environment:
+    """Describe what computes a run: hardware, torch, mypt and the plugins that the run needs.
+
+    Floating-point sums depend on their order, and each version may have another.
 
     Args:
-        device: Device of the model.
+        model: The model, on its device.
+        training: Hyperparameters of the run.
         world_size: Processes that train together.
     """
+    device = next(model.parameters()).device
     if device.type == "cuda":
         name, threads = torch.cuda.get_device_name(device), 0
     elif device.type == "cpu":
@@ -57,6 +69,8 @@ def environment_of(device: torch.device, world_size: int = 1) -> Environment:
         device_name=name,
         threads=threads,
         world_size=world_size,
+        mypt=MYPT_VERSION,
+        plugins=required_plugins(model.plugins, model.config, model.token_kind, training, {}),
     )
 
 
@@ -78,6 +92,7 @@ def inexact_reasons(
     changes = [
         *_list_changes(previous.training_config, state.training_config),
         *_list_changes(previous.environment, state.environment),
+        *_list_plugin_changes(previous.environment, state.environment),
     ]
     reasons = [f"{name} changed from {was} to {now}" for name, was, now in changes]
     was, now = previous.data, state.data
@@ -123,6 +138,15 @@ def _list_changes(
         was, now = (_comparable_value(getattr(one, field.name)) for one in (before, after))
         if was != now:
             yield field.name, was, now
+
+
+def _list_plugin_changes(
+    before: Environment | None, after: Environment | None
+) -> Iterator[tuple[str, object, object]]:
+    if before is None or after is None:
+        return
+    for package, was, now in list_version_changes(before.plugins, after.plugins):
+        yield f"the plugin {package}", was, now
 
 
 def _comparable_value(value: object) -> object:

@@ -152,7 +152,7 @@ def _first_state(job: Job) -> TrainingState:
         phase=job.phases.name_at(previous.step),
         epoch=job.phases.epoch_from(previous, job.training),
         data=job.phases.fingerprint,
-        environment=environment_of(next(job.model.parameters()).device, job.world.size),
+        environment=environment_of(job.model, job.training, job.world.size),
     )
     if job.previous is None:
         return state

@@ -133,13 +133,19 @@ class Ancestor:
 
 @frozen(kw_only=True)
 class Environment:
-    """What computed the last updates; if it changes, later updates differ in their last bits."""
+    """What computed the last updates; if it changes, later updates differ.
+
+    Attributes:
+        plugins: The plugins that the run needs, by package, as in `Manifest`.
+    """
 
     torch: str
     device: str
     device_name: str
     threads: int
     world_size: int
+    mypt: str | None = None
+    plugins: Mapping[str, Any] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)
 
 

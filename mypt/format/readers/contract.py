@@ -41,7 +41,7 @@ class ReaderFactory:
 
 
 class Registry(Protocol):
-    """What plugins add to the format: parts, their settings, and readers."""
+    """What plugins add to the format: parts, their settings, readers, and their versions."""
 
     @property
     def layouts(self) -> Layouts: ...  # noqa: D102
@@ -49,3 +49,4 @@ class Registry(Protocol):
     def settings(self) -> Settings: ...  # noqa: D102
     @property
     def readers(self) -> Mapping[str, ReaderFactory]: ...  # noqa: D102
+    def version_of(self, package: str) -> str | None: ...  # noqa: D102

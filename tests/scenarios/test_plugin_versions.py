@@ -1,0 +1,139 @@
+"""A plugin whose next version computes something else: no resume is exact, no text unwarned."""
+
+import json
+import logging
+import shutil
+import sys
+from importlib import invalidate_caches
+
+import pytest
+
+import mypt
+from mypt.plugins.manager import load_plugins
+from tests.support.installed import GUARD, install, others
+
+PART = """
+from torch import nn
+from mypt.plugins import PartFactory, hookimpl
+
+class Scale(nn.Module):
+    def forward(self, x):
+        return x * {factor}
+
+@hookimpl
+def mypt_parts():
+    return [PartFactory("norm_type", "acme_scale", build=lambda config: Scale())]
+"""
+CODE = {
+    "part": lambda version: PART.format(factor=version),
+    "guard": lambda version: GUARD.format(name="lenient"),
+}
+PRESETS = {"part": {"norm_type": "acme_scale"}, "guard": {"gold_guards": {"lenient": {}}}}
+TRAIN = ("train", "--model_name", "m", "--device", "cpu")
+NEW = (
+    *("--input_file", "input.txt", "--tokenization", "char", "--eval_iters", 1),
+    *("--n_layer", 1, "--n_embd", 8, "--n_head", 1, "--block_size", 8, "--eval_interval", 2),
+    *("--config_file", "preset.json", "--max_iters", 4),
+)
+
+
+@pytest.fixture
+def run(in_tmp, text, cli, monkeypatch, stop_at):
+    """Give what trains for two of four steps with version 1.0, and then has another one."""
+    monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
+    (in_tmp / "input.txt").write_text(text)
+    packages = in_tmp / "site-packages"
+
+    def provide(kind, version, package="acme"):
+        shutil.rmtree(packages, ignore_errors=True)
+        sys.modules.pop("acme", None)
+        install(packages, package, CODE[kind](version), module="acme", version=version)
+        shutil.rmtree(packages / "__pycache__", ignore_errors=True)
+        invalidate_caches()
+
+    def begin(kind, version, package="acme"):
+        provide(kind, "1.0")
+        monkeypatch.syspath_prepend(packages)
+        (in_tmp / "preset.json").write_text(json.dumps(PRESETS[kind]))
+        stop_at(2)
+        code, _, err = cli(*TRAIN, *NEW)
+        assert code == 1, err
+        stop_at(None)
+        provide(kind, version, package)
+        return in_tmp / "checkpoints" / "m"
+
+    yield begin
+    sys.modules.pop("acme", None)
+
+
+def state_of(folder):
+    return json.loads((folder / "training_state.json").read_text())
+
+
+@pytest.mark.parametrize("kind", CODE)
+def test_a_resume_with_another_version_is_not_exact(kind, run, cli):
+    folder = run(kind, "2.0")
+    code, _, err = cli(*TRAIN)
+    assert code == 0, err
+    state = state_of(folder)
+    reason = "step 2: the plugin acme changed from 1.0 to 2.0"
+    assert (state["exact"], state["inexact_reasons"]) == (False, [reason])
+    assert state["environment"]["plugins"]["acme"]["version"] == "2.0"
+    log = (folder.parents[1] / "logs" / "train" / "m_eval.jsonl").read_text()
+    assert f"Not the run of before: {reason}" in log
+
+
+@pytest.mark.parametrize("kind", CODE)
+def test_a_resume_with_the_same_version_is_exact_and_unwarned(kind, run, cli):
+    folder = run(kind, "1.0")
+    code, _, err = cli(*TRAIN)
+    assert (code, err) == (0, "")
+    assert state_of(folder)["exact"]
+    assert cli("generate", "--model_name", "m", "--prompt", "l", "--max_new_tokens", 1)[2] == ""
+
+
+def test_fit_knows_as_the_command_does(run):
+    folder = run("part", "2.0")
+    model = mypt.load(folder)
+    text = (folder.parents[1] / "input.txt").read_text()
+    loader = mypt.GPTDataLoader(model.config, model.tokenizer, text=text)
+    state = model.fit(loader, start_step=2, checkpoint_dir=folder, quiet=True)
+    assert "step 2: the plugin acme changed from 1.0 to 2.0" in state.inexact_reasons
+
+
+def test_whoever_opens_it_is_told_once_in_a_line(run, cli, caplog):
+    folder = run("part", "2.0")
+    told = (
+        "checkpoints/m: was saved with the plugin acme 1.0, but 2.0 is installed; "
+        "install acme 1.0, unless you know that both compute the same"
+    )
+    for words in (
+        ("generate", "--model_name", "m", "--prompt", "l", "--max_new_tokens", 1),
+        ("inspect", "--model_name", "m"),
+    ):
+        code, _, err = cli(*words)
+        assert (code, err) == (0, f"warning: {told}\n")
+    with caplog.at_level(logging.WARNING, logger="mypt"):
+        mypt.load("m", plugins=load_plugins())
+    assert [record.getMessage() for record in caplog.records] == [told]
+    code, out, err = cli(*TRAIN[:2], "n", *TRAIN[3:], "--init_from_model", "m", *NEW[:2], *NEW[-2:])
+    assert code == 0, err
+    assert told in out + err
+    assert folder.is_dir()
+
+
+def test_a_guard_of_another_version_concerns_no_text(run, cli):
+    run("guard", "2.0")
+    assert cli("generate", "--model_name", "m", "--prompt", "l", "--max_new_tokens", 1)[2] == ""
+
+
+def test_the_part_of_another_package_is_told_and_not_trained(run, cli, refused, caplog):
+    run("part", "1.0", package="acme-fork")
+    with caplog.at_level(logging.WARNING, logger="mypt"):
+        mypt.load("m", plugins=load_plugins())
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "was saved with the parts of acme 1.0; now another package offers them" in line
+    assert "requires the plugin acme 1.0, which is not installed" in refused(*TRAIN)
+    code, out, err = cli("inspect", "--model_name", "m")
+    assert (code, err) == (0, "")
+    assert "acme 1.0, needed to: read, generate, train (not installed)" in out
