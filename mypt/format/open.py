@@ -113,6 +113,23 @@ def log_warnings(opened: Opened) -> None:
         _LOGGER.warning("%s", one_line(line))
 
 
+def digest_tensor_files(opened: Opened) -> dict[str, str]:
+    """Return the SHA-256 of each file of tensors, by name; of a manifest where there is one.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    folder = opened.path if opened.path.is_dir() else opened.path.parent
+    records = {} if opened.manifest is None else opened.manifest.files
+    return {
+        name: records[name].sha256
+        if name in records
+        else files.digest_file(folder / name, str(folder / name))
+        for name in opened.sizes
+        if not name.endswith(".json")
+    }
+
+
 def is_model(folder: Path) -> bool:
     """Return whether a folder may hold what MyPT or mypt saved, of any version, damaged or not.
 

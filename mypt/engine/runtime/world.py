@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+import socket
+import time
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from attrs import field, frozen
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from mypt.format.errors import ConfigError, MyptError, Problem
+from mypt.plugins.isolation import summarize_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # A process that waits longer than this for the others takes them for dead.
 PATIENCE = timedelta(minutes=30)
+# So often a process that waits looks for what another one says.
+_LOOK_S = 0.05
+# So long the process that keeps what all say stays for the others to read it.
+_STAY_S = 5.0
 
 
 class ProcessError(MyptError):
-    """Another process of the run has ended."""
+    """Another process of the run has ended, or has begun from something else."""
 
 
 @frozen
@@ -38,6 +47,7 @@ class World:
     size: int = 1
     local_rank: int = 0
     _control: dist.ProcessGroup | None = field(default=None, repr=False)
+    _store: Store | None = field(default=None, repr=False)
 
     @property
     def is_main(self) -> bool:
@@ -80,6 +90,78 @@ class World:
         dist.all_reduce(wishes, dist.ReduceOp.MAX, group=self._control)
         return bool(wishes)
 
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Do something that may fail in one process alone; none goes on before all have done it.
+
+        Args:
+            name: Its name, another one for each stage of a run.
+
+        Raises:
+            ProcessError: Another process has failed in it; the error has what that one said.
+        """
+        if self._store is None:
+            yield
+            return
+        try:
+            yield
+        except BaseException as error:  # also Ctrl-C: whatever it is, the others wait
+            if not _is_lost_connection(error):  # else another process has failed before
+                self._announce(self._store, name, error)
+            raise
+        done = dist.barrier(self._control, async_op=True)  # fails where a process has died
+        while not done.is_completed():
+            self._check_failure(self._store, name)
+            time.sleep(_LOOK_S)
+        self._check_failure(self._store, name)
+        done.wait()
+
+    def exchange(self, name: str, said: str) -> list[str]:
+        """Return what each process says, by rank.
+
+        Args:
+            name: Name of the exchange, another one for each exchange and stage of a run.
+            said: What this one says.
+
+        Raises:
+            ProcessError: Another process has ended.
+        """
+        if self._store is None:
+            return [said]
+        with self.stage(name):
+            self._store.set(f"{name}/{self.rank}", said)
+        keys = [f"{name}/{rank}" for rank in range(self.size)]
+        heard = [value.decode() for value in self._store.multi_get(keys)]
+        self._leave(self._store, name)
+        return heard
+
+    def _announce(self, store: Store, name: str, error: BaseException) -> None:
+        """Let the others know the error of this process, which is about to end."""
+        said = error.problems[0] if isinstance(error, MyptError) else summarize_error(error)
+        with suppress(dist.DistError, RuntimeError):  # its own error matters more
+            store.compare_set(f"{name}/failure", "", f"{self} stopped: {said}")
+            self._leave(store, name)
+
+    def _check_failure(self, store: Store, name: str) -> None:
+        if store.check([f"{name}/failure"]):
+            what = store.get(f"{name}/failure").decode()
+            self._leave(store, name)
+            fix = "fix that, and start the same command again"
+            raise ProcessError(Problem("", "", what, fix, kind="world.stage"))
+
+    def _leave(self, store: Store, name: str) -> None:
+        """Wait in the main process, which may keep the store, until the others have read it."""
+        if not self.is_main:
+            store.add(f"{name}/left", 1)
+            return
+        until = time.monotonic() + _STAY_S
+        while store.add(f"{name}/left", 0) < self.size - 1 and time.monotonic() < until:
+            time.sleep(_LOOK_S)
+
+    def __str__(self) -> str:
+        """Return the name of this process for messages."""
+        return f"process {self.rank} on {socket.gethostname()}"
+
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum of all processes' values, float64 on the CPU."""
         values = values.double().cpu()
@@ -102,11 +184,13 @@ def join_world() -> Iterator[World]:
         yield ALONE
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    own = PrefixStore("torch", store)
+    dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
     local_rank = int(os.environ["LOCAL_RANK"])
     control = dist.new_group(backend="gloo", timeout=PATIENCE)
     try:
-        yield World(dist.get_rank(), dist.get_world_size(), local_rank, control)
+        yield World(rank, size, local_rank, control, PrefixStore("mypt", store))
         dist.barrier(control)  # a process that leaves early looks dead to the others
     except (dist.DistError, RuntimeError) as error:
         if not _is_lost_connection(error):
@@ -117,8 +201,10 @@ def join_world() -> Iterator[World]:
     dist.destroy_process_group()  # not after a failure: it would wait for ever
 
 
-def _is_lost_connection(error: Exception) -> bool:
+def _is_lost_connection(error: BaseException) -> bool:
     """Return whether an error is a lost connection; torch has no class for most of these."""
+    if isinstance(error, MyptError):
+        return False
     words = (
         *("connection closed by peer", "connection reset by peer", "timed out"),
         *("broken pipe", "socket closed"),

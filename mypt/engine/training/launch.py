@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
@@ -32,6 +33,11 @@ from mypt.engine.runtime.devices import choose_device, is_available
 from mypt.engine.runtime.fsdp import shard
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.runtime.world import join_world
+from mypt.engine.training.common_start import (
+    describe_contents,
+    describe_request,
+    ensure_same_start,
+)
 from mypt.engine.training.initial_model import (
     lineage_of,
     model_to_train,
@@ -49,15 +55,15 @@ from mypt.plugins.requirements import check_guards
 from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import torch
 
+    from mypt.data.batches.loader import GPTDataLoader
     from mypt.data.curriculum import Phases
     from mypt.data.training_data import TrainingData
     from mypt.engine.runtime.world import World
-    from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.training import Ancestor, TrainingState
     from mypt.plugins.manager import Plugins
 
@@ -92,23 +98,46 @@ class _Start:
 
     Attributes:
         run: Its settings.
-        model: The model, on the device of this process.
-        optimizer: Its optimizer.
+        model: The model, on the CPU.
+        device: Device of this process.
         data: What it is trained on.
+        opened: The checkpoint of a run that goes on, with the optimizer's state.
         notices: What the user is told first, a line each.
         lineage: See `Job`.
-        found: See `Job`.
         doubts: See `Job`.
     """
 
     run: ResolvedRun
     model: LanguageModel
-    optimizer: torch.optim.Optimizer
+    device: torch.device
     data: TrainingData
+    opened: Opened | None = None
     notices: tuple[str, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
-    found: Manifest | None = None
     doubts: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class _Ready:
+    """What a process has read by itself, before it does anything together with the others.
+
+    Attributes:
+        start: What the run begins from.
+        phases: What it is trained on.
+        eval_loaders: See `Job`.
+    """
+
+    start: _Start
+    phases: Phases
+    eval_loaders: Mapping[str, GPTDataLoader]
+
+    def describe(self) -> Iterator[tuple[str, object]]:
+        """Yield what all processes have to begin with, by name."""
+        start = self.start
+        yield from describe_request(start.run, start.opened)
+        yield from describe_contents(
+            start.model, start.run, start.lineage, self.phases, self.eval_loaders
+        )
 
 
 def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False) -> Outcome:
@@ -123,24 +152,43 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
     """
     folder = model_dir(request.model_name)
     with join_world() as world, explain_oom(TRAINING):
-        if not is_checkpoint(folder, plugins):
-            saved, start = None, _start_new(request, plugins, world)
-        else:
-            opened = open_checkpoint(folder, plugins)
-            opened.check_flaws()
-            _ensure_own_format(opened)
-            run = resolve_resumed(request, opened, plugins.layouts)
-            if request.tokenization is not None:
-                plugins.tokenizer(request.tokenization)  # ignored, but checked
-            saved = opened.training_state
-            if saved is not None and is_finished(saved, run.training.max_iters):
-                _check_unused(request, run, opened, plugins)
-                done = evolve(saved, training_config=run.training)
-                notices = (*run.notices, *list_ineffective(request, run, opened))
-                return Outcome(folder, done, False, world.is_main, notices)
-            start = _start_resumed(run, opened, plugins, world)
-        job = _build_job(start, folder, saved, world, overwrite=request.overwrite, quiet=quiet)
+        with world.stage("preparation"), explain_oom(TRAINING):
+            ready, describe = _prepare(request, folder, plugins, world)
+        ensure_same_start(world, describe)
+        if isinstance(ready, Outcome):
+            return ready
+        job = _build_job(ready, folder, world, overwrite=request.overwrite, quiet=quiet)
         return Outcome(folder, train(job), trained=True, is_main=world.is_main)
+
+
+def _prepare(
+    request: TrainRequest, folder: Path, plugins: Plugins, world: World
+) -> tuple[_Ready | Outcome, Callable[[], Iterator[tuple[str, object]]]]:
+    """Read all that a run begins from; return it, or how it ended, and what describes it."""
+    if not is_checkpoint(folder, plugins):
+        start = _start_new(request, plugins)
+    else:
+        opened = open_checkpoint(folder, plugins)
+        opened.check_flaws()
+        _ensure_own_format(opened)
+        run = resolve_resumed(request, opened, plugins.layouts)
+        if request.tokenization is not None:
+            plugins.tokenizer(request.tokenization)  # ignored, but checked
+        saved = opened.training_state
+        if saved is not None and is_finished(saved, run.training.max_iters):
+            _check_unused(request, run, opened, plugins)
+            done = evolve(saved, training_config=run.training)
+            notices = (*run.notices, *list_ineffective(request, run, opened))
+            outcome = Outcome(folder, done, False, world.is_main, notices)
+            return outcome, partial(describe_request, run, opened)
+        start = _start_resumed(run, opened, plugins)
+    model, training, tokenizer = start.model, start.run.training, start.model.need_tokenizer()
+    ready = _Ready(
+        start=evolve(start, device=world.place(start.device)),
+        phases=start.data.load(model.config, tokenizer, training),
+        eval_loaders=load_eval_sets(model.config, tokenizer, training),
+    )
+    return ready, ready.describe
 
 
 def _check_unused(
@@ -167,11 +215,11 @@ def _ensure_own_format(opened: Opened) -> None:
         raise UsageError(Problem(str(opened.path), "", what, fix, kind="checkpoint.foreign"))
 
 
-def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
+def _start_new(request: TrainRequest, plugins: Plugins) -> _Start:
     run = resolve_new(request, plugins.layouts)
     check_model_to_begin(request.model_name, has_data=_has_data(run))
     if run.training.init_from_model is not None:
-        return _start_fine_tuning(request, run.training.init_from_model, plugins, world)
+        return _start_fine_tuning(request, run.training.init_from_model, plugins)
     device, data = choose_device(run.device), read_training_data(run.training)
     tokenizer = data.tokenizer(
         run.tokenization,
@@ -185,19 +233,16 @@ def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
     run = settle_vocab_size(run, tokenizer)
     config = evolve(run.config, device=str(device))
     model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)
-    model = _place_model(model, run, world, device)
-    optimizer = make_optimizer(model, run.training)
-    return _Start(run=run, model=model, optimizer=optimizer, data=data)
+    return _Start(run=run, model=model, device=device, data=data)
 
 
-def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins, world: World) -> _Start:
+def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins) -> _Start:
     path = find_checkpoint(name)
     run, data, model, lineage = _read_base(request, name, path, plugins)
-    model = _place_model(model, run, world, choose_device(run.device))
     return _Start(
         run=run,
         model=model,
-        optimizer=make_optimizer(model, run.training),
+        device=choose_device(run.device),
         data=data,
         notices=(f"Beginning with the weights of {path}, at its step {lineage[-1].step}",),
         lineage=lineage,
@@ -216,20 +261,19 @@ def _read_base(
     return run, data, model, lineage_of(base, name)
 
 
-def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins, world: World) -> _Start:
+def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins) -> _Start:
     run = _name_data(run, opened.path)
     saved = opened.config.device
     wanted = run.device or (saved if saved is not None and is_available(saved) else None)
     check_guards(run.training, opened.needs, plugins, str(opened.path))
     model = model_to_train(evolve(opened, config=run.config), plugins, LanguageModel)
-    model = _place_model(model, run, world, choose_device(wanted))
     return _Start(
         run=run,
         model=model,
-        optimizer=resumed_optimizer(opened, model, run.training),
+        device=choose_device(wanted),
         data=read_training_data(run.training),
+        opened=opened,
         notices=(f"Resuming {opened.path} from step {run.training.start_step}",),
-        found=opened.manifest,
         doubts=(*opened.doubts, *run.doubts),
     )
 
@@ -259,52 +303,39 @@ def _has_data(run: ResolvedRun) -> bool:
     return bool(training.input_file or training.dataset_dir or training.curriculum)
 
 
-def _place_model(
-    model: LanguageModel, run: ResolvedRun, world: World, device: torch.device
-) -> LanguageModel:
-    """Move a model, or this process's part of it, to the device of this process."""
-    place, is_shared = world.place(device), run.training.shard and world.size > 1
-    return shard(model, world, place) if is_shared else model.to(place)
-
-
-def _build_job(
-    start: _Start,
-    folder: Path,
-    saved: TrainingState | None,
-    world: World,
-    *,
-    overwrite: bool,
-    quiet: bool,
-) -> Job:
-    """Read the data, and put the job together.
+def _build_job(ready: _Ready, folder: Path, world: World, *, overwrite: bool, quiet: bool) -> Job:
+    """Move the model, or this process's part of it, to its device, and put the job together.
 
     Args:
-        start: What the run begins from.
+        ready: What the run begins from.
         folder: Where its bundle goes.
-        saved: The training state of the bundle that is there.
         world: The processes that train together.
         overwrite: Whether copies of other runs may be replaced.
         quiet: Print nothing.
     """
-    run, model, tokenizer = start.run, start.model, start.model.need_tokenizer()
-    phases = start.data.load(model.config, tokenizer, run.training)
+    start, run, opened = ready.start, ready.start.run, ready.start.opened
+    is_shared = run.training.shard and world.size > 1
+    model = start.model
+    model = shard(model, world, start.device) if is_shared else model.to(start.device)
     return Job(
         model=model,
-        optimizer=start.optimizer,
-        phases=phases,
+        optimizer=make_optimizer(model, run.training)
+        if opened is None
+        else resumed_optimizer(opened, model, run.training),
+        phases=ready.phases,
         training=run.training,
         previous=run.previous,
         doubts=start.doubts,
         lineage=start.lineage,
         folder=folder,
-        found=start.found,
+        found=None if opened is None else opened.manifest,
         log_file=log_file_of(run.training, folder.name),
-        eval_loaders=load_eval_sets(model.config, tokenizer, run.training),
+        eval_loaders=ready.eval_loaders,
         notices=(
             *start.notices,
             *run.notices,
-            *_data_notices(phases, model, run.training.max_iters),
-            *name_notices(folder, saved),
+            *_data_notices(ready.phases, model, run.training.max_iters),
+            *name_notices(folder, None if opened is None else opened.training_state),
         ),
         overwrite=overwrite,
         quiet=quiet,

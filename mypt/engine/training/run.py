@@ -54,27 +54,29 @@ def train(job: Job) -> TrainingState:
         SaveError: `folder` holds what this run did not begin with; nothing was written.
         FormatError: Another run has saved to `folder` since it was read.
     """
-    guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
-    check_eval_names(job.eval_loaders)
-    check_metric(job.training.gold_metric, job.eval_loaders)
-    check_freezing(job.model, job.training)
-    log = _log_to_write(job)
-    if log is not None:
-        check_log_file(log, job.training, job.folder)
-    job.world.agree(False)  # all have read the model before the first writes it
+    with job.world.stage("settings"):  # all have read the model before the first writes it
+        guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
+        check_eval_names(job.eval_loaders)
+        check_metric(job.training.gold_metric, job.eval_loaders)
+        check_freezing(job.model, job.training)
+        log = _log_to_write(job)
+        if log is not None:
+            check_log_file(log, job.training, job.folder)
     with ExitStack() as stack:
         checkpointer = None
         folder = job.folder if job.world.is_main else None
         state = _first_state(job)
-        if folder is not None:
-            writer = stack.enter_context(open_for_writing(folder))
-            _ensure_unchanged(folder, job.found)
-            if not job.overwrite:
-                ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
-                ensure_copies_replaceable(folder, state, resumed=job.previous is not None)
-            checkpointer = Checkpointer(writer, describe_model(job.model, state))
-        check_before_training(job.model, [*_all_loaders(job)], state, folder)
-        dispatcher = _open_dispatcher(job, state, log, stack)
+        with job.world.stage("lock"):
+            if folder is not None:
+                writer = stack.enter_context(open_for_writing(folder))
+                _ensure_unchanged(folder, job.found)
+                if not job.overwrite:
+                    ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
+                    ensure_copies_replaceable(folder, state, resumed=job.previous is not None)
+                checkpointer = Checkpointer(writer, describe_model(job.model, state))
+        with job.world.stage("checks"):
+            check_before_training(job.model, [*_all_loaders(job)], state, folder)
+            dispatcher = _open_dispatcher(job, state, log, stack)
         total = sum(p.numel() for p in job.model.parameters())
         dispatcher.emit(events.training_start(job.model.config, job.training, total))
         stack.enter_context(set_up_model(job.model, job.training))

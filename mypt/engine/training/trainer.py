@@ -13,7 +13,7 @@ One step goes through these modules, in this order:
 5. save, where it is due: `checkpoints/async_saver.py` copies the tensors, and in its thread
    `checkpoints/checkpointer.py` writes them to the run's bundle and its copies.
 
-`run.py` builds what a `Trainer` takes. `signals.py` asks it to stop between two steps.
+`run.py` builds what a `Trainer` takes. `runtime/signals.py` asks it to stop between two steps.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from mypt.engine.evaluation.losses import EvaluationStoppedError, evaluate
 from mypt.engine.logging import events
 from mypt.engine.runtime.fsdp import is_sharded, send_parts
 from mypt.engine.runtime.readback import Readback
+from mypt.engine.runtime.signals import StopRequest
 from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.engine.training.optimizer import optimizer_state
-from mypt.engine.training.signals import StopRequest
 from mypt.engine.training.update import Updater
 from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
 

@@ -1,10 +1,17 @@
+import os
 import random
+import signal
+import socket
+import time
+from functools import partial
 
 import pytest
 import torch.distributed as dist
 
+from mypt.engine.runtime import world as world_module
 from mypt.engine.runtime.world import ProcessError, World, join_world
-from mypt.format.errors import ConfigError
+from mypt.format.errors import ConfigError, MyptError
+from tests.support.processes.child import Child
 from tests.support.processes.ranks import ranks
 
 
@@ -44,3 +51,83 @@ def test_a_lost_process_is_told_from_faults_of_this_one(monkeypatch, error, lost
             raise error
     finally:
         dist.destroy_process_group()
+
+
+def together(*works):
+    """Have each process of a world do its own work with it; return what each said of its end."""
+
+    def joined(work, variables):
+        os.environ.update(variables)
+        try:
+            with join_world() as world:
+                return work(world)
+        except (MyptError, OSError) as error:
+            return f"{type(error).__name__}: {error}"
+
+    started = [
+        Child(partial(joined, work, variables))
+        for work, variables in zip(works, ranks(len(works)), strict=True)
+    ]
+    return [child.wait() for child in started]
+
+
+def passing(world):
+    with world.stage("a"):
+        pass
+    return "passed"
+
+
+def failing(world):
+    with world.stage("a"):
+        raise OSError(5, "no such disk")
+
+
+def test_a_stage_is_passed_by_all_or_by_none():
+    assert together(passing, passing, passing) == ["passed"] * 3
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_fails_in_one_process_is_heard_by_all(place):
+    works = [passing] * 3
+    works[place] = failing
+    said = together(*works)
+    own = said.pop(place)
+    assert own == "OSError: [Errno 5] no such disk"
+    host = socket.gethostname()
+    told = f"process {place} on {host} stopped: OSError: [Errno 5] no such disk; fix that, and"
+    assert all(line.startswith(f"ProcessError: {told}") for line in said)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_process_that_is_killed_in_a_stage_ends_the_others(place):
+    def killed(world):
+        with world.stage("a"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    works = [passing, passing]
+    works[place] = killed
+    said = together(*works)
+    assert said[place] is None
+    assert said[1 - place].startswith("ProcessError: another process of this run has ended")
+
+
+def test_whoever_comes_after_the_failed_one_has_left_is_not_left_waiting():
+    def late(world):
+        time.sleep(1)
+        return passing(world)
+
+    def failing_at_once(world):
+        world_module._STAY_S = 0.1
+        return failing(world)
+
+    own, other = together(failing_at_once, late)
+    assert own == "OSError: [Errno 5] no such disk"
+    assert other.startswith("ProcessError: ")
+
+
+def test_all_hear_what_each_says():
+    def saying(world):
+        return ",".join(world.exchange("names", f"I am {world.rank}"))
+
+    assert together(saying, saying, saying) == ["I am 0,I am 1,I am 2"] * 3
+    assert World().exchange("names", "alone") == ["alone"]

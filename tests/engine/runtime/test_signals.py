@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from mypt.engine.training.signals import StopRequest
+from mypt.engine.runtime.signals import StopRequest
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
