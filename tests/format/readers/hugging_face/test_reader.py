@@ -332,7 +332,7 @@ def test_a_tokenizer_with_more_ids_than_rows_is_refused(copy_of, plugins):
     held = json.loads((case.folder / "tokenizer.json").read_text("utf-8"))
     held["model"]["vocab"]["beyond"] = 320
     (case.folder / "tokenizer.json").write_text(json.dumps(held), "utf-8")
-    with pytest.raises(FormatError, match="has the id 320, but the model has only 320 rows"):
+    with pytest.raises(FormatError, match="has the id 320, but the model has 320 rows"):
         mypt.get_model_info(case.folder, plugins=plugins)
     bare = open_checkpoint(case.folder, plugins, {"tokenizer": "none"})
     assert bare.tokenizer is None
