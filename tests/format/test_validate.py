@@ -350,3 +350,22 @@ def test_a_manifest_that_was_changed_says_so_and_can_be_removed(bundle, change):
 def test_a_hand_made_manifest_needs_no_checksum(bundle, edit):
     edit(bundle / "manifest.json", checksum=None, written_by="by hand")
     assert validate(bundle) == []
+
+
+@pytest.mark.parametrize(
+    ("guard", "memory"),
+    [
+        ("trend", {"rises": "x"}),
+        ("trend", {"last_val_loss": []}),
+        ("eval_regression", {"baselines": 5}),
+        ("eval_regression", {"baselines": {"a": "x"}}),
+    ],
+)
+def test_what_a_guard_cannot_go_on_with_is_wrong_before_the_run(bundle, guard, memory):
+    file = bundle / "training_state.json"
+    state = json.loads(file.read_text())
+    state["gold"] = {"best_val_loss": 1.0, "best_step": 1, "guards": {guard: memory}}
+    file.write_text(json.dumps(state))
+    errors = [p for p in validate(bundle) if p.severity == "error"]
+    (name,) = memory
+    assert [p.where.startswith(f"/gold/guards/{guard}/{name}") for p in errors] == [True]
