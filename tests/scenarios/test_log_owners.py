@@ -183,6 +183,16 @@ def test_a_copy_trained_in_python_has_a_log_of_its_own(place, train, plugins, te
     assert curve(folder.name)[-1] == 12
 
 
+def test_a_copy_saved_in_python_has_a_log_of_its_own(place, train):
+    train("dante", log_file="one.jsonl", snapshot_interval=6)
+    before = LOG.read_bytes()
+    copy = mypt.load("checkpoints/dante_step00000006")
+    copy.save_checkpoint_bundle(Path("checkpoints/virgil"), step=copy.history.step)
+    train("virgil")
+    assert LOG.read_bytes() == before
+    assert curve("virgil")[-1] == 12
+
+
 def test_a_state_that_was_set_back_costs_no_line(place, train, stop_at):
     stop_at(4)
     train("dante", eval_interval=1)

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.replacement import ensure_replaceable
-from mypt.engine.config.overrides import override_training
+from mypt.engine.config.overrides import inherited_training, override_training
 from mypt.engine.history import begin_or_continue
 from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.convert import from_document, to_document
@@ -171,5 +171,5 @@ def _state_to_save(
             run_id=state.run_id,
             copy_of=state.copy_of,
         )
-    training = override_training(training_config, state.training_config)
+    training = override_training(training_config, inherited_training(state))
     return begin_or_continue(evolve(state, training_config=training))
