@@ -38,7 +38,7 @@ def test_x_counts_tokens_where_that_is_asked_for():
 
 
 def test_a_log_that_counts_no_tokens_is_not_drawn_by_tokens(fixtures):
-    run = read_log(fixtures / "mypt" / "logs" / "fused_simple.jsonl")
+    (run,) = read_log(fixtures / "mypt" / "logs" / "fused_simple.jsonl")
     with pytest.raises(UsageError, match="does not count tokens"):
         chart_of([run], "tokens")
     assert len(chart_of([run]).panels) == 1  # it knows no learning rate
