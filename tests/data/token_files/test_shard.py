@@ -17,6 +17,10 @@ from tests.support.token_files import LLM_C, write_llm_c
 IDS = np.random.default_rng(1).integers(0, 50257, 5000)
 
 
+def shorten(value):
+    return value if isinstance(value, str) else "data"
+
+
 def refusal(call, *args, **options):
     with pytest.raises(DataError) as caught:
         call(*args, **options)
@@ -144,6 +148,7 @@ def npy():
         (b"PK\x03\x04" + bytes(400), "is a zip archive, such as .npz or .pt"),
         (gzip.compress(IDS.astype("<u4").tobytes()), "is a gzip archive"),
     ],
+    ids=shorten,
 )
 def test_another_file_is_named(data, what, tmp_path):
     (tmp_path / "a.bin").write_bytes(data)
