@@ -14,6 +14,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from mypt.format.storage.mistaken import ARCHIVES, TAR, TAR_OFFSET
+
 HEAD_BYTES = 1 << 16
 _BOMS = {  # the longer ones first: UTF-32's begins with UTF-16's
     b"\xff\xfe\0\0": "UTF-32",
@@ -21,13 +23,16 @@ _BOMS = {  # the longer ones first: UTF-32's begins with UTF-16's
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+_UNPACK = {
+    "gzip archive": "gunzip -c",
+    "bzip2 archive": "bunzip2 -c",
+    "xz archive": "xz -dc",
+    "zstd archive": "zstd -dc",
+    "7z archive": "7z x -so",
+}
 _BINARY = {
-    b"\x1f\x8b": ("gzip archive", "gunzip -c"),
-    b"BZh": ("bzip2 archive", "bunzip2 -c"),
-    b"\xfd7zXZ\0": ("xz archive", "xz -dc"),
-    b"\x28\xb5\x2f\xfd": ("zstd archive", "zstd -dc"),
+    **{magic: (name, _UNPACK[name]) for magic, name in ARCHIVES.items()},
     b"PK\x03\x04": ("zip archive, or a document that is one (.docx, .epub)", "unzip -p"),
-    b"7z\xbc\xaf\x27\x1c": ("7z archive", "7z x -so"),
     b"%PDF-": ("PDF document", "pdftotext -enc UTF-8"),
     b"\xd0\xcf\x11\xe0": ("document of an older office program", None),
     b"PAR1": ("Parquet table", None),
@@ -39,7 +44,6 @@ _BINARY = {
     b"GIF8": ("GIF image", None),
     b"\x7fELF": ("program", None),
 }
-_TAR_PLACE, _TAR = 257, b"ustar"
 # ISO-2022 switches to another set of characters by an escape; all of its bytes are ASCII.
 _ESCAPES = {b"\x1b$@": "ISO-2022-JP", b"\x1b$B": "ISO-2022-JP", b"\x1b$)C": "ISO-2022-KR"}
 _ESCAPE = re.compile(b"|".join(map(re.escape, _ESCAPES)))
@@ -137,7 +141,7 @@ def _find_bom(head: bytes) -> str | None:
 
 
 def _find_binary(head: bytes) -> Misread | None:
-    if head[_TAR_PLACE:].startswith(_TAR):
+    if head[TAR_OFFSET:].startswith(TAR):
         fix = "unpack it with tar -xf, and name the folder"
         return Misread("is a tar archive, not a text", fix)
     for signature, (kind, command) in _BINARY.items():
