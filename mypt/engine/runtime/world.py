@@ -183,15 +183,10 @@ def join_world() -> Iterator[World]:
     if not dist.is_torchelastic_launched():
         yield ALONE
         return
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
-    own = PrefixStore("torch", store)
-    dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
-    local_rank = int(os.environ["LOCAL_RANK"])
-    control = dist.new_group(backend="gloo", timeout=PATIENCE)
+    world = _make_world()
     try:
-        yield World(rank, size, local_rank, control, PrefixStore("mypt", store))
-        dist.barrier(control)  # a process that leaves early looks dead to the others
+        yield world
+        world.agree(False)  # a process that leaves early looks dead to the others
     except (dist.DistError, RuntimeError) as error:
         if not _is_lost_connection(error):
             raise
@@ -199,6 +194,21 @@ def join_world() -> Iterator[World]:
         fix = "see what it said, and start the same command again"
         raise ProcessError(Problem("", "", what, fix, kind="world.lost")) from error
     dist.destroy_process_group()  # not after a failure: it would wait for ever
+
+
+def _make_world() -> World:
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    local_rank = int(os.environ["LOCAL_RANK"])
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        own = PrefixStore("torch", store)
+        dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
+        control = dist.new_group(backend="gloo", timeout=PATIENCE)
+    except dist.DistError as error:
+        what = f"cannot reach the other processes of this run ({summarize_error(error)})"
+        fix = "see whether one has ended, and check --master-addr and --master-port"
+        raise ProcessError(Problem("", "", what, fix, kind="world.join")) from error
+    return World(rank, size, local_rank, control, PrefixStore("mypt", store))
 
 
 def _is_lost_connection(error: BaseException) -> bool:

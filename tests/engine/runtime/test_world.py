@@ -3,6 +3,7 @@ import random
 import signal
 import socket
 import time
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -101,10 +102,16 @@ def test_what_fails_in_one_process_is_heard_by_all(place):
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_process_that_is_killed_in_a_stage_ends_the_others(place):
     def killed(world):
-        with world.stage("a"):
-            os.kill(os.getpid(), signal.SIGKILL)
+        with world.stage("joined"):
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    works = [passing, passing]
+    def waiting(world):
+        with world.stage("joined"):
+            pass
+        return passing(world)
+
+    works = [waiting, waiting]
     works[place] = killed
     said = together(*works)
     assert said[place] is None
@@ -123,6 +130,14 @@ def test_whoever_comes_after_the_failed_one_has_left_is_not_left_waiting():
     own, other = together(failing_at_once, late)
     assert own == "OSError: [Errno 5] no such disk"
     assert other.startswith("ProcessError: ")
+
+
+def test_who_cannot_join_the_others_says_so(monkeypatch):
+    monkeypatch.setattr(world_module, "PATIENCE", timedelta(seconds=1))
+    for name, value in ranks(2)[1].items():  # where the first process never begins
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ProcessError, match="cannot reach the other processes"), join_world():
+        pass
 
 
 def test_all_hear_what_each_says():
