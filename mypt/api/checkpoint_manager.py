@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from attrs import evolve
 
 from mypt.api.gpt import GPT
 from mypt.engine.checkpoints.paths import model_dir
+from mypt.engine.config.overrides import override_training
 from mypt.engine.training.initial_model import model_to_train, resumed_optimizer
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.training import TrainingConfig
@@ -17,6 +18,7 @@ from mypt.plugins.manager import Plugins, load_plugins
 from mypt.plugins.requirements import check_guards
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mypt.format.documents.config import GPTConfig
@@ -59,7 +61,7 @@ class CheckpointManager:
         config: GPTConfig,
         tokenization: str = "gpt2",
         text: str = "",
-        learning_rate: float = 3e-4,
+        learning_rate: float | None = None,
         *,
         plugins: Plugins | None = None,
     ) -> tuple[GPT, torch.optim.Optimizer, int]:
@@ -70,7 +72,8 @@ class CheckpointManager:
                 `vocab_size`.
             tokenization: `token_kind` of a new model.
             text: Text to build a new vocabulary from.
-            learning_rate: Learning rate of the optimizer.
+            learning_rate: Peak learning rate; by default that of the saved run, or 3e-4. The other
+                hyperparameters of the optimizer are those of the saved run, or the defaults.
             plugins: Where parts and tokenizers are looked up; by default all that are installed.
 
         Returns:
@@ -79,21 +82,23 @@ class CheckpointManager:
         from mypt.engine.training.optimizer import make_optimizer
 
         plugins = load_plugins() if plugins is None else plugins
-        training = TrainingConfig(learning_rate=learning_rate)
+        given = {} if learning_rate is None else {"learning_rate": learning_rate}
         if self.exists(plugins=plugins):
-            return _resume_from(self.checkpoint_dir, training, plugins)
+            return _resume_from(self.checkpoint_dir, given, plugins)
         tokenizer = plugins.tokenizer(tokenization).trained_on([text])
         model = GPT(evolve(config, vocab_size=tokenizer.vocab_size), tokenizer, plugins=plugins)
-        return model, make_optimizer(model, training), 0
+        return model, make_optimizer(model, override_training(given, TrainingConfig())), 0
 
 
 @reopen_if_saved
 def _resume_from(
-    folder: Path, training: TrainingConfig, plugins: Plugins
+    folder: Path, given: Mapping[str, Any], plugins: Plugins
 ) -> tuple[GPT, torch.optim.Optimizer, int]:
     opened = open_checkpoint(folder, plugins)
     opened.check_flaws()
-    return resume(opened, training, plugins, torch.device("cpu"))
+    state = opened.training_state
+    saved = TrainingConfig() if state is None else state.training_config
+    return resume(opened, override_training(given, saved), plugins, torch.device("cpu"))
 
 
 def resume(

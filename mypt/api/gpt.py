@@ -227,8 +227,11 @@ class GPT(LanguageModel):
 
         Args:
             data_loader: Source of the batches.
-            optimizer: By default AdamW with decay and no-decay groups, which goes on from the
-                moments of the training before: those in memory, or in the model's own bundle.
+            optimizer: An AdamW; by default one with decay and no-decay groups, which goes on from
+                the moments of the training before: those in memory, or in the model's own bundle.
+                Its hyperparameters are those of the run and are saved. The schedule scales the
+                learning rate of each of its groups (`initial_lr`, which torch's schedulers set, or
+                else `lr`); afterwards the rates are what they were. Its state goes on where it is.
             max_iters: Number of updates to train to, counted from the model's first.
             eval_interval: Number of updates between evaluations; each also saves.
             eval_iters: Batches averaged in each evaluation, per split.
@@ -236,7 +239,8 @@ class GPT(LanguageModel):
             start_step: Updates that the model has been trained for; by default those that it was
                 trained for by `fit`, or by the checkpoint that it was loaded from. 0 begins a run
                 of its own with the weights of a trained model.
-            learning_rate: Peak learning rate; by default that of `optimizer`.
+            learning_rate: Peak learning rate; by default that of `optimizer`. Of groups with
+                different rates it is the largest, and the others keep their ratio to it.
             eval_data_loaders: Additional data sets to evaluate on, by name.
             overwrite: Whether to replace what another run saved in `checkpoint_dir`, or as the
                 copies beside it.
@@ -247,8 +251,9 @@ class GPT(LanguageModel):
             The state at the end of the training.
 
         Raises:
-            ConfigError: An option is unknown or out of range, or the model has been trained for
-                more updates than `start_step` or `max_iters` says.
+            ConfigError: An option is unknown or out of range, or is not what `optimizer` has; or
+                that is no AdamW, or has groups that the bundle to save cannot hold; or the model
+                has been trained for more updates than `start_step` or `max_iters` says.
             SaveError: A checkpoint could not be written, or would replace another run's without
                 `overwrite`; the previous one is intact.
             UsageError: The same of a copy beside it.
@@ -289,15 +294,19 @@ class GPT(LanguageModel):
             checkpoint_dir: Folder of the bundle.
             step: Optimizer updates done; without it, no training state is written. At the step
                 of the model's own training, all that this knows is saved.
-            optimizer_state: `optimizer.state_dict()`; by default that of the model's own training,
-                where it is at this step.
+            optimizer_state: `optimizer.state_dict()` of an AdamW; by default that of the model's
+                own training, where it is at this step. Its parameters are known by their names
+                where it was made with `model.named_parameters()`; otherwise it has one group, of
+                `model.parameters()`, or one with weight decay and one without.
             training_config: Hyperparameters, fields of `TrainingConfig`; by default those of the
-                model's own training.
+                model's own training. Learning rate, betas and weight decay are by default those
+                of the optimizer; a `learning_rate` is the peak.
             overwrite: Whether to replace a model of another history, one that is further on, or
                 a training state by none.
 
         Raises:
-            ConfigError: A hyperparameter is unknown, of the wrong type or out of range.
+            ConfigError: A hyperparameter is unknown, of the wrong type or out of range, or is not
+                what the optimizer has; or no resume could go on with its state.
             SaveError: The bundle could not be written, or would replace what took training and is
                 not of this model's history; the previous one is intact.
             LockedError: Another process is writing to the folder.
@@ -350,8 +359,8 @@ class GPT(LanguageModel):
             map_location: Device of the model.
 
         Returns:
-            Model in evaluation mode, its tokenizer, the step, and the AdamW state dict in the
-            parameter order of `mypt.engine.training.optimizer.make_optimizer`.
+            Model in evaluation mode, its tokenizer, the step, and the AdamW state dict, as
+            `save_checkpoint_bundle` takes it.
 
         Raises:
             FormatError: The file is not such a checkpoint, or it or its optimizer state is damaged.

@@ -22,6 +22,7 @@ from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
 from mypt.format.rules.cross_file import EDITED
+from mypt.format.rules.optimizer_state import INEXACT
 from mypt.format.rules.plugin_versions import list_version_changes
 from mypt.format.rules.tensors import check_tied
 from mypt.format.storage import files
@@ -277,7 +278,7 @@ def _is_about_optimizer(note: Problem) -> bool:
 def list_doubts(bundle: Bundle) -> Iterator[str]:
     """Yield the reasons, as far as the files tell, why a resume may not be exact."""
     for note in bundle.notes:
-        if note.kind == EDITED:
+        if note.kind == EDITED or note.kind in INEXACT:
             yield f"{Path(note.file).name} {note.what}"
     if bundle.training_state is None:
         yield f"there was no {files.TRAINING_STATE}"

@@ -5,7 +5,8 @@ import torch
 from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
-from mypt.format.layout import BUILT_IN, expected_tensors
+from mypt.format.layout import BUILT_IN, EMBEDDING, expected_tensors
+from mypt.format.parameter_order import split_by_decay
 from mypt.format.storage.commit import open_for_writing
 
 
@@ -22,12 +23,17 @@ def random_weights(config, seed=0):
 
 
 def adamw_state(weights):
-    """Return the state of AdamW after one step on these weights."""
-    parameters = [
-        torch.nn.Parameter(w.clone()) for w in {id(w): w for w in weights.values()}.values()
+    """Return the state of AdamW after one step on these weights, with mypt's settings."""
+    own = {name: w for name, w in weights.items() if w is not weights.get(EMBEDDING)}
+    own = {EMBEDDING: weights[EMBEDDING], **own}  # where the head is tied, it is none of its own
+    parameters = {name: torch.nn.Parameter(w.clone()) for name, w in own.items()}
+    halves = split_by_decay({name: p.shape for name, p in parameters.items()}, "linear")
+    groups = [
+        {"params": [parameters[name] for name in half], "weight_decay": decay}
+        for half, decay in zip(halves, (0.1, 0.0), strict=True)
     ]
-    optimizer = torch.optim.AdamW(parameters)
-    sum((p**2).sum() for p in parameters).backward()
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
+    sum((p**2).sum() for p in parameters.values()).backward()
     optimizer.step()
     return optimizer.state_dict()
 

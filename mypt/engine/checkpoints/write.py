@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
+from mypt.engine.checkpoints.optimizer_groups import (
+    arrange_state,
+    describe_training,
+    merge_described,
+)
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.replacement import ensure_replaceable
 from mypt.engine.config.overrides import inherited_training, override_training
@@ -14,6 +19,7 @@ from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
+from mypt.format.errors import ConfigError, Problem
 from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.version import MYPT_VERSION
@@ -133,10 +139,20 @@ def save_model(
     overwrite: bool,
 ) -> None:
     """Save a model outside of a training run; see `GPT.save_checkpoint_bundle`."""
-    history = model.history
-    state = None if step is None else _state_to_save(model, folder, step, training_config)
-    if optimizer is None and state is not None and step == history.step:
+    history, given = model.history, dict(training_config)
+    if optimizer is not None:
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
+        optimizer, described = arrange_state(optimizer, shapes, given.get("weight_decay_on"))
+        given = merge_described(described, given, "optimizer_state")
+    if step is None and given:
+        what, fix = "is missing, but training_config and optimizer_state belong to one", "pass it"
+        raise ConfigError(Problem("", "step", what, fix))
+    state = None if step is None else _state_to_save(model, folder, step, given)
+    known = history.state
+    if optimizer is None and known is not None and known.step == step:
         optimizer = find_optimizer(history, model.plugins)
+        if optimizer is not None:
+            merge_described(describe_training(known.training_config), given, "optimizer")
     with open_for_writing(folder) as writer:
         if not overwrite:
             ensure_replaceable(folder, history, state, has_optimizer=optimizer is not None)

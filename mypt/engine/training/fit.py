@@ -9,13 +9,20 @@ from attrs import evolve, frozen
 
 from mypt.data.curriculum import Phases
 from mypt.engine.checkpoints.copies import name_notices
+from mypt.engine.checkpoints.optimizer_groups import Described, merge_described
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.paths import log_file_of
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.config.overrides import inherited_training, override_training
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.training.initial_model import continued_optimizer
-from mypt.engine.training.optimizer import make_optimizer
+from mypt.engine.training.optimizer import (
+    check_optimizer,
+    describe_optimizer,
+    largest_peak,
+    lend_groups,
+    make_optimizer,
+)
 from mypt.engine.training.run import is_finished, train
 from mypt.engine.training.trainer import Job
 from mypt.format.documents.training import TrainingConfig, TrainingState
@@ -74,8 +81,10 @@ def fit(
     _check_sampling(given, loader)
     begin = _find_beginning(model, checkpoint_dir, start_step)
     previous = begin.previous
-    if optimizer is not None and "learning_rate" not in given:
-        given = {**given, "learning_rate": float(optimizer.param_groups[0]["lr"])}
+    described = None
+    if optimizer is not None:
+        described = _describe(optimizer, model, given, is_saved=checkpoint_dir is not None)
+        given = merge_described(described, given, "optimizer")
     saved = TrainingConfig() if previous is None else inherited_training(previous)
     step = 0 if previous is None else previous.step
     training = evolve(override_training(given, saved), start_step=step, sampling=loader.sampling)
@@ -93,9 +102,14 @@ def fit(
         notices += name_notices(checkpoint_dir, previous)
         found = read_manifest(checkpoint_dir)
         log_file = log_file_of(training, checkpoint_dir.name)
+    if optimizer is None:
+        optimizer = _make_optimizer(model, previous, training)
+    groups = [dict(group) for group in optimizer.param_groups]
+    if described is not None and described.own is not None:
+        groups = make_optimizer(model, training, described.own).param_groups
     job = Job(
         model=model,
-        optimizer=_make_optimizer(model, previous, training) if optimizer is None else optimizer,
+        optimizer=optimizer,
         phases=Phases.single(loader),
         training=training,
         previous=previous,
@@ -109,9 +123,36 @@ def fit(
         overwrite=overwrite,
         quiet=quiet,
     )
-    state = train(job)
+    try:
+        with lend_groups(optimizer, groups):
+            state = train(job)
+    finally:
+        if described is not None and described.own is None:  # nothing could go on from it
+            model.history = evolve(model.history, optimizer={"state": {}, "param_groups": []})
     model.eval()
     return state
+
+
+def _describe(
+    optimizer: torch.optim.Optimizer,
+    model: LanguageModel,
+    given: Mapping[str, Any],
+    *,
+    is_saved: bool,
+) -> Described:
+    """Return the hyperparameters of the caller's optimizer.
+
+    Raises:
+        ConfigError: It is no AdamW of the model, or the run is saved and a bundle cannot hold its
+            groups.
+    """
+    check_optimizer(optimizer, model)
+    try:
+        return describe_optimizer(optimizer, model, given.get("weight_decay_on"))
+    except ConfigError:
+        if is_saved:
+            raise
+        return Described(training={"learning_rate": largest_peak(optimizer)}, own=None)
 
 
 def _check_sampling(given: Mapping[str, Any], loader: GPTDataLoader) -> None:
@@ -166,5 +207,4 @@ def _make_optimizer(
     if previous is None or previous.step != model.history.step:
         return make_optimizer(model, training)
     saved = find_optimizer(model.history, model.plugins)
-    file = str(model.history.path or "")
-    return continued_optimizer(model, training, saved, previous.training_config, file)
+    return continued_optimizer(model, training, saved, (previous.training_config.weight_decay_on,))

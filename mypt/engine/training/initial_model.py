@@ -9,16 +9,18 @@ from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.errors import FormatError, Problem
+from mypt.format.parameter_order import RULES, follows_rule
 from mypt.format.storage import files
 from mypt.plugins.requirements import GENERATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import torch
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.open import Opened
+    from mypt.format.parameter_order import Rule
     from mypt.plugins.manager import Plugins
 
 
@@ -79,35 +81,29 @@ def resumed_optimizer(
     Raises:
         FormatError: The state is of another model.
     """
-    state, file = opened.training_state, str(opened.path / files.OPTIMIZER)
-    before = training if state is None else state.training_config
-    return continued_optimizer(model, training, opened.optimizer(), before, file)
+    state = opened.training_state
+    rules = RULES if state is None else (state.training_config.weight_decay_on,)
+    return continued_optimizer(model, training, opened.optimizer(), rules)
 
 
 def continued_optimizer(
     model: LanguageModel,
     training: TrainingConfig,
     saved: Mapping[str, Any] | None,
-    before: TrainingConfig,
-    file: str,
+    rules: Iterable[Rule],
 ) -> torch.optim.Optimizer:
     """Build an optimizer that goes on from a state, if there is one.
 
     Args:
-        model: The model.
+        model: The model, whose state it is.
         training: Hyperparameters of the run that begins.
-        saved: AdamW state dict; None to begin afresh.
-        before: Hyperparameters that it was saved with.
-        file: Where it comes from, for messages.
-
-    Raises:
-        FormatError: The state is of another model.
+        saved: AdamW state dict in the order of `optimizer.pt`; None to begin afresh.
+        rules: The values of `weight_decay_on` that it may have been saved with.
     """
-    from mypt.engine.training.optimizer import make_optimizer, regroup_moments, restore_optimizer
+    from mypt.engine.training.optimizer import make_optimizer, restore_optimizer, shapes_of
 
-    optimizer = make_optimizer(model, training)
-    if saved is not None and before.weight_decay_on != training.weight_decay_on:
-        saved = regroup_moments(saved, model, before.weight_decay_on, training.weight_decay_on)
-    if saved is not None:
-        restore_optimizer(optimizer, saved, file)
-    return optimizer
+    if saved is None:
+        return make_optimizer(model, training)
+    groups, shapes = saved["param_groups"], shapes_of(model)
+    rule = next(rule for rule in rules if follows_rule(groups, shapes, rule))
+    return restore_optimizer(model, training, saved, rule)

@@ -12,14 +12,20 @@ if TYPE_CHECKING:
 MIN_LR_FRACTION = 0.1
 
 
-def learning_rate_at(step: int, training: TrainingConfig) -> float:
+def learning_rate_at(step: int, training: TrainingConfig, peak: float | None = None) -> float:
     """Return the learning rate of the update that follows `step` updates.
 
-    Linear warm-up to `learning_rate`, then a half cosine down to a tenth of it at `max_iters`.
+    Linear warm-up to the peak, then a half cosine down to a tenth of it at `max_iters`.
+
+    Args:
+        step: Updates done before.
+        training: Hyperparameters.
+        peak: The peak of a group of parameters; by default `learning_rate`, that of the run.
 
     Source: Loshchilov and Hutter 2017 (SGDR), equation 5 without restarts.
     """
-    peak, warmup = training.learning_rate, training.warmup_steps
+    peak = training.learning_rate if peak is None else peak
+    warmup = training.warmup_steps
     if step < warmup:
         return peak * (step + 1) / warmup
     low = peak * MIN_LR_FRACTION

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mypt.format.errors import ConfigError, Problem, format_count
+from mypt.format.parameter_order import is_frozen
 from mypt.model.torch_private import compile_whole_layers, discard_compiled
 
 if TYPE_CHECKING:
@@ -89,8 +90,6 @@ def _set_up_layers(model: Transformer, training: TrainingConfig) -> Iterator[Non
 
 
 def _frozen_parameters(model: Transformer, training: TrainingConfig) -> Iterator[Parameter]:
-    for block in model.blocks[: training.freeze_layers]:
-        yield from block.parameters()
-    if training.freeze_embeddings:
-        yield from model.token_embedding_table.parameters()
-        yield from model.position_embedding_table.parameters()
+    for name, parameter in model.named_parameters():
+        if is_frozen(name, training.freeze_layers, training.freeze_embeddings):
+            yield parameter

@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mypt.engine.checkpoints.optimizer_groups import FITTING, describe_groups, peak_of
 from mypt.engine.runtime.fsdp import local_part
-from mypt.format.errors import FormatError, Problem
-from mypt.format.parameter_order import split_by_decay
+from mypt.format.errors import ConfigError, Problem
+from mypt.format.parameter_order import cut_groups, own_settings, split_by_decay
+from mypt.format.rules.optimizer_state import foreign_algorithm
 from mypt.model.torch_private import AdamW
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    import torch
     from torch import nn
 
     from mypt.engine.checkpoints.async_saver import OptimizerState
+    from mypt.engine.checkpoints.optimizer_groups import Described
     from mypt.format.documents.training import TrainingConfig
+    from mypt.format.parameter_order import Rule
+
+Groups = list[dict[str, Any]]
 
 
-def make_optimizer(model: nn.Module, training: TrainingConfig) -> AdamW:
-    """Build AdamW with group 0 decayed and group 1 not, each in the model's parameter order.
+def make_optimizer(
+    model: nn.Module,
+    training: TrainingConfig,
+    own: Mapping[str, Mapping[str, float]] | None = None,
+) -> AdamW:
+    """Build AdamW with groups that weight decay applies to and groups that it does not.
 
-    That order is part of the format: `optimizer.pt` knows parameters by index alone.
+    Their order is part of the format: `optimizer.pt` knows parameters by index alone. There are
+    two of them unless parameters have hyperparameters of their own.
+
+    Args:
+        model: The model; frozen parameters are included, have no gradient, and stay.
+        training: Hyperparameters.
+        own: Hyperparameters of their own by parameter; see `mypt.format.parameter_order.Group`.
 
     Source: Loshchilov and Hutter 2019 (decoupled weight decay).
     """
-    named = dict(model.named_parameters())  # frozen ones too: they have no gradient, and stay
-    shapes = {name: tuple(p.shape) for name, p in named.items()}
-    groups = split_by_decay(shapes, training.weight_decay_on)
-    decay = (training.weight_decay, 0.0)
+    named = dict(model.named_parameters())
+    groups = cut_groups(shapes_of(model), training.weight_decay_on, own or {})
     return AdamW(
         [
-            {"params": [named[name] for name in group], "weight_decay": weight_decay}
-            for group, weight_decay in zip(groups, decay, strict=True)
+            {
+                "params": [named[name] for name in group.names],
+                "param_names": group.names,  # as torch keeps them of named parameters
+                "weight_decay": training.weight_decay if group.decays else 0.0,
+                **group.own,
+            }
+            for group in groups
         ],
         lr=training.learning_rate,
         betas=(training.beta1, training.beta2),
@@ -43,69 +63,134 @@ def make_optimizer(model: nn.Module, training: TrainingConfig) -> AdamW:
     )
 
 
-def regroup_moments(
-    state: Mapping[str, Any], model: nn.Module, before: str, after: str
-) -> Mapping[str, Any]:
-    """Renumber the moments of one parameter grouping for another.
-
-    Args:
-        state: An AdamW state dict of the model, in its grouping `before`.
-        model: The model, for its names and shapes.
-        before: `weight_decay_on` that the state was saved with.
-        after: That of the run that begins.
-    """
-    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    old, new = (split_by_decay(shapes, rule) for rule in (before, after))
-    numbers = {name: number for number, name in enumerate([*new[0], *new[1]])}
-    names = [*old[0], *old[1]]
-    settings, starts = state["param_groups"], (0, len(new[0]))
-    return {
-        "state": {numbers[names[index]]: m for index, m in state["state"].items()},
-        "param_groups": [
-            {**settings[0], "params": list(range(start, start + len(group)))}
-            for start, group in zip(starts, new, strict=True)
-        ],
-    }
+def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a model's parameters by name, in their order."""
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, state: Mapping[str, Any], file: str
-) -> None:
-    """Load moments and counters; hyperparameters stay those of `optimizer`.
+    model: nn.Module, training: TrainingConfig, state: Mapping[str, Any], rule: Rule
+) -> AdamW:
+    """Build the AdamW that goes on from a saved state, in the grouping of the run that begins.
+
+    Learning rate, betas and weight decay are those of `training`. Other hyperparameters, and how
+    the groups' learning rates relate, are those of the state.
 
     Args:
-        optimizer: Built for the model that the state belongs to.
-        state: An AdamW state dict.
-        file: Where the state comes from, for messages.
-
-    Raises:
-        FormatError: The state is of another model or another grouping.
+        model: The model that the state belongs to.
+        training: Hyperparameters of the run that begins.
+        state: A state without `mypt.format.rules.optimizer_state.optimizer_problems`.
+        rule: `weight_decay_on` that it was saved with.
     """
-    mine, saved = optimizer.state_dict()["param_groups"], state["param_groups"]
-    sizes = [[len(group["params"]) for group in groups] for groups in (mine, saved)]
-    if sizes[0] != sizes[1]:
-        what = f"has parameter groups of {sizes[1]} tensors, the model needs {sizes[0]}"
-        raise _mismatch_error(file, what)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for index, moments in state["state"].items():
-        if moments["exp_avg"].shape != parameters[index].shape:
-            shape, wanted = tuple(moments["exp_avg"].shape), tuple(parameters[index].shape)
-            raise _mismatch_error(file, f"has moments of shape {shape} at {index}, not {wanted}")
-    parts = {
-        index: {name: local_part(value, parameters[index]) for name, value in moments.items()}
-        for index, moments in state["state"].items()
-    }
-    optimizer.load_state_dict({"state": parts, "param_groups": mine})
+    shapes, named = shapes_of(model), dict(model.named_parameters())
+    before = [name for half in split_by_decay(shapes, rule) for name in half]
+    own = own_settings(state["param_groups"], before)
+    optimizer = make_optimizer(model, training, own)
+    halves = split_by_decay(shapes, training.weight_decay_on)
+    numbers = {name: number for number, name in enumerate([*halves[0], *halves[1]])}
+    parts = {}
+    for index, entry in state["state"].items():
+        name = before[index]
+        kept = ((key, entry[key]) for key in ("step", "exp_avg", "exp_avg_sq"))
+        parts[numbers[name]] = {key: local_part(value, named[name]) for key, value in kept}
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": parts, "param_groups": groups})
+    return optimizer
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> OptimizerState:
     """Return the state to save: what AdamW's rule needs, not how torch computes it."""
     state = optimizer.state_dict()
-    kept = ("lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "params")
+    kept = ["lr", "betas", "eps", "weight_decay", "amsgrad", "maximize", "params"]
+    peaks = {group.get("initial_lr") for group in state["param_groups"] if group["params"]}
+    if len(peaks) > 1:
+        kept.insert(1, "initial_lr")
     groups = [{key: group[key] for key in kept if key in group} for group in state["param_groups"]]
     return {"state": state["state"], "param_groups": groups}
 
 
-def _mismatch_error(file: str, what: str) -> FormatError:
-    fix = "remove it to go on with a fresh optimizer, or restore the one of this model"
-    return FormatError(Problem(file, "", what, fix, kind="optimizer.mismatch"))
+def set_peaks(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Set each group's `initial_lr`, the peak of its schedule; their ratios stay.
+
+    Args:
+        optimizer: The `initial_lr` of a group, or else its `lr`, is relative to the others'.
+        learning_rate: The largest peak of any group.
+    """
+    groups = optimizer.param_groups
+    rates, top = [peak_of(group) for group in groups], largest_peak(optimizer)
+    for group, rate in zip(groups, rates, strict=True):
+        same = rate == top or not group["params"]
+        group["initial_lr"] = learning_rate if same else rate * (learning_rate / top)
+
+
+def largest_peak(optimizer: torch.optim.Optimizer) -> float:
+    """Return the largest peak learning rate of any group that has parameters."""
+    return max(peak_of(group) for group in optimizer.param_groups if group["params"])
+
+
+def describe_optimizer(
+    optimizer: torch.optim.Optimizer, model: nn.Module, rule: Rule | None
+) -> Described:
+    """Describe an optimizer of a model.
+
+    Args:
+        optimizer: One that `check_optimizer` takes.
+        model: The model.
+        rule: `weight_decay_on` where it is asked for.
+
+    Raises:
+        ConfigError: A bundle cannot hold its groups, so that no resume could go on with them.
+    """
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = [
+        ([names[parameter] for parameter in group["params"]], group)
+        for group in optimizer.param_groups
+    ]
+    return describe_groups(groups, shapes_of(model), "optimizer", rule)
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    """Raise if an optimizer is not one of a model, or makes other updates than AdamW.
+
+    Raises:
+        ConfigError: It holds tensors that are not the model's, is of another class, changes what a
+            step does, or has amsgrad or maximize.
+    """
+    kind, adamw = type(optimizer), torch.optim.AdamW
+    what = next(filter(None, map(foreign_algorithm, optimizer.param_groups)), None)
+    if not issubclass(kind, adamw) or unwrap(kind.step) is not unwrap(adamw.step):
+        what = f"is {kind.__name__}, but mypt trains and resumes with AdamW alone"
+    if what is not None:
+        fix = f"{FITTING}, or leave it out"
+        raise ConfigError(Problem("", "optimizer", what, fix, kind="optimizer.algorithm"))
+    known = set(model.parameters())
+    if any(
+        parameter not in known for group in optimizer.param_groups for parameter in group["params"]
+    ):
+        what = "holds tensors that are not parameters of this model"
+        raise ConfigError(Problem("", "optimizer", what, FITTING, kind="optimizer.groups"))
+
+
+@contextmanager
+def lend_groups(optimizer: torch.optim.Optimizer, groups: Groups) -> Iterator[None]:
+    """Let an optimizer work with other groups for a while; its own come back unchanged.
+
+    So a run may set the learning rates of its schedule, and the next one begins at the peak too.
+
+    Args:
+        optimizer: An AdamW.
+        groups: Groups of the same parameters, or of some of them.
+    """
+    own = optimizer.param_groups
+    for group in groups:
+        for parameter in group["params"]:
+            entry = optimizer.state.get(parameter)
+            if entry and group.get("fused"):  # which wants it where the parameter is
+                entry["step"] = torch.as_tensor(entry["step"], dtype=torch.float32).to(
+                    parameter.device
+                )
+    optimizer.param_groups = groups
+    try:
+        yield
+    finally:
+        optimizer.param_groups = own

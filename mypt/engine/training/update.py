@@ -15,6 +15,7 @@ from mypt.engine.runtime.devices import autocast
 from mypt.engine.runtime.fsdp import exchange_gradients, is_sharded
 from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.lr_schedule import learning_rate_at
+from mypt.engine.training.optimizer import set_peaks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ class Update:
     Attributes:
         loss: Mean training loss before it, scalar on the device, in nats per token. Reading it
             waits for the device.
-        lr: Its learning rate.
+        lr: Its learning rate, the largest of any group.
     """
 
     loss: torch.Tensor
@@ -71,6 +72,7 @@ class Updater:
         self._parallel = loss if alone else DistributedDataParallel(loss)
         self._is_settled = alone
         self.optimizer = optimizer
+        set_peaks(optimizer, training.learning_rate)
         self._training = training
         self._device = next(model.parameters()).device
         model.zero_grad(set_to_none=True)  # what another loop left is not of the first update
@@ -85,11 +87,10 @@ class Updater:
         return self._scaler.state_dict() or None
 
     def set_learning_rate(self, step: int) -> float:
-        """Set and return the learning rate of the update that follows `step` updates."""
-        lr = learning_rate_at(step, self._training)
+        """Set the learning rates of the update that follows `step` updates; return the largest."""
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        return lr
+            group["lr"] = learning_rate_at(step, self._training, group["initial_lr"])
+        return learning_rate_at(step, self._training)
 
     def update(self, batches: Sequence[Batch], step: int) -> Update:
         """Make the update that follows `step` updates.

@@ -10,16 +10,22 @@ from mypt.format.bundle.findings import collecting, unwrap_weights
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import Problem, has_errors
-from mypt.format.layout import EMBEDDING, HEAD, SLOTS
+from mypt.format.layout import EMBEDDING, HEAD, SLOTS, expected_tensors
+from mypt.format.parameter_order import LEGACY_RULES
 from mypt.format.rules.config import HEADS, architecture_problems, layout_problems
 from mypt.format.rules.cross_file import (
     DIGEST,
     EDITED,
     SIZE,
-    optimizer_problems,
     record_problems,
     state_problems,
     tokenizer_problems,
+)
+from mypt.format.rules.optimizer_state import (
+    doubt_problems,
+    form_problems,
+    optimizer_problems,
+    possible_rules,
 )
 from mypt.format.rules.plugin_settings import settings_problems, tokenizer_plugin_problems
 from mypt.format.rules.tensors import MISMATCH, TIED, Model, tensor_problems, untied_problem
@@ -103,7 +109,7 @@ def compare_tensors(seen: Findings, layouts: Layouts, checksums: bool) -> None:
             # a changed width explains why the heads do not divide it
             seen.problems[:] = [p for p in seen.problems if p.kind != HEADS]
         seen.problems.extend(found)
-        _compare_optimizer(seen, model)
+        _compare_optimizer(seen, model, is_fitting=not has_errors(found))
 
 
 def is_replaced(seen: Findings, name: str) -> bool:
@@ -135,14 +141,28 @@ def _tied_problems(
     return [*others, untied_problem(header.file)]
 
 
-def _compare_optimizer(seen: Findings, model: Model) -> None:
+def _compare_optimizer(seen: Findings, model: Model, *, is_fitting: bool) -> None:
+    """Compare the optimizer's state with the parameters, as far as it is known what they are."""
     name = seen.optimizer_file
     if name not in seen.headers or is_replaced(seen, name):
         return
+    file, contents = seen.name(name), seen.headers[name].contents
+    if not is_fitting:
+        seen.problems.extend(form_problems(contents, file))
+        return
     tied = {HEAD} if model.config.tie_weights else set()
-    shapes = [info.shape for tensor, info in model.tensors.items() if tensor not in tied]
-    contents = seen.headers[name].contents
-    seen.problems.extend(optimizer_problems(contents, shapes, seen.name(name)))
+    state = seen.documents.get(files.TRAINING_STATE)
+    if seen.is_legacy:  # in the order of its own file, and it wrote nothing of its groups
+        stored = {tensor: info.shape for tensor, info in model.tensors.items()}
+        rules, state = LEGACY_RULES, None
+    else:
+        stored = expected_tensors(model.config, model.layouts)
+        rules = possible_rules(state)
+    shapes = {tensor: shape for tensor, shape in stored.items() if tensor not in tied}
+    problems = optimizer_problems(contents, shapes, rules, file)
+    if not problems and state is not None:
+        problems = doubt_problems(contents, shapes, state, file)
+    seen.problems.extend(problems)
 
 
 def compare_records(seen: Findings, checksums: bool) -> None:

@@ -58,7 +58,8 @@ def migrate_optimizer(
         if all(part in moments for part in parts)
     }
     shapes = {name: old[parts[0]] for name, parts in new.items()}
-    return optimizer_document(joined, shapes, rule, (groups[0], groups[-1]))
+    halves = split_by_decay(shapes, rule)
+    return optimizer_document(joined, zip(halves, (groups[0], groups[-1]), strict=True))
 
 
 def optimizer_settings(optimizer: Mapping[str, Any], file: str = files.OPTIMIZER) -> dict[str, Any]:

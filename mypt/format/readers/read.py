@@ -11,13 +11,18 @@ from mypt.format.bundle.examine import examine
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
-from mypt.format.layout import HEAD
+from mypt.format.layout import HEAD, expected_tensors
 from mypt.format.migrations import upgrade
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.options import check_options
 from mypt.format.readers.shared.optimizer import SURPRISES, try_optimizer
-from mypt.format.rules.cross_file import optimizer_problems, tokenizer_problems
+from mypt.format.rules.cross_file import tokenizer_problems
 from mypt.format.rules.documents import document_problems
+from mypt.format.rules.optimizer_state import (
+    doubt_problems,
+    optimizer_problems,
+    possible_rules,
+)
 from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.rules.tensors import Model, tensor_problems
 from mypt.format.schema import strict_json
@@ -87,7 +92,7 @@ def describe(
         raise _make_surprise_error(path, reader, error) from error
     if flaws or found.optimizer is None:
         return evolve(bare, flaws=tuple(flaws))
-    whole, damage = try_optimizer(lambda: _with_optimizer(found, path), str(path))
+    whole, damage = try_optimizer(lambda: _with_optimizer(found, path, layouts), str(path))
     if whole is not None:
         return whole
     # a migration knows the optimizer's file by the name that it had in version 1
@@ -116,19 +121,22 @@ def _without_training(found: Checkpoint, flaws: Iterable[Problem]) -> Checkpoint
     return evolve(found, optimizer=None, training_state=None if is_state else found.training_state)
 
 
-def _with_optimizer(found: Checkpoint, path: Path) -> Checkpoint:
+def _with_optimizer(found: Checkpoint, path: Path, layouts: Layouts) -> Checkpoint:
     """Upgrade a checkpoint with its optimizer state.
 
     Raises:
-        FormatError: The state is not that of the weights.
+        FormatError: The state is not one of AdamW, or not that of the weights.
     """
-    whole = upgrade(found)
+    whole, file = upgrade(found), str(path)
+    tensors = expected_tensors(from_document(GPTConfig, whole.config), layouts)
     tied = {HEAD} if whole.config.get("tie_weights") else set()
-    shapes = [info.shape for name, info in whole.tensors.items() if name not in tied]
-    problems = optimizer_problems(whole.optimizer, shapes, str(path))
+    shapes = {name: shape for name, shape in tensors.items() if name not in tied}
+    state = whole.training_state
+    problems = optimizer_problems(whole.optimizer, shapes, possible_rules(state), file)
     if problems:
         raise FormatError(*problems)
-    return whole
+    doubts = [] if state is None else doubt_problems(whole.optimizer, shapes, state, file)
+    return evolve(whole, report=(*whole.report, *map(str, doubts)))
 
 
 def _make_surprise_error(path: Path, reader: ReaderFactory, error: Exception) -> FormatError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
@@ -12,14 +11,12 @@ from mypt.format.rules.training_only import may_hold_optimizer
 from mypt.format.schema.messages import format_value, json_pointer
 from mypt.format.schema.strict_json import with_line_feeds
 from mypt.format.storage import files
-from mypt.format.tensors.info import TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mypt.format.documents.convert import Document
     from mypt.format.documents.manifest import FileRecord
-    from mypt.format.layout import Shape
 
 
 # A document that was edited after saving: that is allowed, but a resume is not exact then.
@@ -74,29 +71,6 @@ def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[
             what, fix = f"is {value}, after step {step}", "restore the file"
             problems.append(_make_warning(file, where, what, fix, "state.step"))
     return problems
-
-
-def optimizer_problems(contents: Any, parameters: Iterable[Shape], file: str) -> list[Problem]:
-    """Compare an AdamW state dict with the shapes of the parameters it belongs to.
-
-    Args:
-        contents: The contents of `optimizer.pt`, as its header describes them.
-        parameters: Shape of each parameter; a tied matrix counts once.
-        file: Name of the file, for messages.
-    """
-    fix = "remove it to go on with a fresh optimizer, or restore the one of this model"
-    match contents:
-        case {"state": dict() as state, "param_groups": list() as groups}:
-            listed = {index for group in groups for index in _list_indices(group)}
-        case _:
-            what = "is not an optimizer state: it has no `state` and `param_groups`"
-            return [Problem(file, "", what, fix, kind="optimizer.form")]
-    problems = limit_problems(
-        Problem(file, f"state.{index}", "belongs to no parameter group", fix, kind="optimizer.form")
-        for index in state
-        if index not in listed
-    )
-    return problems + limit_problems(_moment_problems(state, list(parameters), fix, file))
 
 
 def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Problem]:
@@ -162,30 +136,6 @@ def _special_token_problems(
         if texts.setdefault(index, text) != text:
             what = f"has id {index}, which {format_value(texts[index])} also has"
             yield Problem(file, where, what, "use each id only once", kind="tokenizer.twice")
-
-
-def _moment_problems(
-    state: Mapping[Any, Any], parameters: list[Shape], fix: str, file: str
-) -> Iterator[Problem]:
-    for index, entry in state.items():
-        if not (isinstance(entry, dict) and isinstance(entry.get("exp_avg"), TensorInfo)):
-            yield Problem(file, f"state.{index}", "has no `exp_avg`", fix, kind="optimizer.form")
-    for name in ("exp_avg", "exp_avg_sq"):
-        moments = [(i, e.get(name)) for i, e in state.items() if isinstance(e, dict)]
-        shapes = {i: info.shape for i, info in moments if isinstance(info, TensorInfo)}
-        too_many = Counter(shapes.values()) - Counter(parameters)
-        for index, shape in shapes.items():
-            if too_many[shape] > 0:
-                too_many[shape] -= 1
-                what = f"has shape {shape}, which no remaining parameter has"
-                yield Problem(file, f"state.{index}.{name}", what, fix, kind="optimizer.shape")
-
-
-def _list_indices(group: Any) -> Iterable[Any]:
-    match group:
-        case {"params": list() as params}:
-            return [index for index in params if isinstance(index, int)]
-    return []
 
 
 def _make_warning(file: str, where: str, what: str, fix: str, kind: str) -> Problem:

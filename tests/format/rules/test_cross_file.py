@@ -2,13 +2,11 @@ import hashlib
 
 from mypt.format.documents.manifest import FileRecord
 from mypt.format.rules.cross_file import (
-    optimizer_problems,
     presence_problems,
     record_problems,
     state_problems,
     tokenizer_problems,
 )
-from mypt.format.tensors.info import TensorInfo
 
 
 def tokenizer(vocab_size, **fields):
@@ -54,36 +52,6 @@ def test_steps_that_lie_after_the_step_are_a_warning():
     found = state_problems(state, [], "x")
     assert [p.where for p in found] == ["/training_config/start_step", "/gold/best_step"]
     assert state_problems({"step": 3, "gold": {"best_step": None}}, [], "x") == []
-
-
-def moment(*shape):
-    return TensorInfo("float32", shape, (1,) * len(shape), "0", 0, 4)
-
-
-def adamw(*shapes):
-    state = {
-        index: {"step": moment(), "exp_avg": moment(*shape), "exp_avg_sq": moment(*shape)}
-        for index, shape in enumerate(shapes)
-    }
-    return {"state": state, "param_groups": [{"params": list(range(len(shapes)))}]}
-
-
-def test_moments_must_have_the_shapes_of_the_parameters():
-    parameters = [(3, 2), (2,), (2,)]
-    assert optimizer_problems(adamw((2,), (3, 2), (2,)), parameters, "x") == []
-    assert optimizer_problems(adamw((2,)), parameters, "x") == []
-    assert optimizer_problems(adamw(), parameters, "x") == []
-    found = optimizer_problems(adamw((2,), (2,), (2,)), parameters, "optimizer.pt")
-    assert [p.where for p in found] == ["state.0.exp_avg", "state.0.exp_avg_sq"]
-
-
-def test_what_is_no_optimizer_state_is_refused():
-    for contents in ([], {}, {"state": {}}, {"state": [], "param_groups": []}):
-        (problem,) = optimizer_problems(contents, [], "optimizer.pt")
-        assert "is not an optimizer state" in problem.what
-    stray = adamw((2,)) | {"param_groups": [{"params": []}, 3]}
-    (problem,) = optimizer_problems(stray, [(2,)], "optimizer.pt")
-    assert problem.where == "state.0"
 
 
 def test_an_edited_document_is_a_note_and_a_file_of_another_size_an_error():

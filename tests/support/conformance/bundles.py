@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.layout import BUILT_IN, expected_tensors
-from mypt.format.parameter_order import optimizer_document
+from mypt.format.parameter_order import optimizer_document, split_by_decay
 from tests.support.conformance.documents import CONFIG, OLD_CONFIG, STATE, TOKENIZER, without
 from tests.support.conformance.ptfile import (
     archive,
@@ -65,7 +65,34 @@ def adamw(config, rule="linear"):
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     common = {"lr": 0.001, "betas": (0.9, 0.95), "eps": 1e-08}
     settings = [common | {"weight_decay": decay} for decay in (0.1, 0.0)]
-    return optimizer_document(moments, shapes, rule, settings)
+    return optimizer_document(moments, zip(split_by_decay(shapes, rule), settings, strict=True))
+
+
+def rmsprop(state):
+    """Give the state that torch's RMSprop has where AdamW has this one."""
+    return {
+        "state": {
+            index: {"step": entry["step"], "square_avg": entry["exp_avg_sq"]}
+            for index, entry in state["state"].items()
+        },
+        "param_groups": [
+            {"lr": 0.01, "alpha": 0.99, "eps": 1e-08, "params": group["params"]}
+            for group in state["param_groups"]
+        ],
+    }
+
+
+def with_rates(state):
+    """Give a state whose second group is cut in two, with a learning rate each."""
+    first, second = state["param_groups"]
+    slow, fast = ({**second, "initial_lr": rate} for rate in (0.0001, 0.001))
+    slow["params"], fast["params"] = second["params"][:1], second["params"][1:]
+    return {**state, "param_groups": [{**first, "initial_lr": 0.001}, slow, fast]}
+
+
+def lacking_entry(state):
+    kept = {index: entry for index, entry in state["state"].items() if index != 1}
+    return {**state, "state": kept}
 
 
 def text(document):
@@ -275,7 +302,25 @@ def valid():
     cases["version_1_per_head"] = Case(
         of_version_1(model_pt=pt(per_head())), warnings=[("model.pt", "", "legacy.heads")]
     )
-    return cases
+    return cases | doubtful_optimizers()
+
+
+def doubtful_optimizers():
+    """Give what training goes on with, though not as the run that was saved."""
+    state = adamw(CONFIG)
+    first, second = state["param_groups"]
+    betas = {**state, "param_groups": [{**first, "betas": (0.9, 0.999)}, second]}
+    return {
+        "optimizer_with_rates": Case(complete() | {"optimizer.pt": pt(with_rates(state))}),
+        "optimizer_lacks_an_entry": Case(
+            complete() | {"optimizer.pt": pt(lacking_entry(state))},
+            warnings=[("optimizer.pt", "state", "optimizer.entry")],
+        ),
+        "optimizer_of_other_betas": Case(
+            complete() | {"optimizer.pt": pt(betas)},
+            warnings=[("optimizer.pt", "param_groups.0.betas", "optimizer.settings")],
+        ),
+    }
 
 
 def bad(files, *errors, **more):
@@ -287,7 +332,13 @@ def bad(files, *errors, **more):
 
 
 def invalid():
-    return {**wrong_files(), **wrong_tensors(), **wrong_archives(), **wrong_pickles()}
+    return {
+        **wrong_files(),
+        **wrong_tensors(),
+        **wrong_optimizers(),
+        **wrong_archives(),
+        **wrong_pickles(),
+    }
 
 
 def wrong_files():
@@ -369,12 +420,6 @@ def wrong_tensors():
     small = values("float32", (5, 4))
     overlapping = evolve(values("float32", (24,)), shape=(5, 4), held=24)
     after = shared(overlapping, offset=4)
-    state = adamw(CONFIG)
-    wide = {
-        "step": values("float32", ()),
-        "exp_avg": small,
-        "exp_avg_sq": values("float32", (7, 7)),
-    }
     fix = "config.mismatch"
     tied = CONFIG | {"tie_weights": True}
     return {
@@ -412,6 +457,19 @@ def wrong_tensors():
         "no_tensors_at_all": bad(model({}), ("", "tensor.foreign")),
         "a_list_of_tensors": bad(model([small]), ("", "tensors")),
         "a_dict_in_the_dict": bad(model(changed(more={"a": small})), ("more", "tensors")),
+    }
+
+
+def wrong_optimizers():
+    small, state = values("float32", (5, 4)), adamw(CONFIG)
+    wide = {
+        "step": values("float32", ()),
+        "exp_avg": small,
+        "exp_avg_sq": values("float32", (7, 7)),
+    }
+    first, second = state["param_groups"]
+    halved = {key: wide[key] for key in ("step", "exp_avg")}
+    return {
         "optimizer_of_another_form": bad(
             complete() | {"optimizer.pt": pt({"moments": []})},
             ("optimizer.pt", "", "optimizer.form"),
@@ -427,6 +485,31 @@ def wrong_tensors():
                 ("optimizer.pt", f"state.{index}", "optimizer.form")
                 for index in state["param_groups"][1]["params"]
             ),
+        ),
+        "optimizer_of_one_group": bad(
+            complete() | {"optimizer.pt": pt(adamw(CONFIG, "all"))},
+            ("optimizer.pt", "param_groups", "optimizer.groups"),
+        ),
+        **{
+            f"optimizer_{name}": bad(
+                complete()
+                | {"optimizer.pt": pt({**state, "param_groups": [first, {**second, **change}]})},
+                ("optimizer.pt", "param_groups.1", "optimizer.algorithm"),
+            )
+            for name, change in {
+                "of_adam": {"decoupled_weight_decay": False},
+                "with_amsgrad": {"amsgrad": True},
+                "that_maximizes": {"maximize": True},
+            }.items()
+        },
+        "optimizer_of_another_rule": bad(
+            complete() | {"optimizer.pt": pt(rmsprop(state))},
+            ("optimizer.pt", "param_groups.0", "optimizer.algorithm"),
+            ("optimizer.pt", "param_groups.1", "optimizer.algorithm"),
+        ),
+        "optimizer_without_second_moments": bad(
+            complete() | {"optimizer.pt": pt({**state, "state": {**state["state"], 0: halved}})},
+            ("optimizer.pt", "state.0", "optimizer.form"),
         ),
     }
 

@@ -13,7 +13,7 @@ import struct
 import zipfile
 import zlib
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 DOCUMENTS = {"config.json": "config", "tokenizer.json": "tokenizer"}
 DOCUMENTS["training_state.json"] = "training_state"
@@ -430,16 +430,33 @@ def check_tensors(tensors, wanted):
         need(one[0] != two[0] or two[1] >= one[2] or tied, f"overlaps {one[3]}", two[3])
 
 
-def check_optimizer(value, shapes):
+def check_optimizer(value, shapes, rule):
+    """Check a state against the parameters in their order and their rule of decay [10]."""
     form = type(value) is dict and type(value.get("state")) is dict
     need(form and type(value.get("param_groups")) is list, "is no optimizer state")
-    listed = {index for group in value["param_groups"] for index in group["params"]}
-    left = {name: list(shapes) for name in ("exp_avg", "exp_avg_sq")}
+    listed = [index for group in value["param_groups"] for index in group["params"]]
+    for number, group in enumerate(value["param_groups"]):
+        where = f"param_groups.{number}"
+        need("betas" in group, "is of no AdamW", where)
+        need(group.get("decoupled_weight_decay", True), "is of Adam", where)
+        need(not group.get("amsgrad") and not group.get("maximize"), "updates otherwise", where)
     for index, entry in value["state"].items():
         need(index in listed, "is in no group", f"state.{index}")
-        for name, others in left.items():
-            need(entry[name][1] in others, "fits no parameter", f"state.{index}.{name}")
-            others.remove(entry[name][1])
+        need({"step", "exp_avg", "exp_avg_sq"} <= set(entry), "lacks a moment", f"state.{index}")
+    decayed = [name for name, shape in shapes.items() if decays(name, shape, rule)]
+    order = decayed + [name for name in shapes if name not in decayed]
+    ends = list(accumulate((len(group["params"]) for group in value["param_groups"]), initial=0))
+    counted = listed == list(range(len(order))) and len(decayed) in ends
+    need(counted, "has other groups", "param_groups")
+    for index, entry in value["state"].items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            fits = entry[name][1] == shapes[order[index]]
+            need(fits, f"does not fit {order[index]}", f"state.{index}.{name}")
+
+
+def decays(name, shape, rule):
+    linear = "embedding" not in name.lower() and "ln" not in name.lower()
+    return rule == "all" or (len(shape) > 1 and (rule == "matrices" or linear))
 
 
 def find_files(folder, schemas):
@@ -496,5 +513,7 @@ def read_bundle(folder, schemas):
         if path and path.is_file():
             result["optimizer.pt"] = materialise(*load(path, records.get(name)))
             if not legacy:
-                check_optimizer(result["optimizer.pt"], list(wanted.values()))
+                training = result.get("training_state.json", {}).get("training_config", {})
+                rule = training.get("weight_decay_on", "linear")
+                check_optimizer(result["optimizer.pt"], wanted, rule)
     return result

@@ -154,7 +154,8 @@ def map_moments(
     }
     wanted = expected_tensors(config, BUILT_IN)
     shapes = {name: wanted[name] for name in own}
-    return optimizer_document(arranged, shapes, rule, (groups[0], groups[-1]))
+    halves = split_by_decay(shapes, rule)
+    return optimizer_document(arranged, zip(halves, (groups[0], groups[-1]), strict=True))
 
 
 def _map_tensor(source: TensorSource, tensors: Mapping[str, Any]) -> Any:
