@@ -252,6 +252,18 @@ def test_an_optimizer_of_some_parameters_trains_where_nothing_is_saved(model_of,
     moved = [not torch.equal(a, b) for a, b in zip(before, weights(model), strict=True)]
     assert moved == [False] * 24 + [True] * 2
     assert head.param_groups[0]["lr"] == 0.02
+    again = fit(model, max_iters=13)  # with what no bundle holds, nothing goes on
+    assert "step 12: there was no optimizer state, so a fresh one begins" in again.inexact_reasons
+
+
+def test_the_state_of_before_is_not_saved_as_another(model_of, fit, in_tmp):
+    model = model_of()
+    fit(model, of_rates(model))
+    with pytest.raises(ConfigError, match="weight_decay_on: is linear, but the optimizer has all"):
+        model.save_checkpoint_bundle(FOLDER, 12, training_config={"weight_decay_on": "linear"})
+    model.save_checkpoint_bundle(FOLDER, 12)
+    assert validate(FOLDER) == []
+    assert len(read_bundle(FOLDER).optimizer()["param_groups"]) > 2
 
 
 def test_what_is_given_and_the_optimizer_does_not_have_is_refused(model_of, fit, in_tmp):

@@ -9,6 +9,7 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.layout import BUILT_IN, expected_tensors
+from mypt.format.parameter_order import optimizer_document, split_by_decay
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import tagged_name
 from tests.support.crash.scene import Scene, tree, whole_bundle
@@ -18,13 +19,21 @@ CONFIG = GPTConfig(block_size=4, vocab_size=3, n_embd=2, n_head=1, n_layer=1)
 
 def generation(value, *, optimizer):
     """Give the files of a bundle whose every tensor is filled with one value, as bytes."""
-    weights = {n: torch.full(s, value) for n, s in expected_tensors(CONFIG, BUILT_IN).items()}
-    moments = {"exp_avg": torch.full((2,), value)}
-    adamw = {"state": {0: moments}, "param_groups": [{"params": [0]}]} if optimizer else None
+    shapes = expected_tensors(CONFIG, BUILT_IN)
+    weights = {name: torch.full(shape, value) for name, shape in shapes.items()}
+    halves = split_by_decay(shapes, "linear")
+    first = halves[0][0]
+    moments = {name: torch.full(shapes[first], value) for name in ("exp_avg", "exp_avg_sq")}
+    settings = {"betas": (0.9, 0.95)}
+    adamw = optimizer_document(
+        {first: {"step": torch.tensor(value), **moments}}, [(half, settings) for half in halves]
+    )
     tokenizer = TokenizerState(token_kind="char", chars=("a", "b", "c"))
     state = TrainingState(step=int(value))
     files = {}
-    for name, content in bundle_files(CONFIG, tokenizer, state, weights, adamw).items():
+    for name, content in bundle_files(
+        CONFIG, tokenizer, state, weights, adamw if optimizer else None
+    ).items():
         stream = io.BytesIO()
         stream.write(content) if isinstance(content, bytes) else content(stream)
         files[name] = stream.getvalue()
