@@ -111,7 +111,9 @@ def test_half_a_line_is_removed(log, torn, run):
 
 
 @pytest.mark.parametrize(
-    "last", [evals(0)[:-1], "a remark of somebody", '{"glued"' + evals(0)[:-1]]
+    "last",
+    [evals(0)[:-1], "a remark of somebody", '{"glued"' + evals(0)[:-1]],
+    ids=["an event", "a remark", "glued lines"],
 )
 def test_a_last_line_without_newline_stays_if_it_is_whole(log, last):
     log.write_text(evals(0) + last)
