@@ -78,4 +78,4 @@ def _explain_file(path: Path, file: str) -> Problem | None:
         tail = stream.read()
     if start.startswith(b"PK\x03\x04") and b"config.json" in tail:  # its table of contents
         return Problem(file, "", "is a zip archive of a checkpoint", UNPACK, kind="file.mistaken")
-    return explain_start(start, file)
+    return explain_start(start, file, "file.mistaken")

@@ -74,7 +74,7 @@ def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:
     with open_regular(path, file) as stream:
         data = stream.read(most + 1)
         size = stream.seek(0, 2)
-    if problem := explain_start(data[:START_BYTES], file):
+    if problem := explain_start(data[:START_BYTES], file, "json"):
         raise FormatError(problem)
     if size > most:
         what, fix = f"is {size} bytes, more than the {most} allowed here", "restore the file"

@@ -19,29 +19,26 @@ _POINTER = b"version https://git-lfs"
 _HTML = (b"<!doctype html", b"<html", b"<?xml", b"<head", b"<body")
 
 
-def explain_start(start: bytes, file: str) -> Problem | None:
+def explain_start(start: bytes, file: str, kind: str) -> Problem | None:
     """Return what a file is that begins like this; None where the beginning does not tell.
 
     Args:
         start: The first `START_BYTES`, fewer if the file is shorter.
         file: Its name, for messages.
+        kind: Kind of the problem.
     """
     if not start.strip(b"\0"):
         what = f"is {'filled with zeros' if start else 'empty'}, as an interrupted copy leaves it"
-        return _make_problem(file, what, "copy or download it again")
+        return Problem(file, "", what, "copy or download it again", kind=kind)
     if start.startswith(_POINTER):
-        return _make_problem(file, "is a git-lfs pointer to the file", "run: git lfs pull")
+        return Problem(file, "", "is a git-lfs pointer to the file", "run: git lfs pull", kind=kind)
     for magic, name in ARCHIVES.items():
         if start.startswith(magic):
             article = "an" if name.startswith("x") else "a"
-            return _make_problem(file, f"is {article} {name}", UNPACK)
+            return Problem(file, "", f"is {article} {name}", UNPACK, kind=kind)
     if start[TAR_OFFSET:].startswith(TAR):
-        return _make_problem(file, "is a tar archive", UNPACK)
+        return Problem(file, "", "is a tar archive", UNPACK, kind=kind)
     if start.lstrip().lower().startswith(_HTML):
         what = "is a web page, as a failed download leaves it"
-        return _make_problem(file, what, "download the file itself")
+        return Problem(file, "", what, "download the file itself", kind=kind)
     return None
-
-
-def _make_problem(file: str, what: str, fix: str) -> Problem:
-    return Problem(file, "", what, fix, kind="file.mistaken")

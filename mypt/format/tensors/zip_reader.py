@@ -221,7 +221,7 @@ def _read_struct(
 def _raise_not_an_archive(stream: BinaryIO, file: str) -> NoReturn:
     stream.seek(0)
     start = stream.read(_START_BYTES)
-    if problem := explain_start(start, file):
+    if problem := explain_start(start, file, "archive"):
         raise FormatError(problem)
     if start.startswith(_LEGACY_TORCH):
         _raise_archive_error(

@@ -28,7 +28,7 @@ STARTS = {
 
 @pytest.mark.parametrize("what", STARTS)
 def test_what_lies_in_the_place_of_a_file_is_named(what):
-    problem = explain_start(STARTS[what][:START_BYTES], "model.pt")
+    problem = explain_start(STARTS[what][:START_BYTES], "model.pt", "archive")
     assert problem.what.startswith(what)
     assert problem.fix
     assert problem.file == "model.pt"
@@ -36,4 +36,4 @@ def test_what_lies_in_the_place_of_a_file_is_named(what):
 
 @pytest.mark.parametrize("start", [b"{}", b"PK\x03\x04", b"\x80\x02}q\x00.", b"hello", b"<s>"])
 def test_the_beginning_of_other_files_tells_nothing(start):
-    assert explain_start(start, "x") is None
+    assert explain_start(start, "x", "archive") is None
