@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.scoring import Score
+    from mypt.engine.inference.text import TextStream
     from mypt.engine.runtime.out_of_memory import OutOfMemoryError
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import TrainingConfig, TrainingState
@@ -57,6 +58,7 @@ _HOME = {
     "Sampling": "mypt.model.decoding.sampling_options",
     "SaveError": "mypt.format.errors",
     "Score": "mypt.engine.inference.scoring",
+    "TextStream": "mypt.engine.inference.text",
     "TrainingConfig": "mypt.format.documents.training",
     "TrainingState": "mypt.format.documents.training",
     "UsageError": "mypt.format.errors",
@@ -80,6 +82,7 @@ __all__ = [
     "Sampling",
     "SaveError",
     "Score",
+    "TextStream",
     "TrainingConfig",
     "TrainingState",
     "UsageError",

@@ -10,7 +10,7 @@ from attrs import evolve
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
-from mypt.engine.inference.text import continuations, ensure_several, stream
+from mypt.engine.inference.text import continuations, stream
 from mypt.engine.language_model import LanguageModel
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import ConfigError, Problem, SaveError
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.inference.continuation import Continuation
+    from mypt.engine.inference.prompt_ids import Prompt
     from mypt.engine.inference.scoring import Score
+    from mypt.engine.inference.text import TextStream
     from mypt.format.documents.training import TrainingState
     from mypt.model.decoding.sampling_options import Sampling
     from mypt.plugins.contracts import Tokenizer
@@ -49,7 +51,7 @@ class GPT(LanguageModel):
 
     def generate(
         self,
-        prompt: str = "",
+        prompt: Prompt = "",
         max_new_tokens: int = 200,
         *,
         sampling: Sampling | None = None,
@@ -63,7 +65,8 @@ class GPT(LanguageModel):
         A model without a tokenizer takes and gives ids, as texts such as "3 0 1".
 
         Args:
-            prompt: Text to continue. Only its last `block_size` tokens are used.
+            prompt: Text to continue, or the ids of its tokens, which are continued as they are.
+                Only the last `block_size` tokens are used.
             max_new_tokens: Maximum number of tokens to add.
             sampling: How to choose tokens.
             stop: A string to stop before, or several.
@@ -77,9 +80,9 @@ class GPT(LanguageModel):
 
         Raises:
             DataError: The prompt has a character that the vocabulary lacks.
-            ConfigError: An option is unknown or out of range.
+            ConfigError: An argument is unknown, of another type or out of range.
         """
-        continued = self.generate_many(
+        (continued,) = self.generate_many(
             [prompt],
             max_new_tokens,
             sampling=sampling,
@@ -88,11 +91,11 @@ class GPT(LanguageModel):
             use_cache=use_cache,
             **options,
         )
-        return prompt + next(continued).text
+        return continued.prompt + continued.text
 
     def stream(
         self,
-        prompt: str = "",
+        prompt: Prompt = "",
         max_new_tokens: int = 200,
         *,
         sampling: Sampling | None = None,
@@ -100,10 +103,12 @@ class GPT(LanguageModel):
         stop_tokens: int | str | Iterable[int | str] = (),
         use_cache: bool = True,
         **options: Any,
-    ) -> Iterator[str]:
+    ) -> TextStream:
         """Continue a text piece by piece, as `generate` does and with the same options.
 
         A piece never ends within a character, and never contains the beginning of a stop string.
+        The attribute `ids` of what is returned holds the tokens so far, those of the prompt and the
+        new ones: as a prompt, they are continued exactly.
         """
         tokenizer = self.tokenizer_or_ids()
         settings = GenerationSettings(
@@ -116,7 +121,7 @@ class GPT(LanguageModel):
 
     def generate_many(
         self,
-        prompts: Iterable[str],
+        prompts: Iterable[Prompt],
         max_new_tokens: int = 200,
         *,
         sampling: Sampling | None = None,
@@ -135,7 +140,7 @@ class GPT(LanguageModel):
         the others.
 
         Args:
-            prompts: Texts to continue, of any length.
+            prompts: Texts to continue, of any length, or the ids of their tokens.
             max_new_tokens: Maximum number of tokens to add to each.
             sampling: How to choose tokens.
             stop: A string to stop before, or several.
@@ -152,9 +157,9 @@ class GPT(LanguageModel):
 
         Raises:
             DataError: A prompt has a character that the vocabulary lacks.
-            ConfigError: An option is unknown or out of range, or `prompts` is a single string.
+            ConfigError: An argument is unknown, of another type or out of range, or `prompts` is a
+                single string.
         """
-        ensure_several(prompts)
         sampling, tokenizer = merge_options(sampling, options), self.tokenizer_or_ids()
         settings = GenerationSettings(
             tokenizer=tokenizer,

@@ -7,6 +7,7 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import ConfigError, DataError, FormatError, MyptError, PluginError, Problem
 from mypt.format.readers.contract import ReaderFactory
 from mypt.plugins.contracts import (
+    BeginningTokenizer,
     DivisibleTokenizer,
     Evaluation,
     GoldGuard,
@@ -34,6 +35,7 @@ from mypt.plugins.parts import (
 __all__ = [
     "AttentionCache",
     "AttentionPart",
+    "BeginningTokenizer",
     "BlockPart",
     "Checkpoint",
     "ConfigError",

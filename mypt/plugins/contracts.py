@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
@@ -52,11 +52,15 @@ class Tokenizer(Protocol):
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`; ids without text become U+FFFD."""
+        """Return the text of `ids`, a whole text; ids without text become U+FFFD."""
         ...
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Return the UTF-8 bytes of `ids`, which may end in the middle of a character."""
+        """Return the UTF-8 bytes that `ids` add to a text before them.
+
+        They may end in the middle of a character. Where the tokens of a text are joined by spaces,
+        they begin with a space that `decode` leaves out.
+        """
         ...
 
     def state(self) -> dict[str, Any]:
@@ -73,6 +77,19 @@ class DivisibleTokenizer(Protocol):
 
         The ids of the two parts, concatenated, must be those of the whole, for this text and for
         every longer text that begins with it. None if no position is certain to satisfy this.
+        """
+        ...
+
+
+@runtime_checkable
+class BeginningTokenizer(Protocol):
+    """A `Tokenizer` whose whole texts begin with tokens of their own."""
+
+    @property
+    def begin_ids(self) -> Sequence[int]:
+        """The ids that begin a text that a model continues or scores, such as a BOS.
+
+        `encode` leaves them out: it also encodes what goes on with a text.
         """
         ...
 

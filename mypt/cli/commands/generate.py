@@ -181,17 +181,16 @@ def _choose_tokenizer(model: GPT) -> Tokenizer:
 
 
 def _print_stream(model: GPT, request: Request) -> None:
-    prompt = request.prompts[0]
-    pieces = model.stream(
-        prompt,
+    text = model.stream(
+        request.prompts[0],
         request.max_new_tokens,
         sampling=request.sampling,
         stop=request.stop,
         stop_tokens=request.stop_tokens,
     )
-    first = next(pieces, "")  # raises before the echo if the prompt cannot be encoded
-    click.echo(prompt + first, nl=False)
-    for piece in pieces:
+    first = next(text, "")
+    click.echo(text.prompt + first, nl=False)
+    for piece in text:
         click.echo(piece, nl=False)
     click.echo()
 

@@ -14,16 +14,17 @@ from mypt.format.errors import ConfigError, MyptError, Problem, suggestion
 from mypt.model.decoding.sampling_options import Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mypt.api.gpt import GPT
     from mypt.cli.generation.request import Request
+    from mypt.engine.inference.prompt_ids import Prompt
 
 HISTORY = Path("~/.mypt_history")
 MAX_HISTORY = 1000
 OFF = "off"
 HELP = f"""Type a prompt to continue it; end a line with \\ to add another line.
-  /more            continue the last text
+  /more            continue the last text, from its very tokens
   /again           continue the last prompt again
   /settings        show all settings
   /NAME            show one setting, such as /temperature
@@ -42,13 +43,13 @@ class Session:
         model: The model that continues the prompts.
         request: The current settings.
         prompt: The last prompt.
-        text: The last prompt with its continuation.
+        ids: The tokens of the last prompt and of its continuation.
     """
 
     model: GPT
     request: Request
     prompt: str = ""
-    text: str = ""
+    ids: Sequence[int] = ()
 
 
 def run_session(session: Session) -> None:
@@ -79,14 +80,14 @@ def run_line(session: Session, line: str) -> Session:
         MyptError: The line cannot be run; the session is unchanged.
     """
     if not line.startswith("/"):
-        return _continue_text(session, line, line) if line else session
+        return _continue(session, line, line) if line else session
     if line.startswith("//"):
-        return _continue_text(session, line[1:], line[1:])
+        return _continue(session, line[1:], line[1:])
     name, _, value = line[1:].partition(" ")
     if name == "more":
-        return _continue_text(session, session.prompt, session.text)
+        return _continue(session, session.prompt, session.ids)
     if name == "again":
-        return _continue_text(session, session.prompt, session.prompt)
+        return _continue(session, session.prompt, session.prompt)
     if name == "help":
         click.echo(HELP)
         return session
@@ -146,26 +147,29 @@ def _unquote(text: str) -> str:
     return text
 
 
-def _continue_text(session: Session, prompt: str, text: str) -> Session:
+def _continue(session: Session, prompt: str, begin: Prompt) -> Session:
+    """Print a text and its continuation.
+
+    Args:
+        session: The session.
+        prompt: What `/again` continues from here on.
+        begin: What is continued now: the prompt, or the ids that `/more` goes on with.
+    """
     request = session.request
-    pieces = session.model.stream(
-        text,
+    text = session.model.stream(
+        begin,
         request.max_new_tokens,
         sampling=request.sampling,
         stop=request.stop,
         stop_tokens=request.stop_tokens,
     )
-    first = next(pieces, "")  # raises before the echo if the prompt cannot be encoded
-    written = text + first
-    click.echo(written, nl=False)
-    try:
-        for piece in pieces:
+    first = next(text, "")
+    click.echo(text.prompt + first, nl=False)
+    with suppress(KeyboardInterrupt):
+        for piece in text:
             click.echo(piece, nl=False)
-            written += piece
-    except KeyboardInterrupt:
-        pass
     click.echo()
-    return evolve(session, prompt=prompt, text=written)
+    return evolve(session, prompt=prompt, ids=text.ids)
 
 
 def _print_settings(known: dict[str, Any]) -> None:

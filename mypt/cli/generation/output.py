@@ -76,7 +76,8 @@ def format_score(file: str, score: Score, float_loss: float | None) -> list[str]
 
 
 def _decode_each(ids: Iterable[int], tokenizer: Tokenizer) -> list[str]:
-    return [tokenizer.decode([number]) for number in ids]
+    """Return what each token adds to the text before it."""
+    return [tokenizer.decode_bytes([number]).decode("utf-8", "replace") for number in ids]
 
 
 def _list_finite(values: Iterable[float]) -> list[float | None]:

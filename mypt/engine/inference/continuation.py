@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from mypt.format.errors import ConfigError, Problem
+from mypt.format.rules.arguments import (
+    INTEGER,
+    TEXT,
+    Rule,
+    check_arguments,
+    either,
+    sequence_of,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,14 +25,29 @@ if TYPE_CHECKING:
     from mypt.model.decoding.sampling_options import Sampling
     from mypt.plugins.contracts import Tokenizer
 
+_TOKEN = either(TEXT, INTEGER, wanted="an id or the text of a token")
+
+
+def _one_or_several(rule: Rule, wanted: str) -> Rule:
+    several = sequence_of(rule, wanted)
+    one = Rule(wanted, lambda value: (rule.convert(value),))
+    return either(one, several, wanted=wanted)
+
+
+_STOP = _one_or_several(TEXT, "a string, or a list of strings")
+_STOP_TOKENS = _one_or_several(_TOKEN, "an id, the text of a token, or a list of these")
+
 
 @frozen(kw_only=True)
 class Continuation:
     """The continuation of a prompt.
 
     Attributes:
-        prompt: The prompt.
+        prompt: The prompt, as text.
         text: The new text, without the stop string or token.
+        prompt_ids: The tokens of the prompt; `[*prompt_ids, *ids]` is a prompt that is continued
+            exactly, which the text may not be: it may be encoded otherwise, or end in a character
+            that is incomplete.
         ids: The new tokens, (N,). A stop string may begin within the last of them; a stop token is
             not included.
         stopped_by: The stop string, or the stop token's text; None if the token limit was reached.
@@ -36,6 +60,7 @@ class Continuation:
 
     prompt: str
     text: str
+    prompt_ids: tuple[int, ...]
     ids: tuple[int, ...]
     stopped_by: str | None
     seed: int
@@ -73,19 +98,24 @@ class Ending:
         """Look up the stop tokens; a `str` is a single stop string or token.
 
         Raises:
-            ConfigError: A stop string is empty, or a stop token is not in the vocabulary.
+            ConfigError: An argument is of another type or out of range, a stop string is empty, or
+                a stop token is not in the vocabulary.
         """
-        tokens = (stop_tokens,) if isinstance(stop_tokens, int | str) else stop_tokens
-        ids = [_find_token_id(tokenizer, token) for token in tokens]
-        ending = cls(
-            max_new_tokens=max_new_tokens,
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
-            stop_tokens={number: tokenizer.decode([number]) for number in ids},
+        checked = check_arguments(
+            max_new_tokens=(max_new_tokens, whole_number(0)),
+            stop=(stop, _STOP),
+            stop_tokens=(stop_tokens, _STOP_TOKENS),
+            kind="sampling",
         )
-        if "" in ending.stop:
+        ids = [_find_token_id(tokenizer, token) for token in checked["stop_tokens"]]
+        if "" in checked["stop"]:
             fix = "omit it, or pass a non-empty string"
             raise ConfigError(Problem("", "stop", "is empty", fix, kind="sampling"))
-        return ending
+        return cls(
+            max_new_tokens=checked["max_new_tokens"],
+            stop=checked["stop"],
+            stop_tokens={number: tokenizer.decode([number]) for number in ids},
+        )
 
 
 @frozen
@@ -117,7 +147,7 @@ class GenerationSettings:
 
 def _find_token_id(tokenizer: Tokenizer, token: int | str) -> int:
     """Return the id of a stop token, given as an id or as its text."""
-    if isinstance(token, int):
+    if not isinstance(token, str):
         if 0 <= token < tokenizer.n_vocab:
             return token
         what, fix = f"is {token}", f"make it 0 to {tokenizer.n_vocab - 1}, or the token's text"

@@ -6,7 +6,7 @@ import codecs
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mypt.plugins.contracts import Tokenizer
 
@@ -18,28 +18,45 @@ class Detokenizer:
         stopped_by: The stop string that was found, which is not part of the text; None before.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = ()) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, stop: Sequence[str] = (), *, begins_text: bool = False
+    ) -> None:
         """Start with an empty text.
 
         Args:
             tokenizer: The tokenizer of the ids.
             stop: Strings that end the text; must not be empty.
+            begins_text: Whether the tokens begin a text, and are not the continuation of one.
         """
         self._tokenizer = tokenizer
         self._stop = stop
+        self._begins_text = begins_text
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""  # may be the beginning of a stop string
         self.stopped_by: str | None = None
 
     def feed(self, token: int) -> str:
         """Take the next token and return the text that can be shown now, which may be empty."""
-        return self._release(self._decoder.decode(self._tokenizer.decode_bytes([token])))
+        return self._release(self._decode(token))
+
+    def pass_over(self, tokens: Iterable[int]) -> str:
+        """Take tokens in which no stop string is looked for, and return their whole characters."""
+        return "".join([self._decode(token) for token in tokens])
 
     def finish(self) -> str:
         """Return the text that was held back, at the end of the tokens."""
         shown = self._release(self._decoder.decode(b"", final=True))
         held, self._held = self._held, ""
         return shown + held
+
+    def _decode(self, token: int) -> str:
+        added = self._tokenizer.decode_bytes([token])
+        if self._begins_text:
+            self._begins_text = not added
+            alone = self._tokenizer.decode([token]).encode()
+            if added.endswith(alone):  # without what joins it to a text before it
+                added = alone
+        return self._decoder.decode(added)
 
     def _release(self, text: str) -> str:
         if self.stopped_by is not None:

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from attrs import frozen
+from attrs import evolve, frozen
 
+from mypt.engine.inference.prompt_ids import begin_ids, encode_whole
 from mypt.engine.runtime.out_of_memory import SCORING, explain_oom
-from mypt.format.errors import ConfigError, DataError, Problem, format_count
+from mypt.format.errors import DataError, Problem, format_count
+from mypt.format.rules.arguments import TEXT, check_arguments, whole_number
 from mypt.model.mode import evaluation_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
     from mypt.engine.language_model import LanguageModel
+    from mypt.plugins.contracts import Tokenizer
 
 # Rows of logits processed at once: few enough for a CPU cache even with a wide vocabulary.
 CHUNK_ROWS = 128
@@ -32,11 +35,12 @@ class Score:
         loss: Mean loss, nats per predicted token.
         perplexity: exp(loss).
         bits_per_byte: Total bits of the predicted tokens divided by their UTF-8 bytes, which is
-            comparable between models with different vocabularies. The first token is not counted.
-            NaN where the others are no text.
+            comparable between models with different vocabularies. The first token is not counted,
+            which is not the text's own if the tokenizer begins every text with a BOS. NaN where the
+            others are no text.
         stride: Number of tokens from one window to the next.
         block_size: Number of tokens in a window.
-        ids: The tokens of the text, (N,).
+        ids: The tokens of the text, (N,), with those that begin every text of this tokenizer.
         losses: Loss of each token except the first, (N - 1,), in nats: the negative natural
             logarithm of its probability.
     """
@@ -54,23 +58,24 @@ class Score:
 def score(model: LanguageModel, text: str, stride: int | None) -> Score:
     """Measure how well a model predicts a text; see `GPT.score`."""
     block_size = model.config.block_size
-    stride = max(1, block_size // 2) if stride is None else stride
-    if not 1 <= stride <= block_size:
-        fix = f"make it 1 to the model's block_size, {block_size}"
-        raise ConfigError(Problem("", "stride", f"is {stride}", fix))
+    up_to = evolve(
+        whole_number(1, below=block_size + 1), wanted=f"1 to the model's block_size, {block_size}"
+    )
+    given = max(1, block_size // 2) if stride is None else stride
+    checked = check_arguments(text=(text, TEXT), stride=(given, up_to))
     tokenizer = model.need_tokenizer()
-    ids = tokenizer.encode(text)
+    ids = encode_whole(tokenizer, checked["text"])
     if len(ids) < 2:
         what, fix = f"has {format_count(len(ids), 'token')}", "score a text of two or more"
         raise DataError(Problem("the text", "", what, fix))
-    losses = token_losses(model, torch.tensor(ids), stride).tolist()
+    losses = token_losses(model, torch.tensor(ids), checked["stride"]).tolist()
     total = math.fsum(losses)
-    size_bytes = len(tokenizer.decode_bytes(ids[1:]))
+    size_bytes = _count_predicted_bytes(tokenizer, ids)
     return Score(
         loss=total / len(losses),
         perplexity=_exp_or_inf(total / len(losses)),
         bits_per_byte=total / math.log(2) / size_bytes if size_bytes else math.nan,
-        stride=stride,
+        stride=checked["stride"],
         block_size=block_size,
         ids=tuple(ids),
         losses=tuple(losses),
@@ -115,6 +120,14 @@ def windows(length: int, block_size: int, stride: int) -> Iterator[tuple[slice, 
         new = min(stride, length - end)
         end += new
         yield slice(max(0, end - block_size), end), new
+
+
+def _count_predicted_bytes(tokenizer: Tokenizer, ids: Sequence[int]) -> int:
+    """Return the UTF-8 bytes of the text of all tokens but the first."""
+    begin = len(begin_ids(tokenizer))
+    if begin:  # they have no text, and what follows begins one
+        return len(tokenizer.decode(ids[begin:]).encode())
+    return len(tokenizer.decode_bytes(ids[1:]))
 
 
 def _exp_or_inf(loss: float) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,40 +14,41 @@ from attrs import evolve
 
 from mypt.data.randomness import Purpose, uniform
 from mypt.engine.inference.continuation import Continuation, GenerationSettings, Wanted
-from mypt.engine.inference.detokenizer import Detokenizer
+from mypt.engine.inference.prompt_ids import encode_prompt, encode_prompts
 from mypt.engine.runtime.out_of_memory import GENERATING, explain_oom
 from mypt.engine.runtime.readback import Readback, in_flight
-from mypt.format.errors import ConfigError, DataError, Problem
+from mypt.format.errors import ConfigError, Problem
+from mypt.format.rules.arguments import check_arguments, whole_number
 from mypt.model.decoding.generate import steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from torch import Tensor
 
+    from mypt.engine.inference.prompt_ids import EncodedPrompt, Prompt
     from mypt.engine.language_model import LanguageModel
     from mypt.model.decoding.generate import Step
+    from mypt.model.decoding.rows import DrawNumbers
     from mypt.model.decoding.sampling_options import Sampling
-    from mypt.plugins.contracts import Tokenizer
 
 
 class _Row:
     """One text being generated."""
 
     def __init__(
-        self, prompt: str, settings: GenerationSettings, block_size: int, sample: int = 0
+        self, prompt: EncodedPrompt, settings: GenerationSettings, block_size: int, sample: int = 0
     ) -> None:
-        ids = prompt_ids(settings.tokenizer, prompt)
         self.prompt = prompt
-        self.prompt_ids = ids[-block_size:]  # the part that the model sees
-        self.key = _hash_prompt(ids), sample
+        self.window = prompt.ids[-block_size:]  # the part that the model sees
+        self.key = _hash_prompt(prompt.ids), sample
         self.text = ""
         self.ids: list[int] = []
         self.log_probs: list[float] = []
         self.logits: list[Tensor] = []
         self.stopped_by: str | None = None
         self.ending = settings.ending
-        self._detokenizer = Detokenizer(settings.tokenizer, settings.ending.stop)
+        self._detokenizer = prompt.begin_detokenizer(settings.ending.stop)
 
     @property
     def is_done(self) -> bool:
@@ -69,8 +72,9 @@ class _Row:
         """Return the continuation."""
         n = len(self.ids)  # leaves out the details of a stop token
         return Continuation(
-            prompt=self.prompt,
+            prompt=self.prompt.text,
             text=self.text,
+            prompt_ids=self.prompt.ids,
             ids=tuple(self.ids),
             stopped_by=self.stopped_by,
             seed=settings.sampling.seed or 0,
@@ -79,38 +83,47 @@ class _Row:
         )
 
 
-def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
-    """Encode a prompt; an empty one becomes a newline if the vocabulary has it, else id 0.
+class TextStream(Iterator[str]):
+    """The pieces of a text that is being continued, as an iterator."""
 
-    A prompt of which the tokenizer drops everything, as some do with what they lack, is empty.
+    def __init__(self, row: _Row, pieces: Generator[str]) -> None:
+        """Begin with no piece made.
 
-    Raises:
-        DataError: The prompt contains a character that the vocabulary lacks.
-    """
-    ids = tokenizer.encode(prompt) if prompt else []
-    if ids:
-        return ids
-    try:
-        return tokenizer.encode("\n")[:1] or [0]
-    except DataError:
-        return [0]
+        Args:
+            row: The text.
+            pieces: Makes its pieces, and puts their tokens into the row.
+        """
+        self._row = row
+        self._pieces = pieces
+
+    def __next__(self) -> str:
+        """Return the next piece."""
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """End the text here."""
+        self._pieces.close()
+
+    @property
+    def prompt(self) -> str:
+        """The prompt, as text; of ids, without a character that they leave incomplete."""
+        return self._row.prompt.text
+
+    @property
+    def ids(self) -> list[int]:
+        """The tokens so far, of the prompt and of the pieces: a prompt that goes on from here."""
+        return [*self._row.prompt.ids, *self._row.ids]
 
 
-def ensure_several(prompts: Iterable[str]) -> None:
-    """Raise if the prompts are a single string, whose characters would be taken as prompts.
-
-    Raises:
-        ConfigError: They are a single string.
-    """
-    if isinstance(prompts, str):
-        what, fix = "are a single string", "put it into a list, or call `generate`"
-        raise ConfigError(Problem("", "prompts", what, fix))
-
-
-def stream(model: LanguageModel, prompt: str, settings: GenerationSettings) -> Iterator[str]:
+def stream(model: LanguageModel, prompt: Prompt, settings: GenerationSettings) -> TextStream:
     """Continue one text piece by piece; see `GPT.stream`."""
-    settings = _with_seed(settings)
-    row = _Row(prompt, settings, model.config.block_size)
+    settings, config = _with_seed(settings), model.config
+    encoded = encode_prompt(settings.tokenizer, prompt, config.vocab_size)
+    row = _Row(encoded, settings, config.block_size)
+    return TextStream(row, _make_pieces(model, row, settings))
+
+
+def _make_pieces(model: LanguageModel, row: _Row, settings: GenerationSettings) -> Generator[str]:
     for step in _read_back(model, _sample_steps(model, [row], settings), settings.wanted, ahead=1):
         piece = row.take(int(step.ids.values()))
         if piece:
@@ -121,17 +134,34 @@ def stream(model: LanguageModel, prompt: str, settings: GenerationSettings) -> I
 
 def continuations(
     model: LanguageModel,
-    prompts: Iterable[str],
+    prompts: Iterable[Prompt],
     settings: GenerationSettings,
     *,
     samples: int,
     batch_size: int,
 ) -> Iterator[Continuation]:
     """Continue several texts in batches; see `GPT.generate_many`."""
-    settings, block_size = _with_seed(settings), model.config.block_size
-    rows = [_Row(prompt, settings, block_size, n) for prompt in prompts for n in range(samples)]
-    for first in range(0, len(rows), batch_size):
-        together = rows[first : first + batch_size]
+    counts = check_arguments(
+        samples=(samples, whole_number(1)), batch_size=(batch_size, whole_number(1, below=2**63))
+    )
+    encoded = encode_prompts(settings.tokenizer, prompts, model.config.vocab_size)
+    return _continue_batches(model, encoded, _with_seed(settings), **counts)
+
+
+def _continue_batches(
+    model: LanguageModel,
+    prompts: Sequence[EncodedPrompt],
+    settings: GenerationSettings,
+    *,
+    samples: int,
+    batch_size: int,
+) -> Iterator[Continuation]:
+    rows = (
+        _Row(prompt, settings, model.config.block_size, number)
+        for prompt in prompts
+        for number in range(samples)
+    )
+    while together := list(islice(rows, batch_size)):
         for batch in _batch_by_length(together, settings.ending.max_new_tokens):
             _fill_rows(model, batch, settings)
         for row in together:
@@ -145,8 +175,8 @@ def _batch_by_length(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
     continuing the short ones, these are better in a separate batch.
     """
     batch: list[_Row] = []
-    for row in sorted(rows, key=lambda row: len(row.prompt_ids)):
-        if batch and len(row.prompt_ids) - len(batch[0].prompt_ids) > new:
+    for row in sorted(rows, key=lambda row: len(row.window)):
+        if batch and len(row.window) - len(batch[0].window) > new:
             yield batch
             batch = []
         batch.append(row)
@@ -159,34 +189,37 @@ def _sample_steps(
     device = next(model.parameters()).device
     return steps(
         model,
-        [torch.tensor(row.prompt_ids, device=device) for row in batch],
+        [torch.tensor(row.window, device=device) for row in batch],
         settings.ending.max_new_tokens,
         settings.sampling,
-        draws=_draw_numbers(batch, settings.sampling).to(device),
+        draw=_number_drawer(batch, settings.sampling),
         allowed_vocab=settings.tokenizer.n_vocab,
         use_cache=settings.use_cache,
     )
 
 
-def _draw_numbers(batch: Sequence[_Row], sampling: Sampling) -> Tensor:
-    """Draw each row's numbers, (B, new) float32, from only the seed, its prompt and its index."""
-    size = max(0, batch[0].ending.max_new_tokens)
-    if sampling.seed is None or sampling.temperature == 0:
-        return torch.zeros(len(batch), size)
-    drawn = [uniform(sampling.seed, Purpose.SAMPLE, *row.key, size) for row in batch]
-    return torch.from_numpy(np.stack(drawn)).float()
+def _number_drawer(batch: Sequence[_Row], sampling: Sampling) -> DrawNumbers | None:
+    """Return what draws the numbers of a row from only the seed, its prompt and its index."""
+    seed = sampling.seed
+    if seed is None or sampling.temperature == 0:
+        return None
+
+    def draw(row: int, count: int) -> Tensor:
+        return torch.from_numpy(uniform(seed, Purpose.SAMPLE, *batch[row].key, count)).float()
+
+    return draw
 
 
 def _fill_rows(model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings) -> None:
     """Generate the tokens of a batch, and collect what is wanted of each in its row."""
-    shortest, ending = len(batch[0].prompt_ids), settings.ending
+    shortest, ending = len(batch[0].window), settings.ending
     ahead = 1 if ending.is_early else ending.max_new_tokens
     made = _sample_steps(model, batch, settings)
     for number, step in enumerate(_read_back(model, made, settings.wanted, ahead=ahead)):
         ids = step.ids.values().tolist()
         log_probs = None if step.log_probs is None else step.log_probs.values().tolist()
         for index, row in enumerate(batch):
-            if row.is_done or number < len(row.prompt_ids) - shortest:
+            if row.is_done or number < len(row.window) - shortest:
                 continue
             row.take(ids[index])
             if log_probs is not None:

@@ -10,6 +10,7 @@ import torch
 from mypt.format.errors import ConfigError, Problem
 from mypt.model.cache import KVCache
 from mypt.model.decoding.decoder import Decoder
+from mypt.model.decoding.rows import Rows
 from mypt.model.decoding.sampling import IMPOSSIBLE, choose_ids
 from mypt.model.mode import evaluation_mode
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mypt.model.decoding.rows import DrawNumbers
     from mypt.model.decoding.sampling_options import Sampling
     from mypt.model.transformer import Transformer
 
@@ -41,7 +43,7 @@ def generate(
     max_new_tokens: int,
     sampling: Sampling,
     *,
-    draws: Tensor | None = None,
+    draw: DrawNumbers | None = None,
     allowed_vocab: int | None = None,
     use_cache: bool = True,
 ) -> Iterator[Tensor]:
@@ -51,7 +53,7 @@ def generate(
         prompts,
         max_new_tokens,
         sampling,
-        draws=draws,
+        draw=draw,
         allowed_vocab=allowed_vocab,
         use_cache=use_cache,
     ):
@@ -65,11 +67,13 @@ def steps(
     max_new_tokens: int,
     sampling: Sampling,
     *,
-    draws: Tensor | None = None,
+    draw: DrawNumbers | None = None,
     allowed_vocab: int | None = None,
     use_cache: bool = True,
 ) -> Iterator[Step]:
     """Continue each row of a batch, one token at a time.
+
+    Time and memory are those of the steps that are taken: `max_new_tokens` may be any number.
 
     The model attends to the last block_size tokens, whose positions begin at 0. Once the window
     slides, every token has a new position, so all keys and values are recomputed for each token.
@@ -84,8 +88,7 @@ def steps(
             have the same length. Only their last block_size tokens are used.
         max_new_tokens: Number of tokens to add to each row.
         sampling: How to choose them.
-        draws: Uniform numbers in [0, 1), (B, max_new_tokens), that decide the new tokens of each
-            row; not needed at temperature 0.
+        draw: Draws the numbers that decide the new tokens of a row; not needed at temperature 0.
         allowed_vocab: Ids from here on are never chosen (they have no text).
         use_cache: Whether to keep keys and values; it changes the speed, not the tokens.
 
@@ -101,59 +104,20 @@ def steps(
         fix = "make it 0 or more"
         raise ConfigError(Problem("", "max_new_tokens", f"is {max_new_tokens}", fix))
     block_size = model.config.block_size
-    rows = _Rows.begin([prompt[-block_size:] for prompt in prompts], max_new_tokens, draws)
+    rows = Rows([prompt[-block_size:] for prompt in prompts], max_new_tokens, draw)
     next_logits: Callable[[Tensor], Tensor] = model.next_logits
     if use_cache:
-        next_logits = _CachedLogits(model, len(prompts), rows.ids.size(1), max_new_tokens)
-    for end in range(rows.shortest, rows.ids.size(1)):
-        window = rows.ids[:, max(0, end - block_size) : end]
+        next_logits = _CachedLogits(model, len(prompts), rows.end, max_new_tokens)
+    for end in range(rows.shortest, rows.end):
+        window = rows.window(end, block_size)
         with evaluation_mode(model):
             logits = next_logits(window)
         choosable = logits
         if allowed_vocab is not None and allowed_vocab < logits.size(1):
             choosable = logits.clone()
             choosable[:, allowed_vocab:] = IMPOSSIBLE
-        ids = choose_ids(choosable, window, sampling, rows.draws[:, end - rows.shortest])
+        ids = choose_ids(choosable, window, sampling, rows.draws(end))
         yield Step(rows.put(end, ids), logits)
-
-
-class _Rows(NamedTuple):
-    """The tokens of a batch.
-
-    Attributes:
-        ids: (B, longest prompt + new tokens) int64, each prompt from the left.
-        lengths: Of the prompts, (B,) int64.
-        shortest: Length of the shortest prompt.
-        longest: Length of the longest prompt.
-        draws: One per row and step, (B, steps).
-    """
-
-    ids: Tensor
-    lengths: Tensor
-    shortest: int
-    longest: int
-    draws: Tensor
-
-    @classmethod
-    def begin(cls, prompts: Sequence[Tensor], new: int, draws: Tensor | None) -> _Rows:
-        lengths = [prompt.size(0) for prompt in prompts]
-        shortest, longest = min(lengths), max(lengths)
-        device = prompts[0].device
-        ids = torch.zeros(len(prompts), longest + new, dtype=torch.int64, device=device)
-        shifted = torch.zeros(len(prompts), longest + new - shortest, device=device)
-        for row, prompt in enumerate(prompts):
-            ids[row, : lengths[row]] = prompt
-            if draws is not None:
-                begin = lengths[row] - shortest
-                shifted[row, begin : begin + new] = draws[row]
-        return cls(ids, torch.tensor(lengths, device=device), shortest, longest, shifted)
-
-    def put(self, position: int, chosen: Tensor) -> Tensor:
-        """Set the tokens of one position, to those of the prompt where it goes so far."""
-        if position < self.longest:
-            chosen = torch.where(self.lengths > position, self.ids[:, position], chosen)
-        self.ids[:, position] = chosen
-        return chosen
 
 
 class _CachedLogits:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Number of tokens in which the nucleus of top-p is searched first.
 LIKELIEST = 1024
 IMPOSSIBLE = -math.inf
+# The smallest normal float32: less may be rounded to 0, which would exclude the likeliest token.
+SMALLEST = 2.0**-126
 
 
 def choose_ids(logits: Tensor, window: Tensor, sampling: Sampling, draws: Tensor) -> Tensor:
@@ -90,7 +92,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     ordered, ids = _sort_descending(logits, log_total, p)
     probabilities = (ordered - log_total).exp()
     before = _cumulate(probabilities) - probabilities
-    kept = ordered.masked_fill(before >= p, IMPOSSIBLE)
+    kept = ordered.masked_fill(before >= max(p, SMALLEST), IMPOSSIBLE)
     return torch.full_like(logits, IMPOSSIBLE).scatter_(1, ids, kept)
 
 

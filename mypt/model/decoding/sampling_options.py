@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import attrs
 from attrs import evolve, frozen
 
 from mypt.format.errors import ConfigError, Problem, suggestion
+from mypt.format.rules.arguments import check_arguments, number_where, optional, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+
+# Logits are float32: beyond these numbers they would overflow, and no token would be left.
+_TEMPERATURES, _PENALTIES = (1e-20, 1e20), (1e-10, 1e10)
+_COUNT = optional(whole_number(1))
+RULES = {
+    "temperature": number_where(
+        lambda t: t == 0 or _TEMPERATURES[0] <= t <= _TEMPERATURES[1],
+        "a finite number from {:g} to {:g}, or 0".format(*_TEMPERATURES),
+    ),
+    "top_k": _COUNT,
+    "top_p": optional(number_where(lambda p: 0 < p <= 1, "more than 0 and at most 1")),
+    "min_p": optional(number_where(lambda p: 0 <= p <= 1, "0 to 1")),
+    "repetition_penalty": number_where(
+        lambda penalty: _PENALTIES[0] <= penalty <= _PENALTIES[1],
+        "a finite number from {:g} to {:g}".format(*_PENALTIES),
+    ),
+    "no_repeat_ngram_size": _COUNT,
+    "seed": optional(whole_number(0, below=2**64)),
+}
 
 
 @frozen
@@ -23,15 +43,16 @@ class Sampling:
     then a token is drawn from the rest.
 
     Attributes:
-        temperature: Divides the logits. 0 is the limit: the likeliest token after the penalty and
-            the n-grams, without a draw.
+        temperature: Divides the logits, 1e-20 to 1e20. 0 is the limit: the likeliest token after
+            the penalty and the n-grams, without a draw.
         top_k: Keep the k likeliest tokens, and ties with the k-th; None keeps all.
         top_p: Keep the likeliest tokens until their probability reaches this, in (0, 1];
             None keeps all.
         min_p: Keep the tokens whose probability is at least this fraction of the likeliest one's,
             in [0, 1]; None keeps all.
         repetition_penalty: Logits of tokens in the window are divided by it if positive,
-            multiplied if negative; 1 does nothing. Source: Keskar et al. 2019 (CTRL).
+            multiplied if negative; 1e-10 to 1e10, and 1 does nothing. Source: Keskar et al. 2019
+            (CTRL).
         no_repeat_ngram_size: No run of this many tokens occurs twice in the window; None allows
             repetition. Source: Paulus et al. 2017, section 2.5.
         seed: The same seed yields the same text, whatever else is in the batch; None draws one.
@@ -46,32 +67,14 @@ class Sampling:
     seed: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        """Check the ranges.
+        """Check types and ranges.
 
         Raises:
-            ConfigError: Options are out of range; the error lists all of them.
+            ConfigError: Options are of another type or out of range; the error lists all of them.
         """
-        top_p = 1.0 if self.top_p is None else self.top_p
-        size = self.no_repeat_ngram_size
-        rules = {
-            "temperature": (0 <= self.temperature < math.inf, "a finite number of 0 or more"),
-            "top_k": (self.top_k is None or self.top_k >= 1, "1 or more"),
-            "top_p": (0 < top_p <= 1, "more than 0 and at most 1"),
-            "min_p": (self.min_p is None or 0 <= self.min_p <= 1, "0 to 1"),
-            "repetition_penalty": (
-                0 < self.repetition_penalty < math.inf,
-                "a finite number above 0",
-            ),
-            "no_repeat_ngram_size": (size is None or size >= 1, "1 or more"),
-            "seed": (self.seed is None or 0 <= self.seed < 2**64, "0 or more, below 2^64"),
-        }
-        problems = [
-            Problem("", name, f"is {getattr(self, name)}", f"make it {wanted}", kind="sampling")
-            for name, (is_well, wanted) in rules.items()
-            if not is_well
-        ]
-        if problems:
-            raise ConfigError(*problems)
+        given = {name: (getattr(self, name), rule) for name, rule in RULES.items()}
+        for name, value in check_arguments(**given, kind="sampling").items():
+            object.__setattr__(self, name, value)  # a number of numpy becomes one of Python
 
 
 def merge_options(sampling: Sampling | None, options: Mapping[str, Any]) -> Sampling:

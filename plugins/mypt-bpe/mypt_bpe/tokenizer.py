@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,11 +29,12 @@ _BYTE = re.compile("<0x([0-9A-F]{2})>")
 class BpeTokenizer:
     """A tokenizer defined by a `tokenizer.json`, which is kept unchanged.
 
-    Special tokens in a text are recognized; none are added around it.
+    Special tokens in a text are recognized; `encode` adds none around it.
 
     Attributes:
         n_vocab: Number of ids.
         vocab_size: The vocab_size of a new model that uses it.
+        begin_ids: The ids that its template puts before a text, such as a BOS.
     """
 
     token_kind = "bpe"
@@ -55,6 +57,7 @@ class BpeTokenizer:
         self._inner.no_padding()
         self.n_vocab = 1 + max(self._inner.get_vocab().values(), default=-1)
         self.vocab_size = self.n_vocab
+        self.begin_ids = _list_begin_ids(self._document.get("post_processor"))
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`."""
@@ -84,12 +87,18 @@ class BpeTokenizer:
         return None if found is None else found.end()
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of `ids`; ids without text become U+FFFD."""
-        text = self.decode_bytes(ids).decode("utf-8", "replace")
-        return text.removeprefix(self._joiner)
+        """Return the text of `ids`, a whole text; ids without text become U+FFFD."""
+        numbers = [int(number) for number in ids]
+        if self._is_decoded_as_bytes or not self._bytes_of_id.keys() >= set(numbers):
+            text = self.decode_bytes(numbers).decode("utf-8", "replace")
+            return text.removeprefix(self._joiner)
+        return str(self._inner.decode(numbers, skip_special_tokens=False))
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Return the UTF-8 bytes of `ids`, which may end in the middle of a character."""
+        """Return the UTF-8 bytes that `ids` add to a text before them.
+
+        They may end in the middle of a character.
+        """
         return b"".join([self._bytes_of_id.get(number, _MISSING) for number in map(int, ids)])
 
     def state(self) -> dict[str, Any]:
@@ -117,25 +126,32 @@ class BpeTokenizer:
         )
 
     @cached_property
+    def _decoders(self) -> set[str]:
+        """The types of the decoders that make a text of tokens, one after another."""
+        decoder = self._document.get("decoder") or {}
+        return {step.get("type") for step in decoder.get("decoders", [decoder])}
+
+    @property
+    def _is_decoded_as_bytes(self) -> bool:
+        """Whether the characters of a token stand for bytes.
+
+        The library decodes those of an added token so too, which they are not.
+        """
+        return "ByteLevel" in self._decoders
+
+    @cached_property
     def _joiner(self) -> str:
         """The separator between tokens: a tokenizer without a decoder is a list of words."""
         return "" if self._document.get("decoder") else " "
 
     @cached_property
     def _bytes_of_id(self) -> dict[int, bytes]:
-        special = {
-            token["id"]: token["content"] for token in self._document.get("added_tokens") or []
-        }
-        texts = {number: word for word, number in self._inner.get_vocab().items()}
-        decoder = self._document.get("decoder") or {}
-        is_bytes = decoder.get("type") == "ByteLevel"
+        added = {token["id"] for token in self._document.get("added_tokens") or []}
         made = {}
-        for number, word in texts.items():
-            if number in special:
-                made[number] = (self._joiner + special[number]).encode()
-            elif is_bytes:
-                made[number] = bytes(_BYTE_OF_CHAR[char] for char in word)
-            elif found := _BYTE.fullmatch(word):
+        for word, number in self._inner.get_vocab().items():
+            if self._is_decoded_as_bytes:
+                made[number] = word.encode() if number in added else _to_bytes(word)
+            elif "ByteFallback" in self._decoders and (found := _BYTE.fullmatch(word)):
                 made[number] = bytes.fromhex(found[1])
             else:
                 made[number] = self._text_after_another(number).encode()
@@ -146,6 +162,20 @@ class BpeTokenizer:
         before = self._inner.decode([number], skip_special_tokens=False)
         both = self._inner.decode([number, number], skip_special_tokens=False)
         return both[len(before) :]
+
+
+def _list_begin_ids(processor: Mapping[str, Any] | None) -> tuple[int, ...]:
+    """Return the ids that a post-processor puts before a single text."""
+    match processor:
+        case {"type": "Sequence", "processors": [*steps]}:
+            return tuple(number for step in reversed(steps) for number in _list_begin_ids(step))
+        case {"type": "TemplateProcessing", "single": [*pieces], "special_tokens": tokens}:
+            before = takewhile(lambda piece: "SpecialToken" in piece, pieces)
+            names = [piece["SpecialToken"]["id"] for piece in before]
+            return tuple(number for name in names for number in tokens[name]["ids"])
+        case {"type": "BertProcessing" | "RobertaProcessing", "cls": [_, number]}:
+            return (number,)
+    return ()
 
 
 def replace_surrogates(text: str) -> str:
@@ -169,3 +199,10 @@ def _map_chars_to_bytes() -> dict[str, int]:
 
 
 _BYTE_OF_CHAR = _map_chars_to_bytes()
+
+
+def _to_bytes(word: str) -> bytes:
+    """Return the bytes of a word of a byte-level vocabulary; one that is not spelt so is text."""
+    if all(char in _BYTE_OF_CHAR for char in word):
+        return bytes(_BYTE_OF_CHAR[char] for char in word)
+    return word.encode()

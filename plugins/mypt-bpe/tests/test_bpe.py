@@ -1,14 +1,17 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
+from mypt_bpe.tokenizer import _list_begin_ids
 
 import mypt
 from mypt.plugins import ConfigError, DataError, FormatError
 from mypt.plugins.manager import load_plugins
 from mypt.testing import check_tokenizer
 
-FIXTURE = Path(__file__).parents[4] / "shared" / "fixtures" / "foreign" / "build_llm_custom_bpe"
+FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
+FIXTURE = FIXTURES / "foreign" / "build_llm_custom_bpe"
 TEXT = "the cat sat on the mat, and the cat ate the rat.\n  the café — 你好 👩\n\n" * 5
 
 
@@ -102,3 +105,100 @@ def test_tokens_decoded_one_at_a_time_are_those_of_the_library(factory, decoder)
     tokenizer = factory.build({"token_kind": "bpe", "plugins": {"mypt-bpe": held}})
     ids = tokenizer.encode("the cat sat")
     assert tokenizer.decode(ids).strip() == "the cat sat"
+
+
+@pytest.fixture(params=["tok_llama_like", "tok_added", "tok_wordpiece"])
+def folder(request):
+    """A folder with a `tokenizer.json` and what `transformers` does with it."""
+    found = FIXTURES / "neighbours" / request.param
+    if not found.is_dir():
+        pytest.skip("the checkpoints of other programs are not beside this checkout")
+    return found
+
+
+def test_a_whole_text_is_that_of_transformers(folder):
+    expected = json.loads((folder / "expected.json").read_text("utf-8"))
+    tokenizer = mypt.load(folder).tokenizer
+    assert tokenizer.encode(expected["prompt_text"]) == expected["text_ids"]
+    assert tokenizer.decode(expected["text_ids"]) == expected["decoded"]
+
+
+def test_a_whole_text_begins_and_goes_on_as_with_transformers(folder):
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    their_model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    model = mypt.load(folder)
+    for prompt in ("Hello world", "\u4f60 two", "x"):
+        ids = theirs(prompt, return_tensors="pt")["input_ids"]
+        wanted = their_model.generate(
+            ids, attention_mask=ids * 0 + 1, max_new_tokens=20, do_sample=False, pad_token_id=0,
+            eos_token_id=-1,
+        )[0].tolist()  # fmt: skip
+        one = next(model.generate_many([prompt], 20, temperature=0))
+        assert [*one.prompt_ids, *one.ids] == wanted
+        assert "".join(model.stream(prompt, 20, temperature=0)) == one.text
+
+
+def test_a_text_is_decoded_one_token_at_a_time_as_a_whole(folder):
+    model = mypt.load(folder)
+    tokenizer = model.tokenizer
+    for text in ("Hello world", "  two spaces", "x caf\u00e9 \u4f60\u597d \U0001f30d", " a"):
+        ids = tokenizer.encode(text)
+        whole = tokenizer.decode(ids)
+        assert model.stream(ids, 0).prompt == whole
+        for cut in range(1, len(ids)):
+            begun = model.stream(ids[:cut], 0).prompt
+            assert whole.startswith(begun), (text, cut)
+
+
+def test_the_first_words_of_a_text_are_without_the_space_that_joins_words():
+    found = FIXTURES / "neighbours" / "tok_llama_like"
+    if not found.is_dir():
+        pytest.skip("the checkpoints of other programs are not beside this checkout")
+    model = mypt.load(found)
+    assert list(model.tokenizer.begin_ids) == [1]
+    (hello,) = model.generate_many([[1, *model.tokenizer.encode("Hello world")]], 0)
+    assert hello.prompt == "Hello world"
+    assert hello.prompt_ids[0] == 1
+    assert next(model.generate_many([""], 1)).prompt_ids == (1,)
+    score = model.score("Hello world")
+    assert score.ids[0] == 1
+    bits = sum(score.losses) / math.log(2)
+    assert score.bits_per_byte == pytest.approx(bits / len("Hello world"))
+    first, *others = (model.tokenizer.decode_bytes([n]) for n in model.tokenizer.encode("Hello"))
+    assert b"".join([first, *others]) == b" Hello"
+
+
+@pytest.mark.parametrize(
+    ("processor", "begin"),
+    [
+        (None, ()),
+        ({"type": "ByteLevel"}, ()),
+        ({"type": "BertProcessing", "cls": ["[CLS]", 7], "sep": ["[SEP]", 8]}, (7,)),
+        (
+            {
+                "type": "Sequence",
+                "processors": [
+                    {"type": "ByteLevel"},
+                    {
+                        "type": "TemplateProcessing",
+                        "single": [
+                            {"SpecialToken": {"id": "<s>", "type_id": 0}},
+                            {"SpecialToken": {"id": "<b>", "type_id": 0}},
+                            {"Sequence": {"id": "A", "type_id": 0}},
+                            {"SpecialToken": {"id": "</s>", "type_id": 0}},
+                        ],
+                        "special_tokens": {
+                            "<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]},
+                            "<b>": {"id": "<b>", "ids": [3, 4], "tokens": ["<b>", "<c>"]},
+                            "</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]},
+                        },
+                    },
+                ],
+            },
+            (1, 3, 4),
+        ),
+    ],
+)
+def test_a_text_begins_with_what_the_template_puts_before_it(processor, begin):
+    assert _list_begin_ids(processor) == begin

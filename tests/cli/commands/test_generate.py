@@ -4,6 +4,9 @@ import math
 import sys
 
 import pytest
+import torch
+
+import mypt
 
 
 def test_the_prompt_is_continued(cli, bundle):
@@ -297,3 +300,25 @@ def test_8_bit_weights_show_what_they_cost(cli, bundle, tmp_path, text):
     code, out, _ = cli("generate", "--model_name", bundle, "--prompt", "the", "--int8")
     assert code == 0
     assert out.startswith("the")
+
+
+def test_a_conversation_goes_on_within_a_character(cli, in_tmp, stdin, plugins):
+    tokenizer = plugins.tokenizer("gpt2").train("")
+    cat = tokenizer.encode("\U0001f408")
+    config = mypt.GPTConfig(n_layer=1, n_head=1, n_embd=len(cat), block_size=32, vocab_size=50257)
+    model = mypt.GPT(config, tokenizer)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+        model.ln_f.weight.fill_(9.0)
+        model.lm_head.bias[cat[0]] = 5.0  # what it says first
+        for place, number in enumerate(cat):  # and then: after each token of the cat, the next one
+            model.token_embedding_table.weight[number, place] = 1.0
+            model.lm_head.weight[cat[(place + 1) % len(cat)], place] = 9.0
+    model.save("cats")
+    stdin("a\n" + "/more\n" * len(cat))
+    begin = ("generate", "--model_name", "cats", "--interactive", "--temperature", "0")
+    code, out, err = cli(*begin, "--max_new_tokens", "1")
+    assert code == 0, err
+    cut, whole = "a\ufffd", "a\U0001f408"
+    assert out.splitlines() == [*[cut] * (len(cat) - 1), whole, f"{whole}\ufffd"]

@@ -237,3 +237,55 @@ def test_a_model_whose_weights_are_no_numbers_is_refused(bundle):
     for continued in (lambda: model.generate("the"), lambda: list(model.stream("the"))):
         with pytest.raises(ConfigError, match=r"outputs NaN.*; use its gold copy"):
             continued()
+
+
+def test_a_limit_that_is_never_reached_costs_nothing(model):
+    free = next(model.generate_many(["the"], 60, seed=1))
+    stop = free.text[20:24]
+    one = next(model.generate_many(["the"], 10**18, seed=1, stop=stop))
+    assert one.text == free.text.split(stop)[0]
+    text = model.stream("the", 10**18, temperature=0)
+    assert len([next(text) for _ in range(5)]) == 5
+    many = model.generate_many(["the"], 2, samples=10**9, batch_size=2, seed=1)
+    assert next(many).ids == free.ids[:2]
+
+
+CAT = "\U0001f408"  # several tokens of GPT-2's, none of which is a character
+
+
+def test_a_text_goes_on_within_a_character_from_its_ids():
+    tokenizer = load_plugins().tokenizer("gpt2").train("")
+    config = mypt.GPTConfig(n_layer=1, n_head=1, n_embd=4, block_size=32, vocab_size=50257)
+    model = mypt.GPT(config, tokenizer).eval()
+    *begin, last = tokenizer.encode(f"a{CAT}")
+    with torch.no_grad():
+        model.lm_head.bias[last] = 99.0  # what it says next
+    one = next(model.generate_many([begin], 1))
+    assert (one.prompt, one.text, one.prompt_ids, one.ids) == ("a", CAT, tuple(begin), (last,))
+    assert model.generate(begin, 1) == f"a{CAT}"
+    text = model.stream(begin, 2)
+    assert (text.prompt, list(text)) == ("a", [CAT, "\ufffd"])
+    assert text.ids == [*begin, last, last]
+    assert model.generate("a\ufffd", 1) != f"a{CAT}"
+
+
+@pytest.mark.parametrize("prompt", ["the c", "line 3:", ""])
+def test_a_text_that_goes_on_from_its_ids_is_the_one_that_never_paused(model, prompt):
+    whole = next(model.generate_many([prompt], 30, temperature=0))
+    begun = next(model.generate_many([prompt], 12, temperature=0))
+    rest = next(model.generate_many([[*begun.prompt_ids, *begun.ids]], 18, temperature=0))
+    assert begun.ids + rest.ids == whole.ids
+    assert rest.prompt.endswith(begun.prompt + begun.text)
+    text = model.stream(prompt, 12, temperature=0)
+    assert text.prompt == prompt
+    assert "".join(text) == begun.text
+    assert tuple(text.ids) == (*begun.prompt_ids, *begun.ids)
+    assert model.generate(text.ids, 18, temperature=0) == rest.prompt + rest.text
+    assert model.generate(torch.tensor(text.ids), 18, temperature=0) == rest.prompt + rest.text
+
+
+@pytest.mark.parametrize("prompt", [[0, 999], [-1], [1.5], ["the"], 5, None, b"the"])
+def test_a_prompt_that_is_neither_text_nor_ids_is_refused(model, prompt):
+    for method in (model.generate, model.stream, lambda prompt: model.generate_many([prompt])):
+        with pytest.raises(ConfigError, match=r"^prompt: (is|holds the id) "):
+            method(prompt)

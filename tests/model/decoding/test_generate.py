@@ -73,14 +73,19 @@ def draws(*shape, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
+def drawer(numbers):
+    """Return what draws the given numbers, (B, new)."""
+    return lambda row, count: numbers[row, :count]
+
+
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("use_cache", [True, False])
 def test_a_batch_gives_what_its_rows_give_one_by_one(make_model, ids, sampling, use_cache):
     model = make_model(pos_encoding="rope")
     prompts, numbers = ids(4, 6), draws(4, 25)
-    together = run(model, prompts, 25, sampling, draws=numbers, use_cache=use_cache)
+    together = run(model, prompts, 25, sampling, draw=drawer(numbers), use_cache=use_cache)
     for row, prompt, own in zip(together, prompts, numbers, strict=True):
-        alone = run(model, prompt[None], 25, sampling, draws=own[None], use_cache=use_cache)
+        alone = run(model, prompt[None], 25, sampling, draw=drawer(own[None]), use_cache=use_cache)
         assert torch.equal(alone[0], row)
 
 
@@ -93,24 +98,24 @@ def test_prompts_of_several_lengths_become_what_they_become_alone(
     lengths = (5, 1, 16, 21, 5, 12)  # 21 is longer than the block
     prompts = [ids(1, length)[0] for length in lengths]
     numbers = draws(len(prompts), 20)
-    together = run(model, prompts, 20, sampling, draws=numbers)
+    together = run(model, prompts, 20, sampling, draw=drawer(numbers))
     for row, prompt, own in zip(together, prompts, numbers, strict=True):
         begin = min(16, len(prompt)) - 1
-        alone = run(model, [prompt], 20, sampling, draws=own[None])[0]
+        alone = run(model, [prompt], 20, sampling, draw=drawer(own[None]))[0]
         assert torch.equal(row[begin : begin + 20], alone)
 
 
 def test_the_global_generator_is_left_alone(make_model, ids):
     model, prompt = make_model(), ids(1, 4)
     state = torch.get_rng_state()
-    run(model, prompt, 40, Sampling(), draws=draws(1, 40))
+    run(model, prompt, 40, Sampling(), draw=drawer(draws(1, 40)))
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_logits_of_a_step_are_the_models_own(make_model, ids):
     model, prompt = make_model(), ids(2, 4)
     sampling = Sampling(temperature=3.0, repetition_penalty=2.0)
-    for step in steps(model, prompt, 5, sampling, draws=draws(2, 5), allowed_vocab=9):
+    for step in steps(model, prompt, 5, sampling, draw=drawer(draws(2, 5)), allowed_vocab=9):
         torch.testing.assert_close(step.logits, model.next_logits(prompt), rtol=1e-4, atol=1e-5)
         prompt = torch.cat([prompt, step.ids[:, None]], dim=1)
 
@@ -121,8 +126,8 @@ def test_ids_without_text_are_never_chosen(make_model, ids):
         model.lm_head.bias[20:] += 50
     for sampling in (GREEDY, Sampling(temperature=5.0, top_p=None)):
         numbers = draws(2, 20)
-        free = run(model, ids(2, 3), 20, sampling, draws=numbers)
-        bound = run(model, ids(2, 3), 20, sampling, draws=numbers, allowed_vocab=20)
+        free = run(model, ids(2, 3), 20, sampling, draw=drawer(numbers))
+        bound = run(model, ids(2, 3), 20, sampling, draw=drawer(numbers), allowed_vocab=20)
         assert (free >= 20).any()
         assert (bound < 20).all()
 
@@ -173,7 +178,7 @@ def test_no_token_is_read_that_a_gpu_would_have_to_be_waited_for(
             prompts,
             20,
             sampling,
-            draws=torch.zeros(len(lengths), 20),
+            draw=lambda row, count: torch.zeros(count),
             allowed_vocab=model.config.vocab_size - 1,
             use_cache=use_cache,
         )

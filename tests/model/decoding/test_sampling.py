@@ -145,7 +145,7 @@ def test_different_draws_give_the_models_own_distribution(make_model, ids):
     n = 1500
     draws = torch.rand(n, 1, generator=torch.Generator().manual_seed(0))
     plain = Sampling(temperature=1.0, top_p=None)
-    step = next(steps(model, prompt.expand(n, -1), 1, plain, draws=draws))
+    step = next(steps(model, prompt.expand(n, -1), 1, plain, draw=lambda row, _: draws[row]))
     counts = step.ids.bincount(minlength=31)
     common = n * expected >= 5
     pooled = torch.cat([counts[common], counts[~common].sum()[None]])

@@ -160,6 +160,8 @@ def is_gpt2(document: Mapping[str, Any]) -> bool:
         return False
     if not _are_plain(document.get("added_tokens") or []):
         return False
+    if not _adds_nothing(document.get("post_processor")):
+        return False
     return digest_bpe(vocab, merges) == GPT2_SHA256
 
 
@@ -185,6 +187,18 @@ def _are_plain(added: Sequence[Any]) -> bool:
         and (token["id"] > END_OF_TEXT_ID or (token["content"], token["id"]) == _END)
     ]
     return len(texts) == len(added)
+
+
+def _adds_nothing(processor: Any) -> bool:
+    """Return whether a post-processor adds no token to a text, as GPT-2's does not."""
+    match processor:
+        case (
+            None
+            | {"type": "ByteLevel"}
+            | {"type": "TemplateProcessing", "single": [{"Sequence": _}]}
+        ):
+            return True
+    return False
 
 
 def _list_ids(document: Mapping[str, Any]) -> list[int]:

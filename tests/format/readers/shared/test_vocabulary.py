@@ -75,6 +75,16 @@ def test_a_tokenizer_that_differs_in_one_token_or_setting_is_not_gpt2s(gpt2):
     assert not is_gpt2({})
 
 
+def test_a_tokenizer_that_begins_each_text_with_a_token_is_not_gpt2s(gpt2):
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    begin = {"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}
+    template = {"type": "TemplateProcessing", "pair": [], "special_tokens": {}}
+    assert is_gpt2({**gpt2, "post_processor": {**template, "single": [text]}})
+    assert is_gpt2({**gpt2, "post_processor": {"type": "ByteLevel", "trim_offsets": False}})
+    assert not is_gpt2({**gpt2, "post_processor": {**template, "single": [begin, text]}})
+    assert not is_gpt2({**gpt2, "post_processor": {**template, "single": [text, begin]}})
+
+
 def test_gpt2s_tokenizer_json_gives_the_ids_of_tokenizers(gpt2, tmp_path):
     tokenizers = pytest.importorskip("tokenizers")
     path = tmp_path / "tokenizer.json"

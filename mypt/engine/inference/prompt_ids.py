@@ -1,0 +1,119 @@
+"""Prompts, as texts or as ids, to the ids that a model continues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from mypt.engine.inference.detokenizer import Detokenizer
+from mypt.format.errors import ConfigError, DataError, Problem
+from mypt.format.rules.arguments import INTEGER, TEXT, Rule, check_arguments, either, sequence_of
+from mypt.plugins.contracts import BeginningTokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mypt.plugins.contracts import Tokenizer
+
+Prompt = str | Sequence[int]
+_WANTED = "a text, or the ids of tokens"
+_PROMPT = either(TEXT, sequence_of(INTEGER, _WANTED), wanted=_WANTED)
+
+
+@frozen
+class EncodedPrompt:
+    """A prompt and its ids.
+
+    Attributes:
+        text: The prompt as text; of ids, without a character that they leave incomplete.
+        ids: Its tokens, at least one.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    _tokenizer: Tokenizer = field(repr=False)
+    _texts: tuple[int, ...] = ()  # the ids whose text is to be completed by what follows
+
+    def begin_detokenizer(self, stop: Sequence[str]) -> Detokenizer:
+        """Return what decodes the tokens that follow; see `Detokenizer`."""
+        detokenizer = Detokenizer(
+            self._tokenizer, stop, begins_text=bool(self._texts) or not self.text
+        )
+        detokenizer.pass_over(self._texts)
+        return detokenizer
+
+
+def encode_prompt(tokenizer: Tokenizer, prompt: Prompt, vocab_size: int) -> EncodedPrompt:
+    """Encode a prompt, unless it is ids already.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        prompt: A text, or the ids of tokens, which are taken as they are.
+        vocab_size: Number of ids that the model has.
+
+    Raises:
+        ConfigError: The prompt is neither, or has an id that the model lacks.
+        DataError: The prompt contains a character that the vocabulary lacks.
+    """
+    checked = check_arguments(prompt=(prompt, _PROMPT), kind="prompt")["prompt"]
+    if isinstance(checked, str):
+        return EncodedPrompt(checked, tuple(_encode_text(tokenizer, checked)), tokenizer)
+    outside = next((number for number in checked if not 0 <= number < vocab_size), None)
+    if outside is not None:
+        what, fix = f"holds the id {outside}", f"make it 0 to {vocab_size - 1}"
+        raise ConfigError(Problem("", "prompt", what, fix, kind="prompt"))
+    ids = checked or tuple(_encode_text(tokenizer, ""))
+    texts = checked[_count_begin(tokenizer, checked) :]
+    text = Detokenizer(tokenizer, begins_text=True).pass_over(texts)
+    return EncodedPrompt(text, ids, tokenizer, texts)
+
+
+def encode_prompts(
+    tokenizer: Tokenizer, prompts: Iterable[Prompt], vocab_size: int
+) -> list[EncodedPrompt]:
+    """Encode several prompts.
+
+    Raises:
+        ConfigError: They are a single string, whose characters would be taken as prompts, or one
+            of them is refused by `encode_prompt`.
+        DataError: As `encode_prompt`.
+    """
+    if isinstance(prompts, str):
+        what, fix = "are a single string", "put it into a list, or call `generate`"
+        raise ConfigError(Problem("", "prompts", what, fix))
+    several = sequence_of(Rule("a prompt", lambda prompt: prompt), "a list of prompts")
+    given = check_arguments(prompts=(prompts, several), kind="prompt")["prompts"]
+    return [encode_prompt(tokenizer, prompt, vocab_size) for prompt in given]
+
+
+def encode_whole(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Return the ids of a whole text, with those that begin every text of this tokenizer."""
+    return [*begin_ids(tokenizer), *tokenizer.encode(text)]
+
+
+def begin_ids(tokenizer: Tokenizer) -> Sequence[int]:
+    """Return the ids that begin every whole text, which may be none."""
+    return tokenizer.begin_ids if isinstance(tokenizer, BeginningTokenizer) else ()
+
+
+def _encode_text(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """Encode a text; an empty one becomes a newline if the vocabulary has it, else id 0.
+
+    A text of which the tokenizer drops everything, as some do with what they lack, is empty. A
+    tokenizer whose texts begin with ids of their own has no empty text.
+    """
+    ids = [*begin_ids(tokenizer), *(tokenizer.encode(prompt) if prompt else [])]
+    if ids:
+        return ids
+    try:
+        return tokenizer.encode("\n")[:1] or [0]
+    except DataError:
+        return [0]
+
+
+def _count_begin(tokenizer: Tokenizer, ids: Sequence[int]) -> int:
+    """Return how many ids at the start are those that begin every text, and have no text."""
+    begin = tuple(begin_ids(tokenizer))
+    return len(begin) if begin and tuple(ids[: len(begin)]) == begin else 0
