@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 from attrs import evolve
 
+from mypt.api.argument_rules import PLUGINS
 from mypt.api.gpt import GPT
 from mypt.engine.checkpoints.paths import model_dir
 from mypt.engine.config.overrides import override_training
 from mypt.engine.training.initial_model import model_to_train, resumed_optimizer
 from mypt.format.bundle.reopen import reopen_if_saved
+from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
+from mypt.format.rules.arguments import TEXT, checked, instance_of, number_where
 from mypt.plugins.manager import Plugins, load_plugins
 from mypt.plugins.requirements import check_guards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from mypt.format.documents.config import GPTConfig
 
 
 class CheckpointManager:
@@ -32,6 +34,7 @@ class CheckpointManager:
         checkpoint_dir: Folder of the bundle, `checkpoints/<model_name>`.
     """
 
+    @checked(model_name=TEXT)
     def __init__(self, model_name: str) -> None:
         """Create the manager of a model.
 
@@ -41,21 +44,31 @@ class CheckpointManager:
         self.model_name = model_name
         self.checkpoint_dir = model_dir(model_name)
 
+    @checked(file=TEXT)
     def get_path(self, file: str) -> Path:
         """Return the path of a file in the model's folder."""
         return self.checkpoint_dir / file
 
+    @checked(plugins=PLUGINS)
     def exists(self, *, plugins: Plugins | None = None) -> bool:
         """Return whether there is a checkpoint, in any format."""
         return is_checkpoint(self.checkpoint_dir, load_plugins() if plugins is None else plugins)
 
     @staticmethod
+    @checked(model_name=TEXT, plugins=PLUGINS)
     def load_for_inference(model_name: str, *, plugins: Plugins | None = None) -> GPT:
         """Load a model in evaluation mode, as `mypt.load` does."""
         from mypt.api.load import load
 
         return load(model_name, plugins=plugins)
 
+    @checked(
+        config=instance_of("a GPTConfig", GPTConfig),
+        tokenization=TEXT,
+        text=TEXT,
+        learning_rate=number_where(lambda rate: 0 <= rate < math.inf, "a finite number from 0"),
+        plugins=PLUGINS,
+    )
     def initialize_for_training(
         self,
         config: GPTConfig,

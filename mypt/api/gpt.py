@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.api.argument_rules import DEVICE
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
@@ -15,7 +16,18 @@ from mypt.engine.language_model import LanguageModel
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.format.open import log_warnings, open_checkpoint
-from mypt.model.decoding.sampling_options import merge_options
+from mypt.format.rules.arguments import (
+    FLAG,
+    MAPPING,
+    PATH,
+    checked,
+    instance_of,
+    mapping_of,
+    optional,
+    where,
+    whole_number,
+)
+from mypt.model.decoding.sampling_options import Sampling, merge_options
 from mypt.model.quantized import is_quantized, quantize
 from mypt.plugins.manager import load_plugins
 
@@ -30,8 +42,11 @@ if TYPE_CHECKING:
     from mypt.engine.inference.scoring import Score
     from mypt.engine.inference.text import TextStream
     from mypt.format.documents.training import TrainingState
-    from mypt.model.decoding.sampling_options import Sampling
     from mypt.plugins.contracts import Tokenizer
+
+
+_SAMPLING = optional(instance_of("a Sampling", Sampling))
+_LOADER = where(lambda given: hasattr(given, "train_batch"), "a GPTDataLoader")
 
 
 class GPT(LanguageModel):
@@ -49,6 +64,7 @@ class GPT(LanguageModel):
         plugins: Where its parts were looked up.
     """
 
+    @checked(sampling=_SAMPLING, use_cache=FLAG)
     def generate(
         self,
         prompt: Prompt = "",
@@ -93,6 +109,7 @@ class GPT(LanguageModel):
         )
         return continued.prompt + continued.text
 
+    @checked(sampling=_SAMPLING, use_cache=FLAG)
     def stream(
         self,
         prompt: Prompt = "",
@@ -119,6 +136,7 @@ class GPT(LanguageModel):
         )
         return stream(self, prompt, settings)
 
+    @checked(sampling=_SAMPLING, log_probs=FLAG, logits=FLAG, use_cache=FLAG)
     def generate_many(
         self,
         prompts: Iterable[Prompt],
@@ -212,6 +230,15 @@ class GPT(LanguageModel):
         self.history = evolve(self.history, optimizer=None)  # it cannot be trained any more
         return self
 
+    @checked(
+        data_loader=_LOADER,
+        optimizer=optional(where(lambda given: hasattr(given, "param_groups"), "an optimizer")),
+        checkpoint_dir=optional(PATH),
+        start_step=optional(whole_number(0)),
+        eval_data_loaders=optional(mapping_of(_LOADER, "loaders by name")),
+        overwrite=FLAG,
+        quiet=FLAG,
+    )
     def fit(
         self,
         data_loader: GPTDataLoader,
@@ -284,6 +311,13 @@ class GPT(LanguageModel):
             quiet=quiet,
         )
 
+    @checked(
+        checkpoint_dir=PATH,
+        step=optional(whole_number(0)),
+        optimizer_state=optional(MAPPING),
+        training_config=optional(MAPPING),
+        overwrite=FLAG,
+    )
     def save_checkpoint_bundle(
         self,
         checkpoint_dir: str | Path,
@@ -330,6 +364,7 @@ class GPT(LanguageModel):
             overwrite=overwrite,
         )
 
+    @checked(checkpoint_dir=PATH, overwrite=FLAG)
     def save(self, checkpoint_dir: str | Path, *, overwrite: bool = False) -> None:
         """Save what inference requires: `model.pt`, `config.json` and `tokenizer.json`.
 
@@ -344,6 +379,7 @@ class GPT(LanguageModel):
         self.save_checkpoint_bundle(checkpoint_dir, overwrite=overwrite)
 
     @classmethod
+    @checked(path_or_name=PATH)
     @reopen_if_saved
     def load(cls, path_or_name: str | Path) -> GPT:
         """Load any checkpoint for inference, as `mypt.load` does."""
@@ -353,6 +389,7 @@ class GPT(LanguageModel):
         return build_model(opened, plugins, cls=cls)
 
     @staticmethod
+    @checked(path=PATH, map_location=DEVICE)
     @reopen_if_saved
     def load_legacy(
         path: str | Path, map_location: str | torch.device = "cpu"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.api.argument_rules import PLUGINS
 from mypt.engine.checkpoints.copies import find_copies
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.convert import to_document
 from mypt.format.layout import SLOTS, count_parameters, expected_tensors
 from mypt.format.open import Opened, open_checkpoint
+from mypt.format.rules.arguments import MAPPING, PATH, checked, optional
 from mypt.format.rules.config import layout_problems
 from mypt.plugins.manager import Plugins, load_plugins
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@checked(path_or_name=PATH, plugins=PLUGINS, options=optional(MAPPING))
 @reopen_if_saved
 def get_model_info(
     path_or_name: str | Path,
@@ -46,6 +49,7 @@ def get_model_info(
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
         FormatError: The checkpoint is damaged.
+        ConfigError: An argument is of another type.
     """
     plugins = load_plugins() if plugins is None else plugins
     opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options, without_model=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.api.argument_rules import DEVICE, PLUGINS
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.open import Opened, log_warnings, open_checkpoint
+from mypt.format.rules.arguments import MAPPING, PATH, checked, optional
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from mypt.api.gpt import GPT
 
 
+@checked(path_or_name=PATH, device=DEVICE, plugins=PLUGINS, options=optional(MAPPING))
 def load(
     path_or_name: str | Path,
     *,
@@ -45,7 +48,7 @@ def load(
         UsageError: There is no such checkpoint, or its reader has no such option.
         FormatError: The path is not a checkpoint, or one of its files is damaged.
         PluginError: The checkpoint requires a plugin that is not installed.
-        ConfigError: The device is not available.
+        ConfigError: The device is not available, or an argument is of another type.
     """
     plugins = load_plugins() if plugins is None else plugins
     return open_model(find_checkpoint(path_or_name), plugins, options, device=device)

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.history import History
 from mypt.engine.runtime.out_of_memory import BUILDING, explain_oom
+from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import ConfigError, Problem
+from mypt.format.rules.arguments import checked, instance_of, optional, whole_number
 from mypt.format.rules.plugin_settings import BUILT_IN_TOKENIZERS
 from mypt.model.initialisation import WithoutValues, initialise
 from mypt.model.transformer import Transformer
+from mypt.plugins.contracts import TOKENIZER
 from mypt.plugins.manager import Plugins, load_plugins
 from mypt.plugins.requirements import GENERATE, check_requirements
 from mypt.tokenizers.bare_ids import BareIds
@@ -18,7 +21,6 @@ from mypt.tokenizers.bare_ids import BareIds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.plugins.contracts import Tokenizer
 
@@ -39,6 +41,12 @@ class LanguageModel(Transformer):
         plugins: The plugins its parts came from.
     """
 
+    @checked(
+        config=instance_of("a GPTConfig", GPTConfig),
+        tokenizer=optional(TOKENIZER),
+        seed=whole_number(0, below=2**64),
+        plugins=optional(instance_of("what load_plugins returns", Plugins)),
+    )
     def __init__(
         self,
         config: GPTConfig,

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.layout import Shape, no_tensors
+from mypt.format.rules.arguments import where
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +67,13 @@ class Tokenizer(Protocol):
     def state(self) -> dict[str, Any]:
         """Return the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
         ...
+
+
+# The rule of an argument that must be one; not every method is asked for.
+TOKENIZER = where(
+    lambda value: all(hasattr(value, name) for name in ("encode_array", "decode", "n_vocab")),
+    "a tokenizer",
+)
 
 
 @runtime_checkable

@@ -19,6 +19,7 @@ import pluggy
 
 from mypt.format.errors import PluginError, Problem
 from mypt.format.lazy_mapping import LazyMapping
+from mypt.format.rules.arguments import MAPPING, TEXT, checked, optional, sequence_of, where
 from mypt.format.rules.plugin_settings import GUARDS, TOKEN_KIND, Setting
 from mypt.format.version import DISTRIBUTION, MYPT_VERSION
 from mypt.plugins import hookspecs
@@ -54,6 +55,12 @@ F = TypeVar("F")
 K = TypeVar("K")
 
 
+_RULES = {
+    "disabled": sequence_of(TEXT, "a list of names"),
+    "report": optional(where(callable, "a function")),
+}
+
+
 class Plugins:
     """The registered plugins, looked up by what they offer.
 
@@ -66,6 +73,7 @@ class Plugins:
         sources: The registered plugins, by name.
     """
 
+    @checked(**_RULES, arguments=optional(MAPPING))
     def __init__(
         self,
         disabled: Iterable[str] = (),
@@ -217,6 +225,7 @@ class Plugins:
 
         return LazyMapping(self._collect_settings(), collect_all)
 
+    @checked(token_kind=TEXT)
     def tokenizer(self, token_kind: str) -> TokenizerFactory:
         """Look up a tokenizer.
 
@@ -225,6 +234,7 @@ class Plugins:
         """
         return self._look_up("mypt_tokenizers", self.tokenizers, token_kind)
 
+    @checked(slot=TEXT, name=TEXT)
     def part(self, slot: str, name: str) -> PartFactory:
         """Look up an architecture part.
 
@@ -320,6 +330,7 @@ def load_built_in(plugins: Plugins) -> None:
         plugins.load(PluginOrigin(module, DISTRIBUTION, MYPT_VERSION), importer)
 
 
+@checked(**_RULES)
 def load_plugins(
     disabled: Iterable[str] = (), *, report: Callable[[Fault], None] | None = None
 ) -> Plugins:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from attrs import evolve
@@ -24,9 +24,22 @@ from mypt.data.dataset import (
 from mypt.data.metadata import read_metadata
 from mypt.data.randomness import Purpose, integers_below
 from mypt.data.special_tokens import END_OF_EPISODE, PADDING
+from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.tokenizer import END_OF_TEXT
 from mypt.format.documents.training import DataFingerprint
-from mypt.format.errors import DataError, Problem
+from mypt.format.errors import ConfigError, DataError, Problem
+from mypt.format.rules.arguments import (
+    FLAG,
+    PATH,
+    TEXT,
+    check_arguments,
+    checked,
+    instance_of,
+    one_of,
+    optional,
+    whole_number,
+)
+from mypt.plugins.contracts import TOKENIZER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,12 +48,12 @@ if TYPE_CHECKING:
 
     from mypt.data.batches.batch import Batch, BatchSource
     from mypt.data.metadata import Metadata
-    from mypt.format.documents.config import GPTConfig
     from mypt.plugins.contracts import Tokenizer
 
 Split = Literal["train", "val"]
 WindowSampling = Literal["random", "epoch"]
 _ALL = slice(None)
+_UINT64 = whole_number(0, below=2**64)
 # Candidates for padding short episodes: never a target, and no earlier token attends to it.
 _PADDING = (PADDING, END_OF_EPISODE, END_OF_TEXT)
 
@@ -55,6 +68,15 @@ class GPTDataLoader:
         sampling: How training windows are drawn: "random" or "epoch".
     """
 
+    @checked(
+        config=instance_of("a GPTConfig", GPTConfig),
+        tokenizer=TOKENIZER,
+        text=optional(TEXT),
+        dataset_dir=optional(PATH),
+        eval_only=FLAG,
+        source=optional(TEXT),
+        sampling=one_of(*get_args(WindowSampling)),
+    )
     def __init__(
         self,
         config: GPTConfig,
@@ -85,7 +107,11 @@ class GPTDataLoader:
         Raises:
             DataError: There is too little data, or it was prepared with another tokenizer, or no
                 episode of a split has a target in its last `block_size` tokens.
+            ConfigError: An argument, or a size in `config`, is of another type or out of range, or
+                not exactly one of `text` and `dataset_dir` is given.
         """
+        sizes = ("batch_size", "block_size", "vocab_size")
+        check_arguments(**{name: (getattr(config, name), whole_number(1)) for name in sizes})
         self._source = source or ("the text" if dataset_dir is None else str(dataset_dir))
         self._metadata: Metadata | None = None
         self.splits: dict[str, BatchSource]
@@ -98,8 +124,9 @@ class GPTDataLoader:
             self._metadata = _read_current_metadata(Path(dataset_dir), self._files)
             _check_tokenizer(Path(dataset_dir), tokenizer)
         else:
-            message = "give either text or dataset_dir"
-            raise ValueError(message)
+            what = "is given together with dataset_dir" if text is not None else "is missing"
+            fix = "give either text or dataset_dir"
+            raise ConfigError(Problem("", "text", what, fix, kind="argument"))
         self.config = config
         self.tokenizer = tokenizer
         self._eval_only = eval_only
@@ -150,6 +177,13 @@ class GPTDataLoader:
             val_tokens=self.val_tokens,
         )
 
+    @checked(
+        seed=_UINT64,
+        step=_UINT64,
+        micro_step=_UINT64,
+        first_window=optional(whole_number(0, below=2**63)),
+        rows=instance_of("a slice", slice),
+    )
     def train_batch(
         self,
         seed: int,
@@ -175,9 +209,10 @@ class GPTDataLoader:
             episodes also their mask, float32.
 
         Raises:
-            ValueError: An epoch's second micro step of a step says no `first_window`.
+            ConfigError: An argument is of another type or out of range, all data is for validation,
+                or an epoch's second micro step of a step says no `first_window`.
         """
-        source, size = self.splits["train"], self.config.batch_size
+        source, size = self._source_of("train"), self.config.batch_size
         block_size = self.config.block_size
         if self.sampling == "random":
             place = (seed, Purpose.TRAIN_BATCH, step, micro_step)
@@ -190,6 +225,7 @@ class GPTDataLoader:
             windows = source.block_windows(blocks, block_size)
         return source.take(windows, block_size)
 
+    @checked(split=one_of(*get_args(Split)), seed=_UINT64, index=_UINT64)
     def eval_batch(self, split: Split, seed: int, index: int) -> Batch:
         """Return one of the batches of every evaluation, always made of random windows.
 
@@ -200,15 +236,24 @@ class GPTDataLoader:
 
         Returns:
             As `train_batch`; the same for every call with the same arguments.
+
+        Raises:
+            ConfigError: An argument is of another type or out of range, or there is no such split.
         """
         if self._eval_only:
             purpose = Purpose.EVAL_SET
         else:
             purpose = Purpose.EVAL_TRAIN if split == "train" else Purpose.EVAL_VAL
-        source, block_size = self.splits[split], self.config.block_size
+        source, block_size = self._source_of(split), self.config.block_size
         n = source.windows(block_size)
         windows = integers_below(n, seed, purpose, index, 0, self.config.batch_size)
         return source.take(windows, block_size)
+
+    def _source_of(self, split: Split) -> BatchSource:
+        if split not in self.splits:
+            what, fix = f"is {split}, but all the data is for validation", "make eval_only False"
+            raise ConfigError(Problem("", "split", what, fix, kind="argument"))
+        return self.splits[split]
 
     def _highest_id(self) -> int:
         if self._metadata is not None:
@@ -230,8 +275,9 @@ class GPTDataLoader:
 def _first_window_at(step: int, micro_step: int, batch_size: int) -> int:
     """Return the place in the epochs at a step of a run with one micro step per step."""
     if micro_step > 0:
-        message = "with sampling='epoch', the micro steps of a step need first_window"
-        raise ValueError(message)
+        what = "is missing: with sampling='epoch', the micro steps of a step need first_window"
+        fix = "pass the number of windows drawn before"
+        raise ConfigError(Problem("", "first_window", what, fix, kind="argument"))
     return step * batch_size
 
 

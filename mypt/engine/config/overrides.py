@@ -11,6 +11,7 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem, suggestion
+from mypt.format.rules.arguments import PLAIN, check_arguments
 from mypt.format.rules.documents import document_problems
 from mypt.format.version import FORMAT_VERSION
 
@@ -47,6 +48,7 @@ def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> Traini
                 for name in unknown
             )
         )
+    given = check_arguments(**{name: (value, PLAIN) for name, value in given.items()})
     document = {**to_document(saved, versioned=False), **_clear_other_data(given), **given}
     state = {"format_version": FORMAT_VERSION, "step": 0, "training_config": document}
     _raise_errors(document_problems("training_state", state, ""), "/training_config/")

@@ -105,7 +105,6 @@ class Ending:
             max_new_tokens=(max_new_tokens, whole_number(0)),
             stop=(stop, _STOP),
             stop_tokens=(stop_tokens, _STOP_TOKENS),
-            kind="sampling",
         )
         ids = [_find_token_id(tokenizer, token) for token in checked["stop_tokens"]]
         if "" in checked["stop"]:

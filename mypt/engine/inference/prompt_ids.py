@@ -57,7 +57,7 @@ def encode_prompt(tokenizer: Tokenizer, prompt: Prompt, vocab_size: int) -> Enco
         ConfigError: The prompt is neither, or has an id that the model lacks.
         DataError: The prompt contains a character that the vocabulary lacks.
     """
-    checked = check_arguments(prompt=(prompt, _PROMPT), kind="prompt")["prompt"]
+    checked = check_arguments(prompt=(prompt, _PROMPT))["prompt"]
     if isinstance(checked, str):
         return EncodedPrompt(checked, tuple(_encode_text(tokenizer, checked)), tokenizer)
     outside = next((number for number in checked if not 0 <= number < vocab_size), None)
@@ -84,7 +84,7 @@ def encode_prompts(
         what, fix = "are a single string", "put it into a list, or call `generate`"
         raise ConfigError(Problem("", "prompts", what, fix))
     several = sequence_of(Rule("a prompt", lambda prompt: prompt), "a list of prompts")
-    given = check_arguments(prompts=(prompts, several), kind="prompt")["prompts"]
+    given = check_arguments(prompts=(prompts, several))["prompts"]
     return [encode_prompt(tokenizer, prompt, vocab_size) for prompt in given]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from mypt.format.documents.plain_numbers import convert_numbers
 from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE
 
 # A field that is None follows a rule: the property of `GPTConfig` that applies it.
@@ -60,6 +61,10 @@ class GPTConfig:
     head_bias: bool | None = None
     plugins: Mapping[str, Any] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        """Take numbers of numpy as Python's own."""
+        convert_numbers(self)
 
     @property
     def head_width(self) -> int:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from mypt.format.documents.plain_numbers import convert_numbers
+
 
 @frozen(kw_only=True)
 class Phase:
@@ -64,6 +66,10 @@ class TrainingConfig:
     gold_guards: Mapping[str, Any] = field(factory=dict)
     gold_metric: Mapping[str, float] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        """Take numbers of numpy as Python's own."""
+        convert_numbers(self)
 
     @property
     def warmup_steps(self) -> int:

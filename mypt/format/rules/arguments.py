@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import operator
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from numbers import Real
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from inspect import signature
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from attrs import frozen
 
@@ -17,6 +19,8 @@ from mypt.format.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _SHOWN = 40  # characters of a value in a message
 
 
@@ -34,11 +38,10 @@ class Rule:
     convert: Callable[[Any], Any]
 
 
-def check_arguments(*, kind: str = "argument", **given: tuple[Any, Rule]) -> dict[str, Any]:
+def check_arguments(**given: tuple[Any, Rule]) -> dict[str, Any]:
     """Return the arguments of a call, converted.
 
     Args:
-        kind: The kind of the problems.
         **given: By name, a value and what it must be.
 
     Raises:
@@ -50,10 +53,35 @@ def check_arguments(*, kind: str = "argument", **given: tuple[Any, Rule]) -> dic
             checked[name] = rule.convert(value)
         except (TypeError, ValueError, OverflowError):
             what, fix = f"is {_show_value(value)}", f"make it {rule.wanted}"
-            problems.append(Problem("", name, what, fix, kind=kind))
+            problems.append(Problem("", name, what, fix, kind="argument"))
     if problems:
         raise ConfigError(*problems)
     return checked
+
+
+def checked(**rules: Rule) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that checks and converts arguments at each call.
+
+    Args:
+        **rules: By the name of a parameter, what its argument must be.
+
+    Raises:
+        ConfigError: From the function: arguments are something else; the error names all of them.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        parameters = signature(function)
+
+        @wraps(function)
+        def call(*positional: P.args, **named: P.kwargs) -> R:
+            bound = parameters.bind(*positional, **named)
+            given = {n: (v, rules[n]) for n, v in bound.arguments.items() if n in rules}
+            bound.arguments.update(check_arguments(**given))
+            return function(*bound.args, **bound.kwargs)
+
+        return call
+
+    return decorate
 
 
 def whole_number(least: int = 0, below: int | None = None) -> Rule:
@@ -105,6 +133,16 @@ def sequence_of(rule: Rule, wanted: str) -> Rule:
     return Rule(wanted, convert)
 
 
+def mapping_of(rule: Rule, wanted: str) -> Rule:
+    """Return the rule of a mapping of names to values of one kind."""
+
+    def convert(values: Any) -> dict[str, Any]:
+        _require(isinstance(values, Mapping))
+        return {TEXT.convert(name): rule.convert(value) for name, value in values.items()}
+
+    return Rule(wanted, convert)
+
+
 def either(*rules: Rule, wanted: str) -> Rule:
     """Return the rule of a value that satisfies one of several; the first that fits counts."""
 
@@ -119,9 +157,14 @@ def either(*rules: Rule, wanted: str) -> Rule:
 
 def instance_of(wanted: str, *types: type) -> Rule:
     """Return the rule of an object of one of several types, or `wanted` in words."""
+    return where(lambda value: isinstance(value, types), wanted)
+
+
+def where(is_well: Callable[[Any], bool], wanted: str) -> Rule:
+    """Return the rule of anything that satisfies a condition."""
 
     def convert(value: Any) -> Any:
-        _require(isinstance(value, types))
+        _require(is_well(value))
         return value
 
     return Rule(wanted, convert)
@@ -132,16 +175,27 @@ def _convert_integer(value: Any) -> int:
     return operator.index(value)
 
 
-def _convert_path(value: Any) -> Path:
-    path = os.fspath(value)
-    _require(isinstance(path, str) and path != "")
-    return Path(path)
+def _convert_plain(value: Any) -> Any:
+    """Return a value as one of JSON; a number of numpy as Python's, a path as its text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {TEXT.convert(name): _convert_plain(member) for name, member in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        return [_convert_plain(member) for member in value]
+    return INTEGER.convert(value) if isinstance(value, Integral) else float(value)
 
 
 INTEGER = Rule("a whole number", _convert_integer)
 TEXT = instance_of("a string", str)
 FLAG = instance_of("True or False", bool)
-PATH = Rule("a path", _convert_path)
+PATH = where(lambda value: isinstance(os.fspath(value), str), "a path")
+MAPPING = instance_of("a mapping of names to values", Mapping)
+PLAIN = Rule("a value that JSON has", _convert_plain)
 
 
 def _require(condition: bool) -> None:

@@ -73,7 +73,7 @@ class Sampling:
             ConfigError: Options are of another type or out of range; the error lists all of them.
         """
         given = {name: (getattr(self, name), rule) for name, rule in RULES.items()}
-        for name, value in check_arguments(**given, kind="sampling").items():
+        for name, value in check_arguments(**given).items():
             object.__setattr__(self, name, value)  # a number of numpy becomes one of Python
 
 

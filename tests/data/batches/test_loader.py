@@ -9,7 +9,7 @@ from attrs import evolve
 
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.format.documents.config import GPTConfig
-from mypt.format.errors import DataError
+from mypt.format.errors import ConfigError, DataError
 from mypt.plugins.manager import load_plugins
 
 CONFIG = GPTConfig(batch_size=4, block_size=8, vocab_size=50304)
@@ -245,7 +245,7 @@ def test_a_character_that_the_vocabulary_lacks_is_refused(factories):
 
 @pytest.mark.parametrize("sources", [{}, {"text": "a", "dataset_dir": "b"}])
 def test_a_caller_gives_one_source(tokenizer, sources):
-    with pytest.raises(ValueError, match="either text or dataset_dir"):
+    with pytest.raises(ConfigError, match="either text or dataset_dir"):
         GPTDataLoader(CONFIG, tokenizer, **sources)
 
 
@@ -278,7 +278,7 @@ def test_some_rows_are_those_of_the_whole_batch(tokenizer, text):
 def test_a_loop_without_accumulation_need_not_count_windows(tokenizer, text):
     loader = GPTDataLoader(CONFIG, tokenizer, text=text, sampling="epoch")
     assert same(loader.train_batch(1, 3, 0), loader.train_batch(1, 9, 2, first_window=12))
-    with pytest.raises(ValueError, match="need first_window"):
+    with pytest.raises(ConfigError, match="need first_window"):
         loader.train_batch(1, 3, 1)
 
 

@@ -8,9 +8,12 @@ from mypt.format.errors import ConfigError
 from mypt.format.rules.arguments import (
     FLAG,
     INTEGER,
+    MAPPING,
     PATH,
+    PLAIN,
     TEXT,
     check_arguments,
+    checked,
     either,
     number_where,
     one_of,
@@ -37,8 +40,13 @@ POSITIVE = number_where(lambda value: value > 0, "a number above 0")
         (one_of("a", "b"), "b", "b"),
         (TEXT, "a", "a"),
         (FLAG, False, False),
-        (PATH, "a/b", Path("a/b")),
+        (PATH, "a/b", "a/b"),
         (PATH, Path("a"), Path("a")),
+        (PLAIN, Path("a"), "a"),
+        (PLAIN, np.int64(3), 3),
+        (PLAIN, np.float32(0.5), 0.5),
+        (PLAIN, {"a": (np.int32(1), None, True)}, {"a": [1, None, True]}),
+        (MAPPING, {}, {}),
         (sequence_of(INTEGER, ""), np.array([1, 2]), (1, 2)),
         (either(TEXT, INTEGER, wanted=""), 5, 5),
     ],
@@ -58,7 +66,9 @@ def test_what_fits_is_converted(rule, value, converted):
         (one_of("a", "b"), ["c", None, 1, ["a"]]),
         (TEXT, [b"a", None, 1, ["a"]]),
         (FLAG, [0, 1, "yes", None]),
-        (PATH, ["", None, 1, b"a"]),
+        (PATH, [None, 1, b"a"]),
+        (PLAIN, [b"a", object(), {1: 2}, {"a": b""}, 1j]),
+        (MAPPING, [[], "a", None]),
         (sequence_of(INTEGER, ""), ["12", b"12", 3, None, [1.5], [None]]),
         (either(TEXT, INTEGER, wanted=""), [1.5, None]),
     ],
@@ -76,3 +86,20 @@ def test_all_that_do_not_fit_are_named_with_what_they_must_be():
         "a: is 1.5; make it a whole number of 0 or more, below 2^64",
         f"b: is '{'x' * 39}...; make it True or False",
     ]
+
+
+@checked(number=whole_number(), name=optional(TEXT))
+def repeat(number: int, name: str | None = None, *others: int, **more: int) -> list[object]:
+    """Return what it is called with."""
+    return [number, name, *others, more]
+
+
+def test_a_function_checks_what_it_is_called_with():
+    assert repeat(np.int64(2), "a", 3, x=4) == [2, "a", 3, {"x": 4}]
+    assert type(repeat(np.int64(2))[0]) is int
+    assert repeat.__doc__ == "Return what it is called with."
+    with pytest.raises(ConfigError) as refused:
+        repeat(name=1, number=1.5)
+    assert [problem.where for problem in refused.value.problems] == ["number", "name"]
+    with pytest.raises(TypeError, match="missing"):
+        repeat()
