@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mypt.export import hugging_face_names
+from mypt.export.hugging_face_tokenizer import ENDS, GENERATION, TOKENIZER, make_documents
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import ensure_basename
-from mypt.format.documents.tokenizer import END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import open_checkpoint
-from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
 from mypt.format.storage.fsync import sync_file
 from mypt.format.tensors import safetensors
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.documents.tokenizer import TokenizerState
     from mypt.plugins.manager import Plugins
 
 _INSTEAD = "use mypt itself, or train a model without it"
@@ -35,7 +33,7 @@ _BUILT_IN = {"attention_type": "causal", "block_type": "pre_norm"}
 def export_hf(
     path: Path, output: Path, plugins: Plugins, options: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Write a checkpoint as a folder that `transformers` opens: config.json, model.safetensors.
+    """Write a checkpoint as a folder that `transformers` opens, with its tokenizer.
 
     Learned positions with layernorm become a GPT2LMHeadModel, rotary ones with rmsnorm and swiglu
     a LlamaForCausalLM. The logits are the same; training state is left out.
@@ -76,13 +74,14 @@ def export_hf(
         )
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights.values()})
     held |= {"dtype": dtypes[0], "torch_dtype": dtypes[0]} if len(dtypes) == 1 else {}
-    notes, tokenizer = _export_tokenizer(opened.tokenizer)
+    documents, notes = make_documents(opened.tokenizer, config.block_size, plugins)
     notes += opened.remarks
     notes += [f"warning: {warning}" for warning in opened.warnings]
-    held |= dict.fromkeys(("bos_token_id", "eos_token_id"), _end_of_text_id(opened.tokenizer))
+    ends = documents[GENERATION]
+    held |= {f"{end}_token_id": ends.get(f"{end}_token_id") for end in ENDS}
     if hugging_face_names.scales_otherwise(config):
         notes.append("the scale of attention is multiplied into the queries")
-    _write_folder(output, held, tensors, tokenizer)
+    _write_folder(output, {"config": held, **documents}, tensors)
     return notes
 
 
@@ -136,35 +135,18 @@ def _make_problem(where: str, what: str) -> Problem:
     return Problem("config.json", where, what, _INSTEAD, kind=_KIND)
 
 
-def _export_tokenizer(state: TokenizerState | None) -> tuple[list[str], dict[str, Any] | None]:
-    """Return notes, and the `tokenizer.json` if it was kept whole; others cannot be exported."""
-    if state is None:
-        return [], None
-    section = state.plugins.get(BPE_PACKAGE)
-    if section is not None and "tokenizer" in section:
-        return [], section["tokenizer"]
-    hint = ' (it is GPT2Tokenizer.from_pretrained("gpt2"))' if state.token_kind == "gpt2" else ""
-    return [f"the tokenizer, {state.token_kind}, is left out{hint}"], None
-
-
-def _end_of_text_id(state: TokenizerState | None) -> int | None:
-    return END_OF_TEXT_ID if state is not None and state.token_kind == "gpt2" else None
-
-
 def _write_folder(
     output: Path,
-    held: Mapping[str, Any],
+    documents: Mapping[str, Mapping[str, Any]],
     tensors: Mapping[str, Tensor],
-    tokenizer: Mapping[str, Any] | None,
 ) -> None:
     """Write all files into a folder beside the target, and rename it when it is complete."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as work:
         folder = Path(work) / output.name
         folder.mkdir()
-        _write_json(folder / "config.json", held)
-        if tokenizer is not None:
-            _write_json(folder / "tokenizer.json", tokenizer)
+        for name, document in documents.items():
+            _write_json(folder / f"{name}.json", document)
         with (folder / "model.safetensors").open("wb") as stream:
             safetensors.write(stream, tensors)
             stream.flush()
@@ -175,7 +157,10 @@ def _write_folder(
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write a document as `transformers` and `tokenizers` do, byte for byte."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    end = "" if path.stem == TOKENIZER else "\n"
+    path.write_text(text + end, encoding="utf-8", newline="\n")
 
 
 EXPORTERS: Mapping[str, Callable[..., list[str]]] = {"hf": export_hf}

@@ -102,6 +102,24 @@ class BeginningTokenizer(Protocol):
         ...
 
 
+@runtime_checkable
+class ExportableTokenizer(Protocol):
+    """A `Tokenizer` that `mypt export --to hf` can write for `transformers`."""
+
+    def to_hugging_face(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the documents of a tokenizer with the same ids and texts.
+
+        Returns:
+            By the name of its file without `.json`: `tokenizer`, as Hugging Face's `tokenizers`
+            reads it; and where there is something to say, `tokenizer_config` with tokens such as
+            `eos_token`, and `generation_config` with ids such as `eos_token_id`.
+
+        Raises:
+            FormatError: `tokenizers` cannot do the same.
+        """
+        ...
+
+
 @frozen
 class TokenizerFactory:
     """A tokenizer that a plugin offers.

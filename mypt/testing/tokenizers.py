@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from mypt.format.errors import DataError
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
-from mypt.plugins.contracts import DivisibleTokenizer
+from mypt.plugins.contracts import DivisibleTokenizer, ExportableTokenizer
 from mypt.testing.expectations import ContractError, check_fields, during, expect, through_json
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def check_tokenizer(
     _check_state(factory, tokenizer, known)
     if isinstance(tokenizer, DivisibleTokenizer):
         _check_cuts(tokenizer, text)
+    if isinstance(tokenizer, ExportableTokenizer):
+        _check_export(tokenizer, known)
     return tokenizer
 
 
@@ -180,6 +183,27 @@ def _check_section(factory: TokenizerFactory, sections: Mapping[str, Any]) -> No
     for name, section in sections.items():
         for error in Draft202012Validator(factory.options).iter_errors(section):
             expect(False, f"`options` rejects its own section {name}: {error.message}")
+
+
+def _check_export(tokenizer: Any, samples: Sequence[str]) -> None:
+    """Check the exported tokenizer, where Hugging Face's `tokenizers` is installed."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        return
+    documents = through_json(tokenizer.to_hugging_face(), "what to_hugging_face returns")
+    try:
+        theirs = Tokenizer.from_str(json.dumps(documents["tokenizer"]))
+    except Exception as error:  # the library raises nothing more specific
+        message = f"what to_hugging_face returns cannot be opened by tokenizers: {error}"
+        raise ContractError(message) from error
+    for sample in samples:
+        ids = tokenizer.encode(sample)
+        with during("encoding with what to_hugging_face returns"):
+            found = theirs.encode(sample, add_special_tokens=False).ids
+        expect(found == ids, f"exported, it returns other ids for {sample!r:.60}")
+        text = theirs.decode(ids, skip_special_tokens=False)
+        expect(text == tokenizer.decode(ids), f"exported, it decodes {sample!r:.60} otherwise")
 
 
 def _check_cuts(tokenizer: Any, text: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from attrs import field, frozen
 
 from mypt.format.errors import DataError, FormatError, Problem, format_count
+from mypt.tokenizers.hugging_face_files import char_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -119,6 +120,10 @@ class CharTokenizer:
     def state(self) -> dict[str, Any]:
         """Return the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
         return {"token_kind": self.token_kind, "chars": list(self.chars)}
+
+    def to_hugging_face(self) -> dict[str, dict[str, Any]]:
+        """Return the documents of an equal tokenizer; see `mypt.plugins.ExportableTokenizer`."""
+        return char_documents(self.chars)
 
     @cached_property
     def _id_of_code(self) -> NDArray[np.uint32]:

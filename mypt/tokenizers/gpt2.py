@@ -19,6 +19,7 @@ from mypt.format.documents.tokenizer import (
     GPT2_VOCAB_SIZE,
 )
 from mypt.format.errors import FormatError, Problem
+from mypt.tokenizers.hugging_face_files import gpt2_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -123,6 +124,10 @@ class Gpt2Tokenizer:
             "chars": None,
             "special_token_encoder": dict(self.special_token_encoder),
         }
+
+    def to_hugging_face(self) -> dict[str, dict[str, Any]]:
+        """Return the documents of an equal tokenizer; see `mypt.plugins.ExportableTokenizer`."""
+        return gpt2_documents(_load_ranks(), self.special_token_encoder)
 
     def _encode_stretches(self, text: str) -> Iterator[NDArray[np.uint32]]:
         """Yield the ids of consecutive stretches of `text`."""

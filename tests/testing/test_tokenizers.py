@@ -186,3 +186,32 @@ def test_a_tokenizer_is_measured():
     assert speed.chars_per_token == 1.0
     assert speed.encoded_chars_per_sec > 0
     assert speed.growth > 0
+
+
+def document_of(**fields):
+    """A tokenizer.json whose ids are bytes of ASCII."""
+    vocab = {f"<0x{byte:02X}>": byte for byte in range(256)}
+    model = {"type": "BPE", "vocab": vocab, "merges": [], "byte_fallback": True}
+    decoders = [{"type": "ByteFallback"}, {"type": "Fuse"}]
+    decoder = {"type": "Sequence", "decoders": decoders}
+    return {"tokenizer": {"version": "1.0", "model": model, "decoder": decoder, **fields}}
+
+
+@pytest.mark.parametrize(
+    ("documents", "message"),
+    [
+        (document_of(), None),
+        (document_of(normalizer={"type": "Lowercase"}), "exported, it returns other ids"),
+        (document_of(decoder={"type": "Fuse"}), "exported, it decodes"),
+        (document_of(model={"type": "X"}), "cannot be opened by tokenizers"),
+        ({"tokenizer": {1}}, "what to_hugging_face returns cannot be written as JSON"),
+    ],
+)
+def test_what_a_tokenizer_is_exported_as_is_compared(documents, message):
+    pytest.importorskip("tokenizers")
+    exported = changed(to_hugging_face=lambda self: documents)
+    if message is None:
+        check_tokenizer(offered(exported))
+        return
+    with pytest.raises(ContractError, match=message):
+        check_tokenizer(offered(exported))

@@ -19,4 +19,5 @@ class TokenizerState:
     chars: tuple[str, ...] | None = None
     special_token_encoder: Mapping[str, int] = field(factory=dict)
     plugins: Mapping[str, Any] = field(factory=dict)
+    hugging_face: Mapping[str, Any] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)

@@ -21,10 +21,11 @@ def test_a_model_is_exported(cli, model, in_tmp):
 
 
 def test_what_is_folded_is_said(cli, fixtures, in_tmp):
-    named = str(fixtures / "foreign" / "nanogpt_char" / "ckpt.pt")
+    named = str(fixtures / "neighbours" / "tok_pad_beyond")
     code, out, _ = cli("export", "--to", "hf", "--model_name", named, "--output", "hf")
     assert code == 0
-    assert "  the tokenizer, char, is left out\n" in out
+    assert "\n  pad_token, '[PAD]', is left out: the model has no such token\n" in out
+    assert (in_tmp / "hf" / "tokenizer.json").exists()
 
 
 def test_an_unknown_form_is_wrong_usage(refused, model):

@@ -10,6 +10,7 @@ from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.hugging_face import gpt2 as hf_gpt2
 from mypt.format.readers.hugging_face import llama as hf_llama
+from mypt.format.readers.hugging_face.companions import read_companions
 from mypt.format.readers.hugging_face.keys import check_class
 from mypt.format.readers.shared.fields import make_unsupported_error, require_bool
 from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
@@ -130,7 +131,10 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     if options.get("tokenizer") == NO_TOKENIZER or not (path / TOKENIZER).is_file():
         report.append(f"no {TOKENIZER} is taken over: the model takes bare ids")
     else:
-        tokenizer = read_hugging_face_document(path / TOKENIZER, config.vocab_size, report)
+        tokenizer = {
+            **read_hugging_face_document(path / TOKENIZER, config.vocab_size, report),
+            "hugging_face": read_companions(path, hf_config),
+        }
     return Checkpoint(
         version=FORMAT_VERSION,
         config=document,

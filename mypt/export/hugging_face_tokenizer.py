@@ -1,0 +1,109 @@
+"""The documents from which `AutoTokenizer` makes the tokenizer of a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.documents.convert import to_document
+from mypt.format.errors import FormatError, PluginError
+from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
+from mypt.plugins.contracts import ExportableTokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from mypt.format.documents.tokenizer import TokenizerState
+    from mypt.plugins.manager import Plugins
+
+    Documents = dict[str, dict[str, Any]]
+
+TOKENIZER, CONFIG, GENERATION = "tokenizer", "tokenizer_config", "generation_config"
+ENDS = ("bos", "eos")
+# Reads a tokenizer.json and adds no token, which the class that belongs to GPT-2 or Llama may do.
+_CLASS = {"tokenizer_class": "PreTrainedTokenizerFast"}
+_TOKEN_LISTS = ("additional_special_tokens", "extra_special_tokens")
+
+
+def make_documents(
+    state: TokenizerState | None, block_size: int, plugins: Plugins
+) -> tuple[Documents, list[str]]:
+    """Return the documents by their names without `.json`, and notes on what is left out.
+
+    Documents that came with a model stay as they are, but for tokens that the model lacks and for
+    code that is not in them. There is always a `generation_config`.
+
+    Args:
+        state: The tokenizer of the model.
+        block_size: Number of tokens that the model sees.
+        plugins: Where tokenizers are looked up.
+    """
+    own, why_none = _find_documents(state, plugins)
+    documents = {**own, **({} if state is None else state.hugging_face)}
+    if TOKENIZER not in own:
+        documents.pop(CONFIG, None)
+        notes = [f"the folder has no tokenizer: {why_none}"] if why_none else []
+    else:
+        known = _list_tokens(own[TOKENIZER])
+        made = {"clean_up_tokenization_spaces": False, "model_max_length": block_size}
+        given = documents.get(CONFIG, {})
+        came = state is not None and CONFIG in state.hugging_face
+        documents[CONFIG], notes = _complete_config(given if came else {**made, **given}, known)
+    ids = {f"{end}_token_id": _find_id(documents, end) for end in ENDS}
+    documents.setdefault(GENERATION, ids)
+    return documents, notes
+
+
+def _find_documents(state: TokenizerState | None, plugins: Plugins) -> tuple[Documents, str]:
+    """Return what the tokenizer itself consists of; if nothing is left of one, also why."""
+    if state is None:
+        return {}, ""
+    section = state.plugins.get(BPE_PACKAGE, {})
+    if TOKENIZER in section:
+        return {TOKENIZER: section[TOKENIZER]}, ""
+    try:
+        tokenizer = plugins.tokenizer(state.token_kind).build(to_document(state))
+        if isinstance(tokenizer, ExportableTokenizer):
+            return {name: dict(made) for name, made in tokenizer.to_hugging_face().items()}, ""
+    except (FormatError, PluginError) as error:
+        return {}, str(error.problems[0])
+    return {}, f"{state.token_kind} has no form of Hugging Face's (`to_hugging_face`)"
+
+
+def _complete_config(
+    given: Mapping[str, Any], known: Container[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Name a class, and leave out tokens without an id, for which `transformers` would make one."""
+    config, notes = dict(given), []
+    if "auto_map" in config:
+        del config["auto_map"]
+        config |= _CLASS
+        notes.append("the tokenizer's own code is left out: tokenizer.json says what it does")
+    for name, value in given.items():
+        if name.endswith("_token") and (text := _text_of(value)) is not None and text not in known:
+            del config[name]
+            notes.append(f"{name}, {text!r}, is left out: the model has no such token")
+        elif name in _TOKEN_LISTS and isinstance(value, list):
+            config[name] = [token for token in value if _text_of(token) in known]
+        elif name == "added_tokens_decoder" and isinstance(value, dict):
+            config[name] = {id_: t for id_, t in value.items() if _text_of(t) in known}
+    return (config if "tokenizer_class" in config else config | _CLASS), notes
+
+
+def _text_of(token: Any) -> str | None:
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
+
+
+def _list_tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
+    """Return the ids of the tokens of a `tokenizer.json`, whatever model it has."""
+    vocab = tokenizer["model"].get("vocab", {})
+    if isinstance(vocab, list):  # Unigram: pairs of a token and its score
+        vocab = {token: number for number, (token, _) in enumerate(vocab)}
+    added = {token["content"]: token["id"] for token in tokenizer.get("added_tokens") or []}
+    return {**vocab, **added}
+
+
+def _find_id(documents: Documents, end: str) -> int | None:
+    """Return the id of the token that the config names as BOS or EOS."""
+    text = _text_of(documents.get(CONFIG, {}).get(f"{end}_token"))
+    return None if text is None else _list_tokens(documents[TOKENIZER])[text]
