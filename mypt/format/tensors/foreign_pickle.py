@@ -18,6 +18,9 @@ from attrs import define, frozen
 from mypt.format.tensors.pickle_reader import (
     BYTE,
     LEAVES,
+    MAX_DIMENSIONS,
+    MAX_INDEX,
+    MAX_PICKLE_BYTES,
     MAX_VALUES,
     UINT32,
     Interpreter,
@@ -81,6 +84,7 @@ class _ForeignInterpreter(Interpreter):
     def __init__(self, data: bytes, file: str) -> None:
         super().__init__(data, file)
         self.numbers = 0  # unpacked from arrays of numpy
+        self.copied_values = self.copied_bytes = 0  # by calls and states, in few bytes of the file
         self.made: dict[int, Any] = {}  # arrays and namespaces by identity, until their state came
 
     def skip_protocol(self) -> None:
@@ -96,7 +100,7 @@ class _ForeignInterpreter(Interpreter):
 
     def call(self, function: Any, arguments: tuple[Any, ...]) -> Any:
         if isinstance(function, _Constructor):
-            return function.make(self, arguments)
+            return self.count_copy(function.make(self, arguments))
         return super().call(function, arguments)
 
     def set_state(self, target: Any, state: Any) -> Any:
@@ -107,11 +111,12 @@ class _ForeignInterpreter(Interpreter):
             return target
         if id(target) not in self.made:
             return super().set_state(target, state)
+        del self.made[id(target)]  # one state each
         if type(target) is list:
             _, shape, dtype, is_by_column, data = state
             target[:] = _read_array(self, data, dtype, shape, is_by_column)
         elif type(state) is dict:
-            target.update(state)
+            target.update(self.count_copy(state))
         elif state is not None:
             raise ValueError
         return target
@@ -121,20 +126,42 @@ class _ForeignInterpreter(Interpreter):
         self.made[id(made)] = made
         return made
 
+    def count_copy(self, made: Any) -> Any:
+        """Return what a few bytes of the file copied; reject more of it than a file may hold."""
+        if isinstance(made, (str, bytes)):
+            self.copied_bytes += len(made)
+        elif isinstance(made, (list, tuple, dict)):
+            self.copied_values += len(made)
+        if self.copied_bytes > MAX_PICKLE_BYTES or self.copied_values > MAX_VALUES:
+            self.reject("copies its values more often than any checkpoint does", kind="limit")
+        return made
+
     def unpack(self, data: bytes, dtype: Any) -> list[Any]:
         """Return the numbers or texts in some bytes of numpy."""
-        if type(data) is not bytes or type(dtype) is not _NumpyType:
+        if type(dtype) is not _NumpyType or type(data) not in (bytes, list):
             raise ValueError
         code = dtype.code
+        if code == "O8" and type(data) is list:
+            return self.count_copy(data)
         if code in _NUMBERS:
-            size = struct.calcsize(_NUMBERS[code])
-            self.numbers += len(data) // size
-            if self.numbers > MAX_VALUES:
-                self.reject(f"holds more than {MAX_VALUES} numbers in arrays", kind="limit")
+            self.count_numbers(len(data) // struct.calcsize(_NUMBERS[code]))
             return [n for (n,) in struct.iter_unpack(dtype.order + _NUMBERS[code], data)]
         if code[:1] == "U" and code[1:].isdecimal():
-            return [data.decode("utf-32-be" if dtype.order == ">" else "utf-32-le").rstrip("\0")]
+            return self.unpack_texts(data, 4 * int(code[1:]), dtype.order)
         return self.reject(f"holds values of numpy's type {code}", kind="global", fix=_CONVERT)
+
+    def unpack_texts(self, data: bytes, size: int, order: str) -> list[str]:
+        """Return texts of numpy, of `size` bytes each; one without any bytes is empty."""
+        self.count_numbers(len(data) // 4)  # of characters
+        encoding = "utf-32-be" if order == ">" else "utf-32-le"
+        starts = range(0, len(data), size) if size else (0,)
+        return [data[start : start + size].decode(encoding).rstrip("\0") for start in starts]
+
+    def count_numbers(self, number: int) -> None:
+        """Reject more of them than a file may hold."""
+        self.numbers += number
+        if self.numbers > MAX_VALUES:
+            self.reject(f"holds more than {MAX_VALUES} numbers in arrays", kind="limit")
 
 
 _CONVERT = "save it again with numbers of Python in its place"
@@ -158,7 +185,11 @@ def _read_array(
     machine: _ForeignInterpreter, data: Any, dtype: Any, shape: Any, is_by_column: Any
 ) -> list[Any]:
     """Return an array of numpy as nested lists; one without dimensions as a list of one."""
-    if type(shape) is not tuple or any(type(n) is not int or n < 0 for n in shape):
+    if (
+        type(shape) is not tuple
+        or len(shape) > MAX_DIMENSIONS
+        or any(type(n) is not int or not 0 <= n < MAX_INDEX for n in shape)
+    ):
         raise ValueError
     if is_by_column and len(shape) > 1:
         machine.reject("holds an array of numpy that lies by columns", "global", fix=_CONVERT)
@@ -185,7 +216,7 @@ def _make_first(kinds: type | tuple[type, ...]) -> _Constructor:
 
 
 def _make_list(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> list[Any]:
-    (items,) = arguments or ([],)
+    items, *_ = arguments or ([],)  # a deque also has its greatest length
     if not isinstance(items, (list, tuple)):
         raise TypeError
     return list(items)
@@ -225,7 +256,9 @@ def _make_device(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> str:
 
 
 def _make_bytes(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> bytes:
-    """Make the bytes that protocols below 3 write as text."""
+    """Make bytes, which protocols below 3 write as text; a `bytearray` of its bytes."""
+    if len(arguments) == 1 and type(arguments[0]) is bytes:
+        return arguments[0]
     text, encoding = arguments or ("", "latin1")
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise ValueError
@@ -259,6 +292,9 @@ _TORCH_TYPES = (
     "float16 float32 float64 bfloat16 float8_e4m3fn float8_e5m2 int8 int16 int32 int64 "
     "uint8 uint16 uint32 uint64 bool complex64 complex128"
 )
+_NUMPY_TYPES = (
+    "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool bool_"
+)
 
 
 def _named(modules: str, names: str, value: Any) -> Iterable[tuple[bytes, Any]]:
@@ -272,8 +308,8 @@ _VALUES: dict[bytes, Any] = dict(
     [
         *_named("builtins __builtin__", "set frozenset list tuple", _LIST),
         *_named("builtins __builtin__", "dict", _DICT),
-        *_named("builtins __builtin__", "int float bool", _make_first((int, float))),
-        *_named("builtins __builtin__", "str", _make_first(str)),
+        *_named("builtins __builtin__", "int long float bool", _make_first((int, float))),
+        *_named("builtins __builtin__", "str unicode", _make_first(str)),
         *_named("builtins __builtin__", "bytes bytearray", _Constructor(_make_bytes)),
         *_named("builtins __builtin__", "object", _OBJECT),
         *_named("_codecs", "encode", _Constructor(_make_bytes)),
@@ -297,6 +333,7 @@ _VALUES: dict[bytes, Any] = dict(
         *_named("torch", "device", _Constructor(_make_device)),
         *_named("torch.torch_version", "TorchVersion", _make_first(str)),
         *((f"torch\n{name}".encode(), name) for name in _TORCH_TYPES.split()),
+        *((f"numpy\n{name}".encode(), name) for name in _NUMPY_TYPES.split()),
         *_named("numpy", "dtype", _Constructor(_make_numpy_type)),
         *_named("numpy", "ndarray", _Constructor(_make_array)),
         *_named(

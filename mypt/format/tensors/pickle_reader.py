@@ -26,8 +26,8 @@ MAX_PICKLE_BYTES = 64 * 1024 * 1024
 MAX_OPERATIONS = 2_000_000
 MAX_VALUES = 1_000_000
 MAX_DEPTH = 64
-_MAX_DIMENSIONS = 64
-_MAX_INDEX = 2**63
+MAX_DIMENSIONS = 64
+MAX_INDEX = 2**63
 _LOCATION = re.compile(r"(?!meta\b)[a-z]+(:[0-9]+)?")
 _KEY = re.compile(r"[0-9]{1,20}", re.ASCII)
 
@@ -61,11 +61,21 @@ _SAVE_PLAIN = (
 _SAVE_AGAIN = "save it again with torch.save and its own pickle_protocol"
 # Modules of Python with classes of values. What others offer does something when it is called.
 _HOLDS_VALUES = frozenset(
-    {"argparse", "array", "collections", "datetime", "decimal", "enum", "fractions", "pathlib"}
+    {
+        "argparse",
+        "array",
+        "collections",
+        "datetime",
+        "decimal",
+        "enum",
+        "fractions",
+        "pathlib",
+        "uuid",
+    }
 )
 _VALUE_CLASS = re.compile(
     rb"(builtins|__builtin__)\n(bool|bytearray|bytes|complex|dict|float|frozenset|int|list|object"
-    rb"|range|set|slice|str|tuple)"
+    rb"|long|range|set|slice|str|tuple|unicode|xrange|Ellipsis)"
 )
 _DANGEROUS = {*sys.stdlib_module_names, "__builtin__", "commands", "pip"} - _HOLDS_VALUES
 _CONVERT = "save it with its tensors converted to float32, float16 or bfloat16"
@@ -159,7 +169,8 @@ class Interpreter:
                     self.reject("is nested too deeply or holds too many values", kind="limit")
                 pending.extend((child, depth + 1) for child in children)
             elif not isinstance(item, self.leaves):
-                self.reject("holds a storage or a function where a value belongs", kind="global")
+                what = "holds a type, a storage or a function where a value belongs"
+                self.reject(what, kind="global", fix=_SAVE_PLAIN)
 
     def find_global(self, name: bytes) -> Any:
         """Return what stands for a function or class; reject those that are not known.
@@ -369,9 +380,9 @@ def _describe_tensor(
     if (
         not isinstance(storage, StorageInfo)
         or not storage.key
-        or any(type(number) is not int or not 0 <= number < _MAX_INDEX for number in numbers)
+        or any(type(number) is not int or not 0 <= number < MAX_INDEX for number in numbers)
         or len(shape) != len(stride)
-        or len(shape) > _MAX_DIMENSIONS
+        or len(shape) > MAX_DIMENSIONS
         or type(needs_grad) is not bool
         or (needs_grad and storage.dtype not in FLOATING)
         or hooks != {}
@@ -392,7 +403,7 @@ def _push_storage(machine: Interpreter) -> None:
             _, kind, key, location, numel = found
         case _:
             machine.reject("refers to something other than a storage", kind="storage")
-    if not (_KEY.fullmatch(key) and _LOCATION.fullmatch(location) and 0 <= numel < _MAX_INDEX):
+    if not (_KEY.fullmatch(key) and _LOCATION.fullmatch(location) and 0 <= numel < MAX_INDEX):
         machine.reject("describes a storage as torch never does", kind="storage")
     storage = StorageInfo(kind.dtype, key, numel)
     if machine.storages.setdefault(key, storage) != storage:

@@ -5,7 +5,10 @@ import collections
 import datetime
 import pathlib
 import pickle
+import struct
+import tracemalloc
 import types
+import uuid
 from contextlib import suppress
 
 import numpy as np
@@ -39,7 +42,13 @@ VALUES = {
     "a default dict": (collections.defaultdict(list, {"a": [1]}), {"a": [1]}),
     "a counter": (collections.Counter("aab"), {"a": 2, "b": 1}),
     "an ordered dict": (collections.OrderedDict(a=1), {"a": 1}),
+    "a default dict of numbers": (collections.defaultdict(int, {"a": 1}), {"a": 1}),
     "a deque": (collections.deque([1, 2]), [1, 2]),
+    "a deque with a limit": (collections.deque([1, 2], maxlen=5), [1, 2]),
+    "an array of bytes": (bytearray(b"\x00\xff"), b"\x00\xff"),
+    "texts of numpy": (np.array([["a"], ["né"]]), [["a"], ["né"]]),
+    "objects of numpy": (np.array([1, "a"], object), [1, "a"]),
+    "a type of numpy": (np.uint16, "uint16"),
     "bytes": (b"\x00\xff", b"\x00\xff"),
     "a long text": ("x" * 300, "x" * 300),
     "a large number": (2**100, 2**100),
@@ -108,6 +117,9 @@ class Config:
         (datetime.date(2024, 1, 1), "datetime.date"),
         (np.datetime64("2024"), "numpy's type M8"),
         (1j, "complex"),
+        (uuid.UUID(int=1), "uuid.UUID"),
+        (int, "a type, a storage or a function"),
+        (np.dtype("f4"), "a type, a storage or a function"),
     ],
 )
 @pytest.mark.parametrize("protocol", [0, 2, 4])
@@ -145,6 +157,49 @@ def test_arrays_do_not_grow_beyond_measure():
     data = pickle.dumps([np.zeros(400_000, np.uint8) + i for i in range(3)], 4)
     with pytest.raises(FormatError, match="holds more than 1000000 numbers"):
         read_foreign_pickle(data, "x")
+
+
+def _call_often(function: bytes, argument: bytes, call: bytes = b"h\x01h\x00\x85R") -> bytes:
+    """Return a pickle of a list of what many calls make of one argument."""
+    module, name = function.split(b".")
+    start = b"\x80\x04" + argument + b"q\x000c" + module + b"\n" + name + b"\nq\x010"
+    return start + b"(" + call * 10_000 + b"l."
+
+
+_LONG = b"](" + b"N" * 10_000 + b"e"
+_TEXT = b"X" + struct.pack("<I", 100_000) + b"a" * 100_000
+_STATE = b"}(" + b"".join(b"M" + struct.pack("<H", i) + b"N" for i in range(10_000)) + b"u"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _call_often(b"builtins.list", _LONG),
+        _call_often(b"torch.Size", _LONG),
+        _call_often(b"builtins.dict", _STATE),
+        _call_often(b"pathlib.Path", _TEXT),
+        _call_often(b"argparse.Namespace", _STATE, b"h\x01)\x81h\x00b"),
+    ],
+    ids=["list", "shape", "dict", "path", "namespace"],
+)
+def test_calls_do_not_copy_beyond_measure(data):
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="copies its values more often"):
+            read_foreign_pickle(data, "x")
+        assert tracemalloc.get_traced_memory()[1] < 2**28  # unbounded, it is a gigabyte or more
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_has_no_more_dimensions_than_a_tensor():
+    data = pickle.dumps(np.zeros((1,) * 64, np.uint8), 2)
+    assert data.count(b"K\x01") > 64
+    longer = data.replace(b"K\x01" * 64, b"K\x01" * 65)
+    with suppress(FormatError):
+        read_foreign_pickle(data, "x")  # nested as deeply as a value may be
+    with pytest.raises(FormatError, match="is damaged"):
+        read_foreign_pickle(longer, "x")
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
