@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import frozen
 
-from mypt.data.metadata import read_metadata
+from mypt.data.metadata import STATE_FILE, read_metadata
 from mypt.data.token_files import other_programs
 from mypt.data.token_files.array_file import PREPARE_AGAIN, map_array, raise_data_error
 from mypt.data.token_files.shard import explain_high_ids, map_unrecorded_ids
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.unsignedinteger[Any]]
 
-STATE_FILE = "tokenizer_state.json"
 INDEX_FILE = "episodes.idx"
 TOKENS_FILE = "tokens.bin"
 MASK_FILE = "mask.bin"

@@ -98,8 +98,7 @@ def check_dataset(folder: str | Path, *, checksums: bool) -> list[Problem]:
 
 
 def _open_episodes(root: Path) -> dict[str, EpisodeSource]:
-    eval_only = not (root / "train").is_dir()
-    episodes = read_episodes(root, eval_only=eval_only)
+    episodes = read_episodes(root, eval_only=is_eval_only(root))
     return {split: EpisodeSource(parts) for split, parts in episodes.items()}
 
 

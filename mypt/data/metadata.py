@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 METADATA_FILE = "dataset_metadata.json"
+STATE_FILE = "tokenizer_state.json"
 
 
 @frozen(kw_only=True)

@@ -8,6 +8,7 @@ from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.history import History
 from mypt.engine.runtime.out_of_memory import BUILDING, explain_oom
 from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.manifest import GENERATE
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.rules.arguments import checked, instance_of, optional, whole_number
 from mypt.format.rules.plugin_settings import BUILT_IN_TOKENIZERS
@@ -15,7 +16,7 @@ from mypt.model.initialisation import WithoutValues, initialise
 from mypt.model.transformer import Transformer
 from mypt.plugins.contracts import TOKENIZER
 from mypt.plugins.manager import Plugins, load_plugins
-from mypt.plugins.requirements import GENERATE, check_requirements
+from mypt.plugins.requirements import check_requirements
 from mypt.tokenizers.bare_ids import BareIds
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ place in the model; a plugin's part comes with a function of the same form.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -60,15 +61,12 @@ def expected_tensors(config: GPTConfig, layouts: Layouts) -> Tensors:
 
 def count_parameters(tensors: Mapping[str, Shape], *, tied: bool) -> int:
     """Return the number of trainable values; a tied matrix counts once."""
-    total = 0
-    for name, shape in tensors.items():
-        if tied and name == HEAD:
-            continue
-        values = 1
-        for size in shape:
-            values *= size
-        total += values
-    return total
+    return sum(map(math.prod, trainable_shapes(tensors, tied=tied).values()))
+
+
+def trainable_shapes(tensors: Mapping[str, Shape], *, tied: bool) -> dict[str, Shape]:
+    """Return the shapes of a model's parameters: of its tensors, without a tied head."""
+    return {name: shape for name, shape in tensors.items() if not (tied and name == HEAD)}
 
 
 def no_tensors(_: GPTConfig) -> Tensors:

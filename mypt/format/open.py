@@ -14,6 +14,7 @@ from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, from_optional_document
+from mypt.format.documents.manifest import GENERATE, READ
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, Problem, UsageError, one_line
@@ -254,14 +255,14 @@ def _find_plugin_changes(
     One that is not installed is another matter, unless the model opens all the same: then the parts
     are those of another package.
     """
-    needs = {p: need for p, need in opened.needs.items() if "generate" in need["needed_for"]}
+    needs = {p: need for p, need in opened.needs.items() if GENERATE in need["needed_for"]}
     here = {
         package: {**need, "version": version}
         for package, need in needs.items()
         if (version := plugins.version_of(package)) is not None
     }
     for package, was, now in list_version_changes(needs, here):
-        if now is None and (without_model or "read" not in needs[package]["needed_for"]):
+        if now is None and (without_model or READ not in needs[package]["needed_for"]):
             continue
         what = f"was saved with the plugin {package} {was}, but {now} is installed"
         if now is None:

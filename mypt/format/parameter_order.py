@@ -79,6 +79,16 @@ def split_by_decay(
     return first, [name for name in shapes if name not in kept]
 
 
+def order_parameters(shapes: Mapping[str, tuple[int, ...]], rule: Rule) -> list[str]:
+    """Return the names of a model's trainable parameters by their index in `optimizer.pt`.
+
+    Args:
+        shapes: Trainable parameters in the model's order; a tied head is not among them.
+        rule: See `decays`.
+    """
+    return [name for half in split_by_decay(shapes, rule) for name in half]
+
+
 def cut_groups(
     shapes: Mapping[str, tuple[int, ...]], rule: Rule, own: Mapping[str, Mapping[str, float]]
 ) -> list[Group]:
@@ -128,8 +138,7 @@ def follows_rule(
     """
     if [index for group in groups for index in group["params"]] != [*range(len(shapes))]:
         return False
-    order = [name for half in split_by_decay(shapes, rule) for name in half]
-    cut = cut_groups(shapes, rule, own_settings(groups, order))
+    cut = cut_groups(shapes, rule, own_settings(groups, order_parameters(shapes, rule)))
     sizes = ([len(group.names) for group in cut], [len(group["params"]) for group in groups])
     wanted, held = ([size for size in listed if size] for listed in sizes)
     return wanted == held

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.documents.manifest import GENERATE, PURPOSES, TRAIN
 from mypt.format.errors import PluginError, Problem
 from mypt.format.layout import SLOTS
 from mypt.plugins.faults import DISABLE_VARIABLE, normalize_package_name
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from mypt.plugins.faults import PluginOrigin
     from mypt.plugins.manager import Plugins
 
-READ, GENERATE, TRAIN = "read", "generate", "train"
-PURPOSES = (READ, GENERATE, TRAIN)
 Requirements = dict[str, dict[str, Any]]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mypt.data.dataset import STATE_FILE
+from mypt.data.metadata import STATE_FILE
 from mypt.data.training_data import load_eval_sets, read_training_data
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig

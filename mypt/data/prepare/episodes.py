@@ -11,9 +11,9 @@ from attrs import field, frozen
 from mypt.data.atomic_file import flush_to_disk, write_atomically
 from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.tokens import sha256_of
-from mypt.data.dataset import INDEX_FILE, MASK_FILE, STATE_FILE, TOKENS_FILE, read_episodes
+from mypt.data.dataset import INDEX_FILE, MASK_FILE, TOKENS_FILE, read_episodes
 from mypt.data.input_files import resolve_inputs
-from mypt.data.metadata import METADATA_FILE, DataFile
+from mypt.data.metadata import METADATA_FILE, STATE_FILE, DataFile
 from mypt.data.prepare.chats.lines import Episode, encode_episode, read_chat_lines
 from mypt.data.prepare.chats.template import Template
 from mypt.format.errors import DataError, Problem, limit_problems

@@ -16,10 +16,10 @@ from mypt.data.atomic_file import (
     rename_partial,
     write_atomically,
 )
-from mypt.data.dataset import STATE_FILE, read_tokenizer_state
+from mypt.data.dataset import read_tokenizer_state
 from mypt.data.describe import check_dataset
 from mypt.data.input_files import STDIN, resolve_inputs
-from mypt.data.metadata import METADATA_FILE, read_metadata
+from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
 from mypt.data.prepare.parallel import encode_pieces
 from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_pieces
 from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_settings, load_progress

@@ -14,11 +14,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mypt.data.metadata import METADATA_FILE
+from mypt.data.metadata import METADATA_FILE, STATE_FILE
 from mypt.data.token_files.array_file import raise_data_error
 from mypt.data.token_files.shard import read_llm_c_dtype
 from mypt.format.errors import DataError, FormatError
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
+from mypt.format.readers.shared.vocabulary import list_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ def find_split_files(folder: Path) -> dict[str, list[Path]] | None:
         The files of "train" and "val", each possibly empty; None if the folder is a data set of
         mypt or MyPT, or has no such files.
     """
-    own = (METADATA_FILE, "tokenizer_state.json", "train", "val")
+    own = (METADATA_FILE, STATE_FILE, "train", "val")
     if any((folder / name).exists() for name in own):
         return None
     found: dict[str, list[Path]] = {"train": [], "val": []}
@@ -106,9 +107,6 @@ def check_assumption(folder: Path, token_kind: str, highest: int) -> None:
 
 def _list_characters(itos: Any) -> list[str] | None:
     """Return the characters in the order of their ids, or None if the table is no such list."""
-    table = dict(enumerate(itos)) if isinstance(itos, list | tuple) else itos
-    if not isinstance(table, dict) or not table or set(table) != set(range(len(table))):
-        return None
-    chars = [table[number] for number in range(len(table))]
+    chars = list_by_id(itos) or []
     single = all(isinstance(char, str) and len(char) == 1 for char in chars)
-    return chars if single and len(set(chars)) == len(chars) else None
+    return chars if chars and single and len(set(chars)) == len(chars) else None

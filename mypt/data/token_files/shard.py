@@ -33,7 +33,7 @@ _OTHER_FILES = {
 }
 _HEAD_IDS = 1 << 16  # ids that a file is judged by
 _LEAST_IDS = 16  # as many ids of a text are not all followed by zero, except by chance
-_INT_NAMES = {2: "uint16", 4: "int32 or uint32", 8: "int64"}
+_WIDE_NAMES = {4: "int32 or uint32", 8: "int64"}
 
 
 def map_unrecorded_ids(path: Path, dtype: str) -> Ids:
@@ -136,13 +136,13 @@ def _check_size(path: Path, dtype: str) -> None:
 
 def _check_width(path: Path, ids: Ids, dtype: str) -> None:
     """Raise if the ids are stored wider than they are read, so that each is followed by zeros."""
-    for width in (8, 4):
+    for width in sorted(_WIDE_NAMES, reverse=True):
         ratio = width // ids.itemsize
         if ratio < 2 or len(ids) % ratio:
             continue
         rows = np.asarray(ids[: _HEAD_IDS // ratio * ratio]).reshape(-1, ratio)
         if len(rows) >= _LEAST_IDS and rows[:, 0].any() and not rows[:, 1:].any():
-            what = f"has {_INT_NAMES[width]} ids, but is read as {_INT_NAMES[ids.itemsize][-6:]}"
+            what = f"has {_WIDE_NAMES[width]} ids, but is read as {ids.dtype.name}"
             raise_data_error(path, what, _suggest_rewrite(path, f"<i{width}", dtype))
 
 

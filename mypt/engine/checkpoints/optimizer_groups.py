@@ -13,12 +13,15 @@ from mypt.format.parameter_order import (
     cut_groups,
     follows_rule,
     optimizer_document,
+    order_parameters,
     split_by_decay,
 )
 from mypt.format.rules.optimizer_state import form_problems, optimizer_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from torch import nn
 
     from mypt.format.documents.training import TrainingConfig
     from mypt.format.parameter_order import Rule
@@ -44,6 +47,11 @@ class Described:
 
     training: Mapping[str, Any]
     own: Mapping[str, Mapping[str, float]] | None
+
+
+def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a model's parameters by name, in their order."""
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
 
 
 def describe_groups(
@@ -176,7 +184,7 @@ def _name_groups(
         sizes = [len(group["params"]) for group in groups]
         what = f"has parameter groups of {sizes} tensors, of which nothing says which they are"
         raise _make_error(where, f"{what}; the model has {len(shapes)} ({_list_sizes(shapes)})")
-    names = iter([name for half in split_by_decay(shapes, rule) for name in half])
+    names = iter(order_parameters(shapes, rule))
     return [list(islice(names, len(group["params"]))) for group in groups]
 
 

@@ -10,6 +10,7 @@ from mypt.engine.checkpoints.optimizer_groups import (
     arrange_state,
     describe_training,
     merge_described,
+    shapes_of,
 )
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.replacement import ensure_replaceable
@@ -141,8 +142,8 @@ def save_model(
     """Save a model outside of a training run; see `GPT.save_checkpoint_bundle`."""
     history, given = model.history, dict(training_config)
     if optimizer is not None:
-        shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
-        optimizer, described = arrange_state(optimizer, shapes, given.get("weight_decay_on"))
+        rule = given.get("weight_decay_on")
+        optimizer, described = arrange_state(optimizer, shapes_of(model), rule)
         given = merge_described(described, given, "optimizer_state")
     if step is None and given:
         what, fix = "is missing, but training_config and optimizer_state belong to one", "pass it"

@@ -79,12 +79,50 @@ def fit(
     command line does. It is in evaluation mode afterwards.
     """
     _check_sampling(given, loader)
-    begin = _find_beginning(model, checkpoint_dir, start_step)
-    previous = begin.previous
-    described = None
+    begin, described = _find_beginning(model, checkpoint_dir, start_step), None
     if optimizer is not None:
         described = _describe(optimizer, model, given, is_saved=checkpoint_dir is not None)
         given = merge_described(described, given, "optimizer")
+    previous = begin.previous
+    training = _settle_training(given, previous, loader)
+    if previous is not None and _is_done(model, checkpoint_dir, previous, training.max_iters):
+        message = "nothing to train: the model is at step %d, and max_iters is %d"
+        _LOGGER.warning(message, previous.step, training.max_iters)
+        return previous
+    job = Job(
+        model=model,
+        optimizer=_make_optimizer(model, previous, training) if optimizer is None else optimizer,
+        phases=Phases.single(loader),
+        training=training,
+        previous=previous,
+        doubts=begin.doubts,
+        lineage=begin.lineage,
+        eval_loaders=eval_loaders,
+        notices=begin.notices,
+        overwrite=overwrite,
+        quiet=quiet,
+    )
+    if checkpoint_dir is not None:
+        job = evolve(
+            job,
+            folder=checkpoint_dir,
+            found=read_manifest(checkpoint_dir),
+            log_file=log_file_of(training, checkpoint_dir.name),
+            notices=(*begin.notices, *name_notices(checkpoint_dir, previous)),
+        )
+    state = _train_with(job, described)
+    model.eval()
+    return state
+
+
+def _settle_training(
+    given: Mapping[str, Any], previous: TrainingState | None, loader: GPTDataLoader
+) -> TrainingConfig:
+    """Return the hyperparameters of a run: those that are given, then those of before.
+
+    Raises:
+        ConfigError: One is unknown or out of range, or the model is beyond `max_iters`.
+    """
     saved = TrainingConfig() if previous is None else inherited_training(previous)
     step = 0 if previous is None else previous.step
     training = evolve(override_training(given, saved), start_step=step, sampling=loader.sampling)
@@ -92,45 +130,26 @@ def fit(
         what = f"is {training.max_iters}, but this model is at step {step} already"
         fix = "count from its first update, or pass start_step=0 for a run of its own"
         raise ConfigError(Problem("", "max_iters", what, fix, kind="training.done"))
-    if previous is not None and _is_done(model, checkpoint_dir, previous, training.max_iters):
-        message = "nothing to train: the model is at step %d, and max_iters is %d"
-        _LOGGER.warning(message, step, training.max_iters)
-        return previous
-    log_file = found = None
-    notices = begin.notices
-    if checkpoint_dir is not None:
-        notices += name_notices(checkpoint_dir, previous)
-        found = read_manifest(checkpoint_dir)
-        log_file = log_file_of(training, checkpoint_dir.name)
-    if optimizer is None:
-        optimizer = _make_optimizer(model, previous, training)
-    groups = [dict(group) for group in optimizer.param_groups]
+    return training
+
+
+def _train_with(job: Job, described: Described | None) -> TrainingState:
+    """Train with groups of parameters that are the run's; the caller's come back unchanged.
+
+    Args:
+        job: The run.
+        described: The hyperparameters of the caller's optimizer; None for one of mypt's.
+    """
+    groups = [dict(group) for group in job.optimizer.param_groups]
     if described is not None and described.own is not None:
-        groups = make_optimizer(model, training, described.own).param_groups
-    job = Job(
-        model=model,
-        optimizer=optimizer,
-        phases=Phases.single(loader),
-        training=training,
-        previous=previous,
-        doubts=begin.doubts,
-        lineage=begin.lineage,
-        folder=checkpoint_dir,
-        found=found,
-        log_file=log_file,
-        eval_loaders=eval_loaders,
-        notices=notices,
-        overwrite=overwrite,
-        quiet=quiet,
-    )
+        groups = make_optimizer(job.model, job.training, described.own).param_groups
     try:
-        with lend_groups(optimizer, groups):
-            state = train(job)
+        with lend_groups(job.optimizer, groups):
+            return train(job)
     finally:
         if described is not None and described.own is None:  # nothing could go on from it
-            model.history = evolve(model.history, optimizer={"state": {}, "param_groups": []})
-    model.eval()
-    return state
+            history = job.model.history
+            job.model.history = evolve(history, optimizer={"state": {}, "param_groups": []})
 
 
 def _describe(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mypt.engine.checkpoints.build import build_model
+from mypt.engine.checkpoints.optimizer_groups import shapes_of
 from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
+from mypt.format.documents.manifest import GENERATE
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.errors import FormatError, Problem
 from mypt.format.parameter_order import RULES, follows_rule
 from mypt.format.storage import files
-from mypt.plugins.requirements import GENERATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -100,7 +101,7 @@ def continued_optimizer(
         saved: AdamW state dict in the order of `optimizer.pt`; None to begin afresh.
         rules: The values of `weight_decay_on` that it may have been saved with.
     """
-    from mypt.engine.training.optimizer import make_optimizer, restore_optimizer, shapes_of
+    from mypt.engine.training.optimizer import make_optimizer, restore_optimizer
 
     if saved is None:
         return make_optimizer(model, training)

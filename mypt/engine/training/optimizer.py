@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mypt.engine.checkpoints.optimizer_groups import FITTING, describe_groups, peak_of
+from mypt.engine.checkpoints.optimizer_groups import (
+    FITTING,
+    describe_groups,
+    peak_of,
+    shapes_of,
+)
 from mypt.engine.runtime.fsdp import local_part
 from mypt.format.errors import ConfigError, Problem
-from mypt.format.parameter_order import cut_groups, own_settings, split_by_decay
+from mypt.format.parameter_order import cut_groups, order_parameters, own_settings
 from mypt.format.rules.optimizer_state import foreign_algorithm
 from mypt.model.torch_private import AdamW
 
@@ -63,11 +68,6 @@ def make_optimizer(
     )
 
 
-def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a model's parameters by name, in their order."""
-    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-
-
 def restore_optimizer(
     model: nn.Module, training: TrainingConfig, state: Mapping[str, Any], rule: Rule
 ) -> AdamW:
@@ -83,11 +83,11 @@ def restore_optimizer(
         rule: `weight_decay_on` that it was saved with.
     """
     shapes, named = shapes_of(model), dict(model.named_parameters())
-    before = [name for half in split_by_decay(shapes, rule) for name in half]
+    before = order_parameters(shapes, rule)
     own = own_settings(state["param_groups"], before)
     optimizer = make_optimizer(model, training, own)
-    halves = split_by_decay(shapes, training.weight_decay_on)
-    numbers = {name: number for number, name in enumerate([*halves[0], *halves[1]])}
+    after = order_parameters(shapes, training.weight_decay_on)
+    numbers = {name: number for number, name in enumerate(after)}
     parts = {}
     for index, entry in state["state"].items():
         name = before[index]

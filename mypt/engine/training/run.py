@@ -45,13 +45,13 @@ def train(job: Job) -> TrainingState:
 
     Raises:
         LockedError: Another process trains this model, or logs to the same file.
-        SaveError: A checkpoint or the log could not be written.
+        SaveError: A checkpoint or the log could not be written, or `folder` holds what this run did
+            not begin with; what is there is intact.
         ConfigError: An option of a guard does not fit, `gold_metric` names what is not measured,
             more layers are to be frozen than there are, or the log would go to a file that is
             something else.
         DataError: The data do not fit the tokenizer.
         UsageError: Another model, or a copy of another run, is where copies of this one go.
-        SaveError: `folder` holds what this run did not begin with; nothing was written.
         FormatError: Another run has saved to `folder` since it was read.
     """
     with job.world.stage("settings"):  # all have read the model before the first writes it

@@ -10,7 +10,7 @@ from mypt.format.bundle.findings import collecting, unwrap_weights
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import Problem, has_errors
-from mypt.format.layout import EMBEDDING, HEAD, SLOTS, expected_tensors
+from mypt.format.layout import EMBEDDING, HEAD, SLOTS, expected_tensors, trainable_shapes
 from mypt.format.parameter_order import LEGACY_RULES
 from mypt.format.rules.config import HEADS, architecture_problems, layout_problems
 from mypt.format.rules.cross_file import (
@@ -150,7 +150,6 @@ def _compare_optimizer(seen: Findings, model: Model, *, is_fitting: bool) -> Non
     if not is_fitting:
         seen.problems.extend(form_problems(contents, file))
         return
-    tied = {HEAD} if model.config.tie_weights else set()
     state = seen.documents.get(files.TRAINING_STATE)
     if seen.is_legacy:  # in the order of its own file, and it wrote nothing of its groups
         stored = {tensor: info.shape for tensor, info in model.tensors.items()}
@@ -158,7 +157,7 @@ def _compare_optimizer(seen: Findings, model: Model, *, is_fitting: bool) -> Non
     else:
         stored = expected_tensors(model.config, model.layouts)
         rules = possible_rules(state)
-    shapes = {tensor: shape for tensor, shape in stored.items() if tensor not in tied}
+    shapes = trainable_shapes(stored, tied=model.config.tie_weights)
     problems = optimizer_problems(contents, shapes, rules, file)
     if not problems and state is not None:
         problems = doubt_problems(contents, shapes, state, file)

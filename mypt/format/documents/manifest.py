@@ -5,6 +5,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+# What a plugin may be needed for, as `needed_for` in `plugins` says.
+READ, GENERATE, TRAIN = PURPOSES = ("read", "generate", "train")
+
 
 @frozen(kw_only=True)
 class FileRecord:

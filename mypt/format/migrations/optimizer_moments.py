@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.format.errors import FormatError, Problem, has_errors
-from mypt.format.layout import HEAD
-from mypt.format.parameter_order import optimizer_document, split_by_decay
+from mypt.format.layout import trainable_shapes
+from mypt.format.parameter_order import optimizer_document, order_parameters, split_by_decay
 from mypt.format.schema.check import check_document
 from mypt.format.storage import files
 from mypt.format.tensors.transforms import join_rows
@@ -44,8 +44,9 @@ def migrate_optimizer(
         FormatError: The state does not belong to these weights.
     """
     rule, groups = infer_decay_rule(optimizer), optimizer["param_groups"]
-    old = {n: tuple(t.shape) for n, t in tensors.items() if not (tied and n == HEAD)}
-    order = [name for group in split_by_decay(old, rule) for name in group]
+    stored = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    old = trainable_shapes(stored, tied=tied)
+    order = order_parameters(old, rule)
     total = sum(len(group["params"]) for group in groups)
     if total != len(order):
         what = f"has {total} parameters, but the model has {len(order)}"

@@ -24,6 +24,7 @@ from mypt.format.readers.shared.vocabulary import (
     NO_TOKENIZER,
     TOKENIZER_OPTION,
     VERSION,
+    list_by_id,
     make_char_document,
     make_missing_option_error,
 )
@@ -186,14 +187,11 @@ def _read_meta(path: Path, vocab_size: int, report: list[str]) -> Mapping[str, A
         raise make_missing_option_error(
             file, f"cannot be read: {error.strerror}", f"meta={META}"
         ) from error
-    itos = meta.get("itos")
-    if isinstance(itos, list):
-        itos = dict(enumerate(itos))
-    if not isinstance(itos, dict) or set(itos) != set(range(len(itos))):
+    chars = list_by_id(meta.get("itos"))
+    if chars is None:
         raise make_missing_option_error(
             file, "has no table of characters (`itos`)", "chars=...", f"tokenizer={NO_TOKENIZER}"
         )
-    chars = [itos[number] for number in range(len(itos))]
     if not all(isinstance(char, str) for char in chars):
         raise make_missing_option_error(
             file, "has ids of something other than text", f"tokenizer={NO_TOKENIZER}"

@@ -11,7 +11,7 @@ from mypt.format.bundle.examine import examine
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
-from mypt.format.layout import HEAD, expected_tensors
+from mypt.format.layout import expected_tensors, trainable_shapes
 from mypt.format.migrations import upgrade
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.options import check_options
@@ -128,9 +128,9 @@ def _with_optimizer(found: Checkpoint, path: Path, layouts: Layouts) -> Checkpoi
         FormatError: The state is not one of AdamW, or not that of the weights.
     """
     whole, file = upgrade(found), str(path)
-    tensors = expected_tensors(from_document(GPTConfig, whole.config), layouts)
-    tied = {HEAD} if whole.config.get("tie_weights") else set()
-    shapes = {name: shape for name, shape in tensors.items() if name not in tied}
+    config = from_document(GPTConfig, whole.config)
+    tensors = expected_tensors(config, layouts)
+    shapes = trainable_shapes(tensors, tied=config.tie_weights)
     state = whole.training_state
     problems = optimizer_problems(whole.optimizer, shapes, possible_rules(state), file)
     if problems:

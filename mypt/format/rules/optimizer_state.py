@@ -6,7 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import Problem, format_count, limit_problems
-from mypt.format.parameter_order import RULES, follows_rule, is_frozen, split_by_decay
+from mypt.format.parameter_order import (
+    RULES,
+    follows_rule,
+    is_frozen,
+    order_parameters,
+    split_by_decay,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -65,7 +71,7 @@ def optimizer_problems(
         said = " or ".join(f"{w} (weight_decay_on {r})" for r, w in zip(tried, wanted, strict=True))
         what = f"has parameter groups of {sizes} tensors, the model needs {said}"
         return [Problem(file, "param_groups", what, _FIX, kind=GROUPS)]
-    order = [name for half in split_by_decay(shapes, rule) for name in half]
+    order = order_parameters(shapes, rule)
     return limit_problems(_shape_problems(contents["state"], order, shapes, file))
 
 
@@ -101,10 +107,10 @@ def doubt_problems(
     """
     training = _training_of(state)
     problems = []
-    halves = split_by_decay(shapes, training["weight_decay_on"])
+    rule = training["weight_decay_on"]
     lacking = [
         name
-        for index, name in enumerate([*halves[0], *halves[1]])
+        for index, name in enumerate(order_parameters(shapes, rule))
         if index not in contents["state"]
         and not is_frozen(name, training["freeze_layers"], training["freeze_embeddings"])
     ]
@@ -113,7 +119,8 @@ def doubt_problems(
         what = f"has no moments of {format_count(len(lacking), 'parameter')} ({names})"
         fix = "restore it, unless they were not trained so far: they begin anew"
         problems.append(Problem(file, "state", what, fix, kind=ENTRY, severity="warning"))
-    settings = _setting_problems(contents["param_groups"], training, len(halves[0]), file)
+    n_decayed = len(split_by_decay(shapes, rule)[0])
+    settings = _setting_problems(contents["param_groups"], training, n_decayed, file)
     return problems + limit_problems(settings)
 
 

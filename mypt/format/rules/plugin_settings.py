@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from mypt.format.documents.manifest import GENERATE
 from mypt.format.errors import Problem
 from mypt.format.layout import BUILT_IN, SLOTS
 from mypt.format.schema.messages import explain_option_error, json_pointer
@@ -83,7 +84,7 @@ def tokenizer_plugin_problems(
         return []
     if (TOKEN_KIND, kind) in settings:
         return []
-    named = [name for name, need in needs.items() if "generate" in need["needed_for"]]
+    named = [name for name, need in needs.items() if GENERATE in need["needed_for"]]
     packages = sorted({*named, *tokenizer.get("plugins", {})})
     what = f'is "{kind}", which no installed plugin offers'
     fix = "install the plugin that brings it; without it texts are written as ids"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.documents.manifest import GENERATE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -28,7 +30,7 @@ def list_version_changes(
         if was is not None and here is not None:
             if was["version"] != here["version"]:
                 yield package, was["version"], here["version"]
-        elif was is not None and "generate" in was["needed_for"]:
+        elif was is not None and GENERATE in was["needed_for"]:
             yield package, was["version"], None
-        elif here is not None and "generate" in here["needed_for"]:
+        elif here is not None and GENERATE in here["needed_for"]:
             yield package, None, here["version"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.storage.mistaken import explain_start
+from mypt.format.storage.mistaken import START_BYTES, explain_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,6 @@ _END_64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR_64 = struct.Struct("<4sIQI")
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
 _SIZES_FOLLOW, _UTF_8 = 0x0008, 0x0800  # the only flags that torch sets
-_START_BYTES = 512
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -220,7 +219,7 @@ def _read_struct(
 
 def _raise_not_an_archive(stream: BinaryIO, file: str) -> NoReturn:
     stream.seek(0)
-    start = stream.read(_START_BYTES)
+    start = stream.read(START_BYTES)
     if problem := explain_start(start, file, "archive"):
         raise FormatError(problem)
     if start.startswith(_LEGACY_TORCH):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mypt
-from mypt.data.dataset import STATE_FILE
+from mypt.data.metadata import STATE_FILE
 from mypt.engine.training import preflight
 from mypt.engine.training.preflight import check_before_training
 from mypt.engine.training.trainer import Trainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 _FIX = "correct the line, or remove it"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @frozen
@@ -94,7 +94,7 @@ def encode_episode(
 
 
 def _begins_array(line: bytes) -> bool:
-    return line.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"[")
+    return line.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
 def _read_line(file: Path, number: int, data: bytes, template: Template) -> Episode | Problem:

@@ -10,8 +10,8 @@ from attrs import evolve, frozen
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
-from mypt.format.layout import BUILT_IN, HEAD, expected_tensors
-from mypt.format.parameter_order import optimizer_document, split_by_decay
+from mypt.format.layout import BUILT_IN, expected_tensors, trainable_shapes
+from mypt.format.parameter_order import optimizer_document, order_parameters, split_by_decay
 from mypt.format.readers.shared.optimizer import FIX as OPTIMIZER_FIX
 from mypt.format.rules.documents import document_problems
 from mypt.format.tensors.transforms import join_rows, transpose
@@ -142,18 +142,16 @@ def map_moments(
     """
     groups = optimizer["param_groups"]
     old = {name: tuple(tensors[name].shape) for name in order}
-    numbered = [name for group in split_by_decay(old, rule) for name in group]
+    numbered = order_parameters(old, rule)
     _check_groups(optimizer, [len(group) for group in split_by_decay(old, rule)], file)
     moments = {numbered[index]: state for index, state in optimizer["state"].items()}
     _check_moments(moments, old, file)
-    own = {n: source for n, source in sources.items() if not (config.tie_weights and n == HEAD)}
+    shapes = trainable_shapes(expected_tensors(config, BUILT_IN), tied=config.tie_weights)
     arranged = {
-        name: _map_tensor_moments(source, moments)
-        for name, source in own.items()
-        if all(part in moments for part in source.names)
+        name: _map_tensor_moments(sources[name], moments)
+        for name in shapes
+        if all(part in moments for part in sources[name].names)
     }
-    wanted = expected_tensors(config, BUILT_IN)
-    shapes = {name: wanted[name] for name in own}
     halves = split_by_decay(shapes, rule)
     return optimizer_document(arranged, zip(halves, (groups[0], groups[-1]), strict=True))
 

@@ -79,6 +79,18 @@ def make_char_document(
     return {**VERSION, "token_kind": "char", "chars": list(chars)}
 
 
+def list_by_id(table: Any) -> list[Any] | None:
+    """Return what a table says of the ids 0, 1, ..., in this order; None if it is no such table.
+
+    Args:
+        table: A sequence, or a dict by id, such as `itos` of nanoGPT's `meta.pkl`.
+    """
+    held = dict(enumerate(table)) if isinstance(table, list | tuple) else table
+    if not isinstance(held, dict) or not held or set(held) != set(range(len(held))):
+        return None
+    return [held[number] for number in range(len(held))]
+
+
 def read_char_document(path: str, vocab_size: int) -> Document:
     """Return the document of the sorted characters of a text, as many as the model has rows.
 
