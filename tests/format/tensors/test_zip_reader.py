@@ -43,9 +43,16 @@ def test_compressed_members_are_refused():
         read_members(stream, "file")
 
 
-@pytest.mark.parametrize("junk", [b"", b"PK\x03\x04 and then it ends", b"GIF89a" + b"x" * 100])
-def test_what_is_no_archive_is_refused(junk):
-    with pytest.raises(FormatError, match=r"torch\.save|truncated|is empty"):
+@pytest.mark.parametrize(
+    ("junk", "what"),
+    [
+        (b"", "is empty"),
+        (b"PK\x03\x04 and then it ends", "truncated"),
+        (b"GIF89a" + b"x" * 100, r"torch\.save"),
+    ],
+)
+def test_what_is_no_archive_is_refused(junk, what):
+    with pytest.raises(FormatError, match=what):
         read_members(io.BytesIO(junk), "file")
 
 
