@@ -114,7 +114,7 @@ class _Story:
         self.evaluations: list[LoggedEvaluation] = []
         self.gold: list[GoldMark] = []
         self.phases: list[LoggedPhase] = []
-        self._first_phase = "default"
+        self.first_phase = "default"
         self._final_gold = False
 
     @property
@@ -129,7 +129,7 @@ class _Story:
             [*past.gold],
             [*past.phases],
         )
-        self._first_phase = past._first_phase
+        self.first_phase = past.first_phase
 
     def to_run(self, path: str | Path, name: str) -> Run:
         """Return the run; there must be an evaluation."""
@@ -150,9 +150,9 @@ class _Story:
 
     def named_phases(self) -> tuple[LoggedPhase, ...]:
         """Return the phases, the first one included."""
-        if not self.phases and self._first_phase == "default":
+        if not self.phases and self.first_phase == "default":
             return ()
-        first = LoggedPhase(step=self.evaluations[0].step, name=self._first_phase)
+        first = LoggedPhase(step=self.evaluations[0].step, name=self.first_phase)
         later = [phase for phase in self.phases if phase.step > first.step]
         return (first, *later)
 
@@ -163,7 +163,7 @@ class _Story:
         step = _read_count(event, "iter")
         self._go_back(step)
         if not self.evaluations:
-            self._first_phase = printable(_read_text(event, "phase", "default"))
+            self.first_phase = printable(_read_text(event, "phase", "default"))
         lr = _read_loss(event, "lr", required=False)
         evaluation = LoggedEvaluation(
             step=step,

@@ -251,7 +251,8 @@ def test_a_folder_that_cannot_be_looked_into_stops_nobody(copy, tmp_path, monkey
     ("damage", "what"),
     [
         (lambda data: data[:-100], "is truncated"),
-        (lambda _: b"", "is not a file written by torch.save"),
+        (lambda _: b"", "is empty"),
+        (lambda _: b"a text", "is not a file written by torch.save"),
     ],
 )
 def test_a_damaged_legacy_file_is_called_so_by_everyone(copy, in_tmp, cli, damage, what):

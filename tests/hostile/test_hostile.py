@@ -202,13 +202,9 @@ def calls(root):
                         yield path, node, (None, name)
 
 
-def test_torch_load_is_called_in_one_place_and_takes_weights_only(root):
-    found = [(path, node) for path, node, name in calls(root) if name == ("torch", "load")]
-    assert [path.name for path, _ in found] == ["pt_file.py"]
-    for _, node in found:
-        said = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords}
-        assert said["weights_only"] is True
-        assert said["mmap"] is True
+def test_torch_loads_nothing(root):
+    """Tensors are mapped by our own description of the file."""
+    assert [path for path, _, name in calls(root) if name == ("torch", "load")] == []
 
 
 def test_nothing_in_mypt_unpickles_or_evaluates(root):

@@ -5,6 +5,7 @@ import torch
 
 import mypt.model.plugin
 from mypt.format.documents.config import GPTConfig
+from mypt.format.version import DISTRIBUTION
 from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
 from mypt.plugins.faults import PluginOrigin
@@ -23,7 +24,7 @@ TINY = {
 @pytest.fixture(scope="session")
 def plugins():
     plugins = Plugins()
-    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", "mypt", "0"))
+    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", DISTRIBUTION, "0"))
     return plugins
 
 

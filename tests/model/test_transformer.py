@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from mypt.format.errors import ConfigError, FormatError, PluginError
 from mypt.format.layout import expected_tensors
+from mypt.format.version import DISTRIBUTION
 from mypt.model.transformer import Transformer
 from mypt.plugins import PartFactory
 from mypt.plugins.faults import PluginOrigin
@@ -233,7 +234,7 @@ def with_part(part):
             return [part]
 
     plugins = Plugins()
-    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", "mypt", "0"))
+    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", DISTRIBUTION, "0"))
     plugins.register(Stranger(), PluginOrigin("stranger", "stranger", "1"))
     return plugins
 

@@ -44,7 +44,9 @@ def replay(lines, guards, metric):
 
 
 def untimed(event):
-    return {name: value for name, value in event.items() if name != "timestamp"}
+    """Leave out what only a log knows: when it was, and of which model and run."""
+    told = {"timestamp", "model_name", "run_id"}
+    return {name: value for name, value in event.items() if name not in told}
 
 
 RUNS = {

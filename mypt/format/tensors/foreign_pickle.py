@@ -136,13 +136,13 @@ class _ForeignInterpreter(Interpreter):
             self.reject("copies its values more often than any checkpoint does", kind="limit")
         return made
 
-    def unpack(self, data: bytes, dtype: Any) -> list[Any]:
+    def unpack(self, data: Any, dtype: Any) -> list[Any]:
         """Return the numbers or texts in some bytes of numpy."""
         if type(dtype) is not _NumpyType or type(data) not in (bytes, list):
             raise ValueError
         code = dtype.code
         if code == "O8" and type(data) is list:
-            return self.count_copy(data)
+            return list(self.count_copy(data))
         if code in _NUMBERS:
             self.count_numbers(len(data) // struct.calcsize(_NUMBERS[code]))
             return [n for (n,) in struct.iter_unpack(dtype.order + _NUMBERS[code], data)]
@@ -216,7 +216,7 @@ def _make_first(kinds: type | tuple[type, ...]) -> _Constructor:
 
 
 def _make_list(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> list[Any]:
-    items, *_ = arguments or ([],)  # a deque also has its greatest length
+    items = arguments[0] if arguments else []  # a deque also has its greatest length
     if not isinstance(items, (list, tuple)):
         raise TypeError
     return list(items)

@@ -27,7 +27,7 @@ def test_what_is_saved_is_what_is_read(tmp_path, tiny, weights_of, adamw_of):
         elapsed_s=1.5,
         training_config=TrainingConfig(seed=3, gold_guards={"trend": False}),
         data=DataFingerprint(source="x", sha256="0" * 64, train_tokens=1, val_tokens=2),
-        gold=GoldMemory(best_val_loss=1.25, best_step=5, guards={"trend": {"losses": [1.0]}}),
+        gold=GoldMemory(best_val_loss=1.25, best_step=5, guards={"mine": {"losses": [1.0]}}),
         scaler={"scale": 2.0},
         inexact_reasons=("another device",),
         extra={"newer": None},
