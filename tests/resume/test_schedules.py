@@ -117,9 +117,9 @@ def learning_rate_of_the_process():
 
     rate, began = update.learning_rate_at, []
 
-    def learning_rate_at(step, training, peak):
+    def learning_rate_at(step, training, *peak):
         began.append(step)
-        return rate(step - began[0], training, peak)
+        return rate(step - began[0], training, *peak)
 
     update.learning_rate_at = learning_rate_at
 
