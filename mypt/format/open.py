@@ -103,6 +103,17 @@ class Opened:
         flaws = (f"{flaw}; only training needs it" for flaw in reversed(first.values()))
         return (*map(str, self.plugin_changes), *flaws)
 
+    def need_tokenizer(self) -> TokenizerState:
+        """Return what is known of the vocabulary, without which nothing can be trained.
+
+        Raises:
+            FormatError: There is none.
+        """
+        if self.tokenizer is None:
+            what, fix = "is missing", "restore it: training needs the vocabulary of the model"
+            raise FormatError(Problem(str(self.path / files.TOKENIZER), "", what, fix))
+        return self.tokenizer
+
     def check_flaws(self) -> None:
         """Raise a `FormatError` with all flaws, if there are any: training cannot use them."""
         if self.flaws:

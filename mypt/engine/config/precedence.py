@@ -16,8 +16,7 @@ from mypt.engine.config.overrides import build_config, inherited_training, overr
 from mypt.engine.config.presets import Preset, read_preset
 from mypt.format.documents.convert import to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState
-from mypt.format.errors import ConfigError, FormatError, Problem
-from mypt.format.storage import files
+from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,10 +160,7 @@ def resolve_fine_tuning(
         FormatError: The base has no tokenizer.
     """
     run = resolve_new(request, layouts)
-    if base.tokenizer is None:
-        what, fix = "is missing", "restore it: training needs the vocabulary of the model"
-        raise FormatError(Problem(str(base.path / files.TOKENIZER), "", what, fix))
-    kind = base.tokenizer.token_kind
+    kind = base.need_tokenizer().token_kind
     if request.tokenization not in (None, kind):
         what = f"is {request.tokenization}, but {name} uses the tokenizer {kind}"
         raise ConfigError(Problem("", "tokenization", what, "leave it out", kind="base.tokenizer"))

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 # A process that waits longer than this for the others takes them for dead.
 PATIENCE = timedelta(minutes=30)
-# So often a process that waits looks for what another one says.
-_LOOK_S = 0.05
-# So long the process that keeps what all say stays for the others to read it.
-_STAY_S = 5.0
+# How often a waiting process polls the store for the failure of another one.
+_POLL_S = 0.05
+# How long the main process, which may host the store, waits for the others to read it.
+_LINGER_S = 5.0
 
 
 class ProcessError(MyptError):
@@ -112,7 +112,7 @@ class World:
         done = dist.barrier(self._control, async_op=True)  # fails where a process has died
         while not done.is_completed():
             self._check_failure(self._store, name)
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         self._check_failure(self._store, name)
         done.wait()
 
@@ -154,9 +154,9 @@ class World:
         if not self.is_main:
             store.add(f"{name}/left", 1)
             return
-        until = time.monotonic() + _STAY_S
+        until = time.monotonic() + _LINGER_S
         while store.add(f"{name}/left", 0) < self.size - 1 and time.monotonic() < until:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
     def __str__(self) -> str:
         """Return the name of this process for messages."""

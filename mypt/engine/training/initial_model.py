@@ -10,9 +10,7 @@ from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
 from mypt.format.documents.manifest import GENERATE
 from mypt.format.documents.training import Ancestor, TrainingConfig
-from mypt.format.errors import FormatError, Problem
 from mypt.format.parameter_order import RULES, follows_rule
-from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,9 +66,7 @@ def model_to_train(opened: Opened, plugins: Plugins, cls: type[M]) -> M:
         FormatError: It has no tokenizer, or its tensors are not what was saved.
     """
     opened.check()
-    if opened.tokenizer is None:
-        what, fix = "is missing", "restore it: training needs the vocabulary of the model"
-        raise FormatError(Problem(str(opened.path / files.TOKENIZER), "", what, fix))
+    opened.need_tokenizer()
     return build_model(opened, plugins, cls=cls, for_training=True)
 
 

@@ -17,6 +17,7 @@ from mypt.format.rules.cross_file import (
     DIGEST,
     EDITED,
     SIZE,
+    digest_problem,
     record_problems,
     state_problems,
     tokenizer_problems,
@@ -188,12 +189,12 @@ def compare_records(seen: Findings, checksums: bool) -> None:
 
 
 def _content_problems(path: Path, file: str, record: FileRecord | None) -> list[Problem]:
-    fix = "restore it from a copy"
     if record is None:
+        what, fix = "does not have its checksum", "restore it from a copy"
         return [
-            Problem(file, name, "does not have its checksum", fix, kind="archive.checksum")
+            Problem(file, name, what, fix, kind="archive.checksum")
             for name in find_damaged_members(path, file)
         ]
     if files.digest_file(path, file) == record.sha256:
         return []
-    return [Problem(file, "", "is not what was saved: its digest differs", fix, kind=DIGEST)]
+    return [digest_problem(file)]

@@ -17,7 +17,7 @@ from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, PluginError, Problem, sort_by_severity
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import BROKEN, MISSING
-from mypt.format.rules.cross_file import DIGEST
+from mypt.format.rules.cross_file import digest_problem
 from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.storage import files
 from mypt.format.storage.generations import CHANGING, TRIES, committed_files
@@ -194,10 +194,7 @@ def _check_digest(path: Path, record: FileRecord | None, file: str) -> str:
     """Return the digest of a file; raise if its record has another."""
     digest = files.digest_file(path, file)
     if record is not None and digest != record.sha256:
-        what, fix = "is not what was saved: its digest differs", "restore it from a copy"
-        if file.endswith(files.OPTIMIZER):
-            fix += ", or remove it: training then goes on with a fresh optimizer"
-        raise FormatError(Problem(file, "", what, fix, kind=DIGEST))
+        raise FormatError(digest_problem(file))
     return digest
 
 

@@ -73,6 +73,14 @@ def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[
     return problems
 
 
+def digest_problem(file: str) -> Problem:
+    """Return the problem of a file of tensors whose digest is not that of the manifest."""
+    what, fix = "is not what was saved: its digest differs", "restore it from a copy"
+    if file.endswith(files.OPTIMIZER):
+        fix += ", or remove it: training then goes on with a fresh optimizer"
+    return Problem(file, "", what, fix, kind=DIGEST)
+
+
 def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Problem]:
     """Compare a file with its entry in the manifest.
 

@@ -124,7 +124,7 @@ def test_whoever_comes_after_the_failed_one_has_left_is_not_left_waiting():
         return passing(world)
 
     def failing_at_once(world):
-        world_module._STAY_S = 0.1
+        world_module._LINGER_S = 0.1
         return failing(world)
 
     own, other = together(failing_at_once, late)

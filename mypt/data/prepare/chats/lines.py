@@ -11,7 +11,7 @@ import numpy as np
 from attrs import evolve, frozen
 
 from mypt.data.prepare.chats.forms import read_turns
-from mypt.data.prepare.chats.turns import Turn, identify
+from mypt.data.prepare.chats.turns import CORRECT_LINE, Turn, identify
 from mypt.data.text import check_head
 from mypt.format.errors import DataError, Problem
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from mypt.data.prepare.chats.template import Template
     from mypt.plugins.contracts import Tokenizer
-
-_FIX = "correct the line, or remove it"
 
 
 @frozen
@@ -88,7 +86,9 @@ def encode_episode(
         ids = [tokenizer.encode_array(span.text) for span in spans]
     except DataError as error:
         what = error.problems[0].what
-        raise DataError(Problem(str(episode.file), f"line {episode.line}", what, _FIX)) from error
+        raise DataError(
+            Problem(str(episode.file), f"line {episode.line}", what, CORRECT_LINE)
+        ) from error
     masks = [np.full(len(i), s.is_target, np.uint8) for i, s in zip(ids, spans, strict=True)]
     return np.concatenate(ids), np.concatenate(masks)
 
@@ -108,7 +108,7 @@ def _read_line(file: Path, number: int, data: bytes, template: Template) -> Epis
         if isinstance(fields, dict):
             return _read_episode(file, number, fields, template)
         wrong = "is not a JSON object"
-    return Problem(str(file), f"line {number}", wrong, _FIX, kind="data.chat")
+    return Problem(str(file), f"line {number}", wrong, CORRECT_LINE, kind="data.chat")
 
 
 def _read_episode(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ROLES = ("system", "user", "assistant")
+CORRECT_LINE = "correct the line, or remove it"
 
 
 @frozen(kw_only=True)
@@ -78,7 +79,7 @@ def identify(turns: Sequence[Turn]) -> dict[str, Any]:
     return {"messages": said}
 
 
-def refuse(pointer: str, what: str, fix: str = "correct the line, or remove it") -> NoReturn:
+def refuse(pointer: str, what: str, fix: str = CORRECT_LINE) -> NoReturn:
     """Raise for a line that cannot be used; its reader adds the file and the number.
 
     Raises:
