@@ -142,7 +142,8 @@ class _ForeignInterpreter(Interpreter):
             raise ValueError
         code = dtype.code
         if code == "O8" and type(data) is list:
-            return list(self.count_copy(data))
+            self.count_copy(data)
+            return data
         if code in _NUMBERS:
             self.count_numbers(len(data) // struct.calcsize(_NUMBERS[code]))
             return [n for (n,) in struct.iter_unpack(dtype.order + _NUMBERS[code], data)]
