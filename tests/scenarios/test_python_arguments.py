@@ -25,14 +25,8 @@ NOT_ASKED = {
 DOCUMENTS = {"Continuation", "Problem", "Score", "TextStream", "TrainingState"}
 # Methods for those who build a `Plugins` themselves.
 OF_PLUGINS = {
-    "has",
-    "load",
-    "load_all",
-    "load_later",
-    "note",
-    "register",
-    "registries",
-    "source_of",
+    *("has", "load", "load_all", "load_later", "note", "register", "registries"),
+    *("source_of", "version_of"),
 }
 
 
