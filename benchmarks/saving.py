@@ -20,8 +20,9 @@ from interleaved import Pairs, machine, seconds
 
 import mypt
 from mypt.data.batches.batch import Batch
-from mypt.engine.checkpoints.async_saver import AsyncSaver, Copy
+from mypt.engine.checkpoints.async_saver import AsyncSaver, CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
+from mypt.engine.checkpoints.saver import DirectSaver, Part
 from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.training.optimizer import make_optimizer, optimizer_state
 from mypt.engine.training.update import Updater
@@ -95,8 +96,8 @@ class Run:
         batch = Batch(ids[:, :-1], ids[:, 1:])
         self.step = partial(updater.update, [batch], 0)
         self._state = partial(optimizer_state, optimizer)
-        self._saver = AsyncSaver()
-        self._write = partial(checkpointer.write, state=TrainingState(step=1), kinds=["main"])
+        self._saver = AsyncSaver(CopyBuffers())
+        self._own = Part(partial(checkpointer.write_own, state=TrainingState(step=1), kinds=[]))
         self.size = 3 * sum(p.nbytes for p in self.model.parameters())
 
     def round(self) -> tuple[float, float, float, float]:
@@ -109,7 +110,7 @@ class Run:
     def save_beside(self) -> tuple[float, list[float]]:
         """Give the seconds of the call, and of each step until all is written."""
         parts = weights_of(self.model), self._state()
-        stall = seconds(lambda: self._saver.save(*parts, self._write))
+        stall = seconds(lambda: self._saver.save(*parts, self._own))
         following = [seconds(self.step)]
         while self._saver._writing is not None:
             following.append(seconds(self.step))
@@ -118,7 +119,7 @@ class Run:
 
     def save_synchronously(self) -> None:
         """Write the model itself; training waits."""
-        self._write(Copy(weights=weights_of(self.model), optimizer=self._state()))
+        DirectSaver().save(weights_of(self.model), self._state(), self._own)
 
 
 def peak_memory() -> int:

@@ -31,6 +31,7 @@ from interleaved import Pairs, Spent, machine, seconds, spent
 import mypt
 from mypt.data.curriculum import Phases
 from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.checkpoints.saver import DirectSaver
 from mypt.engine.logging.dispatch import EventDispatcher
 from mypt.engine.training.model_setup import set_up_model
 from mypt.engine.training.optimizer import make_optimizer
@@ -273,6 +274,7 @@ def _trainer(setup: Setup) -> Trainer:
         dispatcher=EventDispatcher({}),
         guards={},
         checkpointer=None,
+        saver=DirectSaver(),
     )
 
 

@@ -97,13 +97,11 @@ def manifest_in_place(patch):
 
 
 def latest_before_gold(patch):
-    write = Checkpointer.write
+    own, copies = Checkpointer.write_own, Checkpointer.write_copies
     patch.setattr(
         Checkpointer,
-        "write",
-        lambda self, *save, kinds, **more: [
-            write(self, *save, kinds=those, **more) for those in ((), kinds)
-        ],
+        "write_copies",
+        lambda *save, **more: [write(*save, **more) for write in (own, copies)],
     )
 
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
 
 RULE = "=" * 86
-# float32 weights, gradients and AdamW's two moments; activations come on top.
-BYTES_PER_PARAMETER_IN_TRAINING = 16
-BYTES_PER_WEIGHT = 4
 
 
 @click.command("configs")
@@ -68,7 +65,6 @@ def _format_list(presets: list[Preset], layouts: Layouts) -> list[str]:
 
 
 def _format_preset(preset: Preset, layouts: Layouts) -> list[str]:
-    from mypt.engine.humanize import short_bytes
     from mypt.format.layout import count_model_parameters
 
     c, total = preset.config, count_model_parameters(preset.config, layouts)
@@ -88,7 +84,6 @@ def _format_preset(preset: Preset, layouts: Layouts) -> list[str]:
         "Tied head": c.tie_weights,
     }
     char = count_model_parameters(_replace_vocabulary(preset, 100), layouts)
-    training = total * BYTES_PER_PARAMETER_IN_TRAINING
     return [
         RULE,
         f"Config: {preset.name}",
@@ -105,14 +100,27 @@ def _format_preset(preset: Preset, layouts: Layouts) -> list[str]:
         f"  Batch size  : {c.batch_size}",
         "",
         "Memory:",
-        f"  Training    : {short_bytes(training)} for weights, gradients and AdamW, in float32; "
-        "activations come on top",
-        f"  Checkpoint  : {short_bytes(3 * total * BYTES_PER_WEIGHT)}, of which "
-        f"{short_bytes(total * BYTES_PER_WEIGHT)} are needed for inference",
+        *_format_memory(total),
         *_format_training(preset),
         "",
         "Usage:",
         f"  mypt train --config_file {preset.file} --model_name my_model --input_file input.txt",
+    ]
+
+
+def _format_memory(total: int) -> list[str]:
+    from mypt.engine.humanize import short_bytes
+    from mypt.engine.runtime.training_memory import BYTES_PER_WEIGHT, count_training_memory
+
+    memory = count_training_memory(total * BYTES_PER_WEIGHT)
+    whole, device = short_bytes(memory.on_device + memory.copy), short_bytes(memory.on_device)
+    return [
+        f"  On a GPU    : {device} of the GPU, and {short_bytes(memory.copy)} of the machine",
+        f"  On the CPU  : {whole}, or {device} if training is to wait for saves",
+        f"  For         : {memory.describe()},",
+        "                in float32; activations come on top",
+        f"  Checkpoint  : {short_bytes(memory.weights + memory.moments)}, of which "
+        f"{short_bytes(memory.weights)} are needed for inference",
     ]
 
 

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from attrs import field, frozen
 
+from mypt.engine.checkpoints.saver import Copy
 from mypt.engine.runtime.fsdp import address_of, full_tensor
+from mypt.engine.runtime.memory_blocks import allocate_like
 from mypt.format.errors import MyptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-
-@frozen(kw_only=True)
-class Copy:
-    """Weights and optimizer state at one step, on the CPU.
-
-    Attributes:
-        weights: By name; tied ones share their memory.
-        optimizer: AdamW state dict.
-    """
-
-    weights: Mapping[str, torch.Tensor]
-    optimizer: OptimizerState
+    from mypt.engine.checkpoints.saver import OptimizerState, Part
 
 
 @frozen
@@ -39,6 +31,31 @@ class CopyBuffers:
 
     is_sharded: bool = False
     _kept: dict[tuple[str, object], torch.Tensor] = field(factory=dict)
+
+    def reserve(
+        self,
+        weights: Mapping[str, torch.Tensor],
+        moments: Mapping[int, Mapping[str, torch.Tensor]],
+    ) -> None:
+        """Allocate what copies will need, before there is anything to copy.
+
+        Args:
+            weights: As `copy` takes them.
+            moments: The `state` that the optimizer will have; values and devices do not matter.
+
+        Raises:
+            RuntimeError: There is not enough memory; or an error of torch that says so.
+        """
+        likes: dict[tuple[str, object], torch.Tensor] = {}
+        places = set()
+        for name, tensor in weights.items():
+            if self._place(tensor) not in places:  # not tied
+                likes[name, ""] = _shape_of(tensor)
+                places.add(self._place(tensor))
+        for index, parts in moments.items():
+            likes |= {(name, index): _shape_of(tensor) for name, tensor in parts.items()}
+        pinned = any(tensor.device.type == "cuda" for tensor in weights.values())
+        self._kept.update(allocate_like(likes, pinned=pinned))
 
     def copy(self, weights: Mapping[str, torch.Tensor], optimizer: OptimizerState) -> Copy:
         """Copy a model; the copy made before is overwritten."""
@@ -66,9 +83,7 @@ class CopyBuffers:
         tensor: torch.Tensor,
         places: dict[tuple[Any, ...], torch.Tensor],
     ) -> torch.Tensor:
-        address = address_of(tensor) if self.is_sharded else tensor.data_ptr()
-        place = (tensor.device, address, tensor.dtype, tensor.shape)
-        tensor = tensor.detach()
+        place, tensor = self._place(tensor), tensor.detach()
         if self.is_sharded:  # of a tied one as well: the other processes do the same
             tensor = full_tensor(tensor)
         if place in places:  # tied
@@ -79,61 +94,54 @@ class CopyBuffers:
         places[place] = self._kept[key].copy_(tensor, non_blocking=True)
         return places[place]
 
+    def _place(self, tensor: torch.Tensor) -> tuple[Any, ...]:
+        """Return where a tensor lies; tied ones lie in the same place."""
+        address = address_of(tensor) if self.is_sharded else tensor.data_ptr()
+        return (tensor.device, address, tensor.dtype, tensor.shape)
+
+
+def _shape_of(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor without memory, of the whole shape of one that may be sharded."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+
 
 class AsyncSaver:
-    """Writes one save at a time in a thread.
+    """Writes one save at a time in a thread, from a copy.
 
-    A failed write is raised at the next call of any method, which in a run is the next step.
+    Between two parts of a save this waits for the next call of any method, which in a run is the
+    next step; a failed write is raised there.
     """
 
-    def __init__(self, *, is_sharded: bool = False) -> None:
+    def __init__(self, buffers: CopyBuffers) -> None:
         """Start with nothing to write.
 
         Args:
-            is_sharded: Whether each process holds only its part of the tensors.
+            buffers: What copies are made to.
         """
-        self._buffers = CopyBuffers(is_sharded)
+        self._buffers = buffers
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mypt-saver")
+        # What is left of the save, from the part that is being written on.
+        self._left: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._writing: Future[None] | None = None
 
     def save(
-        self,
-        weights: Mapping[str, torch.Tensor],
-        optimizer: OptimizerState,
-        write: Callable[[Copy], None],
+        self, weights: Mapping[str, torch.Tensor], optimizer: OptimizerState, *parts: Part
     ) -> None:
-        """Copy a model and start writing it; waits for a save that is still being written.
-
-        Args:
-            weights: Tensors by name, on any device.
-            optimizer: AdamW state dict.
-            write: Writes the copy, in another thread.
-
-        Raises:
-            SaveError: The save before could not be written.
-        """
+        """Copy a model and start writing it; waits for a save that is still being written."""
         self.wait()
         copy = self._buffers.copy(weights, optimizer)
-        self._writing = self._thread.submit(write, copy)
+        self._left = [(partial(part.write, copy), part.then) for part in parts]
+        self._start_next()
 
     def check(self) -> None:
-        """Raise the error of a save that has ended.
-
-        Raises:
-            SaveError: It could not be written; the one before it is whole.
-        """
-        if self._writing is not None and self._writing.done():
-            self.wait()
+        """Go on with a save whose part has ended."""
+        while self._writing is not None and self._writing.done():
+            self._finish_part()
 
     def wait(self) -> None:
-        """Wait until everything is written.
-
-        Raises:
-            SaveError: It could not be; the one before it is whole.
-        """
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+        """Wait until everything is written."""
+        while self._writing is not None:
+            self._finish_part()
 
     def close(self) -> None:
         """Finish what is being written, also when the run has failed."""
@@ -141,5 +149,16 @@ class AsyncSaver:
             self.wait()
         self._thread.shutdown()
 
+    def _start_next(self) -> None:
+        if self._left:
+            write, _ = self._left[0]
+            self._writing = self._thread.submit(write)
 
-OptimizerState = dict[str, Any]
+    def _finish_part(self) -> None:
+        """Wait for the part that is being written, and start the next one."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+            _, then = self._left.pop(0)
+            then()
+            self._start_next()

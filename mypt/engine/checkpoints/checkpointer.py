@@ -14,7 +14,7 @@ from mypt.format.storage.commit import open_for_writing
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from mypt.engine.checkpoints.async_saver import Copy
+    from mypt.engine.checkpoints.saver import Copy
     from mypt.engine.checkpoints.write import ModelDescription
     from mypt.format.documents.training import TrainingState
     from mypt.format.storage.commit import BundleWriter
@@ -34,11 +34,8 @@ class Checkpointer:
         self._writer = writer
         self._model = model
 
-    def write(self, copy: Copy, state: TrainingState, kinds: Collection[CopyKind]) -> None:
-        """Write the copy of one instant as these copies of the model, and as the run's own bundle.
-
-        The latter comes last: killed in between, the resumed run goes on from the save
-        before, comes here again and writes the same copies again.
+    def write_copies(self, copy: Copy, state: TrainingState, kinds: Collection[CopyKind]) -> None:
+        """Write the copies of the model that one instant leaves.
 
         Raises:
             SaveError: One could not be written; what it was to replace is whole.
@@ -46,6 +43,21 @@ class Checkpointer:
         for kind in CopyKind:
             if kind in kinds:
                 self._write_copy(copy, state, kind)
+
+    def write_own(self, copy: Copy, state: TrainingState, kinds: Collection[CopyKind]) -> None:
+        """Write the run's own bundle, after the copies of the same instant.
+
+        Killed in between, the resumed run goes on from the save before, comes here again and
+        writes the same copies again.
+
+        Args:
+            copy: The tensors.
+            state: Progress.
+            kinds: The copies that were written; numbered ones that this made too many are removed.
+
+        Raises:
+            SaveError: It could not be written; what it was to replace is whole.
+        """
         write_bundle(self._writer, self._model, state, copy.weights, copy.optimizer)
         if CopyKind.NUMBERED in kinds:
             keep = state.training_config.keep_snapshots

@@ -91,8 +91,6 @@ def write_bundle(
         optimizer: AdamW state dict. It must not change until it is written.
         dtype: Type of the weights on disk; by default the one they are trained in.
     """
-    if dtype is not None:
-        weights = _convert_weights(weights, dtype)
     if state is not None:
         state = evolve(state, optimizer_file=files.OPTIMIZER if optimizer else None)
     return save_bundle(
@@ -102,17 +100,10 @@ def write_bundle(
         training_state=state,
         weights=weights,
         optimizer=optimizer,
+        weights_dtype=dtype,
         written_by=WRITTEN_BY,
         plugins=model.plugins,
     )
-
-
-def _convert_weights(
-    weights: Mapping[str, torch.Tensor], dtype: torch.dtype
-) -> dict[str, torch.Tensor]:
-    """Convert the weights; tied ones stay tied."""
-    made = {tensor.data_ptr(): tensor.to(dtype) for tensor in weights.values()}
-    return {name: made[tensor.data_ptr()] for name, tensor in weights.items()}
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.engine.logging.events import Notice
+from mypt.engine.logging.events import LoggedEvent, Notice
 from mypt.format.errors import SaveError, suggestion
 from mypt.plugins.selection import select_options
 
@@ -27,6 +27,21 @@ class EventDispatcher:
     def __init__(self, sinks: Mapping[str, LogSink]) -> None:
         """Start with `sinks`, by name."""
         self._sinks = dict(sinks)
+        self._held: list[Event] | None = None
+
+    def hold(self) -> None:
+        """Keep the place of an event that is still to come: what is logged later waits for it."""
+        self._held = []
+
+    def release(self, event: Event) -> None:
+        """Emit the event that was to come, and what waits for it.
+
+        Raises:
+            SaveError: See `emit`.
+        """
+        held, self._held = self._held or [], None
+        for waiting in (event, *held):
+            self.emit(waiting)
 
     def emit(self, event: Event) -> None:
         """Hand one event to all sinks, as the JSON object that their contract names.
@@ -34,6 +49,9 @@ class EventDispatcher:
         Raises:
             SaveError: A sink says that the disk cannot take the log.
         """
+        if self._held is not None and isinstance(event, LoggedEvent):
+            self._held.append(event)
+            return
         document = event.to_json()
         for name, sink in list(self._sinks.items()):
             try:

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from mypt.plugins.contracts import RunInfo
 
-# A save is written while the training goes on to the next evaluation, whose save waits for it: a
-# run that is killed then has logged two evaluations since what is on disk.
-_MOST_UNSAVED = 2
+# An evaluation is logged once the save before is on disk, and its own save is written while the
+# training goes on: a run that is killed then has logged one evaluation since what is on disk.
+_MOST_UNSAVED = 1
 _BLOCK_BYTES = 1 << 16
 _LONGEST_LINE_BYTES = 1 << 24
 

@@ -13,6 +13,8 @@ from mypt.format.errors import MyptError, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mypt.engine.runtime.training_memory import TrainingMemory
+
 BUILDING = ("building the model", "lower n_embd, n_layer or block_size")
 LOADING = ("loading the model", "choose another device, or a smaller model")
 GENERATING = ("generating", "continue fewer or shorter texts at once")
@@ -35,6 +37,12 @@ _SIZE = re.compile(r"allocate ([0-9]+(?:\.[0-9]+)?)\.? ?(bytes|[KMGTPE]i?B)")
 
 class OutOfMemoryError(MyptError):
     """The memory of the device is too small."""
+
+
+def training_beside(memory: TrainingMemory) -> tuple[str, str]:
+    """Return the work of the updates of a run, with what the run keeps meanwhile."""
+    doing, fix = TRAINING
+    return f"{doing} beside {memory.describe()}", fix
 
 
 @contextmanager

@@ -41,6 +41,7 @@ class World:
         rank: Number of this process; only rank 0 logs and saves.
         size: Number of processes.
         local_rank: Number of this process on its machine, and of its GPU.
+        local_size: Number of processes on its machine.
     """
 
     rank: int = 0
@@ -48,6 +49,7 @@ class World:
     local_rank: int = 0
     _control: dist.ProcessGroup | None = field(default=None, repr=False)
     _store: Store | None = field(default=None, repr=False)
+    local_size: int = 1
 
     @property
     def is_main(self) -> bool:
@@ -199,6 +201,7 @@ def join_world() -> Iterator[World]:
 def _make_world() -> World:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     local_rank = int(os.environ["LOCAL_RANK"])
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     try:
         store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
         own = PrefixStore("torch", store)
@@ -208,7 +211,7 @@ def _make_world() -> World:
         what = f"cannot reach the other processes of this run ({summarize_error(error)})"
         fix = "see whether one has ended, and check --master-addr and --master-port"
         raise ProcessError(Problem("", "", what, fix, kind="world.join")) from error
-    return World(rank, size, local_rank, control, PrefixStore("mypt", store))
+    return World(rank, size, local_rank, control, PrefixStore("mypt", store), local_size)
 
 
 def _is_lost_connection(error: BaseException) -> bool:

@@ -32,6 +32,12 @@ def check_freezing(model: Transformer, training: TrainingConfig) -> None:
         raise ConfigError(Problem("", "freeze_layers", what, f"choose at most {there}"))
 
 
+def trained_parameters(model: Transformer, training: TrainingConfig) -> set[Parameter]:
+    """Return the parameters that a run will change."""
+    trainable = {parameter for parameter in model.parameters() if parameter.requires_grad}
+    return trainable - {*_frozen_parameters(model, training)}
+
+
 @contextmanager
 def set_up_model(model: Transformer, training: TrainingConfig) -> Iterator[None]:
     """Freeze, checkpoint and compile as the hyperparameters say, while a run lasts.

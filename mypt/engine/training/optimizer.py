@@ -21,12 +21,12 @@ from mypt.format.rules.optimizer_state import foreign_algorithm
 from mypt.model.torch_private import AdamW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from torch import nn
 
-    from mypt.engine.checkpoints.async_saver import OptimizerState
     from mypt.engine.checkpoints.optimizer_groups import Described
+    from mypt.engine.checkpoints.saver import OptimizerState
     from mypt.format.documents.training import TrainingConfig
     from mypt.format.parameter_order import Rule
 
@@ -107,6 +107,25 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> OptimizerState:
         kept.insert(1, "initial_lr")
     groups = [{key: group[key] for key in kept if key in group} for group in state["param_groups"]]
     return {"state": state["state"], "param_groups": groups}
+
+
+def moments_to_come(
+    optimizer: torch.optim.Optimizer, trained: Collection[nn.Parameter]
+) -> dict[int, dict[str, torch.Tensor]]:
+    """Return the `state` that AdamW will have after an update, as tensors without memory.
+
+    Args:
+        optimizer: The optimizer, which may have moments.
+        trained: The parameters that get gradients.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for index, parameter in enumerate(parameters):
+        if parameter in trained or parameter in optimizer.state:
+            like = torch.empty(parameter.shape, dtype=parameter.dtype, device="meta")
+            step = torch.empty((), device="meta")
+            moments[index] = {"step": step, "exp_avg": like, "exp_avg_sq": like}
+    return moments
 
 
 def set_peaks(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mypt.data.training_data import check_eval_names
+from mypt.engine.checkpoints.async_saver import CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.copies import CopyKind
+from mypt.engine.checkpoints.memory_check import (
+    check_memory,
+    choose_saver,
+    direct_notice,
+    measure_memory,
+)
 from mypt.engine.checkpoints.replacement import ensure_copies_replaceable, ensure_replaceable
-from mypt.engine.checkpoints.write import describe_model
+from mypt.engine.checkpoints.saver import DirectSaver
+from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.evaluation.gold import build_guards, check_metric, explain_incomparable
 from mypt.engine.history import History, begin_or_continue
 from mypt.engine.logging import events, jsonl
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
 from mypt.engine.logging.log_file import end_notices, find_end, lock_log
-from mypt.engine.training.model_setup import check_freezing, set_up_model
-from mypt.engine.training.optimizer import optimizer_state
+from mypt.engine.runtime.fsdp import is_sharded
+from mypt.engine.runtime.out_of_memory import explain_oom, training_beside
+from mypt.engine.training.model_setup import check_freezing, set_up_model, trained_parameters
+from mypt.engine.training.optimizer import moments_to_come, optimizer_state
 from mypt.engine.training.preflight import check_before_training, check_log_file
 from mypt.engine.training.reproducibility import environment_of, inexact_reasons
 from mypt.engine.training.trainer import Job, Trainer
@@ -34,6 +44,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypt.data.batches.loader import GPTDataLoader
+    from mypt.engine.checkpoints.async_saver import AsyncSaver
+    from mypt.engine.runtime.training_memory import TrainingMemory
     from mypt.format.documents.manifest import Manifest
 
 
@@ -50,6 +62,7 @@ def train(job: Job) -> TrainingState:
         ConfigError: An option of a guard does not fit, `gold_metric` names what is not measured,
             more layers are to be frozen than there are, or the log would go to a file that is
             something else.
+        OutOfMemoryError: Memory does not hold what the run keeps, or ran out in it.
         DataError: The data do not fit the tokenizer.
         UsageError: Another model, or a copy of another run, is where copies of this one go.
         FormatError: Another run has saved to `folder` since it was read.
@@ -62,31 +75,71 @@ def train(job: Job) -> TrainingState:
         log = _log_to_write(job)
         if log is not None:
             check_log_file(log, job.training, job.folder)
+        memory, left = _check_memory(job)
     with ExitStack() as stack:
-        checkpointer = None
-        folder = job.folder if job.world.is_main else None
         state = _first_state(job)
         with job.world.stage("lock"):
-            if folder is not None:
-                writer = stack.enter_context(open_for_writing(folder))
-                _ensure_unchanged(folder, job.found)
-                if not job.overwrite:
-                    ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
-                    ensure_copies_replaceable(folder, state, resumed=job.previous is not None)
-                checkpointer = Checkpointer(writer, describe_model(job.model, state))
+            checkpointer = _open_checkpointer(job, state, stack)
         with job.world.stage("checks"):
+            folder = None if checkpointer is None else checkpointer.folder
             check_before_training(job.model, [*_all_loaders(job)], state, folder)
+            saver = _choose_saver(job, memory, left)
+            if isinstance(saver, DirectSaver) and memory.copy:
+                job = evolve(job, notices=(*job.notices, direct_notice(memory)))
+                memory = evolve(memory, copy=0)
             dispatcher = _open_dispatcher(job, state, log, stack)
         total = sum(p.numel() for p in job.model.parameters())
         dispatcher.emit(events.training_start(job.model.config, job.training, total))
         stack.enter_context(set_up_model(job.model, job.training))
         trainer = Trainer(
-            job, state, dispatcher=dispatcher, guards=guards, checkpointer=checkpointer
+            job,
+            state,
+            dispatcher=dispatcher,
+            guards=guards,
+            checkpointer=checkpointer,
+            saver=saver,
         )
         try:
-            return trainer.run()
+            with explain_oom(training_beside(memory)):
+                return trainer.run()
         finally:  # also where it failed: the weights are those of the last update by then
             job.model.history = _history_after(job, trainer)
+
+
+def _open_checkpointer(job: Job, state: TrainingState, stack: ExitStack) -> Checkpointer | None:
+    """Lock the folder of the run's bundle; None where this process saves nothing."""
+    folder = job.folder
+    if folder is None or not job.world.is_main:
+        return None
+    writer = stack.enter_context(open_for_writing(folder))
+    _ensure_unchanged(folder, job.found)
+    if not job.overwrite:
+        ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
+        ensure_copies_replaceable(folder, state, resumed=job.previous is not None)
+    return Checkpointer(writer, describe_model(job.model, state))
+
+
+def _check_memory(job: Job) -> tuple[TrainingMemory, float]:
+    """Return what this process will keep in memory, and what is left for the copy of a save."""
+    trained = trained_parameters(job.model, job.training)
+    saves = job.world.is_main and job.folder is not None
+    memory, held = measure_memory(job.model, job.optimizer, trained, job.world, saves=saves)
+    device = next(job.model.parameters()).device
+    return memory, check_memory(memory, held, device, job.world.local_size)
+
+
+def _choose_saver(job: Job, memory: TrainingMemory, left: float) -> AsyncSaver | DirectSaver:
+    """Return how this process saves, if it does."""
+    if not memory.copy:
+        return DirectSaver()
+    trained = trained_parameters(job.model, job.training)
+    return choose_saver(
+        memory,
+        left,
+        CopyBuffers(is_sharded(job.model)),
+        weights_of(job.model),
+        moments_to_come(job.optimizer, trained),
+    )
 
 
 def _history_after(job: Job, trainer: Trainer) -> History:

@@ -8,10 +8,11 @@ One step goes through these modules, in this order:
    each micro step, clips the gradients and steps the optimizer of `optimizer.py`;
 3. emit: the loss comes back through `runtime/readback.py`, and a `Step` of `logging/events.py` goes
    to the sinks through `logging/dispatch.py`;
-4. evaluate, where it is due: `evaluation/losses.py` measures the losses, `evaluation/gold.py`
-   decides on gold, and both are emitted;
+4. evaluate, where it is due: `evaluation/losses.py` measures the losses, which are emitted, and
+   `evaluation/gold.py` decides on gold;
 5. save, where it is due: `checkpoints/async_saver.py` copies the tensors, and in its thread
-   `checkpoints/checkpointer.py` writes them to the run's bundle and its copies.
+   `checkpoints/checkpointer.py` writes them to the copies of the run's bundle and to the bundle; in
+   between, a new gold is emitted. Without room for a copy, `checkpoints/saver.py` does it at once.
 
 `run.py` builds what a `Trainer` takes. `runtime/signals.py` asks it to stop between two steps.
 """
@@ -27,8 +28,8 @@ import torch
 from attrs import evolve, field, frozen
 
 from mypt.data.curriculum import DEFAULT_PHASE
-from mypt.engine.checkpoints.async_saver import AsyncSaver
 from mypt.engine.checkpoints.copies import CopyKind
+from mypt.engine.checkpoints.saver import Part
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.gold import decide
 from mypt.engine.evaluation.losses import EvaluationStoppedError, evaluate
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.data.curriculum import Phases
     from mypt.engine.checkpoints.checkpointer import Checkpointer
+    from mypt.engine.checkpoints.saver import Saver
     from mypt.engine.language_model import LanguageModel
     from mypt.engine.logging.dispatch import EventDispatcher
     from mypt.engine.runtime.world import World
@@ -118,6 +120,7 @@ class Trainer:
         dispatcher: EventDispatcher,
         guards: Mapping[str, GoldGuard],
         checkpointer: Checkpointer | None,
+        saver: Saver,
     ) -> None:
         """Prepare a run.
 
@@ -127,6 +130,7 @@ class Trainer:
             dispatcher: Takes the events.
             guards: Gold guards, by name.
             checkpointer: Writes the run's bundles; None to save nothing.
+            saver: Has it write them, beside the training or while it waits.
         """
         self.model = job.model
         self.optimizer = job.optimizer
@@ -142,9 +146,8 @@ class Trainer:
         )
         if state.step > 0:  # so that a save before the next update gives the same bytes
             self._updater.set_learning_rate(state.step - 1)
-        self._is_sharded = is_sharded(job.model)
         self._checkpointer = checkpointer
-        self._saver = AsyncSaver(is_sharded=self._is_sharded)
+        self._saver = saver
         self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
         self._loss: Readback | None = None
@@ -252,6 +255,8 @@ class Trainer:
         """
         began, training = time.monotonic(), self.state.training_config
         evaluation = self._evaluate()
+        duration_s = time.monotonic() - began
+        self._saver.wait()  # as the save that follows would: what is logged follows what is saved
         memory = self.state.gold or GoldMemory()
         decision = decide(evaluation, memory, self._guards, training.gold_metric)
         self.state = evolve(self.state, gold=decision.memory)
@@ -265,19 +270,19 @@ class Trainer:
                 lr=learning_rate_at(min(step, training.max_iters - 1), training),
                 elapsed_s=self._elapsed_s,
                 tokens_processed=self.state.tokens_processed,
-                eval_duration_s=time.monotonic() - began,
+                eval_duration_s=duration_s,
                 phase=self.phases.name_at(max(0, step - 1)) or DEFAULT_PHASE,
             )
         )
         if was_finite and not math.isfinite(evaluation.val_loss):
             self._dispatcher.emit(events.Notice(message=_NOT_FINITE))
-        event = events.gold_decided(evaluation, decision, memory.best_val_loss)
-        if event is not None:
-            self._dispatcher.emit(event)
+        gold = events.gold_decided(evaluation, decision, memory.best_val_loss)
+        if gold is not None and not decision.promoted:
+            self._dispatcher.emit(gold)
         kinds = [CopyKind.GOLD] if decision.promoted else []
         kinds += [CopyKind.NUMBERED] if self._is_snapshot_due() else []
         kinds += [CopyKind.FP16] if self._at_end else []
-        self._save(*kinds)
+        self._save(*kinds, gold=gold if decision.promoted else None)
 
     def _evaluate(self) -> Evaluation:
         """Measure the phase that ends here, at its last step too."""
@@ -288,23 +293,42 @@ class Trainer:
             self._eval_loaders,
             self.state.training_config,
             self.state.step,
-            self._is_stopped,
+            self._is_stopped_meanwhile,
             self._world,
         )
+
+    def _is_stopped_meanwhile(self) -> bool:
+        """Go on with a save, and return whether any process was asked to stop."""
+        self._saver.check()
+        return self._is_stopped()
 
     def _is_stopped(self) -> bool:
         """Return whether any process of the run was asked to stop."""
         return self._world.agree(self._stop.requested)
 
-    def _save(self, *kinds: CopyKind) -> None:
+    def _save(self, *kinds: CopyKind, gold: events.Event | None = None) -> None:
+        """Save the state, and these copies of the model.
+
+        Args:
+            kinds: The copies.
+            gold: Announces the gold one: once it is on disk, and before the run's own bundle is,
+                from which a run that is killed goes on. So a resumed run announces it again if
+                and only if it makes it again.
+        """
         self._saved_step = self.state.step
         if self._checkpointer is None:
-            if self._is_sharded:
+            if is_sharded(self.model):
                 send_parts(weights_of(self.model), optimizer_state(self.optimizer))
             return
+        self._saver.wait()  # and emit what it has to announce
         self.state = self.progress()
-        write = partial(self._checkpointer.write, state=self.state, kinds=kinds)
-        self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), write)
+        copies = partial(self._checkpointer.write_copies, state=self.state, kinds=kinds)
+        parts = [Part(copies)] if kinds else []
+        if gold is not None:
+            self._dispatcher.hold()
+            parts = [Part(copies, then=partial(self._dispatcher.release, gold))]
+        parts.append(Part(partial(self._checkpointer.write_own, state=self.state, kinds=kinds)))
+        self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), *parts)
 
     def progress(self) -> TrainingState:
         """Return the state as it is now, saved or not."""

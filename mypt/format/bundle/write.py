@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from torch import Tensor
+    from torch import Tensor, dtype
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.manifest import Manifest
@@ -32,6 +32,7 @@ def bundle_files(
     training_state: TrainingState | None,
     weights: Mapping[str, Tensor],
     optimizer: Mapping[str, Any] | None,
+    weights_dtype: dtype | None = None,
 ) -> dict[str, Content]:
     """Return the files of a bundle, for `BundleWriter.commit`.
 
@@ -41,6 +42,7 @@ def bundle_files(
         training_state: Progress; its `optimizer_file` follows from `optimizer`.
         weights: By name, on any device. They must not change until they are written.
         optimizer: AdamW state dict. It must not change until it is written.
+        weights_dtype: Type of the weights on disk; None for their own.
 
     Raises:
         ValueError: A document breaks its schema or holds NaN (a caller's bug).
@@ -52,7 +54,7 @@ def bundle_files(
         name = files.OPTIMIZER if optimizer is not None else None
         state = evolve(training_state, optimizer_file=name)
         content[files.TRAINING_STATE] = _encode_document("training_state", state)
-    content[files.MODEL] = lambda stream: write_tensors(stream, weights)
+    content[files.MODEL] = lambda stream: write_tensors(stream, weights, weights_dtype)
     if optimizer is not None:
         content[files.OPTIMIZER] = lambda stream: write_tensors(stream, optimizer)
     return content
@@ -66,6 +68,7 @@ def save_bundle(
     training_state: TrainingState | None = None,
     weights: Mapping[str, Tensor],
     optimizer: Mapping[str, Any] | None = None,
+    weights_dtype: dtype | None = None,
     written_by: str,
     plugins: Mapping[str, Any] | None = None,
     check: Callable[[Mapping[str, Path]], None] | None = None,
@@ -79,6 +82,7 @@ def save_bundle(
         training_state: Progress; None for a bundle that only inference needs.
         weights: By name, on any device.
         optimizer: AdamW state dict.
+        weights_dtype: Type of the weights on disk; None for their own.
         written_by: Program and version.
         plugins: Packages that the bundle needs, as `manifest.json` has them.
         check: As `BundleWriter.commit` takes it.
@@ -87,7 +91,7 @@ def save_bundle(
         SaveError: The disk did not take it; the generation before is whole.
         ValueError: A document breaks its schema or holds NaN; nothing was written (a caller's bug).
     """
-    content = bundle_files(config, tokenizer, training_state, weights, optimizer)
+    content = bundle_files(config, tokenizer, training_state, weights, optimizer, weights_dtype)
     return writer.commit(content, written_by=written_by, plugins=plugins, check=check)
 
 

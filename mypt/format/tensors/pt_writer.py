@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from _typeshed import SupportsWrite
-    from torch import Tensor
+    from torch import Tensor, dtype
 
 _STORAGE_NAMES = {dtype: name for name, (dtype, _) in STORAGES.items()}
 
 
-def write_tensors(stream: SupportsWrite[bytes | memoryview], value: Any) -> None:
+def write_tensors(
+    stream: SupportsWrite[bytes | memoryview], value: Any, dtype: dtype | None = None
+) -> None:
     """Write tensors and plain values as one archive, without seeking.
 
     A tensor is written as its own values in order, whatever its device and whatever memory it is
@@ -34,17 +36,18 @@ def write_tensors(stream: SupportsWrite[bytes | memoryview], value: Any) -> None
         stream: Where the bytes go, in order.
         value: Nested dict (with str or int keys), list and tuple of tensors, str, int, float, bool
             and None.
+        dtype: What tensors are converted to, one by one as they are written; None for their own.
 
     Raises:
         TypeError: The value contains anything else (a caller's bug).
     """
-    pickle = _PickleWriter()
+    pickle = _PickleWriter(dtype)
     pickle.write(value)
     archive = ArchiveWriter(stream, "archive")
     archive.write("data.pkl", b"\x80\x02" + pickle.data + b".")
     archive.write("byteorder", b"little")
     for key, tensor in enumerate(pickle.tensors):
-        archive.write(f"data/{key}", _read_values(tensor))
+        archive.write(f"data/{key}", _read_values(tensor, dtype))
     archive.write("version", b"3\n")
     archive.close()
 
@@ -57,7 +60,8 @@ class _PickleWriter:
         tensors: The tensors whose values must be stored, in the order of their keys.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: dtype | None) -> None:
+        self._dtype = dtype
         self.data = bytearray()
         self.tensors: list[Tensor] = []
         self._keys: dict[tuple[object, ...], int] = {}
@@ -100,7 +104,7 @@ class _PickleWriter:
         """Append the call that rebuilds a contiguous tensor from a storage of its own size."""
         import torch
 
-        dtype = str(tensor.dtype).removeprefix("torch.")
+        dtype = str(self._dtype or tensor.dtype).removeprefix("torch.")
         if dtype not in _STORAGE_NAMES or tensor.layout != torch.strided or tensor.is_meta:
             message = f"a checkpoint cannot hold a tensor of {tensor.dtype}, {tensor.layout}"
             raise TypeError(message)
@@ -150,9 +154,9 @@ def _contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(list(steps))) if shape else ()
 
 
-def _read_values(tensor: Tensor) -> memoryview:
+def _read_values(tensor: Tensor, dtype: dtype | None) -> memoryview:
     """Return the values of a tensor in order, copied only if memory does not hold them so."""
     import torch
 
-    values = tensor.detach().cpu().contiguous().reshape(-1)
+    values = tensor.detach().cpu().to(dtype or tensor.dtype).contiguous().reshape(-1)
     return values.view(torch.uint8).numpy().data

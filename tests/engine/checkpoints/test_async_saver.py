@@ -6,11 +6,14 @@ import pytest
 import torch
 
 import mypt
+from mypt.data.batches.loader import GPTDataLoader
 from mypt.engine.checkpoints import write
 from mypt.engine.checkpoints.async_saver import AsyncSaver, CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
+from mypt.engine.checkpoints.saver import Part
 from mypt.engine.checkpoints.write import describe_model, weights_of
-from mypt.engine.training.optimizer import make_optimizer, optimizer_state
+from mypt.engine.training.model_setup import set_up_model, trained_parameters
+from mypt.engine.training.optimizer import make_optimizer, moments_to_come, optimizer_state
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import Problem, SaveError
@@ -60,6 +63,21 @@ def test_a_second_copy_takes_no_memory_of_its_own(model, optimizer):
     assert places[0] == places[1]
 
 
+@pytest.mark.parametrize("training", [{}, {"freeze_layers": 1}, {"freeze_embeddings": True}])
+def test_a_first_copy_takes_what_was_reserved(model, training, monkeypatch):
+    training = mypt.TrainingConfig(**training)
+    optimizer, buffers = make_optimizer(model, training), CopyBuffers()
+    buffers.reserve(
+        weights_of(model), moments_to_come(optimizer, trained_parameters(model, training))
+    )
+    reserved = {tensor.data_ptr() for tensor in buffers._kept.values()}
+    with set_up_model(model, training):
+        step(model, optimizer)
+    monkeypatch.setattr(torch, "empty_like", None)
+    copy = buffers.copy(weights_of(model), optimizer_state(optimizer))
+    assert {tensor.data_ptr() for tensor in tensors(copy)} == reserved
+
+
 def test_tied_weights_are_copied_once_and_stay_tied(model, optimizer):
     buffers = CopyBuffers()
     for _ in range(2):
@@ -78,14 +96,14 @@ def test_tied_weights_are_tied_on_the_disk(name, train, saved):
 
 def test_a_save_is_written_beside_the_training(model, optimizer):
     go_on, there = threading.Event(), []
-    saver = AsyncSaver()
+    saver = AsyncSaver(CopyBuffers())
 
     def write(copy):
         assert go_on.wait(10)
         there.append(copy.weights["ln_f.weight"].clone())
 
     expected = model.ln_f.weight.detach().clone()
-    saver.save(weights_of(model), optimizer_state(optimizer), write)
+    saver.save(weights_of(model), optimizer_state(optimizer), Part(write))
     saver.check()  # neither waits nor raises while the writing goes on
     step(model, optimizer)
     assert not there
@@ -95,7 +113,7 @@ def test_a_save_is_written_beside_the_training(model, optimizer):
 
 
 def test_there_is_one_save_at_a_time(model, optimizer):
-    saver, running, most = AsyncSaver(), [], []
+    saver, running, most = AsyncSaver(CopyBuffers()), [], []
 
     def write(copy):
         running.append(copy)
@@ -103,7 +121,7 @@ def test_there_is_one_save_at_a_time(model, optimizer):
         running.pop()
 
     for _ in range(5):
-        saver.save(weights_of(model), optimizer_state(optimizer), write)
+        saver.save(weights_of(model), optimizer_state(optimizer), Part(write))
     saver.wait()
     saver.close()
     assert most == [1] * 5
@@ -115,13 +133,13 @@ def fail(_):
 
 @pytest.mark.parametrize("call", ["check", "wait", "save"])
 def test_a_failed_write_is_raised_at_the_next_call(model, optimizer, call):
-    saver = AsyncSaver()
+    saver = AsyncSaver(CopyBuffers())
     parts = weights_of(model), optimizer_state(optimizer)
-    saver.save(*parts, fail)
+    saver.save(*parts, Part(fail))
     while not saver._writing.done():
         threading.Event().wait(0.001)
     with pytest.raises(SaveError, match="the disk is full"):
-        getattr(saver, call)(*((*parts, fail) if call == "save" else ()))
+        getattr(saver, call)(*((*parts, Part(fail)) if call == "save" else ()))
     saver.check()  # once
     saver.close()
 
@@ -130,30 +148,39 @@ def test_a_run_ends_within_one_step_of_a_failed_write_and_what_was_saved_is_whol
     train, saved, monkeypatch, in_tmp
 ):
     """The write of step 6 fails; the run waits for that in step 7, to take the clock out of it."""
-    commit, check, steps = BundleWriter.commit, AsyncSaver.check, []
+    commit, check, draw, drawn = (
+        BundleWriter.commit,
+        AsyncSaver.check,
+        GPTDataLoader.train_batch,
+        [],
+    )
 
     def full(self, files, **options):
-        if self.folder.name == "cat" and steps:
+        if self.folder.name == "cat" and drawn:
             raise SaveError(Problem("cat", "", "the disk is full", "free space"))
         return commit(self, files, **options)
 
+    def train_batch(*args, **options):
+        drawn.append(1)
+        return draw(*args, **options)
+
     def after_the_write(self):
-        steps.append(1)
-        if self._writing is not None and len(steps) > 6:
+        while self._writing is not None and len(drawn) > 6:
             self._writing.exception()
-        check(self)
+            check(self)
 
     monkeypatch.setattr(BundleWriter, "commit", full)
+    monkeypatch.setattr(GPTDataLoader, "train_batch", train_batch)
     monkeypatch.setattr(AsyncSaver, "check", after_the_write)
     with pytest.raises(SaveError, match="the disk is full"):
         train()
-    assert len(steps) == 7
+    assert len(drawn) == 7
     assert read_bundle(in_tmp / "checkpoints" / "cat").training_state.step == 0
 
 
 def test_the_failure_of_a_run_is_told_rather_than_that_of_its_last_save(model, optimizer):
-    saver = AsyncSaver()
-    saver.save(weights_of(model), optimizer_state(optimizer), fail)
+    saver = AsyncSaver(CopyBuffers())
+    saver.save(weights_of(model), optimizer_state(optimizer), Part(fail))
     saver.close()
 
 
@@ -163,7 +190,7 @@ def test_what_is_written_is_the_copy_and_not_the_model(model, optimizer, tmp_pat
         copy = CopyBuffers().copy(weights_of(model), optimizer_state(optimizer))
         expected = model.ln_f.weight.detach().clone()
         step(model, optimizer)
-        checkpointer.write(copy, TrainingState(step=1), [])
+        checkpointer.write_own(copy, TrainingState(step=1), [])
     assert torch.equal(read_bundle(tmp_path / "m").weights()["ln_f.weight"], expected)
 
 

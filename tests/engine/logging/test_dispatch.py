@@ -178,3 +178,35 @@ def test_a_sink_that_wants_to_end_the_program_is_left_out_like_a_failing_one():
     dispatcher.emit(events.Notice(message="one"))
     dispatcher.close()
     assert heard == ["notice", "notice"]
+
+
+def test_what_is_logged_waits_for_the_event_that_is_to_come_first():
+    heard = []
+    ear = SimpleNamespace(emit=heard.append, close=lambda: None)
+    dispatcher = EventDispatcher({"ear": ear})
+    dispatcher.hold()
+    switch = events.PhaseSwitch(iter=6, elapsed_s=1.0, tokens_processed=1, new_phase="b")
+    step = events.Step(iter=7, max_iters=9, train_loss=1.0, lr=0.1)
+    gold = events.GoldCheckpoint(iter=6, val_loss=1.0, gold_loss=None, prev_best=None)
+    dispatcher.emit(switch)
+    dispatcher.emit(step)  # of the moment, and in no log
+    assert heard == [step.to_json()]
+    dispatcher.release(gold)
+    dispatcher.emit(eval_event(12))
+    assert [event["event"] for event in heard[1:]] == ["gold_checkpoint", "phase_switch", "eval"]
+    dispatcher.close()
+
+
+def test_a_sink_that_fails_meanwhile_is_reported_after_the_event_that_comes_first():
+    heard = []
+
+    class Broken:
+        def emit(self, event):
+            raise ValueError("no disk")
+
+    ear = SimpleNamespace(emit=lambda event: heard.append(event["event"]), close=lambda: None)
+    dispatcher = EventDispatcher({"ear": ear, "mine": Broken()})
+    dispatcher.hold()
+    dispatcher.emit(events.Step(iter=7, max_iters=9, train_loss=1.0, lr=0.1))
+    dispatcher.release(events.Notice(message="it comes"))
+    assert heard == ["step", "notice", "notice"]

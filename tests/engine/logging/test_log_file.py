@@ -15,6 +15,7 @@ from tests.support.events import TRAINING, complete_event, eval_event
 OWN, OTHER = LogOwner("dante", "1"), LogOwner("virgil", "2")
 BEGIN = events.training_start(GPTConfig(), TRAINING, 10)
 NOTICE = events.Notice(message="something")
+GOLD = events.GoldCheckpoint(iter=100, val_loss=1.0, gold_loss=None, prev_best=None)
 
 
 def line(event, owner=OWN):
@@ -51,6 +52,7 @@ def without(log, number):
 def test_what_a_killed_run_logged_after_its_save_is_logged_again(log):
     log.write_text(line(BEGIN) + evals(0, 100) + line(NOTICE) + evals(200))
     assert stays(log, resumed(log, 100)) == without(log, 1)
+    log.write_text(line(BEGIN) + evals(0, 100) + line(NOTICE) + line(GOLD))
     end = find_end(resumed(log, 0))
     assert (end.lines, end.later_step) == (3, None)
     assert [*end_notices(resumed(log, 0), end)] == [
@@ -61,10 +63,10 @@ def test_what_a_killed_run_logged_after_its_save_is_logged_again(log):
 def test_more_than_a_killed_run_leaves_stays_and_is_told_of(log):
     log.write_text(evals(*range(0, 5000, 100)))
     run = resumed(log, 4600)
-    assert stays(log, run) == log.read_text()
+    assert stays(log, run) == stays(log, resumed(log, 4700)) == log.read_text()
     (notice,) = end_notices(run, find_end(run))
     assert "has logged up to step 4900, further than a run gets without a save" in notice
-    assert stays(log, resumed(log, 4700)) == without(log, 2)
+    assert stays(log, resumed(log, 4800)) == without(log, 1)
 
 
 @pytest.mark.parametrize("last", [events.Interrupted(iter=200, folder="m"), complete_event()])

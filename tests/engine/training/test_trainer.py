@@ -2,6 +2,8 @@
 
 import json
 import math
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +13,18 @@ from attrs import evolve
 import mypt
 from mypt.api.checkpoint_manager import resume
 from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.checkpoints.checkpointer import Checkpointer
+from mypt.engine.logging.jsonl import JsonlSink
+from mypt.engine.training import run
 from mypt.engine.training.lr_schedule import learning_rate_at
+from mypt.engine.training.trainer import Trainer
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig
-from mypt.format.errors import ConfigError
+from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.format.open import open_checkpoint
+from mypt.format.storage.commit import BundleWriter
+from mypt.plugins import SinkFactory, hookimpl
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 
 PLUGINS = load_plugins()
@@ -361,3 +370,92 @@ def test_the_moments_follow_their_tensors_when_weight_decay_applies_to_others(te
         for before, after in pairs:
             moments = plain[1].state[before]["exp_avg"]
             assert torch.equal(moments, optimizer.state[after]["exp_avg"])
+
+
+def read_events(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_gold_is_announced_once_it_is_on_disk_and_before_what_happened_meanwhile(
+    train, logged, in_tmp, monkeypatch
+):
+    """The save of step 6 lasts for three steps; another phase begins meanwhile."""
+    write, update = Checkpointer.write_copies, Trainer.update
+    stepped, found = threading.Event(), []
+
+    def write_late(self, copy, state, kinds):
+        assert state.step != 6 or stepped.wait(10)
+        write(self, copy, state, kinds)
+
+    def count(self):
+        update(self)
+        if self.state.step == 9:
+            stepped.set()
+            self._saver._writing.result()
+
+    def emit(sink, event):
+        if event["event"] == "gold_checkpoint":
+            folder = in_tmp / "checkpoints"
+            steps = [
+                read_bundle(folder / name).training_state.step
+                for name in ("cat_gold", "cat")
+                if (folder / name / "manifest.json").exists()
+            ]
+            found.append((event["iter"], *steps))
+        emit_line(sink, event)
+
+    emit_line = JsonlSink.emit
+    monkeypatch.setattr(Checkpointer, "write_copies", write_late)
+    monkeypatch.setattr(Trainer, "update", count)
+    monkeypatch.setattr(JsonlSink, "emit", emit)
+    phases = [
+        {"name": "a", "until_iter": 6, "input_file": "input.txt"},
+        {"name": "b", "input_file": "input.txt"},
+    ]
+    train(curriculum=phases, max_iters=17, gold_guards={"trend": False, "overfit": False})
+    assert found == [(0, 0), (6, 6, 0), (12, 12, 6), (17, 17, 12)]
+    told = [(e["event"], e["iter"]) for e in logged() if "iter" in e]
+    assert told[2:5] == [("eval", 6), ("gold_checkpoint", 6), ("phase_switch", 6)]
+
+
+def test_gold_that_cannot_be_written_is_not_announced(train, logged, monkeypatch):
+    commit = BundleWriter.commit
+
+    def full(self, files, **options):
+        if self.folder.name == "cat_gold":
+            raise SaveError(Problem("cat_gold", "", "the disk is full", "free space"))
+        return commit(self, files, **options)
+
+    monkeypatch.setattr(BundleWriter, "commit", full)
+    with pytest.raises(SaveError, match="the disk is full"):
+        train()
+    assert [e["event"] for e in logged() if "iter" in e] == ["eval"]
+
+
+def test_a_run_that_saves_nothing_has_no_gold_checkpoint(text):
+    heard = []
+    plugins = load_plugins()
+    ear = SimpleNamespace(emit=lambda event: heard.append(event["event"]), close=lambda: None)
+    hook = hookimpl(lambda: [SinkFactory("ear", build=lambda _: ear)])
+    plugins.register(SimpleNamespace(mypt_log_sinks=hook), PluginOrigin("ear", "ear", "1"))
+    tokenizer = plugins.tokenizer("char").train(text)
+    config = mypt.GPTConfig(**SHAPE, vocab_size=tokenizer.vocab_size)
+    model = mypt.GPT(config, tokenizer, plugins=plugins)
+    state = fit(model, text, max_iters=6, log_sinks={"ear": {}}, **RUN)
+    assert state.gold.best_step == 6
+    assert "eval" in heard
+    assert "gold_checkpoint" not in heard
+
+
+@pytest.mark.parametrize("name", ["cat", "cat_gold", "cat_fp16"])
+def test_a_run_that_saves_at_once_leaves_the_same_bytes(train, name, in_tmp, monkeypatch):
+    train("dog", snapshot_interval=5)
+    monkeypatch.setattr(run, "check_memory", lambda *_: 0)
+    train("cat", snapshot_interval=5)
+    files = ["model.pt", "optimizer.pt"] if name != "cat_fp16" else ["model.pt"]
+    for file in files:
+        told = [
+            (in_tmp / "checkpoints" / folder / file).read_bytes()
+            for folder in (name, name.replace("cat", "dog"))
+        ]
+        assert told[0] == told[1]

@@ -201,3 +201,12 @@ class SparseSink:
             self.file.seek(len(data), 1)
         else:
             self.file.write(data)
+
+
+def test_tensors_are_converted_one_by_one_and_tied_ones_stay_tied():
+    tensor = torch.arange(6.0)
+    stream, plain = io.BytesIO(), io.BytesIO()
+    write_tensors(stream, {"a": tensor, "b": tensor}, torch.float16)
+    half = tensor.half()
+    write_tensors(plain, {"a": half, "b": half})
+    assert stream.getvalue() == plain.getvalue()

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -83,12 +84,21 @@ def find(place):
         assert unbroken()[step][name] == (step, tale)
     gold, copy, latest = (tales.get(name, (None,))[0] for name in FOLDERS)
     assert gold is None or gold >= latest  # every step is a better gold than the one before
+    assert set(announced(place)) <= set(range((gold or 1) + 1))  # step 1 is of the preparation
     numbered = sorted(step for name, (step, _) in tales.items() if name not in FOLDERS)
     return f"{gold} {copy} {latest} {numbered}"
 
 
+def announced(place):
+    """Give the steps of which the log says that they became gold."""
+    path = place / "logs" / "train" / "dante_eval.jsonl"
+    events = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+    return [event["iter"] for event in events if event["event"] == "gold_checkpoint"]
+
+
 def train_on(place):
     train(place, 3)
+    assert announced(place) == sorted({*announced(place), 3})  # none twice
     assert differences(all_told(place), unbroken()[3]) == []
     assert {path.name for path in (place / "checkpoints").iterdir()} == unbroken()[3].keys()
     for name in unbroken()[3]:

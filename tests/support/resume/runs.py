@@ -112,7 +112,8 @@ class Listener:
             (GPTDataLoader, "eval_batch", self._drawing_to_evaluate),
             (GPTDataLoader, "train_batch", self._drawing_to_train),
             (JsonlSink, "emit", self._logging),
-            (Checkpointer, "write", self._saving),
+            (Checkpointer, "write_copies", self._saving),
+            (Checkpointer, "write_own", self._saving),
         ):
             setattr(owner, name, wrapper(getattr(owner, name)))
         for name in CALLS:
@@ -166,9 +167,9 @@ class Listener:
 
     def _saving(self, write):
         def wrapped(checkpointer, copy, state, kinds):
-            self._saved, self._calls = state.step, 0
+            if self._saved != state.step:  # the first part of the save
+                self._saved, self._calls = state.step, 0
             write(checkpointer, copy, state, kinds)
-            self._saved = None
 
         return wrapped
 
