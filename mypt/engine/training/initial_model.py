@@ -80,7 +80,21 @@ def resumed_optimizer(
     """
     state = opened.training_state
     rules = RULES if state is None else (state.training_config.weight_decay_on,)
-    return continued_optimizer(model, training, opened.optimizer(), rules)
+    saved = opened.optimizer()
+    if saved is not None and next(model.parameters()).device.type == "cpu":
+        saved = {**saved, "state": _copy_moments(saved["state"])}
+    return continued_optimizer(model, training, saved, rules)
+
+
+def _copy_moments(state: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Return the moments, which are mapped to a file, in memory of their own.
+
+    They would take it at the first update, after it was counted what is free.
+    """
+    return {
+        index: {name: value.clone() for name, value in moments.items()}
+        for index, moments in state.items()
+    }
 
 
 def continued_optimizer(
