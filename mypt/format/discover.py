@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mypt.format.bundle.detect import classify
 from mypt.format.errors import FormatError
-from mypt.format.readers.unknown import find_misnamed
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def ensure_basename(path: Path) -> Path:
 
 
 def _is_checkpoint(path: Path, readers: Iterable[ReaderFactory]) -> bool:
-    if not path.is_dir() or classify(path) != "other" or find_misnamed(path):
+    if not path.is_dir() or classify(path) != "other" or files.find_misnamed(path):
         return True
     return any(reader.recognises(path) for reader in readers)
 

@@ -154,6 +154,8 @@ def _foreign_problems(
             evolve(problem, severity="warning") if problem.kind == UNSAID else problem
             for problem in error.problems
         ]
+    if has_errors(problems):  # neither can be done
+        return problems
     what = f"is a checkpoint of another format, for the reader {reader.name}"
     fix = "use it as it is, or write it as a bundle: mypt format migrate"
     return [*problems, Problem(str(path), "", what, fix, kind=LEGACY, severity="note")]

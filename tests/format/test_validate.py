@@ -10,6 +10,7 @@ from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.errors import FormatError
 from mypt.format.layout import BUILT_IN, no_tensors
+from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.format.storage.generations import tagged_name
 from mypt.format.tensors.pt_writer import write_tensors
 from mypt.format.validate import validate
@@ -90,6 +91,13 @@ def test_all_problems_are_found_in_one_pass_worst_first(bundle, edit):
 def test_a_file_without_which_there_is_no_model_is_missed(bundle, name):
     (bundle / name).unlink()
     assert ("file.missing", "error", f"{name}#") in found(bundle)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.pt", "tokenizer.json"])
+def test_a_single_file_in_another_case_is_to_be_renamed(bundle, name):
+    (bundle / name).rename(bundle / name.upper())
+    (problem,) = [p for p in validate(bundle) if p.kind == "file.missing"]
+    assert problem.fix == f"rename `{name.upper()}` to it"
 
 
 def test_an_optimizer_that_was_deleted_is_a_warning(bundle):
@@ -289,6 +297,12 @@ def test_every_folder_of_version_1_is_valid_as_it_is(fixtures):
         problems = validate(folder, checksums=True)
         assert [p for p in problems if p.severity == "error"] == [], folder
         assert "version.legacy" in {p.kind for p in problems}
+
+
+def test_what_no_reader_can_open_is_not_called_usable(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bloom"}')
+    found = validate(tmp_path, readers=(hugging_face.READER,))
+    assert [p.kind for p in found] == ["foreign.unsupported"]
 
 
 def test_validation_imports_neither_torch_nor_numpy(bundle):

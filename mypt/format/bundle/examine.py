@@ -90,7 +90,7 @@ def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool
     compare_records(seen, checksums)
     _read_headers(seen)
     listed = manifest.files if manifest else ()
-    problems += presence_problems(seen.paths, listed, str(folder))
+    problems += presence_problems(seen.paths, listed, str(folder), files.find_misnamed(folder))
     compare_documents(seen, layouts, settings)
     compare_tensors(seen, layouts, checksums)
     if checksums:  # who asks for them wants to know whether anything is not what was saved

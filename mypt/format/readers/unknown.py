@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TAIL_BYTES = 1 << 16
-_NAMES = (*files.BUNDLE_FILES, files.MANIFEST)
 
 
 def explain_unknown(path: Path) -> FormatError | None:
@@ -43,24 +42,10 @@ def explain_unknown(path: Path) -> FormatError | None:
     return None
 
 
-def find_misnamed(folder: Path) -> dict[str, str]:
-    """Find the files of a folder that are named like those of a bundle but for the case.
-
-    Returns:
-        What each should be called, by what it is called.
-
-    Raises:
-        OSError: The folder cannot be listed.
-    """
-    there = {path.name for path in folder.iterdir()}
-    wanted = {name: name.lower() for name in sorted(there) if name.lower() in _NAMES}
-    return {name: right for name, right in wanted.items() if right not in there}
-
-
 def _explain_folder(folder: Path) -> list[Problem]:
     """Return what is wrong with the files of a folder that no reader recognises."""
     problems = []
-    for name, right in find_misnamed(folder).items():
+    for name, right in files.find_misnamed(folder).items():
         what, fix = f"would be read if it were called `{right}`", "rename it"
         problems.append(Problem(str(folder / name), "", what, fix, kind="file.misnamed"))
     for path in sorted(folder.iterdir()):

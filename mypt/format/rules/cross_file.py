@@ -106,7 +106,10 @@ def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Pr
 
 
 def presence_problems(
-    paths: Mapping[str, Any], listed: Iterable[str], folder: str
+    paths: Mapping[str, Any],
+    listed: Iterable[str],
+    folder: str,
+    misnamed: Mapping[str, str],
 ) -> list[Problem]:
     """Return a problem for each missing file.
 
@@ -114,8 +117,10 @@ def presence_problems(
         paths: The existing files, by stable name.
         listed: The names that the manifest lists.
         folder: Path of the bundle, for messages.
+        misnamed: What is called otherwise, and what each should be called.
     """
     problems = []
+    others = {right: name for name, right in misnamed.items()}
     needed = {
         files.CONFIG: "no model can be built without it",
         files.MODEL: "it holds the weights",
@@ -125,6 +130,8 @@ def presence_problems(
         if name in paths:
             continue
         file, fix = f"{folder}/{name}", f"restore it: {needed.get(name, 'the manifest lists it')}"
+        if name in others:
+            fix = f"rename `{others[name]}` to it"
         if name in (files.CONFIG, files.MODEL):
             problems.append(Problem(file, "", "is missing", fix, kind="file.missing"))
         else:

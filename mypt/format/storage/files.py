@@ -82,6 +82,22 @@ def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:
     return strict_json.parse(data, file), data
 
 
+def find_misnamed(folder: Path) -> dict[str, str]:
+    """Find the files of a folder that are named like those of a bundle but for the case.
+
+    Returns:
+        What each should be called, by what it is called.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    there = {path.name for path in folder.iterdir()}
+    wanted = {
+        name: name.lower() for name in sorted(there) if name.lower() in (*BUNDLE_FILES, MANIFEST)
+    }
+    return {name: right for name, right in wanted.items() if right not in there}
+
+
 def digest_file(path: Path, file: str) -> str:
     """Return the SHA-256 of a file in hexadecimal, reading a chunk at a time.
 

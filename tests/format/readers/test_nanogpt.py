@@ -179,6 +179,22 @@ def hostile():
     }
 
 
+@pytest.mark.parametrize(
+    ("held", "what"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a git-lfs pointer"),
+        (b"<html>404</html>", "is a web page"),
+    ],
+)
+def test_what_a_failed_copy_left_for_meta_is_named(copy_of, plugins, held, what):
+    case = copy_of("nanogpt_char")
+    (case.folder / "meta.pkl").write_bytes(held)
+    with pytest.raises(FormatError, match=rf"meta\.pkl: {what}") as caught:
+        mypt.get_model_info(case.path, plugins=plugins)
+    assert "trust" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", hostile())
 def test_a_hostile_meta_is_refused(copy_of, plugins, capfd, kind):
     case = copy_of("nanogpt_char")

@@ -66,7 +66,7 @@ def test_an_edited_document_is_a_note_and_a_file_of_another_size_an_error():
 
 
 def test_what_inference_needs_is_missed_more_than_the_rest():
-    found = presence_problems({}, ["training_state.json"], "dante")
+    found = presence_problems({}, ["training_state.json"], "dante", {})
     assert [(p.file, p.severity) for p in found] == [
         ("dante/config.json", "error"),
         ("dante/model.pt", "error"),

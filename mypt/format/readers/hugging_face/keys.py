@@ -35,6 +35,7 @@ _NAMES = frozenset(
         "sep_token_id",
         "cls_token_id",
         "decoder_start_token_id",
+        "prefix",  # a text before each prompt
         # what a call returns, and how it is computed, with the same result
         "use_cache",
         "output_attentions",
@@ -46,6 +47,7 @@ _NAMES = frozenset(
         "_attn_implementation",
         "_attn_implementation_autoset",
         "_attn_implementation_internal",
+        "_flash_attn_2_enabled",
         "pretraining_tp",
         "torchscript",
         "gradient_checkpointing",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import open_regular
+from mypt.format.storage.mistaken import START_BYTES, explain_start
 from mypt.format.tensors.foreign_pickle import read_foreign_pickle
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def read_plain_pickle(path: Path, file: str) -> dict[Any, Any]:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise _make_pickle_error(file, f"is larger than {MAX_BYTES} bytes")
+    if problem := explain_start(data[:START_BYTES], file):
+        raise FormatError(problem)
     value, storages = read_foreign_pickle(data, file)
     if not isinstance(value, dict) or storages:
         raise _make_pickle_error(file, "does not hold a dict of plain values")

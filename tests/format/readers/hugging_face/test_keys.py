@@ -66,6 +66,8 @@ def test_what_changes_nothing_is_let_pass(with_keys, plugins):
         task_specific_params={"text-generation": {"do_sample": True, "max_length": 50}},
         _name_or_path="somewhere",
         pad_token_id=0,
+        prefix=None,
+        _flash_attn_2_enabled=True,
         repetition_penalty=1.1,
     )
     assert mypt.get_model_info(folder, plugins=plugins)["parameters"]
