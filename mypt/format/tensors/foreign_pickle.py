@@ -137,13 +137,15 @@ class _ForeignInterpreter(Interpreter):
         return made
 
     def unpack(self, data: Any, dtype: Any) -> list[Any]:
-        """Return the numbers or texts in some bytes of numpy."""
-        if type(dtype) is not _NumpyType or type(data) not in (bytes, list):
+        """Return the numbers or texts in some bytes of numpy, or the objects that it lists."""
+        if type(dtype) is not _NumpyType:
             raise ValueError
         code = dtype.code
-        if code == "O8" and type(data) is list:
+        if code == _OBJECTS and type(data) is list:
             self.count_copy(data)
-            return data
+            return list(data)
+        if type(data) is not bytes:
+            raise ValueError
         if code in _NUMBERS:
             self.count_numbers(len(data) // struct.calcsize(_NUMBERS[code]))
             return [n for (n,) in struct.iter_unpack(dtype.order + _NUMBERS[code], data)]
@@ -166,6 +168,7 @@ class _ForeignInterpreter(Interpreter):
 
 
 _CONVERT = "save it again with numbers of Python in its place"
+_OBJECTS = "O8"
 _NUMBERS = {
     "b1": "?",
     "f2": "e",

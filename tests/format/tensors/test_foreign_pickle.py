@@ -192,6 +192,13 @@ def test_calls_do_not_copy_beyond_measure(data):
         tracemalloc.stop()
 
 
+def test_objects_in_the_place_of_the_bytes_of_an_array_are_damage():
+    data = pickle.dumps(np.array([1, "a"], object), 2)
+    for code in (b"U1", b"f4", b"i8"):
+        with pytest.raises(FormatError, match="is damaged"):
+            read_foreign_pickle(data.replace(b"O8", code), "x")
+
+
 def test_an_array_has_no_more_dimensions_than_a_tensor():
     data = pickle.dumps(np.zeros((1,) * 64, np.uint8), 2)
     assert data.count(b"K\x01") > 64
