@@ -65,7 +65,9 @@ def get_model_info(
         "edits": list(opened.edits),
         "notes": list(opened.notes),
         "warnings": list(opened.warnings),
-        "copies": [str(path) for path in find_copies(opened.path)],
+        "copies": [
+            str(path) for path in find_copies(opened.path, None if state is None else state.run_id)
+        ],
         "plugins": {
             package: {**need, "installed": plugins.version_of(package)}
             for package, need in opened.needs.items()

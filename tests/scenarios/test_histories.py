@@ -83,3 +83,36 @@ def test_copies_of_another_run_are_replaced_where_a_flag_says_so(train, in_tmp, 
     assert (code, err) == (0, "")
     assert mypt.load("cat_gold").config.n_layer == 1
     assert mypt.get_model_info("cat_step00000006")["training_state"]["step"] == 6
+
+
+def test_a_model_that_was_renamed_with_its_copies_goes_on(train, in_tmp):
+    train("cat", snapshot_interval=4)
+    folder = in_tmp / "checkpoints"
+    for place in sorted(folder.glob("cat*")):
+        place.rename(folder / place.name.replace("cat", "dog"))
+    copies = mypt.get_model_info("dog")["copies"]
+    assert len(copies) == 5  # gold, fp16, three snapshots
+    state = train("dog", snapshot_interval=4, keep_snapshots=1, max_iters=16)
+    assert state.step == 16
+    assert sorted(path.name[-2:] for path in folder.glob("dog_step*")) == ["16"]
+
+
+def test_the_last_lines_of_a_run_name_no_gold_that_is_not_there(train, in_tmp, cli):
+    train("cat", learning_rate=1e-3)
+    (in_tmp / "checkpoints" / "cat").rename(in_tmp / "checkpoints" / "dog")
+    worse = ["--max_iters", 20, "--learning_rate", 9.0, "--eval_interval", 10]
+    code, out, err = cli("train", "--model_name", "dog", *worse)
+    assert code == 0, err
+    assert not (in_tmp / "checkpoints" / "dog_gold").exists()
+    assert "Best (GOLD)" not in out
+    assert "No GOLD checkpoint in checkpoints/dog_gold: none was better than before (step" in out
+
+
+def test_a_run_in_the_folder_of_today_has_its_copies_beside_it(in_tmp, loader, monkeypatch, train):
+    model = mypt.GPT(mypt.load(train("cat") and "cat").config, mypt.load("cat").tokenizer)
+    for name, folder in (("one", "."), ("two/inner", "..")):
+        (in_tmp / name).mkdir(parents=True)
+        monkeypatch.chdir(in_tmp / name)
+        model.fit(loader(model), checkpoint_dir=folder, max_iters=2, start_step=0, quiet=True)
+    assert (in_tmp / "one_fp16" / "model.pt").exists()
+    assert (in_tmp / "two_fp16" / "model.pt").exists()

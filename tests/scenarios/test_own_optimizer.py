@@ -147,6 +147,11 @@ def test_a_rate_that_is_changed_at_a_resume_changes_all_groups(model_of, fit, tr
     assert "step 6: learning_rate changed from 0.02 to 0.002" in state.inexact_reasons
     groups = read_bundle(FOLDER).optimizer()["param_groups"]
     assert sorted({g["initial_lr"] for g in groups}) == pytest.approx([0.0001, 0.001, 0.002])
+    manager = mypt.CheckpointManager("cat")
+    model, optimizer, _ = manager.initialize_for_training(mypt.GPTConfig(), learning_rate=0.004)
+    rates = {group["lr"] for group in optimizer.param_groups if group["params"]}
+    assert sorted(rates) == pytest.approx([0.0002, 0.002, 0.004])
+    assert fit(model, optimizer, FOLDER).training_config.learning_rate == 0.004
 
 
 def loop(model, optimizer, data, steps, scheduler=None):

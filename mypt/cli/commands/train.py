@@ -105,7 +105,11 @@ def closing_summary(state: TrainingState, folder: Path) -> list[str]:
     if gold is not None and gold.best_val_loss is not None:
         name = "gold_loss" if state.training_config.gold_metric else "val_loss"
         where = f"step {gold.best_step}, {name}={gold.best_val_loss:.4f}"
-        lines.append(f"  Best (GOLD) checkpoint: {CopyKind.GOLD.path(folder)} ({where})")
+        place = CopyKind.GOLD.path(folder)
+        if place.is_dir():
+            lines.append(f"  Best (GOLD) checkpoint: {place} ({where})")
+        else:  # it stayed behind when the model was copied or renamed
+            lines.append(f"  No GOLD checkpoint in {place}: none was better than before ({where})")
     elif gold is not None and gold.decision is not None and gold.decision.reasons:
         why = "; ".join(gold.decision.reasons)
         lines.append(f"  No GOLD checkpoint; what blocked it at step {gold.decision.step}: {why}")

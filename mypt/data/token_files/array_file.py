@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # A preparation never overwrites what is in its folder, so preparing again alone is not enough.
-PREPARE_AGAIN = "remove the data set's folder and prepare the data again"
+PREPARE_AGAIN = "prepare the data again, into a new folder"
 _ITEM_NAMES = {
     "<u2": "2-byte ids",
     "<u4": "4-byte ids",

@@ -65,12 +65,22 @@ def parse_copy_name(name: str) -> CopyName | None:
     return CopyName(model, CopyKind.NUMBERED, int(digits))
 
 
-def find_copies(folder: Path) -> list[Path]:
-    """Find all existing copies of a model: gold, half precision, then numbered by rising step."""
+def find_copies(folder: Path, run_id: str | None = None) -> list[Path]:
+    """Find all existing copies of a model: gold, half precision, then numbered by rising step.
+
+    Args:
+        folder: The model.
+        run_id: Its run, whose copies count also where they were renamed with it.
+    """
     folder = folder if folder.name else folder.absolute()
-    named = [kind.path(folder) for kind in _DESCRIBED]
-    there = [path for path in named if path.is_dir() and _is_copy(path, folder.name)]
-    return [*there, *find_snapshots(folder).values()]
+    places = [kind.path(folder) for kind in _DESCRIBED]
+    places += find_numbered_folders(folder).values()
+    found = ((path, _find_origin(path)) for path in places if path.is_dir())
+    return [
+        path
+        for path, origin in found
+        if origin is not None and (origin.model == folder.name or origin.is_of_run(run_id))
+    ]
 
 
 def name_notices(folder: Path, state: TrainingState | None) -> tuple[str, ...]:
@@ -116,7 +126,8 @@ def find_snapshots(folder: Path, run_id: str | None = None) -> dict[int, Path]:
     return {
         step: path
         for step, path in find_numbered_folders(folder).items()
-        if _is_copy(path, folder.name, run_id)
+        if (origin := _find_origin(path)) is not None
+        and (origin.model == folder.name if run_id is None else origin.is_of_run(run_id))
     }
 
 
@@ -152,12 +163,11 @@ def prune_snapshots(folder: Path, keep: int, step: int, run_id: str | None = Non
             remove_bundle(path)
 
 
-def _is_copy(path: Path, name: str, run_id: str | None = None) -> bool:
+def _find_origin(path: Path) -> CopyOrigin | None:
     try:
-        origin = read_copy_origin(path)
+        return read_copy_origin(path)
     except (FormatError, OSError):
-        return False
-    return origin.model == name and run_id in (None, origin.run_id)
+        return None
 
 
 class CopyOrigin(NamedTuple):
@@ -166,6 +176,10 @@ class CopyOrigin(NamedTuple):
     model: str | None
     run_id: str | None
     step: int | None
+
+    def is_of_run(self, run_id: str | None) -> bool:
+        """Return whether it is a copy that a run made, whatever its model is called today."""
+        return self.model is not None and run_id is not None and self.run_id == run_id
 
 
 def read_copy_origin(folder: Path) -> CopyOrigin:

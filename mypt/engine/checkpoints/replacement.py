@@ -183,11 +183,13 @@ def ensure_copies_replaceable(folder: Path, state: TrainingState, *, resumed: bo
         if not is_model(place):
             continue
         origin = read_copy_origin(place)
-        ours = {state.run_id, None} if resumed else {state.run_id}
-        if origin.model != folder.name:
-            what = f"is a model of its own, and {folder.name} would write its {kind} copy there"
-        elif origin.run_id in ours or origin.step == 0:
+        is_nameless = resumed and origin.run_id is None
+        is_own_name = origin.model == folder.name
+        if origin.is_of_run(state.run_id) or (is_own_name and (is_nameless or origin.step == 0)):
             continue
+        if not is_own_name:
+            owner = "a model of its own" if origin.model is None else f"a copy of {origin.model}"
+            what = f"is {owner}, and {folder.name} would write its {kind} copy there"
         else:
             what = f"is the {kind} copy of another run of {folder.name}, at its step {origin.step}"
         fix = (

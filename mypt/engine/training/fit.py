@@ -25,6 +25,7 @@ from mypt.engine.training.optimizer import (
 )
 from mypt.engine.training.run import is_finished, train
 from mypt.engine.training.trainer import Job
+from mypt.format.discover import ensure_basename
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.storage.generations import read_manifest
@@ -79,6 +80,8 @@ def fit(
     command line does. It is in evaluation mode afterwards.
     """
     _check_sampling(given, loader)
+    if checkpoint_dir is not None:
+        checkpoint_dir = ensure_basename(checkpoint_dir)  # copies lie beside it, and have its name
     begin, described = _find_beginning(model, checkpoint_dir, start_step), None
     if optimizer is not None:
         described = _describe(optimizer, model, given, is_saved=checkpoint_dir is not None)

@@ -95,6 +95,10 @@ def restore_optimizer(
         parts[numbers[name]] = {key: local_part(value, named[name]) for key, value in kept}
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": parts, "param_groups": groups})
+    if any("initial_lr" in group for group in optimizer.param_groups):  # rates of their own
+        set_peaks(optimizer, training.learning_rate)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
     return optimizer
 
 

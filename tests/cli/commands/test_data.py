@@ -69,7 +69,7 @@ def test_a_shard_that_lost_its_end_is_not_complete(cli, refused, in_tmp, texts, 
     shard.write_bytes(data[:-lost_bytes])
     line = refused(*prepare)
     assert line.startswith(f"error: out/train/shard_00000.bin: has {len(data) - lost_bytes} bytes")
-    assert "remove the data set's folder and prepare the data again" in line
+    assert "prepare the data again, into a new folder" in line
     shutil.rmtree("out")
     assert cli(*prepare)[0] == 0
     assert shard.read_bytes() == data

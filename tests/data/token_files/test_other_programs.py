@@ -164,3 +164,12 @@ def test_the_command_shows_what_is_there(cli, tmp_path, text):
     code, out, _ = cli("data", "inspect", folder)
     assert code == 0
     assert out.startswith(f"{folder}: tokens, uint16, char\n  train: ")
+
+
+def test_ids_of_another_kind_are_refused_where_the_model_has_rows_for_them(tmp_path, text, plugins):
+    folder = write_nano_gpt(tmp_path / "chars", text)
+    for name in ("train.bin", "val.bin"):
+        np.fromfile(folder / name, "<u2").astype(">u2").tofile(folder / name)
+    tokenizer = plugins.tokenizer("char").train("".join(sorted(set(text))))
+    problem = refusal(lambda: GPTDataLoader(CONFIG, tokenizer, dataset_dir=folder))
+    assert problem.what == "has its ids in big-endian byte order"

@@ -123,6 +123,7 @@ def load(folder):
 
 class BareTokenizer:
     token_kind = "bare"
+    vocab_size = 50304
 
     def state(self):
         return {}
