@@ -32,7 +32,7 @@ def read_plain_pickle(path: Path, file: str) -> dict[Any, Any]:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise _make_pickle_error(file, f"is larger than {MAX_BYTES} bytes")
-    if problem := explain_start(data[:START_BYTES], file):
+    if problem := explain_start(data[:START_BYTES], file, "pickle"):
         raise FormatError(problem)
     value, storages = read_foreign_pickle(data, file)
     if not isinstance(value, dict) or storages:
