@@ -127,6 +127,8 @@ def format_value(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     value = value[: _LONGEST + 1] if isinstance(value, str) else value
+    if not isinstance(value, (str, int, float, type(None))):  # from a file of another program
+        return f"a {type(value).__name__.removesuffix('Info').lower()}"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
