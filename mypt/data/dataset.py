@@ -136,7 +136,7 @@ def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
         DataError: The file is missing, is not JSON, or does not name a tokenizer.
     """
     root = Path(folder)
-    _reject_file(root)
+    _need_folder(root)
     files = other_programs.find_split_files(root)
     if files is None:
         return _read_state_file(root / STATE_FILE)
@@ -211,16 +211,16 @@ def _read_state_file(file: Path) -> dict[str, Any]:
     return state
 
 
-def _reject_file(root: Path) -> None:
+def _need_folder(root: Path) -> None:
     if root.is_file():
         fix = "pass a text with --input_file, or name the folder of a data set"
         raise_data_error(root, "is a file, not the folder of a data set", fix)
+    if not root.is_dir():
+        raise_data_error(root, "there is no such folder", "check the path of the data set")
 
 
 def _split_folders(root: Path, *, eval_only: bool) -> dict[str, Path]:
-    _reject_file(root)
-    if not root.is_dir():
-        raise_data_error(root, "there is no such folder", "check the path of the data set")
+    _need_folder(root)
     if not eval_only:
         if (root / "val").is_dir() and not (root / "train").is_dir():
             fix = "train on another; use this with --eval_dataset_dir (in Python: eval_only=True)"
@@ -236,7 +236,7 @@ def _read_dtype(folder: str | Path) -> str:
 
 def _list_shard_files(root: Path, *, eval_only: bool) -> dict[str, list[Path]]:
     """List the shards of each split, of which there is at least one."""
-    _reject_file(root)
+    _need_folder(root)
     files = other_programs.find_split_files(root)
     if files is not None:
         wanted = ("val",) if eval_only else ("train", "val")

@@ -707,3 +707,8 @@ def test_a_model_that_runs_away_is_told_of_once(train, input_file):
     assert out.count("val not finite") > 1
     assert out.count("The loss is NaN or infinite and will not recover") == 1
     assert "lower --learning_rate" in out
+
+
+def test_a_data_set_that_is_not_there_is_told_by_its_folder(refused_train):
+    line = refused_train("--dataset_dir", "nowhere", *SMALL, *BRIEF)
+    assert line.startswith("error: nowhere: there is no such folder")
