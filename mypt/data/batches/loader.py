@@ -265,7 +265,7 @@ class GPTDataLoader:
     def _check_kind_of_ids(self, folder: str | Path, highest: int) -> None:
         """Raise if the ids of a data set are not of the kind that they were read as."""
         check_assumed_tokenizer(folder, self.tokenizer.token_kind, highest)
-        vocab_size = min(self.config.vocab_size, self.tokenizer.vocab_size)  # a model may have more
+        vocab_size = min(self.config.vocab_size, self.tokenizer.n_vocab)  # a model may have more
         if highest >= vocab_size:
             problem = find_wrong_ids(folder, vocab_size, eval_only=self._eval_only)
             if problem is not None:

@@ -12,6 +12,7 @@ from mypt.data.dataset import read_shards
 from mypt.data.token_files.shard import map_unrecorded_ids
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
+from mypt.tokenizers.bare_ids import BareIds
 from tests.support.token_files import LLM_C, write_llm_c
 
 IDS = np.random.default_rng(1).integers(0, 50257, 5000)
@@ -118,15 +119,7 @@ def write_set(folder, ids, dtype):
 
 def load(folder):
     config = GPTConfig(batch_size=4, block_size=8, vocab_size=50304)
-    return GPTDataLoader(config, BareTokenizer(), dataset_dir=folder)
-
-
-class BareTokenizer:
-    token_kind = "bare"
-    vocab_size = 50304
-
-    def state(self):
-        return {}
+    return GPTDataLoader(config, BareIds(50304), dataset_dir=folder)
 
 
 def test_int64_ids_never_train_silently(tmp_path):
