@@ -83,11 +83,9 @@ def describe(
         # The weights first: an optimizer state that does not fit is often but a consequence.
         bare = upgrade(evolve(found, optimizer=None))
         folder = path if found.version == "1" else None
-        state_errors = _list_errors(_find_state_problems(bare, str(path), folder, layouts))
-        if state_errors:
-            flaws += state_errors
-            bare = evolve(bare, training_state=None)
-        errors = _list_errors(_find_problems(bare, str(path), folder, layouts))
+        errors = [
+            p for p in _find_problems(bare, str(path), folder, layouts) if p.severity == "error"
+        ]
         if errors:
             raise FormatError(*errors)
     except SURPRISES as error:
@@ -163,9 +161,9 @@ def read_whole(
     """
     try:
         found = reader.read(path, weights_file.load_weights, options)
-        if described.training_state is None:
-            found = evolve(found, training_state=None)
-        return upgrade(evolve(found, optimizer=None) if described.flaws else found)
+        if described.flaws:
+            found = _without_training(found, described.flaws)
+        return upgrade(found)
     except SURPRISES as error:
         raise _make_surprise_error(path, reader, error) from error
 
@@ -173,44 +171,29 @@ def read_whole(
 def _find_problems(
     checkpoint: Checkpoint, file: str, folder: Path | None, layouts: Layouts
 ) -> list[Problem]:
-    """Find what keeps a checkpoint from being opened for inference.
-
-    Of a folder of version 1, its documents are named, which say it.
-    """
-    problems = _find_document_problems("config", checkpoint.config, file, folder, layouts)
-    if checkpoint.tokenizer is not None:
-        problems += _find_document_problems(
-            "tokenizer", checkpoint.tokenizer, file, folder, layouts
+    """Find what is wrong; of a folder of version 1 its documents are named, which say it."""
+    documents: dict[Kind, Mapping[str, Any] | None] = {
+        "config": checkpoint.config,
+        "tokenizer": checkpoint.tokenizer,
+        "training_state": checkpoint.training_state,
+    }
+    problems = [
+        problem
+        for kind, document in documents.items()
+        if document is not None
+        for problem in (
+            *_find_json_problems(kind, document, file),
+            *document_problems(
+                kind, document, str(folder / f"{kind}.json") if folder else file, layouts
+            ),
         )
+    ]
     if any(problem.severity == "error" for problem in problems):
         return problems
     config = from_document(GPTConfig, checkpoint.config)
     if checkpoint.tokenizer is not None:
         problems += tokenizer_problems(checkpoint.tokenizer, config.vocab_size, file)
     return problems + tensor_problems(Model(config, checkpoint.tensors, layouts, file, file))
-
-
-def _find_state_problems(
-    checkpoint: Checkpoint, file: str, folder: Path | None, layouts: Layouts
-) -> list[Problem]:
-    state = checkpoint.training_state
-    if state is None:
-        return []
-    return _find_document_problems("training_state", state, file, folder, layouts)
-
-
-def _find_document_problems(
-    kind: Kind, document: Mapping[str, Any], file: str, folder: Path | None, layouts: Layouts
-) -> list[Problem]:
-    place = str(folder / f"{kind}.json") if folder else file
-    problems = list(document_problems(kind, document, place, layouts))
-    if _list_errors(problems):
-        return problems
-    return [*problems, *_find_json_problems(kind, document, file)]
-
-
-def _list_errors(problems: Iterable[Problem]) -> list[Problem]:
-    return [problem for problem in problems if problem.severity == "error"]
 
 
 def _find_json_problems(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:

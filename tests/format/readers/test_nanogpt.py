@@ -1,7 +1,6 @@
 import io
 import pickle
 import pickletools
-import re
 
 import numpy as np
 import pytest
@@ -231,6 +230,7 @@ def test_plain_dicts_of_every_protocol_are_read(tmp_path, protocol):
     "change",
     [
         {"config": [1]},
+        {"iter_num": "many"},
         {"model_args": {**ARGS, "n_layer": 10**9}},
         {"model_args": {**ARGS, "n_layer": 100000}},
         {"model_args": {**ARGS, "n_embd": 2**31 - 1, "n_head": 1}},
@@ -243,28 +243,6 @@ def test_a_file_of_strange_values_is_refused(copy_of, plugins, change):
     torch.save({**contents, **change}, case.path)
     with pytest.raises(FormatError):
         mypt.get_model_info(case.path, plugins=plugins)
-
-
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        ({"iter_num": -1}, "/step: is -1"),
-        ({"iter_num": torch.zeros(1)}, "/step: is a tensor"),
-        ({"config": {"learning_rate": float("nan")}}, "/training_config/learning_rate: is nan"),
-        ({"config": {"learning_rate": "6e-4"}}, '/training_config/learning_rate: is "6e-4"'),
-    ],
-)
-def test_what_only_training_needs_stops_nobody_else(copy_of, plugins, change, what):
-    case = copy_of("nanogpt_char")
-    contents = torch.load(case.path, weights_only=True)
-    settings = {**contents["config"], **change.get("config", {})}
-    torch.save({**contents, **change, "config": settings}, case.path)
-    opened = open_checkpoint(case.path, plugins)
-    assert opened.training_state is None
-    assert any(what in warning for warning in opened.warnings)
-    assert mypt.load(case.path, plugins=plugins).generate("a", 3, seed=1)
-    with pytest.raises(FormatError, match=re.escape(what)):
-        opened.check_flaws()
 
 
 @pytest.mark.parametrize("change", ["groups", "numbers", "beyond"])
