@@ -37,6 +37,7 @@ from mypt.engine.training.model_setup import set_up_model
 from mypt.engine.training.optimizer import make_optimizer
 from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.tokenizers.bare_ids import BareIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,11 +283,11 @@ class _Loader(mypt.GPTDataLoader):
     """Batches of ids that no tokenizer made."""
 
     def __init__(self, config: mypt.GPTConfig, ids: np.ndarray) -> None:
-        class Bare:
+        class Bare(BareIds):
             def encode_array(self, text: str) -> np.ndarray:  # noqa: ARG002
                 return ids
 
-        super().__init__(config, Bare(), text="")
+        super().__init__(config, Bare(config.vocab_size), text="")
 
 
 def _nanogpt(setup: Setup, _: ExitStack) -> Callable[[], object]:
