@@ -152,13 +152,25 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
     """
     folder = model_dir(request.model_name)
     with join_world() as world, explain_oom(TRAINING):
-        with world.stage("preparation"), explain_oom(TRAINING):
-            ready, describe = _prepare(request, folder, plugins, world)
-        ensure_same_start(world, describe)
-        if isinstance(ready, Outcome):
-            return ready
-        job = _build_job(ready, folder, world, overwrite=request.overwrite, quiet=quiet)
+        job = _prepare_together(request, folder, plugins, world, quiet=quiet)
+        if isinstance(job, Outcome):
+            return job
         return Outcome(folder, train(job), trained=True, is_main=world.is_main)
+
+
+def _prepare_together(
+    request: TrainRequest, folder: Path, plugins: Plugins, world: World, *, quiet: bool
+) -> Job | Outcome:
+    """Prepare in all processes, and compare; return the outcome where there is nothing to do.
+
+    What the checkpoint is mapped to is no longer used then, and goes before the training begins.
+    """
+    with world.stage("preparation"), explain_oom(TRAINING):
+        ready, describe = _prepare(request, folder, plugins, world)
+    ensure_same_start(world, describe)
+    if isinstance(ready, Outcome):
+        return ready
+    return _build_job(ready, folder, world, overwrite=request.overwrite, quiet=quiet)
 
 
 def _prepare(

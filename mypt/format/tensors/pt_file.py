@@ -16,7 +16,7 @@ from mypt.format.tensors.pickle_reader import MAX_PICKLE_BYTES, read_pickle
 from mypt.format.tensors.zip_reader import Member, read_member, read_members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 # Files up to this size are compared with their checksums whenever they are loaded.
@@ -139,21 +139,30 @@ def _map_tensors(header: Header, path: Path) -> Any:
     whole = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=path.stat().st_size)
     storages: dict[str, Any] = {}
 
-    def build(value: Any) -> Any:
-        if isinstance(value, TensorInfo):
-            key = value.storage_key
-            if key not in storages:
-                start = header.members[f"data/{key}"].offset
-                storages[key] = whole[start : start + value.storage_bytes]
-            empty = torch.empty(0, dtype=getattr(torch, value.dtype), device="cpu")
-            return empty.set_(storages[key], value.storage_offset, value.shape, value.stride)
-        if isinstance(value, dict):
-            return {key: build(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(map(build, value))
-        return value
+    def map_tensor(info: TensorInfo) -> Any:
+        key = info.storage_key
+        if key not in storages:
+            start = header.members[f"data/{key}"].offset
+            storages[key] = whole[start : start + info.storage_bytes]
+        empty = torch.empty(0, dtype=getattr(torch, info.dtype), device="cpu")
+        return empty.set_(storages[key], info.storage_offset, info.shape, info.stride)
 
-    return build(header.contents)
+    return _replace_infos(header.contents, map_tensor)
+
+
+def _replace_infos(value: Any, make: Callable[[TensorInfo], Any]) -> Any:
+    """Return a content with another value in the place of each `TensorInfo`.
+
+    A function of its own: one that called itself by a closure would keep the file mapped until
+    Python looks for circles.
+    """
+    if isinstance(value, TensorInfo):
+        return make(value)
+    if isinstance(value, dict):
+        return {key: _replace_infos(item, make) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_replace_infos(item, make) for item in value)
+    return value
 
 
 def check_small_file(path: Path, file: str) -> None:

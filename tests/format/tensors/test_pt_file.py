@@ -1,5 +1,7 @@
+import gc
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,6 +73,7 @@ def test_reading_headers_does_not_import_torch_or_numpy(saved):
     path, _ = saved({"a": torch.zeros(3)})
     code = f"""
 import sys
+from pathlib import Path
 from pathlib import Path
 from mypt.format.tensors.pt_file import read_header
 assert read_header(Path({str(path)!r}), "x").tensors()
@@ -193,3 +196,21 @@ def test_an_expanded_tensor_is_no_reason_for_distrust(tmp_path):
     torch.save({"a": torch.zeros(1).expand(5)}, tmp_path / "x.pt")
     with pytest.raises(FormatError, match="save it again with each tensor made contiguous"):
         read_header(tmp_path / "x.pt", "x.pt")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the maps of a process are those of Linux")
+def test_a_file_is_mapped_no_longer_than_its_tensors_are_held(tmp_path):
+    path = tmp_path / "held.pt"
+    torch.save({"a": [torch.ones(5)]}, path)
+
+    def is_mapped():
+        return str(path) in Path("/proc/self/maps").read_text()
+
+    gc.disable()  # as a run does for a while: nothing may wait for it
+    try:
+        held = load_tensors(path, path.name)
+        assert is_mapped()
+        del held
+        assert not is_mapped()
+    finally:
+        gc.enable()
