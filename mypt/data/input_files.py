@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 import sys
 from collections import defaultdict
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
+_LOGGER = logging.getLogger("mypt")
 STDIN = "-"
 STANDARD_LIBRARY = "stdlib"
 
@@ -158,6 +160,8 @@ def _list_input(name: str) -> Iterator[InputFile | Problem]:
         return
     walk = FolderWalk(path)
     yield from walk.problems
+    for link in walk.circles:
+        _LOGGER.warning("%s leads back to a folder that it is in, which is read once", link)
     for file in walk.files:
         yield InputFile(file.path, file.name, name, was_named=False, status=file.status)
 

@@ -108,3 +108,11 @@ def test_a_lost_link_that_is_named_says_where_it_leads(tmp_path):
         DataError, match=r"is a link to nowhere/at/all\.txt, where there is nothing"
     ):
         read_input([str(tmp_path / "lost.txt")])
+
+
+def test_a_link_in_a_circle_is_warned_of(tmp_path, caplog):
+    (tmp_path / "a.txt").write_text("a text")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert read_input([str(tmp_path)]).text == "a text"
+    (record,) = caplog.records
+    assert f"{tmp_path}/loop leads back to a folder that it is in" in record.getMessage()

@@ -46,18 +46,21 @@ class FolderWalk:
     Attributes:
         files: The files, in the order of their names.
         problems: What cannot be read: folders, files, links that lead nowhere, and what is no file.
+        circles: Links that lead back to a folder that they were reached through.
     """
 
     def __init__(self, root: Path) -> None:
         """Walk a folder."""
         self.files: list[WalkedFile] = []
         self.problems: list[Problem] = []
+        self.circles: list[Path] = []
         self._folders: set[Identity] = set()
         self._folder_links: list[tuple[str, Path]] = []
         self._file_links: list[WalkedFile] = []
         self._walk(root, "")
         while self._folder_links:  # in the order of their names, whatever the disk's order is
             name, path = heapq.heappop(self._folder_links)
+            self.circles += [path] if _leads_back(path) else []
             self._walk(path, f"{name}/")
         self._add_linked_files()
         self.files.sort(key=lambda file: file.name)
@@ -109,6 +112,12 @@ class FolderWalk:
             if identify(file.status) not in known:
                 known.add(identify(file.status))
                 self.files.append(file)
+
+
+def _leads_back(link: Path) -> bool:
+    """Return whether a link leads to a folder that it was reached through."""
+    target = link.resolve()
+    return any(parent.resolve() == target for parent in link.parents)
 
 
 def identify(status: os.stat_result) -> Identity:

@@ -56,6 +56,17 @@ def test_a_link_into_the_folder_or_above_it_changes_nothing(target, name, corpus
     assert names(corpus) == before
 
 
+def test_a_circle_is_named(corpus, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "back").symlink_to(corpus)
+    for name, target in {"up": "..", "here": ".", "sub/up": "..", "far": tmp_path / "far"}.items():
+        (corpus / name).symlink_to(target)
+    (corpus / "twice").symlink_to(corpus / "sub")
+    write(tmp_path / "elsewhere.txt")
+    found = {str(link.relative_to(corpus)) for link in FolderWalk(corpus).circles}
+    assert found == {"here", "sub/up", "up", "far/back"}
+
+
 def test_what_several_links_lead_to_is_read_once(corpus, tmp_path):
     write(tmp_path / "far" / "inner" / "d.txt")
     write(tmp_path / "far" / "e.txt")
