@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from mypt.engine.checkpoints.paths import CHECKPOINTS, LOGS, find_checkpoint, log_file_of
+from mypt.engine.checkpoints.paths import (
+    CHECKPOINTS,
+    LOGS,
+    find_checkpoint,
+    log_file_beside,
+    log_file_of,
+)
 from mypt.engine.logging.log_lines import LogOwner
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import Problem, UsageError
@@ -73,7 +79,12 @@ def _candidate_paths(folder: Path, state: TrainingState | None) -> Iterator[Path
     """Yield where a model's log may be: as configured, by its name, and beside its tree."""
     training = TrainingConfig() if state is None else state.training_config
     name = _owner(folder, state).model_name
-    yield log_file_of(training, name)
+    log = log_file_of(training, name)
+    if training.log_file is None and state is not None and state.run_id is not None:
+        beside = log_file_beside(log, state.run_id)
+        if beside.is_file():
+            yield beside
+    yield log
     by_name = log_file_of(TrainingConfig(), name)
     yield by_name
     if folder.parent.name == CHECKPOINTS.name:

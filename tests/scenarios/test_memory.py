@@ -1,19 +1,13 @@
 """Memory is tried before the first step: real runs under a limit of address space."""
 
-import ctypes
-import io
-import json
-import resource
-import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mypt.cli.main import mypt_group, run
 from mypt.format.validate import validate
 from tests.support.events import read_lines
-from tests.support.processes.child import Child
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps such a limit")
 
@@ -26,27 +20,41 @@ LITTLE, ENOUGH_FOR_NO_COPY, ENOUGH = 75 * MB, 155 * MB, 600 * MB
 SHARES = "25.3 MB weights, 25.3 MB gradients, 50.7 MB moments of AdamW, 76.0 MB copy for saving"
 
 
+# A process of its own, since one that ran other tests has memory of theirs to give away. It trains
+# once without a limit, so that all that a run imports has its memory by then.
+PROGRAM = """
+import contextlib, ctypes, resource, shutil, sys, tempfile
+from mypt.cli.main import mypt_group, run
+from pathlib import Path
+free, flags = int(sys.argv[1]), sys.argv[2:]
+small = ["--n_embd", "8", "--n_head", "1", "--n_layer", "1", "--block_size", "8"]
+small += ["--max_iters", "1", "--input_file", "input.txt", "--tokenization", "char"]
+small += ["--device", "cpu"]
+said, sys.stdout = sys.stdout, sys.stderr
+with tempfile.TemporaryDirectory() as folder:
+    shutil.copy("input.txt", folder)
+    with contextlib.chdir(folder):
+        assert run(mypt_group, "mypt", ["train", "--model_name", "before", *small]) == 0
+sys.stderr.flush()
+print("limited", file=sys.stderr, flush=True)
+ctypes.CDLL(None).mallopt(-3, 1 << 17)  # no tensor takes what this process has freed before
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + free, resource.RLIM_INFINITY))
+sys.exit(run(mypt_group, "mypt", ["train", *flags]))
+"""
+
+
 def train_within(free, *flags, name="dante"):
     """Train in a process that may take so many bytes more than it has; give code and output."""
-
-    def work():
-        ctypes.CDLL(None).mallopt(-3, 1 << 17)  # no tensor takes what this process has freed before
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (size + free, resource.RLIM_INFINITY))
-        sys.stdout = sys.stderr = said = io.StringIO()
-        code = run(mypt_group, "mypt", ["train", "--model_name", name, *FLAGS, *flags])
-        return json.dumps([code, said.getvalue()])
-
-    code, said = json.loads(Child(work).wait())
-    return code, said
+    words = [sys.executable, "-c", PROGRAM, str(free), "--model_name", name, *FLAGS, *flags]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr.partition("limited\n")[2]
 
 
 @pytest.fixture
-def place(train, in_tmp):
-    """Give an empty folder with a text; all that a run imports has its memory by then."""
-    train(max_iters=1)
-    for name in ("checkpoints", "logs"):
-        shutil.rmtree(name)
+def place(in_tmp, text):
+    """Give a folder with a text alone."""
+    (in_tmp / "input.txt").write_text(text)
     return in_tmp
 
 

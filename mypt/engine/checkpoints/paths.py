@@ -64,6 +64,11 @@ def log_file_of(training: TrainingConfig, model_name: str) -> Path:
     return LOGS / f"{model_name}_eval.jsonl"
 
 
+def log_file_beside(log: Path, run_id: str) -> Path:
+    """Return the log of a run where another run of a model of that name writes to `log`."""
+    return log.with_name(f"{log.stem}_{run_id[:8]}{log.suffix}")
+
+
 def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = None) -> Path:
     """Find a checkpoint by its path, or by its name in `checkpoints/`.
 

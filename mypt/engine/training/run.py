@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -17,6 +17,7 @@ from mypt.engine.checkpoints.memory_check import (
     direct_notice,
     measure_memory,
 )
+from mypt.engine.checkpoints.paths import log_file_beside
 from mypt.engine.checkpoints.replacement import ensure_copies_replaceable, ensure_replaceable
 from mypt.engine.checkpoints.saver import DirectSaver
 from mypt.engine.checkpoints.write import describe_model, weights_of
@@ -33,7 +34,7 @@ from mypt.engine.training.preflight import check_before_training, check_log_file
 from mypt.engine.training.reproducibility import environment_of, inexact_reasons
 from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.documents.training import TrainingState
-from mypt.format.errors import FormatError, Problem
+from mypt.format.errors import FormatError, LockedError, Problem
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import CHANGING, read_manifest
 from mypt.plugins.contracts import RunInfo
@@ -171,8 +172,11 @@ def _open_dispatcher(
         return EventDispatcher({})
     run, log_notices = _run_info(job, state), []
     if log is not None:
-        stack.enter_context(lock_log(log))
+        place = _lock_log(log, job, state, stack)
+        run = evolve(run, log_file=place)
         log_notices = [*end_notices(run, find_end(run))]
+        if place != log:
+            log_notices.append(f"Logging to {place}, since another run logs to {log}")
     dispatcher = open_sinks(run, job.model.plugins, job.training.log_sinks)
     stack.callback(dispatcher.close)
     for message in (
@@ -184,6 +188,27 @@ def _open_dispatcher(
     ):
         dispatcher.emit(events.Notice(message=message))
     return dispatcher
+
+
+def _lock_log(log: Path, job: Job, state: TrainingState, stack: ExitStack) -> Path:
+    """Lock the log of a run and return it.
+
+    A log that nobody asked for is no reason to refuse a run: where another one writes to it, of a
+    model of the same name in another folder, this one has a log beside it.
+
+    Raises:
+        LockedError: Another run writes to the log that was asked for.
+    """
+    if state.run_id is None or job.training.log_file is not None:
+        stack.enter_context(lock_log(log))
+        return log
+    beside = log_file_beside(log, state.run_id)
+    if not beside.exists():
+        with suppress(LockedError):
+            stack.enter_context(lock_log(log))
+            return log
+    stack.enter_context(lock_log(beside))
+    return beside
 
 
 def _ensure_unchanged(folder: Path, found: Manifest | None) -> None:
