@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import warnings
 
 # Two test processes on two cores: torch with one thread each, also in processes they start.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -19,6 +20,14 @@ from tests.support.paths import FIXTURES, ROOT
 sweeping = os.environ.get("MYPT_CORRUPTION") == "all"
 settings.register_profile("mypt", deadline=None, derandomize=not sweeping)
 settings.load_profile("mypt")
+
+
+@pytest.fixture(scope="session")
+def transformers():
+    """The package of Hugging Face, whose import warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("transformers")
 
 
 @pytest.fixture(scope="session")

@@ -92,10 +92,11 @@ def _find_problems(
         return examine(path, layouts, settings, checksums=checksums).problems
     from mypt.format.open import recognise  # a bundle needs none of the readers
     from mypt.format.readers import mypt_folder
+    from mypt.format.readers.unknown import explain_unknown
 
     form, reader = recognise(path, readers)
     if reader is None:
-        if form == "other":
+        if form == "other" and (not path.is_dir() or explain_unknown(path) is not None):
             return _unknown_problems(path)
         return examine(path, layouts, settings, checksums=checksums).problems
     if reader.read is not mypt_folder.read:
@@ -124,14 +125,10 @@ def _document_problems(path: Path, layouts: Layouts, settings: Settings) -> list
 def _unknown_problems(path: Path) -> list[Problem]:
     """Explain what no reader takes; a file of a bundle is checked by itself."""
     from mypt.format.open import explain_refusal, is_part_of_bundle
-    from mypt.format.readers.unknown import explain_unknown
 
     if is_part_of_bundle(path):
         read_header(path, str(path)).check_loadable()
         return []
-    if path.is_dir() and explain_unknown(path) is None:
-        what, fix = "holds no checkpoint", "name a folder with config.json and model.pt"
-        return [Problem(str(path), "", what, fix, kind="file.missing")]
     return list(explain_refusal(path).problems)
 
 

@@ -1,7 +1,6 @@
 """Exported models give the same logits in the real `transformers`, and come back."""
 
 import json
-import warnings
 
 import pytest
 import torch
@@ -16,13 +15,6 @@ SIZES = {"block_size": 16, "vocab_size": 61, "n_embd": 12, "n_head": 3, "n_layer
 GPT2 = {"head_bias": False}
 LLAMA = {"head_bias": False, "pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu"}
 IDS = torch.arange(20).reshape(2, 10) * 7 % 61
-
-
-@pytest.fixture(scope="module")
-def transformers():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("transformers")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import warnings
 
 import numpy as np
 import pytest
@@ -23,13 +22,6 @@ SIZES = {"block_size": 16, "n_embd": 8, "n_head": 1, "n_layer": 1, "head_bias": 
 TEXT = "Hello  world!\n\n\tdon't I'M 12345 café 你好 \U0001f30d <|endoftext|> \r\n  trailing  "
 FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 END = {"<|endoftext|>": 50256}
-
-
-@pytest.fixture(scope="module")
-def transformers():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("transformers")
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def choose_saver(
                 buffers.reserve(weights, moments)
             return AsyncSaver(buffers)
     except OutOfMemoryError:
-        pass
+        pass  # the machine counts more as free than it gives: as if there were no room
     if buffers.is_sharded:
         what = (
             f"the first process has {short_bytes(max(0, left))} on the CPU for the copy for "

@@ -9,8 +9,7 @@ import pytest
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.dataset import list_data_files, read_shards, read_tokenizer_state
 from mypt.format.documents.config import GPTConfig
-from mypt.format.errors import DataError
-from tests.support.token_files import write_llm_c
+from tests.support.token_files import refusal, write_llm_c
 
 CONFIG = GPTConfig(batch_size=4, block_size=8, vocab_size=50304)
 
@@ -29,14 +28,6 @@ def write_nano_gpt(folder, text, *, with_meta=True, meta=None):
         (folder / "meta.pkl").write_bytes(pickle.dumps(fields if meta is None else meta))
     (folder / "input.txt").write_text(text)
     return folder
-
-
-def refusal(call, *args, **options):
-    with pytest.raises(DataError) as caught:
-        call(*args, **options)
-    [problem] = caught.value.problems
-    assert "\n" not in str(problem)
-    return problem
 
 
 def test_characters_of_nano_gpt_train_a_model(train, in_tmp, text, saved):

@@ -11,23 +11,14 @@ from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.dataset import read_shards
 from mypt.data.token_files.shard import map_unrecorded_ids
 from mypt.format.documents.config import GPTConfig
-from mypt.format.errors import DataError
 from mypt.tokenizers.bare_ids import BareIds
-from tests.support.token_files import LLM_C, write_llm_c
+from tests.support.token_files import LLM_C, refusal, write_llm_c
 
 IDS = np.random.default_rng(1).integers(0, 50257, 5000)
 
 
 def shorten(value):
     return value if isinstance(value, str) else "data"
-
-
-def refusal(call, *args, **options):
-    with pytest.raises(DataError) as caught:
-        call(*args, **options)
-    [problem] = caught.value.problems
-    assert "\n" not in str(problem)
-    return problem
 
 
 @pytest.mark.parametrize("dtype", LLM_C)

@@ -27,13 +27,6 @@ LLAMA = {
 }
 
 
-@pytest.fixture(scope="module")
-def transformers():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pytest.importorskip("transformers")
-
-
 @pytest.fixture
 def saved(transformers, tmp_path):
     """Give a folder of a random model, and its logits."""
