@@ -7,16 +7,14 @@ import re
 import shlex
 import subprocess
 import sys
-from itertools import chain, groupby
+from itertools import groupby
 from operator import itemgetter
 
 import pytest
 
 from tests.support.processes.command import Command
 
-BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Commands that set up a checkout, which CI runs itself, or install (see test_installation.py).
-SETUP = ("make ", "python -m venv", "python -m pip", ".venv/bin/")
+BLOCK = re.compile(r"^```(sh|python|output)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FEWER = 250
 EACH = "import runpy, sys; [runpy.run_path(name, run_name='__main__') for name in sys.argv[1:]]"
 PRESET = "configs/tiny.json"
@@ -49,14 +47,6 @@ def shortened(words):
     return [*words, *steps, "--eval_iters", "1", "--batch_size", "2", "--device", "cpu"]
 
 
-def commands(block):
-    joined = block.replace("\\\n", " ")
-    for line in joined.splitlines():
-        words = shlex.split(line, comments=True)
-        if words and not line.startswith(SETUP):
-            yield words
-
-
 def run(words, cwd):
     if words[0] == "mypt":
         command = Command(*shortened(words)[1:], cwd=cwd)
@@ -64,6 +54,7 @@ def run(words, cwd):
     else:
         said, code = run_outside(words, cwd)
     assert code == 0, f"{shlex.join(words)}\n{said}"
+    return said
 
 
 def run_outside(words, cwd):
@@ -97,15 +88,29 @@ def run_examples(blocks, folder):
     run(["python", "-c", EACH, *names], folder)
 
 
-def test_the_examples_of_a_page_run_in_their_order(page, root, folder):
+def test_the_examples_of_a_page_run_and_print_what_it_quotes(page, root, folder):
+    outputs = load_writer(root, "write_outputs")
     found = BLOCK.findall((root / page).read_text(encoding="utf-8"))
+    printed = ""
     for kind, together in groupby(found, key=itemgetter(0)):
         blocks = [block for _, block in together]
         if kind == "python":
             run_examples(blocks, folder)
+        elif kind == "output":
+            outputs.fill(*blocks, printed)
         else:
-            for words in chain.from_iterable(map(commands, blocks)):
-                run(words, folder)
+            for block in blocks:
+                printed = "".join(run(words, folder) for words in outputs.commands(block))
+
+
+def test_a_quoted_line_must_have_been_printed_and_gets_the_figures_of_the_run(root):
+    outputs = load_writer(root, "write_outputs")
+    quoted = "step 2/5 | 31s | ETA 4s\n...\n  val 1.9\n"
+    printed = "step 4/9 | 1m 2s | ETA ?\nSaved.\n  val 2.25e-03\n"
+    assert outputs.fill(quoted, printed) == "step 4/9 | 1m 2s | ETA ?\n...\n  val 2.25e-03\n"
+    for changed in ("step 2/5\n", "  val 1.9\nstep 2/5 | 31s | ETA 4s\n", "  loss 1.9\n"):
+        with pytest.raises(ValueError, match="not printed"):
+            outputs.fill(changed, printed)
 
 
 def test_links_between_pages_lead_somewhere(root):
