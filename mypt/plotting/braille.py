@@ -1,4 +1,4 @@
-"""A canvas of braille dots: the finest lines that text can draw, eight dots to a character."""
+"""A canvas of dots: in braille the finest lines that text can draw, eight dots to a character."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ class Canvas:
     Attributes:
         columns: Width in characters.
         rows: Height in characters.
+        line_chars: Characters of curves by colour, for terminals without braille; else empty.
     """
 
     columns: int
     rows: int
+    line_chars: str = ""
     _dots: dict[tuple[int, int], int] = field(factory=dict, init=False)
     _letters: dict[tuple[int, int], str] = field(factory=dict, init=False)
     _colours: dict[tuple[int, int], int | None] = field(factory=dict, init=False)
@@ -72,4 +74,7 @@ class Canvas:
     def _char(self, cell: tuple[int, int]) -> str:
         if cell in self._letters:
             return self._letters[cell]
-        return chr(_BLANK + self._dots[cell]) if cell in self._dots else " "
+        if cell not in self._dots:
+            return " "
+        colour = self._colours[cell]
+        return self.line_chars[colour or 0] if self.line_chars else chr(_BLANK + self._dots[cell])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mypt.engine.humanize import short_count
 from mypt.format.errors import Problem, UsageError
+from mypt.plotting.lr_curve import lr_curve
 from mypt.plotting.run import sort_loss_names
+from mypt.plotting.thinning import MOST_MARKS, thin_items, thin_points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -80,6 +82,7 @@ class Panel:
         lines: The curves.
         marks: Gold marks; empty in panels without losses.
         y_range: What y shows.
+        note: What lies above it, in words; empty if nothing does.
         format_y: Writes a value of y.
     """
 
@@ -88,6 +91,7 @@ class Panel:
     marks: tuple[Mark, ...]
     y_range: Range
     format_y: Callable[[float], str]
+    note: str = ""
 
 
 @frozen(kw_only=True)
@@ -131,7 +135,7 @@ def chart_of(runs: Sequence[Run], axis: Axis = "steps") -> Chart:
     marks = [
         mark for number, run in enumerate(runs) for mark in _gold_marks(run, number, runs, axis)
     ]
-    panels = [_build_panel("loss (nats per token)", losses, marks, _format_loss)]
+    panels = [_build_loss_panel(losses, marks, axis)]
     if rates:
         panels.append(_build_panel("learning rate", rates, [], _format_rate))
     xs = [_x(run, step, axis) for run in runs for step in run.steps]
@@ -168,8 +172,12 @@ def _loss_lines(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Itera
             label=f"{run.name} {name}" if several else name,
             colour=(number if several else place) % COLOURS,
             dash=place if several else place // COLOURS,
-            points=tuple(
-                (_x(run, e.step, axis), e.losses[name]) for e in run.evaluations if name in e.losses
+            points=thin_points(
+                [
+                    (_x(run, e.step, axis), e.losses[name])
+                    for e in run.evaluations
+                    if name in e.losses
+                ]
             ),
         )
 
@@ -179,14 +187,15 @@ def _rate_line(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Line:
         label=run.name if len(runs) > 1 else "learning rate",
         colour=number % COLOURS,
         dash=0,
-        points=tuple((_x(run, e.step, axis), e.lr) for e in run.evaluations if e.lr is not None),
+        points=thin_points([(_x(run, step, axis), lr) for step, lr in lr_curve(run)]),
     )
 
 
 def _gold_marks(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Iterable[Mark]:
     prefix = f"{run.name}: " if len(runs) > 1 else ""
-    for mark in run.gold:
-        if math.isfinite(mark.val_loss):
+    for kind in (True, False):
+        marks = [m for m in run.gold if m.promoted == kind and math.isfinite(m.val_loss)]
+        for mark in thin_items(marks, MOST_MARKS):
             label = "gold" if mark.promoted else "gold blocked"
             why = "" if mark.promoted else f": {mark.reason}"
             yield Mark(
@@ -207,11 +216,39 @@ def _boundaries(runs: Sequence[Run], axis: Axis) -> Iterable[Boundary]:
             yield Boundary(x=_x(run, phase.step, axis), name=name)
 
 
+def _build_loss_panel(lines: list[Line], marks: list[Mark], axis: Axis) -> Panel:
+    """Build the panel of the losses, in which an untrained model does not set the scale.
+
+    The first losses of the runs lie above it, and are said in words, where the rest would have less
+    than half of the height.
+    """
+    rest = [evolve(line, points=line.points[1:]) for line in lines]
+    whole = _build_panel("loss (nats per token)", lines, marks, _format_loss)
+    (low, high), ys = whole.y_range, _finite_ys(rest)
+    if len(ys) < 3 * len(lines) or max(ys) - min(ys) > (high - low) / 2 or max(ys) == min(ys):
+        return whole
+    shown = _build_panel(whole.title, rest, [], _format_loss).y_range
+    above = [line for line in lines if line.points and line.points[0][1] > shown[1]]
+    if not above:
+        return whole
+    said = ", ".join(f"{line.label} {_format_loss(line.points[0][1])}" for line in above)
+    places = " and ".join(dict.fromkeys(f"{line.points[0][0]:,.0f}" for line in above))
+    return evolve(
+        whole,
+        y_range=shown,
+        marks=tuple(mark for mark in marks if mark.y <= shown[1]),
+        note=f"above, at {axis.removesuffix('s')} {places}: {said}",
+    )
+
+
+def _finite_ys(lines: Iterable[Line]) -> list[float]:
+    return [y for line in lines for _, y in line.points if math.isfinite(y)]
+
+
 def _build_panel(
     title: str, lines: list[Line], marks: list[Mark], format_y: Callable[[float], str]
 ) -> Panel:
-    ys = [y for line in lines for _, y in line.points if math.isfinite(y)]
-    ys += [mark.y for mark in marks]
+    ys = [*_finite_ys(lines), *(mark.y for mark in marks)]
     low, high = (min(ys), max(ys)) if ys else (0.0, 1.0)
     room = max(0.04 * (high - low), 1e-6 * max(abs(low), abs(high))) or 0.5
     return Panel(

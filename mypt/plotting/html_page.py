@@ -14,12 +14,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from mypt.plotting.chart import ticks
+from mypt.plotting.thinning import MOST_MARKS, MOST_ROWS, thin_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mypt.plotting.chart import Chart, Line, Mark, Panel, Point
-    from mypt.plotting.run import Run
+    from mypt.plotting.run import LoggedEvaluation, Run
 
     Place = Callable[[float, float], Point]
 
@@ -35,7 +36,8 @@ _STYLE = """
 body { margin: 0 auto; padding: 1.2rem; max-width: 70rem; background: var(--page);
   color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.25rem; margin: 0; overflow-wrap: anywhere; }
-h2 { font-size: 1rem; font-weight: 600; margin: 1.4rem 0 0.2rem; }
+h2 { font-size: 1rem; font-weight: 600; margin: 1.4rem 0 0.2rem; } p { margin: 0;
+  color: var(--faint); }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { font-size: 12px; fill: var(--faint); }
 ul { list-style: none; display: flex; flex-wrap: wrap; gap: 0.1rem 1.3rem; margin: 0; padding: 0; }
@@ -161,15 +163,16 @@ def _build_section(chart: Chart, panel: Panel, number: int) -> str:
     parts = [
         *_draw_axes(chart, panel, place, height),
         *_draw_phases(chart, place, height, with_names=number == 0),
-        *(_draw_curve(line, place) for line in reversed(panel.lines)),
+        *_draw_curves(panel, place, height, number),
         *(_draw_mark(mark, place) for mark in panel.marks),
         f'<line class="cross" y1="{TOP}" y2="{height - BOTTOM}" visibility="hidden"/>',
     ]
     label = escape(f"{panel.title} by {chart.x_label}: {chart.title}", quote=True)
     legend = "".join(_legend(line, panel) for line in panel.lines) + _mark_legend(panel)
+    note = f"<p>{escape(panel.note)}</p>" if panel.note else ""
     return "\n".join(
         [
-            f"<h2>{escape(panel.title)}</h2><ul>{legend}</ul>",
+            f"<h2>{escape(panel.title)}</h2>{note}<ul>{legend}</ul>",
             f'<svg class="panel" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">',
             *parts,
             "</svg>",
@@ -209,6 +212,19 @@ def _draw_phases(chart: Chart, place: Place, height: int, *, with_names: bool) -
             yield _draw_straight("phase", across, TOP, across, height - BOTTOM)
         if with_names:
             yield _draw_text(across + 4, TOP - 8, "start", boundary.name)
+
+
+def _draw_curves(panel: Panel, place: Place, height: int, number: int) -> Iterator[str]:
+    curves = [_draw_curve(line, place) for line in reversed(panel.lines)]
+    if not panel.note:
+        yield from curves
+        return
+    width, tall = WIDTH - LEFT - RIGHT, height - TOP - BOTTOM
+    rectangle = f'<rect x="{LEFT}" y="{TOP}" width="{width}" height="{tall}"/>'
+    yield f'<clipPath id="inside{number}">{rectangle}</clipPath>'
+    yield f'<g clip-path="url(#inside{number})">'
+    yield from curves
+    yield "</g>"
 
 
 def _draw_curve(line: Line, place: Place) -> str:
@@ -252,7 +268,7 @@ def _mark_legend(panel: Panel) -> str:
 
 
 def _build_table(run: Run) -> str:
-    names = run.loss_names
+    names, shown = run.loss_names, thin_items(run.evaluations, MOST_ROWS)
     head = "".join(f"<th>{escape(name)}</th>" for name in ("step", "tokens", "lr", *names))
     rows = (
         [
@@ -261,14 +277,20 @@ def _build_table(run: Run) -> str:
             "" if e.lr is None else f"{e.lr:.3e}",
             *(_format_loss(e.losses, name) for name in names),
         ]
-        for e in run.evaluations
+        for e in shown
     )
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     marks = "".join(f"<li>{escape(text)}</li>" for text in _gold_texts(run))
     return (
-        f"<details><summary>Numbers of {escape(run.name)}</summary>"
+        f"<details><summary>Numbers of {escape(run.name)}{_count_shown(shown, run)}</summary>"
         f"<table><tr>{head}</tr>{body}</table><ul>{marks}</ul></details>"
     )
+
+
+def _count_shown(shown: Sequence[LoggedEvaluation], run: Run) -> str:
+    """Say how many evaluations are listed, where the log has more."""
+    every = len(run.evaluations)
+    return "" if len(shown) == every else f": {len(shown):,} of {every:,} evaluations"
 
 
 def _format_loss(losses: object, name: str) -> str:
@@ -279,7 +301,7 @@ def _format_loss(losses: object, name: str) -> str:
 
 
 def _gold_texts(run: Run) -> Iterable[str]:
-    for mark in run.gold:
+    for mark in thin_items(run.gold, MOST_MARKS):
         yield f"step {mark.step}: " + ("gold" if mark.promoted else f"gold blocked: {mark.reason}")
 
 

@@ -87,6 +87,10 @@ def _draw_panel(chart: Chart, panel: Panel, axes: Any) -> None:
     )
     axes.set_ylabel(panel.title, color=FAINT)
     axes.set_ylim(panel.y_range)
+    if panel.note:
+        axes.text(
+            0.01, 0.98, panel.note, transform=axes.transAxes, va="top", fontsize=8, color=FAINT
+        )
     axes.set_xlim(chart.x_range)
     _set_ticks(axes.yaxis, ticks(panel.y_range, 6), panel.format_y)
     _set_ticks(axes.xaxis, ticks(chart.x_range, 8), chart.format_x)

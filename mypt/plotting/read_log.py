@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from attrs import evolve
 
 from mypt.engine.logging.log_lines import LogOwner, owner_of, parse_line
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import FormatError, Problem
-from mypt.plotting.run import GoldMark, LoggedEvaluation, LoggedPhase, Run, printable
+from mypt.plotting.run import (
+    GoldMark,
+    LoggedEvaluation,
+    LoggedPhase,
+    LoggedStart,
+    Run,
+    printable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -114,6 +122,7 @@ class _Story:
         self.evaluations: list[LoggedEvaluation] = []
         self.gold: list[GoldMark] = []
         self.phases: list[LoggedPhase] = []
+        self.starts: list[LoggedStart] = []
         self.first_phase = "default"
         self._final_gold = False
 
@@ -124,11 +133,8 @@ class _Story:
 
     def take_over(self, past: _Story) -> None:
         """Begin with what another story tells."""
-        self.evaluations, self.gold, self.phases = (
-            [*past.evaluations],
-            [*past.gold],
-            [*past.phases],
-        )
+        self.evaluations, self.gold = [*past.evaluations], [*past.gold]
+        self.phases, self.starts = [*past.phases], [*past.starts]
         self.first_phase = past.first_phase
 
     def to_run(self, path: str | Path, name: str) -> Run:
@@ -139,6 +145,7 @@ class _Story:
             evaluations=tuple(self.evaluations),
             gold=tuple(self.gold),
             phases=self.named_phases(),
+            starts=tuple(self.starts),
         )
 
     def hear(self, event: Event) -> None:
@@ -157,7 +164,9 @@ class _Story:
         return (first, *later)
 
     def _hear_training_start(self, event: Event) -> None:
-        self._go_back(_read_start_step(event) or -1)
+        step = _read_start_step(event)
+        self._go_back(step or -1)
+        _replace_from(self.starts, LoggedStart(step=step, training=_read_schedule(event)))
 
     def _hear_eval(self, event: Event) -> None:
         step = _read_count(event, "iter")
@@ -289,6 +298,22 @@ def _read_start_step(event: Event) -> int:
     if event.get("event") != "training_start" or not isinstance(config, dict):
         return 0
     return _read_count(config, "start_step", 0)
+
+
+def _read_schedule(event: Event) -> TrainingConfig | None:
+    """Return the hyperparameters of the learning rate; None unless all are there."""
+    config = event.get("config")
+    named: Mapping[str, Any] = config if isinstance(config, dict) else {}
+    peak, warmup = named.get("learning_rate"), named.get("warmup_iters")
+    steps = named.get("max_iters")
+    if not (_is_rate(peak) and _is_rate(warmup) and _is_rate(steps)) or not isinstance(steps, int):
+        return None
+    return TrainingConfig(learning_rate=peak, warmup_iters=warmup, max_iters=max(steps, 1))
+
+
+def _is_rate(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number that a schedule may have."""
+    return isinstance(value, int | float) and value is not True and 0 <= value <= _LARGEST
 
 
 def _read_text(event: Event, name: str, default: str | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from attrs import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from mypt.format.documents.training import TrainingConfig
 
 MAX_NAME = 60
 
@@ -67,6 +70,19 @@ class LoggedPhase:
 
 
 @frozen(kw_only=True)
+class LoggedStart:
+    """A beginning of the run, or of its continuation.
+
+    Attributes:
+        step: Optimizer updates done.
+        training: Hyperparameters of the learning rate; None where the log does not say them all.
+    """
+
+    step: int
+    training: TrainingConfig | None
+
+
+@frozen(kw_only=True)
 class Run:
     """The run that led to the last line of a log.
 
@@ -79,6 +95,7 @@ class Run:
         evaluations: By rising step; at least one.
         gold: By rising step.
         phases: By rising step; empty where there is no curriculum.
+        starts: By rising step; empty in logs that do not say when training began.
     """
 
     name: str
@@ -86,6 +103,7 @@ class Run:
     evaluations: tuple[LoggedEvaluation, ...]
     gold: tuple[GoldMark, ...]
     phases: tuple[LoggedPhase, ...]
+    starts: tuple[LoggedStart, ...] = ()
 
     @property
     def loss_names(self) -> list[str]:
@@ -114,12 +132,17 @@ class Run:
 
     def tokens_at(self, step: int) -> float:
         """Return the tokens trained on at a step, interpolated between evaluations."""
-        known = [(e.step, e.tokens) for e in self.evaluations if e.tokens is not None]
+        known = self._token_counts
         after = min(max(bisect_right(known, (step, math.inf)), 1), len(known) - 1)
         if len(known) < 2:
             return known[0][1]
         (left, low), (right, high) = known[after - 1], known[after]
         return low + (high - low) * (step - left) / (right - left)
+
+    @cached_property
+    def _token_counts(self) -> list[tuple[int, int]]:
+        """Steps and tokens of the evaluations that count them."""
+        return [(e.step, e.tokens) for e in self.evaluations if e.tokens is not None]
 
 
 def disambiguate_names(runs: Sequence[Run]) -> list[Run]:

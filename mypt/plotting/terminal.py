@@ -10,11 +10,12 @@ from rich.text import Text
 
 from mypt.plotting.braille import DOTS_X, DOTS_Y, Canvas
 from mypt.plotting.chart import ticks
+from mypt.plotting.glyphs import UNICODE, Glyphs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mypt.plotting.chart import Chart, Line, Panel
+    from mypt.plotting.chart import Chart, Line, Panel, Point
 
     Place = Callable[[float, float], tuple[int, int]]
 
@@ -28,61 +29,70 @@ STYLES = (
     "magenta",
     "bright_black",
 )
-GOLD, NO_GOLD, BEGIN = "\u25c6", "\u00d7", "\u250a"
 _FAINT = "bright_black"
 _ROWS = (16, 6)  # of the losses, of the learning rate
 _LEFT = 9  # numbers of y
 _MAX_LEGEND = 26
 
 
-def terminal_lines(chart: Chart, width: int) -> list[Text]:
+def terminal_lines(chart: Chart, width: int, glyphs: Glyphs = UNICODE) -> list[Text]:
     """Draw a chart.
 
     Args:
         chart: What to draw.
         width: Characters of a line; at least 60.
+        glyphs: What the terminal can show.
     """
     right = 2 + max(
-        cell_len(_format_legend(line, panel)) for panel in chart.panels for line in panel.lines
+        cell_len(_format_legend(line, panel, glyphs))
+        for panel in chart.panels
+        for line in panel.lines
     )
     columns = max(width - _LEFT - 1 - right, 10)
     lines = []
     for number, panel in enumerate(chart.panels):
         rows = max(_ROWS[min(number, 1)], len(panel.lines))
-        lines += _render_panel(chart, panel, columns, rows)
-    lines += [_render_x_axis(chart, columns)]
+        lines += _render_panel(chart, panel, Canvas(columns, rows, glyphs.lines), glyphs)
+    lines += [_render_x_axis(chart, columns, glyphs)]
     if any(panel.marks for panel in chart.panels):
-        lines += ["", f"{' ' * _LEFT} {GOLD} gold   {NO_GOLD} gold blocked"]
+        lines += ["", f"{' ' * _LEFT} {glyphs.gold} gold   {glyphs.blocked} gold blocked"]
     return [line if isinstance(line, Text) else Text(line) for line in lines]
 
 
-def _render_panel(chart: Chart, panel: Panel, columns: int, rows: int) -> list[Text | str]:
-    canvas = Canvas(columns, rows)
-    place = _make_placing(chart, panel, canvas)
+def _render_panel(chart: Chart, panel: Panel, canvas: Canvas, glyphs: Glyphs) -> list[Text | str]:
+    rows, place = canvas.rows, _make_placing(chart, panel, canvas)
     for line in reversed(panel.lines):  # the first one on top
-        _draw_line(canvas, line, place)
+        _draw_line(canvas, line, _cut_off(line.points, panel.y_range[1]), place)
     for mark in panel.marks:
-        canvas.letter(*place(mark.x, mark.y), GOLD if mark.gold else NO_GOLD, None)
-    for boundary in chart.boundaries:
-        column = place(boundary.x, panel.y_range[0])[0] // DOTS_X
-        for row in range(rows):
-            if column and canvas.is_empty(column, row):  # the first phase begins at the axis
-                canvas.letter(column * DOTS_X, row * DOTS_Y, BEGIN, None)
+        canvas.letter(*place(mark.x, mark.y), glyphs.gold if mark.gold else glyphs.blocked, None)
+    _draw_phases(chart, panel, canvas, glyphs)
     numbers = {
         place(0, y)[1] // DOTS_Y: panel.format_y(y) for y in ticks(panel.y_range, max(rows // 4, 2))
     }
-    legend = _legend_rows(panel, place, rows)
+    legend = _legend_rows(panel, place, rows, glyphs)
     body = [
         Text.assemble(
             (f"{numbers.get(row, ''):>{_LEFT}}", _FAINT),
-            ("\u2524" if row in numbers else "\u2502", _FAINT),
-            *_style_cells(canvas, row),
+            (glyphs.axis[row in numbers], _FAINT),
+            *_style_cells(canvas, row, glyphs),
             legend.get(row, Text("")),
         )
         for row in range(rows)
     ]
-    above = _phase_names(chart, place, columns) if panel.marks or panel is chart.panels[0] else ""
-    return ["", f"{' ' * (_LEFT + 1)}{panel.title}", *([above] if above else []), *body]
+    is_first = panel is chart.panels[0]
+    names = _phase_names(chart, place, canvas.columns) if panel.marks or is_first else ""
+    margin = " " * (_LEFT + 1)
+    above = [f"{margin}{panel.note}"] if panel.note else []
+    return ["", f"{margin}{panel.title}", *above, *([names] if names else []), *body]
+
+
+def _draw_phases(chart: Chart, panel: Panel, canvas: Canvas, glyphs: Glyphs) -> None:
+    place = _make_placing(chart, panel, canvas)
+    for boundary in chart.boundaries:
+        column = place(boundary.x, panel.y_range[0])[0] // DOTS_X
+        for row in range(canvas.rows):
+            if column and canvas.is_empty(column, row):  # the first phase begins at the axis
+                canvas.letter(column * DOTS_X, row * DOTS_Y, glyphs.phase, None)
 
 
 def _make_placing(chart: Chart, panel: Panel, canvas: Canvas) -> Place:
@@ -99,25 +109,36 @@ def _make_placing(chart: Chart, panel: Panel, canvas: Canvas) -> Place:
     return place
 
 
-def _draw_line(canvas: Canvas, line: Line, place: Place) -> None:
+def _cut_off(points: Iterable[Point], top: float) -> Iterator[Point]:
+    """Yield the points of a curve, of which a gap replaces what is higher than the panel."""
+    before = (math.nan, math.nan)
+    for x, y in points:
+        if math.isfinite(before[1]) and math.isfinite(y) and (before[1] > top) != (y > top):
+            share = (top - before[1]) / (y - before[1])
+            yield before[0] + share * (x - before[0]), top
+        yield x, math.nan if y > top else y
+        before = (x, y)
+
+
+def _draw_line(canvas: Canvas, line: Line, points: Iterable[Point], place: Place) -> None:
     before: tuple[int, int] | None = None
-    for x, y in line.points:
+    for x, y in points:
         here = place(x, y) if math.isfinite(y) else None
         if here is not None:
             canvas.line(here if before is None else before, here, line.colour, line.dash)
         before = here
 
 
-def _style_cells(canvas: Canvas, row: int) -> Iterator[tuple[str, str]]:
+def _style_cells(canvas: Canvas, row: int, glyphs: Glyphs) -> Iterator[tuple[str, str]]:
     for char, colour in canvas.row(row):
         if char == " ":
             yield (char, "")
             continue
-        mark = "bold yellow" if char == GOLD else "bold red" if char == NO_GOLD else _FAINT
-        yield (char, mark if colour is None else STYLES[colour])
+        marks = {glyphs.gold: "bold yellow", glyphs.blocked: "bold red"}
+        yield (char, marks.get(char, _FAINT) if colour is None else STYLES[colour])
 
 
-def _legend_rows(panel: Panel, place: Place, rows: int) -> dict[int, Text]:
+def _legend_rows(panel: Panel, place: Place, rows: int, glyphs: Glyphs) -> dict[int, Text]:
     """Write each line's name where it ends, or as near to it as the other names permit."""
     above = panel.y_range[1]  # where a loss that is not finite went
     ends = {
@@ -129,16 +150,17 @@ def _legend_rows(panel: Panel, place: Place, rows: int) -> dict[int, Text]:
     for number, line in enumerate(sorted(panel.lines, key=lambda line: ends[line])):
         still_to_come = len(panel.lines) - number
         row = min(max(row + 1, ends[line]), rows - still_to_come)
-        placed[row] = Text(f"  {_format_legend(line, panel)}", style=STYLES[line.colour])
+        placed[row] = Text(f"  {_format_legend(line, panel, glyphs)}", style=STYLES[line.colour])
     return placed
 
 
-def _format_legend(line: Line, panel: Panel) -> str:
+def _format_legend(line: Line, panel: Panel, glyphs: Glyphs) -> str:
     """Return name and last value; a long name keeps its end, which names the loss."""
-    name = line.label
+    name = rest = line.label
     while cell_len(name) > _MAX_LEGEND:
-        name = f"\u2026{name[2:]}"
-    return f"{name} {panel.format_y(line.last)}"
+        rest = rest[1:]
+        name = f"{glyphs.left_out}{rest}"
+    return f"{glyphs.legend(line.colour)}{name} {panel.format_y(line.last)}"
 
 
 def _phase_names(chart: Chart, place: Place, columns: int) -> str:
@@ -155,19 +177,20 @@ def _phase_names(chart: Chart, place: Place, columns: int) -> str:
     return f"{' ' * (_LEFT + 1)}{shown}" if shown else ""
 
 
-def _render_x_axis(chart: Chart, columns: int) -> Text:
+def _render_x_axis(chart: Chart, columns: int, glyphs: Glyphs) -> Text:
     left, right = chart.x_range
-    ruler, numbers = ["\u2500"] * columns, ""
+    corner, straight, numbered = glyphs.ruler
+    ruler, numbers = [straight] * columns, ""
     for x in ticks(chart.x_range, max(columns // 14, 2)):
         text = chart.format_x(x)
         column = round((x - left) / (right - left) * (columns - 1))
         start = max(column - len(text) // 2, 0)
         if text and (start > len(numbers) or not numbers):
             numbers += " " * (start - len(numbers)) + text
-            ruler[column] = "\u252c"
+            ruler[column] = numbered
     margin = " " * (_LEFT + 1)
     return Text(
-        f"{' ' * _LEFT}\u2514{''.join(ruler)}\n{margin}{numbers}\n"
+        f"{' ' * _LEFT}{corner}{''.join(ruler)}\n{margin}{numbers}\n"
         f"{margin}{chart.x_label:^{columns}}".rstrip(),
         style=_FAINT,
     )

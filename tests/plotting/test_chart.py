@@ -1,4 +1,5 @@
 import pytest
+from attrs import evolve
 
 from mypt.format.errors import UsageError
 from mypt.plotting.chart import chart_of, ticks
@@ -76,3 +77,36 @@ def test_any_range_has_few_ticks_within_it(shown, about):
 def test_a_phase_that_begins_after_the_last_evaluation_is_shown():
     chart = chart_of([run_of(phases=(LoggedPhase(step=150, name="late"),))])
     assert chart.x_range == (0, 150)
+
+
+def untrained_run(steps=range(0, 101, 10)):
+    """Losses of 3.1 ... 2.9 after an untrained model's 10.8."""
+    run = run_of(steps=steps, phases=())
+    losses = [10.8, *(3.1 - step / 500 for step in steps[1:])]
+    evaluations = zip(run.evaluations, losses, strict=True)
+    return evolve(run, evaluations=tuple(evolve(e, losses={"val": y}) for e, y in evaluations))
+
+
+def test_an_untrained_model_does_not_set_the_scale_of_the_losses():
+    losses = chart_of([untrained_run()]).panels[0]
+    assert losses.y_range[1] < 3.5
+    assert losses.note == "above, at step 0: val 10.8"
+    assert losses.lines[0].points[0] == (0, 10.8)
+    assert [mark.y for mark in losses.marks] == [3.0]
+
+
+@pytest.mark.parametrize("steps", [(0, 10), (0, 10, 20)])
+def test_of_few_evaluations_every_one_is_within_the_scale(steps):
+    losses = chart_of([untrained_run(steps)]).panels[0]
+    assert losses.y_range[1] > 10.8
+    assert losses.note == ""
+
+
+def test_a_hundred_thousand_evaluations_are_thinned_out():
+    run = run_of(steps=range(100_000))
+    gold = tuple(evolve(run.gold[0], step=step) for step in range(100_000))
+    for axis in ("steps", "tokens"):
+        panel = chart_of([evolve(run, gold=gold)], axis).panels[0]
+        assert len(panel.marks) <= 500
+        assert all(len(line.points) <= 4000 for line in panel.lines)
+        assert panel.lines[0].last == run.evaluations[-1].losses["val"]

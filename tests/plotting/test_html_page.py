@@ -76,3 +76,21 @@ def test_a_page_s_drawing_is_sound_xml():
 def test_the_same_runs_give_the_same_page():
     pages = {html_page(chart_of([run]), [run]) for run in (run_of(), run_of())}
     assert len(pages) == 1
+
+
+def test_the_page_of_a_long_run_stays_small_and_says_how_much_it_lists():
+    run = run_of(steps=range(100_000))
+    page = html_page(chart_of([run]), [run])
+    assert len(page) < 1_500_000
+    assert "Numbers of cat: 1,000 of 100,000 evaluations" in page
+    assert "<td>0</td>" in page
+    assert "<td>99,999</td>" in page
+
+
+def test_a_curve_above_its_panel_is_clipped_and_said_in_words():
+    first = LoggedEvaluation(step=0, tokens=0, lr=0.1, losses={"val": 90.0})
+    run = run_of(evaluations=(first, *run_of().evaluations[1:]), gold=())
+    page = html_page(chart_of([run]), [run])
+    assert "<p>above, at step 0: val 90</p>" in page
+    assert 'clip-path="url(#inside0)"' in page
+    assert json.loads(Page(page).scripts[0])["panels"][0][0]["points"][0] == [0, 90]

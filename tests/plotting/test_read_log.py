@@ -276,3 +276,13 @@ def test_names_hold_nothing_that_a_terminal_obeys(log):
     assert len(names) == 4
     assert all(name.isprintable() for name in names)
     assert len(printable("x" * 1000)) == 60
+
+
+def test_each_start_says_its_schedule_if_the_log_has_all_of_it(log):
+    config = {"start_step": 0, "learning_rate": 0.1, "warmup_iters": 5.0, "max_iters": 50}
+    begin = {"event": "training_start", "config": config}
+    later = {"event": "training_start", "config": {**config, "start_step": 10, "max_iters": "9"}}
+    starts = read(log(begin, evaluation(0), evaluation(10), later, evaluation(20))).starts
+    assert [start.step for start in starts] == [0, 10]
+    assert starts[0].training.max_iters == 50
+    assert starts[1].training is None

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from mypt.plotting.chart import chart_of
+from mypt.plotting.glyphs import ASCII
 from mypt.plotting.html_page import html_page
 from mypt.plotting.run import LoggedEvaluation, Run
 from mypt.plotting.terminal import join_plain_lines, terminal_lines
@@ -40,3 +41,21 @@ def test_a_run_that_ends_in_nan_says_so():
     run = run_of(evaluations=(*run_of().evaluations, last))
     assert "val not finite" in text_of(run)
     assert "val not finite" in html_page(chart_of([run]), [run])
+
+
+def test_a_terminal_without_unicode_gets_ascii():
+    run = run_of("a-very-long-name-of-a-model-that-does-not-fit")
+    text = join_plain_lines(terminal_lines(chart_of([run, run_of()]), 100, ASCII))
+    assert text.isascii()
+    for word in ("* ..", ". cat val", "G gold", "x gold blocked", "hard"):
+        assert word in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_line_that_comes_from_above_enters_at_the_top():
+    first = LoggedEvaluation(step=0, tokens=0, lr=None, losses={"val": 90.0})
+    run = run_of(evaluations=(first, *run_of().evaluations[1:]), gold=(), phases=())
+    rows = [line[10:] for line in text_of(run).splitlines() if line[9:10] in ("\u2502", "\u2524")]
+    columns = [row.find(next(filter("\u2800".__lt__, row), "!")) for row in rows[:16]]
+    assert "above, at step 0: val 90" in text_of(run)
+    assert min(column for column in columns if column >= 0) > 3

@@ -14,6 +14,7 @@ from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
+from mypt.cli.tables import Grid, fit_either_way, fit_tables, replace_controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mypt.engine.inference.scoring import Score
     from mypt.plugins.manager import Plugins
 
-_PIPE_WIDTH, _MAX_VALUE = 120, 80
+_PIPE_WIDTH, _MAX_VALUE, _LEAST_TEXT = 120, 80, 30
 
 
 @click.command("compare")
@@ -176,26 +177,29 @@ def _print_tables(
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)
-    parts: list[Table | str] = []
-    parts += [_make_settings_table(sides, rows)] if rows else ["All settings are equal."]
+    parts: list[Table | str] = ["All settings are equal."]
+    if rows:
+        parts = [*fit_either_way(_settings_grid(sides, rows), console.width)]
     parts += [
         f"{side.name} has no training state, so its training settings are unknown"
         for side in sides
         if side.opened.training_state is None
     ]
     if held_out is not None:
-        parts += ["", _make_score_table(sides, held_out, results), *_list_remarks(sides, results)]
+        scores = fit_tables(_score_grid(sides, held_out, results), console.width)
+        parts += ["", *scores, *_list_remarks(sides, results)]
     if prompt is not None:
-        parts += ["", _make_text_table(sides, prompt, results, console.width)]
+        parts += ["", _text_table(sides, prompt, results, console.width)]
     for part in parts:
         console.print(part, markup=False, highlight=False)
 
 
-def _make_settings_table(sides: Sequence[Side], rows: dict[str, list[Any]]) -> Table:
-    table = _make_table("Settings that differ", ["", *(side.name for side in sides)])
-    for name, values in rows.items():
-        _add_row(table, name, *(_format_value(value) for value in values))
-    return table
+def _settings_grid(sides: Sequence[Side], rows: dict[str, list[Any]]) -> Grid:
+    return Grid(
+        title="Settings that differ",
+        heads=("", *(side.name for side in sides)),
+        rows=tuple((name, *map(_format_value, values)) for name, values in rows.items()),
+    )
 
 
 def _format_value(value: object) -> str:
@@ -208,27 +212,28 @@ def _format_value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else str(value)
-    return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "\u2026"
+    return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 3] + "..."
 
 
-def _make_score_table(sides: Sequence[Side], held_out: HeldOut, results: Sequence[Result]) -> Table:
-    title = f"Losses on {held_out.source} ({held_out.size_bytes:,} bytes)"
-    heads = ["", "bits per byte", "nats per token", "tokens", "block_size", "stride"]
-    table = _make_table(title, heads)
+def _score_grid(sides: Sequence[Side], held_out: HeldOut, results: Sequence[Result]) -> Grid:
     scores = [result.score for result in results if result.score is not None]
     finite = [score.bits_per_byte for score in scores if math.isfinite(score.bits_per_byte)]
     best = min(finite, default=None)
-    for side, score in zip(sides, scores, strict=True):
-        _add_row(
-            table,
-            side.name,
-            f"{score.bits_per_byte:.4f}{' *' if score.bits_per_byte == best else '  '}",
-            f"{score.loss:.4f}  ",
-            f"{len(score.losses):,}",
-            f"{score.block_size:,}",
-            f"{score.stride:,}",
-        )
-    return table
+    return Grid(
+        title=f"Losses on {held_out.source} ({held_out.size_bytes:,} bytes)",
+        heads=("", "bits per byte", "nats per token", "tokens", "block_size", "stride"),
+        rows=tuple(
+            (
+                side.name,
+                f"{score.bits_per_byte:.4f}{' *' if score.bits_per_byte == best else '  '}",
+                f"{score.loss:.4f}  ",
+                f"{len(score.losses):,}",
+                f"{score.block_size:,}",
+                f"{score.stride:,}",
+            )
+            for side, score in zip(sides, scores, strict=True)
+        ),
+    )
 
 
 def _list_remarks(sides: Sequence[Side], results: Sequence[Result]) -> list[str]:
@@ -241,41 +246,22 @@ def _list_remarks(sides: Sequence[Side], results: Sequence[Result]) -> list[str]
     return lines
 
 
-def _make_text_table(
-    sides: Sequence[Side], prompt: str, results: Sequence[Result], width: int
-) -> Table:
-    from rich.text import Text
-
-    texts = [Text(_replace_controls(prompt + (result.continuation or ""))) for result in results]
-    if width // len(sides) >= 30:
-        table = _make_table("Continuations", [side.name for side in sides], ratio=1)
-        table.add_row(*texts)
-        return table
-    table = _make_table("Continuations", ["", ""])
-    for side, text in zip(sides, texts, strict=True):
-        table.add_row(Text(side.name), text, end_section=True)
-    return table
-
-
-def _replace_controls(text: str) -> str:
-    """Replace control characters other than line breaks by U+FFFD."""
-    text = text.expandtabs(4)
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
-
-
-def _make_table(title: str, heads: Sequence[str], ratio: int | None = None) -> Table:
+def _text_table(sides: Sequence[Side], prompt: str, results: Sequence[Result], width: int) -> Table:
+    """Return the continuations side by side; where they are too narrow, below one another."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(_replace_controls(title)), box=box.SIMPLE_HEAD, title_justify="left")
-    for head in heads:
-        names = head == ""  # names of settings or models: wrapped last
-        table.add_column(Text(_replace_controls(head)), overflow="fold", ratio=ratio, no_wrap=names)
+    texts = [Text(replace_controls(prompt + (result.continuation or ""))) for result in results]
+    names = [Text(replace_controls(side.name)) for side in sides]
+    table = Table(title="Continuations", box=box.SIMPLE_HEAD, title_justify="left")
+    if width // len(sides) >= _LEAST_TEXT:
+        for name in names:
+            table.add_column(name, overflow="fold", ratio=1)
+        table.add_row(*texts)
+        return table
+    table.add_column("", overflow="fold", max_width=width // 3)
+    table.add_column("", overflow="fold")
+    for name, text in zip(names, texts, strict=True):
+        table.add_row(name, text, end_section=True)
     return table
-
-
-def _add_row(table: Table, *cells: str) -> None:
-    from rich.text import Text
-
-    table.add_row(*(Text(_replace_controls(cell)) for cell in cells))

@@ -54,11 +54,13 @@ def command(logs: tuple[str, ...], output: str | None, axis: Literal["steps", "t
 def _print_chart(chart: Chart) -> None:
     from rich.console import Console
 
+    from mypt.plotting.glyphs import ASCII, UNICODE
     from mypt.plotting.terminal import terminal_lines
 
     console = Console()
     width = max(console.width, _LEAST_WIDTH) if console.is_terminal else _PIPE_WIDTH
-    for line in terminal_lines(chart, width):
+    glyphs = ASCII if console.options.ascii_only else UNICODE
+    for line in terminal_lines(chart, width, glyphs):
         console.print(line, soft_wrap=True)
 
 

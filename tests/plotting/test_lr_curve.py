@@ -1,0 +1,58 @@
+"""The learning rate is drawn as it was scheduled, where the log says how."""
+
+import pytest
+from attrs import evolve
+
+from mypt.engine.training.lr_schedule import learning_rate_at
+from mypt.format.documents.training import TrainingConfig
+from mypt.plotting.lr_curve import lr_curve
+from mypt.plotting.run import LoggedStart
+from tests.support.plotted_runs import run_of
+
+SCHEDULE = TrainingConfig(learning_rate=0.01, warmup_iters=20, max_iters=100)
+OTHER = evolve(SCHEDULE, max_iters=400)
+
+
+def logged(run, schedule_of):
+    return evolve(
+        run,
+        evaluations=tuple(
+            evolve(e, lr=learning_rate_at(min(e.step, 99), schedule_of(e.step)))
+            for e in run.evaluations
+        ),
+    )
+
+
+def starts(*begins):
+    return tuple(LoggedStart(step=step, training=training) for step, training in begins)
+
+
+def test_between_two_evaluations_the_schedule_is_drawn():
+    run = logged(run_of(steps=(0, 50, 100), starts=starts((0, SCHEDULE))), lambda _: SCHEDULE)
+    curve = dict(lr_curve(run))
+    assert list(curve) == list(range(101))
+    assert curve[20] == pytest.approx(SCHEDULE.learning_rate)
+    assert curve[77] == learning_rate_at(77, SCHEDULE)
+
+
+def test_each_start_has_its_own_schedule():
+    run = run_of(steps=(0, 20, 40, 60, 80), starts=starts((0, SCHEDULE), (41, OTHER)))
+    curve = dict(lr_curve(logged(run, lambda step: SCHEDULE if step < 41 else OTHER)))
+    assert curve[39] == learning_rate_at(39, SCHEDULE)
+    assert curve[42] == learning_rate_at(42, OTHER)
+
+
+@pytest.mark.parametrize("training", [None, OTHER])
+def test_logged_rates_win_over_a_schedule_that_is_unknown_or_another(training):
+    run = run_of(steps=(0, 50, 100), starts=starts((0, training)))
+    run = logged(run, lambda _: SCHEDULE)
+    assert lr_curve(run) == [(e.step, e.lr) for e in run.evaluations]
+
+
+def test_a_long_run_has_no_more_points_than_a_screen_shows():
+    training = evolve(SCHEDULE, max_iters=10**9)
+    run = run_of(steps=(0, 10**9), starts=starts((0, training)))
+    ends = tuple(
+        evolve(e, lr=learning_rate_at(min(e.step, 10**9 - 1), training)) for e in run.evaluations
+    )
+    assert len(lr_curve(evolve(run, evaluations=ends))) < 600
