@@ -90,6 +90,7 @@ TESTED_BY = {
         "format/readers/plugin",
         "format/tensors/weights_file",
     ],
+    "format/tensors/test_foreign_pickle.py": ["format/tensors/pickle_opcodes"],
     "hostile/test_pt_files.py": ["format/tensors/pickle_reader"],
     "model/test_loss.py": ["model/loss_chunked", "model/loss_uncompiled"],
     "model/test_plugin.py": ["model/assembly"],
