@@ -185,6 +185,7 @@ def _report_usage(error: click.ClickException, name: str) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         print(error.format_message())  # noqa: T201
     else:
-        message = error.format_message().rstrip(".")
-        print(f"error: {message}; see: {path} --help", file=sys.stderr)  # noqa: T201
+        from mypt.cli.options.suggestions import explain_usage
+
+        print(f"error: {explain_usage(error)}; see: {path} --help", file=sys.stderr)  # noqa: T201
     return error.exit_code

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve, frozen
 
+from mypt.format.names.lookup import find_known
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -119,16 +121,14 @@ class UsageError(MyptError):
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return ' (did you mean `x`?)' with the nearest known word, or "" if none is near.
+    """Return ' (did you mean `x`?)' with the known word that is meant, or "" if none is near.
 
     Args:
         word: What was written.
         known: The words that are allowed.
     """
-    import difflib
-
-    near = difflib.get_close_matches(word[:100], list(known), n=1)
-    return f" (did you mean `{near[0]}`?)" if near else ""
+    meant = find_known(word, known)
+    return f" (did you mean `{meant[0]}`?)" if meant else ""
 
 
 _ORDER = ("error", "warning", "note")

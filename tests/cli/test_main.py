@@ -75,7 +75,7 @@ def test_the_help_shows_the_defaults(cli):
         (("data", "inspect", ""), "FOLDER"),
         (("data", "prepare", "a", "", "--output", "b"), "INPUT..."),
         (("plot", ""), "LOG_OR_MODEL..."),
-        (("format", "validate", ""), "PATH..."),
+        (("format", "validate", ""), "PATH_OR_MODEL..."),
     ],
 )
 def test_an_empty_value_is_wrong_usage(refused, in_tmp, command, flag):

@@ -128,7 +128,7 @@ def load_writer(root, name):
     return module
 
 
-@pytest.mark.parametrize("name", ["commands", "bundle"])
+@pytest.mark.parametrize("name", ["commands", "bundle", "names"])
 def test_a_generated_page_is_up_to_date(root, name):
     written = (root / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
     page = load_writer(root, f"write_{name}").page()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import COMPARE_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _PIPE_WIDTH, _MAX_VALUE, _LEAST_TEXT = 120, 80, 30
 
 
-@click.command("compare")
+@click.command("compare", cls=Command)
 @click.argument("models", type=TEXT, nargs=-1, required=True, metavar="MODEL MODEL...")
 @reader_options
 @click.option("--input_file", type=TEXT, help="Text to score all models on.")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mypt.cli.options.command import Command
+from mypt.cli.options.named_argument import named_argument
 from mypt.cli.options.plugins import open_plugins
-from mypt.cli.options.text import TEXT
 
 if TYPE_CHECKING:
     from mypt.engine.config.presets import Preset
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
 RULE = "=" * 86
 
 
-@click.command("configs")
-@click.option(
-    "--config_file",
-    type=TEXT,
-    help="Preset to show in detail: a path, or the name of a shipped preset.",
+@click.command("configs", cls=Command)
+@named_argument(
+    "preset", "config_file", "Preset to show in detail: a path, or the name of a shipped preset."
 )
 def command(config_file: str | None) -> None:
     """List the presets with their parameter counts, or show one in detail."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from mypt.cli.main import SETTINGS
+from mypt.cli.options.command import Group
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 10
 
 
-@click.group("data", context_settings=SETTINGS)
+@click.group("data", cls=Group, context_settings=SETTINGS)
 def command() -> None:
     """Prepare data sets for training, and inspect them."""
 

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import click
 
+from mypt.cli.options.command import Command
 from mypt.cli.options.flag_names import name_flags
+from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.option("--to", "form", type=click.Choice(["hf"]), required=True, help="hf: Hugging Face.")
-@click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
+@model_argument
 @click.option("--output", type=TEXT, required=True, help="Folder to create.")
 @reader_options
 @name_flags()

@@ -9,8 +9,10 @@ import click
 
 from mypt.cli.gc_pause import pause_gc
 from mypt.cli.generation.request import Request, make_request
+from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import GENERATE_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
+from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 
-@click.command("generate")
-@click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
+@click.command("generate", cls=Command)
+@model_argument
 @click.option(
     "--legacy_checkpoint", type=TEXT, help="Legacy checkpoint file in the model's folder."
 )
@@ -117,14 +119,15 @@ def command(
 ) -> None:
     """Continue prompts with a trained model, or measure how well it predicts a text."""
     check_conflicts(context, GENERATE_CONFLICTS)
+    if int8 and device in (None, "auto"):
+        device = "cpu"
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
     from mypt.cli.generation.prompts import check_prompts, check_stdin, read_prompts
 
     check_stdin([*sources[1], *sources[2], *score])
     prompts = list(read_prompts(*sources))
     with pause_gc():
-        where = device or ("cpu" if int8 else None)
-        model = _load_model(model_name, legacy_checkpoint, options, where)
+        model = _load_model(model_name, legacy_checkpoint, options, device)
     if score:
         _print_scores(model, score, stride, int8=int8, as_json=as_json, probabilities=probabilities)
         return

@@ -7,15 +7,17 @@ from typing import Any
 
 import click
 
+from mypt.cli.options.command import Command
 from mypt.cli.options.flag_names import name_flags
+from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.format.errors import format_count
 
 
-@click.command("inspect")
-@click.option("--model_name", type=TEXT, required=True, help="Name of the model, or a path.")
+@click.command("inspect", cls=Command)
+@model_argument
 @click.option(
     "--legacy_checkpoint", type=TEXT, help="Legacy checkpoint file in the model's folder."
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mypt.cli.options.command import Command
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from mypt.format.migrate import Report
 
 
-@click.command("migrate")
-@click.argument("path", type=TEXT)
+@click.command("migrate", cls=Command)
+@click.argument("path", type=TEXT, metavar="PATH_OR_MODEL")
 @click.option(
     "--to",
     "version",
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--output", type=TEXT, help="Folder to write; by default one beside the source.")
 @click.option("--dry_run", is_flag=True, help="Only print what would be done.")
-@click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below PATH.")
+@click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below the path.")
 @reader_options
 @name_flags()
 def command(
@@ -47,6 +48,7 @@ def command(
     The source is never modified. The result is read back and compared with the source before it
     is committed.
     """
+    from mypt.engine.checkpoints.paths import find_named
     from mypt.format.migrate import Migrator
     from mypt.format.version import MYPT_VERSION
 
@@ -64,7 +66,7 @@ def command(
         options=parse_options(options),
         dry_run=dry_run,
     )
-    source, target = Path(path), Path(output) if output is not None else None
+    source, target = find_named(path), Path(output) if output is not None else None
     if version == "1":
         from mypt.format.downgrade import downgrade
 

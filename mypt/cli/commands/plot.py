@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from mypt.cli.options.command import Command
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
 
@@ -18,7 +19,7 @@ _PAGES, _PICTURES = (".html", ".htm"), (".png", ".svg")
 _PIPE_WIDTH, _LEAST_WIDTH = 100, 60
 
 
-@click.command("plot")
+@click.command("plot", cls=Command)
 @click.argument("logs", type=TEXT, nargs=-1, required=True, metavar="LOG_OR_MODEL...")
 @click.option("--output", type=TEXT, help="File to write: a page (.html) or an image (.png, .svg).")
 @click.option(

@@ -20,7 +20,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command("train", cls=GroupedCommand)
+class TrainCommand(GroupedCommand):
+    """The command; a word without a flag is answered with the flag that it needs."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments.
+
+        Raises:
+            UsageError: There is a word without a flag: a model, or a preset, as nanoGPT takes it.
+        """
+        args = self.spell_flags(ctx, args)
+        _, words, _ = self.make_parser(ctx).parse_args([*args])
+        if words:
+            is_preset = words[0].endswith((".json", ".py", ".yaml"))
+            flag = "--config_file" if is_preset else "--model_name"
+            message = f"Unexpected word '{words[0]}': write {flag} {words[0]}"
+            raise click.UsageError(message, ctx)
+        return super().parse_args(ctx, args)
+
+
+@click.command("train", cls=TrainCommand)
 @click.option(
     "--model_name",
     cls=GroupedOption,

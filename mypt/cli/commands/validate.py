@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mypt.cli.options.command import Command
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mypt.format.rules.plugin_settings import Settings
 
 
-@click.command("validate")
-@click.argument("paths", type=TEXT, nargs=-1, required=True, metavar="PATH...")
+@click.command("validate", cls=Command)
+@click.argument("paths", type=TEXT, nargs=-1, required=True, metavar="PATH_OR_MODEL...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--checksums", is_flag=True, help="Also verify the SHA-256 digest of every file.")
 def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
@@ -30,6 +30,7 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
     Exits with 0 if all are valid and with 1 if any is not, or opens only with an option or a plugin
     that a warning names. Loads neither torch nor weights.
     """
+    from mypt.engine.checkpoints.paths import find_named
     from mypt.format.discover import find_checkpoints
     from mypt.format.errors import has_errors
     from mypt.format.layout import BUILT_IN
@@ -46,7 +47,7 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
             checkpoint, layouts, readers.values(), settings=settings, checksums=checksums
         )
         for path in paths
-        for checkpoint in find_checkpoints(Path(path), readers.values())
+        for checkpoint in find_checkpoints(find_named(path), readers.values())
     }
     if as_json:
         click.echo(json.dumps([_make_report(path, found[path]) for path in found], indent=2))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import click
 from attrs import asdict, evolve, frozen
 
-from mypt.format.errors import ConfigError, MyptError, Problem, suggestion
+from mypt.format.errors import ConfigError, MyptError, Problem
+from mypt.format.names.lookup import explain_name
 from mypt.model.decoding.sampling_options import Sampling
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def run_line(session: Session, line: str) -> Session:
         _print_settings(known)
         return session
     if name not in known:
-        what = f"unknown command `/{name}`{suggestion(name, [*known, 'more', 'again', 'settings'])}"
+        commands = [*known, "more", "again", "settings", "help", "quit"]
+        what = f"unknown command `/{name}`{explain_name(name, commands, mark='/')}"
         raise ConfigError(Problem("", "", what, "see /help", kind="interactive"))
     if value.strip():
         session = evolve(session, request=change_setting(session.request, name, value.strip()))

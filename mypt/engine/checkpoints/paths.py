@@ -69,6 +69,14 @@ def log_file_beside(log: Path, run_id: str) -> Path:
     return log.with_name(f"{log.stem}_{run_id[:8]}{log.suffix}")
 
 
+def find_named(path_or_name: str | Path) -> Path:
+    """Return a path if it exists, or else the model of that name if it does, or else the path."""
+    path = Path(path_or_name)
+    named = CHECKPOINTS / path
+    is_name = isinstance(path_or_name, str) and path.name == path_or_name != ""
+    return named if is_name and not path.exists() and named.exists() else path
+
+
 def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = None) -> Path:
     """Find a checkpoint by its path, or by its name in `checkpoints/`.
 
@@ -90,16 +98,12 @@ def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = No
 
 
 def _find_path(path_or_name: str | Path) -> Path:
-    path = Path(path_or_name)
     if path_or_name == "":
         what, fix = "the name of a checkpoint is empty", "pass a name or a path"
         raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
+    path = find_named(path_or_name)
     if path.exists():
         return path
-    if isinstance(path_or_name, str) and path.name == path_or_name:
-        named = CHECKPOINTS / path
-        if named.exists():
-            return named
     models = _list_models()
     near = suggestion(path.name, models)
     what = f"there is no checkpoint `{path_or_name}`, as a path or in {CHECKPOINTS}/{near}"

@@ -10,7 +10,8 @@ from attrs import evolve
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig
-from mypt.format.errors import ConfigError, Problem, suggestion
+from mypt.format.errors import ConfigError, Problem
+from mypt.format.names.lookup import explain_name
 from mypt.format.rules.arguments import PLAIN, check_arguments
 from mypt.format.rules.documents import document_problems
 from mypt.format.version import FORMAT_VERSION
@@ -42,9 +43,7 @@ def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> Traini
     if unknown:
         raise ConfigError(
             *(
-                Problem(
-                    "", name, f"is not an option{suggestion(name, TRAINING_FIELDS)}", "correct it"
-                )
+                Problem("", name, f"is not an option{_explain_option(name)}", "correct it")
                 for name in unknown
             )
         )
@@ -53,6 +52,11 @@ def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> Traini
     state = {"format_version": FORMAT_VERSION, "step": 0, "training_config": document}
     _raise_errors(document_problems("training_state", state, ""), "/training_config/")
     return evolve(from_document(TrainingConfig, document), extra=saved.extra)
+
+
+def _explain_option(name: str) -> str:
+    elsewhere = dict.fromkeys(ARCHITECTURE_FIELDS, "a field of GPTConfig")
+    return explain_name(name, TRAINING_FIELDS, elsewhere)
 
 
 def inherited_training(state: TrainingState) -> TrainingConfig:

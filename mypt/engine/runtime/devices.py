@@ -12,16 +12,17 @@ from mypt.format.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingConfig
 
+AUTO = "auto"
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(wanted: str | torch.device | None = None) -> torch.device:
-    """Return the requested device, by default the fastest one available: CUDA, MPS, CPU.
+    """Return the requested device; for None or "auto" the fastest available: CUDA, MPS, CPU.
 
     Raises:
         ConfigError: The device is not available.
     """
-    if wanted is None:
+    if wanted is None or wanted == AUTO:
         return torch.device(_fastest_device())
     if not is_available(str(wanted)):
         raise _not_available(str(wanted))

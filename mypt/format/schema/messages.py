@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import suggestion
+from mypt.format.names.lookup import explain_name
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def explain_error(error: ValidationError) -> tuple[str, str]:
         meaning = f": {error.message}" if error.message else ""
         return "is missing", f"add it{meaning.rstrip('.')}"
     if keyword == "additionalProperties":
-        near = error.message.removeprefix("unknown")
+        near = explain_name(str(error.path[-1]), _list_properties(error))
         return f"is not a field of this document{near}", "remove it"
     if keyword == "uniqueItems":
         return f"repeats {shown}, which is also at {error.message}", "list each one only once"
@@ -64,12 +65,15 @@ def explain_option_error(error: ValidationError) -> tuple[str, str]:
     Args:
         error: From a validator of `mypt.format.schema.validator`.
     """
-    if error.validator != "additionalProperties" or not isinstance(error.schema, dict):
+    if error.validator != "additionalProperties":
         return explain_error(error)
-    near = error.message.removeprefix("unknown")
-    known = ", ".join(error.schema.get("properties", {}))
-    fix = f"use one of: {known}" if known else "leave it out: there are no options"
-    return f"is not an option{near}", fix
+    known = _list_properties(error)
+    fix = f"use one of: {', '.join(known)}" if known else "leave it out: there are no options"
+    return f"is not an option{suggestion(str(error.path[-1]), known)}", fix
+
+
+def _list_properties(error: ValidationError) -> list[str]:
+    return [*error.schema.get("properties", {})] if isinstance(error.schema, dict) else []
 
 
 def explain_unknown_field(name: str, known: Iterable[str]) -> tuple[str, str]:

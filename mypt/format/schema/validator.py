@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from mypt.format.errors import suggestion
 from mypt.format.schema.fast_path import compile_pattern, make_test
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def _additional_properties(
         if name in known or is_valid(item):
             continue
         if others is False:
-            yield _make_error(f"unknown{suggestion(name, known)}", name, item)
+            yield _make_error("unknown", name, item)
         else:
             yield from validator.descend(item, others, path=name)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import attrs
 from attrs import evolve, frozen
 
-from mypt.format.errors import ConfigError, Problem, suggestion
+from mypt.format.errors import ConfigError, Problem
+from mypt.format.names.lookup import explain_name
 from mypt.format.rules.arguments import check_arguments, number_where, optional, whole_number
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def merge_options(sampling: Sampling | None, options: Mapping[str, Any]) -> Samp
         raise ConfigError(
             *(
                 Problem(
-                    "", name, f"is not an option{suggestion(name, known)}", fix, kind="sampling"
+                    "", name, f"is not an option{explain_name(name, known)}", fix, kind="sampling"
                 )
                 for name in unknown
             )

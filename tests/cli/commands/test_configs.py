@@ -43,6 +43,15 @@ def test_an_unknown_key_is_refused_with_a_suggestion(refused, in_tmp):
     assert "did you mean `n_layer`" in line
 
 
+def test_keys_of_another_program_are_answered_with_ours(cli, in_tmp):
+    (in_tmp / "mine.json").write_text(json.dumps({"hidden_size": 8, "min_lr": 1, "lr": 1}))
+    code, _, err = cli("configs", "mine.json")
+    assert code == 1
+    assert "#/hidden_size: is not a field of this document (did you mean `n_embd`?)" in err
+    assert "#/lr: is not a field of this document (did you mean `learning_rate`?)" in err
+    assert "#/min_lr: is not a field of this document: the rate falls by a half cosine" in err
+
+
 def test_a_missing_preset_is_refused_with_what_there_is(refused, in_tmp):
     line = refused("configs", "--config_file", "configs/tini.json", code=2)
     assert "did you mean `configs/tiny.json`" in line

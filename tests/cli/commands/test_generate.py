@@ -281,7 +281,7 @@ def test_a_conversation_survives_what_it_cannot_do(cli, bundle, stdin):
     stdin("/tempratur 1\n/temperature x\n/top_p 7\n/stop_token\nthe caté\n/help\nthe\n")
     code, out, err = cli("generate", "--model_name", bundle, "--interactive")
     assert code == 0
-    assert "did you mean `temperature`" in err
+    assert "did you mean `/temperature`" in err
     assert "is `x`; make it a number" in err
     assert "top_p: is 7.0" in err
     assert "/stop_token" in err

@@ -51,6 +51,20 @@ def documents(folder):
     }
 
 
+def test_flags_as_of_other_programs_train_the_same_model(train, input_file, in_tmp):
+    ours = ("--no_compile", "--bias", "--no_use_amp")
+    theirs = ("--compile=False", "--bias=True", "--use-amp", "false", "--device", "auto")
+    short = ("--max_iters", "2", "--eval_iters", "1", "--eval_interval", "2")
+    for name, flags in (("a", ours), ("b", theirs)):
+        code, _, err = train("--input_file", input_file, *SMALL, *short, *flags, name=name)
+        assert code == 0, err
+    one, other = (documents(in_tmp / "checkpoints" / name) for name in "ab")
+    assert one["config"] == other["config"]
+    assert one["config"]["bias"] is True
+    assert one["config"]["device"] != "auto"
+    assert other["training_state"]["training_config"]["use_amp"] is False
+
+
 def test_a_new_model_is_trained_saved_and_valid(train, cli, input_file, in_tmp):
     code, out, err = train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "20")
     assert code == 0, err

@@ -176,6 +176,12 @@ def test_an_option_that_is_none_is_told_the_nearest(model, method):
         getattr(model, method)(prompt, 5, temprature=1, top=2)
 
 
+def test_an_option_of_another_program_is_told_ours(model):
+    said = r"^temp: is not an option .did you mean `temperature`.*\ndo_sample: .*: 0 takes the like"
+    with pytest.raises(ConfigError, match=said):
+        model.generate("the", 5, temp=1, do_sample=False)
+
+
 def test_stops_that_cannot_be_are_refused(model):
     with pytest.raises(ConfigError, match="is empty"):
         model.generate("the", 5, stop=[""])

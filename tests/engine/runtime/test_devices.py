@@ -16,6 +16,7 @@ def two_gpus(monkeypatch):
 
 def test_the_fastest_device_is_the_default(two_gpus):
     assert choose_device() == torch.device("cuda")
+    assert choose_device("auto") == torch.device("cuda")
 
 
 def test_a_gpu_is_there_by_its_number(two_gpus):

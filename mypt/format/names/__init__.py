@@ -1,0 +1,1 @@
+"""Names that users write: which of ours they mean, whatever program taught them the name."""
