@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from mypt.cli.options.plugins import check_plugins, plugin_options
+from mypt.cli.terminal import echo
 from mypt.format.version import MYPT_VERSION
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     except _import_error_class() as error:
         return _report_failure(error)
     except (click.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)  # noqa: T201
+        echo("interrupted", err=True)
         return INVALID
     except BrokenPipeError:  # the reader of the pipe has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -144,7 +145,7 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     except OSError as error:  # such as a full disk or a missing permission
         place = f"{error.filename}: " if error.filename else ""
         reason = f"{place}{error.strerror or error}; check the disk and its permissions"
-        print(f"error: {reason}", file=sys.stderr)  # noqa: T201
+        echo(f"error: {reason}", err=True)
         return INVALID
     return result if isinstance(result, int) else 0
 
@@ -175,7 +176,7 @@ def _report_failure(error: MyptError) -> int:
     from mypt.format.errors import UsageError
 
     for problem in error.problems:
-        print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+        echo(f"error: {problem}", err=True)
     return WRONG_USAGE if isinstance(error, UsageError) else INVALID
 
 
@@ -183,9 +184,9 @@ def _report_usage(error: click.ClickException, name: str) -> int:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = name if context is None else context.command_path
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        print(error.format_message())  # noqa: T201
+        echo(error.format_message())
     else:
         from mypt.cli.options.suggestions import explain_usage
 
-        print(f"error: {explain_usage(error)}; see: {path} --help", file=sys.stderr)  # noqa: T201
+        echo(f"error: {explain_usage(error)}; see: {path} --help", err=True)
     return error.exit_code

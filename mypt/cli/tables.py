@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from mypt.format.errors import escape_controls
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -67,7 +69,7 @@ def _measure(grid: Grid, column: int) -> int:
 
     cells = [grid.heads[column], *(row[column] for row in grid.rows)]
     lines = chain.from_iterable(cell.splitlines() or [""] for cell in cells)
-    return max(cell_len(replace_controls(line)) for line in lines)
+    return max(cell_len(plain_cell(line)) for line in lines)
 
 
 def _split_columns(widths: Sequence[int], room: int) -> Iterator[list[int]]:
@@ -88,18 +90,17 @@ def _make_table(grid: Grid, columns: Sequence[int], first: int, *, is_first: boo
     from rich.table import Table
     from rich.text import Text
 
-    title = Text(replace_controls(grid.title)) if is_first else None
+    title = Text(plain_cell(grid.title)) if is_first else None
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column(Text(replace_controls(grid.heads[0])), overflow="fold", min_width=first)
+    table.add_column(Text(plain_cell(grid.heads[0])), overflow="fold", min_width=first)
     for column in columns:
-        table.add_column(Text(replace_controls(grid.heads[column])), overflow="fold")
+        table.add_column(Text(plain_cell(grid.heads[column])), overflow="fold")
     for row in grid.rows:
         cells = [row[0], *(row[column] for column in columns)]
-        table.add_row(*(Text(replace_controls(cell)) for cell in cells))
+        table.add_row(*(Text(plain_cell(cell)) for cell in cells))
     return table
 
 
-def replace_controls(text: str) -> str:
-    """Replace control characters other than line breaks by U+FFFD."""
-    text = text.expandtabs(4)
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+def plain_cell(text: str) -> str:
+    """Return the text of a cell, without tabs and without what would control a terminal."""
+    return escape_controls(text.expandtabs(4))

@@ -14,7 +14,7 @@ from attrs import frozen
 from mypt.data.inputs.folder_walk import FolderWalk, explain_os_error, identify
 from mypt.data.stdlib_corpus import standard_library_text
 from mypt.data.text import decode_text, read_text
-from mypt.format.errors import DataError, Problem, limit_problems
+from mypt.format.errors import DataError, Problem, limit_problems, one_line
 
 if TYPE_CHECKING:
     import os
@@ -161,7 +161,9 @@ def _list_input(name: str) -> Iterator[InputFile | Problem]:
     walk = FolderWalk(path)
     yield from walk.problems
     for link in walk.circles:
-        _LOGGER.warning("%s leads back to a folder that it is in, which is read once", link)
+        _LOGGER.warning(
+            "%s leads back to a folder that it is in, which is read once", one_line(str(link))
+        )
     for file in walk.files:
         yield InputFile(file.path, file.name, name, was_named=False, status=file.status)
 

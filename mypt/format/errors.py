@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 Severity = Literal["error", "warning", "note"]
 _MOST = 50
+_CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST = 1000  # characters of each part of a line; a file may name its fields as it likes
 
 
@@ -51,6 +53,16 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def escape_controls(text: str) -> str:
+    """Escape what would control a terminal, and keep the rest, line breaks and tabs too.
+
+    That are the control characters of C0 and C1, which begin all sequences of a terminal, the
+    characters that reorder the text around them, and halves of surrogate pairs, which cannot be
+    written at all. They become escapes of JSON, so that JSON stays what it was.
+    """
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def format_count(number: int, noun: str) -> str:

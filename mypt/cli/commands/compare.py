@@ -15,7 +15,9 @@ from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
-from mypt.cli.tables import Grid, fit_either_way, fit_tables, replace_controls
+from mypt.cli.tables import Grid, fit_either_way, fit_tables, plain_cell
+from mypt.cli.terminal import echo
+from mypt.format.errors import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +87,7 @@ def command(
     rows = differing(sides)
     if as_json:
         report = _make_report(sides, rows, held_out, results, prompt)
-        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         _print_tables(sides, rows, held_out, results, prompt)
 
@@ -192,7 +194,8 @@ def _print_tables(
     if prompt is not None:
         parts += ["", _text_table(sides, prompt, results, console.width)]
     for part in parts:
-        console.print(part, markup=False, highlight=False)
+        shown = escape_controls(part) if isinstance(part, str) else part
+        console.print(shown, markup=False, highlight=False)
 
 
 def _settings_grid(sides: Sequence[Side], rows: dict[str, list[Any]]) -> Grid:
@@ -253,8 +256,8 @@ def _text_table(sides: Sequence[Side], prompt: str, results: Sequence[Result], w
     from rich.table import Table
     from rich.text import Text
 
-    texts = [Text(replace_controls(prompt + (result.continuation or ""))) for result in results]
-    names = [Text(replace_controls(side.name)) for side in sides]
+    texts = [Text(plain_cell(prompt + (result.continuation or ""))) for result in results]
+    names = [Text(plain_cell(side.name)) for side in sides]
     table = Table(title="Continuations", box=box.SIMPLE_HEAD, title_justify="left")
     if width // len(sides) >= _LEAST_TEXT:
         for name in names:

@@ -9,6 +9,7 @@ import click
 from mypt.cli.options.command import Command
 from mypt.cli.options.named_argument import named_argument
 from mypt.cli.options.plugins import open_plugins
+from mypt.cli.terminal import echo
 
 if TYPE_CHECKING:
     from mypt.engine.config.presets import Preset
@@ -31,7 +32,7 @@ def command(config_file: str | None) -> None:
         lines = _format_preset(read_preset(config_file, layouts), layouts)
     else:
         lines = _format_list([read_preset(name, layouts) for name in shipped_presets()], layouts)
-    click.echo("\n".join(lines))
+    echo("\n".join(lines))
 
 
 def _format_list(presets: list[Preset], layouts: Layouts) -> list[str]:

@@ -15,6 +15,7 @@ from mypt.cli.main import SETTINGS
 from mypt.cli.options.command import Group
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.cli.terminal import echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,7 +105,7 @@ def prepare_command(
     with _show_progress() as report:
         is_new = prepare(wanted, plugins, report)
     if not is_new:
-        click.echo(f"{output} is already complete")
+        echo(f"{output} is already complete")
     _print_summary(output)
 
 
@@ -149,7 +150,7 @@ def chats_command(
     prepare_chats(wanted, plugins)
     _print_summary(output)
     for problem in find_left_out(output, block_size):
-        click.echo(f"{problem.severity}: {problem}", err=True)
+        echo(f"{problem.severity}: {problem}", err=True)
 
 
 @command.command("inspect")
@@ -170,11 +171,11 @@ def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
     problems = [*check_dataset(folder, checksums=checksums), *find_left_out(folder)]
     if as_json:
         listed = [attrs.asdict(problem) for problem in problems]
-        click.echo(json.dumps({**description, "problems": listed}, indent=2, ensure_ascii=False))
+        echo(json.dumps({**description, "problems": listed}, indent=2, ensure_ascii=False))
     else:
         _print_description(description)
         for problem in problems:
-            click.echo(f"{problem.severity}: {problem}")
+            echo(f"{problem.severity}: {problem}")
     return int(has_errors(problems))
 
 
@@ -204,7 +205,7 @@ def _print_description(description: dict[str, Any]) -> None:
 
     tokenizer = description["tokenizer"]
     kind = "unknown" if tokenizer is None else tokenizer["token_kind"]
-    click.echo(
+    echo(
         one_line(f"{description['folder']}: {description['kind']}, {description['dtype']}, {kind}")
     )
     for split, tokens in description["tokens"].items():
@@ -214,7 +215,7 @@ def _print_description(description: dict[str, Any]) -> None:
             line += f", {format_count(description['episodes'][split], 'episode')}"
             least = description["least_block_size"][split]
             line += f", targets within the last {least} tokens" if least > 1 else ""
-        click.echo(line)
+        echo(line)
 
 
 @contextmanager
@@ -251,6 +252,6 @@ def _make_line_printer() -> Callable[[int, int], None]:
         if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             share = f"{100 * done / total:.0f} %"
-            click.echo(f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {share}", err=True)
+            echo(f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {share}", err=True)
 
     return report

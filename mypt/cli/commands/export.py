@@ -12,6 +12,7 @@ from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
+from mypt.cli.terminal import echo
 
 
 @click.command("export", cls=Command)
@@ -27,6 +28,6 @@ def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -
 
     source = find_checkpoint(model_name)
     lines = EXPORTERS[form](source, Path(output), open_plugins(), parse_options(options))
-    click.echo(f"{source} -> {output}: exported")
+    echo(f"{source} -> {output}: exported")
     for line in lines:
-        click.echo(f"  {line}")
+        echo(f"  {line}")

@@ -17,6 +17,7 @@ from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
+from mypt.cli.terminal import echo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,9 +167,9 @@ def _print_warnings(opened: Opened) -> None:
     from mypt.format.errors import one_line
 
     for note in (*opened.edits, *opened.remarks):
-        click.echo(f"note: {one_line(note)}", err=True)
+        echo(f"note: {one_line(note)}", err=True)
     for warning in opened.warnings:
-        click.echo(f"warning: {one_line(warning)}", err=True)
+        echo(f"warning: {one_line(warning)}", err=True)
 
 
 def _choose_tokenizer(model: GPT) -> Tokenizer:
@@ -179,7 +180,7 @@ def _choose_tokenizer(model: GPT) -> Tokenizer:
         why = (
             "has no tokenizer" if state is None else f"has the unknown tokenizer {state.token_kind}"
         )
-        click.echo(f"note: the model {why}: prompts and texts are ids, such as 3 0 1", err=True)
+        echo(f"note: the model {why}: prompts and texts are ids, such as 3 0 1", err=True)
     return tokenizer
 
 
@@ -192,17 +193,17 @@ def _print_stream(model: GPT, request: Request) -> None:
         stop_tokens=request.stop_tokens,
     )
     first = next(text, "")
-    click.echo(text.prompt + first, nl=False)
+    echo(text.prompt + first, nl=False)
     for piece in text:
-        click.echo(piece, nl=False)
-    click.echo()
+        echo(piece, nl=False)
+    echo()
 
 
 def _print_texts(model: GPT, request: Request) -> None:
     for number, continuation in enumerate(_generate(model, request)):
         if number:
-            click.echo("---")
-        click.echo(continuation.prompt + continuation.text)
+            echo("---")
+        echo(continuation.prompt + continuation.text)
 
 
 def _print_json(model: GPT, request: Request, *, probabilities: bool, logits: bool) -> None:
@@ -210,7 +211,7 @@ def _print_json(model: GPT, request: Request, *, probabilities: bool, logits: bo
 
     for one in _generate(model, request, log_probs=probabilities, logits=logits):
         described = describe_continuation(one, model.tokenizer_or_ids())
-        click.echo(json.dumps(described, ensure_ascii=False))
+        echo(json.dumps(described, ensure_ascii=False))
 
 
 def _generate(model: GPT, request: Request, **wanted: bool) -> Iterator[Continuation]:
@@ -248,9 +249,9 @@ def _print_scores(
         if as_json:
             tokenizer = model.need_tokenizer() if probabilities else None
             described = describe_score(file, score, float_loss, tokenizer)
-            click.echo(json.dumps(described, ensure_ascii=False))
+            echo(json.dumps(described, ensure_ascii=False))
         else:
-            click.echo("\n".join(format_score(file, score, float_loss)))
+            echo("\n".join(format_score(file, score, float_loss)))
 
 
 def _score_text(model: GPT, name: str, text: str, stride: int | None) -> Score:

@@ -13,6 +13,7 @@ from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
+from mypt.cli.terminal import echo
 from mypt.format.errors import format_count
 
 
@@ -35,9 +36,9 @@ def command(
     path = find_checkpoint(model_name, legacy_checkpoint)
     info = get_model_info(path, plugins=open_plugins(), options=parse_options(options))
     for warning in info["warnings"]:
-        click.echo(f"warning: {one_line(warning)}", err=True)
+        echo(f"warning: {one_line(warning)}", err=True)
     if as_json:
-        click.echo(json.dumps(info, indent=2, ensure_ascii=False))
+        echo(json.dumps(info, indent=2, ensure_ascii=False))
         return
     sections = {
         "FORMAT": _describe_format(info),
@@ -50,7 +51,7 @@ def command(
     parts = [
         "\n".join([f"=== {title} ===", *map(one_line, lines)]) for title, lines in sections.items()
     ]
-    click.echo("\n\n".join(parts))
+    echo("\n\n".join(parts))
 
 
 def _describe_format(info: dict[str, Any]) -> list[str]:

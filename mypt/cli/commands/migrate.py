@@ -12,6 +12,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
+from mypt.cli.terminal import echo
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -85,13 +86,13 @@ def _print_reports(reports: Iterable[Report]) -> int:
         _print_report(report)
         results.append(report.result)
     failed = results.count("failed")
-    click.echo(f"{len(results)} checkpoints, {failed} failed")
+    echo(f"{len(results)} checkpoints, {failed} failed")
     return 1 if failed else 0
 
 
 def _print_report(report: Report) -> None:
     from mypt.format.errors import one_line
 
-    click.echo(one_line(f"{report.source} -> {report.output}: {report.result}"))
+    echo(one_line(f"{report.source} -> {report.output}: {report.result}"))
     for line in report.lines:
-        click.echo(f"  {one_line(line)}")
+        echo(f"  {one_line(line)}")

@@ -10,6 +10,7 @@ import click
 from mypt.cli.options.command import Command
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.cli.terminal import echo
 
 if TYPE_CHECKING:
     from mypt.plotting.chart import Chart
@@ -49,7 +50,7 @@ def command(logs: tuple[str, ...], output: str | None, axis: Literal["steps", "t
         _print_chart(chart)
         return
     _write_chart(chart, runs, target)
-    click.echo(f"{target}: written")
+    echo(f"{target}: written")
 
 
 def _print_chart(chart: Chart) -> None:

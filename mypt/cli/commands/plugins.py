@@ -12,6 +12,7 @@ import click
 from mypt.cli.options.command import Group
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.cli.terminal import echo
 from mypt.format.version import DISTRIBUTION
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ def command(context: click.Context, as_json: bool) -> None:
     plugins.load_all()
     listed = _list_plugins(plugins)
     if as_json:
-        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        echo(json.dumps(listed, indent=2, ensure_ascii=False))
         return
     for line in _format_listing(listed):
-        click.echo(line)
+        echo(line)
     for fault in plugins.faults:
-        click.echo(f"warning: {fault.problem}", err=True)
+        echo(f"warning: {fault.problem}", err=True)
 
 
 @command.command("new")
@@ -57,8 +58,8 @@ def new(name: str, output: str | None) -> None:
 
     folder = Path(name if output is None else output)
     for path in write_scaffold(name, folder):
-        click.echo(path)
-    click.echo(f"Next: pip install -e {folder} && pytest {folder}")
+        echo(path)
+    echo(f"Next: pip install -e {folder} && pytest {folder}")
 
 
 def _format_listing(listed: Mapping[str, Any]) -> Iterator[str]:

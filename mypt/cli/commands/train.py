@@ -11,6 +11,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.groups import GroupedCommand, GroupedOption
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.cli.terminal import echo
 from mypt.engine.config.precedence import TrainRequest
 from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 from mypt.format.documents.config import GPTConfig
@@ -95,19 +96,19 @@ def command(model_name: str, tokenization: str | None, *, overwrite: bool, **fla
         again = f"torchrun --nproc-per-node={environment.world_size} -m {again}"
     if not outcome.trained:
         for notice in outcome.notices:
-            click.echo(notice)
+            echo(notice)
         last = state.training_config.max_iters
         place = f"of {last}" if state.step == last else f"already, beyond max_iters {last}"
-        click.echo(
+        echo(
             f"{outcome.folder} is at step {state.step} {place}: "
             f"nothing to do. To go on: {again} --max_iters {2 * state.step}"
         )
         return 0
     if not outcome.complete:
-        click.echo(f"Stopped at step {state.step}; everything is saved. To resume: {again}")
+        echo(f"Stopped at step {state.step}; everything is saved. To resume: {again}")
         return 1
 
-    click.echo("\n".join(closing_summary(state, outcome.folder)))
+    echo("\n".join(closing_summary(state, outcome.folder)))
     return 0
 
 

@@ -11,6 +11,7 @@ import click
 from mypt.cli.options.command import Command
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.cli.terminal import echo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +51,7 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
         for checkpoint in find_checkpoints(find_named(path), readers.values())
     }
     if as_json:
-        click.echo(json.dumps([_make_report(path, found[path]) for path in found], indent=2))
+        echo(json.dumps([_make_report(path, found[path]) for path in found], indent=2))
     else:
         for path, problems in found.items():
             _print_problems(path, problems)
@@ -58,7 +59,7 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
             invalid = sum(has_errors(problems) for problems in found.values())
             waiting = sum(not is_valid(problems) for problems in found.values()) - invalid
             more = f", {waiting} not without an option or a plugin" if waiting else ""
-            click.echo(f"{len(found)} checked, {invalid} invalid{more}")
+            echo(f"{len(found)} checked, {invalid} invalid{more}")
     return 0 if all(is_valid(problems) for problems in found.values()) else 1
 
 
@@ -76,11 +77,11 @@ def _print_problems(path: str, problems: list[Problem]) -> None:
     from mypt.format.validate import is_valid
 
     for problem in problems:
-        click.echo(f"{problem.severity}: {problem}")
+        echo(f"{problem.severity}: {problem}")
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
-        click.echo(f"{one_line(path)}: invalid, {format_count(errors, 'error')}")
+        echo(f"{one_line(path)}: invalid, {format_count(errors, 'error')}")
     elif not is_valid(problems):
-        click.echo(f"{one_line(path)}: opens with what the warning names")
+        echo(f"{one_line(path)}: opens with what the warning names")
     else:
-        click.echo(f"{one_line(path)}: valid")
+        echo(f"{one_line(path)}: valid")

@@ -7,9 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-import click
 from attrs import asdict, evolve, frozen
 
+from mypt.cli.terminal import echo
 from mypt.format.errors import ConfigError, MyptError, Problem
 from mypt.format.names.lookup import explain_name
 from mypt.model.decoding.sampling_options import Sampling
@@ -57,21 +57,21 @@ def run_session(session: Session) -> None:
     """Read and run lines until the input ends."""
     with _keep_history():
         if sys.stdin.isatty():
-            click.echo("Type a prompt to continue it, or /help.")
+            echo("Type a prompt to continue it, or /help.")
         while True:
             try:
                 line = _read_line()
             except EOFError:
                 return
             except KeyboardInterrupt:
-                click.echo()
+                echo()
                 continue
             if line in {"/quit", "/exit"}:
                 return
             try:
                 session = run_line(session, line)
             except MyptError as error:
-                click.echo(f"error: {error}", err=True)
+                echo(f"error: {error}", err=True)
 
 
 def run_line(session: Session, line: str) -> Session:
@@ -90,7 +90,7 @@ def run_line(session: Session, line: str) -> Session:
     if name == "again":
         return _continue(session, session.prompt, session.prompt)
     if name == "help":
-        click.echo(HELP)
+        echo(HELP)
         return session
     known = list_settings(session.request)
     if name == "settings":
@@ -166,11 +166,11 @@ def _continue(session: Session, prompt: str, begin: Prompt) -> Session:
         stop_tokens=request.stop_tokens,
     )
     first = next(text, "")
-    click.echo(text.prompt + first, nl=False)
+    echo(text.prompt + first, nl=False)
     with suppress(KeyboardInterrupt):
         for piece in text:
-            click.echo(piece, nl=False)
-    click.echo()
+            echo(piece, nl=False)
+    echo()
     return evolve(session, prompt=prompt, ids=text.ids)
 
 
@@ -179,7 +179,7 @@ def _print_settings(known: dict[str, Any]) -> None:
 
     for name, value in known.items():
         shown = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-        click.echo(f"{name}: {OFF if value in (None, []) else shown}")
+        echo(f"{name}: {OFF if value in (None, []) else shown}")
 
 
 def _read_line() -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mypt.cli.terminal import echo
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -74,7 +76,7 @@ def _warn_about_unknown(plugins: Plugins) -> None:
     for name in _list_disabled(click.get_current_context()):
         if not plugins.has(name):
             what = "is neither a plugin nor a package with plugins"
-            click.echo(f"warning: --disable-plugin {name}: {what}; see: mypt plugins", err=True)
+            echo(f"warning: --disable-plugin {name}: {what}; see: mypt plugins", err=True)
 
 
 def _list_disabled(context: click.Context | None) -> Iterator[str]:
@@ -85,4 +87,4 @@ def _list_disabled(context: click.Context | None) -> Iterator[str]:
 
 
 def _print_fault(fault: Fault) -> None:
-    click.echo(f"warning: {fault.problem}", err=True)
+    echo(f"warning: {fault.problem}", err=True)

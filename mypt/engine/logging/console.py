@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.data.curriculum import DEFAULT_PHASE
 from mypt.engine.humanize import short_count, short_duration
 from mypt.engine.logging import events
+from mypt.format.errors import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,7 +140,8 @@ class ConsoleSink:
         )
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        shown = escape_controls(line) if self._console.is_terminal else line
+        self._console.print(shown, markup=False, highlight=False, soft_wrap=True)
 
 
 def _format_loss(loss: float | None) -> str:
