@@ -10,7 +10,7 @@ from attrs import frozen
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
 from mypt.data.dataset import read_tokenizer_state
-from mypt.data.input_files import InputText, read_input
+from mypt.data.input_files import STDIN, InputText, read_input
 from mypt.data.text import read_text
 from mypt.format.documents.training import Phase
 from mypt.format.errors import ConfigError, Problem
@@ -105,11 +105,20 @@ def read_training_data(training: TrainingConfig) -> TrainingData:
     return TrainingData(phases, tuple(_read_phase_text(phase) for phase in phases))
 
 
+def field_with_stdin(training: TrainingConfig) -> str | None:
+    """Return the field that names the standard input as data to train on; None if none does."""
+    if training.curriculum:
+        return "curriculum" if any(STDIN in _list_inputs(p) for p in training.curriculum) else None
+    return "input_file" if STDIN in _list_inputs(training) else None
+
+
 def _read_phase_text(phase: Phase) -> InputText | None:
-    if phase.dataset_dir is not None:
-        return None
-    inputs = phase.input_file or ()
-    return read_input((inputs,) if isinstance(inputs, str) else inputs)
+    return None if phase.dataset_dir is not None else read_input(_list_inputs(phase))
+
+
+def _list_inputs(source: Phase | TrainingConfig) -> tuple[str, ...]:
+    inputs = source.input_file or ()
+    return (inputs,) if isinstance(inputs, str) else inputs
 
 
 def load_eval_sets(

@@ -124,3 +124,25 @@ def test_a_signal_to_one_process_stops_all_of_them(folder):
     assert (main.code, other.code) == (1, 1)
     assert "everything is saved" in rest
     assert "torchrun --nproc-per-node=2 -m mypt train --model_name stopped" in rest
+
+
+@pytest.mark.parametrize(
+    ("flags", "field"),
+    [
+        (("--input_file", "-"), "--input_file"),
+        (("--input_file", "input.txt", "--input_file", "-"), "--input_file"),
+        (("--curriculum", '[{"name": "a", "input_file": "-"}]'), "--curriculum"),
+    ],
+)
+def test_standard_input_is_for_one_process_and_one_says_so(folder, flags, field):
+    words = [word for word in FLAGS if word not in ("--input_file", "input.txt")]
+    command = ("train", "--model_name", "m", *words, *flags)
+    processes = [Command(*command, env=variables) for variables in ranks(2)]
+    said = [process.wait() for process in processes]
+    assert [process.code for process in processes] == [2, 2]
+    assert said == [
+        f"error: {field}: names the standard input, which several processes cannot share; write it"
+        " to a file first, or to a data set: mypt data prepare - --output FOLDER\n",
+        "",
+    ]
+    assert not (folder / "checkpoints").exists()

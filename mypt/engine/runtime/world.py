@@ -15,7 +15,7 @@ from attrs import field, frozen
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from mypt.format.errors import ConfigError, MyptError, Problem
+from mypt.format.errors import ConfigError, MyptError, Problem, UsageError
 from mypt.plugins.isolation import summarize_error
 
 if TYPE_CHECKING:
@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 PATIENCE = timedelta(minutes=30)
 # How often a waiting process polls the store for the failure of another one.
 _POLL_S = 0.05
-# How long the main process, which may host the store, waits for the others to read it.
+# How long the main process, which may host the store, waits for the others to read it, and how long
+# they wait for it to say what all have found.
 _LINGER_S = 5.0
+_WRONG_USAGE = 2  # exit code
 
 
 class ProcessError(MyptError):
     """Another process of the run has ended, or has begun from something else."""
+
+
+class CommonError(UsageError):
+    """Something that every process of a run finds wrong alike, so that only the first says it."""
 
 
 @frozen
@@ -101,12 +107,18 @@ class World:
 
         Raises:
             ProcessError: Another process has failed in it; the error has what that one said.
+            CommonError: In the main process, all have failed in it alike.
         """
         if self._store is None:
             yield
             return
         try:
             yield
+        except CommonError:
+            if self.is_main:
+                raise
+            time.sleep(_LINGER_S)  # a launcher ends the others as soon as one has ended
+            raise SystemExit(_WRONG_USAGE) from None
         except BaseException as error:  # also Ctrl-C: whatever it is, the others wait
             if not _is_lost_connection(error):  # else another process has failed before
                 self._announce(self._store, name, error)

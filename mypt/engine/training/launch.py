@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from mypt.data.input_files import STANDARD_LIBRARY
 from mypt.data.stdlib_corpus import is_standard_library
-from mypt.data.training_data import load_eval_sets, read_training_data
+from mypt.data.training_data import field_with_stdin, load_eval_sets, read_training_data
 from mypt.engine.checkpoints.build import build_tokenizer
 from mypt.engine.checkpoints.copies import name_notices
 from mypt.engine.checkpoints.paths import (
@@ -32,7 +32,7 @@ from mypt.engine.language_model import LanguageModel
 from mypt.engine.runtime.devices import choose_device, is_available
 from mypt.engine.runtime.fsdp import shard
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
-from mypt.engine.runtime.world import join_world
+from mypt.engine.runtime.world import CommonError, join_world
 from mypt.engine.training.common_start import (
     describe_contents,
     describe_request,
@@ -178,7 +178,7 @@ def _prepare(
 ) -> tuple[_Ready | Outcome, Callable[[], Iterator[tuple[str, object]]]]:
     """Read all that a run begins from; return it, or how it ended, and what describes it."""
     if not is_checkpoint(folder, plugins):
-        start = _start_new(request, plugins)
+        start = _start_new(request, plugins, world)
     else:
         opened = open_checkpoint(folder, plugins)
         opened.check_flaws()
@@ -188,12 +188,12 @@ def _prepare(
             plugins.tokenizer(request.tokenization)  # ignored, but checked
         saved = opened.training_state
         if saved is not None and is_finished(saved, run.training.max_iters):
-            _check_unused(request, run, opened, plugins)
+            _check_unused(request, run, opened, plugins, world)
             done = evolve(saved, training_config=run.training)
             notices = (*run.notices, *list_ineffective(request, run, opened))
             outcome = Outcome(folder, done, False, world.is_main, notices)
             return outcome, partial(describe_request, run, opened)
-        start = _start_resumed(run, opened, plugins)
+        start = _start_resumed(run, opened, plugins, world)
     model, training, tokenizer = start.model, start.run.training, start.model.need_tokenizer()
     ready = _Ready(
         start=evolve(start, device=world.place(start.device)),
@@ -204,7 +204,7 @@ def _prepare(
 
 
 def _check_unused(
-    request: TrainRequest, run: ResolvedRun, opened: Opened, plugins: Plugins
+    request: TrainRequest, run: ResolvedRun, opened: Opened, plugins: Plugins, world: World
 ) -> None:
     """Check the request as if the run went on, though it has nothing left to do."""
     choose_device(run.device)
@@ -212,7 +212,7 @@ def _check_unused(
     select_options("log_sinks", run.training.log_sinks, plugins.sinks)
     given, tokenizer = request.training.keys(), build_tokenizer(opened.tokenizer, plugins)
     if {"input_file", "dataset_dir", "curriculum"} & given:
-        data = read_training_data(run.training)
+        data = _read_data(run, world)
         if tokenizer is not None and "dataset_dir" in given:  # a text would take long to tokenize
             data.load(run.config, tokenizer, run.training)
     if tokenizer is not None and {"eval_sets", "eval_dataset_dir"} & given:
@@ -227,12 +227,26 @@ def _ensure_own_format(opened: Opened) -> None:
         raise UsageError(Problem(str(opened.path), "", what, fix, kind="checkpoint.foreign"))
 
 
-def _start_new(request: TrainRequest, plugins: Plugins) -> _Start:
+def _read_data(run: ResolvedRun, world: World) -> TrainingData:
+    """Read the texts that a run trains on.
+
+    Raises:
+        CommonError: One is the standard input, of which each process would get a part.
+    """
+    field = field_with_stdin(run.training)
+    if field is not None and world.size > 1:
+        what = "names the standard input, which several processes cannot share"
+        fix = "write it to a file first, or to a data set: mypt data prepare - --output FOLDER"
+        raise CommonError(Problem("", field, what, fix, kind="world.stdin"))
+    return read_training_data(run.training)
+
+
+def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
     run = resolve_new(request, plugins.layouts)
     check_model_to_begin(request.model_name, has_data=_has_data(run))
     if run.training.init_from_model is not None:
-        return _start_fine_tuning(request, run.training.init_from_model, plugins)
-    device, data = choose_device(run.device), read_training_data(run.training)
+        return _start_fine_tuning(request, run.training.init_from_model, plugins, world)
+    device, data = choose_device(run.device), _read_data(run, world)
     tokenizer = data.tokenizer(
         run.tokenization,
         plugins,
@@ -248,9 +262,9 @@ def _start_new(request: TrainRequest, plugins: Plugins) -> _Start:
     return _Start(run=run, model=model, device=device, data=data)
 
 
-def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins) -> _Start:
+def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins, world: World) -> _Start:
     path = find_checkpoint(name)
-    run, data, model, lineage = _read_base(request, name, path, plugins)
+    run, data, model, lineage = _read_base(request, name, path, plugins, world)
     return _Start(
         run=run,
         model=model,
@@ -263,17 +277,17 @@ def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins) -> _S
 
 @reopen_if_saved
 def _read_base(
-    request: TrainRequest, name: str, path: Path, plugins: Plugins
+    request: TrainRequest, name: str, path: Path, plugins: Plugins, world: World
 ) -> tuple[ResolvedRun, TrainingData, LanguageModel, tuple[Ancestor, ...]]:
     """Read the model whose weights a run begins with, and what the run is trained on."""
     base = open_checkpoint(path, plugins)
     run = resolve_fine_tuning(request, base, name, plugins.layouts)
-    device, data = choose_device(run.device), read_training_data(run.training)
+    device, data = choose_device(run.device), _read_data(run, world)
     model = start_from(base, evolve(run.config, device=str(device)), plugins)
     return run, data, model, lineage_of(base, name)
 
 
-def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins) -> _Start:
+def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins, world: World) -> _Start:
     run = _name_data(run, opened.path)
     saved = opened.config.device
     wanted = run.device or (saved if saved is not None and is_available(saved) else None)
@@ -283,7 +297,7 @@ def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins) -> _Start
         run=run,
         model=model,
         device=choose_device(wanted),
-        data=read_training_data(run.training),
+        data=_read_data(run, world),
         opened=opened,
         notices=(f"Resuming {opened.path} from step {run.training.start_step}",),
         doubts=(*opened.doubts, *run.doubts),

@@ -57,6 +57,8 @@ def _run(words, cwd, env, writer):
     warnings.simplefilter("error")
     try:
         return run(mypt_group, "mypt", [str(word) for word in words])
+    except SystemExit as end:
+        return end.code
     except BaseException:
         traceback.print_exc()
         return 1
