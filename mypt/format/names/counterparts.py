@@ -682,6 +682,7 @@ COMMANDS = (
         earlier="inspect_model",
         habits="info show describe cat view details summary",
     ),
+    Counterpart(ours="list", habits="ls dir models checkpoints runs"),
     Counterpart(
         ours="configs",
         earlier="show_configs calculate_params",

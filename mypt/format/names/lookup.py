@@ -53,10 +53,14 @@ def explain_name(
     if row is not None and (meant or not row.ours):
         how = f": {fill_how(row.how, mark)}" if row.how else ""
         return f"{_ask(meant, mark)}{how}"
-    for name in [_normalize(word), *(n for row in _list_rows(word) for n in row.ours.split())]:
+    ours = [name for row in _list_rows(word) for name in row.ours.split()]
+    for name in (_normalize(word), *ours):
         if name in others:
             return f": `{mark}{name}` is {others[name]}"
-    return _ask(_find_alike(word, names), mark)
+    alike = _find_alike(word, names)
+    if ours and not alike:
+        return f": that is `{mark}{ours[0]}` in mypt, which is set in another place"
+    return _ask(alike, mark)
 
 
 def find_command(word: str, commands: Collection[str]) -> Counterpart | None:

@@ -40,7 +40,7 @@ def test_a_misspelt_name_is_found_by_its_letters(word, meant):
     assert find_known(word, KNOWN) == [meant]
 
 
-@pytest.mark.parametrize("word", ["help", "foo", "", "x", "eval", "--", "log_intervals", "rate"])
+@pytest.mark.parametrize("word", ["help", "foo", "", "x", "evl", "--", "log_intervals", "rate"])
 def test_what_is_not_near_is_not_suggested(word):
     assert find_known(word, KNOWN) == []
     assert explain_name(word, KNOWN) == ""
@@ -57,6 +57,11 @@ def test_a_setting_of_another_place_says_where_it_is():
     config = {field.name: "a field of GPTConfig" for field in attrs.fields(GPTConfig)}
     for word in ("n_layer", "num_hidden_layers"):
         assert explain_name(word, training, config) == ": `n_layer` is a field of GPTConfig"
+
+
+def test_a_setting_of_an_unnamed_place_still_has_its_name():
+    said = ": that is `learning_rate` in mypt, which is set in another place"
+    assert explain_name("lr", ["n_layer"]) == said
 
 
 def test_a_command_is_found_by_meaning_then_by_letters():
