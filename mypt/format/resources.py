@@ -14,6 +14,6 @@ def data_dir(name: str) -> Path:
     """
     try:
         package = import_module(f"mypt.{name}")  # importlib.resources takes longer than validation
-    except ModuleNotFoundError:  # a checkout that is not installed
+    except ModuleNotFoundError:  # a checkout, where it lies beside the package
         return Path(__file__).resolve().parents[2] / name
     return Path(package.__path__[0])

@@ -72,7 +72,7 @@ class Tokenizer(Protocol):
 # The rule of an argument that must be one; not every method is asked for.
 TOKENIZER = where(
     lambda value: all(hasattr(value, name) for name in ("encode_array", "decode", "n_vocab")),
-    "a tokenizer",
+    "a tokenizer, such as model.need_tokenizer()",
 )
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ TEXTS = {".py", ".md", ".toml", ".json", ".txt", ".yml", ".cfg"}
 # `mypt` as what pip installs; `mypt-alibi` and `mypt_lm-0.1.0.whl` are other names.
 OLD_NAME = re.compile(r"""pip3? install(?: -\S+)* ["']?mypt(?![\w.-])|\bmypt\[[a-z]+\]""")
 ALLOWED = "Do\nnot `pip install mypt`"  # of the README
+LICENCES = ("LICENSE", "mypt/tokenizers/gpt2.tiktoken.LICENSE")
 SHIPPED = ("mypt", "mypt_lm.py", "schemas", "configs", "pyproject.toml", "README.md", "LICENSE")
 
 
@@ -84,6 +86,32 @@ def call(site, *arguments, before=()):
         text=True,
         check=False,
     )
+
+
+def test_all_of_the_package_is_installed(root, site):
+    listed = subprocess.run(
+        ["git", "ls-files", "mypt", "schemas", "configs"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    placed = {
+        name if name.startswith("mypt/") else f"mypt/{name}" for name in listed.stdout.split()
+    }
+    assert {"mypt/py.typed", "mypt/tokenizers/gpt2.tiktoken", "mypt/configs/tiny.json"} <= placed
+    files = {path.relative_to(site) for path in site.rglob("*") if path.suffix != ".pyc"}
+    installed = {path.as_posix() for path in files if (site / path).is_file()}
+    assert {name for name in installed if name.startswith("mypt/")} == placed
+    about = f"mypt_lm-{MYPT_VERSION}.dist-info"
+    licences = {f"{about}/licenses/{name}" for name in LICENCES}
+    assert {"mypt_lm.py", f"{about}/entry_points.txt"} | licences <= installed
+    written = metadata.PathDistribution(site / about).metadata
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (written["Name"], written["Version"]) == (DISTRIBUTION, MYPT_VERSION)
+    assert written.get_all("Provides-Extra") == sorted(project["optional-dependencies"])
+    needs = [need for need in written.get_all("Requires-Dist") if "extra ==" not in need]
+    assert needs == project["dependencies"]
 
 
 def test_an_installed_mypt_finds_its_presets_and_schemas(site):
