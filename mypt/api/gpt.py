@@ -46,7 +46,10 @@ if TYPE_CHECKING:
 
 
 _SAMPLING = optional(instance_of("a Sampling", Sampling))
-_LOADER = where(lambda given: hasattr(given, "train_batch"), "a GPTDataLoader")
+_LOADER = where(
+    lambda given: hasattr(given, "train_batch"),
+    "a GPTDataLoader, as GPTDataLoader(model.config, model.need_tokenizer(), text=...) returns it",
+)
 
 
 class GPT(LanguageModel):
@@ -188,6 +191,7 @@ class GPT(LanguageModel):
         )
         return continuations(self, prompts, settings, samples=samples, batch_size=batch_size)
 
+    @checked()
     def score(self, text: str, *, stride: int | None = None) -> Score:
         """Measure how well the model predicts a text.
 
@@ -210,6 +214,7 @@ class GPT(LanguageModel):
 
         return score(self, text, stride)
 
+    @checked()
     def quantize(self) -> GPT:
         """Quantize all linear layers to 8 bits in place, for generation and scoring on a CPU.
 
@@ -235,7 +240,9 @@ class GPT(LanguageModel):
         optimizer=optional(where(lambda given: hasattr(given, "param_groups"), "an optimizer")),
         checkpoint_dir=optional(PATH),
         start_step=optional(whole_number(0)),
-        eval_data_loaders=optional(mapping_of(_LOADER, "loaders by name")),
+        eval_data_loaders=optional(
+            mapping_of(_LOADER, 'GPTDataLoaders by name, such as {"questions": loader}')
+        ),
         overwrite=FLAG,
         quiet=FLAG,
     )

@@ -90,6 +90,7 @@ class LanguageModel(Transformer):
         named = self.tokenizer_state if self.tokenizer is None else self.tokenizer
         return None if named is None else named.token_kind
 
+    @checked()
     def need_tokenizer(self) -> Tokenizer:
         """Return the tokenizer.
 
@@ -105,6 +106,7 @@ class LanguageModel(Transformer):
             raise ConfigError(Problem("", "tokenizer", "this model has no tokenizer", fix))
         return self.tokenizer
 
+    @checked()
     def tokenizer_or_ids(self) -> Tokenizer:
         """Return the tokenizer, or for a model without one what reads and writes ids as numbers.
 

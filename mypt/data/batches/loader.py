@@ -32,7 +32,6 @@ from mypt.format.rules.arguments import (
     FLAG,
     PATH,
     TEXT,
-    check_arguments,
     checked,
     instance_of,
     one_of,
@@ -107,11 +106,9 @@ class GPTDataLoader:
         Raises:
             DataError: There is too little data, or it was prepared with another tokenizer, or no
                 episode of a split has a target in its last `block_size` tokens.
-            ConfigError: An argument, or a size in `config`, is of another type or out of range, or
-                not exactly one of `text` and `dataset_dir` is given.
+            ConfigError: An argument is of another type or out of range, or not exactly one of
+                `text` and `dataset_dir` is given.
         """
-        sizes = ("batch_size", "block_size", "vocab_size")
-        check_arguments(**{name: (getattr(config, name), whole_number(1)) for name in sizes})
         self._source = source or ("the text" if dataset_dir is None else str(dataset_dir))
         self._metadata: Metadata | None = None
         self.splits: dict[str, BatchSource]

@@ -8,6 +8,7 @@ import attrs
 from attrs import evolve
 
 from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.construction import raise_field_errors
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem
@@ -17,7 +18,7 @@ from mypt.format.rules.documents import document_problems
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from mypt.format.documents.training import TrainingState
     from mypt.format.layout import Layouts
@@ -50,7 +51,7 @@ def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> Traini
     given = check_arguments(**{name: (value, PLAIN) for name, value in given.items()})
     document = {**to_document(saved, versioned=False), **_clear_other_data(given), **given}
     state = {"format_version": FORMAT_VERSION, "step": 0, "training_config": document}
-    _raise_errors(document_problems("training_state", state, ""), "/training_config/")
+    raise_field_errors(document_problems("training_state", state, ""), "/training_config/")
     return evolve(from_document(TrainingConfig, document), extra=saved.extra)
 
 
@@ -86,15 +87,5 @@ def build_config(fields: Mapping[str, Any], layouts: Layouts) -> GPTConfig:
         ConfigError: A field is of the wrong type or out of range, or they contradict each other.
     """
     document = to_document(GPTConfig()) | dict(fields)
-    _raise_errors(document_problems("config", document, "", layouts), "/")
+    raise_field_errors(document_problems("config", document, "", layouts), "/")
     return from_document(GPTConfig, document)
-
-
-def _raise_errors(problems: Iterable[Problem], prefix: str) -> None:
-    errors = [
-        evolve(problem, where=problem.where.removeprefix(prefix))
-        for problem in problems
-        if problem.severity == "error"
-    ]
-    if errors:
-        raise ConfigError(*errors)

@@ -5,7 +5,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mypt.format.documents.plain_numbers import convert_numbers
+from mypt.format.calls.signatures import checks_calls
+from mypt.format.documents.construction import settle_fields
 from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE
 
 # A field that is None follows a rule: the property of `GPTConfig` that applies it.
@@ -22,6 +23,7 @@ DERIVED = {
 }
 
 
+@checks_calls
 @frozen(kw_only=True)
 class GPTConfig:
     """The architecture of a model: `config.json`.
@@ -63,8 +65,12 @@ class GPTConfig:
     extra: Mapping[str, Any] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        """Take numbers of numpy as Python's own."""
-        convert_numbers(self)
+        """Check the fields by the schema.
+
+        Raises:
+            ConfigError: One is of the wrong type or out of range.
+        """
+        settle_fields(self, "config")
 
     @property
     def head_width(self) -> int:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from mypt.format.documents.plain_numbers import convert_numbers
+from mypt.format.calls.signatures import checks_calls
+from mypt.format.documents.construction import settle_fields
 
 
 @frozen(kw_only=True)
@@ -24,6 +25,7 @@ class Phase:
     extra: Mapping[str, Any] = field(factory=dict)
 
 
+@checks_calls
 @frozen(kw_only=True)
 class TrainingConfig:
     """Everything that shapes a run and may change between runs.
@@ -68,8 +70,12 @@ class TrainingConfig:
     extra: Mapping[str, Any] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        """Take numbers of numpy as Python's own."""
-        convert_numbers(self)
+        """Check the fields by the schema.
+
+        Raises:
+            ConfigError: One is of the wrong type or out of range.
+        """
+        settle_fields(self, "training_state", "training_config")
 
     @property
     def warmup_steps(self) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from attrs import frozen
 
+from mypt.format.calls.signatures import bind_arguments
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -66,15 +67,17 @@ def checked(**rules: Rule) -> Callable[[Callable[P, R]], Callable[P, R]]:
         **rules: By the name of a parameter, what its argument must be.
 
     Raises:
-        ConfigError: From the function: arguments are something else; the error names all of them.
+        ConfigError: From the function: arguments are something else, or not those that it has; the
+            error names all of them.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         parameters = signature(function)
+        wanted = {name: rule.wanted for name, rule in rules.items()}
 
         @wraps(function)
         def call(*positional: P.args, **named: P.kwargs) -> R:
-            bound = parameters.bind(*positional, **named)
+            bound = bind_arguments(parameters, positional, named, wanted)
             given = {n: (v, rules[n]) for n, v in bound.arguments.items() if n in rules}
             bound.arguments.update(check_arguments(**given))
             return function(*bound.args, **bound.kwargs)

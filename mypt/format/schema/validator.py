@@ -34,7 +34,13 @@ def make_validator(schema: Mapping[str, Any]) -> Validator:
         "required": _required,
         "uniqueItems": _unique_items,
     }
-    return extend(Draft202012Validator, keywords)(schema)
+    types = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number)
+    return extend(Draft202012Validator, keywords, type_checker=types)(schema)
+
+
+def _is_number(_: Any, instance: Any) -> bool:
+    """Return whether a value is a number of JSON: from Python it may be complex, or a Decimal."""
+    return isinstance(instance, int | float) and not isinstance(instance, bool)
 
 
 def _items(validator: Any, items: Any, instance: Any, _: Any) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 from attrs import evolve, frozen
 
+from mypt.format.calls.signatures import checks_calls
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.names.lookup import explain_name
 from mypt.format.rules.arguments import check_arguments, number_where, optional, whole_number
@@ -36,6 +37,7 @@ RULES = {
 }
 
 
+@checks_calls
 @frozen
 class Sampling:
     """How the next token is chosen.

@@ -101,5 +101,5 @@ def test_a_function_checks_what_it_is_called_with():
     with pytest.raises(ConfigError) as refused:
         repeat(name=1, number=1.5)
     assert [problem.where for problem in refused.value.problems] == ["number", "name"]
-    with pytest.raises(TypeError, match="missing"):
+    with pytest.raises(ConfigError, match=r"^number: is missing; give a whole number"):
         repeat()

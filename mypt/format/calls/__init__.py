@@ -1,0 +1,1 @@
+"""Calls from Python: whether the arguments are those that a function has."""
