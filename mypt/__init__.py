@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from mypt.api.gpt import GPT
     from mypt.api.info import get_model_info
     from mypt.api.load import load
+    from mypt.data.batches.batch import Batch
     from mypt.data.batches.loader import GPTDataLoader
+    from mypt.engine.callbacks import EvaluationEvent, StepEvent
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.scoring import Score
     from mypt.engine.inference.text import TextStream
@@ -38,10 +40,12 @@ if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins, load_plugins
 
 _HOME = {
+    "Batch": "mypt.data.batches.batch",
     "CheckpointManager": "mypt.api.checkpoint_manager",
     "ConfigError": "mypt.format.errors",
     "Continuation": "mypt.engine.inference.continuation",
     "DataError": "mypt.format.errors",
+    "EvaluationEvent": "mypt.engine.callbacks",
     "FormatError": "mypt.format.errors",
     "get_model_info": "mypt.api.info",
     "GPT": "mypt.api.gpt",
@@ -58,6 +62,7 @@ _HOME = {
     "Sampling": "mypt.model.decoding.sampling_options",
     "SaveError": "mypt.format.errors",
     "Score": "mypt.engine.inference.scoring",
+    "StepEvent": "mypt.engine.callbacks",
     "TextStream": "mypt.engine.inference.text",
     "TrainingConfig": "mypt.format.documents.training",
     "TrainingState": "mypt.format.documents.training",
@@ -66,10 +71,12 @@ _HOME = {
 
 __all__ = [
     "GPT",
+    "Batch",
     "CheckpointManager",
     "ConfigError",
     "Continuation",
     "DataError",
+    "EvaluationEvent",
     "FormatError",
     "GPTConfig",
     "GPTDataLoader",
@@ -82,6 +89,7 @@ __all__ = [
     "Sampling",
     "SaveError",
     "Score",
+    "StepEvent",
     "TextStream",
     "TrainingConfig",
     "TrainingState",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.api.argument_rules import DEVICE
+from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
@@ -32,11 +33,12 @@ from mypt.model.quantized import is_quantized, quantize
 from mypt.plugins.manager import load_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import torch
 
     from mypt.data.batches.loader import GPTDataLoader
+    from mypt.engine.callbacks import EvaluationEvent, StepEvent
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.prompt_ids import Prompt
     from mypt.engine.inference.scoring import Score
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 
+_CALLBACK = optional(where(callable, "a function of one argument, the event"))
 _SAMPLING = optional(instance_of("a Sampling", Sampling))
 _LOADER = where(
     lambda given: hasattr(given, "train_batch"),
@@ -240,6 +243,8 @@ class GPT(LanguageModel):
         optimizer=optional(where(lambda given: hasattr(given, "param_groups"), "an optimizer")),
         checkpoint_dir=optional(PATH),
         start_step=optional(whole_number(0)),
+        after_step=_CALLBACK,
+        after_evaluation=_CALLBACK,
         eval_data_loaders=optional(
             mapping_of(_LOADER, 'GPTDataLoaders by name, such as {"questions": loader}')
         ),
@@ -258,6 +263,8 @@ class GPT(LanguageModel):
         learning_rate: float | None = None,
         *,
         eval_data_loaders: Mapping[str, GPTDataLoader] | None = None,
+        after_step: Callable[[StepEvent[GPT]], object] | None = None,
+        after_evaluation: Callable[[EvaluationEvent[GPT]], object] | None = None,
         overwrite: bool = False,
         quiet: bool = False,
         **training: Any,
@@ -281,6 +288,10 @@ class GPT(LanguageModel):
             learning_rate: Peak learning rate; by default that of `optimizer`. Of groups with
                 different rates it is the largest, and the others keep their ratio to it.
             eval_data_loaders: Additional data sets to evaluate on, by name.
+            after_step: Called with a `StepEvent` after each update. Its `stop` ends the run there,
+                as Ctrl-C does; what it raises ends it too, once the bundle is saved.
+            after_evaluation: The same with an `EvaluationEvent`, after each evaluation and before
+                the next update.
             overwrite: Whether to replace what another run saved in `checkpoint_dir`, or as the
                 copies beside it.
             quiet: Print nothing.
@@ -316,6 +327,7 @@ class GPT(LanguageModel):
             eval_loaders=eval_data_loaders or {},
             overwrite=overwrite,
             quiet=quiet,
+            callbacks=Callbacks(after_step=after_step, after_evaluation=after_evaluation),
         )
 
     @checked(

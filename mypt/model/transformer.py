@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mypt.format.documents.construction import raise_field_errors
 from mypt.format.documents.convert import to_document
-from mypt.format.errors import ConfigError, FormatError, PluginError, Problem, has_errors
+from mypt.format.errors import ConfigError, FormatError, PluginError, Problem
 from mypt.format.layout import HEAD, expected_tensors
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
@@ -199,9 +200,7 @@ class Transformer(nn.Module):
 def _check_config(config: GPTConfig, plugins: Plugins) -> None:
     """Raise if there can be no such model, or a part is of no registered plugin."""
     known = plugins.layouts, plugins.settings
-    problems = document_problems("config", to_document(config), "", *known)
-    if has_errors(problems):
-        raise ConfigError(*(p for p in problems if p.severity == "error"))
+    raise_field_errors(document_problems("config", to_document(config), "", *known), "/")
 
 
 def _make_attention_mask(

@@ -16,11 +16,12 @@ SHAPE = {"block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 1, "vocab_size": 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"n_layer": -1}, "/n_layer: is -1"),
-        ({"n_layer": "2"}, '/n_layer: is "2"'),
-        ({"dropout": 1.5}, "/dropout: is 1.5"),
-        ({"device": 3}, "/device: is 3"),
-        ({"n_layer": 1.5, "vocab_size": 0}, "/n_layer: is 1.5"),
+        ({"n_layer": -1}, "n_layer: is -1"),
+        ({"n_layer": "2"}, 'n_layer: is "2"'),
+        ({"dropout": 1.5}, "dropout: is 1.5"),
+        ({"device": 3}, "device: is 3"),
+        ({"n_layer": 1.5, "vocab_size": 0}, "n_layer: is 1.5"),
+        ({"n_head": 3}, "n_head: is 3, which does not divide n_embd"),
     ],
 )
 def test_a_config_that_its_schema_refuses_makes_no_model(fields, said):

@@ -14,7 +14,12 @@ ROW = re.compile(r"^\| (`.+?) \|", re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
 CLASS_NAME = re.compile(r"(?:mypt\.)?([A-Z]\w+)")
 # What stands for an object of a class in the tables.
-OBJECTS = {"model": "GPT", "loader": "GPTDataLoader", "manager": "CheckpointManager"}
+OBJECTS = {
+    "model": "GPT",
+    "loader": "GPTDataLoader",
+    "manager": "CheckpointManager",
+    "batch": "Batch",
+}
 NOT_PUBLIC = {"cache"}  # the keys and values of `model(idx)`, which `generate` looks after
 
 
@@ -82,6 +87,26 @@ def test_every_name_that_an_example_takes_from_mypt_is_public(page):
     for node in (node for block in blocks for node in ast.walk(ast.parse(block))):
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "mypt":
             assert node.attr in mypt.__all__
+
+
+def test_every_member_of_what_a_callback_hears_is_in_its_table(tables):
+    classes = mypt.StepEvent, mypt.EvaluationEvent
+    members = {name for cls in classes for name in dir(cls) if not name.startswith("_")}
+    assert set(tables["Callbacks"]) == members
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # it opens a file as people do
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_loop_of_ones_own_trains(page, text, in_tmp):
+    (in_tmp / "input.txt").write_text(text, encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (loop,) = [block for block in blocks if "train_batch" in block]
+    names = {}
+    exec(compile(loop, "the loop", "exec"), names)
+    assert names["val_loss"]() < names["before"] - 0.1
+    saved = mypt.get_model_info("by-hand")["training_state"]
+    assert saved["step"] == 10
+    assert saved["training_config"]["grad_accum_steps"] == 2
 
 
 @pytest.mark.parametrize("name", ["Sampling", "Continuation", "Score", "Problem"])

@@ -19,7 +19,10 @@ NOT_ASKED = {
     "GPT.load_weights": "for the engine",
 }
 # What results and files are made of is checked where it is used.
-DOCUMENTS = {"Continuation", "Problem", "Score", "TextStream", "TrainingState"}
+DOCUMENTS = {
+    *("Batch", "Continuation", "EvaluationEvent", "Problem", "Score", "StepEvent", "TextStream"),
+    "TrainingState",
+}
 # Classes whose fields are their arguments.
 FIELDS = {"GPTConfig", "Sampling", "TrainingConfig"}
 # Methods for those who build a `Plugins` themselves.

@@ -203,7 +203,8 @@ class GPTDataLoader:
 
         Returns:
             x and y, (batch_size, block_size) int64 on the CPU; y is x shifted by one token. With
-            episodes also their mask, float32.
+            episodes also their mask, of the same shape, float32, the weight of each target; None
+            otherwise. The model's loss of it is `model.loss(batch.x, batch.y, batch.mask)`.
 
         Raises:
             ConfigError: An argument is of another type or out of range, all data is for validation,

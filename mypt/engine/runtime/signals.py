@@ -40,6 +40,10 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def ask(self) -> None:
+        """Request a stop from within the run."""
+        self.requested = True
+
     def _request(self, number: int, _: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt

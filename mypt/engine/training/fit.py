@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import torch
 
     from mypt.data.batches.loader import GPTDataLoader
+    from mypt.engine.callbacks import Callbacks
     from mypt.engine.language_model import LanguageModel
     from mypt.format.documents.training import Ancestor
 
@@ -73,6 +74,7 @@ def fit(
     eval_loaders: Mapping[str, GPTDataLoader],
     overwrite: bool,
     quiet: bool,
+    callbacks: Callbacks[Any],
 ) -> TrainingState:
     """Train a model; see `GPT.fit`.
 
@@ -104,6 +106,7 @@ def fit(
         notices=begin.notices,
         overwrite=overwrite,
         quiet=quiet,
+        callbacks=callbacks,
     )
     if checkpoint_dir is not None:
         job = evolve(

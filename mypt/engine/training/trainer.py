@@ -14,6 +14,8 @@ One step goes through these modules, in this order:
    `checkpoints/checkpointer.py` writes them to the copies of the run's bundle and to the bundle; in
    between, a new gold is emitted. Without room for a copy, `checkpoints/saver.py` does it at once.
 
+After an update and after an evaluation, `engine/callbacks.py` calls the functions of who called `fit`.
+
 `run.py` builds what a `Trainer` takes. `runtime/signals.py` asks it to stop between two steps.
 """
 
@@ -22,12 +24,13 @@ from __future__ import annotations
 import math
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from attrs import evolve, field, frozen
 
 from mypt.data.curriculum import DEFAULT_PHASE
+from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.copies import CopyKind
 from mypt.engine.checkpoints.saver import Part
 from mypt.engine.checkpoints.write import weights_of
@@ -44,7 +47,7 @@ from mypt.engine.training.update import Updater
 from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -86,6 +89,7 @@ class Job:
         overwrite: Whether what other runs saved may be replaced.
         quiet: Print nothing.
         world: The processes that train together; the first alone logs and saves.
+        callbacks: Called after updates and evaluations; what they raise ends the run, once saved.
     """
 
     model: LanguageModel
@@ -103,6 +107,7 @@ class Job:
     overwrite: bool = False
     quiet: bool = False
     world: World = ALONE
+    callbacks: Callbacks[Any] = field(factory=Callbacks)
 
 
 class Trainer:
@@ -139,6 +144,7 @@ class Trainer:
         self._dispatcher = dispatcher
         self._guards = guards
         self._eval_loaders = job.eval_loaders
+        self._callbacks = job.callbacks
         self._world = job.world
         self._rows = job.world.rows(job.model.config.batch_size)
         self._updater = Updater(
@@ -213,6 +219,7 @@ class Trainer:
         self._dispatcher.emit(
             events.Step(iter=step + 1, max_iters=training.max_iters, train_loss=loss, lr=made.lr)
         )
+        self._call(self._callbacks.step_done, step + 1, made.lr, self.model, self._loss)
 
     @property
     def _at_end(self) -> bool:
@@ -263,11 +270,12 @@ class Trainer:
         was_finite = self._last is None or math.isfinite(self._last.val_loss)
         self._last = evaluation
         step = self.state.step
+        lr = learning_rate_at(min(step, training.max_iters - 1), training)
         self._dispatcher.emit(
             events.evaluated(
                 evaluation,
                 training,
-                lr=learning_rate_at(min(step, training.max_iters - 1), training),
+                lr=lr,
                 elapsed_s=self._elapsed_s,
                 tokens_processed=self.state.tokens_processed,
                 eval_duration_s=duration_s,
@@ -283,6 +291,7 @@ class Trainer:
         kinds += [CopyKind.NUMBERED] if self._is_snapshot_due() else []
         kinds += [CopyKind.FP16] if self._at_end else []
         self._save(*kinds, gold=gold if decision.promoted else None)
+        self._call(self._callbacks.evaluated, evaluation, lr, self.model)
 
     def _evaluate(self) -> Evaluation:
         """Measure the phase that ends here, at its last step too."""
@@ -329,6 +338,21 @@ class Trainer:
             parts = [Part(copies, then=partial(self._dispatcher.release, gold))]
         parts.append(Part(partial(self._checkpointer.write_own, state=self.state, kinds=kinds)))
         self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), *parts)
+
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
+        """Call a function of the caller; where it fails, save before that is raised.
+
+        It may put the model into evaluation mode: training goes on with dropout all the same.
+        """
+        try:
+            callback(*arguments, self._stop.ask)
+        except Exception:
+            if self._saved_step != self.state.step:
+                self._save()
+            self._saver.wait()
+            raise
+        if not self.model.training:
+            self.model.train()
 
     def progress(self) -> TrainingState:
         """Return the state as it is now, saved or not."""
