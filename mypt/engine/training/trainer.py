@@ -14,7 +14,7 @@ One step goes through these modules, in this order:
    `checkpoints/checkpointer.py` writes them to the copies of the run's bundle and to the bundle; in
    between, a new gold is emitted. Without room for a copy, `checkpoints/saver.py` does it at once.
 
-After an update and after an evaluation, `engine/callbacks.py` calls the functions of who called `fit`.
+After an update and an evaluation, `engine/callbacks.py` calls the functions that `fit` was given.
 
 `run.py` builds what a `Trainer` takes. `runtime/signals.py` asks it to stop between two steps.
 """

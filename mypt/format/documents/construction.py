@@ -1,7 +1,9 @@
 """Check documents that a user makes in Python by the schemas of their files."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from numbers import Integral, Real
 from typing import Any, get_args
 
@@ -12,7 +14,19 @@ from mypt.format.errors import ConfigError, Problem
 from mypt.format.schema.check import Kind, check_document
 from mypt.format.version import FORMAT_VERSION
 
+# Whether a schema has accepted what documents are made of just now.
+_accepted: ContextVar[bool] = ContextVar("accepted", default=False)
 _JSON = (str, bool, int, float, type(None))
+
+
+@contextmanager
+def accepted() -> Iterator[None]:
+    """Make documents of what their schema has accepted, without checking it again."""
+    before = _accepted.set(True)
+    try:
+        yield
+    finally:
+        _accepted.reset(before)
 
 
 def settle_fields(document: attrs.AttrsInstance, kind: Kind, part: str = "") -> None:
@@ -28,6 +42,8 @@ def settle_fields(document: attrs.AttrsInstance, kind: Kind, part: str = "") -> 
     Raises:
         ConfigError: A field is of the wrong type or out of range.
     """
+    if _accepted.get():
+        return
     fields = {}
     for field in attrs.fields(type(document)):
         value: Any = getattr(document, field.name)

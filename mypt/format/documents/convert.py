@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
+from mypt.format.documents.construction import accepted
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def from_document(cls: type[T], document: Document) -> T:
         document: Parsed JSON. Fields that `cls` lacks go to `extra`, except the version.
     """
     members = {name: value for name, value in document.items() if name != _VERSION}
-    return _make_converter().structure(members, cls)
+    with accepted():
+        return _make_converter().structure(members, cls)
 
 
 def from_optional_document(cls: type[T], document: Document | None) -> T | None:

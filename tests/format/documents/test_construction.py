@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from attrs import evolve
 
+from mypt.format.documents import construction
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import Phase, TrainingConfig
@@ -74,6 +75,14 @@ def test_all_that_is_wrong_is_named_at_once():
     with pytest.raises(ConfigError) as refused:
         GPTConfig(n_layer="six", n_head=-1, dropout=1)
     assert [problem.where for problem in refused.value.problems] == ["n_head", "n_layer", "dropout"]
+
+
+def test_what_a_schema_has_accepted_is_not_checked_again(monkeypatch):
+    document = to_document(GPTConfig())
+    monkeypatch.setattr(construction, "check_document", None)
+    assert from_document(GPTConfig, document).n_layer == document["n_layer"]
+    with pytest.raises(TypeError):
+        GPTConfig()
 
 
 def test_a_document_that_was_read_goes_there_and_back():
