@@ -6,7 +6,8 @@ from functools import wraps
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mypt.format.errors import ConfigError, Problem, suggestion
+from mypt.format.errors import ConfigError, Problem
+from mypt.format.names.lookup import explain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -69,7 +70,7 @@ def unknown_argument(name: str, known: Iterable[str]) -> Problem:
         known: The arguments that the function has.
     """
     names = [other for other in known if other != _UNKNOWN_FIELDS]
-    near = suggestion(name, names)
+    near = explain_name(name, names)
     fix = "correct it" if near else f"the arguments are: {', '.join(names) or 'none'}"
     return Problem("", name, f"is not an argument{near}", fix, kind="argument")
 
