@@ -45,9 +45,10 @@ def decays(name: str, n_dims: int, rule: Rule) -> bool:
     """
     if rule == "all":
         return True
+    if n_dims < 2:
+        return False
     lowered = name.lower()
-    is_linear = "embedding" not in lowered and "ln" not in lowered
-    return n_dims > 1 and (rule == "matrices" or is_linear)
+    return rule == "matrices" or ("embedding" not in lowered and "ln" not in lowered)
 
 
 def is_frozen(name: str, freeze_layers: int, freeze_embeddings: bool) -> bool:

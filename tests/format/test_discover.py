@@ -7,7 +7,10 @@ import pytest
 
 from mypt.cli.main import format_group, run
 from mypt.format.discover import find_checkpoints
+from mypt.format.schema import check as schema_check
+from mypt.format.tensors import pickle_reader
 from mypt.format.validate import validate
+from mypt.plugins import manager
 from mypt.plugins.manager import load_plugins
 
 PLUGINS = load_plugins()
@@ -98,3 +101,31 @@ def test_the_command_sums_up_per_checkpoint(tree, bundle, capsys):
 def test_an_empty_tree_holds_no_checkpoint(tmp_path):
     (problem,) = check(tmp_path)
     assert "holds no checkpoint" in problem.what
+
+
+def count_calls(monkeypatch, owner, name):
+    """Count the calls of a function from now on."""
+    calls, function = [], getattr(owner, name)
+
+    def counted(*arguments, **options):
+        calls.append(arguments)
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, counted)
+    return calls
+
+
+def test_a_tree_is_set_up_once_and_its_bundles_of_one_kind_share_their_headers(
+    bundle, monkeypatch, capsys
+):
+    for number in range(5):
+        shutil.copytree(bundle, bundle.with_name(f"copy{number}"))
+    pickle_reader._read_small_pickle.cache_clear()
+    headers = count_calls(monkeypatch, pickle_reader.Interpreter, "run")
+    assert run(format_group, "mypt format", ["validate", str(bundle)]) == 0
+    assert len(headers) == 2  # of the weights, and of the optimizer
+    discoveries = count_calls(monkeypatch, manager, "find_installed_plugins")
+    schemas = count_calls(monkeypatch, schema_check, "make_test")
+    assert run(format_group, "mypt format", ["validate", str(bundle.parent)]) == 0
+    assert capsys.readouterr().out.endswith("6 checked, 0 invalid\n")
+    assert (len(headers), len(schemas), len(discoveries)) == (2, 0, 1)

@@ -1,15 +1,19 @@
 """Whatever tensors are written are read back; whatever bytes are read are described or refused."""
 
 import io
+import re
+from unittest.mock import patch
 
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mypt.format.errors import FormatError
+from mypt.format.tensors import pickle_reader
 from mypt.format.tensors.info import TensorInfo
 from mypt.format.tensors.pt_file import load_tensors, read_header
 from mypt.format.tensors.pt_writer import write_tensors
+from mypt.format.tensors.zip_reader import read_member, read_members
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.bool]
 shapes = st.lists(st.integers(0, 4), max_size=4)
@@ -79,6 +83,53 @@ def test_what_is_written_is_read_back_by_torch_and_by_us(value, tmp_path_factory
     assert same(value, load_tensors(path, "x.pt"))
     torch.save(value, path)
     assert described(read_header(path, "x.pt").contents) == described(value)
+
+
+def read_data_pickle(path):
+    with path.open("rb") as stream:
+        return read_member(stream, read_members(stream, "x.pt")["data.pkl"])
+
+
+def interpreted(data):
+    """What the pickle machine makes of a pickle: its description, or what it refuses it for."""
+    try:
+        machine = pickle_reader.Interpreter(data, "x.pt")
+        return machine.run(), machine.storages
+    except FormatError as error:
+        return error.problems
+
+
+ALIKE = {f"layer.{n}": torch.zeros(2, 300) for n in range(3)} | {"x": torch.ones(()), "y": [1, "a"]}
+by_byte = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), max_size=3)
+
+
+@settings(max_examples=400)
+@given(value=values, changes=by_byte)
+@example(value=ALIKE, changes=[])
+@example(value={"a": torch.ones(3), "b": torch.ones(3, dtype=torch.int64)}, changes=[])
+def test_tensors_are_read_at_once_as_they_are_operation_by_operation(
+    value, changes, tmp_path_factory
+):
+    path = tmp_path_factory.getbasetemp() / "at_once.pt"
+    path.write_bytes(written({**ALIKE, "value": value}))
+    data = bytearray(read_data_pickle(path))
+    for position, byte in changes:
+        data[position % len(data)] = byte
+    at_once = interpreted(bytes(data))
+    with patch.object(pickle_reader, "_TENSOR", re.compile(b"(?!)")):
+        assert interpreted(bytes(data)) == at_once
+
+
+def test_operations_of_tensors_that_are_read_at_once_count(tmp_path):
+    path = tmp_path / "x.pt"
+    path.write_bytes(written(ALIKE))
+    data = read_data_pickle(path)
+    for most in range(1, 200):
+        with patch.object(pickle_reader, "MAX_OPERATIONS", most):
+            at_once = interpreted(data)
+            with patch.object(pickle_reader, "_TENSOR", re.compile(b"(?!)")):
+                assert interpreted(data) == at_once, most
+    assert isinstance(at_once[0], dict)  # at last
 
 
 WHOLE = written({"a": torch.arange(6.0).reshape(2, 3), "b": {"c": [1, (torch.ones(2), "x")]}})

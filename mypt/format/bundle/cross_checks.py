@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mypt.format.bundle.findings import collecting, unwrap_weights
-from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.convert import from_document
 from mypt.format.errors import Problem, has_errors
 from mypt.format.layout import EMBEDDING, HEAD, SLOTS, expected_tensors, trainable_shapes
 from mypt.format.parameter_order import LEGACY_RULES
@@ -53,21 +51,19 @@ def compare_documents(seen: Findings, layouts: Layouts, settings: Settings) -> N
         name: settings_problems(document, seen.name(name), settings)
         for name, document in seen.documents.items()
     }
-    config = seen.documents.get(files.CONFIG)
-    if config is not None:
+    if seen.config is not None:
         plugins = seen.manifest.plugins if seen.manifest else {}
         file = seen.name(files.CONFIG)
         about = found[files.CONFIG]
-        about += architecture_problems(config, file, layouts, plugins)
+        about += architecture_problems(seen.documents[files.CONFIG], file, layouts, plugins)
         if not has_errors(about):
-            about += layout_problems(from_document(GPTConfig, config), file, layouts)
+            about += layout_problems(seen.config, file, layouts)
     for problems in found.values():
         seen.problems.extend(problems)
     tokenizer, state = (seen.documents.get(n) for n in (files.TOKENIZER, files.TRAINING_STATE))
-    if tokenizer is not None and config is not None:
-        rows = from_document(GPTConfig, config).vocab_size
+    if tokenizer is not None and seen.config is not None:
         file = seen.name(files.TOKENIZER)
-        seen.problems.extend(tokenizer_problems(tokenizer, rows, file))
+        seen.problems.extend(tokenizer_problems(tokenizer, seen.config.vocab_size, file))
         needs = seen.manifest.plugins if seen.manifest else {}
         seen.problems.extend(tokenizer_plugin_problems(tokenizer, file, settings, needs))
     if state is not None:
@@ -80,10 +76,9 @@ def compare_tensors(seen: Findings, layouts: Layouts, checksums: bool) -> None:
 
     A file that is not what was saved is compared with nothing: it is at fault, whatever follows.
     """
-    document, header = seen.documents.get(files.CONFIG), seen.headers.get(files.MODEL)
-    if document is None or header is None or is_replaced(seen, files.MODEL):
+    config, header = seen.config, seen.headers.get(files.MODEL)
+    if config is None or header is None or is_replaced(seen, files.MODEL):
         return
-    config = from_document(GPTConfig, document)
     if any((slot, getattr(config, slot)) not in layouts for slot in SLOTS):
         return  # said already; what tensors such a part has, nobody knows
     if config.head_size is None and config.n_embd % config.n_head:

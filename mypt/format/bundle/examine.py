@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -90,7 +92,7 @@ def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool
     compare_records(seen, checksums)
     _read_headers(seen)
     listed = manifest.files if manifest else ()
-    problems += presence_problems(seen.paths, listed, str(folder), files.find_misnamed(folder))
+    problems += presence_problems(seen.paths, listed, folder)
     compare_documents(seen, layouts, settings)
     compare_tensors(seen, layouts, checksums)
     if checksums:  # who asks for them wants to know whether anything is not what was saved
@@ -136,9 +138,11 @@ def _find_optimizer(seen: Findings) -> None:
 
 
 def _measure(seen: Findings) -> None:
-    seen.sizes.update(
-        (name, path.stat().st_size) for name, path in seen.paths.items() if path.is_file()
-    )
+    for name, path in seen.paths.items():
+        with suppress(OSError):  # who reads it says so
+            found = path.stat()
+            if stat.S_ISREG(found.st_mode):
+                seen.sizes[name] = found.st_size
 
 
 def _read_headers(seen: Findings) -> None:

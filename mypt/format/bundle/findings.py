@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_optional_document
 from mypt.format.errors import FormatError
 from mypt.format.rules.training_only import concerns_training, may_hold_optimizer
 from mypt.format.storage import files
@@ -42,6 +45,15 @@ class Findings:
     documents: dict[str, Document] = field(factory=dict)
     headers: dict[str, Header] = field(factory=dict)
     problems: list[Problem] = field(factory=list)
+    _names: dict[str, str] = field(factory=dict, init=False)
+
+    @cached_property
+    def config(self) -> GPTConfig | None:
+        """The architecture; None if there is no `config.json` that its schema accepts.
+
+        Asked for once the documents are read.
+        """
+        return from_optional_document(GPTConfig, self.documents.get(files.CONFIG))
 
     @property
     def is_legacy(self) -> bool:
@@ -63,7 +75,9 @@ class Findings:
 
     def name(self, file: str) -> str:
         """Name a file of the bundle as the user would."""
-        return str(self.folder / file)
+        if file not in self._names:
+            self._names[file] = str(self.folder / file)
+        return self._names[file]
 
 
 def unwrap_weights(header: Header) -> Header:

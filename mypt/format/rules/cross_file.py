@@ -14,6 +14,7 @@ from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from mypt.format.documents.convert import Document
     from mypt.format.documents.manifest import FileRecord
@@ -106,29 +107,27 @@ def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Pr
 
 
 def presence_problems(
-    paths: Mapping[str, Any],
-    listed: Iterable[str],
-    folder: str,
-    misnamed: Mapping[str, str],
+    paths: Mapping[str, Any], listed: Iterable[str], folder: Path
 ) -> list[Problem]:
-    """Return a problem for each missing file.
+    """Return a problem for each missing file, with the name that it has in another case.
 
     Args:
         paths: The existing files, by stable name.
         listed: The names that the manifest lists.
-        folder: Path of the bundle, for messages.
-        misnamed: What is called otherwise, and what each should be called.
+        folder: Path of the bundle.
+
+    Raises:
+        OSError: The folder cannot be listed.
     """
-    problems = []
-    others = {right: name for name, right in misnamed.items()}
     needed = {
         files.CONFIG: "no model can be built without it",
         files.MODEL: "it holds the weights",
         files.TOKENIZER: "text can be neither encoded nor decoded without it",
     }
-    for name in {**needed, **dict.fromkeys(listed, "the manifest lists it")}:
-        if name in paths:
-            continue
+    missing = [name for name in dict.fromkeys((*needed, *listed)) if name not in paths]
+    others = {right: name for name, right in files.find_misnamed(folder).items()} if missing else {}
+    problems = []
+    for name in missing:
         file, fix = f"{folder}/{name}", f"restore it: {needed.get(name, 'the manifest lists it')}"
         if name in others:
             fix = f"rename `{others[name]}` to it"

@@ -36,6 +36,7 @@ Kind = Literal[
 ]
 # The kinds that existed in version 1, whose documents carry no format_version.
 LEGACY_KINDS: frozenset[Kind] = frozenset({"config", "training_state", "tokenizer"})
+_DESCRIBING = frozenset({"properties", "additionalProperties"})
 MAX_PROBLEMS = 100  # per document; a longer list helps nobody
 
 
@@ -121,9 +122,10 @@ def _find_non_finite(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[
     """
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, item in items:
-        if isinstance(item, float) and not math.isfinite(item):
-            yield (*path, str(key)), item
-        elif isinstance(item, (dict, list, tuple)):
+        if isinstance(item, float):
+            if not math.isfinite(item):
+                yield (*path, str(key)), item
+        elif isinstance(item, (dict, list, tuple)) and item:
             yield from _find_non_finite(item, (*path, str(key)))
 
 
@@ -174,10 +176,12 @@ def _find_unknown_fields(
     if isinstance(value, list) and "properties" in schema.get("items", {}):
         for index, item in enumerate(value):
             yield from _find_unknown_fields(schema["items"], root, item, (*path, str(index)))
-    if not isinstance(value, dict) or not {"properties", "additionalProperties"} & set(schema):
+    if not isinstance(value, dict) or not value or _DESCRIBING.isdisjoint(schema):
         return
     known, others = schema.get("properties", {}), schema.get("additionalProperties")
     for name, item in value.items():
+        if name in known and not isinstance(item, (dict, list)):
+            continue
         if name in known or isinstance(others, dict):
             yield from _find_unknown_fields(known.get(name, others), root, item, (*path, name))
         elif others is None:

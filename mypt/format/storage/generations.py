@@ -9,6 +9,7 @@ renamed; any other tagged file is left over from a commit that never happened. A
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -192,9 +193,9 @@ def find_existing_files(folder: Path, manifest: Manifest | None) -> dict[str, Pa
     paths = {}
     for name in manifest.files:
         # in this order, and each only once: a writer may be renaming the first to the second
-        tagged, stable = folder / tagged_name(name, manifest.generation), folder / name
-        if tagged.is_file():
-            paths[name] = tagged
+        tagged, stable = tagged_name(name, manifest.generation), folder / name
+        if os.path.isfile(os.path.join(folder, tagged)):  # noqa: PTH113, PTH118 - none, almost always
+            paths[name] = folder / tagged
         elif is_present(stable):
             paths[name] = stable
     return paths

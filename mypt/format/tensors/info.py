@@ -74,10 +74,12 @@ class TensorInfo:
 
         Exact for contiguous tensors; others may have values of other tensors in between.
         """
-        if not self.numel:
-            return 0, 0
+        reach = 0
+        for size, step in zip(self.shape, self.stride, strict=True):
+            if not size:
+                return 0, 0
+            reach += (size - 1) * step
         item = ITEM_BYTES[self.dtype]
-        reach = sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
         return self.storage_offset * item, (self.storage_offset + reach + 1) * item
 
     @property

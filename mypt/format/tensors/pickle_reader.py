@@ -11,7 +11,10 @@ import re
 import struct
 import sys
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
+
+from attrs import evolve
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.tensors.info import FLOATING, STORAGES, StorageInfo, TensorInfo
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 # Far beyond any checkpoint, and small enough that reading stays fast and uses little memory.
 MAX_PICKLE_BYTES = 64 * 1024 * 1024
 MAX_OPERATIONS = 2_000_000
+_MAX_REMEMBERED_BYTES = 256 * 1024  # about a thousand tensors
 MAX_VALUES = 1_000_000
 MAX_DEPTH = 64
 MAX_DIMENSIONS = 64
@@ -51,6 +55,16 @@ _GLOBALS: dict[bytes, Any] = {
 # Kinds of tensors that torch can save and no mypt checkpoint contains.
 _OTHER_TENSORS = re.compile(
     rb"torch(\._utils\n_rebuild_(tensor_v3|qtensor|sparse_tensor)|\n(Complex\w+|Q\w+)Storage)"
+)
+# What follows GLOBAL where `pt_writer` wrote a tensor: class of its storage, length of the key,
+# key, and the rest. It pushes one value, whatever its numbers are.
+_INTEGER = rb"(?:K.|M..|J....)"
+_TENSOR = re.compile(
+    rb"torch\._utils\n_rebuild_tensor_v2\n\(\(X\x07\0\0\0storagectorch\n([A-Za-z0-9]+)\n"
+    rb"X(.)\0\0\0([0-9]{1,20})"
+    rb"(X\x03\0\0\0cpu" + _INTEGER + rb"tQK\0\(" + _INTEGER + rb"*t\(" + _INTEGER + rb"*t\x89"
+    rb"ccollections\nOrderedDict\n\)RtR)",
+    re.DOTALL,
 )
 _RESTORE = "restore it from a copy"
 _DISTRUST = "do not trust its source; a checkpoint holds tensors, numbers, text and lists only"
@@ -92,13 +106,34 @@ def read_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo]]:
 
     Returns:
         Nested dict, list, tuple, str, int, float, bool and None with `TensorInfo` as leaves (an
-        OrderedDict becomes a dict, a parameter its tensor), and all storages by key.
+        OrderedDict becomes a dict, a parameter its tensor), and all storages by key. Not to be
+        changed: models of one architecture, such as the copies of a run, share theirs.
 
     Raises:
         FormatError: It names anything else, is damaged, too large or nested too deeply.
     """
-    machine = Interpreter(data, file)
+    if len(data) > _MAX_REMEMBERED_BYTES:
+        machine = Interpreter(data, file)
+        return machine.run(), machine.storages
+    try:
+        return _read_small_pickle(data)
+    except FormatError as error:
+        raise FormatError(*(evolve(problem, file=file) for problem in error.problems)) from error
+
+
+@lru_cache(maxsize=8)
+def _read_small_pickle(data: bytes) -> tuple[Any, dict[str, StorageInfo]]:
+    """Return what `read_pickle` does; its errors name no file."""
+    machine = Interpreter(data, "")
     return machine.run(), machine.storages
+
+
+class _ReadTensor(NamedTuple):
+    """A tensor that was read operation by operation, for others that differ by their key alone."""
+
+    info: TensorInfo
+    numel: int
+    operations: int
 
 
 class Interpreter:
@@ -122,6 +157,8 @@ class Interpreter:
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, StorageInfo] = {}
         self.ordered: dict[int, Any] = {}  # ordered dicts by identity; held, so that none is reused
+        self.read: dict[tuple[bytes, ...], _ReadTensor] = {}  # by what they are but for their keys
+        self.skipped = 0  # operations of tensors that were read at once
 
     def run(self) -> Any:
         """Interpret up to the STOP, which must be the last byte."""
@@ -143,13 +180,16 @@ class Interpreter:
 
     def _interpret(self) -> Any:
         self.skip_protocol()
-        for _ in range(MAX_OPERATIONS):
-            opcode = self.data[self.position]
+        data, find_operation = self.data, self.operations.get
+        for done in range(MAX_OPERATIONS):
+            opcode = data[self.position]
             self.position += 1
-            operation = self.operations.get(opcode)
+            operation = find_operation(opcode)
             if operation is not None:
                 operation(self)
             elif opcode == _STOP:
+                if done + self.skipped >= MAX_OPERATIONS:
+                    break
                 return self.stack.pop()
             else:
                 name = _find_opcode_name(opcode)
@@ -215,6 +255,14 @@ class Interpreter:
         if type(state) is not dict or set(state) != {"_metadata"}:
             self.reject("sets attributes that no state dict has", kind="call")
         return target
+
+    def add_storage(self, dtype: str, key: str, numel: int) -> StorageInfo:
+        """Return a storage; reject one whose key is that of another."""
+        storage = StorageInfo(dtype, key, numel)
+        known = self.storages.setdefault(key, storage)
+        if known is not storage and known != storage:
+            self.reject(f"describes its storage {key} in two ways", kind="storage")
+        return storage
 
     def reject(self, what: str, kind: str, fix: str | None = None) -> NoReturn:
         """Raise with a fix that suits the kind of problem."""
@@ -298,8 +346,12 @@ def push_text(length: struct.Struct) -> Operation:
     """Return the operation that pushes a text, after its number of bytes in UTF-8."""
 
     def push(machine: Interpreter) -> None:
-        data = machine.read_bytes(machine.read_number(length))
-        machine.stack.append(str(data, "utf-8", "surrogatepass"))
+        start = machine.position + length.size
+        end = start + length.unpack_from(machine.data, machine.position)[0]
+        if end > len(machine.data):
+            raise IndexError
+        machine.position = end
+        machine.stack.append(str(machine.data[start:end], "utf-8", "surrogatepass"))
 
     return push
 
@@ -346,6 +398,38 @@ def set_pairs(machine: Interpreter, items: list[Any]) -> None:
 
 
 def _push_global(machine: Interpreter) -> None:
+    found = _TENSOR.match(machine.data, machine.position)
+    if found is not None and found[2][0] == len(found[3]):
+        _push_tensor(machine, found)
+    else:
+        _push_known_global(machine)
+
+
+def _push_tensor(machine: Interpreter, found: re.Match[bytes]) -> None:
+    """Push a tensor that `pt_writer` wrote, at once if one of its kind was read before."""
+    kind, _, key, rest = found.groups()
+    before = machine.read.get((kind, rest))
+    if before is None:
+        _push_known_global(machine)
+        operations = 0
+        while machine.position < found.end():
+            machine.position += 1
+            machine.operations[machine.data[machine.position - 1]](machine)
+            operations += 1
+        info = machine.stack[-1]
+        numel = machine.storages[info.storage_key].numel
+        machine.read[kind, rest] = _ReadTensor(info, numel, operations)
+    else:
+        machine.position = found.end()
+        info, numel, operations = before
+        storage = machine.add_storage(info.dtype, key.decode(), numel)
+        machine.stack.append(
+            TensorInfo(info.dtype, info.shape, info.stride, storage.key, 0, info.storage_bytes)
+        )
+    machine.skipped += operations
+
+
+def _push_known_global(machine: Interpreter) -> None:
     end = machine.data.index(b"\n", machine.data.index(b"\n", machine.position) + 1)
     name = machine.data[machine.position : end]
     machine.position = end + 1
@@ -405,10 +489,7 @@ def _push_storage(machine: Interpreter) -> None:
             machine.reject("refers to something other than a storage", kind="storage")
     if not (_KEY.fullmatch(key) and _LOCATION.fullmatch(location) and 0 <= numel < MAX_INDEX):
         machine.reject("describes a storage as torch never does", kind="storage")
-    storage = StorageInfo(kind.dtype, key, numel)
-    if machine.storages.setdefault(key, storage) != storage:
-        machine.reject(f"describes its storage {key} in two ways", kind="storage")
-    machine.stack.append(storage)
+    machine.stack.append(machine.add_storage(kind.dtype, key, numel))
 
 
 def _set_state(machine: Interpreter) -> None:

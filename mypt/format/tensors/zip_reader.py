@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from itertools import pairwise
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, NoReturn
 
 from attrs import frozen
 
@@ -25,6 +26,7 @@ _END_64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR_64 = struct.Struct("<4sIQI")
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
 _SIZES_FOLLOW, _UTF_8 = 0x0008, 0x0800  # the only flags that torch sets
+_SAFE_PATH = re.compile(rb"[A-Za-z0-9_]+(?:/[A-Za-z0-9_]+)+")
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -45,8 +47,7 @@ class Member:
     crc32: int
 
 
-@frozen
-class _Entry:
+class _Entry(NamedTuple):
     """One entry of the central directory."""
 
     name: bytes
@@ -75,15 +76,16 @@ def read_members(stream: BinaryIO, file: str) -> dict[str, Member]:
     """
     start, directory, count = _read_directory(stream, file)
     entries = list(_parse_entries(directory, count, file))
-    prefix = entries[0].name.split(b"/", 1)[0] if entries else b""
+    prefix = entries[0].name.split(b"/", 1)[0] + b"/" if entries else b""
     members: dict[str, Member] = {}
     taken: set[str] = set()
     spans = []
     for entry in entries:
         name = _strip_prefix(entry.name, prefix, file)
-        if name.lower() in taken:  # torch looks names up case-insensitively
+        lowered = name.lower()
+        if lowered in taken:  # torch looks names up case-insensitively
             _raise_archive_error(file, f"holds the member {name!r} twice")
-        taken.add(name.lower())
+        taken.add(lowered)
         offset = _find_content(stream, entry, file)
         spans.append((entry.header_offset, offset + entry.size_bytes))
         members[name] = Member(name, offset, entry.size_bytes, entry.crc32)
@@ -141,8 +143,9 @@ def _parse_entries(directory: bytes, count: int, file: str) -> Iterator[_Entry]:
         flags, method, crc32, stored, size = fields[3], fields[4], *fields[7:10]
         name_length, extra_length, comment_length, disk, header_offset = *fields[10:14], fields[16]
         name_end = position + _CENTRAL.size + name_length
-        extra = directory[name_end : name_end + extra_length]
-        size, stored, header_offset = _apply_zip64(extra, (size, stored, header_offset), file)
+        if _MAX_32 in (size, stored, header_offset):
+            extra = directory[name_end : name_end + extra_length]
+            size, stored, header_offset = _apply_zip64(extra, (size, stored, header_offset), file)
         name = directory[position + _CENTRAL.size : name_end]
         if fields[0] != b"PK\x01\x02" or disk:
             _raise_archive_error(file, "has a damaged directory")
@@ -154,11 +157,14 @@ def _parse_entries(directory: bytes, count: int, file: str) -> Iterator[_Entry]:
 
 def _find_content(stream: BinaryIO, entry: _Entry, file: str) -> int:
     """Compare a member's own header with the directory; return the offset of its content."""
-    local = _read_struct(stream, _LOCAL, entry.header_offset, b"PK\x03\x04")
-    if local is None:
+    stream.seek(entry.header_offset)
+    data = stream.read(_LOCAL.size + len(entry.name))  # as long a name as the directory has
+    if len(data) < _LOCAL.size or not data.startswith(b"PK\x03\x04"):
         _raise_archive_error(file, f"has no header for {entry.name!r} where its directory says")
-    _, _, flags, method, _, _, crc32, stored, size, name_length, extra_length = local
-    name, extra = stream.read(name_length), stream.read(extra_length)
+    _, _, flags, method, _, _, crc32, stored, size, name_length, extra_length = _LOCAL.unpack_from(
+        data
+    )
+    is_same_name = name_length == len(entry.name) and data.endswith(entry.name)
     if entry.method or method:
         _raise_archive_error(
             file, f"holds {entry.name!r} compressed", "save it again with torch.save"
@@ -167,19 +173,19 @@ def _find_content(stream: BinaryIO, entry: _Entry, file: str) -> int:
         _raise_archive_error(
             file, f"holds {entry.name!r} encrypted or in a form that torch never writes"
         )
-    size, stored = _apply_zip64(extra, (size, stored), file)
+    if _MAX_32 in (size, stored):
+        stream.seek(entry.header_offset + _LOCAL.size + name_length)
+        size, stored = _apply_zip64(stream.read(extra_length), (size, stored), file)
     stored_values = (crc32, stored, size)
     follow = flags & _SIZES_FOLLOW and stored_values == (0, 0, 0)
     known = (entry.crc32, entry.stored_bytes, entry.size_bytes)
-    if (name, flags) != (entry.name, entry.flags) or (stored_values != known and not follow):
+    if not is_same_name or flags != entry.flags or (stored_values != known and not follow):
         _raise_archive_error(file, f"describes {entry.name!r} in two ways")
     return entry.header_offset + _LOCAL.size + name_length + extra_length
 
 
 def _apply_zip64(extra: bytes, values: tuple[int, ...], file: str) -> tuple[int, ...]:
     """Replace the values marked as too large for 32 bits by those of the zip64 extra field."""
-    if _MAX_32 not in values:
-        return values
     position = 0
     while position + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, position)
@@ -195,10 +201,12 @@ def _apply_zip64(extra: bytes, values: tuple[int, ...], file: str) -> tuple[int,
 
 
 def _strip_prefix(name: bytes, prefix: bytes, file: str) -> str:
-    inner = name.removeprefix(prefix + b"/").decode("utf-8", errors="replace")
-    parts = (prefix.decode("utf-8", errors="replace"), *inner.split("/"))
+    if name.startswith(prefix) and _SAFE_PATH.fullmatch(name):  # as almost all are
+        return name[len(prefix) :].decode()
+    inner = name.removeprefix(prefix).decode("utf-8", errors="replace")
+    parts = (prefix[:-1].decode("utf-8", errors="replace"), *inner.split("/"))
     safe = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
-    if not safe or "\\" in inner or not name.startswith(prefix + b"/"):
+    if not safe or "\\" in inner or not name.startswith(prefix):
         _raise_archive_error(
             file, f"holds a member with the name {name!r}", "do not trust its source"
         )

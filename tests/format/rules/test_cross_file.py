@@ -65,11 +65,11 @@ def test_an_edited_document_is_a_note_and_a_file_of_another_size_an_error():
     assert [p.severity for p in record_problems(record, 4, "x")] == ["error"]
 
 
-def test_what_inference_needs_is_missed_more_than_the_rest():
-    found = presence_problems({}, ["training_state.json"], "dante", {})
+def test_what_inference_needs_is_missed_more_than_the_rest(tmp_path):
+    found = presence_problems({}, ["training_state.json"], tmp_path)
     assert [(p.file, p.severity) for p in found] == [
-        ("dante/config.json", "error"),
-        ("dante/model.pt", "error"),
-        ("dante/tokenizer.json", "warning"),
-        ("dante/training_state.json", "warning"),
+        (f"{tmp_path}/config.json", "error"),
+        (f"{tmp_path}/model.pt", "error"),
+        (f"{tmp_path}/tokenizer.json", "warning"),
+        (f"{tmp_path}/training_state.json", "warning"),
     ]
