@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mypt.api.checkpoint_manager import CheckpointManager
     from mypt.api.gpt import GPT
     from mypt.api.info import get_model_info
+    from mypt.api.listing import list_checkpoints
     from mypt.api.load import load
     from mypt.data.batches.batch import Batch
     from mypt.data.batches.loader import GPTDataLoader
@@ -51,6 +52,7 @@ _HOME = {
     "GPT": "mypt.api.gpt",
     "GPTConfig": "mypt.format.documents.config",
     "GPTDataLoader": "mypt.data.batches.loader",
+    "list_checkpoints": "mypt.api.listing",
     "load": "mypt.api.load",
     "load_plugins": "mypt.plugins.manager",
     "LockedError": "mypt.format.errors",
@@ -96,6 +98,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "get_model_info",
+    "list_checkpoints",
     "load",
     "load_plugins",
 ]

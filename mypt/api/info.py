@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.api.argument_rules import PLUGINS
+from mypt.api.summary import summarise
 from mypt.engine.checkpoints.copies import find_copies
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.convert import to_document
-from mypt.format.layout import SLOTS, count_parameters, expected_tensors
-from mypt.format.open import Opened, open_checkpoint
+from mypt.format.open import open_checkpoint
 from mypt.format.rules.arguments import MAPPING, PATH, checked, optional
-from mypt.format.rules.config import layout_problems
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
@@ -37,11 +36,11 @@ def get_model_info(
 
     Returns:
         `config`, `training_state` and `tokenizer` as their JSON objects (None where the file is
-        absent), `format` ("2.0", or the name of the reader of an older one), `folder`, `parameters`
-        (a tied matrix is counted once), `files` with the size of each in bytes, `copies` (the
-        folders of its gold, half-precision and numbered copies), `edits` (changes to its config or
-        vocabulary since it was saved), `notes` (all that a user should know of it, such as what its
-        reader mapped, left out or assumed), `warnings` (what is wrong with its training state or
+        absent), `folder`, `format` and the other figures of `list_checkpoints` up to `copy_of`,
+        `files` with the size of each in bytes, `copies` (the folders of its gold, half-precision
+        and numbered copies), `edits` (changes to its config or vocabulary since it was saved),
+        `notes` (all that a user should know of it, such as what its reader mapped, left out or
+        assumed), `warnings` (what is wrong with its training state or
         its optimizer, which only training needs, and changed versions of plugins), and `plugins`:
         by package the `version` it requires, `needed_for` as in its manifest, and the version
         `installed`, None if it is not.
@@ -55,9 +54,8 @@ def get_model_info(
     opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options, without_model=True)
     state, tokenizer = opened.training_state, opened.tokenizer
     return {
-        "format": opened.format,
         "folder": str(opened.path),
-        "parameters": _count_parameters(opened, plugins),
+        **summarise(opened, plugins),
         "files": dict(sorted(opened.sizes.items())),
         "config": to_document(opened.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
@@ -73,12 +71,3 @@ def get_model_info(
             for package, need in opened.needs.items()
         },
     }
-
-
-def _count_parameters(opened: Opened, plugins: Plugins) -> int:
-    """Count the parameters, from the shapes in the file where a part is not installed."""
-    config = opened.config
-    known = all((slot, getattr(config, slot)) in plugins.layouts for slot in SLOTS)
-    if known and not layout_problems(config, "", plugins.layouts):
-        return count_parameters(expected_tensors(config, plugins.layouts), tied=config.tie_weights)
-    return count_parameters(opened.shapes(), tied=config.tie_weights)

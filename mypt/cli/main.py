@@ -29,6 +29,7 @@ HELP = (
 COMMANDS = {
     "train": ("mypt.cli.commands.train", "Train a new model, or resume a saved one."),
     "generate": ("mypt.cli.commands.generate", "Continue a prompt with a trained model."),
+    "list": ("mypt.cli.commands.list", "List the checkpoints below a folder."),
     "inspect": (
         "mypt.cli.commands.inspect",
         "Show what a checkpoint contains, without loading its weights.",
@@ -42,7 +43,7 @@ COMMANDS = {
     "data": ("mypt.cli.commands.data", "Prepare data sets for training, and inspect them."),
     "export": ("mypt.cli.commands.export", "Export a model to the format of another program."),
     "plugins": ("mypt.cli.commands.plugins", "List the installed plugins and what they provide."),
-    "format": ("mypt.cli.commands.format", "Validate and migrate checkpoints."),
+    "format": ("mypt.cli.format_group", "Validate and migrate checkpoints."),
 }
 FORMAT_COMMANDS = {
     "validate": (

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
 from mypt.format.bundle.write import bundle_files, save_bundle
-from mypt.format.discover import ensure_basename, list_entries
+from mypt.format.discover import ensure_basename, find_checkpoints
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, from_optional_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
@@ -105,7 +105,7 @@ class Migrator:
         Yields:
             A report on each.
         """
-        for source in find_all(root, self):
+        for source in filter(self._is_source, find_checkpoints(root, self.readers)):
             reader = find_reader(source, self.readers)
             options = {} if reader is None else select_options(self.options, reader)
             try:
@@ -114,6 +114,15 @@ class Migrator:
                 yield _make_failure(source, error.problems)
             except OSError as error:
                 yield _make_failure(source, [files.unreadable_problem(error, str(source))])
+
+    def _is_source(self, path: Path) -> bool:
+        """Return whether something of a tree is to be migrated, or cannot be and has to be told."""
+        try:
+            if classify(path) == "bundle":
+                return False
+            return self.recognises(path) or explain_unknown(path) is not None
+        except OSError:
+            return True
 
     def _report_existing(self, source: Path, output: Path, lines: tuple[str, ...] = ()) -> Report:
         if not self.dry_run:
@@ -156,35 +165,6 @@ def default_output(source: Path) -> Path:
         if classify(folder) == "bundle" or not (folder / files.CONFIG).exists():
             return folder
     return source.with_name(source.stem if source.suffix else f"{source.name}_v2")
-
-
-def find_all(root: Path, migrator: Migrator) -> Iterator[Path]:
-    """Find what can be migrated below a folder: folders first, then files in other folders.
-
-    This includes damaged files that no reader recognises, and folders that cannot be listed.
-    """
-    waiting = [root]
-    while waiting:
-        path = waiting.pop()
-        try:
-            if migrator.recognises(path) or (
-                _looks_like_checkpoint(path) and explain_unknown(path)
-            ):
-                yield path
-            elif path.is_dir() and classify(path) != "bundle":
-                waiting += (
-                    p for p in reversed(list_entries(path)) if p.is_dir() or p.suffix == ".pt"
-                )
-        except OSError:
-            yield path
-
-
-def _looks_like_checkpoint(path: Path) -> bool:
-    """Return whether this seems to be a checkpoint: a file of weights, or a folder with a config.
-
-    The files of any other folder are considered one by one.
-    """
-    return not path.is_dir() or classify(path) in ("version_1", "incomplete")
 
 
 def _store_tied_once(checkpoint: Checkpoint, source: Path) -> Checkpoint:

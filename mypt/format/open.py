@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
+from mypt.format.discover import find_some
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, from_optional_document
 from mypt.format.documents.manifest import GENERATE, READ
@@ -22,8 +23,10 @@ from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
+from mypt.format.rules.config import BROKEN, MISSING
 from mypt.format.rules.cross_file import EDITED
 from mypt.format.rules.optimizer_state import INEXACT
+from mypt.format.rules.plugin_settings import TOKENIZER_PLUGIN, tokenizer_plugin_problems
 from mypt.format.rules.plugin_versions import list_version_changes
 from mypt.format.rules.tensors import check_tied
 from mypt.format.storage import files
@@ -35,10 +38,13 @@ if TYPE_CHECKING:
 
     from mypt.format.bundle.detect import Form
     from mypt.format.bundle.read import Bundle
+    from mypt.format.documents.checkpoint import Checkpoint
     from mypt.format.documents.manifest import Manifest
     from mypt.format.readers.contract import ReaderFactory, Registry
 
 
+_MOST_NAMED = 3  # of the checkpoints in a folder that is none itself
+_LACKING = frozenset({MISSING, BROKEN, TOKENIZER_PLUGIN})
 _LOGGER = logging.getLogger("mypt")
 
 
@@ -60,6 +66,7 @@ class Opened:
         flaws: What is wrong with its training state or its optimizer: inference warns of them, and
             whatever trains is refused; see `check_flaws`.
         plugin_changes: Plugins that it generates with, of other versions than it was saved with.
+        lacking: Parts and tokenizers that it takes and no plugin here offers.
         manifest: Commit record of a bundle; None where there is none.
         weights: Gives the tensors by name, on the CPU.
         shapes: Gives their shapes by name, without loading them.
@@ -88,6 +95,7 @@ class Opened:
     doubts: tuple[str, ...] = ()
     flaws: tuple[Problem, ...] = ()
     plugin_changes: tuple[Problem, ...] = ()
+    lacking: tuple[Problem, ...] = ()
     manifest: Manifest | None = None
     is_proved: bool = False
 
@@ -184,7 +192,7 @@ def open_checkpoint(
     if reader is not None:
         return _describe_foreign(path, reader, plugins, options or {})
     if form == "other":
-        raise explain_refusal(path)
+        raise explain_refusal(path, plugins.readers.values())
     _refuse_options(path, options or {})
     bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
     opened = _describe_bundle(bundle, is_proved=form == "bundle" and not without_model)
@@ -206,15 +214,25 @@ def is_part_of_bundle(path: Path) -> bool:
     return path.name in files.BUNDLE_FILES and (path.parent / files.CONFIG).exists()
 
 
-def explain_refusal(path: Path) -> FormatError:
-    """Describe a path that is neither a bundle nor what a reader recognises."""
+def explain_refusal(path: Path, readers: Iterable[ReaderFactory] = ()) -> FormatError:
+    """Describe a path that is neither a bundle nor what a reader recognises.
+
+    Args:
+        path: A file or a folder.
+        readers: Readers of other formats, to name the checkpoints inside a folder.
+    """
     if is_part_of_bundle(path):
         what, fix = "is one file of a checkpoint", f"name the folder: {path.parent}"
         return FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
+    found = explain_unknown(path)
+    if found is not None:
+        return found
     what = "is not a checkpoint that mypt can read"
     fix = "name a folder with config.json and model.pt, or a legacy file"
-    unknown = FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
-    return explain_unknown(path) or unknown
+    if path.is_dir() and (inside := find_some(path, readers, _MOST_NAMED)):
+        what = f"is not a checkpoint but holds some, such as {', '.join(map(str, inside))}"
+        fix = f"name one of them; list them all: mypt list {path}"
+    return FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
 
 
 def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
@@ -253,6 +271,7 @@ def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
         check=bundle.check_tensors,
         doubts=tuple(list_doubts(bundle)),
         flaws=bundle.flaws,
+        lacking=tuple(note for note in bundle.notes if note.kind in _LACKING),
         manifest=bundle.manifest,
         is_proved=is_proved,
     )
@@ -334,9 +353,19 @@ def _describe_foreign(
         shapes=lambda: {name: info.shape for name, info in described.tensors.items()},
         digest=lambda: _joint_digest(held),
         optimizer=optimizer,
+        lacking=_find_lacking_tokenizer(described, path, plugins),
         doubts=(f"it was saved by another program ({reader.name})",),
         flaws=described.flaws,
     )
+
+
+def _find_lacking_tokenizer(
+    described: Checkpoint, path: Path, plugins: Registry
+) -> tuple[Problem, ...]:
+    if described.tokenizer is None:
+        return ()
+    found = tokenizer_plugin_problems(described.tokenizer, str(path), plugins.settings, {})
+    return tuple(problem for problem in found if problem.kind in _LACKING)
 
 
 def _check_weights(

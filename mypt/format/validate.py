@@ -9,7 +9,7 @@ from attrs import evolve
 from mypt.format.bundle.cross_checks import PER_HEAD
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.examine import KINDS, examine
-from mypt.format.discover import find_checkpoints
+from mypt.format.discover import find_to_validate
 from mypt.format.errors import FormatError, Problem, has_errors, sort_by_severity
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import MISSING
@@ -69,7 +69,7 @@ def validate(
         Errors, then warnings, then notes; empty for a bundle that is as mypt saved it.
     """
     problems: list[Problem] = []
-    for found in find_checkpoints(path, readers):
+    for found in find_to_validate(path, readers):
         try:
             problems += _find_problems(found, layouts, readers, settings, checksums)
         except FormatError as error:

@@ -32,11 +32,11 @@ TESTED_BY = {
         "cli/generation/request",
         "cli/options/sampling",
     ],
-    "cli/commands/test_inspect.py": ["api/info"],
+    "cli/commands/test_inspect.py": ["api/info", "api/summary"],
     "cli/commands/test_migrate.py": ["cli/options/readers"],
     "cli/commands/test_plot.py": ["plotting/find_log", "plotting/run"],
     "cli/commands/test_plugins.py": [
-        "cli/commands/format",
+        "cli/format_group",
         "cli/options/plugins",
         "plugins/discovery",
         "plugins/scaffold",

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from mypt.cli.main import format_group, run
-from mypt.format.discover import find_checkpoints
+from mypt.format.discover import find_to_validate
 from mypt.format.schema import check as schema_check
 from mypt.format.tensors import pickle_reader
 from mypt.format.validate import validate
@@ -29,7 +29,7 @@ def test_every_checkpoint_of_the_earlier_programs_is_found_and_well(fixtures):
     found = [
         path
         for group in ("mypt", "foreign")
-        for path in find_checkpoints(fixtures / group, READERS)
+        for path in find_to_validate(fixtures / group, READERS)
     ]
     assert {path.parent.name for path in found} >= {"mypt", "foreign", "build_llm_char"}
     assert len(found) >= 20
@@ -78,7 +78,7 @@ def tree(bundle, tmp_path, edit):
 
 
 def test_a_tree_is_checked_whole_and_each_problem_carries_its_path(tree, bundle):
-    names = [str(path.relative_to(tree)) for path in find_checkpoints(tree, READERS)]
+    names = [str(path.relative_to(tree)) for path in find_to_validate(tree, READERS)]
     assert names == [bundle.name, "deep/down/bad", "tiny.json", "typo.json"]
     places = {(problem.file, problem.where) for problem in errors(tree)}
     assert places == {

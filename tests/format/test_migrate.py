@@ -227,6 +227,27 @@ def test_what_is_damaged_in_a_tree_is_named_and_stops_nobody(copy, tmp_path):
     assert "is truncated" in found["legacy_latest_char/latest.pt"].lines[0]
 
 
+def test_a_tree_is_walked_as_validate_and_list_walk_it(copy, tmp_path):
+    (tmp_path / "config.json").write_text('{"name": "my project"}')
+    source = copy("legacy_latest_char") / "latest.pt"
+    (tmp_path / "runs").mkdir()
+    source.rename(tmp_path / "runs" / "MODEL.PTH")
+    copy("bundle_v1_char")
+    (tmp_path / "link").symlink_to(tmp_path / "bundle_v1_char")
+    copy("modern_char")
+    (tmp_path / "modern_char" / "config.json").rename(tmp_path / "modern_char" / "Config.json")
+    reports = {
+        r.source.relative_to(tmp_path).as_posix(): r
+        for r in migrator(dry_run=True).migrate_all(tmp_path)
+    }
+    assert {name: r.result for name, r in reports.items()} == {
+        "bundle_v1_char": "would migrate",
+        "modern_char": "failed",
+        "runs/MODEL.PTH": "would migrate",
+    }
+    assert "rename `Config.json` to it" in reports["modern_char"].lines[0]
+
+
 def test_a_folder_that_cannot_be_looked_into_stops_nobody(copy, tmp_path, monkeypatch):
     copy("modern_char")
     (tmp_path / "closed").mkdir()

@@ -32,7 +32,7 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
     that a warning names. Loads neither torch nor weights.
     """
     from mypt.engine.checkpoints.paths import find_named
-    from mypt.format.discover import find_checkpoints
+    from mypt.format.discover import find_to_validate
     from mypt.format.errors import has_errors
     from mypt.format.layout import BUILT_IN
     from mypt.format.lazy_mapping import LazyMapping
@@ -48,7 +48,7 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
             checkpoint, layouts, readers.values(), settings=settings, checksums=checksums
         )
         for path in paths
-        for checkpoint in find_checkpoints(find_named(path), readers.values())
+        for checkpoint in find_to_validate(find_named(path), readers.values())
     }
     if as_json:
         echo(json.dumps([_make_report(path, found[path]) for path in found], indent=2))

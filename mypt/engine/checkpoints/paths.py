@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mypt.engine.checkpoints.copies import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
+from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ CHECKPOINTS = Path("checkpoints")
 LOGS = Path("logs") / "train"
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 _MAX_NAME_BYTES = 200
+_MOST_NAMED = 5  # of the models that are there instead of one that is not
 
 
 def model_dir(model_name: str) -> Path:
@@ -49,7 +51,7 @@ def check_model_to_begin(model_name: str, *, has_data: bool) -> None:
         fix = f"name the new model, and its first weights by --init_from_model {model_name}"
         raise UsageError(Problem("", "model_name", what, fix, kind="name"))
     if not has_data:
-        near = suggestion(model_name, _list_models())
+        near = _suggest(model_name, _list_names(CHECKPOINTS))
         what = (
             f"there is no model `{model_name}` in {CHECKPOINTS}/{near}, and no data for a new one"
         )
@@ -104,18 +106,44 @@ def _find_path(path_or_name: str | Path) -> Path:
     path = find_named(path_or_name)
     if path.exists():
         return path
-    models = _list_models()
-    near = suggestion(path.name, models)
-    what = f"there is no checkpoint `{path_or_name}`, as a path or in {CHECKPOINTS}/{near}"
-    listed = ", ".join(name for name in models if not _is_copy_name(name, models))
-    fix = f"name one of: {listed}" if models else "train one with: mypt train"
-    raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
+    raise UsageError(_missing_problem(path_or_name, path))
 
 
-def _list_models() -> list[str]:
-    if not CHECKPOINTS.is_dir():
+def _missing_problem(path_or_name: str | Path, path: Path) -> Problem:
+    """Describe a name or a path where there is nothing, with what there is instead."""
+    is_name = isinstance(path_or_name, str) and path.name == path_or_name
+    folder = CHECKPOINTS if is_name or not path.parent.is_dir() else path.parent
+    names = _list_names(folder)
+    near = _suggest(path.name, names)
+    place = f"as a path or in {CHECKPOINTS}/" if folder == CHECKPOINTS else f"in {folder}"
+    what = f"there is no checkpoint `{path_or_name}`, {place}{near}"
+    models = [name for name in names if not _is_copy_name(name, names)]
+    fix = f"name one of: {', '.join(models[:_MOST_NAMED])}"
+    if len(models) > _MOST_NAMED:
+        fix += ", ..."
+    fix += f"; list them all: mypt list{'' if folder == CHECKPOINTS else f' {folder}'}"
+    if not models:
+        fix = "train one with: mypt train" if folder == CHECKPOINTS else "name a path that exists"
+    return Problem("", "", what, fix, kind="checkpoint.missing")
+
+
+def _list_names(folder: Path) -> list[str]:
+    """Return the names of the folders and files of weights in a folder, sorted."""
+    try:
+        return sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.suffix.lower() in files.WEIGHTS or path.is_dir()
+        )
+    except OSError:
         return []
-    return sorted(p.name for p in CHECKPOINTS.iterdir() if p.is_dir())
+
+
+def _suggest(name: str, names: Sequence[str]) -> str:
+    """Return ' (did you mean `x`?)' with the nearest name, "" if none is; case does not count."""
+    by_lower = {known.lower(): known for known in names}
+    near = by_lower.get(name.lower())
+    return f" (did you mean `{near}`?)" if near else suggestion(name, names)
 
 
 def _is_copy_name(name: str, models: Sequence[str]) -> bool:

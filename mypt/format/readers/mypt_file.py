@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.contract import Load
 
+NAME = "mypt_file"
 KEYS = frozenset({"model_state_dict", "config"})
 # In the order in which MyPT looked for them; then the highest step, as its first release saved.
 NAMES = ("latest.pt", "final.pt", "gpt_final.pt")

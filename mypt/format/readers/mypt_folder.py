@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.contract import Load
 
+NAME = "mypt_folder"
 GOLD = "gold_selection_state.json"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mypt.format.bundle.findings import collecting
 from mypt.format.errors import FormatError, Problem, limit_problems
+from mypt.format.readers import mypt_file, nanogpt
 from mypt.format.readers.mypt_file import find_file
 from mypt.format.storage import files
 from mypt.format.storage.mistaken import START_BYTES, UNPACK, explain_start
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TAIL_BYTES = 1 << 16
+# Files by whose names a folder is known for a checkpoint, of whatever program.
+_NAMES = (*files.BUNDLE_FILES, files.MANIFEST, *mypt_file.NAMES, nanogpt.FILE)
 
 
 def explain_unknown(path: Path) -> FormatError | None:
@@ -33,7 +36,7 @@ def explain_unknown(path: Path) -> FormatError | None:
             files.read_document(config, str(config))
         if path.is_file() and (problem := _explain_file(path, str(path))):
             return FormatError(problem)
-        if file is not None and file.suffix in files.WEIGHTS:
+        if file is not None and file.suffix.lower() in files.WEIGHTS:
             weights_file.describe_weights(file, str(file))
     except FormatError as error:
         return error
@@ -45,11 +48,10 @@ def explain_unknown(path: Path) -> FormatError | None:
 def _explain_folder(folder: Path) -> list[Problem]:
     """Return what is wrong with the files of a folder that no reader recognises."""
     problems = []
-    for name, right in files.find_misnamed(folder).items():
-        what, fix = f"would be read if it were called `{right}`", "rename it"
-        problems.append(Problem(str(folder / name), "", what, fix, kind="file.misnamed"))
+    for name, right in files.find_misnamed(folder, _NAMES).items():
+        problems.append(files.misnamed_problem(folder / name, right))
     for path in sorted(folder.iterdir()):
-        if path.suffix in files.WEIGHTS and path.is_file():
+        if path.suffix.lower() in files.WEIGHTS and path.is_file():
             with collecting(problems, str(path)):
                 weights_file.describe_weights(path, str(path))
     return limit_problems(problems)

@@ -12,6 +12,7 @@ from mypt.format.schema import strict_json
 from mypt.format.storage.mistaken import START_BYTES, explain_start
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 CONFIG = "config.json"
@@ -82,8 +83,12 @@ def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:
     return strict_json.parse(data, file), data
 
 
-def find_misnamed(folder: Path) -> dict[str, str]:
-    """Find the files of a folder that are named like those of a bundle but for the case.
+def find_misnamed(folder: Path, names: Iterable[str] = (*BUNDLE_FILES, MANIFEST)) -> dict[str, str]:
+    """Find the files of a folder that are named like others but for the case.
+
+    Args:
+        folder: The folder.
+        names: In small letters, the names to look for; by default those of a bundle.
 
     Returns:
         What each should be called, by what it is called.
@@ -92,10 +97,15 @@ def find_misnamed(folder: Path) -> dict[str, str]:
         OSError: The folder cannot be listed.
     """
     there = {path.name for path in folder.iterdir()}
-    wanted = {
-        name: name.lower() for name in sorted(there) if name.lower() in (*BUNDLE_FILES, MANIFEST)
-    }
-    return {name: right for name, right in wanted.items() if right not in there}
+    right = frozenset(names)
+    wanted = {name: name.lower() for name in sorted(there) if name.lower() in right}
+    return {name: lowered for name, lowered in wanted.items() if lowered not in there}
+
+
+def misnamed_problem(path: Path, right: str) -> Problem:
+    """Describe a file that would be read under the name that is `right`."""
+    what = f"would be read if it were called `{right}`"
+    return Problem(str(path), "", what, "rename it", kind="file.misnamed")
 
 
 def digest_file(path: Path, file: str) -> str:

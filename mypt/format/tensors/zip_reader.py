@@ -161,9 +161,8 @@ def _find_content(stream: BinaryIO, entry: _Entry, file: str) -> int:
     data = stream.read(_LOCAL.size + len(entry.name))  # as long a name as the directory has
     if len(data) < _LOCAL.size or not data.startswith(b"PK\x03\x04"):
         _raise_archive_error(file, f"has no header for {entry.name!r} where its directory says")
-    _, _, flags, method, _, _, crc32, stored, size, name_length, extra_length = _LOCAL.unpack_from(
-        data
-    )
+    local: tuple[int, ...] = _LOCAL.unpack_from(data)
+    _, _, flags, method, _, _, crc32, stored, size, name_length, extra_length = local
     is_same_name = name_length == len(entry.name) and data.endswith(entry.name)
     if entry.method or method:
         _raise_archive_error(

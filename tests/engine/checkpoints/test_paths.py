@@ -45,8 +45,37 @@ def test_a_name_near_another_is_suggested_and_copies_are_not_listed(in_tmp):
     with pytest.raises(UsageError) as refused:
         find_checkpoint("frist")
     assert str(refused.value).endswith(
-        "in checkpoints/ (did you mean `first`?); name one of: first, other, pure_gold"
+        "in checkpoints/ (did you mean `first`?); name one of: first, other, pure_gold; "
+        "list them all: mypt list"
     )
+
+
+def test_of_many_models_some_are_named_and_the_command_that_lists_all(in_tmp):
+    for number in range(2000):
+        (in_tmp / "checkpoints" / f"run{number:04d}").mkdir(parents=True)
+    with pytest.raises(UsageError) as refused:
+        find_checkpoint("RUN1234")
+    assert str(refused.value) == (
+        "there is no checkpoint `RUN1234`, as a path or in checkpoints/ (did you mean `run1234`?); "
+        "name one of: run0000, run0001, run0002, run0003, run0004, ...; list them all: mypt list"
+    )
+
+
+@pytest.mark.parametrize("typed", ["Runs/first", "runs/frist", "runs/FIRST", "runs/CKPT.pt"])
+def test_a_path_is_compared_with_what_is_beside_it(in_tmp, typed):
+    (in_tmp / "runs" / "first").mkdir(parents=True)
+    (in_tmp / "runs" / "ckpt.PT").touch()
+    (in_tmp / "runs" / "notes.txt").touch()
+    with pytest.raises(UsageError) as refused:
+        find_checkpoint(typed)
+    wanted = "ckpt.PT" if "CKPT" in typed else "first"
+    if typed.startswith("runs"):
+        assert f"`{typed}`, in runs (did you mean `{wanted}`?); name one of: ckpt.PT, first; " in (
+            str(refused.value)
+        )
+        assert str(refused.value).endswith("list them all: mypt list runs")
+    else:
+        assert "as a path or in checkpoints/; train one" in str(refused.value)
 
 
 def test_a_path_to_a_model_to_train_is_told_its_name():

@@ -27,7 +27,12 @@ from mypt.format.readers.shared.vocabulary import (
     read_hugging_face_document,
 )
 from mypt.format.readers.shared.wrappers import unwrap_names
-from mypt.format.storage.files import open_regular, read_document
+from mypt.format.storage.files import (
+    find_misnamed,
+    misnamed_problem,
+    open_regular,
+    read_document,
+)
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -167,6 +172,8 @@ def _load_tensors(path: Path, load: Load) -> tuple[dict[str, Any], dict[str, Pat
         tensors = dict(_load_shard(path / WEIGHTS, load))
         return tensors, dict.fromkeys(tensors, path / WEIGHTS)
     if not (path / INDEX).is_file():
+        for name, right in find_misnamed(path, (WEIGHTS, INDEX)).items():
+            raise FormatError(misnamed_problem(path / name, right))
         what = f"has neither {WEIGHTS} nor {INDEX}"
         fix = "save the model with safe_serialization=True: other files can execute code"
         raise make_unsupported_error(str(path), "", what, fix)

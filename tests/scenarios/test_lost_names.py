@@ -1,0 +1,87 @@
+"""A name that is none, and a folder of checkpoints, lead to what is there at every door."""
+
+import shutil
+
+import pytest
+
+import mypt
+
+
+@pytest.fixture
+def models(bundle, in_tmp):
+    for name in ("dante", "virgil"):
+        shutil.copytree(bundle, in_tmp / "checkpoints" / name)
+        shutil.copytree(bundle, in_tmp / "runs" / name)
+    (in_tmp / "input.txt").write_text("the cat sat on the mat " * 40)
+    return in_tmp
+
+
+DOORS = [
+    ("inspect", "--model_name", "{}"),
+    ("generate", "--model_name", "{}", "--prompt", "a"),
+    ("compare", "dante", "{}"),
+    ("plot", "{}"),
+    ("export", "--model_name", "{}", "--to", "hf", "--output", "out"),
+    ("train", "--model_name", "new", "--input_file", "input.txt", "--init_from_model", "{}"),
+]
+
+
+def fill(door, name):
+    return [word.format(name) for word in door]
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door[0])
+def test_an_unknown_name_leads_to_the_nearest_and_to_the_list(refused, models, door):
+    said = refused(*fill(door, "Dante"), code=2)
+    assert "no checkpoint `Dante`" in said
+    assert "did you mean `dante`?" in said
+    assert "name one of: dante, virgil; list them all: mypt list\n" in said
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door[0])
+def test_a_path_that_is_none_leads_to_what_is_beside_it(refused, models, door):
+    said = refused(*fill(door, "runs/virgli"), code=2)
+    assert "in runs (did you mean `virgil`?)" in said
+    assert "list them all: mypt list runs\n" in said
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door[0])
+def test_a_folder_of_checkpoints_names_some_and_the_list(refused, models, door):
+    said = refused(*fill(door, "runs"))
+    assert "runs: is not a checkpoint but holds some, such as runs/dante, runs/virgil; " in said
+    assert "mypt list runs" in said
+
+
+def test_python_says_the_same(models):
+    with pytest.raises(mypt.FormatError, match=r"holds some, such as runs/dante.*mypt list runs"):
+        mypt.load("runs")
+    with pytest.raises(mypt.UsageError, match=r"did you mean `virgil`.*mypt list"):
+        mypt.get_model_info("virgl")
+
+
+def test_a_tree_without_any_is_not_searched_for_good(models, monkeypatch):
+    for number in range(3000):
+        (models / "empty" / f"{number:04d}").mkdir(parents=True)
+    (models / "empty" / "zzz").mkdir()
+    shutil.copytree("runs/dante", models / "empty" / "zzz" / "dante")
+    with pytest.raises(mypt.FormatError, match="is not a checkpoint that mypt can read"):
+        mypt.load("empty")
+
+
+def test_the_files_of_other_programs_in_another_case_are_told(fixtures, models):
+    hugging = models / "hugging"
+    shutil.copytree(fixtures / "foreign" / "hf_gpt2", hugging, copy_function=shutil.copyfile)
+    (hugging / "model.safetensors").rename(hugging / "Model.safetensors")
+    with pytest.raises(mypt.FormatError) as refused:
+        mypt.load(hugging)
+    wanted = "Model.safetensors: would be read if it were called `model.safetensors`; rename it"
+    assert str(refused.value) == f"{hugging}/{wanted}"
+    nano = models / "nano"
+    shutil.copytree(fixtures / "foreign" / "nanogpt_char", nano, copy_function=shutil.copyfile)
+    (nano / "ckpt.pt").rename(nano / "CKPT.PT")
+    with pytest.raises(mypt.FormatError) as refused:
+        mypt.load(nano)
+    assert f"{nano}/CKPT.PT: would be read if it were called `ckpt.pt`; rename it" in (
+        str(refused.value)
+    )
+    assert mypt.get_model_info(nano / "CKPT.PT")["format"] == "nanogpt"
