@@ -60,7 +60,7 @@ def get_model_info(
         "config": to_document(opened.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
         "training_state": None if state is None else to_document(state, versioned=False),
-        "edits": list(opened.edits),
+        "edits": [str(edit) for edit in opened.edits],
         "notes": list(opened.notes),
         "warnings": list(opened.warnings),
         "copies": [

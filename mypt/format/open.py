@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from mypt.format.bundle.detect import classify
+from mypt.format.bundle.edits import EDITED, changes_output, summarise_edits
 from mypt.format.bundle.read import read_bundle
 from mypt.format.discover import find_some
 from mypt.format.documents.config import GPTConfig
@@ -24,7 +25,6 @@ from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
 from mypt.format.rules.config import BROKEN, MISSING
-from mypt.format.rules.cross_file import EDITED
 from mypt.format.rules.optimizer_state import INEXACT
 from mypt.format.rules.plugin_settings import TOKENIZER_PLUGIN, tokenizer_plugin_problems
 from mypt.format.rules.plugin_versions import list_version_changes
@@ -60,7 +60,7 @@ class Opened:
         training_state: Progress; None if it has none.
         sizes: How many bytes each of its files has, by their names.
         notes: What a user should know of it, a line each.
-        edits: What was edited of that which its text depends on, a line each.
+        edits: Edits of its documents since they were saved.
         remarks: What its reader had to decide about what it computes, a line each; also in `notes`.
         doubts: Why training cannot go on from it exactly, as far as the files tell.
         flaws: What is wrong with its training state or its optimizer: inference warns of them, and
@@ -90,7 +90,7 @@ class Opened:
     digest: Callable[[], str]
     optimizer: Callable[[], Mapping[str, Any] | None]
     check: Callable[[], None] = lambda: None
-    edits: tuple[str, ...] = ()
+    edits: tuple[Problem, ...] = ()
     remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     flaws: tuple[Problem, ...] = ()
@@ -106,10 +106,14 @@ class Opened:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings for inference, a line each: changed plugins, and of a damaged file one flaw."""
+        """Warnings for inference, a line each: edits, changed plugins, of a damaged file one flaw.
+
+        Edits that nothing but training depends on are none.
+        """
         first = {flaw.file: flaw for flaw in reversed(self.flaws)}
         flaws = (f"{flaw}; only training needs it" for flaw in reversed(first.values()))
-        return (*map(str, self.plugin_changes), *flaws)
+        edits = filter(changes_output, self.edits)
+        return (*map(str, edits), *map(str, self.plugin_changes), *flaws)
 
     def need_tokenizer(self) -> TokenizerState:
         """Return what is known of the vocabulary, without which nothing can be trained.
@@ -256,12 +260,7 @@ def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
             for note in bundle.notes
             if not _is_about_optimizer(note) and note not in flaws
         ),
-        edits=tuple(
-            f"{note.file}: {note.what}; restore it if it was not meant, since the model may now"
-            " compute something else"
-            for note in bundle.notes
-            if note.kind == EDITED and Path(note.file).name in (files.CONFIG, files.TOKENIZER)
-        ),
+        edits=tuple(note for note in bundle.notes if note.kind == EDITED),
         weights=lambda: _check_weights(
             bundle.weights(), bundle.config, bundle.folder / files.MODEL
         ),
@@ -308,8 +307,9 @@ def _is_about_optimizer(note: Problem) -> bool:
 
 def list_doubts(bundle: Bundle) -> Iterator[str]:
     """Yield the reasons, as far as the files tell, why a resume may not be exact."""
+    yield from summarise_edits(bundle.notes)
     for note in bundle.notes:
-        if note.kind == EDITED or note.kind in INEXACT:
+        if note.kind in INEXACT:
             yield f"{Path(note.file).name} {note.what}"
     if bundle.training_state is None:
         yield f"there was no {files.TRAINING_STATE}"

@@ -166,7 +166,7 @@ def _load_model(
 def _print_warnings(opened: Opened) -> None:
     from mypt.format.errors import one_line
 
-    for note in (*opened.edits, *opened.remarks):
+    for note in opened.remarks:
         echo(f"note: {one_line(note)}", err=True)
     for warning in opened.warnings:
         echo(f"warning: {one_line(warning)}", err=True)

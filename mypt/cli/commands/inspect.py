@@ -57,13 +57,14 @@ def command(
 def _describe_format(info: dict[str, Any]) -> list[str]:
     is_bundle = info["format"][0].isdigit()
     kind = "JSON-based format, version" if is_bundle else "Legacy format, read by"
+    notes = info["edits" if is_bundle else "notes"]
     return [
         f"{kind} {info['format']}",
         f"Location: {info['folder']}",
         f"Parameters: {info['parameters']:,}",
         *(f"  {name}: {size:,} bytes" for name, size in info["files"].items()),
         *(f"Copy: {path}" for path in info["copies"]),
-        *(f"Note: {note}" for note in info["edits" if is_bundle else "notes"]),
+        *(f"Note: {note}" for note in notes if note not in info["warnings"]),
     ]
 
 

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 
 from mypt.engine.config.overrides import build_config, inherited_training, override_training
 from mypt.engine.config.presets import Preset, read_preset
+from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import ConfigError, Problem
@@ -21,7 +22,6 @@ from mypt.format.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Layouts
     from mypt.format.open import Opened
     from mypt.plugins.contracts import Tokenizer
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _NO_PRESET = Preset("", {})
 # The weights do not depend on these.
 _MAY_CHANGE = ("batch_size", "dropout")
-# The device depends on the current machine.
-_NOT_FIXED = frozenset({"device", *_MAY_CHANGE})
+# Nor on these; the device depends on the current machine.
+_NOT_FIXED = GPTConfig.SETTINGS
 
 
 @frozen(kw_only=True)
@@ -180,7 +180,7 @@ def resolve_fine_tuning(
         run,
         config=config,
         tokenization=kind,
-        notices=(*run.notices, *notices, *base.notes, *base.warnings),
+        notices=tuple(dict.fromkeys((*run.notices, *notices, *base.notes, *base.warnings))),
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from mypt.format.bundle.edits import EDITED
 from mypt.format.bundle.findings import collecting, unwrap_weights
 from mypt.format.errors import Problem, has_errors
 from mypt.format.layout import EMBEDDING, HEAD, SLOTS, expected_tensors, trainable_shapes
@@ -13,10 +14,9 @@ from mypt.format.parameter_order import LEGACY_RULES
 from mypt.format.rules.config import HEADS, architecture_problems, layout_problems
 from mypt.format.rules.cross_file import (
     DIGEST,
-    EDITED,
     SIZE,
     digest_problem,
-    record_problems,
+    size_problems,
     state_problems,
     tokenizer_problems,
 )
@@ -170,7 +170,7 @@ def compare_records(seen: Findings, checksums: bool) -> None:
         with collecting(seen.problems, file):
             found = []
             if name in listed and name in seen.sizes:
-                found = record_problems(listed[name], seen.sizes[name], file)
+                found = size_problems(listed[name], seen.sizes[name], file)
             if checksums and not found:
                 found = _content_problems(path, file, listed.get(name))
             seen.problems.extend(found)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mypt.format.bundle.cross_checks import compare_documents, compare_records, compare_tensors
+from mypt.format.bundle.edits import EDITED, REFORMATTED, edit_problems
 from mypt.format.bundle.findings import Findings, collecting
 from mypt.format.errors import FormatError, Problem, has_errors
-from mypt.format.rules.cross_file import EDITED, presence_problems, record_problems
+from mypt.format.rules.cross_file import presence_problems
 from mypt.format.schema.check import check_document
 from mypt.format.schema.strict_json import MAX_JSON_BYTES
 from mypt.format.storage import files
@@ -97,7 +98,7 @@ def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool
     compare_tensors(seen, layouts, checksums)
     if checksums:  # who asks for them wants to know whether anything is not what was saved
         seen.problems[:] = [
-            evolve(problem, severity="error") if problem.kind == EDITED else problem
+            evolve(problem, severity="error") if problem.kind in (EDITED, REFORMATTED) else problem
             for problem in seen.problems
         ]
     return seen
@@ -122,7 +123,7 @@ def _read_documents(seen: Findings) -> None:
         with collecting(seen.problems, file):
             document, data = files.read_document(seen.paths[name], file)
             if seen.manifest and name in seen.manifest.files:
-                seen.problems.extend(record_problems(seen.manifest.files[name], data, file))
+                seen.problems.extend(edit_problems(seen.manifest, name, document, data, file))
             found = check_document(kind, document, file)
             seen.problems.extend(found)
             if not has_errors(found):

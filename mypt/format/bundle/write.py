@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.format.bundle.edits import record_documents
 from mypt.format.documents.convert import to_document
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
@@ -92,7 +93,13 @@ def save_bundle(
         ValueError: A document breaks its schema or holds NaN; nothing was written (a caller's bug).
     """
     content = bundle_files(config, tokenizer, training_state, weights, optimizer, weights_dtype)
-    return writer.commit(content, written_by=written_by, plugins=plugins, check=check)
+    return writer.commit(
+        content,
+        written_by=written_by,
+        plugins=plugins,
+        documents=record_documents(content),
+        check=check,
+    )
 
 
 def _encode_document(kind: Kind, value: Any) -> bytes:

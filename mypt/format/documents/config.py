@@ -1,7 +1,7 @@
 """The architecture of a model."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
@@ -32,8 +32,11 @@ class GPTConfig:
     rule in its property of `DERIVED` (`attn_scale` in `attention_scale`, and so on).
 
     Attributes:
+        SETTINGS: Fields of how it is trained; its output does not depend on them.
         extra: Fields unknown to this version; written back as they were read.
     """
+
+    SETTINGS: ClassVar[frozenset[str]] = frozenset({"batch_size", "dropout", "device"})
 
     batch_size: int = 32
     block_size: int = 256

@@ -23,6 +23,7 @@ class Manifest:
     """Commit record: `manifest.json`.
 
     Attributes:
+        documents: The JSON documents as they were saved, by name; long ones are left out.
         checksum: SHA-256 of the file with these digits set to zeros; None if written by hand.
     """
 
@@ -30,5 +31,6 @@ class Manifest:
     files: Mapping[str, FileRecord]
     written_by: str = ""
     plugins: Mapping[str, Any] = field(factory=dict)
+    documents: Mapping[str, Any] = field(factory=dict)
     checksum: str | None = None
     extra: Mapping[str, Any] = field(factory=dict)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import Problem, limit_problems
 from mypt.format.rules.training_only import may_hold_optimizer
 from mypt.format.schema.messages import format_value, json_pointer
-from mypt.format.schema.strict_json import with_line_feeds
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from mypt.format.documents.manifest import FileRecord
 
 
-# A document that was edited after saving: that is allowed, but a resume is not exact then.
-EDITED = "manifest.edited"
 # A file of tensors that was changed after saving, by its size or by its digest.
 SIZE, DIGEST = "manifest.size", "manifest.digest"
 
@@ -82,27 +78,17 @@ def digest_problem(file: str) -> Problem:
     return Problem(file, "", what, fix, kind=DIGEST)
 
 
-def record_problems(record: FileRecord, data: bytes | int, file: str) -> list[Problem]:
-    """Compare a file with its entry in the manifest.
+def size_problems(record: FileRecord, size_bytes: int, file: str) -> list[Problem]:
+    """Compare the size of a file with its entry in the manifest.
 
     Args:
         record: The manifest's entry.
-        data: Content of a JSON document, which people may edit, or the size of another file.
+        size_bytes: Size of the file.
         file: Name of the file, for messages.
     """
-    if isinstance(data, bytes):
-        if hashlib.sha256(data).hexdigest() == record.sha256:
-            return []
-        if hashlib.sha256(with_line_feeds(data)).hexdigest() == record.sha256:
-            what = "has other line ends than it was saved with, and says the same"
-            fix = "no action needed; `*.json -text` in .gitattributes keeps git from changing them"
-            return [Problem(file, "", what, fix, kind="manifest.line_ends", severity="note")]
-        what = "was edited after mypt saved it"
-        fix = "no action needed if that was intended; the next save records it"
-        return [Problem(file, "", what, fix, kind=EDITED, severity="note")]
-    if data == record.size_bytes:
+    if size_bytes == record.size_bytes:
         return []
-    what = f"is {data} bytes, but was saved with {record.size_bytes}"
+    what = f"is {size_bytes} bytes, but was saved with {record.size_bytes}"
     return [Problem(file, "", what, "restore it from a copy", kind=SIZE)]
 
 

@@ -58,7 +58,7 @@ def parse(data: bytes, file: str) -> dict[str, Any]:
     document = _load_json(text, file)
     if not isinstance(document, dict):
         _raise_json_error(file, "is not a JSON object", "restore the file")
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(document):
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and is_deeper(document, MAX_DEPTH):
         _raise_json_error(file, f"is nested deeper than {MAX_DEPTH} levels", "restore the file")
     if ("\\ud" in text or "\\uD" in text) and not all(
         map(_has_no_lone_surrogate, _iterate_texts(document))
@@ -116,12 +116,13 @@ def _iterate_levels(document: Any) -> Iterator[list[Any]]:
         ]
 
 
-def _is_deep(document: Any) -> bool:
+def is_deeper(document: Any, levels: int) -> bool:
+    """Return whether a document is nested deeper than so many levels."""
     containers = (
         any(isinstance(value, (dict, list)) for value in level)
         for level in _iterate_levels(document)
     )
-    return sum(containers) > MAX_DEPTH
+    return sum(containers) > levels
 
 
 def _iterate_texts(document: Any) -> Iterator[str]:

@@ -98,6 +98,7 @@ class BundleWriter:
         *,
         written_by: str,
         plugins: Mapping[str, Any] | None = None,
+        documents: Mapping[str, Any] | None = None,
         check: Callable[[Mapping[str, Path]], None] | None = None,
     ) -> Manifest:
         """Make these files the next generation of the bundle: all of them or none.
@@ -109,6 +110,7 @@ class BundleWriter:
             files: The bytes, or a function that writes them, by stable name.
             written_by: Program and version.
             plugins: What the bundle needs, as `manifest.json` has it.
+            documents: What the JSON documents say, as `manifest.json` has it.
             check: Called before the commit with the current path of each file by stable name; if
                 it raises, nothing is committed.
 
@@ -140,6 +142,7 @@ class BundleWriter:
                     files=records,
                     written_by=written_by,
                     plugins=plugins or {},
+                    documents=documents or {},
                 )
             )
             self._put_manifest(data, generation, removed_names(before, files))

@@ -60,27 +60,6 @@ def test_the_copies_of_a_model_are_listed(cli, bundle, in_tmp, monkeypatch):
     assert within == [str(in_tmp / copy) for copy in copies]
 
 
-def test_an_edit_of_what_the_text_depends_on_is_told(cli, bundle, tmp_path):
-    copy = shutil.copytree(bundle, tmp_path / "cat")
-    about = ("--model_name", copy)
-    assert json.loads(cli("inspect", *about, "--json")[1])["edits"] == []
-    state = copy / "training_state.json"
-    state.write_text(state.read_text().replace('"eval_iters"', ' "eval_iters"'))
-    assert json.loads(cli("inspect", *about, "--json")[1])["edits"] == []
-    for name in ("config.json", "tokenizer.json"):
-        path = copy / name
-        path.write_text(path.read_text() + "\n")
-    edits = json.loads(cli("inspect", *about, "--json")[1])["edits"]
-    assert [edit.split(": was edited")[0] for edit in edits] == [
-        str(copy / name) for name in ("config.json", "tokenizer.json")
-    ]
-    printed = cli("inspect", *about)[1].splitlines()
-    assert [line for line in printed if line.startswith("Note")] == [f"Note: {e}" for e in edits]
-    code, _, told = cli("generate", *about, "--prompt", "the", "--max_new_tokens", "2")
-    assert code == 0
-    assert told.splitlines() == [f"note: {edit}" for edit in edits]
-
-
 def test_what_an_old_checkpoint_does_not_say_is_not_made_up(cli, fixtures):
     _, out, _ = cli("inspect", "--model_name", fixtures / "mypt" / "modern_char")
     assert "tokens_processed: not recorded\nelapsed_s: not recorded\nexact: not recorded" in out

@@ -438,7 +438,8 @@ def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp)
     path.write_text(json.dumps(config))
     code, out, _ = train("--max_iters", "4")
     assert code == 0
-    assert "config.json: was edited after mypt saved it" in out
+    assert "config.json#/batch_size: was edited after the save: 2, was 4; no action needed" in out
+    assert "config.json#/dropout: was edited after the save: 0.0, was" in out
 
 
 def test_a_missing_optimizer_state_is_told_once(train, in_tmp):

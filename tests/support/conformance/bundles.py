@@ -130,6 +130,12 @@ def committed(files, generation=1, **more):
     return files | {"manifest.json": manifest(files, generation, **more)}
 
 
+def recorded(files):
+    """Give a committed bundle whose manifest says what its documents said."""
+    said = {name: json.loads(data) for name, data in files.items() if name.endswith(".json")}
+    return committed(files, documents=said)
+
+
 def sealed(files, generation=1):
     """Give a manifest with its own checksum."""
     blank = manifest(files, generation, checksum="0" * 64)
@@ -273,8 +279,10 @@ def valid():
         "columns_first": shareable() | {"model.pt": pt(scattered)},
         "plugin_tokenizer": shareable(tokenizer={"format_version": "2.0", "token_kind": "bytes"}),
         "vocabulary_smaller_than_the_model": shareable(tokenizer=TOKENIZER | {"chars": ["a"]}),
-        "edited_by_hand": committed(complete())
+        "edited_by_hand": recorded(complete())
         | {"config.json": text(CONFIG | {"batch_size": 7, "dropout": 0.5, "device": "cuda"})},
+        "another_form": recorded(complete())
+        | {"config.json": json.dumps(CONFIG, sort_keys=True).encode()},
         "foreign_files": committed(complete())
         | {"notes.txt": b"mine\n", "latest.pt": b"not mypt's", ".mypt.lock": b"{}\n"},
         "waiting": old | tagged(new, 2) | {"manifest.json": manifest(new, 2)},
@@ -302,7 +310,39 @@ def valid():
     cases["version_1_per_head"] = Case(
         of_version_1(model_pt=pt(per_head())), warnings=[("model.pt", "", "legacy.heads")]
     )
-    return cases | doubtful_optimizers()
+    return cases | doubtful_optimizers() | edited()
+
+
+def edited():
+    """Give bundles whose documents say something else than when they were saved."""
+    state = STATE | {"step": 2, "optimizer_file": "optimizer.pt"}
+    state |= {"training_config": {"weight_decay_on": "linear"}}
+    edit = "manifest.edited"
+    heads = {"config.json": text(CONFIG | {"n_head": 1, "attn_scale": 0.5})}
+    return {
+        "edited_heads": Case(
+            recorded(complete()) | heads,
+            warnings=[("config.json", "/attn_scale", edit), ("config.json", "/n_head", edit)],
+        ),
+        "edited_vocabulary": Case(
+            recorded(complete())
+            | {"tokenizer.json": text(TOKENIZER | {"chars": TOKENIZER["chars"][::-1]})},
+            warnings=[
+                ("tokenizer.json", f"/chars/{i}", edit)
+                for i, (was, now) in enumerate(
+                    zip(TOKENIZER["chars"], TOKENIZER["chars"][::-1], strict=True)
+                )
+                if was != now
+            ],
+        ),
+        "edited_step": Case(
+            recorded(complete()) | {"training_state.json": text(state)},
+            warnings=[("training_state.json", "/step", edit)],
+        ),
+        "edited_without_a_record": Case(
+            committed(complete()) | heads, warnings=[("config.json", "", edit)]
+        ),
+    }
 
 
 def doubtful_optimizers():

@@ -128,6 +128,7 @@ VALID = {
         "files": {"config.json": FILE, "model.pt": FILE, "notes": FILE},
         "written_by": "another program 1.0",
         "plugins": {"mypt-bytes": {"version": "0.1", "needed_for": ["read", "train"]}},
+        "documents": {"config.json": CONFIG, "notes": {}},
     },
     "preset/empty": {},
     "preset/complete": without(CONFIG, "format_version")
@@ -270,6 +271,10 @@ INVALID = {
     "manifest/record_without_size": (
         MANIFEST | {"files": {"model.pt": {"sha256": "0" * 64}}},
         [("/files/model.pt/size_bytes", MISSING)],
+    ),
+    "manifest/document_that_is_none": (
+        MANIFEST | {"documents": {"config.json": "{}"}},
+        [("/documents/config.json", TYPE)],
     ),
     "preset/unknown_field": ({"n_layers": 3}, [("/n_layers", "schema.additionalProperties")]),
     "preset/heads_do_not_divide": ({"n_embd": 4, "n_head": 3}, [("/n_head", "config.heads")]),

@@ -477,6 +477,35 @@ def find_files(folder, schemas):
     return manifest, {name: path for name, path in paths.items() if path.is_file()}
 
 
+def find_edits(folder, schemas):
+    """Give the places that were edited in each document since it was saved [7]."""
+    with reading("manifest.json"):
+        manifest, paths = find_files(folder, schemas)
+    edits = {}
+    for name in DOCUMENTS.keys() & paths.keys() & (manifest or {"files": {}})["files"].keys():
+        data = paths[name].read_bytes()
+        found = {hashlib.sha256(d).hexdigest() for d in (data, data.replace(b"\r\n", b"\n"))}
+        if manifest["files"][name]["sha256"] in found:
+            continue
+        said = manifest["documents"].get(name)
+        edits[name] = [""] if said is None else sorted(changes(said, read_json(paths[name])))
+    return {name: places for name, places in edits.items() if places}
+
+
+def changes(was, now, where=""):
+    kinds = {type(was), type(now)}
+    if kinds == {dict}:
+        gone = object()
+        for name in was | now:
+            at = f"{where}/{name.replace('~', '~0').replace('/', '~1')}"
+            yield from changes(was.get(name, gone), now.get(name, gone), at)
+    elif kinds == {list} and len(was) == len(now):
+        for index, pair in enumerate(zip(was, now, strict=True)):
+            yield from changes(*pair, f"{where}/{index}")
+    elif was != now or kinds >= {bool, int}:
+        yield where
+
+
 def read_bundle(folder, schemas):
     """Read a bundle: its documents and the values of its `.pt` files, or raise RefusedError."""
     with reading("manifest.json"):
