@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from mypt.engine.checkpoints.paths import (
-    CHECKPOINTS,
-    LOGS,
-    find_checkpoint,
-    log_file_beside,
-    log_file_of,
-)
+from mypt.engine.checkpoints.paths import find_checkpoint, log_file_beside, log_file_of
+from mypt.engine.config.folders import CHECKPOINTS, LOGS
 from mypt.engine.logging.log_lines import LogOwner
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import Problem, UsageError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,66 +11,136 @@ import click
 from mypt.cli.options.command import Command
 from mypt.cli.options.named_argument import named_argument
 from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo
+from mypt.cli.wrapping import terminal_width, wrap_command, wrap_value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypt.engine.config.presets import Preset
     from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Layouts
 
-RULE = "=" * 86
-
 
 @click.command("configs", cls=Command)
 @named_argument(
-    "preset", "config_file", "Preset to show in detail: a path, or the name of a shipped preset."
+    "preset",
+    "config_file",
+    "Preset to show or to copy: a path, the name of a shipped preset, or a model whose settings a "
+    "new one is to take.",
 )
-def command(config_file: str | None) -> None:
-    """List the presets with their parameter counts, or show one in detail."""
-    from mypt.engine.config.presets import read_preset, shipped_presets
+@click.option(
+    "--output", type=TEXT, help="File to copy the preset to; never one that is there already."
+)
+def command(config_file: str | None, output: str | None) -> None:
+    """List the presets with their parameter counts, show one in detail, or copy one to edit it."""
+    from mypt.engine.config.presets import copy_preset, read_preset, shipped_presets
 
     layouts = open_plugins().layouts
-    if config_file is not None:
+    if config_file is None:
+        if output is not None:
+            message = "--output has nothing to copy; name a preset, such as mypt configs demo"
+            raise click.UsageError(message)
+        lines = _format_list([read_preset(name, layouts) for name in shipped_presets()], layouts)
+    elif output is None:
         lines = _format_preset(read_preset(config_file, layouts), layouts)
     else:
-        lines = _format_list([read_preset(name, layouts) for name in shipped_presets()], layouts)
+        preset = read_preset(config_file, layouts)
+        copy_preset(preset, Path(output))
+        lines = [*preset.remarks, f"Copied to {output}. To use it:", *_training_command(output)]
     echo("\n".join(lines))
+
+
+def _training_command(preset: str) -> list[str]:
+    return wrap_command(
+        [
+            "mypt train",
+            f"--config_file {shlex.quote(preset)}",
+            "--model_name my_model",
+            "--input_file input.txt",
+        ]
+    )
 
 
 def _format_list(presets: list[Preset], layouts: Layouts) -> list[str]:
     from mypt.format.layout import count_model_parameters
 
-    lines = [
-        RULE,
-        "Available Model Configurations",
-        RULE,
-        "",
-        f"{'File':36} {'Name':22} {'Params':>9} {'Layers':>6} {'Heads':>5} {'Embed':>5}",
-        "-" * len(RULE),
-    ]
-    for preset in sorted(
-        presets, key=lambda preset: count_model_parameters(preset.config, layouts)
-    ):
-        c = preset.config
-        params = f"{count_model_parameters(c, layouts) / 1e6:.2f}M"
-        lines.append(
-            f"{preset.file:36} {preset.name:22} {params:>9} {c.n_layer:6} {c.n_head:5} {c.n_embd:5}"
+    rows = sorted(
+        (
+            count_model_parameters(preset.config, layouts),
+            Path(preset.file).stem,
+            preset.config,
+            str(preset.document.get("description", "")),
         )
+        for preset in presets
+    )
+    width = max(len(name) for _, name, _, _ in rows)
+    head = f"{'Preset':{width}} Params Layer Head Embed"
+    lines = [head, "-" * len(head)]
+    is_wide = terminal_width() > len(head) + max(len(text) for *_, text in rows)
+    for total, name, c, text in rows:
+        params = f"{total / 1e6:.3g}M"
+        line = f"{name:{width}} {params:>6} {c.n_layer:5} {c.n_head:4} {c.n_embd:5}"
+        lines.append(f"{line}  {text}" if is_wide else line)
     return [
         *lines,
         "",
-        "To use one:  mypt train --config_file configs/tiny.json --model_name my_model "
-        "--input_file input.txt",
-        "For details: mypt configs --config_file configs/tiny.json",
-        "Your own:    copy one, edit it, and pass its path",
+        "To train with one:",
+        *_training_command("tiny"),
+        "To see one in detail:",
+        *wrap_command(["mypt configs", "tiny"]),
+        "To make one of your own:",
+        *wrap_command(["mypt configs", "tiny", "--output mine.json"]),
     ]
 
 
 def _format_preset(preset: Preset, layouts: Layouts) -> list[str]:
     from mypt.format.layout import count_model_parameters
 
-    c, total = preset.config, count_model_parameters(preset.config, layouts)
-    rows = {
+    total = count_model_parameters(preset.config, layouts)
+    char = count_model_parameters(_replace_vocabulary(preset, 100), layouts)
+    title = f"Config: {preset.name}"
+    return [
+        title,
+        "=" * min(len(title), terminal_width()),
+        *wrap_value("File: ", preset.file),
+        *wrap_value("Description: ", str(preset.document.get("description", ""))),
+        *(line for remark in preset.remarks for line in wrap_value("", remark)),
+        "",
+        "Architecture:",
+        *_format_rows(_describe_architecture(preset)),
+        "",
+        "Parameters:",
+        *_format_rows(
+            {
+                "Total": f"{total:,} ({total / 1e6:.2f}M)",
+                "With chars": f"{char:,} ({char / 1e6:.2f}M) with a vocabulary of 100 characters",
+                "Batch size": preset.config.batch_size,
+            }
+        ),
+        "",
+        "Memory:",
+        *_format_rows(_describe_memory(total)),
+        *(["", "Training:", *_format_rows(preset.training)] if preset.training else []),
+        "",
+        "Usage:",
+        *_training_command(preset.file),
+    ]
+
+
+def _format_rows(rows: Mapping[str, object]) -> list[str]:
+    width = max(map(len, rows))
+    return [
+        line
+        for name, value in rows.items()
+        for line in wrap_value(f"  {name:{width}}: ", str(value))
+    ]
+
+
+def _describe_architecture(preset: Preset) -> dict[str, object]:
+    c = preset.config
+    return {
         "Layers": c.n_layer,
         "Heads": c.n_head,
         "Embedding": c.n_embd,
@@ -83,51 +155,21 @@ def _format_preset(preset: Preset, layouts: Layouts) -> list[str]:
         "Norm": c.norm_type,
         "Tied head": c.tie_weights,
     }
-    char = count_model_parameters(_replace_vocabulary(preset, 100), layouts)
-    return [
-        RULE,
-        f"Config: {preset.name}",
-        f"File: {preset.file}",
-        RULE,
-        f"Description: {preset.document.get('description', '')}",
-        "",
-        "Architecture:",
-        *(f"  {name:12}: {value}" for name, value in rows.items()),
-        "",
-        "Parameters:",
-        f"  Total       : {total:,} ({total / 1e6:.2f}M)",
-        f"  With chars  : {char:,} ({char / 1e6:.2f}M) with a vocabulary of 100 characters",
-        f"  Batch size  : {c.batch_size}",
-        "",
-        "Memory:",
-        *_format_memory(total),
-        *_format_training(preset),
-        "",
-        "Usage:",
-        f"  mypt train --config_file {preset.file} --model_name my_model --input_file input.txt",
-    ]
 
 
-def _format_memory(total: int) -> list[str]:
+def _describe_memory(total: int) -> dict[str, object]:
     from mypt.engine.humanize import short_bytes
     from mypt.engine.runtime.training_memory import BYTES_PER_WEIGHT, count_training_memory
 
     memory = count_training_memory(total * BYTES_PER_WEIGHT)
     whole, device = short_bytes(memory.on_device + memory.copy), short_bytes(memory.on_device)
-    return [
-        f"  On a GPU    : {device} of the GPU, and {short_bytes(memory.copy)} of the machine",
-        f"  On the CPU  : {whole}, or {device} if training is to wait for saves",
-        f"  For         : {memory.describe()},",
-        "                in float32; activations come on top",
-        f"  Checkpoint  : {short_bytes(memory.weights + memory.moments)}, of which "
-        f"{short_bytes(memory.weights)} are needed for inference",
-    ]
-
-
-def _format_training(preset: Preset) -> list[str]:
-    if not preset.training:
-        return []
-    return ["", "Training:", *(f"  {k:16}: {v}" for k, v in preset.training.items())]
+    kept = short_bytes(memory.weights + memory.moments)
+    return {
+        "On a GPU": f"{device} of the GPU, and {short_bytes(memory.copy)} of the machine",
+        "On the CPU": f"{whole}, or {device} if training is to wait for saves",
+        "For": f"{memory.describe()}, in float32; activations come on top",
+        "Checkpoint": f"{kept}, of which {short_bytes(memory.weights)} are needed for inference",
+    }
 
 
 def _replace_vocabulary(preset: Preset, vocab_size: int) -> GPTConfig:

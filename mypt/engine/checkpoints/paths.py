@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mypt.engine.checkpoints.copies import parse_copy_name
+from mypt.engine.config.folders import CHECKPOINTS, LOGS
 from mypt.format.errors import Problem, UsageError, suggestion
 from mypt.format.storage import files
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.training import TrainingConfig
 
-CHECKPOINTS = Path("checkpoints")
-LOGS = Path("logs") / "train"
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 _MAX_NAME_BYTES = 200
 _MOST_NAMED = 5  # of the models that are there instead of one that is not

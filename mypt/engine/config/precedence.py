@@ -114,7 +114,7 @@ def resolve_new(request: TrainRequest, layouts: Layouts) -> ResolvedRun:
         device=config.device,
         preset=preset,
         vocab_size=request.architecture.get("vocab_size"),
-        notices=tuple(notices),
+        notices=(*preset.remarks, *notices),
     )
 
 

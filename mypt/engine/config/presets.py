@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from mypt.engine.config.checkpoint_presets import (
+    is_bundle,
+    preset_of_bundle,
+    preset_of_config,
+)
+from mypt.engine.config.folders import CHECKPOINTS
 from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
-from mypt.format.errors import ConfigError, Problem, UsageError, suggestion
+from mypt.format.errors import ConfigError, Problem, SaveError, UsageError, suggestion
 from mypt.format.resources import data_dir
 from mypt.format.rules.documents import document_problems
 from mypt.format.schema import strict_json
+from mypt.format.storage import files
+from mypt.format.storage.commit import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,15 +36,17 @@ TYPICAL_VOCAB_SIZE = 100  # of characters
 
 @frozen
 class Preset:
-    """A preset file.
+    """A preset: a file, or what a new model takes from a bundle.
 
     Attributes:
-        file: Its path, as given by the user.
+        file: Its path or name, as given by the user.
         document: Its fields, already validated.
+        remarks: What was taken from a bundle and what was not, a line each.
     """
 
     file: str
     document: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -66,25 +77,51 @@ class Preset:
 
 
 def read_preset(path: str, layouts: Layouts) -> Preset:
-    """Read a preset file: a path, or the name of one that ships with mypt.
+    """Read a preset: a file, one that ships with mypt, or the settings of a bundle.
 
     Args:
-        path: Such as `configs/tiny.json`, `tiny.json` or `tiny`.
+        path: Such as `configs/tiny.json`, `tiny.json` or `tiny`; of a bundle its folder, its
+            `config.json`, or the name of a model that no preset has.
         layouts: The architecture parts known.
 
     Raises:
         UsageError: The preset does not exist.
-        FormatError: It is not valid JSON.
+        FormatError: It is not valid JSON, or of a damaged bundle.
         ConfigError: A field is unknown or invalid.
     """
     data = _find_preset(path)
-    document = strict_json.parse(data, path)
+    if isinstance(data, Path):
+        document, remarks = preset_of_bundle(data, layouts)
+    else:
+        document, remarks = strict_json.parse(data, path), ()
+        if "format_version" in document:  # no preset has one
+            document, remarks = preset_of_config(Path(path), document, layouts)
     problems = [
         p for p in document_problems("preset", document, path, layouts) if p.severity == "error"
     ]
     if problems:
         raise ConfigError(*problems)
-    return Preset(path, document)
+    return Preset(path, document, remarks)
+
+
+def copy_preset(preset: Preset, path: Path) -> None:
+    """Write a preset to a file of its own, to be edited.
+
+    Raises:
+        UsageError: There is something by that name already.
+        SaveError: It could not be written.
+    """
+    try:
+        write_file(path, strict_json.dump(preset.document))
+    except FileExistsError as error:
+        fix = "name another file: an existing one is never written over"
+        problem = Problem(str(path), "", "is there already", fix, kind="preset.exists")
+        raise UsageError(problem) from error
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        what, fix = f"could not be written: {error.strerror or error}", "name a file elsewhere"
+        raise SaveError(Problem(str(path), "", what, fix, kind="save")) from error
 
 
 def shipped_presets() -> list[str]:
@@ -92,16 +129,23 @@ def shipped_presets() -> list[str]:
     return sorted(f"configs/{name}" for name, _ in _list_json_files(data_dir("configs"), ""))
 
 
-def _find_preset(path: str) -> bytes:
-    if Path(path).is_file():
-        return Path(path).read_bytes()
+def _find_preset(path: str) -> bytes | Path:
+    """Return the content of a preset, or the folder of a bundle."""
+    given = Path(path)
+    folder = given.parent if given.name == files.CONFIG else given
+    if is_bundle(folder):
+        return folder
+    if given.is_file():
+        return given.read_bytes()
     wanted = path.removeprefix("configs/").removesuffix(".json")
     for name, file in _list_json_files(data_dir("configs"), ""):
         if wanted in (name.removesuffix(".json"), Path(name).stem):
             return file.read_bytes()
+    if given.name == path and is_bundle(CHECKPOINTS / path):
+        return CHECKPOINTS / path
     by_stem = {Path(name).stem: name for name in shipped_presets()}
     near = suggestion(path, shipped_presets()) or suggestion(Path(path).stem, by_stem)
-    fix = f"name a file, or one of: {', '.join(shipped_presets())}"
+    fix = f"name a file, a model, or one of: {', '.join(shipped_presets())}"
     raise UsageError(Problem(path, "", f"there is no such preset{near}", fix, kind="preset"))
 
 

@@ -1,4 +1,7 @@
 import json
+from pathlib import Path
+
+import pytest
 
 import mypt
 from mypt.engine.config.presets import shipped_presets
@@ -6,8 +9,18 @@ from mypt.engine.config.presets import shipped_presets
 
 def test_every_shipped_preset_is_listed(cli):
     _, out, _ = cli("configs")
-    for name in ("tiny", "small", "150M", "200M", "250M", "base/750M_unified_v1", "demo"):
-        assert f"configs/{name}.json" in out
+    listed = [line.split()[0] for line in out.splitlines()[2:9]]
+    assert listed == ["demo", "tiny", "small", "150M", "200M", "250M", "750M_unified_v1"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+@pytest.mark.parametrize("name", [None, *(Path(name).stem for name in shipped_presets())])
+def test_no_line_is_wider_than_the_terminal(cli, monkeypatch, width, name):
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = cli("configs", *([] if name is None else [name]))
+    assert [line for line in out.splitlines() if len(line) > width] == []
+    command = out[out.index("  mypt train") :].partition("input.txt")[0].replace(" \\\n   ", "")
+    assert command.startswith(f"  mypt train --config_file {name or 'tiny'} --model_name my_model ")
 
 
 def test_the_counts_of_all_presets_are_those_of_the_real_models(cli):
@@ -69,8 +82,51 @@ def test_a_preset_that_is_not_json_is_refused(refused, in_tmp):
 def test_the_memory_that_is_shown_is_what_a_run_keeps(cli):
     """763 million weights: 4 bytes each, as many for gradients, 8 for moments, 12 for the copy."""
     out = cli("configs", "--config_file", "base/750M_unified_v1")[1]
-    assert "On a GPU    : 12.2 GB of the GPU, and 9.2 GB of the machine\n" in out
-    assert "On the CPU  : 21.4 GB, or 12.2 GB if training is to wait for saves\n" in out
+    assert "On a GPU  : 12.2 GB of the GPU, and 9.2 GB of the machine\n" in out
+    assert "On the CPU: 21.4 GB, or 12.2 GB if training is to wait for saves\n" in out
     shares = "3.1 GB weights, 3.1 GB gradients, 6.1 GB moments of AdamW, 9.2 GB copy for saving"
     assert shares in out
-    assert "Checkpoint  : 9.2 GB, of which 3.1 GB are needed for inference" in out
+    assert "Checkpoint: 9.2 GB, of which 3.1 GB are needed for inference" in out
+
+
+def test_a_copy_can_be_edited_and_trained_with(cli, in_tmp, text):
+    (in_tmp / "input.txt").write_text(text)
+    code, out, err = cli("configs", "demo", "--output", "mine.json")
+    assert code == 0, err
+    assert "mypt train --config_file mine.json" in out
+    preset = json.loads((in_tmp / "mine.json").read_text())
+    assert preset["n_layer"] == 4
+    small = {"n_layer": 1, "n_embd": 16, "block_size": 8, "max_iters": 1, "eval_iters": 1}
+    (in_tmp / "mine.json").write_text(json.dumps(preset | small))
+    assert cli("format", "validate", "mine.json")[0] == 0
+    name = ("--model_name", "cat", "--input_file", "input.txt")
+    code, _, err = cli("train", "--config_file", "mine.json", *name)
+    assert code == 0, err
+    assert mypt.get_model_info("cat")["config"]["n_layer"] == 1
+
+
+def test_a_copy_never_replaces_anything(refused, in_tmp):
+    (in_tmp / "mine.json").write_text("precious")
+    line = refused("configs", "demo", "--output", "mine.json", code=2)
+    assert "is there already" in line
+    assert (in_tmp / "mine.json").read_text() == "precious"
+    line = refused("configs", "demo", "--output", "nowhere/mine.json")
+    assert "nowhere/mine.json: could not be written" in line
+    assert [path.name for path in in_tmp.iterdir()] == ["mine.json"]
+
+
+def test_there_is_one_preset_to_show_or_to_copy(refused, in_tmp):
+    assert "nothing to copy" in refused("configs", "--output", "mine.json", code=2)
+    assert "give one" in refused("configs", "demo", "--config_file", "tiny", code=2)
+
+
+def test_the_settings_of_a_model_are_shown_and_copied(cli, bundle, in_tmp):
+    _, out, _ = cli("configs", bundle)
+    assert "Taken from cat: architecture, tokenizer char, max_iters, " in out
+    assert "Not taken from cat: weights, vocabulary, log_file, vocab_size\n" in out
+    assert "  n_layer" not in out
+    assert cli("configs", bundle / "config.json", "--output", "cat.json")[0] == 0
+    preset = json.loads((in_tmp / "cat.json").read_text())
+    assert preset["tokenization"] == "char"
+    assert (preset["n_layer"], preset["max_iters"]) == (2, 60)
+    assert not {"vocab_size", "log_file", "device", "format_version"} & preset.keys()

@@ -1,0 +1,138 @@
+"""The documents of a bundle as a preset: a new model of the same architecture and settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
+from mypt.format.bundle.detect import classify
+from mypt.format.errors import FormatError, Problem, has_errors
+from mypt.format.migrations import upgrade
+from mypt.format.readers import mypt_folder
+from mypt.format.rules.documents import document_problems
+from mypt.format.storage import files
+from mypt.format.storage.generations import committed_document
+from mypt.format.tensors.weights_file import describe_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from mypt.format.documents.convert import Document
+    from mypt.format.layout import Layouts
+    from mypt.format.schema.check import Kind
+
+# What belongs to one run or to one machine, names its files, or is about weights that it had.
+_NOT_TAKEN = frozenset(
+    {
+        *("device", "start_step", "config_file", "log_file", "log_sinks"),
+        *("input_file", "dataset_dir", "curriculum"),
+        *("eval_dataset_dir", "eval_sets", "gold_metric"),
+        *("init_from_model", "freeze_layers", "freeze_embeddings"),
+    }
+)
+_CHAR = "char"  # the kind whose vocabulary is that of its text
+
+
+def is_bundle(folder: Path) -> bool:
+    """Return whether a path is the folder of a bundle, of version 1 or 2."""
+    return classify(folder) in ("bundle", "version_1")
+
+
+def preset_of_bundle(folder: Path, layouts: Layouts) -> tuple[Document, tuple[str, ...]]:
+    """Make a preset of a bundle; neither weights nor the optimizer are read.
+
+    Args:
+        folder: The bundle, of version 1 or 2.
+        layouts: The architecture parts known.
+
+    Returns:
+        The fields of the preset, and what is taken and what is not, a line each.
+
+    Raises:
+        FormatError: Its config or its tokenizer is damaged.
+        OSError: One cannot be read.
+    """
+    config = committed_document(folder, files.CONFIG)
+    tokenizer = committed_document(folder, files.TOKENIZER)
+    state, damage = _read_state(folder)
+    if config is not None and mypt_folder.recognises(folder):
+        whole = upgrade(evolve(mypt_folder.read(folder, describe_weights, {}), optimizer=None))
+        config, tokenizer = whole.config, whole.tokenizer
+    _check("config", config or {}, folder / files.CONFIG, layouts)
+    if tokenizer is not None:
+        _check("tokenizer", tokenizer, folder / files.TOKENIZER, layouts)
+    return _make_preset(folder.resolve().name, config or {}, tokenizer, state, damage)
+
+
+def preset_of_config(
+    path: Path, config: Document, layouts: Layouts
+) -> tuple[Document, tuple[str, ...]]:
+    """Make a preset of a `config.json` that was copied out of its bundle.
+
+    Returns:
+        As `preset_of_bundle` does.
+
+    Raises:
+        FormatError: It is no valid one.
+    """
+    _check("config", config, path, layouts)
+    return _make_preset(path.stem, config, None, None, None)
+
+
+def _read_state(folder: Path) -> tuple[Document | None, Problem | None]:
+    """Read the training state; return what is wrong with it instead, which is no reason to stop."""
+    file = folder / files.TRAINING_STATE
+    try:
+        state = committed_document(folder, files.TRAINING_STATE)
+        if state is None or state.get("step") is None:
+            return None, None
+        _check("training_state", state, file, {})
+    except FormatError as error:
+        return None, error.problems[0]
+    return state, None
+
+
+def _check(kind: Kind, document: Document, file: Path, layouts: Layouts) -> None:
+    problems = document_problems(kind, document, str(file), layouts)
+    if has_errors(problems):
+        raise FormatError(*(problem for problem in problems if problem.severity == "error"))
+
+
+def _make_preset(
+    name: str,
+    config: Document,
+    tokenizer: Document | None,
+    state: Document | None,
+    damage: Problem | None,
+) -> tuple[Document, tuple[str, ...]]:
+    training = {} if state is None else state.get("training_config", {})
+    architecture, settings = _pick(config, ARCHITECTURE_FIELDS), _pick(training, TRAINING_FIELDS)
+    kind = {} if tokenizer is None else {"tokenization": tokenizer["token_kind"]}
+    if kind.get("tokenization", _CHAR) == _CHAR:
+        architecture.pop("vocab_size", None)
+    step = "" if state is None else f", at step {state['step']}"
+    about = {"name": name, "description": f"The settings of {name}{step}"}
+    document = {**about, **kind, **architecture, **settings}
+    taken = ["architecture", *(f"tokenizer {value}" for value in kind.values()), *settings]
+    left = [
+        field for field, value in {**config, **training}.items() if field in _NOT_TAKEN and value
+    ]
+    left += ["vocab_size"] if "vocab_size" not in architecture else []
+    remarks = [
+        f"Taken from {name}: {', '.join(taken)}",
+        f"Not taken from {name}: {', '.join(['weights', 'vocabulary', *left])}",
+    ]
+    if damage is not None:
+        remarks.append(f"The hyperparameters of {name} are not taken: {damage}")
+    elif not settings:
+        remarks.append(f"{name} records no hyperparameters: the defaults are taken")
+    return document, tuple(remarks)
+
+
+def _pick(document: Document, names: Iterable[str]) -> dict[str, Any]:
+    """Return the fields that a new model takes, in the order of their document."""
+    wanted = frozenset(names) - _NOT_TAKEN
+    return {k: v for k, v in document.items() if k in wanted and v not in (None, {}, [])}
