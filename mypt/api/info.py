@@ -9,7 +9,7 @@ from mypt.api.summary import summarise
 from mypt.engine.checkpoints.copies import find_copies
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.bundle.reopen import reopen_if_saved
-from mypt.format.documents.convert import to_document
+from mypt.format.documents.convert import to_document, to_recorded_document
 from mypt.format.open import open_checkpoint
 from mypt.format.rules.arguments import MAPPING, PATH, checked, optional
 from mypt.plugins.manager import Plugins, load_plugins
@@ -36,11 +36,14 @@ def get_model_info(
 
     Returns:
         `config`, `training_state` and `tokenizer` as their JSON objects (None where the file is
-        absent), `folder`, `format` and the other figures of `list_checkpoints` up to `copy_of`,
-        `files` with the size of each in bytes, `copies` (the folders of its gold, half-precision
-        and numbered copies), `edits` (changes to its config or vocabulary since it was saved),
-        `notes` (all that a user should know of it, such as what its reader mapped, left out or
-        assumed), `warnings` (what is wrong with its training state or
+        absent): what the files leave out is absent where nobody knows what it was, which is so of
+        everything in `training_state` and of `batch_size`, `dropout` and `device` in `config`, and
+        filled in where its absence has a meaning. Further `folder`, `format` and the other figures
+        of `list_checkpoints` up to `copy_of`, `files` with the size of each in bytes, `copies` (the
+        folders of its gold, half-precision and numbered copies), `edits` (of its documents since it
+        was saved, harmless ones too), `notes` (all that a user should know of it, such as what its
+        reader mapped, left out or assumed), `warnings` (edits that its output may depend on, what
+        is wrong with its training state or
         its optimizer, which only training needs, and changed versions of plugins), and `plugins`:
         by package the `version` it requires, `needed_for` as in its manifest, and the version
         `installed`, None if it is not.
@@ -57,9 +60,9 @@ def get_model_info(
         "folder": str(opened.path),
         **summarise(opened, plugins),
         "files": dict(sorted(opened.sizes.items())),
-        "config": to_document(opened.config, versioned=False),
+        "config": to_recorded_document(opened.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
-        "training_state": None if state is None else to_document(state, versioned=False),
+        "training_state": None if state is None else to_recorded_document(state, versioned=False),
         "edits": [str(edit) for edit in opened.edits],
         "notes": list(opened.notes),
         "warnings": list(opened.warnings),

@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.bundle.detect import classify
 from mypt.format.documents.config import DERIVED
-from mypt.format.documents.convert import to_document
+from mypt.format.documents.convert import to_document, to_recorded_document
 from mypt.format.layout import count_model_parameters
 from mypt.format.open import open_checkpoint
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingState
     from mypt.format.open import Opened
     from mypt.plugins.manager import Plugins
+
+# Settings that are part of a field of the training state.
+_PARTS = {"data_sha256": "data", "gold_step": "gold", "gold_val_loss": "gold"}
 
 
 @frozen(kw_only=True)
@@ -50,13 +53,25 @@ class Side:
         return evolve(self, opened=open_checkpoint(self.opened.path, plugins, self.options))
 
     @property
+    def unrecorded(self) -> frozenset[str]:
+        """Names of settings that its files leave out, so that nobody knows what they were."""
+        state, names = self.opened.training_state, {"config": self.opened.config.absent}
+        if state is not None:
+            names["training"] = _unrecorded_progress(state)
+            names["training_config"] = state.training_config.absent
+        return frozenset(f"{section}.{name}" for section in names for name in names[section])
+
+    @property
     def settings(self) -> dict[str, Any]:
-        """All settings that may differ, by names such as `config.n_layer`, as JSON values."""
+        """All settings that may differ, by names such as `config.n_layer`, as JSON values.
+
+        Those that were not recorded are left out.
+        """
         model = {"format": self.opened.format, "parameters": self.parameters}
         return {
             **model,
             **_tokenizer_settings(self.opened.tokenizer),
-            **_add_prefix("config", to_document(self.opened.config, versioned=False)),
+            **_add_prefix("config", to_recorded_document(self.opened.config, versioned=False)),
             **_training_settings(self.opened.training_state),
         }
 
@@ -95,13 +110,15 @@ def open_sides(
 def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
     """Return the settings that differ, each with its value in every model.
 
-    A model without training state or tokenizer does not differ in their settings: its value is
-    None. Where one config sets what another derives by a rule, the rule's result counts.
+    A model without training state or tokenizer does not differ in their settings, nor does one in
+    a setting that was not recorded: its value is None. Where one config sets what another derives
+    by a rule, the rule's result counts.
     """
     all_settings = [side.settings for side in sides]
     rows = {}
     for name in dict.fromkeys(name for settings in all_settings for name in settings):
         section = name.partition(".")[0]
+        setting = ".".join(name.split(".")[:2])
         values = [settings.get(name) for settings in all_settings]
         if not _are_equal(values):
             values = [
@@ -110,8 +127,12 @@ def differing(sides: Sequence[Side]) -> dict[str, list[Any]]:
             ]
         stated = [
             value
-            for value, settings in zip(values, all_settings, strict=True)
-            if name in settings or any(key.startswith(f"{section}.") for key in settings)
+            for value, settings, side in zip(values, all_settings, sides, strict=True)
+            if name in settings
+            or (
+                setting not in side.unrecorded
+                and any(key.startswith(f"{section}.") for key in settings)
+            )
         ]
         if not _are_equal(stated):
             rows[name] = values
@@ -155,6 +176,10 @@ def _summarise(items: Sequence[str] | Mapping[str, int], word: str) -> str:
     return f"{len(items)} {word}{'' if len(items) == 1 else 's'} ({digest[:8]})"
 
 
+def _unrecorded_progress(state: TrainingState) -> frozenset[str]:
+    return state.absent | {name for name, field in _PARTS.items() if field in state.absent}
+
+
 def _training_settings(state: TrainingState | None) -> dict[str, Any]:
     if state is None:
         return {}
@@ -170,6 +195,8 @@ def _training_settings(state: TrainingState | None) -> dict[str, Any]:
         "gold_step": None if state.gold is None else state.gold.best_step,
         "gold_val_loss": None if state.gold is None else state.gold.best_val_loss,
     }
-    training = to_document(state.training_config, versioned=False)
+    unknown = _unrecorded_progress(state)
+    known = {name: value for name, value in progress.items() if name not in unknown}
+    training = to_recorded_document(state.training_config, versioned=False)
     training.pop("model_params", None)  # MyPT's second copy of the config
-    return {**_add_prefix("training", progress), **_add_prefix("training_config", training)}
+    return {**_add_prefix("training", known), **_add_prefix("training_config", training)}

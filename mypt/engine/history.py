@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
+from mypt.format.documents.convert import from_document
+from mypt.format.documents.training import TrainingState
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from mypt.format.documents.training import TrainingState
 
 
 @frozen(kw_only=True)
@@ -54,3 +55,8 @@ def begin_or_continue(previous: TrainingState) -> TrainingState:
     if previous.run_id is None or previous.copy_of is not None:
         return evolve(previous, run_id=secrets.token_hex(16), copy_of=None)
     return previous
+
+
+def bare_state(step: int) -> TrainingState:
+    """Return the state of a model of whose training nothing is known but its step."""
+    return from_document(TrainingState, {"step": step})

@@ -10,7 +10,7 @@ from mypt.format.bundle.read import read_bundle
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import ensure_basename
 from mypt.format.documents.checkpoint import Checkpoint
-from mypt.format.documents.convert import to_document
+from mypt.format.documents.convert import to_recorded_document
 from mypt.format.errors import FormatError, Problem, SaveError
 from mypt.format.migrate import Report
 from mypt.format.migrations.v2_to_v1 import apply
@@ -61,11 +61,11 @@ def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: b
 
 def _make_checkpoint(bundle: Bundle) -> Checkpoint:
     def document(value: Any) -> dict[str, Any] | None:
-        return None if value is None else to_document(value)
+        return None if value is None else to_recorded_document(value)
 
     return Checkpoint(
         version=FORMAT_VERSION,
-        config=to_document(bundle.config),
+        config=to_recorded_document(bundle.config),
         tokenizer=document(bundle.tokenizer),
         training_state=document(bundle.training_state),
     )

@@ -12,7 +12,11 @@ from mypt.format.bundle.read import read_bundle
 from mypt.format.bundle.write import bundle_files, save_bundle
 from mypt.format.discover import ensure_basename, find_checkpoints
 from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.convert import from_document, from_optional_document, to_document
+from mypt.format.documents.convert import (
+    from_document,
+    from_optional_document,
+    to_recorded_document,
+)
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, MyptError, Problem
@@ -247,12 +251,15 @@ def _check_nothing_overwritten(output: Path) -> None:
 def _make_report_lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[str, ...]:
     """Return lines on what was mapped, kept, defaulted and left out."""
     given = checkpoint.config
-    config = to_document(from_document(GPTConfig, given), versioned=False)
+    read = from_document(GPTConfig, given)
+    config = to_recorded_document(read, versioned=False)
     defaulted = [f"{k}={json.dumps(v)}" for k, v in config.items() if k not in given]
     lines = [f"format: {reader.name}", *checkpoint.report, *checkpoint.remarks]
     lines.append(f"{len(checkpoint.tensors)} tensors")
     if defaulted:
         lines.append(f"config.json, by default: {', '.join(defaulted)}")
+    if read.absent:
+        lines.append(f"config.json, not recorded: {', '.join(sorted(read.absent))}")
     if checkpoint.tokenizer is None:
         lines.append("no tokenizer: the model takes bare ids")
     if checkpoint.training_state is None:

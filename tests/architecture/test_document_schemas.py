@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from mypt.format.documents.config import DERIVED, GPTConfig
-from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.convert import field_names, from_document, to_document
 from mypt.format.documents.manifest import FileRecord, Manifest
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import (
@@ -51,7 +51,8 @@ ALWAYS_WRITTEN = {"block_size", "vocab_size", "n_embd", "n_head", "n_layer"} | {
 
 
 def fields_of(cls):
-    return {a.name: a for a in attrs.fields(attrs.resolve_types(cls)) if a.name != "extra"}
+    fields = attrs.fields_dict(attrs.resolve_types(cls))
+    return {name: fields[name] for name in field_names(cls)}
 
 
 def properties_of(schema):
@@ -138,13 +139,14 @@ def test_unknown_fields_are_kept_at_every_level_and_written_back():
         "format_version": "2.0",
         "step": 1,
         "extra": "a field of that name too",
+        "absent": ["and of this one"],
         "newer": [1, {"a": None}],
         "training_config": {"max_iters": 5, "newer": "x"},
         "gold": {"best_val_loss": 1.5, "best_step": 1, "guards": {"g": {}}, "newer": 2},
     }
     written = to_document(from_document(TrainingState, document))
-    assert {name: written[name] for name in ("step", "extra", "newer")} == {
-        name: document[name] for name in ("step", "extra", "newer")
+    assert {name: written[name] for name in ("step", "extra", "absent", "newer")} == {
+        name: document[name] for name in ("step", "extra", "absent", "newer")
     }
     assert written["training_config"]["newer"] == "x"
     assert written["gold"] == document["gold"] | {"decision": None}

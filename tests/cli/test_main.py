@@ -84,16 +84,15 @@ def test_an_empty_value_is_wrong_usage(refused, in_tmp, command, flag):
 
 
 def test_every_field_of_the_documents_is_a_flag(cli):
-    import attrs
-
     from mypt.cli.options.fields import NO_FLAGS
     from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.convert import field_names
     from mypt.format.documents.training import TrainingConfig
 
     _, out, _ = cli("train", "--help")
     for cls in (GPTConfig, TrainingConfig):
-        for field in attrs.fields(cls):
-            assert (f"--{field.name}" in out) == (field.name not in NO_FLAGS), field.name
+        for name in field_names(cls):
+            assert (f"--{name}" in out) == (name not in NO_FLAGS), name
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("validate", "BUNDLE"), ("validate",), ("no",)])

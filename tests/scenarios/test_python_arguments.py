@@ -129,7 +129,7 @@ def parameters_of(name):
         more = mypt.TrainingConfig if name == "GPT.fit" else mypt.Sampling
         found = {**inspect.signature(more).parameters, **found}
         named |= inspect.signature(more).parameters.keys() - {"extra", "start_step"}
-    named -= {"extra"}  # what a later version wrote
+    named -= {"extra", "absent"}  # what a later version wrote, and what a document leaves out
     return {p: (format_type(found[p].annotation), found[p].default) for p in named}
 
 

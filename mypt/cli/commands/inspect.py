@@ -14,7 +14,10 @@ from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo
-from mypt.format.errors import format_count
+from mypt.cli.wrapping import wrap_value
+from mypt.format.errors import format_count, one_line
+
+NOT_RECORDED = "not recorded"
 
 
 @click.command("inspect", cls=Command)
@@ -23,15 +26,21 @@ from mypt.format.errors import format_count
     "--legacy_checkpoint", type=TEXT, help="Legacy checkpoint file in the model's folder."
 )
 @reader_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--all", "in_full", is_flag=True, help="Also list settings that are not set or not recorded."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all settings.")
 @name_flags()
 def command(
-    model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], as_json: bool
+    model_name: str,
+    legacy_checkpoint: str | None,
+    options: tuple[str, ...],
+    in_full: bool,
+    as_json: bool,
 ) -> None:
     """Show what a checkpoint contains, without loading its weights."""
     from mypt.api.info import get_model_info
     from mypt.engine.checkpoints.paths import find_checkpoint
-    from mypt.format.errors import one_line
 
     path = find_checkpoint(model_name, legacy_checkpoint)
     info = get_model_info(path, plugins=open_plugins(), options=parse_options(options))
@@ -42,9 +51,9 @@ def command(
         return
     sections = {
         "FORMAT": _describe_format(info),
-        "CONFIG": [", ".join(f"{name}:{value}" for name, value in info["config"].items())],
+        "CONFIG": _describe_config(info["config"], in_full=in_full),
         "TOKENIZER": _describe_tokenizer(info["tokenizer"]),
-        "TRAINING STATE": _describe_training(info["training_state"]),
+        "TRAINING STATE": _describe_training(info["training_state"], in_full=in_full),
     }
     if info["plugins"]:
         sections["PLUGINS"] = [_describe_plugin(*item) for item in info["plugins"].items()]
@@ -90,21 +99,70 @@ def _describe_plugin(package: str, need: dict[str, Any]) -> str:
     return f"{package} {need['version']}, needed to: {purposes} ({here})"
 
 
-def _describe_training(state: dict[str, Any] | None) -> list[str]:
+def _describe_training(state: dict[str, Any] | None, *, in_full: bool) -> list[str]:
     if state is None:
         return ["none: this checkpoint is for inference only"]
+    from mypt.format.documents.convert import field_names
+    from mypt.format.documents.training import TrainingConfig
+
     lines = [f"Last recorded training step: {state['step']}"]
-    is_recorded = state["step"] == 0 or state["tokens_processed"] > 0  # by the program that trained
     for name in ("tokens_processed", "elapsed_s", "exact"):
-        lines.append(f"{name}: {state[name] if is_recorded else 'not recorded'}")
-    lines += [f"  not exact since {reason}" for reason in state["inexact_reasons"]]
-    gold = state["gold"]
+        lines.append(f"{name}: {_format_value(state[name]) if name in state else NOT_RECORDED}")
+    lines += [f"  not exact since {reason}" for reason in state.get("inexact_reasons", ())]
+    gold, training = state.get("gold"), state.get("training_config", {})
     if gold is not None and None not in (gold["best_step"], gold["best_val_loss"]):
-        name = "gold_loss" if state["training_config"]["gold_metric"] else "val_loss"
+        name = "gold_loss" if training.get("gold_metric") else "val_loss"
         lines.append(f"best {name}: {gold['best_val_loss']:.4f} at step {gold['best_step']}")
-    if state["data"] is not None:
+    if state.get("data") is not None:
         lines.append(f"data: {state['data']['source']}")
-    training = state["training_config"]
-    width = max(len(name) for name in training)
-    lines += ["", "Training hyperparameters:"]
-    return lines + [f"  {name:{width}} : {value}" for name, value in training.items()]
+    if not training and not in_full:
+        return [*lines, "", f"Training hyperparameters: {NOT_RECORDED}"]
+    settings = _list_settings(training, field_names(TrainingConfig), in_full=in_full)
+    return [*lines, "", "Training hyperparameters:", *settings]
+
+
+def _describe_config(config: dict[str, Any], *, in_full: bool) -> list[str]:
+    """List the settings; those of rotary positions only where the model has such."""
+    from mypt.format.documents.config import DERIVED, GPTConfig
+    from mypt.format.documents.convert import field_names, from_document
+
+    model = from_document(GPTConfig, config)
+    derived = {name: getattr(model, rule) for name, rule in DERIVED.items()}
+    known = {
+        name: f"null, which means {_format_value(derived[name])}"
+        if in_full and value is None and name in derived
+        else value
+        for name, value in config.items()
+        if in_full or model.pos_encoding == "rope" or not name.startswith("rope_")
+    }
+    return _list_settings(known, field_names(GPTConfig), in_full=in_full)
+
+
+def _list_settings(settings: dict[str, Any], names: tuple[str, ...], *, in_full: bool) -> list[str]:
+    """Return a line for each setting that is set, or for all, wrapped for a terminal.
+
+    Args:
+        settings: Those that were recorded, as JSON values.
+        names: Names of all that could have been.
+        in_full: Whether to list what is null or empty, and what was not recorded.
+    """
+    shown = {
+        name: _format_value(value)
+        for name, value in settings.items()
+        if in_full or value not in (None, "", (), [], {})
+    }
+    missing = [name for name in names if name not in settings]
+    if in_full:
+        shown |= dict.fromkeys(missing, NOT_RECORDED)
+    width = max(map(len, shown), default=0)
+    lines = [
+        line for name, value in shown.items() for line in wrap_value(f"  {name:{width}} : ", value)
+    ]
+    if not in_full:
+        lines.append("  (--all lists those that are not set or not recorded)")
+    return lines
+
+
+def _format_value(value: object) -> str:
+    """Format a value as it stands in its document."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -14,6 +14,7 @@ import click
 from mypt.cli.options.groups import GroupedOption
 from mypt.cli.options.text import TEXT
 from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import field_names
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.schema.check import load_schema
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Set by the tokenizer or by the run itself.
-NO_FLAGS = frozenset({"extra", "plugins", "start_step"})
+NO_FLAGS = frozenset({"plugins", "start_step"})
 
 
 class JsonType(click.ParamType[Any]):
@@ -53,7 +54,7 @@ def training_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def flag_names(cls: type[attrs.AttrsInstance]) -> list[str]:
     """Return the names of the fields of a document that are flags."""
-    return [a.name for a in attrs.fields(cls) if a.name not in NO_FLAGS]
+    return [name for name in field_names(cls) if name not in NO_FLAGS]
 
 
 def _add_options(

@@ -15,11 +15,10 @@ from mypt.engine.checkpoints.optimizer_groups import (
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.replacement import ensure_replaceable
 from mypt.engine.config.overrides import inherited_training, override_training
-from mypt.engine.history import begin_or_continue
+from mypt.engine.history import bare_state, begin_or_continue
 from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
-from mypt.format.documents.training import TrainingState
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.manifest import Manifest
+    from mypt.format.documents.training import TrainingState
     from mypt.format.storage.commit import BundleWriter
 
 
@@ -168,10 +168,10 @@ def _state_to_save(
     """
     history, state = model.history, model.history.state_in(folder)
     if state is None or step < state.step:
-        state = TrainingState(step=step, lineage=lineage_from(history, weights_of(model)))
+        state = evolve(bare_state(step), lineage=lineage_from(history, weights_of(model)))
     elif step > state.step:
-        state = TrainingState(
-            step=step,
+        state = evolve(
+            bare_state(step),
             training_config=state.training_config,
             lineage=state.lineage,
             exact=state.exact,

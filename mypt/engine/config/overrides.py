@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from attrs import evolve
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.construction import raise_field_errors
-from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.convert import (
+    field_names,
+    from_document,
+    to_document,
+    to_recorded_document,
+)
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.names.lookup import explain_name
@@ -23,10 +27,10 @@ if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingState
     from mypt.format.layout import Layouts
 
-ARCHITECTURE_FIELDS = tuple(a.name for a in attrs.fields(GPTConfig) if a.name != "extra")
+ARCHITECTURE_FIELDS = field_names(GPTConfig)
 # The fields that select the training data, with their values if another one does.
 _SOURCES: dict[str, Any] = {"input_file": None, "dataset_dir": None, "curriculum": []}
-TRAINING_FIELDS = tuple(a.name for a in attrs.fields(TrainingConfig) if a.name != "extra")
+TRAINING_FIELDS = field_names(TrainingConfig)
 
 
 def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> TrainingConfig:
@@ -34,7 +38,7 @@ def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> Traini
 
     Args:
         given: Fields of `TrainingConfig` to override.
-        saved: Values of the other fields.
+        saved: Values of the other fields; those that were not recorded remain so.
 
     Raises:
         ConfigError: A field is unknown, of the wrong type or out of range, or two kinds of data
@@ -49,7 +53,7 @@ def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> Traini
             )
         )
     given = check_arguments(**{name: (value, PLAIN) for name, value in given.items()})
-    document = {**to_document(saved, versioned=False), **_clear_other_data(given), **given}
+    document = {**to_recorded_document(saved, versioned=False), **_clear_other_data(given), **given}
     state = {"format_version": FORMAT_VERSION, "step": 0, "training_config": document}
     raise_field_errors(document_problems("training_state", state, ""), "/training_config/")
     return evolve(from_document(TrainingConfig, document), extra=saved.extra)

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from mypt.engine.config.overrides import build_config, inherited_training, override_training
+from mypt.engine.config.overrides import (
+    TRAINING_FIELDS,
+    build_config,
+    inherited_training,
+    override_training,
+)
 from mypt.engine.config.presets import Preset, read_preset
 from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.convert import to_document
+from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from mypt.format.layout import Layouts
     from mypt.format.open import Opened
@@ -218,13 +223,14 @@ def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> 
     ]
     given = dict(request.training)
     file, base = given.pop("config_file", None), given.pop("init_from_model", None)
-    state = opened.training_state or TrainingState(step=0)
+    state = opened.training_state or from_document(TrainingState, {"step": 0})
     if file is not None and file != state.training_config.config_file:
         _read_preset(file, layouts)
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")
     if base is not None and base != state.training_config.init_from_model:
         notices.append(f"--init_from_model {base} is ignored: {opened.path} already has weights")
     training = override_training(given, inherited_training(state))
+    notices += _list_unrecorded(training, opened, changed)
     log_file = state.training_config.log_file
     if log_file is not None and training.log_file is None:
         notices.append(f"A new log begins: {log_file} is that of {state.copy_of}")
@@ -235,18 +241,41 @@ def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> 
         device=request.architecture.get("device"),
         notices=(*notices, *opened.notes),
         previous=state,
-        doubts=tuple(f"{k} changed from {saved[k]} to {v}" for k, v in changed.items()),
+        doubts=tuple(
+            f"{k} is {v}, and was not recorded"
+            if k in opened.config.absent
+            else f"{k} changed from {saved[k]} to {v}"
+            for k, v in changed.items()
+        ),
     )
+
+
+def _list_unrecorded(training: TrainingConfig, opened: Opened, given: Collection[str]) -> list[str]:
+    """Return a line on the settings that a run takes by default, since nobody knows what they were.
+
+    Those that are off by default are left out.
+    """
+    path, config = opened.path, opened.config
+    values = {name: getattr(config, name) for name in sorted(config.absent) if name not in given}
+    values |= {name: getattr(training, name) for name in TRAINING_FIELDS if name in training.absent}
+    taken = ", ".join(f"{name} {_format_value(value)}" for name, value in values.items() if value)
+    return [f"{path} does not record these settings; the defaults are taken: {taken}"] * bool(taken)
 
 
 def list_ineffective(request: TrainRequest, run: ResolvedRun, opened: Opened) -> list[str]:
     """Return a line for each changed setting that has no effect since the run is complete."""
     before = opened.training_state or TrainingState(step=0)
     was = {**_fields_of(before.training_config), **_fields_of(opened.config)}
+    unknown = before.training_config.absent | opened.config.absent
     now = {**_fields_of(run.training), **_fields_of(run.config)}
     changed = [k for k in (*request.architecture, *request.training) if now[k] != was[k]]
     return [
-        f"--{k} {_format_value(now[k])} had no effect: the run had {_format_value(was[k])}"
+        f"--{k} {_format_value(now[k])} had no effect: "
+        + (
+            "what the run had is not recorded"
+            if k in unknown
+            else f"the run had {_format_value(was[k])}"
+        )
         for k in changed
         if k != "max_iters"
     ]

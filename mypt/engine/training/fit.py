@@ -14,6 +14,7 @@ from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.paths import log_file_of
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.config.overrides import inherited_training, override_training
+from mypt.engine.history import bare_state
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.training.initial_model import continued_optimizer
 from mypt.engine.training.optimizer import (
@@ -26,7 +27,7 @@ from mypt.engine.training.optimizer import (
 from mypt.engine.training.run import is_finished, train
 from mypt.engine.training.trainer import Job
 from mypt.format.discover import ensure_basename
-from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.storage.generations import read_manifest
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.callbacks import Callbacks
     from mypt.engine.language_model import LanguageModel
-    from mypt.format.documents.training import Ancestor
+    from mypt.format.documents.training import Ancestor, TrainingState
 
 
 _LOGGER = logging.getLogger("mypt")
@@ -207,7 +208,7 @@ def _find_beginning(
     if not start_step:
         return _Beginning(lineage=lineage_from(history, weights_of(model)))
     if state is None:
-        return _Beginning(previous=TrainingState(step=start_step), doubts=history.doubts)
+        return _Beginning(previous=bare_state(start_step), doubts=history.doubts)
     if start_step < state.step:
         what = f"is {start_step}, but this model has been trained for {state.step} updates"
         fix = "leave it out to go on from there, or pass 0 for a run of its own with these weights"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # plugins do, and are compared one by one.
 _HARMLESS = frozenset(
     {
+        "absent",
         "activation_checkpointing",
         "config_file",
         "dataset_dir",
@@ -118,6 +119,10 @@ def _list_unknowns(previous: TrainingState, *, has_optimizer: bool) -> Iterator[
         yield "the data it was trained on is unknown"
     if previous.environment is None:
         yield "the environment that trained it is unknown"
+    unknown = sorted(previous.training_config.absent - _HARMLESS)
+    if unknown:
+        more = f" and {len(unknown) - 3} more settings were" if len(unknown) > 3 else " were"
+        yield f"{', '.join(unknown[:3])}{more} not recorded"
 
 
 def _list_lost_epoch(previous: TrainingState, state: TrainingState) -> Iterator[str]:
@@ -132,8 +137,9 @@ def _list_changes(
 ) -> Iterator[tuple[str, object, object]]:
     if before is None or after is None:
         return
+    unknown: frozenset[str] = getattr(before, "absent", frozenset())
     for field in attrs.fields(type(after)):
-        if field.name in _HARMLESS:
+        if field.name in _HARMLESS or field.name in unknown:
             continue
         was, now = (_comparable_value(getattr(one, field.name)) for one in (before, after))
         if was != now:

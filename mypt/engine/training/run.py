@@ -117,7 +117,9 @@ def _open_checkpointer(job: Job, state: TrainingState, stack: ExitStack) -> Chec
     if not job.overwrite:
         ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
         ensure_copies_replaceable(folder, state, resumed=job.previous is not None)
-    return Checkpointer(writer, describe_model(job.model, state))
+    model = describe_model(job.model, state)
+    known = evolve(model.config, absent=frozenset())  # this run goes by them, whatever was before
+    return Checkpointer(writer, evolve(model, config=known))
 
 
 def _check_memory(job: Job) -> tuple[TrainingMemory, float]:
@@ -228,7 +230,7 @@ def _first_state(job: Job) -> TrainingState:
     previous = job.previous or TrainingState(step=0, lineage=job.lineage)
     state = evolve(
         begin_or_continue(previous),
-        training_config=job.training,
+        training_config=evolve(job.training, absent=frozenset()),
         phase=job.phases.name_at(previous.step),
         epoch=job.phases.epoch_from(previous, job.training),
         data=job.phases.fingerprint,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.format.bundle.edits import record_documents
-from mypt.format.documents.convert import to_document
+from mypt.format.documents.convert import to_recorded_document
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
 from mypt.format.storage import files
@@ -103,7 +103,7 @@ def save_bundle(
 
 
 def _encode_document(kind: Kind, value: Any) -> bytes:
-    data = strict_json.dump(to_document(value))
+    data = strict_json.dump(to_recorded_document(value))
     problems = check_document(kind, strict_json.parse(data, kind), kind)
     errors = [str(problem) for problem in problems if problem.severity == "error"]
     if errors:

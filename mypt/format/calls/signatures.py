@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from inspect import BoundArguments, Signature
 
 C = TypeVar("C", bound=type)
-_UNKNOWN_FIELDS = "extra"  # of a document, kept as they were read; nobody writes them
+# Attributes of a document made in Python that are no fields of it, which no caller gives: unknown
+# fields as they were read, and the names of those that were not there.
+INTERNAL_FIELDS = frozenset({"extra", "absent"})
 _BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -69,7 +71,7 @@ def unknown_argument(name: str, known: Iterable[str]) -> Problem:
         name: As it was given.
         known: The arguments that the function has.
     """
-    names = [other for other in known if other != _UNKNOWN_FIELDS]
+    names = [other for other in known if other not in INTERNAL_FIELDS]
     near = explain_name(name, names)
     fix = "correct it" if near else f"the arguments are: {', '.join(names) or 'none'}"
     return Problem("", name, f"is not an argument{near}", fix, kind="argument")

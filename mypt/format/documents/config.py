@@ -34,6 +34,8 @@ class GPTConfig:
     Attributes:
         SETTINGS: Fields of how it is trained; its output does not depend on them.
         extra: Fields unknown to this version; written back as they were read.
+        absent: Those of `SETTINGS` that its document leaves out; what it leaves out of the others
+            has a meaning.
     """
 
     SETTINGS: ClassVar[frozenset[str]] = frozenset({"batch_size", "dropout", "device"})
@@ -66,6 +68,7 @@ class GPTConfig:
     head_bias: bool | None = None
     plugins: Mapping[str, Any] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)
+    absent: frozenset[str] = field(factory=frozenset, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Check the fields by the schema.

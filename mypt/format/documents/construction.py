@@ -10,6 +10,7 @@ from typing import Any, get_args
 import attrs
 from attrs import evolve
 
+from mypt.format.calls.signatures import INTERNAL_FIELDS
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.schema.check import Kind, check_document
 from mypt.format.version import FORMAT_VERSION
@@ -53,7 +54,7 @@ def settle_fields(document: attrs.AttrsInstance, kind: Kind, part: str = "") -> 
         if plain is not value:
             object.__setattr__(document, field.name, plain)
             value = plain
-        if field.name != "extra":
+        if field.name not in INTERNAL_FIELDS:
             fields[field.name] = _jsonable(value)
     whole = {"step": 0, part: fields} if part else fields
     found = check_document(kind, {"format_version": FORMAT_VERSION, **whole}, "")
@@ -99,5 +100,5 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _jsonable(item) for name, item in value.items()}
     if attrs.has(type(value)):
-        return _jsonable(attrs.asdict(value, filter=lambda field, _: field.name != "extra"))
+        return _jsonable(attrs.asdict(value, filter=lambda a, _: a.name not in INTERNAL_FIELDS))
     return value

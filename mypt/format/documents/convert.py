@@ -1,7 +1,9 @@
 """Convert JSON documents to instances of their classes and back, following the annotations.
 
-Every class has a field `extra` for what this version does not know. Their modules have no
-`from __future__ import annotations`, which would reduce each annotation to its text.
+Every class has a field `extra` for what this version does not know, and some have a field `absent`
+with the names of what their document leaves out: the default in its place is what a run takes, and
+not what was recorded. Their modules have no `from __future__ import annotations`, which would
+reduce each annotation to its text.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
+from mypt.format.calls.signatures import INTERNAL_FIELDS
 from mypt.format.documents.construction import accepted
 from mypt.format.version import FORMAT_VERSION
 
@@ -32,10 +35,13 @@ def from_document(cls: type[T], document: Document) -> T:
     Args:
         cls: One of the classes of `mypt.format.documents.training`.
         document: Parsed JSON. Fields that `cls` lacks go to `extra`, except the version.
+
+    Returns:
+        The instance. What the document leaves out has its default, and is named in `absent`.
     """
     members = {name: value for name, value in document.items() if name != _VERSION}
     with accepted():
-        return _make_converter().structure(members, cls)
+        return _make_converter(is_whole=True).structure(members, cls)
 
 
 def from_optional_document(cls: type[T], document: Document | None) -> T | None:
@@ -44,19 +50,36 @@ def from_optional_document(cls: type[T], document: Document | None) -> T | None:
 
 
 def to_document(value: Any, *, versioned: bool = True) -> dict[str, Any]:
-    """Return a document as a JSON object, unknown fields included.
+    """Return a document as a JSON object, unknown fields and all defaults included.
 
     Args:
         value: An instance of a class of `mypt.format.documents.training`.
         versioned: Whether to put `format_version` first, as every file has it.
     """
-    document: dict[str, Any] = _make_converter().unstructure(value)
+    document: dict[str, Any] = _make_converter(is_whole=True).unstructure(value)
+    return {_VERSION: FORMAT_VERSION, **document} if versioned else document
+
+
+def to_recorded_document(value: Any, *, versioned: bool = True) -> dict[str, Any]:
+    """Return what `to_document` returns, without the fields that were not recorded.
+
+    These are the ones that the document left out, unless they have another value by now.
+
+    Args:
+        value: An instance of a class of `mypt.format.documents.training`.
+        versioned: Whether to put `format_version` first, as every file has it.
+    """
+    document: dict[str, Any] = _make_converter(is_whole=False).unstructure(value)
     return {_VERSION: FORMAT_VERSION, **document} if versioned else document
 
 
 @cache
-def _make_converter() -> Converter:
-    """Return the cattrs converter, which keeps unknown fields in `extra`."""
+def _make_converter(*, is_whole: bool) -> Converter:
+    """Return the cattrs converter, which keeps unknown fields in `extra`.
+
+    Args:
+        is_whole: Whether it writes fields that were not recorded.
+    """
     from cattrs import Converter
 
     converter = Converter()
@@ -65,12 +88,17 @@ def _make_converter() -> Converter:
         from cattrs.gen import make_dict_structure_fn
 
         build = make_dict_structure_fn(cls, converter)
-        names = {attribute.name for attribute in attrs.fields(cls)} - {"extra"}
+        names = field_names(cls)
+        tracked = frozenset(getattr(cls, "SETTINGS", names)) if _has_absent(cls) else frozenset()
+        parts: dict[str, Any] = {a.name: {} for a in attrs.fields(cls) if _has_absent(a.type)}
 
         def structure(document: Document, _: Any) -> Any:
             known = {name: value for name, value in document.items() if name in names}
             extra = {name: value for name, value in document.items() if name not in names}
-            return build({**known, "extra": extra}, cls)
+            members = {**parts, **known, "extra": extra}
+            if tracked:
+                members["absent"] = tracked - known.keys()
+            return build(members, cls)
 
         return structure
 
@@ -79,9 +107,14 @@ def _make_converter() -> Converter:
 
         plain = make_dict_unstructure_fn(cls, converter)
 
+        defaults = {a.name: _default_of(a) for a in attrs.fields(cls)}
+
         def unstructure(value: Any) -> dict[str, Any]:
             members: dict[str, Any] = plain(value)
-            extra = members.pop("extra")
+            extra, absent = members.pop("extra"), members.pop("absent", ())
+            for name in () if is_whole else absent:
+                if getattr(value, name) == defaults[name]:
+                    del members[name]
             return {**members, **extra}
 
         return unstructure
@@ -96,5 +129,19 @@ def _make_converter() -> Converter:
     return converter
 
 
+def field_names(cls: type[attrs.AttrsInstance]) -> tuple[str, ...]:
+    """Return the names of the fields that a document of a class may have."""
+    return tuple(a.name for a in attrs.fields(cls) if a.name not in INTERNAL_FIELDS)
+
+
+def _default_of(attribute: attrs.Attribute[Any]) -> Any:
+    default: Any = attribute.default
+    return getattr(default, "factory", lambda: default)()
+
+
 def _has_extra(cls: Any) -> bool:
     return attrs.has(cls) and any(a.name == "extra" for a in attrs.fields(cls))
+
+
+def _has_absent(cls: Any) -> bool:
+    return attrs.has(cls) and any(a.name == "absent" for a in attrs.fields(cls))

@@ -31,6 +31,9 @@ class TrainingConfig:
     """Everything that shapes a run and may change between runs.
 
     Every field is described in `schemas/v2/training_state.schema.json`.
+
+    Attributes:
+        absent: Names of the fields that its document leaves out: nobody knows what they were.
     """
 
     max_iters: int = 1000
@@ -68,6 +71,7 @@ class TrainingConfig:
     gold_guards: Mapping[str, Any] = field(factory=dict)
     gold_metric: Mapping[str, float] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)
+    absent: frozenset[str] = field(factory=frozenset, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Check the fields by the schema.
@@ -167,6 +171,7 @@ class TrainingState:
 
     Attributes:
         step: Number of optimizer updates done.
+        absent: Names of the fields that its document leaves out: nobody knows what they were.
     """
 
     step: int
@@ -187,6 +192,7 @@ class TrainingState:
     copy_of: str | None = None
     plugins: Mapping[str, Any] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)
+    absent: frozenset[str] = field(factory=frozenset, eq=False, repr=False)
 
     @property
     def evaluated_step(self) -> int | None:

@@ -15,7 +15,8 @@ def test_the_four_sections_are_printed(cli, bundle):
         "=== TOKENIZER ===",
         "=== TRAINING STATE ===",
     ]
-    assert "n_layer:2" in out
+    assert "  n_layer        : 2\n" in out
+    assert "null" not in out
     assert "kind      : char" in out
     assert "Last recorded training step: 60" in out
     assert "max_iters" in out
@@ -92,3 +93,27 @@ def test_files_are_told_while_they_get_their_names(cli, bundle, tmp_path, monkey
     code, out, err = cli("inspect", "--model_name", copy)
     assert code == 0, err
     assert f"model.pt: {(copy / 'model.pt').stat().st_size:,} bytes" in out
+
+
+def test_settings_that_are_not_set_are_listed_on_request(cli, bundle):
+    _, out, _ = cli("inspect", "--model_name", bundle)
+    assert "attn_scale" not in out
+    assert "rope_theta" not in out
+    assert out.count("(--all lists those that are not set or not recorded)") == 2
+    _, out, _ = cli("inspect", "--model_name", bundle, "--all")
+    assert "  attn_scale     : null, which means 0.25\n" in out
+    assert "  rope_theta     : 10000.0\n" in out
+    assert "  config_file              : null\n" in out
+    assert "--all" not in out
+
+
+def test_a_long_value_is_wrapped_at_the_width_of_the_terminal(cli, bundle, tmp_path, monkeypatch):
+    copy = shutil.copytree(bundle, tmp_path / "cat")
+    state = json.loads((copy / "training_state.json").read_text())
+    state["training_config"]["input_file"] = [f"{number}.txt" for number in range(30)]
+    (copy / "training_state.json").write_text(json.dumps(state))
+    monkeypatch.setenv("COLUMNS", "60")
+    _, out, _ = cli("inspect", "--model_name", copy)
+    settings = out.partition("hyperparameters:\n")[2].splitlines()
+    assert max(map(len, settings)) <= 60
+    assert sum(".txt" in line for line in settings) > 5

@@ -1,9 +1,10 @@
 """How JSON becomes the fields of a class by their annotations, and back."""
 
 import pytest
+from attrs import evolve
 
 from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.convert import from_document, to_document, to_recorded_document
 from mypt.format.documents.manifest import Manifest
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingConfig, TrainingState
@@ -38,6 +39,36 @@ def test_a_field_of_several_types_keeps_the_one_it_was_given(files):
     config = from_document(TrainingConfig, {"input_file": files})
     assert config.input_file == (tuple(files) if isinstance(files, list) else files)
     assert to_document(config)["input_file"] == files
+
+
+def test_what_a_document_leaves_out_is_known_and_left_out_again():
+    state = from_document(TrainingState, {"step": 3, "training_config": {"seed": 1}})
+    assert state == TrainingState(step=3, training_config=TrainingConfig(seed=1))
+    assert {"exact", "gold"} <= state.absent
+    assert "max_iters" in state.training_config.absent
+    assert to_recorded_document(state, versioned=False) == {
+        "step": 3,
+        "training_config": {"seed": 1},
+    }
+    changed = evolve(state, exact=False, training_config=evolve(state.training_config, beta1=0.8))
+    assert to_recorded_document(changed, versioned=False) == {
+        "step": 3,
+        "exact": False,
+        "training_config": {"seed": 1, "beta1": 0.8},
+    }
+    bare = from_document(TrainingState, {"step": 3})
+    assert to_recorded_document(bare, versioned=False) == {"step": 3}
+    made = TrainingState(step=3)
+    assert to_recorded_document(made) == to_document(made)
+
+
+def test_what_a_config_leaves_out_has_a_meaning_but_for_settings_of_training():
+    sizes = {"block_size": 4, "vocab_size": 5, "n_embd": 4, "n_head": 2, "n_layer": 1}
+    config = from_document(GPTConfig, {**sizes, "device": None})
+    assert config.absent == {"batch_size", "dropout"}
+    written = to_recorded_document(config)
+    assert (written["mlp_type"], written["device"]) == ("gelu", None)
+    assert not {"batch_size", "dropout"} & written.keys()
 
 
 def test_the_version_belongs_to_the_file_alone():
