@@ -128,13 +128,16 @@ def _convert_training_state(
     if step is None:
         return None
     training = {
-        "grad_clip": 0.0,  # until 27 January 2023 there was none, and no field
+        # until 27 January 2023 there was none, and no field
+        **({"grad_clip": 0.0} if settings else {}),
         **pick_known_fields(settings, _DECAY),
         **(used or {}),
         **pick_known_fields(settings, _TRAINING),
     }
-    amp = _AMP.get(str(settings.get("dtype")))
-    training |= {"weight_decay_on": "matrices", "use_amp": amp is not None, **(amp or {})}
+    training["weight_decay_on"] = "matrices"
+    if "dtype" in settings:
+        amp = _AMP.get(str(settings["dtype"]), {})
+        training |= {"use_amp": bool(amp), **amp}
     return {
         **VERSION,
         "step": step,

@@ -81,6 +81,15 @@ def test_hyperparameters_come_along(copy_of, plugins):
     assert not state["exact"]
 
 
+def test_settings_that_the_file_does_not_have_are_not_made_up(copy_of, plugins):
+    case = copy_of("nanogpt_char")
+    saved = torch.load(case.path, weights_only=True)
+    torch.save({**saved, "config": None, "optimizer": None}, case.path)
+    info = mypt.get_model_info(case.path, plugins=plugins)
+    assert info["training_state"]["training_config"] == {"weight_decay_on": "matrices"}
+    assert "batch_size" not in info["config"]
+
+
 def test_a_folder_is_opened_by_its_ckpt(copy_of, plugins):
     assert mypt.get_model_info(copy_of("nanogpt_char").folder, plugins=plugins)["parameters"]
 
