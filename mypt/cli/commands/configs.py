@@ -87,11 +87,11 @@ def _format_list(presets: list[Preset], layouts: Layouts) -> list[str]:
         *lines,
         "",
         "To train with one:",
-        *_training_command("tiny"),
+        *_training_command("demo"),
         "To see one in detail:",
-        *wrap_command(["mypt configs", "tiny"]),
+        *wrap_command(["mypt configs", "demo"]),
         "To make one of your own:",
-        *wrap_command(["mypt configs", "tiny", "--output mine.json"]),
+        *wrap_command(["mypt configs", "demo", "--output mine.json"]),
     ]
 
 

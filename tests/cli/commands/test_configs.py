@@ -20,7 +20,7 @@ def test_no_line_is_wider_than_the_terminal(cli, monkeypatch, width, name):
     _, out, _ = cli("configs", *([] if name is None else [name]))
     assert [line for line in out.splitlines() if len(line) > width] == []
     command = out[out.index("  mypt train") :].partition("input.txt")[0].replace(" \\\n   ", "")
-    assert command.startswith(f"  mypt train --config_file {name or 'tiny'} --model_name my_model ")
+    assert command.startswith(f"  mypt train --config_file {name or 'demo'} --model_name my_model ")
 
 
 def test_the_counts_of_all_presets_are_those_of_the_real_models(cli):
