@@ -142,8 +142,13 @@ def _differences(was: Any, now: Any, path: Path = ()) -> Iterator[tuple[Path, ob
 
 
 def _mean_the_same(name: str, path: Path, was: object, now: object) -> bool:
-    """Return whether a field is missing on one side and has its default on the other."""
+    """Return whether a field is missing on one side and has its default on the other.
+
+    What a training state leaves out was not recorded, which is another thing, unless it is null.
+    """
     if _MISSING not in (was, now):
+        return False
+    if name == files.TRAINING_STATE and None not in (was, now):
         return False
     place: Any = _defaults_of(name)
     for part in path:

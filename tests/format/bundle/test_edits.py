@@ -94,16 +94,21 @@ def test_a_field_that_was_taken_out_is_named_with_what_it_was():
     [
         ("config.json", CONFIG, {"attn_scale": None, "rope_scale": 1.0}),
         ("tokenizer.json", TOKENIZER, {"special_token_encoder": {}}),
-        (
-            "training_state.json",
-            STATE,
-            {"lineage": [], "training_config": {"seed": 1, "beta1": 0.9}},
-        ),
+        ("training_state.json", STATE, {"data": None}),
     ],
 )
 def test_a_default_that_is_written_out_or_taken_out_is_no_edit(name, before, more):
     assert [p.kind for p in edited(name, before, before | more)] == ["manifest.reformatted"]
     assert [p.kind for p in edited(name, before | more, before)] == ["manifest.reformatted"]
+
+
+def test_what_a_training_state_no_longer_says_is_an_edit():
+    before = STATE | {"exact": True, "training_config": {"seed": 1337, "beta1": 0.9}}
+    found = edited("training_state.json", before, STATE | {"training_config": {"seed": 1337}})
+    assert [(p.where, p.what.partition(":")[0]) for p in found] == [
+        ("/training_config/beta1", "was removed after the save"),
+        ("/exact", "was removed after the save"),
+    ]
 
 
 def test_a_document_that_says_the_same_in_another_form_is_no_edit():
