@@ -38,7 +38,7 @@ def command(folder: str | None, as_json: bool) -> None:
     themselves: mypt format validate --checksums.
     """
     from mypt.api.listing import list_checkpoints
-    from mypt.engine.checkpoints.paths import CHECKPOINTS
+    from mypt.engine.config.folders import CHECKPOINTS
 
     place = str(CHECKPOINTS) if folder is None else folder
     found = list_checkpoints(place, plugins=open_plugins())
