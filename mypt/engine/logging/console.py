@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from mypt.engine.logging import events
 from mypt.format.errors import escape_controls
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rich.console import Console
 
@@ -20,13 +21,19 @@ if TYPE_CHECKING:
 class ConsoleSink:
     """Show how the run goes: a live bar on a terminal, plain lines in a pipe."""
 
-    def __init__(self, console: Console) -> None:
-        """Print to `console`."""
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        """Print to `console`.
+
+        Args:
+            console: Where to.
+            clock: Returns seconds, which the ETA counts; the time of day is set now and then.
+        """
         self._console = console
+        self._clock = clock
         self._bar: Any = None
         self._task: Any = None
         self._max_iters = 0
-        self._first: tuple[int, datetime] | None = None  # step and time that the ETA counts from
+        self._first: tuple[int, float] | None = None  # step and second that the ETA counts from
         self._is_evaluated = False
 
     def emit(self, event: Mapping[str, Any]) -> None:
@@ -53,7 +60,7 @@ class ConsoleSink:
     def _show_start(self, event: events.TrainingStart) -> None:
         config, model = event.config, event.model
         self._max_iters = config["max_iters"]
-        self._first = config["start_step"], datetime.fromisoformat(event.timestamp)
+        self._first = config["start_step"], self._clock()
         begin = f"from step {config['start_step']} " if config["start_step"] else ""
         self._print(
             f"Training {model['total_params']:,} parameters {begin}to step {self._max_iters}, "
@@ -94,7 +101,7 @@ class ConsoleSink:
         now = datetime.fromisoformat(event.timestamp)
         self._print(
             f"step {step}/{self._max_iters} ({event.progress_pct:.1f}%) | {now:%H:%M:%S} | "
-            f"{short_duration(event.elapsed_s)} | {self._eta(step, now)}"
+            f"{short_duration(event.elapsed_s)} | {self._eta(step)}"
             f"{short_count(event.tokens_processed)} tokens"
         )
         phase = [] if event.phase == DEFAULT_PHASE else [f"phase: {event.phase}"]
@@ -102,15 +109,16 @@ class ConsoleSink:
         losses = [f"val {_format_loss(event.val_loss)}", f"train {_format_loss(event.train_loss)}"]
         self._print("  " + " | ".join([*losses, f"lr {event.lr:.2e}", *phase, *sets]))
 
-    def _eta(self, step: int, now: datetime) -> str:
+    def _eta(self, step: int) -> str:
         """Estimate the time left from the steps since the first evaluation, which are steady."""
         if step >= self._max_iters:
             return ""
+        now = self._clock()
         first_step, then = self._first or (step, now)
         if not self._is_evaluated:
             self._first, self._is_evaluated = (step, now), True
-        done, spent_s = step - first_step, (now - then).total_seconds()
-        left = short_duration(spent_s / done * (self._max_iters - step)) if done else "?"
+        done = step - first_step
+        left = short_duration((now - then) / done * (self._max_iters - step)) if done else "?"
         return f"ETA {left} | "
 
     @_show.register(events.GoldCheckpoint)

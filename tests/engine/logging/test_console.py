@@ -13,9 +13,9 @@ from mypt.plugins import Evaluation
 from tests.support.events import TRAINING, eval_event, one_step
 
 
-def console_lines(*emitted):
+def console_lines(*emitted, clock=lambda: 0.0):
     stream = io.StringIO()
-    sink = ConsoleSink(Console(file=stream, width=200))
+    sink = ConsoleSink(Console(file=stream, width=200), clock)
     for event in emitted:
         sink.emit(event.to_json())
     sink.close()
@@ -35,10 +35,12 @@ def test_the_console_prints_the_two_line_summary():
 
 def test_the_console_foretells_the_end_by_the_steps_of_this_run():
     training = evolve(TRAINING, max_iters=1000, start_step=100)
-    moments = [f"2026-02-09T14:30:{second}" for second in ("00", "50", "52")]
     told = [events.training_start(GPTConfig(), training, 10), eval_event(200), eval_event(300)]
+    # The clocks go back an hour between the two evaluations, and are then two seconds further on.
+    times = ["2026-10-25T02:59:00", "2026-10-25T02:59:50", "2026-10-25T01:59:52"]
     shown = console_lines(
-        *(evolve(event, timestamp=moment) for event, moment in zip(told, moments, strict=True))
+        *(evolve(event, timestamp=t) for event, t in zip(told, times, strict=True)),
+        clock=iter([0.0, 50.0, 52.0]).__next__,
     )
     assert "| ETA 7m |" in shown[1]  # 800 steps of half a second, as the first ones took
     assert "| ETA 14s |" in shown[3]  # 700 steps, at the pace after the first evaluation
