@@ -16,16 +16,13 @@ from mypt.format.documents.training import Phase
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
-
-# A set with one of these names would replace another field of the log.
-_RESERVED_NAMES = frozenset({"val", "train", "duration_s"})
 
 
 @frozen
@@ -139,18 +136,6 @@ def load_eval_sets(
             raise ConfigError(Problem("", "eval_dataset_dir", what, fix, kind="eval.name"))
         places[name] = training.eval_dataset_dir
     return {name: _open_eval_loader(config, tokenizer, place) for name, place in places.items()}
-
-
-def check_eval_names(names: Iterable[str]) -> None:
-    """Check that no name has another meaning in the log.
-
-    Raises:
-        ConfigError: At least one has.
-    """
-    for name in names:
-        if name in _RESERVED_NAMES:
-            what = f"`{name}` has another meaning in the log"
-            raise ConfigError(Problem("", "eval_sets", what, "rename that set"))
 
 
 def _open_eval_loader(config: GPTConfig, tokenizer: Tokenizer, place: str) -> GPTDataLoader:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from attrs import evolve
 
+from mypt.engine.logging.events import NO_LOSSES
 from mypt.engine.logging.log_lines import LogOwner, owner_of, parse_line
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import FormatError, Problem
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 NOT_FINITE = math.nan
 _EVAL = "eval_"
-_NO_LOSSES = frozenset({"eval_duration_s", "eval_interval", "eval_iters"})
 _MAX_REASON = 300
 # The range of float32: no loss and no learning rate is outside of it.
 _SMALLEST, _LARGEST = 1e-38, 3e38
@@ -257,7 +257,7 @@ def _read_losses(event: Event) -> dict[str, float]:
     if "train_loss" in event:
         losses["train"] = _read_loss(event, "train_loss")
     for field, value in event.items():
-        if field.startswith(_EVAL) and field not in _NO_LOSSES and _is_loss(value):
+        if field.startswith(_EVAL) and field not in NO_LOSSES and _is_loss(value):
             losses[printable(field.removeprefix(_EVAL))] = _read_loss(event, field)
     return losses
 

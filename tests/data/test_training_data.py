@@ -70,13 +70,6 @@ def test_two_sets_of_one_name_are_refused(train, shards, in_tmp):
     assert not (in_tmp / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("name", ["val", "train", "duration_s"])
-def test_a_set_whose_name_means_something_in_the_log_is_refused(train, name, in_tmp):
-    with pytest.raises(ConfigError, match=f"`{name}` has another meaning in the log"):
-        train(eval_sets={name: "input.txt"})
-    assert not (in_tmp / "checkpoints").exists()
-
-
 def test_a_metric_that_nobody_measures_is_refused_with_a_suggestion(train):
     with pytest.raises(ConfigError, match="did you mean `words`"):
         train(eval_sets={"words": "input.txt"}, gold_metric={"word": 1})

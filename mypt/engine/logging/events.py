@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import attrs
 from attrs import field, frozen
 
+from mypt.format.errors import ConfigError, Problem
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mypt.engine.evaluation.gold import GoldDecision
     from mypt.format.documents.config import GPTConfig
@@ -99,6 +101,10 @@ class PhaseSwitch(LoggedEvent):
 
 
 _SET_PREFIX = "eval_"
+# Fields of an evaluation with that prefix which are no losses; MyPT's logs have the latter two.
+NO_LOSSES = frozenset({"eval_duration_s", "eval_interval", "eval_iters"})
+# What console, charts and `gold_metric` call the splits of the training data.
+_SPLITS = frozenset({"train", "val"})
 
 
 @frozen(kw_only=True)
@@ -132,9 +138,28 @@ class Eval(LoggedEvent):
         losses = {
             key.removeprefix(_SET_PREFIX): value
             for key, value in document.items()
-            if key.startswith(_SET_PREFIX) and key != "eval_duration_s"
+            if key.startswith(_SET_PREFIX) and key not in NO_LOSSES
         }
         return super().from_json({**document, "eval_losses": losses})
+
+
+def check_eval_names(names: Iterable[str]) -> None:
+    """Check that every evaluation set has a name under which logs and charts can show it.
+
+    Raises:
+        ConfigError: One is empty, holds control characters, or has another meaning.
+    """
+    for name in names:
+        if name in _SPLITS:
+            what = "is the name of a split of the training data"
+        elif f"{_SET_PREFIX}{name}" in NO_LOSSES:
+            what = f"has another meaning in the log, as {_SET_PREFIX}{name}"
+        elif not name or not name.isprintable():
+            what = "is no name that a log or a chart can show"
+        else:
+            continue
+        fix = "rename that set; one of eval_dataset_dir has the name of its folder"
+        raise ConfigError(Problem("", "eval_sets", f"`{name}` {what}", fix, kind="eval.name"))
 
 
 @frozen(kw_only=True)

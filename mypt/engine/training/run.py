@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from mypt.data.training_data import check_eval_names
 from mypt.engine.checkpoints.async_saver import CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.copies import CopyKind
@@ -70,7 +69,7 @@ def train(job: Job) -> TrainingState:
     """
     with job.world.stage("settings"):  # all have read the model before the first writes it
         guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
-        check_eval_names(job.eval_loaders)
+        events.check_eval_names(job.eval_loaders)
         check_metric(job.training.gold_metric, job.eval_loaders)
         check_freezing(job.model, job.training)
         log = _log_to_write(job)

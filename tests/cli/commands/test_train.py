@@ -483,9 +483,7 @@ def test_a_hand_edited_layer_count_is_refused_with_the_way_out(train, refused, i
     assert "config.json#/n_layer: is 8, but model.pt holds 2 blocks; set it back to 2" in line
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_saves_and_says_how_to_resume(number, input_file, in_tmp):
     long = ("--eval_iters", "1", "--eval_interval", "100000", "--max_iters", "100000")
     command = ("train", "--model_name", "cat", "--input_file", input_file, *SMALL, *long)

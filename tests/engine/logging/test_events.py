@@ -1,14 +1,17 @@
 """Every line of the logs of real runs is as the published schema says."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
 from mypt.engine.logging.events import Eval, GoldBlocked, parse_event, training_start
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
+from mypt.format.errors import ConfigError
 from tests.support.events import eval_event
 
 KINDS = {
@@ -143,3 +146,28 @@ def test_an_evaluation_has_the_documented_fields_and_rounding():
     assert event["eval_general"] == 4.234568
     assert event["progress_pct"] == 0.47
     assert event["elapsed_s"] == 912.5
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("val", "is the name of a split"),
+        ("train", "is the name of a split"),
+        ("duration_s", "has another meaning in the log, as eval_duration_s"),
+        ("iters", "has another meaning in the log, as eval_iters"),
+        ("interval", "has another meaning in the log, as eval_interval"),
+        ("", "is no name that a log or a chart can show"),
+        ("a\nb", "is no name that a log or a chart can show"),
+    ],
+)
+def test_a_set_that_no_log_or_chart_could_show_is_refused(name, what, train, in_tmp):
+    with pytest.raises(ConfigError, match=re.escape(what)):
+        train(eval_sets={name: "input.txt"})
+    assert not (in_tmp / "checkpoints").exists()
+
+
+def test_a_folder_whose_name_means_something_in_the_log_is_refused(train, in_tmp):
+    (in_tmp / "iters").mkdir()
+    np.tile(np.arange(5, dtype="<u4"), 20).tofile(in_tmp / "iters" / "shard_00000.bin")
+    with pytest.raises(ConfigError, match=r"`iters` has another meaning.*name of its folder"):
+        train(eval_dataset_dir="iters")

@@ -5,7 +5,6 @@ import pytest
 
 from mypt.engine.runtime.signals import StopRequest
 
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
