@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypt.data.batches.batch import Batch
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.callbacks import EvaluationEvent, StepEvent
+    from mypt.engine.evaluation.divergence import DivergedError
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.scoring import Score
     from mypt.engine.inference.text import TextStream
@@ -46,6 +47,7 @@ _HOME = {
     "ConfigError": "mypt.format.errors",
     "Continuation": "mypt.engine.inference.continuation",
     "DataError": "mypt.format.errors",
+    "DivergedError": "mypt.engine.evaluation.divergence",
     "EvaluationEvent": "mypt.engine.callbacks",
     "FormatError": "mypt.format.errors",
     "get_model_info": "mypt.api.info",
@@ -78,6 +80,7 @@ __all__ = [
     "ConfigError",
     "Continuation",
     "DataError",
+    "DivergedError",
     "EvaluationEvent",
     "FormatError",
     "GPTConfig",

@@ -307,6 +307,8 @@ class GPT(LanguageModel):
             SaveError: A checkpoint could not be written, or would replace another run's without
                 `overwrite`; the previous one is intact.
             UsageError: The same of a copy beside it.
+            DivergedError: A loss or a weight became NaN or infinite, and `terminate_on_nan` is not
+                False; the last checkpoint is intact.
             OutOfMemoryError: There is too little memory for a step; the last checkpoint is intact.
         """
         from mypt.engine.training.fit import fit
@@ -359,8 +361,8 @@ class GPT(LanguageModel):
             training_config: Hyperparameters, fields of `TrainingConfig`; by default those of the
                 model's own training. Learning rate, betas and weight decay are by default those
                 of the optimizer; a `learning_rate` is the peak.
-            overwrite: Whether to replace a model of another history, one that is further on, or
-                a training state by none.
+            overwrite: Whether to replace a model of another history, one that is further on, a
+                training state by none, or a model by weights that are NaN or infinite.
 
         Raises:
             ConfigError: A hyperparameter is unknown, of the wrong type or out of range, or is not

@@ -146,3 +146,16 @@ def test_standard_input_is_for_one_process_and_one_says_so(folder, flags, field)
         "",
     ]
     assert not (folder / "checkpoints").exists()
+
+
+def test_a_run_that_diverges_ends_in_all_processes_and_keeps_what_was_saved(folder):
+    flags = ("--max_iters", "1000", "--learning_rate", "1e9", "--grad_clip", "0")
+    processes = start("away", *flags, size=2)
+    for process in processes:
+        said = [line for line in process.wait().splitlines() if line.startswith("error: ")]
+        assert process.code == 1
+        assert len(said) == 1
+        assert "checkpoints/away: training has diverged" in said[0]
+        assert "step 0 stays as it was saved" in said[0]
+    weights = read_bundle(folder / "checkpoints" / "away").weights()
+    assert all(bool(tensor.isfinite().all()) for tensor in weights.values())

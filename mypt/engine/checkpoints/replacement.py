@@ -12,6 +12,7 @@ from mypt.engine.checkpoints.copies import (
     list_snapshot_steps,
     read_copy_origin,
 )
+from mypt.engine.evaluation.divergence import are_finite
 from mypt.format.bundle.detect import classify
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import Problem, SaveError, UsageError
@@ -23,6 +24,8 @@ from mypt.format.storage.generations import committed_document, committed_files
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
+
+    import torch
 
     from mypt.engine.history import History
     from mypt.format.documents.training import TrainingState
@@ -102,6 +105,21 @@ def ensure_replaceable(
     )
     if problem is not None:
         raise SaveError(problem)
+
+
+def ensure_finite(folder: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Raise if a save would replace a model by weights that are NaN or infinite.
+
+    Args:
+        folder: Where they are to be saved; its lock is held.
+        weights: By name.
+
+    Raises:
+        SaveError: They are not finite, and there is a model; nothing has been changed.
+    """
+    if is_model(folder) and not are_finite(weights.values()):
+        what = "holds a model, which weights that are NaN or infinite would replace"
+        raise SaveError(Problem(str(folder), "", what, _FIX, kind=KIND))
 
 
 def _read_saved(folder: Path) -> _Saved:

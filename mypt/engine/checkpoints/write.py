@@ -13,7 +13,7 @@ from mypt.engine.checkpoints.optimizer_groups import (
     shapes_of,
 )
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
-from mypt.engine.checkpoints.replacement import ensure_replaceable
+from mypt.engine.checkpoints.replacement import ensure_finite, ensure_replaceable
 from mypt.engine.config.overrides import inherited_training, override_training
 from mypt.engine.history import bare_state, begin_or_continue
 from mypt.format.bundle.write import save_bundle
@@ -148,6 +148,7 @@ def save_model(
     with open_for_writing(folder) as writer:
         if not overwrite:
             ensure_replaceable(folder, history, state, has_optimizer=optimizer is not None)
+            ensure_finite(folder, weights_of(model))
         manifest = write_bundle(
             writer, describe_model(model, state), state, weights_of(model), optimizer
         )

@@ -64,9 +64,14 @@ def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if _is_dtensor(tensor) else tensor
 
 
+def own_part(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the part of a tensor that this process holds."""
+    return tensor.to_local() if _is_dtensor(tensor) else tensor
+
+
 def address_of(tensor: torch.Tensor) -> int:
     """Return the address of a tensor, or of this process's part; tied tensors share it."""
-    return tensor.to_local().data_ptr() if _is_dtensor(tensor) else tensor.data_ptr()
+    return own_part(tensor).data_ptr()
 
 
 def local_part(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

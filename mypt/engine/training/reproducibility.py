@@ -41,6 +41,7 @@ _HARMLESS = frozenset(
         "plugins",
         "snapshot_interval",
         "start_step",
+        "terminate_on_nan",
     }
 )
 

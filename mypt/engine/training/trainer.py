@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,13 @@ from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.copies import CopyKind
 from mypt.engine.checkpoints.saver import Part
 from mypt.engine.checkpoints.write import weights_of
+from mypt.engine.evaluation.divergence import (
+    WEIGHTS,
+    DivergedError,
+    are_finite,
+    diverged_error,
+    explain_losses,
+)
 from mypt.engine.evaluation.gold import decide
 from mypt.engine.evaluation.losses import EvaluationStoppedError, evaluate
 from mypt.engine.logging import events
@@ -61,12 +69,6 @@ if TYPE_CHECKING:
     from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.training import Ancestor
     from mypt.plugins.contracts import Evaluation, GoldGuard
-
-
-_NOT_FINITE = (
-    "The loss is NaN or infinite and will not recover: stop and restart with a lower "
-    "--learning_rate, or from the gold copy or a snapshot"
-)
 
 
 @frozen(kw_only=True)
@@ -157,7 +159,10 @@ class Trainer:
         self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
         self._loss: Readback | None = None
-        self._saved_step: int | None = None
+        self._is_loss_finite = True
+        self._folder = job.folder
+        self._saved_step = None if job.found is None else state.step
+        self._is_saved = False
         self._last: Evaluation | None = None
 
     def run(self) -> TrainingState:
@@ -165,6 +170,7 @@ class Trainer:
 
         Raises:
             SaveError: A save failed; it is raised within one step, and the one before is whole.
+            DivergedError: A loss or a weight is not finite; what was saved before is intact.
         """
         started_at = events.now()
         self.model.train()
@@ -213,9 +219,11 @@ class Trainer:
             phase=self.phases.name_at(step + 1),
             epoch=self.phases.epoch_after(step, epoch, size * training.grad_accum_steps),
         )
+        self._is_saved = False
         self._saver.check()
         # The loss shown is that of the step before, so that a GPU computes while it is shown.
         loss = float((before or self._loss).values())
+        self._is_loss_finite = math.isfinite(loss)
         self._dispatcher.emit(
             events.Step(iter=step + 1, max_iters=training.max_iters, train_loss=loss, lr=made.lr)
         )
@@ -226,11 +234,12 @@ class Trainer:
         return self.state.step >= self.state.training_config.max_iters
 
     def _train(self) -> None:
+        self._check_weights()
         try:
             if self._is_due():
                 self._evaluate_and_save()
                 self._saver.wait()  # from here on there is something to resume from
-            while not self._at_end and not self._is_stopped():
+            while not self._at_end and not self._must_stop():
                 self.update()
                 if self._is_due():
                     self._evaluate_and_save()
@@ -238,8 +247,42 @@ class Trainer:
                     self._save(CopyKind.NUMBERED)
         except EvaluationStoppedError:
             pass  # the resumed run evaluates this step
-        if self._saved_step != self.state.step:
+        if not self._is_saved:
             self._save()
+        if not self._is_saved and self._folder is not None:
+            raise self._diverged(WEIGHTS)
+
+    def _must_stop(self) -> bool:
+        """Return whether any process was asked to stop.
+
+        Raises:
+            DivergedError: The last loss was not finite in one of them, and the weights are not.
+        """
+        if not self._world.agree(self._stop.requested or not self._is_loss_finite):
+            return False
+        self._check_weights()
+        return self._is_stopped()
+
+    def _check_weights(self) -> None:
+        """Raise in all processes if weights are not finite, which ends a run unless asked.
+
+        Raises:
+            DivergedError: They are not.
+        """
+        if self.state.training_config.terminate_on_nan and not self._are_weights_finite():
+            raise self._diverged(WEIGHTS)
+
+    def _are_weights_finite(self) -> bool:
+        return not self._world.agree(not are_finite(self.model.parameters()))
+
+    def _diverged(self, found: str) -> DivergedError:
+        return diverged_error(
+            found,
+            self.state.step,
+            folder=self._folder,
+            saved_step=self._saved_step,
+            learning_rate=self.state.training_config.learning_rate,
+        )
 
     def _is_due(self) -> bool:
         """Return whether this step is to be evaluated, and has not been."""
@@ -259,6 +302,7 @@ class Trainer:
 
         Raises:
             EvaluationStoppedError: The run was asked to stop meanwhile.
+            DivergedError: A loss or a weight is not finite, which ends a run unless asked.
         """
         began, training = time.monotonic(), self.state.training_config
         evaluation = self._evaluate()
@@ -267,7 +311,7 @@ class Trainer:
         memory = self.state.gold or GoldMemory()
         decision = decide(evaluation, memory, self._guards, training.gold_metric)
         self.state = evolve(self.state, gold=decision.memory)
-        was_finite = self._last is None or math.isfinite(self._last.val_loss)
+        was_finite = self._last is None or explain_losses(self._last) is None
         self._last = evaluation
         step = self.state.step
         lr = learning_rate_at(min(step, training.max_iters - 1), training)
@@ -282,11 +326,15 @@ class Trainer:
                 phase=self.phases.name_at(max(0, step - 1)) or DEFAULT_PHASE,
             )
         )
-        if was_finite and not math.isfinite(evaluation.val_loss):
-            self._dispatcher.emit(events.Notice(message=_NOT_FINITE))
         gold = events.gold_decided(evaluation, decision, memory.best_val_loss)
         if gold is not None and not decision.promoted:
             self._dispatcher.emit(gold)
+        found = explain_losses(evaluation)
+        if found is not None and training.terminate_on_nan:
+            raise self._diverged(found)
+        if found is not None and was_finite:
+            message = f"At step {step} {found}; the run goes on, as terminate_on_nan is off"
+            self._dispatcher.emit(events.Notice(message=message))
         kinds = [CopyKind.GOLD] if decision.promoted else []
         kinds += [CopyKind.NUMBERED] if self._is_snapshot_due() else []
         kinds += [CopyKind.FP16] if self._at_end else []
@@ -316,15 +364,23 @@ class Trainer:
         return self._world.agree(self._stop.requested)
 
     def _save(self, *kinds: CopyKind, gold: events.Event | None = None) -> None:
-        """Save the state, and these copies of the model.
+        """Save the state, and these copies of the model, unless weights are not finite.
+
+        What was saved before is worth more than such weights, also where the run goes on with them.
 
         Args:
             kinds: The copies.
             gold: Announces the gold one: once it is on disk, and before the run's own bundle is,
                 from which a run that is killed goes on. So a resumed run announces it again if
                 and only if it makes it again.
+
+        Raises:
+            DivergedError: They are not, which ends a run unless asked.
         """
-        self._saved_step = self.state.step
+        if not self._are_weights_finite():
+            self._refuse_save()
+            return
+        self._is_saved, self._saved_step = True, self.state.step
         if self._checkpointer is None:
             if is_sharded(self.model):
                 send_parts(weights_of(self.model), optimizer_state(self.optimizer))
@@ -339,6 +395,13 @@ class Trainer:
         parts.append(Part(partial(self._checkpointer.write_own, state=self.state, kinds=kinds)))
         self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), *parts)
 
+    def _refuse_save(self) -> None:
+        if self.state.training_config.terminate_on_nan:
+            raise self._diverged(WEIGHTS)
+        if self._folder is not None:
+            message = f"Step {self.state.step} is not saved: {WEIGHTS}"
+            self._dispatcher.emit(events.Notice(message=message))
+
     def _call(self, callback: Callable[..., None], *arguments: object) -> None:
         """Call a function of the caller; where it fails, save before that is raised.
 
@@ -347,8 +410,9 @@ class Trainer:
         try:
             callback(*arguments, self._stop.ask)
         except Exception:
-            if self._saved_step != self.state.step:
-                self._save()
+            if not self._is_saved:
+                with suppress(DivergedError):  # the caller's error is the one to raise
+                    self._save()
             self._saver.wait()
             raise
         if not self.model.training:

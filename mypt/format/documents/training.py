@@ -39,6 +39,7 @@ class TrainingConfig:
     max_iters: int = 1000
     eval_interval: int = 100
     eval_iters: int = 20
+    terminate_on_nan: bool = True
     learning_rate: float = 0.0003
     start_step: int = 0
     warmup_iters: float = 0.0

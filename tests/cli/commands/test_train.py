@@ -11,6 +11,7 @@ import sys
 import pytest
 
 import mypt
+from mypt.format.bundle.read import read_bundle
 
 SMALL = (
     *("--block_size", "16", "--n_embd", "32", "--n_head", "2", "--n_layer", "2"),
@@ -717,12 +718,46 @@ def test_a_phase_that_comes_too_late_is_told_of(train, input_file, in_tmp):
     assert "never trained" not in train(*flags, "12", name="dog")[1]
 
 
-def test_a_model_that_runs_away_is_told_of_once(train, input_file):
+RUNAWAY = ("--learning_rate", "1e9", "--grad_clip", "0", "--max_iters", "12")
+
+
+def test_a_run_that_diverges_ends_and_keeps_what_was_saved(train, cli, input_file, in_tmp):
     flags = ("--input_file", input_file, *SMALL, "--eval_iters", "1", "--eval_interval", "2")
-    _, out, _ = train(*flags, "--max_iters", "8", "--learning_rate", "1e9", "--grad_clip", "0")
-    assert out.count("val not finite") > 1
-    assert out.count("The loss is NaN or infinite and will not recover") == 1
-    assert "lower --learning_rate" in out
+    assert train(*flags, "--max_iters", "2")[0] == 0
+    before = {name: digests_of(in_tmp, name) for name in folders(in_tmp)}
+    code, out, err = train(*RUNAWAY)
+    assert code == 1
+    assert "Training finished" not in out
+    assert err.count("\n") == 1
+    assert "checkpoints/cat: training has diverged: " in err
+    assert "step 2 stays as it was saved; go on from there with a learning_rate below 1e+09" in err
+    assert {name: digests_of(in_tmp, name) for name in folders(in_tmp)} == before
+    assert train("--learning_rate", "1e-4", "--max_iters", "4", "--grad_clip", "1")[0] == 0
+
+
+def test_a_run_that_is_to_go_on_saves_nothing_that_is_not_finite(train, cli, input_file, in_tmp):
+    flags = ("--input_file", input_file, *SMALL, "--eval_iters", "1", "--eval_interval", "2")
+    assert train(*flags, "--max_iters", "2")[0] == 0
+    before = {name: digests_of(in_tmp, name) for name in folders(in_tmp)}
+    code, out, err = train(*RUNAWAY, "--no_terminate_on_nan", "--snapshot_interval", "3")
+    assert code == 1
+    assert "step 12/12" in out
+    assert out.count("the run goes on, as terminate_on_nan is off") == 1
+    assert "Step 12 is not saved: weights are NaN or infinite" in out
+    assert "weights are NaN or infinite at step 12" in err
+    after = {name: digests_of(in_tmp, name) for name in folders(in_tmp)}
+    assert {name: after[name] for name in ("cat_gold", "cat_fp16")} == {
+        name: before[name] for name in ("cat_gold", "cat_fp16")
+    }
+    for name in after:
+        assert cli("format", "validate", f"checkpoints/{name}")[0] == 0
+        weights = read_bundle(in_tmp / "checkpoints" / name).weights()
+        assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
+
+
+def digests_of(in_tmp, name):
+    files = documents(in_tmp / "checkpoints" / name)["manifest"]["files"]
+    return {file: record["sha256"] for file, record in files.items()}
 
 
 def test_a_data_set_that_is_not_there_is_told_by_its_folder(refused_train):

@@ -166,3 +166,18 @@ def test_a_file_of_the_first_releases_belongs_to_what_was_read_from_it(trained, 
     model, _, step, moments = mypt.GPT.load_legacy(old / "latest.pt")
     model.save_checkpoint_bundle(old, step, moments)
     assert state_of(old).step == step
+
+
+@pytest.mark.parametrize("step", [None, 4])
+def test_a_model_is_not_replaced_by_weights_that_are_not_finite(trained, in_tmp, step):
+    folder = in_tmp / "plain"
+    trained.save_checkpoint_bundle(folder, step)
+    before = (folder / "manifest.json").read_bytes()
+    with torch.no_grad():
+        trained.lm_head.weight[0, 0] = torch.nan
+    with pytest.raises(mypt.SaveError, match="weights that are NaN or infinite would replace"):
+        trained.save_checkpoint_bundle(folder, step)
+    assert (folder / "manifest.json").read_bytes() == before
+    trained.save_checkpoint_bundle(in_tmp / "elsewhere", step)
+    trained.save_checkpoint_bundle(folder, step, overwrite=True)
+    assert (folder / "manifest.json").read_bytes() != before

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from mypt.engine.evaluation.divergence import DivergedError
 from mypt.engine.logging.events import Eval, GoldBlocked, parse_event, training_start
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
@@ -84,7 +85,8 @@ def test_each_event_says_what_has_happened(events):
 
 
 def test_losses_that_are_not_finite_are_null(train, logged, validator):
-    train(learning_rate=1e30, grad_clip=0, max_iters=4, eval_interval=2)
+    with pytest.raises(DivergedError):
+        train(learning_rate=1e30, grad_clip=0, max_iters=4, eval_interval=2)
     (_, *later) = logged(kind="eval")
     assert any(event["val_loss"] is None for event in later)
     for event in logged():

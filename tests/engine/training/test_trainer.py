@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import signal
 import threading
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ import mypt
 from mypt.api.checkpoint_manager import resume
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.checkpoints.checkpointer import Checkpointer
+from mypt.engine.evaluation.divergence import DivergedError
 from mypt.engine.logging.jsonl import JsonlSink
 from mypt.engine.training import run
 from mypt.engine.training.lr_schedule import learning_rate_at
@@ -135,6 +138,102 @@ def test_a_resume_on_other_data_is_recorded(text, tmp_path):
         f"step 6: the data changed (text has other content: {counts[0]} tokens before, "
         f"{counts[1]} now)"
     )
+
+
+def spoil_at(step, model, monkeypatch):
+    """Put a NaN into a weight that no evaluation reads, once `step` updates are done."""
+    update = Trainer.update
+
+    def spoiled(self):
+        update(self)
+        if self.state.step == step:
+            with torch.no_grad():
+                model.token_embedding_table.weight[-1, 0] = math.nan
+
+    monkeypatch.setattr(Trainer, "update", spoiled)
+
+
+def finite_steps(folder):
+    """Return the step of each bundle, none of which may hold a NaN."""
+    found = {}
+    for place in sorted(folder.parent.glob(f"{folder.name}*/")):
+        bundle = read_bundle(place)
+        assert all(bool(tensor.isfinite().all()) for tensor in bundle.weights().values())
+        found[place.name] = bundle.training_state.step
+    return found
+
+
+UNSEEN = "\u2603"
+
+
+@pytest.mark.parametrize(
+    ("spoiled_at", "options", "saved"),
+    [
+        (6, {}, 0),  # found by the save after the evaluation
+        (7, {"snapshot_interval": 8}, 6),  # by a numbered copy in between
+        (15, {"max_iters": 15, "eval_interval": 100}, 0),  # by the last save
+    ],
+)
+def test_weights_that_no_loss_shows_are_found_by_every_save(
+    text, tmp_path, monkeypatch, spoiled_at, options, saved
+):
+    model = new_model(text + UNSEEN)
+    spoil_at(spoiled_at, model, monkeypatch)
+    said = f"weights are NaN or infinite at step .*, and step {saved} stays as it was saved"
+    with pytest.raises(DivergedError, match=said):
+        fit(model, text, tmp_path / "m", **{**RUN, "max_iters": 18, **options})
+    assert finite_steps(tmp_path / "m")["m"] == saved
+
+
+def test_a_signal_saves_no_weights_that_are_not_finite(text, tmp_path, monkeypatch):
+    model = new_model(text + UNSEEN)
+    spoil_at(8, model, monkeypatch)
+    update = Trainer.update
+
+    def interrupted(self):
+        update(self)
+        if self.state.step == 9:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Trainer, "update", interrupted)
+    with pytest.raises(DivergedError, match="at step 9, and step 6 stays as it was saved"):
+        fit(model, text, tmp_path / "m", **RUN, max_iters=18)
+    assert finite_steps(tmp_path / "m")["m"] == 6
+
+
+def test_a_loss_that_is_not_finite_ends_a_run_long_before_its_next_evaluation(text, tmp_path):
+    options = {
+        **RUN,
+        "eval_interval": 1000,
+        "learning_rate": 1e9,
+        "grad_clip": 0,
+        "warmup_iters": 0,
+    }
+    with pytest.raises(DivergedError) as raised:
+        fit(new_model(text), text, tmp_path / "m", max_iters=1000, **options)
+    assert re.search(r"at step \d{1,2}, and step 0 stays as it was saved", str(raised.value))
+
+
+def test_weights_that_are_not_finite_from_the_start_are_not_trained(text):
+    model = new_model(text)
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = math.inf
+    with pytest.raises(DivergedError, match="at step 0, and nothing was saved"):
+        fit(model, text, max_iters=3, **RUN)
+    state = fit(model, text, max_iters=3, **RUN, terminate_on_nan=False)
+    assert state.step == 3
+
+
+def test_a_further_set_without_a_loss_ends_no_run(text, tmp_path, monkeypatch):
+    model = new_model(text)
+    other = mypt.GPTDataLoader(model.config, model.tokenizer, text=text, source="other")
+    empty = other.eval_batch("val", 1, 0)
+    empty = empty._replace(mask=torch.zeros(empty.y.shape))
+    monkeypatch.setattr(other, "eval_batch", lambda *_: empty)
+    state = model.fit(
+        loader_of(model, text), eval_data_loaders={"other": other}, quiet=True, max_iters=2, **RUN
+    )
+    assert state.step == 2
 
 
 class StopError(Exception):
