@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from mypt.cli.options.plugins import check_plugins, plugin_options
+from mypt.cli.standard_output import OutputLostError, checked_output
 from mypt.cli.terminal import echo
 from mypt.format.version import MYPT_VERSION
 
@@ -131,6 +132,17 @@ def main_format(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     """Run a command and return its exit code: 0 success, 1 invalid or failed, 2 wrong usage."""
     _allow_any_text()
+    code = 0
+    try:
+        with checked_output():
+            code = _call(group, name, arguments)
+    except OutputLostError as lost:
+        return code or _report_lost_output(lost)
+    return code
+
+
+def _call(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
+    """Run a command, and report why it failed if it does."""
     try:
         result = group.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
@@ -140,15 +152,21 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         echo("interrupted", err=True)
         return INVALID
-    except BrokenPipeError:  # the reader of the pipe has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INVALID
+    except OutputLostError:
+        raise
     except OSError as error:  # such as a full disk or a missing permission
         place = f"{error.filename}: " if error.filename else ""
         reason = f"{place}{error.strerror or error}; check the disk and its permissions"
         echo(f"error: {reason}", err=True)
         return INVALID
     return result if isinstance(result, int) else 0
+
+
+def _report_lost_output(lost: OutputLostError) -> int:
+    if not lost.has_no_reader:
+        reason = f"standard output cannot be written: {lost.strerror}; write it somewhere else"
+        echo(f"error: {reason}", err=True)
+    return INVALID
 
 
 def _allow_any_text() -> None:

@@ -15,6 +15,7 @@ from mypt.cli.main import SETTINGS
 from mypt.cli.options.command import Group
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ _from_model = click.option(
     type=click.IntRange(1),
     help="Processes that tokenize; by default one per processor.",
 )
+@optional_output()
 def prepare_command(
     inputs: tuple[str, ...],
     output: str,
@@ -121,6 +123,7 @@ def prepare_command(
     show_default=True,
     help="Fraction of the conversations for validation.",
 )
+@optional_output()
 def chats_command(
     inputs: tuple[str, ...],
     output: str,

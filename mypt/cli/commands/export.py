@@ -12,6 +12,7 @@ from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
+from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 
 
@@ -21,6 +22,7 @@ from mypt.cli.terminal import echo
 @click.option("--output", type=TEXT, required=True, help="Folder to create.")
 @reader_options
 @name_flags()
+@optional_output()
 def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -> None:
     """Export a model to the format of another program, with the same logits."""
     from mypt.engine.checkpoints.paths import find_checkpoint

@@ -12,6 +12,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
+from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 from mypt.format.version import FORMAT_VERSION
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below the path.")
 @reader_options
 @name_flags()
+@optional_output()
 def command(
     path: str,
     version: str,

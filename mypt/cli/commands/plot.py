@@ -10,6 +10,7 @@ import click
 from mypt.cli.options.command import Command
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def command(logs: tuple[str, ...], output: str | None, axis: Literal["steps", "t
         _print_chart(chart)
         return
     _write_chart(chart, runs, target)
-    echo(f"{target}: written")
+    with optional_output():
+        echo(f"{target}: written")
 
 
 def _print_chart(chart: Chart) -> None:

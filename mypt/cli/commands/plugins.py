@@ -12,6 +12,7 @@ import click
 from mypt.cli.options.command import Group
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 from mypt.format.version import DISTRIBUTION
 
@@ -52,6 +53,7 @@ def command(context: click.Context, as_json: bool) -> None:
 @command.command("new")
 @click.argument("name", type=TEXT)
 @click.option("--output", type=TEXT, help="Folder to create; by default one of that name.")
+@optional_output()
 def new(name: str, output: str | None) -> None:
     """Create a minimal plugin package whose tests pass, as a starting point."""
     from mypt.plugins.scaffold import write_scaffold

@@ -11,6 +11,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.groups import GroupedCommand, GroupedOption
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 from mypt.engine.config.precedence import TrainRequest
 from mypt.engine.config.presets import DEFAULT_TOKENIZATION
@@ -69,6 +70,7 @@ class TrainCommand(GroupedCommand):
     help="Replace copies (gold, fp16, snapshots) of another run or model that are in the way.",
 )
 @name_flags()
+@optional_output()
 def command(model_name: str, tokenization: str | None, *, overwrite: bool, **flags: Any) -> int:
     """Train a new model, or resume a saved one.
 
