@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from attrs import frozen
 
-from mypt.engine.checkpoints.copies import parse_copy_name
+from mypt.format.bundle.copy_name import parse_copy_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping

@@ -14,8 +14,8 @@ from attrs import evolve, frozen
 from mypt.api.argument_rules import PLUGINS
 from mypt.api.families import Member, relate
 from mypt.api.summary import summarise
-from mypt.engine.checkpoints.copies import parse_copy_name
 from mypt.engine.config.folders import CHECKPOINTS
+from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import EntryKind, walk
 from mypt.format.errors import FormatError, MyptError, Problem, UsageError

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
+from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
 from mypt.format.bundle.write import bundle_files, save_bundle
@@ -90,6 +91,7 @@ class Migrator:
             what, fix = "is not a checkpoint that mypt can read", "name a checkpoint, or use --all"
             unknown = FormatError(Problem(str(source), "", what, fix, kind="checkpoint.unknown"))
             raise explain_unknown(source) or unknown
+        model = _find_copied(source) if output is None else None
         output = default_output(source) if output is None else output
         described = describe(source, reader, self.layouts, self.options)
         if described.flaws:  # nothing that a checkpoint contains is left behind
@@ -98,6 +100,9 @@ class Migrator:
         if self.dry_run:
             return Report(source=source, output=output, result="would migrate", lines=lines)
         whole = _store_tied_once(read_whole(source, reader, self.options, described), source)
+        if model is not None and whole.training_state is not None:
+            state = {**whole.training_state, "copy_of": default_output(model).name}
+            whole = evolve(whole, training_state=state)
         if _holds_checkpoint(output, whole):
             return self._report_existing(source, output, lines)
         _write_bundle(output, whole, self.written_by)
@@ -160,7 +165,8 @@ def default_output(source: Path) -> Path:
     """Return the folder of the bundle for a checkpoint.
 
     `dante/latest.pt` becomes a bundle in `dante/`, beside the file, where mypt looks for it; any
-    other file becomes one in a folder of its name, and a folder becomes one beside it.
+    other file becomes one in a folder of its name, and a folder becomes one beside it: `dante_v2`,
+    and its copy `dante_v2_gold`, where a run that goes on with `dante_v2` looks for it.
     """
     source = ensure_basename(source)
     file = find_file(source)
@@ -168,7 +174,22 @@ def default_output(source: Path) -> Path:
         folder = file.parent
         if classify(folder) == "bundle" or not (folder / files.CONFIG).exists():
             return folder
+    model = _find_copied(source)
+    if model is not None:
+        return source.with_name(default_output(model).name + source.name.removeprefix(model.name))
     return source.with_name(source.stem if source.suffix else f"{source.name}_v2")
+
+
+def _find_copied(source: Path) -> Path | None:
+    """Return the model of which a folder of MyPT's is the gold or half-precision copy, if it is.
+
+    MyPT says so by the names alone, of folders beside each other.
+    """
+    name = parse_copy_name(source.name)
+    if name is None or name.step is not None or not (source / files.TRAINING_STATE).is_file():
+        return None
+    model = source.with_name(name.model)
+    return model if classify(source) == classify(model) == "version_1" else None
 
 
 def _store_tied_once(checkpoint: Checkpoint, source: Path) -> Checkpoint:

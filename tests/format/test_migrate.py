@@ -159,6 +159,34 @@ def test_a_whole_tree_is_migrated_and_a_bad_one_does_not_stop_the_others(copy, t
     assert not (tmp_path / "fused_qkv_char_v2").exists()
 
 
+def test_the_copies_of_a_model_stay_its_copies(copy, cli, tmp_path, monkeypatch):
+    for name in ("modern_char", "modern_char_gold", "modern_char_fp16"):
+        copy(name)
+    outputs = {r.source.name: r.output.name for r in migrator().migrate_all(tmp_path)}
+    assert outputs == {
+        "modern_char": "modern_char_v2",
+        "modern_char_gold": "modern_char_v2_gold",
+        "modern_char_fp16": "modern_char_v2_fp16",
+    }
+    of = {n: read_bundle(tmp_path / n).training_state.copy_of for n in outputs.values()}
+    assert {*of.values()} == {None, "modern_char_v2"}
+    assert of["modern_char_v2"] is None
+    again = [report.result for report in migrator().migrate_all(tmp_path)]
+    assert again == ["there already"] * 3
+    monkeypatch.chdir(tmp_path)
+    assert "modern_char_v2_gold" in cli("inspect", "--model_name", "modern_char_v2")[1]
+
+
+def test_what_is_only_named_like_a_copy_is_a_model_of_its_own(copy, tmp_path):
+    alone = copy("modern_char_gold")
+    report = migrator().migrate(alone)
+    assert report.output == tmp_path / "modern_char_gold_v2"
+    assert read_bundle(report.output).training_state.copy_of is None
+    copy("modern_char")
+    elsewhere = migrator().migrate(alone, tmp_path / "elsewhere").output
+    assert read_bundle(elsewhere).training_state.copy_of is None
+
+
 def test_what_does_not_read_back_as_written_is_not_committed(copy, monkeypatch):
     source = copy("modern_char")
     monkeypatch.setattr("mypt.format.migrate._are_equal", lambda *_: False)

@@ -140,3 +140,22 @@ def test_a_tensor_that_no_model_has_is_refused(old):
     torch.save(contents, old / "latest.pt")
     with pytest.raises(FormatError, match="extra"):
         mypt.load("old")
+
+
+def test_a_run_that_goes_on_after_a_migration_names_the_gold_that_is_there(fixtures, in_tmp, cli):
+    """The family of a model of MyPT, as it is found in its `checkpoints/`."""
+    names = ("modern_char", "modern_char_gold", "modern_char_fp16")
+    for name in names:
+        shutil.copytree(fixtures / "mypt" / name, in_tmp / "checkpoints" / name)
+    chars = json.loads((fixtures / "mypt" / "modern_char" / "tokenizer.json").read_text())["chars"]
+    (in_tmp / "input.txt").write_text("".join(chars) * 40)
+    assert cli("format", "migrate", "--all", "checkpoints")[0] == 0
+    flags = ("--input_file", "input.txt", "--max_iters", "221", "--eval_iters", "1")
+    code, out, err = cli("train", "--model_name", "modern_char_v2", *flags)
+    assert code == 0, err
+    gold = "checkpoints/modern_char_v2_gold"
+    assert f"  Best (GOLD) checkpoint: {gold} (step 180, val_loss=2.6950)" in out.splitlines()
+    assert read_bundle(in_tmp / gold).training_state.step == 180
+    printed = [word for line in out.splitlines()[-3:] for word in line.split() if "/" in word]
+    assert all((in_tmp / place).is_dir() for place in printed)
+    assert len(printed) == 3

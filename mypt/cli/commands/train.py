@@ -116,21 +116,21 @@ def command(model_name: str, tokenization: str | None, *, overwrite: bool, **fla
 
 def closing_summary(state: TrainingState, folder: Path) -> list[str]:
     """Return the lines that say where the models of a finished run are."""
-    from mypt.engine.checkpoints.copies import CopyKind
+    from mypt.engine.checkpoints.copies import find_copy
+    from mypt.format.bundle.copy_name import CopyKind
 
-    lines = [
-        "Training finished!",
-        f"  Resume training from: {folder}",
-        f"  Deploy inference from: {CopyKind.FP16.path(folder)}",
-    ]
+    half = find_copy(folder, CopyKind.FP16, state.run_id)
+    lines = ["Training finished!", f"  Resume training from: {folder}"]
+    lines += [] if half is None else [f"  Deploy inference from: {half}"]
     gold = state.gold
     if gold is not None and gold.best_val_loss is not None:
         name = "gold_loss" if state.training_config.gold_metric else "val_loss"
         where = f"step {gold.best_step}, {name}={gold.best_val_loss:.4f}"
-        place = CopyKind.GOLD.path(folder)
-        if place.is_dir():
+        place = find_copy(folder, CopyKind.GOLD, state.run_id)
+        if place is not None:
             lines.append(f"  Best (GOLD) checkpoint: {place} ({where})")
         else:  # it stayed behind when the model was copied or renamed
+            place = CopyKind.GOLD.path(folder)
             lines.append(f"  No GOLD checkpoint in {place}: none was better than before ({where})")
     elif gold is not None and gold.decision is not None and gold.decision.reasons:
         why = "; ".join(gold.decision.reasons)

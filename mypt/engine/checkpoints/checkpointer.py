@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from attrs import evolve
 
-from mypt.engine.checkpoints.copies import CopyKind, prune_snapshots
+from mypt.engine.checkpoints.copies import prune_snapshots
 from mypt.engine.checkpoints.write import write_bundle
+from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.storage.commit import open_for_writing
 
 if TYPE_CHECKING:

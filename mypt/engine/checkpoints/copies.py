@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from mypt.format.bundle.copy_name import CopyKind, parse_copy_name
 from mypt.format.errors import FormatError, LockedError, SaveError
 from mypt.format.storage import files
 from mypt.format.storage.generations import committed_document
@@ -17,52 +17,11 @@ if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingConfig, TrainingState
 
 
-class CopyKind(StrEnum):
-    """The kinds of copies, by the suffix of their folder names, in the order of writing."""
-
-    GOLD = "gold"
-    NUMBERED = "step"
-    FP16 = "fp16"
-
-    def path(self, folder: Path, step: int | None = None) -> Path:
-        """Return the folder of this copy of a model.
-
-        Args:
-            folder: The model.
-            step: Step of a numbered copy; None for the other kinds.
-        """
-        number = "" if step is None else f"{step:08d}"
-        return folder.with_name(f"{folder.name}_{self}{number}")
-
-
-class CopyName(NamedTuple):
-    """The parts of the name of a copy's folder."""
-
-    model: str
-    kind: CopyKind
-    step: int | None
-
-
 # Names, in messages, of the kinds of which a model has one copy, with a remark on their weights.
 _DESCRIBED = {
     CopyKind.GOLD: ("gold", ""),
     CopyKind.FP16: ("half-precision", " (its weights are rounded)"),
 }
-_MIN_DIGITS = 8
-
-
-def parse_copy_name(name: str) -> CopyName | None:
-    """Parse the name of a copy's folder, as made by `CopyKind.path`; None if it is not one."""
-    model, _, ending = name.rpartition("_")
-    digits = ending.removeprefix(CopyKind.NUMBERED)
-    if not model:
-        return None
-    if ending in _DESCRIBED:
-        return CopyName(model, CopyKind(ending), None)
-    is_number = digits.isascii() and digits.isdigit() and len(digits) >= _MIN_DIGITS
-    if not is_number or digits == ending:
-        return None
-    return CopyName(model, CopyKind.NUMBERED, int(digits))
 
 
 def find_copies(folder: Path, run_id: str | None = None) -> list[Path]:
@@ -73,14 +32,23 @@ def find_copies(folder: Path, run_id: str | None = None) -> list[Path]:
         run_id: Its run, whose copies count also where they were renamed with it.
     """
     folder = folder if folder.name else folder.absolute()
-    places = [kind.path(folder) for kind in _DESCRIBED]
-    places += find_numbered_folders(folder).values()
-    found = ((path, _find_origin(path)) for path in places if path.is_dir())
+    single = (find_copy(folder, kind, run_id) for kind in _DESCRIBED)
+    numbered = find_numbered_folders(folder).values()
     return [
-        path
-        for path, origin in found
-        if origin is not None and (origin.model == folder.name or origin.is_of_run(run_id))
+        *(path for path in single if path is not None),
+        *(path for path in numbered if _is_copy(path, folder, run_id)),
     ]
+
+
+def find_copy(folder: Path, kind: CopyKind, run_id: str | None = None) -> Path | None:
+    """Find the gold or half-precision copy of a model; None if there is none, as `find_copies`."""
+    path = kind.path(folder)
+    return path if path.is_dir() and _is_copy(path, folder, run_id) else None
+
+
+def _is_copy(path: Path, folder: Path, run_id: str | None) -> bool:
+    origin = _find_origin(path)
+    return origin is not None and (origin.model == folder.name or origin.is_of_run(run_id))
 
 
 def name_notices(folder: Path, state: TrainingState | None) -> tuple[str, ...]:

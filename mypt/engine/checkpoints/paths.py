@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mypt.engine.checkpoints.copies import parse_copy_name
 from mypt.engine.config.folders import CHECKPOINTS, LOGS
+from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
 from mypt.format.storage import files
 

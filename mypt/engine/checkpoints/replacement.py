@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from mypt.engine.checkpoints.copies import (
-    CopyKind,
     find_numbered_folders,
     list_snapshot_steps,
     read_copy_origin,
 )
 from mypt.engine.evaluation.divergence import are_finite
+from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.bundle.detect import classify
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import Problem, SaveError, UsageError

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mypt.engine.evaluation.gold import GoldDecision
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.documents.training import TrainingConfig
+    from mypt.format.documents.training import TrainingConfig, TrainingState
     from mypt.plugins.contracts import Evaluation
 
 
@@ -339,6 +339,17 @@ def gold_decided(
         best_val_loss=best,
         reason="; ".join(decision.reasons),
     )
+
+
+def unsaved(state: TrainingState) -> Notice:
+    """Report the end of a run that saves nothing, and what it would have saved as gold."""
+    place = f"the model in memory is that of step {state.step}"
+    message = f"Nothing is saved, without checkpoint_dir; {place}"
+    if state.gold is not None and state.gold.best_val_loss is not None:
+        name = "gold_loss" if state.training_config.gold_metric else "val_loss"
+        best = f"{name}={state.gold.best_val_loss:.4f} at step {state.gold.best_step}"
+        message = f"{message}; the best was {best}"
+    return Notice(message=message)
 
 
 def training_complete(

@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 
 from mypt.data.input_files import resolve_inputs
 from mypt.engine.checkpoints.build import build_tokenizer
-from mypt.engine.checkpoints.copies import (
-    CopyKind,
-    find_snapshots,
-    list_snapshot_steps,
-    parse_copy_name,
-)
+from mypt.engine.checkpoints.copies import find_snapshots, list_snapshot_steps
 from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
 from mypt.engine.humanize import short_bytes
 from mypt.engine.logging.log_file import check_is_log, log_file_error
 from mypt.engine.runtime.fsdp import full_tensor, is_sharded, send_parts
+from mypt.format.bundle.copy_name import CopyKind, parse_copy_name
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import DataError, FormatError, Problem, SaveError
 from mypt.format.storage import files

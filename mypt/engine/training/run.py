@@ -9,7 +9,7 @@ from attrs import evolve
 
 from mypt.engine.checkpoints.async_saver import CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
-from mypt.engine.checkpoints.copies import CopyKind
+from mypt.engine.checkpoints.copies import find_copy
 from mypt.engine.checkpoints.memory_check import (
     check_memory,
     choose_saver,
@@ -32,6 +32,7 @@ from mypt.engine.training.optimizer import moments_to_come, optimizer_state
 from mypt.engine.training.preflight import check_before_training, check_log_file
 from mypt.engine.training.reproducibility import environment_of, inexact_reasons
 from mypt.engine.training.trainer import Job, Trainer
+from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, LockedError, Problem
 from mypt.format.storage.commit import open_for_writing
@@ -259,10 +260,9 @@ def _gold_notices(job: Job, state: TrainingState) -> list[str]:
     why = None if job.previous is None else explain_incomparable(job.previous, state)
     if why is None or job.folder is None:
         return []
-    gold = CopyKind.GOLD.path(job.folder)
-    return [
-        f"Gold begins anew, since {why}: the next best model replaces {gold}; copy it to keep it"
-    ]
+    gold = find_copy(job.folder, CopyKind.GOLD, state.run_id)
+    replaced = "" if gold is None else f": the next best model replaces {gold}; copy it to keep it"
+    return [f"Gold begins anew, since {why}{replaced}"]
 
 
 def _run_info(job: Job, state: TrainingState) -> RunInfo:

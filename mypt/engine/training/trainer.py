@@ -32,7 +32,6 @@ from attrs import evolve, field, frozen
 
 from mypt.data.curriculum import DEFAULT_PHASE
 from mypt.engine.callbacks import Callbacks
-from mypt.engine.checkpoints.copies import CopyKind
 from mypt.engine.checkpoints.saver import Part
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.divergence import (
@@ -52,6 +51,7 @@ from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.engine.training.optimizer import optimizer_state
 from mypt.engine.training.update import Updater
+from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
 
 if TYPE_CHECKING:
@@ -180,11 +180,13 @@ class Trainer:
                 self._saver.wait()
         finally:
             self._saver.close()
+        if self._folder is None:
+            self._dispatcher.emit(events.unsaved(self.state))
         last = self._last
         if last is not None and last.step >= self.state.training_config.max_iters:
             self._complete(last, started_at)
         else:
-            folder = None if self._checkpointer is None else str(self._checkpointer.folder)
+            folder = None if self._folder is None else str(self._folder)
             self._dispatcher.emit(events.Interrupted(iter=self.state.step, folder=folder))
         return self.state
 

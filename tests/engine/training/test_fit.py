@@ -258,3 +258,19 @@ def test_a_fit_leaves_the_model_with_the_state_it_returns(new, loader):
     moments = model.history.optimizer["state"]
     assert all(torch.equal(m["step"], torch.tensor(4.0)) for m in moments.values())
     assert model.quantize().history.optimizer is None
+
+
+def test_a_fit_that_saves_nothing_says_so_and_announces_no_copy(new, loader, in_tmp, capsys):
+    before = set(in_tmp.rglob("*"))
+    model = new()
+    state = model.fit(loader, **{**RUN, "quiet": False}, max_iters=4)
+    out = capsys.readouterr().out
+    gold = state.gold
+    assert "GOLD" not in out
+    assert (
+        "Nothing is saved, without checkpoint_dir; the model in memory is that of step 4; "
+        f"the best was val_loss={gold.best_val_loss:.4f} at step {gold.best_step}\n"
+    ) in out
+    assert set(in_tmp.rglob("*")) == before
+    model.fit(loader, checkpoint_dir=in_tmp / "m", **{**RUN, "quiet": False}, max_iters=8)
+    assert "Nothing is saved" not in capsys.readouterr().out

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mypt.engine.checkpoints.copies import CopyKind, CopyName, parse_copy_name
+from mypt.format.bundle.copy_name import CopyKind, CopyName, parse_copy_name
 
 MODEL = Path("checkpoints") / "dante_gold"  # a model may itself be called like a copy
 
