@@ -63,7 +63,7 @@ def test_help_imports_no_command():
     loaded = modules_after(command("--help"))
     commands = {name for name in loaded if name.startswith("mypt.cli.")}
     shared = {"mypt.cli.options", "mypt.cli.options.plugins", "mypt.cli.terminal"}
-    assert commands == {"mypt.cli.main", *shared}
+    assert commands == {"mypt.cli.main", "mypt.cli.standard_output", *shared}
     assert not loaded & {"attrs", "numpy", "rich"}
 
 
