@@ -94,7 +94,7 @@ def test_what_is_left_out_changes_neither_fingerprint_nor_resume(mixed, train, s
     assert digests() == digests("whole")
     metadata = json.loads((mixed / "dataset_metadata.json").read_text())
     assert state.data.sha256 == metadata["data_sha256"]
-    assert state.data.train_tokens == metadata["train_tokens"]
+    assert 0 < state.data.train_tokens < metadata["train_tokens"]  # what a row holds is counted
 
 
 def test_a_split_without_any_target_is_refused_at_every_door(mixed, ends, tokenizer, train):

@@ -57,6 +57,10 @@ class BatchSource(Protocol):
         """Return the number of blocks, each of which an epoch takes once."""
         ...
 
+    def reach(self, block_size: int, *, by_blocks: bool = False) -> int:
+        """Return the number of tokens that lie in a window, or in a block, and can be drawn."""
+        ...
+
     def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
         """Convert block numbers to window numbers; (B,) int64."""
         ...
@@ -71,6 +75,10 @@ class BatchSource(Protocol):
 
     def content(self) -> Iterator[NDArray[Any]]:
         """Yield everything that a model learns from, in the form that the fingerprint hashes."""
+        ...
+
+    def explain_left_out(self, block_size: int) -> str | None:
+        """Return what can never be drawn, in words, where that is a surprise; None otherwise."""
         ...
 
     def highest_id(self) -> int:

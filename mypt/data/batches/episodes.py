@@ -68,6 +68,12 @@ class EpisodeSource:
         """Return the number of windows: each is an episode."""
         return self.windows(block_size)
 
+    def reach(self, block_size: int, *, by_blocks: bool = False) -> int:  # noqa: ARG002
+        """Return the number of tokens in the rows: of each episode, as many as its row holds."""
+        lengths = np.concatenate([part.spans[:, 1] for part in self.parts])
+        learnt = lengths[self._number_learnt(block_size)]
+        return int(np.minimum(learnt, block_size + 1).sum())
+
     def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:  # noqa: ARG002
         """Return the numbers unchanged: a block is an episode."""
         return numbers

@@ -137,8 +137,11 @@ class GPTDataLoader:
 
     @property
     def train_tokens(self) -> int:
-        """Number of tokens used for training."""
-        return len(self.splits["train"]) if "train" in self.splits else 0
+        """Number of tokens that training can draw, in windows of `block_size`."""
+        if "train" not in self.splits:
+            return 0
+        by_blocks = self.sampling == "epoch"
+        return self.splits["train"].reach(self.config.block_size, by_blocks=by_blocks)
 
     @property
     def windows_per_epoch(self) -> int:
@@ -149,15 +152,18 @@ class GPTDataLoader:
 
     @property
     def val_tokens(self) -> int:
-        """Number of tokens used for validation."""
-        return len(self.splits["val"])
+        """Number of tokens that validation can draw, in windows of `block_size`."""
+        return self.splits["val"].reach(self.config.block_size)
 
     @property
     def left_out(self) -> list[str]:
-        """What is not learnt from or measured, a line each: episodes without a target in a row."""
+        """What is not learnt from or measured, a line each.
+
+        These are episodes without a target in a row, and shards that are too short for one.
+        """
         return [
             f"{self._source} {name} {why}, which are left out"
-            for name, source in _episodes_of(self.splits).items()
+            for name, source in self.splits.items()
             if (why := source.explain_left_out(self.config.block_size)) is not None
         ]
 

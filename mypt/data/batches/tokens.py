@@ -12,6 +12,7 @@ from attrs import field, frozen
 from numpy.lib.stride_tricks import sliding_window_view
 
 from mypt.data.batches.batch import Batch
+from mypt.format.errors import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,6 +54,26 @@ class TokenSource:
         Each target is in one of them, except for the remainder at the end of a shard.
         """
         return int(self._blocks_by_shard(block_size).sum())
+
+    def reach(self, block_size: int, *, by_blocks: bool = False) -> int:
+        """Return the number of tokens that can be drawn.
+
+        Left out are shards that are too short for a window, and with `by_blocks` the remainder at
+        the end of each shard.
+        """
+        if by_blocks:
+            blocks = self._blocks_by_shard(block_size)
+            return int((blocks * block_size + (blocks > 0)).sum())
+        return int(self._lengths[self._windows_by_shard(block_size) > 0].sum())
+
+    def explain_left_out(self, block_size: int) -> str | None:
+        """Return how many shards no window lies in, in words; None where there are none."""
+        short = int((self._windows_by_shard(block_size) == 0).sum())
+        if not short:
+            return None
+        lost = len(self) - self.reach(block_size)
+        there = f"{format_count(short, 'shard')} of {len(self.shards):,} with {lost:,} tokens"
+        return f"holds {there}, too short for block_size {block_size}"
 
     def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
         """Convert block numbers to window numbers.

@@ -372,8 +372,11 @@ def _build_job(ready: _Ready, folder: Path, world: World, *, overwrite: bool, qu
 def _data_notices(phases: Phases, model: LanguageModel, max_iters: int) -> Iterator[str]:
     data, tokenizer = phases.fingerprint, model.need_tokenizer()
     device = next(model.parameters()).device
+    there = sum(len(phase.loader.splits["train"]) for phase in phases.phases)
+    train = _count_of(data.train_tokens, there)
+    val = _count_of(data.val_tokens, len(phases.held_out.splits["val"]))
     yield (
-        f"Data: {data.source}, {data.train_tokens:,} tokens to train on and {data.val_tokens:,} "
+        f"Data: {data.source}, {train} tokens to train on and {val} "
         f"to validate on ({tokenizer.token_kind}, {tokenizer.n_vocab} ids); device: {device}"
     )
     if len(phases.phases) > 1:
@@ -381,3 +384,8 @@ def _data_notices(phases: Phases, model: LanguageModel, max_iters: int) -> Itera
         yield f"The validation loss is measured on the data of the last phase, {last.name}"
         if begins is not None and begins >= max_iters:
             yield f"That phase is never trained: it begins at {begins}, the run ends at {max_iters}"
+
+
+def _count_of(drawn: int, there: int) -> str:
+    """Return how many tokens can be drawn, and of how many where some never can."""
+    return f"{drawn:,}" if drawn == there else f"{drawn:,} of {there:,}"

@@ -763,3 +763,19 @@ def digests_of(in_tmp, name):
 def test_a_data_set_that_is_not_there_is_told_by_its_folder(refused_train):
     line = refused_train("--dataset_dir", "nowhere", *SMALL, *BRIEF)
     assert line.startswith("error: nowhere: there is no such folder")
+
+
+def test_tokens_that_can_never_be_drawn_are_not_counted(train, input_file, in_tmp, cli):
+    data = ("data", "prepare", input_file, "--output", "shards", "--tokenization", "char")
+    assert cli(*data, "--tokens_per_shard", "100")[0] == 0
+    folder = in_tmp / "shards" / "train"
+    (folder / "shard_00000.bin").write_bytes((folder / "shard_00000.bin").read_bytes()[:20])
+    lengths = [path.stat().st_size // 2 for path in folder.iterdir()]
+    there, drawn = sum(lengths), sum(length for length in lengths if length > 16)
+    assert drawn < there
+    code, out, err = train("--dataset_dir", "shards", *QUICK[:-4], "--max_iters", "1")
+    assert code == 0, err
+    assert f"Data: shards, {drawn:,} of {there:,} tokens to train on and" in out
+    assert "shards train holds 2 shards of" in out
+    state = documents(in_tmp / "checkpoints" / "cat")["training_state"]
+    assert state["data"]["train_tokens"] == drawn

@@ -133,7 +133,7 @@ def test_a_data_set_and_a_text_of_the_same_ids_have_the_same_fingerprint(dataset
     ids = np.arange(44, dtype="<u4")
     data = loader.fingerprint
     assert data.sha256 == hashlib.sha256(ids.tobytes()).hexdigest()
-    assert (data.train_tokens, data.val_tokens) == (35, 9)
+    assert (data.train_tokens, data.val_tokens) == (30, 9)
     assert data.source == str(dataset)
     assert loader.fingerprint is data
 
@@ -219,6 +219,20 @@ def test_ids_beyond_the_model_are_refused(dataset, letters):
     GPTDataLoader(evolve(CONFIG, vocab_size=44), letters, dataset_dir=dataset)
 
 
+@pytest.mark.parametrize("sampling", ["random", "epoch"])
+def test_only_tokens_that_can_be_drawn_are_counted(dataset, letters, sampling):
+    loader = GPTDataLoader(CONFIG, letters, dataset_dir=dataset, sampling=sampling)
+    drawn = set()
+    for step in range(200):
+        x, y, _ = loader.train_batch(1, step, 0)
+        drawn |= {*x.flatten().tolist(), *y.flatten().tolist()}
+    assert loader.train_tokens == len(drawn) == {"random": 30, "epoch": 26}[sampling]
+    assert loader.left_out == [
+        f"{dataset} train holds 1 shard of 3 with 5 tokens, too short for block_size 8, which are "
+        "left out"
+    ]
+
+
 def test_a_data_set_of_another_tokenizer_is_refused(dataset, factories):
     for other in (factories["gpt2"].train(""), factories["char"].train("\nabc")):
         problem = refusal(CONFIG, other, dataset_dir=dataset)
@@ -228,7 +242,7 @@ def test_a_data_set_of_another_tokenizer_is_refused(dataset, factories):
 
 def test_a_data_set_that_does_not_name_its_tokenizer_is_trusted(dataset, letters):
     (dataset / "tokenizer_state.json").unlink()
-    assert GPTDataLoader(CONFIG, letters, dataset_dir=dataset).train_tokens == 35
+    assert GPTDataLoader(CONFIG, letters, dataset_dir=dataset).train_tokens == 30
 
 
 def test_a_data_set_written_without_special_tokens_fits_any_gpt2(dataset, factories):
