@@ -57,6 +57,7 @@ def run_events(first: int, last: int) -> list[dict[str, Any]]:
     for step in range(first + 1, last + 1):
         emitted.append(events.Step(iter=step, max_iters=40, train_loss=2.5, lr=1e-3))
         if step % 10 == 0:
+            emitted.append(events.Evaluating(iter=step, done=0, total=4))
             emitted += _evaluation_events(step)
     emitted.append(
         events.PhaseSwitch(iter=last, elapsed_s=1.0, tokens_processed=10, new_phase="second")

@@ -15,6 +15,7 @@ from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 from mypt.engine.config.precedence import TrainRequest
 from mypt.engine.config.presets import DEFAULT_TOKENIZATION
+from mypt.engine.logging.activity import show_activity
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig, TrainingState
 
@@ -78,7 +79,8 @@ def command(model_name: str, tokenization: str | None, *, overwrite: bool, **fla
     keeps its own architecture. Training flags override both, as do --batch_size, --dropout and
     --device.
     """
-    from mypt.engine.training.launch import run_training
+    with show_activity("Loading PyTorch"):
+        from mypt.engine.training.launch import run_training
 
     given = {name: value for name, value in flags.items() if value is not None}
     request = TrainRequest(

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 DECIMALS = 6
 
 
+def count_batches(
+    eval_loaders: Mapping[str, GPTDataLoader], training: TrainingConfig, world: World = ALONE
+) -> int:
+    """Return how many batches one process measures in an evaluation."""
+    return (2 + len(eval_loaders)) * -(-training.eval_iters // world.size)
+
+
 class EvaluationStoppedError(Exception):
     """The run was asked to stop during an evaluation."""
 

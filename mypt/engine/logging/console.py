@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+# Seconds without a line, in a pipe, after which a reader wonders.
+_SILENCE_S = 30
+
+
 class ConsoleSink:
     """Show how the run goes: a live bar on a terminal, plain lines in a pipe."""
 
@@ -31,8 +35,11 @@ class ConsoleSink:
         self._console = console
         self._clock = clock
         self._bar: Any = None
-        self._task: Any = None
+        self._tasks: dict[str, Any] = {}  # of the bar, by what they show
         self._max_iters = 0
+        self._eval_interval = 1
+        self._pace: tuple[int, float] | None = None  # step and second that it counts from
+        self._has_told_pace = False
         self._first: tuple[int, float] | None = None  # step and second that the ETA counts from
         self._is_evaluated = False
 
@@ -61,43 +68,75 @@ class ConsoleSink:
         config, model = event.config, event.model
         self._max_iters = config["max_iters"]
         self._first = config["start_step"], self._clock()
+        self._eval_interval = config["eval_interval"]
         begin = f"from step {config['start_step']} " if config["start_step"] else ""
         self._print(
             f"Training {model['total_params']:,} parameters {begin}to step {self._max_iters}, "
             f"{config['tokens_per_step']:,} tokens per step"
         )
+        if self._console.is_terminal:
+            self._open_bar(config["start_step"])
 
     @_show.register(events.Step)
     def _show_step(self, event: events.Step) -> None:
-        if not self._console.is_terminal:
-            return
-        if self._bar is None:
-            self._open_bar(event)
-        loss = f"loss {event.train_loss:.4f}"
-        self._bar.update(self._task, completed=event.iter, loss=loss)
+        if self._bar is not None:
+            loss = f"loss {event.train_loss:.4f}"
+            self._bar.update(self._tasks["training"], completed=event.iter, detail=loss)
+        elif not self._has_told_pace:
+            self._tell_pace(event)
 
-    def _open_bar(self, event: events.Step) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    def _tell_pace(self, event: events.Step) -> None:
+        """Print how long a step takes, once, where it is long until there is more to print."""
+        now = self._clock()
+        if self._pace is None:  # the first step may have compiled, or filled caches
+            self._pace = event.iter, now
+            return
+        self._has_told_pace = True
+        step, then = self._pace
+        each_s = (now - then) / (event.iter - step)
+        steps = min(-event.iter % self._eval_interval, self._max_iters - event.iter)
+        if steps * each_s > _SILENCE_S:
+            left = short_duration(steps * each_s)
+            self._print(
+                f"step {event.iter}/{self._max_iters} | {each_s:.2g}s a step | "
+                f"the next evaluation in {left}"
+            )
+
+    @_show.register(events.Evaluating)
+    def _show_evaluating(self, event: events.Evaluating) -> None:
+        if self._bar is None:
+            if not self._is_evaluated and event.done == 0:
+                self._print(f"Evaluating step {event.iter}: {event.total} batches")
+            return
+        if "evaluating" not in self._tasks:
+            self._tasks["evaluating"] = self._bar.add_task("evaluating", total=0, detail="")
+        self._bar.update(self._tasks["evaluating"], completed=event.done, total=event.total)
+
+    def _open_bar(self, step: int) -> None:
+        """Show a bar that moves from now on, also while the first step compiles."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
         from rich.progress import TimeRemainingColumn as Remaining
 
-        loss = TextColumn("{task.fields[loss]}")
         self._bar = Progress(
-            TextColumn("training"),
+            SpinnerColumn("line"),
+            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            loss,
+            TextColumn("{task.fields[detail]}"),
             Remaining(),
             console=self._console,
             transient=True,
         )
-        self._task = self._bar.add_task(
-            "training", total=event.max_iters, completed=event.iter, loss=""
+        self._tasks["training"] = self._bar.add_task(
+            "training", total=self._max_iters, completed=step, detail=""
         )
         self._bar.start()
 
     @_show.register(events.Eval)
     def _show_evaluation(self, event: events.Eval) -> None:
         step = event.iter
+        if "evaluating" in self._tasks:
+            self._bar.remove_task(self._tasks.pop("evaluating"))
         now = datetime.fromisoformat(event.timestamp)
         self._print(
             f"step {step}/{self._max_iters} ({event.progress_pct:.1f}%) | {now:%H:%M:%S} | "

@@ -63,6 +63,17 @@ class Step(Event):
 
 
 @frozen(kw_only=True)
+class Evaluating(Event):
+    """A batch of an evaluation is about to be measured; for live displays, like `Step`."""
+
+    name = "evaluating"
+
+    iter: int
+    done: int
+    total: int
+
+
+@frozen(kw_only=True)
 class LoggedEvent(Event):
     """An event that the log keeps."""
 
@@ -241,6 +252,7 @@ _CLASSES: Mapping[str, type[Event]] = {
     cls.name: cls
     for cls in (
         Step,
+        Evaluating,
         Notice,
         TrainingStart,
         PhaseSwitch,
@@ -252,6 +264,8 @@ _CLASSES: Mapping[str, type[Event]] = {
     )
 }
 
+# Those that the log does not keep.
+UNLOGGED = frozenset({Step.name, Evaluating.name})
 # Every `event` that mypt or MyPT logs.
 KINDS = frozenset({*_CLASSES, "gold_checkpoint_final_eval"})
 

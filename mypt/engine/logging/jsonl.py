@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from mypt.engine.logging.events import Step
+from mypt.engine.logging.events import UNLOGGED
 from mypt.engine.logging.log_file import log_write_error
 from mypt.format.storage.fsync import sync_file
 
@@ -22,7 +22,7 @@ NAME = "jsonl"
 
 
 class JsonlSink:
-    """Append each event as a line of JSON, except those of single steps."""
+    """Append each event as a line of JSON, except those for live displays."""
 
     def __init__(self, path: Path, owner: LogOwner, end: LogEnd) -> None:
         """Remove what comes after `end`; the file is opened at the first event.
@@ -47,7 +47,7 @@ class JsonlSink:
 
     def emit(self, event: Mapping[str, Any]) -> None:
         """Append one event and sync it to disk, before the save that follows it."""
-        if event["event"] == Step.name:
+        if event["event"] in UNLOGGED:
             return
         line = json.dumps({**event, **self._owner.fields}, allow_nan=False) + "\n"
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
@@ -28,7 +29,9 @@ from mypt.engine.config.precedence import (
     settle_vocab_size,
 )
 from mypt.engine.evaluation.gold import build_guards
+from mypt.engine.humanize import short_bytes
 from mypt.engine.language_model import LanguageModel
+from mypt.engine.logging.activity import show_activity, tell_pipe
 from mypt.engine.runtime.devices import choose_device, is_available
 from mypt.engine.runtime.fsdp import shard
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
@@ -56,7 +59,6 @@ from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     import torch
 
@@ -64,8 +66,12 @@ if TYPE_CHECKING:
     from mypt.data.curriculum import Phases
     from mypt.data.training_data import TrainingData
     from mypt.engine.runtime.world import World
-    from mypt.format.documents.training import Ancestor, TrainingState
+    from mypt.format.documents.training import Ancestor, TrainingConfig, TrainingState
     from mypt.plugins.manager import Plugins
+
+
+# So much text takes seconds to tokenize.
+_MANY_BYTES = 10_000_000
 
 
 @frozen
@@ -165,8 +171,10 @@ def _prepare_together(
 
     What the checkpoint is mapped to is no longer used then, and goes before the training begins.
     """
-    with world.stage("preparation"), explain_oom(TRAINING):
-        ready, describe = _prepare(request, folder, plugins, world)
+    silent = quiet or not world.is_main
+    reading = show_activity("Reading and tokenizing the data", quiet=silent)
+    with world.stage("preparation"), explain_oom(TRAINING), reading:
+        ready, describe = _prepare(request, folder, plugins, world, quiet=silent)
     ensure_same_start(world, describe)
     if isinstance(ready, Outcome):
         return ready
@@ -174,7 +182,7 @@ def _prepare_together(
 
 
 def _prepare(
-    request: TrainRequest, folder: Path, plugins: Plugins, world: World
+    request: TrainRequest, folder: Path, plugins: Plugins, world: World, *, quiet: bool
 ) -> tuple[_Ready | Outcome, Callable[[], Iterator[tuple[str, object]]]]:
     """Read all that a run begins from; return it, or how it ended, and what describes it."""
     if not is_checkpoint(folder, plugins):
@@ -195,12 +203,22 @@ def _prepare(
             return outcome, partial(describe_request, run, opened)
         start = _start_resumed(run, opened, plugins, world)
     model, training, tokenizer = start.model, start.run.training, start.model.need_tokenizer()
+    size = _count_bytes(start.run.training)
+    if size >= _MANY_BYTES:
+        tell_pipe(f"Tokenizing {short_bytes(size)} of text", quiet=quiet)
     ready = _Ready(
         start=evolve(start, device=world.place(start.device)),
         phases=start.data.load(model.config, tokenizer, training),
         eval_loaders=load_eval_sets(model.config, tokenizer, training),
     )
     return ready, ready.describe
+
+
+def _count_bytes(training: TrainingConfig) -> int:
+    """Return the size of the files of text that a run names, without those of folders."""
+    phases = (training.input_file, *(phase.input_file for phase in training.curriculum))
+    names = [n for names in phases for n in ([names] if isinstance(names, str) else names or [])]
+    return sum(Path(name).stat().st_size for name in names if Path(name).is_file())
 
 
 def _check_unused(

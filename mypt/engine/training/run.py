@@ -23,6 +23,7 @@ from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.evaluation.gold import build_guards, check_metric, explain_incomparable
 from mypt.engine.history import History, begin_or_continue
 from mypt.engine.logging import events, jsonl
+from mypt.engine.logging.activity import show_activity
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
 from mypt.engine.logging.log_file import end_notices, find_end, lock_log
 from mypt.engine.runtime.fsdp import is_sharded
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from mypt.engine.checkpoints.async_saver import AsyncSaver
     from mypt.engine.runtime.training_memory import TrainingMemory
     from mypt.format.documents.manifest import Manifest
+
+
+_COMPILING = "Compiling the layers: the first batches take longer, a minute or more"
 
 
 def train(job: Job) -> TrainingState:
@@ -77,13 +81,15 @@ def train(job: Job) -> TrainingState:
         if log is not None:
             check_log_file(log, job.training, job.folder)
         memory, left = _check_memory(job)
+    silent = job.quiet or not job.world.is_main
     with ExitStack() as stack:
         state = _first_state(job)
         with job.world.stage("lock"):
             checkpointer = _open_checkpointer(job, state, stack)
         with job.world.stage("checks"):
             folder = None if checkpointer is None else checkpointer.folder
-            check_before_training(job.model, [*_all_loaders(job)], state, folder)
+            with show_activity("Checking the data, and a save", quiet=silent):
+                check_before_training(job.model, [*_all_loaders(job)], state, folder)
             saver = _choose_saver(job, memory, left)
             if isinstance(saver, DirectSaver) and memory.copy:
                 job = evolve(job, notices=(*job.notices, direct_notice(memory)))
@@ -91,6 +97,8 @@ def train(job: Job) -> TrainingState:
             dispatcher = _open_dispatcher(job, state, log, stack)
         total = sum(p.numel() for p in job.model.parameters())
         dispatcher.emit(events.training_start(job.model.config, job.training, total))
+        if job.training.compile:
+            dispatcher.emit(events.Notice(message=_COMPILING))
         stack.enter_context(set_up_model(job.model, job.training))
         trainer = Trainer(
             job,

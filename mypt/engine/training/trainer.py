@@ -42,7 +42,7 @@ from mypt.engine.evaluation.divergence import (
     explain_losses,
 )
 from mypt.engine.evaluation.gold import decide
-from mypt.engine.evaluation.losses import EvaluationStoppedError, evaluate
+from mypt.engine.evaluation.losses import EvaluationStoppedError, count_batches, evaluate
 from mypt.engine.logging import events
 from mypt.engine.runtime.fsdp import is_sharded, send_parts
 from mypt.engine.runtime.readback import Readback
@@ -345,21 +345,27 @@ class Trainer:
 
     def _evaluate(self) -> Evaluation:
         """Measure the phase that ends here, at its last step too."""
+        step, training = self.state.step, self.state.training_config
+        total = count_batches(self._eval_loaders, training, self._world)
+        batches = iter(range(total))
+
+        def is_stopped() -> bool:
+            """Go on with a save, and return whether any process was asked to stop."""
+            done = next(batches)
+            self._dispatcher.emit(events.Evaluating(iter=step, done=done, total=total))
+            self._saver.check()
+            return self._is_stopped()
+
         return evaluate(
             self.model,
-            self.phases.at(max(0, self.state.step - 1)).loader,
+            self.phases.at(max(0, step - 1)).loader,
             self.phases.held_out,
             self._eval_loaders,
-            self.state.training_config,
-            self.state.step,
-            self._is_stopped_meanwhile,
+            training,
+            step,
+            is_stopped,
             self._world,
         )
-
-    def _is_stopped_meanwhile(self) -> bool:
-        """Go on with a save, and return whether any process was asked to stop."""
-        self._saver.check()
-        return self._is_stopped()
 
     def _is_stopped(self) -> bool:
         """Return whether any process of the run was asked to stop."""

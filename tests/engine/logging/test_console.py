@@ -1,6 +1,8 @@
 import io
 import math
+import re
 
+import pytest
 from attrs import evolve
 from rich.console import Console
 
@@ -87,3 +89,47 @@ def test_on_a_terminal_a_bar_shows_the_steps_and_leaves_with_the_run():
     assert "loss 2.5000" in shown
     assert "val 4.1235" in shown
     assert shown.endswith("\x1b[2K")  # the bar's line is cleared at the end
+
+
+def evaluating(step, done, total=40):
+    return events.Evaluating(iter=step, done=done, total=total)
+
+
+def test_a_terminal_sees_the_first_evaluation_and_the_wait_for_the_first_step():
+    stream = io.StringIO()
+    sink = ConsoleSink(Console(file=stream, force_terminal=True, width=120))
+
+    def shown(event):
+        stream.seek(0)
+        stream.truncate()
+        sink.emit(event.to_json())
+        sink._bar.refresh()  # as its thread does, ten times a second
+        return stream.getvalue()
+
+    training = TrainingConfig(max_iters=3)
+    assert "training" in shown(events.training_start(GPTConfig(), training, 10))
+    shown(evaluating(0, 0))
+    assert re.search("evaluating.*12/40", shown(evaluating(0, 12)))
+    assert "evaluating" not in shown(eval_event(0)).splitlines()[-1]
+    assert re.search("training.*0/3", stream.getvalue())
+    sink.close()
+
+
+def test_a_pipe_gets_one_line_of_the_first_evaluation():
+    start = events.training_start(GPTConfig(), TRAINING, 10)
+    batches = [evaluating(0, done) for done in range(40)]
+    shown = console_lines(start, *batches, eval_event(0), evaluating(100, 0), eval_event(100))
+    assert shown[1] == "Evaluating step 0: 40 batches"
+    assert not [line for line in shown[2:] if "Evaluating" in line]
+
+
+@pytest.mark.parametrize(
+    ("step_s", "said"), [(0.1, []), (2.0, ["step 2/75000 | 2s a step | the next evaluation in 3m"])]
+)
+def test_a_pipe_is_told_how_long_slow_steps_take_once(step_s, said):
+    start = events.training_start(GPTConfig(), evolve(TRAINING, eval_interval=100), 10)
+    steps = [one_step(step, 75000) for step in range(1, 50)]
+    # asked by the beginning, by the evaluation, and by the first two steps
+    clock = iter([0.0, 1.0, 10.0, 10.0 + step_s]).__next__
+    shown = console_lines(start, eval_event(0), *steps, clock=clock)
+    assert shown[3:] == said

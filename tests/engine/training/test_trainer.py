@@ -5,6 +5,7 @@ import math
 import re
 import signal
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -531,19 +532,47 @@ def test_gold_that_cannot_be_written_is_not_announced(train, logged, monkeypatch
     assert [e["event"] for e in logged() if "iter" in e] == ["eval"]
 
 
-def test_a_run_that_saves_nothing_has_no_gold_checkpoint(text):
-    heard = []
-    plugins = load_plugins()
-    ear = SimpleNamespace(emit=lambda event: heard.append(event["event"]), close=lambda: None)
-    hook = hookimpl(lambda: [SinkFactory("ear", build=lambda _: ear)])
-    plugins.register(SimpleNamespace(mypt_log_sinks=hook), PluginOrigin("ear", "ear", "1"))
-    tokenizer = plugins.tokenizer("char").train(text)
-    config = mypt.GPTConfig(**SHAPE, vocab_size=tokenizer.vocab_size)
-    model = mypt.GPT(config, tokenizer, plugins=plugins)
-    state = fit(model, text, max_iters=6, log_sinks={"ear": {}}, **RUN)
+@pytest.fixture
+def heard_fit(text):
+    """Train a model that saves nothing; gives the state, and the events that a sink has heard."""
+
+    def call(**options):
+        heard = []
+        plugins = load_plugins()
+        ear = SimpleNamespace(emit=heard.append, close=lambda: None)
+        hook = hookimpl(lambda: [SinkFactory("ear", build=lambda _: ear)])
+        plugins.register(SimpleNamespace(mypt_log_sinks=hook), PluginOrigin("ear", "ear", "1"))
+        tokenizer = plugins.tokenizer("char").train(text)
+        config = mypt.GPTConfig(**SHAPE, vocab_size=tokenizer.vocab_size)
+        model = mypt.GPT(config, tokenizer, plugins=plugins)
+        return fit(model, text, log_sinks={"ear": {}}, **{**RUN, **options}), heard
+
+    return call
+
+
+def test_a_run_that_saves_nothing_has_no_gold_checkpoint(heard_fit):
+    state, heard = heard_fit(max_iters=6)
+    kinds = [event["event"] for event in heard]
     assert state.gold.best_step == 6
-    assert "eval" in heard
-    assert "gold_checkpoint" not in heard
+    assert "eval" in kinds
+    assert "gold_checkpoint" not in kinds
+
+
+def test_an_evaluation_is_told_of_batch_by_batch(heard_fit):
+    _, heard = heard_fit(max_iters=1, eval_iters=3)
+    (begin, *_) = [n for n, event in enumerate(heard) if event["event"] == "training_start"]
+    told = heard[begin + 1 :]
+    assert told[:6] == [
+        {"event": "evaluating", "iter": 0, "done": done, "total": 6} for done in range(6)
+    ]
+    assert told[6]["event"] == "eval"
+
+
+def test_a_run_that_compiles_says_that_this_takes_its_time(heard_fit, monkeypatch):
+    monkeypatch.setattr(run, "set_up_model", lambda *_: nullcontext())
+    _, heard = heard_fit(max_iters=1, compile=True)
+    (notice,) = [e["message"] for e in heard if "Compiling" in e.get("message", "")]
+    assert notice == "Compiling the layers: the first batches take longer, a minute or more"
 
 
 @pytest.mark.parametrize("name", ["cat", "cat_gold", "cat_fp16"])
