@@ -302,6 +302,7 @@ HARMLESS = {
     "log_sinks": ["--log_sinks", '{"console": false}'],
     "keep_snapshots": ["--keep_snapshots", "1"],
     "snapshot_interval": ["--snapshot_interval", "1"],
+    "terminate_on_nan": ["--no_terminate_on_nan"],
 }
 # They say where the data are, or who is ignored; the digest of the data decides.
 NAMES = {"config_file", "dataset_dir", "eval_dataset_dir", "init_from_model", "input_file"}

@@ -148,8 +148,9 @@ def test_standard_input_is_for_one_process_and_one_says_so(folder, flags, field)
     assert not (folder / "checkpoints").exists()
 
 
-def test_a_run_that_diverges_ends_in_all_processes_and_keeps_what_was_saved(folder):
-    flags = ("--max_iters", "1000", "--learning_rate", "1e9", "--grad_clip", "0")
+@pytest.mark.parametrize("how", [(), ("--shard",)], ids=["ddp", "fsdp"])
+def test_a_run_that_diverges_ends_in_all_processes_and_keeps_what_was_saved(folder, how):
+    flags = ("--max_iters", "1000", "--learning_rate", "1e9", "--grad_clip", "0", *how)
     processes = start("away", *flags, size=2)
     for process in processes:
         said = [line for line in process.wait().splitlines() if line.startswith("error: ")]

@@ -212,5 +212,5 @@ def test_weights_that_are_nan_are_no_fault_of_the_disk(in_tmp, plugins, text):
     loader = mypt.GPTDataLoader(config, tokenizer, text=text)
     folder = in_tmp / "m"
     stop = {"eval_interval": 1, "eval_iters": 1, "quiet": True}
-    model.fit(loader, max_iters=1, checkpoint_dir=folder, **stop)
-    assert mypt.load(folder).lm_head.weight[0].isnan().all()
+    with pytest.raises(mypt.DivergedError):  # and not what a disk that loses bits would be told
+        model.fit(loader, max_iters=1, checkpoint_dir=folder, **stop)
