@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import Evaluation
 
 WEIGHTS = "weights are NaN or infinite"
@@ -51,7 +52,12 @@ def explain_losses(evaluation: Evaluation) -> str | None:
 
 
 def diverged_error(
-    found: str, step: int, *, folder: Path | None, saved_step: int | None, learning_rate: float
+    found: str,
+    step: int,
+    *,
+    folder: Path | None,
+    saved_step: int | None,
+    training: TrainingConfig,
 ) -> DivergedError:
     """Make the error that ends a run.
 
@@ -60,9 +66,9 @@ def diverged_error(
         step: Where that was found.
         folder: The run's bundle; None for a run that saves nothing.
         saved_step: The step that it holds; None if nothing was saved.
-        learning_rate: The peak of the run.
+        training: Hyperparameters of the run.
     """
-    lower = f"a learning_rate below {learning_rate:g}"
+    lower = f"a learning_rate below {training.learning_rate:g}"
     copies = "a gold or numbered copy (init_from_model)"
     if saved_step is None:
         kept, fix = "nothing was saved", f"begin again with {lower}"
@@ -72,6 +78,6 @@ def diverged_error(
         kept = f"step {saved_step} stays as it was saved"
         fix = f"go on from there with {lower}, or begin with {copies}"
     what = f"training has diverged: {found} at step {step}, and {kept}"
-    fix += "; with terminate_on_nan off, a run goes on"
+    fix += "; a run goes on where terminate_on_nan is off" if training.terminate_on_nan else ""
     place = "" if folder is None else str(folder)
     return DivergedError(Problem(place, "", what, fix, kind="training.diverged"))

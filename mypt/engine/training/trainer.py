@@ -283,7 +283,7 @@ class Trainer:
             self.state.step,
             folder=self._folder,
             saved_step=self._saved_step,
-            learning_rate=self.state.training_config.learning_rate,
+            training=self.state.training_config,
         )
 
     def _is_due(self) -> bool:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mypt.engine.evaluation.divergence import are_finite, diverged_error, explain_losses
+from mypt.format.documents.training import TrainingConfig
 from mypt.plugins import Evaluation
 
 
@@ -47,5 +48,8 @@ def test_losses_are_explained_but_for_those_of_further_sets():
     ],
 )
 def test_the_error_says_what_there_is_to_go_on_from(saved, said):
-    error = diverged_error("x", 40, folder=None, saved_step=saved, learning_rate=0.01)
-    assert said in str(error)
+    for terminates in (True, False):
+        training = TrainingConfig(learning_rate=0.01, terminate_on_nan=terminates)
+        error = diverged_error("x", 40, folder=None, saved_step=saved, training=training)
+        assert said in str(error)
+        assert ("terminate_on_nan" in str(error)) == terminates

@@ -27,6 +27,7 @@ from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.format.open import open_checkpoint
 from mypt.format.storage.commit import BundleWriter
+from mypt.format.storage.generations import read_manifest
 from mypt.plugins import SinkFactory, hookimpl
 from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
@@ -223,6 +224,22 @@ def test_weights_that_are_not_finite_from_the_start_are_not_trained(text):
         fit(model, text, max_iters=3, **RUN)
     state = fit(model, text, max_iters=3, **RUN, terminate_on_nan=False)
     assert state.step == 3
+
+
+def test_a_loss_that_is_not_finite_ends_a_run_whose_weights_are(text, tmp_path):
+    def train(**options):
+        model = new_model(text)
+        with torch.no_grad():
+            model.lm_head.weight.mul_(1e38)
+        fit(model, text, tmp_path / "m", max_iters=1, **RUN, **options)
+
+    with pytest.raises(DivergedError, match=r"the validation and training loss is .* is off"):
+        train()
+    assert not read_manifest(tmp_path / "m")
+    with pytest.raises(DivergedError, match="step 1, and step 0 stays as it was") as raised:
+        train(terminate_on_nan=False)
+    assert "terminate_on_nan" not in str(raised.value)
+    assert finite_steps(tmp_path / "m") == {"m": 0}  # no gold, nor half precision
 
 
 def test_a_further_set_without_a_loss_ends_no_run(text, tmp_path, monkeypatch):
