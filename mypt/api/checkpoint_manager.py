@@ -10,11 +10,14 @@ from attrs import evolve
 
 from mypt.api.argument_rules import PLUGINS
 from mypt.api.gpt import GPT
+from mypt.data.new_tokenizer import NewTokenizer
 from mypt.engine.checkpoints.paths import model_dir
 from mypt.engine.config.overrides import override_training
+from mypt.engine.config.plugin_sections import check_sections
 from mypt.engine.training.initial_model import model_to_train, resumed_optimizer
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import to_document
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.rules.arguments import TEXT, checked, instance_of, number_where
@@ -82,7 +85,7 @@ class CheckpointManager:
 
         Args:
             config: Architecture of a new model; a saved one keeps its own. The tokenizer sets
-                `vocab_size`.
+                `vocab_size`; its `plugins` hold the options of the tokenizer too.
             tokenization: `token_kind` of a new model.
             text: Text to build a new vocabulary from.
             learning_rate: Peak learning rate; by default that of the saved run, or 3e-4. The other
@@ -98,7 +101,10 @@ class CheckpointManager:
         given = {} if learning_rate is None else {"learning_rate": learning_rate}
         if self.exists(plugins=plugins):
             return _resume_from(self.checkpoint_dir, given, plugins)
-        tokenizer = plugins.tokenizer(tokenization).trained_on([text])
+        document = {**to_document(config), "tokenization": tokenization}
+        check_sections(document, plugins.settings)
+        wanted = NewTokenizer(tokenization, sections=config.plugins)
+        tokenizer = wanted.train([text], plugins)
         model = GPT(evolve(config, vocab_size=tokenizer.vocab_size), tokenizer, plugins=plugins)
         return model, make_optimizer(model, override_training(given, TrainingConfig())), 0
 

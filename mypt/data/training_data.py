@@ -16,9 +16,8 @@ from mypt.format.documents.training import Phase
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
 
+    from mypt.data.new_tokenizer import NewTokenizer
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import Tokenizer
@@ -37,20 +36,12 @@ class TrainingData:
     phases: tuple[Phase, ...]
     texts: tuple[InputText | None, ...]
 
-    def tokenizer(
-        self,
-        tokenization: str,
-        plugins: Plugins,
-        sections: Mapping[str, Any] | None = None,
-        vocab_size: int | None = None,
-    ) -> Tokenizer:
+    def tokenizer(self, wanted: NewTokenizer, plugins: Plugins) -> Tokenizer:
         """Make the tokenizer of a new model: trained on all texts, or that of the shards.
 
         Args:
-            tokenization: Its `token_kind`.
+            wanted: What to train on texts.
             plugins: Where it is looked up.
-            sections: Settings by package, as in `plugins` of a preset.
-            vocab_size: Its largest number of tokens, for one that can be trained to a size.
 
         Raises:
             DataError: A data set does not say which tokenizer its ids belong to.
@@ -60,14 +51,7 @@ class TrainingData:
             if phase.dataset_dir is not None:
                 state = read_tokenizer_state(phase.dataset_dir)
                 return plugins.tokenizer(state["token_kind"]).build(state)
-        texts = [text.text for text in self.texts if text is not None]
-        factory = plugins.tokenizer(tokenization)
-        source = plugins.source_of("mypt_tokenizers", tokenization)
-        package = "" if source is None else source.package
-        options = dict((sections or {}).get(package, {}))
-        if vocab_size is not None and "vocab_size" in factory.train_properties:
-            options.setdefault("vocab_size", vocab_size)
-        return factory.trained_on(texts, options)
+        return wanted.train([text.text for text in self.texts if text is not None], plugins)
 
     def load(self, config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig) -> Phases:
         """Tokenize the texts and open the shards.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.config.plugin_sections import check_sections
 from mypt.engine.history import History
 from mypt.engine.runtime.out_of_memory import BUILDING, explain_oom
 from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import to_document
 from mypt.format.documents.manifest import GENERATE
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.rules.arguments import checked, instance_of, optional, whole_number
@@ -65,7 +67,8 @@ class LanguageModel(Transformer):
             plugins: Where architecture parts are looked up; by default all that are installed.
 
         Raises:
-            ConfigError: The config cannot be, or the tokenizer does not fit.
+            ConfigError: The config cannot be, or the tokenizer does not fit; or a new model has
+                options for a package that is not installed, or that it does not know.
             PluginError: A part of the config is of no registered plugin.
             OutOfMemoryError: The model is too large for this machine.
         """
@@ -82,6 +85,8 @@ class LanguageModel(Transformer):
         self.needs: Mapping[str, Any] = {}
         self.history = History()
         if not self.token_embedding_table.weight.is_meta:  # else weights are about to be loaded
+            kind = None if tokenizer is None else tokenizer.token_kind
+            check_sections({**to_document(config), "tokenization": kind}, plugins.settings)
             initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))
 
     @property

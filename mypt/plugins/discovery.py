@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import distributions, entry_points
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from mypt.plugins.faults import Fault, PluginOrigin
 from mypt.plugins.hookspecs import PROJECT
 
@@ -34,7 +36,8 @@ def find_installed_plugins() -> Iterator[tuple[PluginOrigin, Callable[[], Any]] 
                 what = f"its entry points cannot be read ({type(error).__name__}: {error})"
                 yield Fault(_make_origin("?", distribution), what)
     for entry in sorted(found, key=lambda entry: (entry.name, _get_package_name(entry))):
-        yield _make_origin(entry.name, entry.dist), entry.load
+        origin = _make_origin(entry.name, entry.dist)
+        yield evolve(origin, module=entry.value.partition(":")[0].partition(".")[0]), entry.load
 
 
 def _get_package_name(entry: EntryPoint) -> str:

@@ -22,11 +22,18 @@ class PluginOrigin:
         name: Name of the plugin: its entry point, or the module of a built-in plugin.
         package: The distribution that provides it.
         version: Version of that distribution.
+        module: The package of Python that the plugin is in; "" where that is not known.
     """
 
     name: str
     package: str
     version: str
+    module: str = ""
+
+    @property
+    def section(self) -> str:
+        """The key of its settings under `plugins` of a config or a preset."""
+        return normalize_package_name(self.package)
 
     @property
     def is_built_in(self) -> bool:

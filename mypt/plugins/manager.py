@@ -20,7 +20,15 @@ import pluggy
 from mypt.format.errors import PluginError, Problem
 from mypt.format.lazy_mapping import LazyMapping
 from mypt.format.rules.arguments import MAPPING, TEXT, checked, optional, sequence_of, where
-from mypt.format.rules.plugin_settings import GUARDS, TOKEN_KIND, Setting
+from mypt.format.rules.plugin_sections import describe_choice, list_clashes
+from mypt.format.rules.plugin_settings import (
+    GUARDS,
+    PLUGINS,
+    SINKS,
+    TOKEN_KIND,
+    TOKENIZATION,
+    Setting,
+)
 from mypt.format.version import DISTRIBUTION, MYPT_VERSION
 from mypt.plugins import hookspecs
 from mypt.plugins.discovery import find_installed_plugins
@@ -177,6 +185,7 @@ class Plugins:
             source = self.sources[name]
             if not source.is_built_in and not self._manager.get_hookcallers(plugin):
                 self._note_once(Fault(source, "offers nothing; check its `@hookimpl` decorators"))
+        self._note_clashes()
 
     def registries(self) -> Mapping[str, HookRegistry]:
         """Load every plugin, and return the registry of each hook."""
@@ -257,6 +266,14 @@ class Plugins:
         found = (s for s in self.sources.values() if normalize_package_name(s.package) == wanted)
         return next((source.version for source in found), None)
 
+    def explain_absence(self, package: str) -> tuple[str, str]:
+        """Return why a package offers nothing, such as `is not installed`, and what to do."""
+        if _has_package(package, self.off):
+            return "is disabled", f"remove it from --disable-plugin and {DISABLE_VARIABLE}"
+        if _has_package(package, (fault.source for fault in self.faults)):
+            return "is broken", "update it; `mypt plugins` shows what is wrong with it"
+        return "is not installed", f"install it: pip install {package}"
+
     def _look_up(self, hook: str, offered: Mapping[K, F], key: K) -> F:
         if key in offered:
             return offered[key]
@@ -303,14 +320,45 @@ class Plugins:
             "mypt_tokenizers": lambda kind: (TOKEN_KIND, kind),
             "mypt_parts": lambda slot_and_name: slot_and_name,
             "mypt_gold_guards": lambda name: (GUARDS, name),
+            "mypt_log_sinks": lambda name: (SINKS, name),
         }
-        return {
-            place(key): Setting(
-                normalize_package_name(self._registries[hook].sources[key].package), factory.options
-            )
+        settings = {
+            place(key): Setting(self._registries[hook].sources[key].section, factory.options)
             for hook, place in fields.items()
             for key, factory in self._collect(hook).items()
         }
+        for kind, factory in self._collect("mypt_tokenizers").items():
+            package = settings[TOKEN_KIND, kind].package
+            settings[TOKENIZATION, kind] = Setting(package, factory.train_options or {})
+        return {**settings, **self._describe_packages()}
+
+    def _describe_packages(self) -> dict[tuple[str, str], Setting]:
+        """Return each package with plugins, as the name of a section."""
+        faulty = (fault.source for fault in self.faults)
+        found: dict[str, list[PluginOrigin]] = {}
+        for source in (*self.sources.values(), *self.off, *faulty):
+            if not source.is_built_in:
+                found.setdefault(source.section, []).append(source)
+        works = {source.section for source in self.sources.values()}
+        return {
+            (PLUGINS, package): Setting(
+                package,
+                names=tuple(name for source in sources for name in (source.name, source.module)),
+                unusable=None if package in works else self.explain_absence(package),
+            )
+            for package, sources in found.items()
+        }
+
+    def _note_clashes(self) -> None:
+        """Note options that two factories of one package declare, and not alike."""
+        settings = self._collect_settings()
+        for source in self.sources.values():
+            if source.is_built_in:
+                continue
+            for option, choices in list_clashes(source.section, settings).items():
+                both = " and ".join(map(describe_choice, choices))
+                what = f"offers {both}, which do not take the same as the option `{option}`"
+                self._note_once(Fault(source, what, "clash"))
 
     def _note_once(self, fault: Fault) -> None:
         if fault not in self.faults:
@@ -321,6 +369,10 @@ class Plugins:
         self.faults.append(fault)
         if self._report is not None:
             self._report(fault)
+
+
+def _has_package(package: str, sources: Iterable[PluginOrigin]) -> bool:
+    return normalize_package_name(package) in {source.section for source in sources}
 
 
 def load_built_in(plugins: Plugins) -> None:

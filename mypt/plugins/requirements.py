@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.documents.manifest import GENERATE, PURPOSES, TRAIN
 from mypt.format.errors import PluginError, Problem
 from mypt.format.layout import SLOTS
-from mypt.plugins.faults import DISABLE_VARIABLE, normalize_package_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import TrainingConfig
@@ -91,19 +90,9 @@ def check_guards(
 def _make_missing_problem(
     package: str, need: Mapping[str, Any], name: str, plugins: Plugins
 ) -> Problem:
-    why, fix = "not installed", f"install it: pip install {package}"
-    if _has_package(package, plugins.off):
-        why, fix = "disabled", f"remove it from --disable-plugin and {DISABLE_VARIABLE}"
-    elif _has_package(package, (fault.source for fault in plugins.faults)):
-        why, fix = "broken", "update it; `mypt plugins` shows what is wrong with it"
-    what = f"requires the plugin {package} {need['version']}, which is {why}"
+    why, fix = plugins.explain_absence(package)
+    what = f"requires the plugin {package} {need['version']}, which {why}"
     return Problem(name, "", what, fix, kind="plugin.missing")
-
-
-def _has_package(package: str, sources: Iterable[PluginOrigin]) -> bool:
-    return normalize_package_name(package) in {
-        normalize_package_name(source.package) for source in sources
-    }
 
 
 def _find_required_origins(

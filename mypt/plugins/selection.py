@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mypt.format.errors import ConfigError, Problem
+from mypt.format.rules.plugin_sections import unknown_name_problems
 from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mypt.plugins.contracts import JsonSchema
 
@@ -22,13 +23,32 @@ class SelectableFactory(Protocol):
     def default(self) -> bool: ...  # noqa: D102
 
 
+def check_names(
+    field: str, options: Mapping[str, Any], known: Iterable[str], file: str = ""
+) -> None:
+    """Check that all guards or sinks that a user names are offered.
+
+    Args:
+        field: The field of the training config that names them.
+        options: The value of that field.
+        known: The names of those that are registered.
+        file: The document that names them; "" for none.
+
+    Raises:
+        ConfigError: At least one is not; one that is switched off may be unknown, if it is not
+            likely a slip.
+    """
+    problems = list(unknown_name_problems(field, options, known, file))
+    if problems:
+        raise ConfigError(*problems)
+
+
 def select_options(
     field: str, options: Mapping[str, Any], factories: Mapping[str, SelectableFactory]
 ) -> dict[str, Mapping[str, Any]]:
     """Return the options of the factories that a run names, and of the default ones.
 
-    Args:
-    The option `false` excludes a factory.
+    The option `false` excludes a factory. What nobody offers is left out; see `check_names`.
 
     Args:
         field: The field of the training config that names them.

@@ -243,3 +243,48 @@ def test_only_a_stranger_s_plugin_is_called_slow(monkeypatch):
     plugins.load(source("own"), lambda: tokenizers("own"))
     plugins.load_all()
     assert [(fault.source.name, fault.kind) for fault in plugins.faults] == [("own", "slow")]
+
+
+def of_size(schema):
+    """A plugin with a tokenizer and a norm, which both have the option `size`."""
+    whole = {"properties": {"size": {"type": "integer"}}}
+    tokenizer = TokenizerFactory("t", build=str, train=str, train_options=whole)
+    part = PartFactory("norm_type", "n", str, options={"properties": {"size": schema}})
+    return SimpleNamespace(
+        mypt_tokenizers=hookimpl(lambda: [tokenizer]), mypt_parts=hookimpl(lambda: [part])
+    )
+
+
+def test_an_option_that_two_factories_of_a_package_do_not_take_alike_is_named_once(plugins):
+    plugins.load_later(source("a"), lambda: of_size({"type": "number"}))
+    plugins.load_all()
+    plugins.load_all()
+    (fault,) = plugins.faults
+    assert fault.kind == "clash"
+    assert fault.what == (
+        "offers norm_type `n` and tokenization `t`, which do not take the same as the option `size`"
+    )
+    assert plugins.tokenizer("t")
+    assert plugins.part("norm_type", "n")
+
+
+def test_an_option_that_two_factories_of_a_package_take_alike_is_theirs(plugins):
+    plugins.load_later(source("a"), lambda: of_size({"type": "integer", "default": 3}))
+    plugins.load_all()
+    assert plugins.faults == []
+    assert plugins.settings["plugins", "acme-a"].names == ("a", "")
+
+
+@pytest.mark.parametrize(
+    ("package", "why"),
+    [
+        ("acme-off", ("is disabled", "remove it from --disable-plugin and MYPT_DISABLE_PLUGINS")),
+        ("acme-ill", ("is broken", "update it; `mypt plugins` shows what is wrong with it")),
+    ],
+)
+def test_a_package_that_cannot_be_used_says_why(package, why, monkeypatch):
+    monkeypatch.setenv("MYPT_DISABLE_PLUGINS", f"{others()},acme-off")
+    plugins = load_plugins()
+    plugins.load_later(source("off"), lambda: tokenizers("off"))
+    plugins.load_later(source("ill"), lambda: 1 / 0)
+    assert plugins.settings["plugins", package].unusable == why

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mypt.plugins import GuardFactory, PluginError, hookimpl
+from mypt.plugins import GuardFactory, PartFactory, PluginError, hookimpl
 from mypt.testing import registered
 
 
@@ -36,3 +36,12 @@ def test_what_is_wrong_is_said(hook, offered, said):
 def test_a_forgotten_hookimpl_is_said():
     with pytest.raises(PluginError, match="offers nothing; check its `@hookimpl`"):
         registered(SimpleNamespace(mypt_gold_guards=list))
+
+
+def test_an_option_that_means_two_things_is_said():
+    parts = [
+        PartFactory(slot, "mine", str, options={"properties": {"eps": {"type": kind}}})
+        for slot, kind in {"mlp_type": "number", "norm_type": "integer"}.items()
+    ]
+    with pytest.raises(PluginError, match="do not take the same as the option `eps`"):
+        registered(offering("mypt_parts", *parts))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mypt.engine.config.presets import Preset
     from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Layouts
+    from mypt.format.rules.plugin_settings import Settings
 
 
 @click.command("configs", cls=Command)
@@ -37,14 +38,17 @@ def command(config_file: str | None, output: str | None) -> None:
     """List the presets with their parameter counts, show one in detail, or copy one to edit it."""
     from mypt.engine.config.presets import copy_preset, read_preset, shipped_presets
 
-    layouts = open_plugins().layouts
+    plugins = open_plugins()
+    layouts = plugins.layouts
     if config_file is None:
         if output is not None:
             message = "--output has nothing to copy; name a preset, such as mypt configs demo"
             raise click.UsageError(message)
         lines = _format_list([read_preset(name, layouts) for name in shipped_presets()], layouts)
     elif output is None:
-        lines = _format_preset(read_preset(config_file, layouts), layouts)
+        preset = read_preset(config_file, layouts)
+        _check_plugins(preset, plugins.settings)
+        lines = _format_preset(preset, layouts)
     else:
         preset = read_preset(config_file, layouts)
         copy_preset(preset, Path(output))
@@ -61,6 +65,16 @@ def _training_command(preset: str) -> list[str]:
             "--input_file input.txt",
         ]
     )
+
+
+def _check_plugins(preset: Preset, settings: Settings) -> None:
+    from mypt.format.documents.construction import raise_field_errors
+    from mypt.format.rules.plugin_sections import preset_problems
+
+    problems = preset_problems(preset.document, preset.file, settings)
+    raise_field_errors(problems, "")
+    for problem in problems:
+        echo(f"{problem.severity}: {problem}", err=True)
 
 
 def _format_list(presets: list[Preset], layouts: Layouts) -> list[str]:

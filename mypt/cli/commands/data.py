@@ -13,10 +13,14 @@ import click
 
 from mypt.cli.main import SETTINGS
 from mypt.cli.options.command import Group
+from mypt.cli.options.conflicts import DATA_CONFLICTS, check_conflicts
+from mypt.cli.options.fields import JsonType, with_default
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
+from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +38,21 @@ def command() -> None:
 
 _output = click.option("--output", type=TEXT, required=True, help="Folder for the data set.")
 _tokenization = click.option(
-    "--tokenization", type=TEXT, default="gpt2", show_default=True, help="Tokenizer to use."
+    "--tokenization",
+    type=TEXT,
+    help=with_default(
+        "Tokenizer to use: char, gpt2, or a plugin's.", f"the preset's, or {DEFAULT_TOKENIZATION}"
+    ),
+)
+_config_file = click.option(
+    "--config_file",
+    type=TEXT,
+    help="Preset whose tokenizer to use, with its options: a path, or the name of a shipped one.",
+)
+_plugins = click.option(
+    "--plugins",
+    type=JsonType(),
+    help="Options of the tokenizer, under the name of its package; they win over the preset's.",
 )
 _from_model = click.option(
     "--from_model",
@@ -47,6 +65,8 @@ _from_model = click.option(
 @click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="INPUT...")
 @_output
 @_tokenization
+@_config_file
+@_plugins
 @_from_model
 @click.option(
     "--val_fraction",
@@ -75,15 +95,16 @@ _from_model = click.option(
     help="Processes that tokenize; by default one per processor.",
 )
 @optional_output()
+@name_flags()
 def prepare_command(
     inputs: tuple[str, ...],
     output: str,
-    tokenization: str,
     from_model: str | None,
     val_fraction: float,
     tokens_per_shard: int,
     dtype: Literal["auto", "uint16", "uint32"],
     workers: int | None,
+    **flags: Any,
 ) -> None:
     """Tokenize texts of any size into shards.
 
@@ -93,16 +114,17 @@ def prepare_command(
     from mypt.data.prepare.parallel import available_workers
     from mypt.data.prepare.tokens import Preparation, prepare
 
+    check_conflicts(click.get_current_context(), DATA_CONFLICTS)
     plugins = open_plugins()
     wanted = Preparation(
         inputs=inputs,
         output=Path(output),
-        tokenization=tokenization,
         tokenizer=None if from_model is None else _open_model(from_model, plugins)[0],
         val_fraction=val_fraction,
         tokens_per_shard=tokens_per_shard,
         dtype=dtype,
         workers=workers or available_workers(),
+        **_resolve_tokenizer(plugins, **flags),
     )
     with _show_progress() as report:
         is_new = prepare(wanted, plugins, report)
@@ -115,6 +137,8 @@ def prepare_command(
 @click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="FILE.jsonl...")
 @_output
 @_tokenization
+@_config_file
+@_plugins
 @_from_model
 @click.option(
     "--val_fraction",
@@ -124,12 +148,13 @@ def prepare_command(
     help="Fraction of the conversations for validation.",
 )
 @optional_output()
+@name_flags()
 def chats_command(
     inputs: tuple[str, ...],
     output: str,
-    tokenization: str,
     from_model: str | None,
     val_fraction: float,
+    **flags: Any,
 ) -> None:
     """Prepare conversations in JSON lines as episodes with a loss mask.
 
@@ -141,14 +166,15 @@ def chats_command(
     from mypt.data.describe import find_left_out
     from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
 
+    check_conflicts(click.get_current_context(), DATA_CONFLICTS)
     plugins = open_plugins()
     tokenizer, block_size = (None, None) if from_model is None else _open_model(from_model, plugins)
     wanted = ChatPreparation(
         inputs=inputs,
         output=Path(output),
-        tokenization=tokenization,
         tokenizer=tokenizer,
         val_fraction=val_fraction,
+        **_resolve_tokenizer(plugins, **flags),
     )
     prepare_chats(wanted, plugins)
     _print_summary(output)
@@ -180,6 +206,32 @@ def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
         for problem in problems:
             echo(f"{problem.severity}: {problem}")
     return int(has_errors(problems))
+
+
+def _resolve_tokenizer(
+    registry: Plugins,
+    *,
+    tokenization: str | None,
+    config_file: str | None,
+    plugins: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the fields of a preparation for a new tokenizer, as a run with these flags has it."""
+    from mypt.engine.config.precedence import TrainRequest, resolve_new
+
+    request = TrainRequest(
+        model_name="",
+        architecture={} if plugins is None else {"plugins": plugins},
+        training={} if config_file is None else {"config_file": config_file},
+        tokenization=tokenization,
+    )
+    run = resolve_new(request, registry)
+    for line in run.notices:
+        echo(line, err=True)
+    return {
+        "tokenization": run.tokenization,
+        "sections": run.config.plugins,
+        "vocab_size": run.asked_vocab_size(run.tokenization),
+    }
 
 
 def _open_model(name: str, plugins: Plugins) -> tuple[Tokenizer, int]:

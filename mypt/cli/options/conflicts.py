@@ -39,6 +39,9 @@ GENERATE_CONFLICTS = Conflicts(
     },
     without={"probabilities": ("as_json",), "logits": ("as_json",), "stride": ("score",)},
 )
+DATA_CONFLICTS = Conflicts(
+    beside={"from_model": ("tokenization", "config_file", "plugins")},
+)
 COMPARE_CONFLICTS = Conflicts(
     without={
         "max_new_tokens": ("prompt",),

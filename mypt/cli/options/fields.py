@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Set by the tokenizer or by the run itself.
-NO_FLAGS = frozenset({"plugins", "start_step"})
+NO_FLAGS = frozenset({"start_step"})
 
 
 class JsonType(click.ParamType[Any]):

@@ -14,6 +14,7 @@ from mypt.data.batches.tokens import sha256_of
 from mypt.data.dataset import INDEX_FILE, MASK_FILE, TOKENS_FILE, read_episodes
 from mypt.data.input_files import resolve_inputs
 from mypt.data.metadata import METADATA_FILE, STATE_FILE, DataFile
+from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.prepare.chats.lines import Episode, encode_episode, read_chat_lines
 from mypt.data.prepare.chats.template import Template
 from mypt.format.errors import DataError, Problem, limit_problems
@@ -22,7 +23,7 @@ from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -41,6 +42,8 @@ class ChatPreparation:
         inputs: JSONL files, or folders of them.
         output: Folder of the data set, which must be absent or empty.
         tokenization: token_kind of a new tokenizer.
+        sections: Options of a new tokenizer, as in `plugins` of a preset.
+        vocab_size: Its largest number of tokens, for one that can be trained to a size.
         tokenizer: A tokenizer to use instead of a new one, as needed for fine-tuning.
         val_fraction: Fraction of the conversations used for validation, above 0 and below 1.
     """
@@ -48,8 +51,15 @@ class ChatPreparation:
     inputs: tuple[str, ...] = field(converter=tuple[str, ...])
     output: Path
     tokenization: str = "gpt2"
+    sections: Mapping[str, Any] = field(factory=dict)
+    vocab_size: int | None = None
     tokenizer: Tokenizer | None = None
     val_fraction: float = 0.1
+
+    @property
+    def new_tokenizer(self) -> NewTokenizer:
+        """What to train where there is no tokenizer yet."""
+        return NewTokenizer(self.tokenization, sections=self.sections, vocab_size=self.vocab_size)
 
 
 def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
@@ -74,7 +84,7 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
     tokenizer = wanted.tokenizer
     if tokenizer is None:
         texts = (s.text for e in _iter_episodes(paths, template) for s in template.spans(e.turns))
-        tokenizer = plugins.tokenizer(wanted.tokenization).trained_on(texts)
+        tokenizer = wanted.new_tokenizer.train(texts, plugins)
     folder = wanted.output.with_name(f".{wanted.output.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

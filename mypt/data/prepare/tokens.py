@@ -20,6 +20,7 @@ from mypt.data.dataset import read_tokenizer_state
 from mypt.data.describe import check_dataset
 from mypt.data.input_files import STDIN, resolve_inputs
 from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
+from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.prepare.parallel import encode_pieces
 from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_pieces
 from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_settings, load_progress
@@ -31,7 +32,7 @@ from mypt.format.storage.lock import bundle_lock
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mypt.data.prepare.segments import Segment
@@ -54,6 +55,8 @@ class Preparation:
         inputs: Files, folders and "-", the standard input.
         output: Folder of the data set.
         tokenization: token_kind of a new tokenizer.
+        sections: Options of a new tokenizer, as in `plugins` of a preset.
+        vocab_size: Its largest number of tokens, for one that can be trained to a size.
         tokenizer: A tokenizer to use instead of a new one.
         val_fraction: Fraction of the text used for validation; see `plan_segments`.
         tokens_per_shard: Number of ids in each shard except the last of a split.
@@ -64,11 +67,18 @@ class Preparation:
     inputs: tuple[str, ...] = field(converter=tuple[str, ...])
     output: Path
     tokenization: str = "gpt2"
+    sections: Mapping[str, Any] = field(factory=dict)
+    vocab_size: int | None = None
     tokenizer: Tokenizer | None = None
     val_fraction: float = 0.1
     tokens_per_shard: int = TOKENS_PER_SHARD
     dtype: Literal["auto", "uint16", "uint32"] = "auto"
     workers: int = 1
+
+    @property
+    def new_tokenizer(self) -> NewTokenizer:
+        """What to train where there is no tokenizer yet."""
+        return NewTokenizer(self.tokenization, sections=self.sections, vocab_size=self.vocab_size)
 
 
 def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __: None) -> bool:
@@ -93,7 +103,7 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
     folder = wanted.output
     with _make_folder(folder), bundle_lock(folder):
         sources = [*_list_text_files(wanted)]
-        settings = _collect_settings(wanted, sources)
+        settings = _collect_settings(wanted, sources, plugins)
         if _is_done(folder, settings):
             return False
         segments = plan_segments(sources, wanted.val_fraction)
@@ -151,15 +161,20 @@ def _save_stdin(path: Path) -> TextFile:
     return TextFile(path, STDIN, size_bytes, digest.hexdigest())
 
 
-def _collect_settings(wanted: Preparation, sources: Sequence[TextFile]) -> dict[str, Any]:
+def _collect_settings(
+    wanted: Preparation, sources: Sequence[TextFile], plugins: Plugins
+) -> dict[str, Any]:
     """Return the settings that the result depends on."""
-    given = wanted.tokenizer
+    given, options = wanted.tokenizer, dict[str, Any]()
+    if given is None:
+        options = wanted.new_tokenizer.options(plugins)
     tokenizer_sha256 = None
     if given is not None:
         tokenizer_sha256 = hashlib.sha256(strict_json.dump(given.state())).hexdigest()
     return {
         "inputs_sha256": inputs_sha256(sources),
-        "tokenization": wanted.tokenization if given is None else given.token_kind,
+        "tokenization": wanted.new_tokenizer.token_kind if given is None else given.token_kind,
+        "tokenizer_options": options or None,
         "tokenizer_sha256": tokenizer_sha256,
         "val_fraction": wanted.val_fraction,
         "tokens_per_shard": wanted.tokens_per_shard,
@@ -202,7 +217,7 @@ def _prepare_tokenizer(
     tokenizer = wanted.tokenizer
     if tokenizer is None:
         texts = (piece.text for piece in read_pieces(segments, cut_anywhere))
-        tokenizer = plugins.tokenizer(wanted.tokenization).trained_on(texts)
+        tokenizer = wanted.new_tokenizer.train(texts, plugins)
     write_atomically(path, strict_json.dump(tokenizer.state()))
     return tokenizer
 

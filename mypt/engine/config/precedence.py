@@ -1,13 +1,14 @@
 """Resolve the settings of a run from flags, preset and saved bundle.
 
 New model: the preset's architecture wins over architecture flags; training flags, and flags for the
-config fields that may change, win over the preset. Resume: the saved architecture wins over
-everything; the same flags win over the saved values, so that repeating a command has the same
-effect. Everything that is ignored is reported.
+config fields that may change, win over the preset, and so does each option in `--plugins`. Resume:
+the saved architecture wins over everything; the same flags win over the saved values, so that
+repeating a command has the same effect. Everything that is ignored is reported.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
@@ -18,17 +19,19 @@ from mypt.engine.config.overrides import (
     inherited_training,
     override_training,
 )
+from mypt.engine.config.plugin_sections import check_sections, merge_sections
 from mypt.engine.config.presets import Preset, read_preset
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import ConfigError, Problem
+from mypt.format.rules.plugin_settings import PLUGINS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from mypt.format.layout import Layouts
     from mypt.format.open import Opened
+    from mypt.format.readers.contract import Registry
     from mypt.plugins.contracts import Tokenizer
 
 _NO_PRESET = Preset("", {})
@@ -94,32 +97,43 @@ class ResolvedRun:
         return size
 
 
-def resolve_new(request: TrainRequest, layouts: Layouts) -> ResolvedRun:
+def resolve_new(request: TrainRequest, plugins: Registry) -> ResolvedRun:
     """Resolve the first run of a model.
+
+    Args:
+        request: The request.
+        plugins: Where parts and the options of plugins are looked up.
 
     Raises:
         UsageError: The preset does not exist.
-        ConfigError: A setting is unknown or out of range, or contradicts another one.
+        ConfigError: A setting is unknown or out of range, or contradicts another one; or options
+            are for a package that is not installed.
+        PluginError: An option means different things to two factories of its package.
     """
     file = request.training.get("config_file")
-    preset = _read_preset(file, layouts)
-    fixed = {k: v for k, v in preset.architecture.items() if k != "vocab_size"}
+    preset = _read_preset(file, plugins)
+    fixed = {k: v for k, v in preset.architecture.items() if k not in ("vocab_size", PLUGINS)}
     notices = [
         f"--{name} {_format_value(value)} is ignored: {file} says {_format_value(fixed[name])}"
         for name, value in request.architecture.items()
         if name not in _NOT_FIXED and name in fixed and fixed[name] != value
     ]
     wanted = {k: v for k, v in request.architecture.items() if k not in fixed or k in _NOT_FIXED}
-    config = build_config({**fixed, **wanted}, layouts)
+    given = request.architecture.get(PLUGINS, {})
+    wanted[PLUGINS] = merge_sections(preset.architecture.get(PLUGINS, {}), given)
+    tokenization = request.tokenization or preset.tokenization
+    document = {**fixed, **wanted, "tokenization": tokenization}
+    unused = check_sections(document, plugins.settings, preset=preset.file, given=given)
+    config = build_config({**fixed, **wanted}, plugins.layouts)
     by_preset = override_training(preset.training, TrainingConfig())
     return ResolvedRun(
         config=config,
         training=override_training(request.training, by_preset),
-        tokenization=request.tokenization or preset.tokenization,
+        tokenization=tokenization,
         device=config.device,
         preset=preset,
         vocab_size=request.architecture.get("vocab_size"),
-        notices=(*preset.remarks, *notices),
+        notices=(*preset.remarks, *notices, *unused),
     )
 
 
@@ -150,7 +164,7 @@ def settle_vocab_size(run: ResolvedRun, tokenizer: Tokenizer) -> ResolvedRun:
 
 
 def resolve_fine_tuning(
-    request: TrainRequest, base: Opened, name: str, layouts: Layouts
+    request: TrainRequest, base: Opened, name: str, plugins: Registry
 ) -> ResolvedRun:
     """Resolve the first run of a model that starts from the weights of another one.
 
@@ -158,13 +172,13 @@ def resolve_fine_tuning(
         request: The request.
         base: The other model.
         name: The name that the user gave for it.
-        layouts: The architecture parts known.
+        plugins: Where parts and the options of plugins are looked up.
 
     Raises:
         ConfigError: A setting is out of range, or is not possible with the weights of the base.
         FormatError: The base has no tokenizer.
     """
-    run = resolve_new(request, layouts)
+    run = resolve_new(request, plugins)
     kind = base.need_tokenizer().token_kind
     if request.tokenization not in (None, kind):
         what = f"is {request.tokenization}, but {name} uses the tokenizer {kind}"
@@ -173,13 +187,15 @@ def resolve_fine_tuning(
     preset.pop("vocab_size", None)  # it is for a vocabulary that is not trained here
     decided = {k: v for k, v in request.architecture.items() if k in _NOT_FIXED}
     asked = {**request.architecture, **preset, **decided}
+    if PLUGINS in asked:
+        asked[PLUGINS] = run.config.plugins
     taken = {k: v for k, v in asked.items() if k in _adjustable_fields(base.config)}
     notices = [
         f"{k} {_format_value(v)} is ignored: {name} has {_format_value(saved[k])}"
         for k, v in asked.items()
-        if k not in taken and k not in _NOT_FIXED and saved[k] != v
+        if k not in taken and k not in _NOT_FIXED and _differs(k, v, saved[k])
     ]
-    config = build_config({**saved, **taken}, layouts)
+    config = build_config({**saved, **taken}, plugins.layouts)
     _ensure_not_longer(config, base.config, name)
     return evolve(
         run,
@@ -202,7 +218,7 @@ def _ensure_not_longer(config: GPTConfig, base: GPTConfig, name: str) -> None:
         raise ConfigError(Problem("", "block_size", what, fix, kind="base.positions"))
 
 
-def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> ResolvedRun:
+def resolve_resumed(request: TrainRequest, opened: Opened, plugins: Registry) -> ResolvedRun:
     """Resolve another run of a model that has a bundle.
 
     Raises:
@@ -219,13 +235,13 @@ def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> 
         f"--{name} {_format_value(value)} is ignored: the saved model has "
         f"{_format_value({**saved, 'tokenization': kind}[name])}"
         for name, value in asked.items()
-        if {**saved, "tokenization": kind}[name] != value
+        if _differs(name, value, {**saved, "tokenization": kind}[name])
     ]
     given = dict(request.training)
     file, base = given.pop("config_file", None), given.pop("init_from_model", None)
     state = opened.training_state or from_document(TrainingState, {"step": 0})
     if file is not None and file != state.training_config.config_file:
-        _read_preset(file, layouts)
+        _read_preset(file, plugins)
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")
     if base is not None and base != state.training_config.init_from_model:
         notices.append(f"--init_from_model {base} is ignored: {opened.path} already has weights")
@@ -235,7 +251,7 @@ def resolve_resumed(request: TrainRequest, opened: Opened, layouts: Layouts) -> 
     if log_file is not None and training.log_file is None:
         notices.append(f"A new log begins: {log_file} is that of {state.copy_of}")
     return ResolvedRun(
-        config=build_config({**saved, **changed}, layouts) if changed else opened.config,
+        config=build_config({**saved, **changed}, plugins.layouts) if changed else opened.config,
         training=evolve(training, start_step=state.step),
         tokenization=kind,
         device=request.architecture.get("device"),
@@ -281,6 +297,11 @@ def list_ineffective(request: TrainRequest, run: ResolvedRun, opened: Opened) ->
     ]
 
 
+def _differs(name: str, asked: Any, saved: Any) -> bool:
+    """Return whether a field would change; of sections only the options that are asked count."""
+    return bool((merge_sections(saved, asked) if name == PLUGINS else asked) != saved)
+
+
 def _fields_of(config: GPTConfig | TrainingConfig) -> dict[str, Any]:
     return to_document(config, versioned=False)
 
@@ -290,9 +311,11 @@ def _pick_changes(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[st
     return {k: asked[k] for k in _MAY_CHANGE if k in asked and asked[k] != saved[k]}
 
 
-def _read_preset(file: str | None, layouts: Layouts) -> Preset:
-    return _NO_PRESET if file is None else read_preset(file, layouts)
+def _read_preset(file: str | None, plugins: Registry) -> Preset:
+    return _NO_PRESET if file is None else read_preset(file, plugins.layouts)
 
 
 def _format_value(value: object) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

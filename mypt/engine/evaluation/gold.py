@@ -11,7 +11,7 @@ from attrs import frozen
 
 from mypt.format.documents.training import Decision, GoldMemory
 from mypt.format.errors import ConfigError, PluginError, Problem, suggestion
-from mypt.plugins.selection import select_options
+from mypt.plugins.selection import check_names, select_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -152,18 +152,7 @@ def build_guards(
     Raises:
         ConfigError: An option names no guard or does not fit the guard's schema.
     """
-    problems = [
-        Problem(
-            "",
-            "gold_guards",
-            f"there is no gold guard `{name}`{suggestion(name, factories)}",
-            f"use one of: {', '.join(sorted(factories))}",
-        )
-        for name, said in options.items()
-        if name not in factories and (said is not False or suggestion(name, factories))
-    ]
-    if problems:
-        raise ConfigError(*problems)
+    check_names("gold_guards", options, factories)
     return {
         name: factories[name].build(settings)
         for name, settings in select_options("gold_guards", options, factories).items()

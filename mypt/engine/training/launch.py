@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from mypt.data.input_files import STANDARD_LIBRARY
+from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.stdlib_corpus import is_standard_library
 from mypt.data.training_data import field_with_stdin, load_eval_sets, read_training_data
 from mypt.engine.checkpoints.build import build_tokenizer
@@ -55,7 +56,7 @@ from mypt.format.errors import Problem, UsageError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.plugins.requirements import check_guards
-from mypt.plugins.selection import select_options
+from mypt.plugins.selection import check_names, select_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -191,7 +192,7 @@ def _prepare(
         opened = open_checkpoint(folder, plugins)
         opened.check_flaws()
         _ensure_own_format(opened)
-        run = resolve_resumed(request, opened, plugins.layouts)
+        run = resolve_resumed(request, opened, plugins)
         if request.tokenization is not None:
             plugins.tokenizer(request.tokenization)  # ignored, but checked
         saved = opened.training_state
@@ -201,7 +202,7 @@ def _prepare(
             notices = (*run.notices, *list_ineffective(request, run, opened))
             outcome = Outcome(folder, done, False, world.is_main, notices)
             return outcome, partial(describe_request, run, opened)
-        start = _start_resumed(run, opened, plugins, world)
+        start = _start_resumed(request, run, opened, plugins, world)
     model, training, tokenizer = start.model, start.run.training, start.model.need_tokenizer()
     size = _count_bytes(start.run.training)
     if size >= _MANY_BYTES:
@@ -226,8 +227,7 @@ def _check_unused(
 ) -> None:
     """Check the request as if the run went on, though it has nothing left to do."""
     choose_device(run.device)
-    build_guards(run.training.gold_guards, plugins.guards)
-    select_options("log_sinks", run.training.log_sinks, plugins.sinks)
+    _check_guards_and_sinks(request, run, plugins)
     given, tokenizer = request.training.keys(), build_tokenizer(opened.tokenizer, plugins)
     if {"input_file", "dataset_dir", "curriculum"} & given:
         data = _read_data(run, world)
@@ -235,6 +235,20 @@ def _check_unused(
             data.load(run.config, tokenizer, run.training)
     if tokenizer is not None and {"eval_sets", "eval_dataset_dir"} & given:
         load_eval_sets(run.config, tokenizer, run.training)
+
+
+def _check_guards_and_sinks(request: TrainRequest, run: ResolvedRun, plugins: Plugins) -> None:
+    """Check what can be checked of guards and sinks before any data are read.
+
+    A saved run goes on without the sinks that are no longer here, unless they are asked for.
+    """
+    training, offered = run.training, {"gold_guards": plugins.guards, "log_sinks": plugins.sinks}
+    for field, known in offered.items():
+        is_given = field in request.training
+        if is_given or run.previous is None:
+            check_names(field, getattr(training, field), known, "" if is_given else run.preset.file)
+    build_guards(training.gold_guards, plugins.guards)
+    select_options("log_sinks", training.log_sinks, plugins.sinks)
 
 
 def _ensure_own_format(opened: Opened) -> None:
@@ -260,17 +274,18 @@ def _read_data(run: ResolvedRun, world: World) -> TrainingData:
 
 
 def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
-    run = resolve_new(request, plugins.layouts)
+    run = resolve_new(request, plugins)
     check_model_to_begin(request.model_name, has_data=_has_data(run))
+    _check_guards_and_sinks(request, run, plugins)
     if run.training.init_from_model is not None:
         return _start_fine_tuning(request, run.training.init_from_model, plugins, world)
     device, data = choose_device(run.device), _read_data(run, world)
-    tokenizer = data.tokenizer(
+    wanted = NewTokenizer(
         run.tokenization,
-        plugins,
-        run.config.plugins,
-        run.asked_vocab_size(run.tokenization),
+        sections=run.config.plugins,
+        vocab_size=run.asked_vocab_size(run.tokenization),
     )
+    tokenizer = data.tokenizer(wanted, plugins)
     if request.tokenization not in (None, tokenizer.token_kind):
         ignored = f"--tokenization {request.tokenization} is ignored: the data set was made with "
         run = evolve(run, notices=(*run.notices, ignored + tokenizer.token_kind))
@@ -299,17 +314,20 @@ def _read_base(
 ) -> tuple[ResolvedRun, TrainingData, LanguageModel, tuple[Ancestor, ...]]:
     """Read the model whose weights a run begins with, and what the run is trained on."""
     base = open_checkpoint(path, plugins)
-    run = resolve_fine_tuning(request, base, name, plugins.layouts)
+    run = resolve_fine_tuning(request, base, name, plugins)
     device, data = choose_device(run.device), _read_data(run, world)
     model = start_from(base, evolve(run.config, device=str(device)), plugins)
     return run, data, model, lineage_of(base, name)
 
 
-def _start_resumed(run: ResolvedRun, opened: Opened, plugins: Plugins, world: World) -> _Start:
+def _start_resumed(
+    request: TrainRequest, run: ResolvedRun, opened: Opened, plugins: Plugins, world: World
+) -> _Start:
     run = _name_data(run, opened.path)
     saved = opened.config.device
     wanted = run.device or (saved if saved is not None and is_available(saved) else None)
     check_guards(run.training, opened.needs, plugins, str(opened.path))
+    _check_guards_and_sinks(request, run, plugins)
     model = model_to_train(evolve(opened, config=run.config), plugins, LanguageModel)
     return _Start(
         run=run,

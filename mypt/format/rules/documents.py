@@ -10,7 +10,8 @@ from mypt.format.errors import Problem, has_errors
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import architecture_problems, layout_problems
 from mypt.format.rules.curriculum import curriculum_problems
-from mypt.format.rules.plugin_settings import NO_SETTINGS, settings_problems
+from mypt.format.rules.plugin_sections import preset_problems
+from mypt.format.rules.plugin_settings import NO_SETTINGS, knows_plugins, settings_problems
 from mypt.format.schema.check import check_document
 from mypt.format.storage.generations import manifest_problems
 
@@ -47,7 +48,10 @@ def document_problems(
         training = document.get("training_config", {}) if at else document
         problems += curriculum_problems(training, file, at)
     if not has_errors(problems):
-        problems += settings_problems(document, file, settings)
-    if kind in ("config", "preset") and not has_errors(problems):
+        check = preset_problems if kind == "preset" else settings_problems
+        problems += check(document, file, settings)
+    # A part may take for granted that its options fit; those of a preset may come from flags too.
+    are_options_checked = kind == "config" or (kind == "preset" and knows_plugins(settings))
+    if are_options_checked and not has_errors(problems):
         problems += layout_problems(from_document(GPTConfig, document), file, layouts)
     return problems

@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from mypt.format.documents.manifest import GENERATE
-from mypt.format.errors import Problem
+from mypt.format.errors import Problem, suggestion
 from mypt.format.layout import BUILT_IN, SLOTS
 from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from jsonschema import ValidationError
 
     from mypt.format.documents.convert import Document
 
-TOKEN_KIND, GUARDS = "token_kind", "gold_guards"
+# The fields that choose what a plugin offers. `tokenization` is that of a new model, whose section
+# holds the settings of the training; `token_kind` is that of a tokenizer with its state.
+TOKEN_KIND, TOKENIZATION = "token_kind", "tokenization"
+GUARDS, SINKS = "gold_guards", "log_sinks"
+PLUGINS = "plugins"
+# The fields whose choices of one package share its section in a config or a preset.
+SHARED = (*SLOTS, TOKENIZATION)
 BUILT_IN_TOKENIZERS = ("char", "gpt2")
 # The kind of a tokenizer whose plugin is known by name and not installed.
 TOKENIZER_PLUGIN = "plugin.tokenizer"
@@ -30,16 +38,32 @@ class Setting:
     Attributes:
         package: The plugin's own key under `plugins`.
         schema: JSON Schema of the settings; {} accepts anything.
+        names: Other names that a user may take for that of a package, such as its module's.
+        unusable: Why the plugins of a package cannot be used, and what to do; None if they can.
     """
 
     package: str
     schema: Mapping[str, Any] = field(factory=dict)
+    names: tuple[str, ...] = ()
+    unusable: tuple[str, str] | None = None
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The schemas of the options that it declares, by name."""
+        declared: Mapping[str, Any] = self.schema.get("properties", {})
+        return declared
 
 
 # (field, its value) -> what the settings must be: ("mlp_type", "mixture"), ("token_kind", "bpe"),
 # ("gold_guards", "patience"). Values that no known plugin provides are not checked.
+# ("plugins", "acme-tools") is an installed package.
 Settings = Mapping[tuple[str, str], Setting]
 NO_SETTINGS: Settings = {}
+
+
+def knows_plugins(settings: Settings) -> bool:
+    """Return whether settings list what is installed; otherwise not even mypt's own are there."""
+    return (TOKEN_KIND, BUILT_IN_TOKENIZERS[0]) in settings
 
 
 def settings_problems(document: Document, file: str, settings: Settings) -> list[Problem]:
@@ -52,20 +76,107 @@ def settings_problems(document: Document, file: str, settings: Settings) -> list
         file: Its name, for messages.
         settings: The plugins' schemas.
     """
+    return [
+        *section_problems(
+            document.get(PLUGINS, {}), list(find_plugin_choices(document)), file, settings
+        ),
+        *named_problems(document, file, settings),
+    ]
+
+
+def section_problems(
+    sections: Mapping[str, Any], choices: Iterable[tuple[str, str]], file: str, settings: Settings
+) -> list[Problem]:
+    """Check the sections of the packages that something is chosen from.
+
+    All that is chosen from one package finds its options in one section: each schema is asked
+    about its own options and about those that nothing else of the package declares.
+
+    Args:
+        sections: Settings by package.
+        choices: Fields and values, such as ("mlp_type", "mixture").
+        file: The name of the document, for messages.
+        settings: The plugins' schemas.
+    """
     problems: list[Problem] = []
-    given = document.get("plugins", {})
-    for key in _find_plugin_choices(document):
+    chosen: dict[str, list[tuple[str, str]]] = {}
+    for key in choices:
         if key in settings:
-            found = settings[key]
-            at = ("plugins", found.package)
-            problems += _setting_problems(given.get(found.package, {}), found, file, at)
-    training = document.get("training_config", {}) if "step" in document else document
-    for name, options in training.get(GUARDS, {}).items():
-        if options is not False and (GUARDS, name) in settings:
-            prefix = ("training_config",) if "step" in document else ()
-            where = (*prefix, GUARDS, name)
-            problems += _setting_problems(options, settings[GUARDS, name], file, where)
-    return list(dict.fromkeys(problems))  # two parts of one plugin share their settings
+            chosen.setdefault(settings[key].package, []).append(key)
+    for package, keys in chosen.items():
+        given, unknown = sections.get(package, {}), dict[str, None]()
+        for key in keys:
+            options = select_own_options(given, key, settings)
+            for error in _find_errors(options, settings[key], file, (PLUGINS, package), problems):
+                if error.validator == "additionalProperties" and len(error.absolute_path) == 1:
+                    unknown[str(error.absolute_path[0])] = None
+                else:
+                    problems.append(_make_problem(error, file, (PLUGINS, package)))
+        known = [name for key in keys for name in settings[key].options]
+        problems += [explain_unknown_option(name, package, known, file) for name in unknown]
+    return list(dict.fromkeys(problems))  # what two of them declare is wrong once
+
+
+def select_own_options(
+    given: Mapping[str, Any], key: tuple[str, str], settings: Settings
+) -> dict[str, Any]:
+    """Return the options of a section without those that only other choices of its package declare.
+
+    Args:
+        given: The section.
+        key: The choice.
+        settings: The plugins' schemas.
+    """
+    if key[0] not in SHARED:
+        return dict(given)
+    own, others = settings[key], list_shared(settings[key].package, settings)
+    elsewhere = {name for other in others.values() for name in other.options}
+    return {k: v for k, v in given.items() if k in own.options or k not in elsewhere}
+
+
+def list_shared(package: str, settings: Settings) -> dict[tuple[str, str], Setting]:
+    """Return all that shares the section of a package."""
+    return {
+        key: found
+        for key, found in settings.items()
+        if found.package == package and key[0] in SHARED
+    }
+
+
+def explain_unknown_option(name: str, package: str, known: Iterable[str], file: str) -> Problem:
+    """Describe an option that nothing of a package declares.
+
+    Args:
+        name: The option.
+        package: The section that it stands in.
+        known: The options that could stand there.
+        file: The name of the document.
+    """
+    names = list(dict.fromkeys(known))
+    what = f"is not an option{suggestion(name, names)}"
+    fix = f"use one of: {', '.join(names)}" if names else "leave it out: there are no options"
+    where = json_pointer((PLUGINS, package, name))
+    return Problem(file, where, what, fix, kind="settings.additionalProperties")
+
+
+def named_problems(document: Document, file: str, settings: Settings) -> list[Problem]:
+    """Check the options of guards, and in a preset of sinks, which stand under their own names.
+
+    Args:
+        document: A preset or a training state, accepted by its schema.
+        file: Its name, for messages.
+        settings: The plugins' schemas.
+    """
+    problems: list[Problem] = []
+    prefix = ("training_config",) if "step" in document else ()
+    training = document.get("training_config", {}) if prefix else document
+    for chooser in (GUARDS,) if prefix else (GUARDS, SINKS):  # no run needs the sinks it had
+        for name, options in training.get(chooser, {}).items():
+            if options is not False and (chooser, name) in settings:
+                found, at = settings[chooser, name], (*prefix, chooser, name)
+                errors = _find_errors(options, found, file, at, problems)
+                problems += [_make_problem(error, file, at) for error in errors]
+    return problems
 
 
 def tokenizer_plugin_problems(
@@ -80,7 +191,7 @@ def tokenizer_plugin_problems(
         needs: Packages that the bundle says it needs, as its manifest has them.
     """
     kind = tokenizer[TOKEN_KIND]
-    if kind in BUILT_IN_TOKENIZERS or (TOKEN_KIND, BUILT_IN_TOKENIZERS[0]) not in settings:
+    if kind in BUILT_IN_TOKENIZERS or not knows_plugins(settings):
         return []
     if (TOKEN_KIND, kind) in settings:
         return []
@@ -94,33 +205,38 @@ def tokenizer_plugin_problems(
     return [Problem(file, f"/{TOKEN_KIND}", what, fix, kind=slug, severity="warning")]
 
 
-def _find_plugin_choices(document: Document) -> Iterator[tuple[str, str]]:
+def find_plugin_choices(document: Document) -> Iterator[tuple[str, str]]:
     """Yield the fields, with their values, that choose something not built into mypt."""
-    kind = document.get(TOKEN_KIND)
-    if kind is not None and kind not in BUILT_IN_TOKENIZERS:
-        yield TOKEN_KIND, kind
+    for kind in (TOKEN_KIND, TOKENIZATION):
+        if document.get(kind) is not None and document[kind] not in BUILT_IN_TOKENIZERS:
+            yield kind, document[kind]
     for slot in SLOTS:
         if slot in document and (slot, document[slot]) not in BUILT_IN:
             yield slot, document[slot]
 
 
-def _setting_problems(
-    options: object, setting: Setting, file: str, at: tuple[str, ...]
-) -> Iterator[Problem]:
+def _find_errors(
+    options: object, setting: Setting, file: str, at: tuple[str, ...], problems: list[Problem]
+) -> list[ValidationError]:
+    """Return the errors of options; that their schema is none goes to `problems`."""
     from mypt.format.schema.validator import (
         make_validator,  # imports jsonschema, which is only needed if there are settings
     )
 
     if not setting.schema:
-        return
+        return []
     try:
-        errors = list(make_validator(setting.schema).iter_errors(options))
+        return list(make_validator(setting.schema).iter_errors(options))
     except Exception as error:  # a third party's schema may be invalid
         what = f"cannot be checked: the schema of {setting.package} is invalid ({error})"
         fix = f"update {setting.package}"
-        yield Problem(file, json_pointer(at), what, fix, kind="plugin.schema", severity="warning")
-        return
-    for found in errors:
-        what, fix = explain_option_error(found)
-        where = json_pointer((*at, *found.absolute_path))
-        yield Problem(file, where, what, fix, kind=f"settings.{found.validator}")
+        where = json_pointer(at)
+        problem = Problem(file, where, what, fix, kind="plugin.schema", severity="warning")
+        problems.append(problem)
+        return []
+
+
+def _make_problem(error: ValidationError, file: str, at: tuple[str, ...]) -> Problem:
+    what, fix = explain_option_error(error)
+    where = json_pointer((*at, *error.absolute_path))
+    return Problem(file, where, what, fix, kind=f"settings.{error.validator}")
