@@ -7,9 +7,15 @@ from pathlib import Path
 
 import click
 
-from mypt.cli.main import COMMANDS, FORMAT_COMMANDS, SETTINGS, format_group, mypt_group
+from mypt.cli.main import (
+    COMMANDS,
+    FORMAT_COMMANDS,
+    SETTINGS,
+    common_options,
+    format_group,
+    mypt_group,
+)
 from mypt.cli.options.groups import GroupedCommand, group_options
-from mypt.cli.options.plugins import plugin_options
 
 TABLE = ["| flag | value | |", "|---|---|---|"]
 
@@ -28,7 +34,7 @@ These options of every command go before its name, as in
 
 def page() -> str:
     """Return the whole page."""
-    parts = [HEAD, "\n".join([*TABLE, *map(_row, plugin_options()), ""])]
+    parts = [HEAD, "\n".join([*TABLE, *map(_row, common_options()), ""])]
     for name in COMMANDS:
         if name != "format":
             parts.append(_section(f"mypt {name}", mypt_group, name))

@@ -13,6 +13,7 @@ import click
 from mypt.cli.options.plugins import check_plugins, plugin_options
 from mypt.cli.standard_output import OutputLostError, checked_output
 from mypt.cli.terminal import echo
+from mypt.cli.tracebacks import show_tracebacks, traceback_option
 from mypt.format.version import MYPT_VERSION
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ SETTINGS = {
 }
 
 
+def common_options() -> list[click.Option]:
+    """Return the options of every group of commands, which go before a command's name."""
+    return [*plugin_options(), traceback_option()]
+
+
 class LazyGroup(click.Group):
     """A group that imports the module of a command when that command runs."""
 
@@ -75,7 +81,7 @@ class LazyGroup(click.Group):
             modules: Module and help of each command; the module defines it as `command`.
             text: Help of the group.
         """
-        super().__init__(name, help=text, context_settings=SETTINGS, params=plugin_options())
+        super().__init__(name, help=text, context_settings=SETTINGS, params=common_options())
         self._modules = modules
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
@@ -95,6 +101,11 @@ class LazyGroup(click.Group):
         rest = super().parse_args(ctx, args)
         check_plugins(ctx)
         return rest
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command."""
+        with show_tracebacks(ctx):
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of the commands in the order in which a newcomer needs them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.convert import to_document
-from mypt.format.errors import FormatError, PluginError
+from mypt.format.errors import FormatError, PluginError, log_traceback
 from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
 from mypt.plugins.contracts import ExportableTokenizer
 
@@ -65,6 +65,7 @@ def _find_documents(state: TokenizerState | None, plugins: Plugins) -> tuple[Doc
         if isinstance(tokenizer, ExportableTokenizer):
             return {name: dict(made) for name, made in tokenizer.to_hugging_face().items()}, ""
     except (FormatError, PluginError) as error:
+        log_traceback(error)
         return {}, str(error.problems[0])
     return {}, f"{state.token_kind} has no form of Hugging Face's (`to_hugging_face`)"
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 Severity = Literal["error", "warning", "note"]
+# Where tracebacks go, at the level DEBUG, of errors that are reported by one line.
+TRACEBACK_LOGGER = "mypt.tracebacks"
 _MOST = 50
 _CONTROLS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST = 1000  # characters of each part of a line; a file may name its fields as it likes
@@ -130,6 +132,18 @@ class PluginError(MyptError):
 
 class UsageError(MyptError):
     """A command was called with options that make no sense together."""
+
+
+def log_traceback(error: BaseException) -> None:
+    """Log where an error came from that goes no further, for `mypt --traceback`.
+
+    What mypt itself says of a file or an option, without another error as its cause, is left out.
+    """
+    if isinstance(error, MyptError) and error.__cause__ is None:
+        return
+    import logging
+
+    logging.getLogger(TRACEBACK_LOGGER).debug("%s", type(error).__name__, exc_info=error)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from mypt.format.documents.convert import (
 )
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
-from mypt.format.errors import FormatError, MyptError, Problem
+from mypt.format.errors import FormatError, MyptError, Problem, log_traceback
 from mypt.format.layout import BUILT_IN, EMBEDDING, HEAD
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.options import select_options
@@ -120,6 +120,7 @@ class Migrator:
             try:
                 yield evolve(self, options=options).migrate(source)
             except MyptError as error:
+                log_traceback(error)
                 yield _make_failure(source, error.problems)
             except OSError as error:
                 yield _make_failure(source, [files.unreadable_problem(error, str(source))])

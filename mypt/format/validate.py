@@ -10,7 +10,13 @@ from mypt.format.bundle.cross_checks import PER_HEAD
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.examine import KINDS, examine
 from mypt.format.discover import find_to_validate
-from mypt.format.errors import FormatError, Problem, has_errors, sort_by_severity
+from mypt.format.errors import (
+    FormatError,
+    Problem,
+    has_errors,
+    log_traceback,
+    sort_by_severity,
+)
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import MISSING
 from mypt.format.rules.documents import document_problems
@@ -73,6 +79,7 @@ def validate(
         try:
             problems += _find_problems(found, layouts, readers, settings, checksums)
         except FormatError as error:
+            log_traceback(error)
             problems += error.problems
         except OSError as error:
             problems.append(files.unreadable_problem(error, str(found)))
@@ -147,6 +154,7 @@ def _foreign_problems(
             tokenizer = described.tokenizer
             problems += tokenizer_plugin_problems(tokenizer, str(path), settings, {})
     except FormatError as error:
+        log_traceback(error)
         problems = [
             evolve(problem, severity="warning") if problem.kind == UNSAID else problem
             for problem in error.problems

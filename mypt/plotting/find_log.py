@@ -9,7 +9,7 @@ from attrs import evolve
 
 from mypt.engine.checkpoints.paths import find_checkpoint, log_file_beside, log_file_of
 from mypt.engine.config.folders import CHECKPOINTS, LOGS
-from mypt.engine.logging.log_lines import LogOwner
+from mypt.engine.logging.log_lines import LogOwner, is_event, parse_line
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import is_checkpoint, open_checkpoint
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from mypt.plotting.run import Run
     from mypt.plugins.manager import Plugins
+
+_LONGEST_LINE_BYTES = 1 << 20
 
 
 def read_runs(names: Iterable[str], plugins: Plugins) -> list[Run]:
@@ -42,9 +44,16 @@ def read_runs(names: Iterable[str], plugins: Plugins) -> list[Run]:
 def _read_named(name: str, plugins: Plugins) -> list[Run]:
     """Read the run of a model, or all that a log has."""
     path = Path(name)
-    if path.is_file() and not is_checkpoint(path, plugins):
+    if path.is_file() and (_begins_with_event(path) or not is_checkpoint(path, plugins)):
         return read_log(path)
     return [_read_run(name, path, plugins)]
+
+
+def _begins_with_event(path: Path) -> bool:
+    """Return whether a file is a log by its first line, so that no reader need be asked."""
+    with path.open("rb") as stream:
+        event = parse_line(stream.readline(_LONGEST_LINE_BYTES))
+    return event is not None and is_event(event)
 
 
 def _read_run(name: str, path: Path, plugins: Plugins) -> Run:
@@ -52,7 +61,7 @@ def _read_run(name: str, path: Path, plugins: Plugins) -> Run:
     if not path.exists() and not (CHECKPOINTS / name).exists() and alone.is_file():
         return read_last_run(alone, name)  # the model is gone, its log is not
     folder = find_checkpoint(name)
-    state = open_checkpoint(folder, plugins).training_state
+    state = open_checkpoint(folder, plugins, without_model=True).training_state
     places = list(dict.fromkeys(_candidate_paths(folder.resolve(), state)))
     for place in places:
         if place.is_file():

@@ -54,21 +54,26 @@ class Fault:
         what: What is wrong with it.
         kind: `broken`: all or part of it is unusable. `clash`: a name that it offers is taken.
             `duplicate`: its own name is taken. `slow`: it works, but is slow to import.
+        remedy: What to do, where that is known better than by the kind.
     """
 
     source: PluginOrigin
     what: str
     kind: FaultKind = "broken"
+    remedy: str = ""
 
     @property
     def problem(self) -> Problem:
         """The fault as a one-line message for the user."""
-        remedy = {
-            "broken": "update it",
-            "clash": "rename one of the two",
-            "duplicate": "rename one of the two",
-            "slow": "ask its author to import heavy packages only where they are used",
-        }[self.kind]
+        remedy = (
+            self.remedy
+            or {
+                "broken": "update it",
+                "clash": "rename one of the two",
+                "duplicate": "rename one of the two",
+                "slow": "ask its author to import heavy packages only where they are used",
+            }[self.kind]
+        )
         name = self.source.package if self.kind == "duplicate" else self.source.name
         return Problem(
             "",

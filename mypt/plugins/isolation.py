@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, fields
 
-from mypt.format.errors import FormatError, MyptError, PluginError
+from mypt.format.errors import FormatError, MyptError, PluginError, log_traceback
 from mypt.plugins.contracts import GuardFactory
+from mypt.plugins.discovery import make_fault
 from mypt.plugins.factory_checks import check_result
-from mypt.plugins.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mypt.plugins.faults import PluginOrigin
+    from mypt.plugins.faults import Fault, PluginOrigin
 
 
 def isolate_factory(
@@ -33,8 +33,9 @@ def isolate_factory(
         note: Called with the fault if `recognises` of a reader fails, which then counts as False.
     """
 
-    def make_fault(function: str, error: BaseException) -> Fault:
-        return Fault(source, f"failed in `{function}` of its {noun}: {summarize_error(error)}")
+    def explain(function: str, error: BaseException) -> Fault:
+        what = f"failed in `{function}` of its {noun}: {summarize_error(error)}"
+        return make_fault(source, what)
 
     def check(function: str, result: Any) -> Any:
         made = check_result(factory, function, result)
@@ -51,8 +52,9 @@ def isolate_factory(
             except (MyptError, OSError, KeyboardInterrupt):
                 raise
             except BaseException as error:  # third-party code may raise anything
-                fault = make_fault(function, error)
+                fault = explain(function, error)
                 if function == "recognises":
+                    log_traceback(error)
                     note(fault)
                     return False
                 raise kind(evolve(fault.problem, severity="error")) from error

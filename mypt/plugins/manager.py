@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from mypt.format.errors import PluginError, Problem
+from mypt.format.errors import PluginError, Problem, log_traceback
 from mypt.format.lazy_mapping import LazyMapping
 from mypt.format.rules.arguments import MAPPING, TEXT, checked, optional, sequence_of, where
 from mypt.format.rules.plugin_sections import describe_choice, list_clashes
@@ -31,7 +31,7 @@ from mypt.format.rules.plugin_settings import (
 )
 from mypt.format.version import DISTRIBUTION, MYPT_VERSION
 from mypt.plugins import hookspecs
-from mypt.plugins.discovery import find_installed_plugins
+from mypt.plugins.discovery import find_installed_plugins, find_unmet, make_fault
 from mypt.plugins.faults import (
     DISABLE_VARIABLE,
     Fault,
@@ -154,6 +154,10 @@ class Plugins:
         } & self.disabled:
             self.off.append(source)
             return
+        unmet = None if source.is_built_in else find_unmet(source.package, only_mypt=True)
+        if unmet is not None:
+            self.note(Fault(source, f"is not loaded: {unmet.what}", remedy=unmet.fix))
+            return
         begin = time.monotonic()
         try:
             with redirect_stdout(sys.stderr):  # stdout is for a command's output
@@ -165,7 +169,8 @@ class Plugins:
             kind: FaultKind = "duplicate" if is_taken else "broken"
             self.note(Fault(source, f"cannot be used: {error.problems[0].what}", kind))
         except BaseException as error:  # third-party code may raise anything
-            self.note(Fault(source, f"cannot be loaded: {summarize_error(error)}"))
+            log_traceback(error)
+            self.note(make_fault(source, f"cannot be loaded: {summarize_error(error)}"))
         else:
             elapsed_s = time.monotonic() - begin
             if elapsed_s > SLOW_S and not source.is_built_in:  # a slow built-in: a slow machine
@@ -268,10 +273,13 @@ class Plugins:
 
     def explain_absence(self, package: str) -> tuple[str, str]:
         """Return why a package offers nothing, such as `is not installed`, and what to do."""
-        if _has_package(package, self.off):
+        wanted = normalize_package_name(package)
+        if wanted in {source.section for source in self.off}:
             return "is disabled", f"remove it from --disable-plugin and {DISABLE_VARIABLE}"
-        if _has_package(package, (fault.source for fault in self.faults)):
-            return "is broken", "update it; `mypt plugins` shows what is wrong with it"
+        fault = next((fault for fault in self.faults if fault.source.section == wanted), None)
+        if fault is not None:
+            remedy = fault.remedy or "update it"
+            return "is broken", f"{remedy}; `mypt plugins` shows what is wrong with it"
         return "is not installed", f"install it: pip install {package}"
 
     def _look_up(self, hook: str, offered: Mapping[K, F], key: K) -> F:
@@ -310,9 +318,9 @@ class Plugins:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # third-party code may raise anything
-            self.note(
-                Fault(source, f"failed in its hook {hook.__name__}: {summarize_error(error)}")
-            )
+            log_traceback(error)
+            what = f"failed in its hook {hook.__name__}: {summarize_error(error)}"
+            self.note(make_fault(source, what))
             return []
 
     def _collect_settings(self) -> dict[tuple[str, str], Setting]:
@@ -369,10 +377,6 @@ class Plugins:
         self.faults.append(fault)
         if self._report is not None:
             self._report(fault)
-
-
-def _has_package(package: str, sources: Iterable[PluginOrigin]) -> bool:
-    return normalize_package_name(package) in {source.section for source in sources}
 
 
 def load_built_in(plugins: Plugins) -> None:

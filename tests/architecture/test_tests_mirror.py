@@ -38,7 +38,6 @@ TESTED_BY = {
     "cli/commands/test_plugins.py": [
         "cli/format_group",
         "cli/options/plugins",
-        "plugins/discovery",
         "plugins/scaffold",
     ],
     "cli/commands/test_train.py": [

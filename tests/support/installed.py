@@ -41,13 +41,15 @@ BROKEN = {
 }
 
 
-def install(folder, package, code, *, entry=None, module=None, version="1.0"):
+def install(folder, package, code, *, entry=None, module=None, version="1.0", requires=()):
     """Write a package with one plugin to a folder that is to be on the path of modules."""
     entry = entry or package
     module = module or package
     info = folder / f"{package.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    lines = ["Metadata-Version: 2.1", f"Name: {package}", f"Version: {version}"]
+    lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+    (info / "METADATA").write_text("\n".join([*lines, ""]))
     (info / "entry_points.txt").write_text(f"[mypt]\n{entry} = {module}\n")
     (folder / f"{module}.py").write_text(code)
     return folder

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mypt.cli.terminal import echo
+from mypt.cli.tracebacks import show_tracebacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,8 @@ def check_plugins(context: click.Context) -> None:
         from mypt.plugins.manager import load_plugins
 
         plugins = load_plugins(_list_disabled(context))
-        plugins.load_all()
+        with show_tracebacks(context):
+            plugins.load_all()
         if plugins.faults:
             raise PluginError(*(evolve(f.problem, severity="error") for f in plugins.faults))
 

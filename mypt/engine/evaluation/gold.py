@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from mypt.format.documents.training import Decision, GoldMemory
-from mypt.format.errors import ConfigError, PluginError, Problem, suggestion
+from mypt.format.errors import ConfigError, PluginError, Problem, log_traceback, suggestion
 from mypt.plugins.selection import check_names, select_options
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ def _ask_guard(
         # As a resumed run will read it, so that both decide alike.
         return Verdict(reason, json.loads(json.dumps(dict(verdict.memory), allow_nan=False)))
     except PluginError as error:  # names the guard and its plugin
+        log_traceback(error)
         return Verdict(str(error), memory)
     except Exception as error:  # a plugin's guard must not end a training run
+        log_traceback(error)
         return Verdict(f"guard {name} failed: {type(error).__name__}: {error}", memory)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.engine.logging.events import LoggedEvent, Notice
-from mypt.format.errors import SaveError, suggestion
+from mypt.format.errors import SaveError, log_traceback, suggestion
 from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class EventDispatcher:
             except SaveError:
                 raise
             except (Exception, SystemExit) as error:  # a plugin's sink must not end a run
+                log_traceback(error)
                 del self._sinks[name]
                 reason = f"{type(error).__name__}: {error}"
                 self.emit(Notice(message=f"log sink {name} failed and is off: {reason}"))
@@ -72,6 +73,7 @@ class EventDispatcher:
                 Exception,
                 SystemExit,
             ) as error:  # the run is over: report it and close the rest
+                log_traceback(error)
                 remaining = {other: s for other, s in self._sinks.items() if other != name}
                 EventDispatcher(remaining).emit(
                     Notice(message=f"log sink {name} did not close: {error}")
@@ -101,6 +103,7 @@ def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Eve
             source = plugins.source_of("mypt_log_sinks", name)
             if source is None or source.is_built_in:
                 raise
+            log_traceback(error)
             failed[name] = error
         else:
             built |= {} if sink is None else {name: sink}

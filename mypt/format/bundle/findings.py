@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_optional_document
-from mypt.format.errors import FormatError
+from mypt.format.errors import FormatError, log_traceback
 from mypt.format.rules.training_only import concerns_training, may_hold_optimizer
 from mypt.format.storage import files
 
@@ -94,6 +94,7 @@ def collecting(problems: list[Problem], file: str) -> Iterator[None]:
     try:
         yield
     except FormatError as error:
+        log_traceback(error)
         problems += error.problems
     except FileNotFoundError:
         raise

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
-from mypt.format.errors import MyptError, Problem, suggestion
+from mypt.format.errors import MyptError, Problem, log_traceback, suggestion
 from mypt.format.layout import BUILT_IN, SLOTS, expected_tensors
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def layout_problems(config: GPTConfig, file: str, layouts: Layouts) -> list[Prob
     try:
         expected_tensors(evolve(config, n_layer=1), layouts)
     except MyptError as error:
+        log_traceback(error)
         return [evolve(problem, file=file) for problem in error.problems]
     return []
 

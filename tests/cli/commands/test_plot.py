@@ -2,8 +2,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from mypt.plugins import PartFactory, hookimpl
+from mypt.plugins.faults import PluginOrigin
+from tests.support.installed import install_broken, others
 
 
 @pytest.fixture
@@ -31,6 +36,36 @@ def test_a_model_finds_its_log_by_its_name(cli, bundle, log, in_tmp):
     out = cli("plot", "kitten", bundle)[1]
     assert "kitten val" in out
     assert "cat val" in out
+
+
+def test_a_model_is_plotted_without_the_plugin_that_it_needs(cli, in_tmp, text):
+    import mypt
+
+    def build(config):
+        from torch import nn
+
+        return nn.Identity()
+
+    plugins = mypt.load_plugins()
+    norm = hookimpl(lambda: [PartFactory("norm_type", "acme_none", build)])
+    plugins.register(SimpleNamespace(mypt_parts=norm), PluginOrigin("acme", "acme", "1.0"))
+    tokenizer = plugins.tokenizer("char").train(text)
+    size = {"block_size": 8, "n_embd": 8, "n_head": 1, "n_layer": 1, "batch_size": 2}
+    config = mypt.GPTConfig(**size, vocab_size=tokenizer.vocab_size, norm_type="acme_none")
+    model = mypt.GPT(config, tokenizer, plugins=plugins)
+    loader = mypt.GPTDataLoader(config, tokenizer, text=text)
+    model.fit(loader, max_iters=2, eval_iters=1, checkpoint_dir="checkpoints/m", quiet=True)
+    code, out, err = cli("plot", "m")
+    assert code == 0, err
+    assert "val" in out
+
+
+def test_a_log_is_plotted_without_looking_at_any_plugin(cli, log, in_tmp, monkeypatch):
+    monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
+    install_broken(in_tmp / "packages", "import_error")
+    monkeypatch.syspath_prepend(in_tmp / "packages")
+    code, _, err = cli("plot", log)
+    assert (code, err) == (0, "")
 
 
 def test_a_model_without_log_says_where_it_was_looked_for(refused, fixtures, in_tmp):

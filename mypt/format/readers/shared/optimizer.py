@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from mypt.format.errors import FormatError, Problem
+from mypt.format.errors import FormatError, Problem, log_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ def try_optimizer(read: Callable[[], T], file: str) -> tuple[T | None, tuple[Pro
     except FormatError as error:
         return None, error.problems
     except SURPRISES as error:
+        log_traceback(error)
         reason = f"{type(error).__name__}: {error}"
         what = f"is not one that AdamW saves, or of an unknown form ({reason})"
         return None, (Problem(file, "the optimizer state", what, FIX, kind="optimizer.form"),)
