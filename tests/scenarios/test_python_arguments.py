@@ -27,8 +27,8 @@ DOCUMENTS = {
 FIELDS = {"GPTConfig", "Sampling", "TrainingConfig"}
 # Methods for those who build a `Plugins` themselves.
 OF_PLUGINS = {
-    *("has", "load", "load_all", "load_later", "note", "register", "registries"),
-    *("source_of", "version_of"),
+    *("explain_absence", "has", "load", "load_all", "load_later", "note", "register"),
+    *("registries", "source_of", "version_of"),
 }
 
 
