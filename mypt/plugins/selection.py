@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mypt.format.errors import ConfigError, Problem
-from mypt.format.rules.plugin_sections import unknown_name_problems
+from mypt.format.rules.plugin_sections import undeclared_option_problems, unknown_name_problems
+from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mypt.plugins.contracts import JsonSchema
+    from mypt.plugins.manager import Plugins
 
 
 class SelectableFactory(Protocol):
@@ -23,22 +25,45 @@ class SelectableFactory(Protocol):
     def default(self) -> bool: ...  # noqa: D102
 
 
-def check_names(
-    field: str, options: Mapping[str, Any], known: Iterable[str], file: str = ""
-) -> None:
-    """Check that all guards or sinks that a user names are offered.
+def check_names(field: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Check that all guards or sinks that a run names are offered.
 
     Args:
         field: The field of the training config that names them.
         options: The value of that field.
         known: The names of those that are registered.
-        file: The document that names them; "" for none.
 
     Raises:
         ConfigError: At least one is not; one that is switched off may be unknown, if it is not
             likely a slip.
     """
-    problems = list(unknown_name_problems(field, options, known, file))
+    problems = list(unknown_name_problems(field, options, known))
+    if problems:
+        raise ConfigError(*problems)
+
+
+def check_given(field: str, options: Mapping[str, Any], plugins: Plugins, file: str = "") -> None:
+    """Check the names of guards or sinks, and those of their options, as a user gives them.
+
+    Args:
+        field: `gold_guards` or `log_sinks`.
+        options: The value of that field.
+        plugins: What is installed.
+        file: The document that says so; "" for none.
+
+    Raises:
+        ConfigError: A name is not offered, or an option is not declared.
+    """
+    offered: Mapping[str, Mapping[str, SelectableFactory]] = {
+        GUARDS: plugins.guards,
+        SINKS: plugins.sinks,
+    }
+    factories = offered[field]
+    schemas = {name: factories[name].options for name in options if name in factories}
+    problems = [
+        *unknown_name_problems(field, options, factories, file),
+        *undeclared_option_problems(field, options, schemas, file),
+    ]
     if problems:
         raise ConfigError(*problems)
 

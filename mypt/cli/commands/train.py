@@ -77,7 +77,7 @@ def command(model_name: str, tokenization: str | None, *, overwrite: bool, **fla
 
     Run the same command again to resume. A preset overrides architecture flags, and a saved model
     keeps its own architecture. Training flags override both, as do --batch_size, --dropout and
-    --device.
+    --device. An option in --plugins overrides that of a preset.
     """
     with show_activity("Loading PyTorch"):
         from mypt.engine.training.launch import run_training

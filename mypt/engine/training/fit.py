@@ -30,7 +30,7 @@ from mypt.format.discover import ensure_basename
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.storage.generations import read_manifest
-from mypt.plugins.selection import check_names
+from mypt.plugins.selection import check_given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,8 +92,8 @@ def fit(
         given = merge_described(described, given, "optimizer")
     previous = begin.previous
     training = _settle_training(given, previous, loader)
-    if "log_sinks" in given:
-        check_names("log_sinks", training.log_sinks, model.plugins.sinks)
+    for field in given.keys() & {"gold_guards", "log_sinks"}:
+        check_given(field, getattr(training, field), model.plugins)
     if previous is not None and _is_done(model, checkpoint_dir, previous, training.max_iters):
         message = "nothing to train: the model is at step %d, and max_iters is %d"
         _LOGGER.warning(message, previous.step, training.max_iters)

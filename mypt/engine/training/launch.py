@@ -56,7 +56,7 @@ from mypt.format.errors import Problem, UsageError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.plugins.requirements import check_guards
-from mypt.plugins.selection import check_names, select_options
+from mypt.plugins.selection import check_given, select_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -242,11 +242,12 @@ def _check_guards_and_sinks(request: TrainRequest, run: ResolvedRun, plugins: Pl
 
     A saved run goes on without the sinks that are no longer here, unless they are asked for.
     """
-    training, offered = run.training, {"gold_guards": plugins.guards, "log_sinks": plugins.sinks}
-    for field, known in offered.items():
+    training = run.training
+    for field in ("gold_guards", "log_sinks"):
         is_given = field in request.training
         if is_given or run.previous is None:
-            check_names(field, getattr(training, field), known, "" if is_given else run.preset.file)
+            file = "" if is_given else run.preset.file
+            check_given(field, getattr(training, field), plugins, file)
     build_guards(training.gold_guards, plugins.guards)
     select_options("log_sinks", training.log_sinks, plugins.sinks)
 

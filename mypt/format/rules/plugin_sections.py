@@ -14,6 +14,7 @@ from mypt.format.rules.plugin_settings import (
     PLUGINS,
     SINKS,
     TOKENIZATION,
+    Setting,
     explain_unknown_option,
     find_plugin_choices,
     knows_plugins,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypt.format.documents.convert import Document
-    from mypt.format.rules.plugin_settings import Setting, Settings
+    from mypt.format.rules.plugin_settings import Settings
 
     Choice = tuple[str, str]
 
@@ -65,8 +66,11 @@ def preset_problems(document: Document, file: str, settings: Settings) -> list[P
         problems.append(Problem(file, f"/{TOKENIZATION}", what, fix, kind="tokenizer.unknown"))
     for chooser in NOUNS:
         known = _list_values(chooser, settings)
-        problems += unknown_name_problems(chooser, document.get(chooser, {}), known, file)
-    return problems
+        given = document.get(chooser, {})
+        schemas = {name: settings[chooser, name].schema for name in known}
+        problems += unknown_name_problems(chooser, given, known, file)
+        problems += undeclared_option_problems(chooser, given, schemas, file)
+    return list(dict.fromkeys(problems))
 
 
 def unknown_name_problems(
@@ -90,6 +94,28 @@ def unknown_name_problems(
             where = f"/{chooser}" if file else chooser
             fix = f"use one of: {', '.join(names)}"
             yield Problem(file, where, what, fix, kind=f"{chooser}.unknown")
+
+
+def undeclared_option_problems(
+    chooser: str, chosen: Mapping[str, Any], schemas: Mapping[str, Any], file: str = ""
+) -> Iterator[Problem]:
+    """Yield a problem for each option that a gold guard or log sink does not declare.
+
+    Args:
+        chooser: `gold_guards` or `log_sinks`.
+        chosen: The value of that field.
+        schemas: The JSON Schemas of those that are offered, by name.
+        file: The document that says so.
+    """
+    for name, options in chosen.items():
+        found = Setting("", schemas.get(name, {}))
+        if not isinstance(options, dict) or name not in schemas or _takes_any_name(found):
+            continue
+        for option in options:
+            if option not in found.options:
+                where = json_pointer((chooser, name, option))
+                where = where if file else where.removeprefix("/")
+                yield explain_unknown_option(where, found.options, file)
 
 
 def written_section_problems(
@@ -163,7 +189,8 @@ def _find_wrong_names(
             problems[name] = _explain_unused(package, name, takers, file)
         elif not takers and not any(map(_takes_any_name, (used or shared).values())):
             known = [option for found in shared.values() for option in found.options]
-            problems[name] = explain_unknown_option(name, package, known, file)
+            place = json_pointer((PLUGINS, package, name))
+            problems[name] = explain_unknown_option(place, known, file)
     return problems
 
 

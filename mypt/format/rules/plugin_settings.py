@@ -113,7 +113,8 @@ def section_problems(
                 else:
                     problems.append(_make_problem(error, file, (PLUGINS, package)))
         known = [name for key in keys for name in settings[key].options]
-        problems += [explain_unknown_option(name, package, known, file) for name in unknown]
+        places = [json_pointer((PLUGINS, package, name)) for name in unknown]
+        problems += [explain_unknown_option(place, known, file) for place in places]
     return list(dict.fromkeys(problems))  # what two of them declare is wrong once
 
 
@@ -143,19 +144,17 @@ def list_shared(package: str, settings: Settings) -> dict[tuple[str, str], Setti
     }
 
 
-def explain_unknown_option(name: str, package: str, known: Iterable[str], file: str) -> Problem:
-    """Describe an option that nothing of a package declares.
+def explain_unknown_option(where: str, known: Iterable[str], file: str) -> Problem:
+    """Describe an option that no plugin declares.
 
     Args:
-        name: The option.
-        package: The section that it stands in.
+        where: Its place, which ends in its name.
         known: The options that could stand there.
         file: The name of the document.
     """
     names = list(dict.fromkeys(known))
-    what = f"is not an option{suggestion(name, names)}"
+    what = f"is not an option{suggestion(where.rpartition('/')[2], names)}"
     fix = f"use one of: {', '.join(names)}" if names else "leave it out: there are no options"
-    where = json_pointer((PLUGINS, package, name))
     return Problem(file, where, what, fix, kind="settings.additionalProperties")
 
 
