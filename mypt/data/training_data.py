@@ -16,7 +16,6 @@ from mypt.format.documents.training import Phase
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-
     from mypt.data.new_tokenizer import NewTokenizer
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import TrainingConfig
