@@ -20,7 +20,14 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import to_document
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
-from mypt.format.rules.arguments import TEXT, checked, instance_of, number_where
+from mypt.format.rules.arguments import (
+    MAPPING,
+    TEXT,
+    checked,
+    instance_of,
+    number_where,
+    optional,
+)
 from mypt.plugins.manager import Plugins, load_plugins
 from mypt.plugins.requirements import check_guards
 
@@ -58,12 +65,17 @@ class CheckpointManager:
         return is_checkpoint(self.checkpoint_dir, load_plugins() if plugins is None else plugins)
 
     @staticmethod
-    @checked(model_name=TEXT, plugins=PLUGINS)
-    def load_for_inference(model_name: str, *, plugins: Plugins | None = None) -> GPT:
+    @checked(model_name=TEXT, plugins=PLUGINS, options=optional(MAPPING))
+    def load_for_inference(
+        model_name: str,
+        *,
+        plugins: Plugins | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> GPT:
         """Load a model in evaluation mode, as `mypt.load` does."""
         from mypt.api.load import load
 
-        return load(model_name, plugins=plugins)
+        return load(model_name, plugins=plugins, options=options)
 
     @checked(
         config=instance_of("a GPTConfig", GPTConfig),
@@ -71,6 +83,7 @@ class CheckpointManager:
         text=TEXT,
         learning_rate=number_where(lambda rate: 0 <= rate < math.inf, "a finite number from 0"),
         plugins=PLUGINS,
+        options=optional(MAPPING),
     )
     def initialize_for_training(
         self,
@@ -80,6 +93,7 @@ class CheckpointManager:
         learning_rate: float | None = None,
         *,
         plugins: Plugins | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> tuple[GPT, torch.optim.Optimizer, int]:
         """Resume the model if it has a checkpoint, or else create a new one.
 
@@ -91,6 +105,7 @@ class CheckpointManager:
             learning_rate: Peak learning rate; by default that of the saved run, or 3e-4. The other
                 hyperparameters of the optimizer are those of the saved run, or the defaults.
             plugins: Where parts and tokenizers are looked up; by default all that are installed.
+            options: Settings for the reader of a foreign checkpoint; see `mypt.load`.
 
         Returns:
             Model in training mode, optimizer, and the step to continue from.
@@ -100,7 +115,7 @@ class CheckpointManager:
         plugins = load_plugins() if plugins is None else plugins
         given = {} if learning_rate is None else {"learning_rate": learning_rate}
         if self.exists(plugins=plugins):
-            return _resume_from(self.checkpoint_dir, given, plugins)
+            return _resume_from(self.checkpoint_dir, given, plugins, options)
         document = {**to_document(config), "tokenization": tokenization}
         check_sections(document, plugins.settings)
         wanted = NewTokenizer(tokenization, sections=config.plugins)
@@ -111,9 +126,9 @@ class CheckpointManager:
 
 @reopen_if_saved
 def _resume_from(
-    folder: Path, given: Mapping[str, Any], plugins: Plugins
+    folder: Path, given: Mapping[str, Any], plugins: Plugins, options: Mapping[str, Any] | None
 ) -> tuple[GPT, torch.optim.Optimizer, int]:
-    opened = open_checkpoint(folder, plugins)
+    opened = open_checkpoint(folder, plugins, options)
     opened.check_flaws()
     state = opened.training_state
     saved = TrainingConfig() if state is None else state.training_config

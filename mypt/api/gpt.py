@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.api.argument_rules import DEVICE
+from mypt.api.argument_rules import DEVICE, PLUGINS
 from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint
@@ -30,7 +30,7 @@ from mypt.format.rules.arguments import (
 )
 from mypt.model.decoding.sampling_options import Sampling, merge_options
 from mypt.model.quantized import is_quantized, quantize
-from mypt.plugins.manager import load_plugins
+from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -400,26 +400,37 @@ class GPT(LanguageModel):
         self.save_checkpoint_bundle(checkpoint_dir, overwrite=overwrite)
 
     @classmethod
-    @checked(path_or_name=PATH)
+    @checked(path_or_name=PATH, device=DEVICE, plugins=PLUGINS, options=optional(MAPPING))
     @reopen_if_saved
-    def load(cls, path_or_name: str | Path) -> GPT:
-        """Load any checkpoint for inference, as `mypt.load` does."""
-        plugins = load_plugins()
-        opened = open_checkpoint(find_checkpoint(path_or_name), plugins)
+    def load(
+        cls,
+        path_or_name: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        plugins: Plugins | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> GPT:
+        """Load any checkpoint for inference, as `mypt.load` does, with the same arguments."""
+        plugins = load_plugins() if plugins is None else plugins
+        opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options)
         log_warnings(opened)
-        return build_model(opened, plugins, cls=cls)
+        return build_model(opened, plugins, cls=cls, device=device)
 
     @staticmethod
-    @checked(path=PATH, map_location=DEVICE)
+    @checked(path=PATH, map_location=DEVICE, options=optional(MAPPING))
     @reopen_if_saved
     def load_legacy(
-        path: str | Path, map_location: str | torch.device = "cpu"
+        path: str | Path,
+        map_location: str | torch.device = "cpu",
+        *,
+        options: Mapping[str, Any] | None = None,
     ) -> tuple[GPT, Tokenizer | None, int, Mapping[str, Any] | None]:
         """Load a single-file checkpoint such as `latest.pt`; the file is not modified.
 
         Args:
             path: The file.
             map_location: Device of the model.
+            options: Settings for the reader of a foreign checkpoint; see `mypt.load`.
 
         Returns:
             Model in evaluation mode, its tokenizer, the step, and the AdamW state dict, as
@@ -430,7 +441,7 @@ class GPT(LanguageModel):
             ConfigError: The device is not available.
         """
         plugins = load_plugins()
-        opened = open_checkpoint(Path(path), plugins)
+        opened = open_checkpoint(Path(path), plugins, options)
         opened.check_flaws()
         model = build_model(opened, plugins, cls=GPT, for_training=True, device=map_location)
         step = 0 if opened.training_state is None else opened.training_state.step

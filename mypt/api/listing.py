@@ -21,12 +21,12 @@ from mypt.format.discover import EntryKind, walk
 from mypt.format.errors import FormatError, MyptError, Problem, UsageError
 from mypt.format.open import Opened, open_checkpoint, recognise
 from mypt.format.readers import mypt_folder
+from mypt.format.readers.options import UNSAID
 from mypt.format.readers.shared.vocabulary import NO_TOKENIZER
 from mypt.format.rules.arguments import PATH, checked
 from mypt.format.rules.config import MISSING
 from mypt.format.rules.plugin_settings import TOKENIZER_PLUGIN
 from mypt.format.storage import files
-from mypt.format.validate import UNSAID
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:

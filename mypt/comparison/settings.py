@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, field, frozen
 
 from mypt.engine.checkpoints.paths import find_checkpoint
-from mypt.format.bundle.detect import classify
 from mypt.format.documents.config import DERIVED
 from mypt.format.documents.convert import to_document, to_recorded_document
 from mypt.format.layout import count_model_parameters
-from mypt.format.open import open_checkpoint
+from mypt.format.open import open_checkpoint, share_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -84,16 +83,14 @@ def open_sides(
     Args:
         names: Paths, or names of models in `checkpoints/`.
         plugins: Where parts and readers are looked up.
-        options: Options of the readers of foreign checkpoints.
+        options: Options of the readers of foreign checkpoints; each gets those that it has.
 
     Raises:
-        UsageError: There is no such checkpoint, or its reader has no such option.
+        UsageError: There is no such checkpoint, or none of the readers has one of the options.
         FormatError: One is damaged.
     """
     paths = [find_checkpoint(name) for name in names]
-    bundles = [path for path in paths if classify(path) == "bundle"]
-    silent = bundles if len(bundles) < len(paths) else []  # options are for the others
-    told = [{} if path in silent else options or {} for path in paths]
+    told = share_among(paths, plugins.readers.values(), options or {})
     found = [open_checkpoint(p, plugins, one) for p, one in zip(paths, told, strict=True)]
     short = [opened.path.resolve().name for opened in found]
     return [

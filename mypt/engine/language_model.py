@@ -41,7 +41,6 @@ class LanguageModel(Transformer):
         tokenizer_state: What its checkpoint says of the tokenizer, kept when it is saved.
         needs: The plugins that its checkpoint requires, by package.
         history: The training behind its weights, as far as mypt did or read it.
-        plugins: The plugins its parts came from.
     """
 
     @checked(
@@ -79,7 +78,6 @@ class LanguageModel(Transformer):
             what = f"is {config.vocab_size}, but the tokenizer has {tokenizer.n_vocab} ids"
             fix = f"set it to {tokenizer.vocab_size}"
             raise ConfigError(Problem("", "vocab_size", what, fix))
-        self.plugins = plugins
         self.tokenizer = tokenizer
         self.tokenizer_state: TokenizerState | None = None
         self.needs: Mapping[str, Any] = {}

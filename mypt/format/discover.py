@@ -120,12 +120,21 @@ def _recognise(path: Path, readers: Iterable[ReaderFactory], *, is_root: bool) -
         OSError: A folder cannot be looked into.
     """
     if not path.is_dir():
-        is_file_of_weights = path.suffix.lower() in files.WEIGHTS
-        return EntryKind.CHECKPOINT if is_file_of_weights or is_root else EntryKind.FILE
+        is_named = is_root or path.suffix.lower() in files.WEIGHTS
+        is_checkpoint = is_named or _is_of_plugin(path, readers)
+        return EntryKind.CHECKPOINT if is_checkpoint else EntryKind.FILE
     is_checkpoint = _is_checkpoint(path, readers)
     if path.is_symlink() and not is_root:
         return EntryKind.LINK if is_checkpoint else None
     return EntryKind.CHECKPOINT if is_checkpoint else None
+
+
+def _is_of_plugin(path: Path, readers: Iterable[ReaderFactory]) -> bool:
+    """Return whether the reader of a plugin recognises a file, whatever its name.
+
+    The readers of mypt are not asked: the names of their files end in one of `WEIGHTS`.
+    """
+    return any(reader.offered_by and reader.recognises(path) for reader in readers)
 
 
 def _list_entries(folder: Path) -> list[Path]:

@@ -22,8 +22,8 @@ from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, MyptError, Problem, log_traceback
 from mypt.format.layout import BUILT_IN, EMBEDDING, HEAD
+from mypt.format.open import share_among
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
-from mypt.format.readers.options import select_options
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
 from mypt.format.rules.tensors import check_tied
@@ -113,12 +113,16 @@ class Migrator:
 
         Yields:
             A report on each.
+
+        Raises:
+            UsageError: No reader of what is there has one of the options.
         """
-        for source in filter(self._is_source, find_checkpoints(root, self.readers)):
-            reader = find_reader(source, self.readers)
-            options = {} if reader is None else select_options(self.options, reader)
+        sources = [s for s in find_checkpoints(root, self.readers) if self._is_source(s)]
+        for source, own in zip(
+            sources, share_among(sources, self.readers, self.options), strict=True
+        ):
             try:
-                yield evolve(self, options=options).migrate(source)
+                yield evolve(self, options=own).migrate(source)
             except MyptError as error:
                 log_traceback(error)
                 yield _make_failure(source, error.problems)

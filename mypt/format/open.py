@@ -19,9 +19,10 @@ from mypt.format.documents.convert import from_document, from_optional_document
 from mypt.format.documents.manifest import GENERATE, READ
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
-from mypt.format.errors import FormatError, Problem, UsageError, one_line
+from mypt.format.errors import FormatError, Problem, one_line
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
+from mypt.format.readers.options import share_options
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
 from mypt.format.rules.config import BROKEN, MISSING
@@ -197,11 +198,31 @@ def open_checkpoint(
         return _describe_foreign(path, reader, plugins, options or {})
     if form == "other":
         raise explain_refusal(path, plugins.readers.values())
-    _refuse_options(path, options or {})
+    share_options(options or {}, [None])  # a bundle has none
     bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
     opened = _describe_bundle(bundle, is_proved=form == "bundle" and not without_model)
     changes = _find_plugin_changes(opened, plugins, without_model=without_model)
     return evolve(opened, plugin_changes=tuple(changes))
+
+
+def share_among(
+    paths: Sequence[Path], readers: Iterable[ReaderFactory], options: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return for each of several checkpoints those of the options that its reader has.
+
+    Raises:
+        UsageError: None of the checkpoints takes one of the options.
+    """
+    if not options:
+        return [{} for _ in paths]
+    return share_options(options, [_find_reader_of(path, readers) for path in paths])
+
+
+def _find_reader_of(path: Path, readers: Iterable[ReaderFactory]) -> ReaderFactory | None:
+    try:
+        return recognise(path, readers)[1]
+    except OSError:  # opening it will report why
+        return None
 
 
 def recognise(path: Path, readers: Iterable[ReaderFactory]) -> tuple[Form, ReaderFactory | None]:
@@ -237,13 +258,6 @@ def explain_refusal(path: Path, readers: Iterable[ReaderFactory] = ()) -> Format
         what = f"is not a checkpoint but holds some, such as {', '.join(map(str, inside))}"
         fix = f"name one of them; list them all: mypt list {path}"
     return FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
-
-
-def _refuse_options(path: Path, options: Mapping[str, Any]) -> None:
-    if options:
-        what = f"only applies to checkpoints of other programs; {path} is a bundle and needs none"
-        where = f"options/{', '.join(options)}"
-        raise UsageError(Problem("", where, what, "leave it out", kind="option.unknown"))
 
 
 def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
@@ -346,7 +360,7 @@ def _describe_foreign(
         config=config,
         tokenizer=from_optional_document(TokenizerState, described.tokenizer),
         training_state=from_optional_document(TrainingState, described.training_state),
-        sizes={file.name: file.stat().st_size for file in held},
+        sizes={_name_within(path, file): file.stat().st_size for file in held},
         notes=(*described.report, *described.remarks),
         remarks=described.remarks,
         weights=weights,
@@ -377,9 +391,15 @@ def _check_weights(
 
 
 def _weight_files(path: Path) -> list[Path]:
+    """Return the files with the weights; of a format whose files mypt does not know, all files."""
     if path.is_file():
         return [path]
-    return sorted(file for form in ("*.pt", "*.safetensors") for file in path.glob(form))
+    known = sorted(file for form in ("*.pt", "*.safetensors") for file in path.glob(form))
+    return known or sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def _name_within(path: Path, file: Path) -> str:
+    return file.name if file == path else file.relative_to(path).as_posix()
 
 
 def _joint_digest(held: Sequence[Path]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
@@ -18,6 +18,7 @@ from mypt.format.errors import (
     sort_by_severity,
 )
 from mypt.format.layout import BUILT_IN
+from mypt.format.readers.options import UNSAID
 from mypt.format.rules.config import MISSING
 from mypt.format.rules.documents import document_problems
 from mypt.format.rules.plugin_settings import (
@@ -30,7 +31,7 @@ from mypt.format.storage.generations import checksum_problems
 from mypt.format.tensors.pt_file import read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from mypt.format.documents.checkpoint import Checkpoint
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from mypt.format.rules.plugin_settings import Settings
     from mypt.format.schema.check import Kind
 
-# The kind of what a foreign file leaves to be asked for, which is no fault of the file.
-UNSAID = "foreign.unsaid"
 LEGACY = "version.legacy"
 _TAKES_MORE = frozenset({UNSAID, MISSING, TOKENIZER_PLUGIN})
 
@@ -59,6 +58,7 @@ def validate(
     readers: Iterable[ReaderFactory] = (),
     *,
     settings: Settings = NO_SETTINGS,
+    options: Mapping[str, Any] | None = None,
     checksums: bool = False,
 ) -> list[Problem]:
     """Find all that is wrong with a checkpoint, a document, a preset, or a tree of them.
@@ -69,15 +69,21 @@ def validate(
         layouts: The architecture parts known; `BUILT_IN` and those of plugins.
         readers: Readers of other formats; none of them is asked about a bundle.
         settings: What plugins say of their settings.
+        options: What the readers of checkpoints of other programs have to be told; each gets those
+            that it has.
         checksums: Whether to read the weights and compare their digests.
 
     Returns:
         Errors, then warnings, then notes; empty for a bundle that is as mypt saved it.
+
+    Raises:
+        UsageError: No reader of what is there has one of the options, or accepts its value.
     """
     problems: list[Problem] = []
-    for found in find_to_validate(path, readers):
+    every = list(find_to_validate(path, readers))
+    for found, own in zip(every, _share_options(every, readers, options or {}), strict=True):
         try:
-            problems += _find_problems(found, layouts, readers, settings, checksums)
+            problems += _find_problems(found, layouts, readers, settings, own, checksums)
         except FormatError as error:
             log_traceback(error)
             problems += error.problems
@@ -86,15 +92,29 @@ def validate(
     return sort_by_severity(list(dict.fromkeys(problems)))
 
 
+def _share_options(
+    paths: Sequence[Path], readers: Iterable[ReaderFactory], options: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    if not options:
+        return [{} for _ in paths]
+    from mypt.format.open import share_among  # a bundle needs none of the readers
+
+    return share_among(paths, readers, options)
+
+
 def _find_problems(
     path: Path,
     layouts: Layouts,
     readers: Iterable[ReaderFactory],
     settings: Settings,
+    options: Mapping[str, Any],
     checksums: bool,
 ) -> list[Problem]:
+    wrong_preset: list[Problem] = []
     if path.is_file() and path.suffix == ".json":
-        return _document_problems(path, layouts, settings)
+        wrong_preset = _document_problems(path, layouts, settings)
+        if path.name in (*KINDS, files.MANIFEST) or not has_errors(wrong_preset):
+            return wrong_preset
     if classify(path) == "bundle":
         return examine(path, layouts, settings, checksums=checksums).problems
     from mypt.format.open import recognise  # a bundle needs none of the readers
@@ -102,16 +122,18 @@ def _find_problems(
     from mypt.format.readers.unknown import explain_unknown
 
     form, reader = recognise(path, readers)
+    if reader is None and wrong_preset:
+        return wrong_preset
     if reader is None:
         if form == "other" and (not path.is_dir() or explain_unknown(path) is not None):
             return _unknown_problems(path)
         return examine(path, layouts, settings, checksums=checksums).problems
     if reader.read is not mypt_folder.read:
-        return _foreign_problems(path, reader, layouts, settings, checksums)
+        return _foreign_problems(path, reader, layouts, settings, options, checksums)
     found = examine(path, layouts, settings, checksums=checksums)
     if len(found.flaws) < sum(problem.severity == "error" for problem in found.problems):
         return found.problems  # the reader would repeat them
-    more = _foreign_problems(path, reader, layouts, settings, checksums)
+    more = _foreign_problems(path, reader, layouts, settings, options, checksums)
     is_convertible = any(problem.kind == PER_HEAD for problem in found.problems)
     return found.problems + [
         problem
@@ -121,7 +143,10 @@ def _find_problems(
 
 
 def _document_problems(path: Path, layouts: Layouts, settings: Settings) -> list[Problem]:
-    document, data = files.read_document(path, str(path))
+    try:
+        document, data = files.read_document(path, str(path))
+    except FormatError as error:
+        return list(error.problems)
     kind: Kind = "manifest" if path.name == files.MANIFEST else KINDS.get(path.name, "preset")
     problems = document_problems(kind, document, str(path), layouts, settings)
     if kind == "manifest" and not has_errors(problems):
@@ -140,15 +165,18 @@ def _unknown_problems(path: Path) -> list[Problem]:
 
 
 def _foreign_problems(
-    path: Path, reader: ReaderFactory, layouts: Layouts, settings: Settings, checksums: bool
+    path: Path,
+    reader: ReaderFactory,
+    layouts: Layouts,
+    settings: Settings,
+    options: Mapping[str, Any],
+    checksums: bool,
 ) -> list[Problem]:
     """Check what a reader recognises out of its headers, in the terms of format 2.0."""
     from mypt.format.readers.read import describe
-    from mypt.format.tensors import weights_file
 
-    load = weights_file.describe_checked_weights if checksums else weights_file.describe_weights
     try:
-        described = describe(path, reader, layouts, {}, settings, load=load)
+        described = describe(path, reader, layouts, options, settings, checksums=checksums)
         problems = [*described.flaws, *_list_remarks(described, path)]
         if described.tokenizer is not None:
             tokenizer = described.tokenizer

@@ -5,16 +5,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from torch import Tensor, nn
 
     from mypt.format.documents.config import GPTConfig
     from mypt.plugins.manager import Plugins
     from mypt.plugins.parts import MakeLinear
+
+
+class Assembled(Protocol):
+    """A model that is assembled from parts."""
+
+    @property
+    def config(self) -> GPTConfig: ...  # noqa: D102
+    @property
+    def plugins(self) -> Plugins: ...  # noqa: D102
+    @property
+    def position_embedding_table(self) -> nn.Module: ...  # noqa: D102
+    @property
+    def blocks(self) -> Iterable[Any]: ...  # noqa: D102
+    @property
+    def ln_f(self) -> nn.Module: ...  # noqa: D102
 
 
 def build_part(slot: str, config: GPTConfig, plugins: Plugins) -> nn.Module:
@@ -38,6 +53,39 @@ def build_block(config: GPTConfig, plugins: Plugins) -> nn.Module:
     block.ln1 = build_part("norm_type", config, plugins)
     block.ln2 = build_part("norm_type", config, plugins)
     return block
+
+
+def list_parts(model: Assembled) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the slot and the module of each part; a block comes after the parts within it."""
+    yield "pos_encoding", model.position_embedding_table
+    for block in model.blocks:
+        yield "attention_type", block.sa
+        yield "mlp_type", block.fwd
+        yield "norm_type", block.ln1
+        yield "norm_type", block.ln2
+        yield "block_type", block
+    yield "norm_type", model.ln_f
+
+
+def restore_buffers(model: Assembled) -> None:
+    """Give values to the buffers of parts that were built on the meta device.
+
+    A buffer that is not saved follows from the config, so building its part again computes it.
+    """
+    import torch  # parts are offered without it
+
+    fresh: dict[str, nn.Module] = {}
+    for slot, part in list_parts(model):
+        if not any(buffer.is_meta for buffer in part.buffers()):
+            continue
+        if slot not in fresh:
+            with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+                fresh[slot] = build_part(slot, model.config, model.plugins)
+        for name, buffer in fresh[slot].named_buffers():
+            place, _, last = name.rpartition(".")
+            owner = part.get_submodule(place)
+            if owner.get_buffer(last).is_meta:
+                setattr(owner, last, buffer.clone())
 
 
 def make_one_token(part: Callable[..., Tensor], linear: MakeLinear) -> Callable[..., Tensor]:

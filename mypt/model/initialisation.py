@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from mypt.model.part_failures import naming_failures
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -51,6 +53,9 @@ def initialise(model: Transformer, seed: int) -> None:
             matter.
         seed: Any 64-bit integer.
 
+    Raises:
+        PluginError: The `reset` of a plugin's part failed.
+
     Source: Radford et al. 2019 (GPT-2), section 2.3, and the code released with it.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -64,7 +69,8 @@ def initialise(model: Transformer, seed: int) -> None:
             std = residual_std if name.endswith(RESIDUAL) else STD
             drawn = torch.empty(parameter.shape).normal_(0.0, std, generator=generator)
             parameter.copy_(drawn)
-    for module in model.modules():
-        reset = getattr(module, "reset", None)
-        if reset is not None:
-            reset(generator)
+    with naming_failures(model):
+        for module in model.modules():
+            reset = getattr(module, "reset", None)
+            if reset is not None:
+                reset(generator)

@@ -16,8 +16,9 @@ from mypt.format.errors import ConfigError, FormatError, PluginError, Problem
 from mypt.format.layout import HEAD, expected_tensors
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
-from mypt.model.assembly import build_block, build_part
+from mypt.model.assembly import build_block, build_part, restore_buffers
 from mypt.model.loss import output_loss
+from mypt.model.part_failures import explain_failure
 from mypt.plugins.parts import Context
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mypt.model.cache import KVCache
     from mypt.plugins.manager import Plugins
 
+# The kind of a part that builds other tensors than its plugin declares.
+LAYOUT = "plugin.part"
 _trusted: ContextVar[GPTConfig | None] = ContextVar("trusted", default=None)
 
 
@@ -52,6 +55,7 @@ class Transformer(nn.Module):
 
     Attributes:
         config: The architecture.
+        plugins: Where its parts were looked up.
         activation_checkpointing: Whether training keeps only each layer's input, and recomputes
             the rest in the backward pass.
     """
@@ -73,6 +77,7 @@ class Transformer(nn.Module):
             _check_config(config, plugins)
         super().__init__()
         self.config = config
+        self.plugins = plugins
         self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)
         self.position_embedding_table = build_part("pos_encoding", config, plugins)
         self.blocks = nn.ModuleList(build_block(config, plugins) for _ in range(config.n_layer))
@@ -155,9 +160,23 @@ class Transformer(nn.Module):
         }
         self.load_state_dict(weights, strict=False, assign=True)
         self._tie_head()
+        restore_buffers(self)
 
     def _compute_hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
-        """Compute the input of the output layer, (B, T, n_embd)."""
+        """Compute the input of the output layer, (B, T, n_embd).
+
+        Raises:
+            PluginError: A part of a plugin failed.
+        """
+        try:
+            return self._apply_parts(idx, cache)
+        except Exception as error:
+            explained = explain_failure(self, error)
+            if explained is None:
+                raise
+            raise explained from error
+
+    def _apply_parts(self, idx: Tensor, cache: KVCache | None) -> Tensor:
         x, context = self._embed(idx, 0 if cache is None else cache.length)
         if self.activation_checkpointing and torch.is_grad_enabled():
             for block in self.blocks:
@@ -194,7 +213,7 @@ class Transformer(nn.Module):
             differing = sorted(set(expected.items()) ^ set(found.items())) or "their order"
             what = f"a part's tensors differ from those that its plugin declares: {differing}"
             fix = "correct `tensors` of its PartFactory, or the module that it builds"
-            raise PluginError(Problem("", "", what, fix, kind="plugin.part"))
+            raise PluginError(Problem("", "", what, fix, kind=LAYOUT))
 
 
 def _check_config(config: GPTConfig, plugins: Plugins) -> None:

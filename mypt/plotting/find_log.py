@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
@@ -12,12 +12,12 @@ from mypt.engine.config.folders import CHECKPOINTS, LOGS
 from mypt.engine.logging.log_lines import LogOwner, is_event, parse_line
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.format.errors import Problem, UsageError
-from mypt.format.open import is_checkpoint, open_checkpoint
+from mypt.format.open import is_checkpoint, open_checkpoint, share_among
 from mypt.plotting.read_log import read_last_run, read_log, read_run
 from mypt.plotting.run import disambiguate_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mypt.plotting.run import Run
     from mypt.plugins.manager import Plugins
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 _LONGEST_LINE_BYTES = 1 << 20
 
 
-def read_runs(names: Iterable[str], plugins: Plugins) -> list[Run]:
+def read_runs(
+    names: Sequence[str], plugins: Plugins, options: Mapping[str, Any] | None = None
+) -> list[Run]:
     """Read the runs of each log, and one of each model.
 
     Runs of the same name get their folder as a prefix.
@@ -33,20 +35,32 @@ def read_runs(names: Iterable[str], plugins: Plugins) -> list[Run]:
     Args:
         names: Paths of logs, and paths or names of models.
         plugins: Where the readers of old checkpoints are looked up.
+        options: What the readers of checkpoints of other programs have to be told.
 
     Raises:
-        UsageError: There is no such log or model, or the model's log is missing.
+        UsageError: There is no such log or model, or the model's log is missing; or none of the
+            readers has one of the options.
         FormatError: A log or a checkpoint is damaged.
     """
-    return disambiguate_names([run for name in names for run in _read_named(name, plugins)])
+    models = {name: path for name in names if (path := _find_model(name, plugins)) is not None}
+    shared = share_among([*models.values()], plugins.readers.values(), options or {})
+    told = dict(zip(models, shared, strict=True))
+    runs = []
+    for name in names:
+        if name in models:
+            runs.append(_read_run(models[name], plugins, told[name]))
+        else:
+            runs += _read_alone(name)
+    return disambiguate_names(runs)
 
 
-def _read_named(name: str, plugins: Plugins) -> list[Run]:
-    """Read the run of a model, or all that a log has."""
+def _find_model(name: str, plugins: Plugins) -> Path | None:
+    """Return the checkpoint of a model; None where a log is named, or is all that is left."""
     path = Path(name)
     if path.is_file() and (_begins_with_event(path) or not is_checkpoint(path, plugins)):
-        return read_log(path)
-    return [_read_run(name, path, plugins)]
+        return None
+    is_gone = not path.exists() and not (CHECKPOINTS / name).exists()
+    return None if is_gone and _log_by_name(name).is_file() else find_checkpoint(name)
 
 
 def _begins_with_event(path: Path) -> bool:
@@ -56,12 +70,18 @@ def _begins_with_event(path: Path) -> bool:
     return event is not None and is_event(event)
 
 
-def _read_run(name: str, path: Path, plugins: Plugins) -> Run:
-    alone = log_file_of(TrainingConfig(), name) if path.name == name else path
-    if not path.exists() and not (CHECKPOINTS / name).exists() and alone.is_file():
-        return read_last_run(alone, name)  # the model is gone, its log is not
-    folder = find_checkpoint(name)
-    state = open_checkpoint(folder, plugins, without_model=True).training_state
+def _log_by_name(name: str) -> Path:
+    return log_file_of(TrainingConfig(), name) if Path(name).name == name else Path(name)
+
+
+def _read_alone(name: str) -> list[Run]:
+    """Read all that a log has, or the last run of a model that is gone."""
+    path = Path(name)
+    return read_log(path) if path.is_file() else [read_last_run(_log_by_name(name), name)]
+
+
+def _read_run(folder: Path, plugins: Plugins, options: Mapping[str, Any]) -> Run:
+    state = open_checkpoint(folder, plugins, options, without_model=True).training_state
     places = list(dict.fromkeys(_candidate_paths(folder.resolve(), state)))
     for place in places:
         if place.is_file():

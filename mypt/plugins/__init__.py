@@ -6,6 +6,8 @@ from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import ConfigError, DataError, FormatError, MyptError, PluginError, Problem
 from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.options import missing_option
+from mypt.format.tensors.info import TensorInfo
 from mypt.plugins.contracts import (
     BeginningTokenizer,
     DivisibleTokenizer,
@@ -61,8 +63,10 @@ __all__ = [
     "ReaderFactory",
     "RunInfo",
     "SinkFactory",
+    "TensorInfo",
     "Tokenizer",
     "TokenizerFactory",
     "Verdict",
     "hookimpl",
+    "missing_option",
 ]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import fields
 
-from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.layout import SLOTS
 from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.result import check_checkpoint
 from mypt.format.schema.messages import json_pointer
 from mypt.plugins.contracts import (
     GuardFactory,
@@ -71,7 +71,7 @@ _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
     **dict.fromkeys(("build", "train", "train_pieces", "tensors"), _find_function_flaw),
     **dict.fromkeys(("recognises", "read"), _find_function_flaw),
     **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
-    "default": lambda _: None,
+    **dict.fromkeys(("default", "takes_infos", "offered_by"), lambda _: None),
 }
 
 
@@ -85,6 +85,7 @@ def check_result(factory: object, function: str, made: Any) -> Any:
 
     Raises:
         TypeError: The result violates the contract of the factory.
+        ValueError: So does a value inside it.
     """
     accept = _RESULT_CHECKS.get((type(factory), function))
     return made if accept is None else accept(made)
@@ -134,5 +135,5 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (GuardFactory, "build"): _require_function,
     (GuardFactory, "judge"): partial(_require_instance, Verdict),
     (SinkFactory, "build"): lambda made: made if made is None else _require_protocol(LogSink, made),
-    (ReaderFactory, "read"): partial(_require_instance, Checkpoint),
+    (ReaderFactory, "read"): check_checkpoint,
 }

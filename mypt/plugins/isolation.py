@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, fields
 
 from mypt.format.errors import FormatError, MyptError, PluginError, log_traceback
+from mypt.format.readers.contract import ReaderFactory
 from mypt.plugins.contracts import GuardFactory
 from mypt.plugins.discovery import make_fault
 from mypt.plugins.factory_checks import check_result
@@ -33,10 +34,6 @@ def isolate_factory(
         note: Called with the fault if `recognises` of a reader fails, which then counts as False.
     """
 
-    def explain(function: str, error: BaseException) -> Fault:
-        what = f"failed in `{function}` of its {noun}: {summarize_error(error)}"
-        return make_fault(source, what)
-
     def check(function: str, result: Any) -> Any:
         made = check_result(factory, function, result)
         is_guard = isinstance(factory, GuardFactory) and function == "build"
@@ -49,10 +46,13 @@ def isolate_factory(
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
                 return check(function, call(*args, **kwargs))
-            except (MyptError, OSError, KeyboardInterrupt):
+            except (MyptError, OSError, KeyboardInterrupt) as error:
+                if function == "recognises" and not isinstance(error, KeyboardInterrupt):
+                    return False  # it could not read the file, and so does not claim it
                 raise
             except BaseException as error:  # third-party code may raise anything
-                fault = explain(function, error)
+                place = f" on {args[0]}" if function == "read" else ""
+                fault = make_call_fault(source, function, f"{noun}{place}", error)
                 if function == "recognises":
                     log_traceback(error)
                     note(fault)
@@ -63,7 +63,21 @@ def isolate_factory(
 
     held = {a.name: getattr(factory, a.name) for a in fields(type(factory))}
     calls = {name: wrap(name, value) for name, value in held.items() if callable(value)}
-    return evolve(factory, **calls)
+    isolated: Any = evolve(factory, **calls)
+    is_reader = isinstance(factory, ReaderFactory)
+    return evolve(isolated, offered_by=str(source)) if is_reader else isolated
+
+
+def make_call_fault(source: PluginOrigin, function: str, noun: str, error: BaseException) -> Fault:
+    """Return the fault of a plugin whose code raised an error.
+
+    Args:
+        source: The plugin.
+        function: The function that was called.
+        noun: What it is a function of.
+        error: What it raised.
+    """
+    return make_fault(source, f"failed in `{function}` of its {noun}: {summarize_error(error)}")
 
 
 def summarize_error(error: BaseException) -> str:

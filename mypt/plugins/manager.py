@@ -283,7 +283,7 @@ class Plugins:
         return "is not installed", f"install it: pip install {package}"
 
     def _look_up(self, hook: str, offered: Mapping[K, F], key: K) -> F:
-        if key in offered:
+        if key in offered and key not in self._registries[hook].clashes:
             return offered[key]
         unheard = [fault.problem for fault in self.faults if fault.kind == "broken"]
         raise PluginError(self._registries[hook].explain_missing(key), *unheard)
@@ -291,9 +291,10 @@ class Plugins:
     def _make_mapping(self, hook: str) -> Mapping[Any, Any]:
         def collect_all() -> Mapping[Any, Any]:
             self.load_all()
-            return self._registries[hook].factories
+            return self._registries[hook].offered
 
-        return LazyMapping(dict(self._collect(hook)), collect_all)
+        self._collect(hook)
+        return LazyMapping(self._registries[hook].offered, collect_all)
 
     def _collect(self, hook: str) -> Mapping[Any, Any]:
         """Call a hook of each registered plugin for which it has not been called yet."""

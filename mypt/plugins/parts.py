@@ -3,8 +3,9 @@
 A part needs no base class: any `nn.Module` whose `forward` matches the protocol of its slot works.
 Modules are built from a config alone. Parts must be causal: the output at a position depends only
 on that position and earlier ones. What they compute must follow from their parameters and the
-config, so that a model is the same after saving and opening it; a buffer is not saved, and must be
-correct even under `torch.device("meta")`. `mypt.testing.check_part` reports violations.
+config, so that a model is the same after saving and opening it. A model to be opened is built under
+`torch.device("meta")`: parameters get the saved values, and for a buffer, which is not saved, the
+part is built again from the config. `mypt.testing.check_part` reports violations.
 
 mypt initialises new parameters: matrices to small normal values, biases (`...bias`) to zero, other
 vectors to one. A part that needs other values has a method

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import frozen
+from attrs import evolve, fields, frozen
 
-from mypt.format.errors import Problem, suggestion
+from mypt.format.errors import FormatError, PluginError, Problem, suggestion
 from mypt.format.readers.contract import ReaderFactory
+from mypt.format.rules.config import CLASH
 from mypt.plugins.contracts import GuardFactory, PartFactory, SinkFactory, TokenizerFactory
 from mypt.plugins.factory_checks import find_flaw
 from mypt.plugins.faults import Fault, disable_hint
@@ -63,6 +64,7 @@ class HookRegistry:
         factories: The factories, by key.
         sources: The plugin that offers each, by key.
         clashes: The two plugins that offer the same key.
+        stand_ins: For such a key, a factory whose functions raise an error that names both.
     """
 
     def __init__(self, hook: Hook) -> None:
@@ -71,6 +73,12 @@ class HookRegistry:
         self.factories: dict[Any, Any] = {}
         self.sources: dict[Any, PluginOrigin] = {}
         self.clashes: dict[Any, tuple[PluginOrigin, PluginOrigin]] = {}
+        self.stand_ins: dict[Any, Any] = {}
+
+    @property
+    def offered(self) -> dict[Any, Any]:
+        """The factories and the stand-ins, by key."""
+        return {**self.factories, **self.stand_ins}
 
     def add(
         self, factory: object, source: PluginOrigin, note: Callable[[Fault], None]
@@ -91,14 +99,16 @@ class HookRegistry:
         if flaw is not None:
             return Fault(source, f"offers the {noun}, whose {flaw}")
         first = self.sources.setdefault(key, source)
+        isolated = factory if source.is_built_in else isolate_factory(factory, noun, source, note)
         if first is source and key not in self.factories:
-            self.factories[key] = (
-                factory if source.is_built_in else isolate_factory(factory, noun, source, note)
-            )
+            self.factories[key] = isolated
             return None
         if not first.is_built_in:
+            before = self.offered[key]
             self.factories.pop(key, None)
             self.clashes[key] = (first, source)
+            if self.hook.contract is not TokenizerFactory:  # weights open without theirs
+                self.stand_ins[key] = _make_stand_in(before, isolated, self.explain_missing(key))
         return Fault(source, f"offers the {noun}, which {first} offers too", "clash")
 
     def explain_missing(self, key: Any) -> Problem:
@@ -107,14 +117,37 @@ class HookRegistry:
         if key in self.clashes:
             first, second = self.clashes[key]
             what = f"the {noun} is offered by both {first} and {second}"
-            return Problem(
-                "", "", what, f"disable one: {disable_hint(second.name)}", "plugin.clash"
-            )
+            return Problem("", "", what, f"disable one: {disable_hint(second.name)}", CLASH)
         near, known = _list_candidates(key, self.factories)
         what = f"no plugin offers the {noun}{suggestion(near, known)}; available: " + (
             ", ".join(sorted(known)) or "none"
         )
         return Problem("", "", what, "install the package that provides it", kind="plugin")
+
+
+def _make_stand_in(one: Any, other: Any, problem: Problem) -> Any:
+    """Return a factory for a name that two plugins offer: whatever it is asked, it names both."""
+
+    def raise_clash(*_: object, **__: object) -> NoReturn:
+        raise PluginError(problem)
+
+    held = {a.name: getattr(one, a.name) for a in fields(type(one))}
+    calls = {name: raise_clash for name, value in held.items() if callable(value)}
+    stand_in: Any = evolve(one, **calls, options={})
+    if isinstance(one, ReaderFactory):
+        return evolve(
+            stand_in,
+            recognises=lambda path: one.recognises(path) or other.recognises(path),
+            read=_raise_format_error(problem),
+        )
+    return evolve(stand_in, default=False) if "default" in held else stand_in
+
+
+def _raise_format_error(problem: Problem) -> Callable[..., NoReturn]:
+    def read(*_: object) -> NoReturn:
+        raise FormatError(problem)
+
+    return read
 
 
 def _list_candidates(key: Any, known: Iterable[Any]) -> tuple[str, list[str]]:

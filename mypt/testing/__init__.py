@@ -9,6 +9,7 @@ from __future__ import annotations
 from mypt.testing.expectations import ContractError
 from mypt.testing.guards import check_guard
 from mypt.testing.parts import TINY, check_part
+from mypt.testing.readers import check_reader
 from mypt.testing.registration import registered
 from mypt.testing.sinks import check_sink
 from mypt.testing.speed import TokenizerSpeed, measure_tokenizer
@@ -20,6 +21,7 @@ __all__ = [
     "TokenizerSpeed",
     "check_guard",
     "check_part",
+    "check_reader",
     "check_sink",
     "check_tokenizer",
     "measure_tokenizer",

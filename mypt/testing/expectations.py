@@ -6,7 +6,9 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.errors import PluginError
 from mypt.plugins.factory_checks import find_flaw
+from mypt.plugins.isolation import summarize_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,20 +34,34 @@ def expect(is_so: bool, otherwise: str) -> None:
 
 @contextmanager
 def during(what: str) -> Iterator[None]:
-    """Add a note of what was being checked to any error of the plugin's code."""
+    """Turn any error of the plugin's code into a `ContractError` that says what was being checked.
+
+    Raises:
+        ContractError: The plugin raised; the error that it raised is the cause.
+    """
     try:
         yield
-    except Exception as error:
-        error.add_note(f"mypt.testing: this was raised while checking {what}")
+    except ContractError:
         raise
+    except Exception as error:
+        is_wrapped = isinstance(error, PluginError) and error.__cause__ is not None
+        raised = error.__cause__ if is_wrapped else error
+        message = f"{what}: it raises {summarize_error(raised or error)}"
+        raise ContractError(message) from raised
 
 
-def check_fields(factory: object) -> None:
+def check_fields(factory: object, kind: type) -> None:
     """Check the fields of a factory: its name, functions and schemas.
+
+    Args:
+        factory: What the plugin offers.
+        kind: The class of such factories.
 
     Raises:
         ContractError: mypt would reject the factory.
     """
+    got = type(factory).__name__
+    expect(type(factory) is kind, f"it is a {got}, not a {kind.__name__} as the plugin offers it")
     flaw = find_flaw(factory)
     expect(flaw is None, f"its {flaw}")
 

@@ -6,13 +6,13 @@ import copy
 import math
 from typing import TYPE_CHECKING, Any
 
-from mypt.plugins.contracts import Evaluation, Verdict
+from mypt.plugins.contracts import Evaluation, GuardFactory, Verdict
 from mypt.testing.expectations import check_fields, during, expect, through_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mypt.plugins.contracts import GoldGuard, GuardFactory
+    from mypt.plugins.contracts import GoldGuard
 
 _LOSSES = (3.0, 2.5, 2.6, 2.7, 2.8, 2.4, math.nan, 2.3, math.inf, 2.2, 2.2, 0.0, 9.0, 2.0)
 # Losses that fall, rise, are not finite and are zero; evaluation sets that come and go.
@@ -27,6 +27,7 @@ EVALUATIONS = tuple(
 )
 
 
+@during("the guard")
 def check_guard(
     factory: GuardFactory,
     options: Mapping[str, Any] | None = None,
@@ -48,7 +49,7 @@ def check_guard(
     from jsonschema import Draft202012Validator
 
     options = dict(options or {})
-    check_fields(factory)
+    check_fields(factory, GuardFactory)
     for error in Draft202012Validator(factory.options).iter_errors(options):
         expect(False, f"its own schema rejects the options {options}: {error.message}")
     reasons, memories = _judge_all(factory.build(options), evaluations)

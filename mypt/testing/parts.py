@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,55 +9,63 @@ from attrs import evolve
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import PluginError
-from mypt.format.version import DISTRIBUTION
 from mypt.model.assembly import build_block, build_part
 from mypt.model.initialisation import initialise
-from mypt.model.transformer import Transformer
-from mypt.plugins.faults import PluginOrigin
-from mypt.plugins.hookspecs import hookimpl
-from mypt.plugins.manager import Plugins
+from mypt.model.transformer import LAYOUT, Transformer
+from mypt.plugins.contracts import PartFactory
+from mypt.plugins.factory_checks import check_result
 from mypt.plugins.parts import Context, Placement
 from mypt.testing.decoding import check_cache, check_generation
 from mypt.testing.expectations import ContractError, check_fields, during, expect
+from mypt.testing.registration import register_beside
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
-    from mypt.plugins.contracts import PartFactory
+    from mypt.plugins.manager import Plugins
 
 TINY = GPTConfig(
     block_size=12, vocab_size=31, n_embd=24, n_head=4, n_layer=2, dropout=0.0, batch_size=2
 )
 
 
-def check_part(factory: PartFactory, config: GPTConfig = TINY) -> None:
+@during("the part")
+def check_part(
+    factory: PartFactory, config: GPTConfig = TINY, *, plugins: Plugins | None = None
+) -> None:
     """Check that a part works wherever a model does.
 
     Checked are the tensors that it declares, shapes, causality, the independence of rows, the
-    cache and generation, gradients, low precision, saving, and `torch.compile` (traced only, so
-    that no compiler is needed).
+    cache and generation, gradients, dropout, low precision, saving, and `torch.compile` (traced
+    only, so that no compiler is needed).
 
     Args:
         factory: As the plugin offers it.
         config: Config of the tiny model that the part is tested in. It needs `plugins` where the
-            part has required settings. The slot of the part is set here.
+            part has required settings, and may have dropout. The slot of the part is set here.
+        plugins: Where the other parts of the config are looked up, as `registered` returns them;
+            by default only this part and those of mypt can be used.
 
     Raises:
         ContractError: The part violates its contract.
     """
-    check_fields(factory)
+    check_fields(factory, PartFactory)
     chosen: dict[str, Any] = {factory.slot: factory.name}
     config = evolve(config, **chosen)
-    plugins = _register_with_built_in(factory)
+    if plugins is None:
+        plugins = register_beside(factory, next(iter(config.plugins), None))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = _build_model(config, plugins)
+        _check_build(factory, config)
         with during("the part by itself"):
             _check_alone(factory.slot, config, plugins)
         _check_model(model)
         check_cache(model)
         check_generation(model)
-        _check_training(model)
+        _check_training(_build_model(evolve(config, dropout=config.dropout or 0.1), plugins))
         _check_saving(model, plugins)
         _check_precision(model)
         _check_compile(model)
@@ -69,22 +76,13 @@ def random_ids(config: GPTConfig, length: int) -> Tensor:
     return torch.randint(config.vocab_size, (2, length))
 
 
-def _register_with_built_in(factory: PartFactory) -> Plugins:
-    """Return the built-in parts and this one, which comes first where it is one of them."""
-    import mypt.model.plugin
-
-    offered = SimpleNamespace(mypt_parts=hookimpl(lambda: [factory]))
-    plugins = Plugins()
-    plugins.register(offered, PluginOrigin("checked", DISTRIBUTION, "0"))
-    plugins.register(mypt.model.plugin, PluginOrigin("mypt.model.plugin", DISTRIBUTION, "0"))
-    return plugins
-
-
 def _build_model(config: GPTConfig, plugins: Plugins) -> Transformer:
     """Build a model whose weights are large enough that every part affects the logits."""
     try:
         model = Transformer(config, plugins)
     except PluginError as error:
+        if error.problems[0].kind != LAYOUT:
+            raise
         message = f"its tensors are not those it declares: {error}"
         raise ContractError(message) from error
     initialise(model, 0)
@@ -92,6 +90,16 @@ def _build_model(config: GPTConfig, plugins: Plugins) -> Transformer:
         for parameter in model.parameters():
             parameter.add_(torch.empty_like(parameter).normal_(0, 0.2))
     return model.eval()
+
+
+def _check_build(factory: PartFactory, config: GPTConfig) -> None:
+    with during("its `build`"):
+        built = factory.build(config)
+    try:
+        check_result(factory, "build", built)
+    except TypeError as error:
+        message = f"its `build`: {error}"
+        raise ContractError(message) from error
 
 
 def _check_alone(slot: str, config: GPTConfig, plugins: Plugins) -> None:
@@ -170,29 +178,41 @@ def _check_model(model: Transformer) -> None:
 
 
 def _check_training(model: Transformer) -> None:
-    """Check the gradients, with and without activation checkpointing."""
+    """Check the gradients, with and without activation checkpointing, from one random seed."""
     idx = random_ids(model.config, model.config.block_size + 1)
     model.train()
-    found = []
-    for again in (False, True):
-        model.activation_checkpointing = again
-        model.zero_grad()
-        with during("a backward pass" + (" with activation checkpointing" if again else "")):
-            model.loss(idx[:, :-1], idx[:, 1:]).backward()  # type: ignore[no-untyped-call]
-        found.append({name: p.grad for name, p in model.named_parameters()})
-    model.activation_checkpointing = False
-    model.zero_grad()
-    model.eval()
-    for name, gradient in found[0].items():
+    found = _compute_gradients(model, idx)
+    for name, gradient in found.items():
         if gradient is None:
             message = f"{name} gets no gradient: it is not part of what the model computes"
             raise ContractError(message)
         expect(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite")
-        again_found = found[1][name]
-        expect(
-            again_found is not None and _are_close(gradient, again_found),
-            f"the gradient of {name} differs with activation checkpointing",
-        )
+    _expect_equal(
+        found,
+        _compute_gradients(model, idx),
+        "differs from one random seed: it draws from elsewhere, or remembers earlier passes",
+    )
+    model.activation_checkpointing = True
+    again = _compute_gradients(model, idx)
+    _expect_equal(found, again, "differs with activation checkpointing")
+
+
+def _compute_gradients(model: Transformer, idx: Tensor) -> dict[str, Tensor | None]:
+    model.zero_grad()
+    torch.manual_seed(1)  # dropout draws from it
+    ways = " with activation checkpointing" if model.activation_checkpointing else ""
+    with during(f"a backward pass{ways}"):
+        model.loss(idx[:, :-1], idx[:, 1:]).backward()  # type: ignore[no-untyped-call]
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def _expect_equal(
+    found: Mapping[str, Tensor | None], again: Mapping[str, Tensor | None], otherwise: str
+) -> None:
+    for name, gradient in found.items():
+        other = again[name]
+        is_same = gradient is not None and other is not None and _are_close(gradient, other)
+        expect(is_same, f"the gradient of {name} {otherwise}")
 
 
 def _check_saving(model: Transformer, plugins: Plugins) -> None:

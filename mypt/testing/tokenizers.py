@@ -11,13 +11,17 @@ from mypt.format.errors import DataError
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
-from mypt.plugins.contracts import DivisibleTokenizer, ExportableTokenizer
+from mypt.plugins.contracts import (
+    DivisibleTokenizer,
+    ExportableTokenizer,
+    TokenizerFactory,
+)
 from mypt.testing.expectations import ContractError, check_fields, during, expect, through_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mypt.plugins.contracts import Tokenizer, TokenizerFactory
+    from mypt.plugins.contracts import Tokenizer
 
 TEXT = (
     "The cat sat on the mat.\n\nIt didn't   sit there for 1234 seconds,\tdid it?\r\n"
@@ -26,6 +30,7 @@ TEXT = (
 _FOREIGN = ("Ωμέγα \x00\x7f", "\U0001f9ff unseen", "\ud800 half a pair")
 
 
+@during("the tokenizer")
 def check_tokenizer(
     factory: TokenizerFactory,
     text: str = TEXT,
@@ -47,7 +52,7 @@ def check_tokenizer(
     Raises:
         ContractError: The tokenizer violates its contract.
     """
-    check_fields(factory)
+    check_fields(factory, TokenizerFactory)
     with during("training"):
         tokenizer = factory.trained_on([text], options)
     _check_sizes(factory, tokenizer)

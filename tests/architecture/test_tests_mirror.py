@@ -33,7 +33,6 @@ TESTED_BY = {
         "cli/options/sampling",
     ],
     "cli/commands/test_inspect.py": ["api/info", "api/summary"],
-    "cli/commands/test_migrate.py": ["cli/options/readers"],
     "cli/commands/test_plot.py": ["plotting/find_log", "plotting/run"],
     "cli/commands/test_plugins.py": [
         "cli/format_group",
@@ -108,6 +107,7 @@ TESTED_BY = {
     "property/test_fast_path.py": ["format/schema/fast_path"],
     "scenarios/test_processes.py": ["engine/runtime/fsdp"],
     "testing/test_guards.py": ["engine/plugin"],
+    "testing/test_readers.py": ["testing/foreign_files"],
     "testing/test_tokenizers.py": ["testing/decoding", "testing/expectations", "testing/speed"],
 }
 # Names, versions and types: there is nothing to run.

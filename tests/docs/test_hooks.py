@@ -1,20 +1,20 @@
 """Every example in the reference of hooks is registered, built and used."""
 
-import json
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import mypt
 import mypt.plugins
 import mypt.testing
 from mypt.engine.config.overrides import build_config
-from mypt.format.errors import ConfigError, DataError
+from mypt.format.errors import ConfigError, FormatError
 from mypt.plugins import Evaluation, RunInfo
 from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
-from mypt.testing import check_guard, check_part, check_sink, check_tokenizer
+from mypt.testing import check_guard, check_part, check_reader, check_sink, check_tokenizer
 from mypt.testing.sinks import ending_events, run_events
 
 TINY = {"block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 1, "vocab_size": 256}
@@ -135,14 +135,40 @@ def test_every_event_and_field_that_a_sink_hears_is_there(page):
         assert fields <= {*re.findall(r"`([\w<>]+)`", rows[event["event"]])}, event["event"]
 
 
-def test_the_reader_opens_what_it_recognises(example, tmp_path):
+@pytest.fixture
+def theirs(tmp_path):
+    """What the program of the page saves, and the logits of its model."""
     import torch
 
-    plugins = example("A legacy reader")
-    config = mypt.GPTConfig(**TINY)
-    (tmp_path / "my_program.json").write_text(json.dumps({**TINY, "batch_size": 2}))
-    torch.save(mypt.GPT(config).state_dict(), tmp_path / "weights.pt")
-    with pytest.raises(DataError, match="alpha"):
-        mypt.load(tmp_path, plugins=plugins)
-    model = mypt.load(tmp_path, plugins=plugins, options={"alpha": 1.0})
-    assert model.config.batch_size == 2
+    model = mypt.GPT(mypt.GPTConfig(**TINY)).eval()
+    names = {"token_embedding_table.weight": "embed", "position_embedding_table.weight": "places"}
+    names["lm_head.weight"] = "head"
+    arrays = {names.get(name, name): t.numpy() for name, t in model.state_dict().items()}
+    np.savez(tmp_path / "theirs.npz", **arrays)
+    idx = torch.arange(8)[None]
+    with torch.no_grad():
+        return tmp_path / "theirs.npz", idx, model(idx)
+
+
+def test_the_reader_does_what_a_reader_must(example, theirs):
+    import torch
+
+    path, idx, logits = theirs
+    reader = example("A legacy reader").readers["my_program"]
+    model = check_reader(reader, path, {"n_head": 2})
+    with torch.no_grad():
+        assert torch.equal(model(idx), logits)
+
+
+def test_the_reader_takes_thirty_lines(page):
+    block = blocks_of(page)["A legacy reader"]
+    code, _, _ = block.partition("@hookimpl")
+    lines = [line for line in code.splitlines() if line and '"""' not in line]
+    assert len(lines) <= 30, len(lines)
+
+
+def test_the_reader_asks_for_what_the_file_leaves_open(example, theirs):
+    plugins, (path, _, _) = example("A legacy reader"), theirs
+    with pytest.raises(FormatError, match=r"does not say n_head \(heads of each layer\); supply"):
+        mypt.load(path, plugins=plugins)
+    assert mypt.load(path, plugins=plugins, options={"n_head": 2}).config.n_head == 2

@@ -8,9 +8,9 @@ from torch import nn
 
 import mypt
 from mypt.api.info import get_model_info
-from mypt.engine.evaluation.gold import decide
+from mypt.engine.evaluation.gold import build_guards, decide
 from mypt.format.documents.training import GoldMemory
-from mypt.format.errors import ConfigError, FormatError, PluginError, Problem
+from mypt.format.errors import ConfigError, FormatError, MyptError, PluginError, Problem
 from mypt.format.validate import validate
 from mypt.plugins import (
     Evaluation,
@@ -128,7 +128,7 @@ def test_a_reader_that_gives_no_checkpoint():
     factory = ReaderFactory("mine", recognises=bool, read=lambda *_: {})
     read = with_plugin(factory).readers["mine"].read
     said = refused(read, "file", None, {}, kind=FormatError)
-    assert said.endswith("`mine`: TypeError: it returns dict, not Checkpoint")
+    assert said.endswith("`mine` on file: TypeError: it returns dict, not Checkpoint")
 
 
 @pytest.mark.parametrize(
@@ -261,3 +261,46 @@ def test_guessing_what_was_edited_passes_over_what_a_part_refuses(saved):
     (problem,) = errors(saved, with_plugin(part))
     assert problem.where == "/vocab_size"
     assert "was saved with 16" in problem.what
+
+
+@pytest.fixture
+def clashing(tmp_path):
+    """Plugins of two packages that offer the same names, and a model and a file of theirs."""
+    factories = [
+        PartFactory("norm_type", "mine", lambda _: nn.Identity()),
+        GuardFactory("mine", lambda _: lambda evaluation, memory: Verdict(None, {})),
+        SinkFactory("mine", lambda _: None),
+        TokenizerFactory("mine", build=lambda _: Half(), train=fail),
+        ReaderFactory("mine", recognises=lambda path: path.suffix == ".mine", read=fail),
+    ]
+    mypt.GPT(mypt.GPTConfig(**TINY, norm_type="mine"), plugins=with_plugin(*factories)).save(
+        tmp_path / "m"
+    )
+    (tmp_path / "file.mine").write_text("theirs")
+    plugins = with_plugin(*factories)
+    other = with_plugin(*factories)._manager.get_plugin("mine")
+    plugins.register(other, PluginOrigin("theirs", "acme-theirs", "2.0"))
+    return tmp_path, plugins
+
+
+def test_a_name_of_two_plugins_is_looked_up_nowhere_without_naming_both(clashing):
+    folder, plugins = clashing
+    doors = {
+        "part": lambda: plugins.part("norm_type", "mine"),
+        "model": lambda: mypt.GPT(mypt.GPTConfig(**TINY, norm_type="mine"), plugins=plugins),
+        "load": lambda: mypt.load(folder / "m", plugins=plugins),
+        "tokenizer": lambda: plugins.tokenizer("mine"),
+        "guard": lambda: build_guards({"mine": {}}, plugins.guards),
+        "sink": lambda: plugins.sinks["mine"].build(RunInfo("tiny", None)),
+        "reader": lambda: mypt.load(folder / "file.mine", plugins=plugins),
+    }
+    for door, call in doors.items():
+        with pytest.raises(MyptError) as raised:
+            call()
+        line = str(raised.value)
+        assert "`mine` is offered by both plugin mine of acme-mine 1.0 and " in line, door
+        assert "plugin theirs of acme-theirs 2.0; disable one: mypt --disable-plugin" in line
+    (problem,) = errors(folder / "m", plugins)
+    assert "is offered by both plugin mine" in problem.what
+    assert get_model_info(folder / "m", plugins=plugins)["parameters"] > 0
+    assert plugins.source_of("mypt_parts", ("norm_type", "mine")) is None

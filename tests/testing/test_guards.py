@@ -86,9 +86,10 @@ def test_an_error_of_the_guard_says_on_what_it_came():
     def build(_):
         return lambda evaluation, memory: Verdict(None, {"log": math.log(evaluation.val_loss)})
 
-    with pytest.raises(ValueError, match=r"domain|positive") as raised:
+    with pytest.raises(ContractError, match=r"it raises ValueError: .*(domain|positive)") as raised:
         check_guard(GuardFactory("odd", build), evaluations=evaluations_of(1.0, 0.0))
-    assert "val_loss=0.0" in raised.value.__notes__[0]
+    assert "val_loss=0.0" in str(raised.value)
+    assert isinstance(raised.value.__cause__, ValueError)
 
 
 def evaluations_of(*losses):

@@ -34,7 +34,7 @@ _PIPE_WIDTH, _MAX_VALUE, _LEAST_TEXT = 120, 80, 30
 
 @click.command("compare", cls=Command)
 @click.argument("models", type=TEXT, nargs=-1, required=True, metavar="MODEL MODEL...")
-@reader_options
+@reader_options()
 @click.option("--input_file", type=TEXT, help="Text to score all models on.")
 @click.option(
     "--dataset_dir", type=TEXT, help="Data set whose validation split all models are scored on."

@@ -17,6 +17,7 @@ from mypt.cli.options.conflicts import DATA_CONFLICTS, check_conflicts
 from mypt.cli.options.fields import JsonType, with_default
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
@@ -68,6 +69,7 @@ _from_model = click.option(
 @_config_file
 @_plugins
 @_from_model
+@reader_options()
 @click.option(
     "--val_fraction",
     type=click.FloatRange(0, 1, min_open=True),
@@ -100,6 +102,7 @@ def prepare_command(
     inputs: tuple[str, ...],
     output: str,
     from_model: str | None,
+    options: tuple[str, ...],
     val_fraction: float,
     tokens_per_shard: int,
     dtype: Literal["auto", "uint16", "uint32"],
@@ -119,7 +122,7 @@ def prepare_command(
     wanted = Preparation(
         inputs=inputs,
         output=Path(output),
-        tokenizer=None if from_model is None else _open_model(from_model, plugins)[0],
+        tokenizer=_open_model(from_model, plugins, options)[0],
         val_fraction=val_fraction,
         tokens_per_shard=tokens_per_shard,
         dtype=dtype,
@@ -140,6 +143,7 @@ def prepare_command(
 @_config_file
 @_plugins
 @_from_model
+@reader_options()
 @click.option(
     "--val_fraction",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -153,6 +157,7 @@ def chats_command(
     inputs: tuple[str, ...],
     output: str,
     from_model: str | None,
+    options: tuple[str, ...],
     val_fraction: float,
     **flags: Any,
 ) -> None:
@@ -168,7 +173,7 @@ def chats_command(
 
     check_conflicts(click.get_current_context(), DATA_CONFLICTS)
     plugins = open_plugins()
-    tokenizer, block_size = (None, None) if from_model is None else _open_model(from_model, plugins)
+    tokenizer, block_size = _open_model(from_model, plugins, options)
     wanted = ChatPreparation(
         inputs=inputs,
         output=Path(output),
@@ -234,14 +239,21 @@ def _resolve_tokenizer(
     }
 
 
-def _open_model(name: str, plugins: Plugins) -> tuple[Tokenizer, int]:
-    """Return the tokenizer and the block_size of a model."""
+def _open_model(
+    name: str | None, plugins: Plugins, options: tuple[str, ...]
+) -> tuple[Tokenizer | None, int | None]:
+    """Return the tokenizer and the block_size of a model; None where no model is named."""
+    if name is None:
+        if options:
+            message = "--option needs --from_model"
+            raise click.UsageError(message)
+        return None, None
     from mypt.engine.checkpoints.build import build_tokenizer
     from mypt.engine.checkpoints.paths import find_checkpoint
     from mypt.format.errors import Problem, UsageError
     from mypt.format.open import open_checkpoint
 
-    opened = open_checkpoint(find_checkpoint(name), plugins)
+    opened = open_checkpoint(find_checkpoint(name), plugins, parse_options(options))
     tokenizer = build_tokenizer(opened.tokenizer, plugins)
     if tokenizer is None:
         what, fix = "has no usable tokenizer", "name another model, or use --tokenization"

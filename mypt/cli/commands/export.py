@@ -20,7 +20,7 @@ from mypt.cli.terminal import echo
 @click.option("--to", "form", type=click.Choice(["hf"]), required=True, help="hf: Hugging Face.")
 @model_argument
 @click.option("--output", type=TEXT, required=True, help="Folder to create.")
-@reader_options
+@reader_options()
 @name_flags()
 @optional_output()
 def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--legacy_checkpoint", type=TEXT, help="Legacy checkpoint file in the model's folder."
 )
-@reader_options
+@reader_options()
 @click.option(
     "--prompt",
     multiple=True,

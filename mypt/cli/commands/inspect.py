@@ -25,7 +25,7 @@ NOT_RECORDED = "not recorded"
 @click.option(
     "--legacy_checkpoint", type=TEXT, help="Legacy checkpoint file in the model's folder."
 )
-@reader_options
+@reader_options()
 @click.option(
     "--all", "in_full", is_flag=True, help="Also list settings that are not set or not recorded."
 )

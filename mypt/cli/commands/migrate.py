@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--output", type=TEXT, help="Folder to write; by default one beside the source.")
 @click.option("--dry_run", is_flag=True, help="Only print what would be done.")
 @click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below the path.")
-@reader_options
+@reader_options()
 @name_flags()
 @optional_output()
 def command(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from mypt.cli.options.command import Command
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
@@ -32,7 +34,14 @@ _PIPE_WIDTH, _LEAST_WIDTH = 100, 60
     show_default=True,
     help="Unit of the horizontal axis.",
 )
-def command(logs: tuple[str, ...], output: str | None, axis: Literal["steps", "tokens"]) -> None:
+@reader_options()
+@name_flags()
+def command(
+    logs: tuple[str, ...],
+    output: str | None,
+    axis: Literal["steps", "tokens"],
+    options: tuple[str, ...],
+) -> None:
     """Plot the losses, learning rate, gold marks and phases of one or more runs.
 
     Without --output, the plot is drawn in the terminal. A page is one self-contained file; an
@@ -45,7 +54,7 @@ def command(logs: tuple[str, ...], output: str | None, axis: Literal["steps", "t
     if target is not None and target.suffix.lower() not in (*_PAGES, *_PICTURES):
         message = f"--output {output} is neither a page nor an image; end it in .html, .png or .svg"
         raise click.UsageError(message)
-    runs = read_runs(logs, open_plugins())
+    runs = read_runs(logs, open_plugins(), parse_options(options))
     chart = chart_of(runs, axis)
     if target is None:
         _print_chart(chart)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ from mypt.cli.options.fields import architecture_options, flag_names, training_o
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.groups import GroupedCommand, GroupedOption
 from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
@@ -51,6 +53,7 @@ class TrainCommand(GroupedCommand):
     required=True,
     help="Name of the model, its folder in checkpoints/.",
 )
+@reader_options(cls=GroupedOption, group="model")
 @training_options
 @click.option(
     "--tokenization",
@@ -72,7 +75,14 @@ class TrainCommand(GroupedCommand):
 )
 @name_flags()
 @optional_output()
-def command(model_name: str, tokenization: str | None, *, overwrite: bool, **flags: Any) -> int:
+def command(
+    model_name: str,
+    tokenization: str | None,
+    *,
+    overwrite: bool,
+    options: tuple[str, ...],
+    **flags: Any,
+) -> int:
     """Train a new model, or resume a saved one.
 
     Run the same command again to resume. A preset overrides architecture flags, and a saved model
@@ -88,6 +98,7 @@ def command(model_name: str, tokenization: str | None, *, overwrite: bool, **fla
         architecture={k: v for k, v in given.items() if k in flag_names(GPTConfig)},
         training={k: v for k, v in given.items() if k in flag_names(TrainingConfig)},
         tokenization=tokenization,
+        options=parse_options(options),
         overwrite=overwrite,
     )
     outcome = run_training(request, open_plugins())
@@ -98,7 +109,8 @@ def command(model_name: str, tokenization: str | None, *, overwrite: bool, **fla
     environment = state.environment
     if environment is not None and environment.world_size > 1:
         again = f"torchrun --nproc-per-node={environment.world_size} -m {again}"
-    if not outcome.trained:
+    if not outcome.trained:  # so that what was opened is still as its program wrote it
+        again += "".join(f" --option {shlex.quote(option)}" for option in options)
         for notice in outcome.notices:
             echo(notice)
         last = state.training_config.max_iters

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mypt.cli.options.command import Command
+from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from mypt.format.errors import Problem
     from mypt.format.readers.contract import ReaderFactory
@@ -25,7 +28,11 @@ if TYPE_CHECKING:
 @click.argument("paths", type=TEXT, nargs=-1, required=True, metavar="PATH_OR_MODEL...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--checksums", is_flag=True, help="Also verify the SHA-256 digest of every file.")
-def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
+@reader_options()
+@name_flags()
+def command(
+    paths: tuple[str, ...], as_json: bool, checksums: bool, options: tuple[str, ...]
+) -> int:
     """Check checkpoints, presets, or whole trees of them, and report every problem, worst first.
 
     Exits with 0 if all are valid and with 1 if any is not, or opens only with an option or a plugin
@@ -43,12 +50,18 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
     layouts = LazyMapping(BUILT_IN, lambda: plugins().layouts)
     readers: Mapping[str, ReaderFactory] = LazyMapping({}, lambda: plugins().readers)
     settings: Settings = LazyMapping({}, lambda: plugins().settings)
+    every = [c for path in paths for c in find_to_validate(find_named(path), readers.values())]
+    told = _share_options(every, readers.values(), parse_options(options))
     found = {
         str(checkpoint): validate(
-            checkpoint, layouts, readers.values(), settings=settings, checksums=checksums
+            checkpoint,
+            layouts,
+            readers.values(),
+            settings=settings,
+            options=own,
+            checksums=checksums,
         )
-        for path in paths
-        for checkpoint in find_to_validate(find_named(path), readers.values())
+        for checkpoint, own in zip(every, told, strict=True)
     }
     if as_json:
         echo(json.dumps([_make_report(path, found[path]) for path in found], indent=2))
@@ -61,6 +74,16 @@ def command(paths: tuple[str, ...], as_json: bool, checksums: bool) -> int:
             more = f", {waiting} not without an option or a plugin" if waiting else ""
             echo(f"{len(found)} checked, {invalid} invalid{more}")
     return 0 if all(is_valid(problems) for problems in found.values()) else 1
+
+
+def _share_options(
+    paths: list[Path], readers: Iterable[ReaderFactory], options: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    if not options:
+        return [{} for _ in paths]
+    from mypt.format.open import share_among  # a bundle needs none of the readers
+
+    return share_among(paths, readers, options)
 
 
 def _make_report(path: str, problems: list[Problem]) -> dict[str, object]:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+F = TypeVar("F", bound="Callable[..., Any]")
 
-def reader_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flag, which fills `options`, a tuple for `parse_options`."""
+
+def reader_options(**attributes: Any) -> Callable[[F], F]:
+    """Return a decorator for every command that opens a checkpoint, whatever wrote it.
+
+    It adds the flag, which fills `options`, a tuple for `parse_options`.
+
+    Args:
+        **attributes: Further arguments of `click.option`.
+    """
     return click.option(
         "--option",
         "options",
         multiple=True,
         metavar="NAME=VALUE",
         help="Set what a checkpoint of another program does not record; may be repeated.",
-    )(function)
+        **attributes,
+    )
 
 
 def parse_options(given: Iterable[str]) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class TrainRequest:
         architecture: Fields of `GPTConfig`.
         training: Fields of `TrainingConfig`.
         tokenization: `token_kind` of a new model's tokenizer.
+        options: What the reader of a checkpoint of another program has to be told, be it the model
+            to resume or the one whose weights it begins with.
         overwrite: Whether copies of other runs may be replaced.
     """
 
@@ -57,6 +59,7 @@ class TrainRequest:
     architecture: Mapping[str, Any] = field(factory=dict)
     training: Mapping[str, Any] = field(factory=dict)
     tokenization: str | None = None
+    options: Mapping[str, Any] = field(factory=dict)
     overwrite: bool = False
 
 

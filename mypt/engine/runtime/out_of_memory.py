@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mypt.engine.humanize import short_bytes
-from mypt.format.errors import MyptError, Problem
+from mypt.format.errors import MyptError, PluginError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,11 +57,12 @@ def explain_oom(work: tuple[str, str]) -> Iterator[None]:
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+    except (MemoryError, RuntimeError, PluginError) as error:
+        failed = error.__cause__ if isinstance(error, PluginError) else error  # no plugin's fault
+        if not isinstance(failed, (MemoryError, RuntimeError)) or not _is_out_of_memory(failed):
             raise
         doing, fix = work
-        what = f"ran out while {doing}{_format_request(str(error))}"
+        what = f"ran out while {doing}{_format_request(str(failed))}"
         raise OutOfMemoryError(Problem("", "memory", what, fix, kind="memory")) from error
 
 

@@ -51,10 +51,11 @@ from mypt.engine.training.initial_model import (
 from mypt.engine.training.optimizer import make_optimizer
 from mypt.engine.training.run import is_finished, train
 from mypt.engine.training.trainer import Job
+from mypt.format.bundle.detect import classify
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import Problem, UsageError
-from mypt.format.open import Opened, is_checkpoint, open_checkpoint
-from mypt.format.readers.hugging_face import reader as hugging_face
+from mypt.format.open import Opened, is_checkpoint, open_checkpoint, recognise
+from mypt.format.storage.files import BUNDLE_FILES
 from mypt.plugins.requirements import check_guards
 from mypt.plugins.selection import check_given, select_options
 
@@ -189,7 +190,7 @@ def _prepare(
     if not is_checkpoint(folder, plugins):
         start = _start_new(request, plugins, world)
     else:
-        opened = open_checkpoint(folder, plugins)
+        opened = _open_saved(request, folder, plugins)
         opened.check_flaws()
         _ensure_own_format(opened)
         run = resolve_resumed(request, opened, plugins)
@@ -220,6 +221,24 @@ def _count_bytes(training: TrainingConfig) -> int:
     phases = (training.input_file, *(phase.input_file for phase in training.curriculum))
     names = [n for names in phases for n in ([names] if isinstance(names, str) else names or [])]
     return sum(Path(name).stat().st_size for name in names if Path(name).is_file())
+
+
+def _open_saved(request: TrainRequest, folder: Path, plugins: Plugins) -> Opened:
+    """Open the model to resume.
+
+    A bundle takes no options: those of a command that is repeated were for what it began with.
+    """
+    is_foreign = request.options and recognise(folder, plugins.readers.values())[1] is not None
+    return open_checkpoint(folder, plugins, request.options if is_foreign else None)
+
+
+def _refuse_options(request: TrainRequest) -> None:
+    """Raise if there are options though a new model begins with nobody's weights."""
+    if request.options:
+        what = "is for the reader of another program's checkpoint, and this model begins with none"
+        fix = "leave it out, or name the checkpoint by --init_from_model"
+        where = f"options/{', '.join(request.options)}"
+        raise UsageError(Problem("", where, what, fix, kind="option.unknown"))
 
 
 def _check_unused(
@@ -253,9 +272,16 @@ def _check_guards_and_sinks(request: TrainRequest, run: ResolvedRun, plugins: Pl
 
 
 def _ensure_own_format(opened: Opened) -> None:
-    """Raise if a save would replace the `config.json` of another program."""
-    if opened.format == hugging_face.READER.name:
-        what = "is another program's folder, whose config.json would be written over"
+    """Raise if a save would replace files of another program, such as its `config.json`."""
+    if opened.path.is_file():
+        what = "is a file, where the folder of the model would be written"
+        fix = f"name a new model, and its first weights by --init_from_model {opened.path}"
+        raise UsageError(Problem(str(opened.path), "", what, fix, kind="checkpoint.foreign"))
+    if classify(opened.path) in ("bundle", "version_1"):
+        return
+    taken = [name for name in BUNDLE_FILES if (opened.path / name).exists()]
+    if taken:
+        what = f"is another program's folder, whose {taken[0]} would be written over"
         fix = f"make a bundle of it first: mypt format migrate {opened.path}"
         raise UsageError(Problem(str(opened.path), "", what, fix, kind="checkpoint.foreign"))
 
@@ -280,6 +306,7 @@ def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
     _check_guards_and_sinks(request, run, plugins)
     if run.training.init_from_model is not None:
         return _start_fine_tuning(request, run.training.init_from_model, plugins, world)
+    _refuse_options(request)
     device, data = choose_device(run.device), _read_data(run, world)
     wanted = NewTokenizer(
         run.tokenization,
@@ -314,7 +341,7 @@ def _read_base(
     request: TrainRequest, name: str, path: Path, plugins: Plugins, world: World
 ) -> tuple[ResolvedRun, TrainingData, LanguageModel, tuple[Ancestor, ...]]:
     """Read the model whose weights a run begins with, and what the run is trained on."""
-    base = open_checkpoint(path, plugins)
+    base = open_checkpoint(path, plugins, request.options)
     run = resolve_fine_tuning(request, base, name, plugins)
     device, data = choose_device(run.device), _read_data(run, world)
     model = start_from(base, evolve(run.config, device=str(device)), plugins)

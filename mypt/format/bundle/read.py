@@ -16,7 +16,7 @@ from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, PluginError, Problem, sort_by_severity
 from mypt.format.layout import BUILT_IN
-from mypt.format.rules.config import BROKEN, MISSING
+from mypt.format.rules.config import BROKEN, CLASH, MISSING
 from mypt.format.rules.cross_file import digest_problem
 from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.storage import files
@@ -225,7 +225,7 @@ def read_bundle(
     seen = examine(folder, layouts, settings)
     severities: dict[str, Severity] = {PER_HEAD: "error", MISSING: "error"}
     if without_model:
-        severities = {PER_HEAD: "error", BROKEN: "warning"}
+        severities = {PER_HEAD: "error", BROKEN: "warning", CLASH: "warning"}
     flaws: list[Problem] = seen.flaws
     problems = [
         evolve(problem, severity="warning")
@@ -234,7 +234,7 @@ def read_bundle(
         for problem in seen.problems
     ]
     errors = [problem for problem in problems if problem.severity == "error"]
-    if errors and all(problem.kind in (MISSING, BROKEN) for problem in errors):
+    if errors and all(problem.kind in (MISSING, BROKEN, CLASH) for problem in errors):
         raise PluginError(*errors)
     if errors:
         raise FormatError(*errors, *flaws)

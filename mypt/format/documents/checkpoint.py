@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from mypt.format.version import FORMAT_VERSION
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,12 +19,13 @@ class Checkpoint:
     """A checkpoint at some version of the format.
 
     Attributes:
-        version: "0" (one file), "1" (the folder without a version) or "2.0".
+        version: "0" (one file), "1" (the folder without a version) or "2.0", the current one.
         config: Fields of `config.json`.
         tokenizer: Fields of `tokenizer.json`; None if the source has none.
         training_state: Fields of `training_state.json`; None if there are none.
-        tensors: Weights under the names of that version, in the order they were stored: torch
-            tensors, or `TensorInfo` if only descriptions were requested.
+        tensors: Weights under the names of that version, in the order they were stored. Of a
+            reader: torch tensors, numpy arrays, or a `TensorInfo` where it was given those. Of
+            mypt: torch tensors, or `TensorInfo` if only descriptions were requested.
         optimizer: An AdamW state dict in the parameter order of that version, if there is one,
             with tensors of the same kind.
         report: What was mapped, defaulted or left out so far, one line each.
@@ -32,7 +35,7 @@ class Checkpoint:
             for training and a warning for inference.
     """
 
-    version: str
+    version: str = FORMAT_VERSION
     config: Mapping[str, Any]
     tokenizer: Mapping[str, Any] | None = None
     training_state: Mapping[str, Any] | None = None

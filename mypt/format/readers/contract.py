@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
     from mypt.format.rules.plugin_settings import Settings
 
-    # Returns the contents of a `.pt` or safetensors file: with tensors, or with descriptions of
-    # them if nobody needs more. The second argument is the file's name for messages.
-    Load = Callable[[Path, str], Any]
+    # Returns the contents of a `.pt` or safetensors file, without executing code: nested dicts,
+    # lists and values, with tensors on the CPU or a `TensorInfo` in place of each.
+    Load = Callable[[Path], Any]
 
 
 @frozen
@@ -27,17 +27,27 @@ class ReaderFactory:
         name: Name of the format it reads.
         recognises: Returns whether it can read this file or folder; looks at the content, not the
             name, and never raises.
-        read: Reads it, or raises a `FormatError`. Opens files of weights with the `Load` it is
-            given, and takes what the files do not contain from the options. The checkpoint may be
-            of an older version: migrations continue from there.
+        read: Reads it and returns a `Checkpoint`, or raises a `FormatError` if it is damaged. Its
+            tensors are torch tensors or numpy arrays, which may be mapped to a file. `load` is a
+            way to open the files of weights that torch or safetensors wrote; files of any other
+            form it opens itself. It takes what the files do not contain from the options. It is
+            called twice for a model that is loaded: to describe it, and for its tensors.
         options: JSON Schema of what it may have to ask for, such as LoRA's alpha: its `properties`
-            are the names that `--option NAME=VALUE` accepts.
+            are the names that `--option NAME=VALUE` accepts. One that is `required` is asked for
+            before `read` is called.
+        takes_infos: Whether `read` also works where `load` returns a `TensorInfo` in place of each
+            tensor. This is then the case where nobody needs more, so that looking at a checkpoint
+            takes neither torch nor its weights.
+        offered_by: The plugin that it is from, for messages; set when the plugin is registered,
+            and empty for the readers of mypt.
     """
 
     name: str
     recognises: Callable[[Path], bool] = field(kw_only=True)
     read: Callable[[Path, Load, Mapping[str, Any]], Checkpoint] = field(kw_only=True)
     options: Mapping[str, Any] = field(factory=dict, kw_only=True)
+    takes_infos: bool = field(default=False, kw_only=True)
+    offered_by: str = field(default="", kw_only=True)
 
 
 class Registry(Protocol):

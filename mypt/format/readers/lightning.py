@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.readers import nanogpt_model
 from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.options import missing_option
 from mypt.format.readers.shared.fields import make_unsupported_error, pick_known_fields
 from mypt.format.readers.shared.gpt2_names import drop_masks
 from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
@@ -16,7 +17,6 @@ from mypt.format.readers.shared.vocabulary import (
     NO_TOKENIZER,
     TOKENIZER_OPTION,
     make_char_document,
-    make_missing_option_error,
 )
 from mypt.format.readers.shared.wrappers import unwrap_names
 from mypt.format.version import FORMAT_VERSION
@@ -58,7 +58,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
             or its characters.
     """
     file = str(path)
-    contents = load(path, file)
+    contents = load(path)
     named, taken_off = unwrap_names(contents["state_dict"], nanogpt_model.ROOTS, file)
     settings = contents.get(_SETTINGS)
     if not any(name.startswith(nanogpt_model.ROOTS) for name in named):
@@ -102,7 +102,7 @@ def _find_tokenizer(
     if "chars" in options:
         return make_char_document(options["chars"], config.vocab_size, "--option chars", report)
     what = f"does not say what its {config.vocab_size} ids stand for"
-    raise make_missing_option_error(file, what, "chars=...", f"tokenizer={NO_TOKENIZER}")
+    raise missing_option(file, what, "chars=...", f"tokenizer={NO_TOKENIZER}")
 
 
 OPTIONS = {
@@ -114,4 +114,6 @@ OPTIONS = {
     },
 }
 
-READER = ReaderFactory("lightning", recognises=recognises, read=read, options=OPTIONS)
+READER = ReaderFactory(
+    "lightning", recognises=recognises, read=read, options=OPTIONS, takes_infos=True
+)

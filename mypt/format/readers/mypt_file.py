@@ -66,7 +66,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # n
     if file is None:
         fix = "name the file itself"
         raise FormatError(Problem(str(path), "", "holds no checkpoint file", fix))
-    contents = load(file, str(file))
+    contents = load(file)
     config = contents["config"]
     problems = check_document("config", config, str(file))  # also of what MyPT did not have
     if has_errors(problems):

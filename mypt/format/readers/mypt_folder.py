@@ -43,9 +43,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:  # n
     optimizer_file = _find_optimizer_file(path, state or {})
     optimizer = None
     if optimizer_file is not None:
-        optimizer, damage = try_optimizer(
-            lambda: dict(load(optimizer_file, str(optimizer_file))), str(optimizer_file)
-        )
+        optimizer, damage = try_optimizer(lambda: dict(load(optimizer_file)), str(optimizer_file))
         flaws += damage
     if state is not None:
         state = {**_read_gold(path / GOLD), **state}
@@ -88,7 +86,7 @@ def _read_gold(path: Path) -> dict[str, Any]:
 
 def _load_weights(path: Path, load: Load) -> dict[str, Any]:
     """Return the state dict, which later releases wrapped together with the names of dtypes."""
-    contents = load(path, str(path))
+    contents = load(path)
     wrapped = contents.get("state_dict")
     return dict(wrapped) if isinstance(wrapped, dict) else dict(contents)
 

@@ -11,6 +11,7 @@ from mypt.format.layout import HEAD
 from mypt.format.migrations.optimizer_moments import optimizer_settings
 from mypt.format.readers import nanogpt_model
 from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.options import missing_option
 from mypt.format.readers.shared.fields import make_unsupported_error, pick_known_fields
 from mypt.format.readers.shared.gpt2_names import drop_masks
 from mypt.format.readers.shared.known_keys import check_keys
@@ -26,7 +27,6 @@ from mypt.format.readers.shared.vocabulary import (
     VERSION,
     list_by_id,
     make_char_document,
-    make_missing_option_error,
 )
 from mypt.format.readers.shared.wrappers import unwrap_names
 from mypt.format.storage import files
@@ -71,7 +71,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     """
     path = path / FILE if path.is_dir() else path
     file = str(path)
-    contents = load(path, file)
+    contents = load(path)
     settings, args = contents.get("config") or {}, contents["model_args"]
     if args.keys() >= _LLAMA2_C:
         what, fix = "is of llama2.c, which mypt does not read", "install a plugin that reads it"
@@ -176,9 +176,7 @@ def _find_tokenizer(
         report.append(f"no {META}: GPT-2's tokenizer is used, as in nanoGPT")
         return GPT2
     what = f"does not hold the characters of its {config.vocab_size} ids, nor is a {META} beside it"
-    raise make_missing_option_error(
-        str(path), what, f"meta={META}", "chars=...", f"tokenizer={NO_TOKENIZER}"
-    )
+    raise missing_option(str(path), what, f"meta={META}", "chars=...", f"tokenizer={NO_TOKENIZER}")
 
 
 def _read_meta(path: Path, vocab_size: int, report: list[str]) -> Mapping[str, Any]:
@@ -187,16 +185,14 @@ def _read_meta(path: Path, vocab_size: int, report: list[str]) -> Mapping[str, A
     try:
         meta = read_plain_pickle(path, file)
     except OSError as error:
-        raise make_missing_option_error(
-            file, f"cannot be read: {error.strerror}", f"meta={META}"
-        ) from error
+        raise missing_option(file, f"cannot be read: {error.strerror}", f"meta={META}") from error
     chars = list_by_id(meta.get("itos"))
     if chars is None:
-        raise make_missing_option_error(
+        raise missing_option(
             file, "has no table of characters (`itos`)", "chars=...", f"tokenizer={NO_TOKENIZER}"
         )
     if not all(isinstance(char, str) for char in chars):
-        raise make_missing_option_error(
+        raise missing_option(
             file, "has ids of something other than text", f"tokenizer={NO_TOKENIZER}"
         )
     return make_char_document(chars, vocab_size, file, report)
@@ -212,4 +208,6 @@ OPTIONS = {
     },
 }
 
-READER = ReaderFactory("nanogpt", recognises=recognises, read=read, options=OPTIONS)
+READER = ReaderFactory(
+    "nanogpt", recognises=recognises, read=read, options=OPTIONS, takes_infos=True
+)

@@ -17,8 +17,15 @@ hookimpl = pluggy.HookimplMarker("mypt")
 def mypt_legacy_readers() -> list[ReaderFactory]:
     """Offer the built-in readers; the one for folders comes first, as they may hold old files."""
     return [
-        ReaderFactory(mypt_folder.NAME, recognises=mypt_folder.recognises, read=mypt_folder.read),
-        ReaderFactory(mypt_file.NAME, recognises=mypt_file.recognises, read=mypt_file.read),
+        ReaderFactory(
+            mypt_folder.NAME,
+            recognises=mypt_folder.recognises,
+            read=mypt_folder.read,
+            takes_infos=True,
+        ),
+        ReaderFactory(
+            mypt_file.NAME, recognises=mypt_file.recognises, read=mypt_file.read, takes_infos=True
+        ),
         build_llm.READER,
         nanogpt.READER,
         lightning.READER,

@@ -15,6 +15,7 @@ from mypt.format.layout import expected_tensors, trainable_shapes
 from mypt.format.migrations import upgrade
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.options import check_options
+from mypt.format.readers.result import as_infos, as_tensors
 from mypt.format.readers.shared.optimizer import SURPRISES, try_optimizer
 from mypt.format.rules.cross_file import tokenizer_problems
 from mypt.format.rules.documents import document_problems
@@ -52,12 +53,13 @@ def describe(
     options: Mapping[str, Any],
     settings: Settings = NO_SETTINGS,
     *,
-    load: Load = weights_file.describe_weights,
+    checksums: bool = False,
 ) -> Checkpoint:
     """Read a checkpoint in the terms of format 2.0, with descriptions in the place of tensors.
 
-    Needs no torch and reads no weights. A training state or an optimizer state that is damaged,
-    or is that of another model, is left out and named among the checkpoint's `flaws`.
+    With a reader that takes descriptions, this needs no torch and reads no weights. A training
+    state or an optimizer state that is damaged, or is that of another model, is left out and named
+    among the checkpoint's `flaws`.
 
     Args:
         path: A file or a folder.
@@ -65,18 +67,18 @@ def describe(
         layouts: The architecture parts known.
         options: What the reader has to be told.
         settings: What plugins say of their settings.
-        load: Opens the files of weights: `weightfile.describe_weights`, or what also checks them.
+        checksums: Whether to compare files of weights with their own checksums, however large.
 
     Raises:
         FormatError: It is damaged or incomplete, or says something that format 2.0 cannot.
         UsageError: The reader does not know an option, or not with that value.
     """
-    check_options(options, reader)
+    check_options(options, reader, str(path))
     flaws: list[Problem] = []
     if reader.read is mypt_folder.read:  # what a bundle of version 1 must be is known exactly
         flaws = _folder_flaws(path, layouts, settings)
     try:
-        found = reader.read(path, load, options)
+        found = as_infos(reader.read(path, _choose_loader(reader, checksums=checksums), options))
         flaws = flaws or list(found.flaws)
         if flaws:
             found = _without_training(found, flaws)
@@ -87,7 +89,7 @@ def describe(
             p for p in _find_problems(bare, str(path), folder, layouts) if p.severity == "error"
         ]
         if errors:
-            raise FormatError(*errors)
+            raise FormatError(*(_name_plugin(error, reader) for error in errors))
     except SURPRISES as error:
         raise _make_surprise_error(path, reader, error) from error
     if flaws or found.optimizer is None:
@@ -99,6 +101,16 @@ def describe(
     place = str(path / files.OPTIMIZER) if found.version == "1" else str(path)
     named = [evolve(p, file=place) if p.file == files.OPTIMIZER else p for p in damage]
     return evolve(bare, flaws=tuple(named))
+
+
+def _choose_loader(reader: ReaderFactory, *, checksums: bool) -> Load:
+    """Return what opens files of weights where nobody needs more than descriptions."""
+    if reader.takes_infos:
+        wanted = weights_file.describe_weights
+        wanted = weights_file.describe_checked_weights if checksums else wanted
+    else:
+        wanted = weights_file.load_checked_weights if checksums else weights_file.load_weights
+    return lambda path: wanted(path, str(path))
 
 
 def _folder_flaws(path: Path, layouts: Layouts, settings: Settings) -> list[Problem]:
@@ -140,9 +152,26 @@ def _with_optimizer(found: Checkpoint, path: Path, layouts: Layouts) -> Checkpoi
 
 
 def _make_surprise_error(path: Path, reader: ReaderFactory, error: Exception) -> FormatError:
-    what = f"is not as the reader {reader.name} knows it ({type(error).__name__}: {error})"
+    reason = f"({type(error).__name__}: {error})"
+    if reader.offered_by:
+        what = f"its reader {reader.name} returned what cannot be used for {path} {reason}"
+        return FormatError(Problem("", reader.offered_by, what, "update it", kind="plugin.reader"))
+    what = f"is not as the reader {reader.name} knows it {reason}"
     fix = "restore it from a copy"
     return FormatError(Problem(str(path), "", what, fix, kind="reader.surprised"))
+
+
+def _name_plugin(problem: Problem, reader: ReaderFactory) -> Problem:
+    """Return a problem with a checkpoint; if a plugin read it, either of the two may be at fault.
+
+    Args:
+        problem: What is wrong with the documents or the tensors that the reader returned.
+        reader: The reader.
+    """
+    if not reader.offered_by:
+        return problem
+    what = f"{problem.what}, as the reader {reader.name} of the {reader.offered_by} reads it"
+    return evolve(problem, what=what, fix="restore the file, or update that plugin")
 
 
 def read_whole(
@@ -160,7 +189,8 @@ def read_whole(
         FormatError: A file of weights is not what its checksum says, or was changed meanwhile.
     """
     try:
-        found = reader.read(path, weights_file.load_weights, options)
+        found = reader.read(path, lambda file: weights_file.load_weights(file, str(file)), options)
+        found = as_tensors(found)
         if described.flaws:
             found = _without_training(found, described.flaws)
         return upgrade(found)

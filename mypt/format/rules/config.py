@@ -23,6 +23,8 @@ HEADS = "config.heads"
 MISSING = "plugin.missing"
 # A part that the installed plugin fails to describe.
 BROKEN = "plugin.broken"
+# A part that two installed plugins offer under one name.
+CLASH = "plugin.clash"
 
 
 def architecture_problems(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 # torch's storage classes, with the dtype they hold and its size in bytes.
 STORAGES = {
@@ -91,6 +91,27 @@ class TensorInfo:
                 return False
             expected *= size
         return True
+
+    def with_shape(self, shape: tuple[int, ...], how: str = "converted") -> TensorInfo:
+        """Describe a tensor that is made of this one and in no file yet: contiguous, of its dtype.
+
+        Args:
+            shape: Size in each dimension.
+            how: A word for how it is made; what is made in another way is another tensor.
+        """
+        return evolve(
+            self,
+            shape=shape,
+            stride=contiguous_stride(shape),
+            storage_key=f"{how} {self.storage_key}+{self.storage_offset}",
+            storage_offset=0,
+            storage_bytes=math.prod(shape) * ITEM_BYTES[self.dtype],
+        )
+
+
+def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the number of values from one index to the next, the last dimension being fastest."""
+    return tuple(math.prod(shape[place + 1 :]) for place in range(len(shape)))
 
 
 def are_comparable(one: TensorInfo, other: TensorInfo) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 from mypt.format.errors import FormatError, Problem
 from mypt.format.schema import strict_json
 from mypt.format.storage.files import check_unmoved, open_regular
-from mypt.format.tensors.info import ITEM_BYTES, TensorInfo
+from mypt.format.tensors.info import ITEM_BYTES, TensorInfo, contiguous_stride
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -172,8 +172,8 @@ def _parse_entry(name: str, entry: Any, base: int, file: str) -> tuple[TensorInf
         _raise_safetensors_error(
             file, name, f"needs {size} bytes, but its data_offsets span {end - begin}"
         )
-    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
-    return TensorInfo(dtype, tuple(shape), tuple(strides), name, 0, size), base + begin
+    stride = contiguous_stride(tuple(shape))
+    return TensorInfo(dtype, tuple(shape), stride, name, 0, size), base + begin
 
 
 def _raise_safetensors_error(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
-
-from mypt.format.tensors.info import ITEM_BYTES, TensorInfo
+from mypt.format.tensors.info import TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +16,7 @@ def join_rows(parts: Sequence[Any]) -> Any:
         return parts[0]
     if isinstance(parts[0], TensorInfo):
         rows = sum(part.shape[0] for part in parts)
-        return _describe_new(parts[0], (rows, *parts[0].shape[1:]), "joined")
+        return parts[0].with_shape((rows, *parts[0].shape[1:]), "joined")
     import torch
 
     return torch.cat(list(parts))
@@ -27,7 +25,7 @@ def join_rows(parts: Sequence[Any]) -> Any:
 def transpose(matrix: Any) -> Any:
     """Return the transpose (columns, rows) of a matrix or description, contiguous in memory."""
     if isinstance(matrix, TensorInfo):
-        return _describe_new(matrix, (matrix.shape[1], matrix.shape[0]), "transposed")
+        return matrix.with_shape((matrix.shape[1], matrix.shape[0]), "transposed")
     return matrix.t().contiguous()
 
 
@@ -41,14 +39,14 @@ def add_product(matrix: Any, a: Any, b: Any, scale: float) -> Any:
         scale: Factor on the product.
     """
     if isinstance(matrix, TensorInfo):
-        return _describe_new(matrix, matrix.shape, "merged")
+        return matrix.with_shape(matrix.shape, "merged")
     return (matrix.double() + scale * (a.double() @ b.double())).to(matrix.dtype)
 
 
 def one_hot(like: Any) -> Any:
     """Return the identity with the size and dtype of a square matrix, or its description."""
     if isinstance(like, TensorInfo):
-        return _describe_new(like, like.shape, "one-hot")
+        return like.with_shape(like.shape, "one-hot")
     import torch
 
     return torch.eye(like.size(0), dtype=like.dtype)
@@ -57,7 +55,7 @@ def one_hot(like: Any) -> Any:
 def constant_row(like: Any, value: float) -> Any:
     """Return a row filled with one value, of a matrix's width and dtype, or its description."""
     if isinstance(like, TensorInfo):
-        return _describe_new(like, like.shape[1:], "constant")
+        return like.with_shape(like.shape[1:], "constant")
     return like.new_full(like.shape[1:], value)
 
 
@@ -71,19 +69,3 @@ def have_equal_bits(one: Any, other: Any) -> bool:
         return True  # a tied matrix need not be read
     bits = (tensor.contiguous().flatten().view(torch.uint8) for tensor in (one, other))
     return torch.equal(*bits)
-
-
-def _describe_new(info: TensorInfo, shape: tuple[int, ...], how: str) -> TensorInfo:
-    """Describe a tensor that is not in any file yet: contiguous, in a storage of its own."""
-    strides, size = [], 1
-    for length in reversed(shape):
-        strides.append(size)
-        size *= length
-    return evolve(
-        info,
-        shape=shape,
-        stride=tuple(reversed(strides)),
-        storage_key=f"{how} {info.storage_key}+{info.storage_offset}",
-        storage_offset=0,
-        storage_bytes=size * ITEM_BYTES[info.dtype],
-    )

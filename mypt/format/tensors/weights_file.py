@@ -61,6 +61,17 @@ def load_weights(path: Path, file: str) -> Any:
     return load_tensors(path, file, is_foreign=True)
 
 
+def load_checked_weights(path: Path, file: str) -> Any:
+    """Return what `load_weights` returns, after checking the whole file, however large.
+
+    Raises:
+        FormatError: `load_weights` refuses it, or a member does not match its checksum.
+        OSError: It cannot be read.
+    """
+    describe_checked_weights(path, file)
+    return load_weights(path, file)
+
+
 def have_equal_values(one: tuple[Path, TensorInfo], other: tuple[Path, TensorInfo]) -> bool:
     """Return whether two described tensors have the same bits, reading a chunk at a time.
 

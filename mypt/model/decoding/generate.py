@@ -13,6 +13,7 @@ from mypt.model.decoding.decoder import Decoder
 from mypt.model.decoding.rows import Rows
 from mypt.model.decoding.sampling import IMPOSSIBLE, choose_ids
 from mypt.model.mode import evaluation_mode
+from mypt.model.part_failures import naming_failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -136,6 +137,7 @@ class _CachedLogits:
         new = window[:, cache.length :]
         if new.size(1) > 1 or cache.length == 0:
             return self._model.next_logits(new, cache)
-        if self._decoder is None:
-            self._decoder = self._make_decoder() or self._model
-        return self._decoder.next_logits(new, cache)
+        with naming_failures(self._model):
+            if self._decoder is None:
+                self._decoder = self._make_decoder() or self._model
+            return self._decoder.next_logits(new, cache)

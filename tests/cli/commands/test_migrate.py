@@ -2,8 +2,6 @@ import shutil
 
 import pytest
 
-from mypt.cli.options.readers import parse_options
-
 
 @pytest.fixture
 def old(fixtures, in_tmp):
@@ -42,14 +40,6 @@ def test_all_and_output_do_not_go_together(refused, old):
 
 def test_what_is_no_checkpoint_is_refused(refused, tmp_path):
     assert "is not a checkpoint" in refused("format", "migrate", tmp_path)
-
-
-def test_reader_options_are_numbers_lists_or_text():
-    assert parse_options(["lora_alpha=32.0", 'chars=["a"]', "training_text=a=b.txt"]) == {
-        "lora_alpha": 32.0,
-        "chars": ["a"],
-        "training_text": "a=b.txt",
-    }
 
 
 def test_a_reader_option_without_a_value_is_refused(refused, old):

@@ -10,6 +10,7 @@ from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations.optimizer_moments import optimizer_settings
 from mypt.format.readers.build_llm import models
 from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.options import missing_option
 from mypt.format.readers.shared import lora
 from mypt.format.readers.shared.fields import pick_known_fields
 from mypt.format.readers.shared.gpt2_names import drop_masks
@@ -24,7 +25,6 @@ from mypt.format.readers.shared.vocabulary import (
     TOKENIZER_OPTION,
     VERSION,
     make_char_document,
-    make_missing_option_error,
     read_char_document,
     read_hugging_face_document,
 )
@@ -89,7 +89,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     """
     path = _find_snapshot(path) or path
     file = str(path)
-    contents = load(path, file)
+    contents = load(path)
     check_keys(contents["hyperparameters"], _HYPERPARAMETERS, file, "/hyperparameters")
     named, taken_off = unwrap_names(contents["model_state_dict"], _ROOTS, file)
     report = [f"read from {path.name}", *taken_off]
@@ -156,7 +156,7 @@ def _choose_alpha(
     given = options.get("lora_alpha", recorded)
     if given is None:
         what = "does not contain LoRA's alpha (that program's default is 32)"
-        raise make_missing_option_error(file, what, "lora_alpha=32")
+        raise missing_option(file, what, "lora_alpha=32")
     if recorded is not None and recorded != given:
         what = f"is {recorded} in this file, not {given}"
         raise FormatError(Problem(file, "lora_alpha", what, "leave the option out"))
@@ -214,7 +214,7 @@ def _find_tokenizer(
         given = Path(options["tokenizer_json"]) if "tokenizer_json" in options else beside
         if not given.is_file():
             what = f"was trained with its own vocabulary, and {given} does not exist"
-            raise make_missing_option_error(
+            raise missing_option(
                 str(path), what, f"tokenizer_json={TOKENIZER}", f"tokenizer={NO_TOKENIZER}"
             )
         return read_hugging_face_document(given, vocab_size, report)
@@ -225,7 +225,7 @@ def _find_tokenizer(
     source = hyperparameters.get("training_data_source")
     trained = f"; it was trained on {source}" if source else ""
     what = f"does not hold the characters of its {vocab_size} ids{trained}"
-    raise make_missing_option_error(
+    raise missing_option(
         str(path), what, "training_text=PATH", "chars=...", f"tokenizer={NO_TOKENIZER}"
     )
 
@@ -251,4 +251,6 @@ OPTIONS = {
     },
 }
 
-READER = ReaderFactory("build_llm", recognises=recognises, read=read, options=OPTIONS)
+READER = ReaderFactory(
+    "build_llm", recognises=recognises, read=read, options=OPTIONS, takes_infos=True
+)

@@ -208,7 +208,7 @@ def _load_shard(file: Path, load: Load) -> Mapping[str, Any]:
             pass
     except FileNotFoundError as error:
         raise FormatError(Problem(name, "", "is missing", _RESTORE, kind="file.missing")) from error
-    contents: Mapping[str, Any] = load(file, name)
+    contents: Mapping[str, Any] = load(file)
     return contents
 
 
@@ -217,4 +217,6 @@ def _is_file_name(name: object) -> bool:
 
 
 OPTIONS = {"type": "object", "properties": {"tokenizer": TOKENIZER_OPTION}}
-READER = ReaderFactory("hugging_face", recognises=recognises, read=read, options=OPTIONS)
+READER = ReaderFactory(
+    "hugging_face", recognises=recognises, read=read, options=OPTIONS, takes_infos=True
+)

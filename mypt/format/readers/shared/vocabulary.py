@@ -220,15 +220,3 @@ def _list_ids(document: Mapping[str, Any]) -> list[int]:
     numbers = list(vocab.values()) if isinstance(vocab, dict) else []
     numbers += [token.get("id") for token in added or [] if isinstance(token, dict)]
     return [number for number in numbers if isinstance(number, int)]
-
-
-def make_missing_option_error(file: str, what: str, *ways: str) -> FormatError:
-    """Return the error that asks for options where a file lacks information.
-
-    Args:
-        file: Name of the file.
-        what: What it lacks, without the place.
-        ways: Options that supply it, as `NAME=VALUE`.
-    """
-    fix = "supply it: " + ", or ".join(f"--option {way}" for way in ways)
-    return FormatError(Problem(file, "", what, fix, kind="foreign.unsaid"))
