@@ -69,7 +69,7 @@ _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
     **dict.fromkeys(("token_kind", "name"), _find_text_flaw),
     "slot": _find_slot_flaw,
     **dict.fromkeys(("build", "train", "train_pieces", "tensors"), _find_function_flaw),
-    **dict.fromkeys(("recognises", "read"), _find_function_flaw),
+    **dict.fromkeys(("recognises", "read", "defers"), _find_function_flaw),
     **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
     **dict.fromkeys(("default", "takes_infos", "offered_by"), lambda _: None),
 }

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mypt.plugins.faults import Fault, PluginOrigin
 
 
+# The functions of a reader that are asked about any file, and never raise.
+_QUESTIONS = ("recognises", "defers")
+
+
 def isolate_factory(
     factory: Any, noun: str, source: PluginOrigin, note: Callable[[Fault], None]
 ) -> Any:
@@ -31,7 +35,8 @@ def isolate_factory(
         factory: The factory that a plugin offers.
         noun: What the factory makes, for messages.
         source: The plugin.
-        note: Called with the fault if `recognises` of a reader fails, which then counts as False.
+        note: Called with the fault if `recognises` or `defers` of a reader fails, which then counts
+            as False.
     """
 
     def check(function: str, result: Any) -> Any:
@@ -47,13 +52,13 @@ def isolate_factory(
             try:
                 return check(function, call(*args, **kwargs))
             except (MyptError, OSError, KeyboardInterrupt) as error:
-                if function == "recognises" and not isinstance(error, KeyboardInterrupt):
+                if function in _QUESTIONS and not isinstance(error, KeyboardInterrupt):
                     return False  # it could not read the file, and so does not claim it
                 raise
             except BaseException as error:  # third-party code may raise anything
                 place = f" on {args[0]}" if function == "read" else ""
                 fault = make_call_fault(source, function, f"{noun}{place}", error)
-                if function == "recognises":
+                if function in _QUESTIONS:
                     log_traceback(error)
                     note(fault)
                     return False

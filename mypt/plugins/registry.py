@@ -138,6 +138,7 @@ def _make_stand_in(one: Any, other: Any, problem: Problem) -> Any:
         return evolve(
             stand_in,
             recognises=lambda path: one.recognises(path) or other.recognises(path),
+            defers=one.defers,
             read=_raise_format_error(problem),
         )
     return evolve(stand_in, default=False) if "default" in held else stand_in

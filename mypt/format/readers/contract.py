@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     Load = Callable[[Path], Any]
 
 
+def _never(_: Path) -> bool:
+    return False
+
+
 @frozen
 class ReaderFactory:
     """A reader that a plugin offers.
@@ -38,6 +42,9 @@ class ReaderFactory:
         takes_infos: Whether `read` also works where `load` returns a `TensorInfo` in place of each
             tensor. This is then the case where nobody needs more, so that looking at a checkpoint
             takes neither torch nor its weights.
+        defers: Returns whether a file that it recognises holds a model that it cannot read, such as
+            that of another family in the same kind of file: the reader of another plugin that
+            recognises it goes first then. By default it never does.
         offered_by: The plugin that it is from, for messages; set when the plugin is registered,
             and empty for the readers of mypt.
     """
@@ -47,6 +54,7 @@ class ReaderFactory:
     read: Callable[[Path, Load, Mapping[str, Any]], Checkpoint] = field(kw_only=True)
     options: Mapping[str, Any] = field(factory=dict, kw_only=True)
     takes_infos: bool = field(default=False, kw_only=True)
+    defers: Callable[[Path], bool] = field(default=_never, kw_only=True)
     offered_by: str = field(default="", kw_only=True)
 
 

@@ -50,6 +50,17 @@ def recognises(path: Path) -> bool:
     return peek_dict(path, KEYS, ("state_dict",)) is not None
 
 
+def defers(path: Path) -> bool:
+    """Return whether a file of Lightning holds another model than nanoGPT's."""
+    contents = peek_dict(path, KEYS, ("state_dict",))
+    return contents is not None and not _holds_nanogpt(contents["state_dict"], str(path))
+
+
+def _holds_nanogpt(state_dict: Mapping[str, Any], file: str) -> bool:
+    named, _ = unwrap_names(state_dict, nanogpt_model.ROOTS, file)
+    return any(name.startswith(nanogpt_model.ROOTS) for name in named)
+
+
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     """Read the model; its optimizer and its loops belong to the module that trained it.
 
@@ -61,9 +72,9 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     contents = load(path)
     named, taken_off = unwrap_names(contents["state_dict"], nanogpt_model.ROOTS, file)
     settings = contents.get(_SETTINGS)
-    if not any(name.startswith(nanogpt_model.ROOTS) for name in named):
+    if not _holds_nanogpt(named, file):
         what = "is of PyTorch Lightning, and holds a model that mypt does not read"
-        fix = "save the state dict in the form of the program that the model is of"
+        fix = "install a plugin that reads it, or save its state dict as that program does"
         raise make_unsupported_error(file, "state_dict", what, fix)
     if not isinstance(settings, dict):
         what = "is missing, so the sizes of the model are not in the file"
@@ -115,5 +126,10 @@ OPTIONS = {
 }
 
 READER = ReaderFactory(
-    "lightning", recognises=recognises, read=read, options=OPTIONS, takes_infos=True
+    "lightning",
+    recognises=recognises,
+    read=read,
+    options=OPTIONS,
+    takes_infos=True,
+    defers=defers,
 )

@@ -59,8 +59,18 @@ _AMP = {"bfloat16": {"amp_dtype": "bf16"}, "float16": {"amp_dtype": "fp16"}}
 
 def recognises(path: Path) -> bool:
     """Return whether a file, or the `ckpt.pt` of a folder, was written by nanoGPT."""
+    return _peek(path) is not None
+
+
+def defers(path: Path) -> bool:
+    """Return whether a file with nanoGPT's keys is of llama2.c."""
+    contents = _peek(path)
+    return contents is not None and contents["model_args"].keys() >= _LLAMA2_C
+
+
+def _peek(path: Path) -> Mapping[str, Any] | None:
     file = path / FILE if path.is_dir() else path
-    return peek_dict(file, KEYS, ("model", "model_args")) is not None
+    return peek_dict(file, KEYS, ("model", "model_args"))
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
@@ -209,5 +219,10 @@ OPTIONS = {
 }
 
 READER = ReaderFactory(
-    "nanogpt", recognises=recognises, read=read, options=OPTIONS, takes_infos=True
+    "nanogpt",
+    recognises=recognises,
+    read=read,
+    options=OPTIONS,
+    takes_infos=True,
+    defers=defers,
 )

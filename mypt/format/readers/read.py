@@ -42,8 +42,16 @@ if TYPE_CHECKING:
 
 
 def find_reader(path: Path, readers: Iterable[ReaderFactory]) -> ReaderFactory | None:
-    """Find the reader that recognises the content of a file or folder."""
-    return next((reader for reader in readers if reader.recognises(path)), None)
+    """Find the reader that recognises the content of a file or folder.
+
+    The readers of mypt come first. One that knows no more than the kind of file leaves it to the
+    reader of a plugin that recognises it as well.
+    """
+    found = next((reader for reader in readers if reader.recognises(path)), None)
+    if found is None or not found.defers(path):
+        return found
+    others = (r for r in readers if r.name != found.name and r.offered_by and r.recognises(path))
+    return next(others, found)
 
 
 def describe(

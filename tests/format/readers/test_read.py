@@ -4,21 +4,26 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 
 import mypt
 from mypt.format.errors import FormatError, PluginError
 from mypt.format.migrate import Migrator
 from mypt.format.open import open_checkpoint
+from mypt.format.readers.read import find_reader
 from mypt.format.tensors.safetensors import write
 from mypt.format.validate import validate
 from mypt.model.decoding.generate import generate
 from mypt.model.decoding.sampling_options import Sampling
+from mypt.plugins import Checkpoint, ReaderFactory, hookimpl
+from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
-from tests.support.paths import ROOT
+from tests.support.paths import FIXTURES, ROOT
 
 CHANGES = ("missing", "renamed", "wrong shape")
 
@@ -204,3 +209,39 @@ def test_a_single_file_whose_config_ties_another_head_is_refused(plugins, tmp_pa
     torch.save({**held, "optimizer_state_dict": None}, path)
     with pytest.raises(FormatError, match=r"lm_head.weight: differs from .*, to which the config"):
         mypt.load(path, plugins=plugins)
+
+
+@pytest.mark.parametrize("name", ["hf_mistral", "llama2c_mha", "lightning"])
+def test_a_model_that_mypt_cannot_read_is_left_to_the_reader_of_a_plugin(name, tmp_path):
+    if name == "lightning":
+        path = tmp_path / "other.ckpt"
+        held = {"state_dict": {"conv.weight": torch.ones(2)}, "pytorch-lightning_version": "2"}
+        torch.save(held, path)
+    else:
+        path = FIXTURES / "neighbours" / name
+        if not path.is_dir():
+            pytest.skip("the checkpoints of neighbours are not beside this checkout")
+        path = path if name.startswith("hf_") else next(path.glob("*.pt"))
+    config = {"n_layer": 1, "n_head": 1, "n_embd": 2, "block_size": 2, "vocab_size": 2}
+    model = mypt.GPT(mypt.GPTConfig(**config))
+
+    def register(recognises):
+        found = load_plugins()
+        reader = ReaderFactory(
+            "mine",
+            recognises=recognises,
+            read=lambda *_: Checkpoint(config=config, tensors=model.state_dict()),
+        )
+        hooks = SimpleNamespace(mypt_legacy_readers=hookimpl(lambda: [reader]))
+        found.register(hooks, PluginOrigin("mine", "acme", "1.0"))
+        return found
+
+    assert mypt.get_model_info(path, plugins=register(lambda _: True))["format"] == "mine"
+    with pytest.raises(FormatError, match="install a plugin that reads it"):
+        mypt.load(path, plugins=register(lambda _: False))
+
+
+def test_what_mypt_reads_is_not_left_to_a_plugin(case, plugins):
+    reader = ReaderFactory("mine", recognises=lambda _: True, read=lambda *_: None, options={})
+    found = find_reader(case.path, [*plugins.readers.values(), evolve(reader, offered_by="acme")])
+    assert found.name != "mine"

@@ -97,6 +97,12 @@ def recognises(path: Path) -> bool:
     return isinstance(hf_config.get("model_type"), str) and "format_version" not in hf_config
 
 
+def defers(path: Path) -> bool:
+    """Return whether a Hugging Face folder is of a family that mypt does not read."""
+    hf_config, _ = read_document(path / CONFIG, CONFIG)
+    return hf_config["model_type"] not in FAMILIES
+
+
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     """Read the whole folder; such folders have no training state.
 
@@ -218,5 +224,10 @@ def _is_file_name(name: object) -> bool:
 
 OPTIONS = {"type": "object", "properties": {"tokenizer": TOKENIZER_OPTION}}
 READER = ReaderFactory(
-    "hugging_face", recognises=recognises, read=read, options=OPTIONS, takes_infos=True
+    "hugging_face",
+    recognises=recognises,
+    read=read,
+    options=OPTIONS,
+    takes_infos=True,
+    defers=defers,
 )
