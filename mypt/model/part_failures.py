@@ -97,8 +97,11 @@ def _name_part(
 def _name_all(
     model: Assembled, origins: Mapping[str, PluginOrigin], error: Exception
 ) -> PluginError:
-    """Return the error for what fails in a part of mypt, on what a plugin's part has returned."""
+    """Return the error for what fails in a part of mypt, or in compiled code.
+
+    A part of a plugin has returned something that others cannot use, or is among what was compiled.
+    """
     parts = [f"{slot} `{getattr(model.config, slot)}` of {o}" for slot, o in origins.items()]
     reason = summarize_error(error)
-    what = f"failed on what a part of a plugin returned ({reason}): {' or '.join(parts)}"
+    what = f"failed in a part of a plugin, or on what it returned ({reason}): {' or '.join(parts)}"
     return PluginError(Problem("", "the model", what, "update the plugin", kind="plugin.broken"))
