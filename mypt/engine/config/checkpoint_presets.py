@@ -59,7 +59,8 @@ def preset_of_bundle(folder: Path, layouts: Layouts) -> tuple[Document, tuple[st
     tokenizer = committed_document(folder, files.TOKENIZER)
     state, damage = _read_state(folder)
     if config is not None and mypt_folder.recognises(folder):
-        whole = upgrade(evolve(mypt_folder.read(folder, describe_weights, {}), optimizer=None))
+        found = mypt_folder.read(folder, lambda file: describe_weights(file, str(file)), {})
+        whole = upgrade(evolve(found, optimizer=None))
         config, tokenizer = whole.config, whole.tokenizer
     _check("config", config or {}, folder / files.CONFIG, layouts)
     if tokenizer is not None:
