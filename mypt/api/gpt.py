@@ -249,6 +249,7 @@ class GPT(LanguageModel):
             mapping_of(_LOADER, 'GPTDataLoaders by name, such as {"questions": loader}')
         ),
         overwrite=FLAG,
+        no_lock=FLAG,
         quiet=FLAG,
     )
     def fit(
@@ -266,6 +267,7 @@ class GPT(LanguageModel):
         after_step: Callable[[StepEvent[GPT]], object] | None = None,
         after_evaluation: Callable[[EvaluationEvent[GPT]], object] | None = None,
         overwrite: bool = False,
+        no_lock: bool = False,
         quiet: bool = False,
         **training: Any,
     ) -> TrainingState:
@@ -294,6 +296,8 @@ class GPT(LanguageModel):
                 the next update.
             overwrite: Whether to replace what another run saved in `checkpoint_dir`, or as the
                 copies beside it.
+            no_lock: Whether to save also where the file system has no locks, so that nothing keeps
+                two runs from writing there at once.
             quiet: Print nothing.
             **training: Other fields of `TrainingConfig`.
 
@@ -328,6 +332,7 @@ class GPT(LanguageModel):
             start_step=start_step,
             eval_loaders=eval_data_loaders or {},
             overwrite=overwrite,
+            no_lock=no_lock,
             quiet=quiet,
             callbacks=Callbacks(after_step=after_step, after_evaluation=after_evaluation),
         )
@@ -338,6 +343,7 @@ class GPT(LanguageModel):
         optimizer_state=optional(MAPPING),
         training_config=optional(MAPPING),
         overwrite=FLAG,
+        no_lock=FLAG,
     )
     def save_checkpoint_bundle(
         self,
@@ -347,6 +353,7 @@ class GPT(LanguageModel):
         training_config: Mapping[str, Any] | None = None,
         *,
         overwrite: bool = False,
+        no_lock: bool = False,
     ) -> None:
         """Save everything as a bundle, which replaces the previous one only when it is complete.
 
@@ -363,6 +370,8 @@ class GPT(LanguageModel):
                 of the optimizer; a `learning_rate` is the peak.
             overwrite: Whether to replace a model of another history, one that is further on, a
                 training state by none, or a model by weights that are NaN or infinite.
+            no_lock: Whether to save also where the file system has no locks, so that nothing keeps
+                two processes from writing there at once.
 
         Raises:
             ConfigError: A hyperparameter is unknown, of the wrong type or out of range, or is not
@@ -383,21 +392,27 @@ class GPT(LanguageModel):
             optimizer_state,
             training_config or {},
             overwrite=overwrite,
+            no_lock=no_lock,
         )
 
-    @checked(checkpoint_dir=PATH, overwrite=FLAG)
-    def save(self, checkpoint_dir: str | Path, *, overwrite: bool = False) -> None:
+    @checked(checkpoint_dir=PATH, overwrite=FLAG, no_lock=FLAG)
+    def save(
+        self, checkpoint_dir: str | Path, *, overwrite: bool = False, no_lock: bool = False
+    ) -> None:
         """Save what inference requires: `model.pt`, `config.json` and `tokenizer.json`.
 
         Args:
             checkpoint_dir: Folder of the bundle.
             overwrite: Whether to replace a model of another history, or a training state by none.
+            no_lock: Whether to save also where the file system has no locks, so that nothing keeps
+                two processes from writing there at once.
 
         Raises:
             SaveError: The bundle could not be written, or would replace what took training; the
                 previous one is intact.
+            LockedError: Another process is writing to the folder.
         """
-        self.save_checkpoint_bundle(checkpoint_dir, overwrite=overwrite)
+        self.save_checkpoint_bundle(checkpoint_dir, overwrite=overwrite, no_lock=no_lock)
 
     @classmethod
     @checked(path_or_name=PATH, device=DEVICE, plugins=PLUGINS, options=optional(MAPPING))

@@ -55,6 +55,7 @@ class Migrator:
         layouts: The known architecture parts.
         options: Options of readers, such as a training text.
         dry_run: Whether to only report.
+        no_lock: Whether to write also where the file system has no locks.
     """
 
     readers: tuple[ReaderFactory, ...]
@@ -62,6 +63,7 @@ class Migrator:
     layouts: Layouts = BUILT_IN
     options: Mapping[str, Any] = field(factory=dict)
     dry_run: bool = False
+    no_lock: bool = False
 
     def recognises(self, path: Path) -> bool:
         """Return whether there is something to migrate."""
@@ -105,7 +107,7 @@ class Migrator:
             whole = evolve(whole, training_state=state)
         if _holds_checkpoint(output, whole):
             return self._report_existing(source, output, lines)
-        _write_bundle(output, whole, self.written_by)
+        lines += self._write_bundle(output, whole)
         return Report(source=source, output=output, result="migrated", lines=lines)
 
     def migrate_all(self, root: Path) -> Iterator[Report]:
@@ -140,8 +142,24 @@ class Migrator:
 
     def _report_existing(self, source: Path, output: Path, lines: tuple[str, ...] = ()) -> Report:
         if not self.dry_run:
-            finish_interrupted_commit(output)
+            finish_interrupted_commit(output, no_lock=self.no_lock)
         return Report(source=source, output=output, result="there already", lines=lines)
+
+    def _write_bundle(self, output: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Write a bundle, and return lines on how that went."""
+        with open_for_writing(output, no_lock=self.no_lock) as writer:
+            _check_nothing_overwritten(output)
+            save_bundle(
+                writer,
+                config=from_document(GPTConfig, checkpoint.config),
+                tokenizer=from_optional_document(TokenizerState, checkpoint.tokenizer),
+                training_state=from_optional_document(TrainingState, checkpoint.training_state),
+                weights=checkpoint.tensors,
+                optimizer=checkpoint.optimizer,
+                written_by=self.written_by,
+                check=lambda paths: _verify_files(paths, checkpoint),
+            )
+        return () if writer.warning is None else (f"warning: {writer.warning}",)
 
 
 @frozen(kw_only=True)
@@ -218,21 +236,6 @@ def _make_contents(checkpoint: Checkpoint) -> dict[str, Content]:
         checkpoint.tensors,
         checkpoint.optimizer,
     )
-
-
-def _write_bundle(output: Path, checkpoint: Checkpoint, written_by: str) -> None:
-    with open_for_writing(output) as writer:
-        _check_nothing_overwritten(output)
-        save_bundle(
-            writer,
-            config=from_document(GPTConfig, checkpoint.config),
-            tokenizer=from_optional_document(TokenizerState, checkpoint.tokenizer),
-            training_state=from_optional_document(TrainingState, checkpoint.training_state),
-            weights=checkpoint.tensors,
-            optimizer=checkpoint.optimizer,
-            written_by=written_by,
-            check=lambda paths: _verify_files(paths, checkpoint),
-        )
 
 
 def _verify_files(paths: Mapping[str, Path], checkpoint: Checkpoint) -> None:

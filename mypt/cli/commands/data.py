@@ -16,6 +16,7 @@ from mypt.cli.options.command import Group
 from mypt.cli.options.conflicts import DATA_CONFLICTS, check_conflicts
 from mypt.cli.options.fields import JsonType, with_default
 from mypt.cli.options.flag_names import name_flags
+from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
@@ -96,6 +97,7 @@ _from_model = click.option(
     type=click.IntRange(1),
     help="Processes that tokenize; by default one per processor.",
 )
+@no_lock_option()
 @optional_output()
 @name_flags()
 def prepare_command(
@@ -107,6 +109,8 @@ def prepare_command(
     tokens_per_shard: int,
     dtype: Literal["auto", "uint16", "uint32"],
     workers: int | None,
+    *,
+    no_lock: bool,
     **flags: Any,
 ) -> None:
     """Tokenize texts of any size into shards.
@@ -127,6 +131,7 @@ def prepare_command(
         tokens_per_shard=tokens_per_shard,
         dtype=dtype,
         workers=workers or available_workers(),
+        no_lock=no_lock,
         **_resolve_tokenizer(plugins, **flags),
     )
     with _show_progress() as report:

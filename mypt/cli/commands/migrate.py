@@ -9,6 +9,7 @@ import click
 
 from mypt.cli.options.command import Command
 from mypt.cli.options.flag_names import name_flags
+from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--output", type=TEXT, help="Folder to write; by default one beside the source.")
 @click.option("--dry_run", is_flag=True, help="Only print what would be done.")
 @click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below the path.")
+@no_lock_option()
 @reader_options()
 @name_flags()
 @optional_output()
@@ -44,6 +46,7 @@ def command(
     output: str | None,
     dry_run: bool,
     everything: bool,
+    no_lock: bool,
     options: tuple[str, ...],
 ) -> int:
     """Convert a legacy or foreign checkpoint to the current format.
@@ -68,6 +71,7 @@ def command(
         layouts=plugins.layouts,
         options=parse_options(options),
         dry_run=dry_run,
+        no_lock=no_lock,
     )
     source, target = find_named(path), Path(output) if output is not None else None
     if version == "1":

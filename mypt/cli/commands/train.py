@@ -10,6 +10,7 @@ import click
 from mypt.cli.options.fields import architecture_options, flag_names, training_options, with_default
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.groups import GroupedCommand, GroupedOption
+from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
@@ -73,6 +74,7 @@ class TrainCommand(GroupedCommand):
     is_flag=True,
     help="Replace copies (gold, fp16, snapshots) of another run or model that are in the way.",
 )
+@no_lock_option(cls=GroupedOption, group="checkpoints")
 @name_flags()
 @optional_output()
 def command(
@@ -80,6 +82,7 @@ def command(
     tokenization: str | None,
     *,
     overwrite: bool,
+    no_lock: bool,
     options: tuple[str, ...],
     **flags: Any,
 ) -> int:
@@ -100,6 +103,7 @@ def command(
         tokenization=tokenization,
         options=parse_options(options),
         overwrite=overwrite,
+        no_lock=no_lock,
     )
     outcome = run_training(request, open_plugins())
     if not outcome.is_main:
@@ -109,6 +113,7 @@ def command(
     environment = state.environment
     if environment is not None and environment.world_size > 1:
         again = f"torchrun --nproc-per-node={environment.world_size} -m {again}"
+    again += " --no_lock" if no_lock else ""
     if not outcome.trained:  # so that what was opened is still as its program wrote it
         again += "".join(f" --option {shlex.quote(option)}" for option in options)
         for notice in outcome.notices:

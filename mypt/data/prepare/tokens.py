@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     Report = Callable[[int, int], None]
 
+_LOGGER = logging.getLogger("mypt")
 TOKENS_PER_SHARD = 10_000_000
 _STDIN_FILE = ".stdin"
 _COPY_BYTES = 1 << 20
@@ -62,6 +64,7 @@ class Preparation:
         tokens_per_shard: Number of ids in each shard except the last of a split.
         dtype: Dtype of the ids; "auto" is uint16 if that can hold them, else uint32.
         workers: Number of processes that tokenize; the result does not depend on it.
+        no_lock: Whether to go on where the file system has no locks.
     """
 
     inputs: tuple[str, ...] = field(converter=tuple[str, ...])
@@ -74,6 +77,7 @@ class Preparation:
     tokens_per_shard: int = TOKENS_PER_SHARD
     dtype: Literal["auto", "uint16", "uint32"] = "auto"
     workers: int = 1
+    no_lock: bool = False
 
     @property
     def new_tokenizer(self) -> NewTokenizer:
@@ -99,9 +103,12 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
     Raises:
         DataError: A text is unusable, or the folder already holds something else.
         LockedError: Another process is preparing it.
+        SaveError: Its file system has no locks.
     """
     folder = wanted.output
-    with _make_folder(folder), bundle_lock(folder):
+    with _make_folder(folder), bundle_lock(folder, no_lock=wanted.no_lock) as warning:
+        if warning is not None:
+            _LOGGER.warning("%s", warning)
         sources = [*_list_text_files(wanted)]
         settings = _collect_settings(wanted, sources, plugins)
         if _is_done(folder, settings):

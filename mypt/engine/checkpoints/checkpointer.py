@@ -24,16 +24,20 @@ if TYPE_CHECKING:
 class Checkpointer:
     """Writes the bundles of one run."""
 
-    def __init__(self, writer: BundleWriter, model: ModelDescription) -> None:
+    def __init__(
+        self, writer: BundleWriter, model: ModelDescription, *, no_lock: bool = False
+    ) -> None:
         """Prepare.
 
         Args:
             writer: Holder of the run's own bundle.
             model: What the bundles hold beside tensors and training state.
+            no_lock: Whether copies are written also where the file system has no locks.
         """
         self.folder = writer.folder
         self._writer = writer
         self._model = model
+        self._no_lock = no_lock
 
     def write_copies(self, copy: Copy, state: TrainingState, kinds: Collection[CopyKind]) -> None:
         """Write the copies of the model that one instant leaves.
@@ -62,12 +66,12 @@ class Checkpointer:
         write_bundle(self._writer, self._model, state, copy.weights, copy.optimizer)
         if CopyKind.NUMBERED in kinds:
             keep = state.training_config.keep_snapshots
-            prune_snapshots(self.folder, keep, state.step, state.run_id)
+            prune_snapshots(self.folder, keep, state.step, state.run_id, no_lock=self._no_lock)
 
     def _write_copy(self, copy: Copy, state: TrainingState, kind: CopyKind) -> None:
         state = evolve(state, copy_of=self.folder.name)
         step = state.step if kind is CopyKind.NUMBERED else None
-        with open_for_writing(kind.path(self.folder, step)) as writer:
+        with open_for_writing(kind.path(self.folder, step), no_lock=self._no_lock) as writer:
             if kind is CopyKind.FP16:
                 write_bundle(writer, self._model, state, copy.weights, None, torch.float16)
             else:

@@ -111,7 +111,9 @@ def find_numbered_folders(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def prune_snapshots(folder: Path, keep: int, step: int, run_id: str | None = None) -> None:
+def prune_snapshots(
+    folder: Path, keep: int, step: int, run_id: str | None = None, *, no_lock: bool = False
+) -> None:
     """Remove the oldest numbered copies of a model until `keep` are left; 0 keeps all.
 
     One to whose folder somebody has added a file of their own, that is just being trained on or
@@ -123,12 +125,13 @@ def prune_snapshots(folder: Path, keep: int, step: int, run_id: str | None = Non
         keep: How many to keep.
         step: The step that was saved last.
         run_id: The run whose copies to remove; None for those of all.
+        no_lock: Whether to remove them also where the file system has no locks.
     """
     sweep_removed(folder.parent, CopyKind.NUMBERED.path(folder).name)
     there = [path for number, path in find_snapshots(folder, run_id).items() if number <= step]
     for path in there[:-keep] if keep else ():
         with suppress(LockedError, FormatError, SaveError):  # no reason to end a run
-            remove_bundle(path)
+            remove_bundle(path, no_lock=no_lock)
 
 
 def _find_origin(path: Path) -> CopyOrigin | None:

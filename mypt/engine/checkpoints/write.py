@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mypt.format.storage.commit import BundleWriter
 
 
+_LOGGER = logging.getLogger("mypt")
 WRITTEN_BY = f"mypt {MYPT_VERSION}"
 
 
@@ -129,6 +131,7 @@ def save_model(
     training_config: Mapping[str, Any],
     *,
     overwrite: bool,
+    no_lock: bool,
 ) -> None:
     """Save a model outside of a training run; see `GPT.save_checkpoint_bundle`."""
     history, given = model.history, dict(training_config)
@@ -145,7 +148,9 @@ def save_model(
         optimizer = find_optimizer(history, model.plugins)
         if optimizer is not None:
             merge_described(describe_training(known.training_config), given, "optimizer")
-    with open_for_writing(folder) as writer:
+    with open_for_writing(folder, no_lock=no_lock) as writer:
+        if writer.warning is not None:
+            _LOGGER.warning("%s", writer.warning)
         if not overwrite:
             ensure_replaceable(folder, history, state, has_optimizer=optimizer is not None)
             ensure_finite(folder, weights_of(model))

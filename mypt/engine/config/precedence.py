@@ -53,6 +53,7 @@ class TrainRequest:
         options: What the reader of a checkpoint of another program has to be told, be it the model
             to resume or the one whose weights it begins with.
         overwrite: Whether copies of other runs may be replaced.
+        no_lock: Whether to go on where the file system has no locks.
     """
 
     model_name: str
@@ -61,6 +62,7 @@ class TrainRequest:
     tokenization: str | None = None
     options: Mapping[str, Any] = field(factory=dict)
     overwrite: bool = False
+    no_lock: bool = False
 
 
 @frozen(kw_only=True)

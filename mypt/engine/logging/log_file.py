@@ -94,25 +94,30 @@ def log_file_error(path: Path, what: str) -> ConfigError:
 
 
 @contextmanager
-def lock_log(path: Path) -> Iterator[None]:
+def lock_log(path: Path, *, no_lock: bool = False) -> Iterator[str | None]:
     """Hold the lock of a log, a file beside it, for as long as a run lasts.
 
     Args:
         path: The log; its folder is created if it does not exist.
+        no_lock: Whether to go on where the file system has no locks.
+
+    Yields:
+        What to warn the user of where there is no lock; None where it is held.
 
     Raises:
         LockedError: Another run logs there.
-        SaveError: The folder cannot be created or written.
+        SaveError: The folder cannot be created or written, or its file system has no locks.
     """
     place = path.resolve()
     fix = "wait until it ends, stop it, or choose another --log_file"
     with ExitStack() as stack:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(file_lock(place.with_name(f".{place.name}.lock"), path, fix=fix))
+            lock = file_lock(place.with_name(f".{place.name}.lock"), path, fix=fix, no_lock=no_lock)
+            warning = stack.enter_context(lock)
         except OSError as error:
             raise log_write_error(path, error) from error
-        yield
+        yield warning
 
 
 def log_write_error(path: Path, error: OSError) -> SaveError:

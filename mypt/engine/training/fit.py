@@ -75,6 +75,7 @@ def fit(
     start_step: int | None,
     eval_loaders: Mapping[str, GPTDataLoader],
     overwrite: bool,
+    no_lock: bool,
     quiet: bool,
     callbacks: Callbacks[Any],
 ) -> TrainingState:
@@ -109,6 +110,7 @@ def fit(
         eval_loaders=eval_loaders,
         notices=begin.notices,
         overwrite=overwrite,
+        no_lock=no_lock,
         quiet=quiet,
         callbacks=callbacks,
     )

@@ -180,7 +180,8 @@ def _prepare_together(
     ensure_same_start(world, describe)
     if isinstance(ready, Outcome):
         return ready
-    return _build_job(ready, folder, world, overwrite=request.overwrite, quiet=quiet)
+    job = _build_job(ready, folder, world)
+    return evolve(job, overwrite=request.overwrite, no_lock=request.no_lock, quiet=quiet)
 
 
 def _prepare(
@@ -393,15 +394,13 @@ def _has_data(run: ResolvedRun) -> bool:
     return bool(training.input_file or training.dataset_dir or training.curriculum)
 
 
-def _build_job(ready: _Ready, folder: Path, world: World, *, overwrite: bool, quiet: bool) -> Job:
+def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
     """Move the model, or this process's part of it, to its device, and put the job together.
 
     Args:
         ready: What the run begins from.
         folder: Where its bundle goes.
         world: The processes that train together.
-        overwrite: Whether copies of other runs may be replaced.
-        quiet: Print nothing.
     """
     start, run, opened = ready.start, ready.start.run, ready.start.opened
     is_shared = run.training.shard and world.size > 1
@@ -427,8 +426,6 @@ def _build_job(ready: _Ready, folder: Path, world: World, *, overwrite: bool, qu
             *_data_notices(ready.phases, model, run.training.max_iters),
             *name_notices(folder, None if opened is None else opened.training_state),
         ),
-        overwrite=overwrite,
-        quiet=quiet,
         world=world,
     )
 

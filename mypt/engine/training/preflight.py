@@ -40,6 +40,8 @@ def check_before_training(
     loaders: Iterable[GPTDataLoader],
     state: TrainingState,
     folder: Path | None,
+    *,
+    no_lock: bool = False,
 ) -> None:
     """Check data, tokenizer and disk, the latter with a real save that is read back.
 
@@ -48,6 +50,7 @@ def check_before_training(
         loaders: All data sets of the run.
         state: Where it begins.
         folder: Its bundle, locked; None for a run that saves nothing.
+        no_lock: Whether to go on where the file system has no locks.
 
     Raises:
         DataError: A data set has ids that the model does not know.
@@ -61,7 +64,7 @@ def check_before_training(
         return
     weights = {name: full_tensor(tensor).cpu() for name, tensor in weights_of(model).items()}
     _check_room(weights, state, folder)
-    _check_save(model, weights, state, folder)
+    _check_save(model, weights, state, folder, no_lock=no_lock)
 
 
 def check_log_file(log: Path, training: TrainingConfig, folder: Path | None) -> None:
@@ -163,7 +166,9 @@ def _folder_size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
 
 
-def _check_save(model: LanguageModel, weights: Weights, state: TrainingState, folder: Path) -> None:
+def _check_save(
+    model: LanguageModel, weights: Weights, state: TrainingState, folder: Path, *, no_lock: bool
+) -> None:
     """Save the model beside its bundle, read it back, and remove it again.
 
     The optimizer's state goes the same way, and is left out: it would triple the time.
@@ -171,7 +176,7 @@ def _check_save(model: LanguageModel, weights: Weights, state: TrainingState, fo
     place = folder.with_name(f".{folder.name}.mypt-preflight")
     shutil.rmtree(place, ignore_errors=True)
     try:
-        with open_for_writing(place) as writer:
+        with open_for_writing(place, no_lock=no_lock) as writer:
             write_bundle(writer, describe_model(model, state), state, weights, None)
         bundle = read_bundle(place, model.plugins.layouts)
         build_tokenizer(bundle.tokenizer, model.plugins)

@@ -62,8 +62,8 @@ def train(job: Job) -> TrainingState:
 
     Raises:
         LockedError: Another process trains this model, or logs to the same file.
-        SaveError: A checkpoint or the log could not be written, or `folder` holds what this run did
-            not begin with; what is there is intact.
+        SaveError: A checkpoint or the log could not be written, or their file system has no locks,
+            or `folder` holds what this run did not begin with; what is there is intact.
         ConfigError: An option of a guard does not fit, `gold_metric` names what is not measured,
             more layers are to be frozen than there are, or the log would go to a file that is
             something else.
@@ -85,11 +85,14 @@ def train(job: Job) -> TrainingState:
     with ExitStack() as stack:
         state = _first_state(job)
         with job.world.stage("lock"):
-            checkpointer = _open_checkpointer(job, state, stack)
+            checkpointer, warning = _open_checkpointer(job, state, stack)
+            if warning is not None:
+                job = evolve(job, notices=(*job.notices, warning))
         with job.world.stage("checks"):
             folder = None if checkpointer is None else checkpointer.folder
             with show_activity("Checking the data, and a save", quiet=silent):
-                check_before_training(job.model, [*_all_loaders(job)], state, folder)
+                loaders = [*_all_loaders(job)]
+                check_before_training(job.model, loaders, state, folder, no_lock=job.no_lock)
             saver = _choose_saver(job, memory, left)
             if isinstance(saver, DirectSaver) and memory.copy:
                 job = evolve(job, notices=(*job.notices, direct_notice(memory)))
@@ -115,19 +118,26 @@ def train(job: Job) -> TrainingState:
             job.model.history = _history_after(job, trainer)
 
 
-def _open_checkpointer(job: Job, state: TrainingState, stack: ExitStack) -> Checkpointer | None:
-    """Lock the folder of the run's bundle; None where this process saves nothing."""
+def _open_checkpointer(
+    job: Job, state: TrainingState, stack: ExitStack
+) -> tuple[Checkpointer | None, str | None]:
+    """Lock the folder of the run's bundle.
+
+    Returns:
+        None where this process saves nothing; and what to warn of where there is no lock.
+    """
     folder = job.folder
     if folder is None or not job.world.is_main:
-        return None
-    writer = stack.enter_context(open_for_writing(folder))
+        return None, None
+    writer = stack.enter_context(open_for_writing(folder, no_lock=job.no_lock))
     _ensure_unchanged(folder, job.found)
     if not job.overwrite:
         ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
         ensure_copies_replaceable(folder, state, resumed=job.previous is not None)
     model = describe_model(job.model, state)
     known = evolve(model.config, absent=frozenset())  # this run goes by them, whatever was before
-    return Checkpointer(writer, evolve(model, config=known))
+    model = evolve(model, config=known)
+    return Checkpointer(writer, model, no_lock=job.no_lock), writer.warning
 
 
 def _check_memory(job: Job) -> tuple[TrainingMemory, float]:
@@ -182,9 +192,10 @@ def _open_dispatcher(
         return EventDispatcher({})
     run, log_notices = _run_info(job, state), []
     if log is not None:
-        place = _lock_log(log, job, state, stack)
+        place, warning = _lock_log(log, job, state, stack)
         run = evolve(run, log_file=place)
-        log_notices = [*end_notices(run, find_end(run))]
+        log_notices = [warning] if warning is not None else []
+        log_notices += end_notices(run, find_end(run))
         if place != log:
             log_notices.append(f"Logging to {place}, since another run logs to {log}")
     dispatcher = open_sinks(run, job.model.plugins, job.training.log_sinks)
@@ -200,8 +211,10 @@ def _open_dispatcher(
     return dispatcher
 
 
-def _lock_log(log: Path, job: Job, state: TrainingState, stack: ExitStack) -> Path:
-    """Lock the log of a run and return it.
+def _lock_log(
+    log: Path, job: Job, state: TrainingState, stack: ExitStack
+) -> tuple[Path, str | None]:
+    """Lock the log of a run; return it, and what to warn of where there is no lock.
 
     A log that nobody asked for is no reason to refuse a run: where another one writes to it, of a
     model of the same name in another folder, this one has a log beside it.
@@ -210,15 +223,12 @@ def _lock_log(log: Path, job: Job, state: TrainingState, stack: ExitStack) -> Pa
         LockedError: Another run writes to the log that was asked for.
     """
     if state.run_id is None or job.training.log_file is not None:
-        stack.enter_context(lock_log(log))
-        return log
+        return log, stack.enter_context(lock_log(log, no_lock=job.no_lock))
     beside = log_file_beside(log, state.run_id)
     if not beside.exists():
         with suppress(LockedError):
-            stack.enter_context(lock_log(log))
-            return log
-    stack.enter_context(lock_log(beside))
-    return beside
+            return log, stack.enter_context(lock_log(log, no_lock=job.no_lock))
+    return beside, stack.enter_context(lock_log(beside, no_lock=job.no_lock))
 
 
 def _ensure_unchanged(folder: Path, found: Manifest | None) -> None:

@@ -89,6 +89,7 @@ class Job:
         eval_loaders: Further evaluation sets, by name.
         notices: What to report to the user before the first step.
         overwrite: Whether what other runs saved may be replaced.
+        no_lock: Whether to go on where the file system has no locks.
         quiet: Print nothing.
         world: The processes that train together; the first alone logs and saves.
         callbacks: Called after updates and evaluations; what they raise ends the run, once saved.
@@ -107,6 +108,7 @@ class Job:
     eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
     notices: tuple[str, ...] = ()
     overwrite: bool = False
+    no_lock: bool = False
     quiet: bool = False
     world: World = ALONE
     callbacks: Callbacks[Any] = field(factory=Callbacks)

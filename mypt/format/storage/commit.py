@@ -53,26 +53,27 @@ _FIXES = {
 
 
 @contextmanager
-def open_for_writing(folder: Path) -> Iterator[BundleWriter]:
+def open_for_writing(folder: Path, *, no_lock: bool = False) -> Iterator[BundleWriter]:
     """Lock a bundle for writing, for as long as a training run lasts.
 
     Args:
         folder: The bundle; created if it does not exist, and removed again if nothing is saved.
+        no_lock: Whether to go on where the file system has no locks; see `file_lock`.
 
     Yields:
         The writer; it cannot save any more once the block ends.
 
     Raises:
         LockedError: Another process is writing to it.
-        SaveError: The folder cannot be created or written.
+        SaveError: The folder cannot be created or written, or its file system has no locks.
     """
     with ExitStack() as stack:
         try:
             if not folder.is_dir():
                 stack.callback(_remove_if_empty, folder)
                 _make_folder(folder)
-            stack.enter_context(bundle_lock(folder))
-            writer = BundleWriter(folder)
+            warning = stack.enter_context(bundle_lock(folder, no_lock=no_lock))
+            writer = BundleWriter(folder, warning)
         except OSError as error:
             raise _make_save_error(folder, error) from error
         stack.callback(writer.close)
@@ -84,11 +85,13 @@ class BundleWriter:
 
     Attributes:
         folder: The bundle.
+        warning: What to warn the user of where its file system has no locks; else None.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Start from a bundle whose lock is held."""
+    def __init__(self, folder: Path, warning: str | None) -> None:
+        """Start from a bundle whose lock is held, or that has none."""
         self.folder = folder
+        self.warning = warning
         self._locked = folder.stat()
         self._held = True
 
@@ -208,11 +211,11 @@ def clean_up(folder: Path, manifest: Manifest | None) -> None:
             sync_folder(folder)
 
 
-def finish_interrupted_commit(folder: Path) -> None:
+def finish_interrupted_commit(folder: Path, *, no_lock: bool = False) -> None:
     """Finish an interrupted commit, as far as that is possible now."""
     with suppress(MyptError, OSError):  # if another process is writing there, it will do it
         if any(find_tagged_files(folder)) or (folder / LOCK_FILE).exists():
-            with open_for_writing(folder):
+            with open_for_writing(folder, no_lock=no_lock):
                 clean_up(folder, read_manifest(folder))
 
 

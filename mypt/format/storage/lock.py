@@ -1,10 +1,12 @@
 """One writer at a time: a lock on a bundle or a log that is released when its process ends.
 
-`filelock` would leave its file in the bundle; see `docs/explanation/by-hand.md`.
+On a file system without locks, `no_lock` goes on without one; where there are locks it changes
+nothing. `filelock` would leave its file in the bundle; see `docs/explanation/by-hand.md`.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -13,7 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
-from mypt.format.errors import LockedError, Problem
+from mypt.format.errors import LockedError, Problem, SaveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,25 +23,25 @@ if TYPE_CHECKING:
 
 LOCK_FILE = ".mypt.lock"
 _MAX_NOTE_BYTES = 4096
+# Errors of file systems without locks, such as some network, FUSE and user-space ones.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
 
 @contextmanager
-def bundle_lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a bundle, a file in its folder; see `file_lock`.
+def bundle_lock(folder: Path, *, no_lock: bool = False) -> Iterator[str | None]:
+    """Hold the lock of a bundle or a data set, a file in its folder; see `file_lock`.
 
     Args:
-        folder: The bundle, an existing folder.
-
-    Raises:
-        LockedError: Another process, or another part of this one, holds it.
-        OSError: The folder cannot be written, or its file system does not support locks.
+        folder: An existing folder.
+        no_lock: Whether to go on where the file system has no locks.
     """
-    with file_lock(folder / LOCK_FILE, folder, fix="wait until it ends, or stop it"):
-        yield
+    fix = "wait until it ends, or stop it"
+    with file_lock(folder / LOCK_FILE, folder, fix=fix, no_lock=no_lock) as warning:
+        yield warning
 
 
 @contextmanager
-def file_lock(path: Path, locked: Path, *, fix: str) -> Iterator[None]:
+def file_lock(path: Path, locked: Path, *, fix: str, no_lock: bool = False) -> Iterator[str | None]:
     """Hold a lock.
 
     It is an operating system lock on a file of its own, so it ends with its process, however that
@@ -50,28 +52,45 @@ def file_lock(path: Path, locked: Path, *, fix: str) -> Iterator[None]:
         path: The file, in an existing folder; removed when the lock is released.
         locked: What nobody else may write meanwhile, for the message.
         fix: What to do if it is held.
+        no_lock: Whether to go on where the file system has no locks. The file is still written
+            there, and names who writes, but keeps nobody away.
+
+    Yields:
+        What to warn the user of where there is no lock; None where it is held.
 
     Raises:
         LockedError: Another process, or another part of this one, holds it.
-        OSError: The file cannot be written, or its file system does not support locks.
+        SaveError: The file system has no locks.
+        OSError: The file cannot be written.
     """
-    descriptor = _acquire_lock(path, locked, fix)
+    descriptor, warning = _acquire_lock(path, locked, fix, no_lock=no_lock)
     try:
         _write_owner(descriptor)
-        yield
+        yield warning
     finally:
         _release_lock(path, descriptor)
 
 
-def _acquire_lock(path: Path, locked: Path, fix: str) -> int:
+def _acquire_lock(path: Path, locked: Path, fix: str, *, no_lock: bool) -> tuple[int, str | None]:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     while True:
         descriptor = os.open(path, flags, 0o666)
         try:
-            if not _try_lock(descriptor):
+            try:
+                is_held = _try_lock(descriptor)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                note = os.read(descriptor, _MAX_NOTE_BYTES)
+                if no_lock:
+                    return descriptor, _make_warning(locked, note)
+                if not note:  # the file is ours
+                    path.unlink(missing_ok=True)
+                _raise_no_locks(locked, error)
+            if not is_held:
                 _raise_locked(locked, os.read(descriptor, _MAX_NOTE_BYTES), fix)
             if _is_same_file(path, descriptor):
-                return descriptor
+                return descriptor, None
         except BaseException:
             os.close(descriptor)
             raise
@@ -94,12 +113,37 @@ def _write_owner(descriptor: int) -> None:
 
 
 def _raise_locked(locked: Path, note: bytes, fix: str) -> NoReturn:
+    # One that holds the lock may not have written its note yet.
+    who = _describe_owner(note) or "another process"
+    raise LockedError(Problem(str(locked), "", f"is being written by {who}", fix, kind="locked"))
+
+
+def _raise_no_locks(locked: Path, error: OSError) -> NoReturn:
+    what = (
+        f"is on a file system without locks ({error.strerror}), so that nothing keeps two runs "
+        "from writing there at once and destroying each other's files"
+    )
+    fix = (
+        "choose a place on another one; or make sure that nothing else writes there, and pass "
+        "--no_lock (in Python: no_lock=True)"
+    )
+    raise SaveError(Problem(str(locked), "", what, fix, kind="save.no_locks"))
+
+
+def _make_warning(locked: Path, note: bytes) -> str:
+    warning = f"{locked}: written without a lock, which its file system lacks: nothing else may "
+    warning += "write there meanwhile"
+    who = _describe_owner(note)
+    return f"{warning}; {who}, did not say that it ended" if who else warning
+
+
+def _describe_owner(note: bytes) -> str | None:
+    """Return the process that a lock file names; None if it names none."""
     try:
         owner = json.loads(note)
-        who = f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
-    except (ValueError, TypeError, KeyError):  # it holds the lock but has not written its note yet
-        who = "another process"
-    raise LockedError(Problem(str(locked), "", f"is being written by {who}", fix, kind="locked"))
+        return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 if sys.platform == "win32":

@@ -25,7 +25,7 @@ _REMOVED = ".mypt-removed"
 _LOCK_STAYS = os.name == "nt"
 
 
-def remove_bundle(folder: Path) -> bool:
+def remove_bundle(folder: Path, *, no_lock: bool = False) -> bool:
     """Remove a bundle; a folder that holds anything else too is left as it is.
 
     The folder is first renamed to a hidden name, which is atomic on disk. A process that dies
@@ -33,12 +33,13 @@ def remove_bundle(folder: Path) -> bool:
 
     Args:
         folder: The bundle.
+        no_lock: Whether to remove it also where the file system has no locks.
 
     Returns:
         Whether it was removed. A link to a folder is left as it is too.
 
     Raises:
-        SaveError: It could not be removed.
+        SaveError: It could not be removed, or its file system has no locks.
         LockedError: Another process is writing to it.
         FormatError: Its manifest is damaged.
     """
@@ -46,7 +47,7 @@ def remove_bundle(folder: Path) -> bool:
         return False  # the user keeps it elsewhere
     removed = folder.with_name(f".{folder.name}{_REMOVED}")
     with _raising_save_errors(folder):
-        with open_for_writing(folder):
+        with open_for_writing(folder, no_lock=no_lock):
             if not _holds_only_bundle(folder):
                 return False
             if removed.exists():

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import os
 import socket
@@ -7,7 +9,7 @@ import threading
 
 import pytest
 
-from mypt.format.errors import LockedError
+from mypt.format.errors import LockedError, SaveError
 from mypt.format.storage.lock import LOCK_FILE, bundle_lock
 
 HOLD = """
@@ -84,6 +86,23 @@ def test_a_link_in_the_place_of_the_lock_file_is_not_followed(tmp_path):
     with pytest.raises(OSError), bundle_lock(tmp_path):
         pass
     assert (tmp_path / "precious").read_text() == "text"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
+def test_a_file_system_without_locks_is_refused_unless_asked(tmp_path, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    with bundle_lock(tmp_path, no_lock=True) as warning:
+        assert warning is None
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(SaveError, match=r"file system without locks .*--no_lock"):
+        bundle_lock(tmp_path).__enter__()
+    assert list(tmp_path.iterdir()) == []
+    with bundle_lock(tmp_path, no_lock=True) as warning:
+        assert "without a lock" in warning
+        assert json.loads((tmp_path / LOCK_FILE).read_text())["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_many_writers_hold_it_one_at_a_time(tmp_path):
