@@ -1,7 +1,6 @@
 """A file system without locks: refused with the way out, and with it everything works."""
 
 import errno
-import fcntl
 import json
 import os
 from pathlib import Path
@@ -13,6 +12,8 @@ from mypt.data.prepare.tokens import Preparation, prepare
 from mypt.format.errors import SaveError
 from mypt.format.storage.lock import LOCK_FILE
 from tests.support.bundles import save_random_bundle
+
+fcntl = pytest.importorskip("fcntl")
 
 TINY = ("--n_embd", "8", "--n_head", "1", "--n_layer", "1", "--block_size", "8")
 TINY += ("--batch_size", "2", "--eval_iters", "1", "--eval_interval", "6", "--device", "cpu")
