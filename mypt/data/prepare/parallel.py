@@ -11,9 +11,11 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
+from itertools import accumulate
 from multiprocessing import get_context, parent_process
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from attrs import evolve
 
 from mypt.data.dataset import read_tokenizer_state
@@ -25,14 +27,28 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from mypt.data.prepare.pieces import Piece
     from mypt.plugins.contracts import Tokenizer
 
 _PLACE = re.compile(r"^line (\d+)(, column \d+)?")
-_PIECES_AHEAD = 3  # pieces in progress or queued, per process
+_GROUP_BYTES = 1 << 19  # of the text of small pieces that are encoded together
+_GROUPS_AHEAD = 3  # groups in progress or queued, per process
+
+
+class _Encoded(NamedTuple):
+    """The ids of a group of pieces, up to the first that cannot be encoded.
+
+    Attributes:
+        ids: Those of all pieces, one after another.
+        ends: The number of ids up to the end of each piece.
+        error: Why the next piece cannot be encoded; None if all are.
+    """
+
+    ids: NDArray[np.uint32]
+    ends: list[int]
+    error: DataError | None
 
 
 def encode_pieces(
@@ -62,14 +78,15 @@ def encode_pieces(
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_init_worker)
     how = str(folder), tuple(disabled)
-    waiting: deque[tuple[Piece, Future[NDArray[np.uint32]]]] = deque()
+    waiting: deque[tuple[list[Piece], Future[_Encoded]]] = deque()
     try:
-        for piece in pieces:
-            waiting.append((piece, pool.submit(_encode_in_worker, *how, piece.text)))
-            if len(waiting) > workers * _PIECES_AHEAD:
-                yield _pop_first(waiting)
+        for group in _group_pieces(pieces):
+            texts = [piece.text for piece in group]
+            waiting.append((group, pool.submit(_encode_in_worker, *how, texts)))
+            if len(waiting) > workers * _GROUPS_AHEAD:
+                yield from _pop_first(waiting)
         while waiting:
-            yield _pop_first(waiting)
+            yield from _pop_first(waiting)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -81,12 +98,37 @@ def available_workers() -> int:
     return os.cpu_count() or 1
 
 
+def _group_pieces(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Yield consecutive pieces to encode together; small ones take less time than a task does."""
+    group: list[Piece] = []
+    size_bytes = 0
+    for piece in pieces:
+        group.append(piece)
+        size_bytes += piece.end - piece.start
+        if size_bytes >= _GROUP_BYTES:
+            yield group
+            group, size_bytes = [], 0
+    if group:
+        yield group
+
+
 def _pop_first(
-    waiting: deque[tuple[Piece, Future[NDArray[np.uint32]]]],
-) -> tuple[Piece, NDArray[np.uint32]]:
-    piece, future = waiting.popleft()
-    with _locate_errors(piece):
-        return piece, future.result()
+    waiting: deque[tuple[list[Piece], Future[_Encoded]]],
+) -> Iterator[tuple[Piece, NDArray[np.uint32]]]:
+    group, future = waiting.popleft()
+    try:
+        encoded = future.result()
+    except BrokenProcessPool as error:
+        what = "a worker process was killed, perhaps because memory ran out"
+        fix = "run the same command again with fewer workers"
+        raise DataError(Problem("", "", what, fix, kind="data.worker")) from error
+    start = 0
+    for piece, end in zip(group, encoded.ends, strict=False):
+        yield piece, encoded.ids[start:end]
+        start = end
+    if encoded.error is not None:
+        with _locate_errors(group[len(encoded.ends)]):
+            raise encoded.error
 
 
 @contextmanager
@@ -101,10 +143,6 @@ def _locate_errors(piece: Piece) -> Iterator[None]:
             for problem in error.problems
         ]
         raise DataError(*problems) from error
-    except BrokenProcessPool as error:
-        what = "a worker process was killed, perhaps because memory ran out"
-        fix = "run the same command again with fewer workers"
-        raise DataError(Problem("", "", what, fix, kind="data.worker")) from error
 
 
 def _shift_line(where: str, lines_before: int) -> str:
@@ -117,8 +155,18 @@ def _shift_line(where: str, lines_before: int) -> str:
     return _PLACE.sub(add_lines, where)
 
 
-def _encode_in_worker(folder: str, disabled: tuple[str, ...], text: str) -> NDArray[np.uint32]:
-    return _load_tokenizer(folder, disabled).encode_array(text)
+def _encode_in_worker(folder: str, disabled: tuple[str, ...], texts: list[str]) -> _Encoded:
+    tokenizer = _load_tokenizer(folder, disabled)
+    parts: list[NDArray[np.uint32]] = []
+    failure = None
+    for text in texts:
+        try:
+            parts.append(tokenizer.encode_array(text))
+        except DataError as error:
+            failure = error
+            break
+    ids = np.concatenate(parts) if parts else np.empty(0, np.uint32)
+    return _Encoded(ids, [*accumulate(map(len, parts))], failure)
 
 
 @cache

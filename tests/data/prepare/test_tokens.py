@@ -16,7 +16,7 @@ from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.batches.tokens import TokenSource
 from mypt.data.dataset import read_shards
 from mypt.data.metadata import read_metadata
-from mypt.data.prepare import pieces, shard_filler
+from mypt.data.prepare import parallel, pieces, shard_filler
 from mypt.data.prepare.progress import PROGRESS_FILE
 from mypt.data.prepare.segments import Segment
 from mypt.data.prepare.tokens import Preparation, prepare
@@ -120,6 +120,58 @@ def test_any_number_of_workers_gives_the_same_files(wanted, plugins, tmp_path):
     for workers in (1, 2):
         prepare(evolve(wanted, output=tmp_path / str(workers), workers=workers), plugins)
     assert content(tmp_path / "1") == content(tmp_path / "2")
+
+
+@pytest.fixture
+def small_files(tmp_path):
+    """A folder of 300 texts of up to 500 bytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for number in range(300):
+        text = LINE.format(n=number) * (number % 9 or 1)
+        (folder / f"{number:03d}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def tasks(monkeypatch):
+    """The sizes of the tasks that workers get, in texts."""
+    sizes = []
+
+    class Pool(parallel.ProcessPoolExecutor):
+        def submit(self, work, *arguments):
+            sizes.append(len(arguments[-1]))
+            return super().submit(work, *arguments)
+
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", Pool)
+    return sizes
+
+
+@pytest.mark.parametrize("kind", ["char", "gpt2"])
+def test_small_files_share_tasks_and_give_the_same_files(
+    wanted, plugins, tmp_path, small_files, tasks, monkeypatch, kind
+):
+    monkeypatch.setattr(parallel, "_GROUP_BYTES", 4000)
+    wanted = evolve(wanted, inputs=[str(small_files)], tokenization=kind)
+    for workers in (1, 2):
+        prepare(evolve(wanted, output=tmp_path / str(workers), workers=workers), plugins)
+    assert content(tmp_path / "1") == content(tmp_path / "2")
+    size = sum(path.stat().st_size for path in small_files.iterdir())
+    assert sum(tasks) == 300
+    assert size / 5000 < len(tasks) < size / 3000
+
+
+def test_a_text_among_small_ones_is_named_and_those_before_are_kept(wanted, plugins, small_files):
+    narrow = plugins.tokenizer("char").train(LINE.format(n="0123456789"))
+    (small_files / "290.txt").write_text("it is\non Ω\n", encoding="utf-8")
+    wanted = evolve(wanted, inputs=[str(small_files)], tokenizer=narrow, val_fraction=0)
+    kept = []
+    for workers in (1, 2):
+        output = wanted.output.with_name(str(workers))
+        message = refusal(evolve(wanted, output=output, workers=workers), plugins)
+        assert message.startswith(f"{small_files / '290.txt'} line 2, column 4: ")
+        kept.append(sorted((path.name, path.read_bytes()) for path in output.rglob("*.bin")))
+    assert kept[0] == kept[1] != []
 
 
 def test_uint32_is_written_when_asked_for_and_has_the_same_fingerprint(wanted, plugins, tmp_path):
