@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 from attrs import evolve, frozen
 
 from mypt.api.gpt import GPT
-from mypt.data.batches.loader import check_ids, open_splits
+from mypt.data.batches.loader import open_splits
+from mypt.data.batches.text_ids import check_ids
 from mypt.data.dataset import check_assumed_tokenizer, read_tokenizer_state
 from mypt.data.text import read_text
 from mypt.engine.checkpoints.build import build_model, build_tokenizer

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from mypt.data.inputs.folder_walk import FolderWalk, explain_os_error, identify
 from mypt.data.stdlib_corpus import standard_library_text
-from mypt.data.text import decode_text, read_text
+from mypt.data.text import InputText, UnreadFile, check_utf8, open_text
 from mypt.format.errors import DataError, Problem, limit_problems, one_line
 
 if TYPE_CHECKING:
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger("mypt")
 STDIN = "-"
 STANDARD_LIBRARY = "stdlib"
-
-
-@frozen
-class InputText:
-    """A text and its name."""
-
-    text: str
-    source: str
 
 
 @frozen
@@ -78,7 +70,7 @@ def read_input(inputs: Sequence[str]) -> InputText:
     files: defaultdict[str, list[InputFile]] = defaultdict(list)
     for file in resolve_inputs([name for name in inputs if name != STANDARD_LIBRARY]):
         files[file.source].append(file)
-    parts: list[str] = []
+    parts: list[str | bytes | UnreadFile] = []
     sources: list[str] = []
     for name in inputs:
         if name == STANDARD_LIBRARY:
@@ -86,12 +78,11 @@ def read_input(inputs: Sequence[str]) -> InputText:
             parts.append(corpus.text)
             sources.append(corpus.description)
             continue
-        parts += [_read_file(file) for file in files[name] if _is_read(file)]
+        parts += [_open_file(file) for file in files[name] if _is_read(file)]
         sources.append(name)
     if not parts:
         raise _make_no_text_error(inputs)
-    last = parts.pop()
-    return InputText("".join([*map(end_with_newline, parts), last]), ", ".join(sources))
+    return InputText(tuple(parts), ", ".join(sources))
 
 
 def resolve_inputs(inputs: Sequence[str]) -> list[InputFile]:
@@ -135,10 +126,10 @@ def _is_read(file: InputFile) -> bool:
     return file.was_named or not file.is_empty
 
 
-def _read_file(file: InputFile) -> str:
+def _open_file(file: InputFile) -> bytes | UnreadFile:
     if file.status is None:
-        return decode_text(sys.stdin.buffer.read(), "the standard input")
-    return read_text(file.path)
+        return check_utf8(sys.stdin.buffer.read(), "the standard input")
+    return open_text(file.path)
 
 
 def _list_input(name: str) -> Iterator[InputFile | Problem]:

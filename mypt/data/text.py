@@ -3,14 +3,86 @@
 from __future__ import annotations
 
 import codecs
+import os
+import re
+import stat
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+from attrs import frozen
 
 from mypt.data.inputs.text_encoding import HEAD_BYTES, explain_bytes, find_lucky_text
 from mypt.format.errors import DataError, Problem
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_BLOCK_BYTES = 1 << 22  # decoded at once
+_PLACE = re.compile(r"^line (\d+)(, column (\d+))?")
 _AROUND = HEAD_BYTES // 2  # bytes looked at on each side of a wrong one
 _ENDS_WITHIN = "unexpected end of data"
+
+
+@frozen
+class UnreadFile:
+    """A text file on a disk, which can be read more than once.
+
+    Attributes:
+        path: Its path.
+        size_bytes: Its size when it was found.
+        mtime_ns: Its modification time then, in nanoseconds since 1970.
+    """
+
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+
+
+@frozen(eq=False)
+class InputText:
+    """A text that is decoded a few megabytes at a time: a `str` takes up to four times its UTF-8.
+
+    Attributes:
+        parts: What it consists of: texts, valid UTF-8 that could be read only once, and files that
+            are read at each pass over the text.
+        source: Its name.
+    """
+
+    parts: tuple[str | bytes | UnreadFile, ...]
+    source: str
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.pieces())
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the text in pieces, with a newline between parts where the first has none.
+
+        Raises:
+            DataError: A file is unreadable, empty or no UTF-8 text, or changed since it was found.
+        """
+        piece = "\n"
+        for part in self.parts:
+            if not piece.endswith("\n"):
+                yield "\n"
+            for piece in _iter_pieces(part):
+                yield piece
+
+
+def open_text(path: str | Path) -> bytes | UnreadFile:
+    """Return a text file as a part of an `InputText`; what is no file on a disk is read at once.
+
+    Raises:
+        DataError: It is missing or a folder; or it was read, and is unreadable, empty or no UTF-8
+            text.
+    """
+    with _raising_text_errors(str(path)):
+        found = Path(path).stat()
+    if stat.S_ISREG(found.st_mode) and found.st_size:
+        return UnreadFile(Path(path), found.st_size, found.st_mtime_ns)
+    return read_utf8(path)
 
 
 def read_text(path: str | Path) -> str:
@@ -19,18 +91,19 @@ def read_text(path: str | Path) -> str:
     Raises:
         DataError: It is missing, a folder, unreadable, empty or no UTF-8 text.
     """
+    return read_utf8(path).decode()
+
+
+def read_utf8(path: str | Path) -> bytes:
+    """Read a text file as `read_text` does, and return its UTF-8.
+
+    Raises:
+        DataError: It is missing, a folder, unreadable, empty or no UTF-8 text.
+    """
     file = str(path)
-    try:
+    with _raising_text_errors(file):
         data = Path(path).read_bytes()
-    except FileNotFoundError:
-        _raise_text_error(file, "there is no such file", "check the path")
-    except IsADirectoryError:
-        _raise_text_error(file, "is a folder", "name a text file")
-    except OSError as error:
-        _raise_text_error(
-            file, f"cannot be read ({error.strerror})", "check the path and its permissions"
-        )
-    return _decode_whole(data, file, file)
+    return _check_utf8(data, file, file)
 
 
 def decode_text(data: bytes, name: str) -> str:
@@ -43,7 +116,20 @@ def decode_text(data: bytes, name: str) -> str:
     Raises:
         DataError: It is empty or no UTF-8 text.
     """
-    return _decode_whole(data, name, None)
+    return check_utf8(data, name).decode()
+
+
+def check_utf8(data: bytes, name: str) -> bytes:
+    """Return the bytes of the standard input, checked as `read_utf8` does.
+
+    Args:
+        data: All of them.
+        name: What messages call it.
+
+    Raises:
+        DataError: It is empty or no UTF-8 text.
+    """
+    return _check_utf8(data, name, None)
 
 
 def decode_piece(data: bytes, path: str | Path, start: int, *, is_last: bool) -> str:
@@ -58,7 +144,25 @@ def decode_piece(data: bytes, path: str | Path, start: int, *, is_last: bool) ->
     Raises:
         DataError: It is no UTF-8 text.
     """
-    return _decode(data, str(path), str(path), start, is_last=is_last)
+    return _decode(data, str(path), str(path), start, is_last=is_last)[0]
+
+
+def shift_place(where: str, lines: int, columns: int) -> str:
+    """Return a place in a piece of a text, such as "line 2, column 3", as one in the text.
+
+    Args:
+        where: The place.
+        lines: How many lines end before the piece.
+        columns: How many characters of its first line come before it.
+    """
+
+    def shift(found: re.Match[str]) -> str:
+        line, column = int(found[1]) + lines, found[3]
+        if column is None:
+            return f"line {line}"
+        return f"line {line}, column {int(column) + (columns if found[1] == '1' else 0)}"
+
+    return _PLACE.sub(shift, where)
 
 
 def check_head(path: Path) -> None:
@@ -73,19 +177,78 @@ def check_head(path: Path) -> None:
         decode_piece(head, path, 0, is_last=False)
 
 
-def _decode_whole(data: bytes, name: str, path: str | None) -> str:
-    text = _decode(data, name, path, 0, is_last=True).removeprefix("\ufeff")
-    if not text:
+def _check_utf8(data: bytes, name: str, path: str | None) -> bytes:
+    """Return a UTF-8 text without its byte order mark; the decoded whole would take more memory."""
+    try:
+        is_text = find_lucky_text(data, is_head=True) is None
+        for _ in () if data.isascii() else _decode_blocks(data):
+            pass
+    except UnicodeDecodeError:
+        is_text = False
+    if not is_text:
+        _decode(data, name, path, 0, is_last=True)  # raises with what is wrong with it
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if not data:
         _raise_text_error(name, "is empty", "name a file that contains text")
-    return text
+    return data
 
 
-def _decode(data: bytes, name: str, path: str | None, start: int, *, is_last: bool) -> str:
-    """Decode UTF-8; `path` is None if no file can be named in a command."""
+def _decode_blocks(data: bytes) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _BLOCK_BYTES):
+        end = start + _BLOCK_BYTES
+        yield decoder.decode(data[start:end], final=end >= len(data))
+
+
+def _iter_pieces(part: str | bytes | UnreadFile) -> Iterable[str]:
+    if isinstance(part, str):
+        return (part,)
+    return _decode_blocks(part) if isinstance(part, bytes) else _read_blocks(part)
+
+
+def _read_blocks(file: UnreadFile) -> Iterator[str]:
+    """Yield the text of a file as `read_text` returns it, a block at a time."""
+    name, place, held = str(file.path), 0, b""
+    with _raising_text_errors(name), file.path.open("rb") as stream:
+        while (end := min(place + len(held) + _BLOCK_BYTES, file.size_bytes)) > place:
+            data = held + stream.read(end - place - len(held))
+            is_last = end == file.size_bytes
+            if place + len(data) < end or (is_last and _has_changed(file, stream)):
+                fix = "run the same command again once nothing writes to it"
+                _raise_text_error(name, "changed while it was read", fix)
+            text, held = _decode(data, name, name, place, is_last=is_last)
+            text = text.removeprefix("\ufeff") if place == 0 else text
+            if is_last and not text and place == 0:
+                _raise_text_error(name, "is empty", "name a file that contains text")
+            place = end - len(held)
+            yield text
+
+
+def _has_changed(file: UnreadFile, stream: BinaryIO) -> bool:
+    now = os.fstat(stream.fileno())
+    return (now.st_size, now.st_mtime_ns) != (file.size_bytes, file.mtime_ns)
+
+
+def _decode(
+    data: bytes, name: str, path: str | None, start: int, *, is_last: bool
+) -> tuple[str, bytes]:
+    """Decode UTF-8.
+
+    Args:
+        data: The bytes.
+        name: What messages call the text.
+        path: Its file; None if no file can be named in a command.
+        start: Offset of the first byte in the text.
+        is_last: Whether nothing follows.
+
+    Returns:
+        The text, and what is left of an incomplete character at the end.
+    """
     wrong, is_cut, text = find_lucky_text(data, is_head=start == 0), False, ""
+    decoder = codecs.getincrementaldecoder("utf-8")()
     if wrong is None:
         try:
-            text = codecs.getincrementaldecoder("utf-8")().decode(data, final=is_last)
+            text = decoder.decode(data, final=is_last)
         except UnicodeDecodeError as error:
             wrong, is_cut = error.start, error.reason == _ENDS_WITHIN
     if wrong is not None:
@@ -95,12 +258,26 @@ def _decode(data: bytes, name: str, path: str | None, start: int, *, is_last: bo
         head = data[:HEAD_BYTES] if start == 0 or path is None else _read_head(path)
         misread = explain_bytes(head, around, wrong - first, start + wrong, path, is_cut=is_cut)
         _raise_text_error(name, misread.what, misread.fix)
-    return text
+    return text, decoder.getstate()[0]
 
 
 def _read_head(path: str) -> bytes:
     with Path(path).open("rb") as stream:
         return stream.read(HEAD_BYTES)
+
+
+@contextmanager
+def _raising_text_errors(file: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        _raise_text_error(file, "there is no such file", "check the path")
+    except IsADirectoryError:
+        _raise_text_error(file, "is a folder", "name a text file")
+    except OSError as error:
+        _raise_text_error(
+            file, f"cannot be read ({error.strerror})", "check the path and its permissions"
+        )
 
 
 def _raise_text_error(file: str, what: str, fix: str) -> NoReturn:

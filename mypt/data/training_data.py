@@ -10,8 +10,8 @@ from attrs import frozen
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
 from mypt.data.dataset import read_tokenizer_state
-from mypt.data.input_files import STDIN, InputText, read_input
-from mypt.data.text import read_text
+from mypt.data.input_files import STDIN, read_input
+from mypt.data.text import InputText, open_text
 from mypt.format.documents.training import Phase
 from mypt.format.errors import ConfigError, Problem
 
@@ -50,7 +50,18 @@ class TrainingData:
             if phase.dataset_dir is not None:
                 state = read_tokenizer_state(phase.dataset_dir)
                 return plugins.tokenizer(state["token_kind"]).build(state)
-        return wanted.train([text.text for text in self.texts if text is not None], plugins)
+        pieces = (piece for text in self.texts if text is not None for piece in text.pieces())
+        return wanted.train(pieces, plugins)
+
+    def check_texts(self) -> None:
+        """Raise if a text cannot be read.
+
+        Raises:
+            DataError: One cannot.
+        """
+        for text in self.texts:
+            for _ in () if text is None else text.pieces():
+                pass
 
     def load(self, config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig) -> Phases:
         """Tokenize the texts and open the shards.
@@ -63,9 +74,8 @@ class TrainingData:
             loader = GPTDataLoader(
                 config,
                 tokenizer,
-                text=None if text is None else text.text,
+                text=text,
                 dataset_dir=phase.dataset_dir,
-                source=None if text is None else text.source,
                 sampling=training.sampling,
             )
             loaded.append(DataPhase(phase.name, phase.until_iter, loader))
@@ -124,5 +134,5 @@ def load_eval_sets(
 def _open_eval_loader(config: GPTConfig, tokenizer: Tokenizer, place: str) -> GPTDataLoader:
     if Path(place).is_dir():
         return GPTDataLoader(config, tokenizer, dataset_dir=place, eval_only=True)
-    text = read_text(place)
-    return GPTDataLoader(config, tokenizer, text=text, source=place, eval_only=True)
+    text = InputText((open_text(place),), place)
+    return GPTDataLoader(config, tokenizer, text=text, eval_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ class CharTokenizer:
         if not text:
             what = "there is no text to build a vocabulary from"
             raise DataError(Problem("", "", what, "give a text", kind="data.text"))
-        chars = sorted(set(text))
+        chars = find_characters((text,))
         lone = [char for char in chars if "\ud800" <= char <= "\udfff"]
         if lone:
             what = (
@@ -148,6 +149,15 @@ class CharTokenizer:
         what = f"the vocabulary of {size} lacks {_describe_char(first)}{others}"
         fix = "remove it, or train a new model on a text that contains it"
         raise DataError(Problem("", _locate(text, first), what, fix, kind="data.unknown_character"))
+
+
+def find_characters(pieces: Iterable[str]) -> list[str]:
+    """Return the distinct characters of a text in pieces, sorted."""
+    found = np.zeros(sys.maxunicode + 1, bool)
+    for piece in pieces:
+        for start in range(0, len(piece), _CHUNK):
+            found[_code_points(piece[start : start + _CHUNK])] = True
+    return [*map(chr, np.flatnonzero(found))]
 
 
 def _are_distinct_characters(chars: Sequence[Any]) -> bool:

@@ -34,12 +34,9 @@ def _train_char(text: str) -> Tokenizer:
 
 
 def _train_char_on_pieces(pieces: Iterable[str]) -> Tokenizer:
-    from mypt.tokenizers.char import CharTokenizer
+    from mypt.tokenizers.char import CharTokenizer, find_characters
 
-    chars: set[str] = set()
-    for piece in pieces:
-        chars.update(piece)
-    return CharTokenizer.train("".join(chars))
+    return CharTokenizer.train("".join(find_characters(pieces)))
 
 
 def _build_gpt2(state: Mapping[str, Any]) -> Tokenizer:

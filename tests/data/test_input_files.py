@@ -56,7 +56,7 @@ def test_what_is_no_text_is_refused_by_its_name(tmp_path):
         read_input([str(tmp_path / "nowhere")])
     (tmp_path / "sub" / "image").write_bytes(b"\x89PNG")
     with pytest.raises(DataError, match="image: is a PNG image"):
-        read_input([str(tmp_path)])
+        _ = read_input([str(tmp_path)]).text
     write(tmp_path, {"empty": ""})
     with pytest.raises(DataError, match="is empty"):
         read_input([str(tmp_path / "empty")])

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from attrs import evolve
 
 from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.permutation import permute
+from mypt.data.batches.text_ids import check_ids, encode_text
 from mypt.data.batches.tokens import TokenSource, sha256_of
 from mypt.data.dataset import (
     check_assumed_tokenizer,
@@ -24,6 +24,7 @@ from mypt.data.dataset import (
 from mypt.data.metadata import read_metadata
 from mypt.data.randomness import Purpose, integers_below
 from mypt.data.special_tokens import END_OF_EPISODE, PADDING
+from mypt.data.text import InputText
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.tokenizer import END_OF_TEXT
 from mypt.format.documents.training import DataFingerprint
@@ -46,12 +47,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mypt.data.batches.batch import Batch, BatchSource
+    from mypt.data.batches.text_ids import Ids
     from mypt.data.metadata import Metadata
     from mypt.plugins.contracts import Tokenizer
 
 Split = Literal["train", "val"]
 WindowSampling = Literal["random", "epoch"]
 _ALL = slice(None)
+_TEXT = instance_of("a string", str, InputText)
 _UINT64 = whole_number(0, below=2**64)
 # Candidates for padding short episodes: never a target, and no earlier token attends to it.
 _PADDING = (PADDING, END_OF_EPISODE, END_OF_TEXT)
@@ -70,7 +73,7 @@ class GPTDataLoader:
     @checked(
         config=instance_of("a GPTConfig", GPTConfig),
         tokenizer=TOKENIZER,
-        text=optional(TEXT),
+        text=optional(_TEXT),
         dataset_dir=optional(PATH),
         eval_only=FLAG,
         source=optional(TEXT),
@@ -81,7 +84,7 @@ class GPTDataLoader:
         config: GPTConfig,
         tokenizer: Tokenizer,
         *,
-        text: str | None = None,
+        text: str | InputText | None = None,
         dataset_dir: str | Path | None = None,
         eval_only: bool = False,
         source: str | None = None,
@@ -94,7 +97,8 @@ class GPTDataLoader:
         Args:
             config: Holds `batch_size`, `block_size` and `vocab_size`.
             tokenizer: Encodes `text`; a data set must have been prepared with an equal one.
-            text: The first nine tenths are used for training, the rest for validation.
+            text: The first nine tenths are used for training, the rest for validation. The ids
+                take a byte each where the vocabulary allows, or two, or four.
             dataset_dir: Folder of token shards or of episodes, instead of `text`.
             eval_only: Use everything for validation.
             source: Name of the data in the fingerprint; by default the folder.
@@ -109,11 +113,13 @@ class GPTDataLoader:
             ConfigError: An argument is of another type or out of range, or not exactly one of
                 `text` and `dataset_dir` is given.
         """
-        self._source = source or ("the text" if dataset_dir is None else str(dataset_dir))
+        self._source = source or _name_source(text, dataset_dir)
+        self._is_text = text is not None
         self._metadata: Metadata | None = None
         self.splits: dict[str, BatchSource]
         if text is not None and dataset_dir is None:
-            ids = _encode_text(text, tokenizer, self._source)
+            pieces = (text,) if isinstance(text, str) else text.pieces()
+            ids = encode_text(pieces, tokenizer, config.vocab_size, self._source)
             self.splits = _split_ids(ids, eval_only=eval_only)
         elif text is None and dataset_dir is not None:
             self.splits = open_splits(dataset_dir, tokenizer, eval_only=eval_only)
@@ -154,6 +160,12 @@ class GPTDataLoader:
     def val_tokens(self) -> int:
         """Number of tokens that validation can draw, in windows of `block_size`."""
         return self.splits["val"].reach(self.config.block_size)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that the ids of a text take; 0 for a data set, which is mapped."""
+        sources = [s for s in self.splits.values() if self._is_text and isinstance(s, TokenSource)]
+        return sum(shard.nbytes for source in sources for shard in source.shards)
 
     @property
     def left_out(self) -> list[str]:
@@ -295,15 +307,13 @@ def _shuffle_epochs(places: NDArray[np.int64], n: int, seed: int) -> NDArray[np.
     return things
 
 
-def _encode_text(text: str, tokenizer: Tokenizer, source: str) -> NDArray[np.uint32]:
-    try:
-        return tokenizer.encode_array(text)
-    except DataError as error:  # it knows the position in the text, but not the text's name
-        problems = [evolve(problem, file=source) for problem in error.problems]
-        raise DataError(*problems) from error
+def _name_source(text: str | InputText | None, dataset_dir: str | Path | None) -> str:
+    if isinstance(text, InputText):
+        return text.source
+    return "the text" if dataset_dir is None else str(dataset_dir)
 
 
-def _split_ids(ids: NDArray[np.uint32], *, eval_only: bool) -> dict[str, BatchSource]:
+def _split_ids(ids: Ids, *, eval_only: bool) -> dict[str, BatchSource]:
     if eval_only:
         return {"val": TokenSource([ids])}
     end = len(ids) * 9 // 10
@@ -369,15 +379,3 @@ def _check_length(splits: Mapping[str, BatchSource], block_size: int, source: st
     if shortest > 1:
         fix = f"{fix}, or a block_size of at most {shortest - 1}"
     raise DataError(Problem(source, "", what, fix, kind="data.short"))
-
-
-def check_ids(highest: int, vocab_size: int, source: str) -> None:
-    """Raise if the highest id of some data is beyond the vocabulary.
-
-    Raises:
-        DataError: It is.
-    """
-    if highest >= vocab_size:
-        what = f"holds the id {highest}, but vocab_size is {vocab_size}"
-        fix = "use the tokenizer that the data was prepared with"
-        raise DataError(Problem(source, "", what, fix))

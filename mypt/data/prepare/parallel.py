@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import threading
 from collections import deque
@@ -19,6 +18,7 @@ import numpy as np
 from attrs import evolve
 
 from mypt.data.dataset import read_tokenizer_state
+from mypt.data.text import shift_place
 from mypt.format.errors import DataError, Problem
 from mypt.plugins.manager import load_plugins
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mypt.data.prepare.pieces import Piece
     from mypt.plugins.contracts import Tokenizer
 
-_PLACE = re.compile(r"^line (\d+)(, column \d+)?")
 _GROUP_BYTES = 1 << 19  # of the text of small pieces that are encoded together
 _GROUPS_AHEAD = 3  # groups in progress or queued, per process
 
@@ -137,22 +136,12 @@ def _locate_errors(piece: Piece) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        before = piece.lines_before()
+        lines, columns = piece.place()
         problems = [
-            evolve(problem, file=str(piece.path), where=_shift_line(problem.where, before))
+            evolve(problem, file=str(piece.path), where=shift_place(problem.where, lines, columns))
             for problem in error.problems
         ]
         raise DataError(*problems) from error
-
-
-def _shift_line(where: str, lines_before: int) -> str:
-    """Count lines from the start of the file; a piece may begin in the middle of one."""
-
-    def add_lines(found: re.Match[str]) -> str:
-        is_whole = found[1] != "1" or not lines_before
-        return f"line {int(found[1]) + lines_before}{found[2] or '' if is_whole else ''}"
-
-    return _PLACE.sub(add_lines, where)
 
 
 def _encode_in_worker(folder: str, disabled: tuple[str, ...], texts: list[str]) -> _Encoded:
@@ -165,7 +154,7 @@ def _encode_in_worker(folder: str, disabled: tuple[str, ...], texts: list[str]) 
         except DataError as error:
             failure = error
             break
-    ids = np.concatenate(parts) if parts else np.empty(0, np.uint32)
+    ids = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.uint32), *parts])
     return _Encoded(ids, [*accumulate(map(len, parts))], failure)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Cut = Callable[[str, int], int | None]
 
 PIECE_BYTES = 1 << 20
+_CONTINUATION = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that do not begin a character
 
 
 @frozen
@@ -41,13 +42,16 @@ class Piece:
     end: int
     text: str
 
-    def lines_before(self) -> int:
-        """Return the number of lines in the file before this piece."""
-        count, left = 0, self.start
+    def place(self) -> tuple[int, int]:
+        """Return how many lines of the file, and then characters, come before this piece."""
+        lines, columns, left = 0, 0, self.start
         with self.path.open("rb") as stream:
             while data := stream.read(min(PIECE_BYTES, left)):
-                count, left = count + data.count(b"\n"), left - len(data)
-        return count
+                left -= len(data)
+                lines += data.count(b"\n")
+                _, newline, last = data.rpartition(b"\n")
+                columns = len(last.translate(None, _CONTINUATION)) + (0 if newline else columns)
+        return lines, columns
 
 
 def cut_anywhere(_: str, start: int) -> int:

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
 
 # So much text takes seconds to tokenize.
 _MANY_BYTES = 10_000_000
+_MUCH_MEMORY = 100_000_000  # bytes of ids from which on a run says where they could be
 
 
 @frozen
@@ -251,7 +252,8 @@ def _check_unused(
     given, tokenizer = request.training.keys(), build_tokenizer(opened.tokenizer, plugins)
     if {"input_file", "dataset_dir", "curriculum"} & given:
         data = _read_data(run, world)
-        if tokenizer is not None and "dataset_dir" in given:  # a text would take long to tokenize
+        data.check_texts()  # to tokenize them would take long
+        if tokenizer is not None and "dataset_dir" in given:
             data.load(run.config, tokenizer, run.training)
     if tokenizer is not None and {"eval_sets", "eval_dataset_dir"} & given:
         load_eval_sets(run.config, tokenizer, run.training)
@@ -440,6 +442,12 @@ def _data_notices(phases: Phases, model: LanguageModel, max_iters: int) -> Itera
         f"Data: {data.source}, {train} tokens to train on and {val} "
         f"to validate on ({tokenizer.token_kind}, {tokenizer.n_vocab} ids); device: {device}"
     )
+    for loader in (phase.loader for phase in phases.phases):
+        if loader.held_bytes >= _MUCH_MEMORY:
+            yield (
+                f"The ids of {loader.fingerprint.source} take {short_bytes(loader.held_bytes)} of "
+                "memory; those of a data set by `mypt data prepare` (--dataset_dir) take none"
+            )
     if len(phases.phases) > 1:
         last, begins = phases.phases[-1], phases.phases[-2].until_iter
         yield f"The validation loss is measured on the data of the last phase, {last.name}"
