@@ -112,7 +112,10 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         message = f"module 'mypt' has no attribute {name!r}"
         raise AttributeError(message)
-    value = getattr(importlib.import_module(_HOME[name]), name)
+    from mypt.gc_pause import pause_gc
+
+    with pause_gc():
+        value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 

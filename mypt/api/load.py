@@ -10,6 +10,7 @@ from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.open import Opened, log_warnings, open_checkpoint
 from mypt.format.rules.arguments import MAPPING, PATH, checked, optional
+from mypt.gc_pause import pause_gc
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ def load(
         PluginError: The checkpoint requires a plugin that is not installed.
         ConfigError: The device is not available, or an argument is of another type.
     """
-    plugins = load_plugins() if plugins is None else plugins
-    return open_model(find_checkpoint(path_or_name), plugins, options, device=device)
+    with pause_gc():
+        plugins = load_plugins() if plugins is None else plugins
+        return open_model(find_checkpoint(path_or_name), plugins, options, device=device)
 
 
 @explain_oom(LOADING)

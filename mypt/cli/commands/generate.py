@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mypt.cli.gc_pause import pause_gc
 from mypt.cli.generation.request import Request, make_request
 from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import GENERATE_CONFLICTS, check_conflicts
@@ -18,6 +17,7 @@ from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo
+from mypt.gc_pause import pause_gc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ def command(
 
     check_stdin([*sources[1], *sources[2], *score])
     prompts = list(read_prompts(*sources))
-    with pause_gc():
+    with pause_gc(freeze=True):
         model = _load_model(model_name, legacy_checkpoint, options, device)
     if score:
         _print_scores(model, score, stride, int8=int8, as_json=as_json, probabilities=probabilities)

@@ -84,7 +84,7 @@ def _cut_blocks(pieces: Iterable[str], tokenizer: Tokenizer) -> Iterator[str]:
         if size < wanted:
             continue
         text = "".join(held)
-        place = tokenizer.cut(text, size // 2)
+        place = tokenizer.cut(text, size - size // 16)
         if place is None:  # look again when there is as much once more
             held, wanted = [text], 2 * size
             continue
