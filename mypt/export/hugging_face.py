@@ -15,6 +15,7 @@ from mypt.format.discover import ensure_basename
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import open_checkpoint
 from mypt.format.storage.fsync import sync_file
+from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.tensors import safetensors
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def export_hf(
     Raises:
         FormatError: Neither class can compute what this model computes.
         UsageError: The folder is in use.
+        SaveError: It could not be written; nothing is left behind.
     """
     output = ensure_basename(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -141,19 +143,20 @@ def _write_folder(
     tensors: Mapping[str, Tensor],
 ) -> None:
     """Write all files into a folder beside the target, and rename it when it is complete."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as work:
-        folder = Path(work) / output.name
-        folder.mkdir()
-        for name, document in documents.items():
-            _write_json(folder / f"{name}.json", document)
-        with (folder / "model.safetensors").open("wb") as stream:
-            safetensors.write(stream, tensors)
-            stream.flush()
-            sync_file(stream.fileno())
-        if output.exists():
-            output.rmdir()
-        shutil.move(folder, output)
+    with raising_save_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as work:
+            folder = Path(work) / output.name
+            folder.mkdir()
+            for name, document in documents.items():
+                _write_json(folder / f"{name}.json", document)
+            with (folder / "model.safetensors").open("wb") as stream:
+                safetensors.write(stream, tensors)
+                stream.flush()
+                sync_file(stream.fileno())
+            if output.exists():
+                output.rmdir()
+            shutil.move(folder, output)
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -11,13 +11,14 @@ from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import ensure_basename
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.convert import to_recorded_document
-from mypt.format.errors import FormatError, Problem, SaveError
+from mypt.format.errors import FormatError, Problem
 from mypt.format.migrate import Report
 from mypt.format.migrations.v2_to_v1 import apply
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, write_file
 from mypt.format.storage.fsync import sync_folder
+from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.tensors.pt_writer import write_tensors
 from mypt.format.version import FORMAT_VERSION
 
@@ -88,7 +89,7 @@ def _write_folder(output: Path, contents: Mapping[str, Content]) -> None:
     A process that dies in between leaves that folder behind; the next call removes it.
     """
     waiting = output.with_name(f".{output.name}.mypt-waiting")
-    try:
+    with raising_save_errors(output):
         if waiting.exists():
             shutil.rmtree(waiting)
         waiting.mkdir(parents=True)
@@ -101,10 +102,6 @@ def _write_folder(output: Path, contents: Mapping[str, Content]) -> None:
             shutil.rmtree(waiting, ignore_errors=True)
             raise
         sync_folder(output.parent)
-    except OSError as error:
-        what = f"could not be written: {error.strerror or error}"
-        fix = "free space there, or name another folder with --output"
-        raise SaveError(Problem(str(output), "", what, fix, kind="save")) from error
 
 
 def _make_contents(bundle: Bundle, described: Checkpoint) -> dict[str, Content]:

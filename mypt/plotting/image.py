@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import Problem, UsageError
+from mypt.format.storage.atomic_file import write_atomically
 from mypt.format.version import DISTRIBUTION
 from mypt.plotting.chart import ticks
 
@@ -35,6 +37,7 @@ def save_image(chart: Chart, path: Path) -> None:
 
     Raises:
         UsageError: matplotlib is not installed.
+        SaveError: The file could not be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -52,10 +55,11 @@ def save_image(chart: Chart, path: Path) -> None:
     rows[-1, 0].set_xlabel(chart.x_label, color=FAINT)
     figure.suptitle(_escape_math(chart.title), color=INK, fontsize=12)
     _name_phases(chart, rows[0, 0])
-    kind = path.suffix.lower().removeprefix(".")
+    kind, data = path.suffix.lower().removeprefix("."), io.BytesIO()
     with warnings.catch_warnings():  # a name in letters that the font lacks shows boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(data, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    write_atomically(path, data.getvalue())
 
 
 def _draw_panel(chart: Chart, panel: Panel, axes: Any) -> None:

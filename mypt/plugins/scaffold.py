@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import keyword
 import re
+import shutil
 import sys
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from mypt.format.errors import Problem, UsageError
+from mypt.format.errors import Problem, SaveError, UsageError
+from mypt.format.storage.save_errors import raising_save_errors
 from mypt.plugins.faults import normalize_package_name
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def write_scaffold(name: str, folder: Path) -> Iterator[Path]:
 
     Raises:
         UsageError: The name is not a valid package name, or the folder is not empty.
+        SaveError: A file could not be written; nothing is left behind.
     """
     module = normalize_package_name(name).replace("-", "_")
     if not _NAME.fullmatch(name):
@@ -65,8 +68,12 @@ def write_scaffold(name: str, folder: Path) -> Iterator[Path]:
 
     templates = resources.files("mypt.plugins").joinpath("templates")
     for file in TEMPLATES:
-        path = folder / rename(file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = templates.joinpath(file).read_text(encoding="utf-8")
-        path.write_text(rename(text), encoding="utf-8")
+        path, text = folder / rename(file), templates.joinpath(file).read_text(encoding="utf-8")
+        try:
+            with raising_save_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(rename(text), encoding="utf-8")
+        except SaveError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         yield path

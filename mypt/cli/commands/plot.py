@@ -78,14 +78,16 @@ def _print_chart(chart: Chart) -> None:
 
 
 def _write_chart(chart: Chart, runs: list[Run], target: Path) -> None:
+    from mypt.format.storage.atomic_file import write_atomically
+    from mypt.format.storage.save_errors import raising_save_errors
+
+    with raising_save_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix.lower() in _PAGES:
         from mypt.plotting.html_page import html_page
 
-        page = html_page(chart, runs)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(page, encoding="utf-8")
+        write_atomically(target, html_page(chart, runs).encode())
         return
     from mypt.plotting.image import save_image
 
-    target.parent.mkdir(parents=True, exist_ok=True)
     save_image(chart, target)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from attrs import field, frozen
 
-from mypt.data.atomic_file import flush_to_disk, write_atomically
 from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.tokens import sha256_of
 from mypt.data.dataset import INDEX_FILE, MASK_FILE, TOKENS_FILE, read_episodes
@@ -20,6 +20,8 @@ from mypt.data.prepare.chats.template import Template
 from mypt.format.errors import DataError, Problem, limit_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
+from mypt.format.storage.atomic_file import flush_to_disk
+from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
     Raises:
         DataError: Lines are unusable (reported by file and line), a split has nothing to learn, or
             the folder is not empty.
+        SaveError: It could not be written; nothing is left behind.
     """
     if wanted.output.exists() and (wanted.output.is_file() or any(wanted.output.iterdir())):
         what, fix = "already exists and is not empty", "name another folder"
@@ -87,12 +90,13 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
         tokenizer = wanted.new_tokenizer.train(texts, plugins)
     folder = wanted.output.with_name(f".{wanted.output.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     try:
-        document = _write_dataset(folder, wanted, paths, template, tokenizer, limit)
-        if wanted.output.exists():
-            wanted.output.rmdir()
-        folder.rename(wanted.output)
+        with raising_save_errors(wanted.output):
+            folder.mkdir(parents=True)
+            document = _write_dataset(folder, wanted, paths, template, tokenizer, limit)
+            if wanted.output.exists():
+                wanted.output.rmdir()
+            folder.rename(wanted.output)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return document
@@ -130,18 +134,13 @@ def _write_dataset(
     tokenizer: Tokenizer,
     limit: bytes,
 ) -> dict[str, Any]:
-    write_atomically(folder / STATE_FILE, strict_json.dump(tokenizer.state()))
-    writers = {split: _SplitWriter(folder, split) for split in ("train", "val")}
-    try:
+    _write_file(folder / STATE_FILE, strict_json.dump(tokenizer.state()))
+    with _SplitWriter(folder, "train") as train, _SplitWriter(folder, "val") as val:
         for episode in _iter_episodes(paths, template):
-            split = "val" if episode.digest <= limit else "train"
-            writers[split].add(*encode_episode(episode, template, tokenizer))
-    finally:
-        for writer in writers.values():
-            writer.close()
+            writer = val if episode.digest <= limit else train
+            writer.add(*encode_episode(episode, template, tokenizer))
     sources = {split: EpisodeSource(parts) for split, parts in read_episodes(folder).items()}
     check_targets(sources, None, ", ".join(wanted.inputs))
-    train, val = writers["train"], writers["val"]
     described = [*train.describe_files(), *val.describe_files()]
     document = {
         "format_version": FORMAT_VERSION,
@@ -158,8 +157,14 @@ def _write_dataset(
         "data_sha256": sha256_of(sources.values()),
         "files": [file.document() for file in described],
     }
-    write_atomically(folder / METADATA_FILE, strict_json.dump(document))
+    _write_file(folder / METADATA_FILE, strict_json.dump(document))
     return document
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(data)
+        flush_to_disk(stream)
 
 
 class _SplitWriter:
@@ -187,9 +192,14 @@ class _SplitWriter:
         self.tokens += len(ids)
         self.episodes += 1
 
-    def close(self) -> None:
-        for stream in self._streams.values():
-            with stream:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with ExitStack() as stack:  # closes all of them, also where one cannot be written
+            for stream in self._streams.values():
+                stack.enter_context(stream)
+            for stream in self._streams.values():
                 flush_to_disk(stream)
 
     def describe_files(self) -> Iterator[DataFile]:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mypt.data.atomic_file import write_atomically
 from mypt.data.metadata import DataFile
 from mypt.format.errors import DataError, FormatError, Problem
 from mypt.format.schema import strict_json
+from mypt.format.storage.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

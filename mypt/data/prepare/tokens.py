@@ -5,18 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
 
-from mypt.data.atomic_file import (
-    PARTIAL,
-    flush_to_disk,
-    partial_path,
-    rename_partial,
-    write_atomically,
-)
 from mypt.data.dataset import read_tokenizer_state
 from mypt.data.describe import check_dataset
 from mypt.data.input_files import STDIN, resolve_inputs
@@ -27,9 +20,17 @@ from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_piece
 from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_settings, load_progress
 from mypt.data.prepare.segments import TextFile, inputs_sha256, plan_segments
 from mypt.data.prepare.shard_filler import DTYPES, ShardFiller, data_sha256
-from mypt.format.errors import DataError, Problem
+from mypt.format.errors import DataError, Problem, SaveError
 from mypt.format.schema import strict_json
+from mypt.format.storage.atomic_file import (
+    PARTIAL,
+    flush_to_disk,
+    partial_path,
+    rename_partial,
+    write_atomically,
+)
 from mypt.format.storage.lock import bundle_lock
+from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -103,12 +104,11 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
     Raises:
         DataError: A text is unusable, or the folder already holds something else.
         LockedError: Another process is preparing it.
-        SaveError: Its file system has no locks.
+        SaveError: It could not be written, or its file system has no locks. Whole shards stay, to
+            go on after; without one, nothing does.
     """
     folder = wanted.output
-    with _make_folder(folder), bundle_lock(folder, no_lock=wanted.no_lock) as warning:
-        if warning is not None:
-            _LOGGER.warning("%s", warning)
+    with _make_folder(folder), _lock(wanted), _removing_unfinished(folder):
         sources = [*_list_text_files(wanted)]
         settings = _collect_settings(wanted, sources, plugins)
         if _is_done(folder, settings):
@@ -133,12 +133,41 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
 @contextmanager
 def _make_folder(folder: Path) -> Iterator[None]:
     """Make a folder, and remove it again if it stays empty."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with raising_save_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
         if not any(folder.iterdir()):
             folder.rmdir()
+
+
+@contextmanager
+def _lock(wanted: Preparation) -> Iterator[None]:
+    with ExitStack() as stack:
+        with raising_save_errors(wanted.output):
+            warning = stack.enter_context(bundle_lock(wanted.output, no_lock=wanted.no_lock))
+        if warning is not None:
+            _LOGGER.warning("%s", warning)
+        yield
+
+
+@contextmanager
+def _removing_unfinished(folder: Path) -> Iterator[None]:
+    """After an error of the disk, leave the whole shards, or nothing where there is none."""
+    try:
+        yield
+    except SaveError:
+        with suppress(OSError):
+            is_ours = (folder / PROGRESS_FILE).exists()
+            _remove_partials(folder)
+            if is_ours and not any(folder.glob("*/*.bin")):
+                for name in (PROGRESS_FILE, STATE_FILE):
+                    (folder / name).unlink(missing_ok=True)
+                for split in ("train", "val"):
+                    if (folder / split).is_dir():
+                        (folder / split).rmdir()
+        raise
 
 
 def _list_text_files(wanted: Preparation) -> Iterator[TextFile]:
@@ -159,12 +188,13 @@ def _list_text_files(wanted: Preparation) -> Iterator[TextFile]:
 def _save_stdin(path: Path) -> TextFile:
     """Save the standard input to a file, so that it can be read more than once."""
     digest, size_bytes = hashlib.sha256(), 0
-    with partial_path(path).open("wb") as stream:
-        while data := sys.stdin.buffer.read(_COPY_BYTES):
-            digest.update(data)
-            size_bytes += stream.write(data)
-        flush_to_disk(stream)
-    rename_partial(path)
+    with raising_save_errors(path.parent):
+        with partial_path(path).open("wb") as stream:
+            while data := sys.stdin.buffer.read(_COPY_BYTES):
+                digest.update(data)
+                size_bytes += stream.write(data)
+            flush_to_disk(stream)
+        rename_partial(path)
     return TextFile(path, STDIN, size_bytes, digest.hexdigest())
 
 
@@ -272,7 +302,11 @@ def _build_metadata(
 
 
 def _remove_leftovers(folder: Path) -> None:
-    for name in (PROGRESS_FILE, _STDIN_FILE):
-        (folder / name).unlink(missing_ok=True)
+    (folder / PROGRESS_FILE).unlink(missing_ok=True)
+    _remove_partials(folder)
+
+
+def _remove_partials(folder: Path) -> None:
+    (folder / _STDIN_FILE).unlink(missing_ok=True)
     for path in (*folder.glob(f".*{PARTIAL}"), *folder.glob(f"*/*{PARTIAL}")):
         path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mypt.engine.logging.events import UNLOGGED
@@ -59,9 +60,17 @@ class JsonlSink:
             self._stream.flush()
             sync_file(self._stream.fileno())
         except OSError as error:
+            self._drop_stream()
             raise log_write_error(self._path, error) from error
 
     def close(self) -> None:
         """Close the file."""
         if self._stream is not None:
             self._stream.close()
+
+    def _drop_stream(self) -> None:
+        """Close the file of which an error was raised: closing it would raise the same again."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()

@@ -8,7 +8,6 @@ the previous generation; after it, the new one. Then the files get their stable 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import time
@@ -30,6 +29,7 @@ from mypt.format.storage.generations import (
     tagged_name,
 )
 from mypt.format.storage.lock import LOCK_FILE, bundle_lock
+from mypt.format.storage.save_errors import make_save_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,14 +42,7 @@ if TYPE_CHECKING:
 
 # Windows cannot replace an open file, and a reader holds the manifest open for a moment.
 _PAUSES_S = (0.01, 0.1, 1.0) if os.name == "nt" else ()
-_FIXES = {
-    errno.ENOSPC: "free space on that disk",
-    errno.EDQUOT: "free space within your quota",
-    errno.EACCES: "give yourself permission to write there",
-    errno.EPERM: "give yourself permission to write there",
-    errno.EROFS: "choose a place that can be written",
-    errno.EIO: "check that disk",
-}
+_INTACT = "; what was saved before is intact"
 
 
 @contextmanager
@@ -75,7 +68,7 @@ def open_for_writing(folder: Path, *, no_lock: bool = False) -> Iterator[BundleW
             warning = stack.enter_context(bundle_lock(folder, no_lock=no_lock))
             writer = BundleWriter(folder, warning)
         except OSError as error:
-            raise _make_save_error(folder, error) from error
+            raise make_save_error(folder, error, _INTACT) from error
         stack.callback(writer.close)
         yield writer
 
@@ -153,7 +146,7 @@ class BundleWriter:
             with suppress(OSError, FormatError):
                 clean_up(self.folder, read_manifest(self.folder))
             if isinstance(error, OSError):
-                raise _make_save_error(self.folder, error) from error
+                raise make_save_error(self.folder, error, _INTACT) from error
             raise
         with suppress(OSError):  # it is saved; the next commit does what is left
             clean_up(self.folder, manifest)
@@ -283,13 +276,6 @@ def _make_folder(folder: Path) -> None:
 def _remove_if_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
-
-
-def _make_save_error(folder: Path, error: OSError) -> SaveError:
-    what = f"could not be written: {error.strerror or error}"
-    fix = _FIXES.get(error.errno or 0, "check that folder and its disk")
-    problem = Problem(str(folder), "", what, f"{fix}; what was saved before is intact", kind="save")
-    return SaveError(problem)
 
 
 def content_digest(content: Content) -> str:

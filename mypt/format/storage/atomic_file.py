@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from mypt.format.storage.fsync import sync_file, sync_folder
+from mypt.format.storage.save_errors import raising_save_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,11 +20,21 @@ def partial_path(path: Path) -> Path:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file, replacing any previous one; a crash leaves either the old or the new file."""
-    with partial_path(path).open("wb") as stream:
-        stream.write(data)
-        flush_to_disk(stream)
-    rename_partial(path)
+    """Write a file, replacing any previous one; a crash leaves either the old or the new file.
+
+    Raises:
+        SaveError: It could not be written; a previous one is intact, and nothing else is left.
+    """
+    with raising_save_errors(path):
+        try:
+            with partial_path(path).open("wb") as stream:
+                stream.write(data)
+                flush_to_disk(stream)
+            rename_partial(path)
+        except OSError:
+            with suppress(OSError):
+                partial_path(path).unlink()
+            raise
 
 
 def flush_to_disk(stream: BinaryIO) -> None:

@@ -1,7 +1,11 @@
+import errno
+import os
+
 import pytest
 
-from mypt.data import atomic_file
-from mypt.data.atomic_file import partial_path, write_atomically
+from mypt.format.errors import SaveError
+from mypt.format.storage import atomic_file
+from mypt.format.storage.atomic_file import write_atomically
 
 
 def test_a_file_is_written_and_replaced(tmp_path):
@@ -12,15 +16,15 @@ def test_a_file_is_written_and_replaced(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_leaves_the_file_before(tmp_path, monkeypatch):
+def test_a_failure_leaves_the_file_before_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "shard.bin"
     write_atomically(path, b"old")
 
     def fail(_):
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(atomic_file, "sync_file", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(SaveError, match=r"shard.bin: could not be written: No space left"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
-    assert partial_path(path).exists()
+    assert list(tmp_path.iterdir()) == [path]
