@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve, frozen
 
-from mypt.format.names.lookup import find_known
+from mypt.format.names.lookup import find_known, format_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,10 +52,10 @@ class Problem:
 
 
 def one_line(text: str) -> str:
-    """Escape line breaks and everything else that would control a terminal."""
+    """Escape line breaks and everything else that is not printable, as JSON does."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
 def escape_controls(text: str) -> str:
@@ -64,7 +65,11 @@ def escape_controls(text: str) -> str:
     characters that reorder the text around them, and halves of surrogate pairs, which cannot be
     written at all. They become escapes of JSON, so that JSON stays what it was.
     """
-    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _CONTROLS.sub(lambda found: _escape(found[0]), text)
+
+
+def _escape(char: str) -> str:
+    return json.dumps(char)[1:-1]
 
 
 def format_count(number: int, noun: str) -> str:
@@ -153,8 +158,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
         word: What was written.
         known: The words that are allowed.
     """
-    meant = find_known(word, known)
-    return f" (did you mean `{meant[0]}`?)" if meant else ""
+    return format_hint(find_known(word, known)[:1])
 
 
 _ORDER = ("error", "warning", "note")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from mypt.format.errors import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -163,5 +165,5 @@ def sort_loss_names(names: Iterable[str]) -> list[str]:
 
 def printable(text: str, length: int = MAX_NAME) -> str:
     """Return a text of a log as one short line without control characters."""
-    line = "".join(char if char.isprintable() else "\ufffd" for char in text)
+    line = one_line(text)
     return line if len(line) <= length else line[: length - 1] + "\u2026"

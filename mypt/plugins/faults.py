@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mypt.format.errors import Problem
 from mypt.format.version import DISTRIBUTION
@@ -12,6 +12,12 @@ from mypt.format.version import DISTRIBUTION
 DISABLE_VARIABLE = "MYPT_DISABLE_PLUGINS"
 
 FaultKind = Literal["broken", "clash", "duplicate", "slow"]
+_REMEDIES: dict[FaultKind, str] = {
+    "broken": "update it",
+    "clash": "rename one of the two",
+    "duplicate": "rename one of the two",
+    "slow": "ask its author to import heavy packages only where they are used",
+}
 
 
 @frozen
@@ -54,32 +60,27 @@ class Fault:
         what: What is wrong with it.
         kind: `broken`: all or part of it is unusable. `clash`: a name that it offers is taken.
             `duplicate`: its own name is taken. `slow`: it works, but is slow to import.
-        remedy: What to do, where that is known better than by the kind.
+        remedy: What to do; by default what helps against all of its kind.
     """
 
     source: PluginOrigin
     what: str
     kind: FaultKind = "broken"
-    remedy: str = ""
+    remedy: str = field()
+
+    @remedy.default
+    def _remedy_of_kind(self) -> str:
+        return _REMEDIES[self.kind]
 
     @property
     def problem(self) -> Problem:
         """The fault as a one-line message for the user."""
-        remedy = (
-            self.remedy
-            or {
-                "broken": "update it",
-                "clash": "rename one of the two",
-                "duplicate": "rename one of the two",
-                "slow": "ask its author to import heavy packages only where they are used",
-            }[self.kind]
-        )
         name = self.source.package if self.kind == "duplicate" else self.source.name
         return Problem(
             "",
             str(self.source),
             self.what,
-            f"{remedy}, or disable it: {disable_hint(name)}",
+            f"{self.remedy}, or disable it: {disable_hint(name)}",
             kind=f"plugin.{self.kind}",
             severity="warning",
         )

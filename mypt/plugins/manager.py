@@ -150,7 +150,7 @@ class Plugins:
         """Import and register one plugin, recording its faults."""
         if {
             normalize_package_name(source.name),
-            normalize_package_name(source.package),
+            source.section,
         } & self.disabled:
             self.off.append(source)
             return
@@ -268,7 +268,7 @@ class Plugins:
         """Return the version of a package whose plugins are available; otherwise None."""
         self.load_all()
         wanted = normalize_package_name(package)
-        found = (s for s in self.sources.values() if normalize_package_name(s.package) == wanted)
+        found = (source for source in self.sources.values() if source.section == wanted)
         return next((source.version for source in found), None)
 
     def explain_absence(self, package: str) -> tuple[str, str]:
@@ -278,8 +278,7 @@ class Plugins:
             return "is disabled", f"remove it from --disable-plugin and {DISABLE_VARIABLE}"
         fault = next((fault for fault in self.faults if fault.source.section == wanted), None)
         if fault is not None:
-            remedy = fault.remedy or "update it"
-            return "is broken", f"{remedy}; `mypt plugins` shows what is wrong with it"
+            return "is broken", f"{fault.remedy}; `mypt plugins` shows what is wrong with it"
         return "is not installed", f"install it: pip install {package}"
 
     def _look_up(self, hook: str, offered: Mapping[K, F], key: K) -> F:

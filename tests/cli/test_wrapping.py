@@ -31,4 +31,4 @@ def test_a_value_is_indented_behind_its_name(columns):
     columns(24)
     assert wrap_value("  name: ", "one two three four") == ["  name: one two three", "        four"]
     assert wrap_value("  name: ", "") == ["  name: "]
-    assert wrap_value("a: ", "x\x1b[2J") == ["a: x\\x1b[2J"]
+    assert wrap_value("a: ", "x\x1b[2J") == ["a: x\\u001b[2J"]

@@ -1,6 +1,6 @@
 import json
 
-from mypt.format.errors import escape_controls, format_count
+from mypt.format.errors import escape_controls, format_count, one_line
 
 
 def test_one_thing_is_counted_without_an_s():
@@ -16,7 +16,10 @@ def test_what_would_control_a_terminal_is_escaped_as_in_json():
     text = "a\tb\n\x1b[31m\x00\x07\x9b2J\x7f\r\u202e\u2066\ud800é猫\u200d\u200f"
     shown = escape_controls(text)
     assert shown == (
-        "a\tb\n\\u001b[31m\\u0000\\u0007\\u009b2J\\u007f\\u000d\\u202e\\u2066\\ud800é猫\u200d\u200f"
+        "a\tb\n\\u001b[31m\\u0000\\u0007\\u009b2J\\u007f\\r\\u202e\\u2066\\ud800é猫\u200d\u200f"
+    )
+    assert one_line(text) == (
+        "a\\tb\\n\\u001b[31m\\u0000\\u0007\\u009b2J\\u007f\\r\\u202e\\u2066\\ud800é猫\\u200d\\u200f"
     )
     inside = json.dumps({"text": text}, ensure_ascii=False)
     assert json.loads(escape_controls(inside)) == {"text": text}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,11 @@ from mypt.cli.options.command import Command
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo
+from mypt.cli.wrapping import terminal_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_PIPE_WIDTH = 10_000  # what is not a terminal gets whole names and reasons
 _LEAST_NAME = 20
 _GAP = "  "
 _COLUMNS = ("format", "params", "step", "best loss", "saved", "size", "copy")
@@ -48,8 +47,7 @@ def command(folder: str | None, as_json: bool) -> None:
         hint = "; train one with: mypt train" if folder is None else ""
         echo(f"no checkpoints below {place}{hint}", err=True)
     else:
-        width = shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns
-        echo("\n".join([*_format_table(found, width), "", _format_sum(found)]))
+        echo("\n".join([*_format_table(found, terminal_width()), "", _format_sum(found)]))
 
 
 def _format_sum(found: Sequence[Mapping[str, Any]]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mypt.format.names.lookup import explain_name, find_command
+from mypt.format.names.lookup import explain_name, find_command, format_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def _explain_command(error: click.NoSuchCommand, context: click.Context) -> str:
     row = find_command(error.command_name, calls)
     if row is None:
         return ""
-    return f" (did you mean `{calls[row.ours]}`?){f': {row.how}' if row.how else ''}"
+    return f"{format_hint([calls[row.ours]])}{f': {row.how}' if row.how else ''}"
 
 
 def _walk(root: click.Context) -> Iterator[tuple[str, str, click.Command]]:

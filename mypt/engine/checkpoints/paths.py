@@ -50,7 +50,7 @@ def check_model_to_begin(model_name: str, *, has_data: bool) -> None:
         fix = f"name the new model, and its first weights by --init_from_model {model_name}"
         raise UsageError(Problem("", "model_name", what, fix, kind="name"))
     if not has_data:
-        near = _suggest(model_name, _list_names(CHECKPOINTS))
+        near = suggestion(model_name, _list_names(CHECKPOINTS))
         what = (
             f"there is no model `{model_name}` in {CHECKPOINTS}/{near}, and no data for a new one"
         )
@@ -113,7 +113,7 @@ def _missing_problem(path_or_name: str | Path, path: Path) -> Problem:
     is_name = isinstance(path_or_name, str) and path.name == path_or_name
     folder = CHECKPOINTS if is_name or not path.parent.is_dir() else path.parent
     names = _list_names(folder)
-    near = _suggest(path.name, names)
+    near = suggestion(path.name, names)
     place = f"as a path or in {CHECKPOINTS}/" if folder == CHECKPOINTS else f"in {folder}"
     what = f"there is no checkpoint `{path_or_name}`, {place}{near}"
     models = [name for name in names if not _is_copy_name(name, names)]
@@ -136,13 +136,6 @@ def _list_names(folder: Path) -> list[str]:
         )
     except OSError:
         return []
-
-
-def _suggest(name: str, names: Sequence[str]) -> str:
-    """Return ' (did you mean `x`?)' with the nearest name, "" if none is; case does not count."""
-    by_lower = {known.lower(): known for known in names}
-    near = by_lower.get(name.lower())
-    return f" (did you mean `{near}`?)" if near else suggestion(name, names)
 
 
 def _is_copy_name(name: str, models: Sequence[str]) -> bool:

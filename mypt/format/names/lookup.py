@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from mypt.format.names.counterparts import Counterpart
 
@@ -52,7 +52,7 @@ def explain_name(
     meant = _list_existing(row, names) if row is not None else []
     if row is not None and (meant or not row.ours):
         how = f": {fill_how(row.how, mark)}" if row.how else ""
-        return f"{_ask(meant, mark)}{how}"
+        return f"{format_hint(meant, mark)}{how}"
     ours = [name for row in _list_rows(word) for name in row.ours.split()]
     for name in (_normalize(word), *ours):
         if name in others:
@@ -60,7 +60,7 @@ def explain_name(
     alike = _find_alike(word, names)
     if ours and not alike:
         return f": that is `{mark}{ours[0]}` in mypt, which is set in another place"
-    return _ask(alike, mark)
+    return format_hint(alike, mark)
 
 
 def find_command(word: str, commands: Collection[str]) -> Counterpart | None:
@@ -145,7 +145,8 @@ def _normalize(word: str) -> str:
     return word.lstrip("-/").lower().replace("-", "_")
 
 
-def _ask(names: list[str], mark: str) -> str:
+def format_hint(names: Sequence[str], mark: str = "") -> str:
+    """Return ' (did you mean `x` or `y`?)' with the names that are meant; "" if there are none."""
     if not names:
         return ""
     return f" (did you mean {' or '.join(f'`{mark}{name}`' for name in names)}?)"

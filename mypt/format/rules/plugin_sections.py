@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import Problem, suggestion
+from mypt.format.names.lookup import format_hint
 from mypt.format.rules.plugin_settings import (
     BUILT_IN_TOKENIZERS,
     GUARDS,
@@ -197,9 +198,8 @@ def _find_wrong_names(
 def _explain_unknown_package(package: str, file: str, settings: Settings) -> Problem:
     packages = {value: found for (key, value), found in settings.items() if key == PLUGINS}
     aliases = {name: found.package for found in packages.values() for name in found.names}
-    word = package.replace("_", "-").replace(".", "-").lower()
-    near = aliases.get(package) or (word if word in packages else None)
-    hint = f" (did you mean `{near}`?)" if near else suggestion(word, packages)
+    near = aliases.get(package)
+    hint = suggestion(package, packages) if near is None else format_hint([near])
     what = f"is not the name of an installed package with plugins{hint}"
     fix = f"install it: pip install {package}, or remove the section"
     if hint:

@@ -95,4 +95,4 @@ def test_names_that_would_control_a_terminal_are_escaped(cli, folder):
     (folder / "cat").rename(folder / "c\x1b[2Jat")
     _, out, _ = cli("list", folder)
     assert "\x1b" not in out
-    assert "c\\x1b[2Jat" in out
+    assert "c\\u001b[2Jat" in out

@@ -53,8 +53,6 @@ def test_no_name_of_another_program_is_one_of_ours_where_it_is_looked_up():
 
 @pytest.mark.parametrize("row", COMMANDS, ids=describe)
 def test_every_command_of_another_program_leads_to_one_of_ours(row):
-    if row.ours == "list" and "list" not in BY_COMMAND:
-        pytest.skip("`mypt list` is not there yet")
     assert row.ours in BY_COMMAND
     for name in row.names:
         found = find_command(name, BY_COMMAND)
