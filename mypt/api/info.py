@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.api.argument_rules import PLUGINS
-from mypt.api.summary import summarise
+from mypt.api.summary import summarize_checkpoint
 from mypt.engine.checkpoints.copies import find_copies
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.bundle.reopen import reopen_if_saved
@@ -58,7 +58,7 @@ def get_model_info(
     state, tokenizer = opened.training_state, opened.tokenizer
     return {
         "folder": str(opened.path),
-        **summarise(opened, plugins),
+        **summarize_checkpoint(opened, plugins),
         "files": dict(sorted(opened.sizes.items())),
         "config": to_recorded_document(opened.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from mypt.api.argument_rules import PLUGINS
-from mypt.api.families import Member, relate
-from mypt.api.summary import summarise
+from mypt.api.copy_relations import Member, find_relations
+from mypt.api.summary import summarize_checkpoint
 from mypt.engine.config.folders import CHECKPOINTS
 from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.bundle.reopen import reopen_if_saved
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Mapping
 
-    from mypt.api.families import Relation
+    from mypt.api.copy_relations import Relation
 
 NEEDS = "needs"  # begins the problem of what opens with an option or a plugin
-# The figures of what cannot be opened, as `summarise` has them.
+# The figures of what cannot be opened, as `summarize_checkpoint` has them.
 _NOTHING: dict[str, Any] = dict.fromkeys(
     (
         *("format", "written_by", "parameters", "step", "best_loss", "best_step"),
@@ -84,7 +84,7 @@ def list_checkpoints(
         for entry in walk(root, plugins.readers.values())
         if entry.kind is not EntryKind.FILE
     ]
-    relations = relate(row.member for row in rows)
+    relations = find_relations(row.member for row in rows)
     return [_make_object(row, relations.get(row.member.path)) for row in _sort(rows, relations)]
 
 
@@ -105,7 +105,7 @@ def _describe(path: Path, root: Path, plugins: Plugins) -> _Row:
         member = evolve(member, target=path.resolve())
     try:
         opened, problem = _open(path, plugins)
-        figures = summarise(opened, plugins)
+        figures = summarize_checkpoint(opened, plugins)
         record = opened.manifest.files.get(files.MODEL) if opened.manifest else None
         member = evolve(
             member,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins
 
 
-def summarise(opened: Opened, plugins: Plugins) -> dict[str, Any]:
+def summarize_checkpoint(opened: Opened, plugins: Plugins) -> dict[str, Any]:
     """Return the figures of a checkpoint as a JSON object; what it does not record is None.
 
     Args:

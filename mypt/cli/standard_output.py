@@ -25,7 +25,7 @@ class OutputLostError(OSError):
 
 @contextmanager
 def checked_output() -> Iterator[None]:
-    """Tell standard output that cannot be written from any other file.
+    """Raise an error of its own if standard output cannot be written, unlike any other file.
 
     Raises:
         OutputLostError: It cannot be written.

@@ -161,13 +161,13 @@ def _tokenizer_settings(state: TokenizerState | None) -> dict[str, Any]:
     chars, special = document["chars"], document["special_token_encoder"]
     fields = {
         **{name: value for name, value in document.items() if not isinstance(value, dict)},
-        "chars": None if chars is None else _summarise(chars, "character"),
-        "special_token_encoder": _summarise(special, "token") if special else None,
+        "chars": None if chars is None else _summarize(chars, "character"),
+        "special_token_encoder": _summarize(special, "token") if special else None,
     }
     return _add_prefix("tokenizer", fields)
 
 
-def _summarise(items: Sequence[str] | Mapping[str, int], word: str) -> str:
+def _summarize(items: Sequence[str] | Mapping[str, int], word: str) -> str:
     """Return a count, and a digest that is equal if all items are."""
     digest = hashlib.sha256(json.dumps(items, sort_keys=True).encode()).hexdigest()
     return f"{len(items)} {word}{'' if len(items) == 1 else 's'} ({digest[:8]})"

@@ -1,4 +1,4 @@
-"""Functions of a caller that hear of each update and evaluation of a run."""
+"""Functions of the caller that a run calls after each update and each evaluation."""
 
 from __future__ import annotations
 

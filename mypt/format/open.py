@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from mypt.format.bundle.detect import classify
-from mypt.format.bundle.edits import EDITED, changes_output, summarise_edits
+from mypt.format.bundle.edits import EDITED, changes_output, summarize_edits
 from mypt.format.bundle.read import read_bundle
 from mypt.format.discover import find_some
 from mypt.format.documents.config import GPTConfig
@@ -321,7 +321,7 @@ def _is_about_optimizer(note: Problem) -> bool:
 
 def list_doubts(bundle: Bundle) -> Iterator[str]:
     """Yield the reasons, as far as the files tell, why a resume may not be exact."""
-    yield from summarise_edits(bundle.notes)
+    yield from summarize_edits(bundle.notes)
     for note in bundle.notes:
         if note.kind in INEXACT:
             yield f"{Path(note.file).name} {note.what}"

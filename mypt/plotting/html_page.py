@@ -288,7 +288,7 @@ def _build_table(run: Run) -> str:
 
 
 def _count_shown(shown: Sequence[LoggedEvaluation], run: Run) -> str:
-    """Say how many evaluations are listed, where the log has more."""
+    """Return how many evaluations are listed, where the log has more; "" where all are."""
     every = len(run.evaluations)
     return "" if len(shown) == every else f": {len(shown):,} of {every:,} evaluations"
 

@@ -104,7 +104,7 @@ def changes_output(problem: Problem) -> bool:
     )
 
 
-def summarise_edits(problems: Iterable[Problem]) -> Iterator[str]:
+def summarize_edits(problems: Iterable[Problem]) -> Iterator[str]:
     """Yield a line for each document that was edited, with the first of its fields."""
     places: dict[str, list[str]] = {}
     for problem in problems:

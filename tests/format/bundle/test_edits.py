@@ -7,7 +7,7 @@ from mypt.format.bundle.edits import (
     changes_output,
     edit_problems,
     record_documents,
-    summarise_edits,
+    summarize_edits,
 )
 from mypt.format.documents.manifest import FileRecord, Manifest
 from mypt.format.schema import strict_json
@@ -147,6 +147,6 @@ def test_a_thousand_edits_are_cut_short_and_summarised_in_a_line():
     before, now = ([f"{char}{i}" for i in range(1000)] for char in "ab")
     found = edited("tokenizer.json", {"chars": before}, {"chars": now})
     assert len(found) == 51
-    assert list(summarise_edits(found)) == [
+    assert list(summarize_edits(found)) == [
         "tokenizer.json was edited after the save at /chars/0 and 50 more"
     ]

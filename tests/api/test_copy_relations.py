@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mypt.api.families import Member, Relation, relate
+from mypt.api.copy_relations import Member, Relation, find_relations
 
 
 def member(name, modified=0.0, **known):
@@ -10,7 +10,7 @@ def member(name, modified=0.0, **known):
 
 
 def test_of_equal_weights_the_oldest_is_the_original_and_of_a_run_the_one_trained_longest():
-    found = relate(
+    found = find_relations(
         [
             member("c", 3.0, step=10, run_id="r", digest="x"),
             member("b", 1.0, step=10, run_id="r", digest="x"),
@@ -25,11 +25,11 @@ def test_of_equal_weights_the_oldest_is_the_original_and_of_a_run_the_one_traine
 
 
 def test_what_nothing_is_recorded_of_is_no_copy():
-    assert relate([member("a"), member("a_gold"), member("b")]) == {}
+    assert find_relations([member("a"), member("a_gold"), member("b")]) == {}
 
 
 def test_a_copy_belongs_to_the_model_beside_it_or_to_the_one_of_its_run():
-    found = relate(
+    found = find_relations(
         [
             member("cat", run_id="r"),
             member("cat_gold", copy_of="cat", run_id="r"),

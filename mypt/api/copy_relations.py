@@ -1,4 +1,4 @@
-"""Which checkpoints of a folder are copies of others, as far as they record it."""
+"""Relations between the checkpoints of a folder: which are copies of others, as they record it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Relation(NamedTuple):
     of: Path | str
 
 
-def relate(members: Iterable[Member]) -> dict[Path, Relation]:
+def find_relations(members: Iterable[Member]) -> dict[Path, Relation]:
     """Find out which of several checkpoints are copies, of each other or of a model elsewhere.
 
     Of several with the same weights, or of the same run, the one that was trained longest, then
