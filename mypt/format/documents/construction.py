@@ -33,7 +33,8 @@ def accepted() -> Iterator[None]:
 def settle_fields(document: attrs.AttrsInstance, kind: Kind, part: str = "") -> None:
     """Replace the fields of a new document by values that JSON has, and check them.
 
-    Numbers of numpy become Python's own, paths their text, and lists tuples.
+    Numbers of numpy become Python's own and paths their text, also inside lists and mappings. Lists
+    become tuples, but for those inside a mapping.
 
     Args:
         document: An instance of a class of documents.
@@ -48,7 +49,7 @@ def settle_fields(document: attrs.AttrsInstance, kind: Kind, part: str = "") -> 
     fields = {}
     for field in attrs.fields(type(document)):
         value: Any = getattr(document, field.name)
-        plain = value if type(value) in _JSON else _convert(value)
+        plain = _convert(value)
         if type(plain) is float and plain.is_integer() and _is_whole(field.type):
             plain = int(plain)  # JSON does not tell 2.0 from 2
         if plain is not value:
@@ -80,12 +81,18 @@ def raise_field_errors(problems: Iterable[Problem], prefix: str) -> None:
         raise ConfigError(*errors)
 
 
-def _convert(value: Any) -> Any:
+def _convert(value: Any, sequence: type[list[Any] | tuple[Any, ...]] = tuple) -> Any:
+    if type(value) in _JSON:
+        return value
     if isinstance(value, Real):
         return int(value) if isinstance(value, Integral) else float(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return tuple(map(_convert, value)) if isinstance(value, list) else value
+    if isinstance(value, Mapping):
+        return {name: _convert(member, list) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return sequence(_convert(member, sequence) for member in value)
+    return value
 
 
 def _is_whole(type_: Any) -> bool:

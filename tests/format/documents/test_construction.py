@@ -1,3 +1,4 @@
+import json
 import pickle
 from fractions import Fraction
 from pathlib import Path
@@ -35,6 +36,13 @@ def test_a_document_has_numbers_of_python(given, plain):
 def test_a_document_has_paths_as_text_and_lists_as_tuples():
     made = TrainingConfig(input_file=[Path("a"), "b"], dataset_dir=Path("c") / "d")
     assert (made.input_file, made.dataset_dir) == (("a", "b"), str(Path("c") / "d"))
+
+
+def test_members_of_a_mapping_are_those_of_json():
+    made = TrainingConfig(gold_metric={"val": np.float32(0.5)}, eval_sets={"a": Path("b")})
+    assert (made.gold_metric, made.eval_sets) == ({"val": 0.5}, {"a": "b"})
+    plugins = GPTConfig(plugins={"acme": {"n": [np.int64(3), (1, 2)]}}).plugins
+    assert json.dumps(plugins) == '{"acme": {"n": [3, [1, 2]]}}'
 
 
 @pytest.mark.parametrize(
