@@ -102,7 +102,7 @@ def _describe_plugin(package: str, need: dict[str, Any]) -> str:
 def _describe_training(state: dict[str, Any] | None, *, in_full: bool) -> list[str]:
     if state is None:
         return ["none: this checkpoint is for inference only"]
-    from mypt.format.documents.convert import field_names
+    from mypt.format.documents.convert import field_names, from_document
     from mypt.format.documents.training import TrainingConfig
 
     lines = [f"Last recorded training step: {state['step']}"]
@@ -111,7 +111,7 @@ def _describe_training(state: dict[str, Any] | None, *, in_full: bool) -> list[s
     lines += [f"  not exact since {reason}" for reason in state.get("inexact_reasons", ())]
     gold, training = state.get("gold"), state.get("training_config", {})
     if gold is not None and None not in (gold["best_step"], gold["best_val_loss"]):
-        name = "gold_loss" if training.get("gold_metric") else "val_loss"
+        name = from_document(TrainingConfig, training).gold_loss_name
         lines.append(f"best {name}: {gold['best_val_loss']:.4f} at step {gold['best_step']}")
     if state.get("data") is not None:
         lines.append(f"data: {state['data']['source']}")

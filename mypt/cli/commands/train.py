@@ -143,7 +143,7 @@ def closing_summary(state: TrainingState, folder: Path) -> list[str]:
     lines += [] if half is None else [f"  Deploy inference from: {half}"]
     gold = state.gold
     if gold is not None and gold.best_val_loss is not None:
-        name = "gold_loss" if state.training_config.gold_metric else "val_loss"
+        name = state.training_config.gold_loss_name
         where = f"step {gold.best_step}, {name}={gold.best_val_loss:.4f}"
         place = find_copy(folder, CopyKind.GOLD, state.run_id)
         if place is not None:

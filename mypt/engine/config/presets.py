@@ -17,12 +17,13 @@ from mypt.engine.config.folders import CHECKPOINTS
 from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
-from mypt.format.errors import ConfigError, Problem, SaveError, UsageError, suggestion
+from mypt.format.errors import ConfigError, Problem, UsageError, suggestion
 from mypt.format.resources import data_dir
 from mypt.format.rules.documents import document_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.storage.commit import write_file
+from mypt.format.storage.save_errors import make_save_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -120,8 +121,7 @@ def copy_preset(preset: Preset, path: Path) -> None:
     except OSError as error:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-        what, fix = f"could not be written: {error.strerror or error}", "name a file elsewhere"
-        raise SaveError(Problem(str(path), "", what, fix, kind="save")) from error
+        raise make_save_error(path, error, more=", or name a file elsewhere") from error
 
 
 def shipped_presets() -> list[str]:

@@ -360,7 +360,7 @@ def unsaved(state: TrainingState) -> Notice:
     place = f"the model in memory is that of step {state.step}"
     message = f"Nothing is saved, without checkpoint_dir; {place}"
     if state.gold is not None and state.gold.best_val_loss is not None:
-        name = "gold_loss" if state.training_config.gold_metric else "val_loss"
+        name = state.training_config.gold_loss_name
         best = f"{name}={state.gold.best_val_loss:.4f} at step {state.gold.best_step}"
         message = f"{message}; the best was {best}"
     return Notice(message=message)

@@ -89,6 +89,11 @@ class TrainingConfig:
             return int(self.warmup_iters * self.max_iters)
         return int(self.warmup_iters)
 
+    @property
+    def gold_loss_name(self) -> str:
+        """Name of the loss that selects gold: `gold_loss` is the weighted mean of `gold_metric`."""
+        return "gold_loss" if self.gold_metric else "val_loss"
+
 
 @frozen(kw_only=True)
 class DataFingerprint:
