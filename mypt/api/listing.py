@@ -24,8 +24,7 @@ from mypt.format.readers import mypt_folder
 from mypt.format.readers.options import UNSAID
 from mypt.format.readers.shared.vocabulary import NO_TOKENIZER
 from mypt.format.rules.arguments import PATH, checked
-from mypt.format.rules.config import MISSING
-from mypt.format.rules.plugin_settings import TOKENIZER_PLUGIN
+from mypt.format.rules.plugin_settings import NEEDS_PLUGIN
 from mypt.format.storage import files
 from mypt.plugins.manager import Plugins, load_plugins
 
@@ -162,7 +161,7 @@ def _explain(problem: Problem, path: Path) -> str:
     what = f"{place.strip()} {problem.what}".strip()
     if problem.kind == UNSAID:
         return f"{NEEDS} an option: {what}"
-    return f"{NEEDS} a plugin: {what}" if problem.kind in (MISSING, TOKENIZER_PLUGIN) else what
+    return f"{NEEDS} a plugin: {what}" if problem.kind in NEEDS_PLUGIN else what
 
 
 def _find_time(path: Path) -> float:

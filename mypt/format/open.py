@@ -25,9 +25,8 @@ from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.options import share_options
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
-from mypt.format.rules.config import BROKEN, MISSING
 from mypt.format.rules.optimizer_state import INEXACT
-from mypt.format.rules.plugin_settings import TOKENIZER_PLUGIN, tokenizer_plugin_problems
+from mypt.format.rules.plugin_settings import NEEDS_PLUGIN, tokenizer_plugin_problems
 from mypt.format.rules.plugin_versions import list_version_changes
 from mypt.format.rules.tensors import check_tied
 from mypt.format.storage import files
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 
 
 _MOST_NAMED = 3  # of the checkpoints in a folder that is none itself
-_LACKING = frozenset({MISSING, BROKEN, TOKENIZER_PLUGIN})
 _LOGGER = logging.getLogger("mypt")
 
 
@@ -284,7 +282,7 @@ def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
         check=bundle.check_tensors,
         doubts=tuple(list_doubts(bundle)),
         flaws=bundle.flaws,
-        lacking=tuple(note for note in bundle.notes if note.kind in _LACKING),
+        lacking=tuple(note for note in bundle.notes if note.kind in NEEDS_PLUGIN),
         manifest=bundle.manifest,
         is_proved=is_proved,
     )
@@ -379,7 +377,7 @@ def _find_lacking_tokenizer(
     if described.tokenizer is None:
         return ()
     found = tokenizer_plugin_problems(described.tokenizer, str(path), plugins.settings, {})
-    return tuple(problem for problem in found if problem.kind in _LACKING)
+    return tuple(problem for problem in found if problem.kind in NEEDS_PLUGIN)
 
 
 def _check_weights(

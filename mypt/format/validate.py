@@ -19,11 +19,10 @@ from mypt.format.errors import (
 )
 from mypt.format.layout import BUILT_IN
 from mypt.format.readers.options import UNSAID
-from mypt.format.rules.config import MISSING
 from mypt.format.rules.documents import document_problems
 from mypt.format.rules.plugin_settings import (
+    NEEDS_PLUGIN,
     NO_SETTINGS,
-    TOKENIZER_PLUGIN,
     tokenizer_plugin_problems,
 )
 from mypt.format.storage import files
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from mypt.format.schema.check import Kind
 
 LEGACY = "version.legacy"
-_TAKES_MORE = frozenset({UNSAID, MISSING, TOKENIZER_PLUGIN})
+_TAKES_MORE = NEEDS_PLUGIN | {UNSAID}
 
 
 def is_valid(problems: Iterable[Problem]) -> bool:

@@ -109,7 +109,7 @@ def command(
     if not outcome.is_main:
         return 0 if outcome.complete else 1
     state = outcome.state
-    again = f"mypt train --model_name {model_name}"
+    again = f"mypt train --model_name {shlex.quote(model_name)}"
     environment = state.environment
     if environment is not None and environment.world_size > 1:
         again = f"torchrun --nproc-per-node={environment.world_size} -m {again}"

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from mypt.format.documents.manifest import GENERATE
 from mypt.format.errors import Problem, suggestion
 from mypt.format.layout import BUILT_IN, SLOTS
+from mypt.format.rules.config import BROKEN, CLASH, MISSING
 from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ SHARED = (*SLOTS, TOKENIZATION)
 BUILT_IN_TOKENIZERS = ("char", "gpt2")
 # The kind of a tokenizer whose plugin is known by name and not installed.
 TOKENIZER_PLUGIN = "plugin.tokenizer"
+# The kinds of problems that a plugin, or a sound one, would end.
+NEEDS_PLUGIN = frozenset({MISSING, BROKEN, CLASH, TOKENIZER_PLUGIN})
 
 
 @frozen
