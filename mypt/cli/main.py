@@ -184,12 +184,14 @@ def _allow_any_text() -> None:
     """Keep characters outside the system's encoding from ending a command.
 
     Files and pipes are written in UTF-8, like everything mypt writes. A terminal, or an encoding
-    that the user chose, gets escapes for the characters it lacks.
+    that the user chose, gets escapes for the characters it lacks, and any gets them for the bytes
+    of a file's name that are no text.
     """
     for stream in (sys.stdout, sys.stderr):
-        if not isinstance(stream, io.TextIOWrapper) or stream.encoding.lower() == "utf-8":
+        if not isinstance(stream, io.TextIOWrapper):
             continue
-        if stream.isatty() or "PYTHONIOENCODING" in os.environ:
+        is_chosen = stream.isatty() or "PYTHONIOENCODING" in os.environ
+        if is_chosen or stream.encoding.lower() == "utf-8":
             stream.reconfigure(errors="backslashreplace")
         else:
             stream.reconfigure(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
@@ -18,8 +19,22 @@ def echo(text: object = "", *, nl: bool = True, err: bool = False) -> None:
         err: Whether it goes to standard error.
     """
     stream, shown = sys.stderr if err else sys.stdout, str(text)
-    if stream is not None and stream.isatty():
+    if stream is None:
+        return
+    if stream.isatty():
         from mypt.format.errors import escape_controls  # what starts every command imports little
 
         shown = escape_controls(shown)
-    click.echo(shown, nl=nl, err=err, color=True)  # else click removes sequences from a pipe
+    # Of a stream that it is not given, click replaces an ASCII one; without color=True it removes
+    # sequences from a pipe.
+    click.echo(shown, file=stream, nl=nl, color=True)
+
+
+def echo_json(value: object, *, indent: int | None = 2) -> None:
+    """Print a value as JSON, with escapes where standard output cannot hold its characters."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent)
+    echo(text)

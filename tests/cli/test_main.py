@@ -125,6 +125,7 @@ def test_a_folder_of_the_same_name_hides_no_error(in_tmp):
     ("variables", "printed"),
     [
         ({"PYTHONIOENCODING": "latin-1"}, rb"\u3042"),
+        ({"PYTHONIOENCODING": "ascii"}, rb"\u3042"),
         ({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, "あ".encode()),
     ],
 )

@@ -16,7 +16,7 @@ from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
 from mypt.cli.tables import Grid, fit_either_way, fit_tables, plain_cell
-from mypt.cli.terminal import echo
+from mypt.cli.terminal import echo_json
 from mypt.format.errors import escape_controls
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def command(
     rows = differing(sides)
     if as_json:
         report = _make_report(sides, rows, held_out, results, prompt)
-        echo(json.dumps(report, indent=2, ensure_ascii=False))
+        echo_json(report)
     else:
         _print_tables(sides, rows, held_out, results, prompt)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
-from mypt.cli.terminal import echo
+from mypt.cli.terminal import echo, echo_json
 from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 
 if TYPE_CHECKING:
@@ -210,7 +209,7 @@ def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
     problems = [*check_dataset(folder, checksums=checksums), *find_left_out(folder)]
     if as_json:
         listed = [attrs.asdict(problem) for problem in problems]
-        echo(json.dumps({**description, "problems": listed}, indent=2, ensure_ascii=False))
+        echo_json({**description, "problems": listed})
     else:
         _print_description(description)
         for problem in problems:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +15,7 @@ from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
-from mypt.cli.terminal import echo
+from mypt.cli.terminal import echo, echo_json
 from mypt.gc_pause import pause_gc
 
 if TYPE_CHECKING:
@@ -211,7 +210,7 @@ def _print_json(model: GPT, request: Request, *, probabilities: bool, logits: bo
 
     for one in _generate(model, request, log_probs=probabilities, logits=logits):
         described = describe_continuation(one, model.tokenizer_or_ids())
-        echo(json.dumps(described, ensure_ascii=False))
+        echo_json(described, indent=None)
 
 
 def _generate(model: GPT, request: Request, **wanted: bool) -> Iterator[Continuation]:
@@ -249,7 +248,7 @@ def _print_scores(
         if as_json:
             tokenizer = model.need_tokenizer() if probabilities else None
             described = describe_score(file, score, float_loss, tokenizer)
-            echo(json.dumps(described, ensure_ascii=False))
+            echo_json(described, indent=None)
         else:
             echo("\n".join(format_score(file, score, float_loss)))
 

@@ -13,7 +13,7 @@ from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
-from mypt.cli.terminal import echo
+from mypt.cli.terminal import echo, echo_json
 from mypt.cli.wrapping import wrap_value
 from mypt.format.errors import format_count, one_line
 
@@ -47,7 +47,7 @@ def command(
     for warning in info["warnings"]:
         echo(f"warning: {one_line(warning)}", err=True)
     if as_json:
-        echo(json.dumps(info, indent=2, ensure_ascii=False))
+        echo_json(info)
         return
     sections = {
         "FORMAT": _describe_format(info),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import click
 
 from mypt.cli.options.command import Command
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
-from mypt.cli.terminal import echo
+from mypt.cli.terminal import echo, echo_json
 from mypt.cli.wrapping import terminal_width
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def command(folder: str | None, as_json: bool) -> None:
     place = str(CHECKPOINTS) if folder is None else folder
     found = list_checkpoints(place, plugins=open_plugins())
     if as_json:
-        echo(json.dumps(found, indent=2, ensure_ascii=False))
+        echo_json(found)
     elif not found:
         hint = "; train one with: mypt train" if folder is None else ""
         echo(f"no checkpoints below {place}{hint}", err=True)
@@ -78,7 +78,7 @@ def _format_table(found: Sequence[Mapping[str, Any]], width: int) -> list[str]:
         for title in _COLUMNS
         if any(row[title] for row in opened)
     }
-    longest = max(len("name"), *(len(row["name"]) for row in rows))
+    longest = max(len("name"), *(_measure(row["name"]) for row in rows))
     for title in ("", *_DROPPED):
         columns.pop(title, None)
         room = width - sum(size + len(_GAP) for size in columns.values())
@@ -87,7 +87,8 @@ def _format_table(found: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     names = min(longest, max(room, _LEAST_NAME))
     lines = [_join("name".ljust(names), {title: title for title in columns}, columns)]
     for row in rows:
-        name = _shorten(row["name"], names).ljust(names)
+        name = _shorten(row["name"], names)
+        name += " " * (names - _measure(name))
         if row["params"]:
             lines.append(_join(name, row, columns))
             lines += [_cut(f"    {row['problem']}", width)] if row["problem"] else []
@@ -140,11 +141,24 @@ def _join(name: str, cells: Mapping[str, str], columns: Mapping[str, int]) -> st
 
 def _shorten(name: str, width: int) -> str:
     """Leave out the middle of a name: its end is often what sets it apart."""
-    if len(name) <= width:
+    if _measure(name) <= width:
         return name
     end = (width - 3) * 2 // 3
-    return f"{name[: width - 3 - end]}...{name[len(name) - end :]}"
+    return f"{_fit(name, width - 3 - end)}...{_fit(name[::-1], end)[::-1]}"
 
 
 def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else f"{line[: width - 3]}..."
+    return line if _measure(line) <= width else f"{_fit(line, width - 3)}..."
+
+
+def _fit(text: str, width: int) -> str:
+    """Return as much of the beginning of a text as fits."""
+    size = min(len(text), width)
+    while _measure(text[:size]) > width:
+        size -= 1
+    return text[:size]
+
+
+def _measure(text: str) -> int:
+    """Return how many columns of a terminal a text takes; a Chinese character takes two."""
+    return len(text) + sum(east_asian_width(character) in "WF" for character in text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from mypt.cli.options.command import Group
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
-from mypt.cli.terminal import echo
+from mypt.cli.terminal import echo, echo_json
 from mypt.format.version import DISTRIBUTION
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def command(context: click.Context, as_json: bool) -> None:
     plugins.load_all()
     listed = _list_plugins(plugins)
     if as_json:
-        echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        echo_json(listed)
         return
     for line in _format_listing(listed):
         echo(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
-from mypt.cli.terminal import echo
+from mypt.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,7 +63,7 @@ def command(
         for checkpoint, own in zip(every, told, strict=True)
     }
     if as_json:
-        echo(json.dumps([_make_report(path, found[path]) for path in found], indent=2))
+        echo_json([_make_report(path, found[path]) for path in found])
     else:
         for path, problems in found.items():
             _print_problems(path, problems)

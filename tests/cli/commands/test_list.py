@@ -1,8 +1,11 @@
 """`mypt list`: a table that fits the terminal, and the same as JSON."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -96,3 +99,30 @@ def test_names_that_would_control_a_terminal_are_escaped(cli, folder):
     _, out, _ = cli("list", folder)
     assert "\x1b" not in out
     assert "c\\u001b[2Jat" in out
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_wide_characters_take_two_columns(cli, folder, monkeypatch, columns):
+    from rich.cells import cell_len
+
+    for number in range(2):
+        shutil.copytree(folder / "broken", folder / f"{number}{'日本語' * 20 * number}")
+    (folder / "cat").rename(folder / "語語")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = cli("list", folder)[1].splitlines()
+    assert max(map(cell_len, lines)) <= columns
+    loss = f"{mypt.get_model_info('語語')['best_loss']:.4f}"
+    starts = {cell_len(line[: line.rindex(loss)]) for line in lines if loss in line}
+    assert len(starts) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_json_is_json_whatever_a_name_holds_and_a_terminal_shows(folder, encoding):
+    (folder / "cat").rename(folder / "é語")
+    (folder / "broken").rename(folder / os.fsdecode(b"\xff"))
+    command = [sys.executable, "-m", "mypt", "list", "--json"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    names = {one["name"] for one in json.loads(done.stdout.decode(encoding))}
+    assert {"é語", "\udcff"} <= names
