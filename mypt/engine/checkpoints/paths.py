@@ -74,12 +74,14 @@ def find_named(path_or_name: str | Path) -> Path:
     """Return a path if it exists, or else the model of that name if it does, or else the path."""
     path = Path(path_or_name)
     named = CHECKPOINTS / path
-    is_name = isinstance(path_or_name, str) and path.name == path_or_name != ""
-    return named if is_name and not path.exists() and named.exists() else path
+    return named if _is_name(path_or_name) and not path.exists() and named.exists() else path
 
 
 def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = None) -> Path:
     """Find a checkpoint by its path, or by its name in `checkpoints/`.
+
+    A folder with neither weights nor a config.json, such as the data of a run, does not hide the
+    model of that name.
 
     Args:
         path_or_name: A path, or the name of a model.
@@ -103,15 +105,28 @@ def _find_path(path_or_name: str | Path) -> Path:
         what, fix = "the name of a checkpoint is empty", "pass a name or a path"
         raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
     path = find_named(path_or_name)
+    named = CHECKPOINTS / path
+    if _is_name(path_or_name) and named.exists() and path.is_dir() and not _has_model(path):
+        return named
     if path.exists():
         return path
     raise UsageError(_missing_problem(path_or_name, path))
 
 
+def _is_name(path_or_name: str | Path) -> bool:
+    return isinstance(path_or_name, str) and Path(path_or_name).name == path_or_name != ""
+
+
+def _has_model(folder: Path) -> bool:
+    return any(
+        path.name == files.CONFIG or path.suffix.lower() in files.WEIGHTS
+        for path in folder.iterdir()
+    )
+
+
 def _missing_problem(path_or_name: str | Path, path: Path) -> Problem:
     """Describe a name or a path where there is nothing, with what there is instead."""
-    is_name = isinstance(path_or_name, str) and path.name == path_or_name
-    folder = CHECKPOINTS if is_name or not path.parent.is_dir() else path.parent
+    folder = CHECKPOINTS if _is_name(path_or_name) or not path.parent.is_dir() else path.parent
     names = _list_names(folder)
     near = suggestion(path.name, names)
     place = f"as a path or in {CHECKPOINTS}/" if folder == CHECKPOINTS else f"in {folder}"

@@ -34,6 +34,16 @@ def test_a_checkpoint_is_found_by_path_and_by_name(in_tmp):
         find_checkpoint("virgil")
 
 
+def test_a_folder_of_data_does_not_hide_the_model_of_its_name(in_tmp):
+    (in_tmp / "checkpoints" / "dante").mkdir(parents=True)
+    (in_tmp / "dante").mkdir()
+    (in_tmp / "dante" / "canto.txt").write_text("Nel mezzo")
+    assert find_checkpoint("dante") == Path("checkpoints/dante")
+    assert find_checkpoint("./dante") == Path("dante")
+    (in_tmp / "dante" / "config.json").write_text("{")  # a damaged checkpoint is one
+    assert find_checkpoint("dante") == Path("dante")
+
+
 def test_an_empty_name_is_not_the_current_folder(in_tmp):
     with pytest.raises(UsageError, match="the name of a checkpoint is empty"):
         find_checkpoint("")
