@@ -19,7 +19,7 @@ def explain_usage(error: click.ClickException) -> str:
         return f"No such option '{error.option_name}'{_explain_option(error, context)}"
     if context is not None and isinstance(error, click.NoSuchCommand):
         return f"No such command '{error.command_name}'{_explain_command(error, context)}"
-    return error.format_message().rstrip(".")
+    return " ".join(error.format_message().split()).rstrip(".")  # click lists choices on lines
 
 
 def list_commands(

@@ -91,13 +91,18 @@ def merge_options(sampling: Sampling | None, options: Mapping[str, Any]) -> Samp
         ConfigError: An option is unknown or out of range.
     """
     known = [field.name for field in attrs.fields(Sampling)]
+    elsewhere = dict.fromkeys(("prompt", "max_new_tokens"), "another argument")
     unknown = [name for name in options if name not in known]
     if unknown:
         fix = f"correct it; the options are: {', '.join(known)}"
         raise ConfigError(
             *(
                 Problem(
-                    "", name, f"is not an option{explain_name(name, known)}", fix, kind="sampling"
+                    "",
+                    name,
+                    f"is not an option{explain_name(name, known, elsewhere)}",
+                    fix,
+                    kind="sampling",
                 )
                 for name in unknown
             )

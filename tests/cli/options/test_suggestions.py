@@ -54,3 +54,8 @@ def test_the_format_alone_names_its_own_commands(cli):
     code, _, err = cli("check", group=format_group, name="mypt format")
     assert code == 2
     assert "(did you mean `mypt format validate`?)" in err
+
+
+def test_a_missing_option_with_choices_is_one_line(refused):
+    line = refused("export", "dante", code=2)
+    assert line == "error: Missing option '--to'. Choose from: hf; see: mypt export --help\n"

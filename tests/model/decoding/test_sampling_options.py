@@ -1,7 +1,7 @@
 import pytest
 
 from mypt.format.errors import ConfigError
-from mypt.model.decoding.sampling_options import Sampling
+from mypt.model.decoding.sampling_options import Sampling, merge_options
 
 
 def test_options_out_of_range_are_all_named():
@@ -20,3 +20,11 @@ def test_options_out_of_range_are_all_named():
     assert {problem.where for problem in raised.value.problems} == names
     with pytest.raises(ConfigError):
         Sampling(temperature=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("max_tokens", "max_new_tokens"), ("length", "max_new_tokens")]
+)
+def test_a_name_of_another_argument_is_answered_with_that(name, ours):
+    with pytest.raises(ConfigError, match=f"^{name}: is not an option: `{ours}` is another arg"):
+        merge_options(None, {name: 3})
