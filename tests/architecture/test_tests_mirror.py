@@ -105,7 +105,6 @@ TESTED_BY = {
         "plugins/registry",
     ],
     "property/test_fast_path.py": ["format/schema/fast_path"],
-    "scenarios/test_no_locks.py": ["cli/options/no_lock"],
     "scenarios/test_processes.py": ["engine/runtime/fsdp"],
     "testing/test_guards.py": ["engine/plugin"],
     "testing/test_readers.py": ["testing/foreign_files"],
