@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins
 
 _PIPE_WIDTH, _MAX_VALUE, _LEAST_TEXT = 120, 80, 30
+_DIGITS = 8  # of a digest; --json has all
 
 
 @click.command("compare", cls=Command)
@@ -202,11 +203,16 @@ def _settings_grid(sides: Sequence[Side], rows: dict[str, list[Any]]) -> Grid:
     return Grid(
         title="Settings that differ",
         heads=("", *(side.name for side in sides)),
-        rows=tuple((name, *map(_format_value, values)) for name, values in rows.items()),
+        rows=tuple(
+            (name, *(_format_value(value, name) for value in values))
+            for name, values in rows.items()
+        ),
     )
 
 
-def _format_value(value: object) -> str:
+def _format_value(value: object, name: str) -> str:
+    if isinstance(value, str) and name.endswith("sha256"):
+        return value[:_DIGITS]
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -65,7 +65,8 @@ def _explain_command(error: click.NoSuchCommand, context: click.Context) -> str:
     row = find_command(error.command_name, calls)
     if row is None:
         return ""
-    return f"{format_hint([calls[row.ours]])}{f': {row.how}' if row.how else ''}"
+    meant = [calls[row.ours]] if row.ours else []
+    return f"{format_hint(meant)}{f': {row.how}' if row.how else ''}"
 
 
 def _walk(root: click.Context) -> Iterator[tuple[str, str, click.Command]]:

@@ -109,7 +109,9 @@ class ConsoleSink:
                 self._print(f"Evaluating step {event.iter}: {event.total} batches")
             return
         if "evaluating" not in self._tasks:
-            self._tasks["evaluating"] = self._bar.add_task("evaluating", total=0, detail="")
+            self._tasks["evaluating"] = self._bar.add_task(
+                "evaluating", total=event.total, detail=""
+            )
         self._bar.update(self._tasks["evaluating"], completed=event.done, total=event.total)
 
     def _open_bar(self, step: int) -> None:

@@ -174,8 +174,9 @@ def _history_after(job: Job, trainer: Trainer) -> History:
 
 
 def is_finished(state: TrainingState, max_iters: int) -> bool:
-    """Return whether all updates and the last evaluation are done."""
-    return state.step >= max_iters and state.evaluated_step in (None, state.step)
+    """Return whether all updates and the last evaluation are done, or more updates than asked."""
+    is_evaluated = state.evaluated_step in (None, state.step)
+    return state.step > max_iters or (state.step == max_iters and is_evaluated)
 
 
 def _log_to_write(job: Job) -> Path | None:

@@ -712,4 +712,6 @@ COMMANDS = (
     ),
     Counterpart(ours="plugins new", habits="new init scaffold create"),
     Counterpart(ours="plugins", habits="plugin extensions addons"),
+    Counterpart(how="`mypt --help` lists the commands", habits="help man usage"),
+    Counterpart(how="`mypt --version` shows it", habits="version about"),
 )

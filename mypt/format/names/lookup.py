@@ -74,7 +74,7 @@ def find_command(word: str, commands: Collection[str]) -> Counterpart | None:
 
     name = _normalize(word)
     for row in COMMANDS:
-        if name in map(_normalize, row.names) and row.ours in commands:
+        if name in map(_normalize, row.names) and (row.ours in commands or not row.ours):
             return row
     alike = _find_alike(name, commands)
     return Counterpart(ours=alike[0]) if alike else None

@@ -1,6 +1,7 @@
 import json
 import math
 import re
+import shutil
 
 import pytest
 
@@ -34,6 +35,17 @@ def test_settings_that_differ_are_listed_and_no_others(cli, bundle, other):
     assert "config.n_head " not in out
     assert "dog has no training state" in out
     assert "bits per byte" not in out
+
+
+def test_a_digest_is_cut_to_what_tells_two_apart(cli, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "cow")
+    file = tmp_path / "cow" / "training_state.json"
+    state = json.loads(file.read_text(encoding="utf-8"))
+    state["data"]["sha256"] = "0123456789abcdef" * 4
+    file.write_text(json.dumps(state), encoding="utf-8")
+    out = cli("compare", bundle, tmp_path / "cow")[1]
+    assert re.search(r"training\.data_sha256 +[0-9a-f]{8} +01234567\b", out)
+    assert "0123456789abcdef" * 4 in cli("compare", bundle, tmp_path / "cow", "--json")[1]
 
 
 def test_equal_models_are_said_to_be_equal(cli, bundle):

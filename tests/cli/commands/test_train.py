@@ -157,6 +157,18 @@ def test_what_is_given_to_a_finished_run_has_no_effect_and_is_said(train, input_
     assert documents(in_tmp / "checkpoints" / "cat")["config"]["batch_size"] == 4
 
 
+def test_a_stopped_run_beyond_max_iters_has_nothing_to_do(train, input_file, in_tmp):
+    train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "3")
+    file = in_tmp / "checkpoints" / "cat" / "training_state.json"
+    state = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**state, "evaluated_step": 2}), encoding="utf-8")  # as if stopped
+    code, out, _ = train("--max_iters", "1")
+    assert code == 0
+    assert "cat is at step 3 already, beyond max_iters 1: nothing to do" in out
+    saved = documents(in_tmp / "checkpoints" / "cat")["training_state"]
+    assert saved["training_config"]["max_iters"] == 3
+
+
 def test_a_resume_keeps_the_saved_architecture_and_says_so(train, input_file, in_tmp):
     train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "10")
     _, out, _ = train("--n_layer", "8", "--max_iters", "12", "--tokenization", "gpt2")

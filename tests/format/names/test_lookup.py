@@ -71,6 +71,7 @@ def test_a_command_is_found_by_meaning_then_by_letters():
     assert find_command("check", commands).ours == "format validate"
     assert find_command("convert", commands) is None
     assert find_command("nonsense", commands) is None
+    assert find_command("help", commands).how == "`mypt --help` lists the commands"
 
 
 def test_a_long_word_is_looked_at_in_no_time():

@@ -120,9 +120,9 @@ class Listener:
             setattr(os, name, self._calling(getattr(os, name)))
 
     def _starting(self, check):
-        def wrapped(*args):
+        def wrapped(*args, **more):
             self.hear(0, "start", 0)
-            check(*args)
+            check(*args, **more)
             self.hear(0, "start", 1)
 
         return wrapped
