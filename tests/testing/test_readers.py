@@ -181,6 +181,7 @@ WRONG = {
     ),
     "lacks its tensors": (changed(tensors={}), "is empty, as the reader theirs of the plugin"),
     "holds text": (changed(tensors={"a": np.array(["b"])}), "the tensor 'a' .* is of str"),
+    "numbers its tensors": (changed(tensors={1: np.ones(2)}), "the name 1 of a tensor .* string"),
     "is of next year": (changed(version="9"), "the version of its Checkpoint is '9'"),
     "reports a word": (changed(report="done"), "the report of its Checkpoint is 'done'"),
     "differs each time": ({"read": in_any_order}, "read twice, it returns two different"),

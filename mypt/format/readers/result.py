@@ -93,6 +93,9 @@ def _check_tensors(tensors: object) -> dict[str, Any]:
         message = f"the tensors of its Checkpoint are a {type(tensors).__name__}, not a dict"
         raise TypeError(message)
     for name, value in tensors.items():
+        if not isinstance(name, str):
+            message = f"the name {name!r:.60} of a tensor of its Checkpoint is not a string"
+            raise TypeError(message)
         try:
             values.describe(value)
         except TypeError as error:

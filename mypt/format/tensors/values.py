@@ -61,7 +61,8 @@ def describe(value: Any, key: str = "") -> TensorInfo:
     """Describe a torch tensor or numpy array as a contiguous one, in a storage called `key`.
 
     Raises:
-        TypeError: It is neither, or is of a dtype that a checkpoint cannot hold.
+        TypeError: It is neither, or is of a dtype that a checkpoint cannot hold, or a torch tensor
+            that is sparse or has no values.
     """
     if isinstance(value, TensorInfo):
         return value
@@ -71,6 +72,10 @@ def describe(value: Any, key: str = "") -> TensorInfo:
     dtype = _get_dtype_name(value)
     if dtype not in ITEM_BYTES:
         message = f"is of {dtype}, which a checkpoint cannot hold"
+        raise TypeError(message)
+    if _is_torch_tensor(value) and not _has_plain_values(value):
+        kind = "without values (device meta)" if value.is_meta else f"of layout {value.layout}"
+        message = f"is {kind}, not a dense tensor with values"
         raise TypeError(message)
     shape = tuple(map(int, value.shape))
     size_bytes = math.prod(shape) * ITEM_BYTES[dtype]
@@ -131,6 +136,10 @@ def _view_of(value: Any, name: str) -> tuple[object, ...]:
     else:
         place, strides = value.ctypes.data, value.strides
     return place, tuple(value.shape), strides, value.dtype
+
+
+def _has_plain_values(value: Tensor) -> bool:
+    return str(value.layout) == "torch.strided" and not value.is_meta
 
 
 def _is_torch_tensor(value: object) -> bool:

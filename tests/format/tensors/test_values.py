@@ -53,6 +53,8 @@ def test_a_dtype_is_that_of_its_file(dtype):
         (np.array([object()]), "is of object"),
         (np.ones(2, complex), "is of complex128"),
         (torch.ones(2).to(torch.float8_e4m3fn), "is of float8_e4m3fn"),
+        (torch.ones(2).to_sparse(), "is of layout torch.sparse_coo, not a dense tensor"),
+        (torch.ones(2, device="meta"), "is without values"),
         ([1.0], "is a list, not a torch tensor or a numpy array"),
         (None, "is a NoneType"),
     ],
