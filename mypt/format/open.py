@@ -121,6 +121,10 @@ class Opened:
             FormatError: There is none.
         """
         if self.tokenizer is None:
+            if self.path.is_file():
+                what = "has no tokenizer, and training needs the vocabulary of the model"
+                fix = "use a copy that has one"
+                raise FormatError(Problem(str(self.path), "", what, fix))
             what, fix = "is missing", "restore it: training needs the vocabulary of the model"
             raise FormatError(Problem(str(self.path / files.TOKENIZER), "", what, fix))
         return self.tokenizer

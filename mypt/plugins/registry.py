@@ -15,7 +15,7 @@ from mypt.plugins.faults import Fault, disable_hint
 from mypt.plugins.isolation import isolate_factory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from mypt.plugins.faults import PluginOrigin
 
@@ -140,8 +140,14 @@ def _make_stand_in(one: Any, other: Any, problem: Problem) -> Any:
             recognises=lambda path: one.recognises(path) or other.recognises(path),
             defers=one.defers,
             read=_raise_format_error(problem),
+            options=_accept_options(one.options, other.options),
         )
     return evolve(stand_in, default=False) if "default" in held else stand_in
+
+
+def _accept_options(*schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema that takes what either declares, so that what is refused is the clash."""
+    return {"properties": {name: {} for schema in schemas for name in schema.get("properties", {})}}
 
 
 def _raise_format_error(problem: Problem) -> Callable[..., NoReturn]:

@@ -271,7 +271,12 @@ def clashing(tmp_path):
         GuardFactory("mine", lambda _: lambda evaluation, memory: Verdict(None, {})),
         SinkFactory("mine", lambda _: None),
         TokenizerFactory("mine", build=lambda _: Half(), train=fail),
-        ReaderFactory("mine", recognises=lambda path: path.suffix == ".mine", read=fail),
+        ReaderFactory(
+            "mine",
+            recognises=lambda path: path.suffix == ".mine",
+            read=fail,
+            options={"properties": {"heads": {"type": "integer"}}, "required": ["heads"]},
+        ),
     ]
     mypt.GPT(mypt.GPTConfig(**TINY, norm_type="mine"), plugins=with_plugin(*factories)).save(
         tmp_path / "m"
@@ -293,6 +298,7 @@ def test_a_name_of_two_plugins_is_looked_up_nowhere_without_naming_both(clashing
         "guard": lambda: build_guards({"mine": {}}, plugins.guards),
         "sink": lambda: plugins.sinks["mine"].build(RunInfo("tiny", None)),
         "reader": lambda: mypt.load(folder / "file.mine", plugins=plugins),
+        "option": lambda: mypt.load(folder / "file.mine", plugins=plugins, options={"heads": 2}),
     }
     for door, call in doors.items():
         with pytest.raises(MyptError) as raised:

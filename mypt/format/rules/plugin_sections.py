@@ -24,6 +24,7 @@ from mypt.format.rules.plugin_settings import (
     section_problems,
 )
 from mypt.format.schema.messages import json_pointer
+from mypt.format.version import DISTRIBUTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -202,7 +203,9 @@ def _explain_unknown_package(package: str, file: str, settings: Settings) -> Pro
     hint = suggestion(package, packages) if near is None else format_hint([near])
     what = f"is not the name of an installed package with plugins{hint}"
     fix = f"install it: pip install {package}, or remove the section"
-    if hint:
+    if word in {"mypt", DISTRIBUTION}:
+        what, fix = "is mypt itself, which has no section", "remove the section"
+    elif hint:
         fix = "correct it, or remove the section"
     return Problem(file, json_pointer((PLUGINS, package)), what, fix, kind="plugin.section")
 

@@ -116,6 +116,14 @@ def test_a_base_without_a_tokenizer_is_refused(base, fine_tune):
         fine_tune()
 
 
+def test_a_file_without_a_tokenizer_is_named_itself(base, plugins):
+    file = base / "model.pt"
+    opened = evolve(open_checkpoint(base, plugins), path=file, tokenizer=None)
+    with pytest.raises(FormatError) as refused:
+        opened.need_tokenizer()
+    assert str(refused.value).startswith(f"{file}: has no tokenizer, and training needs")
+
+
 def test_a_base_that_is_not_there_is_refused(fine_tune, base):
     with pytest.raises(UsageError, match="no checkpoint `nobody`"):
         fine_tune(base="nobody")

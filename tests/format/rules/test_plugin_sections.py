@@ -81,6 +81,13 @@ def test_a_section_that_is_like_no_package_may_be_of_one_to_install():
     assert line.endswith("; install it: pip install zzz, or remove the section")
 
 
+@pytest.mark.parametrize("name", ["mypt", "mypt-lm", "mypt_lm"])
+def test_a_section_named_after_mypt_is_not_led_to_a_package_of_that_name(name):
+    (line,) = lines({name: {}})
+    assert "is mypt itself" in line
+    assert "pip install" not in line
+
+
 def test_a_section_of_a_package_that_cannot_be_used_says_why():
     assert lines({"acme-off": {"x": 1}}) == [
         "error: p.json#/plugins/acme-off: is disabled; enable it"
