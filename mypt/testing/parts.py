@@ -119,6 +119,11 @@ def _check_alone(slot: str, config: GPTConfig, plugins: Plugins) -> None:
         out = part(x, *shared)
         _expect_shape(out, x, "its output")
         if pointwise:
+            expect(
+                _are_close(part(x, *shared), out),
+                "two calls in `eval` mode give different outputs: it draws random numbers, or "
+                "remembers earlier passes",
+            )
             one = part(x[:, 3:4], *shared)
             expect(
                 _are_close(one, out[:, 3:4]), "its output for a position depends on other positions"

@@ -130,7 +130,7 @@ WEIGHT = {"weight": (24,)}
     [
         (LooksAhead, "its output for a position depends on other"),
         (MixesRows, "depend on the other rows"),
-        (Drops, r"depends on other positions|two calls give different logits"),
+        (Drops, "two calls in `eval` mode give different outputs: it draws random numbers"),
         (Narrows, "its output is"),
         (Forgets, "ln1.weight gets no gradient"),
         (Counts, "remembers earlier passes|saved and opened again, the model computes something"),
