@@ -203,7 +203,7 @@ def _explain_unknown_package(package: str, file: str, settings: Settings) -> Pro
     hint = suggestion(package, packages) if near is None else format_hint([near])
     what = f"is not the name of an installed package with plugins{hint}"
     fix = f"install it: pip install {package}, or remove the section"
-    if word in {"mypt", DISTRIBUTION}:
+    if package.lower().replace("_", "-") in {"mypt", DISTRIBUTION}:
         what, fix = "is mypt itself, which has no section", "remove the section"
     elif hint:
         fix = "correct it, or remove the section"
