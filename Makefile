@@ -46,7 +46,7 @@ plugins: $(VENV)/.installed
 		-m "slow or not slow"
 
 bench: $(VENV)/.installed
-	for script in output_loss validate training_step generation startup saving; do $(BIN)/python benchmarks/$$script.py; done
+	for script in output_loss validate training_step generation startup saving prepare; do $(BIN)/python benchmarks/$$script.py; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info
