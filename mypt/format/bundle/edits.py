@@ -28,6 +28,7 @@ EDITED, REFORMATTED, LINE_ENDS = "manifest.edited", "manifest.reformatted", "man
 # A longer or deeper document is not recorded, so that a manifest stays readable.
 _MOST_BYTES, _MOST_LEVELS = 64 * 1024, 32
 _MISSING = object()
+_TRAINING = "training_config"
 # What depends on a field decides how bad it is that it was edited, and what to do.
 _ADVICE: dict[Effect, tuple[Severity, str]] = {
     "output": (
@@ -162,11 +163,12 @@ def _effect_of(name: str, path: Path) -> Effect:
     """Return what depends on a field of a document; on the whole of it for an empty path."""
     if not path:
         return "resume" if name == files.TRAINING_STATE else "output"
-    field, settings = path[0], {files.CONFIG: GPTConfig.SETTINGS}.get(name, {"training_config"})
+    field, settings = path[0], {files.CONFIG: GPTConfig.SETTINGS}.get(name, {_TRAINING})
+    known = _defaults_of(name)
+    if field not in known or (field == _TRAINING and not known[field].keys() >= {*path[1:2]}):
+        return "nothing"  # mypt keeps it and does not use it
     if field in settings:
         return "run"
-    if field not in _defaults_of(name):
-        return "nothing"  # mypt keeps it and does not use it
     return "resume" if name == files.TRAINING_STATE else "output"
 
 

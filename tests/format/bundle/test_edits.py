@@ -76,6 +76,18 @@ def test_an_edit_that_nothing_depends_on_is_a_harmless_note(name, before, change
     assert not changes_output(problem)
 
 
+def test_a_run_is_not_said_to_go_by_a_field_that_is_unknown():
+    advice = "no action needed if that was meant: the model computes the same"
+    training = {"seed": 1}
+    for change, fix in (
+        ({"typo": 3}, advice),
+        ({"learning_rate": 3}, f"{advice}, and the next run goes by it"),
+    ):
+        now = STATE | {"training_config": training | change}
+        (problem,) = edited("training_state.json", STATE, now)
+        assert (problem.severity, problem.fix) == ("note", fix)
+
+
 @pytest.mark.parametrize("change", [{"step": 9}, {"gold": {"best_step": 9}}])
 def test_an_edit_that_a_resume_depends_on_is_a_warning_for_training_alone(change):
     (problem,) = edited("training_state.json", STATE, STATE | change)
