@@ -22,7 +22,7 @@ class Member:
 
     Attributes:
         path: Where it is.
-        modified: When it was saved, in seconds since 1970.
+        modified: When it was saved, in seconds since 1970; None where that cannot be seen.
         step: Updates done; None where that is not recorded.
         copy_of: Name of the model that it records to be a copy of.
         run_id: Its run.
@@ -31,7 +31,7 @@ class Member:
     """
 
     path: Path
-    modified: float
+    modified: float | None
     step: int | None = None
     copy_of: str | None = None
     run_id: str | None = None
@@ -110,4 +110,4 @@ def _group(members: Iterable[Member], key: Callable[[Member], Hashable]) -> list
 
 
 def _age(member: Member) -> tuple[int, float, str]:
-    return -(member.step or 0), member.modified, str(member.path)
+    return -(member.step or 0), member.modified or 0.0, str(member.path)

@@ -61,7 +61,8 @@ def list_checkpoints(
         reader of another one); `written_by`, the program and version that saved it; `parameters`
         (a tied matrix is counted once); `step`; `best_loss` and `best_step` of its gold selection;
         `modified`, when its files were last written, in ISO 8601; `size_bytes`, of its files
-        together; `run_id`; `copy_kind` ("gold", "fp16", "step" or "copy" for one that a run made,
+        together (both None where the files cannot be seen); `run_id`; `copy_kind` ("gold", "fp16",
+        "step" or "copy" for one that a run made,
         "link", "same weights" or "same run") and `copy_of`, what it is a copy of: a path if that
         is in the list; `valid`, whether it opens for every use but training without an option or
         a plugin; and `problem`, the reason if it does not, which begins with "needs" if an option
@@ -114,7 +115,8 @@ def _describe(path: Path, root: Path, plugins: Plugins) -> _Row:
             digest=None if record is None else record.sha256,
         )
     except (MyptError, OSError) as error:
-        figures["size_bytes"] = sum(found.st_size for found in _list_stats(path))
+        sizes = [found.st_size for found in _list_stats(path)]
+        figures["size_bytes"] = sum(sizes) if sizes else None
         if isinstance(error, OSError):
             problem = files.unreadable_problem(error, "").what
         else:
@@ -164,12 +166,15 @@ def _explain(problem: Problem, path: Path) -> str:
     return f"{NEEDS} a plugin: {what}" if problem.kind in NEEDS_PLUGIN else what
 
 
-def _find_time(path: Path) -> float:
-    """Return when a checkpoint was saved: when its commit record was written, or its last file."""
+def _find_time(path: Path) -> float | None:
+    """Return when a checkpoint was saved: when its commit record was written, or its last file.
+
+    None where the file system does not tell.
+    """
     try:
         return (path / files.MANIFEST).stat().st_mtime
     except OSError:
-        return max((found.st_mtime for found in _list_stats(path)), default=0.0)
+        return max((found.st_mtime for found in _list_stats(path)), default=None)
 
 
 def _list_stats(path: Path) -> list[os.stat_result]:
@@ -189,7 +194,9 @@ def _sort(rows: Iterable[_Row], relations: Mapping[Path, Relation]) -> Iterator[
     families: dict[Path, list[_Row]] = defaultdict(list)
     for row in rows:
         families[_find_head(row.member.path, relations)].append(row)
-    latest = sorted(families.items(), key=lambda item: -max(row.member.modified for row in item[1]))
+    latest = sorted(
+        families.items(), key=lambda item: -max(row.member.modified or 0.0 for row in item[1])
+    )
     for head, family in latest:
         yield from sorted(
             family, key=lambda row: (row.member.path != head, row.member.step or 0, row.name)
@@ -204,14 +211,19 @@ def _find_head(path: Path, relations: Mapping[Path, Relation]) -> Path:
 
 
 def _make_object(row: _Row, relation: Relation | None) -> dict[str, Any]:
-    saved = datetime.fromtimestamp(row.member.modified, UTC)
+    modified = row.member.modified
     return {
         "path": str(row.member.path),
         "name": row.name,
         **row.figures,
-        "modified": saved.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "modified": None if modified is None else _format_time(modified),
         "copy_kind": None if relation is None else relation.kind,
         "copy_of": None if relation is None else str(relation.of),
         "valid": row.problem is None,
         "problem": row.problem,
     }
+
+
+def _format_time(seconds: float) -> str:
+    saved = datetime.fromtimestamp(seconds, UTC)
+    return saved.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -138,6 +138,31 @@ def test_a_folder_that_cannot_be_looked_into_is_listed(copied, plugins, monkeypa
     assert (one["valid"], one["problem"]) == (False, "cannot be read: Permission denied")
 
 
+def test_a_checkpoint_that_may_not_be_looked_into_is_no_file_s_fault_nor_of_1970(
+    copied, cli, plugins, monkeypatch
+):
+    folder = copied("cat", "shut")
+    looked, measured = Path.iterdir, Path.stat
+
+    def deny(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    def stat(path, **options):
+        return deny(path) if path.parent.name == "shut" else measured(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setattr(Path, "iterdir", lambda p: deny(p) if p.name == "shut" else looked(p))
+    one = listed(folder, plugins)["shut"]
+    assert one["problem"] == "cannot be read: Permission denied"
+    assert (one["modified"], one["size_bytes"]) == (None, None)
+    code, out, _ = cli("list", str(folder))
+    assert (code, "shut  not valid: cannot be read: Permission denied" in out) == (0, True)
+    (problem,) = validate(folder / "shut")
+    assert problem.file == str(folder / "shut")
+    with pytest.raises(PermissionError, match=r"all/shut'$"):
+        mypt.get_model_info(folder / "shut", plugins=plugins)
+
+
 def test_the_copies_that_a_run_makes_follow_their_model(train, plugins, in_tmp):
     train("cat", snapshot_interval=4, keep_snapshots=2)
     shutil.copytree("checkpoints/cat_gold", "checkpoints/best")

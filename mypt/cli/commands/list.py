@@ -105,7 +105,8 @@ def _format_row(one: Mapping[str, Any], paths: set[str]) -> dict[str, str]:
 
     is_below = one["copy_of"] in paths
     kind, of = one["copy_kind"] or "", "" if is_below or not one["copy_of"] else one["copy_of"]
-    saved = datetime.fromisoformat(one["modified"]).astimezone()
+    modified, size = one["modified"], one["size_bytes"]
+    saved = None if modified is None else datetime.fromisoformat(modified).astimezone()
     loss, params = one["best_loss"], one["parameters"]
     problem = one["problem"]
     if problem is not None and not problem.startswith(NEEDS):
@@ -116,8 +117,8 @@ def _format_row(one: Mapping[str, Any], paths: set[str]) -> dict[str, str]:
         "params": "" if params is None else short_count(params),
         "step": "" if one["step"] is None else f"{one['step']:,}",
         "best loss": "" if loss is None else f"{loss:.4f}",
-        "saved": f"{saved:%Y-%m-%d %H:%M}",
-        "size": short_bytes(one["size_bytes"]),
+        "saved": "" if saved is None else f"{saved:%Y-%m-%d %H:%M}",
+        "size": "" if size is None else short_bytes(size),
         "copy": one_line(f"{kind}{' of ' if kind != 'link' else ' to '}{of}" if of else kind),
         "problem": one_line(problem or ""),
     }

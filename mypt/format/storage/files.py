@@ -151,11 +151,18 @@ def have_equal_bytes(one: tuple[Path, int], other: tuple[Path, int], size: int, 
 
 
 def is_present(path: Path) -> bool:
-    """Return whether a path exists, even one that cannot be read, such as a link to itself."""
+    """Return whether a path exists, even one that cannot be read, such as a link to itself.
+
+    Raises:
+        PermissionError: Its folder cannot be looked into, which the error names: what the file
+            itself permits is no reason.
+    """
     try:
         path.stat()
     except FileNotFoundError:
         return False
+    except PermissionError as error:
+        raise PermissionError(error.errno, error.strerror, str(path.parent)) from error
     except OSError:
         return True
     return True
