@@ -59,6 +59,7 @@ class Opened:
         training_state: Progress; None if it has none.
         sizes: How many bytes each of its files has, by their names.
         notes: What a user should know of it, a line each.
+        found: What was found of a bundle, whose lines are `notes`.
         edits: Edits of its documents since they were saved.
         remarks: What its reader had to decide about what it computes, a line each; also in `notes`.
         doubts: Why training cannot go on from it exactly, as far as the files tell.
@@ -89,6 +90,7 @@ class Opened:
     digest: Callable[[], str]
     optimizer: Callable[[], Mapping[str, Any] | None]
     check: Callable[[], None] = lambda: None
+    found: tuple[Problem, ...] = ()
     edits: tuple[Problem, ...] = ()
     remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
@@ -113,6 +115,12 @@ class Opened:
         flaws = (f"{flaw}; only training needs it" for flaw in reversed(first.values()))
         edits = filter(changes_output, self.edits)
         return (*map(str, edits), *map(str, self.plugin_changes), *flaws)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """The notes for training, a line each, with the severity of what was found of a bundle."""
+        labelled = tuple(f"{problem.severity}: {problem}" for problem in self.found)
+        return labelled or self.notes  # what a reader notes has no severity
 
     def need_tokenizer(self) -> TokenizerState:
         """Return what is known of the vocabulary, without which nothing can be trained.
@@ -264,6 +272,7 @@ def explain_refusal(path: Path, readers: Iterable[ReaderFactory] = ()) -> Format
 
 def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
     flaws = [evolve(flaw, severity="warning") for flaw in bundle.flaws]  # as the notes have them
+    found = tuple(n for n in bundle.notes if not _is_about_optimizer(n) and n not in flaws)
     return Opened(
         path=bundle.folder,
         format=bundle.format_version,
@@ -271,11 +280,8 @@ def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
         tokenizer=bundle.tokenizer,
         training_state=bundle.training_state,
         sizes=bundle.sizes,
-        notes=tuple(
-            str(note)
-            for note in bundle.notes
-            if not _is_about_optimizer(note) and note not in flaws
-        ),
+        notes=tuple(map(str, found)),
+        found=found,
         edits=tuple(note for note in bundle.notes if note.kind == EDITED),
         weights=lambda: _check_weights(
             bundle.weights(), bundle.config, bundle.folder / files.MODEL

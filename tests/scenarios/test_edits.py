@@ -50,7 +50,8 @@ def test_every_door_has_the_same_sentence(edited, cli, caplog, text):
     is_output = OUTPUT in line
     code, out, _ = cli("format", "validate", "checkpoints/cat")
     assert code == 0
-    assert f"{'note' if HARMLESS in line else 'warning'}: {line}" in out
+    labelled = f"{'note' if HARMLESS in line else 'warning'}: {line}"
+    assert labelled in out
     assert out.endswith("checkpoints/cat: valid\n")
     code, out, _ = cli("format", "validate", "--checksums", "checkpoints/cat")
     assert (code, f"error: {line}" in out) == (1, True)
@@ -69,10 +70,19 @@ def test_every_door_has_the_same_sentence(edited, cli, caplog, text):
     Path("input.txt").write_text(text.replace("\n", " "))
     more = ["--input_file", "input.txt", "--max_iters", "61", "--device", "cpu"]
     code, out, err = cli("train", "--model_name", "cat", *more)
-    assert line in out, err
+    assert labelled in out, err
     assert f"{name} was edited after the save at /" in out
     data = json.loads(cli("inspect", "--model_name", "cat", "--json")[1])
     assert data["edits"] == []  # the next save records it
+
+
+def test_a_model_that_begins_from_an_edited_one_is_warned_once(edited, cli, text):
+    line, _ = edited
+    Path("input.txt").write_text(text.replace("\n", " "))
+    given = ["--input_file", "input.txt", "--init_from_model", "cat", "--max_iters", "1"]
+    _, out, _ = cli("train", "--model_name", "dog", *given, "--device", "cpu")
+    severity = "note" if HARMLESS in line else "warning"
+    assert (out.count(line), out.count(f"{severity}: {line}")) == (1, 1)
 
 
 def test_a_form_that_says_the_same_is_no_reason_to_doubt(bundle, in_tmp, cli):

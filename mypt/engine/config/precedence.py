@@ -200,13 +200,14 @@ def resolve_fine_tuning(
         for k, v in asked.items()
         if k not in taken and k not in _NOT_FIXED and _differs(k, v, saved[k])
     ]
+    warnings = (f"warning: {warning}" for warning in base.warnings)
     config = build_config({**saved, **taken}, plugins.layouts)
     _ensure_not_longer(config, base.config, name)
     return evolve(
         run,
         config=config,
         tokenization=kind,
-        notices=tuple(dict.fromkeys((*run.notices, *notices, *base.notes, *base.warnings))),
+        notices=tuple(dict.fromkeys((*run.notices, *notices, *base.notices, *warnings))),
     )
 
 
@@ -260,7 +261,7 @@ def resolve_resumed(request: TrainRequest, opened: Opened, plugins: Registry) ->
         training=evolve(training, start_step=state.step),
         tokenization=kind,
         device=request.architecture.get("device"),
-        notices=(*notices, *opened.notes),
+        notices=(*notices, *opened.notices),
         previous=state,
         doubts=tuple(
             f"{k} is {v}, and was not recorded"
