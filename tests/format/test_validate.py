@@ -255,6 +255,27 @@ def test_an_optimizer_of_another_model_is_found(bundle, adamw_of, weights_of, ti
     assert {kind for kind, _, _ in found(bundle)} == {"optimizer.shape"}
 
 
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_an_edited_rule_of_weight_decay_is_to_be_set_back(bundle, edit, is_recorded):
+    file = bundle / "training_state.json"
+    training = json.loads(file.read_text())["training_config"]
+    edit(file, training_config=training | {"weight_decay_on": "all"})
+    if not is_recorded:
+        (bundle / "manifest.json").unlink()
+    (problem,) = (p for p in validate(bundle) if p.severity != "warning")
+    if is_recorded:
+        assert str(problem) == (
+            f"{file}#/training_config/weight_decay_on: was edited after the save: "
+            f'"all", was "linear", by which {bundle}/optimizer.pt is grouped; '
+            f'set it back to "linear", or remove {bundle}/optimizer.pt to go on with a fresh '
+            "optimizer"
+        )
+    else:
+        assert problem.file == f"{bundle}/optimizer.pt"
+    (flaw,) = read_bundle(bundle, BUILT_IN).flaws
+    assert flaw == problem
+
+
 def test_a_rename_that_waits_is_a_note(bundle):
     (bundle / "model.pt").rename(bundle / tagged_name("model.pt", 1))
     assert found(bundle, checksums=True) == [("commit.waiting", "note", "model.pt#")]

@@ -21,10 +21,12 @@ from mypt.format.rules.cross_file import (
     tokenizer_problems,
 )
 from mypt.format.rules.optimizer_state import (
+    GROUPS,
     doubt_problems,
     form_problems,
     optimizer_problems,
     possible_rules,
+    rule_problem,
 )
 from mypt.format.rules.plugin_settings import settings_problems, tokenizer_plugin_problems
 from mypt.format.rules.tensors import MISMATCH, TIED, Model, tensor_problems, untied_problem
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from mypt.format.bundle.findings import Findings
     from mypt.format.documents.manifest import FileRecord
     from mypt.format.layout import Layouts
+    from mypt.format.parameter_order import Rule
     from mypt.format.rules.plugin_settings import Settings
     from mypt.format.tensors.pt_file import Header
 
@@ -155,9 +158,25 @@ def _compare_optimizer(seen: Findings, model: Model, *, is_fitting: bool) -> Non
         rules = possible_rules(state)
     shapes = trainable_shapes(stored, tied=model.config.tie_weights)
     problems = optimizer_problems(contents, shapes, rules, file)
+    was = _recorded_rules(seen)
+    is_misgrouped = bool(was) and any(problem.kind == GROUPS for problem in problems)
+    if is_misgrouped and not optimizer_problems(contents, shapes, was, file):
+        problems = [rule_problem(rules[0], was[0], file, seen.name(files.TRAINING_STATE))]
+        seen.problems[:] = [p for p in seen.problems if not _is_edit_of(p, problems[0])]
     if not problems and state is not None:
         problems = doubt_problems(contents, shapes, state, file)
     seen.problems.extend(problems)
+
+
+def _recorded_rules(seen: Findings) -> tuple[Rule, ...]:
+    """Return what the training state said of `weight_decay_on` when it was saved, if recorded."""
+    recorded = seen.manifest.documents.get(files.TRAINING_STATE) if seen.manifest else None
+    return () if recorded is None else possible_rules(recorded)
+
+
+def _is_edit_of(problem: Problem, of: Problem) -> bool:
+    """Return whether a problem says only that the field of another problem was edited."""
+    return problem.kind == EDITED and (problem.file, problem.where) == (of.file, of.where)
 
 
 def compare_records(seen: Findings, checksums: bool) -> None:

@@ -75,6 +75,20 @@ def optimizer_problems(
     return limit_problems(_shape_problems(contents["state"], order, shapes, file))
 
 
+def rule_problem(now: Rule, was: Rule, file: str, state_file: str) -> Problem:
+    """Return the problem of a `weight_decay_on` that was edited since the optimizer was saved.
+
+    Args:
+        now: What the training state says.
+        was: What it said when it was saved, which the optimizer's groups follow.
+        file: Name of the optimizer's file, for messages.
+        state_file: Name of the training state's file.
+    """
+    what = f'was edited after the save: "{now}", was "{was}", by which {file} is grouped'
+    fix = f'set it back to "{was}", or remove {file} to go on with a fresh optimizer'
+    return Problem(state_file, "/training_config/weight_decay_on", what, fix, kind=GROUPS)
+
+
 def form_problems(contents: Any, file: str) -> list[Problem]:
     """Return the reasons why something is not the state of an AdamW, of whatever model.
 
