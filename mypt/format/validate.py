@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.format.bundle.cross_checks import PER_HEAD
-from mypt.format.bundle.detect import classify
+from mypt.format.bundle.detect import classify, is_hugging_face
 from mypt.format.bundle.examine import KINDS, examine
 from mypt.format.discover import find_to_validate
 from mypt.format.errors import (
@@ -147,6 +147,9 @@ def _document_problems(path: Path, layouts: Layouts, settings: Settings) -> list
     except FormatError as error:
         return list(error.problems)
     kind: Kind = "manifest" if path.name == files.MANIFEST else KINDS.get(path.name, "preset")
+    if kind in ("config", "preset") and is_hugging_face(document):
+        what, fix = "is a config.json of Hugging Face", "name its folder, which has the weights"
+        return [Problem(str(path), "", what, fix, kind="file.mistaken")]
     problems = document_problems(kind, document, str(path), layouts, settings)
     if kind == "manifest" and not has_errors(problems):
         problems += checksum_problems(document, data, str(path))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
-from mypt.format.bundle.detect import classify
-from mypt.format.errors import FormatError, Problem, has_errors
+from mypt.format.bundle.detect import classify, is_hugging_face
+from mypt.format.errors import FormatError, Problem, UsageError, has_errors
 from mypt.format.migrations import upgrade
 from mypt.format.readers import mypt_folder
+from mypt.format.readers.read import find_reader
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
 from mypt.format.storage.generations import committed_document
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.convert import Document
     from mypt.format.layout import Layouts
+    from mypt.format.readers.contract import ReaderFactory
     from mypt.format.schema.check import Kind
 
 # What belongs to one run or to one machine, names its files, or is about weights that it had.
@@ -33,12 +35,53 @@ _NOT_TAKEN = frozenset(
         *("init_from_model", "freeze_layers", "freeze_embeddings"),
     }
 )
+_OTHER_FILES = frozenset({*files.BUNDLE_FILES, files.MANIFEST} - {files.CONFIG})
 _CHAR = "char"  # the kind whose vocabulary is that of its text
 
 
 def is_bundle(folder: Path) -> bool:
     """Return whether a path is the folder of a bundle, of version 1 or 2."""
     return classify(folder) in ("bundle", "version_1")
+
+
+def refuse_checkpoint(path: Path, readers: Iterable[ReaderFactory]) -> None:
+    """Raise if a path is a checkpoint of another program, or a file of a checkpoint.
+
+    The folder of a bundle and its config.json are presets, and so is any other JSON file but the
+    config.json of Hugging Face.
+
+    Args:
+        path: What was given for a preset.
+        readers: Readers of other programs' checkpoints.
+
+    Raises:
+        UsageError: It is one.
+    """
+    is_part = path.name in _OTHER_FILES and path.is_file()
+    folder = path.parent if is_part or path.name == files.CONFIG else path
+    if not path.exists() or (is_bundle(folder) and not is_part):
+        return
+    if is_part and is_bundle(folder):
+        what, fix = "is one file of a checkpoint", f"name the folder: {folder}"
+        raise UsageError(Problem(str(path), "", what, fix, kind="preset.part"))
+    is_config = path.is_file() and path.suffix == ".json" and not is_part
+    if is_config and not _is_hugging_face(path):
+        return
+    reader = find_reader(folder, readers)
+    if reader is None and not is_config:
+        return
+    program = "Hugging Face" if reader is None else reader.name
+    weights = "and its folder" if reader is None else str(folder)
+    what = f"is of a checkpoint of another program ({program}), not a preset"
+    fix = f"begin from its weights: --init_from_model {weights}"
+    raise UsageError(Problem(str(path), "", what, fix, kind="preset.foreign"))
+
+
+def _is_hugging_face(path: Path) -> bool:
+    try:
+        return is_hugging_face(files.read_document(path, str(path))[0])
+    except (FormatError, OSError):
+        return False  # reading it as a preset says why
 
 
 def preset_of_bundle(folder: Path, layouts: Layouts) -> tuple[Document, tuple[str, ...]]:

@@ -318,7 +318,9 @@ def _pick_changes(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[st
 
 
 def _read_preset(file: str | None, plugins: Registry) -> Preset:
-    return _NO_PRESET if file is None else read_preset(file, plugins.layouts)
+    if file is None:
+        return _NO_PRESET
+    return read_preset(file, plugins.layouts, plugins.readers.values())
 
 
 def _format_value(value: object) -> str:

@@ -12,6 +12,7 @@ from mypt.engine.config.checkpoint_presets import (
     is_bundle,
     preset_of_bundle,
     preset_of_config,
+    refuse_checkpoint,
 )
 from mypt.engine.config.folders import CHECKPOINTS
 from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
@@ -26,10 +27,11 @@ from mypt.format.storage.commit import write_file
 from mypt.format.storage.save_errors import make_save_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from importlib.resources.abc import Traversable
 
     from mypt.format.layout import Layouts
+    from mypt.format.readers.contract import ReaderFactory
 
 DEFAULT_TOKENIZATION = "gpt2"
 TYPICAL_VOCAB_SIZE = 100  # of characters
@@ -77,19 +79,22 @@ class Preset:
         return from_document(GPTConfig, {**typical, **self.architecture})
 
 
-def read_preset(path: str, layouts: Layouts) -> Preset:
+def read_preset(path: str, layouts: Layouts, readers: Iterable[ReaderFactory] = ()) -> Preset:
     """Read a preset: a file, one that ships with mypt, or the settings of a bundle.
 
     Args:
         path: Such as `configs/tiny.json`, `tiny.json` or `tiny`; of a bundle its folder, its
             `config.json`, or the name of a model that no preset has.
         layouts: The architecture parts known.
+        readers: Readers of other programs' checkpoints, which are no presets.
 
     Raises:
-        UsageError: The preset does not exist.
+        UsageError: The preset does not exist, or is a checkpoint of another program or one file of
+            a bundle.
         FormatError: It is not valid JSON, or of a damaged bundle.
         ConfigError: A field is unknown or invalid.
     """
+    refuse_checkpoint(Path(path), readers)
     data = _find_preset(path)
     if isinstance(data, Path):
         document, remarks = preset_of_bundle(data, layouts)

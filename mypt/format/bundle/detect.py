@@ -10,6 +10,8 @@ from mypt.format.storage import files
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mypt.format.documents.convert import Document
+
 Form = Literal["bundle", "version_1", "incomplete", "other"]
 # One of these is in every config.json of Hugging Face, and in none of MyPT or mypt.
 _HUGGING_FACE = frozenset({"model_type", "architectures"})
@@ -46,6 +48,11 @@ def classify(path: Path) -> Form:
         return "incomplete"
     if "format_version" in config:
         return "bundle"
-    if not _HUGGING_FACE.isdisjoint(config):
+    if is_hugging_face(config):
         return "other"
     return "version_1" if has_model else "incomplete"
+
+
+def is_hugging_face(document: Document) -> bool:
+    """Return whether a JSON object is a config.json of Hugging Face, of any model family."""
+    return "format_version" not in document and not _HUGGING_FACE.isdisjoint(document)

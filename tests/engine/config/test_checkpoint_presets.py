@@ -91,3 +91,46 @@ def test_a_new_model_is_trained_by_the_settings_of_another(model, cli, in_tmp, t
     state = json.loads((in_tmp / "checkpoints" / "dog" / "training_state.json").read_text())
     assert state["training_config"]["learning_rate"] == 0.003
     assert (state["lineage"], state["training_config"]["init_from_model"]) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("hf_gpt2", "hugging_face"),
+        ("hf_gpt2/config.json", "hugging_face"),
+        ("hf_gpt2/tokenizer.json", "hugging_face"),
+        ("hf_llama_untied/config.json", "hugging_face"),
+        ("nanogpt_char/ckpt.pt", "nanogpt"),
+    ],
+)
+def test_a_checkpoint_of_another_program_is_no_preset_and_one_line(cli, fixtures, name, reader):
+    path = fixtures / "foreign" / name
+    folder = path if path.suffix in ("", ".pt") else path.parent
+    for command in (["configs"], ["train", "--model_name", "dog", "--config_file"]):
+        code, out, err = cli(*command, path)
+        assert (code, out) == (2, "")
+        (line,) = err.splitlines()
+        assert line == (
+            f"error: {path}: is of a checkpoint of another program ({reader}), not a preset; "
+            f"begin from its weights: --init_from_model {folder}"
+        )
+
+
+def test_a_config_of_another_program_without_its_weights_is_one_line(cli, fixtures, in_tmp):
+    shutil.copy(fixtures / "foreign" / "hf_gpt2" / "config.json", in_tmp / "mine.json")
+    code, _, err = cli("configs", "mine.json")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "mine.json: is of a checkpoint of another program (Hugging Face), not a preset" in err
+    for path in ("mine.json", fixtures / "foreign" / "hf_gpt2" / "config.json"):
+        code, out, err = cli("format", "validate", path)
+        assert (code, (out + err).count("error: ")) == (1, 1)
+        assert f"{path}: is a config.json of Hugging Face; name its folder" in out + err
+
+
+@pytest.mark.parametrize(
+    "name", ["training_state.json", "tokenizer.json", "manifest.json", "model.pt"]
+)
+def test_another_file_of_a_bundle_leads_to_its_folder(model, cli, name):
+    code, _, err = cli("configs", f"checkpoints/cat/{name}")
+    expected = "is one file of a checkpoint; name the folder: checkpoints/cat"
+    assert (code, err) == (2, f"error: checkpoints/cat/{name}: {expected}\n")
