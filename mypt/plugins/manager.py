@@ -40,7 +40,7 @@ from mypt.plugins.faults import (
     normalize_package_name,
 )
 from mypt.plugins.isolation import summarize_error
-from mypt.plugins.registry import HOOKS, HookRegistry
+from mypt.plugins.registry import HOOKS, HookRegistry, accept_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -338,7 +338,21 @@ class Plugins:
         for kind, factory in self._collect("mypt_tokenizers").items():
             package = settings[TOKEN_KIND, kind].package
             settings[TOKENIZATION, kind] = Setting(package, factory.train_options or {})
+        for hook, place in fields.items():
+            for key in self._registries[hook].contested:
+                settings[place(key)] = self._describe_clash(hook, key, "options")
+                if hook == "mypt_tokenizers":
+                    settings[TOKENIZATION, key] = self._describe_clash(hook, key, "train_options")
         return {**settings, **self._describe_packages()}
+
+    def _describe_clash(self, hook: str, key: object, options: str) -> Setting:
+        """Return the setting of a name that two packages offer: it takes the options of both."""
+        registry = self._registries[hook]
+        problem = registry.explain_missing(key)
+        schemas = [getattr(factory, options) or {} for factory in registry.contested[key]]
+        first, *others = (source.section for source in registry.clashes[key])
+        why = (problem.what, problem.fix)
+        return Setting(first, accept_options(*schemas), names=tuple(others), unusable=why)
 
     def _describe_packages(self) -> dict[tuple[str, str], Setting]:
         """Return each package with plugins, as the name of a section."""

@@ -65,6 +65,7 @@ class HookRegistry:
         sources: The plugin that offers each, by key.
         clashes: The two plugins that offer the same key.
         stand_ins: For such a key, a factory whose functions raise an error that names both.
+        contested: For such a key, the factories that are offered.
     """
 
     def __init__(self, hook: Hook) -> None:
@@ -74,6 +75,7 @@ class HookRegistry:
         self.sources: dict[Any, PluginOrigin] = {}
         self.clashes: dict[Any, tuple[PluginOrigin, PluginOrigin]] = {}
         self.stand_ins: dict[Any, Any] = {}
+        self.contested: dict[Any, list[Any]] = {}
 
     @property
     def offered(self) -> dict[Any, Any]:
@@ -104,9 +106,9 @@ class HookRegistry:
             self.factories[key] = isolated
             return None
         if not first.is_built_in:
-            before = self.offered[key]
-            self.factories.pop(key, None)
+            before = self.factories.pop(key, None) or self.contested[key][0]
             self.clashes[key] = (first, source)
+            self.contested.setdefault(key, [before]).append(isolated)
             if self.hook.contract is not TokenizerFactory:  # weights open without theirs
                 self.stand_ins[key] = _make_stand_in(before, isolated, self.explain_missing(key))
         return Fault(source, f"offers the {noun}, which {first} offers too", "clash")
@@ -140,12 +142,12 @@ def _make_stand_in(one: Any, other: Any, problem: Problem) -> Any:
             recognises=lambda path: one.recognises(path) or other.recognises(path),
             defers=one.defers,
             read=_raise_format_error(problem),
-            options=_accept_options(one.options, other.options),
+            options=accept_options(one.options, other.options),
         )
     return evolve(stand_in, default=False) if "default" in held else stand_in
 
 
-def _accept_options(*schemas: Mapping[str, Any]) -> dict[str, Any]:
+def accept_options(*schemas: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema that takes what either declares, so that what is refused is the clash."""
     return {"properties": {name: {} for schema in schemas for name in schema.get("properties", {})}}
 

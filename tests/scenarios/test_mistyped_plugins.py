@@ -267,3 +267,27 @@ def test_conversations_are_prepared_with_the_options_of_their_tokenizer(preset, 
 def _letters(folder):
     state = json.loads(Path(folder, "tokenizer_state.json").read_text())
     return state["plugins"]["acme-words"]["letters"]
+
+
+def test_what_two_packages_offer_names_both_and_no_option(preset, cli, in_tmp):
+    preset(**BOTH, max_iters=2, plugins={"acme-words": {"slope": 0.5, "n_letters": 7}})
+    code, _, err = cli(*TRAIN)
+    assert code == 0, err
+    install(in_tmp / "packages", "acme-fork", WORDS, entry="fork", module="acme_fork")
+    both = "is offered by both plugin fork of acme-fork 1.0 and plugin words of acme-words 1.0"
+    try:
+        for fields in (BOTH, {"tokenization": "acme_letters"}):
+            preset(**fields, plugins={"acme-words": {"slope": 0.5, "n_letters": 7}})
+            code, _, err = cli(*TRAIN[:2], "n", *TRAIN[3:])
+            assert code == 1
+            assert both in err.splitlines()[-1]
+            code, out, _ = cli("format", "validate", "preset.json")
+            assert code == 1
+            assert f"preset.json#/tokenization: the tokenizer `acme_letters` {both}" in out
+            assert "is not an option" not in out
+        _, out, _ = cli("format", "validate", "checkpoints/m")
+        assert f"config.json: the mlp_type `acme_leaky` {both}" in out
+        assert f"tokenizer.json#/token_kind: the tokenizer `acme_letters` {both}" in out
+        assert "pip install" not in out
+    finally:
+        sys.modules.pop("acme_fork", None)

@@ -8,9 +8,14 @@ from attrs import evolve
 
 from mypt.format.documents.construction import raise_field_errors
 from mypt.format.errors import PluginError, Problem, has_errors
+from mypt.format.rules.config import CLASH
 from mypt.format.rules.documents import document_problems
-from mypt.format.rules.plugin_sections import CLASH, written_section_problems
-from mypt.format.rules.plugin_settings import PLUGINS, find_plugin_choices
+from mypt.format.rules.plugin_sections import written_section_problems
+from mypt.format.rules.plugin_settings import (
+    PLUGINS,
+    clash_problems,
+    find_plugin_choices,
+)
 from mypt.format.schema.messages import json_pointer
 
 if TYPE_CHECKING:
@@ -49,11 +54,15 @@ def check_sections(
     Raises:
         ConfigError: A section is not that of an installed package, or an option is unknown or does
             not fit.
-        PluginError: An option means different things to two factories of a package.
+        PluginError: Two packages offer what is chosen, or an option means different things to two
+            factories of a package.
     """
     sections, choices = document.get(PLUGINS, {}), list(find_plugin_choices(document))
     if not (sections or choices):
         return []
+    clashes = list(clash_problems(choices, "", settings))
+    if clashes:
+        raise PluginError(*clashes)
     problems = [
         _name_origin(problem, preset, given or {})
         for problem in written_section_problems(sections, choices, "", settings)

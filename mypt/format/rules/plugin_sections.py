@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import Problem, suggestion
 from mypt.format.names.lookup import format_hint
+from mypt.format.rules.config import CLASH
 from mypt.format.rules.plugin_settings import (
     BUILT_IN_TOKENIZERS,
     GUARDS,
@@ -16,6 +17,7 @@ from mypt.format.rules.plugin_settings import (
     SINKS,
     TOKENIZATION,
     Setting,
+    clash_problems,
     explain_unknown_option,
     find_plugin_choices,
     knows_plugins,
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     Choice = tuple[str, str]
 
 UNUSED = "plugin.unused"
-CLASH = "plugin.clash"
 NOUNS = {GUARDS: "gold guard", SINKS: "log sink"}
 # Keywords that change nothing of what a schema accepts.
 _ANNOTATIONS = frozenset({"$comment", "default", "deprecated", "description", "examples", "title"})
@@ -52,10 +53,17 @@ def preset_problems(document: Document, file: str, settings: Settings) -> list[P
         settings: The plugins' schemas; nothing is checked where they are not known.
     """
     choices, sections = list(find_plugin_choices(document)), document.get(PLUGINS, {})
-    named = [name for chooser in NOUNS for name in document.get(chooser, {})]
-    if not (choices or sections or named) or not knows_plugins(settings):
+    named = [
+        (chooser, name)
+        for chooser in NOUNS
+        for name, options in document.get(chooser, {}).items()
+        if options is not False
+    ]
+    named_any = any(document.get(chooser) for chooser in NOUNS)
+    if not (choices or sections or named_any) or not knows_plugins(settings):
         return []
     problems = [
+        *clash_problems([*choices, *named], file, settings),
         *written_section_problems(sections, choices, file, settings),
         *named_problems(document, file, settings),
     ]
@@ -155,7 +163,7 @@ def written_section_problems(
 
 def list_clashes(package: str, settings: Settings) -> dict[str, tuple[Choice, Choice]]:
     """Return the options that two choices of one run would take differently, with both."""
-    shared = list(list_shared(package, settings).items())
+    shared = [(k, s) for k, s in list_shared(package, settings).items() if s.unusable is None]
     return {
         name: (first, second)
         for index, (first, one) in enumerate(shared)

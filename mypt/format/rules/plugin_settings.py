@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mypt.format.documents.manifest import GENERATE
 from mypt.format.errors import Problem, suggestion
@@ -41,8 +41,10 @@ class Setting:
     Attributes:
         package: The plugin's own key under `plugins`.
         schema: JSON Schema of the settings; {} accepts anything.
-        names: Other names that a user may take for that of a package, such as its module's.
-        unusable: Why the plugins of a package cannot be used, and what to do; None if they can.
+        names: Other names that a user may take for that of a package, such as its module's; of a
+            name that two packages offer, the other package.
+        unusable: Why it cannot be used, and what to do: its package is disabled or broken, or two
+            packages offer it. None if it can.
     """
 
     package: str
@@ -143,7 +145,7 @@ def list_shared(package: str, settings: Settings) -> dict[tuple[str, str], Setti
     return {
         key: found
         for key, found in settings.items()
-        if found.package == package and key[0] in SHARED
+        if package in (found.package, *found.names) and key[0] in SHARED
     }
 
 
@@ -196,7 +198,8 @@ def tokenizer_plugin_problems(
     if kind in BUILT_IN_TOKENIZERS or not knows_plugins(settings):
         return []
     if (TOKEN_KIND, kind) in settings:
-        return []
+        found = list(clash_problems([(TOKEN_KIND, kind)], file, settings))
+        return [evolve(problem, severity="warning") for problem in found]
     named = [name for name, need in needs.items() if GENERATE in need["needed_for"]]
     packages = sorted({*named, *tokenizer.get("plugins", {})})
     what = f'is "{kind}", which no installed plugin offers'
@@ -205,6 +208,23 @@ def tokenizer_plugin_problems(
     if packages:
         fix, slug = f"install it: pip install {' '.join(packages)}", TOKENIZER_PLUGIN
     return [Problem(file, f"/{TOKEN_KIND}", what, fix, kind=slug, severity="warning")]
+
+
+def clash_problems(
+    choices: Iterable[tuple[str, str]], file: str, settings: Settings
+) -> Iterator[Problem]:
+    """Yield a problem for each choice that two installed packages offer.
+
+    Args:
+        choices: Fields and values, such as ("mlp_type", "mixture").
+        file: The name of the document, for messages.
+        settings: The plugins' schemas.
+    """
+    for field_name, value in choices:
+        found = settings.get((field_name, value))
+        if found is not None and found.unusable is not None:
+            where = json_pointer([field_name]) if file else ""
+            yield Problem(file, where, *found.unusable, kind=CLASH)
 
 
 def find_plugin_choices(document: Document) -> Iterator[tuple[str, str]]:
