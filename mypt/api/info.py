@@ -46,7 +46,7 @@ def get_model_info(
         is wrong with its training state or
         its optimizer, which only training needs, and changed versions of plugins), and `plugins`:
         by package the `version` it requires, `needed_for` as in its manifest, and the version
-        `installed`, None if it is not.
+        `installed`, None if it is not or cannot be used, and then in `absence` why.
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
@@ -70,7 +70,14 @@ def get_model_info(
             str(path) for path in find_copies(opened.path, None if state is None else state.run_id)
         ],
         "plugins": {
-            package: {**need, "installed": plugins.version_of(package)}
+            package: {**need, **_describe_presence(package, plugins)}
             for package, need in opened.needs.items()
         },
     }
+
+
+def _describe_presence(package: str, plugins: Plugins) -> dict[str, str | None]:
+    """Return the version of a package whose plugins are available, or why they are not."""
+    version = plugins.version_of(package)
+    absence = None if version else "; ".join(plugins.explain_absence(package))
+    return {"installed": version, "absence": absence}

@@ -134,8 +134,9 @@ def test_a_part_is_needed_for_everything_but_a_look(tmp_path, text):
 
     whole, without = get_model_info(folder, plugins=plugins), get_model_info(folder)
     assert whole["parameters"] == without["parameters"]
-    assert whole["plugins"]["acme-parts"] == {**need, "installed": "1.2"}
-    assert without["plugins"]["acme-parts"] == {**need, "installed": None}
+    assert whole["plugins"]["acme-parts"] == {**need, "installed": "1.2", "absence": None}
+    absence = "is not installed; install it: pip install acme-parts"
+    assert without["plugins"]["acme-parts"] == {**need, "installed": None, "absence": absence}
 
 
 def test_a_part_that_no_manifest_speaks_of_is_an_error(tmp_path, text):

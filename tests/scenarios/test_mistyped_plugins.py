@@ -291,3 +291,43 @@ def test_what_two_packages_offer_names_both_and_no_option(preset, cli, in_tmp):
         assert "pip install" not in out
     finally:
         sys.modules.pop("acme_fork", None)
+
+
+ABSENT = {
+    "for a later mypt": ("is broken", "update mypt: pip install -U mypt-lm"),
+    "disabled": ("is disabled", "remove it from --disable-plugin"),
+    "broken": ("is broken", "`mypt plugins` shows what is wrong with it"),
+}
+
+
+@pytest.mark.parametrize("state", ABSENT)
+def test_an_installed_package_that_cannot_be_used_is_not_to_be_installed(
+    preset, cli, in_tmp, monkeypatch, state
+):
+    preset(**BOTH, plugins={"acme-words": {"slope": 0.5, "n_letters": 7}})
+    code, _, err = cli(*TRAIN)
+    assert code == 0, err
+    sys.modules.pop("acme_words")
+    if state == "disabled":
+        monkeypatch.setenv("MYPT_DISABLE_PLUGINS", f"{others()},acme-words")
+    elif state == "broken":
+        (in_tmp / "packages" / "acme_words.py").write_text("1 / 0  # an error of the author\n")
+    else:
+        (metadata,) = (in_tmp / "packages").glob("*/METADATA")
+        metadata.write_text(metadata.read_text() + "Requires-Dist: mypt-lm>=99\n")
+    why, fix = ABSENT[state]
+    for words in (
+        (*TRAIN, "--max_iters", 4),
+        ("generate", "--model_name", "m", "--prompt", "l", "--max_new_tokens", 1),
+        ("inspect", "--model_name", "m"),
+        ("format", "validate", "checkpoints/m"),
+    ):
+        _, out, err = cli(*words)
+        assert why in out + err, words
+        assert fix in out + err, words
+        assert "pip install acme-words" not in out + err, words
+        assert "not installed" not in out + err, words
+    (in_tmp / "checkpoints/m/manifest.json").unlink()  # then the section of the config is the hint
+    _, out, err = cli("generate", "--model_name", "m", "--prompt", "l", "--max_new_tokens", 1)
+    assert why in out + err
+    assert "pip install acme-words" not in out + err

@@ -136,4 +136,4 @@ def test_the_part_of_another_package_is_told_and_not_trained(run, cli, refused, 
     assert "requires the plugin acme 1.0, which is not installed" in refused(*TRAIN)
     code, out, err = cli("inspect", "--model_name", "m")
     assert (code, err) == (0, "")
-    assert "acme 1.0, needed to: read, generate, train (not installed)" in out
+    assert "acme 1.0, needed to: read, generate, train (is not installed; install" in out

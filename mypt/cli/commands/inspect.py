@@ -94,7 +94,7 @@ def _describe_tokenizer(state: dict[str, Any] | None) -> list[str]:
 
 
 def _describe_plugin(package: str, need: dict[str, Any]) -> str:
-    here = f"{need['installed']} is installed" if need["installed"] else "not installed"
+    here = f"{need['installed']} is installed" if need["installed"] else need["absence"]
     purposes = ", ".join(need["needed_for"])
     return f"{package} {need['version']}, needed to: {purposes} ({here})"
 

@@ -28,7 +28,11 @@ from mypt.format.rules.optimizer_state import (
     possible_rules,
     rule_problem,
 )
-from mypt.format.rules.plugin_settings import settings_problems, tokenizer_plugin_problems
+from mypt.format.rules.plugin_settings import (
+    list_unusable,
+    settings_problems,
+    tokenizer_plugin_problems,
+)
 from mypt.format.rules.tensors import MISMATCH, TIED, Model, tensor_problems, untied_problem
 from mypt.format.storage import files
 from mypt.format.storage.generations import tagged_name
@@ -58,7 +62,9 @@ def compare_documents(seen: Findings, layouts: Layouts, settings: Settings) -> N
         plugins = seen.manifest.plugins if seen.manifest else {}
         file = seen.name(files.CONFIG)
         about = found[files.CONFIG]
-        about += architecture_problems(seen.documents[files.CONFIG], file, layouts, plugins)
+        unusable = list_unusable({**plugins, **seen.config.plugins}, settings)
+        config = seen.documents[files.CONFIG]
+        about += architecture_problems(config, file, layouts, plugins, unusable)
         if not has_errors(about):
             about += layout_problems(seen.config, file, layouts)
     for problems in found.values():

@@ -32,6 +32,7 @@ def architecture_problems(
     file: str,
     layouts: Layouts = BUILT_IN,
     plugins: Mapping[str, Any] | None = None,
+    unusable: Mapping[str, tuple[str, str]] | None = None,
 ) -> list[Problem]:
     """Return the reasons why no model can be built from a config or a preset.
 
@@ -40,9 +41,11 @@ def architecture_problems(
         file: Its name, for messages.
         layouts: The known parts: `BUILT_IN` and those of plugins.
         plugins: Packages that the bundle requires, as its manifest lists them.
+        unusable: For packages that are installed and cannot be used, why, and what to do.
     """
     config = from_document(GPTConfig, document)
-    return [*_head_problems(config, file), *_part_problems(config, file, layouts, plugins or {})]
+    parts = _part_problems(config, file, layouts, plugins or {}, unusable or {})
+    return [*_head_problems(config, file), *parts]
 
 
 def layout_problems(config: GPTConfig, file: str, layouts: Layouts) -> list[Problem]:
@@ -63,6 +66,26 @@ def layout_problems(config: GPTConfig, file: str, layouts: Layouts) -> list[Prob
     return []
 
 
+def explain_lack(
+    packages: Mapping[str, str], unusable: Mapping[str, tuple[str, str]]
+) -> tuple[list[str], str]:
+    """Return packages that are needed, each with the reason why it cannot be used, and what to do.
+
+    Args:
+        packages: What each is called in the message, by its name.
+        unusable: For those that are installed, why, and what to do.
+    """
+    absent = [package for package in packages if package not in unusable]
+    fixes = [unusable[package][1] for package in packages if package in unusable]
+    if absent:
+        fixes.append(f"install it: pip install {' '.join(absent)}")
+    names = [
+        f"{name} (which {unusable[package][0]})" if package in unusable else name
+        for package, name in packages.items()
+    ]
+    return names, "; ".join(dict.fromkeys(fixes))
+
+
 def _head_problems(config: GPTConfig, file: str) -> list[Problem]:
     width, heads = config.n_embd, config.n_head
     if config.head_size is None and width % heads:
@@ -79,19 +102,26 @@ def _head_problems(config: GPTConfig, file: str) -> list[Problem]:
 
 
 def _part_problems(
-    config: GPTConfig, file: str, layouts: Layouts, plugins: Mapping[str, Any]
+    config: GPTConfig,
+    file: str,
+    layouts: Layouts,
+    plugins: Mapping[str, Any],
+    unusable: Mapping[str, tuple[str, str]],
 ) -> list[Problem]:
     problems = []
-    needed = {name: need for name, need in plugins.items() if "read" in need["needed_for"]}
+    needed = {
+        package: f"{package} {need['version']}"
+        for package, need in sorted(plugins.items())
+        if "read" in need["needed_for"]
+    }
     for slot in SLOTS:
         name = getattr(config, slot)
         if (slot, name) in layouts:
             continue
         where = f"/{slot}"
         if needed:
-            packages = " or ".join(f"{p} {need['version']}" for p, need in sorted(needed.items()))
-            what = f'is "{name}", which requires {packages} to be read and checked'
-            fix = f"install it: pip install {' '.join(sorted(needed))}"
+            names, fix = explain_lack(needed, unusable)
+            what = f'is "{name}", which requires {" or ".join(names)} to be read and checked'
             problems.append(Problem(file, where, what, fix, kind=MISSING, severity="warning"))
             continue
         offered = sorted(known for kind, known in layouts if kind == slot)
@@ -99,6 +129,11 @@ def _part_problems(
         what = f'is "{name}", which neither mypt nor an installed plugin provides{near}'
         fix = f"use one of: {', '.join(offered)}, or install the plugin that provides it"
         if config.plugins:  # a package with settings here is likely the one
-            fix += f": pip install {' or '.join(sorted(config.plugins))}"
+            likely = sorted(config.plugins)
+            fix += f": pip install {' or '.join(likely)}"
+            found = [package for package in likely if package in unusable]
+            if found:
+                names, fix = explain_lack(dict(zip(found, found, strict=True)), unusable)
+                what += f"; {' or '.join(names)} may"
         problems.append(Problem(file, where, what, fix, kind="config.part"))
     return problems

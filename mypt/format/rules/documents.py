@@ -11,7 +11,12 @@ from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import architecture_problems, layout_problems
 from mypt.format.rules.curriculum import curriculum_problems
 from mypt.format.rules.plugin_sections import preset_problems
-from mypt.format.rules.plugin_settings import NO_SETTINGS, knows_plugins, settings_problems
+from mypt.format.rules.plugin_settings import (
+    NO_SETTINGS,
+    knows_plugins,
+    list_unusable,
+    settings_problems,
+)
 from mypt.format.schema.check import check_document
 from mypt.format.storage.generations import manifest_problems
 
@@ -42,7 +47,8 @@ def document_problems(
         return manifest_problems(document, file)
     problems = check_document(kind, document, file)
     if kind in ("config", "preset") and not has_errors(problems):
-        problems += architecture_problems(document, file, layouts)
+        unusable = list_unusable(document.get("plugins", {}), settings)
+        problems += architecture_problems(document, file, layouts, None, unusable)
     if kind in ("training_state", "preset") and not has_errors(problems):
         at = "/training_config" if kind == "training_state" else ""
         training = document.get("training_config", {}) if at else document

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from mypt.format.documents.manifest import GENERATE
 from mypt.format.errors import Problem, suggestion
 from mypt.format.layout import BUILT_IN, SLOTS
-from mypt.format.rules.config import BROKEN, CLASH, MISSING
+from mypt.format.rules.config import BROKEN, CLASH, MISSING, explain_lack
 from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
@@ -69,6 +69,12 @@ NO_SETTINGS: Settings = {}
 def knows_plugins(settings: Settings) -> bool:
     """Return whether settings list what is installed; otherwise not even mypt's own are there."""
     return (TOKEN_KIND, BUILT_IN_TOKENIZERS[0]) in settings
+
+
+def list_unusable(packages: Iterable[str], settings: Settings) -> dict[str, tuple[str, str]]:
+    """Return, for those of some packages that are installed and cannot be used, why, and a fix."""
+    found = {p: settings.get((PLUGINS, p.lower().replace("_", "-"))) for p in packages}
+    return {p: f.unusable for p, f in found.items() if f is not None and f.unusable is not None}
 
 
 def settings_problems(document: Document, file: str, settings: Settings) -> list[Problem]:
@@ -206,7 +212,10 @@ def tokenizer_plugin_problems(
     fix = "install the plugin that brings it; without it texts are written as ids"
     slug = "tokenizer.unknown"
     if packages:
-        fix, slug = f"install it: pip install {' '.join(packages)}", TOKENIZER_PLUGIN
+        unusable = list_unusable(packages, settings)
+        names, fix = explain_lack(dict(zip(packages, packages, strict=True)), unusable)
+        what += f": it is of {' or '.join(names)}" if unusable else ""
+        slug = TOKENIZER_PLUGIN
     return [Problem(file, f"/{TOKEN_KIND}", what, fix, kind=slug, severity="warning")]
 
 
