@@ -81,7 +81,11 @@ def test_a_reader_that_gives_plain_tensors_goes_the_whole_way(theirs, cli):
     )
     code, out, _ = cli("format", "validate", path)
     assert code == 1
-    assert "does not say chars; supply it: --option chars=..." in out
+    said = 'does not say chars; supply it: --option chars=... (in Python: options={"chars": ...})'
+    assert said in out
+    with pytest.raises(FormatError) as raised:
+        mypt.load(path)
+    assert said in str(raised.value)
     for words in (
         ("format", "validate", path),
         ("format", "validate", "."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem, UsageError, suggestion
@@ -84,8 +85,17 @@ def missing_option(file: str, what: str, *ways: str) -> FormatError:
         what: What it lacks, without the place.
         ways: Options that supply it, as `NAME=VALUE`.
     """
-    fix = "supply it: " + ", or ".join(f"--option {way}" for way in ways)
+    flags = ", or ".join(f"--option {way}" for way in ways)
+    arguments = " or ".join(map(_format_argument, ways))
+    fix = f"supply it: {flags} (in Python: options={arguments})"
     return FormatError(Problem(file, "", what, fix, kind=UNSAID))
+
+
+def _format_argument(way: str) -> str:
+    """Return the argument `options` that says in Python what `NAME=VALUE` says in a command."""
+    name, _, value = way.partition("=")
+    is_literal = value == "..." or value.isdecimal()
+    return f'{{"{name}": {value if is_literal else json.dumps(value)}}}'
 
 
 def _make_unknown_problem(

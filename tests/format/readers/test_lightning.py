@@ -43,7 +43,9 @@ def test_the_attribute_that_holds_the_model_may_have_any_name(changed, plugins, 
 
 def test_the_characters_are_asked_for(changed, plugins):
     path = changed(lambda held: None)
-    with pytest.raises(FormatError, match=r"supply it: --option chars=\.\.\., or --option tokeni"):
+    ways = r'\(in Python: options=\{"chars": \.\.\.\} or \{"tokenizer": "none"\}\)$'
+    said = r"supply it: --option chars=\.\.\., or --option tokenizer=none " + ways
+    with pytest.raises(FormatError, match=said):
         mypt.load(path, plugins=plugins)
     chars = "abcdefghijklmnopqrstuvwxyz .,!?"
     model = mypt.load(path, plugins=plugins, options={"chars": chars})
