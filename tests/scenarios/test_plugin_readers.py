@@ -177,3 +177,32 @@ def test_a_tensor_that_the_file_lacks_names_both(theirs):
     said = str(raised.value)
     assert "as the reader acme of the plugin acme-reader of acme-reader 1.0 reads it" in said
     assert "restore the file, or update that plugin" in said
+
+
+MISFITS = {
+    "a part": ('{"n_head"', '{"norm_type": "rmsnorm", "n_head"', '/norm_type is "rmsnorm", but '),
+    "a size": ("'vocab_size': 3", "'vocab_size': 4", "/vocab_size is 4, but "),
+    "a depth": ("'n_layer': 1", "'n_layer': 2", "/n_layer is 2, but theirs.npz holds 1 block"),
+}
+
+
+@pytest.mark.parametrize("what", MISFITS)
+def test_a_config_that_does_not_fit_its_tensors_is_said_of_the_plugin(theirs, what):
+    path, _ = theirs
+    right, wrong, said = MISFITS[what]
+    code = CODE.format(torch="", convert="value", sizes=SIZES).replace(right, wrong)
+    names = {}
+    exec(compile(code, what, "exec"), names)
+    plugins = mypt.load_plugins(["acme-reader"])
+    hooks = SimpleNamespace(mypt_legacy_readers=names["mypt_legacy_readers"])
+    plugins.register(hooks, PluginOrigin("wrong", "acme-wrong", "1.0"))
+    with pytest.raises(FormatError) as raised:
+        mypt.load(path, plugins=plugins, options={"chars": "abc"})
+    (problem,) = raised.value.problems
+    assert (problem.file, problem.where) == ("", "plugin wrong of acme-wrong 1.0")
+    assert problem.what.startswith(
+        "its reader acme returned a config for theirs.npz that does not fit the tensors which it "
+        f"returned: {said}"
+    )
+    assert "was saved with" not in problem.what
+    assert problem.fix == "report it to the author of the plugin"

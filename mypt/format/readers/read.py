@@ -25,7 +25,7 @@ from mypt.format.rules.optimizer_state import (
     possible_rules,
 )
 from mypt.format.rules.plugin_settings import NO_SETTINGS
-from mypt.format.rules.tensors import Model, tensor_problems
+from mypt.format.rules.tensors import MISMATCH, Model, tensor_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.tensors import weights_file
@@ -93,11 +93,10 @@ def describe(
         # The weights first: an optimizer state that does not fit is often but a consequence.
         bare = upgrade(evolve(found, optimizer=None))
         folder = path if found.version == "1" else None
-        errors = [
-            p for p in _find_problems(bare, str(path), folder, layouts) if p.severity == "error"
-        ]
+        found_wrong = _find_problems(bare, str(path), folder, layouts, reader)
+        errors = [problem for problem in found_wrong if problem.severity == "error"]
         if errors:
-            raise FormatError(*(_name_plugin(error, reader) for error in errors))
+            raise FormatError(*(_name_plugin(error, reader, path) for error in errors))
     except SURPRISES as error:
         raise _make_surprise_error(path, reader, error) from error
     if flaws or found.optimizer is None:
@@ -169,15 +168,25 @@ def _make_surprise_error(path: Path, reader: ReaderFactory, error: Exception) ->
     return FormatError(Problem(str(path), "", what, fix, kind="reader.surprised"))
 
 
-def _name_plugin(problem: Problem, reader: ReaderFactory) -> Problem:
+def _name_plugin(problem: Problem, reader: ReaderFactory, path: Path) -> Problem:
     """Return a problem with a checkpoint; if a plugin read it, either of the two may be at fault.
+
+    A config that does not fit the tensors which came with it is the fault of the plugin.
 
     Args:
         problem: What is wrong with the documents or the tensors that the reader returned.
         reader: The reader.
+        path: The checkpoint.
     """
     if not reader.offered_by:
         return problem
+    if problem.kind == MISMATCH:
+        what = (
+            f"its reader {reader.name} returned a config for {path} that does not fit the tensors"
+        )
+        what += f" which it returned: {problem.where} {problem.what}"
+        fix = "report it to the author of the plugin"
+        return Problem("", reader.offered_by, what, fix, kind="plugin.reader")
     what = f"{problem.what}, as the reader {reader.name} of the {reader.offered_by} reads it"
     return evolve(problem, what=what, fix="restore the file, or update that plugin")
 
@@ -207,7 +216,11 @@ def read_whole(
 
 
 def _find_problems(
-    checkpoint: Checkpoint, file: str, folder: Path | None, layouts: Layouts
+    checkpoint: Checkpoint,
+    file: str,
+    folder: Path | None,
+    layouts: Layouts,
+    reader: ReaderFactory,
 ) -> list[Problem]:
     """Find what is wrong; of a folder of version 1 its documents are named, which say it."""
     documents: dict[Kind, Mapping[str, Any] | None] = {
@@ -231,7 +244,9 @@ def _find_problems(
     config = from_document(GPTConfig, checkpoint.config)
     if checkpoint.tokenizer is not None:
         problems += tokenizer_problems(checkpoint.tokenizer, config.vocab_size, file)
-    return problems + tensor_problems(Model(config, checkpoint.tensors, layouts, file, file))
+    is_returned = bool(reader.offered_by)
+    model = Model(config, checkpoint.tensors, layouts, file, file, is_returned=is_returned)
+    return problems + tensor_problems(model)
 
 
 def _find_json_problems(kind: Kind, document: Mapping[str, Any], file: str) -> list[Problem]:

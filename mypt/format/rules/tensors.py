@@ -36,6 +36,7 @@ class Model:
         layouts: The known parts, including those of the config.
         config_file: Name of the config's file, for messages.
         file: Name of the tensors' file, for messages.
+        is_returned: Whether the reader of a plugin returned both, so that no file says either.
     """
 
     config: GPTConfig
@@ -43,6 +44,7 @@ class Model:
     layouts: Layouts
     config_file: str
     file: str
+    is_returned: bool = False
 
     def problem(self, name: str, what: str, kind: str) -> Problem:
         """Return a problem with a tensor."""
@@ -102,6 +104,8 @@ def _shape_problems(model: Model) -> list[Problem]:
 def _changed_field_problem(model: Model, field: str, value: object) -> Problem:
     now = format_value(getattr(model.config, field))
     what = f"is {now}, but {_get_file_name(model.file)} was saved with {format_value(value)}"
+    if model.is_returned:
+        what = f"is {now}, but its tensors are those of {format_value(value)}"
     return model.misfit(field, what, value)
 
 
