@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("typed_use")  # which share what mypy read
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # The examples of hooks leave types out for brevity; `mypt plugins new` has those of a plugin.
 UNTYPED = {"hooks.md"}
