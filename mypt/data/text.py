@@ -57,6 +57,12 @@ class InputText:
         """The whole text."""
         return "".join(self.pieces())
 
+    @property
+    def size_bytes(self) -> int:
+        """About how many bytes it has as UTF-8; a part that is a `str` counts its characters."""
+        sizes = (p.size_bytes if isinstance(p, UnreadFile) else len(p) for p in self.parts)
+        return sum(sizes)
+
     def pieces(self) -> Iterator[str]:
         """Yield the text in pieces, with a newline between parts where the first has none.
 

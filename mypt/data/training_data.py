@@ -35,6 +35,11 @@ class TrainingData:
     phases: tuple[Phase, ...]
     texts: tuple[InputText | None, ...]
 
+    @property
+    def text_bytes(self) -> int:
+        """About how many bytes of text are to be tokenized; token shards need none of that."""
+        return sum(text.size_bytes for text in self.texts if text is not None)
+
     def tokenizer(self, wanted: NewTokenizer, plugins: Plugins) -> Tokenizer:
         """Make the tokenizer of a new model: trained on all texts, or that of the shards.
 

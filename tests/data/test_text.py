@@ -24,6 +24,11 @@ def test_a_text_is_read_as_it_is(file, text, block, monkeypatch):
     assert InputText((text.encode(),), "-").text == text
 
 
+def test_the_size_of_a_text_is_known_before_it_is_read(file):
+    file.write_bytes(b"12345")
+    assert InputText((open_text(file), "678", b"90"), "three parts").size_bytes == 10
+
+
 @pytest.mark.parametrize("block", [1, 2, 3, 4, 100])
 def test_a_byte_order_mark_is_dropped_once(file, block, monkeypatch):
     monkeypatch.setattr(text_module, "_BLOCK_BYTES", block)

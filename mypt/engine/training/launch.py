@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
@@ -61,6 +60,7 @@ from mypt.plugins.selection import check_given, select_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     import torch
 
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from mypt.data.curriculum import Phases
     from mypt.data.training_data import TrainingData
     from mypt.engine.runtime.world import World
-    from mypt.format.documents.training import Ancestor, TrainingConfig, TrainingState
+    from mypt.format.documents.training import Ancestor, TrainingState
     from mypt.plugins.manager import Plugins
 
 
@@ -207,22 +207,14 @@ def _prepare(
             return outcome, partial(describe_request, run, opened)
         start = _start_resumed(request, run, opened, plugins, world)
     model, training, tokenizer = start.model, start.run.training, start.model.need_tokenizer()
-    size = _count_bytes(start.run.training)
-    if size >= _MANY_BYTES:
-        tell_pipe(f"Tokenizing {short_bytes(size)} of text", quiet=quiet)
+    if start.data.text_bytes >= _MANY_BYTES:
+        tell_pipe(f"Tokenizing {short_bytes(start.data.text_bytes)} of text", quiet=quiet)
     ready = _Ready(
         start=evolve(start, device=world.place(start.device)),
         phases=start.data.load(model.config, tokenizer, training),
         eval_loaders=load_eval_sets(model.config, tokenizer, training),
     )
     return ready, ready.describe
-
-
-def _count_bytes(training: TrainingConfig) -> int:
-    """Return the size of the files of text that a run names, without those of folders."""
-    phases = (training.input_file, *(phase.input_file for phase in training.curriculum))
-    names = [n for names in phases for n in ([names] if isinstance(names, str) else names or [])]
-    return sum(Path(name).stat().st_size for name in names if Path(name).is_file())
 
 
 def _open_saved(request: TrainRequest, folder: Path, plugins: Plugins) -> Opened:
