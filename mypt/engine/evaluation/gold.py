@@ -11,6 +11,7 @@ from attrs import frozen
 
 from mypt.format.documents.training import Decision, GoldMemory
 from mypt.format.errors import ConfigError, PluginError, Problem, log_traceback, suggestion
+from mypt.format.rules.plugin_settings import GUARDS
 from mypt.plugins.selection import check_names, select_options
 
 if TYPE_CHECKING:
@@ -152,10 +153,10 @@ def build_guards(
     Raises:
         ConfigError: An option names no guard or does not fit the guard's schema.
     """
-    check_names("gold_guards", options, factories)
+    check_names(GUARDS, options, factories)
     return {
         name: factories[name].build(settings)
-        for name, settings in select_options("gold_guards", options, factories).items()
+        for name, settings in select_options(GUARDS, options, factories).items()
     }
 
 

@@ -8,6 +8,7 @@ from attrs import evolve
 
 from mypt.engine.logging.events import LoggedEvent, Notice
 from mypt.format.errors import SaveError, log_traceback, suggestion
+from mypt.format.rules.plugin_settings import SINKS
 from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Eve
     """
     built: dict[str, LogSink] = {}
     failed: dict[str, Exception] = {}
-    for name, options in select_options("log_sinks", wanted, plugins.sinks).items():
+    for name, options in select_options(SINKS, wanted, plugins.sinks).items():
         try:
             sink = plugins.sinks[name].build(evolve(run, options=options))
         except Exception as error:

@@ -29,6 +29,7 @@ from mypt.engine.training.trainer import Job
 from mypt.format.discover import ensure_basename
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem
+from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.generations import read_manifest
 from mypt.plugins.selection import check_given
 
@@ -93,7 +94,7 @@ def fit(
         given = merge_described(described, given, "optimizer")
     previous = begin.previous
     training = _settle_training(given, previous, loader)
-    for field in given.keys() & {"gold_guards", "log_sinks"}:
+    for field in given.keys() & {GUARDS, SINKS}:
         check_given(field, getattr(training, field), model.plugins)
     if previous is not None and _is_done(model, checkpoint_dir, previous, training.max_iters):
         message = "nothing to train: the model is at step %d, and max_iters is %d"

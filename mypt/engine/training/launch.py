@@ -54,6 +54,7 @@ from mypt.format.bundle.detect import classify
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint, recognise
+from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.files import BUNDLE_FILES
 from mypt.plugins.requirements import check_guards
 from mypt.plugins.selection import check_given, select_options
@@ -257,13 +258,13 @@ def _check_guards_and_sinks(request: TrainRequest, run: ResolvedRun, plugins: Pl
     A saved run goes on without the sinks that are no longer here, unless they are asked for.
     """
     training = run.training
-    for field in ("gold_guards", "log_sinks"):
+    for field in (GUARDS, SINKS):
         is_given = field in request.training
         if is_given or run.previous is None:
             file = "" if is_given else run.preset.file
             check_given(field, getattr(training, field), plugins, file)
     build_guards(training.gold_guards, plugins.guards)
-    select_options("log_sinks", training.log_sinks, plugins.sinks)
+    select_options(SINKS, training.log_sinks, plugins.sinks)
 
 
 def _ensure_own_format(opened: Opened) -> None:

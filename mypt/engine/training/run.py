@@ -36,6 +36,7 @@ from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, LockedError, Problem
+from mypt.format.rules.plugin_settings import SINKS
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import CHANGING, read_manifest
 from mypt.plugins.contracts import RunInfo
@@ -181,7 +182,7 @@ def is_finished(state: TrainingState, max_iters: int) -> bool:
 
 def _log_to_write(job: Job) -> Path | None:
     """Return the file that this process appends lines to; None if it keeps no log."""
-    sinks = select_options("log_sinks", job.training.log_sinks, job.model.plugins.sinks)
+    sinks = select_options(SINKS, job.training.log_sinks, job.model.plugins.sinks)
     return job.log_file if job.world.is_main and jsonl.NAME in sinks else None
 
 
