@@ -10,16 +10,16 @@ demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
 	$(BIN)/python -m mypt.format validate checkpoints/demo
 	@echo
-	$(BIN)/mypt inspect --model_name demo
+	$(BIN)/mypt inspect demo
 	@echo
-	$(BIN)/mypt generate --model_name demo --max_new_tokens 500 --temperature 0.6 --seed 3 \
+	$(BIN)/mypt generate demo --max_new_tokens 500 --temperature 0.6 --seed 3 \
 		--prompt "$$(printf 'class Reader:\n    def __init__(self, ')"
 	@echo
 	@echo "That was a model of the Python standard library. To train on a text of your own:"
 	@echo
 	@echo "  $(BIN)/mypt train --model_name mine --input_file my_text.txt --config_file configs/demo.json"
-	@echo "  $(BIN)/mypt generate --model_name mine --prompt \"Once\""
-	@echo "  $(BIN)/mypt inspect --model_name mine"
+	@echo "  $(BIN)/mypt generate mine --prompt \"Once\""
+	@echo "  $(BIN)/mypt inspect mine"
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
