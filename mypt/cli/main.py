@@ -31,29 +31,32 @@ HELP = (
 COMMANDS = {
     "train": ("mypt.cli.commands.train", "Train a new model, or resume a saved one."),
     "generate": ("mypt.cli.commands.generate", "Continue a prompt with a trained model."),
-    "list": ("mypt.cli.commands.list", "List the checkpoints below a folder."),
+    "list": ("mypt.cli.commands.checkpoints.list", "List the checkpoints below a folder."),
     "inspect": (
-        "mypt.cli.commands.inspect",
+        "mypt.cli.commands.checkpoints.inspect",
         "Show what a checkpoint contains, without loading its weights.",
     ),
     "configs": ("mypt.cli.commands.configs", "List the presets, or show one in detail."),
     "compare": (
-        "mypt.cli.commands.compare",
+        "mypt.cli.commands.checkpoints.compare",
         "Compare the settings of models, and their losses on one text.",
     ),
     "plot": ("mypt.cli.commands.plot", "Plot the losses of one or more runs."),
     "data": ("mypt.cli.commands.data", "Prepare data sets for training, and inspect them."),
-    "export": ("mypt.cli.commands.export", "Export a model to the format of another program."),
+    "export": (
+        "mypt.cli.commands.checkpoints.export",
+        "Export a model to the format of another program.",
+    ),
     "plugins": ("mypt.cli.commands.plugins", "List the installed plugins and what they provide."),
     "format": ("mypt.cli.format_group", "Validate and migrate checkpoints."),
 }
 FORMAT_COMMANDS = {
     "validate": (
-        "mypt.cli.commands.validate",
+        "mypt.cli.commands.checkpoints.validate",
         "Check checkpoints and presets, and report every problem.",
     ),
     "migrate": (
-        "mypt.cli.commands.migrate",
+        "mypt.cli.commands.checkpoints.migrate",
         "Convert a legacy or foreign checkpoint to the current format.",
     ),
 }

@@ -32,7 +32,7 @@ TESTED_BY = {
         "cli/generation/request",
         "cli/options/sampling",
     ],
-    "cli/commands/test_inspect.py": ["api/info", "api/summary"],
+    "cli/commands/checkpoints/test_inspect.py": ["api/info", "api/summary"],
     "cli/commands/test_plot.py": ["plotting/find_log", "plotting/run"],
     "cli/commands/test_plugins.py": [
         "cli/format_group",
@@ -76,7 +76,7 @@ TESTED_BY = {
     "format/storage/test_commit.py": ["format/storage/files", "format/storage/generations"],
     "format/test_migrate.py": ["format/downgrade", "format/migrations/v2_to_v1"],
     "format/test_validate.py": [
-        "cli/commands/validate",
+        "cli/commands/checkpoints/validate",
         "format/bundle/cross_checks",
         "format/bundle/examine",
         "format/bundle/findings",

@@ -1,1 +1,1 @@
-"""The commands, one module each."""
+"""The commands, one module each; those of checkpoints in a folder of their own."""

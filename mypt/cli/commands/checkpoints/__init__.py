@@ -1,0 +1,1 @@
+"""The commands that deal with checkpoints as they lie on the disk."""
