@@ -50,21 +50,28 @@ def build_block(config: GPTConfig, plugins: Plugins) -> nn.Module:
     block = build_part("block_type", config, plugins)
     block.sa = build_part("attention_type", config, plugins)
     block.fwd = build_part("mlp_type", config, plugins)
-    block.ln1 = build_part("norm_type", config, plugins)
-    block.ln2 = build_part("norm_type", config, plugins)
+    for name in list_norms(config, plugins):
+        setattr(block, name, build_part("norm_type", config, plugins))
     return block
+
+
+def list_norms(config: GPTConfig, plugins: Plugins) -> tuple[str, ...]:
+    """Return the names of the norms in a block."""
+    return plugins.part("block_type", config.block_type).norms
 
 
 def list_parts(model: Assembled) -> Iterator[tuple[str, nn.Module]]:
     """Yield the slot and the module of each part; a block comes after the parts within it."""
     yield "pos_encoding", model.position_embedding_table
+    norms = list_norms(model.config, model.plugins)
     for block in model.blocks:
         yield "attention_type", block.sa
         yield "mlp_type", block.fwd
-        yield "norm_type", block.ln1
-        yield "norm_type", block.ln2
+        for name in norms:
+            yield "norm_type", getattr(block, name)
         yield "block_type", block
-    yield "norm_type", model.ln_f
+    if model.config.has_final_norm:
+        yield "norm_type", model.ln_f
 
 
 def restore_buffers(model: Assembled) -> None:

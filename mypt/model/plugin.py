@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from mypt.format import layout
+from mypt.format.documents.config import GATED
 from mypt.plugins import PartFactory, hookimpl
 
 if TYPE_CHECKING:
@@ -20,13 +21,16 @@ BUILDERS = {
     ("pos_encoding", "learned"): ("position", "LearnedPositions"),
     ("pos_encoding", "rope"): ("position", "RotaryPositions"),
     ("attention_type", "causal"): ("attention", "CausalAttention"),
-    ("mlp_type", "relu"): ("mlp", "TwoLayerMlp"),
-    ("mlp_type", "gelu"): ("mlp", "TwoLayerMlp"),
-    ("mlp_type", "gelu_tanh"): ("mlp", "TwoLayerMlp"),
-    ("mlp_type", "swiglu"): ("mlp", "SwiGlu"),
+    **{("mlp_type", name): ("mlp", "TwoLayerMlp") for name in layout.TWO_LAYER},
+    **{("mlp_type", name): ("mlp", "GatedMlp") for name in GATED},
     ("norm_type", "layernorm"): ("norm", "LayerNorm"),
     ("norm_type", "rmsnorm"): ("norm", "RmsNorm"),
     ("block_type", "pre_norm"): ("block", "PreNormBlock"),
+    ("block_type", "post_norm"): ("block", "PostNormBlock"),
+    ("block_type", "res_post_norm"): ("block", "ResPostNormBlock"),
+    ("block_type", "sandwich_norm"): ("block", "SandwichNormBlock"),
+    ("block_type", "parallel"): ("block", "ParallelBlock"),
+    ("block_type", "parallel_two_norms"): ("block", "ParallelTwoNormsBlock"),
 }
 
 
@@ -35,7 +39,11 @@ def mypt_parts() -> list[PartFactory]:
     """Return the built-in parts."""
     return [
         PartFactory(
-            slot, name, build=_make_lazy_builder(*where), tensors=layout.BUILT_IN[slot, name]
+            slot,
+            name,
+            build=_make_lazy_builder(*where),
+            tensors=layout.BUILT_IN[slot, name].tensors,
+            norms=layout.BUILT_IN[slot, name].norms,
         )
         for (slot, name), where in BUILDERS.items()
     ]

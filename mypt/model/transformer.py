@@ -81,7 +81,9 @@ class Transformer(nn.Module):
         self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)
         self.position_embedding_table = build_part("pos_encoding", config, plugins)
         self.blocks = nn.ModuleList(build_block(config, plugins) for _ in range(config.n_layer))
-        self.ln_f = build_part("norm_type", config, plugins)
+        self.ln_f: nn.Module = (
+            build_part("norm_type", config, plugins) if config.has_final_norm else nn.Identity()
+        )
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=config.has_head_bias)
         self._tie_head()
         self._check_layout(expected_tensors(config, plugins.layouts))

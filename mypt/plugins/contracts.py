@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from attrs import field, frozen
 
 from mypt.format.errors import ConfigError, Problem
-from mypt.format.layout import Shape, no_tensors
+from mypt.format.layout import TWO_NORMS, PartLayout, Shape, no_tensors
 from mypt.format.rules.arguments import where
 
 if TYPE_CHECKING:
@@ -189,6 +189,7 @@ class PartFactory:
         build: Builds the module; `mypt.plugins.parts` specifies what each slot's module must do.
         tensors: Names, relative to the part, and shapes of its parameters, in order.
         options: JSON Schema of its settings: the section of its package in `plugins` of a config.
+        norms: Of a `block_type`, the names of the norms that mypt sets, in their order.
     """
 
     slot: str
@@ -196,6 +197,12 @@ class PartFactory:
     build: Callable[[GPTConfig], nn.Module]
     tensors: Callable[[GPTConfig], dict[str, Shape]] = no_tensors
     options: JsonSchema = field(factory=dict, kw_only=True)
+    norms: tuple[str, ...] = field(default=TWO_NORMS, kw_only=True)
+
+    @property
+    def layout(self) -> PartLayout:
+        """What it adds to the tensors of a model."""
+        return PartLayout(self.tensors, self.norms)
 
 
 @frozen

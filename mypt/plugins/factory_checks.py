@@ -51,6 +51,14 @@ def _find_function_flaw(value: object) -> str | None:
     return None if callable(value) else f"{value!r:.60}, not a function"
 
 
+def _find_names_flaw(value: object) -> str | None:
+    if isinstance(value, tuple) and all(
+        isinstance(name, str) and name.isidentifier() for name in value
+    ):
+        return None
+    return f"{value!r:.60}, not a tuple of attribute names"
+
+
 def _find_schema_flaw(value: object) -> str | None:
     if not isinstance(value, Mapping):
         return f"{value!r:.60}, not a JSON Schema"
@@ -71,6 +79,7 @@ _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
     **dict.fromkeys(("build", "train", "train_pieces", "tensors"), _find_function_flaw),
     **dict.fromkeys(("recognises", "read", "defers"), _find_function_flaw),
     **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
+    "norms": _find_names_flaw,
     **dict.fromkeys(("default", "takes_infos", "offered_by"), lambda _: None),
 }
 

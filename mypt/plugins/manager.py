@@ -226,8 +226,8 @@ class Plugins:
     def layouts(self) -> Layouts:
         """The tensors of every registered part, for validation."""
         parts = self._collect("mypt_parts").items()
-        known = {key: part.tensors for key, part in parts}
-        return LazyMapping(known, lambda: {key: part.tensors for key, part in self.parts.items()})
+        known = {key: part.layout for key, part in parts}
+        return LazyMapping(known, lambda: {key: part.layout for key, part in self.parts.items()})
 
     @cached_property
     def settings(self) -> Settings:

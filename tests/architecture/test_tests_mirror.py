@@ -21,6 +21,7 @@ TESTED_BY = {
     "architecture/test_document_schemas.py": [
         "format/documents/config",
         "format/documents/manifest",
+        "format/documents/rope_scaling",
         "format/documents/tokenizer",
         "format/documents/training",
     ],

@@ -9,7 +9,7 @@ import torch
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.errors import FormatError
-from mypt.format.layout import BUILT_IN, no_tensors
+from mypt.format.layout import BUILT_IN, PartLayout, no_tensors
 from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.format.storage.generations import tagged_name
 from mypt.format.tensors.pt_writer import write_tensors
@@ -155,7 +155,7 @@ def test_a_part_of_a_plugin_is_refused_without_it_and_read_with_it(bundle, edit)
     layouts = {**BUILT_IN, ("mlp_type", "wavelet"): BUILT_IN["mlp_type", "gelu"]}
     edited = ("manifest.edited", "warning", "config.json#/mlp_type")
     assert found(bundle, layouts=layouts) == [edited]
-    layouts["mlp_type", "wavelet"] = no_tensors
+    layouts["mlp_type", "wavelet"] = PartLayout(no_tensors)
     assert found(bundle, layouts=layouts)[0][2] == "config.json#/mlp_type"
 
 

@@ -256,13 +256,13 @@ class HurriesWrongly(CausalAttention):
     ],
 )
 def test_a_wrong_attention_is_told_what_it_does_wrong(part, message):
-    tensors = BUILT_IN["attention_type", "causal"]
+    tensors = BUILT_IN["attention_type", "causal"].tensors
     with pytest.raises(ContractError, match=message):
         check_part(PartFactory("attention_type", "odd", build=part, tensors=tensors))
 
 
 def test_an_attention_without_a_cache_is_told_so():
-    tensors = BUILT_IN["attention_type", "causal"]
+    tensors = BUILT_IN["attention_type", "causal"].tensors
     factory = PartFactory("attention_type", "odd", build=SkipsTheCache, tensors=tensors)
     with pytest.raises(ContractError, match="cache"):
         check_part(factory)

@@ -74,13 +74,15 @@ def _add_options(
 def _make_option(name: str, hint: Any, described: Mapping[str, str]) -> Callable[..., Any]:
     option = partial(click.option, cls=GroupedOption, **described)
     kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
-    if typing.get_origin(hint) is Literal:
-        return option(f"--{name}", type=click.Choice(kinds))
     if typing.get_origin(hint) in (Mapping, tuple):
         return option(f"--{name}", type=JsonType())
-    if len(kinds) > 1:
+    if typing.get_origin(hint) is not Literal and len(kinds) > 1:
         return option(f"--{name}", type=TEXT, multiple=True, callback=_unwrap_single)
-    kind = next(iter(kinds), hint)
+    kind = hint if typing.get_origin(hint) is Literal else next(iter(kinds), hint)
+    if typing.get_origin(kind) is Literal:
+        return option(f"--{name}", type=click.Choice(typing.get_args(kind)))
+    if attrs.has(kind):
+        return option(f"--{name}", type=JsonType())
     if kind is bool:
         return option(f"--{name}/--no_{name}", default=None)
     return option(f"--{name}", type=TEXT if kind is str else kind)

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # In the order of the headings. A schema names the group of a field in `x-group`.
-GROUPS = ("model", "data", "optimization", "evaluation", "checkpoints", "logging", "hardware")
+GROUPS = (
+    *("model", "attention", "norms", "data", "optimization"),
+    *("evaluation", "checkpoints", "logging", "hardware"),
+)
 
 
 class GroupedOption(click.Option):

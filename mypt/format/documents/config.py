@@ -1,26 +1,38 @@
 """The architecture of a model."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
 
 from mypt.format.calls.signatures import checks_calls
 from mypt.format.documents.construction import settle_fields
+from mypt.format.documents.rope_scaling import RopeScaling, make_rope_scaling
 from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE
 
 # A field that is None follows a rule: the property of `GPTConfig` that applies it.
 DERIVED = {
+    "n_kv_head": "kv_heads",
+    "rope_size": "rotated_width",
     "head_size": "head_width",
     "mlp_hidden": "mlp_width",
     "attn_scale": "attention_scale",
     "norm_eps": "norm_epsilon",
+    "norm_weight": "has_norm_weight",
+    "final_norm": "has_final_norm",
     "qkv_bias": "has_qkv_bias",
     "proj_bias": "has_proj_bias",
     "mlp_bias": "has_mlp_bias",
     "norm_bias": "has_norm_bias",
     "head_bias": "has_head_bias",
 }
+# A field that is None says that the model has no such thing.
+OPTIONAL = (
+    *("rope_theta_sliding", "rope_scaling", "rope_pattern", "sliding_window", "window_pattern"),
+    *("attn_soft_cap", "qk_norm", "logit_soft_cap"),
+)
+# Feed-forward parts of three matrices, by the activation of one product that multiplies the other.
+GATED = ("swiglu", "geglu", "geglu_tanh", "reglu")
 
 
 @checks_calls
@@ -29,7 +41,8 @@ class GPTConfig:
     """The architecture of a model: `config.json`.
 
     Every field is described in `schemas/v2/config.schema.json`. A field that is None follows the
-    rule in its property of `DERIVED` (`attn_scale` in `attention_scale`, and so on).
+    rule in its property of `DERIVED` (`attn_scale` in `attention_scale`, and so on), or is among
+    `OPTIONAL`.
 
     Attributes:
         SETTINGS: Fields of how it is trained; its output does not depend on them.
@@ -45,6 +58,7 @@ class GPTConfig:
     vocab_size: int = GPT2_PADDED_VOCAB_SIZE
     n_embd: int = 384
     n_head: int = 6
+    n_kv_head: int | None = None
     n_layer: int = 6
     dropout: float = 0.2
     bias: bool = False
@@ -55,12 +69,31 @@ class GPTConfig:
     mlp_type: str = "gelu"
     norm_type: str = "layernorm"
     block_type: str = "pre_norm"
+    embedding_type: str = "token"
+    head_type: str = "linear"
+    stack_type: str = "sequential"
     rope_theta: float = 10000.0
+    rope_theta_sliding: float | None = None
     rope_scale: float = 1.0
+    rope_scaling: RopeScaling | None = field(default=None, converter=make_rope_scaling)
+    rope_size: int | None = None
+    rope_pattern: str | None = None
+    sliding_window: int | None = None
+    window_pattern: str | None = None
     head_size: int | None = None
     mlp_hidden: int | None = None
     attn_scale: float | None = None
+    attn_soft_cap: float | None = None
+    qk_norm: Literal["head", "width"] | None = None
     norm_eps: float | None = None
+    norm_weight: bool | None = None
+    norm_offset: float = 0.0
+    final_norm: bool | None = None
+    embedding_norm: bool = False
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    logit_scale: float = 1.0
+    logit_soft_cap: float | None = None
     qkv_bias: bool | None = None
     proj_bias: bool | None = None
     mlp_bias: bool | None = None
@@ -89,6 +122,32 @@ class GPTConfig:
         return self.n_head * self.head_width
 
     @property
+    def kv_heads(self) -> int:
+        """Number of heads of keys and values."""
+        return self.n_head if self.n_kv_head is None else self.n_kv_head
+
+    @property
+    def kv_width(self) -> int:
+        """Width of all heads of the keys together, which is that of the values."""
+        return self.kv_heads * self.head_width
+
+    @property
+    def rotated_width(self) -> int:
+        """How many of the first values of a head rope rotates."""
+        return self.head_width if self.rope_size is None else self.rope_size
+
+    @property
+    def cacheable_length(self) -> int:
+        """Number of positions for which keys do not depend on the length of the text.
+
+        Up to here they can be cached; a longer text rotates all its positions by other angles.
+        """
+        scaling = self.rope_scaling
+        if scaling is None or scaling.kind != "dynamic":
+            return self.block_size
+        return min(self.block_size, scaling.original_block_size)
+
+    @property
     def attention_scale(self) -> float:
         """Factor on the attention scores."""
         return self.head_width**-0.5 if self.attn_scale is None else self.attn_scale
@@ -98,7 +157,7 @@ class GPTConfig:
         """Width inside the feed-forward part."""
         if self.mlp_hidden is not None:
             return self.mlp_hidden
-        if self.mlp_type == "swiglu":
+        if self.mlp_type in GATED:
             return (8 * self.n_embd // 3 + 63) // 64 * 64
         return 4 * self.n_embd
 
@@ -122,14 +181,53 @@ class GPTConfig:
     @property
     def has_mlp_bias(self) -> bool:
         """Whether the feed-forward part has biases."""
-        return self.mlp_type != "swiglu" if self.mlp_bias is None else self.mlp_bias
+        return self.mlp_type not in GATED if self.mlp_bias is None else self.mlp_bias
+
+    @property
+    def has_norm_weight(self) -> bool:
+        """Whether the norms have weights."""
+        return True if self.norm_weight is None else self.norm_weight
 
     @property
     def has_norm_bias(self) -> bool:
         """Whether the norms have biases."""
-        return self.norm_type != "rmsnorm" if self.norm_bias is None else self.norm_bias
+        if self.norm_bias is not None:
+            return self.norm_bias
+        return self.has_norm_weight and self.norm_type != "rmsnorm"
+
+    @property
+    def has_final_norm(self) -> bool:
+        """Whether a norm stands between the last block and the output layer."""
+        return self.block_type != "post_norm" if self.final_norm is None else self.final_norm
 
     @property
     def has_head_bias(self) -> bool:
         """Whether the output layer has a bias."""
         return True if self.head_bias is None else self.head_bias
+
+    def window_at(self, layer: int) -> int | None:
+        """Return the number of positions that a layer attends to, or None for all.
+
+        Args:
+            layer: Index of the layer, from 0.
+        """
+        pattern = self.window_pattern
+        is_windowed = pattern is None or pattern[layer % len(pattern)] == "S"
+        return self.sliding_window if is_windowed else None
+
+    def is_rotated(self, layer: int) -> bool:
+        """Return whether a layer rotates queries and keys, where the position encoding does.
+
+        Args:
+            layer: Index of the layer, from 0.
+        """
+        pattern = self.rope_pattern
+        return pattern is None or pattern[layer % len(pattern)] == "R"
+
+    def meaning_of(self, name: str) -> Any:
+        """Return what a field stands for: its value, or where that is None, what its rule yields.
+
+        Args:
+            name: Name of the field.
+        """
+        return getattr(self, DERIVED.get(name, name))

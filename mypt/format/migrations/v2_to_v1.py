@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
+from attrs import evolve, has
 
-from mypt.format.documents.config import DERIVED, GPTConfig
-from mypt.format.documents.convert import from_document
+from mypt.format.documents.config import OPTIONAL, GPTConfig
+from mypt.format.documents.convert import field_names, from_document, to_document
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage import files
@@ -30,8 +30,14 @@ _TOKENIZER = (
     *("token_kind", "chars", "base_vocab_size", "model_vocab_size", "special_token_encoder"),
     *("special_tokens_by_name", "special_token_version"),
 )
-# Fields that `find_obstacles` has checked to be what MyPT computes anyway.
-_IMPLIED = ("attention_type", "block_type", *DERIVED)
+# What MyPT has of the parts that its configs name.
+_PARTS = {
+    "pos_encoding": ("learned", "rope"),
+    "mlp_type": ("gelu", "swiglu"),
+    "norm_type": ("layernorm", "rmsnorm"),
+}
+# The fields that its configs lack, which `find_obstacles` compares with what it computes anyway.
+_IMPLIED = tuple(name for name in field_names(GPTConfig) if name not in (*_CONFIG, "plugins"))
 
 
 def apply(checkpoint: Checkpoint) -> Checkpoint:
@@ -64,31 +70,29 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
 
 def find_obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the fields that MyPT's fused models cannot have, with what is wrong with each."""
-    plain = GPTConfig(
-        n_embd=config.n_embd,
-        n_head=config.n_head,
-        bias=config.bias,
-        mlp_type=config.mlp_type,
-        norm_type=config.norm_type,
-    )
+    known = set(_CONFIG) & set(field_names(GPTConfig))
+    plain = GPTConfig(**{name: getattr(config, name) for name in known})
     found = {
-        name: f"means {getattr(config, rule)}, but MyPT computes with {getattr(plain, rule)}"
-        for name, rule in DERIVED.items()
-        if getattr(config, rule) != getattr(plain, rule)
+        name: _describe_difference(name, config, plain)
+        for name in _IMPLIED
+        if config.meaning_of(name) != plain.meaning_of(name)
     }
-    known = {
-        "pos_encoding": ("learned", "rope"),
-        "mlp_type": ("gelu", "swiglu"),
-        "norm_type": ("layernorm", "rmsnorm"),
-        "attention_type": ("causal",),
-        "block_type": ("pre_norm",),
-    }
-    for name, values in known.items():
+    for name, values in _PARTS.items():
         if getattr(config, name) not in values:
             found[name] = f"is {getattr(config, name)}, but MyPT has {' and '.join(values)}"
     if tokenizer is not None and tokenizer["token_kind"] not in ("char", "gpt2"):
         found["vocab_size"] = f"belongs to the tokenizer {tokenizer['token_kind']}"
     return found
+
+
+def _describe_difference(name: str, config: GPTConfig, plain: GPTConfig) -> str:
+    ours, theirs = config.meaning_of(name), plain.meaning_of(name)
+    if name in OPTIONAL:
+        shown = to_document(ours, versioned=False) if has(type(ours)) else ours
+        return f"is {shown}, which MyPT does not have"
+    if isinstance(theirs, str):
+        return f"is {ours}, but MyPT has {theirs}"
+    return f"means {ours}, but MyPT computes with {theirs}"
 
 
 def _pick_fields(

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from attrs import evolve, fields_dict
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
+from mypt.format.documents.rope_scaling import OWN, RopeScaling
 from mypt.format.errors import MyptError, Problem, log_traceback, suggestion
 from mypt.format.layout import BUILT_IN, SLOTS, expected_tensors
+from mypt.format.schema.messages import format_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from mypt.format.documents.convert import Document
     from mypt.format.layout import Layouts
 
 HEADS = "config.heads"
+_ROPE, _NORM = "config.rope", "config.norm"
+# A field that would have no effect.
+_UNUSED = "config.unused"
 # A plugin's part, according to the manifest: the rest of the bundle can still be checked.
 MISSING = "plugin.missing"
 # A part that the installed plugin fails to describe.
 BROKEN = "plugin.broken"
 # A part that two installed plugins offer under one name.
 CLASH = "plugin.clash"
+_OF_ROPE = ("rope_theta_sliding", "rope_scaling", "rope_size", "rope_pattern")
+_OF_WINDOWS = ("rope_theta_sliding", "window_pattern")
+_Found = tuple[str, str, str, str]  # field, what is wrong, what to do, kind of problem
 
 
 def architecture_problems(
@@ -45,7 +53,11 @@ def architecture_problems(
     """
     config = from_document(GPTConfig, document)
     parts = _part_problems(config, file, layouts, plugins or {}, unusable or {})
-    return [*_head_problems(config, file), *parts]
+    fields = [
+        Problem(file, f"/{where}", what, fix, kind=kind)
+        for where, what, fix, kind in _find_contradictions(config)
+    ]
+    return [*fields, *parts]
 
 
 def layout_problems(config: GPTConfig, file: str, layouts: Layouts) -> list[Problem]:
@@ -86,19 +98,101 @@ def explain_lack(
     return names, "; ".join(dict.fromkeys(fixes))
 
 
-def _head_problems(config: GPTConfig, file: str) -> list[Problem]:
-    width, heads = config.n_embd, config.n_head
+def _find_contradictions(config: GPTConfig) -> Iterator[_Found]:
+    """Yield the fields that do not go together with others."""
+    for check in (_check_heads, _check_rotation, _check_scaling, _check_windows, _check_norms):
+        yield from check(config)
+
+
+def _check_heads(config: GPTConfig) -> Iterator[_Found]:
+    width, heads, groups = config.n_embd, config.n_head, config.kv_heads
     if config.head_size is None and width % heads:
         what = f"is {heads}, which does not divide n_embd ({width})"
-        near = [n for n in range(max(1, heads - 1000), heads + 1000) if width % n == 0]
-        best = sorted(near, key=lambda n: abs(n - heads))[:2]
-        fix = f"choose {' or '.join(map(str, sorted(best)))}" if best else "choose a divisor of it"
-        return [Problem(file, "/n_head", what, f"{fix}, or set head_size", kind=HEADS)]
-    if config.pos_encoding == "rope" and config.head_width % 2:
-        where = "/n_head" if config.head_size is None else "/head_size"
-        what = f"makes heads {config.head_width} wide, but rope rotates pairs of values"
-        return [Problem(file, where, what, "make the heads an even width", kind="config.rope")]
-    return []
+        yield "n_head", what, f"{_suggest_divisor(width, heads)}, or set head_size", HEADS
+    if heads % groups:
+        what = f"is {groups}, which does not divide n_head ({heads})"
+        yield "n_kv_head", what, _suggest_divisor(heads, groups), HEADS
+
+
+def _suggest_divisor(of: int, near: int) -> str:
+    found = [n for n in range(max(1, near - 1000), near + 1000) if of % n == 0]
+    best = sorted(found, key=lambda n: abs(n - near))[:2]
+    return f"choose {' or '.join(map(str, sorted(best)))}" if best else "choose a divisor of it"
+
+
+def _check_rotation(config: GPTConfig) -> Iterator[_Found]:
+    size, width = config.rope_size, config.head_width
+    if config.pos_encoding == "learned":
+        for name in _OF_ROPE:
+            if getattr(config, name) is not None:
+                what = "is set, but pos_encoding is learned, which rotates nothing"
+                yield name, what, "set it to null, or pos_encoding to rope", _UNUSED
+    elif config.head_size is None and config.n_embd % config.n_head:
+        return  # heads of no width at all
+    elif size is None and width % 2 and config.pos_encoding == "rope":
+        where = "n_head" if config.head_size is None else "head_size"
+        what = f"makes heads {width} wide, but rope rotates pairs of values"
+        yield where, what, "make the heads an even width", _ROPE
+    elif size is not None and size % 2:
+        what = f"is {size}, but rope rotates pairs of values"
+        yield "rope_size", what, "make it even", _ROPE
+    elif size is not None and size > width:
+        what = f"is {size}, but heads are {width} wide"
+        yield "rope_size", what, f"set it to at most {width}, or to null", _ROPE
+
+
+def _check_scaling(config: GPTConfig) -> Iterator[_Found]:
+    scaling = config.rope_scaling
+    if scaling is None:
+        return
+    defaults = {name: field.default for name, field in fields_dict(RopeScaling).items()}
+    for name, kind in OWN.items():
+        if kind != scaling.kind and getattr(scaling, name) != defaults[name]:
+            what = f"is set, but only {kind} uses it, and the kind is {scaling.kind}"
+            yield f"rope_scaling/{name}", what, "leave it out", _UNUSED
+    if scaling.kind == "llama3":
+        yield from _check_llama3(scaling)
+    elif scaling.kind == "yarn":
+        if scaling.beta_fast < scaling.beta_slow:
+            what = f"is {scaling.beta_fast:g}, below beta_slow ({scaling.beta_slow:g})"
+            yield "rope_scaling/beta_fast", what, "make it the larger one", _ROPE
+        if config.rope_theta <= 1:
+            what = f"is {config.rope_theta:g}, but yarn needs frequencies that fall"
+            yield "rope_theta", what, "choose a number above 1", _ROPE
+    elif config.rotated_width == 2:
+        what = "is dynamic, which has no effect on the one frequency of 2 rotated values"
+        yield "rope_scaling/kind", what, "set rope_scaling to null, or rotate more values", _UNUSED
+
+
+def _check_llama3(scaling: RopeScaling) -> Iterator[_Found]:
+    low, high = scaling.low_freq_factor, scaling.high_freq_factor
+    for name in ("low_freq_factor", "high_freq_factor"):
+        if getattr(scaling, name) is None:
+            what, fix = "is missing, but llama3 needs it", "write that of the trained model"
+            yield f"rope_scaling/{name}", what, fix, _ROPE
+    if low is not None and high is not None and low >= high:
+        what = f"is {high:g}, not above low_freq_factor ({low:g})"
+        yield "rope_scaling/high_freq_factor", what, "make it the larger one", _ROPE
+
+
+def _check_windows(config: GPTConfig) -> Iterator[_Found]:
+    if config.sliding_window is not None:
+        return
+    for name in _OF_WINDOWS:
+        value = getattr(config, name)
+        if value is not None:
+            what = f"is {format_value(value)}, but sliding_window is null: no layer is windowed"
+            yield name, what, "set it to null, or set sliding_window", _UNUSED
+
+
+def _check_norms(config: GPTConfig) -> Iterator[_Found]:
+    if not config.has_norm_weight and config.norm_offset:
+        what = f"is {config.norm_offset:g}, but norm_weight is false: it is added to no weights"
+        yield "norm_offset", what, "set it to 0, or norm_weight to true", _UNUSED
+    if config.qk_norm is not None and ("norm_type", config.norm_type) not in BUILT_IN:
+        what = f"is {config.qk_norm}, but norm_type is {config.norm_type}, which is not mypt's own"
+        fix = "set it to null, or norm_type to layernorm or rmsnorm"
+        yield "qk_norm", what, fix, _NORM
 
 
 def _part_problems(

@@ -1,10 +1,11 @@
-"""Feed-forward parts: two layers with an activation between them, and the gated SwiGLU."""
+"""Feed-forward parts: two layers with an activation between them, and gated ones."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,10 +17,44 @@ if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
     from mypt.plugins.parts import MakeLinear
 
+
+class SquaredRelu(nn.Module):
+    """The square of max(0, x).
+
+    Source: So et al. 2021 (Primer), section 4.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it to each value."""
+        return F.relu(x).square()
+
+
+class QuickGelu(nn.Module):
+    """x times the sigmoid of 1.702 x.
+
+    Source: Hendrycks and Gimpel 2016, section 2.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it to each value."""
+        return x * torch.sigmoid(1.702 * x)
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
+    "relu2": SquaredRelu,
     "gelu": nn.GELU,
     "gelu_tanh": partial(nn.GELU, approximate="tanh"),
+    "quick_gelu": QuickGelu,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+# The activations of the gated parts.
+GATES: dict[str, Callable[[Tensor], Tensor]] = {
+    "swiglu": F.silu,
+    "geglu": F.gelu,
+    "geglu_tanh": partial(F.gelu, approximate="tanh"),
+    "reglu": F.relu,
 }
 
 
@@ -50,26 +85,28 @@ class TwoLayerMlp(nn.Module):
         return lambda x: narrow(activate(widen(x)))
 
 
-class SwiGlu(nn.Module):
-    """Project up twice, multiply one by the SiLU of the other, project down.
+class GatedMlp(nn.Module):
+    """Project up twice, multiply one by the activation of the other, project down.
 
-    Source: Shazeer 2020, equation 6.
+    Source: Shazeer 2020, section 2.
     """
 
     def __init__(self, config: GPTConfig) -> None:
-        """Build the three matrices."""
+        """Build the three matrices, and choose the activation that `config.mlp_type` names."""
         super().__init__()
         self.w_gate = nn.Linear(config.n_embd, config.mlp_width, bias=config.has_mlp_bias)
         self.w_up = nn.Linear(config.n_embd, config.mlp_width, bias=config.has_mlp_bias)
         self.w_down = nn.Linear(config.mlp_width, config.n_embd, bias=config.has_mlp_bias)
+        self.activate = GATES[config.mlp_type]
         self.dropout = config.dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, n_embd) to the same shape."""
-        out: Tensor = self.w_down(F.silu(self.w_gate(x)) * self.w_up(x))
+        out: Tensor = self.w_down(self.activate(self.w_gate(x)) * self.w_up(x))
         return dropout(out, self.dropout) if self.training else out
 
     def one_token(self, linear: MakeLinear) -> Callable[[Tensor], Tensor]:
         """See `mypt.plugins.parts`."""
         gate, up, down = linear(self.w_gate), linear(self.w_up), linear(self.w_down)
-        return lambda x: down(F.silu(gate(x)).mul_(up(x)))
+        activate = self.activate
+        return lambda x: down(activate(gate(x)).mul_(up(x)))

@@ -1,6 +1,6 @@
 import pytest
 
-from mypt.format.layout import BUILT_IN, no_tensors
+from mypt.format.layout import BUILT_IN, PartLayout, no_tensors
 from mypt.format.rules.config import architecture_problems
 
 FIELDS = {"n_embd": 12, "n_head": 3, "n_layer": 2, "vocab_size": 5, "block_size": 8}
@@ -68,7 +68,7 @@ def test_a_part_that_nobody_offers_is_named_with_what_was_perhaps_meant():
 
 
 def test_a_plugin_s_part_is_well():
-    layouts = {**BUILT_IN, ("norm_type", "wavelet"): no_tensors}
+    layouts = {**BUILT_IN, ("norm_type", "wavelet"): PartLayout(no_tensors)}
     assert lines(layouts, norm_type="wavelet") == []
 
 

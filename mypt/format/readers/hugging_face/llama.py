@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.layout import BUILT_IN, HEAD, causal_attention
+from mypt.format.layout import BUILT_IN, HEAD, PartLayout, causal_attention
 from mypt.format.readers.hugging_face.keys import add_common_keys
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
@@ -51,7 +51,7 @@ def _grouped_attention(config: GPTConfig) -> Tensors:
     return tensors | {name: shape for name, shape in whole.items() if name.startswith("proj.")}
 
 
-LAYOUTS: Layouts = {**BUILT_IN, ("attention_type", _GROUPED): _grouped_attention}
+LAYOUTS: Layouts = {**BUILT_IN, ("attention_type", _GROUPED): PartLayout(_grouped_attention)}
 
 
 CLASSES: tuple[str, ...] = ("LlamaForCausalLM", "LlamaModel")
