@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from interleaved import compare, machine
 
-from mypt.model.loss import output_loss
+from mypt.plugins.nn.loss import output_loss
 
 VOCAB_SIZE = 50304
 SHAPES = {"tiny": (192, 2048), "small": (384, 2048), "150M": (768, 1024)}  # n_embd, tokens

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.layout import SLOTS, count_parameters, expected_tensors
+from mypt.format.layout import are_parts_known, count_parameters, expected_tensors
 from mypt.format.rules.config import layout_problems
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def summarize_checkpoint(opened: Opened, plugins: Plugins) -> dict[str, Any]:
 def _count_parameters(opened: Opened, plugins: Plugins) -> int:
     """Count the parameters, from the shapes in the file where a part is not installed."""
     config = opened.config
-    known = all((slot, getattr(config, slot)) in plugins.layouts for slot in SLOTS)
+    known = are_parts_known(config, plugins.layouts)
     if known and not layout_problems(config, "", plugins.layouts):
         return count_parameters(expected_tensors(config, plugins.layouts), tied=config.tie_weights)
     return count_parameters(opened.shapes(), tied=config.tie_weights)

@@ -82,7 +82,7 @@ class LanguageModel(Transformer):
         self.tokenizer_state: TokenizerState | None = None
         self.needs: Mapping[str, Any] = {}
         self.history = History()
-        if not self.token_embedding_table.weight.is_meta:  # else weights are about to be loaded
+        if not next(self.parameters()).is_meta:  # else weights are about to be loaded
             kind = None if tokenizer is None else tokenizer.token_kind
             check_sections({**to_document(config), "tokenization": kind}, plugins.settings)
             initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))

@@ -6,9 +6,11 @@ place in the model; a plugin's part comes with a function of the same form.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -19,30 +21,175 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 Tensors = dict[str, Shape]
-TensorsOf = Callable[["GPTConfig"], Tensors]
 
 EMBEDDING, HEAD = "token_embedding_table.weight", "lm_head.weight"
 POSITIONS = "position_embedding_table.weight"
-SLOTS = ("pos_encoding", "attention_type", "mlp_type", "norm_type", "block_type")
+# The slots that the blocks are made of; a stack with layers of its own does not look at them.
+BLOCK_SLOTS = ("attention_type", "mlp_type", "block_type")
+SLOTS = (
+    *("pos_encoding", "attention_type", "mlp_type", "norm_type", "block_type"),
+    *("embedding_type", "head_type", "stack_type"),
+)
 # The norms of a block that does not say otherwise, in the order of their tensors.
 TWO_NORMS = ("ln1", "ln2")
+# What mypt offers the functions of a part besides the config; each gets what it names.
+_ASKABLE = frozenset({"layer", "norm", "block", "make_norm", "make_block"})
+
+
+@cache
+def find_asked(function: Callable[..., Any]) -> frozenset[str]:
+    """Return which of the arguments that mypt offers a part's function names.
+
+    Args:
+        function: `tensors`, to which mypt offers `layer`, `norm` and `block`; or `build`, with
+            `layer`, `make_norm` and `make_block`.
+    """
+    try:
+        return _ASKABLE & inspect.signature(function).parameters.keys()
+    except ValueError:  # written in C, without a signature
+        return frozenset()
+
+
+def call_with_asked(function: Callable[..., Any], config: GPTConfig, **offered: Any) -> Any:
+    """Call a function of a part with the config and those of the offered arguments it names."""
+    asked = find_asked(function)
+    return function(config, **{name: offered[name] for name in asked if name in offered})
 
 
 @frozen
 class PartLayout:
-    """What a part adds to the tensors of a model.
+    """What the format knows of a part.
 
     Attributes:
-        tensors: Its own tensors, by names relative to its place in the model.
-        norms: Of a block, the names of its norms in the order of the parameters.
+        tensors: From a config, the names, relative to the part, and the shapes of its tensors, in
+            order; see `mypt.plugins.PartFactory`.
+        norms: Of a `block_type`, the places of its norms, in the order of their tensors.
     """
 
-    tensors: TensorsOf
+    tensors: Callable[..., Tensors]
     norms: tuple[str, ...] = TWO_NORMS
 
+    @property
+    def asks_layer(self) -> bool:
+        """Whether its tensors may depend on the layer that it is in."""
+        return "layer" in find_asked(self.tensors)
 
-# By slot and name; slots are config fields such as `mlp_type`.
+    @property
+    def has_blocks(self) -> bool:
+        """Of a `stack_type`: whether its layers are made of the blocks of the config."""
+        return "block" in find_asked(self.tensors)
+
+    @property
+    def has_own(self) -> bool:
+        """Of a `stack_type`: whether it lists tensors of its own, besides those of its layers."""
+        return self.asks_layer or not self.has_blocks
+
+    def __call__(
+        self,
+        config: GPTConfig,
+        *,
+        layer: int | None = None,
+        norm: Tensors | None = None,
+        block: Tensors | None = None,
+    ) -> Tensors:
+        """Return its tensors; of a stack, those of one layer, or its own.
+
+        Args:
+            config: The architecture.
+            layer: The layer that it is in; None outside of layers.
+            norm: Tensors of a norm of the config, in that layer.
+            block: Of a stack, the tensors of a block of the config in that layer.
+        """
+        offered = {"layer": layer, "norm": norm or {}, "block": block or {}}
+        tensors: Tensors = call_with_asked(self.tensors, config, **offered)
+        return tensors
+
+
+# Slot and name of each known part. Slots are config fields such as `mlp_type`.
 Layouts = Mapping[tuple[str, str], PartLayout]
+
+
+@frozen
+class ModelLayout:
+    """The tensors of a model.
+
+    Attributes:
+        before: Shapes by name, in order, of the tensors before those of the layers.
+        prefix: What the names of all layers begin with; the number of the layer follows.
+        layer: Returns the shapes of the tensors of one layer, in order, by names relative to it.
+        is_uniform: Whether those are the same for all layers.
+        after: Shapes by name, in order, of the tensors after those of the layers.
+    """
+
+    before: Tensors
+    prefix: str
+    layer: Callable[[int], Tensors]
+    is_uniform: bool
+    after: Tensors
+
+    @property
+    def outside(self) -> Tensors:
+        """Shapes by name of the tensors outside of layers, in order."""
+        return self.before | self.after
+
+    def with_layers(self, layers: Iterable[int]) -> Tensors:
+        """Return the shapes by name, in order, of the tensors outside of layers and of some."""
+        tensors = dict(self.before)
+        for layer in layers:
+            tensors |= _place(f"{self.prefix}{layer}", self.layer(layer))
+        return tensors | self.after
+
+
+def lay_out(config: GPTConfig, layouts: Layouts) -> ModelLayout:
+    """Return the tensors of a model, those of its layers on demand.
+
+    Args:
+        config: A config that passed `architecture_problems`.
+        layouts: The known parts: `BUILT_IN` and those of plugins.
+
+    Raises:
+        KeyError: A part of the config is not among `layouts`.
+    """
+    chosen = {slot: layouts[slot, getattr(config, slot)] for slot in used_slots(config, layouts)}
+    norm = chosen["norm_type"](config)
+    stack = chosen["stack_type"]
+
+    def list_layer(layer: int) -> Tensors:
+        if not (stack.has_blocks or stack.asks_layer):
+            return {}
+        norm_here = chosen["norm_type"](config, layer=layer)
+        block = _block_tensors(config, chosen, layer, norm_here) if stack.has_blocks else {}
+        return stack(config, layer=layer, norm=norm_here, block=block)
+
+    before = {
+        **_place("token_embedding_table", chosen["embedding_type"](config, norm=norm)),
+        **_place("position_embedding_table", chosen["pos_encoding"](config, norm=norm)),
+        **(_place("blocks", stack(config, norm=norm)) if stack.has_own else {}),
+    }
+    after = {
+        **(_place("ln_f", norm) if config.has_final_norm else {}),
+        **_place("lm_head", chosen["head_type"](config, norm=norm)),
+    }
+    in_layers = ("stack_type", "norm_type", *BLOCK_SLOTS)
+    is_uniform = not any(chosen[slot].asks_layer for slot in in_layers if slot in chosen)
+    prefix = "blocks." if config.stack_type == "sequential" else "blocks.layers."
+    if is_uniform:
+        template = list_layer(0)
+        return ModelLayout(before, prefix, lambda _: template, is_uniform, after)
+    return ModelLayout(before, prefix, list_layer, is_uniform, after)
+
+
+def used_slots(config: GPTConfig, layouts: Layouts) -> Iterator[str]:
+    """Yield the slots whose parts a model has: not those of blocks if its stack has none."""
+    stack = layouts.get(("stack_type", config.stack_type))
+    for slot in SLOTS:
+        if slot not in BLOCK_SLOTS or stack is None or stack.has_blocks:
+            yield slot
+
+
+def are_parts_known(config: GPTConfig, layouts: Layouts) -> bool:
+    """Return whether all parts of a model are among the known ones."""
+    return all((slot, getattr(config, slot)) in layouts for slot in used_slots(config, layouts))
 
 
 def expected_tensors(config: GPTConfig, layouts: Layouts) -> Tensors:
@@ -58,14 +205,24 @@ def expected_tensors(config: GPTConfig, layouts: Layouts) -> Tensors:
     Raises:
         KeyError: A part of the config is not among `layouts`.
     """
-    block = _list_block_tensors(config, layouts)
-    tensors = _place("token_embedding_table", token_embedding(config))
-    tensors |= _place("position_embedding_table", _list_tensors(config, layouts, "pos_encoding"))
-    for layer in range(config.n_layer):
-        tensors |= _place(f"blocks.{layer}", block)
-    if config.has_final_norm:
-        tensors |= _place("ln_f", _list_tensors(config, layouts, "norm_type"))
-    return tensors | _place("lm_head", linear_head(config))
+    return lay_out(config, layouts).with_layers(range(config.n_layer))
+
+
+def _block_tensors(
+    config: GPTConfig, chosen: Mapping[str, PartLayout], layer: int, norm: Tensors
+) -> Tensors:
+    """Return the tensors of one block of the config, by names relative to it."""
+    block = chosen["block_type"]
+    return {
+        **block(config, layer=layer, norm=norm),
+        **_place("sa", chosen["attention_type"](config, layer=layer, norm=norm)),
+        **_place("fwd", chosen["mlp_type"](config, layer=layer, norm=norm)),
+        **{f"{place}.{name}": shape for place in block.norms for name, shape in norm.items()},
+    }
+
+
+def _place(place: str, tensors: Tensors) -> Tensors:
+    return {f"{place}.{name}": shape for name, shape in tensors.items()}
 
 
 def count_parameters(tensors: Mapping[str, Shape], *, tied: bool) -> int:
@@ -83,10 +240,10 @@ def no_tensors(_: GPTConfig) -> Tensors:
     return {}
 
 
-def token_embedding(config: GPTConfig) -> Tensors:
+def token_embedding(config: GPTConfig, norm: Tensors) -> Tensors:
     """Return the tensors of the embedding of tokens, and of its norm."""
     tensors: Tensors = {"weight": (config.vocab_size, config.n_embd)}
-    return tensors | _place("norm", norm(config)) if config.embedding_norm else tensors
+    return tensors | _place("norm", norm) if config.embedding_norm else tensors
 
 
 def linear_head(config: GPTConfig) -> Tensors:
@@ -155,23 +312,9 @@ def _list_norm_tensors(config: GPTConfig, width: int) -> Tensors:
     return tensors | {"bias": (width,)} if config.has_norm_bias else tensors
 
 
-def _list_block_tensors(config: GPTConfig, layouts: Layouts) -> Tensors:
-    """Return the tensors of one block: its own, and those of the parts in it."""
-    block = layouts["block_type", config.block_type]
-    tensors = block.tensors(config)
-    tensors |= _place("sa", _list_tensors(config, layouts, "attention_type"))
-    tensors |= _place("fwd", _list_tensors(config, layouts, "mlp_type"))
-    for name in block.norms:
-        tensors |= _place(name, _list_tensors(config, layouts, "norm_type"))
-    return tensors
-
-
-def _list_tensors(config: GPTConfig, layouts: Layouts, slot: str) -> Tensors:
-    return layouts[slot, getattr(config, slot)].tensors(config)
-
-
-def _place(where: str, tensors: Mapping[str, Shape]) -> Tensors:
-    return {f"{where}.{name}": shape for name, shape in tensors.items()}
+def sequential(_: GPTConfig, block: Tensors) -> Tensors:
+    """Return the tensors of one layer, which is a block."""
+    return block
 
 
 TWO_LAYER = ("relu", "relu2", "gelu", "gelu_tanh", "quick_gelu", "silu", "tanh")
@@ -192,6 +335,9 @@ BUILT_IN: Layouts = {
     ("norm_type", "layernorm"): PartLayout(norm),
     ("norm_type", "rmsnorm"): PartLayout(norm),
     **{("block_type", name): PartLayout(no_tensors, norms) for name, norms in BLOCK_NORMS.items()},
+    ("embedding_type", "token"): PartLayout(token_embedding),
+    ("head_type", "linear"): PartLayout(linear_head),
+    ("stack_type", "sequential"): PartLayout(sequential),
 }
 
 

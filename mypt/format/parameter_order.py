@@ -16,7 +16,8 @@ RULES: tuple[Rule, ...] = ("linear", "matrices", "all")
 LEGACY_RULES: tuple[Rule, ...] = ("linear", "all")
 # The hyperparameters that only the groups of `optimizer.pt` hold, so that a resume keeps them.
 OWN = ("eps", "initial_lr")
-_IN_BLOCK = re.compile(r"blocks\.([0-9]{1,7})\.")
+# The layers of mypt's own stack, and those of a plugin's.
+_IN_LAYER = re.compile(r"blocks\.(?:layers\.)?([0-9]{1,7})\.")
 
 
 class Group(NamedTuple):
@@ -59,9 +60,9 @@ def is_frozen(name: str, freeze_layers: int, freeze_embeddings: bool) -> bool:
         freeze_layers: Number of the first layers that are kept.
         freeze_embeddings: Whether the embeddings are, and an output layer that is tied to them.
     """
-    block = _IN_BLOCK.match(name)
-    if block is not None:
-        return int(block[1]) < freeze_layers
+    layer = _IN_LAYER.match(name)
+    if layer is not None:
+        return int(layer[1]) < freeze_layers
     places = ("token_embedding_table.", "position_embedding_table.")
     return freeze_embeddings and name.startswith(places)
 

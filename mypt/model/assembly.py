@@ -5,16 +5,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from mypt.format.layout import call_with_asked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Sequence
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from mypt.format.documents.config import GPTConfig
     from mypt.plugins.manager import Plugins
-    from mypt.plugins.parts import MakeLinear
+
+
+class BuiltPart(NamedTuple):
+    """A part of a model.
+
+    Attributes:
+        slot: The config field that chose it.
+        layer: The layer that it is in; None outside of layers.
+        module: The part.
+    """
+
+    slot: str
+    layer: int | None
+    module: nn.Module
 
 
 class Assembled(Protocol):
@@ -25,82 +41,79 @@ class Assembled(Protocol):
     @property
     def plugins(self) -> Plugins: ...  # noqa: D102
     @property
-    def position_embedding_table(self) -> nn.Module: ...  # noqa: D102
-    @property
-    def blocks(self) -> Iterable[Any]: ...  # noqa: D102
-    @property
-    def ln_f(self) -> nn.Module: ...  # noqa: D102
+    def parts(self) -> Sequence[BuiltPart]: ...  # noqa: D102
 
 
-def build_part(slot: str, config: GPTConfig, plugins: Plugins) -> nn.Module:
-    """Build the part that `config` chooses for a slot.
+class Assembly:
+    """Builds the parts that a config chooses.
 
-    Raises:
-        PluginError: No plugin provides it.
+    Attributes:
+        parts: All that were built; a part comes after the parts that it asked for.
     """
-    return plugins.part(slot, getattr(config, slot)).build(config)
 
+    def __init__(self, config: GPTConfig, plugins: Plugins) -> None:
+        """Start without parts.
 
-def build_block(config: GPTConfig, plugins: Plugins) -> nn.Module:
-    """Build one block including its parts.
+        Args:
+            config: The architecture.
+            plugins: Where the parts are looked up.
+        """
+        self._config = config
+        self._plugins = plugins
+        self.parts: list[BuiltPart] = []
 
-    Raises:
-        PluginError: No plugin provides one of the parts.
-    """
-    block = build_part("block_type", config, plugins)
-    block.sa = build_part("attention_type", config, plugins)
-    block.fwd = build_part("mlp_type", config, plugins)
-    for name in list_norms(config, plugins):
-        setattr(block, name, build_part("norm_type", config, plugins))
-    return block
+    def build(self, slot: str, layer: int | None = None) -> nn.Module:
+        """Build the part that the config chooses for a slot.
 
+        Args:
+            slot: The slot.
+            layer: The layer that it is in; None outside of layers.
 
-def list_norms(config: GPTConfig, plugins: Plugins) -> tuple[str, ...]:
-    """Return the names of the norms in a block."""
-    return plugins.part("block_type", config.block_type).norms
+        Raises:
+            PluginError: No plugin provides it.
+        """
+        factory = self._plugins.part(slot, getattr(self._config, slot))
+        part: nn.Module = call_with_asked(
+            factory.build,
+            self._config,
+            layer=layer,
+            make_norm=partial(self.build, "norm_type", layer),
+            make_block=self.build_block,
+        )
+        self.parts.append(BuiltPart(slot, layer, part))
+        return part
 
+    def build_block(self, layer: int) -> nn.Module:
+        """Build one block including its parts.
 
-def list_parts(model: Assembled) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the slot and the module of each part; a block comes after the parts within it."""
-    yield "pos_encoding", model.position_embedding_table
-    norms = list_norms(model.config, model.plugins)
-    for block in model.blocks:
-        yield "attention_type", block.sa
-        yield "mlp_type", block.fwd
-        for name in norms:
-            yield "norm_type", getattr(block, name)
-        yield "block_type", block
-    if model.config.has_final_norm:
-        yield "norm_type", model.ln_f
+        Raises:
+            PluginError: No plugin provides one of the parts.
+        """
+        block = self.build("block_type", layer)
+        block.sa = self.build("attention_type", layer)
+        block.fwd = self.build("mlp_type", layer)
+        for place in self._plugins.part("block_type", self._config.block_type).norms:
+            setattr(block, place, self.build("norm_type", layer))
+        return block
 
 
 def restore_buffers(model: Assembled) -> None:
     """Give values to the buffers of parts that were built on the meta device.
 
-    A buffer that is not saved follows from the config, so building its part again computes it.
+    A buffer that is not saved follows from the config and the layer, so building its part again
+    computes it.
     """
     import torch  # parts are offered without it
 
-    fresh: dict[str, nn.Module] = {}
-    for slot, part in list_parts(model):
+    fresh: dict[tuple[str, int | None], nn.Module] = {}
+    for slot, layer, part in model.parts:
         if not any(buffer.is_meta for buffer in part.buffers()):
             continue
-        if slot not in fresh:
+        if (slot, layer) not in fresh:
             with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-                fresh[slot] = build_part(slot, model.config, model.plugins)
-        for name, buffer in fresh[slot].named_buffers():
+                fresh[slot, layer] = Assembly(model.config, model.plugins).build(slot, layer)
+        for name, buffer in fresh[slot, layer].named_buffers():
             place, _, last = name.rpartition(".")
             owner = part.get_submodule(place)
             if owner.get_buffer(last).is_meta:
                 setattr(owner, last, buffer.clone())
-
-
-def make_one_token(part: Callable[..., Tensor], linear: MakeLinear) -> Callable[..., Tensor]:
-    """Return a function that computes a part for one position per row.
-
-    This is the part's own `one_token` if it has one, else its `forward`.
-    """
-    own = getattr(part, "one_token", None)
-    if own is not None:
-        return own(linear)  # type: ignore[no-any-return]
-    return lambda x, *shared: part(x[:, None], *shared)[:, 0]

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mypt.format.errors import MyptError, PluginError, Problem
-from mypt.format.layout import SLOTS
-from mypt.model.assembly import list_parts
+from mypt.format.layout import used_slots
 from mypt.plugins.isolation import make_call_fault, summarize_error
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from mypt.plugins.faults import PluginOrigin
 
 _OWN_PARTS = "mypt.model.parts."
-_METHODS = ("forward", "one_token", "reset")
+_METHODS = ("forward", "loss", "make_cache", "one_token", "reset")
 
 
 @contextmanager
@@ -53,15 +52,17 @@ def explain_failure(model: Assembled, error: Exception) -> PluginError | None:
     origins = _find_origins(model)
     if not origins or isinstance(error, MyptError):
         return None
-    slots = {id(part): slot for slot, part in list_parts(model)}
+    slots = {id(part.module): part.slot for part in model.parts}
     # A function that `one_token` returned has no `self`, but lies in the module of its part.
-    modules = {type(part).__module__: s for s, part in list_parts(model) if s in origins}
+    modules = {type(p.module).__module__: p.slot for p in model.parts if p.slot in origins}
     is_in_part = False
     for frame in _list_frames(error.__traceback__):
         module = frame.f_globals.get("__name__", "")
         slot = slots.get(id(frame.f_locals.get("self"))) or modules.get(module, "")
         if slot in origins:
             return _name_part(model, slot, origins[slot], frame.f_code.co_name, error)
+        if slot == "embedding_type":
+            return None  # what it got is the caller's
         is_in_part = is_in_part or bool(slot) or module.startswith(_OWN_PARTS)
     return _name_all(model, origins, error) if is_in_part else None
 
@@ -70,7 +71,7 @@ def _find_origins(model: Assembled) -> Mapping[str, PluginOrigin]:
     """Return the plugins that offer the parts of a model, by slot, without mypt's own."""
     found = {
         slot: model.plugins.source_of("mypt_parts", (slot, getattr(model.config, slot)))
-        for slot in SLOTS
+        for slot in used_slots(model.config, model.plugins.layouts)
     }
     return {slot: o for slot, o in found.items() if o is not None and not o.is_built_in}
 

@@ -16,21 +16,25 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.config import GPTConfig
 
-# slot and name -> module in `mypt.model.parts` and the builder there
+PARTS = "mypt.model.parts"
+# slot and name -> module, and the builder there
 BUILDERS = {
-    ("pos_encoding", "learned"): ("position", "LearnedPositions"),
-    ("pos_encoding", "rope"): ("position", "RotaryPositions"),
-    ("attention_type", "causal"): ("attention", "CausalAttention"),
-    **{("mlp_type", name): ("mlp", "TwoLayerMlp") for name in layout.TWO_LAYER},
-    **{("mlp_type", name): ("mlp", "GatedMlp") for name in GATED},
-    ("norm_type", "layernorm"): ("norm", "LayerNorm"),
-    ("norm_type", "rmsnorm"): ("norm", "RmsNorm"),
-    ("block_type", "pre_norm"): ("block", "PreNormBlock"),
-    ("block_type", "post_norm"): ("block", "PostNormBlock"),
-    ("block_type", "res_post_norm"): ("block", "ResPostNormBlock"),
-    ("block_type", "sandwich_norm"): ("block", "SandwichNormBlock"),
-    ("block_type", "parallel"): ("block", "ParallelBlock"),
-    ("block_type", "parallel_two_norms"): ("block", "ParallelTwoNormsBlock"),
+    ("pos_encoding", "learned"): (f"{PARTS}.position", "LearnedPositions"),
+    ("pos_encoding", "rope"): (f"{PARTS}.position", "RotaryPositions"),
+    ("attention_type", "causal"): (f"{PARTS}.attention", "CausalAttention"),
+    **{("mlp_type", name): (f"{PARTS}.mlp", "TwoLayerMlp") for name in layout.TWO_LAYER},
+    **{("mlp_type", name): (f"{PARTS}.mlp", "GatedMlp") for name in GATED},
+    ("norm_type", "layernorm"): (f"{PARTS}.norm", "LayerNorm"),
+    ("norm_type", "rmsnorm"): (f"{PARTS}.norm", "RmsNorm"),
+    ("block_type", "pre_norm"): (f"{PARTS}.block", "PreNormBlock"),
+    ("block_type", "post_norm"): (f"{PARTS}.block", "PostNormBlock"),
+    ("block_type", "res_post_norm"): (f"{PARTS}.block", "ResPostNormBlock"),
+    ("block_type", "sandwich_norm"): (f"{PARTS}.block", "SandwichNormBlock"),
+    ("block_type", "parallel"): (f"{PARTS}.block", "ParallelBlock"),
+    ("block_type", "parallel_two_norms"): (f"{PARTS}.block", "ParallelTwoNormsBlock"),
+    ("embedding_type", "token"): ("mypt.plugins.nn.embedding", "TokenEmbedding"),
+    ("head_type", "linear"): ("mypt.plugins.nn.head", "LinearHead"),
+    ("stack_type", "sequential"): (f"{PARTS}.stack", "SequentialStack"),
 }
 
 
@@ -49,12 +53,18 @@ def mypt_parts() -> list[PartFactory]:
     ]
 
 
-def _make_lazy_builder(module: str, builder: str) -> Callable[[GPTConfig], nn.Module]:
+def _make_lazy_builder(module: str, builder: str) -> Callable[..., nn.Module]:
     """Make a builder that imports the module, and so torch, only when a part is built."""
 
-    def build(config: GPTConfig) -> nn.Module:
-        part: nn.Module = getattr(importlib.import_module(f"mypt.model.parts.{module}"), builder)(
-            config
+    def build(
+        config: GPTConfig,
+        layer: int | None,
+        make_norm: Callable[[], nn.Module],
+        make_block: Callable[[int], nn.Module],
+    ) -> nn.Module:
+        make = getattr(importlib.import_module(module), builder)
+        part: nn.Module = layout.call_with_asked(
+            make, config, layer=layer, make_norm=make_norm, make_block=make_block
         )
         return part
 

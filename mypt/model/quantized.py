@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -94,12 +95,16 @@ def has_fbgemm() -> bool:
 
 @torch.no_grad()
 def quantize(model: nn.Module) -> None:
-    """Replace every `nn.Linear` of a model, for inference on a CPU; embeddings are unchanged."""
+    """Replace every linear layer of a model, for inference on a CPU; embeddings are unchanged."""
     make_product = make_fbgemm_product if has_fbgemm() else make_integer_product
+    make = partial(Int8Linear, make_product=make_product)
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear:
-                setattr(module, name, Int8Linear(child, make_product))
+            own = getattr(child, "quantize", None)
+            if own is not None:
+                setattr(module, name, own(make))
+            elif type(child) is nn.Linear:
+                setattr(module, name, make(child))
 
 
 def is_quantized(model: nn.Module) -> bool:

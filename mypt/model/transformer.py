@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mypt.format.documents.construction import raise_field_errors
 from mypt.format.documents.convert import to_document
@@ -16,18 +15,18 @@ from mypt.format.errors import ConfigError, FormatError, PluginError, Problem
 from mypt.format.layout import HEAD, expected_tensors
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
-from mypt.model.assembly import build_block, build_part, restore_buffers
-from mypt.model.loss import output_loss
-from mypt.model.part_failures import explain_failure
-from mypt.plugins.parts import Context
+from mypt.model.assembly import Assembly, restore_buffers
+from mypt.model.contexts import PassContexts, list_kinds, recompute_layer
+from mypt.model.kv_cache import KVCache
+from mypt.model.part_failures import explain_failure, naming_failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Shape
-    from mypt.model.cache import KVCache
     from mypt.plugins.manager import Plugins
+    from mypt.plugins.parts import Contexts
 
 # The kind of a part that builds other tensors than its plugin declares.
 LAYOUT = "plugin.part"
@@ -56,6 +55,7 @@ class Transformer(nn.Module):
     Attributes:
         config: The architecture.
         plugins: Where its parts were looked up.
+        parts: Its parts, each after those within it.
         activation_checkpointing: Whether training keeps only each layer's input, and recomputes
             the rest in the backward pass.
     """
@@ -78,13 +78,14 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.plugins = plugins
-        self.token_embedding_table = nn.Embedding(config.vocab_size, config.n_embd)
-        self.position_embedding_table = build_part("pos_encoding", config, plugins)
-        self.blocks = nn.ModuleList(build_block(config, plugins) for _ in range(config.n_layer))
-        self.ln_f: nn.Module = (
-            build_part("norm_type", config, plugins) if config.has_final_norm else nn.Identity()
-        )
-        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=config.has_head_bias)
+        assembly = Assembly(config, plugins)
+        self.token_embedding_table: Any = assembly.build("embedding_type")
+        self.position_embedding_table: Any = assembly.build("pos_encoding")
+        self.blocks: Any = assembly.build("stack_type")
+        self.ln_f = assembly.build("norm_type") if config.has_final_norm else nn.Identity()
+        self.lm_head: Any = assembly.build("head_type")
+        self.parts = assembly.parts
+        self._kinds = list_kinds(config)
         self._tie_head()
         self._check_layout(expected_tensors(config, plugins.layouts))
 
@@ -109,6 +110,15 @@ class Transformer(nn.Module):
         logits: Tensor = self.lm_head(self._compute_hidden(idx, cache)[:, -1])
         return logits
 
+    def make_cache(self, capacity: int | None = None) -> KVCache:
+        """Make a cache of the positions before those of a pass; it takes no memory until then.
+
+        Args:
+            capacity: Number of positions that fit; at most, and by default, block_size.
+        """
+        room = self.config.block_size
+        return KVCache(self.blocks.make_cache(room if capacity is None else min(capacity, room)))
+
     def loss(self, idx: Tensor, targets: Tensor, loss_mask: Tensor | None = None) -> Tensor:
         """Compute the training loss, without storing full logits if they are large.
 
@@ -124,10 +134,10 @@ class Transformer(nn.Module):
         Raises:
             ConfigError: There are more positions than block_size.
         """
-        head = self.lm_head
-        return output_loss(
-            self._compute_hidden(idx, None), head.weight, head.bias, targets, loss_mask
-        )
+        hidden = self._compute_hidden(idx, None)
+        with naming_failures(self):
+            loss: Tensor = self.lm_head.loss(hidden, targets, loss_mask)
+        return loss
 
     def load_weights(
         self,
@@ -179,30 +189,32 @@ class Transformer(nn.Module):
             raise explained from error
 
     def _apply_parts(self, idx: Tensor, cache: KVCache | None) -> Tensor:
-        x, context = self._embed(idx, 0 if cache is None else cache.length)
-        if self.activation_checkpointing and torch.is_grad_enabled():
-            for block in self.blocks:
-                x = checkpoint(block, x, context, None, use_reentrant=False)
-        else:
-            for layer, block in enumerate(self.blocks):
-                x = block(x, context, None if cache is None else cache.layers[layer])
+        x, contexts = self._embed(idx, 0 if cache is None else cache.length)
+        x = self.blocks(x, idx, contexts, None if cache is None else cache.layers)
         if cache is not None:
             cache.length += idx.size(1)
         return self.ln_f(x)  # type: ignore[no-any-return]
 
-    def _embed(self, idx: Tensor, start: int) -> tuple[Tensor, Context]:
-        """Compute the input of the first block, (B, T, n_embd), and the context of all blocks."""
-        end = start + idx.size(1)
-        if end > self.config.block_size:
-            raise _make_too_long_error(end, self.config.block_size)
-        key_positions = torch.arange(end, device=idx.device)
-        positions = key_positions[start:]
-        placement = self.position_embedding_table(positions, key_positions)
+    def _embed(self, idx: Tensor, start: int) -> tuple[Tensor, Contexts]:
+        """Compute the input of the layers, (B, T, n_embd), and what makes their contexts."""
+        length = idx.size(1)
+        self._check_length(start, start + length)
+        key_positions = torch.arange(start + length, device=idx.device)
+        placement = self.position_embedding_table(key_positions[start:], key_positions)
         x: Tensor = self.token_embedding_table(idx)
         if placement.embedding is not None:
             x = x + placement.embedding
-        mask = _make_attention_mask(placement.bias, positions, key_positions)
-        return x, Context(start, placement.rotate, mask)
+        recomputes = self.activation_checkpointing and torch.is_grad_enabled()
+        apply = recompute_layer if recomputes else None
+        return x, PassContexts(self._kinds, placement, start, length, idx.device, apply)
+
+    def _check_length(self, start: int, end: int) -> None:
+        if end > self.config.block_size:
+            raise _make_too_long_error(end, self.config.block_size)
+        if start and end > self.config.cacheable_length:
+            what = f"holds positions up to {end}, of which only {self.config.cacheable_length} can"
+            fix = "compute longer texts without a cache"
+            raise ConfigError(Problem("", "cache", f"{what} be cached with this rope_scaling", fix))
 
     def _tie_head(self) -> None:
         if self.config.tie_weights:
@@ -222,17 +234,6 @@ def _check_config(config: GPTConfig, plugins: Plugins) -> None:
     """Raise if there can be no such model, or a part is of no registered plugin."""
     known = plugins.layouts, plugins.settings
     raise_field_errors(document_problems("config", to_document(config), "", *known), "/")
-
-
-def _make_attention_mask(
-    bias: Tensor | None, positions: Tensor, key_positions: Tensor
-) -> Tensor | None:
-    """Combine a position bias with causality; None if `is_causal` or a single query suffices."""
-    plain = positions.size(0) in (1, key_positions.size(0))
-    if bias is None and plain:
-        return None
-    past = key_positions <= positions[:, None]  # (T, K)
-    return past if bias is None else bias.masked_fill(~past, float("-inf"))
 
 
 def _find_differences(

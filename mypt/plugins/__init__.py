@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import ConfigError, DataError, FormatError, MyptError, PluginError, Problem
+from mypt.format.layout import linear_head, token_embedding
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.options import missing_option
 from mypt.format.tensors.info import TensorInfo
@@ -29,11 +33,31 @@ from mypt.plugins.parts import (
     AttentionPart,
     BlockPart,
     Context,
+    Contexts,
+    EmbeddingPart,
+    HeadPart,
     MakeLinear,
     Placement,
     PointwisePart,
     PositionPart,
+    StackPart,
 )
+
+if TYPE_CHECKING:
+    from mypt.plugins.nn.cache import make_layer_cache
+    from mypt.plugins.nn.embedding import TokenEmbedding
+    from mypt.plugins.nn.head import LinearHead
+    from mypt.plugins.nn.loss import output_loss
+    from mypt.plugins.nn.one_token import make_one_token
+
+# What parts are made with; imported on first use, since it imports torch.
+_HOME = {
+    "LinearHead": "mypt.plugins.nn.head",
+    "TokenEmbedding": "mypt.plugins.nn.embedding",
+    "make_layer_cache": "mypt.plugins.nn.cache",
+    "make_one_token": "mypt.plugins.nn.one_token",
+    "output_loss": "mypt.plugins.nn.loss",
+}
 
 __all__ = [
     "AttentionCache",
@@ -43,14 +67,18 @@ __all__ = [
     "Checkpoint",
     "ConfigError",
     "Context",
+    "Contexts",
     "DataError",
     "DivisibleTokenizer",
+    "EmbeddingPart",
     "Evaluation",
     "ExportableTokenizer",
     "FormatError",
     "GPTConfig",
     "GoldGuard",
     "GuardFactory",
+    "HeadPart",
+    "LinearHead",
     "LogSink",
     "MakeLinear",
     "MyptError",
@@ -63,10 +91,27 @@ __all__ = [
     "ReaderFactory",
     "RunInfo",
     "SinkFactory",
+    "StackPart",
     "TensorInfo",
+    "TokenEmbedding",
     "Tokenizer",
     "TokenizerFactory",
     "Verdict",
     "hookimpl",
+    "linear_head",
+    "make_layer_cache",
+    "make_one_token",
     "missing_option",
+    "output_loss",
+    "token_embedding",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import a name that needs torch on first use."""
+    if name not in _HOME:
+        message = f"module 'mypt.plugins' has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

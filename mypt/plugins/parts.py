@@ -1,7 +1,8 @@
 """What the module of each architecture slot must do.
 
 A part needs no base class: any `nn.Module` whose `forward` matches the protocol of its slot works.
-Modules are built from a config alone. Parts must be causal: the output at a position depends only
+Modules are built from the config and, for those that ask, the layer that they are in; see
+`PartFactory`. Parts must be causal: the output at a position depends only
 on that position and earlier ones. What they compute must follow from their parameters and the
 config, so that a model is the same after saving and opening it. A model to be opened is built under
 `torch.device("meta")`: parameters get the saved values, and for a buffer, which is not saved, the
@@ -17,19 +18,26 @@ position per row may have a method
     def one_token(self, linear: MakeLinear) -> Callable
 
 whose result does what `forward` does in evaluation mode, but for a single position per row and
-without that dimension: x is (B, n_embd), and so is the result. Attention and blocks also take the
-context and the layer's cache, which is never None. For a position encoding the function takes the
-position of the token, an int that is the same for all rows, and returns its `Placement`. The
-function is used for one generation, during which weights do not change. Without this method,
-`forward` is called.
+without that dimension: x is (B, n_embd), and so is the result; ids are (B,) int64, logits (B,
+vocab_size). Attention and blocks also take the context and the layer's cache, and a stack what its
+`forward` takes; a cache is never None. For a position encoding the function takes the position of
+the token, an int that is the same for all rows, and returns its `Placement`. The function is used
+for one generation, during which weights do not change. Without this method, `forward` is called.
+
+For 8-bit weights mypt replaces each `nn.Linear` in a part. A part that holds the matrix of a linear
+layer itself may have a method
+
+    def quantize(self, make: Callable[[nn.Linear], nn.Module]) -> nn.Module
+
+which returns a module for inference that does the same with the module that `make` returns.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from torch import Tensor, nn
 
@@ -43,27 +51,58 @@ class Placement(NamedTuple):
             preserving shape and dtype.
         bias: Added to the scaled attention scores, broadcastable to (B, n_head, T, K) for T
             queries and K keys, floating; the future need not be masked.
+        rotate_sliding: What layers with a window use instead of `rotate`; None for the same.
     """
 
     embedding: Tensor | None = None
     rotate: Callable[[Tensor], Tensor] | None = None
     bias: Tensor | None = None
+    rotate_sliding: Callable[[Tensor], Tensor] | None = None
 
 
 class Context(NamedTuple):
-    """The values that all layers share in one forward pass.
+    """The values that all layers of a kind share in one forward pass.
+
+    The keys of a layer with a window begin at position max(0, start - window + 1): its cache holds
+    no others. Those of other layers begin at position 0.
 
     Attributes:
         start: Number of positions before this pass, which are in the cache.
-        rotate: See `Placement`.
+        rotate: See `Placement`; None in a layer without rotation.
         mask: For `scaled_dot_product_attention`: boolean (True attends) or additive. None means
             plain causality: a single query attends to everything; otherwise there are as many keys
             as queries, and query t attends to keys 0 ... t.
+        window: Number of positions that a query attends to at most, itself included; None in a
+            layer without window. `mask` says so already: a part may skip the other keys.
     """
 
     start: int
     rotate: Callable[[Tensor], Tensor] | None
     mask: Tensor | None
+    window: int | None = None
+
+
+class Contexts(Protocol):
+    """Makes the contexts of the layers in one forward pass, each kind of layer's once.
+
+    Attributes:
+        start: See `Context`.
+    """
+
+    @property
+    def start(self) -> int: ...  # noqa: D102
+
+    def of_layer(self, layer: int) -> Context:
+        """Return the context of a layer, with the window and the rotation that the config says."""
+        ...
+
+    def of_window(self, window: int | None, *, is_rotated: bool = True) -> Context:
+        """Return the context of layers with a window, or with None; for a stack with its own."""
+        ...
+
+    def apply(self, layer: Callable[..., Any], *inputs: Any) -> Any:
+        """Call a layer with its inputs; where activations are recomputed, keep none of its own."""
+        ...
 
 
 class AttentionCache(Protocol):
@@ -79,7 +118,8 @@ class AttentionCache(Protocol):
             start: `Context.start`.
 
         Returns:
-            Keys and values of positions 0 ... start + T - 1.
+            Keys and values of positions 0 ... start + T - 1, or, of a layer with a window, of
+            positions max(0, start - window + 1) ... start + T - 1.
         """
         ...
 
@@ -141,7 +181,7 @@ class BlockPart(Protocol):
         sa: Attention.
         fwd: Feed-forward part.
         ln1: Norm.
-        ln2: Norm.
+        ln2: Norm. The names of the norms, of any number, are those of `PartFactory.norms`.
     """
 
     sa: AttentionPart
@@ -151,4 +191,86 @@ class BlockPart(Protocol):
 
     def __call__(self, x: Tensor, context: Context, cache: AttentionCache | None) -> Tensor:
         """Apply the parts: (B, T, n_embd) to the same shape."""
+        ...
+
+
+class EmbeddingPart(Protocol):
+    """Slot `embedding_type`; its place is `token_embedding_table`.
+
+    With `tie_weights` it must have a parameter `weight` (vocab_size, n_embd), which the head then
+    uses too. Whatever `PositionPart` adds is added to its output.
+    """
+
+    def __call__(self, idx: Tensor) -> Tensor:
+        """Return the activations of ids (B, T) int64, (B, T, n_embd), each position by itself."""
+        ...
+
+
+class HeadPart(Protocol):
+    """Slot `head_type`; its place is `lm_head`.
+
+    With `tie_weights` it must have a parameter `weight` (vocab_size, n_embd), for which mypt
+    substitutes that of the embedding.
+    """
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the logits of activations (..., n_embd), (..., vocab_size)."""
+        ...
+
+    def loss(self, x: Tensor, targets: Tensor, loss_mask: Tensor | None) -> Tensor:
+        """Return the training loss, without full logits where the vocabulary is wide.
+
+        In evaluation mode it must be the cross entropy of the logits; in training mode terms may
+        be added to it. `mypt.plugins.output_loss` computes most losses.
+
+        Args:
+            x: Activations, (B, T, n_embd).
+            targets: The id after each position, (B, T) int64.
+            loss_mask: Weight of each position from 0 to 1, (B, T), any dtype; None for 1.
+
+        Returns:
+            Scalar, in nats per token: the mean, or with a mask sum(loss * mask) / sum(mask); NaN,
+            with gradients of 0, where no position counts.
+        """
+        ...
+
+
+class StackPart(Protocol):
+    """Slot `stack_type`: everything between the embedding and the last norm; its place is `blocks`.
+
+    Attributes:
+        layers: The modules that are compiled and sharded, each by itself: an `nn.ModuleList` under
+            this very name, so that the parameters of layer i are `blocks.layers.{i}.…`, which is
+            what `freeze_layers` goes by. They come after all other parameters. It calls each
+            layer as a module, through `contexts.apply`.
+    """
+
+    @property
+    def layers(self) -> Iterable[nn.Module]: ...  # noqa: D102
+
+    def __call__(self, x: Tensor, idx: Tensor, contexts: Contexts, cache: Any) -> Tensor:
+        """Apply the layers.
+
+        Args:
+            x: What the embedding, with positions, made of the ids, (B, T, n_embd).
+            idx: The ids, (B, T) int64.
+            contexts: Makes the contexts of layers.
+            cache: What `make_cache` returned, to be extended with positions `contexts.start` and
+                on; None if this pass holds all positions.
+
+        Returns:
+            (B, T, n_embd).
+        """
+        ...
+
+    def make_cache(self, capacity: int) -> Any:
+        """Return a cache in which nothing is stored, for one batch of sequences.
+
+        A pass begins at `contexts.start`: what is stored for this position and later ones counts
+        as absent, so a pass from 0 starts over in the same memory. `mypt.plugins.make_layer_cache`
+        makes the cache of one layer's attention.
+
+        Args:
+            capacity: Number of positions that it must have room for.
+        """
         ...

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.manifest import GENERATE, PURPOSES, TRAIN
 from mypt.format.errors import PluginError, Problem
-from mypt.format.layout import SLOTS
+from mypt.format.layout import used_slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,7 +103,8 @@ def _find_required_origins(
 ) -> Iterator[tuple[PluginOrigin, tuple[str, ...]]]:
     """Yield the origin of each part, tokenizer and guard, and the purposes that require it."""
     chosen: list[tuple[str, object, tuple[str, ...]]] = [
-        ("mypt_parts", (slot, getattr(config, slot)), PURPOSES) for slot in SLOTS
+        ("mypt_parts", (slot, getattr(config, slot)), PURPOSES)
+        for slot in used_slots(config, plugins.layouts)
     ]
     if token_kind is not None:
         chosen.append(("mypt_tokenizers", token_kind, (GENERATE, TRAIN)))

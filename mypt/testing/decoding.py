@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mypt.model.cache import KVCache
 from mypt.model.decoding.generate import generate
 from mypt.model.decoding.sampling_options import Sampling
 from mypt.testing.expectations import during, expect
@@ -28,7 +27,7 @@ def check_cache(model: Transformer) -> None:
     idx = torch.randint(model.config.vocab_size, (2, length))
     whole = model(idx)
     for sizes in ((1,) * length, (length - 1, 1), (3, 1, 4, length - 8), (length,)):
-        cache = KVCache(model.config)
+        cache = model.make_cache()
         found = []
         with during(f"a cache that is filled with {sizes} tokens at once"):
             for piece in torch.split(idx, list(sizes), dim=1):

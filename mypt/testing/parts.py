@@ -9,7 +9,7 @@ from attrs import evolve
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import PluginError
-from mypt.model.assembly import build_block, build_part
+from mypt.model.assembly import Assembly
 from mypt.model.initialisation import initialise
 from mypt.model.transformer import LAYOUT, Transformer
 from mypt.plugins.contracts import PartFactory
@@ -104,10 +104,8 @@ def _check_build(factory: PartFactory, config: GPTConfig) -> None:
 
 def _check_alone(slot: str, config: GPTConfig, plugins: Plugins) -> None:
     """Check the output of the part, and that a pointwise part treats each position by itself."""
-    if slot == "block_type":
-        part: Any = build_block(config, plugins)
-    else:
-        part = build_part(slot, config, plugins)
+    assembly = Assembly(config, plugins)
+    part: Any = assembly.build_block(0) if slot == "block_type" else assembly.build(slot, 0)
     if slot == "pos_encoding":
         _check_placement(part, config)
         return

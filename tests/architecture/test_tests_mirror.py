@@ -91,7 +91,7 @@ TESTED_BY = {
     ],
     "format/tensors/test_foreign_pickle.py": ["format/tensors/pickle_opcodes"],
     "hostile/test_pt_files.py": ["format/tensors/pickle_reader"],
-    "model/test_loss.py": ["model/loss_chunked", "model/loss_uncompiled"],
+    "plugins/nn/test_loss.py": ["plugins/nn/loss_chunked", "plugins/nn/loss_uncompiled"],
     "model/test_plugin.py": ["model/assembly"],
     "model/test_transformer.py": [
         "model/parts/attention",

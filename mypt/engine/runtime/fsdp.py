@@ -36,8 +36,8 @@ def shard(model: M, world: World, device: torch.device) -> M:
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     mesh = init_device_mesh(device.type, (world.size,))
-    for block in model.blocks:
-        fully_shard(block, mesh=mesh)
+    for layer in model.blocks.layers:
+        fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
     register_fsdp_forward_method(model, "loss")
     return model

@@ -26,7 +26,7 @@ def check_freezing(model: Transformer, training: TrainingConfig) -> None:
     Raises:
         ConfigError: There are fewer.
     """
-    there = len(model.blocks)
+    there = len(model.blocks.layers)
     if training.freeze_layers > there:
         what = f"is {training.freeze_layers}, but the model has {format_count(there, 'layer')}"
         raise ConfigError(Problem("", "freeze_layers", what, f"choose at most {there}"))
@@ -84,15 +84,15 @@ def _set_up_layers(model: Transformer, training: TrainingConfig) -> Iterator[Non
             parameter.requires_grad_(False)
         model.activation_checkpointing = training.activation_checkpointing
         if training.compile:
-            for block in model.blocks:
-                block.compile()
+            for layer in model.blocks.layers:
+                layer.compile()
         yield
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
         model.activation_checkpointing = False
-        for block in model.blocks:
-            discard_compiled(block)
+        for layer in model.blocks.layers:
+            discard_compiled(layer)
 
 
 def _frozen_parameters(model: Transformer, training: TrainingConfig) -> Iterator[Parameter]:

@@ -9,7 +9,7 @@ from attrs import evolve
 from mypt.format.bundle.edits import EDITED
 from mypt.format.bundle.findings import collecting, unwrap_weights
 from mypt.format.errors import Problem, has_errors
-from mypt.format.layout import EMBEDDING, HEAD, SLOTS, expected_tensors, trainable_shapes
+from mypt.format.layout import EMBEDDING, HEAD, are_parts_known, expected_tensors, trainable_shapes
 from mypt.format.parameter_order import LEGACY_RULES
 from mypt.format.rules.config import HEADS, architecture_problems, layout_problems
 from mypt.format.rules.cross_file import (
@@ -88,7 +88,7 @@ def compare_tensors(seen: Findings, layouts: Layouts, checksums: bool) -> None:
     config, header = seen.config, seen.headers.get(files.MODEL)
     if config is None or header is None or is_replaced(seen, files.MODEL):
         return
-    if any((slot, getattr(config, slot)) not in layouts for slot in SLOTS):
+    if not are_parts_known(config, layouts):
         return  # said already; what tensors such a part has, nobody knows
     if config.head_size is None and config.n_embd % config.n_head:
         config = evolve(config, n_head=1)  # said already; shapes show the width of all heads only

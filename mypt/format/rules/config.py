@@ -10,7 +10,14 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.documents.rope_scaling import OWN, RopeScaling
 from mypt.format.errors import MyptError, Problem, log_traceback, suggestion
-from mypt.format.layout import BUILT_IN, SLOTS, expected_tensors
+from mypt.format.layout import (
+    BUILT_IN,
+    EMBEDDING,
+    HEAD,
+    are_parts_known,
+    lay_out,
+    used_slots,
+)
 from mypt.format.schema.messages import format_value
 
 if TYPE_CHECKING:
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mypt.format.documents.convert import Document
-    from mypt.format.layout import Layouts
+    from mypt.format.layout import Layouts, Tensors
 
 HEADS = "config.heads"
 _ROPE, _NORM = "config.rope", "config.norm"
@@ -61,21 +68,35 @@ def architecture_problems(
 
 
 def layout_problems(config: GPTConfig, file: str, layouts: Layouts) -> list[Problem]:
-    """Return the reasons why a config's tensors cannot be listed: a plugin's part rejects it.
+    """Return the reasons why a config's tensors cannot be listed, or cannot be tied.
 
     Args:
         config: A config without `architecture_problems` and `settings_problems`.
         file: Its name, for messages.
         layouts: The known parts; a config with any other part is not checked.
     """
-    if any((slot, getattr(config, slot)) not in layouts for slot in SLOTS):
+    if not are_parts_known(config, layouts):
         return []
     try:
-        expected_tensors(evolve(config, n_layer=1), layouts)
-    except MyptError as error:
+        layout = lay_out(config, layouts)
+        for layer in {0, config.n_layer - 1} if config.n_layer else ():
+            layout.layer(layer)
+    except MyptError as error:  # a plugin's part rejects the config
         log_traceback(error)
         return [evolve(problem, file=file) for problem in error.problems]
-    return []
+    return [*_tie_problems(config, file, layout.outside)] if config.tie_weights else []
+
+
+def _tie_problems(config: GPTConfig, file: str, tensors: Tensors) -> Iterator[Problem]:
+    """Yield a problem for an embedding or a head that has no weight to tie."""
+    wanted = (config.vocab_size, config.n_embd)
+    for name, slot in ((EMBEDDING, "embedding_type"), (HEAD, "head_type")):
+        if tensors.get(name) != wanted:
+            what = (
+                f"is true, but {slot} `{getattr(config, slot)}` has no `weight` of shape {wanted}"
+            )
+            fix = f"set it to false, or choose another {slot}"
+            yield Problem(file, "/tie_weights", what, fix, kind="config.tied")
 
 
 def explain_lack(
@@ -208,7 +229,7 @@ def _part_problems(
         for package, need in sorted(plugins.items())
         if "read" in need["needed_for"]
     }
-    for slot in SLOTS:
+    for slot in used_slots(config, layouts):
         name = getattr(config, slot)
         if (slot, name) in layouts:
             continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.format.errors import MyptError
-from mypt.format.layout import EMBEDDING, POSITIONS, expected_tensors
+from mypt.format.layout import EMBEDDING, POSITIONS, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,14 +28,13 @@ def explain_shapes(
 
     Args:
         config: The config as it is.
-        shapes: The shapes of a model with one block.
+        shapes: The shapes of the tensors outside of layers and of layer 0.
         layouts: The known parts.
 
     Returns:
         The fields and the values that fit, in the order of their effect; empty if no small set
         of fields explains everything.
     """
-    config = evolve(config, n_layer=1)
     changes: dict[str, Any] = {}
     left = _count_misfits(config, shapes, layouts)
     while left and len(changes) < _MOST_FIELDS:
@@ -55,7 +54,7 @@ def explain_shapes(
 
 def _count_misfits(config: GPTConfig, shapes: Mapping[str, Shape], layouts: Layouts) -> int:
     try:
-        wanted = expected_tensors(config, layouts)
+        wanted = lay_out(config, layouts).with_layers([0])
     except MyptError:  # a plugin's part rejects this config
         return sys.maxsize
     return sum(wanted.get(name) != shapes.get(name) for name in {**wanted, **shapes})

@@ -7,10 +7,10 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem, format_count
-from mypt.format.layout import EMBEDDING, HEAD, expected_tensors
+from mypt.format.layout import EMBEDDING, HEAD, lay_out
 from mypt.format.schema.messages import format_value
 from mypt.format.tensors.info import FLOATING
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.layout import Layouts, Tensors
+    from mypt.format.layout import Layouts, ModelLayout, Tensors
     from mypt.format.tensors.info import TensorInfo
 
 TIED, MISMATCH = "tensor.tied", "config.mismatch"
 MAX_PROBLEMS = 50
-_IN_BLOCK = re.compile(r"blocks\.(0|[1-9][0-9]{0,6})\.(.+)", re.DOTALL)
+# What follows the prefix of the layers.
+_IN_LAYER = re.compile(r"(0|[1-9][0-9]{0,6})\.(.+)", re.DOTALL)
 
 
 @frozen
@@ -70,27 +71,27 @@ def tensor_problems(model: Model) -> list[Problem]:
 
 
 def _shape_problems(model: Model) -> list[Problem]:
-    wanted, wanted_blocks = _split_blocks(
-        expected_tensors(evolve(model.config, n_layer=1), model.layouts)
-    )
-    outside, blocks = _split_blocks({name: info.shape for name, info in model.tensors.items()})
+    layout, held = lay_out(model.config, model.layouts), model.tensors.items()
+    outside, layers = _split_layers({name: info.shape for name, info in held}, layout.prefix)
+    wanted = layout.outside
     if not wanted.keys() & outside.keys():
         first = next(iter(model.tensors), None)
         what = f"holds no tensor of a mypt model; its first is `{first}`" if first else "is empty"
         fix = "if another program wrote it, convert it: mypt format migrate"
         return [Problem(model.file, "", what, fix, kind="tensor.foreign")]
-    problems = _depth_problems(model, blocks)
-    template = wanted_blocks[0]
-    if outside == wanted and all(block == template for block in blocks.values()):
+    problems = _depth_problems(model, layout, layers)
+    # What a plugin's part would have in a layer that there cannot be, it need not know.
+    known = {n: held for n, held in layers.items() if layout.is_uniform or n < model.config.n_layer}
+    if outside == wanted and all(held == layout.layer(n) for n, held in known.items()):
         return problems
-    first_block = next(iter(blocks.values()), {})
-    if all(block == first_block for block in blocks.values()):
+    first_layer = next(iter(layers.values()), {})
+    if all(held == first_layer for held in layers.values()):
         from mypt.format.rules.shape_diagnosis import (
             explain_shapes,  # only needed if something does not fit
         )
 
-        one_block = {f"blocks.0.{name}": shape for name, shape in first_block.items()}
-        changes = explain_shapes(model.config, outside | one_block, model.layouts)
+        one_layer = {f"{layout.prefix}0.{name}": shape for name, shape in first_layer.items()}
+        changes = explain_shapes(model.config, outside | one_layer, model.layouts)
         if changes:
             return problems + [
                 _changed_field_problem(model, field, value) for field, value in changes.items()
@@ -98,7 +99,7 @@ def _shape_problems(model: Model) -> list[Problem]:
     problems += [
         model.problem(name, *fault) for name, fault in _find_faults(wanted, outside).items()
     ]
-    return problems + _block_problems(model, template, blocks)
+    return problems + _layer_problems(model, layout, known)
 
 
 def _changed_field_problem(model: Model, field: str, value: object) -> Problem:
@@ -109,42 +110,44 @@ def _changed_field_problem(model: Model, field: str, value: object) -> Problem:
     return model.misfit(field, what, value)
 
 
-def _depth_problems(model: Model, blocks: Mapping[int, Tensors]) -> list[Problem]:
-    """Compare the number of blocks, reporting whole blocks that are missing or unexpected."""
-    depth, held = model.config.n_layer, sorted(blocks)
+def _depth_problems(
+    model: Model, layout: ModelLayout, layers: Mapping[int, Tensors]
+) -> list[Problem]:
+    """Compare the number of layers, reporting whole layers that are missing or unexpected."""
+    depth, held = model.config.n_layer, sorted(layers)
     if held == list(range(len(held))):
-        if len(held) == depth:
+        if len(held) == depth or (len(held) < depth and not layout.layer(len(held))):
             return []
         what = (
             f"is {depth}, but {_get_file_name(model.file)} holds {format_count(len(held), 'block')}"
         )
         return [model.misfit("n_layer", what, len(held))]
-    problems = []
+    problems, place = [], layout.prefix
     for before, after in pairwise([-1, *(index for index in held if index < depth), depth]):
-        if after - before > 1:
-            more = f" to blocks.{after - 1}" if after - before > 2 else ""
-            problems.append(model.problem(f"blocks.{before + 1}{more}", "is missing", "missing"))
+        if after - before > 1 and any(map(layout.layer, range(before + 1, after))):
+            more = f" to {place}{after - 1}" if after - before > 2 else ""
+            problems.append(model.problem(f"{place}{before + 1}{more}", "is missing", "missing"))
     beyond = [index for index in held if index >= depth]
     return problems + [
-        model.problem(f"blocks.{index}", f"is beyond n_layer ({depth})", "unexpected")
+        model.problem(f"{place}{index}", f"is beyond n_layer ({depth})", "unexpected")
         for index in beyond
     ]
 
 
-def _block_problems(
-    model: Model, template: Tensors, blocks: Mapping[int, Tensors]
+def _layer_problems(
+    model: Model, layout: ModelLayout, layers: Mapping[int, Tensors]
 ) -> list[Problem]:
-    """Return the problems inside blocks; one that all blocks share is reported once."""
+    """Return the problems inside layers; one that all layers share is reported once."""
     places: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for index, block in sorted(blocks.items()):
-        for name, (what, kind) in _find_faults(template, block).items():
+    for index, held in sorted(layers.items()):
+        for name, (what, kind) in _find_faults(layout.layer(index), held).items():
             places[name, what, kind].append(index)
     problems = []
     for (name, what, kind), indices in places.items():
-        shared = len(indices) == len(blocks) > 1
-        text = f"{what} (in all {len(blocks)} blocks)" if shared else what
+        shared = len(indices) == len(layers) > 1
+        text = f"{what} (in all {len(layers)} blocks)" if shared else what
         where = indices[:1] if shared else indices
-        problems += [model.problem(f"blocks.{index}.{name}", text, kind) for index in where]
+        problems += [model.problem(f"{layout.prefix}{n}.{name}", text, kind) for n in where]
     return problems
 
 
@@ -161,16 +164,17 @@ def _find_faults(wanted: Tensors, held: Tensors) -> dict[str, tuple[str, str]]:
     return faults
 
 
-def _split_blocks(tensors: Tensors) -> tuple[Tensors, dict[int, Tensors]]:
-    """Split the tensors into those outside of blocks and those of each block, by its index."""
+def _split_layers(tensors: Tensors, prefix: str) -> tuple[Tensors, dict[int, Tensors]]:
+    """Split the tensors into those outside of layers and those of each layer, by its number."""
     outside: Tensors = {}
-    blocks: dict[int, Tensors] = defaultdict(dict)
+    layers: dict[int, Tensors] = defaultdict(dict)
     for name, shape in tensors.items():
-        if inside := _IN_BLOCK.fullmatch(name):
-            blocks[int(inside[1])][inside[2]] = shape
+        inside = _IN_LAYER.fullmatch(name, len(prefix)) if name.startswith(prefix) else None
+        if inside:
+            layers[int(inside[1])][inside[2]] = shape
         else:
             outside[name] = shape
-    return outside, blocks
+    return outside, layers
 
 
 def _dtype_problems(model: Model) -> list[Problem]:

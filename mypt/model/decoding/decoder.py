@@ -8,22 +8,22 @@ text spends it reading weights and, if it is small, in function calls. So a part
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mypt.model.assembly import make_one_token
+from mypt.model.contexts import PassContexts, list_kinds
 from mypt.model.torch_private import can_pack_linear, has_hooks, pack_linear
-from mypt.plugins.parts import Context
+from mypt.plugins.nn.one_token import make_one_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-    from mypt.model.cache import KVCache
+    from mypt.model.kv_cache import KVCache
     from mypt.model.transformer import Transformer
     from mypt.plugins.parts import MakeLinear, Placement
 
@@ -52,11 +52,13 @@ class Decoder:
             model: In evaluation mode.
             linear: How linear layers are computed; see `choose_linear`.
         """
-        self._embed = model.token_embedding_table
+        self._embed = make_one_token(model.token_embedding_table, linear)
         self._place = _make_placer(model, linear)
-        self._blocks = [make_one_token(block, linear) for block in model.blocks]
+        self._apply_layers = _make_stack_step(model.blocks, linear)
         self._ln_f = make_one_token(model.ln_f, linear)
-        self._head = linear(model.lm_head)
+        self._head = _make_head_step(model.lm_head, linear)
+        self._kinds = list_kinds(model.config)
+        self._device = next(model.parameters()).device
 
     @classmethod
     def make(cls, model: Transformer, batch_size: int, new_tokens: int) -> Decoder | None:
@@ -79,13 +81,13 @@ class Decoder:
         Returns:
             (B, vocab_size).
         """
-        placement = self._place(cache.length)
-        x = self._embed(idx[:, 0])
+        start, ids = cache.length, idx[:, 0]
+        placement = self._place(start)
+        x = self._embed(ids)
         if placement.embedding is not None:
             x = x + placement.embedding
-        context = Context(cache.length, placement.rotate, placement.bias)  # it may attend to all
-        for block, layer in zip(self._blocks, cache.layers, strict=True):
-            x = block(x, context, layer)
+        contexts = PassContexts(self._kinds, placement, start, 1, self._device)
+        x = self._apply_layers(x, ids, contexts, cache.layers)
         cache.length += 1
         return self._head(self._ln_f(x))
 
@@ -96,9 +98,23 @@ def _make_placer(model: Transformer, linear: MakeLinear) -> Callable[[int], Plac
     own = getattr(part, "one_token", None)
     if own is not None:
         return own(linear)  # type: ignore[no-any-return]
-    device = model.token_embedding_table.weight.device
+    device = next(model.parameters()).device
     positions = torch.arange(model.config.block_size, device=device)
     return lambda position: part(positions[position : position + 1], positions[: position + 1])
+
+
+def _make_stack_step(stack: Any, linear: MakeLinear) -> Callable[..., Tensor]:
+    """Return a function that applies a stack to one position per row."""
+    own = getattr(stack, "one_token", None)
+    if own is not None:
+        return own(linear)  # type: ignore[no-any-return]
+    return lambda x, ids, *shared: stack(x[:, None], ids[:, None], *shared)[:, 0]
+
+
+def _make_head_step(head: nn.Module, linear: MakeLinear) -> Callable[[Tensor], Tensor]:
+    """Return a function from activations (B, n_embd) to logits."""
+    own = getattr(head, "one_token", None)
+    return linear(head) if own is None else own(linear)
 
 
 def plain_linear(layer: nn.Module) -> Callable[[Tensor], Tensor]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from mypt.format.errors import ConfigError, Problem
-from mypt.model.cache import KVCache
 from mypt.model.decoding.decoder import Decoder
 from mypt.model.decoding.rows import Rows
 from mypt.model.decoding.sampling import IMPOSSIBLE, choose_ids
@@ -126,12 +125,15 @@ class _CachedLogits:
 
     def __init__(self, model: Transformer, batch_size: int, length: int, new_tokens: int) -> None:
         self._model = model
-        self._cache = KVCache(model.config, length)
+        self._cacheable = model.config.cacheable_length
+        self._cache = model.make_cache(length)
         self._make_decoder = partial(Decoder.make, model, batch_size, new_tokens)
         self._decoder: Decoder | Transformer | None = None
 
     def __call__(self, window: Tensor) -> Tensor:
         cache = self._cache
+        if window.size(1) > self._cacheable:
+            return self._model.next_logits(window)
         if cache.length == self._model.config.block_size:  # it slid: all positions are new
             cache.length = 0
         new = window[:, cache.length :]

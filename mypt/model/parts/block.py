@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mypt.format.layout import BLOCK_NORMS, TWO_NORMS
-from mypt.model.assembly import make_one_token
+from mypt.plugins.nn.one_token import make_one_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,6 @@ from mypt_grouped_query.layout import PACKAGE, grouped_attention
 
 import mypt
 from mypt.format.readers.hugging_face import llama as hf_llama
-from mypt.model.cache import KVCache
 from mypt.plugins import ConfigError, FormatError
 from mypt.plugins.manager import load_plugins
 from mypt.testing import TINY, check_part
@@ -109,7 +108,7 @@ def test_the_cache_is_smaller_by_the_ratio():
     sizes = {}
     for n_kv_head in (1, 2, 4):
         model = mypt.GPT(grouped(n_kv_head)).eval()
-        cache = KVCache(model.config)
+        cache = model.make_cache()
         model(IDS % TINY.vocab_size, cache)
         sizes[n_kv_head] = sum(
             tensor.untyped_storage().nbytes()

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from mypt.model.cache import KVCache
 from mypt.model.decoding import decoder
 from mypt.model.decoding.decoder import (
     Decoder,
@@ -62,7 +61,7 @@ def check(model, idx, linear):
     """Compare the logits of one token after another with those of all at once."""
     with torch.inference_mode():
         expected = model(idx)
-        cache = KVCache(model.config)
+        cache = model.make_cache()
         model(idx[:, :3], cache)
         decoder = Decoder(model, linear)
         for end in range(3, idx.size(1)):
@@ -113,12 +112,9 @@ def test_a_linear_layer_that_somebody_replaced_is_called_as_it_is(make_model, id
 
 def multiplied(model, batch_size, new_tokens):
     """Name how the layers of a model would be computed."""
-    return [
-        getattr(choose_linear(model, batch_size, new_tokens)(layer), "__qualname__", "").split(".")[
-            0
-        ]
-        for layer in (model.blocks[0].sa.qkv, model.lm_head)
-    ]
+    linear = choose_linear(model, batch_size, new_tokens)
+    functions = linear(model.blocks[0].sa.qkv), model.lm_head.one_token(linear)
+    return [getattr(function, "__qualname__", "").split(".")[0] for function in functions]
 
 
 def test_layers_are_laid_out_by_rows_tokens_and_size(make_model, monkeypatch):

@@ -3,7 +3,6 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mypt.format.errors import ConfigError
-from mypt.model.cache import KVCache
 from mypt.model.decoding.generate import generate, steps
 from mypt.model.decoding.sampling_options import Sampling
 
@@ -43,7 +42,7 @@ def test_logits_are_the_same_however_the_tokens_reach_the_cache(make_model, ids)
         idx = ids(2, 16)
         expected = model(idx)
         for sizes in ((1,) * 16, (16,), (5, 1, 7, 3)):
-            cache = KVCache(model.config)
+            cache = model.make_cache()
             pieces = [model(part, cache) for part in idx.split(sizes, dim=1)]
             torch.testing.assert_close(torch.cat(pieces, 1), expected, rtol=1e-4, atol=1e-5)
             assert cache.length == 16
@@ -53,7 +52,7 @@ def test_logits_are_the_same_however_the_tokens_reach_the_cache(make_model, ids)
 
 def test_a_cache_begins_anew_in_the_same_memory(make_model, ids):
     model = make_model()
-    cache = KVCache(model.config)
+    cache = model.make_cache()
     model(ids(2, 16), cache)
     cache.length = 0
     idx = ids(2, 7)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
-from mypt.format.layout import BUILT_IN, expected_tensors, trainable_shapes
+from mypt.format.layout import BUILT_IN, expected_tensors, lay_out, trainable_shapes
 from mypt.format.parameter_order import optimizer_document, order_parameters, split_by_decay
 from mypt.format.readers.shared.optimizer import FIX as OPTIMIZER_FIX
 from mypt.format.rules.documents import document_problems
@@ -80,8 +80,8 @@ def find_sources(
     Raises:
         FormatError: There are more layers than the tensors could fill; they are not all listed.
     """
-    outside, inside = (len(expected_tensors(evolve(config, n_layer=n), layouts)) for n in (0, 1))
-    if config.n_layer * (inside - outside) > len(tensors):
+    layout = lay_out(config, layouts)
+    if layout.is_uniform and config.n_layer * len(layout.layer(0)) > len(tensors):
         what = f"declares {config.n_layer} layers, but has only {len(tensors)} tensors"
         raise FormatError(Problem(file, "", what, _FIX, kind="tensor.missing"))
     return {name: find_source(name) for name in expected_tensors(config, layouts)}

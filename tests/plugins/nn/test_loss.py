@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mypt.model import loss as loss_module
-from mypt.model import loss_chunked
-from mypt.model.loss import output_loss
+from mypt.plugins.nn import loss as loss_module
+from mypt.plugins.nn import loss_chunked
+from mypt.plugins.nn.loss import finish_logits, output_loss
 
 
 @pytest.fixture(params=["plain", "chunked"])
@@ -25,8 +25,12 @@ def layer(dtype=torch.float32, bias=True):
     return hidden, weight, shift, torch.randint(50, (3, 9), generator=generator)
 
 
-def reference(hidden, weight, bias, targets, mask=None):
-    losses = F.cross_entropy(F.linear(hidden, weight, bias).mT, targets, reduction="none")
+def reference(hidden, weight, bias, targets, mask=None, *, scale=1.0, soft_cap=None, z_loss=0.0):
+    logits = F.linear(hidden, weight, bias) * scale
+    if soft_cap is not None:
+        logits = soft_cap * torch.tanh(logits / soft_cap)
+    losses = F.cross_entropy(logits.mT, targets, reduction="none")
+    losses = losses + z_loss * logits.logsumexp(-1) ** 2
     return losses.mean() if mask is None else (losses * mask).sum() / mask.sum()
 
 
@@ -42,12 +46,22 @@ MASKS = {
 }
 
 
+FINISHES = {
+    "plain": {},
+    "scaled": {"scale": 0.3},
+    "capped": {"soft_cap": 4.0},
+    "z-loss": {"z_loss": 0.02},
+    "all": {"scale": 1.7, "soft_cap": 3.0, "z_loss": 0.01},
+}
+
+
+@pytest.mark.parametrize("finish", FINISHES)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("mask", MASKS)
-def test_loss_and_gradients_are_those_of_full_logits(way, mask, bias):
+def test_loss_and_gradients_are_those_of_full_logits(way, mask, bias, finish):
     *tensors, targets = layer(torch.float64, bias=bias)
-    value = output_loss(*tensors, targets, MASKS[mask])
-    expected = reference(*tensors, targets, MASKS[mask])
+    value = output_loss(*tensors, targets, MASKS[mask], **FINISHES[finish])
+    expected = reference(*tensors, targets, MASKS[mask], **FINISHES[finish])
     torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-9)
     # scaled, as by gradient accumulation
     pairs = zip(grads(value / 3, tensors), grads(expected / 3, tensors), strict=True)
@@ -62,21 +76,25 @@ def test_a_mean_over_nothing_has_no_value_and_teaches_nothing(way):
     assert all(not gradient.any() for gradient in grads(value, tensors))
 
 
-def test_single_precision_agrees_to_rounding(way):
+@pytest.mark.parametrize("finish", FINISHES)
+def test_single_precision_agrees_to_rounding(way, finish):
     *tensors, targets = layer()
-    value, expected = output_loss(*tensors, targets), reference(*tensors, targets)
+    value = output_loss(*tensors, targets, **FINISHES[finish])
+    expected = reference(*tensors, targets, **FINISHES[finish])
     torch.testing.assert_close(value, expected)
     for found, wanted in zip(grads(value, tensors), grads(expected, tensors), strict=True):
         torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("soft_cap", [None, 400.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_a_model_takes_for_impossible_has_its_loss_all_the_same(way, dtype):
+def test_what_a_model_takes_for_impossible_has_its_loss_all_the_same(way, dtype, soft_cap):
     hidden, weight, bias, targets = layer()
     tensors = (hidden.detach() * 20).requires_grad_(), weight, bias
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != torch.float32):
-        value = output_loss(*tensors, targets)
-        losses = F.cross_entropy(F.linear(*tensors).float().mT, targets, reduction="none")
+        value = output_loss(*tensors, targets, soft_cap=soft_cap)
+        logits = finish_logits(F.linear(*tensors).float(), 1.0, soft_cap)
+        losses = F.cross_entropy(logits.mT, targets, reduction="none")
     assert (losses > 104).any()  # float32 has no such probability
     assert (losses < 60).any()
     tolerance = (
@@ -87,11 +105,12 @@ def test_what_a_model_takes_for_impossible_has_its_loss_all_the_same(way, dtype)
         assert (found - wanted).norm() <= tolerance["rtol"] * wanted.norm()
 
 
-def test_under_autocast_only_the_products_are_rounded(way):
+@pytest.mark.parametrize("finish", FINISHES)
+def test_under_autocast_only_the_products_are_rounded(way, finish):
     *tensors, targets = layer()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = output_loss(*tensors, targets)
-    expected = reference(*tensors, targets)
+        value = output_loss(*tensors, targets, **FINISHES[finish])
+    expected = reference(*tensors, targets, **FINISHES[finish])
     assert value.dtype == torch.float32
     assert value != value.bfloat16()
     assert abs(value - expected) < 0.02 * expected
@@ -111,10 +130,11 @@ def test_many_rows_with_one_right_id_are_not_too_much_for_half_precision():
     torch.testing.assert_close(found, wanted, rtol=1e-2, atol=0)
 
 
-def test_in_low_precision_as_on_a_gpu_nothing_is_read_that_would_have_to_be_waited_for(way):
+@pytest.mark.parametrize("finish", FINISHES)
+def test_in_low_precision_as_on_a_gpu_nothing_is_read_that_would_have_to_be_waited_for(way, finish):
     with FakeTensorMode():  # tensors without values: to read one is an error
         *tensors, targets = layer(torch.bfloat16)
-        output_loss(*tensors, targets, torch.ones(3, 9)).backward()
+        output_loss(*tensors, targets, torch.ones(3, 9), **FINISHES[finish]).backward()
     assert all(tensor.grad is not None for tensor in tensors)
 
 

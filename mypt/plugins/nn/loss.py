@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mypt.model.loss_chunked import chunked_sum, loss_dtype
+from mypt.plugins.nn.loss_chunked import Finish, chunked_sum, loss_dtype
 
 # Below this size full logits are equally fast, need little memory, and can be compiled.
 WIDE_VOCABULARY = 1024
@@ -31,6 +31,10 @@ def output_loss(
     bias: Tensor | None,
     targets: Tensor,
     loss_mask: Tensor | None = None,
+    *,
+    scale: float = 1.0,
+    soft_cap: float | None = None,
+    z_loss: float = 0.0,
 ) -> Tensor:
     """Return the mean cross entropy of the output layer.
 
@@ -40,6 +44,11 @@ def output_loss(
         bias: Bias of the output layer, (vocab_size,), or None.
         targets: Target ids, the shape of `hidden` without its last dimension, int64.
         loss_mask: Weight of each position from 0 to 1, shape of `targets`, any dtype.
+        scale: Factor of the logits.
+        soft_cap: Bounds the scaled logits: c * tanh(logits / c); None leaves them as they are.
+        z_loss: Factor of the squared logarithm of the softmax's denominator, which is added to the
+            loss of each position, so that logits stay near 0. Source: Chowdhery et al. 2022 (PaLM),
+            section 5.
 
     Returns:
         Scalar float32 (float64 if `hidden` is), in nats per token: the mean, or with a mask
@@ -49,7 +58,7 @@ def output_loss(
     rows, ids = hidden.flatten(0, -2), targets.flatten()
     mask = None if loss_mask is None else loss_mask.flatten().float()
     total = _sum_losses if weight.size(0) < WIDE_VOCABULARY else _sum_losses_in_chunks
-    summed = total(rows, weight, bias, ids, mask)
+    summed = total(rows, weight, bias, ids, mask, Finish(scale, soft_cap, z_loss))
     if mask is None:
         return summed / ids.numel()
     count = mask.sum()
@@ -57,21 +66,41 @@ def output_loss(
     return (summed / count.where(some, 1.0)).where(some, math.nan)  # 0 / 0 has no gradient
 
 
+def finish_logits(logits: Tensor, scale: float, soft_cap: float | None) -> Tensor:
+    """Return logits of any shape multiplied by `scale` and then bounded; see `output_loss`."""
+    scaled = logits if scale == 1 else logits * scale
+    return scaled if soft_cap is None else (scaled / soft_cap).tanh() * soft_cap
+
+
 def _sum_losses(
-    rows: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, mask: Tensor | None
+    rows: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    ids: Tensor,
+    mask: Tensor | None,
+    finish: Finish,
 ) -> Tensor:
     logits = F.linear(rows, weight, bias).to(loss_dtype(rows.dtype))
-    if mask is None:
+    logits = finish_logits(logits, finish.scale, finish.soft_cap)
+    if mask is None and not finish.z_loss:
         return F.cross_entropy(logits, ids, reduction="sum")
-    return F.cross_entropy(logits, ids, reduction="none") @ mask.to(logits.dtype)
+    losses = F.cross_entropy(logits, ids, reduction="none")
+    if finish.z_loss:
+        losses = losses + finish.z_loss * logits.logsumexp(dim=1).square()
+    return losses.sum() if mask is None else losses @ mask.to(losses.dtype)
 
 
 def _sum_losses_in_chunks(
-    rows: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, mask: Tensor | None
+    rows: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    ids: Tensor,
+    mask: Tensor | None,
+    finish: Finish,
 ) -> Tensor:
     if torch.compiler.is_compiling():
-        from mypt.model import loss_uncompiled  # imported late: loads the compiler
+        from mypt.plugins.nn import loss_uncompiled  # imported late: loads the compiler
 
-        total: Tensor = loss_uncompiled.chunked_sum(rows, weight, bias, ids, mask)
+        total: Tensor = loss_uncompiled.chunked_sum(rows, weight, bias, ids, mask, finish)
         return total
-    return chunked_sum(rows, weight, bias, ids, mask)
+    return chunked_sum(rows, weight, bias, ids, mask, finish)
