@@ -1,4 +1,4 @@
-"""Norms over the width of the residual stream."""
+"""Norms over the last dimension: over the residual stream, or over queries and keys."""
 
 from __future__ import annotations
 
@@ -15,66 +15,145 @@ if TYPE_CHECKING:
     from mypt.plugins.parts import MakeLinear
 
 
-class LayerNorm(nn.LayerNorm):
-    """Normalize to mean 0 and variance 1, with a scale and an optional shift.
+def make_norm(config: GPTConfig, width: int | None = None) -> nn.Module:
+    """Build the norm that a config chooses.
 
-    Source: Ba et al. 2016.
+    Args:
+        config: Its `norm_type` is one of mypt's own.
+        width: Number of values to normalize; by default those of the residual stream.
     """
-
-    def __init__(self, config: GPTConfig) -> None:
-        """Start with a scale of 1 and, if any, a shift of 0."""
-        super().__init__(config.n_embd, eps=config.norm_epsilon, bias=config.has_norm_bias)
-
-    def one_token(self, _: MakeLinear) -> Callable[[Tensor], Tensor]:
-        """See `mypt.plugins.parts`."""
-        shape, weight, bias, eps = self.normalized_shape, self.weight, self.bias, self.eps
-        return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
+    kinds = {
+        ("layernorm", False): LayerNorm,
+        ("layernorm", True): OffsetLayerNorm,
+        ("rmsnorm", False): RmsNorm,
+        ("rmsnorm", True): OffsetRmsNorm,
+    }
+    return kinds[config.norm_type, config.norm_offset != 0](config, width or config.n_embd)
 
 
-class RmsNorm(nn.Module):
-    """Normalize to root mean square 1, with a scale and an optional shift.
+class _Norm(nn.Module):
+    """The weights of a norm, each of which it may lack: a scale and a shift."""
 
-    Source: Zhang and Sennrich 2019. torch's own has no shift, which some other programs train.
-    """
-
-    def __init__(self, config: GPTConfig) -> None:
-        """Start with a scale of 1 and, if any, a shift of 0."""
+    def __init__(self, config: GPTConfig, width: int) -> None:
+        """Start with a scale of 1 and a shift of 0."""
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(config.n_embd))
-        self.bias = nn.Parameter(torch.zeros(config.n_embd)) if config.has_norm_bias else None
+        self.shape = (width,)
         self.eps = config.norm_epsilon
+        self.offset = config.norm_offset
+        first = torch.full(self.shape, 1.0 - self.offset)
+        self.weight = nn.Parameter(first) if config.has_norm_weight else None
+        self.bias = nn.Parameter(torch.zeros(width)) if config.has_norm_bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, T, n_embd) to the same shape and dtype."""
-        if x.device.type == "cpu" and x.requires_grad and not torch.compiler.is_compiling():
-            normed: Tensor = _RmsNormOnCpu.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
-        else:
-            normed = F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-        return normed if self.bias is None else normed + self.bias
+    @torch.no_grad()
+    def reset(self, _: torch.Generator) -> None:
+        """Set the weights such that the scale is 1."""
+        if self.weight is not None:
+            self.weight.fill_(1.0 - self.offset)
 
     def one_token(self, _: MakeLinear) -> Callable[[Tensor], Tensor]:
         """See `mypt.plugins.parts`."""
         return self.forward
 
 
+class LayerNorm(_Norm):
+    """Normalize to mean 0 and variance 1, with an optional scale and shift.
+
+    Source: Ba et al. 2016.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., width) to the same shape and dtype."""
+        return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
+
+    def one_token(self, _: MakeLinear) -> Callable[[Tensor], Tensor]:
+        """See `mypt.plugins.parts`."""
+        shape, weight, bias, eps = self.shape, self.weight, self.bias, self.eps
+        return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
+
+
+class RmsNorm(_Norm):
+    """Normalize to root mean square 1, with an optional scale and shift.
+
+    Source: Zhang and Sennrich 2019. torch's own has no shift, which some other programs train.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., width) to the same shape and dtype."""
+        normed = scale_rms(x, self.weight, self.shape, self.eps)
+        return normed if self.bias is None else normed + self.bias
+
+
+class OffsetLayerNorm(LayerNorm):
+    """A layer norm whose scale is the weight plus `norm_offset`.
+
+    Source: `layernorm1p` of NVIDIA's Megatron, for a weight decay towards a scale of 1.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., width) to the same shape and dtype."""
+        bias = None if self.bias is None else widen(self.bias)
+        return F.layer_norm(widen(x), self.shape, add_offset(self), bias, self.eps).to(x.dtype)
+
+    def one_token(self, _: MakeLinear) -> Callable[[Tensor], Tensor]:
+        """See `mypt.plugins.parts`."""
+        return self.forward
+
+
+class OffsetRmsNorm(RmsNorm):
+    """An RMS norm whose scale is the weight plus `norm_offset`.
+
+    Source: the code released with Gemma, 2024, whose weights are what is added to 1.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., width) to the same shape and dtype."""
+        normed = scale_rms(widen(x), add_offset(self), self.shape, self.eps)
+        return (normed if self.bias is None else normed + self.bias).to(x.dtype)
+
+
+def add_offset(norm: _Norm) -> Tensor:
+    """Return the scale of a norm, in at least float32: 16 bits would round the sum, not the parts.
+
+    The config has weights, else the offset is refused.
+    """
+    weight: Tensor = norm.weight  # type: ignore[assignment]
+    return widen(weight) + norm.offset
+
+
+def widen(x: Tensor) -> Tensor:
+    """Return values of 16 bits as float32, and others as they are."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def scale_rms(x: Tensor, weight: Tensor | None, shape: tuple[int], eps: float) -> Tensor:
+    """Divide by the root mean square, and multiply by the weight if there is one."""
+    if x.device.type == "cpu" and x.requires_grad and not torch.compiler.is_compiling():
+        return _RmsNormOnCpu.apply(x, weight, eps)  # type: ignore[no-any-return, no-untyped-call]
+    return F.rms_norm(x, shape, weight, eps)
+
+
 class _RmsNormOnCpu(torch.autograd.Function):
     """RMS norm in 0.4 to 0.5 of the time of `rms_norm`, for which torch has no CPU kernel."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
         """Save the normalized values and their factors."""
         norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         inverse = norms.square_().div_(x.size(-1)).add_(eps).rsqrt_()
         normed: Tensor = x * inverse
         ctx.save_for_backward(normed, inverse, weight)
-        return normed * weight
+        return normed if weight is None else normed * weight
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor | None, None]:
         """Compute the gradients of `x` and of the weight."""
         normed, inverse, weight = ctx.saved_tensors
-        products = (upstream * normed).flatten(0, -2)  # (B T, n_embd)
-        along = torch.mv(products, weight).div_(-weight.size(0)).view(inverse.shape)
+        width = normed.size(-1)
+        products = (upstream * normed).flatten(0, -2)  # (positions, width)
+        if weight is None:
+            along = products.sum(1).div_(-width).view(inverse.shape)
+            return upstream.addcmul(normed, along).mul_(inverse), None, None
+        along = torch.mv(products, weight).div_(-width).view(inverse.shape)
         of_x = (upstream * weight).addcmul_(normed, along).mul_(inverse)
         return of_x, products.sum(0), None

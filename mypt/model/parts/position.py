@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from mypt.model.parts.rope_frequencies import rotary_table
 from mypt.model.torch_private import MoveAwareModule
 from mypt.plugins.parts import Placement
 
@@ -39,29 +40,46 @@ class LearnedPositions(nn.Module):
 class RotaryPositions(MoveAwareModule):
     """Rotation of queries and keys by angles that grow with the position.
 
-    Source: Su et al. 2021, section 3.2.2, with the two halves of a head (not adjacent values) as
-    the two coordinates.
+    Source: Su et al. 2021, section 3.2.2, with the two halves of the rotated values (not adjacent
+    values) as the two coordinates.
     """
 
     table: Tensor
+    longest_table: Tensor | None
+    sliding_table: Tensor | None
 
     def __init__(self, config: GPTConfig) -> None:
         """Compute the angles; nothing is trained."""
         super().__init__()
         self._config = config
-        self.register_buffer("table", rotary_table(config), persistent=False)
+        self._rotate = rotate if config.rotated_width == config.head_width else rotate_first
+        self.register_buffer("table", None, persistent=False)
+        self.register_buffer("longest_table", None, persistent=False)
+        self.register_buffer("sliding_table", None, persistent=False)
+        self._make_tables("cpu")
 
-    def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:  # noqa: ARG002
+    def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:
         """Look up the angles of the positions."""
-        cos, sin = self.table[:, positions]
-        return Placement(rotate=partial(rotate, cos=cos, sin=sin))
+        cos, sin = self._find_table(key_positions.size(0))[:, positions]
+        turn = partial(self._rotate, cos=cos, sin=sin)
+        if self.sliding_table is None:
+            return Placement(rotate=turn)
+        cos, sin = self.sliding_table[:, positions]
+        return Placement(rotate=turn, rotate_sliding=partial(self._rotate, cos=cos, sin=sin))
 
     def one_token(self, _: MakeLinear) -> Callable[[int], Placement]:
         """See `mypt.plugins.parts`."""
-        cosines, sines = self.table
+        turn, (cosines, sines) = self._rotate, self.table
+        if self.sliding_table is None:
+            return lambda at: Placement(rotate=partial(turn, cos=cosines[at], sin=sines[at]))
+        other_cosines, other_sines = self.sliding_table
 
         def place(position: int) -> Placement:
-            return Placement(rotate=partial(rotate, cos=cosines[position], sin=sines[position]))
+            cos, sin = other_cosines[position], other_sines[position]
+            return Placement(
+                rotate=partial(turn, cos=cosines[position], sin=sines[position]),
+                rotate_sliding=partial(turn, cos=cos, sin=sin),
+            )
 
         return place
 
@@ -70,22 +88,29 @@ class RotaryPositions(MoveAwareModule):
 
         Rounded angles would misplace distant tokens.
         """
-        self.table = rotary_table(self._config).to(self.table.device)
+        self._make_tables(self.table.device)
+
+    def _make_tables(self, device: torch.device | str) -> None:
+        config = self._config
+        self.table = rotary_table(config, config.cacheable_length).to(device)
+        if config.cacheable_length < config.block_size:  # the length of a batch in training
+            self.longest_table = rotary_table(config, config.block_size).to(device)
+        if config.rope_theta_sliding is not None:
+            self.sliding_table = rotary_table(config, config.block_size, is_sliding=True).to(device)
+
+    def _find_table(self, length: int) -> Tensor:
+        """Return the angles of a text of so many positions, which may depend on their number."""
+        if length <= self._config.cacheable_length:
+            return self.table
+        if self.longest_table is not None and length == self._config.block_size:
+            return self.longest_table
+        return rotary_table(self._config, length).to(self.table.device)
 
 
-def rotary_table(config: GPTConfig) -> Tensor:
-    """Compute the cosines and signed sines of all positions.
-
-    Returns:
-        (2, block_size, head_width) float32 on the CPU, also under `torch.device("meta")`. The
-        first half of each sine row is negated, as `rotate` expects.
-    """
-    halves = torch.arange(0, config.head_width, 2, dtype=torch.float32, device="cpu")
-    frequencies = 1.0 / config.rope_theta ** (halves / config.head_width)
-    positions = torch.arange(config.block_size, dtype=torch.float32, device="cpu")
-    angles = torch.outer(positions / config.rope_scale, frequencies)
-    cos, sin = angles.cos(), angles.sin()
-    return torch.stack([torch.cat([cos, cos], dim=1), torch.cat([-sin, sin], dim=1)])
+def rotate_first(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate the first values of each head, as many as there are cosines; see `rotate`."""
+    width = cos.size(-1)
+    return torch.cat([rotate(x[..., :width], cos, sin), x[..., width:]], dim=-1)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
