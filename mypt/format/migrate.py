@@ -27,6 +27,7 @@ from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
 from mypt.format.rules.tensors import check_tied
+from mypt.format.schema.check import load_schema
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing
 from mypt.format.storage.generations import read_manifest
@@ -282,7 +283,9 @@ def _make_report_lines(checkpoint: Checkpoint, reader: ReaderFactory) -> tuple[s
     given = checkpoint.config
     read = from_document(GPTConfig, given)
     config = to_recorded_document(read, versioned=False)
-    defaulted = [f"{k}={json.dumps(v)}" for k, v in config.items() if k not in given]
+    older = load_schema("config", 1)["properties"]  # a later field means by default what was so
+    missing = [name for name in config if name in older and name not in given]
+    defaulted = [f"{name}={json.dumps(config[name])}" for name in missing]
     lines = [f"format: {reader.name}", *checkpoint.report, *checkpoint.remarks]
     lines.append(f"{len(checkpoint.tensors)} tensors")
     if defaulted:

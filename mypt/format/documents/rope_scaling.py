@@ -35,6 +35,10 @@ class RopeScaling:
     truncate: bool = True
     extra: Mapping[str, Any] = field(factory=dict)
 
+    def __str__(self) -> str:
+        """Return it in a few words, such as `yarn by 4`."""
+        return f"{self.kind} by {self.factor:g}"
+
 
 # The fields that only one kind uses.
 OWN = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, has
+from attrs import evolve
 
 from mypt.format.documents.config import OPTIONAL, GPTConfig
-from mypt.format.documents.convert import field_names, from_document, to_document
+from mypt.format.documents.convert import field_names, from_document
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage import files
@@ -88,8 +88,7 @@ def find_obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> di
 def _describe_difference(name: str, config: GPTConfig, plain: GPTConfig) -> str:
     ours, theirs = config.meaning_of(name), plain.meaning_of(name)
     if name in OPTIONAL:
-        shown = to_document(ours, versioned=False) if has(type(ours)) else ours
-        return f"is {shown}, which MyPT does not have"
+        return f"is {ours}, which MyPT does not have"
     if isinstance(theirs, str):
         return f"is {ours}, but MyPT has {theirs}"
     return f"means {ours}, but MyPT computes with {theirs}"
