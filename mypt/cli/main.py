@@ -14,6 +14,7 @@ from mypt.cli.options.plugins import check_plugins, plugin_options
 from mypt.cli.standard_output import OutputLostError, checked_output
 from mypt.cli.terminal import echo
 from mypt.cli.tracebacks import show_tracebacks, traceback_option
+from mypt.cli.typed_command import keep_words
 from mypt.format.version import MYPT_VERSION
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ HELP = (
 # Command -> (module, help); a module is imported when its command runs.
 COMMANDS = {
     "train": ("mypt.cli.commands.train", "Train a new model, or resume a saved one."),
+    "rerun": ("mypt.cli.commands.rerun", "Do the run of a model again, under another name."),
     "generate": ("mypt.cli.commands.generate", "Continue a prompt with a trained model."),
     "list": ("mypt.cli.commands.checkpoints.list", "List the checkpoints below a folder."),
     "inspect": (
@@ -101,6 +103,7 @@ class LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the group's own options, and check the plugins if `--strict-plugins` is given."""
+        keep_words(ctx, args)
         rest = super().parse_args(ctx, args)
         check_plugins(ctx)
         return rest

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from mypt.format.documents.convert import from_document
+from mypt.format.documents.provenance import Provenance, limit_runs
 from mypt.format.documents.training import TrainingState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from mypt.format.documents.training import Environment
 
 
 @frozen(kw_only=True)
@@ -55,6 +58,39 @@ def begin_or_continue(previous: TrainingState) -> TrainingState:
     if previous.run_id is None or previous.copy_of is not None:
         return evolve(previous, run_id=secrets.token_hex(16), copy_of=None)
     return previous
+
+
+def follow_runs(
+    previous: TrainingState, provenance: Provenance, environment: Environment
+) -> tuple[Provenance, tuple[Provenance, ...]]:
+    """Return the provenance of a run that goes on from another one, and that of the runs before.
+
+    One that is started as the last one was, in the same environment, is no other run.
+
+    Args:
+        previous: The state that it goes on from.
+        provenance: How it is started.
+        environment: What computes it.
+    """
+    before = previous.provenance
+    if before is not None and provenance.is_like(before) and previous.environment == environment:
+        return before, previous.earlier_runs
+    return provenance, runs_behind(previous)
+
+
+def runs_behind(state: TrainingState) -> tuple[Provenance, ...]:
+    """Return how all runs up to a state were started, the last one with its versions."""
+    last, environment = state.provenance, state.environment
+    if last is None and state.step == 0:
+        return state.earlier_runs
+    versions: dict[str, str] = {}
+    if environment is not None:
+        plugins = {package: need["version"] for package, need in environment.plugins.items()}
+        mypt = {} if environment.mypt is None else {"mypt": environment.mypt}
+        versions = {**mypt, "torch": environment.torch, **plugins}
+    last = last or Provenance(start_step=state.training_config.start_step)
+    last = evolve(last, versions={**versions, **last.versions})
+    return limit_runs((*state.earlier_runs, last))
 
 
 def bare_state(step: int) -> TrainingState:

@@ -10,6 +10,7 @@ import pytest
 from mypt.format.documents.config import DERIVED, OPTIONAL, GPTConfig
 from mypt.format.documents.convert import field_names, from_document, to_document
 from mypt.format.documents.manifest import FileRecord, Manifest
+from mypt.format.documents.provenance import GitState, Provenance
 from mypt.format.documents.rope_scaling import RopeScaling
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import (
@@ -36,6 +37,9 @@ PAIRS = {
     "phase": (Phase, TRAINING["properties"]["curriculum"]["items"]),
     "lineage": (Ancestor, STATE["properties"]["lineage"]["items"]),
     "environment": (Environment, STATE["properties"]["environment"]),
+    "provenance": (Provenance, STATE["properties"]["provenance"]),
+    "earlier_runs": (Provenance, STATE["properties"]["earlier_runs"]["items"]),
+    "git": (GitState, STATE["properties"]["provenance"]["properties"]["git"]),
     "decision": (Decision, STATE["properties"]["gold"]["properties"]["decision"]),
     "data": (DataFingerprint, STATE["properties"]["data"]),
     "epoch": (EpochPlace, STATE["properties"]["epoch"]),

@@ -39,6 +39,7 @@ TESTED_BY = {
         "cli/options/plugins",
         "plugins/scaffold",
     ],
+    "cli/commands/test_rerun.py": ["engine/config/rerun"],
     "cli/commands/test_train.py": [
         "engine/config/precedence",
         "engine/training/launch",

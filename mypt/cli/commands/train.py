@@ -16,6 +16,7 @@ from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
+from mypt.cli.typed_command import typed_command
 from mypt.engine.config.precedence import TrainRequest
 from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 from mypt.engine.logging.activity import show_activity
@@ -23,7 +24,10 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig, TrainingState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from mypt.engine.training.launch import Outcome
 
 
 class TrainCommand(GroupedCommand):
@@ -104,11 +108,22 @@ def command(
         options=parse_options(options),
         overwrite=overwrite,
         no_lock=no_lock,
+        command=typed_command(),
     )
-    outcome = run_training(request, open_plugins())
+    return report_outcome(run_training(request, open_plugins()), request, options)
+
+
+def report_outcome(outcome: Outcome, request: TrainRequest, options: Sequence[str] = ()) -> int:
+    """Print how a run ended, and return the exit code.
+
+    Args:
+        outcome: How it ended.
+        request: What was asked for.
+        options: Words of `--option`.
+    """
     if not outcome.is_main:
         return 0 if outcome.complete else 1
-    state = outcome.state
+    state, model_name, no_lock = outcome.state, request.model_name, request.no_lock
     again = f"mypt train --model_name {shlex.quote(model_name)}"
     environment = state.environment
     if environment is not None and environment.world_size > 1:

@@ -17,6 +17,7 @@ from mypt.data.metadata import METADATA_FILE, STATE_FILE, DataFile
 from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.prepare.chats.lines import Episode, encode_episode, read_chat_lines
 from mypt.data.prepare.chats.template import Template
+from mypt.format.documents.recorded_paths import record_value
 from mypt.format.errors import DataError, Problem, limit_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
@@ -153,7 +154,7 @@ def _write_dataset(
         "tokenization": tokenizer.token_kind,
         "vocab_size": tokenizer.vocab_size,
         "dtype": "uint32",
-        "input_files": list(wanted.inputs),
+        "input_files": record_value(wanted.inputs),
         "data_sha256": sha256_of(sources.values()),
         "files": [file.document() for file in described],
     }

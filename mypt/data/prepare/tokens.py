@@ -20,6 +20,7 @@ from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_piece
 from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_settings, load_progress
 from mypt.data.prepare.segments import TextFile, inputs_sha256, plan_segments
 from mypt.data.prepare.shard_filler import DTYPES, ShardFiller, data_sha256
+from mypt.format.documents.recorded_paths import record_value
 from mypt.format.errors import DataError, Problem, SaveError
 from mypt.format.schema import strict_json
 from mypt.format.storage.atomic_file import (
@@ -294,7 +295,7 @@ def _build_metadata(
         "tokenization": tokenizer.token_kind,
         "vocab_size": tokenizer.vocab_size,
         "dtype": DTYPES[dtype],
-        "input_files": list(wanted.inputs),
+        "input_files": record_value(wanted.inputs),
         "prepared_with": dict(progress.settings),
         "data_sha256": data_sha256(wanted.output, files, dtype),
         "files": [file.document() for file in files],

@@ -16,7 +16,7 @@ from mypt.engine.checkpoints.optimizer_groups import (
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.replacement import ensure_finite, ensure_replaceable
 from mypt.engine.config.overrides import inherited_training, override_training
-from mypt.engine.history import bare_state, begin_or_continue
+from mypt.engine.history import bare_state, begin_or_continue, runs_behind
 from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
@@ -180,6 +180,7 @@ def _state_to_save(
             bare_state(step),
             training_config=state.training_config,
             lineage=state.lineage,
+            earlier_runs=runs_behind(state),
             exact=state.exact,
             inexact_reasons=state.inexact_reasons,
             run_id=state.run_id,

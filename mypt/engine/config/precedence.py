@@ -54,6 +54,8 @@ class TrainRequest:
             to resume or the one whose weights it begins with.
         overwrite: Whether copies of other runs may be replaced.
         no_lock: Whether to go on where the file system has no locks.
+        command: The words of the command line; None without one.
+        again: A checkpoint whose run is to be done again under this name, with its settings.
     """
 
     model_name: str
@@ -63,6 +65,8 @@ class TrainRequest:
     options: Mapping[str, Any] = field(factory=dict)
     overwrite: bool = False
     no_lock: bool = False
+    command: tuple[str, ...] | None = None
+    again: Opened | None = None
 
 
 @frozen(kw_only=True)

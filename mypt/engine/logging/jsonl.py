@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.engine.logging.events import UNLOGGED
 from mypt.engine.logging.log_file import log_write_error
+from mypt.format.documents.recorded_paths import record_text, record_value
 from mypt.format.storage.fsync import sync_file
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mypt.engine.logging.log_lines import LogOwner
 
 NAME = "jsonl"
+_PROSE = frozenset({"message", "reason"})  # which may be about a path; other texts may be one
 
 
 class JsonlSink:
@@ -47,10 +49,13 @@ class JsonlSink:
                 raise log_write_error(path, error) from error
 
     def emit(self, event: Mapping[str, Any]) -> None:
-        """Append one event and sync it to disk, before the save that follows it."""
+        """Append one event and sync it to disk, before the save that follows it.
+
+        A path out of the working folder, in any text of it, is reduced to its last name.
+        """
         if event["event"] in UNLOGGED:
             return
-        line = json.dumps({**event, **self._owner.fields}, allow_nan=False) + "\n"
+        line = json.dumps({**_record(event), **self._owner.fields}, allow_nan=False) + "\n"
         try:
             if self._stream is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,3 +79,10 @@ class JsonlSink:
         if stream is not None:
             with suppress(OSError):
                 stream.close()
+
+
+def _record(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: record_text(value) if name in _PROSE else record_value(value)
+        for name, value in event.items()
+    }

@@ -9,6 +9,7 @@ from mypt.engine.checkpoints.optimizer_groups import shapes_of
 from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
 from mypt.format.documents.manifest import GENERATE
+from mypt.format.documents.recorded_paths import record_path
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.parameter_order import RULES, follows_rule
 
@@ -56,7 +57,7 @@ def lineage_of(base: Opened, name: str) -> tuple[Ancestor, ...]:
     state = base.training_state
     before = () if state is None else state.lineage
     step = 0 if state is None else state.step
-    return (*before, Ancestor(model=name, step=step, sha256=base.digest()))
+    return (*before, Ancestor(model=record_path(name), step=step, sha256=base.digest()))
 
 
 def model_to_train(opened: Opened, plugins: Plugins, cls: type[M]) -> M:

@@ -28,6 +28,7 @@ from mypt.engine.config.precedence import (
     resolve_resumed,
     settle_vocab_size,
 )
+from mypt.engine.config.rerun import resolve_rerun
 from mypt.engine.evaluation.gold import build_guards
 from mypt.engine.humanize import short_bytes
 from mypt.engine.language_model import LanguageModel
@@ -55,7 +56,7 @@ from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint, recognise
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
-from mypt.format.storage.files import BUNDLE_FILES
+from mypt.format.storage.files import BUNDLE_FILES, TRAINING_STATE
 from mypt.plugins.requirements import check_guards
 from mypt.plugins.selection import check_given, select_options
 
@@ -115,6 +116,7 @@ class _Start:
         notices: What the user is told first, a line each.
         lineage: See `Job`.
         doubts: See `Job`.
+        again: See `Job`.
     """
 
     run: ResolvedRun
@@ -125,6 +127,7 @@ class _Start:
     notices: tuple[str, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
     doubts: tuple[str, ...] = ()
+    again: TrainingState | None = None
 
 
 @frozen(kw_only=True)
@@ -151,7 +154,7 @@ class _Ready:
 
 
 def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False) -> Outcome:
-    """Train a new model, or resume the one of that name.
+    """Train a new model, or resume the one of that name, or do the run of another one again.
 
     Everything is checked before the first file is written.
 
@@ -183,14 +186,22 @@ def _prepare_together(
     if isinstance(ready, Outcome):
         return ready
     job = _build_job(ready, folder, world)
-    return evolve(job, overwrite=request.overwrite, no_lock=request.no_lock, quiet=quiet)
+    return evolve(
+        job,
+        command=request.command,
+        overwrite=request.overwrite,
+        no_lock=request.no_lock,
+        quiet=quiet,
+    )
 
 
 def _prepare(
     request: TrainRequest, folder: Path, plugins: Plugins, world: World, *, quiet: bool
 ) -> tuple[_Ready | Outcome, Callable[[], Iterator[tuple[str, object]]]]:
     """Read all that a run begins from; return it, or how it ended, and what describes it."""
-    if not is_checkpoint(folder, plugins):
+    if request.again is not None:
+        start = _start_again(request, request.again, plugins, world)
+    elif not is_checkpoint(folder, plugins):
         start = _start_new(request, plugins, world)
     else:
         opened = _open_saved(request, folder, plugins)
@@ -332,6 +343,55 @@ def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins, world
     )
 
 
+def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world: World) -> _Start:
+    """Begin the run of a checkpoint anew, with its settings and its vocabulary.
+
+    Raises:
+        UsageError: There is something under its new name, its data were those of the standard
+            input, or the model that it began with is gone.
+    """
+    run, folder = resolve_rerun(opened), model_dir(request.model_name)
+    _ensure_repeatable(run, opened, folder)
+    check_guards(run.training, opened.needs, plugins, str(opened.path))
+    _check_guards_and_sinks(request, run, plugins)
+    wanted, base = run.device, run.training.init_from_model
+    device = choose_device(wanted if wanted is not None and is_available(wanted) else None)
+    config = evolve(run.config, device=str(device))
+    lineage: tuple[Ancestor, ...] = ()
+    if base is not None:
+        from_base = open_checkpoint(find_checkpoint(base), plugins, request.options)
+        model, lineage = start_from(from_base, config, plugins), lineage_of(from_base, base)
+    else:
+        plugins.tokenizer(run.tokenization)  # says why there is none
+        tokenizer = build_tokenizer(opened.tokenizer, plugins)
+        model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)
+    return _Start(
+        run=run,
+        model=model,
+        device=device,
+        data=_read_data(run, world),
+        notices=(f"Doing the run of {opened.path} again, from the beginning",),
+        lineage=lineage,
+        again=opened.training_state,
+    )
+
+
+def _ensure_repeatable(run: ResolvedRun, opened: Opened, folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        what, fix = "is not empty, and a run that is done again begins a new model", "name another"
+        raise UsageError(Problem("", "model_name", f"{folder} {what}", fix, kind="rerun"))
+    field, file = field_with_stdin(run.training), str(opened.path / TRAINING_STATE)
+    if field is not None:
+        what = "names the standard input, which is gone"
+        fix = "begin a new run with the same text as a file"
+        where = f"/training_config/{field}"
+        raise UsageError(Problem(file, where, what, fix, kind="rerun"))
+    if not _has_data(run):
+        what = "does not name the data that it was trained on, so they cannot be read again"
+        fix = "begin a new run with its settings: mypt train --config_file " + str(opened.path)
+        raise UsageError(Problem(file, "/training_config", what, fix, kind="rerun"))
+
+
 @reopen_if_saved
 def _read_base(
     request: TrainRequest, name: str, path: Path, plugins: Plugins, world: World
@@ -411,6 +471,7 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
         previous=run.previous,
         doubts=start.doubts,
         lineage=start.lineage,
+        again=start.again,
         folder=folder,
         found=None if opened is None else opened.manifest,
         log_file=log_file_of(run.training, folder.name),

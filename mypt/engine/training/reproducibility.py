@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import torch
 
+from mypt.engine.runtime.git import read_git_state
+from mypt.format.documents.provenance import Provenance, describe_git
+from mypt.format.documents.recorded_paths import record_words
+from mypt.format.documents.settings_digest import digest_settings
 from mypt.format.documents.training import Environment
 from mypt.format.rules.plugin_versions import list_version_changes
 from mypt.format.version import MYPT_VERSION
@@ -74,6 +80,78 @@ def environment_of(
         mypt=MYPT_VERSION,
         plugins=required_plugins(model.plugins, model.config, model.token_kind, training, {}),
     )
+
+
+def provenance_of(
+    model: LanguageModel,
+    training: TrainingConfig,
+    command: Iterable[str] | None,
+    start_step: int,
+) -> Provenance:
+    """Describe how a run is started, beyond its environment.
+
+    Args:
+        model: The model, of which only the config is looked at.
+        training: Hyperparameters of the run.
+        command: The words of the command line; None without one.
+        start_step: The step that it begins from.
+    """
+    return Provenance(
+        start_step=start_step,
+        command=None if command is None else record_words(command),
+        versions={"python": platform.python_version()},
+        git=read_git_state(Path()),
+        config_sha256=digest_settings(model.config, training),
+    )
+
+
+def list_differences(before: TrainingState, after: TrainingState) -> list[str]:
+    """List why a run that does the same as another one from its beginning may end otherwise.
+
+    Args:
+        before: The last state of the other run.
+        after: The first state of this one.
+    """
+    changes = [
+        *_list_changes(before.environment, after.environment),
+        *_list_plugin_changes(before.environment, after.environment),
+        *_list_provenance_changes(before.provenance, after.provenance),
+    ]
+    found = [f"{name} was {was}, and is {now}" for name, was, now in changes]
+    was, now = before.data, after.data
+    if was is not None and now is not None and was.sha256 != now.sha256:
+        found.append(f"the data changed ({_describe_data_change(was, now)})")
+    bases = [[one.sha256 for one in state.lineage] for state in (before, after)]
+    if bases[0] != bases[1]:
+        found.append("the model that it begins with has other weights now")
+    return [*found, *_list_deviations(before)]
+
+
+def _list_provenance_changes(
+    before: Provenance | None, after: Provenance | None
+) -> Iterator[tuple[str, object, object]]:
+    if before is None or after is None:
+        return
+    for name in sorted({**before.versions, **after.versions}):
+        was, now = before.versions.get(name), after.versions.get(name)
+        if was != now:
+            yield name, was, now
+    if before.git != after.git:
+        yield "git", describe_git(before.git), describe_git(after.git)
+    if before.config_sha256 != after.config_sha256:
+        yield "config_sha256", before.config_sha256, after.config_sha256
+
+
+def _list_deviations(state: TrainingState) -> Iterator[str]:
+    """Yield why not all of its steps were those of the last run from its beginning."""
+    last = state.provenance
+    runs = (*state.earlier_runs, *(() if last is None else (last,)))
+    known = {run.config_sha256 for run in runs}
+    if None in known or not runs or runs[0].start_step > 0:
+        yield "some of its steps were made by runs of which nothing is recorded"
+    if len(known - {None}) > 1:
+        yield "its settings changed when it was resumed; now those of its last run hold throughout"
+    yield from (f"it was not exact since {reason}" for reason in state.inexact_reasons)
 
 
 def inexact_reasons(

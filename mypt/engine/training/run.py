@@ -21,7 +21,7 @@ from mypt.engine.checkpoints.replacement import ensure_copies_replaceable, ensur
 from mypt.engine.checkpoints.saver import DirectSaver
 from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.evaluation.gold import build_guards, check_metric, explain_incomparable
-from mypt.engine.history import History, begin_or_continue
+from mypt.engine.history import History, begin_or_continue, follow_runs
 from mypt.engine.logging import events, jsonl
 from mypt.engine.logging.activity import show_activity
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
@@ -31,9 +31,15 @@ from mypt.engine.runtime.out_of_memory import explain_oom, training_beside
 from mypt.engine.training.model_setup import check_freezing, set_up_model, trained_parameters
 from mypt.engine.training.optimizer import moments_to_come, optimizer_state
 from mypt.engine.training.preflight import check_before_training, check_log_file
-from mypt.engine.training.reproducibility import environment_of, inexact_reasons
+from mypt.engine.training.reproducibility import (
+    environment_of,
+    inexact_reasons,
+    list_differences,
+    provenance_of,
+)
 from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.bundle.copy_name import CopyKind
+from mypt.format.documents.recorded_paths import record_text
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, LockedError, Problem
 from mypt.format.rules.plugin_settings import SINKS
@@ -206,6 +212,7 @@ def _open_dispatcher(
         *job.notices,
         *(line for loader in _all_loaders(job) for line in loader.left_out),
         *_inexact_notices(job, state),
+        *_difference_notices(job, state),
         *_gold_notices(job, state),
         *log_notices,
     ):
@@ -248,13 +255,19 @@ def _all_loaders(job: Job) -> Iterator[GPTDataLoader]:
 
 def _first_state(job: Job) -> TrainingState:
     previous = job.previous or TrainingState(step=0, lineage=job.lineage)
+    data = job.phases.fingerprint
+    environment = environment_of(job.model, job.training, job.world.size)
+    begun = provenance_of(job.model, job.training, job.command, previous.step)
+    provenance, earlier_runs = follow_runs(previous, begun, environment)
     state = evolve(
         begin_or_continue(previous),
         training_config=evolve(job.training, absent=frozenset()),
         phase=job.phases.name_at(previous.step),
         epoch=job.phases.epoch_from(previous, job.training),
-        data=job.phases.fingerprint,
-        environment=environment_of(job.model, job.training, job.world.size),
+        data=evolve(data, source=record_text(data.source)),
+        environment=environment,
+        provenance=provenance,
+        earlier_runs=earlier_runs,
     )
     if job.previous is None:
         return state
@@ -273,6 +286,16 @@ def _first_state(job: Job) -> TrainingState:
 def _inexact_notices(job: Job, state: TrainingState) -> list[str]:
     known = 0 if job.previous is None else len(job.previous.inexact_reasons)
     return [f"Not the run of before: {reason}" for reason in state.inexact_reasons[known:]]
+
+
+def _difference_notices(job: Job, state: TrainingState) -> list[str]:
+    """Report in what a run differs from the one that it does again."""
+    if job.again is None:
+        return []
+    found = list_differences(job.again, state)
+    if not found:
+        return ["Nothing that decides the weights differs from the run of before"]
+    return [f"Not the run of before: {difference}" for difference in found]
 
 
 def _gold_notices(job: Job, state: TrainingState) -> list[str]:

@@ -83,6 +83,8 @@ class Job:
         previous: The state to resume from; None for a new model.
         doubts: Why resuming from it may not be exact, as far as its files show.
         lineage: Models that a new model's weights came from, the oldest first.
+        command: Words of the command line that started the run; None without one.
+        again: The last state of the run that this one does again from its beginning.
         folder: Where the bundle goes; None to save nothing.
         found: Manifest of the bundle there that `model` was read from; None where it has none.
         log_file: Where the JSON lines go; None to keep no log.
@@ -102,6 +104,8 @@ class Job:
     previous: TrainingState | None = None
     doubts: tuple[str, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
+    command: tuple[str, ...] | None = None
+    again: TrainingState | None = None
     folder: Path | None = None
     found: Manifest | None = None
     log_file: Path | None = None

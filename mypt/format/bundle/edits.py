@@ -29,6 +29,7 @@ EDITED, REFORMATTED, LINE_ENDS = "manifest.edited", "manifest.reformatted", "man
 _MOST_BYTES, _MOST_LEVELS = 64 * 1024, 32
 _MISSING = object()
 _TRAINING = "training_config"
+_RECORDS = frozenset({"provenance", "earlier_runs"})  # of what was, from which nothing goes on
 # What depends on a field decides how bad it is that it was edited, and what to do.
 _ADVICE: dict[Effect, tuple[Severity, str]] = {
     "output": (
@@ -167,6 +168,8 @@ def _effect_of(name: str, path: Path) -> Effect:
     known = _defaults_of(name)
     if field not in known or (field == _TRAINING and not known[field].keys() >= {*path[1:2]}):
         return "nothing"  # mypt keeps it and does not use it
+    if name == files.TRAINING_STATE and field in _RECORDS:
+        return "nothing"
     if field in settings:
         return "run"
     return "resume" if name == files.TRAINING_STATE else "output"

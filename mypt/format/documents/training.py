@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from mypt.format.calls.signatures import checks_calls
 from mypt.format.documents.construction import settle_fields
+from mypt.format.documents.provenance import Provenance
 
 
 @frozen(kw_only=True)
@@ -191,6 +192,8 @@ class TrainingState:
     gold: GoldMemory | None = None
     lineage: tuple[Ancestor, ...] = ()
     environment: Environment | None = None
+    provenance: Provenance | None = None
+    earlier_runs: tuple[Provenance, ...] = ()
     scaler: Mapping[str, Any] | None = None
     exact: bool = True
     inexact_reasons: tuple[str, ...] = ()

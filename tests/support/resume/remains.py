@@ -24,6 +24,7 @@ def bundle(folder):
     assert {path.name for path in folder.iterdir()} == {*files, MANIFEST}
     state = json.loads(files.pop(TRAINING_STATE))
     del state["elapsed_s"], state["run_id"], state["training_config"]["start_step"]
+    del state["provenance"], state["earlier_runs"]
     return {"state": state, **{n: hashlib.sha256(data).hexdigest() for n, data in files.items()}}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import shlex
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +17,9 @@ from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo, echo_json
 from mypt.cli.wrapping import wrap_value
 from mypt.format.errors import format_count, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NOT_RECORDED = "not recorded"
 
@@ -115,10 +119,43 @@ def _describe_training(state: dict[str, Any] | None, *, in_full: bool) -> list[s
         lines.append(f"best {name}: {gold['best_val_loss']:.4f} at step {gold['best_step']}")
     if state.get("data") is not None:
         lines.append(f"data: {state['data']['source']}")
+    lines += _describe_origin(state)
     if not training and not in_full:
         return [*lines, "", f"Training hyperparameters: {NOT_RECORDED}"]
     settings = _list_settings(training, field_names(TrainingConfig), in_full=in_full)
     return [*lines, "", "Training hyperparameters:", *settings]
+
+
+def _describe_origin(state: dict[str, Any]) -> list[str]:
+    """Return how the last run was started and with which programs, and the runs before it."""
+    environment = state.get("environment") or {}
+    plugins = environment.get("plugins", {}).items()
+    versions = {name: environment[name] for name in ("mypt", "torch") if environment.get(name)}
+    versions |= {package: need["version"] for package, need in plugins}
+    last = state.get("provenance")
+    lines = [] if last is None else _describe_run("run", last, versions)
+    return [
+        *lines,
+        *(line for run in state.get("earlier_runs", ()) for line in _describe_run("before", run)),
+    ]
+
+
+def _describe_run(
+    title: str, document: dict[str, Any], versions: Mapping[str, str] | None = None
+) -> list[str]:
+    from mypt.format.documents.convert import from_document
+    from mypt.format.documents.provenance import Provenance, describe_git
+
+    run = from_document(Provenance, document)
+    command = "started from Python" if run.command is None else shlex.join(run.command)
+    programs = {**(versions or {}), **run.versions}
+    facts = [f"{name} {version}" for name, version in programs.items()]
+    facts += [] if run.git is None else [f"git {describe_git(run.git)}"]
+    facts += [] if run.config_sha256 is None else [f"settings {run.config_sha256[:12]}"]
+    return [
+        *wrap_value(f"{title}, from step {run.start_step}: ", command),
+        *(wrap_value("  with ", ", ".join(facts)) if facts else []),
+    ]
 
 
 def _describe_config(config: dict[str, Any], *, in_full: bool) -> list[str]:
