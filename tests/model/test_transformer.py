@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 
 from mypt.format.errors import ConfigError, FormatError, PluginError
-from mypt.format.layout import expected_tensors
+from mypt.format.layout import BLOCK_NORMS, expected_tensors
 from mypt.format.version import DISTRIBUTION
 from mypt.model.transformer import Transformer
 from mypt.plugins import PartFactory
 from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import Plugins
+from tests.support.reference import Reference
 
 PARTS = list(
     itertools.product(
@@ -27,67 +28,31 @@ VARIANTS = [
 ]
 
 
-class Reference:
-    """Logits from the text of the specification alone, sharing no code with mypt."""
-
-    def __init__(self, tensors, config):
-        self.tensors, self.config = tensors, config
-        self.width = config.head_size or config.n_embd // config.n_head
-        self.scale = config.attn_scale or 1 / math.sqrt(self.width)
-        self.eps = config.norm_eps or {"layernorm": 1e-5, "rmsnorm": 1e-6}[config.norm_type]
-
-    def logits(self, idx):
-        x = self.tensors["token_embedding_table.weight"][idx]
-        if self.config.pos_encoding == "learned":
-            x = x + self.tensors["position_embedding_table.weight"][: len(idx)]
-        for i in range(self.config.n_layer):
-            x = x + self.attention(f"blocks.{i}.sa", self.norm(f"blocks.{i}.ln1", x))
-            x = x + self.mlp(f"blocks.{i}.fwd", self.norm(f"blocks.{i}.ln2", x))
-        return self.linear("lm_head", self.norm("ln_f", x))
-
-    def shifted(self, name, y):
-        return y + self.tensors.get(f"{name}.bias", 0)
-
-    def linear(self, name, x):
-        return self.shifted(name, x @ self.tensors[f"{name}.weight"].T)
-
-    def norm(self, name, x):
-        if self.config.norm_type == "layernorm":
-            x = x - x.mean(-1, keepdim=True)
-        root = torch.sqrt((x * x).mean(-1, keepdim=True) + self.eps)
-        return self.shifted(name, x / root * self.tensors[f"{name}.weight"])
-
-    def turn(self, x):  # (T, width); the two halves are the two coordinates
-        if self.config.pos_encoding != "rope":
-            return x
-        half = self.width // 2
-        position = torch.arange(len(x))[:, None] / self.config.rope_scale
-        angle = position * self.config.rope_theta ** (-2 * torch.arange(half) / self.width)
-        a, b = x[:, :half], x[:, half:]
-        return torch.cat([a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()], 1)
-
-    def attention(self, name, x):
-        out = []
-        qkv = self.linear(f"{name}.qkv", x).chunk(3, 1)
-        for j in range(self.config.n_head):
-            q, k, v = (m[:, j * self.width : (j + 1) * self.width] for m in qkv)
-            scores = self.turn(q) @ self.turn(k).T * self.scale
-            future = torch.ones(len(x), len(x)).triu(1).bool()
-            out.append(torch.softmax(scores.masked_fill(future, -math.inf), -1) @ v)
-        return self.linear(f"{name}.proj", torch.cat(out, 1))
-
-    def mlp(self, name, x):
-        if self.config.mlp_type == "swiglu":
-            gate = self.linear(f"{name}.w_gate", x)
-            gated = gate * torch.sigmoid(gate) * self.linear(f"{name}.w_up", x)
-            return self.linear(f"{name}.w_down", gated)
-        h = self.linear(f"{name}.net.0", x)
-        active = {
-            "relu": h.clamp(min=0),
-            "gelu": 0.5 * h * (1 + torch.erf(h / math.sqrt(2))),
-            "gelu_tanh": 0.5 * h * (1 + torch.tanh(math.sqrt(2 / math.pi) * (h + 0.044715 * h**3))),
-        }
-        return self.linear(f"{name}.net.2", active[self.config.mlp_type])
+ROPE = {"pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu"}
+REACH = {"factor": 4.0, "original_block_size": 8}
+LLAMA3 = {"kind": "llama3", **REACH, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+# The vocabulary of today's models, each word by itself and some together.
+WORDS = [
+    *({"block_type": kind} for kind in BLOCK_NORMS),
+    *({**ROPE, "block_type": kind, "residual_scale": 0.4} for kind in BLOCK_NORMS),
+    *({"mlp_type": kind} for kind in ("relu2", "quick_gelu", "silu", "tanh")),
+    *({"mlp_type": kind, "mlp_bias": True} for kind in ("geglu", "geglu_tanh", "reglu")),
+    {**ROPE, "rope_size": 4},
+    {**ROPE, "rope_size": 2, "rope_pattern": "RN", "rope_scale": 3.0},
+    {**ROPE, "rope_pattern": "N"},
+    {**ROPE, "rope_scaling": {"kind": "dynamic", **REACH}},
+    {**ROPE, "rope_scaling": LLAMA3},
+    {**ROPE, "rope_scaling": {"kind": "yarn", **REACH}, "rope_theta": 100.0},
+    {**ROPE, "rope_scaling": {"kind": "yarn", **REACH, "truncate": False}, "rope_size": 6},
+    {"norm_weight": False},
+    {"norm_type": "rmsnorm", "norm_weight": False, "norm_bias": True},
+    {"norm_offset": 1.0},
+    {"norm_type": "rmsnorm", "norm_offset": 0.5, "norm_bias": True},
+    {"final_norm": False},
+    {"block_type": "post_norm", "final_norm": True},
+    {"embedding_scale": 5.0, "embedding_norm": True},
+    {"logit_scale": 0.3, "logit_soft_cap": 2.0, "tie_weights": True, "head_bias": False},
+]
 
 
 @pytest.mark.parametrize("parts", PARTS, ids="-".join)
@@ -112,14 +77,25 @@ def test_logits_are_those_of_an_independent_reference(make_model, ids, parts):
         idx = ids(2, 16)
         for row, logits in zip(idx, model(idx), strict=True):
             expected = Reference(model.state_dict(), model.config).logits(row)
-            torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(logits.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=str)
+def test_every_word_of_the_config_is_that_of_the_reference(make_model, plugins, ids, words):
+    model = make_model(**words)
+    found = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert list(found.items()) == list(expected_tensors(model.config, plugins.layouts).items())
+    idx = ids(2, 16)
+    for row, logits in zip(idx, model(idx), strict=True):
+        expected = Reference(model.state_dict(), model.config).logits(row)
+        torch.testing.assert_close(logits.double(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_model_without_blocks_works(make_model, ids):
     model = make_model(n_layer=0)
     idx = ids(1, 5)
     expected = Reference(model.state_dict(), model.config).logits(idx[0])
-    torch.testing.assert_close(model(idx)[0], expected)
+    torch.testing.assert_close(model(idx)[0].double(), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("pos_encoding", ["learned", "rope"])

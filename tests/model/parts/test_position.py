@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from mypt.model.decoding.generate import generate
+from mypt.model.decoding.sampling_options import Sampling
 from mypt.model.parts.position import LearnedPositions, RotaryPositions
 
 DYNAMIC = {"kind": "dynamic", "factor": 2.0, "original_block_size": 6}
@@ -78,6 +80,18 @@ def test_dynamic_angles_are_those_of_the_whole_text(rope):
         found = part(keys[1:6], keys).rotate(heads)[0, 0]
         expected = torch.cat([angles.cos() - angles.sin(), angles.cos() + angles.sin()], dim=1)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_with_dynamic_angles_generates_with_a_cache_what_it_does_without(make_model):
+    model = make_model(pos_encoding="rope", rope_scaling=DYNAMIC)
+    assert model.config.cacheable_length == 6
+    for length in (1, 4, 6, 9):
+        prompts = torch.randint(31, (2, length))
+        with_cache, without = (
+            torch.cat([*generate(model, prompts, 20, Sampling(temperature=0), use_cache=use_cache)])
+            for use_cache in (True, False)
+        )
+        assert torch.equal(with_cache, without), length
 
 
 def test_learned_positions_are_rows_of_their_matrix(tiny):
