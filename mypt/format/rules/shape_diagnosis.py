@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Candidate = tuple[str, Any]
 _MOST_FIELDS = 4  # more differences than that mean two different models
+_EMBEDDING_NORM = "token_embedding_table.norm."
 _BIASES = ("bias", "qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias")
 
 
@@ -40,7 +41,7 @@ def explain_shapes(
     while left and len(changes) < _MOST_FIELDS:
         tries = [
             (_count_misfits(evolve(config, **{field: value}), shapes, layouts), order, field, value)
-            for order, (field, value) in enumerate(_suggest_fields(shapes))
+            for order, (field, value) in enumerate(_suggest_fields(config, shapes))
             if field not in changes and _fits_slot(field, value, layouts)
         ]
         best = min(tries, key=lambda attempt: attempt[:2], default=None)
@@ -64,7 +65,7 @@ def _fits_slot(field: str, value: Any, layouts: Layouts) -> bool:
     return not field.endswith(("_type", "_encoding")) or (field, value) in layouts
 
 
-def _suggest_fields(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
+def _suggest_fields(config: GPTConfig, shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
     """Yield values that single fields may have had, the most telling first."""
     match shapes.get(EMBEDDING):
         case (rows, columns):
@@ -77,10 +78,14 @@ def _suggest_fields(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
         case _:
             yield "pos_encoding", "rope"
     yield from _suggest_mlp_fields(shapes)
-    yield "norm_type", "layernorm" if "ln_f.bias" in shapes else "rmsnorm"
+    yield from _suggest_norm_fields(shapes)
     match shapes.get("blocks.0.sa.proj.weight"):
         case (_, width):
             yield from (("head_size", width // heads) for heads in _list_head_counts(width))
+    match shapes.get("blocks.0.sa.qkv.weight"):
+        case (rows, _):  # of all queries, then keys and values
+            groups = (rows - config.attention_width) // (2 * config.head_width)
+            yield "n_kv_head", max(1, groups)
     for field in _BIASES:
         yield field, True
         yield field, False
@@ -92,6 +97,20 @@ def _suggest_mlp_fields(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
             case (rows, _):
                 yield "mlp_type", kind
                 yield "mlp_hidden", rows
+
+
+def _suggest_norm_fields(shapes: Mapping[str, Shape]) -> Iterator[Candidate]:
+    yield "norm_type", "layernorm" if "blocks.0.ln1.bias" in shapes else "rmsnorm"
+    if "blocks.0.ln1_post.weight" in shapes:
+        yield "block_type", "sandwich_norm"
+    else:
+        yield "block_type", "pre_norm" if "blocks.0.ln2.weight" in shapes else "parallel"
+    yield "qk_norm", None
+    if "blocks.0.sa.q_norm.weight" in shapes:
+        yield from (("qk_norm", kind) for kind in ("width", "head"))
+    yield "norm_weight", "blocks.0.ln1.weight" in shapes
+    yield "final_norm", any(name.startswith("ln_f.") for name in shapes)
+    yield "embedding_norm", any(name.startswith(_EMBEDDING_NORM) for name in shapes)
 
 
 def _list_head_counts(width: int) -> Iterator[int]:
