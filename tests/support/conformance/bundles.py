@@ -268,6 +268,23 @@ def valid():
         "no_biases": shareable(CONFIG | none),
         "all_biases": shareable(all_biases),
         "swiglu_of_its_own_width": shareable(CONFIG | {"mlp_type": "swiglu"}),
+        "shared_heads_with_norms": committed(
+            complete(CONFIG | modern | {"n_kv_head": 1, "qk_norm": "head", "sliding_window": 2})
+        ),
+        "norm_of_all_queries": shareable(CONFIG | {"n_kv_head": 1, "qk_norm": "width"}),
+        "norms_around": shareable(
+            CONFIG | modern | {"block_type": "sandwich_norm", "norm_offset": 1, "rope_size": 2}
+        ),
+        "norms_behind": shareable(CONFIG | {"block_type": "res_post_norm"}),
+        "norms_after": shareable(CONFIG | {"block_type": "post_norm", "mlp_type": "geglu"}),
+        "parts_in_parallel": complete(CONFIG | {"block_type": "parallel", "mlp_type": "reglu"}),
+        "parts_in_parallel_with_two_norms": shareable(
+            CONFIG | {"block_type": "parallel_two_norms", "mlp_type": "relu2"}
+        ),
+        "norms_without_weights": shareable(CONFIG | {"norm_weight": False, "qk_norm": "head"}),
+        "norms_with_biases_alone": shareable(CONFIG | {"norm_weight": False, "norm_bias": True}),
+        "no_last_norm": shareable(CONFIG | {"final_norm": False}),
+        "norm_of_the_embedding": complete(CONFIG | {"embedding_norm": True, "n_layer": 2}),
         "no_layers": shareable(CONFIG | {"n_layer": 0}),
         "eleven_layers": shareable(CONFIG | {"n_layer": 11, "mlp_hidden": 1}),
         "decay_on_matrices": complete(rule="matrices"),
@@ -466,6 +483,13 @@ def wrong_tensors():
         "n_layer_changed": bad(reshaped("n_layer", 2), ("config.json", "/n_layer", fix)),
         "n_embd_changed": bad(reshaped("n_embd", 6), ("config.json", "/n_embd", fix)),
         "block_size_changed": bad(reshaped("block_size", 5), ("config.json", "/block_size", fix)),
+        "shared_heads_changed": bad(reshaped("n_kv_head", 1), ("config.json", "/n_kv_head", fix)),
+        "block_type_changed": bad(
+            reshaped("block_type", "parallel"), ("config.json", "/block_type", fix)
+        ),
+        "norm_of_queries_changed": bad(
+            reshaped("qk_norm", "head"), ("config.json", "/qk_norm", fix)
+        ),
         "head_bias_changed": bad(reshaped("head_bias", False), ("config.json", "/head_bias", fix)),
         "bias_changed": bad(reshaped("bias", True), ("config.json", "/bias", fix)),
         "tensor_missing": bad(

@@ -10,6 +10,10 @@ CONFIG = {
 }
 OLD_CONFIG = {name: value for name, value in CONFIG.items() if name != "format_version"}
 OLD_CONFIG |= {"batch_size": 2, "dropout": 0.0, "bias": False, "device": "cpu"}
+TURNING = CONFIG | {"pos_encoding": "rope"}
+DYNAMIC = {"kind": "dynamic", "factor": 2, "original_block_size": 2}
+YARN = DYNAMIC | {"kind": "yarn"}
+LLAMA3 = DYNAMIC | {"kind": "llama3", "low_freq_factor": 1, "high_freq_factor": 4}
 STATE = {"format_version": "2.0", "step": 3}
 TOKENIZER = {"format_version": "2.0", "token_kind": "char", "chars": ["a", "b", "c", "d", "e"]}
 FILE = {"size_bytes": 12, "sha256": "0" * 64}
@@ -60,6 +64,26 @@ VALID = {
         "mlp_bias": True,
         "norm_bias": True,
         "head_bias": False,
+        "n_kv_head": 1,
+        "embedding_type": "token",
+        "head_type": "linear",
+        "stack_type": "sequential",
+        "rope_theta_sliding": 10,
+        "rope_scaling": LLAMA3,
+        "rope_size": 4,
+        "rope_pattern": "RRN",
+        "sliding_window": 3,
+        "window_pattern": "SF",
+        "attn_soft_cap": 50,
+        "qk_norm": "head",
+        "norm_weight": True,
+        "norm_offset": 1,
+        "final_norm": True,
+        "embedding_norm": True,
+        "embedding_scale": 2,
+        "residual_scale": 0.5,
+        "logit_scale": 0.25,
+        "logit_soft_cap": 30.5,
         "plugins": {"a-plugin": {"anything": [1, {"deep": None}]}},
     },
     "config/nulls": CONFIG
@@ -75,8 +99,26 @@ VALID = {
             "mlp_bias",
             "norm_bias",
             "head_bias",
+            "n_kv_head",
+            "rope_theta_sliding",
+            "rope_scaling",
+            "rope_size",
+            "rope_pattern",
+            "sliding_window",
+            "window_pattern",
+            "attn_soft_cap",
+            "qk_norm",
+            "norm_weight",
+            "final_norm",
+            "logit_soft_cap",
         ]
     ),
+    "config/scaled_by_yarn": TURNING
+    | {"rope_scaling": {**YARN, "beta_fast": 1, "truncate": False}},
+    "config/scaled_by_the_length": TURNING | {"rope_scaling": DYNAMIC, "head_size": 4},
+    "config/no_layer_turns": TURNING | {"rope_pattern": "N"},
+    "config/a_part_of_each_head_turns": TURNING | {"head_size": 5, "rope_size": 4},
+    "config/norms_with_biases_alone": CONFIG | {"norm_weight": False, "norm_bias": True},
     "config/whole_numbers_written_as_floats": CONFIG | {"n_layer": 1.0, "n_embd": 4e0},
     "config/no_layers": CONFIG | {"n_layer": 0},
     "config/head_size_instead_of_a_divisor": CONFIG | {"n_head": 3, "head_size": 2},
@@ -159,6 +201,7 @@ WARNED = {
 }
 
 MISSING, TYPE, LOW = "schema.required", "schema.type", "schema.minimum"
+ENUM, ROPE, UNUSED = "schema.enum", "config.rope", "config.unused"
 # kind/name -> document, pointer and kind of each error
 INVALID = {
     "config/newer_major": (
@@ -201,6 +244,65 @@ INVALID = {
     "config/odd_heads_turn": (
         CONFIG | {"n_head": 4, "pos_encoding": "rope"},
         [("/n_head", "config.rope")],
+    ),
+    "config/shared_heads_do_not_divide": (
+        CONFIG | {"n_kv_head": 3},
+        [("/n_kv_head", "config.heads")],
+    ),
+    "config/no_such_norm_of_queries": (CONFIG | {"qk_norm": "both"}, [("/qk_norm", ENUM)]),
+    "config/half_a_pair_turns": (TURNING | {"rope_size": 1}, [("/rope_size", LOW)]),
+    "config/three_values_turn": (
+        TURNING | {"head_size": 4, "rope_size": 3},
+        [("/rope_size", ROPE)],
+    ),
+    "config/more_than_a_head_turns": (TURNING | {"rope_size": 4}, [("/rope_size", ROPE)]),
+    "config/learned_positions_do_not_turn": (
+        CONFIG | {"rope_size": 2, "rope_pattern": "RN", "rope_scaling": LLAMA3},
+        [("/rope_scaling", UNUSED), ("/rope_size", UNUSED), ("/rope_pattern", UNUSED)],
+    ),
+    "config/no_window_to_repeat": (
+        TURNING | {"window_pattern": "SF", "rope_theta_sliding": 10},
+        [("/rope_theta_sliding", UNUSED), ("/window_pattern", UNUSED)],
+    ),
+    "config/pattern_of_other_letters": (
+        CONFIG | {"sliding_window": 2, "window_pattern": "SLF"},
+        [("/window_pattern", "schema.pattern")],
+    ),
+    "config/offset_of_no_weights": (
+        CONFIG | {"norm_weight": False, "norm_offset": 1},
+        [("/norm_offset", UNUSED)],
+    ),
+    "config/scaling_of_no_kind": (
+        TURNING | {"rope_scaling": {"factor": 2, "original_block_size": 2}},
+        [("/rope_scaling/kind", MISSING)],
+    ),
+    "config/scaling_of_another_kind": (
+        TURNING | {"rope_scaling": DYNAMIC | {"kind": "linear"}, "head_size": 4},
+        [("/rope_scaling/kind", ENUM)],
+    ),
+    "config/scaling_with_a_number_of_another_kind": (
+        TURNING | {"rope_scaling": YARN | {"low_freq_factor": 1}},
+        [("/rope_scaling/low_freq_factor", UNUSED)],
+    ),
+    "config/scaling_without_a_band": (
+        TURNING | {"rope_scaling": LLAMA3 | {"high_freq_factor": 1}},
+        [("/rope_scaling/high_freq_factor", ROPE)],
+    ),
+    "config/scaling_without_its_bounds": (
+        TURNING | {"rope_scaling": YARN | {"kind": "llama3"}},
+        [("/rope_scaling/low_freq_factor", ROPE), ("/rope_scaling/high_freq_factor", ROPE)],
+    ),
+    "config/scaling_with_bounds_reversed": (
+        TURNING | {"rope_scaling": YARN | {"beta_fast": 1, "beta_slow": 32}},
+        [("/rope_scaling/beta_fast", ROPE)],
+    ),
+    "config/scaling_of_one_frequency": (
+        TURNING | {"rope_scaling": DYNAMIC},
+        [("/rope_scaling/kind", UNUSED)],
+    ),
+    "config/scaling_of_frequencies_that_do_not_fall": (
+        TURNING | {"rope_scaling": YARN, "rope_theta": 1},
+        [("/rope_theta", ROPE)],
     ),
     "config/version_1_text_for_number": (OLD_CONFIG | {"n_layer": "1"}, [("/n_layer", TYPE)]),
     "config/version_1_unknown_part": (

@@ -12,6 +12,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections import defaultdict
 from contextlib import contextmanager
 from itertools import accumulate, pairwise
 
@@ -23,6 +24,13 @@ RECORDS |= {".data/version", ".data/serialization_id"}
 STABLE = (*DOCUMENTS, "model.pt", "optimizer.pt")
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 DAMAGES = (ValueError, LookupError, TypeError, RuntimeError, struct.error, zipfile.BadZipFile)
+PARTS = {"pos_encoding": "learned rope", "attention_type": "causal", "embedding_type": "token"}
+PARTS |= {"head_type": "linear", "stack_type": "sequential", "norm_type": "layernorm rmsnorm"}
+GATED = ("swiglu", "geglu", "geglu_tanh", "reglu")
+PARTS["mlp_type"] = " ".join(("relu relu2 gelu gelu_tanh quick_gelu silu tanh", *GATED))
+NORMS = {"sandwich_norm": ("ln1", "ln1_post", "ln2", "ln2_post"), "parallel": ("ln1",)}
+PARTS["block_type"] = "pre_norm post_norm res_post_norm parallel_two_norms " + " ".join(NORMS)
+YARN = {"beta_fast": 32, "beta_slow": 1, "attention_factor": None, "truncate": True}
 TAGGED = re.compile(rf"{FILE_NAME.pattern}\.mypt-[0-9]{{6,16}}(\.dropped)?")
 
 
@@ -372,41 +380,71 @@ def expected(config):
     def get(name, default):
         return default if config.get(name) is None else config[name]
 
+    config = defaultdict(lambda: None, config)  # version 1 lacks fields
     v, s, e, h = (int(config[n]) for n in ("vocab_size", "block_size", "n_embd", "n_head"))
-    gated, bias = config["mlp_type"] == "swiglu", config["bias"]
-    a = h * int(get("head_size", e // h))
+    gated, kind, bias = config["mlp_type"] in GATED, config["block_type"], config["bias"]
+    d = int(get("head_size", e // h))
+    a, k = h * d, int(get("n_kv_head", h)) * d
     f = int(get("mlp_hidden", -(-(8 * e // 3) // 64) * 64 if gated else 4 * e))
     fwd = {"net.0": (f, e), "net.2": (e, f)}
     fwd = {"w_gate": (f, e), "w_up": (f, e), "w_down": (e, f)} if gated else fwd
-    block = {"sa.qkv": ((3 * a, e), get("qkv_bias", bias))}
+    scaled = get("norm_weight", True)
+    shifted = get("norm_bias", scaled and config["norm_type"] != "rmsnorm")
+    block = {"sa.qkv": ((a + 2 * k, e), get("qkv_bias", bias))}
+    if config["qk_norm"]:
+        one = config["qk_norm"] == "head"
+        block |= {"sa.q_norm": ((d if one else a,), shifted)}
+        block |= {"sa.k_norm": ((d if one else k,), shifted)}
     block["sa.proj"] = ((e, a), get("proj_bias", bias))
     block |= {f"fwd.{n}": (shape, get("mlp_bias", not gated)) for n, shape in fwd.items()}
-    normed = ((e,), get("norm_bias", config["norm_type"] != "rmsnorm"))
-    block |= {"ln1": normed, "ln2": normed}
+    block |= dict.fromkeys(NORMS.get(kind, ("ln1", "ln2")), ((e,), shifted))
     parts = {"token_embedding_table": ((v, e), False)}
+    parts |= {"token_embedding_table.norm": ((e,), shifted)} if config["embedding_norm"] else {}
     if config["pos_encoding"] == "learned":
         parts["position_embedding_table"] = ((s, e), False)
     for i in range(int(config["n_layer"])):
         parts |= {f"blocks.{i}.{name}": part for name, part in block.items()}
-    parts |= {"ln_f": normed, "lm_head": ((v, e), get("head_bias", True))}
+    parts |= {"ln_f": ((e,), shifted)} if get("final_norm", kind != "post_norm") else {}
+    parts |= {"lm_head": ((v, e), get("head_bias", True))}
     tensors = {}
     for name, (shape, has_bias) in parts.items():
-        tensors[f"{name}.weight"] = shape
+        if scaled or len(shape) > 1:
+            tensors[f"{name}.weight"] = shape
         if has_bias:
             tensors[f"{name}.bias"] = shape[:1]
     return tensors
 
 
 def check_config(config):
-    parts = {"pos_encoding": ("learned", "rope"), "attention_type": ("causal",)}
-    parts |= {"mlp_type": ("relu", "gelu", "gelu_tanh", "swiglu")}
-    parts |= {"norm_type": ("layernorm", "rmsnorm"), "block_type": ("pre_norm",)}
-    for slot, known in parts.items():
-        need(config.get(slot, known[0]) in known, "belongs to a plugin", f"/{slot}")
-    own, (width, rest) = config.get("head_size"), divmod(config["n_embd"], config["n_head"])
+    config = defaultdict(lambda: None, config)
+    for slot, known in PARTS.items():
+        need(config[slot] in (None, *known.split()), "belongs to a plugin", f"/{slot}")
+    own, (width, rest) = config["head_size"], divmod(config["n_embd"], config["n_head"])
     need(own is not None or rest == 0, "does not divide n_embd", "/n_head")
-    even = (own or width) % 2 == 0
-    need(even or config["pos_encoding"] != "rope", "makes heads of an odd width", "/n_head")
+    need(config["n_head"] % (config["n_kv_head"] or 1) == 0, "does not divide", "/n_kv_head")
+    size, rope = config["rope_size"] or own or width, config["pos_encoding"] == "rope"
+    need(size % 2 == 0 or not rope, "rotates half a pair", "/rope_size")
+    need(size <= (own or width), "rotates more than a head", "/rope_size")
+    for name in ("rope_theta_sliding", "rope_scaling", "rope_size", "rope_pattern"):
+        need(rope or config[name] is None, "is set, but nothing rotates", f"/{name}")
+    for name in ("rope_theta_sliding", "window_pattern"):
+        set_too = config[name] is None or config["sliding_window"] is not None
+        need(set_too, "is set, but there is no window", f"/{name}")
+    scaled = config["norm_weight"] is not False
+    need(scaled or not config["norm_offset"], "is added to no weights", "/norm_offset")
+    if config["rope_scaling"] is not None:
+        check_scaling(config["rope_scaling"], config["rope_theta"], size)
+
+
+def check_scaling(scaling, theta, size):
+    kind, at = scaling["kind"], "/rope_scaling"
+    low, high = scaling.get("low_freq_factor"), scaling.get("high_freq_factor")
+    need(kind == "yarn" or YARN | scaling == scaling | YARN, "is of another kind", at)
+    need(kind == "llama3" or low is high is None, "is of another kind", at)
+    need(kind != "llama3" or (low and high and low < high), "has no band", at)
+    falls = scaling.get("beta_fast", 32) >= scaling.get("beta_slow", 1) and theta > 1
+    need(kind != "yarn" or falls, "has no ramp", at)
+    need(kind != "dynamic" or size > 2, "has no effect", at)
 
 
 def check_tokenizer(tokenizer, rows):
