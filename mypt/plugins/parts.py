@@ -266,9 +266,8 @@ class StackPart(Protocol):
     def make_cache(self, capacity: int) -> Any:
         """Return a cache in which nothing is stored, for one batch of sequences.
 
-        A pass begins at `contexts.start`: what is stored for this position and later ones counts
-        as absent, so a pass from 0 starts over in the same memory. `mypt.plugins.make_layer_cache`
-        makes the cache of one layer's attention.
+        Passes follow one another; one with `contexts.start` 0 starts over in the same memory.
+        `mypt.plugins.make_layer_cache` makes the cache of one layer's attention.
 
         Args:
             capacity: Number of positions that it must have room for.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def check_cache(model: Transformer) -> None:
     """Check the logits of a text that is fed in pieces, of one token and of several.
 
+    Each cache is used twice: a text from position 0 starts over in it.
+
     Raises:
         ContractError: They differ from those of the whole.
     """
@@ -28,15 +30,15 @@ def check_cache(model: Transformer) -> None:
     whole = model(idx)
     for sizes in ((1,) * length, (length - 1, 1), (3, 1, 4, length - 8), (length,)):
         cache = model.make_cache()
-        found = []
-        with during(f"a cache that is filled with {sizes} tokens at once"):
-            for piece in torch.split(idx, list(sizes), dim=1):
-                found.append(model(piece, cache))
-        logits = torch.cat(found, dim=1)
-        expect(
-            torch.allclose(logits, whole, atol=1e-4, rtol=1e-4),
-            f"with a cache that is filled with {sizes} tokens at once, the logits differ",
-        )
+        for times in ("", ", a second time"):
+            cache.length, found = 0, []
+            how = f"a cache that is filled with {sizes} tokens at once{times}"
+            with during(how):
+                for piece in torch.split(idx, list(sizes), dim=1):
+                    found.append(model(piece, cache))
+            logits = torch.cat(found, dim=1)
+            is_same = torch.allclose(logits, whole, atol=1e-4, rtol=1e-4)
+            expect(is_same, f"with {how}, the logits differ")
 
 
 def check_generation(model: Transformer) -> None:

@@ -8,27 +8,31 @@ import torch
 from attrs import evolve
 
 from mypt.format.documents.config import GPTConfig
-from mypt.format.errors import PluginError
-from mypt.model.assembly import Assembly
+from mypt.format.errors import ConfigError, PluginError
+from mypt.format.layout import EMBEDDING, HEAD, expected_tensors
 from mypt.model.initialisation import initialise
+from mypt.model.quantized import quantize
 from mypt.model.transformer import LAYOUT, Transformer
 from mypt.plugins.contracts import PartFactory
-from mypt.plugins.factory_checks import check_result
-from mypt.plugins.parts import Context, Placement
 from mypt.testing.decoding import check_cache, check_generation
 from mypt.testing.expectations import ContractError, check_fields, during, expect
+from mypt.testing.part_alone import are_close, check_alone
 from mypt.testing.registration import register_beside
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from mypt.plugins.manager import Plugins
 
 TINY = GPTConfig(
     block_size=12, vocab_size=31, n_embd=24, n_head=4, n_layer=2, dropout=0.0, batch_size=2
 )
+# The slots whose parts get contexts or cause what is in them.
+_OF_CONTEXTS = ("pos_encoding", "attention_type", "block_type", "stack_type")
+# The slots whose parts may be tied.
+_TIED = {"embedding_type": EMBEDDING, "head_type": HEAD}
 
 
 @during("the part")
@@ -37,9 +41,12 @@ def check_part(
 ) -> None:
     """Check that a part works wherever a model does.
 
-    Checked are the tensors that it declares, shapes, causality, the independence of rows, the
-    cache and generation, gradients, dropout, low precision, saving, and `torch.compile` (traced
-    only, so that no compiler is needed).
+    Checked are the tensors that it declares, in each layer; shapes, causality, windows, the
+    independence of rows, the cache and generation, gradients, dropout, low precision, 8-bit
+    weights, saving, and `torch.compile` (traced only, so that no compiler is needed); of a head its
+    loss, of a stack how it calls its layers, of what has a weight to tie a model that is tied.
+
+    A part that cannot do windows, or cannot be tied, refuses the config with a `ConfigError`.
 
     Args:
         factory: As the plugin offers it.
@@ -59,9 +66,7 @@ def check_part(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = _build_model(config, plugins)
-        _check_build(factory, config)
-        with during("the part by itself"):
-            _check_alone(factory.slot, config, plugins)
+        check_alone(factory, config, plugins)
         _check_model(model)
         check_cache(model)
         check_generation(model)
@@ -69,6 +74,9 @@ def check_part(
         _check_saving(model, plugins)
         _check_precision(model)
         _check_compile(model)
+        _check_quantized(model)
+        for variant in _list_variants(factory.slot, config, plugins):
+            _check_variant(variant, plugins)
 
 
 def random_ids(config: GPTConfig, length: int) -> Tensor:
@@ -92,69 +100,49 @@ def _build_model(config: GPTConfig, plugins: Plugins) -> Transformer:
     return model.eval()
 
 
-def _check_build(factory: PartFactory, config: GPTConfig) -> None:
-    with during("its `build`"):
-        built = factory.build(config)
+def _list_variants(slot: str, config: GPTConfig, plugins: Plugins) -> Iterator[GPTConfig]:
+    """Yield other configs that the part must work with, unless it refuses them."""
+    if slot in _OF_CONTEXTS and config.sliding_window is None:
+        yield evolve(config, n_layer=3, sliding_window=3, window_pattern="SFS")
+        if slot != "stack_type":  # it may have windows of its own
+            yield evolve(config, sliding_window=3)
+    name = _TIED.get(slot)
+    if name is not None and not config.tie_weights:
+        shape = expected_tensors(config, plugins.layouts).get(name)
+        if shape == (config.vocab_size, config.n_embd):
+            yield evolve(config, tie_weights=True)
+
+
+def _check_variant(config: GPTConfig, plugins: Plugins) -> None:
     try:
-        check_result(factory, "build", built)
-    except TypeError as error:
-        message = f"its `build`: {error}"
+        model = _build_model(config, plugins)
+    except ConfigError:  # the part refuses it
+        return
+    try:
+        _check_model(model)
+        check_cache(model)
+        check_generation(model)
+        _check_saving(model, plugins)
+        if config.sliding_window is not None and config.window_pattern is None:
+            _check_window(model)
+    except ContractError as error:
+        ways = "weights are tied" if config.tie_weights else "layers have windows"
+        message = f"where {ways}: {error}"
         raise ContractError(message) from error
 
 
-def _check_alone(slot: str, config: GPTConfig, plugins: Plugins) -> None:
-    """Check the output of the part, and that a pointwise part treats each position by itself."""
-    assembly = Assembly(config, plugins)
-    part: Any = assembly.build_block(0) if slot == "block_type" else assembly.build(slot, 0)
-    if slot == "pos_encoding":
-        _check_placement(part, config)
-        return
-    x = torch.randn(2, config.block_size, config.n_embd)
-    pointwise = slot in ("mlp_type", "norm_type")
-    shared = () if pointwise else (Context(0, None, None), None)
-    part.eval()
-    with torch.no_grad():
-        out = part(x, *shared)
-        _expect_shape(out, x, "its output")
-        if pointwise:
-            expect(
-                _are_close(part(x, *shared), out),
-                "two calls in `eval` mode give different outputs: it draws random numbers, or "
-                "remembers earlier passes",
-            )
-            one = part(x[:, 3:4], *shared)
-            expect(
-                _are_close(one, out[:, 3:4]), "its output for a position depends on other positions"
-            )
-
-
-def _check_placement(part: nn.Module, config: GPTConfig) -> None:
-    keys = torch.arange(7)
-    positions = keys[4:]
-    placed = part(positions, keys)
-    got = type(placed).__name__
-    expect(isinstance(placed, Placement), f"it returns a {got}, not a Placement")
-    if placed.embedding is not None:
-        like = torch.zeros(len(positions), config.n_embd)
-        _expect_shape(placed.embedding, like, "its embedding")
-    if placed.rotate is not None:
-        heads = torch.randn(2, 3, len(positions), config.head_width)
-        for dtype in (torch.float32, torch.bfloat16):
-            _expect_shape(placed.rotate(heads.to(dtype)), heads.to(dtype), "what it rotates")
-    if placed.bias is not None:
-        wanted = (2, config.n_head, len(positions), len(keys))
-        expect(placed.bias.is_floating_point(), f"its bias is {placed.bias.dtype}, not floating")
-        try:
-            torch.broadcast_to(placed.bias, wanted)
-        except RuntimeError as error:
-            message = f"its bias {tuple(placed.bias.shape)} cannot be broadcast to {wanted}"
-            raise ContractError(message) from error
-
-
-def _expect_shape(out: Any, like: Tensor, what: str) -> None:
-    found = (tuple(out.shape), out.dtype) if isinstance(out, torch.Tensor) else type(out)
-    wanted = (tuple(like.shape), like.dtype)
-    expect(found == wanted, f"{what} is {found}, not {wanted}")
+@torch.no_grad()
+def _check_window(model: Transformer) -> None:
+    """Check how far positions see where all layers have the same window."""
+    config = model.config
+    reach = config.n_layer * ((config.sliding_window or 1) - 1)
+    idx = random_ids(config, config.block_size)
+    changed = idx.clone()
+    changed[:, 0] = (changed[:, 0] + 1) % config.vocab_size
+    expect(
+        are_close(model(changed)[:, reach + 1 :], model(idx)[:, reach + 1 :]),
+        f"positions depend on one that is more than {reach} before: it looks beyond the window",
+    )
 
 
 @torch.no_grad()
@@ -166,16 +154,16 @@ def _check_model(model: Transformer) -> None:
         logits = model(idx)
     expect(bool(logits.isfinite().all()), "the logits are not finite")
     expect(torch.equal(logits, model(idx)), "in evaluation mode, two calls give different logits")
-    expect(_are_close(model(idx[:1]), logits[:1]), "the logits of a row depend on the other rows")
+    expect(are_close(model(idx[:1]), logits[:1]), "the logits of a row depend on the other rows")
     for place in range(1, length):
         changed = idx.clone()
         changed[:, place] = (changed[:, place] + 1) % model.config.vocab_size
         expect(
-            _are_close(model(changed)[:, :place], logits[:, :place]),
+            are_close(model(changed)[:, :place], logits[:, :place]),
             f"positions before {place} depend on the token there: it looks into the future",
         )
         expect(
-            _are_close(model(idx[:, :place]), logits[:, :place]),
+            are_close(model(idx[:, :place]), logits[:, :place]),
             f"a text of {place} tokens has other logits than the same tokens in a longer text",
         )
 
@@ -214,14 +202,14 @@ def _expect_equal(
 ) -> None:
     for name, gradient in found.items():
         other = again[name]
-        is_same = gradient is not None and other is not None and _are_close(gradient, other)
+        is_same = gradient is not None and other is not None and are_close(gradient, other)
         expect(is_same, f"the gradient of {name} {otherwise}")
 
 
 def _check_saving(model: Transformer, plugins: Plugins) -> None:
     """Check that the saved tensors are the whole state, also after training."""
     idx = random_ids(model.config, model.config.block_size)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     model.train()
     for _ in range(2):
         model.loss(idx, idx).backward()  # type: ignore[no-untyped-call]
@@ -259,8 +247,18 @@ def _check_compile(model: Transformer) -> None:
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     with during("torch.compile(fullgraph=True)"), torch.no_grad():
         logits = compiled(idx)
-    expect(_are_close(logits, model(idx)), "compiled, it computes other logits")
+    expect(are_close(logits, model(idx)), "compiled, it computes other logits")
 
 
-def _are_close(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a, b, atol=1e-4, rtol=1e-4)
+@torch.no_grad()
+def _check_quantized(model: Transformer) -> None:
+    """Check a model whose linear layers have 8-bit weights; it cannot be used for more."""
+    idx = random_ids(model.config, 5)
+    before = model(idx)
+    with during("a model with 8-bit weights"):
+        quantize(model)
+        logits = model(idx)
+    expect(
+        logits.shape == before.shape and bool(logits.isfinite().all()),
+        f"with 8-bit weights, the logits are {tuple(logits.shape)} or not finite",
+    )
