@@ -25,7 +25,7 @@ from mypt.format.tensors.pickle_reader import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from mypt.format.tensors.info import StorageInfo
     from mypt.format.tensors.pickle_reader import Operation
@@ -33,12 +33,16 @@ if TYPE_CHECKING:
 _PROTOCOLS = range(6)
 
 
-def read_foreign_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo]]:
+def read_foreign_pickle(
+    data: bytes, file: str, *, states_of: Collection[str] = ()
+) -> tuple[Any, dict[str, StorageInfo]]:
     """Describe what a pickle of any program would build, without building it.
 
     Args:
         data: The pickle.
         file: Name of the file, for messages.
+        states_of: Classes that it may hold objects of, such as `tiktoken.core.Encoding`: of these,
+            the dict that is their state.
 
     Returns:
         As `read_pickle` does, with `bytes` among the values and plain values for those above.
@@ -47,7 +51,7 @@ def read_foreign_pickle(data: bytes, file: str) -> tuple[Any, dict[str, StorageI
         FormatError: It holds an object of another class, is damaged, too large or nested too
             deeply.
     """
-    machine = _ForeignInterpreter(data, file)
+    machine = _ForeignInterpreter(data, file, frozenset(states_of))
     return machine.run(), machine.storages
 
 
@@ -71,9 +75,11 @@ class _ForeignInterpreter(Interpreter):
 
     operations: ClassVar[dict[int, Operation]] = Interpreter.operations | OTHER_OPERATIONS
     leaves: ClassVar[tuple[type, ...]] = (*LEAVES, bytes)
+    keys: ClassVar[tuple[type, ...]] = (str, bytes)
 
-    def __init__(self, data: bytes, file: str) -> None:
+    def __init__(self, data: bytes, file: str, states_of: frozenset[str]) -> None:
         super().__init__(data, file)
+        self.states_of = states_of
         self.numbers = 0  # unpacked from arrays of numpy
         self.copied_values = self.copied_bytes = 0  # by calls and states, in few bytes of the file
         self.made: dict[int, Any] = {}  # arrays and namespaces by identity, until their state came
@@ -87,6 +93,8 @@ class _ForeignInterpreter(Interpreter):
     def find_global(self, name: bytes) -> Any:
         if name in _VALUES:
             return _VALUES[name]
+        if name.decode(errors="replace").replace("\n", ".") in self.states_of:
+            return _DICT
         return super().find_global(name)
 
     def call(self, function: Any, arguments: tuple[Any, ...]) -> Any:

@@ -142,10 +142,12 @@ class Interpreter:
     Attributes:
         operations: What each opcode does.
         leaves: Types of values that hold no others.
+        keys: Types of keys beside indices.
     """
 
     operations: ClassVar[dict[int, Operation]]
     leaves: ClassVar[tuple[type, ...]] = LEAVES
+    keys: ClassVar[tuple[type, ...]] = (str,)
 
     def __init__(self, data: bytes, file: str) -> None:
         """Prepare to read a pickle; `file` is its name, for messages."""
@@ -391,7 +393,7 @@ def set_pairs(machine: Interpreter, items: list[Any]) -> None:
     target = machine.require_top(dict)
     for key, value in zip(items[::2], items[1::2], strict=True):
         # large integers could be chosen to collide in a dict's hash table
-        if type(key) is not str and not (type(key) is int and -(2**31) <= key < 2**31):
+        if type(key) not in machine.keys and not (type(key) is int and -(2**31) <= key < 2**31):
             what = "has a key that is neither text nor an index"
             machine.reject(what, kind="key", fix=_SAVE_PLAIN)
         target[key] = value

@@ -217,3 +217,30 @@ def test_every_damage_is_one_error(protocol):
         for changed in (data[:position], data[:position] + b"\x93" + data[position + 1 :]):
             with suppress(FormatError):  # and nothing else
                 read_foreign_pickle(changed, "x")
+
+
+class Plain:
+    """An object of another program, with the state that pickle gives it."""
+
+    def __init__(self):
+        self.words, self.number = {b"a": 0}, 7
+
+
+class Trap:
+    def __reduce__(self):
+        return print, ("sprung",)
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_an_object_of_a_class_that_is_asked_for_is_read_as_its_state(protocol, capsys):
+    data = pickle.dumps(Plain(), protocol)
+    name = f"{Plain.__module__}.Plain"
+    contents, _ = read_foreign_pickle(data, "x", states_of=(name,))
+    assert contents == {"words": {b"a": 0}, "number": 7}
+    with pytest.raises(FormatError, match=f"holds an object of {name}"):
+        read_foreign_pickle(data, "x", states_of=("tiktoken.core.Encoding",))
+    made = Plain()
+    made.words = Trap()
+    with pytest.raises(FormatError, match=r"names (builtins|__builtin__)\.print"):
+        read_foreign_pickle(pickle.dumps(made, protocol), "x", states_of=(name,))
+    assert not capsys.readouterr().out
