@@ -11,6 +11,8 @@ from mypt.format.errors import ConfigError, DataError, FormatError, MyptError, P
 from mypt.format.layout import linear_head, token_embedding
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.options import missing_option
+from mypt.format.readers.shared.peek import peek_dict
+from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 from mypt.format.tensors.info import TensorInfo
 from mypt.plugins.contracts import (
     BeginningTokenizer,
@@ -103,6 +105,8 @@ __all__ = [
     "make_one_token",
     "missing_option",
     "output_loss",
+    "peek_dict",
+    "read_plain_pickle",
     "token_embedding",
 ]
 

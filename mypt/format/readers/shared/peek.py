@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def peek_dict(file: Path, keys: Iterable[str], dicts: Iterable[str]) -> Mapping[str, Any] | None:
+def peek_dict(
+    file: Path, keys: Iterable[str], dicts: Iterable[str] = ()
+) -> Mapping[str, Any] | None:
     """Return the description of a file's dict if it has these keys; None for anything else.
 
     Args:
