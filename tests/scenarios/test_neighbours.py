@@ -27,6 +27,7 @@ OPENED = {
     "hf2_gpt2_tied_but_other_head": {},
     "hf_llama_gqa": {},
     "lightning_nanogpt": BARE,
+    "nanochat_d2": {},
     "nanogpt_2023_01_12": {},
     "nanogpt_2023_01_20": {},
     "tok_added": {},
@@ -59,7 +60,6 @@ REFUSED = {
     "litgpt_pythia": UNKNOWN,
     "litgpt_qwen2_5": UNKNOWN,
     "llama2c_mha": "#/model_args: is of llama2.c, which mypt does not read",
-    "nanochat_d2": UNKNOWN,
     "nanogpt_fork_relu": "#/model_args/activation: is not known to mypt",
     "torch_dcp": UNKNOWN,
 }

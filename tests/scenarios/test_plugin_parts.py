@@ -19,10 +19,19 @@ FLAGS = (
 )
 PARTS = {
     "mypt_alibi": {"pos_encoding": "alibi"},
-    "mypt_grouped_query": {
-        "attention_type": "grouped_query",
+    "mypt_nanochat": {
+        **dict.fromkeys(("embedding_type", "stack_type", "head_type"), "nanochat"),
         "pos_encoding": "rope",
-        "plugins": {"mypt-grouped-query": {"n_kv_head": 2}},
+        "qk_norm": "head",
+        "norm_type": "rmsnorm",
+        "norm_weight": False,
+        "mlp_bias": False,
+        "embedding_norm": True,
+        "head_bias": False,
+        "logit_soft_cap": 15,
+        "n_kv_head": 2,
+        "sliding_window": 5,
+        "window_pattern": "SF",
     },
 }
 HOWS = {"compiled": ("--compile",), "recomputed": ("--activation_checkpointing",)}

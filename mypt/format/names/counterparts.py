@@ -178,13 +178,12 @@ MODEL = (
     ),
     Counterpart(ours="rope_scale", hugging_face="rope_scaling", litgpt="rope_condense_ratio"),
     Counterpart(
-        ours="attention_type",
-        how="grouped queries are a plugin's, such as mypt-grouped-query",
+        ours="n_kv_head",
         hugging_face="num_key_value_heads",
         litgpt="n_query_groups",
-        karpathy="n_kv_head",
-        habits="n_kv_heads num_kv_heads kv_heads attention attn_type",
+        habits="n_kv_heads num_kv_heads kv_heads",
     ),
+    Counterpart(ours="attention_type", habits="attention attn_type"),
     Counterpart(ours="head_size", hugging_face="head_dim", karpathy="head_dim", habits="d_head"),
     Counterpart(
         ours="mlp_hidden",

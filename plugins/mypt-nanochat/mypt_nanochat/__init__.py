@@ -1,0 +1,1 @@
+"""nanochat's model, tokenizer and checkpoints, for mypt."""

@@ -1,0 +1,1 @@
+"""Byte pairs as nanochat uses them."""
