@@ -107,7 +107,15 @@ def train(in_tmp, plugins, text):
 
     (in_tmp / "input.txt").write_text(text)
 
-    def call(name="cat", *, tokenization="char", overwrite=False, quiet=True, **fields):
+    def call(
+        name="cat",
+        *,
+        tokenization="char",
+        overwrite=False,
+        fall_back=False,
+        quiet=True,
+        **fields,
+    ):
         data = {} if {"dataset_dir", "curriculum"} & fields.keys() else {"input_file": "input.txt"}
         given = {**SHORT, **data, **fields}
         given = {field: value for field, value in given.items() if value is not None}
@@ -117,6 +125,7 @@ def train(in_tmp, plugins, text):
             training={k: v for k, v in given.items() if k not in ARCHITECTURE_FIELDS},
             tokenization=tokenization,
             overwrite=overwrite,
+            fall_back=fall_back,
         )
         return run_training(request, plugins, quiet=quiet).state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,12 @@ from mypt.api.argument_rules import PLUGINS
 from mypt.api.gpt import GPT
 from mypt.data.new_tokenizer import NewTokenizer
 from mypt.engine.checkpoints.paths import model_dir
+from mypt.engine.checkpoints.recovery.fall_back import FallBack, choose_fall_back, find_fall_back
+from mypt.engine.checkpoints.recovery.saved_model import (
+    check_whole,
+    find_missing_optimizer,
+    missing_problem,
+)
 from mypt.engine.config.overrides import override_training
 from mypt.engine.config.plugin_sections import check_sections
 from mypt.engine.training.initial_model import model_to_train, resumed_optimizer
@@ -19,8 +26,10 @@ from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import to_document
 from mypt.format.documents.training import TrainingConfig
+from mypt.format.errors import FormatError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.rules.arguments import (
+    FLAG,
     MAPPING,
     TEXT,
     checked,
@@ -28,12 +37,15 @@ from mypt.format.rules.arguments import (
     number_where,
     optional,
 )
+from mypt.format.storage.succession import finish_succession
 from mypt.plugins.manager import Plugins, load_plugins
 from mypt.plugins.requirements import check_guards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+_LOGGER = logging.getLogger("mypt")
 
 
 class CheckpointManager:
@@ -82,6 +94,7 @@ class CheckpointManager:
         tokenization=TEXT,
         text=TEXT,
         learning_rate=number_where(lambda rate: 0 <= rate < math.inf, "a finite number from 0"),
+        fall_back=FLAG,
         plugins=PLUGINS,
         options=optional(MAPPING),
     )
@@ -92,6 +105,7 @@ class CheckpointManager:
         text: str = "",
         learning_rate: float | None = None,
         *,
+        fall_back: bool = False,
         plugins: Plugins | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> tuple[GPT, torch.optim.Optimizer, int]:
@@ -104,18 +118,31 @@ class CheckpointManager:
             text: Text to build a new vocabulary from.
             learning_rate: Peak learning rate; by default that of the saved run, or 3e-4. The other
                 hyperparameters of the optimizer are those of the saved run, or the defaults.
+            fall_back: Whether to put the newest whole copy in the place of a model that is
+                damaged, which is renamed; nothing is deleted.
             plugins: Where parts and tokenizers are looked up; by default all that are installed.
             options: Settings for the reader of a foreign checkpoint; see `mypt.load`.
 
         Returns:
             Model in training mode, optimizer, and the step to continue from.
+
+        Raises:
+            FormatError: The saved model is damaged; with its newest whole copy, if there is one.
+            LockedError: Another process is writing to it, and so it cannot be renamed.
         """
         from mypt.engine.training.optimizer import make_optimizer
 
         plugins = load_plugins() if plugins is None else plugins
         given = {} if learning_rate is None else {"learning_rate": learning_rate}
+        folder = self.checkpoint_dir
+        finish_succession(folder)
         if self.exists(plugins=plugins):
-            return _resume_from(self.checkpoint_dir, given, plugins, options)
+            return _resume(folder, given, plugins, options, fall_back=fall_back)
+        found = None
+        if fall_back:
+            found = find_fall_back(folder, (missing_problem(folder),), plugins)
+        if found is not None:
+            return _take(found, given, plugins)
         document = {**to_document(config), "tokenization": tokenization}
         check_sections(document, plugins.settings)
         wanted = NewTokenizer(tokenization, sections=config.plugins)
@@ -124,12 +151,44 @@ class CheckpointManager:
         return model, make_optimizer(model, override_training(given, TrainingConfig())), 0
 
 
+def _resume(
+    folder: Path,
+    given: Mapping[str, Any],
+    plugins: Plugins,
+    options: Mapping[str, Any] | None,
+    *,
+    fall_back: bool,
+) -> tuple[GPT, torch.optim.Optimizer, int]:
+    """Resume a model, or where it is damaged and that is wished, its newest whole copy."""
+    try:
+        return _resume_from(folder, given, plugins, options, is_strict=fall_back)
+    except FormatError as error:
+        found = choose_fall_back(folder, error, plugins, is_wanted=fall_back)
+    return _take(found, given, plugins)
+
+
+def _take(
+    fall_back: FallBack, given: Mapping[str, Any], plugins: Plugins
+) -> tuple[GPT, torch.optim.Optimizer, int]:
+    for notice in fall_back.notices:
+        _LOGGER.warning("%s", notice)
+    fall_back.take()
+    return _resume_from(fall_back.folder, given, plugins, None, is_strict=False)
+
+
 @reopen_if_saved
 def _resume_from(
-    folder: Path, given: Mapping[str, Any], plugins: Plugins, options: Mapping[str, Any] | None
+    folder: Path,
+    given: Mapping[str, Any],
+    plugins: Plugins,
+    options: Mapping[str, Any] | None,
+    *,
+    is_strict: bool,
 ) -> tuple[GPT, torch.optim.Optimizer, int]:
     opened = open_checkpoint(folder, plugins, options)
     opened.check_flaws()
+    if is_strict:
+        check_whole(opened, find_missing_optimizer(opened))
     state = opened.training_state
     saved = TrainingConfig() if state is None else state.training_config
     return resume(opened, override_training(given, saved), plugins, torch.device("cpu"))

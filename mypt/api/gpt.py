@@ -11,6 +11,7 @@ from mypt.api.argument_rules import DEVICE, PLUGINS
 from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.engine.checkpoints.recovery.candidates import naming_copies
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
 from mypt.engine.inference.text import continuations, stream
 from mypt.engine.language_model import LanguageModel
@@ -427,9 +428,11 @@ class GPT(LanguageModel):
     ) -> GPT:
         """Load any checkpoint for inference, as `mypt.load` does, with the same arguments."""
         plugins = load_plugins() if plugins is None else plugins
-        opened = open_checkpoint(find_checkpoint(path_or_name), plugins, options)
-        log_warnings(opened)
-        return build_model(opened, plugins, cls=cls, device=device)
+        path = find_checkpoint(path_or_name)
+        with naming_copies(path, plugins):
+            opened = open_checkpoint(path, plugins, options)
+            log_warnings(opened)
+            return build_model(opened, plugins, cls=cls, device=device)
 
     @staticmethod
     @checked(path=PATH, map_location=DEVICE, options=optional(MAPPING))

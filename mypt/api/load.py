@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.api.argument_rules import DEVICE, PLUGINS
 from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.engine.checkpoints.recovery.candidates import naming_copies
 from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.open import Opened, log_warnings, open_checkpoint
@@ -47,7 +48,8 @@ def load(
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
-        FormatError: The path is not a checkpoint, or one of its files is damaged.
+        FormatError: The path is not a checkpoint, or one of its files is damaged; with the newest
+            copy of the model that is whole, if there is one.
         PluginError: The checkpoint requires a plugin that is not installed.
         ConfigError: The device is not available, or an argument is of another type.
     """
@@ -78,9 +80,10 @@ def open_model(
         report: Called with the checkpoint before any weight is read, to show the user its edits
             and warnings.
     """
-    opened = open_checkpoint(path, plugins, options)
-    report(opened)
-    from mypt.api.gpt import GPT  # torch, for a file that is sound
-    from mypt.engine.checkpoints.build import build_model
+    with naming_copies(path, plugins):
+        opened = open_checkpoint(path, plugins, options)
+        report(opened)
+        from mypt.api.gpt import GPT  # torch, for a file that is sound
+        from mypt.engine.checkpoints.build import build_model
 
-    return build_model(opened, plugins, cls=GPT, device=device)
+        return build_model(opened, plugins, cls=GPT, device=device)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypt.format.readers.contract import ReaderFactory
 
 # Folders under this name are being written, checked or removed.
-_LEFTOVERS = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed)")
+_LEFTOVERS = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed|successor)")
 # A JSON file with one of these fields is taken for a preset.
 _ARCHITECTURE = frozenset({"n_layer", "n_head", "n_embd", "block_size"})
 _MOST_VISITS = 2000  # to name some checkpoints of a folder that may be a whole disk

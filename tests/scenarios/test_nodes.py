@@ -84,6 +84,43 @@ def test_a_node_without_the_checkpoint_is_named(nodes):
     assert what.startswith("step (none, not 2), model.pt (none, not ")
 
 
+def damage(node):
+    path = node / "checkpoints" / "m" / "model.pt"
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+@pytest.fixture
+def nodes_with_copies(nodes, cli, monkeypatch):
+    """The folders with a copy of step 1 beside the model."""
+    one, two = nodes
+    retrain(one, cli, monkeypatch, "--snapshot_interval", 1)
+    for copy in ("m_gold", "m_step00000002"):
+        shutil.rmtree(one / "checkpoints" / copy, ignore_errors=True)
+    for part in ("checkpoints", "logs"):
+        shutil.rmtree(two / part)
+        shutil.copytree(one / part, two / part)
+    return nodes
+
+
+def test_all_processes_fall_back_and_the_first_alone_moves_what_is_damaged(nodes_with_copies):
+    for node in nodes_with_copies:
+        damage(node)
+    codes, said = train(nodes_with_copies, "--fall_back")
+    assert codes == [0, 0], said
+    assert "Falling back on checkpoints/m_step00000001, at step 1" in said[0]
+    one, two = (node / "checkpoints" for node in nodes_with_copies)
+    assert read_bundle(one / "m").training_state.step == 4
+    assert (one / "m_damaged").is_dir()
+    assert not (two / "m_damaged").exists()
+
+
+def test_a_node_whose_model_alone_is_damaged_is_named(nodes_with_copies):
+    damage(nodes_with_copies[1])
+    what = differing(nodes_with_copies, "--fall_back")
+    assert what.startswith("step (1, not 2), model.pt (")
+    assert not (nodes_with_copies[1] / "checkpoints" / "m_damaged").exists()
+
+
 def test_a_node_with_another_model_of_that_name_and_step_is_named(nodes, cli, monkeypatch):
     retrain(nodes[1], cli, monkeypatch, "--seed", 5)
     what = differing(nodes, "--seed", "1337")

@@ -1,6 +1,7 @@
 """Several real processes that train one model, as torchrun starts them; gloo, on the CPU."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -85,6 +86,20 @@ def test_several_processes_resume_exactly(folder):
     run("parts", *flags, size=3)
     assert read_bundle(folder / "checkpoints" / "parts").training_state.exact
     assert digests("parts") == digests("whole")
+
+
+def test_several_processes_fall_back_on_one_copy(folder):
+    flags = ("--max_iters", "20", "--snapshot_interval", "10")
+    run("cat", *flags, size=2)
+    whole = digests("cat")
+    shutil.rmtree("checkpoints/cat_step00000020")
+    shutil.rmtree("checkpoints/cat_gold")
+    Path("checkpoints/cat/optimizer.pt").write_bytes(b"")
+    first, second = run("cat", *flags, "--fall_back", size=2)
+    assert "Falling back on checkpoints/cat_step00000010, at step 10" in first
+    assert "Falling back" not in second
+    assert digests("cat") == whole
+    assert sorted(Path("checkpoints").glob("cat_damaged*")) == [Path("checkpoints/cat_damaged")]
 
 
 def test_a_tied_model_is_split_and_saved(folder):

@@ -78,6 +78,13 @@ class TrainCommand(GroupedCommand):
     is_flag=True,
     help="Replace copies (gold, fp16, snapshots) of another run or model that are in the way.",
 )
+@click.option(
+    "--fall_back",
+    cls=GroupedOption,
+    group="checkpoints",
+    is_flag=True,
+    help="Where the saved model is damaged, go on from its newest whole copy; nothing is deleted.",
+)
 @no_lock_option(cls=GroupedOption, group="checkpoints")
 @name_flags()
 @optional_output()
@@ -86,6 +93,7 @@ def command(
     tokenization: str | None,
     *,
     overwrite: bool,
+    fall_back: bool,
     no_lock: bool,
     options: tuple[str, ...],
     **flags: Any,
@@ -107,6 +115,7 @@ def command(
         tokenization=tokenization,
         options=parse_options(options),
         overwrite=overwrite,
+        fall_back=fall_back,
         no_lock=no_lock,
         command=typed_command(),
     )

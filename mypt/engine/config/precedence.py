@@ -53,6 +53,7 @@ class TrainRequest:
         options: What the reader of a checkpoint of another program has to be told, be it the model
             to resume or the one whose weights it begins with.
         overwrite: Whether copies of other runs may be replaced.
+        fall_back: Whether to go on from the newest whole copy where the model is damaged.
         no_lock: Whether to go on where the file system has no locks.
         command: The words of the command line; None without one.
         again: A checkpoint whose run is to be done again under this name, with its settings.
@@ -64,6 +65,7 @@ class TrainRequest:
     tokenization: str | None = None
     options: Mapping[str, Any] = field(factory=dict)
     overwrite: bool = False
+    fall_back: bool = False
     no_lock: bool = False
     command: tuple[str, ...] | None = None
     again: Opened | None = None

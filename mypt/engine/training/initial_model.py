@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.optimizer_groups import shapes_of
+from mypt.engine.checkpoints.recovery.saved_model import check_tensors
 from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
 from mypt.format.documents.manifest import GENERATE
@@ -64,9 +65,9 @@ def model_to_train(opened: Opened, plugins: Plugins, cls: type[M]) -> M:
     """Build the model of a checkpoint, to train on, on the CPU.
 
     Raises:
-        FormatError: It has no tokenizer, or its tensors are not what was saved.
+        FormatError: It has no tokenizer, or its tensors cannot be read or are not what was saved.
     """
-    opened.check()
+    check_tensors(opened)
     opened.need_tokenizer()
     return build_model(opened, plugins, cls=cls, for_training=True)
 

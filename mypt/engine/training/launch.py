@@ -19,6 +19,14 @@ from mypt.engine.checkpoints.paths import (
     log_file_of,
     model_dir,
 )
+from mypt.engine.checkpoints.recovery.fall_back import choose_fall_back, find_fall_back
+from mypt.engine.checkpoints.recovery.saved_model import (
+    check_whole,
+    explain_remains,
+    find_missing_optimizer,
+    missing_problem,
+    open_saved,
+)
 from mypt.engine.config.precedence import (
     ResolvedRun,
     TrainRequest,
@@ -51,12 +59,12 @@ from mypt.engine.training.initial_model import (
 from mypt.engine.training.optimizer import make_optimizer
 from mypt.engine.training.run import is_finished, train
 from mypt.engine.training.trainer import Job
-from mypt.format.bundle.detect import classify
 from mypt.format.bundle.reopen import reopen_if_saved
-from mypt.format.errors import Problem, UsageError
-from mypt.format.open import Opened, is_checkpoint, open_checkpoint, recognise
+from mypt.format.errors import FormatError, Problem, UsageError
+from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
-from mypt.format.storage.files import BUNDLE_FILES, TRAINING_STATE
+from mypt.format.storage.files import TRAINING_STATE
+from mypt.format.storage.succession import finish_succession
 from mypt.plugins.requirements import check_guards
 from mypt.plugins.selection import check_given, select_options
 
@@ -69,6 +77,7 @@ if TYPE_CHECKING:
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.data.curriculum import Phases
     from mypt.data.training_data import TrainingData
+    from mypt.engine.checkpoints.recovery.fall_back import FallBack
     from mypt.engine.runtime.world import World
     from mypt.format.documents.training import Ancestor, TrainingState
     from mypt.plugins.manager import Plugins
@@ -153,6 +162,21 @@ class _Ready:
         )
 
 
+@frozen
+class _Prepared:
+    """What was read: what a run begins from, or how it has ended already.
+
+    Attributes:
+        ready: What it begins from, or its outcome.
+        describe: Yields what all processes have to have in common, by name.
+        fall_back: The copy that was read, since the model is damaged.
+    """
+
+    ready: _Ready | Outcome
+    describe: Callable[[], Iterator[tuple[str, object]]]
+    fall_back: FallBack | None = None
+
+
 def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False) -> Outcome:
     """Train a new model, or resume the one of that name, or do the run of another one again.
 
@@ -180,14 +204,20 @@ def _prepare_together(
     """
     silent = quiet or not world.is_main
     reading = show_activity("Reading and tokenizing the data", quiet=silent)
+    with world.stage("recovery"):
+        if world.is_main:
+            finish_succession(folder)
     with world.stage("preparation"), explain_oom(TRAINING), reading:
-        ready, describe = _prepare(request, folder, plugins, world, quiet=silent)
-    ensure_same_start(world, describe)
+        prepared = _prepare(request, folder, plugins, world, quiet=silent)
+    ready, fall_back = prepared.ready, prepared.fall_back
+    ensure_same_start(world, prepared.describe)
     if isinstance(ready, Outcome):
+        if fall_back is not None and world.is_main:
+            fall_back.take(no_lock=request.no_lock)
         return ready
-    job = _build_job(ready, folder, world)
     return evolve(
-        job,
+        _build_job(ready, folder, world),
+        fall_back=fall_back,
         command=request.command,
         overwrite=request.overwrite,
         no_lock=request.no_lock,
@@ -197,45 +227,95 @@ def _prepare_together(
 
 def _prepare(
     request: TrainRequest, folder: Path, plugins: Plugins, world: World, *, quiet: bool
-) -> tuple[_Ready | Outcome, Callable[[], Iterator[tuple[str, object]]]]:
-    """Read all that a run begins from; return it, or how it ended, and what describes it."""
+) -> _Prepared:
+    """Read all that a run begins from: a saved model, its copy if it is damaged, or a new one.
+
+    Raises:
+        FormatError: The saved model is damaged, and no copy of it serves or is asked for.
+    """
     if request.again is not None:
         start = _start_again(request, request.again, plugins, world)
-    elif not is_checkpoint(folder, plugins):
-        start = _start_new(request, plugins, world)
-    else:
-        opened = _open_saved(request, folder, plugins)
-        opened.check_flaws()
-        _ensure_own_format(opened)
-        run = resolve_resumed(request, opened, plugins)
-        if request.tokenization is not None:
-            plugins.tokenizer(request.tokenization)  # ignored, but checked
-        saved = opened.training_state
-        if saved is not None and is_finished(saved, run.training.max_iters):
-            _check_unused(request, run, opened, plugins, world)
-            done = evolve(saved, training_config=run.training)
-            notices = (*run.notices, *list_ineffective(request, run, opened))
-            outcome = Outcome(folder, done, False, world.is_main, notices)
-            return outcome, partial(describe_request, run, opened)
-        start = _start_resumed(request, run, opened, plugins, world)
+        ready = _load_data(start, world, quiet=quiet)
+        return _Prepared(ready, ready.describe)
+    if not is_checkpoint(folder, plugins):
+        return _prepare_absent(request, folder, plugins, world, quiet=quiet)
+    try:
+        return _prepare_saved(request, folder, None, plugins, world, quiet=quiet)
+    except FormatError as error:
+        found = choose_fall_back(folder, error, plugins, is_wanted=request.fall_back)
+    return _prepare_saved(request, folder, found, plugins, world, quiet=quiet)
+
+
+def _prepare_absent(
+    request: TrainRequest, folder: Path, plugins: Plugins, world: World, *, quiet: bool
+) -> _Prepared:
+    """Read all that a run begins from where no model is.
+
+    Raises:
+        FormatError: There are remains of one, and no copy of it serves or is asked for.
+    """
+    remains, found = explain_remains(folder), None
+    if remains is not None:
+        error = FormatError(remains)
+        found = choose_fall_back(folder, error, plugins, is_wanted=request.fall_back)
+    elif request.fall_back:
+        found = find_fall_back(folder, (missing_problem(folder),), plugins)
+    if found is not None:
+        return _prepare_saved(request, folder, found, plugins, world, quiet=quiet)
+    ready = _load_data(_start_new(request, plugins, world), world, quiet=quiet)
+    return _Prepared(ready, ready.describe)
+
+
+def _prepare_saved(
+    request: TrainRequest,
+    folder: Path,
+    fall_back: FallBack | None,
+    plugins: Plugins,
+    world: World,
+    *,
+    quiet: bool,
+) -> _Prepared:
+    """Read all that the run of a saved model begins from.
+
+    Args:
+        request: The request.
+        folder: The model.
+        fall_back: The copy of it to go on from; None for the model itself.
+        plugins: Where parts and tokenizers are looked up.
+        world: The processes that train together.
+        quiet: Print nothing.
+    """
+    opened = open_saved(folder, fall_back, request.options, plugins)
+    missing = find_missing_optimizer(opened)
+    if request.fall_back and fall_back is None:
+        check_whole(opened, missing)
+    run = resolve_resumed(request, opened, plugins)
+    notices = () if missing is None else (str(missing),)
+    notices = notices if fall_back is None else (*fall_back.notices, *notices)
+    if request.tokenization is not None:
+        plugins.tokenizer(request.tokenization)  # ignored, but checked
+    saved = opened.training_state
+    if saved is not None and is_finished(saved, run.training.max_iters):
+        _check_unused(request, run, opened, plugins, world)
+        done = evolve(saved, training_config=run.training)
+        notices = (*notices, *run.notices, *list_ineffective(request, run, opened))
+        outcome = Outcome(folder, done, False, world.is_main, notices)
+        return _Prepared(outcome, partial(describe_request, run, opened), fall_back)
+    start = _start_resumed(request, run, opened, plugins, world)
+    ready = _load_data(evolve(start, notices=(*notices, *start.notices)), world, quiet=quiet)
+    return _Prepared(ready, ready.describe, fall_back)
+
+
+def _load_data(start: _Start, world: World, *, quiet: bool) -> _Ready:
+    """Tokenize what a run is trained and evaluated on."""
     model, training, tokenizer = start.model, start.run.training, start.model.need_tokenizer()
     if start.data.text_bytes >= _MANY_BYTES:
         tell_pipe(f"Tokenizing {short_bytes(start.data.text_bytes)} of text", quiet=quiet)
-    ready = _Ready(
+    return _Ready(
         start=evolve(start, device=world.place(start.device)),
         phases=start.data.load(model.config, tokenizer, training),
         eval_loaders=load_eval_sets(model.config, tokenizer, training),
     )
-    return ready, ready.describe
-
-
-def _open_saved(request: TrainRequest, folder: Path, plugins: Plugins) -> Opened:
-    """Open the model to resume.
-
-    A bundle takes no options: those of a command that is repeated were for what it began with.
-    """
-    is_foreign = request.options and recognise(folder, plugins.readers.values())[1] is not None
-    return open_checkpoint(folder, plugins, request.options if is_foreign else None)
 
 
 def _refuse_options(request: TrainRequest) -> None:
@@ -276,21 +356,6 @@ def _check_guards_and_sinks(request: TrainRequest, run: ResolvedRun, plugins: Pl
             check_given(field, getattr(training, field), plugins, file)
     build_guards(training.gold_guards, plugins.guards)
     select_options(SINKS, training.log_sinks, plugins.sinks)
-
-
-def _ensure_own_format(opened: Opened) -> None:
-    """Raise if a save would replace files of another program, such as its `config.json`."""
-    if opened.path.is_file():
-        what = "is a file, where the folder of the model would be written"
-        fix = f"name a new model, and its first weights by --init_from_model {opened.path}"
-        raise UsageError(Problem(str(opened.path), "", what, fix, kind="checkpoint.foreign"))
-    if classify(opened.path) in ("bundle", "version_1"):
-        return
-    taken = [name for name in BUNDLE_FILES if (opened.path / name).exists()]
-    if taken:
-        what = f"is another program's folder, whose {taken[0]} would be written over"
-        fix = f"make a bundle of it first: mypt format migrate {opened.path}"
-        raise UsageError(Problem(str(opened.path), "", what, fix, kind="checkpoint.foreign"))
 
 
 def _read_data(run: ResolvedRun, world: World) -> TrainingData:

@@ -92,6 +92,8 @@ def train(job: Job) -> TrainingState:
     with ExitStack() as stack:
         state = _first_state(job)
         with job.world.stage("lock"):
+            if job.fall_back is not None and job.world.is_main:
+                job = evolve(job, found=job.fall_back.take(no_lock=job.no_lock))
             checkpointer, warning = _open_checkpointer(job, state, stack)
             if warning is not None:
                 job = evolve(job, notices=(*job.notices, warning))

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.data.curriculum import Phases
     from mypt.engine.checkpoints.checkpointer import Checkpointer
+    from mypt.engine.checkpoints.recovery.fall_back import FallBack
     from mypt.engine.checkpoints.saver import Saver
     from mypt.engine.language_model import LanguageModel
     from mypt.engine.logging.dispatch import EventDispatcher
@@ -87,6 +88,7 @@ class Job:
         again: The last state of the run that this one does again from its beginning.
         folder: Where the bundle goes; None to save nothing.
         found: Manifest of the bundle there that `model` was read from; None where it has none.
+        fall_back: The copy that `model` was read from instead, since what is there is damaged.
         log_file: Where the JSON lines go; None to keep no log.
         eval_loaders: Further evaluation sets, by name.
         notices: What to report to the user before the first step.
@@ -108,6 +110,7 @@ class Job:
     again: TrainingState | None = None
     folder: Path | None = None
     found: Manifest | None = None
+    fall_back: FallBack | None = None
     log_file: Path | None = None
     eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
     notices: tuple[str, ...] = ()

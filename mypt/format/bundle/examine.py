@@ -11,10 +11,9 @@ from attrs import evolve
 from mypt.format.bundle.cross_checks import compare_documents, compare_records, compare_tensors
 from mypt.format.bundle.edits import EDITED, REFORMATTED, edit_problems
 from mypt.format.bundle.findings import Findings, collecting
-from mypt.format.errors import FormatError, Problem, has_errors
+from mypt.format.errors import Problem, has_errors
 from mypt.format.rules.cross_file import presence_problems
 from mypt.format.schema.check import check_document
-from mypt.format.schema.strict_json import MAX_JSON_BYTES
 from mypt.format.storage import files
 from mypt.format.storage.generations import (
     FILE_NAME,
@@ -22,6 +21,7 @@ from mypt.format.storage.generations import (
     find_existing_files,
     make_changing_error,
     parse_manifest,
+    read_manifest_bytes,
 )
 from mypt.format.tensors.pt_file import read_header
 
@@ -56,22 +56,14 @@ def examine(
         OSError: The folder cannot be read.
     """
     for _ in range(TRIES):
-        before = _manifest_bytes(folder)
+        before = read_manifest_bytes(folder)
         try:
             examined = _examine(folder, layouts, settings, checksums)
         except FileNotFoundError:  # renamed between finding and opening it
             continue
-        if _manifest_bytes(folder) == before:
+        if read_manifest_bytes(folder) == before:
             return examined
     raise make_changing_error(folder)
-
-
-def _manifest_bytes(folder: Path) -> bytes | None:
-    try:
-        with files.open_regular(folder / files.MANIFEST, files.MANIFEST) as stream:
-            return stream.read(MAX_JSON_BYTES)
-    except (OSError, FormatError):
-        return None
 
 
 def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool) -> Findings:

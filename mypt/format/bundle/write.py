@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from attrs import evolve
 
 from mypt.format.bundle.edits import record_documents
+from mypt.format.bundle.examine import KINDS
 from mypt.format.documents.convert import to_recorded_document
+from mypt.format.errors import FormatError
+from mypt.format.rules.cross_file import digest_problem
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
 from mypt.format.storage import files
@@ -17,14 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from _typeshed import SupportsWrite
     from torch import Tensor, dtype
 
+    from mypt.format.bundle.read import Bundle
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.documents.training import TrainingState
     from mypt.format.schema.check import Kind
     from mypt.format.storage.commit import BundleWriter, Content
+
+_CHUNK_BYTES = 1 << 20
 
 
 def bundle_files(
@@ -100,6 +109,46 @@ def save_bundle(
         documents=record_documents(content),
         check=check,
     )
+
+
+def copy_bundle(
+    bundle: Bundle, writer: BundleWriter, state: TrainingState, *, written_by: str
+) -> Manifest:
+    """Commit the files of a bundle as the next generation of another one, byte for byte.
+
+    Args:
+        bundle: What is copied.
+        writer: Holder of the other bundle's lock.
+        state: The training state to write instead of its own.
+        written_by: Program and version.
+
+    Raises:
+        FormatError: A file is not what was saved, or another generation has replaced it.
+        SaveError: The disk did not take it.
+        OSError: A file cannot be read.
+    """
+    content: dict[str, Content] = {}
+    with ExitStack() as stack:
+        for name in bundle.paths:
+            stream = bundle.with_file(name, partial(files.open_regular, file=name))
+            stack.enter_context(stream)
+            content[name] = stream.read() if name in KINDS else partial(_copy_stream, stream)
+        content[files.TRAINING_STATE] = _encode_document("training_state", state)
+        manifest = writer.commit(
+            content,
+            written_by=written_by,
+            plugins=bundle.manifest.plugins if bundle.manifest else None,
+            documents=record_documents(content),
+        )
+    for name, record in bundle.manifest.files.items() if bundle.manifest else ():
+        if name not in KINDS and manifest.files[name] != record:
+            raise FormatError(digest_problem(str(bundle.folder / name)))
+    return manifest
+
+
+def _copy_stream(stream: BinaryIO, target: SupportsWrite[bytes | memoryview]) -> None:
+    while chunk := stream.read(_CHUNK_BYTES):
+        target.write(chunk)
 
 
 def _encode_document(kind: Kind, value: Any) -> bytes:

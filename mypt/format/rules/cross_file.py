@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # A file of tensors that was changed after saving, by its size or by its digest.
 SIZE, DIGEST = "manifest.size", "manifest.digest"
+# A file of a bundle that is not there.
+MISSING_FILE = "file.missing"
 
 
 def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[Problem]:
@@ -117,10 +119,12 @@ def presence_problems(
         file, fix = f"{folder}/{name}", f"restore it: {needed.get(name, 'the manifest lists it')}"
         if name in others:
             fix = f"rename `{others[name]}` to it"
-        if name in (files.CONFIG, files.MODEL):
-            problems.append(Problem(file, "", "is missing", fix, kind="file.missing"))
+        elif name == files.TRAINING_STATE:  # a training would begin anew, at step 0
+            fix += "; or remove the manifest too, to train these weights from step 0"
+        if name in (files.CONFIG, files.MODEL, files.TRAINING_STATE):
+            problems.append(Problem(file, "", "is missing", fix, kind=MISSING_FILE))
         else:
-            problems.append(_make_warning(file, "", "is missing", fix, "file.missing"))
+            problems.append(_make_warning(file, "", "is missing", fix, MISSING_FILE))
     return limit_problems(problems)
 
 

@@ -21,7 +21,13 @@ from mypt.format.documents.manifest import Manifest
 from mypt.format.errors import FormatError, Problem, has_errors, limit_problems
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
-from mypt.format.storage.files import BUNDLE_FILES, MANIFEST, is_present, read_document
+from mypt.format.storage.files import (
+    BUNDLE_FILES,
+    MANIFEST,
+    is_present,
+    open_regular,
+    read_document,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -141,6 +147,18 @@ def read_manifest(folder: Path) -> Manifest | None:
     if manifest is None:
         raise FormatError(*(problem for problem in problems if problem.severity == "error"))
     return manifest
+
+
+def read_manifest_bytes(folder: Path) -> bytes | None:
+    """Return the bytes of the commit record of a bundle; None if there is none to be read.
+
+    They differ where another process has saved it in the meantime.
+    """
+    try:
+        with open_regular(folder / MANIFEST, MANIFEST) as stream:
+            return stream.read(strict_json.MAX_JSON_BYTES)
+    except (OSError, FormatError):
+        return None
 
 
 def committed_files(folder: Path) -> tuple[Manifest | None, dict[str, Path]]:

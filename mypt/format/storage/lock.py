@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_FILE = ".mypt.lock"
+# Windows cannot rename a folder in which a file is open, so a lock is released first there.
+# Elsewhere it moves with its folder, so that nobody can take it in between.
+LOCK_STAYS = os.name == "nt"
 _MAX_NOTE_BYTES = 4096
 # Errors of file systems without locks, such as some network, FUSE and user-space ones.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -13,16 +12,13 @@ from mypt.format.storage.commit import clean_up, open_for_writing
 from mypt.format.storage.files import MANIFEST
 from mypt.format.storage.fsync import sync_folder
 from mypt.format.storage.generations import read_manifest
-from mypt.format.storage.lock import LOCK_FILE
+from mypt.format.storage.lock import LOCK_FILE, LOCK_STAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _REMOVED = ".mypt-removed"
-# Windows cannot rename a folder in which a file is open, so the lock is released first there.
-# Elsewhere the lock moves with the folder, so that nobody can take it in between.
-_LOCK_STAYS = os.name == "nt"
 
 
 def remove_bundle(folder: Path, *, no_lock: bool = False) -> bool:
@@ -52,9 +48,9 @@ def remove_bundle(folder: Path, *, no_lock: bool = False) -> bool:
                 return False
             if removed.exists():
                 shutil.rmtree(removed)
-            if not _LOCK_STAYS:
+            if not LOCK_STAYS:
                 folder.rename(removed)
-        if _LOCK_STAYS:
+        if LOCK_STAYS:
             folder.rename(removed)
         sync_folder(folder.parent)
         shutil.rmtree(removed)

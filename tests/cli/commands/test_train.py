@@ -455,14 +455,16 @@ def test_hand_edited_batch_size_and_dropout_work_and_are_reported(train, in_tmp)
     assert "config.json#/dropout: was edited after the save: 0.0, was" in out
 
 
-def test_a_missing_optimizer_state_is_told_once(train, in_tmp):
+def test_a_missing_optimizer_state_is_told_with_what_to_do_and_what_follows(train, in_tmp):
     assert train("--input_file", "input.txt", *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
     (in_tmp / "checkpoints" / "cat" / "optimizer.pt").unlink()
     code, out, _ = train("--max_iters", "4")
     assert code == 0
-    assert [line for line in out.splitlines() if "optimizer" in line] == [
+    hint, follows = (line for line in out.splitlines() if "optimizer" in line)
+    assert hint.startswith("checkpoints/cat/optimizer.pt: is missing; to go on exactly, add --fall")
+    assert follows == (
         "Not the run of before: step 2: there was no optimizer state, so a fresh one begins"
-    ]
+    )
 
 
 def test_batch_size_and_dropout_may_be_given_anew(train, in_tmp):

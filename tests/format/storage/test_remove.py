@@ -125,6 +125,6 @@ def test_nobody_can_take_the_lock_before_the_bundle_is_gone(copy, monkeypatch):
 def test_where_a_locked_folder_cannot_be_renamed_it_is_removed_all_the_same(
     copy, models, monkeypatch
 ):
-    monkeypatch.setattr("mypt.format.storage.remove._LOCK_STAYS", True)
+    monkeypatch.setattr("mypt.format.storage.remove.LOCK_STAYS", True)
     assert remove_bundle(copy)
     assert list(models.iterdir()) == []

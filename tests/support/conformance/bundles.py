@@ -407,6 +407,9 @@ def wrong_files():
         "no_config": bad(without(shareable(), "config.json"), ("config.json", "", "file.missing")),
         "no_model": bad(without(shareable(), "model.pt"), ("model.pt", "", "file.missing")),
         "model_listed_but_gone": bad(without(whole, "model.pt"), ("model.pt", "", "file.missing")),
+        "state_listed_but_gone": bad(
+            without(whole, "training_state.json"), ("training_state.json", "", "file.missing")
+        ),
         "model_not_listed": bad(
             whole | {"manifest.json": manifest(without(complete(), "model.pt"))},
             ("model.pt", "", "file.missing"),

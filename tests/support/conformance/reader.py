@@ -552,7 +552,8 @@ def read_bundle(folder, schemas):
     result = {}
     for name, kind in DOCUMENTS.items():
         with reading(name):
-            need(name in paths or name != "config.json", "is missing")
+            is_needed = name == "config.json" or (name == "training_state.json" and name in records)
+            need(name in paths or not is_needed, "is missing")
             if name in paths:
                 result[name], is_first = check_document(kind, read_json(paths[name]), schemas)
             if name == "config.json":

@@ -1,0 +1,1 @@
+"""Damaged checkpoints: what is wrong with one, and what can be gone on from instead."""
