@@ -46,6 +46,7 @@ from mypt.plugins.parts import (
 )
 
 if TYPE_CHECKING:
+    from mypt.plugins.nn.attention import attend, attend_once
     from mypt.plugins.nn.cache import make_layer_cache
     from mypt.plugins.nn.embedding import TokenEmbedding
     from mypt.plugins.nn.head import LinearHead
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 _HOME = {
     "LinearHead": "mypt.plugins.nn.head",
     "TokenEmbedding": "mypt.plugins.nn.embedding",
+    "attend": "mypt.plugins.nn.attention",
+    "attend_once": "mypt.plugins.nn.attention",
     "make_layer_cache": "mypt.plugins.nn.cache",
     "make_one_token": "mypt.plugins.nn.one_token",
     "output_loss": "mypt.plugins.nn.loss",
@@ -99,6 +102,8 @@ __all__ = [
     "Tokenizer",
     "TokenizerFactory",
     "Verdict",
+    "attend",
+    "attend_once",
     "hookimpl",
     "linear_head",
     "make_layer_cache",

@@ -4,102 +4,126 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mypt.model.parts.dropout import causal_attention, dropout
+from mypt.model.parts.norm import make_norm
+from mypt.plugins.nn.attention import attend, attend_once
+from mypt.plugins.nn.dropout import dropout
+from mypt.plugins.nn.one_token import make_one_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mypt.format.documents.config import GPTConfig
     from mypt.plugins.parts import AttentionCache, Context, MakeLinear
+
+    Transform = Callable[[Tensor], Tensor]
 
 
 class CausalAttention(nn.Module):
     """Causal multi-head attention: each position attends to itself and to earlier ones.
 
+    Heads of queries may share heads of keys and values; queries and keys may be normalized before
+    they are rotated, and scores be capped. How far back a layer sees is a matter of its context.
+
     Source: Vaswani et al. 2017, section 3.2.2, with the decoder's mask of 3.2.3; dropout on the
-    attention weights and on the output, as in GPT-2.
+    attention weights and on the output, as in GPT-2. Shared heads: Ainslie et al. 2023, section
+    2.2, and with one head of keys Shazeer 2019, section 3. Norms of queries and keys: Henry et al.
+    2020, section 2, here with the norm of `norm_type`. Caps: Gemma Team 2024 (Gemma 2), section 2.
     """
 
     def __init__(self, config: GPTConfig) -> None:
         """Build the projections; the rows of `qkv` are the queries', then keys', then values'."""
         super().__init__()
-        width = config.attention_width
-        self.qkv = nn.Linear(config.n_embd, 3 * width, bias=config.has_qkv_bias)
+        width, kv_width = config.attention_width, config.kv_width
+        self.qkv = nn.Linear(config.n_embd, width + 2 * kv_width, bias=config.has_qkv_bias)
+        self.q_norm: nn.Module | None = None
+        self.k_norm: nn.Module | None = None
+        if config.qk_norm == "head":
+            self.q_norm, self.k_norm = (make_norm(config, config.head_width) for _ in range(2))
+        elif config.qk_norm == "width":
+            self.q_norm, self.k_norm = make_norm(config, width), make_norm(config, kv_width)
         self.proj = nn.Linear(width, config.n_embd, bias=config.has_proj_bias)
-        self.n_head = config.n_head
-        self.scale = config.attention_scale
+        self.heads = config.n_head, config.kv_heads, config.kv_heads
+        self.rotated_heads = config.n_head + config.kv_heads, config.kv_heads
+        self.qk_norm = config.qk_norm
+        self.scale, self.soft_cap = config.attention_scale, config.attn_soft_cap
         self.dropout = config.dropout
 
     def forward(self, x: Tensor, context: Context, cache: AttentionCache | None) -> Tensor:
         """Apply attention; see `mypt.plugins.parts.AttentionPart`."""
-        batch, length, _ = x.shape
-        heads = self.qkv(x).view(batch, length, 3, self.n_head, -1)
-        if context.rotate is not None:  # queries and keys at once
-            turned = context.rotate(heads[:, :, :2].flatten(2, 3).transpose(1, 2))
-            (q, k), v = turned.chunk(2, dim=1), heads[:, :, 2].transpose(1, 2)
-        else:
-            q, k, v = (part.transpose(1, 2) for part in heads.unbind(2))  # (B, n_head, T, ...)
+        q, k, v = self._split(self.qkv(x), context.rotate, self.q_norm, self.k_norm)
         if cache is not None:
             k, v = cache.extend(k, v, context.start)
-        out: Tensor = self.proj(self._average_values(q, k, v, context).transpose(1, 2).flatten(2))
-        return dropout(out, self.dropout) if self.training else out
-
-    def _average_values(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
-        """Compute the weighted means of the values, (B, n_head, T, head_width)."""
-        dropout_p = self.dropout if self.training else 0.0
-        is_plain = context.mask is None and q.size(2) == k.size(2)
-        if dropout_p > 0 and is_plain and q.device.type == "cpu":
-            return causal_attention(q, k, v, dropout_p, self.scale)
-        return F.scaled_dot_product_attention(
+        mixed = attend(
             q,
             k,
             v,
-            attn_mask=context.mask,
-            dropout_p=dropout_p,
-            is_causal=context.mask is None and q.size(2) > 1,
+            context.mask,
+            context.window,
             scale=self.scale,
+            soft_cap=self.soft_cap,
+            dropout_p=self.dropout if self.training else 0.0,
         )
+        out: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
+        return dropout(out, self.dropout) if self.training else out
 
     def one_token(self, linear: MakeLinear) -> Callable[..., Tensor]:
         """See `mypt.plugins.parts`."""
-        qkv, proj = linear(self.qkv), linear(self.proj)
-        n_head, scale = self.n_head, self.scale
+        qkv, proj, split = linear(self.qkv), linear(self.proj), self._make_token_splitter(linear)
+        scale, soft_cap = self.scale, self.soft_cap
 
         def step(x: Tensor, context: Context, cache: AttentionCache) -> Tensor:
-            batch = x.size(0)
-            heads = qkv(x).view(batch, 3, n_head, 1, -1)
-            q, k, v = heads.unbind(1)
-            if context.rotate is not None:  # queries and keys at once
-                q, k = context.rotate(heads[:, :2].flatten(1, 2)).chunk(2, dim=1)
+            q, k, v = split(qkv(x), context.rotate)
             keys, values = cache.extend(k, v, context.start)
-            if batch > 1 and context.mask is None and x.device.type == "cpu":
-                mixed = attend_to_all(q * scale, keys, values)
-            else:
-                mixed = F.scaled_dot_product_attention(
-                    q, keys, values, attn_mask=context.mask, scale=scale
-                )
-            return proj(mixed.reshape(batch, -1))
+            mixed = attend_once(q, keys, values, context.mask, scale=scale, soft_cap=soft_cap)
+            return proj(mixed.reshape(x.size(0), -1))
 
         return step
 
+    def _split(
+        self,
+        joint: Tensor,
+        rotate: Transform | None,
+        q_norm: Transform | None,
+        k_norm: Transform | None,
+    ) -> Sequence[Tensor]:
+        """Return queries, keys and values, (B, heads, T, head_width), normalized and rotated.
 
-def attend_to_all(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attend to all keys with one query per row and head.
+        Args:
+            joint: All their heads, one after the other, (B, T, heads * head_width).
+            rotate: See `mypt.plugins.parts.Context`.
+            q_norm: Normalizes queries; None leaves them as they are.
+            k_norm: Normalizes keys, as `q_norm`.
+        """
+        heads = joint.view(*joint.shape[:2], sum(self.heads), -1)
+        if q_norm is None or k_norm is None:
+            if rotate is None:
+                return [part.transpose(1, 2) for part in heads.split_with_sizes(self.heads, 2)]
+            turned, v = (
+                part.transpose(1, 2) for part in heads.split_with_sizes(self.rotated_heads, 2)
+            )
+            return *rotate(turned).split_with_sizes(self.heads[:2], 1), v  # both at once
+        q, k, v = heads.split_with_sizes(self.heads, 2)
+        q = q_norm(q) if self.qk_norm == "head" else q_norm(q.flatten(2)).view_as(q)
+        k = k_norm(k) if self.qk_norm == "head" else k_norm(k.flatten(2)).view_as(k)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        return (q, k, v) if rotate is None else (rotate(q), rotate(k), v)
 
-    On a CPU, torch's fused attention is optimized for many queries; with one query each and several
-    rows, two batched products of small matrices take 0.65 to 0.9 of its time.
+    def _make_token_splitter(
+        self, linear: MakeLinear
+    ) -> Callable[[Tensor, Transform | None], Sequence[Tensor]]:
+        """Return a function that does the same for one position: from (B, heads * head_width)."""
+        if self.q_norm is not None and self.k_norm is not None:
+            norms = make_one_token(self.q_norm, linear), make_one_token(self.k_norm, linear)
+            return lambda joint, rotate: self._split(joint[:, None], rotate, *norms)
+        heads, rotated_heads, count = self.heads, self.rotated_heads, sum(self.heads)
 
-    Args:
-        q: Scaled queries, (B, n_head, 1, head_width).
-        keys: (B, n_head, T, head_width).
-        values: (B, n_head, T, value width).
+        def split(joint: Tensor, rotate: Transform | None) -> Sequence[Tensor]:
+            parts = joint.view(joint.size(0), count, 1, -1)
+            if rotate is None:
+                return parts.split_with_sizes(heads, 1)
+            turned, v = parts.split_with_sizes(rotated_heads, 1)
+            return *rotate(turned).split_with_sizes(heads[:2], 1), v
 
-    Returns:
-        (B * n_head, 1, value width).
-    """
-    scores = torch.bmm(q.flatten(0, 1), keys.flatten(0, 1).mT)
-    return torch.bmm(scores.softmax(dim=-1), values.flatten(0, 1))
+        return split

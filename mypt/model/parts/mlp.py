@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mypt.model.parts.dropout import dropout
+from mypt.plugins.nn.dropout import dropout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What the modules of parts are made with: the output loss, and the cache of a layer."""
+"""What the modules of parts are made with: attention, the cache of a layer, the output loss."""

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from mypt.model.parts.dropout import causal_attention, dropout
+from mypt.plugins.nn.dropout import dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.9])
@@ -50,29 +49,6 @@ def test_no_dropout_leaves_the_values_and_the_generator_alone():
 
 def test_dropping_almost_everything_still_gives_finite_values():
     assert dropout(torch.ones(100), 0.999999).isfinite().all()
-
-
-@pytest.mark.parametrize("length", [1, 5, 64, 65, 200])
-def test_attention_without_dropout_is_that_of_torch(length):
-    q, k, v = torch.randn(3, 2, 3, length, 8, dtype=torch.float64, requires_grad=True)
-    ours = causal_attention(q, k, v, 0.0, 0.3)
-    theirs = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.3)
-    assert torch.allclose(ours, theirs)
-    upstream = torch.randn_like(ours)
-    for mine, other in zip(
-        torch.autograd.grad(ours, (q, k, v), upstream),
-        torch.autograd.grad(theirs, (q, k, v), upstream),
-        strict=True,
-    ):
-        assert torch.allclose(mine, other)
-
-
-def test_attention_with_dropout_keeps_the_mean():
-    torch.manual_seed(0)
-    q, k, v = torch.randn(3, 1, 2, 70, 4)
-    wanted = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.5)
-    means = torch.stack([causal_attention(q, k, v, 0.3, 0.5) for _ in range(4000)]).mean(0)
-    assert (means - wanted).abs().max() < 0.1
 
 
 def test_training_with_dropout_sees_nothing_of_the_future(make_model):
