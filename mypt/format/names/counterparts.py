@@ -176,7 +176,44 @@ MODEL = (
         litgpt="rope_base",
         habits="rope_freq_base rotary_emb_base theta",
     ),
-    Counterpart(ours="rope_scale", hugging_face="rope_scaling", litgpt="rope_condense_ratio"),
+    Counterpart(
+        ours="rope_theta_sliding",
+        hugging_face="rope_local_base_freq",
+        litgpt="rope_local_base_freq",
+    ),
+    Counterpart(ours="rope_scale", litgpt="rope_condense_ratio"),
+    Counterpart(
+        ours="rope_scaling",
+        how="the linear rule is {rope_scale}",
+        hugging_face="rope_parameters",
+        litgpt="rope_adjustments",
+        habits="rope_scaling_type yarn ntk",
+    ),
+    Counterpart(
+        ours="rope_size",
+        how="it is a number of values, not a fraction of a head",
+        hugging_face="rotary_dim partial_rotary_factor rotary_pct",
+        litgpt="rotary_percentage",
+        habits="rotary_ndims rope_dim",
+    ),
+    Counterpart(
+        ours="rope_pattern",
+        how="R is a layer with rotation, N one without: RRRN",
+        hugging_face="no_rope_layers no_rope_layer_interval",
+        habits="nope",
+    ),
+    Counterpart(
+        ours="sliding_window",
+        litgpt="sliding_window_size",
+        habits="attention_window local_window window",
+    ),
+    Counterpart(
+        ours="window_pattern",
+        how="S is a layer with a window, F one without: SSSF",
+        hugging_face="layer_types sliding_window_pattern",
+        litgpt="sliding_window_indices",
+        habits="window_layers",
+    ),
     Counterpart(
         ours="n_kv_head",
         hugging_face="num_key_value_heads",
@@ -184,6 +221,46 @@ MODEL = (
         habits="n_kv_heads num_kv_heads kv_heads",
     ),
     Counterpart(ours="attention_type", habits="attention attn_type"),
+    Counterpart(
+        ours="attn_scale",
+        how="it is the factor itself, such as {head_size} ** -0.5",
+        hugging_face="attention_multiplier query_pre_attn_scalar",
+        litgpt="attention_scores_scalar",
+        habits="softmax_scale attention_scale",
+    ),
+    Counterpart(
+        ours="attn_soft_cap",
+        hugging_face="attn_logit_softcapping",
+        litgpt="attention_logit_softcapping",
+    ),
+    Counterpart(
+        ours="logit_soft_cap",
+        hugging_face="final_logit_softcapping",
+        litgpt="final_logit_softcapping",
+        habits="softcap logit_softcap logit_cap",
+    ),
+    Counterpart(
+        ours="logit_scale",
+        how="logits are multiplied by it, not divided",
+        hugging_face="logits_scaling",
+    ),
+    Counterpart(
+        ours="embedding_scale", hugging_face="embedding_multiplier", litgpt="scale_embeddings"
+    ),
+    Counterpart(ours="residual_scale", hugging_face="residual_multiplier"),
+    Counterpart(
+        ours="qk_norm",
+        how="head, over each head, or width, over all of them",
+        hugging_face="use_qk_norm qk_layernorm",
+        litgpt="norm_qk",
+    ),
+    Counterpart(
+        ours="block_type",
+        how="such as parallel, parallel_two_norms, sandwich_norm, res_post_norm",
+        hugging_face="use_parallel_residual parallel_attn do_layer_norm_before",
+        litgpt="parallel_residual post_attention_norm post_mlp_norm",
+        habits="block post_norm pre_norm",
+    ),
     Counterpart(ours="head_size", hugging_face="head_dim", karpathy="head_dim", habits="d_head"),
     Counterpart(
         ours="mlp_hidden",
@@ -200,6 +277,11 @@ MODEL = (
         ours="norm_type",
         litgpt="norm_class_name",
         habits="norm use_rmsnorm rmsnorm normalization",
+    ),
+    Counterpart(
+        ours="norm_weight",
+        hugging_face="layer_norm_elementwise_affine",
+        habits="elementwise_affine",
     ),
     Counterpart(
         ours="norm_eps",
