@@ -159,20 +159,28 @@ def _describe_run(
 
 
 def _describe_config(config: dict[str, Any], *, in_full: bool) -> list[str]:
-    """List the settings; those of rotary positions only where the model has such."""
+    """List the settings; without `in_full`, those that shape every model or are not as usual."""
     from mypt.format.documents.config import DERIVED, GPTConfig
-    from mypt.format.documents.convert import field_names, from_document
+    from mypt.format.documents.convert import field_names, from_document, to_document
+    from mypt.format.schema.check import load_schema
 
-    model = from_document(GPTConfig, config)
-    derived = {name: getattr(model, rule) for name, rule in DERIVED.items()}
+    model, names = from_document(GPTConfig, config), field_names(GPTConfig)
+    if in_full:
+        known = {
+            name: f"null, which means {_format_value(model.meaning_of(name))}"
+            if value is None and name in DERIVED
+            else value
+            for name, value in config.items()
+        }
+        return _list_settings(known, names, in_full=True)
+    usual, shaping = to_document(GPTConfig(), versioned=False), load_schema("config", 1)
     known = {
-        name: f"null, which means {_format_value(derived[name])}"
-        if in_full and value is None and name in derived
-        else value
+        name: value
         for name, value in config.items()
-        if in_full or model.pos_encoding == "rope" or not name.startswith("rope_")
+        if (name in shaping["properties"] or value != usual.get(name))
+        and (model.pos_encoding == "rope" or not name.startswith("rope_"))
     }
-    return _list_settings(known, field_names(GPTConfig), in_full=in_full)
+    return _list_settings(known, names, in_full=False)
 
 
 def _list_settings(settings: dict[str, Any], names: tuple[str, ...], *, in_full: bool) -> list[str]:

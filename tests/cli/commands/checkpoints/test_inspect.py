@@ -15,7 +15,7 @@ def test_the_four_sections_are_printed(cli, bundle):
         "=== TOKENIZER ===",
         "=== TRAINING STATE ===",
     ]
-    assert "  n_layer        : 2\n" in out
+    assert "  n_layer      : 2\n" in out
     assert "null" not in out
     assert "kind      : char" in out
     assert "Last recorded training step: 60" in out
@@ -101,10 +101,24 @@ def test_settings_that_are_not_set_are_listed_on_request(cli, bundle):
     assert "rope_theta" not in out
     assert out.count("(--all lists those that are not set or not recorded)") == 2
     _, out, _ = cli("inspect", "--model_name", bundle, "--all")
-    assert "  attn_scale     : null, which means 0.25\n" in out
-    assert "  rope_theta     : 10000.0\n" in out
+    assert "  attn_scale         : null, which means 0.25\n" in out
+    assert "  rope_theta         : 10000.0\n" in out
     assert "  config_file              : null\n" in out
     assert "--all" not in out
+
+
+def test_words_of_the_vocabulary_are_listed_where_a_model_uses_them(cli, bundle, tmp_path):
+    _, out, _ = cli("inspect", "--model_name", bundle)
+    for name in ("block_type", "residual_scale", "embedding_norm", "norm_offset", "stack_type"):
+        assert name not in out
+    copy = shutil.copytree(bundle, tmp_path / "cat")
+    config = json.loads((copy / "config.json").read_text())
+    changed = {"block_type": "post_norm", "final_norm": True, "residual_scale": 0.5}
+    (copy / "config.json").write_text(json.dumps(config | changed))
+    _, out, _ = cli("inspect", "--model_name", copy)
+    assert "  block_type     : post_norm\n" in out
+    assert "  residual_scale : 0.5\n" in out
+    assert "  final_norm     : true\n" in out
 
 
 def test_a_long_value_is_wrapped_at_the_width_of_the_terminal(cli, bundle, tmp_path, monkeypatch):
