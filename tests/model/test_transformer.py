@@ -58,8 +58,8 @@ WORDS = [
     {**ROPE, "sliding_window": 3, "window_pattern": "FS", "rope_theta_sliding": 50.0},
     {
         **ROPE,
-        **{"sliding_window": 3, "rope_theta_sliding": 50.0, "n_layer": 4, "rope_scale": 2.0},
-        **{"window_pattern": "SF", "rope_pattern": "RRN", "rope_scaling": LLAMA3},
+        "sliding_window": 3, "rope_theta_sliding": 50.0, "n_layer": 4, "rope_scale": 2.0,
+        "window_pattern": "SF", "rope_pattern": "RRN", "rope_scaling": LLAMA3,
     },
     {"norm_weight": False},
     {"norm_type": "rmsnorm", "norm_weight": False, "norm_bias": True},
