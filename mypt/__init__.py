@@ -13,6 +13,7 @@ from mypt.format.version import MYPT_VERSION as __version__
 
 if TYPE_CHECKING:
     from mypt.api.checkpoint_manager import CheckpointManager
+    from mypt.api.doctor import check_model
     from mypt.api.gpt import GPT
     from mypt.api.info import get_model_info
     from mypt.api.listing import list_checkpoints
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Batch": "mypt.data.batches.batch",
+    "check_model": "mypt.api.doctor",
     "CheckpointManager": "mypt.api.checkpoint_manager",
     "ConfigError": "mypt.format.errors",
     "Continuation": "mypt.engine.inference.continuation",
@@ -100,6 +102,7 @@ __all__ = [
     "TrainingState",
     "UsageError",
     "__version__",
+    "check_model",
     "get_model_info",
     "list_checkpoints",
     "load",

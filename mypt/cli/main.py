@@ -38,6 +38,10 @@ COMMANDS = {
         "mypt.cli.commands.checkpoints.inspect",
         "Show what a checkpoint contains, without loading its weights.",
     ),
+    "doctor": (
+        "mypt.cli.commands.checkpoints.doctor",
+        "Check a model and all its copies, and say what can be gone on from.",
+    ),
     "configs": ("mypt.cli.commands.configs", "List the presets, or show one in detail."),
     "compare": (
         "mypt.cli.commands.checkpoints.compare",

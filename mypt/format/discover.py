@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mypt.format.bundle.detect import classify
 from mypt.format.errors import FormatError
 from mypt.format.storage import files
+from mypt.format.storage.leftovers import HIDDEN_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.contract import ReaderFactory
 
-# Folders under this name are being written, checked or removed.
-_LEFTOVERS = re.compile(r"\..+\.mypt-(?:waiting|preflight|removed|successor)")
 # A JSON file with one of these fields is taken for a preset.
 _ARCHITECTURE = frozenset({"n_layer", "n_head", "n_embd", "block_size"})
 _MOST_VISITS = 2000  # to name some checkpoints of a folder that may be a whole disk
@@ -139,7 +137,7 @@ def _is_of_plugin(path: Path, readers: Iterable[ReaderFactory]) -> bool:
 
 def _list_entries(folder: Path) -> list[Path]:
     """List a folder, sorted by name, without leftovers of killed mypt processes."""
-    return sorted(path for path in folder.iterdir() if not _LEFTOVERS.fullmatch(path.name))
+    return sorted(path for path in folder.iterdir() if not HIDDEN_FOLDER.fullmatch(path.name))
 
 
 def _is_checkpoint(folder: Path, readers: Iterable[ReaderFactory]) -> bool:

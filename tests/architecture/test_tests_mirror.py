@@ -17,6 +17,7 @@ ROOMS = (
 # Modules without a test file of their own, by the file that tests them through their user. Take a
 # module out when it gets a file; add one only if it cannot be tested alone.
 TESTED_BY = {
+    "api/test_doctor.py": ["cli/commands/checkpoints/doctor", "format/storage/leftovers"],
     "api/test_gpt.py": ["engine/language_model"],
     "architecture/test_document_schemas.py": [
         "format/documents/manifest",

@@ -51,6 +51,7 @@ def table(plugins, tmp_path_factory):
         "load": (mypt.load, {"path_or_name": saved}),
         "get_model_info": (mypt.get_model_info, {"path_or_name": saved}),
         "list_checkpoints": (mypt.list_checkpoints, {"folder": folder}),
+        "check_model": (mypt.check_model, {"path_or_name": saved}),
         "load_plugins": (mypt.load_plugins, {}),
         "Plugins": (mypt.Plugins, {}),
         "Plugins.tokenizer": (plugins.tokenizer, {"token_kind": "char"}),

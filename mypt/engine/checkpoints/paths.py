@@ -77,6 +77,12 @@ def find_named(path_or_name: str | Path) -> Path:
     return named if _is_name(path_or_name) and not path.exists() and named.exists() else path
 
 
+def expected_place(path_or_name: str | Path) -> Path:
+    """Return where a checkpoint would be, by its path or its name, also where nothing is."""
+    path = find_named(path_or_name)
+    return path if path.exists() or not _is_name(path_or_name) else CHECKPOINTS / path
+
+
 def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = None) -> Path:
     """Find a checkpoint by its path, or by its name in `checkpoints/`.
 

@@ -25,7 +25,7 @@ LOCK_FILE = ".mypt.lock"
 # Windows cannot rename a folder in which a file is open, so a lock is released first there.
 # Elsewhere it moves with its folder, so that nobody can take it in between.
 LOCK_STAYS = os.name == "nt"
-_MAX_NOTE_BYTES = 4096
+MAX_NOTE_BYTES = 4096
 # Errors of file systems without locks, such as some network, FUSE and user-space ones.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
@@ -84,14 +84,14 @@ def _acquire_lock(path: Path, locked: Path, fix: str, *, no_lock: bool) -> tuple
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     raise
-                note = os.read(descriptor, _MAX_NOTE_BYTES)
+                note = os.read(descriptor, MAX_NOTE_BYTES)
                 if no_lock:
                     return descriptor, _make_warning(locked, note)
                 if not note:  # the file is ours
                     path.unlink(missing_ok=True)
                 _raise_no_locks(locked, error)
             if not is_held:
-                _raise_locked(locked, os.read(descriptor, _MAX_NOTE_BYTES), fix)
+                _raise_locked(locked, os.read(descriptor, MAX_NOTE_BYTES), fix)
             if _is_same_file(path, descriptor):
                 return descriptor, None
         except BaseException:

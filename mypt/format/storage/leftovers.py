@@ -1,0 +1,102 @@
+"""What interrupted processes have left in and beside a bundle, without changing any of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.errors import FormatError, Problem
+from mypt.format.storage.files import MANIFEST
+from mypt.format.storage.generations import find_tagged_files, read_manifest
+from mypt.format.storage.lock import LOCK_FILE, MAX_NOTE_BYTES
+from mypt.format.storage.succession import is_interrupted, successor_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LEFTOVER, WRITING = "leftover", "locked"
+# Folders under this name are being written, checked or removed.
+HIDDEN_FOLDER = re.compile(r"\.(.+)\.mypt-(waiting|preflight|removed|successor)")
+
+
+def find_leftovers(folder: Path) -> Iterator[Problem]:
+    """Yield a note for each thing that an interrupted process has left of a bundle.
+
+    Args:
+        folder: The bundle; it may be missing.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    if folder.is_dir():
+        yield from _find_tagged(folder)
+        yield from _find_lock(folder / LOCK_FILE, folder)
+    if folder.parent.is_dir():
+        for path in sorted(folder.parent.iterdir()):
+            found = HIDDEN_FOLDER.fullmatch(path.name)
+            if found and found[1] == folder.name:
+                yield _explain_hidden(path, folder)
+
+
+def _find_tagged(folder: Path) -> Iterator[Problem]:
+    try:
+        manifest = read_manifest(folder)
+    except (FormatError, OSError):
+        manifest = None
+    for path, name, generation, is_drop in sorted(find_tagged_files(folder)):
+        is_current = manifest is not None and generation == manifest.generation
+        is_listed = manifest is not None and name in (*manifest.files, MANIFEST)
+        what, fix = "is left of a save that was interrupted", "nothing: the next save removes it"
+        if is_current and is_listed and not is_drop:
+            what, fix = f"still waits to be renamed to {name}", "nothing: the next save does it"
+        yield _make_note(path, what, fix)
+
+
+def _find_lock(path: Path, folder: Path) -> Iterator[Problem]:
+    """Yield what a lock's file says; the lock itself is not tried, which could stop a run."""
+    try:
+        owner = json.loads(path.read_bytes()[:MAX_NOTE_BYTES])
+        pid, host, since = (owner[key] for key in ("pid", "host", "since"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, KeyError):
+        yield _make_note(path, "is a lock without an owner", "nothing: the next run takes it over")
+        return
+    who = f"process {pid} on {host}, since {since}"
+    if host == socket.gethostname() and not _is_running(pid):
+        what = f"is the lock of {who}, which has ended"
+        yield _make_note(path, what, "nothing: the next run takes it over")
+        return
+    what, fix = f"is being written by {who}", "wait until it ends, then check again"
+    yield Problem(str(folder), "", what, fix, kind=WRITING, severity="note")
+
+
+def _is_running(pid: Any) -> bool:
+    """Return whether a process of this machine is there; true where that cannot be seen."""
+    if os.name == "nt" or not isinstance(pid, int):  # a signal 0 would end it there
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _explain_hidden(path: Path, folder: Path) -> Problem:
+    what, fix = "is left of a process that was killed", "remove it"
+    if path == successor_path(folder):
+        what = "is left of a fall-back that was killed before it changed anything"
+        if is_interrupted(folder):
+            what = f"is what {folder.name} is to be, by a fall-back that was killed"
+            fix = f"finish that: mypt train --model_name {folder.name}"
+    return _make_note(path, what, fix)
+
+
+def _make_note(path: Path, what: str, fix: str) -> Problem:
+    return Problem(str(path), "", what, fix, kind=LEFTOVER, severity="note")
