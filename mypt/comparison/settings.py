@@ -159,15 +159,22 @@ def _tokenizer_settings(state: TokenizerState | None) -> dict[str, Any]:
         return {}
     document = to_document(state, versioned=False)
     chars, special = document["chars"], document["special_token_encoder"]
+    template = document["chat_template"]
     fields = {
         **{name: value for name, value in document.items() if not isinstance(value, dict)},
+        "special_tokens": document["special_tokens"],
+        "chat_template": template and _summarize(template, "character"),
+        "additional_chat_templates": {
+            name: _summarize(one, "character")
+            for name, one in document["additional_chat_templates"].items()
+        },
         "chars": None if chars is None else _summarize(chars, "character"),
         "special_token_encoder": _summarize(special, "token") if special else None,
     }
     return _add_prefix("tokenizer", fields)
 
 
-def _summarize(items: Sequence[str] | Mapping[str, int], word: str) -> str:
+def _summarize(items: str | Sequence[str] | Mapping[str, int], word: str) -> str:
     """Return a count, and a digest that is equal if all items are."""
     digest = hashlib.sha256(json.dumps(items, sort_keys=True).encode()).hexdigest()
     return f"{len(items)} {word}{'' if len(items) == 1 else 's'} ({digest[:8]})"

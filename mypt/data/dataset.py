@@ -24,13 +24,19 @@ from mypt.data.metadata import STATE_FILE, read_metadata
 from mypt.data.token_files import other_programs
 from mypt.data.token_files.array_file import PREPARE_AGAIN, map_array, raise_data_error
 from mypt.data.token_files.shard import explain_high_ids, map_unrecorded_ids
+from mypt.format.documents.tokenizer import TEXT_FIELDS
+from mypt.format.documents.vocabulary import pick_text_fields
 from mypt.format.errors import DataError, FormatError, Problem
 from mypt.format.schema import strict_json
+from mypt.format.schema.check import check_document
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from mypt.format.documents.tokenizer import TokenizerState
 
     Ids = NDArray[np.unsignedinteger[Any]]
 
@@ -141,6 +147,21 @@ def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
     if files is None:
         return _read_state_file(root / STATE_FILE)
     return other_programs.read_characters(root) or other_programs.assume_tokenizer(files)
+
+
+def read_text_rules(folder: str | Path) -> TokenizerState:
+    """Read what a data set says of how texts are made of its tokens.
+
+    Raises:
+        DataError: As `read_tokenizer_state`, or a field is of the wrong type or out of range.
+    """
+    state, file = read_tokenizer_state(folder), str(Path(folder) / STATE_FILE)
+    found = check_document("tokenizer", {"format_version": FORMAT_VERSION, **state}, file)
+    errors = [problem for problem in found if problem.severity == "error"]
+    wrong = [p for p in errors if p.where.partition("/")[2].partition("/")[0] in TEXT_FIELDS]
+    if wrong:
+        raise DataError(*wrong)
+    return pick_text_fields(state)
 
 
 def find_tokenizer_state(folder: str | Path) -> tuple[Path, dict[str, Any]] | None:

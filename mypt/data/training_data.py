@@ -9,7 +9,7 @@ from attrs import frozen
 
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
-from mypt.data.dataset import read_tokenizer_state
+from mypt.data.dataset import read_text_rules, read_tokenizer_state
 from mypt.data.input_files import STDIN, read_input
 from mypt.data.text import InputText, open_text
 from mypt.format.documents.training import Phase
@@ -18,6 +18,7 @@ from mypt.format.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from mypt.data.new_tokenizer import NewTokenizer
     from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
@@ -57,6 +58,15 @@ class TrainingData:
                 return plugins.tokenizer(state["token_kind"]).build(state)
         pieces = (piece for text in self.texts if text is not None for piece in text.pieces())
         return wanted.train(pieces, plugins)
+
+    def text_rules(self) -> TokenizerState | None:
+        """Return what the first data set says of how texts are made; None without a data set.
+
+        Raises:
+            DataError: It does not fit.
+        """
+        folders = [phase.dataset_dir for phase in self.phases if phase.dataset_dir is not None]
+        return read_text_rules(folders[0]) if folders else None
 
     def check_texts(self) -> None:
         """Raise if a text cannot be read.

@@ -11,6 +11,7 @@ from mypt.engine.runtime.out_of_memory import BUILDING, explain_oom
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import to_document
 from mypt.format.documents.manifest import GENERATE
+from mypt.format.documents.vocabulary import pick_text_fields
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.rules.arguments import checked, instance_of, optional, whole_number
 from mypt.format.rules.plugin_settings import BUILT_IN_TOKENIZERS
@@ -92,6 +93,16 @@ class LanguageModel(Transformer):
         """Name of its tokenizer, also where the plugin that reads it is missing; None without."""
         named = self.tokenizer_state if self.tokenizer is None else self.tokenizer
         return None if named is None else named.token_kind
+
+    @property
+    def begin_ids(self) -> tuple[int, ...]:
+        """The ids that begin a text that it continues or scores; none where texts are bare ids."""
+        if self.tokenizer is None:
+            return ()
+        known = self.tokenizer_state
+        if known is None or known.token_kind != self.tokenizer.token_kind:
+            known = pick_text_fields(self.tokenizer.state())
+        return known.begin_ids
 
     @checked()
     def need_tokenizer(self) -> Tokenizer:

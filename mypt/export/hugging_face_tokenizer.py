@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.export.hugging_face_text_rules import (
+    are_told,
+    generation_changes,
+    role_changes,
+    template_changes,
+    with_begin_ids,
+)
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import FormatError, PluginError, log_traceback
+from mypt.format.readers.hugging_face.text_rules import (
+    GENERATION_CONFIG,
+    TOKENIZER_CONFIG,
+    list_tokens,
+    text_of,
+)
 from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
 from mypt.plugins.contracts import ExportableTokenizer
 
@@ -17,7 +30,7 @@ if TYPE_CHECKING:
 
     Documents = dict[str, dict[str, Any]]
 
-TOKENIZER, CONFIG, GENERATION = "tokenizer", "tokenizer_config", "generation_config"
+TOKENIZER, CONFIG, GENERATION = "tokenizer", TOKENIZER_CONFIG, GENERATION_CONFIG
 ENDS = ("bos", "eos")
 # Reads a tokenizer.json and adds no token, which the class that belongs to GPT-2 or Llama may do.
 _CLASS = {"tokenizer_class": "PreTrainedTokenizerFast"}
@@ -29,8 +42,9 @@ def make_documents(
 ) -> tuple[Documents, list[str]]:
     """Return the documents by their names without `.json`, and notes on what is left out.
 
-    Documents that came with a model stay as they are, but for tokens that the model lacks and for
-    code that is not in them. There is always a `generation_config`.
+    Documents that came with a model stay as they are, but for what the tokenizer's own fields say
+    otherwise by now, for tokens that the model lacks and for code that is not in them. There is
+    always a `generation_config`.
 
     Args:
         state: The tokenizer of the model.
@@ -39,17 +53,25 @@ def make_documents(
     """
     own, why_none = _find_documents(state, plugins)
     documents = {**own, **({} if state is None else state.hugging_face)}
-    if TOKENIZER not in own:
+    if state is None or TOKENIZER not in own:
         documents.pop(CONFIG, None)
         notes = [f"the folder has no tokenizer: {why_none}"] if why_none else []
     else:
-        known = _list_tokens(own[TOKENIZER])
+        documents[TOKENIZER] = with_begin_ids(own[TOKENIZER], state.begin_ids)
         made = {"clean_up_tokenization_spaces": False, "model_max_length": block_size}
         given = documents.get(CONFIG, {})
-        came = state is not None and CONFIG in state.hugging_face
-        documents[CONFIG], notes = _complete_config(given if came else {**made, **given}, known)
+        given = given if CONFIG in state.hugging_face else {**made, **given}
+        given = {**given, **template_changes(given, state)}
+        if not are_told(state):
+            changes = role_changes(given, state.special_tokens, documents[TOKENIZER])
+            given = {**given, **changes}
+        known = list_tokens(documents[TOKENIZER])
+        documents[CONFIG], notes = _complete_config(given, known)
     ids = {f"{end}_token_id": _find_id(documents, end) for end in ENDS}
     documents.setdefault(GENERATION, ids)
+    if state is not None and not are_told(state):
+        ends = documents[GENERATION]
+        documents[GENERATION] = {**ends, **generation_changes(ends, state.special_tokens)}
     return documents, notes
 
 
@@ -80,31 +102,17 @@ def _complete_config(
         config |= _CLASS
         notes.append("the tokenizer's own code is left out: tokenizer.json says what it does")
     for name, value in given.items():
-        if name.endswith("_token") and (text := _text_of(value)) is not None and text not in known:
+        if name.endswith("_token") and (text := text_of(value)) is not None and text not in known:
             del config[name]
             notes.append(f"{name}, {text!r}, is left out: the model has no such token")
         elif name in _TOKEN_LISTS and isinstance(value, list):
-            config[name] = [token for token in value if _text_of(token) in known]
+            config[name] = [token for token in value if text_of(token) in known]
         elif name == "added_tokens_decoder" and isinstance(value, dict):
-            config[name] = {id_: t for id_, t in value.items() if _text_of(t) in known}
+            config[name] = {id_: t for id_, t in value.items() if text_of(t) in known}
     return (config if "tokenizer_class" in config else config | _CLASS), notes
-
-
-def _text_of(token: Any) -> str | None:
-    text = token.get("content") if isinstance(token, dict) else token
-    return text if isinstance(text, str) else None
-
-
-def _list_tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
-    """Return the ids of the tokens of a `tokenizer.json`, whatever model it has."""
-    vocab = tokenizer["model"].get("vocab", {})
-    if isinstance(vocab, list):  # Unigram: pairs of a token and its score
-        vocab = {token: number for number, (token, _) in enumerate(vocab)}
-    added = {token["content"]: token["id"] for token in tokenizer.get("added_tokens") or []}
-    return {**vocab, **added}
 
 
 def _find_id(documents: Documents, end: str) -> int | None:
     """Return the id of the token that the config names as BOS or EOS."""
-    text = _text_of(documents.get(CONFIG, {}).get(f"{end}_token"))
-    return None if text is None else _list_tokens(documents[TOKENIZER])[text]
+    text = text_of(documents.get(CONFIG, {}).get(f"{end}_token"))
+    return None if text is None else list_tokens(documents[TOKENIZER])[text]

@@ -15,7 +15,6 @@ from mypt.format.readers.shared.peek import peek_dict
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 from mypt.format.tensors.info import TensorInfo
 from mypt.plugins.contracts import (
-    BeginningTokenizer,
     DivisibleTokenizer,
     Evaluation,
     ExportableTokenizer,
@@ -67,7 +66,6 @@ _HOME = {
 __all__ = [
     "AttentionCache",
     "AttentionPart",
-    "BeginningTokenizer",
     "BlockPart",
     "Checkpoint",
     "ConfigError",

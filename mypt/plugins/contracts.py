@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
@@ -64,7 +64,11 @@ class Tokenizer(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
+        """Return the fields of `tokenizer.json` from which `build` makes an equal tokenizer.
+
+        Of a new vocabulary also `special_tokens`, `add_bos` and `chat_template`, where it has them:
+        mypt keeps those, puts `bos` before texts, and does not ask `build` to know them.
+        """
         ...
 
 
@@ -89,19 +93,6 @@ class DivisibleTokenizer(Protocol):
 
 
 @runtime_checkable
-class BeginningTokenizer(Protocol):
-    """A `Tokenizer` whose whole texts begin with tokens of their own."""
-
-    @property
-    def begin_ids(self) -> Sequence[int]:
-        """The ids that begin a text that a model continues or scores, such as a BOS.
-
-        `encode` leaves them out: it also encodes what goes on with a text.
-        """
-        ...
-
-
-@runtime_checkable
 class ExportableTokenizer(Protocol):
     """A `Tokenizer` that `mypt export --to hf` can write for `transformers`."""
 
@@ -110,8 +101,8 @@ class ExportableTokenizer(Protocol):
 
         Returns:
             By the name of its file without `.json`: `tokenizer`, as Hugging Face's `tokenizers`
-            reads it; and where there is something to say, `tokenizer_config` with tokens such as
-            `eos_token`, and `generation_config` with ids such as `eos_token_id`.
+            reads it; and where there is something to say beyond `special_tokens`, `add_bos` and the
+            chat templates of `state`, `tokenizer_config` and `generation_config`.
 
         Raises:
             FormatError: `tokenizers` cannot do the same.

@@ -12,12 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import field, frozen
 
-from mypt.format.documents.tokenizer import (
-    END_OF_TEXT,
-    END_OF_TEXT_ID,
-    GPT2_PADDED_VOCAB_SIZE,
-    GPT2_VOCAB_SIZE,
-)
+from mypt.format.documents.special_tokens import END_OF_TEXT, END_OF_TEXT_ID, find_gpt2_roles
+from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE, GPT2_VOCAB_SIZE
 from mypt.format.errors import FormatError, Problem
 from mypt.tokenizers.hugging_face_files import gpt2_documents
 
@@ -123,6 +119,7 @@ class Gpt2Tokenizer:
             "token_kind": self.token_kind,
             "chars": None,
             "special_token_encoder": dict(self.special_token_encoder),
+            "special_tokens": find_gpt2_roles(self.special_token_encoder),
         }
 
     def to_hugging_face(self) -> dict[str, dict[str, Any]]:

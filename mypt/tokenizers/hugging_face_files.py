@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.documents.tokenizer import END_OF_TEXT, END_OF_TEXT_ID
+from mypt.format.documents.special_tokens import END_OF_TEXT, END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem
 
 if TYPE_CHECKING:
@@ -75,11 +75,7 @@ def gpt2_documents(
             "merges": [list(map(_spell, pair)) for pair in find_merges(ranks)],
         },
     )
-    end = {"bos_token_id": END_OF_TEXT_ID, "eos_token_id": END_OF_TEXT_ID}
-    documents = {"tokenizer": document, "generation_config": end}
-    if END_OF_TEXT in special:
-        documents["tokenizer_config"] = dict.fromkeys(("bos_token", "eos_token"), END_OF_TEXT)
-    return documents
+    return {"tokenizer": document}
 
 
 def find_merges(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:

@@ -12,6 +12,7 @@ from mypt.format.documents.convert import field_names, from_document, to_documen
 from mypt.format.documents.manifest import FileRecord, Manifest
 from mypt.format.documents.provenance import GitState, Provenance
 from mypt.format.documents.rope_scaling import RopeScaling
+from mypt.format.documents.special_tokens import SpecialTokens
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import (
     Ancestor,
@@ -32,6 +33,7 @@ PAIRS = {
     "config": (GPTConfig, load_schema("config")),
     "rope_scaling": (RopeScaling, load_schema("config")["properties"]["rope_scaling"]),
     "tokenizer": (TokenizerState, load_schema("tokenizer")),
+    "special_tokens": (SpecialTokens, load_schema("tokenizer")["properties"]["special_tokens"]),
     "training_state": (TrainingState, STATE),
     "training_config": (TrainingConfig, TRAINING),
     "phase": (Phase, TRAINING["properties"]["curriculum"]["items"]),
@@ -119,6 +121,8 @@ def test_class_and_schema_have_the_same_defaults(name):
             default = default.factory()
         if field == "training_config":
             assert default == TrainingConfig()
+        elif field == "special_tokens":
+            assert (property_["default"], default) == ({}, SpecialTokens())
         elif "default" in property_:
             plain = list(default) if isinstance(default, tuple) else default
             assert property_["default"] == plain, field

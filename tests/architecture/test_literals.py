@@ -20,8 +20,8 @@ HOMES = {
     "manifest.json": ["format/storage/files.py"],
     50257: ["format/documents/tokenizer.py"],
     50304: ["format/documents/tokenizer.py"],
-    "<|endoftext|>": ["format/documents/tokenizer.py"],
-    "<myPT_eot>": ["data/special_tokens.py"],
+    "<|endoftext|>": ["format/documents/special_tokens.py"],
+    "<myPT_eot>": ["format/documents/special_tokens.py"],
 }
 
 

@@ -49,7 +49,7 @@ TESTED_BY = {
     "cli/test_main.py": ["cli/options/fields", "cli/options/flag_names", "cli/options/text"],
     "data/batches/test_loader.py": ["data/batches/batch"],
     "data/prepare/chats/test_forms.py": ["data/prepare/chats/turns"],
-    "data/prepare/test_episodes.py": ["data/describe", "data/special_tokens"],
+    "data/prepare/test_episodes.py": ["data/describe"],
     "data/prepare/test_tokens.py": [
         "data/metadata",
         "data/prepare/parallel",

@@ -220,6 +220,31 @@ def test_a_fused_model_goes_back_to_version_1_as_it_came(copy):
         assert torch.equal(moments["exp_avg"], again["state"][index]["exp_avg"])
 
 
+def test_roles_and_templates_are_left_out_of_version_1_and_reported(tmp_path):
+    from mypt.format.downgrade import downgrade
+
+    special = {"<|endoftext|>": 50256, "<myPT_eot>": 50257, "</myPT_user>": 50258}
+    tokenizer = PLUGINS.tokenizer("gpt2").build({"special_token_encoder": special})
+    shape = {"block_size": 4, "n_embd": 4, "n_head": 1, "n_layer": 1}
+    config = mypt.GPTConfig(**shape, vocab_size=tokenizer.vocab_size)
+    mypt.GPT(config, tokenizer, plugins=PLUGINS).save(tmp_path / "model")
+    file = tmp_path / "model" / "tokenizer.json"
+    state = json.loads(file.read_text())
+    assert state["special_tokens"]["eos"] == [50257, 50256]
+    assert state["special_tokens"]["turn_end"] == [50258]
+    report = downgrade(tmp_path / "model", tmp_path / "v1", PLUGINS.layouts, dry_run=False)
+    assert not any("special_tokens" in line for line in report.lines)
+    again = migrator().migrate(tmp_path / "v1", tmp_path / "again").output
+    assert (
+        json.loads((again / "tokenizer.json").read_text())["special_tokens"]
+        == (state["special_tokens"])
+    )
+    changed = {"special_tokens": {"eos": [50258]}, "add_bos": False, "chat_template": "x"}
+    file.write_text(json.dumps({**state, **changed}))
+    report = downgrade(tmp_path / "model", tmp_path / "v1b", PLUGINS.layouts, dry_run=False)
+    assert "tokenizer.json, left out: special_tokens, chat_template" in report.lines
+
+
 def test_what_version_1_cannot_say_is_listed_in_full(copy):
     from mypt.format.downgrade import downgrade
 

@@ -26,6 +26,7 @@ from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mypt.format.open import Opened
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
@@ -122,10 +123,12 @@ def prepare_command(
 
     check_conflicts(click.get_current_context(), DATA_CONFLICTS)
     plugins = open_plugins()
+    tokenizer, opened = _open_model(from_model, plugins, options)
     wanted = Preparation(
         inputs=inputs,
         output=Path(output),
-        tokenizer=_open_model(from_model, plugins, options)[0],
+        tokenizer=tokenizer,
+        known=None if opened is None else opened.tokenizer,
         val_fraction=val_fraction,
         tokens_per_shard=tokens_per_shard,
         dtype=dtype,
@@ -177,16 +180,18 @@ def chats_command(
 
     check_conflicts(click.get_current_context(), DATA_CONFLICTS)
     plugins = open_plugins()
-    tokenizer, block_size = _open_model(from_model, plugins, options)
+    tokenizer, opened = _open_model(from_model, plugins, options)
     wanted = ChatPreparation(
         inputs=inputs,
         output=Path(output),
         tokenizer=tokenizer,
+        known=None if opened is None else opened.tokenizer,
         val_fraction=val_fraction,
         **_resolve_tokenizer(plugins, **flags),
     )
     prepare_chats(wanted, plugins)
     _print_summary(output)
+    block_size = None if opened is None else opened.config.block_size
     for problem in find_left_out(output, block_size):
         echo(f"{problem.severity}: {problem}", err=True)
 
@@ -245,8 +250,8 @@ def _resolve_tokenizer(
 
 def _open_model(
     name: str | None, plugins: Plugins, options: tuple[str, ...]
-) -> tuple[Tokenizer | None, int | None]:
-    """Return the tokenizer and the block_size of a model; None where no model is named."""
+) -> tuple[Tokenizer | None, Opened | None]:
+    """Return the tokenizer of a model, and its checkpoint; None where no model is named."""
     if name is None:
         if options:
             message = "--option needs --from_model"
@@ -262,7 +267,7 @@ def _open_model(
     if tokenizer is None:
         what, fix = "has no usable tokenizer", "name another model, or use --tokenization"
         raise UsageError(Problem(str(opened.path), "", what, fix, kind="tokenizer"))
-    return tokenizer, opened.config.block_size
+    return tokenizer, opened
 
 
 def _print_summary(folder: str) -> None:

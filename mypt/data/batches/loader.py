@@ -23,10 +23,9 @@ from mypt.data.dataset import (
 )
 from mypt.data.metadata import read_metadata
 from mypt.data.randomness import Purpose, integers_below
-from mypt.data.special_tokens import END_OF_EPISODE, PADDING
 from mypt.data.text import InputText
 from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.tokenizer import END_OF_TEXT
+from mypt.format.documents.special_tokens import END_OF_EPISODE, END_OF_TEXT, PADDING
 from mypt.format.documents.training import DataFingerprint
 from mypt.format.errors import ConfigError, DataError, Problem
 from mypt.format.rules.arguments import (

@@ -17,11 +17,12 @@ from mypt.data.metadata import METADATA_FILE, STATE_FILE, DataFile
 from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.prepare.chats.lines import Episode, encode_episode, read_chat_lines
 from mypt.data.prepare.chats.template import Template
-from mypt.format.documents.recorded_paths import record_value
+from mypt.format.documents.vocabulary import describe_for_data
 from mypt.format.errors import DataError, Problem, limit_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.storage.atomic_file import flush_to_disk
+from mypt.format.storage.recorded_paths import record_value
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mypt.format.documents.tokenizer import TokenizerState
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
@@ -48,6 +50,7 @@ class ChatPreparation:
         sections: Options of a new tokenizer, as in `plugins` of a preset.
         vocab_size: Its largest number of tokens, for one that can be trained to a size.
         tokenizer: A tokenizer to use instead of a new one, as needed for fine-tuning.
+        known: What the model says of it that it is of.
         val_fraction: Fraction of the conversations used for validation, above 0 and below 1.
     """
 
@@ -57,6 +60,7 @@ class ChatPreparation:
     sections: Mapping[str, Any] = field(factory=dict)
     vocab_size: int | None = None
     tokenizer: Tokenizer | None = None
+    known: TokenizerState | None = None
     val_fraction: float = 0.1
 
     @property
@@ -135,7 +139,9 @@ def _write_dataset(
     tokenizer: Tokenizer,
     limit: bytes,
 ) -> dict[str, Any]:
-    _write_file(folder / STATE_FILE, strict_json.dump(tokenizer.state()))
+    state = describe_for_data(tokenizer.state(), wanted.known)
+    state |= {"chat_template": template.to_jinja()}
+    _write_file(folder / STATE_FILE, strict_json.dump(state))
     with _SplitWriter(folder, "train") as train, _SplitWriter(folder, "val") as val:
         for episode in _iter_episodes(paths, template):
             writer = val if episode.digest <= limit else train

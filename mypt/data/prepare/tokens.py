@@ -20,7 +20,7 @@ from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_piece
 from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_settings, load_progress
 from mypt.data.prepare.segments import TextFile, inputs_sha256, plan_segments
 from mypt.data.prepare.shard_filler import DTYPES, ShardFiller, data_sha256
-from mypt.format.documents.recorded_paths import record_value
+from mypt.format.documents.vocabulary import describe_for_data
 from mypt.format.errors import DataError, Problem, SaveError
 from mypt.format.schema import strict_json
 from mypt.format.storage.atomic_file import (
@@ -31,6 +31,7 @@ from mypt.format.storage.atomic_file import (
     write_atomically,
 )
 from mypt.format.storage.lock import bundle_lock
+from mypt.format.storage.recorded_paths import record_value
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypt.data.prepare.segments import Segment
+    from mypt.format.documents.tokenizer import TokenizerState
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
@@ -62,6 +64,7 @@ class Preparation:
         sections: Options of a new tokenizer, as in `plugins` of a preset.
         vocab_size: Its largest number of tokens, for one that can be trained to a size.
         tokenizer: A tokenizer to use instead of a new one.
+        known: What the model says of it that it is of.
         val_fraction: Fraction of the text used for validation; see `plan_segments`.
         tokens_per_shard: Number of ids in each shard except the last of a split.
         dtype: Dtype of the ids; "auto" is uint16 if that can hold them, else uint32.
@@ -75,6 +78,7 @@ class Preparation:
     sections: Mapping[str, Any] = field(factory=dict)
     vocab_size: int | None = None
     tokenizer: Tokenizer | None = None
+    known: TokenizerState | None = None
     val_fraction: float = 0.1
     tokens_per_shard: int = TOKENS_PER_SHARD
     dtype: Literal["auto", "uint16", "uint32"] = "auto"
@@ -256,7 +260,8 @@ def _prepare_tokenizer(
     if tokenizer is None:
         texts = (piece.text for piece in read_pieces(segments, cut_anywhere))
         tokenizer = wanted.new_tokenizer.train(texts, plugins)
-    write_atomically(path, strict_json.dump(tokenizer.state()))
+    state = describe_for_data(tokenizer.state(), wanted.known)
+    write_atomically(path, strict_json.dump(state))
     return tokenizer
 
 

@@ -18,8 +18,7 @@ from mypt.engine.checkpoints.replacement import ensure_finite, ensure_replaceabl
 from mypt.engine.config.overrides import inherited_training, override_training
 from mypt.engine.history import bare_state, begin_or_continue, runs_behind
 from mypt.format.bundle.write import save_bundle
-from mypt.format.documents.convert import from_document, to_document
-from mypt.format.documents.tokenizer import TokenizerState
+from mypt.format.documents.vocabulary import merge_document
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.manifest import Manifest
+    from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.documents.training import TrainingState
     from mypt.format.storage.commit import BundleWriter
 
@@ -114,13 +114,10 @@ def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _tokenizer_state(model: LanguageModel) -> TokenizerState | None:
-    """Return the tokenizer's state, with the unknown fields of its document."""
+    """Return the document of the tokenizer."""
     if model.tokenizer is None:
         return model.tokenizer_state
-    ours, before = model.tokenizer.state(), model.tokenizer_state
-    if before is not None and before.token_kind == model.tokenizer.token_kind:
-        ours = {**to_document(before), **ours}
-    return from_document(TokenizerState, ours)
+    return merge_document(model.tokenizer.state(), model.tokenizer_state)
 
 
 def save_model(

@@ -10,7 +10,6 @@ from attrs import field, frozen
 from mypt.engine.inference.detokenizer import Detokenizer
 from mypt.format.errors import ConfigError, DataError, Problem
 from mypt.format.rules.arguments import INTEGER, TEXT, Rule, check_arguments, either, sequence_of
-from mypt.plugins.contracts import BeginningTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,13 +44,16 @@ class EncodedPrompt:
         return detokenizer
 
 
-def encode_prompt(tokenizer: Tokenizer, prompt: Prompt, vocab_size: int) -> EncodedPrompt:
+def encode_prompt(
+    tokenizer: Tokenizer, prompt: Prompt, vocab_size: int, begin: Sequence[int] = ()
+) -> EncodedPrompt:
     """Encode a prompt, unless it is ids already.
 
     Args:
         tokenizer: The model's tokenizer.
         prompt: A text, or the ids of tokens, which are taken as they are.
         vocab_size: Number of ids that the model has.
+        begin: The ids that begin every text.
 
     Raises:
         ConfigError: The prompt is neither, or has an id that the model lacks.
@@ -59,21 +61,24 @@ def encode_prompt(tokenizer: Tokenizer, prompt: Prompt, vocab_size: int) -> Enco
     """
     checked = check_arguments(prompt=(prompt, _PROMPT))["prompt"]
     if isinstance(checked, str):
-        return EncodedPrompt(checked, tuple(_encode_text(tokenizer, checked)), tokenizer)
+        return EncodedPrompt(checked, tuple(_encode_text(tokenizer, checked, begin)), tokenizer)
     outside = next((number for number in checked if not 0 <= number < vocab_size), None)
     if outside is not None:
         what, fix = f"holds the id {outside}", f"make it 0 to {vocab_size - 1}"
         raise ConfigError(Problem("", "prompt", what, fix, kind="prompt"))
-    ids = checked or tuple(_encode_text(tokenizer, ""))
-    texts = checked[_count_begin(tokenizer, checked) :]
+    ids = checked or tuple(_encode_text(tokenizer, "", begin))
+    texts = checked[len(begin) :] if checked[: len(begin)] == tuple(begin) else checked
     text = Detokenizer(tokenizer, begins_text=True).pass_over(texts)
     return EncodedPrompt(text, ids, tokenizer, texts)
 
 
 def encode_prompts(
-    tokenizer: Tokenizer, prompts: Iterable[Prompt], vocab_size: int
+    tokenizer: Tokenizer,
+    prompts: Iterable[Prompt],
+    vocab_size: int,
+    begin: Sequence[int] = (),
 ) -> list[EncodedPrompt]:
-    """Encode several prompts.
+    """Encode several prompts, as `encode_prompt` encodes each.
 
     Raises:
         ConfigError: They are a single string, whose characters would be taken as prompts, or one
@@ -85,35 +90,19 @@ def encode_prompts(
         raise ConfigError(Problem("", "prompts", what, fix))
     several = sequence_of(Rule("a prompt", lambda prompt: prompt), "a list of prompts")
     given = check_arguments(prompts=(prompts, several))["prompts"]
-    return [encode_prompt(tokenizer, prompt, vocab_size) for prompt in given]
+    return [encode_prompt(tokenizer, prompt, vocab_size, begin) for prompt in given]
 
 
-def encode_whole(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Return the ids of a whole text, with those that begin every text of this tokenizer."""
-    return [*begin_ids(tokenizer), *tokenizer.encode(text)]
-
-
-def begin_ids(tokenizer: Tokenizer) -> Sequence[int]:
-    """Return the ids that begin every whole text, which may be none."""
-    return tokenizer.begin_ids if isinstance(tokenizer, BeginningTokenizer) else ()
-
-
-def _encode_text(tokenizer: Tokenizer, prompt: str) -> list[int]:
+def _encode_text(tokenizer: Tokenizer, prompt: str, begin: Sequence[int]) -> list[int]:
     """Encode a text; an empty one becomes a newline if the vocabulary has it, else id 0.
 
-    A text of which the tokenizer drops everything, as some do with what they lack, is empty. A
-    tokenizer whose texts begin with ids of their own has no empty text.
+    A text of which the tokenizer drops everything, as some do with what they lack, is empty. Where
+    texts begin with ids of their own there is no empty text.
     """
-    ids = [*begin_ids(tokenizer), *(tokenizer.encode(prompt) if prompt else [])]
+    ids = [*begin, *(tokenizer.encode(prompt) if prompt else [])]
     if ids:
         return ids
     try:
         return tokenizer.encode("\n")[:1] or [0]
     except DataError:
         return [0]
-
-
-def _count_begin(tokenizer: Tokenizer, ids: Sequence[int]) -> int:
-    """Return how many ids at the start are those that begin every text, and have no text."""
-    begin = tuple(begin_ids(tokenizer))
-    return len(begin) if begin and tuple(ids[: len(begin)]) == begin else 0

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from attrs import evolve, frozen
 
-from mypt.engine.inference.prompt_ids import begin_ids, encode_whole
 from mypt.engine.runtime.out_of_memory import SCORING, explain_oom
 from mypt.format.errors import DataError, Problem, format_count
 from mypt.format.rules.arguments import TEXT, check_arguments, whole_number
@@ -64,13 +63,14 @@ def score(model: LanguageModel, text: str, stride: int | None) -> Score:
     given = max(1, block_size // 2) if stride is None else stride
     checked = check_arguments(text=(text, TEXT), stride=(given, up_to))
     tokenizer = model.need_tokenizer()
-    ids = encode_whole(tokenizer, checked["text"])
+    begin = model.begin_ids
+    ids = [*begin, *tokenizer.encode(checked["text"])]
     if len(ids) < 2:
         what, fix = f"has {format_count(len(ids), 'token')}", "score a text of two or more"
         raise DataError(Problem("the text", "", what, fix))
     losses = token_losses(model, torch.tensor(ids), checked["stride"]).tolist()
     total = math.fsum(losses)
-    size_bytes = _count_predicted_bytes(tokenizer, ids)
+    size_bytes = _count_predicted_bytes(tokenizer, ids, len(begin))
     return Score(
         loss=total / len(losses),
         perplexity=_exp_or_inf(total / len(losses)),
@@ -122,9 +122,14 @@ def windows(length: int, block_size: int, stride: int) -> Iterator[tuple[slice, 
         yield slice(max(0, end - block_size), end), new
 
 
-def _count_predicted_bytes(tokenizer: Tokenizer, ids: Sequence[int]) -> int:
-    """Return the UTF-8 bytes of the text of all tokens but the first."""
-    begin = len(begin_ids(tokenizer))
+def _count_predicted_bytes(tokenizer: Tokenizer, ids: Sequence[int], begin: int) -> int:
+    """Return the UTF-8 bytes of the text of all tokens but the first.
+
+    Args:
+        tokenizer: What decodes them.
+        ids: The tokens.
+        begin: How many of them begin every text.
+    """
     if begin:  # they have no text, and what follows begins one
         return len(tokenizer.decode(ids[begin:]).encode())
     return len(tokenizer.decode_bytes(ids[1:]))

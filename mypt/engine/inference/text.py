@@ -118,7 +118,7 @@ class TextStream(Iterator[str]):
 def stream(model: LanguageModel, prompt: Prompt, settings: GenerationSettings) -> TextStream:
     """Continue one text piece by piece; see `GPT.stream`."""
     settings, config = _with_seed(settings), model.config
-    encoded = encode_prompt(settings.tokenizer, prompt, config.vocab_size)
+    encoded = encode_prompt(settings.tokenizer, prompt, config.vocab_size, model.begin_ids)
     row = _Row(encoded, settings, config.block_size)
     return TextStream(row, _make_pieces(model, row, settings))
 
@@ -144,7 +144,7 @@ def continuations(
     counts = check_arguments(
         samples=(samples, whole_number(1)), batch_size=(batch_size, whole_number(1, below=2**63))
     )
-    encoded = encode_prompts(settings.tokenizer, prompts, model.config.vocab_size)
+    encoded = encode_prompts(settings.tokenizer, prompts, model.config.vocab_size, model.begin_ids)
     return _continue_batches(model, encoded, _with_seed(settings), **counts)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.engine.logging.events import UNLOGGED
 from mypt.engine.logging.log_file import log_write_error
-from mypt.format.documents.recorded_paths import record_text, record_value
 from mypt.format.storage.fsync import sync_file
+from mypt.format.storage.recorded_paths import record_text, record_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,9 @@ from mypt.engine.checkpoints.recovery.saved_model import check_tensors
 from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
 from mypt.format.documents.manifest import GENERATE
-from mypt.format.documents.recorded_paths import record_path
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.parameter_order import RULES, follows_rule
+from mypt.format.storage.recorded_paths import record_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -392,7 +392,17 @@ def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
     run = settle_vocab_size(run, tokenizer)
     config = evolve(run.config, device=str(device))
     model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)
+    _take_text_rules(model, data)
     return _Start(run=run, model=model, device=device, data=data)
+
+
+def _take_text_rules(model: LanguageModel, data: TrainingData) -> None:
+    """Let a new model keep how its data were made of conversations, and the roles of its tokens."""
+    rules, known = data.text_rules(), model.tokenizer_state
+    if known is None:
+        model.tokenizer_state = rules
+    elif rules is not None and rules.chat_template is not None:
+        model.tokenizer_state = evolve(known, chat_template=rules.chat_template)
 
 
 def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins, world: World) -> _Start:
@@ -430,6 +440,7 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
         plugins.tokenizer(run.tokenization)  # says why there is none
         tokenizer = build_tokenizer(opened.tokenizer, plugins)
         model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)
+    model.tokenizer_state = opened.tokenizer
     return _Start(
         run=run,
         model=model,
@@ -466,6 +477,7 @@ def _read_base(
     run = resolve_fine_tuning(request, base, name, plugins)
     device, data = choose_device(run.device), _read_data(run, world)
     model = start_from(base, evolve(run.config, device=str(device)), plugins)
+    _take_text_rules(model, data)
     return run, data, model, lineage_of(base, name)
 
 

@@ -11,10 +11,10 @@ import torch
 
 from mypt.engine.runtime.git import read_git_state
 from mypt.format.documents.provenance import Provenance, describe_git
-from mypt.format.documents.recorded_paths import record_words
 from mypt.format.documents.settings_digest import digest_settings
 from mypt.format.documents.training import Environment
 from mypt.format.rules.plugin_versions import list_version_changes
+from mypt.format.storage.recorded_paths import record_words
 from mypt.format.version import MYPT_VERSION
 from mypt.plugins.requirements import required_plugins
 

@@ -39,12 +39,12 @@ from mypt.engine.training.reproducibility import (
 )
 from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.bundle.copy_name import CopyKind
-from mypt.format.documents.recorded_paths import record_text
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, LockedError, Problem
 from mypt.format.rules.plugin_settings import SINKS
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import CHANGING, read_manifest
+from mypt.format.storage.recorded_paths import record_text
 from mypt.plugins.contracts import RunInfo
 from mypt.plugins.selection import select_options
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.format.documents.special_tokens import find_gpt2_roles
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations.fuse_heads import find_fused_sources, fuse_heads
@@ -80,11 +81,18 @@ def _infer_fields(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict
 def _upgrade_tokenizer(
     document: Mapping[str, Any] | None, vocab_size: Any, report: list[str]
 ) -> dict[str, Any] | None:
-    """Return the document; a missing one means GPT-2's, as in MyPT, unless the ids do not fit."""
+    """Return the document, with the roles of GPT-2's tokens and of those that MyPT added.
+
+    A missing one means GPT-2's, as in MyPT, unless the ids do not fit.
+    """
     if document is None and isinstance(vocab_size, int) and vocab_size < GPT2_VOCAB_SIZE:
         report.append(f"its vocabulary of {vocab_size} ids is lost: the model takes bare ids")
         return None
-    return {**_VERSION, **(document or {"token_kind": "gpt2"})}
+    upgraded = {**_VERSION, **(document or {"token_kind": "gpt2"})}
+    if upgraded["token_kind"] == "gpt2" and "special_tokens" not in upgraded:
+        special = upgraded.get("special_token_encoder") or {}
+        upgraded["special_tokens"] = find_gpt2_roles(special)
+    return upgraded
 
 
 def _upgrade_training_state(

@@ -8,7 +8,9 @@ from attrs import evolve
 
 from mypt.format.documents.config import OPTIONAL, GPTConfig
 from mypt.format.documents.convert import field_names, from_document
-from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
+from mypt.format.documents.special_tokens import find_gpt2_roles
+from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE, TEXT_FIELDS
+from mypt.format.documents.vocabulary import pick_text_fields
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage import files
 
@@ -108,9 +110,20 @@ def _pick_fields(
 
 
 def _downgrade_tokenizer(document: Mapping[str, Any], report: list[str]) -> dict[str, Any]:
-    kept = _pick_fields(files.TOKENIZER, document, _TOKENIZER, report)
+    implied = _list_implied(document)
+    told = {name: value for name, value in document.items() if name not in implied}
+    kept = _pick_fields(files.TOKENIZER, told, _TOKENIZER, report)
     if not kept.get("special_token_encoder"):
         kept.pop("special_token_encoder", None)
     if kept["token_kind"] == "gpt2":
         kept.setdefault("base_vocab_size", GPT2_VOCAB_SIZE)
     return kept
+
+
+def _list_implied(document: Mapping[str, Any]) -> list[str]:
+    """Return the fields on texts that the way back to version 2 makes again."""
+    is_gpt2 = document["token_kind"] == "gpt2"
+    roles = find_gpt2_roles(document.get("special_token_encoder") or {}) if is_gpt2 else {}
+    plain = pick_text_fields({"token_kind": "", "special_tokens": roles})
+    told = pick_text_fields(document)
+    return [name for name in TEXT_FIELDS if getattr(told, name) == getattr(plain, name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.documents.special_tokens import list_places
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import Problem, limit_problems
 from mypt.format.rules.training_only import may_hold_optimizer
@@ -41,7 +42,22 @@ def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[
         what = f"needs {known[kind]} ids, but the model's vocab_size is {vocab_size}"
         problems.append(Problem(file, where, what, fix, kind="tokenizer.size"))
     special = tokenizer.get("special_token_encoder", {})
-    return problems + limit_problems(_special_token_problems(special, vocab_size, fix, file))
+    problems += limit_problems(_special_token_problems(special, vocab_size, fix, file))
+    return problems + limit_problems(_role_problems(tokenizer, vocab_size, file))
+
+
+def _role_problems(tokenizer: Document, vocab_size: int, file: str) -> Iterator[Problem]:
+    """Check that the model has a row for each token with a role, and a BOS where texts have one."""
+    roles = tokenizer.get("special_tokens", {})
+    for place, number in list_places(roles):
+        if number >= vocab_size:
+            where = json_pointer(("special_tokens", *place))
+            what = f"is {number}, but the model's vocab_size is {vocab_size}"
+            fix = "name the id of a token that the model has, or leave it out"
+            yield Problem(file, where, what, fix, kind="tokenizer.role")
+    if tokenizer.get("add_bos") and not roles.get("bos"):
+        what, fix = "is true, but special_tokens names no bos", "name it, or set this to false"
+        yield Problem(file, "/add_bos", what, fix, kind="tokenizer.role")
 
 
 def state_problems(state: Document, has_file: Iterable[str], file: str) -> list[Problem]:

@@ -101,7 +101,7 @@ def _unique_items(rule: Any, _: Any, __: Any) -> Test:
     def test(value: Any) -> bool:
         if type(value) is not list or rule is False:
             return True
-        return all(type(item) is str for item in value) and len(set(value)) == len(value)
+        return all(type(item) in (str, int) for item in value) and len(set(value)) == len(value)
 
     return test
 

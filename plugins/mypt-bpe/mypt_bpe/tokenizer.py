@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from functools import cached_property
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +33,6 @@ class BpeTokenizer:
     Attributes:
         n_vocab: Number of ids.
         vocab_size: The vocab_size of a new model that uses it.
-        begin_ids: The ids that its template puts before a text, such as a BOS.
     """
 
     token_kind = "bpe"
@@ -57,7 +55,6 @@ class BpeTokenizer:
         self._inner.no_padding()
         self.n_vocab = 1 + max(self._inner.get_vocab().values(), default=-1)
         self.vocab_size = self.n_vocab
-        self.begin_ids = _list_begin_ids(self._document.get("post_processor"))
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`."""
@@ -162,20 +159,6 @@ class BpeTokenizer:
         before = self._inner.decode([number], skip_special_tokens=False)
         both = self._inner.decode([number, number], skip_special_tokens=False)
         return both[len(before) :]
-
-
-def _list_begin_ids(processor: Mapping[str, Any] | None) -> tuple[int, ...]:
-    """Return the ids that a post-processor puts before a single text."""
-    match processor:
-        case {"type": "Sequence", "processors": [*steps]}:
-            return tuple(number for step in reversed(steps) for number in _list_begin_ids(step))
-        case {"type": "TemplateProcessing", "single": [*pieces], "special_tokens": tokens}:
-            before = takewhile(lambda piece: "SpecialToken" in piece, pieces)
-            names = [piece["SpecialToken"]["id"] for piece in before]
-            return tuple(number for name in names for number in tokens[name]["ids"])
-        case {"type": "BertProcessing" | "RobertaProcessing", "cls": [_, number]}:
-            return (number,)
-    return ()
 
 
 def replace_surrogates(text: str) -> str:

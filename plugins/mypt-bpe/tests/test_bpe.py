@@ -3,7 +3,6 @@ import math
 from pathlib import Path
 
 import pytest
-from mypt_bpe.tokenizer import _list_begin_ids
 
 import mypt
 from mypt.plugins import ConfigError, DataError, FormatError
@@ -156,7 +155,7 @@ def test_the_first_words_of_a_text_are_without_the_space_that_joins_words():
     if not found.is_dir():
         pytest.skip("the checkpoints of other programs are not beside this checkout")
     model = mypt.load(found)
-    assert list(model.tokenizer.begin_ids) == [1]
+    assert model.begin_ids == (1,)
     (hello,) = model.generate_many([[1, *model.tokenizer.encode("Hello world")]], 0)
     assert hello.prompt == "Hello world"
     assert hello.prompt_ids[0] == 1
@@ -167,38 +166,3 @@ def test_the_first_words_of_a_text_are_without_the_space_that_joins_words():
     assert score.bits_per_byte == pytest.approx(bits / len("Hello world"))
     first, *others = (model.tokenizer.decode_bytes([n]) for n in model.tokenizer.encode("Hello"))
     assert b"".join([first, *others]) == b" Hello"
-
-
-@pytest.mark.parametrize(
-    ("processor", "begin"),
-    [
-        (None, ()),
-        ({"type": "ByteLevel"}, ()),
-        ({"type": "BertProcessing", "cls": ["[CLS]", 7], "sep": ["[SEP]", 8]}, (7,)),
-        (
-            {
-                "type": "Sequence",
-                "processors": [
-                    {"type": "ByteLevel"},
-                    {
-                        "type": "TemplateProcessing",
-                        "single": [
-                            {"SpecialToken": {"id": "<s>", "type_id": 0}},
-                            {"SpecialToken": {"id": "<b>", "type_id": 0}},
-                            {"Sequence": {"id": "A", "type_id": 0}},
-                            {"SpecialToken": {"id": "</s>", "type_id": 0}},
-                        ],
-                        "special_tokens": {
-                            "<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]},
-                            "<b>": {"id": "<b>", "ids": [3, 4], "tokens": ["<b>", "<c>"]},
-                            "</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]},
-                        },
-                    },
-                ],
-            },
-            (1, 3, 4),
-        ),
-    ],
-)
-def test_a_text_begins_with_what_the_template_puts_before_it(processor, begin):
-    assert _list_begin_ids(processor) == begin

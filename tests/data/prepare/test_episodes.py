@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from mypt.data.batches.loader import GPTDataLoader
-from mypt.data.dataset import read_episodes
+from mypt.data.dataset import read_episodes, read_text_rules
 from mypt.data.describe import check_dataset
 from mypt.data.metadata import read_metadata
+from mypt.data.prepare.chats.template import Template
 from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
@@ -74,6 +75,25 @@ def test_with_special_tokens_chats_are_written_as_mypt_wrote_them(tmp_path, plug
             "B</myPT_assistant>D</myPT_assistant><myPT_eot>",
         ),
     ]
+
+
+def test_a_data_set_says_where_turns_end_and_how_it_was_made(tmp_path, plugins, special):
+    folder = prepared(tmp_path, plugins, [chat(*TURNS), chat(*TURNS[1:])], tokenizer=special)
+    rules, ids = read_text_rules(folder), special.special_token_encoder
+    roles = rules.special_tokens
+    assert roles.eos == (ids["<myPT_eot>"], 50256)
+    speakers = ("system", "user", "assistant")
+    assert roles.turn_end == tuple(ids[f"</myPT_{role}>"] for role in speakers)
+    assert rules.chat_template == Template.of(special).to_jinja()
+    assert not rules.add_bos
+
+
+def test_roles_that_do_not_fit_are_named(tmp_path, plugins):
+    folder = prepared(tmp_path, plugins, [chat(*TURNS), chat(*TURNS[1:])], tokenization="char")
+    file = folder / "tokenizer_state.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "add_bos": "yes"}))
+    with pytest.raises(DataError, match=r"tokenizer_state\.json#/add_bos"):
+        read_text_rules(folder)
 
 
 @pytest.mark.parametrize("kind", ["char", "gpt2"])

@@ -1,14 +1,15 @@
 import pytest
 
-from mypt.engine.inference.prompt_ids import encode_prompt, encode_prompts, encode_whole
+from mypt.engine.inference.prompt_ids import encode_prompt, encode_prompts
 from mypt.format.errors import ConfigError, DataError
 from mypt.plugins.manager import load_plugins
 
+BEGIN = (9,)
+
 
 class Words:
-    """A tokenizer that joins words by spaces, and begins each text with the id 9."""
+    """A tokenizer that joins words by spaces; its texts begin with the id 9."""
 
-    begin_ids = (9,)
     words = ("the", "cat", "sat")
 
     def encode(self, text):
@@ -45,18 +46,18 @@ def test_an_empty_prompt_is_a_line_break_or_the_first_id(chars):
 
 def test_what_begins_every_text_is_put_before_a_text_and_has_none():
     words = Words()
-    assert encode_whole(words, "the cat") == [9, 0, 1]
-    assert encode_prompt(words, "the cat", 10).ids == (9, 0, 1)
-    assert encode_prompt(words, "", 10).ids == (9,)
+    assert encode_prompt(words, "the cat", 10, BEGIN).ids == (9, 0, 1)
+    assert encode_prompt(words, "", 10, BEGIN).ids == (9,)
+    assert encode_prompt(words, "the cat", 10).ids == (0, 1)
     for ids in ([9, 0, 1], [0, 1]):  # an id is never put before ids
-        encoded = encode_prompt(words, ids, 10)
+        encoded = encode_prompt(words, ids, 10, BEGIN)
         assert (encoded.text, encoded.ids) == ("the cat", tuple(ids))
 
 
 def test_only_the_first_word_of_a_text_is_without_a_space():
     words = Words()
     for prompt, wanted in (("", "sat"), ([9], "sat"), ("the", " sat"), ([9, 0], " sat")):
-        detokenizer = encode_prompt(words, prompt, 10).begin_detokenizer(())
+        detokenizer = encode_prompt(words, prompt, 10, BEGIN).begin_detokenizer(())
         assert detokenizer.feed(2) + detokenizer.feed(1) == f"{wanted} cat"
 
 

@@ -34,6 +34,18 @@ def test_two_special_tokens_of_one_id_are_refused():
     assert 'has id 7, which "<a>" also has' in line
 
 
+def test_every_token_with_a_role_has_a_row_and_a_bos_that_is_added_is_named():
+    roles = {"bos": [2], "eos": [1, 3], "pad": 4, "unk": None, "turn_end": []}
+    found = tokenizer(3, token_kind="char", chars=["a"], special_tokens=roles, add_bos=True)
+    assert [line.partition(";")[0] for line in found] == [
+        "tokenizer.json#/special_tokens/eos/1: is 3, but the model's vocab_size is 3",
+        "tokenizer.json#/special_tokens/pad: is 4, but the model's vocab_size is 3",
+    ]
+    assert tokenizer(5, token_kind="other", special_tokens=roles, add_bos=True) == []
+    (line,) = tokenizer(5, token_kind="other", special_tokens={"bos": []}, add_bos=True)
+    assert line.startswith("tokenizer.json#/add_bos: is true, but special_tokens names no bos")
+
+
 def test_an_optimizer_file_that_is_not_there_is_a_warning():
     state = {"step": 3, "optimizer_file": "optimizer.pt"}
     assert state_problems(state, ["optimizer.pt"], "x") == []

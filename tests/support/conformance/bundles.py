@@ -463,6 +463,15 @@ def wrong_files():
             shareable(tokenizer=special | {"special_token_encoder": {"<a>": 4, "<b>": 4}}),
             ("tokenizer.json", "/special_token_encoder/<b>", "tokenizer.twice"),
         ),
+        "a_role_beyond_the_model": bad(
+            shareable(tokenizer=TOKENIZER | {"special_tokens": {"eos": [4, 5], "pad": 6}}),
+            ("tokenizer.json", "/special_tokens/eos/1", "tokenizer.role"),
+            ("tokenizer.json", "/special_tokens/pad", "tokenizer.role"),
+        ),
+        "a_bos_to_add_that_is_none": bad(
+            shareable(tokenizer=TOKENIZER | {"add_bos": True}),
+            ("tokenizer.json", "/add_bos", "tokenizer.role"),
+        ),
         "size_differs": bad(
             whole | {"optimizer.pt": whole["optimizer.pt"] + b"\0"},
             ("optimizer.pt", "", "archive"),

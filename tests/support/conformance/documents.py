@@ -146,6 +146,17 @@ VALID = {
         "inexact_reasons": ["the optimizer's state was missing"],
         "plugins": {"a-plugin": {}},
     },
+    "training_state/provenance": STATE
+    | {
+        "provenance": {
+            "start_step": 2,
+            "command": ["mypt", "train", "--model_name", "a"],
+            "versions": {"python": "3.13.1"},
+            "git": {"commit": "a" * 40, "dirty": False},
+            "config_sha256": "b" * 64,
+        },
+        "earlier_runs": [{"start_step": 0}, {"start_step": 1, "command": None, "git": None}],
+    },
     "training_state/version_1": {"step": 3, "optimizer_file": "optimizer.pt"},
     "training_state/version_1_by_hand": {"step": None},
     "training_state/version_1_tied": {"step": 0, "source_model": "a", "note": "tied"},
@@ -157,6 +168,14 @@ VALID = {
         "token_kind": "gpt2",
         "special_token_encoder": {"<myPT_system>": 50257, "</myPT_system>": 50258},
     },
+    "tokenizer/roles_and_templates": TOKENIZER
+    | {
+        "special_tokens": {"bos": [1], "eos": [2, 0], "pad": None, "unk": 3, "turn_end": [0]},
+        "add_bos": True,
+        "chat_template": "{% for m in messages %}{{ m['content'] }}{% endfor %}",
+        "additional_chat_templates": {"tool_use": ""},
+    },
+    "tokenizer/roles_that_are_left_out": TOKENIZER | {"special_tokens": {}, "add_bos": False},
     "tokenizer/of_a_plugin": {
         "format_version": "2.0",
         "token_kind": "bytes",
@@ -339,6 +358,14 @@ INVALID = {
         STATE | {"gold": {"best_val_loss": None, "best_step": None}},
         [("/gold/guards", MISSING)],
     ),
+    "training_state/run_without_a_step": (
+        STATE | {"earlier_runs": [{"command": ["a"]}]},
+        [("/earlier_runs/0/start_step", MISSING)],
+    ),
+    "training_state/commit_that_is_none": (
+        STATE | {"provenance": {"start_step": 0, "git": {"commit": "main", "dirty": True}}},
+        [("/provenance/git/commit", "schema.pattern")],
+    ),
     "training_state/version_1_no_step": ({}, [("/step", MISSING)]),
     "tokenizer/char_without_chars": (without(TOKENIZER, "chars"), [("/chars", MISSING)]),
     "tokenizer/char_with_none": (TOKENIZER | {"chars": []}, [("/chars", "schema.minItems")]),
@@ -349,6 +376,18 @@ INVALID = {
     "tokenizer/character_twice": (
         TOKENIZER | {"chars": ["a", "b", "a"]},
         [("/chars/2", "schema.uniqueItems")],
+    ),
+    "tokenizer/role_by_text": (
+        TOKENIZER | {"special_tokens": {"bos": "<s>"}},
+        [("/special_tokens/bos", TYPE)],
+    ),
+    "tokenizer/role_twice": (
+        TOKENIZER | {"special_tokens": {"eos": [1, 2, 1]}},
+        [("/special_tokens/eos/2", "schema.uniqueItems")],
+    ),
+    "tokenizer/template_that_is_no_text": (
+        TOKENIZER | {"additional_chat_templates": {"tool_use": None}},
+        [("/additional_chat_templates/tool_use", TYPE)],
     ),
     "tokenizer/negative_id": (
         {"format_version": "2.0", "token_kind": "gpt2", "special_token_encoder": {"<a>": -1}},

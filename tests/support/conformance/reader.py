@@ -449,10 +449,11 @@ def check_scaling(scaling, theta, size):
 
 def check_tokenizer(tokenizer, rows):
     size = {"char": len(tokenizer["chars"] or ()), "gpt2": 50257}.get(tokenizer["token_kind"], 0)
-    special = tokenizer.get("special_token_encoder", {})
-    need(size <= rows, "has more ids than the model")
-    need(all(i < rows for i in special.values()), "has an id that the model does not have")
+    special, roles = tokenizer.get("special_token_encoder", {}), tokenizer.get("special_tokens", {})
+    held = [special.values(), *(v if isinstance(v, list) else [v or 0] for v in roles.values())]
+    need(size <= rows and all(i < rows for ids in held for i in ids), "has an id beyond the model")
     need(len(set(special.values())) == len(special), "gives an id twice", "/special_token_encoder")
+    need(roles.get("bos") or not tokenizer.get("add_bos"), "has no bos to add", "/add_bos")
 
 
 def check_tensors(tensors, wanted):

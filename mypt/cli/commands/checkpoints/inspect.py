@@ -94,6 +94,23 @@ def _describe_tokenizer(state: dict[str, Any] | None) -> list[str]:
     elif state["chars"] is not None:
         shown = "".join(state["chars"])
         lines.append(f"vocab     : {format_count(len(state['chars']), 'character')} {shown!r}")
+    return [*lines, *_describe_texts(state)]
+
+
+def _describe_texts(state: dict[str, Any]) -> list[str]:
+    """Return a line for each thing that is known of texts: roles of tokens, and templates."""
+    roles = {
+        role: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        for role, value in state["special_tokens"].items()
+        if value not in (None, [], ())
+    }
+    lines = [f"{role:10}: {ids}" for role, ids in roles.items()]
+    if "bos" in roles:
+        lines.append(f"add_bos   : {_format_value(state['add_bos'])}")
+    if state["chat_template"] is not None:
+        size = format_count(len(state["chat_template"]), "character")
+        more = ", ".join(state["additional_chat_templates"])
+        lines.append(f"chats     : a template of {size}" + (f", and for {more}" if more else ""))
     return lines
 
 

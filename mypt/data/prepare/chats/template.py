@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from mypt.data.prepare.chats.turns import ROLES, Turn, refuse
-from mypt.data.special_tokens import END_OF_EPISODE
-from mypt.format.documents.tokenizer import END_OF_TEXT
+from mypt.format.documents.special_tokens import END_OF_EPISODE, END_OF_TEXT, marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mypt.plugins.contracts import Tokenizer
 
-_MARKS = {role: (f"<myPT_{role}>", f"</myPT_{role}>") for role in ROLES}
+_MARKS = {role: marks_of(role) for role in ROLES}
 _PLAIN = {role: (f"{role.capitalize()}: ", "\n") for role in ROLES}
 
 
@@ -75,6 +75,21 @@ class Template:
             yield Span(self.gap, turn.is_learnt)
         if self.end:
             yield Span(self.end, turns[-1].is_weighted)
+
+    def to_jinja(self) -> str:
+        """Return the template that renders the same text, as Hugging Face's tokenizers take it.
+
+        It takes `messages`, each with `role` and `content`, and `add_generation_prompt`.
+        """
+        marks = {role: [before, after + self.gap] for role, (before, after) in self.marks.items()}
+        turn = "{{ marks[turn['role']][0] + turn['content'] + marks[turn['role']][1] }}"
+        prompt, end = self.marks["assistant"][0].rstrip(" "), self.end
+        return (
+            f"{{% set marks = {json.dumps(marks)} %}}"
+            f"{{% for turn in messages %}}{turn}{{% endfor %}}"
+            f"{{% if add_generation_prompt %}}{{{{ {json.dumps(prompt)} }}}}"
+            f"{{% else %}}{{{{ {json.dumps(end)} }}}}{{% endif %}}"
+        )
 
     def check_marks(self, turns: Sequence[Turn]) -> None:
         """Raise if a text contains a mark.

@@ -12,6 +12,11 @@ from mypt.format.readers.hugging_face import gpt2 as hf_gpt2
 from mypt.format.readers.hugging_face import llama as hf_llama
 from mypt.format.readers.hugging_face.companions import read_companions
 from mypt.format.readers.hugging_face.keys import check_class
+from mypt.format.readers.hugging_face.text_rules import (
+    TOKENIZER_CONFIG,
+    read_chat_templates,
+    read_text_rules,
+)
 from mypt.format.readers.shared.fields import make_unsupported_error, require_bool
 from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
 from mypt.format.readers.shared.tensor_map import (
@@ -142,10 +147,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     if options.get("tokenizer") == NO_TOKENIZER or not (path / TOKENIZER).is_file():
         report.append(f"no {TOKENIZER} is taken over: the model takes bare ids")
     else:
-        tokenizer = {
-            **read_hugging_face_document(path / TOKENIZER, config.vocab_size, report),
-            "hugging_face": read_companions(path, hf_config),
-        }
+        tokenizer = _read_tokenizer(path, hf_config, config.vocab_size, report)
     return Checkpoint(
         version=FORMAT_VERSION,
         config=document,
@@ -154,6 +156,17 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         report=tuple(report),
         remarks=tuple(remarks),
     )
+
+
+def _read_tokenizer(
+    path: Path, hf_config: Mapping[str, Any], vocab_size: int, report: list[str]
+) -> dict[str, Any]:
+    """Return the fields of mypt's `tokenizer.json`."""
+    document = read_hugging_face_document(path / TOKENIZER, vocab_size, report)
+    companions = read_companions(path, hf_config)
+    templates = read_chat_templates(path, companions.get(TOKENIZER_CONFIG, {}))
+    rules = read_text_rules(document, companions, vocab_size, templates)
+    return {**document, **rules, "hugging_face": companions}
 
 
 def _complete(hf_config: Mapping[str, Any], family: Family, file: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.documents.tokenizer import END_OF_TEXT, END_OF_TEXT_ID
+from mypt.format.documents.special_tokens import END_OF_TEXT, END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import read_document
 from mypt.format.version import FORMAT_VERSION

@@ -131,3 +131,41 @@ def test_a_long_value_is_wrapped_at_the_width_of_the_terminal(cli, bundle, tmp_p
     settings = out.partition("hyperparameters:\n")[2].splitlines()
     assert max(map(len, settings)) <= 60
     assert sum(".txt" in line for line in settings) > 5
+
+
+def test_roles_of_tokens_and_templates_are_shown(cli, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "cat")
+    file = tmp_path / "cat" / "tokenizer.json"
+    state = json.loads(file.read_text())
+    roles = {"bos": [1], "eos": [2, 3], "pad": 0}
+    told = {"special_tokens": roles, "add_bos": True, "chat_template": "{{ x }}"}
+    more = {"additional_chat_templates": {"tool_use": "y", "rag": "z"}}
+    file.write_text(json.dumps({**state, **told, **more}))
+    out = cli("inspect", tmp_path / "cat")[1]
+    shown = out.partition("=== TOKENIZER ===\n")[2].partition("\n\n")[0].splitlines()
+    assert shown[2:] == [
+        "bos       : 1",
+        "eos       : 2, 3",
+        "pad       : 0",
+        "add_bos   : true",
+        "chats     : a template of 7 characters, and for tool_use, rag",
+    ]
+
+
+def test_how_its_runs_were_started_is_shown(cli, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "cat")
+    file = tmp_path / "cat" / "training_state.json"
+    state = json.loads(file.read_text())
+    state["provenance"] |= {
+        "start_step": 30,
+        "command": ["mypt", "train", "--model_name", "a b"],
+        "git": {"commit": "abcdef" * 6 + "0123", "dirty": True},
+        "config_sha256": "0123456789abcdef" * 4,
+    }
+    state["earlier_runs"] = [{"start_step": 0, "versions": {"torch": "1.0"}}]
+    file.write_text(json.dumps(state))
+    out = " ".join(cli("inspect", tmp_path / "cat")[1].split())
+    assert "run, from step 30: mypt train --model_name 'a b' with mypt " in out
+    assert "git abcdefabcdef with changes, settings 0123456789ab before, from step 0: " in out
+    assert "before, from step 0: started from Python with torch 1.0 " in out
+    assert "warning" not in cli("inspect", tmp_path / "cat")[2]

@@ -38,3 +38,18 @@ def test_a_mark_among_the_words_is_refused_whoever_says_it(special, role):
         Template.of(special).check_marks(turns)
     assert caught.value.problems[0].where == "/messages/0/content"
     Template.of(None).check_marks(turns)
+
+
+def test_the_jinja_template_renders_what_is_written(plugins, special):
+    render = pytest.importorskip("jinja2.sandbox").ImmutableSandboxedEnvironment
+    plain = plugins.tokenizer("gpt2").build({"special_token_encoder": {"<|endoftext|>": 50256}})
+    talk = chat(*TURNS, ("user", 'More?\n"Now"!'), TURNS[2])
+    for tokenizer in (None, plain, special):
+        template = Template.of(tokenizer)
+        jinja = render(trim_blocks=True, lstrip_blocks=True).from_string(template.to_jinja())
+        whole = "".join(span.text for span in template.spans(read_turns(talk)))
+        assert jinja.render(talk) == whole
+        asked = {"messages": talk["messages"][:-1], "add_generation_prompt": True}
+        prompt = jinja.render(asked)
+        assert whole.startswith(prompt)
+        assert whole[len(prompt) :].strip().startswith("Hello!")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mypt.format.documents.recorded_paths import (
+from mypt.format.storage.recorded_paths import (
     record_path,
     record_text,
     record_value,
