@@ -39,7 +39,7 @@ from mypt.format.rules.arguments import (
 )
 from mypt.format.storage.succession import finish_succession
 from mypt.plugins.manager import Plugins, load_plugins
-from mypt.plugins.requirements import check_guards
+from mypt.plugins.requirements import check_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -203,7 +203,7 @@ def resume(
         FormatError: The checkpoint has no tokenizer, or the optimizer state of another model.
         PluginError: A gold guard of the run is from a plugin that is not installed.
     """
-    check_guards(training, opened.needs, plugins, str(opened.path))
+    check_run(opened.training_state, training, opened.needs, plugins, opened.path)
     model = model_to_train(opened, plugins, GPT).to(device)
     step = opened.training_state.step if opened.training_state is not None else 0
     return model, resumed_optimizer(opened, model, training), step

@@ -85,7 +85,9 @@ class GPT(LanguageModel):
     ) -> str:
         """Continue a text, without dropout whatever mode the model is in.
 
-        A model without a tokenizer takes and gives ids, as texts such as "3 0 1".
+        A model without a tokenizer takes and gives ids, as texts such as "3 0 1". Where there is
+        one that is not here, since its plugin or its feature of the format is not, a prompt has to
+        be ids, and what is added comes as such a text.
 
         Args:
             prompt: Text to continue, or the ids of its tokens, which are continued as they are.
@@ -104,6 +106,8 @@ class GPT(LanguageModel):
         Raises:
             DataError: The prompt has a character that the vocabulary lacks.
             ConfigError: An argument is unknown, of another type or out of range.
+            PluginError: The prompt is a text, and the tokenizer is of a plugin that is not here.
+            FormatError: The same of one that requires a later version of the format.
         """
         (continued,) = self.generate_many(
             [prompt],
@@ -196,7 +200,7 @@ class GPT(LanguageModel):
         return continuations(self, prompts, settings, samples=samples, batch_size=batch_size)
 
     @checked()
-    def score(self, text: str, *, stride: int | None = None) -> Score:
+    def score(self, text: Prompt, *, stride: int | None = None) -> Score:
         """Measure how well the model predicts a text.
 
         A text longer than `block_size` tokens is scored in windows of that length, each `stride`
@@ -206,13 +210,16 @@ class GPT(LanguageModel):
         no dropout, whatever mode the model is in.
 
         Args:
-            text: At least two tokens.
+            text: A text of at least two tokens, or the ids of tokens, which are scored as they are.
             stride: 1 to `block_size`; a smaller stride is slower, and closer to what the model
                 can do. By default half of `block_size`.
 
         Raises:
             DataError: The text is too short, or has a character that the vocabulary lacks.
-            ConfigError: The stride is out of range, or the model has no tokenizer.
+            ConfigError: The stride is out of range, an id is beyond the vocabulary, or the model
+                has no tokenizer for a text.
+            PluginError: Its tokenizer for a text is of a plugin that is not installed.
+            FormatError: Its tokenizer for a text requires a later version of the format.
         """
         from mypt.engine.inference.scoring import score
 

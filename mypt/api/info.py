@@ -12,11 +12,15 @@ from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.convert import to_document, to_recorded_document
 from mypt.format.open import open_checkpoint
 from mypt.format.rules.arguments import MAPPING, PATH, checked, optional
+from mypt.format.rules.requirements import UNKNOWN
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from mypt.format.errors import Problem
+    from mypt.format.open import Opened
 
 
 @checked(path_or_name=PATH, plugins=PLUGINS, options=optional(MAPPING))
@@ -44,9 +48,10 @@ def get_model_info(
         was saved, harmless ones too), `notes` (all that a user should know of it, such as what its
         reader mapped, left out or assumed), `warnings` (edits that its output may depend on, what
         is wrong with its training state or
-        its optimizer, which only training needs, and changed versions of plugins), and `plugins`:
-        by package the `version` it requires, `needed_for` as in its manifest, and the version
-        `installed`, None if it is not or cannot be used, and then in `absence` why.
+        its optimizer, which only training needs, changed versions of plugins, and features of a
+        later version of the format), and `plugins`: by package the `version` it requires (None if
+        that is not recorded), `needed_for` as in a manifest, and the version `installed`, None if
+        it is not or cannot be used, and then in `absence` why.
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.
@@ -65,7 +70,7 @@ def get_model_info(
         "training_state": None if state is None else to_recorded_document(state, versioned=False),
         "edits": [str(edit) for edit in opened.edits],
         "notes": list(opened.notes),
-        "warnings": list(opened.warnings),
+        "warnings": [*opened.warnings, *map(str, _list_unknown(opened))],
         "copies": [
             str(path) for path in find_copies(opened.path, None if state is None else state.run_id)
         ],
@@ -74,6 +79,11 @@ def get_model_info(
             for package, need in opened.needs.items()
         },
     }
+
+
+def _list_unknown(opened: Opened) -> list[Problem]:
+    """Return the features that this version does not know; `plugins` tells of plugins."""
+    return [problem for problem in opened.lacking if problem.kind == UNKNOWN]
 
 
 def _describe_presence(package: str, plugins: Plugins) -> dict[str, str | None]:

@@ -25,6 +25,7 @@ from mypt.format.readers.options import UNSAID
 from mypt.format.readers.shared.vocabulary import NO_TOKENIZER
 from mypt.format.rules.arguments import PATH, checked
 from mypt.format.rules.plugin_settings import NEEDS_PLUGIN
+from mypt.format.rules.requirements import UNKNOWN
 from mypt.format.storage import files
 from mypt.plugins.manager import Plugins, load_plugins
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from mypt.api.copy_relations import Relation
 
-NEEDS = "needs"  # begins the problem of what opens with an option or a plugin
+NEEDS = "needs"  # begins the problem of what opens with an option, a plugin or a newer mypt
 # The figures of what cannot be opened, as `summarize_checkpoint` has them.
 _NOTHING: dict[str, Any] = dict.fromkeys(
     (
@@ -64,9 +65,9 @@ def list_checkpoints(
         together (both None where the files cannot be seen); `run_id`; `copy_kind` ("gold", "fp16",
         "step" or "copy" for one that a run made,
         "link", "same weights" or "same run") and `copy_of`, what it is a copy of: a path if that
-        is in the list; `valid`, whether it opens for every use but training without an option or
-        a plugin; and `problem`, the reason if it does not, which begins with "needs" if an option
-        or a plugin is all that it takes. What is not recorded is None.
+        is in the list; `valid`, whether it opens for every use but training without an option, a
+        plugin or a newer mypt; and `problem`, the reason if it does not, which begins with "needs"
+        if one of these is all that it takes. What is not recorded is None.
 
     Raises:
         UsageError: There is no such folder.
@@ -163,6 +164,8 @@ def _explain(problem: Problem, path: Path) -> str:
     what = f"{place.strip()} {problem.what}".strip()
     if problem.kind == UNSAID:
         return f"{NEEDS} an option: {what}"
+    if problem.kind == UNKNOWN:
+        return f"{NEEDS} a newer mypt: {what}"
     return f"{NEEDS} a plugin: {what}" if problem.kind in NEEDS_PLUGIN else what
 
 

@@ -42,9 +42,9 @@ def summarize_checkpoint(opened: Opened, plugins: Plugins) -> dict[str, Any]:
 
 
 def _count_parameters(opened: Opened, plugins: Plugins) -> int:
-    """Count the parameters, from the shapes in the file where a part is not installed."""
+    """Count the parameters, from the shapes in the file where not all that it takes is here."""
     config = opened.config
-    known = are_parts_known(config, plugins.layouts)
+    known = not opened.lacking and are_parts_known(config, plugins.layouts)
     if known and not layout_problems(config, "", plugins.layouts):
         return count_parameters(expected_tensors(config, plugins.layouts), tied=config.tie_weights)
     return count_parameters(opened.shapes(), tied=config.tie_weights)

@@ -153,6 +153,7 @@ def _check_readable(sides: Sequence[Side], plugins: Plugins, texts: Mapping[str,
     for side in sides:
         tokenizer = build_tokenizer(side.opened.tokenizer, plugins)
         if tokenizer is None:
+            side.opened.check_tokenizer()
             _raise_without_tokenizer(side)
         for source, text in texts.items():
             try:

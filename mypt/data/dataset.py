@@ -27,6 +27,7 @@ from mypt.data.token_files.shard import explain_high_ids, map_unrecorded_ids
 from mypt.format.documents.tokenizer import TEXT_FIELDS
 from mypt.format.documents.vocabulary import pick_text_fields
 from mypt.format.errors import DataError, FormatError, Problem
+from mypt.format.rules.requirements import REQUIRES, feature_problems
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
 from mypt.format.version import FORMAT_VERSION
@@ -139,13 +140,18 @@ def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
     """Read the tokenizer of a data set, as the fields of `tokenizer.json`.
 
     Raises:
-        DataError: The file is missing, is not JSON, or does not name a tokenizer.
+        DataError: The file is missing, is not JSON, or does not name a tokenizer; or it requires a
+            feature of a later version of the format.
     """
     root = Path(folder)
     _need_folder(root)
     files = other_programs.find_split_files(root)
     if files is None:
-        return _read_state_file(root / STATE_FILE)
+        state = _read_state_file(root / STATE_FILE)
+        unknown = feature_problems("tokenizer", state, str(root / STATE_FILE))
+        if unknown:
+            raise DataError(*unknown)
+        return state
     return other_programs.read_characters(root) or other_programs.assume_tokenizer(files)
 
 
@@ -229,6 +235,11 @@ def _read_state_file(file: Path) -> dict[str, Any]:
         raise_data_error(
             file, "does not say which tokenizer it belongs to", "restore the field `token_kind`"
         )
+    if REQUIRES in state:  # of which more is asked here than what the tokenizer itself will check
+        named = {"format_version": FORMAT_VERSION, "token_kind": "gpt2", REQUIRES: state[REQUIRES]}
+        problems = check_document("tokenizer", named, str(file))
+        if problems:
+            raise DataError(*problems)
     return state
 
 

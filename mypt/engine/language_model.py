@@ -12,21 +12,58 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import to_document
 from mypt.format.documents.manifest import GENERATE
 from mypt.format.documents.vocabulary import pick_text_fields
-from mypt.format.errors import ConfigError, Problem
+from mypt.format.errors import ConfigError, FormatError, PluginError, Problem
 from mypt.format.rules.arguments import checked, instance_of, optional, whole_number
 from mypt.format.rules.plugin_settings import BUILT_IN_TOKENIZERS
+from mypt.format.rules.requirements import find_requirements
 from mypt.model.initialisation import WithoutValues, initialise
 from mypt.model.transformer import Transformer
 from mypt.plugins.contracts import TOKENIZER
 from mypt.plugins.manager import Plugins, load_plugins
-from mypt.plugins.requirements import check_requirements
-from mypt.tokenizers.bare_ids import BareIds
+from mypt.plugins.requirements import check_features, check_requirements
+from mypt.tokenizers.bare_ids import AbsentTokenizer, BareIds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from mypt.format.documents.tokenizer import TokenizerState
+    from mypt.format.documents.training import TrainingConfig
+    from mypt.format.rules.requirements import Requirements
     from mypt.plugins.contracts import Tokenizer
+
+
+def find_model_requirements(model: LanguageModel, training: TrainingConfig | None) -> Requirements:
+    """Return the plugins that a bundle of a model requires.
+
+    Args:
+        model: The model.
+        training: Hyperparameters of its run; None for a bundle that only inference needs.
+    """
+    return find_requirements(
+        model.config,
+        None if model.tokenizer is None else model.tokenizer.token_kind,
+        training,
+        layouts=model.plugins.layouts,
+        settings=model.plugins.settings,
+        version_of=model.plugins.version_of,
+        before=model.needs,
+    )
+
+
+def tokenizer_or_stand_in(model: LanguageModel) -> Tokenizer:
+    """Return the tokenizer of a model, or in its place what knows its ids and refuses texts.
+
+    Raises:
+        ConfigError: The model has none.
+    """
+    try:
+        return model.need_tokenizer()
+    except (FormatError, PluginError) as error:
+        if model.tokenizer_state is None:
+            raise
+        document = to_document(model.tokenizer_state)
+        return AbsentTokenizer(model.config.vocab_size, document, error)
 
 
 class LanguageModel(Transformer):
@@ -40,7 +77,8 @@ class LanguageModel(Transformer):
         tokenizer: Text to ids and back; None for a model of bare ids, or without the plugin that
             reads its tokenizer.
         tokenizer_state: What its checkpoint says of the tokenizer, kept when it is saved.
-        needs: The plugins that its checkpoint requires, by package.
+        needs: The plugins that its checkpoint requires, by package, as a manifest has them.
+        opened_from: The path that its checkpoint was opened by, for messages; None for a new model.
         history: The training behind its weights, as far as mypt did or read it.
     """
 
@@ -82,6 +120,7 @@ class LanguageModel(Transformer):
         self.tokenizer = tokenizer
         self.tokenizer_state: TokenizerState | None = None
         self.needs: Mapping[str, Any] = {}
+        self.opened_from: Path | None = None
         self.history = History()
         if not next(self.parameters()).is_meta:  # else weights are about to be loaded
             kind = None if tokenizer is None else tokenizer.token_kind
@@ -111,10 +150,15 @@ class LanguageModel(Transformer):
         Raises:
             ConfigError: The model has none.
             PluginError: It requires a plugin that is not installed.
+            FormatError: It requires a feature of a later version of the format.
         """
-        check_requirements(self.needs, self.plugins, GENERATE, "this model")
-        if self.tokenizer is None and self.tokenizer_state is not None:
-            self.plugins.tokenizer(self.tokenizer_state.token_kind)  # says why there is none
+        state = self.tokenizer_state if self.tokenizer is None else None
+        if state is not None:
+            check_features("tokenizer", state, self.opened_from)
+        name = "this model" if self.opened_from is None else str(self.opened_from)
+        check_requirements(self.needs, self.plugins, GENERATE, name)
+        if state is not None:
+            self.plugins.tokenizer(state.token_kind)  # says why there is none
         if self.tokenizer is None:
             fix = "put its tokenizer.json beside it, or call the model with ids"
             raise ConfigError(Problem("", "tokenizer", "this model has no tokenizer", fix))
@@ -124,12 +168,11 @@ class LanguageModel(Transformer):
     def tokenizer_or_ids(self) -> Tokenizer:
         """Return the tokenizer, or for a model without one what reads and writes ids as numbers.
 
-        Raises:
-            PluginError: There is one, in a plugin that is not installed.
+        Where a tokenizer is known and not here, what is returned takes ids and refuses texts.
         """
         if self.tokenizer is None and not self._may_get_tokenizer():
             return BareIds(self.config.vocab_size)
-        return self.need_tokenizer()
+        return tokenizer_or_stand_in(self)
 
     def _may_get_tokenizer(self) -> bool:
         """Return whether the checkpoint names a tokenizer of which it is known where it is."""
@@ -139,4 +182,5 @@ class LanguageModel(Transformer):
         is_known = (
             state.token_kind in BUILT_IN_TOKENIZERS or state.token_kind in self.plugins.tokenizers
         )
-        return bool(is_known or state.plugins or self.needs or self.plugins.faults)
+        hints = state.requires or state.plugins or self.needs or self.plugins.faults
+        return bool(is_known or hints)

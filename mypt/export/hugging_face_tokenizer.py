@@ -20,6 +20,8 @@ from mypt.format.readers.hugging_face.text_rules import (
     text_of,
 )
 from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
+from mypt.format.rules.requirements import feature_problems
+from mypt.format.storage import files
 from mypt.plugins.contracts import ExportableTokenizer
 
 if TYPE_CHECKING:
@@ -79,6 +81,9 @@ def _find_documents(state: TokenizerState | None, plugins: Plugins) -> tuple[Doc
     """Return what the tokenizer itself consists of; if nothing is left of one, also why."""
     if state is None:
         return {}, ""
+    unknown = feature_problems("tokenizer", to_document(state), files.TOKENIZER)
+    if unknown:
+        return {}, str(unknown[0])
     section = state.plugins.get(BPE_PACKAGE, {})
     if TOKENIZER in section:
         return {TOKENIZER: section[TOKENIZER]}, ""

@@ -26,6 +26,8 @@ from mypt.format.open import share_among
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
+from mypt.format.rules.plugin_settings import NO_SETTINGS, TOKEN_KIND
+from mypt.format.rules.requirements import REQUIRES, find_requirements, merge_needs
 from mypt.format.rules.tensors import check_tied
 from mypt.format.schema.check import load_schema
 from mypt.format.storage import files
@@ -35,12 +37,15 @@ from mypt.format.tensors.pt_file import load_tensors
 from mypt.format.tensors.transforms import have_equal_bits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from mypt.format.documents.checkpoint import Checkpoint
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
+    from mypt.format.rules.plugin_settings import Settings
+    from mypt.format.rules.requirements import Requirements
+    from mypt.format.schema.check import Kind
     from mypt.format.storage.commit import Content
 
 Result = Literal["migrated", "would migrate", "there already", "failed"]
@@ -54,6 +59,8 @@ class Migrator:
         readers: The available readers.
         written_by: Program and version, for the manifest.
         layouts: The known architecture parts.
+        settings: What plugins say of their settings, and so of which package each thing is.
+        version_of: Returns the version of a package whose plugins are available; otherwise None.
         options: Options of readers, such as a training text.
         dry_run: Whether to only report.
         no_lock: Whether to write also where the file system has no locks.
@@ -62,6 +69,8 @@ class Migrator:
     readers: tuple[ReaderFactory, ...]
     written_by: str
     layouts: Layouts = BUILT_IN
+    settings: Settings = NO_SETTINGS
+    version_of: Callable[[str], str | None] = lambda _: None
     options: Mapping[str, Any] = field(factory=dict)
     dry_run: bool = False
     no_lock: bool = False
@@ -106,9 +115,10 @@ class Migrator:
         if model is not None and whole.training_state is not None:
             state = {**whole.training_state, "copy_of": default_output(model).name}
             whole = evolve(whole, training_state=state)
-        if _holds_checkpoint(output, whole):
+        requirements = self._find_requirements(whole)
+        if _holds_checkpoint(output, whole, requirements):
             return self._report_existing(source, output, lines)
-        lines += self._write_bundle(output, whole)
+        lines += self._write_bundle(output, whole, requirements)
         return Report(source=source, output=output, result="migrated", lines=lines)
 
     def migrate_all(self, root: Path) -> Iterator[Report]:
@@ -146,7 +156,28 @@ class Migrator:
             finish_interrupted_commit(output, no_lock=self.no_lock)
         return Report(source=source, output=output, result="there already", lines=lines)
 
-    def _write_bundle(self, output: Path, checkpoint: Checkpoint) -> tuple[str, ...]:
+    def _find_requirements(self, checkpoint: Checkpoint) -> Requirements:
+        """Return the plugins that the bundle of a checkpoint requires."""
+        state = from_optional_document(TrainingState, checkpoint.training_state)
+        kind = None if checkpoint.tokenizer is None else checkpoint.tokenizer[TOKEN_KIND]
+        requires: dict[Kind, Any] = {
+            "config": checkpoint.config.get(REQUIRES, ()),
+            "tokenizer": (checkpoint.tokenizer or {}).get(REQUIRES, ()),
+            "training_state": (checkpoint.training_state or {}).get(REQUIRES, ()),
+        }
+        return find_requirements(
+            from_document(GPTConfig, checkpoint.config),
+            kind if (TOKEN_KIND, kind) in self.settings else None,
+            None if state is None else state.training_config,
+            layouts=self.layouts,
+            settings=self.settings,
+            version_of=self.version_of,
+            before=merge_needs({}, requires),
+        )
+
+    def _write_bundle(
+        self, output: Path, checkpoint: Checkpoint, requirements: Requirements
+    ) -> tuple[str, ...]:
         """Write a bundle, and return lines on how that went."""
         with open_for_writing(output, no_lock=self.no_lock) as writer:
             _check_nothing_overwritten(output)
@@ -158,6 +189,7 @@ class Migrator:
                 weights=checkpoint.tensors,
                 optimizer=checkpoint.optimizer,
                 written_by=self.written_by,
+                requirements=requirements,
                 check=lambda paths: _verify_files(paths, checkpoint),
             )
         return () if writer.warning is None else (f"warning: {writer.warning}",)
@@ -229,13 +261,14 @@ def _store_tied_once(checkpoint: Checkpoint, source: Path) -> Checkpoint:
     return evolve(checkpoint, tensors=tensors)
 
 
-def _make_contents(checkpoint: Checkpoint) -> dict[str, Content]:
+def _make_contents(checkpoint: Checkpoint, requirements: Requirements) -> dict[str, Content]:
     return bundle_files(
         from_document(GPTConfig, checkpoint.config),
         from_optional_document(TokenizerState, checkpoint.tokenizer),
         from_optional_document(TrainingState, checkpoint.training_state),
         checkpoint.tensors,
         checkpoint.optimizer,
+        requirements=requirements,
     )
 
 
@@ -262,13 +295,13 @@ def _are_equal(one: Any, other: Any) -> bool:
     return bool(one == other or (one != one and other != other))
 
 
-def _holds_checkpoint(output: Path, checkpoint: Checkpoint) -> bool:
+def _holds_checkpoint(output: Path, checkpoint: Checkpoint, requirements: Requirements) -> bool:
     """Return whether the output already holds this checkpoint, byte for byte."""
     if not (output / files.MANIFEST).exists():
         return False
     manifest = read_manifest(output)
     found = {} if manifest is None else {n: r.sha256 for n, r in manifest.files.items()}
-    contents = _make_contents(checkpoint)
+    contents = _make_contents(checkpoint, requirements)
     return found == {name: content_digest(content) for name, content in contents.items()}
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.edits import EDITED, changes_output, summarize_edits
@@ -16,7 +16,7 @@ from mypt.format.bundle.read import read_bundle
 from mypt.format.discover import find_some
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, from_optional_document
-from mypt.format.documents.manifest import GENERATE, READ
+from mypt.format.documents.manifest import GENERATE
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, Problem, one_line
@@ -26,8 +26,12 @@ from mypt.format.readers.options import share_options
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
 from mypt.format.rules.optimizer_state import INEXACT
-from mypt.format.rules.plugin_settings import NEEDS_PLUGIN, tokenizer_plugin_problems
-from mypt.format.rules.plugin_versions import list_version_changes
+from mypt.format.rules.plugin_settings import NEEDS_PLUGIN
+from mypt.format.rules.requirements import (
+    UNKNOWN,
+    list_version_changes,
+    tokenizer_plugin_problems,
+)
 from mypt.format.rules.tensors import check_tied
 from mypt.format.storage import files
 
@@ -66,7 +70,9 @@ class Opened:
         flaws: What is wrong with its training state or its optimizer: inference warns of them, and
             whatever trains is refused; see `check_flaws`.
         plugin_changes: Plugins that it generates with, of other versions than it was saved with.
-        lacking: Parts and tokenizers that it takes and no plugin here offers.
+        lacking: What inference takes that is not here: parts and tokenizers of plugins, and
+            features of a later version of the format.
+        needs: The plugins that it requires, by package, as a manifest has them.
         manifest: Commit record of a bundle; None where there is none.
         weights: Gives the tensors by name, on the CPU.
         shapes: Gives their shapes by name, without loading them.
@@ -97,13 +103,9 @@ class Opened:
     flaws: tuple[Problem, ...] = ()
     plugin_changes: tuple[Problem, ...] = ()
     lacking: tuple[Problem, ...] = ()
+    needs: Mapping[str, Any] = field(factory=dict)
     manifest: Manifest | None = None
     is_proved: bool = False
-
-    @property
-    def needs(self) -> Mapping[str, Any]:
-        """The plugins it needs, by package, as its manifest has them."""
-        return self.manifest.plugins if self.manifest else {}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -136,6 +138,12 @@ class Opened:
             what, fix = "is missing", "restore it: training needs the vocabulary of the model"
             raise FormatError(Problem(str(self.path / files.TOKENIZER), "", what, fix))
         return self.tokenizer
+
+    def check_tokenizer(self) -> None:
+        """Raise a `FormatError` if its tokenizer requires what is not here."""
+        lacking = [p for p in self.lacking if Path(p.file).name == files.TOKENIZER]
+        if lacking:
+            raise FormatError(*(evolve(problem, severity="error") for problem in lacking))
 
     def check_flaws(self) -> None:
         """Raise a `FormatError` with all flaws, if there are any: training cannot use them."""
@@ -211,8 +219,7 @@ def open_checkpoint(
     share_options(options or {}, [None])  # a bundle has none
     bundle = read_bundle(path, plugins.layouts, plugins.settings, without_model=without_model)
     opened = _describe_bundle(bundle, is_proved=form == "bundle" and not without_model)
-    changes = _find_plugin_changes(opened, plugins, without_model=without_model)
-    return evolve(opened, plugin_changes=tuple(changes))
+    return evolve(opened, plugin_changes=tuple(_find_plugin_changes(opened, plugins)))
 
 
 def share_among(
@@ -292,19 +299,17 @@ def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
         check=bundle.check_tensors,
         doubts=tuple(list_doubts(bundle)),
         flaws=bundle.flaws,
-        lacking=tuple(note for note in bundle.notes if note.kind in NEEDS_PLUGIN),
+        lacking=tuple(note for note in found if note.kind in NEEDS_PLUGIN | {UNKNOWN}),
+        needs=bundle.needs,
         manifest=bundle.manifest,
         is_proved=is_proved,
     )
 
 
-def _find_plugin_changes(
-    opened: Opened, plugins: Registry, *, without_model: bool
-) -> Iterator[Problem]:
+def _find_plugin_changes(opened: Opened, plugins: Registry) -> Iterator[Problem]:
     """Yield a problem for each plugin that generates and is not of the version that saved.
 
-    One that is not installed is another matter, unless the model opens all the same: then the parts
-    are those of another package.
+    One that is not available is another matter.
     """
     needs = {p: need for p, need in opened.needs.items() if GENERATE in need["needed_for"]}
     here = {
@@ -312,12 +317,9 @@ def _find_plugin_changes(
         for package, need in needs.items()
         if (version := plugins.version_of(package)) is not None
     }
-    for package, was, now in list_version_changes(needs, here):
-        if now is None and (without_model or READ not in needs[package]["needed_for"]):
-            continue
+    there = {package: need for package, need in needs.items() if package in here}
+    for package, was, now in list_version_changes(there, here):
         what = f"was saved with the plugin {package} {was}, but {now} is installed"
-        if now is None:
-            what = f"was saved with the parts of {package} {was}; now another package offers them"
         fix = f"install {package} {was}, unless you know that both compute the same"
         yield Problem(str(opened.path), "", what, fix, kind="plugin.version", severity="warning")
 

@@ -20,11 +20,8 @@ from mypt.format.errors import (
 from mypt.format.layout import BUILT_IN
 from mypt.format.readers.options import UNSAID
 from mypt.format.rules.documents import document_problems
-from mypt.format.rules.plugin_settings import (
-    NEEDS_PLUGIN,
-    NO_SETTINGS,
-    tokenizer_plugin_problems,
-)
+from mypt.format.rules.plugin_settings import NEEDS_PLUGIN, NO_SETTINGS
+from mypt.format.rules.requirements import UNKNOWN, tokenizer_plugin_problems
 from mypt.format.storage import files
 from mypt.format.storage.generations import checksum_problems
 from mypt.format.tensors.pt_file import read_header
@@ -40,13 +37,14 @@ if TYPE_CHECKING:
     from mypt.format.schema.check import Kind
 
 LEGACY = "version.legacy"
-_TAKES_MORE = NEEDS_PLUGIN | {UNSAID}
+_TAKES_MORE = NEEDS_PLUGIN | {UNKNOWN, UNSAID}
 
 
 def is_valid(problems: Iterable[Problem]) -> bool:
     """Return whether a checkpoint with these problems opens for every kind of use but training.
 
-    One that takes an option or a plugin, as a warning says, is neither invalid nor valid.
+    One that takes an option, a plugin or a newer mypt, as a warning says, is neither invalid nor
+    valid.
     """
     return not any(p.severity == "error" or p.kind in _TAKES_MORE for p in problems)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from mypt.format.rules.requirements import normalize_package_name
 from mypt.format.version import DISTRIBUTION, MYPT_VERSION
-from mypt.plugins.faults import Fault, PluginOrigin, normalize_package_name
+from mypt.plugins.faults import Fault, PluginOrigin
 from mypt.plugins.hookspecs import PROJECT
 
 if TYPE_CHECKING:

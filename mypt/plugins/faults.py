@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from mypt.format.errors import Problem
+from mypt.format.rules.requirements import normalize_package_name
 from mypt.format.version import DISTRIBUTION
 
 DISABLE_VARIABLE = "MYPT_DISABLE_PLUGINS"
@@ -89,13 +90,3 @@ class Fault:
 def disable_hint(name: str) -> str:
     """Return how to disable the plugin, or the plugins of the package, with this name."""
     return f"mypt --disable-plugin {name} ... (or {DISABLE_VARIABLE}={name})"
-
-
-def normalize_package_name(package: str) -> str:
-    """Return the normalized name of a package.
-
-    Source: Python Packaging User Guide, "Names and normalization".
-    """
-    import re
-
-    return re.sub(r"[-_.]+", "-", package).lower()

@@ -29,6 +29,7 @@ from mypt.format.rules.plugin_settings import (
     TOKENIZATION,
     Setting,
 )
+from mypt.format.rules.requirements import normalize_package_name
 from mypt.format.version import DISTRIBUTION, MYPT_VERSION
 from mypt.plugins import hookspecs
 from mypt.plugins.discovery import find_installed_plugins, find_unmet, make_fault
@@ -37,7 +38,6 @@ from mypt.plugins.faults import (
     Fault,
     FaultKind,
     PluginOrigin,
-    normalize_package_name,
 )
 from mypt.plugins.isolation import summarize_error
 from mypt.plugins.registry import HOOKS, HookRegistry, accept_options

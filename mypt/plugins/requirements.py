@@ -1,63 +1,35 @@
-"""The plugins that a bundle requires, and for what: the `plugins` of `manifest.json`.
-
-An architecture part is required for everything that uses the tensors, a tokenizer for text, and a
-guard for resuming the run that uses it. Nothing in a bundle requires log sinks or legacy readers.
-"""
+"""Whether what a checkpoint requires is available here: see `mypt.format.rules.requirements`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.documents.manifest import GENERATE, PURPOSES, TRAIN
-from mypt.format.errors import PluginError, Problem
-from mypt.format.layout import used_slots
+from mypt.format.documents.convert import to_document
+from mypt.format.documents.manifest import TRAIN
+from mypt.format.errors import FormatError, PluginError, Problem
+from mypt.format.rules.requirements import (
+    SCOPES,
+    feature_problems,
+    is_of_other,
+    list_run_choices,
+    package_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
-    from mypt.format.documents.config import GPTConfig
-    from mypt.format.documents.training import TrainingConfig
-    from mypt.plugins.faults import PluginOrigin
+    from mypt.format.documents.tokenizer import TokenizerState
+    from mypt.format.documents.training import TrainingConfig, TrainingState
+    from mypt.format.schema.check import Kind
     from mypt.plugins.manager import Plugins
-
-Requirements = dict[str, dict[str, Any]]
-
-
-def required_plugins(
-    plugins: Plugins,
-    config: GPTConfig,
-    token_kind: str | None,
-    training: TrainingConfig | None,
-    before: Mapping[str, Any],
-) -> Requirements:
-    """Return the plugins that a model requires, by package, with their versions.
-
-    Args:
-        plugins: Where its parts were looked up.
-        config: Its architecture.
-        token_kind: Its tokenizer; None if it has none.
-        training: Hyperparameters of its run, whose guards are required to go on with it.
-        before: Its requirements when it was opened. Those on packages that are not installed now
-            are kept, as are the packages' sections in the documents.
-    """
-    needs: Requirements = {
-        package: dict(need)
-        for package, need in before.items()
-        if plugins.version_of(package) is None
-    }
-    for source, purposes in _find_required_origins(plugins, config, token_kind, training):
-        if not source.is_built_in:
-            need = needs.setdefault(source.package, {"version": source.version, "needed_for": []})
-            wanted = {*need["needed_for"], *purposes}
-            need["needed_for"] = [purpose for purpose in PURPOSES if purpose in wanted]
-    return needs
 
 
 def check_requirements(needs: Mapping[str, Any], plugins: Plugins, purpose: str, name: str) -> None:
     """Raise if using a bundle for a purpose requires a plugin that is not available.
 
     Args:
-        needs: The `plugins` of its manifest.
+        needs: The plugins that it requires, by package, as a manifest has them.
         plugins: The available plugins.
         purpose: One of `PURPOSES`.
         name: The bundle, for messages.
@@ -74,44 +46,74 @@ def check_requirements(needs: Mapping[str, Any], plugins: Plugins, purpose: str,
         raise PluginError(*problems)
 
 
-def check_guards(
-    training: TrainingConfig, needs: Mapping[str, Any], plugins: Plugins, name: str
+def check_features(
+    kind: Kind, document: TokenizerState | TrainingState, folder: Path | None
 ) -> None:
-    """Raise if gold guards that a resumed run uses are not available.
+    """Raise if a document requires a feature of the format that this version does not know.
+
+    Args:
+        kind: The kind of document.
+        document: The document.
+        folder: The checkpoint that it is of, for messages; None where that is not known.
 
     Raises:
-        PluginError: One problem for each package that may provide them.
+        FormatError: It does.
     """
-    wanted = [guard for guard, options in training.gold_guards.items() if options is not False]
-    if any(guard not in plugins.guards for guard in wanted):
-        check_requirements(needs, plugins, TRAIN, name)
+    if document.requires:
+        file = SCOPES[kind].file if folder is None else str(folder / SCOPES[kind].file)
+        problems = feature_problems(kind, to_document(document), file)
+        if problems:
+            raise FormatError(*problems)
+
+
+def is_tokenizer_here(state: TokenizerState, plugins: Plugins) -> bool:
+    """Return whether a tokenizer is offered, with all that its document requires."""
+    if state.token_kind not in plugins.tokenizers:
+        return False
+    if not state.requires:
+        return True
+    packages = filter(None, map(package_of, state.requires))
+    is_known = not feature_problems("tokenizer", to_document(state), "")
+    return is_known and all(plugins.version_of(package) is not None for package in packages)
+
+
+def check_run(
+    state: TrainingState | None,
+    training: TrainingConfig,
+    needs: Mapping[str, Any],
+    plugins: Plugins,
+    folder: Path | None,
+) -> None:
+    """Raise if a run cannot be gone on with here.
+
+    A plugin of guards alone that the run no longer uses is not looked for.
+
+    Args:
+        state: The training state to go on from; None for none.
+        training: The hyperparameters of the run that goes on.
+        needs: The plugins that its checkpoint requires, by package, as a manifest has them.
+        plugins: The available plugins.
+        folder: The checkpoint, for messages; None where that is not known.
+
+    Raises:
+        FormatError: The state requires a feature that this version does not know.
+        PluginError: A plugin is not available; one problem for each package.
+    """
+    if state is not None:
+        check_features("training_state", state, folder)
+    choices = list_run_choices(training)
+    if state is not None:
+        choices = [
+            choice for choice in list_run_choices(state.training_config) if choice in choices
+        ]
+    if any(is_of_other(choice, plugins.settings, needs) for choice in choices):
+        check_requirements(needs, plugins, TRAIN, "this model" if folder is None else str(folder))
 
 
 def _make_missing_problem(
     package: str, need: Mapping[str, Any], name: str, plugins: Plugins
 ) -> Problem:
     why, fix = plugins.explain_absence(package)
-    what = f"requires the plugin {package} {need['version']}, which {why}"
+    version = f" {need['version']}" if need["version"] else ""
+    what = f"requires the plugin {package}{version}, which {why}"
     return Problem(name, "", what, fix, kind="plugin.missing")
-
-
-def _find_required_origins(
-    plugins: Plugins,
-    config: GPTConfig,
-    token_kind: str | None,
-    training: TrainingConfig | None,
-) -> Iterator[tuple[PluginOrigin, tuple[str, ...]]]:
-    """Yield the origin of each part, tokenizer and guard, and the purposes that require it."""
-    chosen: list[tuple[str, object, tuple[str, ...]]] = [
-        ("mypt_parts", (slot, getattr(config, slot)), PURPOSES)
-        for slot in used_slots(config, plugins.layouts)
-    ]
-    if token_kind is not None:
-        chosen.append(("mypt_tokenizers", token_kind, (GENERATE, TRAIN)))
-    if training is not None:
-        guards = training.gold_guards.items()
-        chosen += [("mypt_gold_guards", name, (TRAIN,)) for name, o in guards if o is not False]
-    for hook, key, purposes in chosen:
-        source = plugins.source_of(hook, key)
-        if source is not None:
-            yield source, purposes

@@ -10,8 +10,8 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, SaveError, UsageError
+from mypt.format.rules.requirements import normalize_package_name
 from mypt.format.storage.save_errors import raising_save_errors
-from mypt.plugins.faults import normalize_package_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

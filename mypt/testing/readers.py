@@ -165,7 +165,12 @@ def _check_use(sample: Path, options: Mapping[str, Any], plugins: Plugins, work:
         logits = _compute_logits(model)
     expect(bool(logits.isfinite().all()), "the logits of the loaded model are not finite")
     migrator = Migrator(
-        readers=readers, written_by="mypt.testing", layouts=plugins.layouts, options=options
+        readers=readers,
+        written_by="mypt.testing",
+        layouts=plugins.layouts,
+        settings=plugins.settings,
+        version_of=plugins.version_of,
+        options=options,
     )
     _check_migration(migrator, sample, work / "bundle")
     with during("the migrated bundle"):

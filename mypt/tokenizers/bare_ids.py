@@ -1,8 +1,8 @@
-"""Ids written as numbers, for models that come without a vocabulary."""
+"""Ids written as numbers, for models without a vocabulary, or with one that is not here."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from attrs import frozen
@@ -10,9 +10,11 @@ from attrs import frozen
 from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
+
+    from mypt.format.errors import MyptError
 
 
 @frozen
@@ -60,3 +62,49 @@ class BareIds:
     def state(self) -> dict[str, Any]:
         """Return what would be saved."""
         return {"token_kind": self.token_kind}
+
+
+@frozen
+class AbsentTokenizer:
+    """A tokenizer that is not here, in whose place ids can be used: it refuses texts.
+
+    Attributes:
+        n_vocab: Number of ids.
+        document: Fields of its `tokenizer.json`.
+        refusal: Why it is not here.
+    """
+
+    n_vocab: int
+    document: Mapping[str, Any]
+    refusal: MyptError
+
+    @property
+    def token_kind(self) -> str:
+        """Name of its kind."""
+        kind: str = self.document["token_kind"]
+        return kind
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids."""
+        return self.n_vocab
+
+    def encode(self, text: str) -> NoReturn:  # noqa: ARG002 - as a Tokenizer has it
+        """Raise `refusal`."""
+        raise self.refusal
+
+    def encode_array(self, text: str) -> NoReturn:  # noqa: ARG002 - as a Tokenizer has it
+        """Raise `refusal`."""
+        raise self.refusal
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the ids as numbers, as `BareIds` does."""
+        return BareIds(self.n_vocab).decode(ids)
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the same as bytes."""
+        return self.decode(ids).encode()
+
+    def state(self) -> dict[str, Any]:
+        """Return the fields of its document, by which ids of the same tokenizer are known."""
+        return dict(self.document)

@@ -11,6 +11,7 @@ from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.errors import FormatError
 from mypt.format.layout import BUILT_IN, PartLayout, no_tensors
 from mypt.format.readers.hugging_face import reader as hugging_face
+from mypt.format.rules.requirements import Requirements
 from mypt.format.storage.generations import tagged_name
 from mypt.format.tensors.pt_writer import write_tensors
 from mypt.format.validate import validate
@@ -161,7 +162,7 @@ def test_a_part_of_a_plugin_is_refused_without_it_and_read_with_it(bundle, edit)
 
 def test_the_packages_that_the_manifest_names_are_in_the_message(tmp_path, tiny, save, edit):
     needs = {"mypt-waves": {"version": "1.0", "needed_for": ["read"]}}
-    save(tmp_path / "m", tiny(), plugins=needs)
+    save(tmp_path / "m", tiny(), requirements=Requirements(plugins=needs))
     edit(tmp_path / "m" / "config.json", mlp_type="wavelet")
     assert any("mypt-waves" in problem.fix for problem in validate(tmp_path / "m"))
 

@@ -127,13 +127,23 @@ def test_a_guard_of_another_version_concerns_no_text(run, cli):
     assert cli("generate", "--model_name", "m", "--prompt", "l", "--max_new_tokens", 1)[2] == ""
 
 
-def test_the_part_of_another_package_is_told_and_not_trained(run, cli, refused, caplog):
+def test_the_part_of_another_package_does_not_pass_for_it(run, cli, refused):
     run("part", "1.0", package="acme-fork")
-    with caplog.at_level(logging.WARNING, logger="mypt"):
-        mypt.load("m", plugins=load_plugins())
-    (line,) = [record.getMessage() for record in caplog.records]
-    assert "was saved with the parts of acme 1.0; now another package offers them" in line
-    assert "requires the plugin acme 1.0, which is not installed" in refused(*TRAIN)
+    what = 'config.json#/requires/0: is "plugin/acme", a plugin which is not installed'
+    for words in (TRAIN, ("generate", "m"), ("compare", "m", "m")):
+        line = refused(*words)
+        assert f"{what}: its weights cannot be read; install it: pip install acme\n" in line
     code, out, err = cli("inspect", "--model_name", "m")
     assert (code, err) == (0, "")
     assert "acme 1.0, needed to: read, generate, train (is not installed; install" in out
+
+
+def test_the_guard_of_another_package_does_not_pass_for_it(run, cli, refused):
+    folder = run("guard", "1.0", package="acme-fork")
+    assert "m: requires the plugin acme 1.0, which is not installed" in refused(*TRAIN)
+    code, _, err = cli("generate", "m", "--max_new_tokens", 1)
+    assert (code, err) == (0, "")
+    code, _, err = cli(*TRAIN, "--gold_guards", '{"lenient": false}')
+    assert code == 0, err
+    assert state_of(folder)["requires"] == []
+    assert json.loads((folder / "manifest.json").read_text())["plugins"] == {}

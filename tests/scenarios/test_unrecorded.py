@@ -52,7 +52,7 @@ def is_bare(path):
     assert info["config"].items() >= SETTINGS.items()
     assert "dropout" not in info["config"]
     state = {name: value for name, value in info["training_state"].items() if value is not None}
-    return state == {"step": 60}
+    return state == {"step": 60} | ({"requires": []} if "requires" in state else {})
 
 
 def test_inspect_and_its_object_leave_it_out(old, cli):
@@ -76,6 +76,7 @@ def test_a_migration_and_a_save_do_not_write_it_down(old, cli, in_tmp):
         "step",
         "optimizer_file",
         "run_id",
+        "requires",
     }
 
 

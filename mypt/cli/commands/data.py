@@ -262,7 +262,9 @@ def _open_model(
     from mypt.format.errors import Problem, UsageError
     from mypt.format.open import open_checkpoint
 
-    opened = open_checkpoint(find_checkpoint(name), plugins, parse_options(options))
+    path = find_checkpoint(name)
+    opened = open_checkpoint(path, plugins, parse_options(options), without_model=True)
+    opened.check_tokenizer()
     tokenizer = build_tokenizer(opened.tokenizer, plugins)
     if tokenizer is None:
         what, fix = "has no usable tokenizer", "name another model, or use --tokenization"

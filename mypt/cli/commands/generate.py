@@ -172,8 +172,16 @@ def _print_warnings(opened: Opened) -> None:
 
 
 def _choose_tokenizer(model: GPT) -> Tokenizer:
-    """Return the tokenizer; note if there is none, since prompts and texts are ids then."""
+    """Return the tokenizer; note if there is none, since prompts and texts are ids then.
+
+    Raises:
+        MyptError: There is one, and it is not here: what is asked for are texts.
+    """
+    from mypt.tokenizers.bare_ids import AbsentTokenizer
+
     tokenizer = model.tokenizer_or_ids()
+    if isinstance(tokenizer, AbsentTokenizer):
+        raise tokenizer.refusal
     if model.tokenizer is None:
         state = model.tokenizer_state
         why = (

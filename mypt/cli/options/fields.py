@@ -21,8 +21,8 @@ from mypt.format.schema.check import load_schema
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Set by the tokenizer or by the run itself.
-NO_FLAGS = frozenset({"start_step"})
+# Set by the run itself, or by a save.
+NO_FLAGS = frozenset({"requires", "start_step"})
 
 
 class JsonType(click.ParamType[Any]):

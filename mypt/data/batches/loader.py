@@ -38,6 +38,7 @@ from mypt.format.rules.arguments import (
     optional,
     whole_number,
 )
+from mypt.format.rules.requirements import REQUIRES, list_features
 from mypt.plugins.contracts import TOKENIZER
 
 if TYPE_CHECKING:
@@ -356,10 +357,13 @@ def _check_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
     if found is None:
         return
     (file, theirs), ours = found, tokenizer.state()
+    fix = "prepare the data with the model's tokenizer, or train a new model on it"
+    if list_features(theirs) != list_features(ours):
+        what = "is not that of the model's tokenizer, to which these ids mean something else"
+        raise DataError(Problem(str(file), f"/{REQUIRES}", what, fix))
     for name in ("token_kind", "chars", "special_token_encoder"):
         if theirs.get(name) and ours.get(name) and theirs[name] != ours[name]:
             what = "differs from the model's, so the ids of this data set mean something else to it"
-            fix = "prepare the data with the model's tokenizer, or train a new model on it"
             raise DataError(Problem(str(file), f"/{name}", what, fix))
 
 

@@ -12,6 +12,7 @@ from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.documents.convert import to_document
 from mypt.format.layout import POSITIONS
 from mypt.model.transformer import trust_config
+from mypt.plugins.requirements import is_tokenizer_here
 
 if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
@@ -28,10 +29,10 @@ def build_tokenizer(state: TokenizerState | None, plugins: Plugins) -> Tokenizer
     """Build the tokenizer of a bundle.
 
     Returns:
-        None for a model of bare ids, and where no installed plugin offers its kind: the weights
-        can be used without it.
+        None for a model of bare ids, and where no installed plugin offers its kind, or it requires
+        what is not here: the weights can be used without it.
     """
-    if state is None or state.token_kind not in plugins.tokenizers:
+    if state is None or not is_tokenizer_here(state, plugins):
         return None
     return plugins.tokenizer(state.token_kind).build(to_document(state))
 
@@ -70,6 +71,7 @@ def build_model(
         model = cls(config or opened.config, tokenizer, plugins=plugins)
     model.tokenizer_state = opened.tokenizer
     model.needs = opened.needs
+    model.opened_from = opened.path
     model.history = read_history(opened)
     weights = dict(opened.weights())
     if config is not None and POSITIONS in weights:

@@ -17,13 +17,13 @@ from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.replacement import ensure_finite, ensure_replaceable
 from mypt.engine.config.overrides import inherited_training, override_training
 from mypt.engine.history import bare_state, begin_or_continue, runs_behind
+from mypt.engine.language_model import find_model_requirements
 from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.vocabulary import merge_document
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.version import MYPT_VERSION
-from mypt.plugins.requirements import required_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.documents.training import TrainingState
+    from mypt.format.rules.requirements import Requirements
     from mypt.format.storage.commit import BundleWriter
 
 
@@ -50,12 +51,12 @@ class ModelDescription:
     Attributes:
         config: Architecture.
         tokenizer: Vocabulary; None for a model of bare ids.
-        plugins: The plugins that its bundles require, by package.
+        requirements: The plugins that its bundles require.
     """
 
     config: GPTConfig
     tokenizer: TokenizerState | None
-    plugins: Mapping[str, Any]
+    requirements: Requirements
 
 
 def describe_model(model: LanguageModel, state: TrainingState | None) -> ModelDescription:
@@ -69,9 +70,7 @@ def describe_model(model: LanguageModel, state: TrainingState | None) -> ModelDe
     return ModelDescription(
         config=model.config,
         tokenizer=_tokenizer_state(model),
-        plugins=required_plugins(
-            model.plugins, model.config, model.token_kind, training, model.needs
-        ),
+        requirements=find_model_requirements(model, training),
     )
 
 
@@ -104,7 +103,7 @@ def write_bundle(
         optimizer=optimizer,
         weights_dtype=dtype,
         written_by=WRITTEN_BY,
-        plugins=model.plugins,
+        requirements=model.requirements,
     )
 
 

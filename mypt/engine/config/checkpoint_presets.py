@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # What belongs to one run or to one machine, names its files, or is about weights that it had.
 _NOT_TAKEN = frozenset(
     {
-        *("device", "start_step", "config_file", "log_file", "log_sinks"),
+        *("device", "start_step", "config_file", "log_file", "log_sinks", "requires"),
         *("input_file", "dataset_dir", "curriculum"),
         *("eval_dataset_dir", "eval_sets", "gold_metric"),
         *("init_from_model", "freeze_layers", "freeze_embeddings"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Prompt = str | Sequence[int]
 _WANTED = "a text, or the ids of tokens"
-_PROMPT = either(TEXT, sequence_of(INTEGER, _WANTED), wanted=_WANTED)
+TEXT_OR_IDS = either(TEXT, sequence_of(INTEGER, _WANTED), wanted=_WANTED)
 
 
 @frozen
@@ -59,17 +59,36 @@ def encode_prompt(
         ConfigError: The prompt is neither, or has an id that the model lacks.
         DataError: The prompt contains a character that the vocabulary lacks.
     """
-    checked = check_arguments(prompt=(prompt, _PROMPT))["prompt"]
+    checked = check_arguments(prompt=(prompt, TEXT_OR_IDS))["prompt"]
     if isinstance(checked, str):
         return EncodedPrompt(checked, tuple(_encode_text(tokenizer, checked, begin)), tokenizer)
-    outside = next((number for number in checked if not 0 <= number < vocab_size), None)
-    if outside is not None:
-        what, fix = f"holds the id {outside}", f"make it 0 to {vocab_size - 1}"
-        raise ConfigError(Problem("", "prompt", what, fix, kind="prompt"))
+    check_vocabulary("prompt", checked, vocab_size)
     ids = checked or tuple(_encode_text(tokenizer, "", begin))
-    texts = checked[len(begin) :] if checked[: len(begin)] == tuple(begin) else checked
+    texts = checked[count_begin(checked, begin) :]
     text = Detokenizer(tokenizer, begins_text=True).pass_over(texts)
     return EncodedPrompt(text, ids, tokenizer, texts)
+
+
+def check_vocabulary(name: str, ids: Iterable[int], vocab_size: int) -> None:
+    """Raise if an argument holds an id that the model lacks.
+
+    Args:
+        name: The argument.
+        ids: Its value.
+        vocab_size: Number of ids that the model has.
+
+    Raises:
+        ConfigError: It does.
+    """
+    outside = next((number for number in ids if not 0 <= number < vocab_size), None)
+    if outside is not None:
+        what, fix = f"holds the id {outside}", f"make it 0 to {vocab_size - 1}"
+        raise ConfigError(Problem("", name, what, fix, kind="prompt"))
+
+
+def count_begin(ids: Sequence[int], begin: Sequence[int]) -> int:
+    """Return how many of the ids are those that begin every text: all of these, or none."""
+    return len(begin) if tuple(ids[: len(begin)]) == tuple(begin) else 0
 
 
 def encode_prompts(

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from attrs import evolve, frozen
 
+from mypt.engine.inference.prompt_ids import TEXT_OR_IDS, check_vocabulary, count_begin
 from mypt.engine.runtime.out_of_memory import SCORING, explain_oom
 from mypt.format.errors import DataError, Problem, format_count
-from mypt.format.rules.arguments import TEXT, check_arguments, whole_number
+from mypt.format.rules.arguments import check_arguments, whole_number
 from mypt.model.mode import evaluation_mode
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mypt.engine.inference.prompt_ids import Prompt
     from mypt.engine.language_model import LanguageModel
     from mypt.plugins.contracts import Tokenizer
 
@@ -36,10 +38,10 @@ class Score:
         bits_per_byte: Total bits of the predicted tokens divided by their UTF-8 bytes, which is
             comparable between models with different vocabularies. The first token is not counted,
             which is not the text's own if the tokenizer begins every text with a BOS. NaN where the
-            others are no text.
+            others are no text, and where ids are scored without a tokenizer.
         stride: Number of tokens from one window to the next.
         block_size: Number of tokens in a window.
-        ids: The tokens of the text, (N,), with those that begin every text of this tokenizer.
+        ids: The tokens, (N,); of a text with those that begin every text of this tokenizer.
         losses: Loss of each token except the first, (N - 1,), in nats: the negative natural
             logarithm of its probability.
     """
@@ -54,23 +56,29 @@ class Score:
 
 
 @explain_oom(SCORING)
-def score(model: LanguageModel, text: str, stride: int | None) -> Score:
+def score(model: LanguageModel, text: Prompt, stride: int | None) -> Score:
     """Measure how well a model predicts a text; see `GPT.score`."""
     block_size = model.config.block_size
     up_to = evolve(
         whole_number(1, below=block_size + 1), wanted=f"1 to the model's block_size, {block_size}"
     )
     given = max(1, block_size // 2) if stride is None else stride
-    checked = check_arguments(text=(text, TEXT), stride=(given, up_to))
-    tokenizer = model.need_tokenizer()
+    checked = check_arguments(text=(text, TEXT_OR_IDS), stride=(given, up_to))
     begin = model.begin_ids
-    ids = [*begin, *tokenizer.encode(checked["text"])]
+    if isinstance(checked["text"], str):
+        ids = [*begin, *model.need_tokenizer().encode(checked["text"])]
+    else:
+        ids = list(checked["text"])
+        check_vocabulary("text", ids, model.config.vocab_size)
     if len(ids) < 2:
         what, fix = f"has {format_count(len(ids), 'token')}", "score a text of two or more"
         raise DataError(Problem("the text", "", what, fix))
     losses = token_losses(model, torch.tensor(ids), checked["stride"]).tolist()
     total = math.fsum(losses)
-    size_bytes = _count_predicted_bytes(tokenizer, ids, len(begin))
+    n_begin = count_begin(ids, begin)
+    size_bytes = (
+        0 if model.tokenizer is None else _count_predicted_bytes(model.tokenizer, ids, n_begin)
+    )
     return Score(
         loss=total / len(losses),
         perplexity=_exp_or_inf(total / len(losses)),

@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from mypt.engine.language_model import tokenizer_or_stand_in
 from mypt.engine.runtime.world import ProcessError
 from mypt.engine.training.reproducibility import environment_of
 from mypt.format.documents.convert import to_document
@@ -136,7 +137,7 @@ def describe_contents(
         yield f"evaluation set {name}", _describe_data(loader.fingerprint)
     if lineage:
         yield "first weights", lineage[-1].sha256
-    yield "tokenizer", _digest(model.need_tokenizer().state())
+    yield "tokenizer", _digest(tokenizer_or_stand_in(model).state())
     environment = environment_of(model, run.training)
     yield "mypt", environment.mypt
     yield "torch", environment.torch

@@ -31,6 +31,7 @@ from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.generations import read_manifest
+from mypt.plugins.requirements import check_run
 from mypt.plugins.selection import check_given
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def fit(
         given = merge_described(described, given, "optimizer")
     previous = begin.previous
     training = _settle_training(given, previous, loader)
+    if previous is not None:
+        check_run(previous, training, model.needs, model.plugins, model.opened_from)
     for field in given.keys() & {GUARDS, SINKS}:
         check_given(field, getattr(training, field), model.plugins)
     if previous is not None and _is_done(model, checkpoint_dir, previous, training.max_iters):

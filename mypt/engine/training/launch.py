@@ -39,7 +39,7 @@ from mypt.engine.config.precedence import (
 from mypt.engine.config.rerun import resolve_rerun
 from mypt.engine.evaluation.gold import build_guards
 from mypt.engine.humanize import short_bytes
-from mypt.engine.language_model import LanguageModel
+from mypt.engine.language_model import LanguageModel, tokenizer_or_stand_in
 from mypt.engine.logging.activity import show_activity, tell_pipe
 from mypt.engine.runtime.devices import choose_device, is_available
 from mypt.engine.runtime.fsdp import shard
@@ -65,7 +65,7 @@ from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.files import TRAINING_STATE
 from mypt.format.storage.succession import finish_succession
-from mypt.plugins.requirements import check_guards
+from mypt.plugins.requirements import check_run
 from mypt.plugins.selection import check_given, select_options
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def _prepare_saved(
 
 def _load_data(start: _Start, world: World, *, quiet: bool) -> _Ready:
     """Tokenize what a run is trained and evaluated on."""
-    model, training, tokenizer = start.model, start.run.training, start.model.need_tokenizer()
+    model, training, tokenizer = start.model, start.run.training, tokenizer_or_stand_in(start.model)
     if start.data.text_bytes >= _MANY_BYTES:
         tell_pipe(f"Tokenizing {short_bytes(start.data.text_bytes)} of text", quiet=quiet)
     return _Ready(
@@ -427,7 +427,7 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
     """
     run, folder = resolve_rerun(opened), model_dir(request.model_name)
     _ensure_repeatable(run, opened, folder)
-    check_guards(run.training, opened.needs, plugins, str(opened.path))
+    check_run(opened.training_state, run.training, opened.needs, plugins, opened.path)
     _check_guards_and_sinks(request, run, plugins)
     wanted, base = run.device, run.training.init_from_model
     device = choose_device(wanted if wanted is not None and is_available(wanted) else None)
@@ -437,6 +437,7 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
         from_base = open_checkpoint(find_checkpoint(base), plugins, request.options)
         model, lineage = start_from(from_base, config, plugins), lineage_of(from_base, base)
     else:
+        opened.check_tokenizer()
         plugins.tokenizer(run.tokenization)  # says why there is none
         tokenizer = build_tokenizer(opened.tokenizer, plugins)
         model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)
@@ -487,7 +488,7 @@ def _start_resumed(
     run = _name_data(run, opened.path)
     saved = opened.config.device
     wanted = run.device or (saved if saved is not None and is_available(saved) else None)
-    check_guards(run.training, opened.needs, plugins, str(opened.path))
+    check_run(opened.training_state, run.training, opened.needs, plugins, opened.path)
     _check_guards_and_sinks(request, run, plugins)
     model = model_to_train(evolve(opened, config=run.config), plugins, LanguageModel)
     return _Start(
@@ -564,7 +565,7 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
 
 
 def _data_notices(phases: Phases, model: LanguageModel, max_iters: int) -> Iterator[str]:
-    data, tokenizer = phases.fingerprint, model.need_tokenizer()
+    data, tokenizer = phases.fingerprint, tokenizer_or_stand_in(model)
     device = next(model.parameters()).device
     there = sum(len(phase.loader.splits["train"]) for phase in phases.phases)
     train = _count_of(data.train_tokens, there)

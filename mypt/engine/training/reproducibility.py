@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import attrs
 import torch
 
+from mypt.engine.language_model import find_model_requirements
 from mypt.engine.runtime.git import read_git_state
 from mypt.format.documents.provenance import Provenance, describe_git
 from mypt.format.documents.settings_digest import digest_settings
 from mypt.format.documents.training import Environment
-from mypt.format.rules.plugin_versions import list_version_changes
+from mypt.format.rules.requirements import list_version_changes
 from mypt.format.storage.recorded_paths import record_words
 from mypt.format.version import MYPT_VERSION
-from mypt.plugins.requirements import required_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,7 +78,7 @@ def environment_of(
         threads=threads,
         world_size=world_size,
         mypt=MYPT_VERSION,
-        plugins=required_plugins(model.plugins, model.config, model.token_kind, training, {}),
+        plugins=find_model_requirements(model, training).plugins,
     )
 
 

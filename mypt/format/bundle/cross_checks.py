@@ -11,7 +11,7 @@ from mypt.format.bundle.findings import collecting, unwrap_weights
 from mypt.format.errors import Problem, has_errors
 from mypt.format.layout import EMBEDDING, HEAD, are_parts_known, expected_tensors, trainable_shapes
 from mypt.format.parameter_order import LEGACY_RULES
-from mypt.format.rules.config import HEADS, architecture_problems, layout_problems
+from mypt.format.rules.config import HEADS, MISSING, architecture_problems, layout_problems
 from mypt.format.rules.cross_file import (
     DIGEST,
     SIZE,
@@ -28,9 +28,12 @@ from mypt.format.rules.optimizer_state import (
     possible_rules,
     rule_problem,
 )
-from mypt.format.rules.plugin_settings import (
-    list_unusable,
-    settings_problems,
+from mypt.format.rules.plugin_settings import list_unusable, settings_problems
+from mypt.format.rules.requirements import (
+    SCOPES,
+    disagreement_problems,
+    feature_problems,
+    lacking_plugin_problems,
     tokenizer_plugin_problems,
 )
 from mypt.format.rules.tensors import MISMATCH, TIED, Model, tensor_problems, untied_problem
@@ -39,6 +42,7 @@ from mypt.format.storage.generations import tagged_name
 from mypt.format.tensors.pt_file import find_damaged_members, have_equal_values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from mypt.format.bundle.findings import Findings
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
     from mypt.format.parameter_order import Rule
     from mypt.format.rules.plugin_settings import Settings
+    from mypt.format.schema.check import Kind
     from mypt.format.tensors.pt_file import Header
 
 # The kind of the one problem that keeps a valid bundle of version 1 from being opened as it is.
@@ -54,30 +59,52 @@ PER_HEAD = "legacy.heads"
 
 def compare_documents(seen: Findings, layouts: Layouts, settings: Settings) -> None:
     """Compare the documents with each other, with what a model can be, and with its plugins."""
-    found = {
-        name: settings_problems(document, seen.name(name), settings)
-        for name, document in seen.documents.items()
-    }
-    if seen.config is not None:
-        plugins = seen.manifest.plugins if seen.manifest else {}
-        file = seen.name(files.CONFIG)
-        about = found[files.CONFIG]
-        unusable = list_unusable({**plugins, **seen.config.plugins}, settings)
-        config = seen.documents[files.CONFIG]
-        about += architecture_problems(config, file, layouts, plugins, unusable)
-        if not has_errors(about):
-            about += layout_problems(seen.config, file, layouts)
-    for problems in found.values():
-        seen.problems.extend(problems)
-    tokenizer, state = (seen.documents.get(n) for n in (files.TOKENIZER, files.TRAINING_STATE))
-    if tokenizer is not None and seen.config is not None:
-        file = seen.name(files.TOKENIZER)
-        seen.problems.extend(tokenizer_problems(tokenizer, seen.config.vocab_size, file))
-        needs = seen.manifest.plugins if seen.manifest else {}
-        seen.problems.extend(tokenizer_plugin_problems(tokenizer, file, settings, needs))
-    if state is not None:
-        file = seen.name(files.TRAINING_STATE)
-        seen.problems.extend(state_problems(state, seen.paths, file))
+    for kind, scope in SCOPES.items():
+        if scope.file in seen.documents:
+            document, file = seen.documents[scope.file], seen.name(scope.file)
+            unknown = feature_problems(kind, document, file)
+            if kind == "tokenizer":  # the weights can be used without it
+                unknown = [evolve(problem, severity="warning") for problem in unknown]
+            seen.problems.extend(unknown)
+            if not unknown:  # what the document means is known
+                seen.problems.extend(_CHECKS[kind](seen, layouts, settings))
+    is_whole = all(s.file in seen.documents for s in SCOPES.values() if s.file in seen.paths)
+    if seen.manifest is not None and is_whole:
+        file = seen.name(files.MANIFEST)
+        seen.problems.extend(disagreement_problems(seen.manifest.plugins, seen.requires, file))
+
+
+def _check_config(seen: Findings, layouts: Layouts, settings: Settings) -> list[Problem]:
+    document, file = seen.documents[files.CONFIG], seen.name(files.CONFIG)
+    unusable = list_unusable({**seen.needs, **document.get("plugins", {})}, settings)
+    problems = settings_problems(document, file, settings)
+    problems += architecture_problems(document, file, layouts, seen.needs, unusable)
+    if all(problem.kind != MISSING for problem in problems):
+        problems += lacking_plugin_problems("config", document, file, settings)
+    if seen.config is not None and not has_errors(problems):
+        problems += layout_problems(seen.config, file, layouts)
+    return problems
+
+
+def _check_tokenizer(seen: Findings, _: Layouts, settings: Settings) -> list[Problem]:
+    document, file = seen.documents[files.TOKENIZER], seen.name(files.TOKENIZER)
+    problems = settings_problems(document, file, settings)
+    if seen.config is not None and seen.is_understood(files.CONFIG):
+        problems += tokenizer_problems(document, seen.config.vocab_size, file)
+    return problems + tokenizer_plugin_problems(document, file, settings, seen.needs)
+
+
+def _check_state(seen: Findings, _: Layouts, settings: Settings) -> list[Problem]:
+    document, file = seen.documents[files.TRAINING_STATE], seen.name(files.TRAINING_STATE)
+    problems = settings_problems(document, file, settings)
+    return problems + state_problems(document, seen.paths, file)
+
+
+_CHECKS: Mapping[Kind, Callable[[Findings, Layouts, Settings], list[Problem]]] = {
+    "config": _check_config,
+    "tokenizer": _check_tokenizer,
+    "training_state": _check_state,
+}
 
 
 def compare_tensors(seen: Findings, layouts: Layouts, checksums: bool) -> None:
@@ -88,8 +115,8 @@ def compare_tensors(seen: Findings, layouts: Layouts, checksums: bool) -> None:
     config, header = seen.config, seen.headers.get(files.MODEL)
     if config is None or header is None or is_replaced(seen, files.MODEL):
         return
-    if not are_parts_known(config, layouts):
-        return  # said already; what tensors such a part has, nobody knows
+    if not (seen.is_understood(files.CONFIG) and are_parts_known(config, layouts)):
+        return  # said already; what tensors such a model has, nobody here knows
     if config.head_size is None and config.n_embd % config.n_head:
         config = evolve(config, n_head=1)  # said already; shapes show the width of all heads only
     if layout_problems(config, "", layouts):
@@ -151,6 +178,8 @@ def _compare_optimizer(seen: Findings, model: Model, *, is_fitting: bool) -> Non
     name = seen.optimizer_file
     if name not in seen.headers or is_replaced(seen, name):
         return
+    if files.TRAINING_STATE in seen.documents and not seen.is_understood(files.TRAINING_STATE):
+        return  # what state such a run has, nobody here knows
     file, contents = seen.name(name), seen.headers[name].contents
     if not is_fitting:
         seen.problems.extend(form_problems(contents, file))

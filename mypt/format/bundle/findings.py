@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_optional_document
 from mypt.format.errors import FormatError, log_traceback
+from mypt.format.rules.config import MISSING
+from mypt.format.rules.requirements import REQUIRES, SCOPES, UNKNOWN, merge_needs
 from mypt.format.rules.training_only import concerns_training, may_hold_optimizer
 from mypt.format.storage import files
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.convert import Document
     from mypt.format.documents.manifest import Manifest
     from mypt.format.errors import Problem
+    from mypt.format.schema.check import Kind
     from mypt.format.tensors.pt_file import Header
 
 
@@ -54,6 +57,26 @@ class Findings:
         Asked for once the documents are read.
         """
         return from_optional_document(GPTConfig, self.documents.get(files.CONFIG))
+
+    @cached_property
+    def requires(self) -> dict[Kind, tuple[str, ...]]:
+        """What its documents require, by kind; asked for once they are read."""
+        return {
+            kind: tuple(self.documents[scope.file].get(REQUIRES, ()))
+            for kind, scope in SCOPES.items()
+            if scope.file in self.documents
+        }
+
+    @cached_property
+    def needs(self) -> dict[str, dict[str, Any]]:
+        """The plugins that it requires, by package, by its documents or by its manifest."""
+        return merge_needs(self.manifest.plugins if self.manifest else {}, self.requires)
+
+    def is_understood(self, name: str) -> bool:
+        """Return whether a document is there, and means what this version takes it to mean."""
+        file = self.name(name)
+        is_unknown = any(p.file == file and p.kind in (UNKNOWN, MISSING) for p in self.problems)
+        return name in self.documents and not is_unknown
 
     @property
     def is_legacy(self) -> bool:

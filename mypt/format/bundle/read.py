@@ -19,6 +19,7 @@ from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import BROKEN, CLASH, MISSING
 from mypt.format.rules.cross_file import digest_problem
 from mypt.format.rules.plugin_settings import NO_SETTINGS
+from mypt.format.rules.requirements import UNKNOWN
 from mypt.format.storage import files
 from mypt.format.storage.generations import CHANGING, TRIES, committed_files
 from mypt.format.tensors.pt_file import (
@@ -56,6 +57,7 @@ class Bundle:
         paths: Where its files were when it was read, by stable name.
         sizes: How many bytes each of them had.
         notes: Warnings and notes.
+        needs: The plugins that it requires, by package, by its documents or by its manifest.
         flaws: What is wrong with its training state and its optimizer; they are among the notes
             as warnings, since inference needs neither.
     """
@@ -69,6 +71,7 @@ class Bundle:
     paths: Mapping[str, Path] = field(factory=dict)
     sizes: Mapping[str, int] = field(factory=dict)
     notes: tuple[Problem, ...] = ()
+    needs: Mapping[str, Any] = field(factory=dict)
     flaws: tuple[Problem, ...] = ()
 
     def weights(self) -> dict[str, Tensor]:
@@ -215,7 +218,7 @@ def read_bundle(
         layouts: The architecture parts known; `BUILT_IN` and those of plugins.
         settings: What plugins say of their settings.
         without_model: Whether nobody wants more than its documents. Parts of plugins that are not
-            there, or broken, are then no reason to refuse it.
+            there, or broken, and features that are not known are then no reason to refuse it.
 
     Raises:
         FormatError: With all that is wrong with it.
@@ -225,7 +228,7 @@ def read_bundle(
     seen = examine(folder, layouts, settings)
     severities: dict[str, Severity] = {PER_HEAD: "error", MISSING: "error"}
     if without_model:
-        severities = {PER_HEAD: "error", BROKEN: "warning", CLASH: "warning"}
+        severities = {PER_HEAD: "error", **dict.fromkeys((BROKEN, CLASH, UNKNOWN), "warning")}
     flaws: list[Problem] = seen.flaws
     problems = [
         evolve(problem, severity="warning")
@@ -253,5 +256,6 @@ def read_bundle(
         paths=seen.paths,
         sizes=seen.sizes,
         notes=tuple(sort_by_severity(problems)),
+        needs=seen.needs,
         flaws=tuple(flaws),
     )

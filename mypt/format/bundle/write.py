@@ -13,6 +13,7 @@ from mypt.format.bundle.examine import KINDS
 from mypt.format.documents.convert import to_recorded_document
 from mypt.format.errors import FormatError
 from mypt.format.rules.cross_file import digest_problem
+from mypt.format.rules.requirements import Requirements
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
 from mypt.format.storage import files
@@ -43,6 +44,7 @@ def bundle_files(
     weights: Mapping[str, Tensor],
     optimizer: Mapping[str, Any] | None,
     weights_dtype: dtype | None = None,
+    requirements: Requirements | None = None,
 ) -> dict[str, Content]:
     """Return the files of a bundle, for `BundleWriter.commit`.
 
@@ -53,16 +55,21 @@ def bundle_files(
         weights: By name, on any device. They must not change until they are written.
         optimizer: AdamW state dict. It must not change until it is written.
         weights_dtype: Type of the weights on disk; None for their own.
+        requirements: The plugins that the bundle requires; None for none.
 
     Raises:
         ValueError: A document breaks its schema or holds NaN (a caller's bug).
     """
+    needs = requirements or Requirements()
+    config = evolve(config, requires=needs.complete("config", config.requires))
     content: dict[str, Content] = {files.CONFIG: _encode_document("config", config)}
     if tokenizer is not None:
+        tokenizer = evolve(tokenizer, requires=needs.complete("tokenizer", tokenizer.requires))
         content[files.TOKENIZER] = _encode_document("tokenizer", tokenizer)
     if training_state is not None:
         name = files.OPTIMIZER if optimizer is not None else None
-        state = evolve(training_state, optimizer_file=name)
+        required = needs.complete("training_state", training_state.requires)
+        state = evolve(training_state, optimizer_file=name, requires=required)
         content[files.TRAINING_STATE] = _encode_document("training_state", state)
     content[files.MODEL] = lambda stream: write_tensors(stream, weights, weights_dtype)
     if optimizer is not None:
@@ -80,7 +87,7 @@ def save_bundle(
     optimizer: Mapping[str, Any] | None = None,
     weights_dtype: dtype | None = None,
     written_by: str,
-    plugins: Mapping[str, Any] | None = None,
+    requirements: Requirements | None = None,
     check: Callable[[Mapping[str, Path]], None] | None = None,
 ) -> Manifest:
     """Commit a model as the next generation of a bundle.
@@ -94,18 +101,20 @@ def save_bundle(
         optimizer: AdamW state dict.
         weights_dtype: Type of the weights on disk; None for their own.
         written_by: Program and version.
-        plugins: Packages that the bundle needs, as `manifest.json` has them.
+        requirements: The plugins that the bundle requires; None for none.
         check: As `BundleWriter.commit` takes it.
 
     Raises:
         SaveError: The disk did not take it; the generation before is whole.
         ValueError: A document breaks its schema or holds NaN; nothing was written (a caller's bug).
     """
-    content = bundle_files(config, tokenizer, training_state, weights, optimizer, weights_dtype)
+    content = bundle_files(
+        config, tokenizer, training_state, weights, optimizer, weights_dtype, requirements
+    )
     return writer.commit(
         content,
         written_by=written_by,
-        plugins=plugins,
+        plugins=None if requirements is None else requirements.plugins,
         documents=record_documents(content),
         check=check,
     )
@@ -137,7 +146,7 @@ def copy_bundle(
         manifest = writer.commit(
             content,
             written_by=written_by,
-            plugins=bundle.manifest.plugins if bundle.manifest else None,
+            plugins=bundle.needs,
             documents=record_documents(content),
         )
     for name, record in bundle.manifest.files.items() if bundle.manifest else ():

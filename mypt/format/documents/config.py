@@ -100,6 +100,7 @@ class GPTConfig:
     norm_bias: bool | None = None
     head_bias: bool | None = None
     plugins: Mapping[str, Any] = field(factory=dict)
+    requires: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(factory=dict)
     absent: frozenset[str] = field(factory=frozenset, eq=False, repr=False)
 

@@ -1,6 +1,7 @@
 """Convert JSON documents to instances of their classes and back, following the annotations.
 
-Every class has a field `extra` for what this version does not know, and some have a field `absent`
+Every class has a field `extra` for what this version does not know, the number of a newer minor
+version included: a document that is written again keeps it. Some classes have a field `absent`
 with the names of what their document leaves out: the default in its place is what a run takes, and
 not what was recorded. Their modules have no `from __future__ import annotations`, which would
 reduce each annotation to its text.
@@ -34,14 +35,20 @@ def from_document(cls: type[T], document: Document) -> T:
 
     Args:
         cls: One of the classes of `mypt.format.documents.training`.
-        document: Parsed JSON. Fields that `cls` lacks go to `extra`, except the version.
+        document: Parsed JSON. Fields that `cls` lacks go to `extra`, and so does a newer version.
 
     Returns:
         The instance. What the document leaves out has its default, and is named in `absent`.
     """
-    members = {name: value for name, value in document.items() if name != _VERSION}
+    members = {k: v for k, v in document.items() if k != _VERSION or _is_newer(v)}
     with accepted():
         return _make_converter(is_whole=True).structure(members, cls)
+
+
+def _is_newer(version: object) -> bool:
+    """Return whether a version of format 2 is above ours, however many digits it has."""
+    here, there = (str(v).partition(".")[2] for v in (FORMAT_VERSION, version))
+    return (len(there), there) > (len(here), here)
 
 
 def from_optional_document(cls: type[T], document: Document | None) -> T | None:

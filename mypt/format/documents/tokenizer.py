@@ -33,6 +33,7 @@ class TokenizerState:
     chat_template: str | None = None
     additional_chat_templates: Mapping[str, str] = field(factory=dict)
     plugins: Mapping[str, Any] = field(factory=dict)
+    requires: tuple[str, ...] = ()
     hugging_face: Mapping[str, Any] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)
 

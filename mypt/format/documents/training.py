@@ -200,6 +200,7 @@ class TrainingState:
     run_id: str | None = None
     copy_of: str | None = None
     plugins: Mapping[str, Any] = field(factory=dict)
+    requires: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(factory=dict)
     absent: frozenset[str] = field(factory=frozenset, eq=False, repr=False)
 

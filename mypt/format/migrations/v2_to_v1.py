@@ -84,6 +84,10 @@ def find_obstacles(config: GPTConfig, tokenizer: Mapping[str, Any] | None) -> di
             found[name] = f"is {getattr(config, name)}, but MyPT has {' and '.join(values)}"
     if tokenizer is not None and tokenizer["token_kind"] not in ("char", "gpt2"):
         found["vocab_size"] = f"belongs to the tokenizer {tokenizer['token_kind']}"
+    elif tokenizer is not None and tokenizer.get("requires"):
+        found["vocab_size"] = f"belongs to a tokenizer that requires {tokenizer['requires'][0]}"
+    if config.requires:
+        found["requires"] = f"names {', '.join(config.requires)}, and MyPT knows no features"
     return found
 
 

@@ -8,6 +8,7 @@ from attrs import evolve, fields_dict
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
+from mypt.format.documents.manifest import READ
 from mypt.format.documents.rope_scaling import OWN, RopeScaling
 from mypt.format.errors import MyptError, Problem, log_traceback, suggestion
 from mypt.format.layout import (
@@ -55,7 +56,7 @@ def architecture_problems(
         document: Fields accepted by their schema.
         file: Its name, for messages.
         layouts: The known parts: `BUILT_IN` and those of plugins.
-        plugins: Packages that the bundle requires, as its manifest lists them.
+        plugins: Packages that the bundle requires, as a manifest lists them.
         unusable: For packages that are installed and cannot be used, why, and what to do.
     """
     config = from_document(GPTConfig, document)
@@ -225,9 +226,9 @@ def _part_problems(
 ) -> list[Problem]:
     problems = []
     needed = {
-        package: f"{package} {need['version']}"
+        package: f"{package} {need['version'] or ''}".rstrip()
         for package, need in sorted(plugins.items())
-        if "read" in need["needed_for"]
+        if READ in need["needed_for"]
     }
     for slot in used_slots(config, layouts):
         name = getattr(config, slot)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import Problem, has_errors
@@ -16,6 +18,13 @@ from mypt.format.rules.plugin_settings import (
     knows_plugins,
     list_unusable,
     settings_problems,
+)
+from mypt.format.rules.requirements import (
+    REQUIRES,
+    SCOPES,
+    feature_problems,
+    lacking_plugin_problems,
+    merge_needs,
 )
 from mypt.format.schema.check import check_document
 from mypt.format.storage.generations import manifest_problems
@@ -46,13 +55,22 @@ def document_problems(
     if kind == "manifest":
         return manifest_problems(document, file)
     problems = check_document(kind, document, file)
+    if kind in SCOPES and not has_errors(problems):
+        problems += feature_problems(kind, document, file)
     if kind in ("config", "preset") and not has_errors(problems):
-        unusable = list_unusable(document.get("plugins", {}), settings)
-        problems += architecture_problems(document, file, layouts, None, unusable)
+        needs = merge_needs({}, {"config": document.get(REQUIRES, ())})
+        unusable = list_unusable({**needs, **document.get("plugins", {})}, settings)
+        found = architecture_problems(document, file, layouts, needs, unusable)
+        problems += [evolve(problem, severity="error") for problem in found]
     if kind in ("training_state", "preset") and not has_errors(problems):
         at = "/training_config" if kind == "training_state" else ""
         training = document.get("training_config", {}) if at else document
         problems += curriculum_problems(training, file, at)
+    if kind == "config" and not has_errors(problems):
+        lacking = lacking_plugin_problems(kind, document, file, settings)
+        problems += [evolve(problem, severity="error") for problem in lacking]
+    if kind == "tokenizer" and not has_errors(problems):
+        problems += lacking_plugin_problems(kind, document, file, settings)
     if not has_errors(problems):
         check = preset_problems if kind == "preset" else settings_problems
         problems += check(document, file, settings)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from mypt.format.documents.manifest import GENERATE
 from mypt.format.errors import Problem, suggestion
 from mypt.format.layout import BUILT_IN, SLOTS
-from mypt.format.rules.config import BROKEN, CLASH, MISSING, explain_lack
+from mypt.format.rules.config import BROKEN, CLASH, MISSING
 from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
@@ -187,36 +186,6 @@ def named_problems(document: Document, file: str, settings: Settings) -> list[Pr
                 errors = _find_errors(options, found, file, at, problems)
                 problems += [_make_problem(error, file, at) for error in errors]
     return problems
-
-
-def tokenizer_plugin_problems(
-    tokenizer: Document, file: str, settings: Settings, needs: Mapping[str, Any]
-) -> list[Problem]:
-    """Warn of a tokenizer that no plugin here offers; the weights open without it.
-
-    Args:
-        tokenizer: Fields that their schema has accepted.
-        file: Its name, for messages.
-        settings: What the plugins say; nothing is said where none is known, not even mypt's own.
-        needs: Packages that the bundle says it needs, as its manifest has them.
-    """
-    kind = tokenizer[TOKEN_KIND]
-    if kind in BUILT_IN_TOKENIZERS or not knows_plugins(settings):
-        return []
-    if (TOKEN_KIND, kind) in settings:
-        found = list(clash_problems([(TOKEN_KIND, kind)], file, settings))
-        return [evolve(problem, severity="warning") for problem in found]
-    named = [name for name, need in needs.items() if GENERATE in need["needed_for"]]
-    packages = sorted({*named, *tokenizer.get("plugins", {})})
-    what = f'is "{kind}", which no installed plugin offers'
-    fix = "install the plugin that brings it; without it texts are written as ids"
-    slug = "tokenizer.unknown"
-    if packages:
-        unusable = list_unusable(packages, settings)
-        names, fix = explain_lack(dict(zip(packages, packages, strict=True)), unusable)
-        what += f": it is of {' or '.join(names)}" if unusable else ""
-        slug = TOKENIZER_PLUGIN
-    return [Problem(file, f"/{TOKEN_KIND}", what, fix, kind=slug, severity="warning")]
 
 
 def clash_problems(

@@ -72,7 +72,7 @@ def test_what_a_config_leaves_out_has_a_meaning_but_for_settings_of_training():
 
 
 def test_the_version_belongs_to_the_file_alone():
-    document = {"format_version": "2.7", "step": 1, "training_config": {"format_version": "x"}}
+    document = {"format_version": "2.0", "step": 1, "training_config": {"format_version": "x"}}
     state = from_document(TrainingState, document)
     assert state.extra == {}
     written = to_document(state)
@@ -80,6 +80,17 @@ def test_the_version_belongs_to_the_file_alone():
     assert written["format_version"] == "2.0"
     assert written["training_config"]["format_version"] == "x"
     assert "format_version" not in to_document(GPTConfig(), versioned=False)
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.10", "2." + "9" * 5000])
+def test_a_document_of_a_newer_minor_keeps_its_version_which_says_who_knows_its_features(version):
+    document = {"format_version": version, "step": 1, "requires": ["a/feature_of-2.1"]}
+    state = evolve(from_document(TrainingState, document), step=2)
+    assert state.requires == ("a/feature_of-2.1",)
+    written = to_document(state)
+    assert next(iter(written)) == "format_version"
+    assert {name: written[name] for name in document} == document | {"step": 2}
+    assert from_document(TrainingState, written) == state
 
 
 def test_what_is_written_can_be_changed_without_changing_what_it_was_written_from():

@@ -132,6 +132,26 @@ def test_a_bundle_without_its_tokenizer_plugin_keeps_the_tokenizer(copy_of, plug
     assert mypt.load(tmp_path / "kept", plugins=without).tokenizer is None
 
 
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_migrated_bundle_names_the_plugin_of_its_tokenizer(copy_of, tmp_path, is_here):
+    plugins = load_plugins([] if is_here else ["mypt-bpe"])
+    version = plugins.version_of("mypt-bpe")
+    migrator = Migrator(
+        readers=tuple(plugins.readers.values()),
+        written_by="the tests",
+        layouts=plugins.layouts,
+        settings=plugins.settings,
+        version_of=plugins.version_of,
+    )
+    source = copy_of("hf_gpt2").path
+    for result in ("migrated", "there already"):
+        assert migrator.migrate(source, tmp_path / "new").result == result
+    opened = open_checkpoint(tmp_path / "new", plugins)
+    assert opened.tokenizer.requires == ("plugin/mypt-bpe",)
+    assert opened.manifest.plugins == {"mypt-bpe": {"version": version, "needed_for": ["generate"]}}
+    assert (version is not None) == is_here
+
+
 def spoil_pt(source, target, place, change):
     contents = torch.load(source, weights_only=True)
     key = "model" if "model" in contents else "model_state_dict"

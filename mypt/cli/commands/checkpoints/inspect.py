@@ -117,7 +117,8 @@ def _describe_texts(state: dict[str, Any]) -> list[str]:
 def _describe_plugin(package: str, need: dict[str, Any]) -> str:
     here = f"{need['installed']} is installed" if need["installed"] else need["absence"]
     purposes = ", ".join(need["needed_for"])
-    return f"{package} {need['version']}, needed to: {purposes} ({here})"
+    name = f"{package} {need['version']}" if need["version"] else package
+    return f"{name}, needed to: {purposes} ({here})"
 
 
 def _describe_training(state: dict[str, Any] | None, *, in_full: bool) -> list[str]:

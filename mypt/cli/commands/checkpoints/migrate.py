@@ -69,6 +69,8 @@ def command(
         readers=tuple(plugins.readers.values()),
         written_by=f"mypt {MYPT_VERSION}",
         layouts=plugins.layouts,
+        settings=plugins.settings,
+        version_of=plugins.version_of,
         options=parse_options(options),
         dry_run=dry_run,
         no_lock=no_lock,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.special_tokens import END_OF_TEXT, END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem
+from mypt.format.rules.requirements import REQUIRES, make_feature
 from mypt.format.storage.files import read_document
 from mypt.format.version import FORMAT_VERSION
 
@@ -132,7 +133,8 @@ def read_hugging_face_document(path: Path, vocab_size: int, report: list[str]) -
         special = {token["content"]: token["id"] for token in document.get("added_tokens") or []}
         return {**GPT2, "special_token_encoder": special}
     section = {BPE_PACKAGE: {"tokenizer": document}}
-    return {**VERSION, "token_kind": BPE_KIND, "plugins": section}
+    required = [make_feature(BPE_PACKAGE)]
+    return {**VERSION, "token_kind": BPE_KIND, "plugins": section, REQUIRES: required}
 
 
 def _drop_added_tokens_beyond(
