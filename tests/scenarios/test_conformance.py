@@ -11,14 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from mypt.engine.checkpoints.build import build_model
+from mypt.engine.language_model import LanguageModel
 from mypt.format.bundle.read import read_bundle
-from mypt.format.errors import FormatError
+from mypt.format.documents.training import TrainingConfig
+from mypt.format.errors import FormatError, MyptError
+from mypt.format.open import open_checkpoint
 from mypt.format.readers import mypt_file
 from mypt.format.rules.documents import document_problems
 from mypt.format.schema import strict_json
 from mypt.format.tensors.pt_file import load_tensors
 from mypt.format.tensors.pt_writer import write_tensors
 from mypt.format.validate import validate
+from mypt.plugins.requirements import check_run
 from tests.support.paths import FIXTURES, ROOT, SUITE
 
 WRITER = "tests.support.conformance.write_suite"
@@ -149,6 +154,8 @@ def raw(value):
 
 @each("bundles", valid=True)
 def test_another_reader_reads_the_same_tensors(case, reader):
+    if "read" in case.get("refused", ()):
+        pytest.skip("nobody reads it without the plugin")
     folder = SUITE / case["path"]
     read = reader.read_bundle(folder, SCHEMAS)
     if "per_head" in case["path"]:  # opened by way of a migration only
@@ -181,6 +188,53 @@ def test_another_reader_refuses_the_same_file(case, reader):
     # that it is rather the config than the weights that was changed takes a guess
     files = {"model.pt" if e["kind"] == "config.mismatch" else e["file"] for e in case["errors"]}
     assert refused.value.file in files or files == {""}
+
+
+PURPOSES = ("read", "generate", "train")
+REQUIRING = [c for c in INDEX["bundles"] if c["valid"] or "refused" in c]
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("case", REQUIRING, ids=lambda case: case["path"])
+def test_another_reader_refuses_what_it_is_told_to_and_nothing_else(case, purpose, reader):
+    folder = SUITE / case["path"]
+    if purpose not in case.get("refused", ()):
+        reader.read_bundle(folder, SCHEMAS, purpose)
+        return
+    with pytest.raises(reader.RefusedError) as refused:
+        reader.read_bundle(folder, SCHEMAS, purpose)
+    assert refused.value.where in ("/requires/0", "/plugins", "/token_kind")
+
+
+def use(folder, purpose, plugins):
+    """Do with a bundle what a purpose stands for, without a GPU or a data set."""
+    opened = open_checkpoint(folder, plugins)
+    if purpose == "generate":
+        if opened.tokenizer is not None:
+            LanguageModel.need_tokenizer(build_model(opened, plugins, cls=LanguageModel))
+    elif purpose == "train":
+        opened.check_flaws()
+        state = opened.training_state
+        training = TrainingConfig() if state is None else state.training_config
+        check_run(state, training, opened.needs, plugins, folder)
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("case", REQUIRING, ids=lambda case: case["path"])
+def test_mypt_refuses_what_it_is_told_to_and_nothing_else(case, purpose, plugins):
+    folder = SUITE / case["path"]
+    if purpose not in case.get("refused", ()):
+        use(folder, purpose, plugins)
+        return
+    with pytest.raises(MyptError) as refused:
+        use(folder, purpose, plugins)
+    kinds = {problem.kind.partition(".")[0] for problem in refused.value.problems}
+    assert kinds <= {"feature", "plugin"}
+
+
+def test_what_nobody_may_do_without_a_plugin_is_in_the_suite_on_both_sides():
+    found = {tuple(case.get("refused", ())) for case in REQUIRING}
+    assert found == {(), PURPOSES, ("generate",), ("train",)}
 
 
 def test_another_reader_finds_damage_that_leaves_a_manifest_well_formed(reader, tmp_path):

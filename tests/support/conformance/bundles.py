@@ -9,7 +9,14 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.parameter_order import optimizer_document, split_by_decay
-from tests.support.conformance.documents import CONFIG, OLD_CONFIG, STATE, TOKENIZER, without
+from tests.support.conformance.documents import (
+    CONFIG,
+    LATER,
+    OLD_CONFIG,
+    STATE,
+    TOKENIZER,
+    without,
+)
 from tests.support.conformance.ptfile import (
     archive,
     deflated,
@@ -31,12 +38,15 @@ class Case:
         errors: File, place and kind of each.
         warnings: The same of what may pass.
         checksums: Whether the errors are found only by reading the weights.
+        refused: What a reader that has no plugin must refuse, and nothing else: read, generate
+            (with text), train.
     """
 
     files: dict
     errors: list = field(factory=list)
     warnings: list = field(factory=list)
     checksums: bool = False
+    refused: list = field(factory=list)
 
 
 def weights(config, dtype="float32"):
@@ -294,7 +304,6 @@ def valid():
         "float64": shareable(dtype="float64"),
         "as_torch_writes": shareable() | {"model.pt": like_torch(weights(CONFIG))},
         "columns_first": shareable() | {"model.pt": pt(scattered)},
-        "plugin_tokenizer": shareable(tokenizer={"format_version": "2.0", "token_kind": "bytes"}),
         "vocabulary_smaller_than_the_model": shareable(tokenizer=TOKENIZER | {"chars": ["a"]}),
         "edited_by_hand": recorded(complete())
         | {"config.json": text(CONFIG | {"batch_size": 7, "dropout": 0.5, "device": "cuda"})},
@@ -327,7 +336,69 @@ def valid():
     cases["version_1_per_head"] = Case(
         of_version_1(model_pt=pt(per_head())), warnings=[("model.pt", "", "legacy.heads")]
     )
-    return cases | doubtful_optimizers() | edited()
+    return cases | doubtful_optimizers() | edited() | requiring()
+
+
+WAVES = {"mypt-waves": {"version": "1.0", "needed_for": ["read", "generate", "train"]}}
+BYTES = {"mypt-bytes": {"version": "1.0", "needed_for": ["generate"]}}
+GUARD = {"acme-guards": {"version": "1.0", "needed_for": ["train"]}}
+ALL = ["read", "generate", "train"]
+
+
+def whole(name=None, document=None, **needs):
+    """Give a committed bundle with another document, whose manifest lists plugins."""
+    files = complete() | ({} if name is None else {name: text(document)})
+    return committed(files, **needs)
+
+
+def requiring():
+    """Give bundles that open, and of which some things take what a reader does not have."""
+    state = STATE | {"optimizer_file": "optimizer.pt"}
+    guarded = state | {"training_config": {"gold_guards": {"acme_patience": {}}}}
+    guarded |= {"requires": ["plugin/acme-guards"]}
+    waves = CONFIG | {"mlp_type": "waves", "requires": ["plugin/mypt-waves"]}
+    own = {"format_version": "2.0", "token_kind": "bytes", "requires": ["plugin/mypt-bytes"]}
+    differ = [("manifest.json", "/plugins", "manifest.requires")]
+    missing = [("config.json", "/mlp_type", "plugin.missing")]
+    nothing = {
+        name: text(document | {"requires": []})
+        for name, document in (("config.json", CONFIG), ("tokenizer.json", TOKENIZER))
+    }
+    return {
+        "requires_nothing": Case(shareable() | nothing),
+        "plugin_tokenizer": Case(
+            shareable(tokenizer={"format_version": "2.0", "token_kind": "bytes"}),
+            refused=["generate"],
+        ),
+        "requires_a_later_tokenizer": Case(
+            whole("tokenizer.json", TOKENIZER | LATER | {"added_later": 1}),
+            warnings=[
+                ("tokenizer.json", "/requires/0", "feature.unknown"),
+                ("tokenizer.json", "/added_later", "field.unknown"),
+            ],
+            refused=["generate"],
+        ),
+        "requires_a_plugin_for_text": Case(
+            whole("tokenizer.json", own, plugins=BYTES), refused=["generate"]
+        ),
+        "requires_a_plugin_to_train": Case(
+            whole("training_state.json", guarded, plugins=GUARD), refused=["train"]
+        ),
+        "requires_a_plugin_to_be_read": Case(
+            whole("config.json", waves, plugins=WAVES), warnings=missing, refused=ALL
+        ),
+        "requires_a_plugin_without_a_manifest": Case(
+            shareable() | {"config.json": text(waves)},
+            warnings=missing,
+            refused=ALL,
+        ),
+        "requires_a_plugin_that_the_manifest_leaves_out": Case(
+            whole("training_state.json", guarded), warnings=differ, refused=["train"]
+        ),
+        "plugin_that_the_manifest_alone_requires": Case(
+            whole(plugins=BYTES), warnings=differ, refused=["generate"]
+        ),
+    }
 
 
 def edited():
@@ -399,32 +470,42 @@ def invalid():
 
 
 def wrong_files():
-    whole = committed(complete())
+    saved = committed(complete())
     special = {"format_version": "2.0", "token_kind": "char", "chars": ["a"]}
     tokenizer = [("tokenizer.json", "/chars", "tokenizer.size")]
     return {
         "empty": bad({"notes.txt": b"nothing here\n"}, ("", "", "file.missing")),
         "no_config": bad(without(shareable(), "config.json"), ("config.json", "", "file.missing")),
         "no_model": bad(without(shareable(), "model.pt"), ("model.pt", "", "file.missing")),
-        "model_listed_but_gone": bad(without(whole, "model.pt"), ("model.pt", "", "file.missing")),
+        "model_listed_but_gone": bad(without(saved, "model.pt"), ("model.pt", "", "file.missing")),
         "state_listed_but_gone": bad(
-            without(whole, "training_state.json"), ("training_state.json", "", "file.missing")
+            without(saved, "training_state.json"), ("training_state.json", "", "file.missing")
         ),
         "model_not_listed": bad(
-            whole | {"manifest.json": manifest(without(complete(), "model.pt"))},
+            saved | {"manifest.json": manifest(without(complete(), "model.pt"))},
             ("model.pt", "", "file.missing"),
         ),
-        "config_not_json": bad(whole | {"config.json": b"{"}, ("config.json", "", "json")),
+        "config_not_json": bad(saved | {"config.json": b"{"}, ("config.json", "", "json")),
         "config_of_version_3": bad(
-            whole | {"config.json": text(CONFIG | {"format_version": "3.0"})},
+            saved | {"config.json": text(CONFIG | {"format_version": "3.0"})},
             ("config.json", "/format_version", "version.newer"),
         ),
         "state_of_version_3": bad(
-            whole | {"training_state.json": text(STATE | {"format_version": "3.0"})},
+            saved | {"training_state.json": text(STATE | {"format_version": "3.0"})},
             ("training_state.json", "/format_version", "version.newer"),
         ),
+        "requires_a_later_config": bad(
+            whole("config.json", CONFIG | LATER | {"n_layer": 7}),
+            ("config.json", "/requires/0", "feature.unknown"),
+            refused=ALL,
+        ),
+        "requires_a_later_state": bad(
+            whole("training_state.json", STATE | LATER | {"optimizer_file": "gone.pt"}),
+            ("training_state.json", "/requires/0", "feature.unknown"),
+            refused=["train"],
+        ),
         "manifest_of_version_3": bad(
-            whole | {"manifest.json": manifest(complete(), format_version="3.0")},
+            saved | {"manifest.json": manifest(complete(), format_version="3.0")},
             ("manifest.json", "/format_version", "version.newer"),
         ),
         "manifest_empty": bad(
@@ -440,7 +521,7 @@ def wrong_files():
             ("manifest.json", "/checksum", "manifest.checksum"),
         ),
         "manifest_cut_off": bad(
-            complete() | {"manifest.json": whole["manifest.json"][:40]},
+            complete() | {"manifest.json": saved["manifest.json"][:40]},
             ("manifest.json", "", "json"),
         ),
         "optimizer_elsewhere": bad(
@@ -473,12 +554,12 @@ def wrong_files():
             ("tokenizer.json", "/add_bos", "tokenizer.role"),
         ),
         "size_differs": bad(
-            whole | {"optimizer.pt": whole["optimizer.pt"] + b"\0"},
+            saved | {"optimizer.pt": saved["optimizer.pt"] + b"\0"},
             ("optimizer.pt", "", "archive"),
             ("optimizer.pt", "", "manifest.size"),
         ),
         "mixture_of_two_saves": bad(
-            whole | {"model.pt": pt(changed(**{HEAD: values("float32", (5, 4), 1)}))},
+            saved | {"model.pt": pt(changed(**{HEAD: values("float32", (5, 4), 1)}))},
             ("model.pt", "", "manifest.digest"),
             checksums=True,
         ),

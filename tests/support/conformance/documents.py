@@ -16,6 +16,7 @@ YARN = DYNAMIC | {"kind": "yarn"}
 LLAMA3 = DYNAMIC | {"kind": "llama3", "low_freq_factor": 1, "high_freq_factor": 4}
 STATE = {"format_version": "2.0", "step": 3}
 TOKENIZER = {"format_version": "2.0", "token_kind": "char", "chars": ["a", "b", "c", "d", "e"]}
+LATER = {"format_version": "2.1", "requires": ["sliding_window_2"]}
 FILE = {"size_bytes": 12, "sha256": "0" * 64}
 MANIFEST = {"format_version": "2.0", "generation": 1, "files": {"model.pt": FILE}}
 EVENT = {"event": "notice", "timestamp": "2026-02-09T14:30:00.123456", "message": "hello"}
@@ -123,6 +124,8 @@ VALID = {
     "config/no_layers": CONFIG | {"n_layer": 0},
     "config/head_size_instead_of_a_divisor": CONFIG | {"n_head": 3, "head_size": 2},
     "config/fields_that_mypt_wrote": CONFIG | {"use_loss_mask": False, "save_dtype": "bf16"},
+    "config/requires_nothing": CONFIG | {"requires": []},
+    "config/requires_a_plugin": CONFIG | {"requires": ["plugin/mypt-waves"]},
     "config/version_1": OLD_CONFIG,
     "config/version_1_modern": OLD_CONFIG
     | {"pos_encoding": "rope", "mlp_type": "swiglu", "norm_type": "rmsnorm", "tie_weights": True}
@@ -145,6 +148,7 @@ VALID = {
         "exact": False,
         "inexact_reasons": ["the optimizer's state was missing"],
         "plugins": {"a-plugin": {}},
+        "requires": ["plugin/a-plugin"],
     },
     "training_state/provenance": STATE
     | {
@@ -180,6 +184,7 @@ VALID = {
         "format_version": "2.0",
         "token_kind": "bytes",
         "plugins": {"mypt-bytes": {"rows": 256}},
+        "requires": ["plugin/mypt-bytes"],
     },
     "tokenizer/version_1": {"token_kind": "gpt2", "chars": None, "base_vocab_size": 50257},
     "manifest/minimal": MANIFEST,
@@ -207,6 +212,10 @@ WARNED = {
     "config/newer_minor": (
         CONFIG | {"format_version": "2.9", "added_later": {"deep": [1, 2]}},
         [("/added_later", "field.unknown")],
+    ),
+    "config/newer_minor_that_requires_nothing_new": (
+        CONFIG | {"format_version": "2.1", "sliding_window_2": 4, "requires": []},
+        [("/sliding_window_2", "field.unknown")],
     ),
     "config/misspelt": (CONFIG | {"n_layers": 3}, [("/n_layers", "field.unknown")]),
     "training_state/unknown_deep": (
@@ -258,6 +267,29 @@ INVALID = {
     "config/plugin_with_a_slash": (
         CONFIG | {"plugins": {"a/b": {}}},
         [("/plugins/a~1b", "schema.pattern")],
+    ),
+    "config/requires_a_later_version": (
+        CONFIG | LATER | {"sliding_window_2": 4},
+        [("/requires/0", "feature.unknown")],
+    ),
+    "config/requires_what_no_version_has": (
+        CONFIG | {"requires": ["plugin/mypt-waves", "a/b_c.d-e", "plugin/"]},
+        [("/requires/1", "feature.unknown"), ("/requires/2", "feature.unknown")],
+    ),
+    "config/requires_text": (CONFIG | {"requires": "a"}, [("/requires", TYPE)]),
+    "config/requires_a_number": (CONFIG | {"requires": [1]}, [("/requires/0", TYPE)]),
+    "config/requires_null": (CONFIG | {"requires": None}, [("/requires", TYPE)]),
+    "config/requires_in_capitals": (
+        CONFIG | {"requires": ["a", "Plugin/x"]},
+        [("/requires/1", "schema.pattern")],
+    ),
+    "config/requires_twice": (
+        CONFIG | {"requires": ["a", "b", "a"]},
+        [("/requires/2", "schema.uniqueItems")],
+    ),
+    "config/requires_a_very_long_name": (
+        CONFIG | {"requires": ["a" * 201]},
+        [("/requires/0", "schema.maxLength")],
     ),
     "config/heads_do_not_divide": (CONFIG | {"n_head": 3}, [("/n_head", "config.heads")]),
     "config/odd_heads_turn": (
@@ -366,6 +398,11 @@ INVALID = {
         STATE | {"provenance": {"start_step": 0, "git": {"commit": "main", "dirty": True}}},
         [("/provenance/git/commit", "schema.pattern")],
     ),
+    "training_state/requires_a_later_version": (
+        STATE | LATER,
+        [("/requires/0", "feature.unknown")],
+    ),
+    "training_state/requires_an_object": (STATE | {"requires": {}}, [("/requires", TYPE)]),
     "training_state/version_1_no_step": ({}, [("/step", MISSING)]),
     "tokenizer/char_without_chars": (without(TOKENIZER, "chars"), [("/chars", MISSING)]),
     "tokenizer/char_with_none": (TOKENIZER | {"chars": []}, [("/chars", "schema.minItems")]),
@@ -392,6 +429,14 @@ INVALID = {
     "tokenizer/negative_id": (
         {"format_version": "2.0", "token_kind": "gpt2", "special_token_encoder": {"<a>": -1}},
         [("/special_token_encoder/<a>", LOW)],
+    ),
+    "tokenizer/requires_a_later_version": (
+        TOKENIZER | LATER,
+        [("/requires/0", "feature.unknown")],
+    ),
+    "tokenizer/requires_an_empty_name": (
+        TOKENIZER | {"requires": [""]},
+        [("/requires/0", "schema.pattern")],
     ),
     "tokenizer/version_1_no_kind": ({"chars": ["a"]}, [("/token_kind", MISSING)]),
     "manifest/no_version": (without(MANIFEST, "format_version"), [("/format_version", MISSING)]),

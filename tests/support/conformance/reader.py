@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import math
+import pickle
 import pickletools
 import re
 import struct
@@ -18,12 +19,16 @@ from itertools import accumulate, pairwise
 
 DOCUMENTS = {"config.json": "config", "tokenizer.json": "tokenizer"}
 DOCUMENTS["training_state.json"] = "training_state"
+# What cannot be done without a feature that a document requires [1.1]; this reader knows none.
+PURPOSES = {"config.json": ("read", "generate", "train"), "tokenizer.json": ("generate",)}
+PURPOSES["training_state.json"] = ("train",)
 TIED = {"lm_head.weight", "token_embedding_table.weight"}
 RECORDS = {"data.pkl", "byteorder", "version", ".format_version", ".storage_alignment"}
 RECORDS |= {".data/version", ".data/serialization_id"}
 STABLE = (*DOCUMENTS, "model.pt", "optimizer.pt")
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-DAMAGES = (ValueError, LookupError, TypeError, RuntimeError, struct.error, zipfile.BadZipFile)
+DAMAGES = (ValueError, LookupError, TypeError, RuntimeError, AttributeError, struct.error)
+DAMAGES += (zipfile.BadZipFile, pickle.UnpicklingError)
 PARTS = {"pos_encoding": "learned rope", "attention_type": "causal", "embedding_type": "token"}
 PARTS |= {"head_type": "linear", "stack_type": "sequential", "norm_type": "layernorm rmsnorm"}
 GATED = ("swiglu", "geglu", "geglu_tanh", "reglu")
@@ -150,6 +155,17 @@ def check_document(kind, document, schemas):
     return {**defaults, **document}, legacy
 
 
+def check_requires(name, document, purpose):
+    """Refuse what a document requires: for a purpose, or for a program that validates [13.1]."""
+    for index, feature in enumerate(document.get("requires", ())):
+        is_plugin = feature.startswith("plugin/") and feature != "plugin/"
+        needed = purpose in PURPOSES[name]
+        if purpose is None:
+            needed = name != "tokenizer.json" and not is_plugin
+        known = f"{feature}, known to format {document.get('format_version', '2.0')}"
+        need(not needed, f"requires {known}", f"/requires/{index}")
+
+
 def read_members(data):
     """Give CRC and content of the members of a `.pt` file by name [11.1]."""
     end, wide = len(data) - 22, data[-42:-38] == b"PK\x06\x07"
@@ -204,124 +220,84 @@ def read_local(entry, data):
 STORAGES = {"Double": ("float64", 8), "Float": ("float32", 4), "Half": ("float16", 2)}
 STORAGES |= {"BFloat16": ("bfloat16", 2), "Long": ("int64", 8), "Int": ("int32", 4)}
 STORAGES |= {"Short": ("int16", 2), "Char": ("int8", 1), "Byte": ("uint8", 1), "Bool": ("bool", 1)}
-GLOBALS = {"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
-GLOBALS |= {"collections OrderedDict", *(f"torch {name}Storage" for name in STORAGES)}
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-VALUES = {"BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1", "BINUNICODE"}
-Global = type("Global", (str,), {})  # a name that a pickle may mention
+OPCODES = "MARK EMPTY_TUPLE EMPTY_LIST EMPTY_DICT NONE NEWTRUE NEWFALSE BININT GLOBAL BINPERSID"
+OPCODES += " BININT1 BININT2 BINFLOAT LONG1 BINUNICODE TUPLE TUPLE1 TUPLE2 TUPLE3 BUILD APPEND"
+OPCODES += " APPENDS SETITEM SETITEMS BINPUT LONG_BINPUT BINGET LONG_BINGET REDUCE STOP PROTO"
+Kind = type("Kind", (str,), {})  # the class of a storage
 Storage = type("Storage", (tuple,), {})  # class, key, number of values
 Tensor = type("Tensor", (tuple,), {})  # dtype, shape, stride, offset, storage
 PLAIN = {str, int, float, bool, type(None), Tensor}
 
 
-class Pickle:
-    """An interpreter that builds descriptions and calls nothing [11.2]."""
+class OrderedDict(dict):
+    def __setstate__(self, state):
+        need(set(state) == {"_metadata"}, "attributes of an object")
 
-    def __init__(self):
-        self.stack, self.marks, self.memo, self.storages = [], [], {}, {}
 
-    def run(self, data):
+class Pickle(pickle._Unpickler):
+    """An interpreter that builds descriptions and calls nothing but itself [11.2]."""
+
+    def __init__(self, data):
         need(data[:2] == b"\x80\x02" and len(data) <= 2**26, "a pickle of another protocol")
-        for count, (opcode, argument, at) in enumerate(pickletools.genops(data)):
-            need(count <= 2_000_000, "a pickle of too many operations")
-            if opcode.name == "STOP":
-                need(at == len(data) - 1, "bytes after the pickle")
-            elif at:
-                self.step(opcode.name, argument)
-        return self.checked(self.stack.pop())
+        for count, (opcode, _, at) in enumerate(pickletools.genops(data)):
+            known = opcode.name in OPCODES.split() and (opcode.name == "PROTO") == (at == 0)
+            need(known and count <= 2_000_000, f"the opcode {opcode.name}, or too many")
+        need(at == len(data) - 1, "bytes after the pickle")
+        super().__init__(io.BytesIO(data))
+        self.storages = {}
+        self.value = self.load()
+        check_values(self.value)
 
-    def step(self, opcode, argument):  # noqa: C901 (one case per kind of opcode)
-        stack = self.stack
-        if opcode in CONSTANTS:
-            stack.append(CONSTANTS[opcode])
-        elif opcode in VALUES:
-            stack.append(argument)
-        elif opcode in ("BINPUT", "LONG_BINPUT"):
-            self.memo[argument] = stack[-1]
-        elif opcode in ("BINGET", "LONG_BINGET"):
-            stack.append(self.memo[argument])
-        elif opcode in ("EMPTY_LIST", "EMPTY_DICT"):
-            stack.append([] if opcode == "EMPTY_LIST" else {})
-        elif opcode == "MARK":
-            self.marks.append(stack)
-            self.stack = []
-        elif opcode in ("TUPLE", "APPENDS", "SETITEMS"):
-            items, self.stack = stack, self.marks.pop()
-            self.gather(opcode, items)
-        elif opcode in ("TUPLE1", "TUPLE2", "TUPLE3", "APPEND", "SETITEM"):
-            count = {"APPEND": 1, "SETITEM": 2}.get(opcode) or int(opcode[-1])
-            items = [stack.pop() for _ in range(count)][::-1]
-            self.gather("TUPLE" if opcode[0] == "T" else f"{opcode}S", items)
-        elif opcode == "GLOBAL":
-            need(argument in GLOBALS, f"the name {argument!r}, which no tensor needs")
-            stack.append(Global(argument))
-        elif opcode == "BINPERSID":
-            stack.append(self.storage(stack.pop()))
-        elif opcode == "REDUCE":
-            arguments, function = stack.pop(), stack.pop()
-            stack.append(self.call(function, arguments))
-        else:
-            need(opcode == "BUILD", f"the opcode {opcode}, which no tensor needs")
-            state = stack.pop()
-            allowed = type(state) is dict and set(state) == {"_metadata"}
-            need(allowed and type(stack[-1]) is dict, "attributes of an object")
+    def find_class(self, module, name):
+        made = {"_rebuild_tensor_v2": self.tensor, "_rebuild_parameter": self.parameter}
+        if module == "torch" and name.removesuffix("Storage") in STORAGES:
+            return Kind(name.removesuffix("Storage"))
+        known = module == "torch._utils" and name in made
+        known = known or (module, name) == ("collections", "OrderedDict")
+        need(known, f"the name {module}.{name}, which no tensor needs")
+        return made.get(name, OrderedDict)
 
-    def gather(self, opcode, items):
-        if opcode == "TUPLE":
-            return self.stack.append(tuple(items))
-        target = self.stack[-1]
-        need(type(target) is (list if opcode == "APPENDS" else dict), "a damaged pickle")
-        if opcode == "APPENDS":
-            return target.extend(items)
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            index = type(key) is int and -(2**31) <= key < 2**31
-            need(type(key) is str or index, "a key that is neither text nor an index")
-            target[key] = value
-        return None
-
-    def storage(self, found):
+    def persistent_load(self, found):
         need(type(found) is tuple and len(found) == 5, "not a storage")
         word, kind, key, location, numel = found
-        known = word == "storage" and type(kind) is Global and kind.endswith("Storage")
-        need(known and type(numel) is int and 0 <= numel < 2**63, "not a storage")
+        known = word == "storage" and type(kind) is Kind and type(numel) is int
         here = re.fullmatch(r"(?!meta\b)[a-z]+(:[0-9]+)?", location)
-        need(here and re.fullmatch("[0-9]{1,20}", key, re.ASCII), "not a storage of a file")
-        storage = Storage((kind.removeprefix("torch ").removesuffix("Storage"), key, numel))
+        here = here and re.fullmatch("[0-9]{1,20}", key, re.ASCII)
+        need(known and here and 0 <= numel < 2**63, "not a storage of a file")
+        storage = Storage((str(kind), key, numel))
         need(self.storages.setdefault(key, storage) == storage, "one storage in two ways")
         return storage
 
-    def call(self, function, arguments):
-        need(type(function) is Global and type(arguments) is tuple, "a call")
-        if function == "collections OrderedDict" and arguments == ():
-            return {}
-        if function.endswith("_rebuild_parameter"):
-            tensor, _, hooks = arguments
-            need(type(tensor) is Tensor and hooks == {}, "not a parameter")
-            return tensor
-        need(function.endswith("_v2") and len(arguments) == 6, "a call")
-        storage, offset, shape, stride, _, hooks = arguments
+    def parameter(self, tensor, _, hooks):
+        need(type(tensor) is Tensor and hooks == {}, "not a parameter")
+        return tensor
+
+    def tensor(self, storage, offset, shape, stride, _, hooks):
         kinds = [type(storage), type(shape), type(stride)]
-        need(kinds == [Storage, tuple, tuple] and hooks == {}, "not a tensor")
         numbers = (offset, *shape, *stride)
-        need(all(type(n) is int and 0 <= n < 2**63 for n in numbers), "not a tensor")
-        need(len(shape) == len(stride) <= 64, "not a tensor")
+        known = kinds == [Storage, tuple, tuple] and hooks == {} and len(shape) == len(stride) <= 64
+        known = known and all(type(n) is int and 0 <= n < 2**63 for n in numbers)
+        need(known, "not a tensor")
         tensor = Tensor((STORAGES[storage[0]][0], shape, stride, offset, storage))
         fits = max(end_of(tensor), math.prod(shape)) <= storage[2]
         need(fits, "a tensor that its storage does not hold")
         return tensor
 
-    def checked(self, value):
-        left, pending = 1_000_000, [(value, 0)]
-        while pending:
-            item, depth = pending.pop()
-            if type(item) in (dict, list, tuple):
-                left -= len(item)
-                need(depth < 64 and left >= 0, "too deep or too many values")
-                children = item.values() if type(item) is dict else item
-                pending += [(child, depth + 1) for child in children]
-            else:
-                need(type(item) in PLAIN, "a storage or a function as a value")
-        return value
+
+def check_values(value):
+    left, pending = 1_000_000, [(value, 0)]
+    while pending:
+        item, depth = pending.pop()
+        if type(item) in PLAIN:
+            continue
+        need(isinstance(item, (dict, list, tuple)) and type(item) is not Storage, "not a value")
+        children, left = item, left - len(item)
+        need(depth < 64 and left >= 0, "too deep or too many values")
+        if isinstance(item, dict):
+            children = item.values()
+            index = all(type(k) is str or (type(k) is int and -(2**31) <= k < 2**31) for k in item)
+            need(index, "a key that is neither text nor an index")
+        pending += [(child, depth + 1) for child in children]
 
 
 def end_of(tensor):
@@ -342,12 +318,11 @@ def load(path, record=None):
     need(members.get("byteorder", (0, b"little"))[1] == b"little", "is big-endian")
     version = members.get(".data/version") or members.get("version") or (0, b"")
     need(re.fullmatch(rb"0*([1-9]|10)\n?", version[1]), "has no version that torch reads")
-    pickle = Pickle()
-    value = pickle.run(members["data.pkl"][1])
-    for key, (kind, _, numel) in pickle.storages.items():
+    read = Pickle(members["data.pkl"][1])
+    for key, (kind, _, numel) in read.storages.items():
         size = len(members.get(f"data/{key}", (0, b"?"))[1])
         need(size == numel * STORAGES[kind][1], f"the storage {key} is missing or of another size")
-    return value, members
+    return read.value, members
 
 
 def materialise(value, members):
@@ -361,9 +336,9 @@ def materialise(value, members):
         for n, step in dimensions:
             starts = [start + i * step for start in starts for i in range(n)]
         return dtype, shape, b"".join(data[s * size : (s + run) * size] for s in starts)
-    if type(value) is dict:
+    if isinstance(value, dict):
         return {key: materialise(item, members) for key, item in value.items()}
-    if type(value) in (list, tuple):
+    if isinstance(value, (list, tuple)):
         return type(value)(materialise(item, members) for item in value)
     return value
 
@@ -471,8 +446,8 @@ def check_tensors(tensors, wanted):
 
 def check_optimizer(value, shapes, rule):
     """Check a state against the parameters in their order and their rule of decay [10]."""
-    form = type(value) is dict and type(value.get("state")) is dict
-    need(form and type(value.get("param_groups")) is list, "is no optimizer state")
+    form = isinstance(value, dict) and isinstance(value.get("state"), dict)
+    need(form and isinstance(value.get("param_groups"), list), "is no optimizer state")
     listed = [index for group in value["param_groups"] for index in group["params"]]
     for number, group in enumerate(value["param_groups"]):
         where = f"param_groups.{number}"
@@ -545,11 +520,8 @@ def changes(was, now, where=""):
         yield where
 
 
-def read_bundle(folder, schemas):
-    """Read a bundle: its documents and the values of its `.pt` files, or raise RefusedError."""
-    with reading("manifest.json"):
-        manifest, paths = find_files(folder, schemas)
-    records = manifest["files"] if manifest else {}
+def read_documents(paths, schemas, purpose):
+    """Give the documents by name, and whether they are of version 1."""
     result = {}
     for name, kind in DOCUMENTS.items():
         with reading(name):
@@ -557,18 +529,36 @@ def read_bundle(folder, schemas):
             need(name in paths or not is_needed, "is missing")
             if name in paths:
                 result[name], is_first = check_document(kind, read_json(paths[name]), schemas)
+                check_requires(name, result[name], purpose)
             if name == "config.json":
                 config, legacy = result[name], is_first
                 check_config(config)
             elif name == "tokenizer.json" and name in result:
+                known = purpose != "generate" or result[name]["token_kind"] in ("char", "gpt2")
+                need(known, "is of a plugin", "/token_kind")
                 check_tokenizer(result[name], config["vocab_size"])
+    return result, legacy
+
+
+def read_bundle(folder, schemas, purpose=None):
+    """Read a bundle: its documents and the values of its `.pt` files, or raise RefusedError.
+
+    The purpose is "read", "generate" or "train"; a program that validates has none.
+    """
+    with reading("manifest.json"):
+        manifest, paths = find_files(folder, schemas)
+        for package, plugin in manifest["plugins"].items() if manifest else ():
+            need(purpose not in plugin["needed_for"], f"needs {package}", "/plugins")
+    records = manifest["files"] if manifest else {}
+    result, legacy = read_documents(paths, schemas, purpose)
+    config = result["config.json"]
     wanted = expected(config)
     with reading("model.pt"):
         need("model.pt" in paths, "is missing")
         tensors, members = load(paths["model.pt"], records.get("model.pt"))
-        if legacy and type(tensors.get("state_dict")) is dict:
+        if legacy and isinstance(tensors.get("state_dict"), dict):
             tensors = tensors["state_dict"]
-        need(type(tensors) is dict, "is no dict of tensors")
+        need(isinstance(tensors, dict), "is no dict of tensors")
         if not (legacy and any(".sa.heads." in str(name) for name in tensors)):
             check_tensors(tensors, wanted)
         weights = result["model.pt"] = materialise(tensors, members)

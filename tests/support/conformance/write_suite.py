@@ -66,6 +66,7 @@ def bundle_cases(target):
             for file, data in found.files.items():
                 write(target, f"{folder}/{file}", data)
             more = {"checksums": True} if found.checksums else {}
+            more |= {"refused": found.refused} if found.refused else {}
             more |= {"errors": files(found.errors)} if found.errors else {}
             more |= {"warnings": files(found.warnings)} if found.warnings else {}
             yield case(folder, valid=valid, **more)
