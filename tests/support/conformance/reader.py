@@ -520,7 +520,7 @@ def changes(was, now, where=""):
         yield where
 
 
-def read_documents(paths, schemas, purpose):
+def read_documents(paths, schemas, purpose, records):
     """Give the documents by name, and whether they are of version 1."""
     result = {}
     for name, kind in DOCUMENTS.items():
@@ -550,7 +550,7 @@ def read_bundle(folder, schemas, purpose=None):
         for package, plugin in manifest["plugins"].items() if manifest else ():
             need(purpose not in plugin["needed_for"], f"needs {package}", "/plugins")
     records = manifest["files"] if manifest else {}
-    result, legacy = read_documents(paths, schemas, purpose)
+    result, legacy = read_documents(paths, schemas, purpose, records)
     config = result["config.json"]
     wanted = expected(config)
     with reading("model.pt"):
