@@ -12,6 +12,8 @@ from mypt.export import hugging_face_names
 from mypt.export.hugging_face_tokenizer import ENDS, GENERATION, TOKENIZER, make_documents
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import ensure_basename
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import field_names
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import open_checkpoint
 from mypt.format.storage.fsync import sync_file
@@ -19,15 +21,31 @@ from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.tensors import safetensors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Set
 
     from torch import Tensor
 
-    from mypt.format.documents.config import GPTConfig
     from mypt.plugins.manager import Plugins
 
 _INSTEAD = "use mypt itself, or train a model without it"
-_BUILT_IN = {"attention_type": "causal", "block_type": "pre_norm"}
+_BUILT_IN = {
+    "attention_type": "causal",
+    "block_type": "pre_norm",
+    "embedding_type": "token",
+    "head_type": "linear",
+    "stack_type": "sequential",
+}
+# The fields that are written, or are looked at below. Any other must mean what it means by default.
+_EXPRESSED = frozenset(
+    {
+        *("batch_size", "block_size", "vocab_size", "n_embd", "n_head", "n_layer", "dropout"),
+        *("bias", "device", "tie_weights", "pos_encoding", "mlp_type", "norm_type", "rope_theta"),
+        *("rope_scale", "rope_scaling", "head_size", "mlp_hidden", "attn_scale", "norm_eps"),
+        *("qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias", "plugins"),
+        *_BUILT_IN,
+    }
+)
+_OF_LLAMA = frozenset({"n_kv_head"})
 
 
 @reopen_if_saved
@@ -112,7 +130,27 @@ def _part_problems(config: GPTConfig, llama: bool) -> list[Problem]:
     if not llama and config.attention_width != config.n_embd:
         what = f"makes heads {config.attention_width} wide together; {name} has n_embd only"
         problems.append(_make_problem("/head_size", what))
-    return problems
+    return [*problems, *_field_problems(config, name, _EXPRESSED | (_OF_LLAMA if llama else set()))]
+
+
+def _field_problems(config: GPTConfig, name: str, expressed: Set[str]) -> Iterator[Problem]:
+    """Yield the fields that the class lacks, and that mean something else than by default."""
+    plain = GPTConfig(**{field: getattr(config, field) for field in expressed})
+    for field in field_names(GPTConfig):
+        ours, theirs = config.meaning_of(field), plain.meaning_of(field)
+        if field not in expressed and ours != theirs:
+            what = f"means {ours}; {name} computes with {theirs}"
+            if theirs is None:
+                what = f"is {ours}, which {name} does not have"
+            yield _make_problem(f"/{field}", what)
+    scaling = config.rope_scaling
+    if scaling is None:
+        return
+    if config.rope_scale != 1.0:
+        yield _make_problem("/rope_scale", f"is {config.rope_scale} beside another rope_scaling")
+    if scaling.kind == "dynamic" and scaling.original_block_size != config.block_size:
+        what = f"is {scaling.original_block_size}; transformers takes the block_size instead"
+        yield _make_problem("/rope_scaling/original_block_size", what)
 
 
 def _bias_problems(config: GPTConfig, weights: Mapping[str, Tensor], llama: bool) -> list[Problem]:

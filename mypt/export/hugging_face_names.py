@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.layout import EMBEDDING, HEAD, POSITIONS
+from mypt.format.readers.hugging_face.llama import ROPE_RULES
 from mypt.format.readers.shared.gpt2_names import INSIDE
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ def gpt2_config(config: GPTConfig) -> dict[str, Any]:
 
 def llama_config(config: GPTConfig) -> dict[str, Any]:
     """Return the `config.json` of a LlamaForCausalLM, as transformers 4 and 5 read it."""
-    linear = config.rope_scale != 1.0
-    scaling = {"rope_type": "linear", "factor": config.rope_scale} if linear else None
+    scaling = _make_rope_scaling(config)
     kind = scaling or {"rope_type": "default"}
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -59,7 +59,7 @@ def llama_config(config: GPTConfig) -> dict[str, Any]:
         "hidden_size": config.n_embd,
         "num_hidden_layers": config.n_layer,
         "num_attention_heads": config.n_head,
-        "num_key_value_heads": config.n_head,
+        "num_key_value_heads": config.kv_heads,
         "head_dim": config.head_width,
         "intermediate_size": config.mlp_width,
         "hidden_act": "silu",
@@ -115,7 +115,7 @@ def llama_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:
         matrix, bias = (
             _scale_queries(config, t) for t in _linear_tensors(f"blocks.{layer}.sa.qkv", weights)
         )
-        parts = zip("qkv", matrix.chunk(3), bias.chunk(3), strict=True)
+        parts = zip("qkv", _split_qkv(config, matrix), _split_qkv(config, bias), strict=True)
         for role, rows, shift in parts:
             tensors[f"{place}.self_attn.{role}_proj.weight"] = rows
             if attention_bias:
@@ -145,11 +145,27 @@ def _scale_queries(config: GPTConfig, qkv: Tensor) -> Tensor:
     """Multiply the queries by the attention scale, relative to the usual one."""
     if not scales_otherwise(config):
         return qkv
-    query, *others = qkv.chunk(3)
+    query, *others = _split_qkv(config, qkv)
     factor = config.attention_scale * config.head_width**0.5
     import torch
 
     return torch.cat([query * factor, *others])
+
+
+def _split_qkv(config: GPTConfig, qkv: Tensor) -> tuple[Tensor, ...]:
+    """Return the rows of queries, of keys and of values."""
+    sizes = [config.attention_width, config.kv_width, config.kv_width]
+    return qkv.split(sizes)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _make_rope_scaling(config: GPTConfig) -> dict[str, Any] | None:
+    scaling = config.rope_scaling
+    if scaling is None:
+        factor = config.rope_scale
+        return None if factor == 1.0 else {"rope_type": "linear", "factor": factor}
+    values = {theirs: getattr(scaling, ours) for theirs, ours in ROPE_RULES[scaling.kind].items()}
+    held = {name: value for name, value in values.items() if value is not None}
+    return {"rope_type": scaling.kind, **held}
 
 
 def _head_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:

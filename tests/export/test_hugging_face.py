@@ -14,13 +14,16 @@ PLUGINS = load_plugins()
 SIZES = {"block_size": 16, "vocab_size": 61, "n_embd": 12, "n_head": 3, "n_layer": 2}
 GPT2 = {"head_bias": False}
 LLAMA = {"head_bias": False, "pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu"}
+SCALED = {"factor": 4.0, "original_block_size": 8}
+LLAMA3 = {"kind": "llama3", **SCALED, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+YARN = {"kind": "yarn", **SCALED}
 IDS = torch.arange(20).reshape(2, 10) * 7 % 61
 
 
 @pytest.fixture
 def saved(tmp_path):
     def make(**fields):
-        model = mypt.GPT(mypt.GPTConfig(**SIZES, dropout=0.0, **fields), plugins=PLUGINS).eval()
+        model = mypt.GPT(mypt.GPTConfig(**{**SIZES, **fields}, dropout=0.0), plugins=PLUGINS).eval()
         torch.manual_seed(4)
         for p in model.parameters():
             torch.nn.init.normal_(p, std=0.3)
@@ -40,6 +43,12 @@ def saved(tmp_path):
         LLAMA,
         {**LLAMA, "tie_weights": True, "rope_theta": 500.0, "rope_scale": 2.0, "norm_eps": 1e-3},
         {**LLAMA, "qkv_bias": True, "mlp_bias": True, "head_size": 6, "attn_scale": 0.3},
+        {**LLAMA, "n_kv_head": 1},
+        {**LLAMA, "n_head": 6, "n_kv_head": 2, "head_size": 6, "qkv_bias": True, "attn_scale": 0.3},
+        {**LLAMA, "rope_scaling": {"kind": "dynamic", "factor": 2.0, "original_block_size": 16}},
+        {**LLAMA, "rope_scaling": LLAMA3},
+        {**LLAMA, "rope_scaling": YARN, "rope_theta": 500.0},
+        {**LLAMA, "rope_scaling": {**YARN, "attention_factor": 1.5, "truncate": False}},
     ],
 )
 def test_transformers_gives_the_same_logits(saved, transformers, tmp_path, fields):
@@ -67,6 +76,16 @@ def test_transformers_gives_the_same_logits(saved, transformers, tmp_path, field
         ({**LLAMA, "mlp_type": "gelu"}, "/mlp_type: is gelu; LlamaForCausalLM"),
         ({**LLAMA, "norm_type": "layernorm"}, "/norm_type: is layernorm; LlamaForCausalLM"),
         ({**LLAMA, "norm_bias": True}, "/norm_bias: is true"),
+        ({**GPT2, "n_kv_head": 1}, "/n_kv_head: means 1; GPT2LMHeadModel computes with 3"),
+        ({**GPT2, "embedding_scale": 2.0}, "/embedding_scale: means 2.0; GPT2LMHeadModel comp"),
+        ({**GPT2, "sliding_window": 4}, "/sliding_window: is 4, which GPT2LMHeadModel does not"),
+        ({**LLAMA, "qk_norm": "head"}, "/qk_norm: is head, which LlamaForCausalLM does not have"),
+        ({**LLAMA, "block_type": "parallel"}, "/block_type: is parallel; mypt writes pre_norm"),
+        (
+            {**LLAMA, "rope_scaling": {**SCALED, "kind": "dynamic"}},
+            "/rope_scaling/original_block_size: is 8; transformers takes the block_size",
+        ),
+        ({**LLAMA, "rope_scaling": YARN, "rope_scale": 2.0}, "/rope_scale: is 2.0 beside"),
     ],
 )
 def test_what_no_class_can_compute_is_refused(saved, tmp_path, fields, message):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
-from mypt.format.layout import BUILT_IN, HEAD
+from mypt.format.layout import HEAD
 from mypt.format.readers.hugging_face.keys import add_common_keys
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
@@ -18,7 +18,6 @@ from mypt.format.readers.shared.gpt2_names import drop_masks, make_gpt2_lookup
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mypt.format.layout import Layouts
     from mypt.format.readers.shared.tensor_map import TensorSource
 
 ACTIVATIONS = {
@@ -37,7 +36,6 @@ _REFUSED = {
     "scale_attn_by_inverse_layer_idx": "scales attention by the layer's index",
     "add_cross_attention": "adds attention to another model",
 }
-LAYOUTS: Layouts = BUILT_IN
 CLASSES: tuple[str, ...] = ("GPT2LMHeadModel", "GPT2Model")
 ROOTS: tuple[str, ...] = ("transformer.", "lm_head.", "wte.", "wpe.", "h.", "ln_f.")
 EMBEDDINGS: tuple[str, ...] = ("transformer.wte.weight", "wte.weight")
@@ -116,6 +114,7 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
 
 def find_tensors(
     tensors: Mapping[str, Any],
+    fields: Mapping[str, Any],  # noqa: ARG001
 ) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
     """Return the tensors without masks, and a function that finds the source of mypt's tensors."""
     prefix = _PREFIX if any(name.startswith(_PREFIX) for name in tensors) else ""

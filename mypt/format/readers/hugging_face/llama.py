@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.layout import BUILT_IN, HEAD, PartLayout, causal_attention
+from mypt.format.layout import HEAD
 from mypt.format.readers.hugging_face.keys import add_common_keys
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
@@ -18,42 +18,18 @@ from mypt.format.readers.shared.tensor_map import TensorSource
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mypt.format.documents.config import GPTConfig
-    from mypt.format.layout import Layouts, Tensors
-
 _PREFIX = "model."
 _OUTSIDE = {"token_embedding_table": "embed_tokens", "ln_f": "norm"}
 _INSIDE = {
     "ln1": ("input_layernorm",),
     "ln2": ("post_attention_layernorm",),
     "sa.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "sa.q": ("self_attn.q_proj",),
-    "sa.kv": ("self_attn.k_proj", "self_attn.v_proj"),
     "sa.proj": ("self_attn.o_proj",),
     "fwd.w_gate": ("mlp.gate_proj",),
     "fwd.w_up": ("mlp.up_proj",),
     "fwd.w_down": ("mlp.down_proj",),
 }
 _BUFFER = re.compile(r".*\.rotary_emb\.inv_freq")
-# The plugin's part that shares keys and values among heads, and its package.
-_GROUPED, GROUPED_PACKAGE = "grouped_query", "mypt-grouped-query"
-
-
-def _grouped_attention(config: GPTConfig) -> Tensors:
-    """Return the tensors of grouped-query attention; rows of kv are all keys, then all values."""
-    kv_width = config.plugins[GROUPED_PACKAGE]["n_kv_head"] * config.head_width
-    tensors: Tensors = {}
-    for name, rows in (("q", config.attention_width), ("kv", 2 * kv_width)):
-        tensors[f"{name}.weight"] = (rows, config.n_embd)
-        if config.has_qkv_bias:
-            tensors[f"{name}.bias"] = (rows,)
-    whole = causal_attention(config)
-    return tensors | {name: shape for name, shape in whole.items() if name.startswith("proj.")}
-
-
-LAYOUTS: Layouts = {**BUILT_IN, ("attention_type", _GROUPED): PartLayout(_grouped_attention)}
-
-
 CLASSES: tuple[str, ...] = ("LlamaForCausalLM", "LlamaModel")
 _INNER = ("embed_tokens.", "layers.", "norm.")
 ROOTS: tuple[str, ...] = (*(f"model.{name}" for name in _INNER), *_INNER, "lm_head.")
@@ -87,11 +63,21 @@ KEYS = add_common_keys(
     ignored=("max_sequence_length",),  # of early conversions; no release of transformers reads it
     rope_interleaved=(False,),
 )
-# For the rules `default` and `linear`.
-_ROPE_KEYS = KnownKeys(
-    read=frozenset({"rope_theta", "rope_type", "type", "factor", "partial_rotary_factor"}),
-    ignored=frozenset({"original_max_position_embeddings"}),
-)
+_ROPE_KEYS = frozenset({"rope_theta", "rope_type", "type", "partial_rotary_factor"})
+# The rules of scaling positions, with their keys and mypt's names of these in `rope_scaling`.
+_FACTOR = {"factor": "factor"}
+_BEFORE = {"original_max_position_embeddings": "original_block_size"}
+_YARN = {name: name for name in ("beta_fast", "beta_slow", "attention_factor", "truncate")}
+_LLAMA3 = {name: name for name in ("low_freq_factor", "high_freq_factor")}
+ROPE_RULES: Mapping[str, Mapping[str, str]] = {
+    "default": {},
+    "linear": _FACTOR,
+    "dynamic": _FACTOR,
+    "llama3": {**_FACTOR, **_BEFORE, **_LLAMA3},
+    "yarn": {**_FACTOR, **_BEFORE, **_YARN},
+}
+# What a rule without use for it may have all the same, as configs of transformers do.
+_IGNORED = frozenset({*_FACTOR, *_BEFORE})
 
 
 def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -119,6 +105,7 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
         "vocab_size": require_positive_int(hf_config, "vocab_size", file),
         "n_embd": width,
         "n_head": heads,
+        "n_kv_head": None if groups == heads else groups,
         "n_layer": require_positive_int(hf_config, "num_hidden_layers", file),
         "head_size": _infer_head_size(hf_config, width, heads, file),
         "mlp_hidden": require_positive_int(hf_config, "intermediate_size", file),
@@ -131,15 +118,16 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
         "norm_type": "rmsnorm",
         "norm_eps": hf_config["rms_norm_eps"],
         **_convert_rope(hf_config, file),
-        **({} if groups == heads else _make_grouped_fields(groups)),
     }
 
 
 def find_tensors(
-    tensors: Mapping[str, Any],
+    tensors: Mapping[str, Any], fields: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
     """Return the tensors without buffers, and a function that finds the source of mypt's."""
     prefix = _PREFIX if any(name.startswith(_PREFIX) for name in tensors) else ""
+    heads = fields["n_head"]
+    shares = heads, *(fields["n_kv_head"] or heads,) * 2
 
     def find_source(name: str) -> TensorSource:
         module, _, kind = name.rpartition(".")
@@ -149,7 +137,8 @@ def find_tensors(
             return TensorSource((f"{prefix}{_OUTSIDE[module]}.{kind}",))
         _, layer, inside = module.split(".", 2)
         return TensorSource(
-            tuple(f"{prefix}layers.{layer}.{part}.{kind}" for part in _INSIDE[inside])
+            tuple(f"{prefix}layers.{layer}.{part}.{kind}" for part in _INSIDE[inside]),
+            shares=shares if inside == "sa.qkv" else (),
         )
 
     kept = {name: tensor for name, tensor in tensors.items() if not _BUFFER.fullmatch(name)}
@@ -163,18 +152,13 @@ def list_notes(hf_config: Mapping[str, Any]) -> list[str]:
     return ["dropout is `attention_dropout`, for the other parts as well"]
 
 
-def _make_grouped_fields(heads: int) -> dict[str, Any]:
-    plugins = {GROUPED_PACKAGE: {"n_kv_head": heads}}
-    return {"attention_type": _GROUPED, "plugins": plugins}
-
-
 def _infer_head_size(hf_config: Mapping[str, Any], width: int, heads: int, file: str) -> int | None:
     size = require_positive_int(hf_config, "head_dim", file, width // heads)
     return None if size * heads == width else size
 
 
 def _convert_rope(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return the rotary base and scale, from the fields of transformers 4 or 5."""
+    """Return the rotary base and its scaling, from the fields of transformers 4 or 5."""
     where, rope = _choose_rope(hf_config, file)
     theta = rope.get("rope_theta", hf_config.get("rope_theta", 10000.0))
     kind = rope.get("rope_type", rope.get("type", "default"))
@@ -184,17 +168,22 @@ def _convert_rope(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
         raise make_unsupported_error(
             file, f"{where}/partial_rotary_factor", what, "install a plugin"
         )
-    if kind not in ("default", "linear"):
-        what = f"scales positions by the rule `{kind}`; mypt's config has only the linear one"
-        raise make_unsupported_error(
-            file, where, what, "install a plugin that has it as its pos_encoding"
-        )
-    check_keys(rope, _ROPE_KEYS, file, where)
+    if kind not in ROPE_RULES:
+        what = f"scales positions by the rule `{kind}`; mypt's config has {', '.join(ROPE_RULES)}"
+        fix = "install a plugin that has it as its pos_encoding"
+        raise make_unsupported_error(file, where, what, fix)
+    own = ROPE_RULES[kind]
+    check_keys(rope, KnownKeys(_ROPE_KEYS | own.keys(), _IGNORED - own.keys()), file, where)
+    for key in own.keys() - _YARN.keys():
+        if rope.get(key) is None:
+            raise make_unsupported_error(file, f"{where}/{key}", "is missing", "restore the file")
     if kind == "default":
         return {"rope_theta": theta}
-    if rope.get("factor") is None:
-        raise make_unsupported_error(file, f"{where}/factor", "is missing", "restore the file")
-    return {"rope_theta": theta, "rope_scale": rope["factor"]}
+    if kind == "linear":
+        return {"rope_theta": theta, "rope_scale": rope["factor"]}
+    scaling = {ours: rope[key] for key, ours in own.items() if rope.get(key) is not None}
+    before = {"original_block_size": hf_config["max_position_embeddings"]}  # of `dynamic`
+    return {"rope_theta": theta, "rope_scaling": {"kind": kind, **before, **scaling}}
 
 
 def _choose_rope(hf_config: Mapping[str, Any], file: str) -> tuple[str, Mapping[str, Any]]:

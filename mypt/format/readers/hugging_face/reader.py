@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from mypt.format.layout import Layouts
     from mypt.format.readers.contract import Load
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -56,7 +55,6 @@ class Family(Protocol):
     """The interface of the module of a model family.
 
     Attributes:
-        LAYOUTS: The parts that its models use.
         CLASSES: The classes of transformers whose models these are.
         DEFAULTS: Values of the keys that a config may leave out, as its class has them.
         ALIASES: Other names of keys, which its class takes as well.
@@ -65,7 +63,6 @@ class Family(Protocol):
         EMBEDDINGS: Names that the token embedding has.
     """
 
-    LAYOUTS: Layouts
     CLASSES: tuple[str, ...]
     DEFAULTS: Mapping[str, Any]
     ALIASES: Mapping[str, str]
@@ -78,7 +75,7 @@ class Family(Protocol):
         ...
 
     def find_tensors(
-        self, tensors: Mapping[str, Any]
+        self, tensors: Mapping[str, Any], fields: Mapping[str, Any]
     ) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
         """Return the tensors without buffers, and a function that finds the source of mypt's."""
         ...
@@ -130,15 +127,15 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     fields = family.convert_config(hf_config, file)
     raw, places = _load_tensors(path, load)
     named, taken_off = unwrap_names(raw, family.ROOTS, str(path))
-    tensors, find_source = family.find_tensors(named)
+    tensors, find_source = family.find_tensors(named, fields)
     tied, remarks = require_bool(hf_config, "tie_word_embeddings", file), []
     if tied:
         files, _ = unwrap_names(places, family.ROOTS, str(path))
         embedding = next(filter(tensors.__contains__, family.EMBEDDINGS), family.EMBEDDINGS[0])
         tied = is_tied(tensors, embedding, HEAD, files)
         remarks = [] if tied else [describe_untied(embedding, HEAD)]
-    document, config = make_config({**fields, "tie_weights": tied}, file, family.LAYOUTS)
-    sources = find_sources(config, find_source, tensors, str(path), family.LAYOUTS)
+    document, config = make_config({**fields, "tie_weights": tied}, file)
+    sources = find_sources(config, find_source, tensors, str(path))
     if tied:  # only old programs stored a tied head a second time
         tensors = {name: tensor for name, tensor in tensors.items() if name != HEAD}
         sources[HEAD] = sources[EMBEDDING]
@@ -152,7 +149,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         version=FORMAT_VERSION,
         config=document,
         tokenizer=tokenizer,
-        tensors=map_tensors(tensors, sources, config, str(path), family.LAYOUTS),
+        tensors=map_tensors(tensors, sources, config, str(path)),
         report=tuple(report),
         remarks=tuple(remarks),
     )

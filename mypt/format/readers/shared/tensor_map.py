@@ -33,10 +33,13 @@ class TensorSource:
     Attributes:
         names: Names of the file's tensors whose rows make it up, in order.
         transposed: Whether it is the transpose of what the file holds.
+        shares: How many of the rows come from each name, relative to each other; empty if all
+            have as many.
     """
 
     names: tuple[str, ...]
     transposed: bool = False
+    shares: tuple[int, ...] = ()
 
 
 def make_config(
@@ -108,7 +111,7 @@ def map_tensors(
     """
     wanted: dict[str, Shape] = {}
     for name, shape in expected_tensors(config, layouts).items():
-        wanted |= dict.fromkeys(sources[name].names, _compute_source_shape(sources[name], shape))
+        wanted |= _compute_source_shapes(sources[name], shape)
     problems = list(islice(_find_faults(tensors, wanted, file), _MAX_PROBLEMS + 1))
     if problems:
         raise FormatError(*_limit_problems(problems, file))
@@ -200,9 +203,13 @@ def _check_moments(
         raise FormatError(*_limit_problems(problems, file))
 
 
-def _compute_source_shape(source: TensorSource, shape: Shape) -> Shape:
-    part = (shape[0] // len(source.names), *shape[1:])
-    return part[::-1] if source.transposed else part
+def _compute_source_shapes(source: TensorSource, shape: Shape) -> dict[str, Shape]:
+    shares = source.shares or (1,) * len(source.names)
+    shapes = {
+        name: (shape[0] * share // sum(shares), *shape[1:])
+        for name, share in zip(source.names, shares, strict=True)
+    }
+    return {name: part[::-1] if source.transposed else part for name, part in shapes.items()}
 
 
 def _find_faults(

@@ -25,6 +25,9 @@ LLAMA = {
     "bos_token_id": None,
     "eos_token_id": None,
 }
+SCALED = {"rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 8}
+LLAMA3 = {**SCALED, "rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+YARN = {**SCALED, "rope_type": "yarn"}
 
 
 @pytest.fixture
@@ -73,6 +76,12 @@ def test_gpt2_gives_the_logits_of_transformers(saved, plugins, changed):
         {"attention_bias": True, "mlp_bias": True},
         {"head_dim": 6},
         {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0}},
+        {"num_key_value_heads": 1},
+        {"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 6, "attention_bias": True},
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 500.0}},
+        {"rope_parameters": LLAMA3},
+        {"rope_parameters": YARN},
+        {"rope_parameters": {**YARN, "attention_factor": 1.5, "beta_fast": 8.0, "truncate": False}},
     ],
 )
 def test_llama_gives_the_logits_of_transformers(saved, plugins, changed):
@@ -112,14 +121,20 @@ def test_the_fields_of_transformers_4_are_read_as_well(saved, plugins):
         ("llama", {"rope_scaling": {"type": "linear"}}, "contradicts rope_parameters"),
         ("llama", {"rope_parameters": {"rope_type": "linear"}}, "/factor: is missing"),
         ("llama", {"rope_parameters": {"mscale": 2.0}}, "/rope_parameters/mscale: is not known"),
+        ("llama", {"rope_parameters": {**YARN, "mscale": 2.0}}, "/mscale: is not known"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0}},
+            "/rope_parameters/(high_freq_factor|original_max_position_embeddings): is missing",
+        ),
         ("gpt2", {"model_type": "mistral"}, "is mistral; mypt reads gpt2 and llama"),
         ("gpt2", {"quantization_config": {"bits": 4}}, "quantized"),
         ("llama", {"num_key_value_heads": 2}, "which does not divide the 3 heads"),
         ("llama", {"hidden_act": "gelu"}, "/hidden_act: is gelu"),
         (
             "llama",
-            {"rope_parameters": {"rope_type": "llama3", "factor": 8.0}},
-            "scales positions by the rule `llama3`",
+            {"rope_parameters": {"rope_type": "longrope", "factor": 8.0}},
+            "scales positions by the rule `longrope`",
         ),
         ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "rotates only 0.5"),
     ],
