@@ -306,6 +306,16 @@ def test_single_files_are_checked_by_what_they_are(bundle, root, edit):
     assert [p.kind for p in validate(preset)] == ["schema.additionalProperties"]
 
 
+@pytest.mark.parametrize("n_kv_head", [None, 1])
+def test_heads_that_do_not_divide_the_width_are_no_fault_of_the_tensors(
+    tmp_path, tiny, save, edit, n_kv_head
+):
+    save(tmp_path / "m", tiny(n_kv_head=n_kv_head))
+    edit(tmp_path / "m" / "config.json", n_head=3)
+    places = found(tmp_path / "m")
+    assert [kind for kind, *_ in places] == ["config.heads", "manifest.edited"], places
+
+
 def test_what_is_not_there_or_no_bundle_is_said(tmp_path):
     assert [p.what for p in validate(tmp_path / "nowhere")] == ["does not exist"]
     assert [p.what for p in validate(tmp_path)] == ["holds no checkpoint"]

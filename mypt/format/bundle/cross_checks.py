@@ -118,6 +118,8 @@ def compare_tensors(seen: Findings, layouts: Layouts, checksums: bool) -> None:
     if not (seen.is_understood(files.CONFIG) and are_parts_known(config, layouts)):
         return  # said already; what tensors such a model has, nobody here knows
     if config.head_size is None and config.n_embd % config.n_head:
+        if config.n_kv_head is not None:
+            return  # said already; the width of keys follows from that of a head
         config = evolve(config, n_head=1)  # said already; shapes show the width of all heads only
     if layout_problems(config, "", layouts):
         return  # said already, or what is wrong with its settings
