@@ -15,7 +15,13 @@ from mypt.plugins import (
 )
 from mypt_nanochat.layout import stack_tensors
 from mypt_nanochat.reader.reader import READER
-from mypt_nanochat.tokenizer.vocabulary import PACKAGE, SECTION, SPECIAL_TOKENS, Vocabulary
+from mypt_nanochat.tokenizer.vocabulary import (
+    PACKAGE,
+    SECTION,
+    SPECIAL_TOKENS,
+    TOKEN_KIND,
+    Vocabulary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -61,7 +67,7 @@ def mypt_tokenizers() -> list[TokenizerFactory]:
     """Offer the tokenizer `nanochat`."""
     return [
         TokenizerFactory(
-            NAME,
+            TOKEN_KIND,
             build=_build_tokenizer,
             train=_train_tokenizer,
             train_pieces=_train_tokenizer_on_pieces,

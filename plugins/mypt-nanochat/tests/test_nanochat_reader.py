@@ -45,7 +45,7 @@ def test_the_logits_and_ids_are_nanochats(expected, place):
     tokenizer = model.need_tokenizer()
     ids = tokenizer.encode(expected["prompt_text"])
     assert ids == expected["text_ids"]
-    assert [*tokenizer.begin_ids, *ids] == expected["prompt_ids"]
+    assert [*model.begin_ids, *ids] == expected["prompt_ids"]
     assert tokenizer.decode(ids) == expected["prompt_text"]
 
 

@@ -60,7 +60,6 @@ def test_ids_are_those_of_tiktoken(factory, encoding):
     assert tokenizer.encode(text) == wanted
     assert len(wanted) > 3
     assert tokenizer.decode(wanted) == text
-    assert tokenizer.begin_ids == (special[BOS],)
 
 
 def test_a_long_text_is_encoded_in_pieces(factory, monkeypatch):
@@ -78,6 +77,28 @@ def test_a_text_is_cut_where_it_is_certain_that_a_piece_ends(factory, section):
     section["pattern"] = r"\p{L}+|[^\p{L}]+"
     other = factory.build({"token_kind": "nanochat", "plugins": {PACKAGE: section}})
     assert other.cut(text, 1) is None
+
+
+def test_its_tokens_have_the_roles_that_nanochat_gives_them(factory):
+    state = factory.trained_on([TEXT]).state()
+    ids = state["plugins"][PACKAGE]["special_tokens"]
+    assert state["add_bos"]
+    assert state["special_tokens"] == {
+        "bos": [ids["<|bos|>"]],
+        "eos": [ids["<|bos|>"], ids["<|assistant_end|>"]],
+        "turn_end": [ids["<|user_end|>"], ids["<|assistant_end|>"]],
+    }
+
+
+def test_the_chat_template_renders_as_nanochat_does(factory):
+    jinja = pytest.importorskip("jinja2")
+    template = jinja.Template(factory.trained_on([TEXT]).state()["chat_template"])
+    turns = [("system", "Be brief."), ("user", "Hi"), ("assistant", "Yes?"), ("user", "2 + 2")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    assert template.render(messages=messages, add_generation_prompt=True) == (
+        "<|bos|><|user_start|>Be brief.\n\nHi<|user_end|><|assistant_start|>Yes?<|assistant_end|>"
+        "<|user_start|>2 + 2<|user_end|><|assistant_start|>"
+    )
 
 
 DAMAGE = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.plugins import FormatError, Problem, missing_option, read_plain_pickle
-from mypt_nanochat.tokenizer.vocabulary import PACKAGE, Vocabulary
+from mypt_nanochat.tokenizer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def read_tokenizer(path: Path, vocab_size: int) -> dict[str, Any]:
         what = f"has {vocabulary.size} ids, but the model has {vocab_size}"
         fix = "name the tokenizer that the model was trained with: --option tokenizer=..."
         raise FormatError(Problem(file, "", what, fix, kind="foreign.vocabulary"))
-    return {"token_kind": "nanochat", "plugins": {PACKAGE: vocabulary.to_section()}}
+    return vocabulary.to_document()
 
 
 def _make_vocabulary(held: Mapping[Any, Any], file: str) -> Vocabulary:

@@ -10,7 +10,7 @@ import numpy as np
 from tiktoken import Encoding
 
 from mypt.plugins import FormatError, Problem
-from mypt_nanochat.tokenizer.vocabulary import BOS, PACKAGE, PATTERN
+from mypt_nanochat.tokenizer.vocabulary import PACKAGE, PATTERN, TOKEN_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,17 +26,16 @@ _CHUNK = 1 << 18  # characters; tiktoken fails on a million spaces before a word
 
 
 class NanochatTokenizer:
-    """A byte-pair encoding whose texts begin with `<|bos|>`.
+    """A byte-pair encoding.
 
     Special tokens in a text are recognized, so that a prompt may hold the turns of a chat.
 
     Attributes:
         n_vocab: Number of ids.
         vocab_size: The vocab_size of a new model that uses it.
-        begin_ids: The id of `<|bos|>`, if there is one.
     """
 
-    token_kind = "nanochat"
+    token_kind = TOKEN_KIND
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         """Prepare the encoding.
@@ -61,7 +60,6 @@ class NanochatTokenizer:
             raise FormatError(problem) from error
         self.n_vocab = vocabulary.size
         self.vocab_size = self.n_vocab
-        self.begin_ids: tuple[int, ...] = (special[BOS],) if BOS in special else ()
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`."""
@@ -98,8 +96,7 @@ class NanochatTokenizer:
 
     def state(self) -> dict[str, Any]:
         """Return the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
-        section = self._vocabulary.to_section()
-        return {"token_kind": self.token_kind, "plugins": {PACKAGE: section}}
+        return self._vocabulary.to_document()
 
     def _split_chunks(self, text: str) -> Iterator[str]:
         start = 0

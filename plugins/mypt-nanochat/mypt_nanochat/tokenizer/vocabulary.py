@@ -12,14 +12,25 @@ from mypt.plugins import FormatError, Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-PACKAGE = "mypt-nanochat"
+PACKAGE, TOKEN_KIND = "mypt-nanochat", "nanochat"
 BOS = "<|bos|>"
-USER_START, USER_END = "<|user_start|>", "<|user_end|>"
-ASSISTANT_START, ASSISTANT_END = "<|assistant_start|>", "<|assistant_end|>"
+USER_END, ASSISTANT_END = "<|user_end|>", "<|assistant_end|>"
 # In the order of their ids, which follow those of the byte pairs.
 SPECIAL_TOKENS = (
-    *(BOS, USER_START, USER_END, ASSISTANT_START, ASSISTANT_END),
+    *(BOS, "<|user_start|>", USER_END, "<|assistant_start|>", ASSISTANT_END),
     *("<|python_start|>", "<|python_end|>", "<|output_start|>", "<|output_end|>"),
+)
+# What nanochat makes of a conversation; a system message becomes part of the first user's.
+CHAT_TEMPLATE = (
+    "{{- '<|bos|>' -}}{%- set ns = namespace(system='') -%}"
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' -%}{%- set ns.system = message['content'] + '\n\n' -%}"
+    "{%- elif message['role'] == 'user' -%}"
+    "{{- '<|user_start|>' + ns.system + message['content'] + '<|user_end|>' -}}"
+    "{%- set ns.system = '' -%}"
+    "{%- else -%}{{- '<|assistant_start|>' + message['content'] + '<|assistant_end|>' -}}"
+    "{%- endif -%}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant_start|>' -}}{%- endif -%}"
 )
 # How a text is divided before byte pairs are merged, as nanochat's tokenizer has it: GPT-4's rule
 # with at most two digits together.
@@ -93,6 +104,27 @@ class Vocabulary:
         if len({*taken, *special.values()}) < len(taken) + len(special):
             raise _make_error(file, f"{at}/special_tokens", "have ids that are taken")
         return self
+
+    def to_document(self) -> dict[str, Any]:
+        """Return its fields of `tokenizer.json`.
+
+        As in nanochat, a text begins with `<|bos|>`, and ends where that of the next document or
+        the end of the assistant's turn would come.
+        """
+        document: dict[str, Any] = {
+            "token_kind": TOKEN_KIND,
+            "plugins": {PACKAGE: self.to_section()},
+        }
+        held = self.special_tokens
+        if not held.keys() >= {*SPECIAL_TOKENS}:
+            return document
+        roles = {
+            "bos": [held[BOS]],
+            "eos": [held[BOS], held[ASSISTANT_END]],
+            "turn_end": [held[USER_END], held[ASSISTANT_END]],
+        }
+        rules = {"special_tokens": roles, "add_bos": True, "chat_template": CHAT_TEMPLATE}
+        return document | rules
 
     def to_section(self) -> dict[str, Any]:
         """Return its section in `tokenizer.json`."""
