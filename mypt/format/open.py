@@ -28,7 +28,7 @@ from mypt.format.readers.unknown import explain_unknown
 from mypt.format.rules.optimizer_state import INEXACT
 from mypt.format.rules.plugin_settings import NEEDS_PLUGIN
 from mypt.format.rules.requirements import (
-    UNKNOWN,
+    LACKING,
     list_version_changes,
     tokenizer_plugin_problems,
 )
@@ -299,7 +299,7 @@ def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
         check=bundle.check_tensors,
         doubts=tuple(list_doubts(bundle)),
         flaws=bundle.flaws,
-        lacking=tuple(note for note in found if note.kind in NEEDS_PLUGIN | {UNKNOWN}),
+        lacking=tuple(note for note in found if note.kind in LACKING),
         needs=bundle.needs,
         manifest=bundle.manifest,
         is_proved=is_proved,

@@ -20,8 +20,8 @@ from mypt.format.errors import (
 from mypt.format.layout import BUILT_IN
 from mypt.format.readers.options import UNSAID
 from mypt.format.rules.documents import document_problems
-from mypt.format.rules.plugin_settings import NEEDS_PLUGIN, NO_SETTINGS
-from mypt.format.rules.requirements import UNKNOWN, tokenizer_plugin_problems
+from mypt.format.rules.plugin_settings import NO_SETTINGS
+from mypt.format.rules.requirements import LACKING, tokenizer_plugin_problems
 from mypt.format.storage import files
 from mypt.format.storage.generations import checksum_problems
 from mypt.format.tensors.pt_file import read_header
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mypt.format.schema.check import Kind
 
 LEGACY = "version.legacy"
-_TAKES_MORE = NEEDS_PLUGIN | {UNKNOWN, UNSAID}
+_TAKES_MORE = LACKING | {UNSAID}
 
 
 def is_valid(problems: Iterable[Problem]) -> bool:

@@ -19,6 +19,7 @@ from mypt.format.rules.config import MISSING, explain_lack
 from mypt.format.rules.plugin_settings import (
     BUILT_IN_TOKENIZERS,
     GUARDS,
+    NEEDS_PLUGIN,
     PLUGINS,
     TOKEN_KIND,
     TOKENIZER_PLUGIN,
@@ -47,6 +48,8 @@ REQUIRES = "requires"
 FEATURES: Mapping[Kind, Mapping[str, str]] = {"config": {}, "tokenizer": {}, "training_state": {}}
 # The kind of a feature that this version does not know.
 UNKNOWN = "feature.unknown"
+# The kinds of problems that another plugin, a sound one, or another version of mypt would end.
+LACKING = NEEDS_PLUGIN | {UNKNOWN}
 _PLUGIN = "plugin/"
 
 

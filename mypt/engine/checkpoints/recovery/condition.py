@@ -13,7 +13,7 @@ from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import MyptError, Problem, log_traceback, sort_by_severity
 from mypt.format.open import list_doubts
 from mypt.format.rules.cross_file import MISSING_FILE
-from mypt.format.rules.plugin_settings import NEEDS_PLUGIN
+from mypt.format.rules.requirements import LACKING
 from mypt.format.rules.tensors import MISMATCH
 from mypt.format.storage import files
 from mypt.format.storage.generations import CHANGING, committed_document, read_manifest
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DAMAGED = "checkpoint.damaged"
 # Kinds of problems that a copy of the files is not there to end: this mypt, as it is installed,
 # cannot read the bundle; a field was edited, and the problem says what it was; or a run saves it.
-_NO_DAMAGE = NEEDS_PLUGIN | {"version.newer", MISMATCH, CHANGING}
+_NO_DAMAGE = LACKING | {"version.newer", MISMATCH, CHANGING}
 
 
 @frozen(kw_only=True)
@@ -122,7 +122,7 @@ def _find_problems(seen: Findings) -> list[Problem]:
     return [
         problem
         for problem in sort_by_severity(seen.problems)
-        if problem.kind in NEEDS_PLUGIN
+        if problem.kind in LACKING
         or (problem.severity == "error" and problem.kind not in (EDITED, REFORMATTED))
         or (problem.kind == MISSING_FILE and Path(problem.file).name in listed)
     ]
