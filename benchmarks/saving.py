@@ -24,7 +24,8 @@ from mypt.engine.checkpoints.async_saver import AsyncSaver, CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.saver import DirectSaver, Part
 from mypt.engine.checkpoints.write import describe_model, weights_of
-from mypt.engine.training.optimizer import make_optimizer, optimizer_state
+from mypt.engine.optimizers.build import make_optimizer
+from mypt.engine.optimizers.tracked import TrackedOptimizer
 from mypt.engine.training.update import Updater
 from mypt.format.documents.training import TrainingState
 from mypt.format.storage.commit import open_for_writing
@@ -95,7 +96,7 @@ class Run:
         ids = torch.randint(VOCAB_SIZE[name], (SHAPES[name]["batch_size"], 65))
         batch = Batch(ids[:, :-1], ids[:, 1:])
         self.step = partial(updater.update, [batch], 0)
-        self._state = partial(optimizer_state, optimizer)
+        self._state = TrackedOptimizer(optimizer, self.model, training.optimizer).collect
         self._saver = AsyncSaver(CopyBuffers())
         self._own = Part(partial(checkpointer.write_own, state=TrainingState(step=1), kinds=[]))
         self.size = 3 * sum(p.nbytes for p in self.model.parameters())

@@ -33,8 +33,8 @@ from mypt.data.curriculum import Phases
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.checkpoints.saver import DirectSaver
 from mypt.engine.logging.dispatch import EventDispatcher
+from mypt.engine.optimizers.build import make_optimizer
 from mypt.engine.training.model_setup import set_up_model
-from mypt.engine.training.optimizer import make_optimizer
 from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.tokenizers.bare_ids import BareIds

@@ -52,7 +52,8 @@ def write_bundles(folder: Path) -> None:
     import torch
 
     import mypt
-    from mypt.engine.training.optimizer import make_optimizer, optimizer_state
+    from mypt.engine.optimizers.build import make_optimizer
+    from mypt.engine.optimizers.tracked import TrackedOptimizer
 
     machine()
     kinds = {f"kind{n}": {**SMALL, "n_embd": 8 * (n + 1)} for n in range(KINDS)}
@@ -67,7 +68,8 @@ def write_bundles(folder: Path) -> None:
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step()
-        model.save_checkpoint_bundle(folder / name, 1, optimizer_state(optimizer))
+        state = TrackedOptimizer(optimizer, model, "adamw").collect()
+        model.save_checkpoint_bundle(folder / name, 1, state)
         if name in kinds:
             continue
         total = sum(p.numel() for p in model.parameters())

@@ -130,7 +130,7 @@ class CheckpointManager:
             FormatError: The saved model is damaged; with its newest whole copy, if there is one.
             LockedError: Another process is writing to it, and so it cannot be renamed.
         """
-        from mypt.engine.training.optimizer import make_optimizer
+        from mypt.engine.optimizers.build import make_optimizer
 
         plugins = load_plugins() if plugins is None else plugins
         given = {} if learning_rate is None else {"learning_rate": learning_rate}
@@ -201,7 +201,7 @@ def resume(
 
     Raises:
         FormatError: The checkpoint has no tokenizer, or the optimizer state of another model.
-        PluginError: A gold guard of the run is from a plugin that is not installed.
+        PluginError: The optimizer or a gold guard of the run is of a plugin that is not installed.
     """
     check_run(opened.training_state, training, opened.needs, plugins, opened.path)
     model = model_to_train(opened, plugins, GPT).to(device)

@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 
 
 _CALLBACK = optional(where(callable, "a function of one argument, the event"))
+_OPTIMIZER = where(
+    lambda given: isinstance(given, str) or hasattr(given, "param_groups"),
+    'an optimizer, or the name of one, such as "adamw"',
+)
 _SAMPLING = optional(instance_of("a Sampling", Sampling))
 _LOADER = where(
     lambda given: hasattr(given, "train_batch"),
@@ -248,7 +252,7 @@ class GPT(LanguageModel):
 
     @checked(
         data_loader=_LOADER,
-        optimizer=optional(where(lambda given: hasattr(given, "param_groups"), "an optimizer")),
+        optimizer=optional(_OPTIMIZER),
         checkpoint_dir=optional(PATH),
         start_step=optional(whole_number(0)),
         after_step=_CALLBACK,
@@ -263,7 +267,7 @@ class GPT(LanguageModel):
     def fit(
         self,
         data_loader: GPTDataLoader,
-        optimizer: torch.optim.Optimizer | None = None,
+        optimizer: torch.optim.Optimizer | str | None = None,
         max_iters: int | None = None,
         eval_interval: int | None = None,
         eval_iters: int | None = None,
@@ -283,11 +287,13 @@ class GPT(LanguageModel):
 
         Args:
             data_loader: Source of the batches.
-            optimizer: An AdamW; by default one with decay and no-decay groups, which goes on from
-                the moments of the training before: those in memory, or in the model's own bundle.
-                Its hyperparameters are those of the run and are saved. The schedule scales the
-                learning rate of each of its groups (`initial_lr`, which torch's schedulers set, or
-                else `lr`); afterwards the rates are what they were. Its state goes on where it is.
+            optimizer: The name of one, or an AdamW, or what the factory of a plugin would build;
+                by default that of the training before, or an AdamW with decay and no-decay groups.
+                It goes on from the state of the training before: that in memory, or in the model's
+                own bundle. The hyperparameters of one that is given are those of the run and are
+                saved. The schedule scales the learning rate of each of its groups (`initial_lr`,
+                which torch's schedulers set, or else `lr`); afterwards the rates are what they
+                were. Its state goes on where it is.
             max_iters: Number of updates to train to, counted from the model's first.
             eval_interval: Number of updates between evaluations; each also saves.
             eval_iters: Batches averaged in each evaluation, per split.
@@ -314,8 +320,10 @@ class GPT(LanguageModel):
 
         Raises:
             ConfigError: An option is unknown or out of range, or is not what `optimizer` has; or
-                that is no AdamW, or has groups that the bundle to save cannot hold; or the model
-                has been trained for more updates than `start_step` or `max_iters` says.
+                that is of no known class, or has groups that the bundle to save cannot hold; or the
+                model has been trained for more updates than `start_step` or `max_iters` says.
+            PluginError: No plugin offers the optimizer of that name, or it keeps what it does not
+                declare.
             SaveError: A checkpoint could not be written, or would replace another run's without
                 `overwrite`; the previous one is intact.
             UsageError: The same of a copy beside it.
@@ -369,9 +377,10 @@ class GPT(LanguageModel):
             checkpoint_dir: Folder of the bundle.
             step: Optimizer updates done; without it, no training state is written. At the step
                 of the model's own training, all that this knows is saved.
-            optimizer_state: `optimizer.state_dict()` of an AdamW; by default that of the model's
-                own training, where it is at this step. Its parameters are known by their names
-                where it was made with `model.named_parameters()`; otherwise it has one group, of
+            optimizer_state: `optimizer.state_dict()` of an AdamW, or of the optimizer that
+                `training_config` names; by default that of the model's own training, where it is at
+                this step. Its parameters are known by their names where it was made with
+                `model.named_parameters()`; otherwise an AdamW has one group, of
                 `model.parameters()`, or one with weight decay and one without.
             training_config: Hyperparameters, fields of `TrainingConfig`; by default those of the
                 model's own training. Learning rate, betas and weight decay are by default those
@@ -458,8 +467,8 @@ class GPT(LanguageModel):
             options: Settings for the reader of a foreign checkpoint; see `mypt.load`.
 
         Returns:
-            Model in evaluation mode, its tokenizer, the step, and the AdamW state dict, as
-            `save_checkpoint_bundle` takes it.
+            Model in evaluation mode, its tokenizer, the step, and the state of AdamW by the names
+            of parameters, as `save_checkpoint_bundle` takes it.
 
         Raises:
             FormatError: The file is not such a checkpoint, or it or its optimizer state is damaged.

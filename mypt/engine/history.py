@@ -24,7 +24,7 @@ class History:
 
     Attributes:
         state: Its training state; None for a model that has none.
-        optimizer: AdamW state dict at that state; None where it is not in memory.
+        optimizer: Content of `optimizer.pt` at that state; None where it is not in memory.
         path: The bundle, folder or file that the model was read from or saved to last, resolved;
             None for one that never was.
         digests: SHA-256 of each `model.pt` that the model was read from or saved as.

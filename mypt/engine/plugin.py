@@ -1,6 +1,8 @@
-"""Registers the gold guards and the log sinks that come with mypt."""
+"""Registers the optimizer, the gold guards and the log sinks that come with mypt."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from mypt.engine.evaluation.guards import (
     OVERFIT_OPTIONS,
@@ -10,9 +12,39 @@ from mypt.engine.evaluation.guards import (
     regression_guard,
     trend_guard,
 )
-from mypt.plugins import GuardFactory, LogSink, RunInfo, SinkFactory, hookimpl
+from mypt.format.optimizers.adamw import ADAMW
+from mypt.format.optimizers.adamw import NAME as ADAMW_NAME
+from mypt.plugins import (
+    GuardFactory,
+    LogSink,
+    OptimizerFactory,
+    RunInfo,
+    SinkFactory,
+    TrainingConfig,
+    hookimpl,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
 
 NO_OPTIONS = {"type": "object", "additionalProperties": False}
+
+
+@hookimpl
+def mypt_optimizers() -> list[OptimizerFactory]:
+    """Offer AdamW, whose options are fields of the training config."""
+    return [
+        OptimizerFactory(
+            ADAMW_NAME,
+            _build_adamw,
+            ADAMW.state,
+            settings=ADAMW.settings,
+            options=NO_OPTIONS,
+        )
+    ]
 
 
 @hookimpl
@@ -32,6 +64,12 @@ def mypt_log_sinks() -> list[SinkFactory]:
         SinkFactory("console", _build_console, options=NO_OPTIONS, default=True),
         SinkFactory("jsonl", _build_jsonl, options=NO_OPTIONS, default=True),
     ]
+
+
+def _build_adamw(parameters: Mapping[str, Parameter], training: TrainingConfig) -> Optimizer:
+    from mypt.engine.optimizers.adamw import build_adamw
+
+    return build_adamw(parameters, training)
 
 
 def _build_console(run: RunInfo) -> LogSink | None:

@@ -12,8 +12,10 @@ from mypt.format.discover import ensure_basename
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.convert import to_recorded_document
 from mypt.format.errors import FormatError, Problem
+from mypt.format.layout import trainable_shapes
 from mypt.format.migrate import Report
 from mypt.format.migrations.v2_to_v1 import apply
+from mypt.format.optimizers.indices import number_parameters
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, write_file
@@ -69,6 +71,7 @@ def _make_checkpoint(bundle: Bundle) -> Checkpoint:
         config=to_recorded_document(bundle.config),
         tokenizer=document(bundle.tokenizer),
         training_state=document(bundle.training_state),
+        optimizer=bundle.optimizer(),
     )
 
 
@@ -110,7 +113,10 @@ def _make_contents(bundle: Bundle, described: Checkpoint) -> dict[str, Content]:
         files.TOKENIZER: described.tokenizer,
         files.TRAINING_STATE: described.training_state,
     }
-    tensors = {files.MODEL: bundle.weights(), files.OPTIMIZER: bundle.optimizer()}
+    tensors: dict[str, Any] = {files.MODEL: bundle.weights()}
+    if described.optimizer is not None:
+        shapes = trainable_shapes(bundle.shapes(), tied=bundle.config.tie_weights)
+        tensors[files.OPTIMIZER] = number_parameters(described.optimizer, shapes)
     contents: dict[str, Content] = {
         name: strict_json.dump(document)
         for name, document in documents.items()

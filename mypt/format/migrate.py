@@ -111,7 +111,9 @@ class Migrator:
         lines = _make_report_lines(described, reader)
         if self.dry_run:
             return Report(source=source, output=output, result="would migrate", lines=lines)
-        whole = _store_tied_once(read_whole(source, reader, self.options, described), source)
+        whole = _store_tied_once(
+            read_whole(source, reader, self.options, described, self.layouts), source
+        )
         if model is not None and whole.training_state is not None:
             state = {**whole.training_state, "copy_of": default_output(model).name}
             whole = evolve(whole, training_state=state)

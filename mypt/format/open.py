@@ -25,7 +25,7 @@ from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.options import share_options
 from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.readers.unknown import explain_unknown
-from mypt.format.rules.optimizer_state import INEXACT
+from mypt.format.rules.optimizers.kinds import INEXACT
 from mypt.format.rules.plugin_settings import NEEDS_PLUGIN
 from mypt.format.rules.requirements import (
     LACKING,
@@ -78,7 +78,7 @@ class Opened:
         shapes: Gives their shapes by name, without loading them.
         digest: Computes the SHA-256 of the file of weights, in hexadecimal; of several files,
             that of their digests.
-        optimizer: Gives the AdamW state dict; None where there is none.
+        optimizer: Gives the optimizer state, as `optimizer.pt` has it; None where there is none.
         check: Compares the files of both with what was saved, however large; may take seconds.
         is_proved: Whether the config was checked against the schema and all rules, those of
             plugins included, so that a model can be built from it without another check.
@@ -350,7 +350,7 @@ def _describe_foreign(
 ) -> Opened:
     """Describe a foreign checkpoint by its headers; its tensors are read on demand."""
     described = describe(path, reader, plugins.layouts, options, plugins.settings)
-    whole = cache(lambda: read_whole(path, reader, options, described))
+    whole = cache(lambda: read_whole(path, reader, options, described, plugins.layouts))
     held = _weight_files(path)
 
     config = from_document(GPTConfig, described.config)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, DataError, FormatError, MyptError, PluginError, Problem
 from mypt.format.layout import linear_head, token_embedding
+from mypt.format.optimizers.declaration import ParameterInfo, StateNumber, StateTensor
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.options import missing_option
 from mypt.format.readers.shared.peek import peek_dict
@@ -21,6 +23,7 @@ from mypt.plugins.contracts import (
     GoldGuard,
     GuardFactory,
     LogSink,
+    OptimizerFactory,
     PartFactory,
     RunInfo,
     SinkFactory,
@@ -85,6 +88,8 @@ __all__ = [
     "LogSink",
     "MakeLinear",
     "MyptError",
+    "OptimizerFactory",
+    "ParameterInfo",
     "PartFactory",
     "Placement",
     "PluginError",
@@ -95,10 +100,13 @@ __all__ = [
     "RunInfo",
     "SinkFactory",
     "StackPart",
+    "StateNumber",
+    "StateTensor",
     "TensorInfo",
     "TokenEmbedding",
     "Tokenizer",
     "TokenizerFactory",
+    "TrainingConfig",
     "Verdict",
     "attend",
     "attend_once",

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.layout import TWO_NORMS, PartLayout, Shape, no_tensors
+from mypt.format.optimizers.declaration import Declaration, StateOf, keep_nothing
 from mypt.format.rules.arguments import where
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import nn
+    from torch.optim import Optimizer
 
+    from mypt.format.documents.training import TrainingConfig
 
 Options = Mapping[str, Any]
 JsonSchema = Mapping[str, Any]
@@ -207,6 +210,40 @@ class PartFactory:
     def layout(self) -> PartLayout:
         """What the format knows of it."""
         return PartLayout(self.tensors, self.norms)
+
+
+@frozen
+class OptimizerFactory:
+    """An optimizer that a plugin offers.
+
+    What goes on after a resume is what `optimizer.state` holds for each parameter, and the settings
+    of the groups that `progress` names; an optimizer keeps nothing elsewhere.
+
+    Attributes:
+        name: Its value in `optimizer` of a training config.
+        build: Builds it from the parameters by name and the hyperparameters of the run. Each
+            parameter is in one of its groups, also one that is frozen, whose gradient is None. The
+            `lr` of a group is the peak of its schedule.
+        state: Returns what it keeps for a parameter once it has updated it, from the parameter and
+            the settings of its group. Needs no torch.
+        settings: Names of the hyperparameters of its groups, beside `lr` and `name`. They are saved
+            with the state, and are those of `build` again when a run goes on.
+        progress: Names of the settings of its groups that its updates change, such as a counter.
+            They are saved, and go on from there.
+        options: JSON Schema of `optimizer_options` of a training config.
+    """
+
+    name: str
+    build: Callable[[Mapping[str, nn.Parameter], TrainingConfig], Optimizer]
+    state: StateOf = keep_nothing
+    settings: tuple[str, ...] = field(default=(), kw_only=True)
+    progress: tuple[str, ...] = field(default=(), kw_only=True)
+    options: JsonSchema = field(factory=dict, kw_only=True)
+
+    @property
+    def declaration(self) -> Declaration:
+        """What it keeps, for what needs no torch."""
+        return Declaration(state=self.state, settings=self.settings, progress=self.progress)
 
 
 @frozen

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from attrs import fields
 
 from mypt.format.layout import SLOTS
+from mypt.format.optimizers.declaration import StateNumber, StateTensor
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.result import check_checkpoint
 from mypt.format.schema.messages import json_pointer
 from mypt.plugins.contracts import (
     GuardFactory,
     LogSink,
+    OptimizerFactory,
     PartFactory,
     SinkFactory,
     Tokenizer,
@@ -76,7 +78,8 @@ def _find_schema_flaw(value: object) -> str | None:
 _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
     **dict.fromkeys(("token_kind", "name"), _find_text_flaw),
     "slot": _find_slot_flaw,
-    **dict.fromkeys(("build", "train", "train_pieces", "tensors"), _find_function_flaw),
+    **dict.fromkeys(("build", "train", "train_pieces", "tensors", "state"), _find_function_flaw),
+    **dict.fromkeys(("settings", "progress"), _find_names_flaw),
     **dict.fromkeys(("recognises", "read", "defers"), _find_function_flaw),
     **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
     "norms": _find_names_flaw,
@@ -131,6 +134,25 @@ def _convert_shapes(tensors: Any) -> dict[str, tuple[int, ...]]:
     return {str(name): tuple(map(int, shape)) for name, shape in tensors.items()}
 
 
+def _require_optimizer(made: object) -> object:
+    from torch.optim import Optimizer
+
+    return _require_instance(Optimizer, made)
+
+
+def _require_kept(made: Any) -> dict[str, StateTensor | StateNumber]:
+    for name, value in made.items():
+        if not (isinstance(name, str) and isinstance(value, (StateTensor, StateNumber))):
+            fault = f"with {value!r:.60} for {name!r:.60}, not StateTensor or StateNumber"
+            raise TypeError(_describe_result(made, fault))
+    return {
+        name: StateTensor(tuple(map(int, value.shape)), value.dtype)
+        if isinstance(value, StateTensor)
+        else value
+        for name, value in made.items()
+    }
+
+
 def _describe_result(made: object, fault: str) -> str:
     return f"it returns {type(made).__name__}, {fault}"
 
@@ -141,6 +163,8 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (TokenizerFactory, "build"): partial(_require_protocol, Tokenizer),
     (TokenizerFactory, "train"): partial(_require_protocol, Tokenizer),
     (TokenizerFactory, "train_pieces"): partial(_require_protocol, Tokenizer),
+    (OptimizerFactory, "build"): _require_optimizer,
+    (OptimizerFactory, "state"): _require_kept,
     (GuardFactory, "build"): _require_function,
     (GuardFactory, "judge"): partial(_require_instance, Verdict),
     (SinkFactory, "build"): lambda made: made if made is None else _require_protocol(LogSink, made),

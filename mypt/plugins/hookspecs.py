@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mypt.format.readers.contract import ReaderFactory
-    from mypt.plugins.contracts import GuardFactory, PartFactory, SinkFactory, TokenizerFactory
+    from mypt.plugins.contracts import (
+        GuardFactory,
+        OptimizerFactory,
+        PartFactory,
+        SinkFactory,
+        TokenizerFactory,
+    )
 
 PROJECT = "mypt"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -46,6 +52,22 @@ def mypt_parts() -> Iterable[PartFactory]:  # type: ignore[empty-body]
         @hookimpl
         def mypt_parts():
             return [PartFactory("norm_type", "none", build=build_identity)]
+    """
+
+
+@hookspec
+def mypt_optimizers() -> Iterable[OptimizerFactory]:  # type: ignore[empty-body]
+    """Offer optimizers, by name; a run uses the one that its `optimizer` names.
+
+    Called once, at the first look-up. Import torch inside `build`.
+
+    Returns:
+        The factories. A name that is taken is a fault that names both plugins.
+
+    Example:
+        @hookimpl
+        def mypt_optimizers():
+            return [OptimizerFactory("sgd", build=build_sgd)]
     """
 
 

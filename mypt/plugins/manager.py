@@ -23,6 +23,7 @@ from mypt.format.rules.arguments import MAPPING, TEXT, checked, optional, sequen
 from mypt.format.rules.plugin_sections import describe_choice, list_clashes
 from mypt.format.rules.plugin_settings import (
     GUARDS,
+    OPTIMIZER,
     PLUGINS,
     SINKS,
     TOKEN_KIND,
@@ -49,7 +50,13 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
     from mypt.format.rules.plugin_settings import Settings
-    from mypt.plugins.contracts import GuardFactory, PartFactory, SinkFactory, TokenizerFactory
+    from mypt.plugins.contracts import (
+        GuardFactory,
+        OptimizerFactory,
+        PartFactory,
+        SinkFactory,
+        TokenizerFactory,
+    )
 
 BUILT_IN = (
     "mypt.tokenizers.plugin",
@@ -208,6 +215,11 @@ class Plugins:
         return self._make_mapping("mypt_parts")
 
     @cached_property
+    def optimizers(self) -> Mapping[str, OptimizerFactory]:
+        """Optimizers by name."""
+        return self._make_mapping("mypt_optimizers")
+
+    @cached_property
     def guards(self) -> Mapping[str, GuardFactory]:
         """Gold guards by name."""
         return self._make_mapping("mypt_gold_guards")
@@ -256,6 +268,15 @@ class Plugins:
             PluginError: No plugin offers it, or more than one does.
         """
         return self._look_up("mypt_parts", self.parts, (slot, name))
+
+    @checked(name=TEXT)
+    def optimizer(self, name: str) -> OptimizerFactory:
+        """Look up an optimizer.
+
+        Raises:
+            PluginError: No plugin offers it, or more than one does.
+        """
+        return self._look_up("mypt_optimizers", self.optimizers, name)
 
     def source_of(self, hook: str, key: object) -> PluginOrigin | None:
         """Return the plugin that offers something, or None if none does."""
@@ -327,11 +348,16 @@ class Plugins:
         fields: dict[str, Callable[[Any], tuple[str, str]]] = {
             "mypt_tokenizers": lambda kind: (TOKEN_KIND, kind),
             "mypt_parts": lambda slot_and_name: slot_and_name,
+            "mypt_optimizers": lambda name: (OPTIMIZER, name),
             "mypt_gold_guards": lambda name: (GUARDS, name),
             "mypt_log_sinks": lambda name: (SINKS, name),
         }
         settings = {
-            place(key): Setting(self._registries[hook].sources[key].section, factory.options)
+            place(key): Setting(
+                self._registries[hook].sources[key].section,
+                factory.options,
+                declaration=getattr(factory, "declaration", None),
+            )
             for hook, place in fields.items()
             for key, factory in self._collect(hook).items()
         }

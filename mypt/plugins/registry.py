@@ -9,7 +9,13 @@ from attrs import evolve, fields, frozen
 from mypt.format.errors import FormatError, PluginError, Problem, suggestion
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.rules.config import CLASH
-from mypt.plugins.contracts import GuardFactory, PartFactory, SinkFactory, TokenizerFactory
+from mypt.plugins.contracts import (
+    GuardFactory,
+    OptimizerFactory,
+    PartFactory,
+    SinkFactory,
+    TokenizerFactory,
+)
 from mypt.plugins.factory_checks import find_flaw
 from mypt.plugins.faults import Fault, disable_hint
 from mypt.plugins.isolation import isolate_factory
@@ -43,6 +49,9 @@ HOOKS = {
     ),
     "mypt_parts": Hook(
         "parts", PartFactory, lambda f: (f.slot, f.name), lambda key: f"{key[0]} `{key[1]}`"
+    ),
+    "mypt_optimizers": Hook(
+        "optimizers", OptimizerFactory, lambda f: f.name, lambda key: f"optimizer `{key}`"
     ),
     "mypt_gold_guards": Hook(
         "guards", GuardFactory, lambda f: f.name, lambda key: f"gold guard `{key}`"

@@ -1,17 +1,24 @@
-"""Select the registered guards or sinks that a run uses, and their options."""
+"""Select the registered guards, sinks and optimizer that a run uses, and their options."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from attrs import evolve
+
 from mypt.format.errors import ConfigError, Problem
-from mypt.format.rules.plugin_sections import undeclared_option_problems, unknown_name_problems
-from mypt.format.rules.plugin_settings import GUARDS, SINKS
+from mypt.format.rules.plugin_sections import (
+    undeclared_optimizer_problems,
+    undeclared_option_problems,
+    unknown_name_problems,
+)
+from mypt.format.rules.plugin_settings import GUARDS, OPTIMIZER_OPTIONS, SINKS
 from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import JsonSchema
     from mypt.plugins.manager import Plugins
 
@@ -63,6 +70,27 @@ def check_given(field: str, options: Mapping[str, Any], plugins: Plugins, file: 
     problems = [
         *unknown_name_problems(field, options, factories, file),
         *undeclared_option_problems(field, options, schemas, file),
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def check_optimizer_options(training: TrainingConfig, plugins: Plugins, file: str = "") -> None:
+    """Check the optimizer that a run names, and its options.
+
+    Args:
+        training: Hyperparameters of the run.
+        plugins: What is installed.
+        file: The document that says so; "" for none.
+
+    Raises:
+        PluginError: No plugin offers the optimizer, or two do.
+        ConfigError: An option is not declared, or does not match its schema.
+    """
+    name, options = training.optimizer, training.optimizer_options
+    schema = plugins.optimizer(name).options
+    problems = list(undeclared_optimizer_problems(options, schema, file)) or [
+        evolve(problem, file=file) for problem in _check_options(OPTIMIZER_OPTIONS, options, schema)
     ]
     if problems:
         raise ConfigError(*problems)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mypt.testing.expectations import ContractError
 from mypt.testing.guards import check_guard
+from mypt.testing.optimizers import check_optimizer
 from mypt.testing.parts import TINY, check_part
 from mypt.testing.readers import check_reader
 from mypt.testing.registration import registered
@@ -20,6 +21,7 @@ __all__ = [
     "ContractError",
     "TokenizerSpeed",
     "check_guard",
+    "check_optimizer",
     "check_part",
     "check_reader",
     "check_sink",

@@ -111,6 +111,7 @@ TESTED_BY = {
 DECLARATIONS = [
     "format/documents/checkpoint",
     "format/migrations/step",
+    "format/rules/optimizers/kinds",
     "format/readers/contract",
     "format/version",
     "plugins/contracts",

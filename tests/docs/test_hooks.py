@@ -14,7 +14,14 @@ from mypt.format.errors import ConfigError, FormatError
 from mypt.plugins import Evaluation, RunInfo
 from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
-from mypt.testing import check_guard, check_part, check_reader, check_sink, check_tokenizer
+from mypt.testing import (
+    check_guard,
+    check_optimizer,
+    check_part,
+    check_reader,
+    check_sink,
+    check_tokenizer,
+)
 from mypt.testing.sinks import ending_events, run_events
 
 TINY = {"block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 1, "vocab_size": 256}
@@ -65,6 +72,12 @@ def test_the_part_with_settings_is_used_and_its_settings_are_checked(example):
     wrong = {**TINY, "mlp_type": "leaky", "plugins": {"my-package": {"slope": -1}}}
     with pytest.raises(ConfigError, match="plugins/my-package/slope"):
         mypt.GPT(build_config(wrong, plugins.layouts), plugins=plugins)
+
+
+def test_the_optimizer_keeps_its_contract(example):
+    factory = example("An optimizer").optimizers["signs"]
+    names = {name for entry in check_optimizer(factory).values() for name in entry}
+    assert names == {"momentum", "updates"}
 
 
 def test_the_guard_judges(example):

@@ -45,7 +45,7 @@ CONTENT = {DIGEST, TIED, "archive.checksum"}
 TEXT, PT = bundles.text, bundles.pt
 GOOD = bundles.complete()
 OLD = bundles.of_version_1(
-    model_pt=PT(bundles.weights(CONFIG)), optimizer_pt=PT(bundles.adamw(CONFIG))
+    model_pt=PT(bundles.weights(CONFIG)), optimizer_pt=PT(bundles.by_index(bundles.adamw(CONFIG)))
 ) | {"training_state.json": TEXT({"step": 3, "optimizer_file": "optimizer.pt"})}
 SIZES = {name: CONFIG[name] for name in ("block_size", "vocab_size", "n_embd", "n_head", "n_layer")}
 
@@ -80,7 +80,7 @@ NANO = {
     "model_args": {**SIZES, "bias": False, "dropout": 0.0},
     "iter_num": 3,
     "config": {"learning_rate": 0.001, "batch_size": 2},
-    "optimizer": bundles.adamw(FOREIGN_CONFIG, "matrices"),
+    "optimizer": bundles.by_index(bundles.adamw(FOREIGN_CONFIG, "matrices")),
 }
 
 
@@ -238,15 +238,22 @@ def field_cases():
 
 def tensor_cases():
     row = values("float32", (3,))
+    alike, named = bundles.by_index, bundles.adamw(CONFIG)
     optimizers = {
         "empty": {},
+        "by name": named,
+        "by index": alike(named),
+        "of nobody": {**named, "optimizer": "mine"},
+        "without its optimizer": {k: v for k, v in named.items() if k != "optimizer"},
+        "name of no parameter": {**named, "param_groups": [{"params": ["x"], "lr": 0.1}]},
         "list": [],
         "text state": {"state": "a", "param_groups": "b"},
         "no groups": {"state": {}, "param_groups": []},
         "odd groups": {"state": {0: 1}, "param_groups": [[], 1, None, {"params": 3}]},
         "beyond": {"state": {99: {"exp_avg": row}}, "param_groups": [{"params": [0]}]},
         "of another model": bundles.adamw(CONFIG | {"n_embd": 8}),
-        "of fewer layers": bundles.adamw(CONFIG | {"n_layer": 0}),
+        "of another model, by index": alike(bundles.adamw(CONFIG | {"n_embd": 8})),
+        "of fewer layers": alike(bundles.adamw(CONFIG | {"n_layer": 0})),
         "lr of text": {"state": {}, "param_groups": [{"params": [], "lr": "x", "betas": (1, 2)}]},
     }
     for base, files in (("2.0", GOOD), ("1", OLD)):
@@ -340,7 +347,7 @@ def nanogpt_cases():
     order = [n for n in NANO_MODEL if n != "lm_head.weight"]
     before = adamw_of(order, NANO_MODEL, [len(decayed), len(order) - len(decayed)])
     yield "nanogpt: groups of before May 2023", nano(optimizer=before)
-    moments = bundles.adamw(FOREIGN_CONFIG, "matrices")
+    moments = bundles.by_index(bundles.adamw(FOREIGN_CONFIG, "matrices"))
     for betas in ((1, 2, 3), "ab", 0.9, ("x", "y"), (5.0, -1.0)):
         groups = [{**group, "betas": betas} for group in moments["param_groups"]]
         changed = {**moments, "param_groups": groups}
@@ -646,7 +653,7 @@ def test_a_folder_in_the_place_of_what_training_needs_refuses_a_resume(name, in_
 @pytest.mark.parametrize("entry", [None, {}, {"exp_avg": 3.0}, [1]])
 def test_an_optimizer_without_moments_is_a_flaw_of_training(entry, tmp_path):
     state = torch.load(io.BytesIO(GOOD["optimizer.pt"]), weights_only=True)
-    state["state"][0] = entry
+    state["state"]["ln_f.weight"] = entry
     stream = io.BytesIO()
     torch.save(state, stream)
     folder = write(tmp_path / "m", {**GOOD, "optimizer.pt": stream.getvalue()})

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from mypt.format.bundle.read import read_bundle
+from tests.support import optimizer_plugin
+from tests.support.installed import install, others
 from tests.support.processes.command import Command
 from tests.support.processes.ranks import ranks
 
@@ -175,3 +177,41 @@ def test_a_run_that_diverges_ends_in_all_processes_and_keeps_what_was_saved(fold
         assert "step 0 stays as it was saved" in said[0]
     weights = read_bundle(folder / "checkpoints" / "away").weights()
     assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
+
+
+def test_a_plugins_optimizer_is_split_over_processes_and_goes_on_exactly(folder, monkeypatch):
+    monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
+    source = Path(optimizer_plugin.__file__).read_text(encoding="utf-8")
+    monkeypatch.syspath_prepend(install(folder, "acme-sgd", source, module="acme_sgd"))
+    flags = ("--max_iters", "20", "--optimizer", "acme_momentum", "--shard", "--n_layer", "1")
+    run("whole", *flags, size=2)
+    main, other = start("parts", *flags, size=2)
+    for line in main.said:
+        if line.startswith("step 10/"):
+            main.send(signal.SIGTERM)
+            break
+    for process in (main, other):
+        process.wait()
+    assert 10 <= read_bundle(folder / "checkpoints" / "parts").training_state.step < 20
+    run("parts", *flags, size=2)
+    assert digests("parts") == digests("whole")
+    bundle = read_bundle(folder / "checkpoints" / "parts")
+    state, weights = bundle.optimizer(), bundle.weights()
+    assert bundle.training_state.exact
+    assert state["optimizer"] == "acme_momentum"
+    assert state["state"].keys() == weights.keys()
+    for name, entry in state["state"].items():
+        assert entry["momentum_buffer"].shape == weights[name].shape
+
+
+def test_a_state_of_other_shapes_goes_on_inexactly_where_it_is_split(folder, monkeypatch):
+    monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
+    source = Path(optimizer_plugin.__file__).read_text(encoding="utf-8")
+    monkeypatch.syspath_prepend(install(folder, "acme-sgd", source, module="acme_sgd"))
+    flags = ("--optimizer", "acme_mixed", "--shard", "--n_layer", "1")
+    run("mixed", "--max_iters", "2", *flags, size=2)
+    run("mixed", "--max_iters", "3", *flags, size=2)
+    state = read_bundle(folder / "checkpoints" / "mixed").training_state
+    assert any("keeps beside its parameters' shapes" in reason for reason in state.inexact_reasons)
+    document = read_bundle(folder / "checkpoints" / "mixed").optimizer()
+    assert {entry["count"] for entry in document["state"].values() if "count" in entry} == {3}

@@ -6,7 +6,8 @@ from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.layout import BUILT_IN, EMBEDDING, expected_tensors
-from mypt.format.parameter_order import split_by_decay
+from mypt.format.optimizers.document import optimizer_document
+from mypt.format.optimizers.parameter_rules import split_by_decay
 from mypt.format.storage.commit import open_for_writing
 
 
@@ -23,7 +24,7 @@ def random_weights(config, seed=0):
 
 
 def adamw_state(weights):
-    """Return the state of AdamW after one step on these weights, with mypt's settings."""
+    """Return what AdamW keeps after one step on these weights, with mypt's settings."""
     own = {name: w for name, w in weights.items() if w is not weights.get(EMBEDDING)}
     own = {EMBEDDING: weights[EMBEDDING], **own}  # where the head is tied, it is none of its own
     parameters = {name: torch.nn.Parameter(w.clone()) for name, w in own.items()}
@@ -35,7 +36,10 @@ def adamw_state(weights):
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
     sum((p**2).sum() for p in parameters.values()).backward()
     optimizer.step()
-    return optimizer.state_dict()
+    kept = ("lr", "betas", "eps", "weight_decay")
+    settings = [{key: group[key] for key in kept} for group in optimizer.param_groups]
+    state = {name: optimizer.state[parameter] for name, parameter in parameters.items()}
+    return optimizer_document("adamw", state, zip(halves, settings, strict=True))
 
 
 def save_random_bundle(

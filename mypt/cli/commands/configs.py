@@ -177,7 +177,7 @@ def _describe_memory(total: int) -> dict[str, object]:
 
     memory = count_training_memory(total * BYTES_PER_WEIGHT)
     whole, device = short_bytes(memory.on_device + memory.copy), short_bytes(memory.on_device)
-    kept = short_bytes(memory.weights + memory.moments)
+    kept = short_bytes(memory.weights + memory.state)
     return {
         "On a GPU": f"{device} of the GPU, and {short_bytes(memory.copy)} of the machine",
         "On the CPU": f"{whole}, or {device} if training is to wait for saves",

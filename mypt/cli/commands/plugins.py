@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TITLES = {
     "tokenizers": "Tokenizers",
     "parts": "Architecture parts",
+    "optimizers": "Optimizers",
     "guards": "Gold guards",
     "sinks": "Log sinks",
     "readers": "Legacy readers",

@@ -14,6 +14,7 @@ from mypt.engine.checkpoints.saver import Copy
 from mypt.engine.runtime.fsdp import address_of, full_tensor
 from mypt.engine.runtime.memory_blocks import allocate_like
 from mypt.format.errors import MyptError
+from mypt.format.optimizers.declaration import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,13 +36,14 @@ class CopyBuffers:
     def reserve(
         self,
         weights: Mapping[str, torch.Tensor],
-        moments: Mapping[int, Mapping[str, torch.Tensor]],
+        state: Mapping[str, Mapping[str, torch.Tensor]],
     ) -> None:
         """Allocate what copies will need, before there is anything to copy.
 
         Args:
             weights: As `copy` takes them.
-            moments: The `state` that the optimizer will have; values and devices do not matter.
+            state: The tensors that the optimizer will keep, by name, of each parameter by name;
+                values and devices do not matter.
 
         Raises:
             RuntimeError: There is not enough memory; or an error of torch that says so.
@@ -52,8 +54,8 @@ class CopyBuffers:
             if self._place(tensor) not in places:  # not tied
                 likes[name, ""] = _shape_of(tensor)
                 places.add(self._place(tensor))
-        for index, parts in moments.items():
-            likes |= {(name, index): _shape_of(tensor) for name, tensor in parts.items()}
+        for name, entry in state.items():
+            likes |= {(key, name): _shape_of(tensor) for key, tensor in entry.items()}
         pinned = any(tensor.device.type == "cuda" for tensor in weights.values())
         self._kept.update(allocate_like(likes, pinned=pinned))
 
@@ -65,11 +67,11 @@ class CopyBuffers:
             optimizer={
                 **optimizer,
                 "state": {
-                    index: {
-                        name: self._copy((name, index), value, places)
-                        for name, value in moments.items()
+                    name: {
+                        key: value if is_number(value) else self._copy((key, name), value, places)
+                        for key, value in entry.items()
                     }
-                    for index, moments in optimizer["state"].items()
+                    for name, entry in optimizer["state"].items()
                 },
             },
         )

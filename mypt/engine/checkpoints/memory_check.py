@@ -10,7 +10,7 @@ from mypt.engine.humanize import short_bytes
 from mypt.engine.runtime.free_memory import free_gpu_memory, free_memory
 from mypt.engine.runtime.fsdp import is_sharded
 from mypt.engine.runtime.out_of_memory import TRAINING, OutOfMemoryError, explain_oom
-from mypt.engine.runtime.training_memory import MOMENTS, count_training_memory
+from mypt.engine.runtime.training_memory import count_training_memory
 from mypt.format.errors import Problem
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from mypt.engine.checkpoints.async_saver import CopyBuffers
+    from mypt.engine.optimizers.tracked import TrackedOptimizer
     from mypt.engine.runtime.training_memory import TrainingMemory
     from mypt.engine.runtime.world import World
 
@@ -30,7 +31,7 @@ _FIX = (
 
 def measure_memory(
     model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    tracked: TrackedOptimizer,
     trained: Collection[torch.nn.Parameter],
     world: World,
     *,
@@ -40,22 +41,29 @@ def measure_memory(
 
     Args:
         model: The model, on its device.
-        optimizer: Its optimizer, which may have moments.
+        tracked: Its optimizer, which may have a state.
         trained: The parameters that get gradients.
         world: The processes that train together.
         saves: Whether this one saves.
     """
-    sharded, with_moments = is_sharded(model), {*optimizer.state}
+    sharded, optimizer = is_sharded(model), tracked.optimizer
     memory = count_training_memory(
         _count_bytes(model.parameters()),
         trained=_count_bytes(trained),
-        with_moments=_count_bytes({*trained, *with_moments}),
+        state=_count_state(tracked, trained),
+        optimizer=tracked.name,
         processes=world.size,
         is_sharded=sharded,
         saves=saves,
     )
-    moments = MOMENTS * _count_bytes(with_moments)
-    return memory, memory.weights + moments // (world.size if sharded else 1)
+    held = _count_state(tracked, {*optimizer.state})
+    return memory, memory.weights + held // (world.size if sharded else 1)
+
+
+def _count_state(tracked: TrackedOptimizer, trained: Collection[torch.Tensor]) -> int:
+    """Return the bytes of what an optimizer keeps; counters and the like are not worth counting."""
+    entries = tracked.expect(trained).values()
+    return _count_bytes(tensor for entry in entries for tensor in entry.values() if tensor.dim())
 
 
 def _count_bytes(tensors: Iterable[torch.Tensor]) -> int:
@@ -78,7 +86,7 @@ def check_memory(
         Bytes on the CPU that are left for the copy; infinite if the system does not say.
 
     Raises:
-        OutOfMemoryError: Weights, gradients and moments do not fit.
+        OutOfMemoryError: Weights, gradients and optimizer state do not fit.
     """
     coming, on_gpu = memory.on_device - held, device.type == "cuda"
     left = free_memory(of_others=0 if on_gpu else coming * (processes_here - 1))
@@ -101,7 +109,7 @@ def choose_saver(
     left: float,
     buffers: CopyBuffers,
     weights: Mapping[str, torch.Tensor],
-    moments: Mapping[int, Mapping[str, torch.Tensor]],
+    state: Mapping[str, Mapping[str, torch.Tensor]],
 ) -> AsyncSaver | DirectSaver:
     """Return what saves beside the training where there is room for a copy, or else at once.
 
@@ -112,7 +120,7 @@ def choose_saver(
         left: Bytes on the CPU that are left for the copy.
         buffers: What the copy will be made to.
         weights: The weights, by name.
-        moments: The `state` that the optimizer will have, as `CopyBuffers.reserve` takes it.
+        state: What the optimizer will keep, as `CopyBuffers.reserve` takes it.
 
     Raises:
         OutOfMemoryError: There is no room, and the model is sharded: saving gathers it in the
@@ -121,7 +129,7 @@ def choose_saver(
     try:
         if memory.copy <= left:
             with explain_oom(TRAINING):
-                buffers.reserve(weights, moments)
+                buffers.reserve(weights, state)
             return AsyncSaver(buffers)
     except OutOfMemoryError:
         pass  # the machine counts more as free than it gives: as if there were no room

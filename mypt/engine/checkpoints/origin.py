@@ -36,14 +36,15 @@ def read_history(opened: Opened) -> History:
 
 @reopen_if_saved
 def find_optimizer(history: History, plugins: Plugins) -> Mapping[str, Any] | None:
-    """Return the AdamW state dict that belongs to a model, from memory or from its bundle.
+    """Return the optimizer state that belongs to a model, from memory or from its bundle.
 
     Args:
         history: The history of the model.
         plugins: Where the parts of its bundle are looked up.
 
     Returns:
-        None where there is none, or where its bundle has been saved by a run since.
+        Content of an `optimizer.pt`; None where there is none, or where its bundle has been saved
+        by a run since.
 
     Raises:
         FormatError: The optimizer state in its bundle is damaged.

@@ -21,7 +21,7 @@ class Copy:
 
     Attributes:
         weights: By name; tied ones share their memory.
-        optimizer: AdamW state dict.
+        optimizer: Content of `optimizer.pt`.
     """
 
     weights: Mapping[str, torch.Tensor]
@@ -59,7 +59,7 @@ class Saver(Protocol):
 
         Args:
             weights: Tensors by name, on any device.
-            optimizer: AdamW state dict.
+            optimizer: Content of `optimizer.pt`.
             parts: What is written, one after the other.
 
         Raises:

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from mypt.engine.checkpoints.optimizer_groups import (
-    arrange_state,
-    describe_training,
-    merge_described,
-    shapes_of,
-)
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.replacement import ensure_finite, ensure_replaceable
 from mypt.engine.config.overrides import inherited_training, override_training
 from mypt.engine.history import bare_state, begin_or_continue, runs_behind
 from mypt.engine.language_model import find_model_requirements
+from mypt.engine.optimizers.given import describe_training, merge_described
+from mypt.engine.optimizers.given_state import arrange_state
 from mypt.format.bundle.write import save_bundle
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.documents.vocabulary import merge_document
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.storage import files
@@ -64,7 +61,7 @@ def describe_model(model: LanguageModel, state: TrainingState | None) -> ModelDe
 
     Args:
         model: The model; its weights are not read.
-        state: A training state of the run, whose gold guards are required to resume it.
+        state: A training state of the run, whose optimizer and guards are required to resume it.
     """
     training = None if state is None else state.training_config
     return ModelDescription(
@@ -89,7 +86,7 @@ def write_bundle(
         model: Description of the model.
         state: Progress; None for a bundle that only inference needs.
         weights: By name, on any device. They must not change until they are written.
-        optimizer: AdamW state dict. It must not change until it is written.
+        optimizer: Content of `optimizer.pt`. It must not change until it is written.
         dtype: Type of the weights on disk; by default the one they are trained in.
     """
     if state is not None:
@@ -132,8 +129,8 @@ def save_model(
     """Save a model outside of a training run; see `GPT.save_checkpoint_bundle`."""
     history, given = model.history, dict(training_config)
     if optimizer is not None:
-        rule = given.get("weight_decay_on")
-        optimizer, described = arrange_state(optimizer, shapes_of(model), rule)
+        saved = TrainingConfig() if history.state is None else history.state.training_config
+        optimizer, described = arrange_state(optimizer, model, given, saved)
         given = merge_described(described, given, "optimizer_state")
     if step is None and given:
         what, fix = "is missing, but training_config and optimizer_state belong to one", "pass it"

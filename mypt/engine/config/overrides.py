@@ -19,6 +19,7 @@ from mypt.format.errors import ConfigError, Problem
 from mypt.format.names.lookup import explain_name
 from mypt.format.rules.arguments import PLAIN, check_arguments
 from mypt.format.rules.documents import document_problems
+from mypt.format.rules.plugin_settings import OPTIMIZER, OPTIMIZER_OPTIONS
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -53,7 +54,12 @@ def override_training(given: Mapping[str, Any], saved: TrainingConfig) -> Traini
             )
         )
     given = check_arguments(**{name: (value, PLAIN) for name, value in given.items()})
-    document = {**to_recorded_document(saved, versioned=False), **_clear_other_data(given), **given}
+    document = {
+        **to_recorded_document(saved, versioned=False),
+        **_clear_other_data(given),
+        **_clear_options(given, saved),
+        **given,
+    }
     state = {"format_version": FORMAT_VERSION, "step": 0, "training_config": document}
     raise_field_errors(document_problems("training_state", state, ""), "/training_config/")
     return evolve(from_document(TrainingConfig, document), extra=saved.extra)
@@ -82,6 +88,12 @@ def _clear_other_data(given: Mapping[str, Any]) -> dict[str, Any]:
         fix = "choose one: each selects the training data on its own"
         raise ConfigError(Problem("", named[0], what, fix, kind="training.data"))
     return dict(_SOURCES) if named else {}
+
+
+def _clear_options(given: Mapping[str, Any], saved: TrainingConfig) -> dict[str, Any]:
+    """Let another optimizer begin without the options of the one before."""
+    is_other = given.get(OPTIMIZER, saved.optimizer) != saved.optimizer
+    return {OPTIMIZER_OPTIONS: {}} if is_other else {}
 
 
 def build_config(fields: Mapping[str, Any], layouts: Layouts) -> GPTConfig:

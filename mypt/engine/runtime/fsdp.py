@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from mypt.format.optimizers.declaration import is_number
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TypeGuard
@@ -54,19 +56,20 @@ def exchange_gradients(model: torch.nn.Module, *, next_time: bool) -> None:
     cast("FSDPModule", model).set_requires_gradient_sync(next_time)
 
 
-def _is_dtensor(tensor: torch.Tensor) -> TypeGuard[DTensor]:
+def is_part(tensor: torch.Tensor) -> TypeGuard[DTensor]:
+    """Return whether this process may hold only a part of a tensor."""
     tensors = sys.modules.get("torch.distributed.tensor")
     return tensors is not None and isinstance(tensor, tensors.DTensor)
 
 
 def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """Return the full tensor; all processes have to call this, in the same order."""
-    return tensor.full_tensor() if _is_dtensor(tensor) else tensor
+    return tensor.full_tensor() if is_part(tensor) else tensor
 
 
 def own_part(tensor: torch.Tensor) -> torch.Tensor:
     """Return the part of a tensor that this process holds."""
-    return tensor.to_local() if _is_dtensor(tensor) else tensor
+    return tensor.to_local() if is_part(tensor) else tensor
 
 
 def address_of(tensor: torch.Tensor) -> int:
@@ -75,18 +78,27 @@ def address_of(tensor: torch.Tensor) -> int:
 
 
 def local_part(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Return the part of a full tensor that this process holds of `like`, of the same shape."""
-    if not _is_dtensor(like) or tensor.shape != like.shape:
-        return tensor
-    from torch.distributed.tensor import distribute_tensor
+    """Return the part of a full tensor that this process holds of it beside a parameter.
 
-    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+    Args:
+        tensor: The full tensor. One of another shape than the parameter is whole in each process,
+            and so is a scalar, which torch takes as it is.
+        like: The parameter.
+    """
+    if not is_part(like) or not tensor.dim():
+        return tensor
+    from torch.distributed.tensor import Replicate, distribute_tensor
+
+    is_alike = tensor.shape == like.shape
+    placements = like.placements if is_alike else [Replicate()] * like.device_mesh.ndim
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, placements)
 
 
 def send_parts(tensors: Mapping[str, torch.Tensor], optimizer: Mapping[str, Any]) -> None:
     """Send the main process this process's parts of what it saves."""
     for tensor in tensors.values():
         full_tensor(tensor)
-    for moments in optimizer["state"].values():
-        for value in moments.values():
-            full_tensor(value)
+    for entry in optimizer["state"].values():
+        for value in entry.values():
+            if not is_number(value):
+                full_tensor(value)

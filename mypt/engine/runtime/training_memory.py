@@ -5,9 +5,10 @@ from __future__ import annotations
 from attrs import frozen
 
 from mypt.engine.humanize import short_bytes
+from mypt.format.optimizers.adamw import NAME
 
 BYTES_PER_WEIGHT = 4  # float32
-MOMENTS = 2  # AdamW keeps two values for each weight, in the dtype of the weight
+ADAMW_MOMENTS = 2  # it keeps two values for each weight, in the dtype of the weight
 
 
 @frozen(kw_only=True)
@@ -17,37 +18,44 @@ class TrainingMemory:
     Attributes:
         weights: The weights, on the device.
         gradients: Their gradients, on the device.
-        moments: AdamW's moments, on the device.
-        copy: The copy of weights and moments that a save is written from, on the CPU; 0 where
-            there is none.
+        state: What the optimizer keeps, on the device.
+        optimizer: Name of the optimizer.
+        copy: The copy of weights and optimizer state that a save is written from, on the CPU; 0
+            where there is none.
     """
 
     weights: int
     gradients: int
-    moments: int
+    state: int
     copy: int
+    optimizer: str = NAME
 
     @property
     def on_device(self) -> int:
         """Bytes without the copy."""
-        return self.weights + self.gradients + self.moments
+        return self.weights + self.gradients + self.state
 
     def describe(self) -> str:
         """Name each share with its size, on one line."""
         shares = {
             "weights": self.weights,
             "gradients": self.gradients,
-            "moments of AdamW": self.moments,
+            _name_state(self.optimizer): self.state,
             "copy for saving": self.copy,
         }
         return ", ".join(f"{short_bytes(size)} {name}" for name, size in shares.items() if size)
+
+
+def _name_state(optimizer: str) -> str:
+    return "moments of AdamW" if optimizer == NAME else f"state of {optimizer}"
 
 
 def count_training_memory(
     weights: int,
     *,
     trained: int | None = None,
-    with_moments: int | None = None,
+    state: int | None = None,
+    optimizer: str = NAME,
     processes: int = 1,
     is_sharded: bool = False,
     saves: bool = True,
@@ -57,18 +65,20 @@ def count_training_memory(
     Args:
         weights: Bytes of all weights of the model.
         trained: Bytes of those that get gradients; by default all.
-        with_moments: Bytes of those that have moments; by default those that get gradients.
+        state: Bytes of what the optimizer keeps; by default AdamW's moments of those.
+        optimizer: Name of the optimizer.
         processes: How many train together.
         is_sharded: Whether each of them keeps only its part of the model.
         saves: Whether this process saves; it is the only one that keeps a copy, of all tensors.
     """
     trained = weights if trained is None else trained
-    moments = MOMENTS * (trained if with_moments is None else with_moments)
+    state = ADAMW_MOMENTS * trained if state is None else state
     parts = processes if is_sharded else 1
     is_replicated = processes > 1 and not is_sharded  # DDP exchanges gradients in a copy of them
     return TrainingMemory(
         weights=weights // parts,
         gradients=trained // parts * (2 if is_replicated else 1),
-        moments=moments // parts,
-        copy=weights + moments if saves else 0,
+        state=state // parts,
+        copy=weights + state if saves else 0,
+        optimizer=optimizer,
     )

@@ -9,30 +9,33 @@ from attrs import evolve, frozen
 
 from mypt.data.curriculum import Phases
 from mypt.engine.checkpoints.copies import name_notices
-from mypt.engine.checkpoints.optimizer_groups import Described, merge_described
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.paths import log_file_of
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.config.overrides import inherited_training, override_training
 from mypt.engine.history import bare_state
-from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
-from mypt.engine.training.initial_model import continued_optimizer
-from mypt.engine.training.optimizer import (
+from mypt.engine.optimizers.adamw import build_adamw
+from mypt.engine.optimizers.build import continue_optimizer, lend_groups, make_optimizer
+from mypt.engine.optimizers.given import (
     check_optimizer,
     describe_optimizer,
-    largest_peak,
-    lend_groups,
-    make_optimizer,
+    describe_unsaved,
+    is_adamw,
+    merge_described,
 )
+from mypt.engine.optimizers.peaks import scale_peaks
+from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.training.run import is_finished, train
 from mypt.engine.training.trainer import Job
 from mypt.format.discover import ensure_basename
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem
+from mypt.format.optimizers.adamw import NAME as ADAMW
+from mypt.format.optimizers.document import optimizer_document
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.generations import read_manifest
 from mypt.plugins.requirements import check_run
-from mypt.plugins.selection import check_given
+from mypt.plugins.selection import check_given, check_optimizer_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.callbacks import Callbacks
     from mypt.engine.language_model import LanguageModel
+    from mypt.engine.optimizers.given import Described
     from mypt.format.documents.training import Ancestor, TrainingState
 
 
@@ -70,7 +74,7 @@ class _Beginning:
 def fit(
     model: LanguageModel,
     loader: GPTDataLoader,
-    optimizer: torch.optim.Optimizer | None,
+    optimizer: torch.optim.Optimizer | str | None,
     given: Mapping[str, Any],
     *,
     checkpoint_dir: Path | None,
@@ -90,15 +94,20 @@ def fit(
     if checkpoint_dir is not None:
         checkpoint_dir = ensure_basename(checkpoint_dir)  # copies lie beside it, and have its name
     begin, described = _find_beginning(model, checkpoint_dir, start_step), None
-    if optimizer is not None:
-        described = _describe(optimizer, model, given, is_saved=checkpoint_dir is not None)
-        given = merge_described(described, given, "optimizer")
     previous = begin.previous
+    if isinstance(optimizer, str):
+        given, optimizer = {**given, "optimizer": optimizer}, None
+    if optimizer is not None:
+        saved = TrainingConfig() if previous is None else inherited_training(previous)
+        is_saved = checkpoint_dir is not None
+        described = _describe(optimizer, model, given, saved, is_saved=is_saved)
+        given = merge_described(described, given, "optimizer")
     training = _settle_training(given, previous, loader)
     if previous is not None:
         check_run(previous, training, model.needs, model.plugins, model.opened_from)
     for field in given.keys() & {GUARDS, SINKS}:
         check_given(field, getattr(training, field), model.plugins)
+    check_optimizer_options(training, model.plugins)
     if previous is not None and _is_done(model, checkpoint_dir, previous, training.max_iters):
         message = "nothing to train: the model is at step %d, and max_iters is %d"
         _LOGGER.warning(message, previous.step, training.max_iters)
@@ -158,36 +167,40 @@ def _train_with(job: Job, described: Described | None) -> TrainingState:
     """
     groups = [dict(group) for group in job.optimizer.param_groups]
     if described is not None and described.own is not None:
-        groups = make_optimizer(job.model, job.training, described.own).param_groups
+        named = dict(job.model.named_parameters())
+        groups = build_adamw(named, job.training, described.own).param_groups
     try:
         with lend_groups(job.optimizer, groups):
+            if described is not None and job.training.optimizer == ADAMW:
+                scale_peaks(job.optimizer, job.training.learning_rate)
             return train(job)
     finally:
-        if described is not None and described.own is None:  # nothing could go on from it
-            history = job.model.history
-            job.model.history = evolve(history, optimizer={"state": {}, "param_groups": []})
+        if described is not None and not described.is_saveable:  # nothing could go on from it
+            nothing = optimizer_document(job.training.optimizer, {}, ())
+            job.model.history = evolve(job.model.history, optimizer=nothing)
 
 
 def _describe(
     optimizer: torch.optim.Optimizer,
     model: LanguageModel,
     given: Mapping[str, Any],
+    saved: TrainingConfig,
     *,
     is_saved: bool,
 ) -> Described:
     """Return the hyperparameters of the caller's optimizer.
 
     Raises:
-        ConfigError: It is no AdamW of the model, or the run is saved and a bundle cannot hold its
-            groups.
+        ConfigError: It is neither an AdamW of the model nor one that a factory builds, or the run
+            is saved and a bundle cannot hold its groups.
     """
     check_optimizer(optimizer, model)
     try:
-        return describe_optimizer(optimizer, model, given.get("weight_decay_on"))
+        return describe_optimizer(optimizer, model, given, saved)
     except ConfigError:
-        if is_saved:
+        if is_saved or not is_adamw(optimizer):
             raise
-        return Described(training={"learning_rate": largest_peak(optimizer)}, own=None)
+        return describe_unsaved(optimizer)
 
 
 def _check_sampling(given: Mapping[str, Any], loader: GPTDataLoader) -> None:
@@ -241,5 +254,4 @@ def _make_optimizer(
     """Build the optimizer of a run, which goes on from the moments of the model where it can."""
     if previous is None or previous.step != model.history.step:
         return make_optimizer(model, training)
-    saved = find_optimizer(model.history, model.plugins)
-    return continued_optimizer(model, training, saved, (previous.training_config.weight_decay_on,))
+    return continue_optimizer(model, training, find_optimizer(model.history, model.plugins))

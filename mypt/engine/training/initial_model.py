@@ -5,23 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mypt.engine.checkpoints.build import build_model
-from mypt.engine.checkpoints.optimizer_groups import shapes_of
 from mypt.engine.checkpoints.recovery.saved_model import check_tensors
 from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
 from mypt.format.documents.manifest import GENERATE
 from mypt.format.documents.training import Ancestor, TrainingConfig
-from mypt.format.parameter_order import RULES, follows_rule
+from mypt.format.optimizers.declaration import is_number
 from mypt.format.storage.recorded_paths import record_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     import torch
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.open import Opened
-    from mypt.format.parameter_order import Rule
     from mypt.plugins.manager import Plugins
 
 
@@ -80,43 +78,20 @@ def resumed_optimizer(
     Raises:
         FormatError: The state is of another model.
     """
-    state = opened.training_state
-    rules = RULES if state is None else (state.training_config.weight_decay_on,)
+    from mypt.engine.optimizers.build import continue_optimizer
+
     saved = opened.optimizer()
     if saved is not None and next(model.parameters()).device.type == "cpu":
-        saved = {**saved, "state": _copy_moments(saved["state"])}
-    return continued_optimizer(model, training, saved, rules)
+        saved = {**saved, "state": _copy_tensors(saved["state"])}
+    return continue_optimizer(model, training, saved)
 
 
-def _copy_moments(state: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
-    """Return the moments, which are mapped to a file, in memory of their own.
+def _copy_tensors(state: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the tensors of a state, which are mapped to a file, in memory of their own.
 
     They would take it at the first update, after it was counted what is free.
     """
     return {
-        index: {name: value.clone() for name, value in moments.items()}
-        for index, moments in state.items()
+        name: {key: value if is_number(value) else value.clone() for key, value in entry.items()}
+        for name, entry in state.items()
     }
-
-
-def continued_optimizer(
-    model: LanguageModel,
-    training: TrainingConfig,
-    saved: Mapping[str, Any] | None,
-    rules: Iterable[Rule],
-) -> torch.optim.Optimizer:
-    """Build an optimizer that goes on from a state, if there is one.
-
-    Args:
-        model: The model, whose state it is.
-        training: Hyperparameters of the run that begins.
-        saved: AdamW state dict in the order of `optimizer.pt`; None to begin afresh.
-        rules: The values of `weight_decay_on` that it may have been saved with.
-    """
-    from mypt.engine.training.optimizer import make_optimizer, restore_optimizer
-
-    if saved is None:
-        return make_optimizer(model, training)
-    groups, shapes = saved["param_groups"], shapes_of(model)
-    rule = next(rule for rule in rules if follows_rule(groups, shapes, rule))
-    return restore_optimizer(model, training, saved, rule)

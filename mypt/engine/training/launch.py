@@ -41,6 +41,7 @@ from mypt.engine.evaluation.gold import build_guards
 from mypt.engine.humanize import short_bytes
 from mypt.engine.language_model import LanguageModel, tokenizer_or_stand_in
 from mypt.engine.logging.activity import show_activity, tell_pipe
+from mypt.engine.optimizers.build import make_optimizer
 from mypt.engine.runtime.devices import choose_device, is_available
 from mypt.engine.runtime.fsdp import shard
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
@@ -56,17 +57,16 @@ from mypt.engine.training.initial_model import (
     resumed_optimizer,
     start_from,
 )
-from mypt.engine.training.optimizer import make_optimizer
 from mypt.engine.training.run import is_finished, train
 from mypt.engine.training.trainer import Job
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
-from mypt.format.rules.plugin_settings import GUARDS, SINKS
+from mypt.format.rules.plugin_settings import GUARDS, OPTIMIZER, OPTIMIZER_OPTIONS, SINKS
 from mypt.format.storage.files import TRAINING_STATE
 from mypt.format.storage.succession import finish_succession
 from mypt.plugins.requirements import check_run
-from mypt.plugins.selection import check_given, select_options
+from mypt.plugins.selection import check_given, check_optimizer_options, select_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -332,7 +332,7 @@ def _check_unused(
 ) -> None:
     """Check the request as if the run went on, though it has nothing left to do."""
     choose_device(run.device)
-    _check_guards_and_sinks(request, run, plugins)
+    _check_choices(request, run, plugins)
     given, tokenizer = request.training.keys(), build_tokenizer(opened.tokenizer, plugins)
     if {"input_file", "dataset_dir", "curriculum"} & given:
         data = _read_data(run, world)
@@ -343,8 +343,8 @@ def _check_unused(
         load_eval_sets(run.config, tokenizer, run.training)
 
 
-def _check_guards_and_sinks(request: TrainRequest, run: ResolvedRun, plugins: Plugins) -> None:
-    """Check what can be checked of guards and sinks before any data are read.
+def _check_choices(request: TrainRequest, run: ResolvedRun, plugins: Plugins) -> None:
+    """Check what can be checked of guards, sinks and optimizer before any data are read.
 
     A saved run goes on without the sinks that are no longer here, unless they are asked for.
     """
@@ -354,6 +354,8 @@ def _check_guards_and_sinks(request: TrainRequest, run: ResolvedRun, plugins: Pl
         if is_given or run.previous is None:
             file = "" if is_given else run.preset.file
             check_given(field, getattr(training, field), plugins, file)
+    file = "" if request.training.keys() & {OPTIMIZER, OPTIMIZER_OPTIONS} else run.preset.file
+    check_optimizer_options(training, plugins, file)
     build_guards(training.gold_guards, plugins.guards)
     select_options(SINKS, training.log_sinks, plugins.sinks)
 
@@ -375,7 +377,7 @@ def _read_data(run: ResolvedRun, world: World) -> TrainingData:
 def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
     run = resolve_new(request, plugins)
     check_model_to_begin(request.model_name, has_data=_has_data(run))
-    _check_guards_and_sinks(request, run, plugins)
+    _check_choices(request, run, plugins)
     if run.training.init_from_model is not None:
         return _start_fine_tuning(request, run.training.init_from_model, plugins, world)
     _refuse_options(request)
@@ -428,7 +430,7 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
     run, folder = resolve_rerun(opened), model_dir(request.model_name)
     _ensure_repeatable(run, opened, folder)
     check_run(opened.training_state, run.training, opened.needs, plugins, opened.path)
-    _check_guards_and_sinks(request, run, plugins)
+    _check_choices(request, run, plugins)
     wanted, base = run.device, run.training.init_from_model
     device = choose_device(wanted if wanted is not None and is_available(wanted) else None)
     config = evolve(run.config, device=str(device))
@@ -489,7 +491,7 @@ def _start_resumed(
     saved = opened.config.device
     wanted = run.device or (saved if saved is not None and is_available(saved) else None)
     check_run(opened.training_state, run.training, opened.needs, plugins, opened.path)
-    _check_guards_and_sinks(request, run, plugins)
+    _check_choices(request, run, plugins)
     model = model_to_train(evolve(opened, config=run.config), plugins, LanguageModel)
     return _Start(
         run=run,

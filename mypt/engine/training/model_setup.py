@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mypt.format.errors import ConfigError, Problem, format_count
-from mypt.format.parameter_order import is_frozen
+from mypt.format.optimizers.parameter_rules import is_frozen
 from mypt.model.torch_private import compile_whole_layers, discard_compiled
 
 if TYPE_CHECKING:

@@ -32,13 +32,12 @@ if TYPE_CHECKING:
 
     Weights = Mapping[str, torch.Tensor]
 
-_MOMENTS = 2  # AdamW keeps two values for each weight
-
 
 def check_before_training(
     model: LanguageModel,
     loaders: Iterable[GPTDataLoader],
     state: TrainingState,
+    optimizer_bytes: int,
     folder: Path | None,
     *,
     no_lock: bool = False,
@@ -49,6 +48,7 @@ def check_before_training(
         model: The model, on its device.
         loaders: All data sets of the run.
         state: Where it begins.
+        optimizer_bytes: What the optimizer's state takes in a file.
         folder: Its bundle, locked; None for a run that saves nothing.
         no_lock: Whether to go on where the file system has no locks.
 
@@ -63,7 +63,7 @@ def check_before_training(
             send_parts(weights_of(model), {"state": {}})
         return
     weights = {name: full_tensor(tensor).cpu() for name, tensor in weights_of(model).items()}
-    _check_room(weights, state, folder)
+    _check_room(weights, state, optimizer_bytes, folder)
     _check_save(model, weights, state, folder, no_lock=no_lock)
 
 
@@ -125,22 +125,25 @@ def _check_data(loader: GPTDataLoader, state: TrainingState) -> None:
         loader.tokenizer.decode(batch.x[0].tolist())
 
 
-def _check_room(weights: Weights, state: TrainingState, folder: Path) -> None:
-    need, free = _bytes_to_come(weights, state, folder), shutil.disk_usage(folder).free
+def _check_room(weights: Weights, state: TrainingState, optimizer_bytes: int, folder: Path) -> None:
+    need = _bytes_to_come(weights, state, optimizer_bytes, folder)
+    free = shutil.disk_usage(folder).free
     if need > free:
         what = f"has {short_bytes(free)} free, but the run will need about {short_bytes(need)}"
         fix = "free space, or keep fewer snapshots with --keep_snapshots"
         raise SaveError(Problem(str(folder.parent), "", what, fix, kind="save.room"))
 
 
-def _bytes_to_come(weights: Weights, state: TrainingState, folder: Path) -> int:
+def _bytes_to_come(
+    weights: Weights, state: TrainingState, optimizer_bytes: int, folder: Path
+) -> int:
     """Return how many bytes the run's bundles will take beyond what they take now.
 
     A bundle that is replaced lies beside its successor for a moment.
     """
     values = sum(tensor.numel() for tensor in weights.values())
     size = sum(tensor.nbytes for tensor in weights.values())
-    bundle = size + _MOMENTS * 4 * values
+    bundle = size + optimizer_bytes
     half = 2 * values
     places = {
         folder: bundle,

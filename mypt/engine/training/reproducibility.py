@@ -50,6 +50,8 @@ _HARMLESS = frozenset(
         "terminate_on_nan",
     }
 )
+# The state of an optimizer names the optimizer, and has been made with its options.
+_SAID_ELSEWHERE = frozenset({"optimizer", "optimizer_options"})
 
 
 def environment_of(
@@ -179,7 +181,7 @@ def inexact_reasons(
     if was is not None and now is not None and was.sha256 != now.sha256:
         reasons.append(f"the data changed ({_describe_data_change(was, now)})")
     if previous.step > 0:
-        reasons += _list_unknowns(previous, has_optimizer=has_optimizer)
+        reasons += _list_unknowns(previous, state, has_optimizer=has_optimizer)
         reasons += _list_lost_epoch(previous, state)
     return [f"step {previous.step}: {reason}" for reason in (*reasons, *doubts)]
 
@@ -191,14 +193,19 @@ def _describe_data_change(was: DataFingerprint, now: DataFingerprint) -> str:
     return f"{now.source} has other content: {before} tokens before, {after} now"
 
 
-def _list_unknowns(previous: TrainingState, *, has_optimizer: bool) -> Iterator[str]:
-    if not has_optimizer:
+def _list_unknowns(
+    previous: TrainingState, state: TrainingState, *, has_optimizer: bool
+) -> Iterator[str]:
+    was, now = (one.training_config.optimizer for one in (previous, state))
+    if was != now:
+        yield f"a fresh optimizer begins: {now} cannot go on from the state of {was}"
+    elif not has_optimizer:
         yield "there was no optimizer state, so a fresh one begins"
     if previous.data is None:
         yield "the data it was trained on is unknown"
     if previous.environment is None:
         yield "the environment that trained it is unknown"
-    unknown = sorted(previous.training_config.absent - _HARMLESS)
+    unknown = sorted(previous.training_config.absent - _HARMLESS - _SAID_ELSEWHERE)
     if unknown:
         more = f" and {len(unknown) - 3} more settings were" if len(unknown) > 3 else " were"
         yield f"{', '.join(unknown[:3])}{more} not recorded"

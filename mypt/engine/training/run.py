@@ -26,10 +26,10 @@ from mypt.engine.logging import events, jsonl
 from mypt.engine.logging.activity import show_activity
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
 from mypt.engine.logging.log_file import end_notices, find_end, lock_log
+from mypt.engine.optimizers.tracked import TrackedOptimizer
 from mypt.engine.runtime.fsdp import is_sharded
 from mypt.engine.runtime.out_of_memory import explain_oom, training_beside
 from mypt.engine.training.model_setup import check_freezing, set_up_model, trained_parameters
-from mypt.engine.training.optimizer import moments_to_come, optimizer_state
 from mypt.engine.training.preflight import check_before_training, check_log_file
 from mypt.engine.training.reproducibility import (
     environment_of,
@@ -87,10 +87,11 @@ def train(job: Job) -> TrainingState:
         log = _log_to_write(job)
         if log is not None:
             check_log_file(log, job.training, job.folder)
-        memory, left = _check_memory(job)
+        tracked = TrackedOptimizer(job.optimizer, job.model, job.training.optimizer)
+        memory, left = _check_memory(job, tracked)
     silent = job.quiet or not job.world.is_main
     with ExitStack() as stack:
-        state = _first_state(job)
+        state = _first_state(job, tracked)
         with job.world.stage("lock"):
             if job.fall_back is not None and job.world.is_main:
                 job = evolve(job, found=job.fall_back.take(no_lock=job.no_lock))
@@ -101,8 +102,9 @@ def train(job: Job) -> TrainingState:
             folder = None if checkpointer is None else checkpointer.folder
             with show_activity("Checking the data, and a save", quiet=silent):
                 loaders = [*_all_loaders(job)]
-                check_before_training(job.model, loaders, state, folder, no_lock=job.no_lock)
-            saver = _choose_saver(job, memory, left)
+                kept = memory.state
+                check_before_training(job.model, loaders, state, kept, folder, no_lock=job.no_lock)
+            saver = _choose_saver(job, tracked, memory, left)
             if isinstance(saver, DirectSaver) and memory.copy:
                 job = evolve(job, notices=(*job.notices, direct_notice(memory)))
                 memory = evolve(memory, copy=0)
@@ -117,6 +119,7 @@ def train(job: Job) -> TrainingState:
             state,
             dispatcher=dispatcher,
             guards=guards,
+            tracked=tracked,
             checkpointer=checkpointer,
             saver=saver,
         )
@@ -124,7 +127,7 @@ def train(job: Job) -> TrainingState:
             with explain_oom(training_beside(memory)):
                 return trainer.run()
         finally:  # also where it failed: the weights are those of the last update by then
-            job.model.history = _history_after(job, trainer)
+            job.model.history = _history_after(job, trainer, tracked)
 
 
 def _open_checkpointer(
@@ -149,16 +152,18 @@ def _open_checkpointer(
     return Checkpointer(writer, model, no_lock=job.no_lock), writer.warning
 
 
-def _check_memory(job: Job) -> tuple[TrainingMemory, float]:
+def _check_memory(job: Job, tracked: TrackedOptimizer) -> tuple[TrainingMemory, float]:
     """Return what this process will keep in memory, and what is left for the copy of a save."""
     trained = trained_parameters(job.model, job.training)
     saves = job.world.is_main and job.folder is not None
-    memory, held = measure_memory(job.model, job.optimizer, trained, job.world, saves=saves)
+    memory, held = measure_memory(job.model, tracked, trained, job.world, saves=saves)
     device = next(job.model.parameters()).device
     return memory, check_memory(memory, held, device, job.world.local_size)
 
 
-def _choose_saver(job: Job, memory: TrainingMemory, left: float) -> AsyncSaver | DirectSaver:
+def _choose_saver(
+    job: Job, tracked: TrackedOptimizer, memory: TrainingMemory, left: float
+) -> AsyncSaver | DirectSaver:
     """Return how this process saves, if it does."""
     if not memory.copy:
         return DirectSaver()
@@ -168,15 +173,15 @@ def _choose_saver(job: Job, memory: TrainingMemory, left: float) -> AsyncSaver |
         left,
         CopyBuffers(is_sharded(job.model)),
         weights_of(job.model),
-        moments_to_come(job.optimizer, trained),
+        tracked.expect(trained),
     )
 
 
-def _history_after(job: Job, trainer: Trainer) -> History:
+def _history_after(job: Job, trainer: Trainer, tracked: TrackedOptimizer) -> History:
     before, folder = job.model.history, job.folder
     return History(
         state=trainer.progress(),
-        optimizer=optimizer_state(job.optimizer),
+        optimizer=tracked.collect(),
         path=before.path if folder is None else folder.resolve(),
         digests=before.digests,
     )
@@ -255,7 +260,7 @@ def _all_loaders(job: Job) -> Iterator[GPTDataLoader]:
     yield from job.eval_loaders.values()
 
 
-def _first_state(job: Job) -> TrainingState:
+def _first_state(job: Job, tracked: TrackedOptimizer) -> TrainingState:
     previous = job.previous or TrainingState(step=0, lineage=job.lineage)
     data = job.phases.fingerprint
     environment = environment_of(job.model, job.training, job.world.size)
@@ -274,7 +279,10 @@ def _first_state(job: Job) -> TrainingState:
     if job.previous is None:
         return state
     reasons = inexact_reasons(
-        previous, state, has_optimizer=bool(job.optimizer.state), doubts=job.doubts
+        previous,
+        state,
+        has_optimizer=bool(job.optimizer.state),
+        doubts=(*job.doubts, *tracked.list_doubts()),
     )
     is_incomparable = explain_incomparable(previous, state) is not None
     return evolve(

@@ -5,7 +5,7 @@ One step goes through these modules, in this order:
 1. draw: `data/curriculum.py` finds the phase of the step, and its loader in
    `data/batches/loader.py` draws a batch for each micro step, as a function of the seed;
 2. update: `update.py` sets the learning rate of `lr_schedule.py`, runs forward and backward for
-   each micro step, clips the gradients and steps the optimizer of `optimizer.py`;
+   each micro step, clips the gradients and steps the optimizer of `optimizers/build.py`;
 3. emit: the loss comes back through `runtime/readback.py`, and a `Step` of `logging/events.py` goes
    to the sinks through `logging/dispatch.py`;
 4. evaluate, where it is due: `evaluation/losses.py` measures the losses, which are emitted, and
@@ -49,7 +49,6 @@ from mypt.engine.runtime.readback import Readback
 from mypt.engine.runtime.signals import StopRequest
 from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.lr_schedule import learning_rate_at
-from mypt.engine.training.optimizer import optimizer_state
 from mypt.engine.training.update import Updater
 from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
     from mypt.engine.checkpoints.saver import Saver
     from mypt.engine.language_model import LanguageModel
     from mypt.engine.logging.dispatch import EventDispatcher
+    from mypt.engine.optimizers.tracked import TrackedOptimizer
     from mypt.engine.runtime.world import World
     from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.training import Ancestor
@@ -135,6 +135,7 @@ class Trainer:
         *,
         dispatcher: EventDispatcher,
         guards: Mapping[str, GoldGuard],
+        tracked: TrackedOptimizer,
         checkpointer: Checkpointer | None,
         saver: Saver,
     ) -> None:
@@ -145,11 +146,14 @@ class Trainer:
             state: Where to start; its `training_config` holds for the run.
             dispatcher: Takes the events.
             guards: Gold guards, by name.
+            tracked: The optimizer of `job`.
             checkpointer: Writes the run's bundles; None to save nothing.
             saver: Has it write them, beside the training or while it waits.
         """
         self.model = job.model
         self.optimizer = job.optimizer
+        self._tracked = tracked
+        self._is_tracked = False
         self.phases = job.phases
         self.state = state
         self._dispatcher = dispatcher
@@ -221,6 +225,9 @@ class Trainer:
             for m in range(training.grad_accum_steps)
         ]
         made = self._updater.update(batches, step)
+        if not self._is_tracked:  # an optimizer that cannot be saved is refused now
+            self._tracked.collect()
+            self._is_tracked = True
         before, self._loss = self._loss, Readback(made.loss)
         tokens = events.tokens_per_step(self.model.config, training)
         self.state = evolve(
@@ -400,7 +407,7 @@ class Trainer:
         self._is_saved, self._saved_step = True, self.state.step
         if self._checkpointer is None:
             if is_sharded(self.model):
-                send_parts(weights_of(self.model), optimizer_state(self.optimizer))
+                send_parts(weights_of(self.model), self._tracked.collect())
             return
         self._saver.wait()  # and emit what it has to announce
         self.state = self.progress()
@@ -410,7 +417,7 @@ class Trainer:
             self._dispatcher.hold()
             parts = [Part(copies, then=partial(self._dispatcher.release, gold))]
         parts.append(Part(partial(self._checkpointer.write_own, state=self.state, kinds=kinds)))
-        self._saver.save(weights_of(self.model), optimizer_state(self.optimizer), *parts)
+        self._saver.save(weights_of(self.model), self._tracked.collect(), *parts)
 
     def _refuse_save(self) -> None:
         if self.state.training_config.terminate_on_nan:

@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.optimizers.peaks import note_peaks
 from mypt.engine.runtime.devices import autocast
 from mypt.engine.runtime.fsdp import exchange_gradients, is_sharded
 from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.lr_schedule import learning_rate_at
-from mypt.engine.training.optimizer import set_peaks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Update:
     Attributes:
         loss: Mean training loss before it, scalar on the device, in nats per token. Reading it
             waits for the device.
-        lr: Its learning rate, the largest of any group.
+        lr: Its learning rate: that of groups whose peak is the `learning_rate` of the run.
     """
 
     loss: torch.Tensor
@@ -59,7 +59,8 @@ class Updater:
 
         Args:
             model: The model, on its device.
-            optimizer: Its optimizer.
+            optimizer: Its optimizer; `initial_lr` of a group, or else `lr`, is the peak of its
+                schedule.
             training: Hyperparameters.
             scaler: State of the gradient scaler of fp16 training, where there was one.
             world: The processes that share each batch.
@@ -72,7 +73,7 @@ class Updater:
         self._parallel = loss if alone else DistributedDataParallel(loss)
         self._is_settled = alone
         self.optimizer = optimizer
-        set_peaks(optimizer, training.learning_rate)
+        note_peaks(optimizer)
         self._training = training
         self._device = next(model.parameters()).device
         model.zero_grad(set_to_none=True)  # what another loop left is not of the first update
@@ -87,7 +88,11 @@ class Updater:
         return self._scaler.state_dict() or None
 
     def set_learning_rate(self, step: int) -> float:
-        """Set the learning rates of the update that follows `step` updates; return the largest."""
+        """Set the learning rates of the update that follows `step` updates.
+
+        Returns:
+            That of a group whose peak is the `learning_rate` of the run.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(step, self._training, group["initial_lr"])
         return learning_rate_at(step, self._training)

@@ -8,9 +8,11 @@ from attrs import evolve
 
 from mypt.format.bundle.edits import EDITED
 from mypt.format.bundle.findings import collecting, unwrap_weights
+from mypt.format.documents.manifest import TRAIN
 from mypt.format.errors import Problem, has_errors
 from mypt.format.layout import EMBEDDING, HEAD, are_parts_known, expected_tensors, trainable_shapes
-from mypt.format.parameter_order import LEGACY_RULES
+from mypt.format.optimizers.declaration import ParameterInfo
+from mypt.format.optimizers.indices import LEGACY_RULES, holds_indices
 from mypt.format.rules.config import HEADS, MISSING, architecture_problems, layout_problems
 from mypt.format.rules.cross_file import (
     DIGEST,
@@ -20,15 +22,18 @@ from mypt.format.rules.cross_file import (
     state_problems,
     tokenizer_problems,
 )
-from mypt.format.rules.optimizer_state import (
-    GROUPS,
-    doubt_problems,
-    form_problems,
-    optimizer_problems,
+from mypt.format.rules.optimizers.doubts import doubt_problems, unknown_problem
+from mypt.format.rules.optimizers.indexed import (
+    convert_indexed,
+    indexed_form_problems,
     possible_rules,
-    rule_problem,
 )
-from mypt.format.rules.plugin_settings import list_unusable, settings_problems
+from mypt.format.rules.optimizers.state import form_problems, optimizer_problems
+from mypt.format.rules.plugin_settings import (
+    find_declaration,
+    list_unusable,
+    settings_problems,
+)
 from mypt.format.rules.requirements import (
     SCOPES,
     disagreement_problems,
@@ -48,7 +53,6 @@ if TYPE_CHECKING:
     from mypt.format.bundle.findings import Findings
     from mypt.format.documents.manifest import FileRecord
     from mypt.format.layout import Layouts
-    from mypt.format.parameter_order import Rule
     from mypt.format.rules.plugin_settings import Settings
     from mypt.format.schema.check import Kind
     from mypt.format.tensors.pt_file import Header
@@ -107,7 +111,7 @@ _CHECKS: Mapping[Kind, Callable[[Findings, Layouts, Settings], list[Problem]]] =
 }
 
 
-def compare_tensors(seen: Findings, layouts: Layouts, checksums: bool) -> None:
+def compare_tensors(seen: Findings, layouts: Layouts, settings: Settings, checksums: bool) -> None:
     """Compare the tensors with the config, and the optimizer's with them.
 
     A file that is not what was saved is compared with nothing: it is at fault, whatever follows.
@@ -143,7 +147,7 @@ def compare_tensors(seen: Findings, layouts: Layouts, checksums: bool) -> None:
             # a changed width explains why the heads do not divide it
             seen.problems[:] = [p for p in seen.problems if p.kind != HEADS]
         seen.problems.extend(found)
-        _compare_optimizer(seen, model, is_fitting=not has_errors(found))
+        _compare_optimizer(seen, model, settings, is_fitting=not has_errors(found))
 
 
 def is_replaced(seen: Findings, name: str) -> bool:
@@ -175,7 +179,9 @@ def _tied_problems(
     return [*others, untied_problem(header.file)]
 
 
-def _compare_optimizer(seen: Findings, model: Model, *, is_fitting: bool) -> None:
+def _compare_optimizer(
+    seen: Findings, model: Model, settings: Settings, *, is_fitting: bool
+) -> None:
     """Compare the optimizer's state with the parameters, as far as it is known what they are."""
     name = seen.optimizer_file
     if name not in seen.headers or is_replaced(seen, name):
@@ -183,37 +189,39 @@ def _compare_optimizer(seen: Findings, model: Model, *, is_fitting: bool) -> Non
     if files.TRAINING_STATE in seen.documents and not seen.is_understood(files.TRAINING_STATE):
         return  # what state such a run has, nobody here knows
     file, contents = seen.name(name), seen.headers[name].contents
+    is_indexed = seen.is_legacy or holds_indices(contents)  # as before the release of format 2.0
     if not is_fitting:
-        seen.problems.extend(form_problems(contents, file))
+        check_form = indexed_form_problems if is_indexed else form_problems
+        seen.problems.extend(check_form(contents, file))
         return
-    state = seen.documents.get(files.TRAINING_STATE)
-    if seen.is_legacy:  # in the order of its own file, and it wrote nothing of its groups
-        stored = {tensor: info.shape for tensor, info in model.tensors.items()}
-        rules, state = LEGACY_RULES, None
-    else:
-        stored = expected_tensors(model.config, model.layouts)
-        rules = possible_rules(state)
-    shapes = trainable_shapes(stored, tied=model.config.tie_weights)
-    problems = optimizer_problems(contents, shapes, rules, file)
-    was = _recorded_rules(seen)
-    is_misgrouped = bool(was) and any(problem.kind == GROUPS for problem in problems)
-    if is_misgrouped and not optimizer_problems(contents, shapes, was, file):
-        problems = [rule_problem(rules[0], was[0], file, seen.name(files.TRAINING_STATE))]
-        seen.problems[:] = [p for p in seen.problems if not _is_edit_of(p, problems[0])]
-    if not problems and state is not None:
-        problems = doubt_problems(contents, shapes, state, file)
+    state = None if seen.is_legacy else seen.documents.get(files.TRAINING_STATE)
+    parameters = _list_parameters(model, in_file_order=seen.is_legacy)
+    if is_indexed:
+        shapes = {name: parameter.shape for name, parameter in parameters.items()}
+        rules = LEGACY_RULES if seen.is_legacy else possible_rules(state)
+        contents, problems = convert_indexed(contents, shapes, rules, file)
+        if problems:
+            seen.problems.extend(problems)
+            return
+    declaration = find_declaration(contents, settings)
+    problems = optimizer_problems(contents, parameters, declaration, file)
+    if not problems and declaration is None:
+        packages = [p for p, need in seen.needs.items() if need["needed_for"] == [TRAIN]]
+        problems.append(unknown_problem(contents["optimizer"], packages, file))
+    if not has_errors(problems) and state is not None:
+        problems += doubt_problems(contents, parameters, declaration, state, file)
     seen.problems.extend(problems)
 
 
-def _recorded_rules(seen: Findings) -> tuple[Rule, ...]:
-    """Return what the training state said of `weight_decay_on` when it was saved, if recorded."""
-    recorded = seen.manifest.documents.get(files.TRAINING_STATE) if seen.manifest else None
-    return () if recorded is None else possible_rules(recorded)
-
-
-def _is_edit_of(problem: Problem, of: Problem) -> bool:
-    """Return whether a problem says only that the field of another problem was edited."""
-    return problem.kind == EDITED and (problem.file, problem.where) == (of.file, of.where)
+def _list_parameters(model: Model, *, in_file_order: bool) -> dict[str, ParameterInfo]:
+    """Return the parameters of a model that its tensors fit, in the order that counts."""
+    tensors = model.tensors
+    expected = tensors if in_file_order else expected_tensors(model.config, model.layouts)
+    shapes = {name: tensors[name].shape for name in expected}
+    return {
+        name: ParameterInfo(name, shape, tensors[name].dtype)
+        for name, shape in trainable_shapes(shapes, tied=model.config.tie_weights).items()
+    }
 
 
 def compare_records(seen: Findings, checksums: bool) -> None:

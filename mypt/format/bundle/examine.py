@@ -87,7 +87,7 @@ def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool
     listed = manifest.files if manifest else ()
     problems += presence_problems(seen.paths, listed, folder)
     compare_documents(seen, layouts, settings)
-    compare_tensors(seen, layouts, checksums)
+    compare_tensors(seen, layouts, settings, checksums)
     if checksums:  # who asks for them wants to know whether anything is not what was saved
         seen.problems[:] = [
             evolve(problem, severity="error") if problem.kind in (EDITED, REFORMATTED) else problem

@@ -15,7 +15,8 @@ from mypt.format.documents.convert import from_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, PluginError, Problem, sort_by_severity
-from mypt.format.layout import BUILT_IN
+from mypt.format.layout import BUILT_IN, trainable_shapes
+from mypt.format.optimizers.indices import LEGACY_RULES, holds_indices, name_parameters
 from mypt.format.rules.config import BROKEN, CLASH, MISSING
 from mypt.format.rules.cross_file import digest_problem
 from mypt.format.rules.plugin_settings import NO_SETTINGS
@@ -87,7 +88,11 @@ class Bundle:
         return dict(contents)
 
     def optimizer(self) -> dict[str, Any] | None:
-        """Load the AdamW state dict; None where the training state names none that is there.
+        """Load the optimizer state; None where the training state names none that is there.
+
+        Returns:
+            The content of `optimizer.pt`; one that knows parameters by index, as before the release
+            of format 2.0, by their names.
 
         Raises:
             FormatError: The file or the training state is damaged, or another generation has
@@ -97,7 +102,16 @@ class Bundle:
         name = self.training_state.optimizer_file if self.training_state else None
         state = dict(self._load(name)) if name is not None and name in self.paths else None
         self.check_flaws()
-        return state
+        return self._name_parameters(state) if holds_indices(state) else state
+
+    def _name_parameters(self, state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        if state is None or self.training_state is None:
+            return None
+        rules = LEGACY_RULES
+        if self.format_version != "1":
+            rules = (self.training_state.training_config.weight_decay_on,)
+        shapes = trainable_shapes(self.shapes(), tied=self.config.tie_weights)
+        return name_parameters(state, shapes, rules)
 
     def check_flaws(self) -> None:
         """Raise a `FormatError` with all flaws, if there are any: training cannot use them."""

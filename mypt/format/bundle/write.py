@@ -53,7 +53,7 @@ def bundle_files(
         tokenizer: Vocabulary.
         training_state: Progress; its `optimizer_file` follows from `optimizer`.
         weights: By name, on any device. They must not change until they are written.
-        optimizer: AdamW state dict. It must not change until it is written.
+        optimizer: Content of `optimizer.pt`. It must not change until it is written.
         weights_dtype: Type of the weights on disk; None for their own.
         requirements: The plugins that the bundle requires; None for none.
 
@@ -98,7 +98,7 @@ def save_bundle(
         tokenizer: Vocabulary.
         training_state: Progress; None for a bundle that only inference needs.
         weights: By name, on any device.
-        optimizer: AdamW state dict.
+        optimizer: Content of `optimizer.pt`.
         weights_dtype: Type of the weights on disk; None for their own.
         written_by: Program and version.
         requirements: The plugins that the bundle requires; None for none.

@@ -26,8 +26,9 @@ class Checkpoint:
         tensors: Weights under the names of that version, in the order they were stored. Of a
             reader: torch tensors, numpy arrays, or a `TensorInfo` where it was given those. Of
             mypt: torch tensors, or `TensorInfo` if only descriptions were requested.
-        optimizer: An AdamW state dict in the parameter order of that version, if there is one,
-            with tensors of the same kind.
+        optimizer: What `optimizer.pt` of that version holds, if there is one, with tensors of the
+            same kind. Of a reader, an AdamW state dict may also know the parameters by index, in
+            the order that version 1 has them in.
         report: What was mapped, defaulted or left out so far, one line each.
         remarks: What its files leave open or contradict, and what it computes depends on, such as
             an activation that is assumed; one line each, for whoever opens it, every time.

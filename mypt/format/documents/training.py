@@ -12,6 +12,7 @@ from attrs import field, frozen
 from mypt.format.calls.signatures import checks_calls
 from mypt.format.documents.construction import settle_fields
 from mypt.format.documents.provenance import Provenance
+from mypt.format.optimizers.adamw import NAME as ADAMW
 
 
 @frozen(kw_only=True)
@@ -45,6 +46,8 @@ class TrainingConfig:
     start_step: int = 0
     warmup_iters: float = 0.0
     grad_clip: float = 1.0
+    optimizer: str = ADAMW
+    optimizer_options: Mapping[str, Any] = field(factory=dict)
     weight_decay: float = 0.1
     weight_decay_on: Literal["linear", "matrices", "all"] = "linear"
     beta1: float = 0.9

@@ -1,4 +1,4 @@
-"""Carry AdamW's moments over to new names and a new parameter order."""
+"""Carry AdamW's moments over from indices to new names."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from attrs import evolve
 
 from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.layout import trainable_shapes
-from mypt.format.parameter_order import optimizer_document, order_parameters, split_by_decay
+from mypt.format.optimizers.adamw import ADAMW, MOMENTS, NAME, foreign_algorithm
+from mypt.format.optimizers.document import optimizer_document
+from mypt.format.optimizers.indices import order_parameters
+from mypt.format.optimizers.parameter_rules import split_by_decay
+from mypt.format.rules.optimizers.kinds import ALGORITHM, FIX
 from mypt.format.schema.check import check_document
 from mypt.format.storage import files
 from mypt.format.tensors.transforms import join_rows
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mypt.format.migrations.fuse_heads import Sources
 
@@ -32,7 +36,7 @@ def migrate_optimizer(
     *,
     tied: bool,
 ) -> dict[str, Any]:
-    """Return the optimizer state in the order of version 2, keeping its settings.
+    """Return the optimizer state by the names of version 2, keeping its settings.
 
     Args:
         optimizer: AdamW state dict of version 1, with one or two groups.
@@ -59,8 +63,35 @@ def migrate_optimizer(
         if all(part in moments for part in parts)
     }
     shapes = {name: old[parts[0]] for name, parts in new.items()}
+    return arrange_moments(joined, shapes, rule, groups)
+
+
+def arrange_moments(
+    moments: Mapping[str, Mapping[str, Any]],
+    shapes: Mapping[str, tuple[int, ...]],
+    rule: str,
+    groups: Sequence[Mapping[str, Any]],
+    file: str = files.OPTIMIZER,
+) -> dict[str, Any]:
+    """Return the content of `optimizer.pt` of moments, in groups by a rule of weight decay.
+
+    Args:
+        moments: By the names of version 2; parameters may be missing.
+        shapes: The model's parameters in their order; a tied head is not among them.
+        rule: What weight decay applies to.
+        groups: The groups of another program, of which the first decays; it may be the only one.
+        file: Name of the file, for messages.
+
+    Raises:
+        FormatError: They are not those of an AdamW as mypt has it.
+    """
+    for number, group in enumerate(groups):
+        if (what := foreign_algorithm(group)) is not None:
+            raise FormatError(Problem(file, f"param_groups.{number}", what, FIX, kind=ALGORITHM))
+    kept = ("lr", *ADAMW.settings)
+    settings = [{k: group[k] for k in kept if k in group} for group in (groups[0], groups[-1])]
     halves = split_by_decay(shapes, rule)
-    return optimizer_document(joined, zip(halves, (groups[0], groups[-1]), strict=True))
+    return optimizer_document(NAME, moments, zip(halves, settings, strict=True))
 
 
 def optimizer_settings(optimizer: Mapping[str, Any], file: str = files.OPTIMIZER) -> dict[str, Any]:
@@ -93,5 +124,5 @@ def optimizer_settings(optimizer: Mapping[str, Any], file: str = files.OPTIMIZER
 
 def _join_moments(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
     """Concatenate the moments of the parts as their weights are concatenated."""
-    joined = {key: join_rows([part[key] for part in parts]) for key in ("exp_avg", "exp_avg_sq")}
+    joined = {key: join_rows([part[key] for part in parts]) for key in MOMENTS}
     return {"step": parts[0]["step"], **joined}

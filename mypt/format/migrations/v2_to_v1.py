@@ -12,6 +12,7 @@ from mypt.format.documents.special_tokens import find_gpt2_roles
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE, TEXT_FIELDS
 from mypt.format.documents.vocabulary import pick_text_fields
 from mypt.format.errors import FormatError, Problem
+from mypt.format.optimizers.adamw import NAME as ADAMW
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
     if problems:
         raise FormatError(*problems)
     report: list[str] = []
+    state = checkpoint.training_state
+    training = {} if state is None else state["training_config"]
+    optimizer = _pick_optimizer(checkpoint.optimizer, training, report)
+    if state is not None:
+        file = None if optimizer is None else files.OPTIMIZER
+        state = {
+            **_pick_fields(files.TRAINING_STATE, state, _STATE, report),
+            "optimizer_file": file,
+        }
     return evolve(
         checkpoint,
         version="1",
@@ -64,8 +74,8 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
             "device": config.device or "cpu",
         },
         tokenizer=checkpoint.tokenizer and _downgrade_tokenizer(checkpoint.tokenizer, report),
-        training_state=checkpoint.training_state
-        and _pick_fields(files.TRAINING_STATE, checkpoint.training_state, _STATE, report),
+        training_state=state,
+        optimizer=optimizer,
         report=tuple(report),
     )
 
@@ -111,6 +121,23 @@ def _pick_fields(
     if dropped:
         report.append(f"{file}, left out: {', '.join(dropped)}")
     return {name: document[name] for name in names if name in document}
+
+
+def _pick_optimizer(
+    optimizer: Mapping[str, Any] | None, training: Mapping[str, Any], report: list[str]
+) -> Mapping[str, Any] | None:
+    """Return the state of AdamW; MyPT trains with nothing else, and with two groups alone."""
+    if optimizer is None:
+        return None
+    if optimizer["optimizer"] != ADAMW:
+        name = optimizer["optimizer"]
+        report.append(f"{files.OPTIMIZER} is left out: it is of {name}, and MyPT has AdamW alone")
+        return None
+    if any("initial_lr" in group for group in optimizer["param_groups"]):
+        report.append(f"{files.OPTIMIZER}: MyPT has one learning rate for all parameters")
+    if training.get("weight_decay_on") == "matrices":
+        report.append(f"{files.OPTIMIZER}: MyPT does not let weight decay apply to embeddings")
+    return optimizer
 
 
 def _downgrade_tokenizer(document: Mapping[str, Any], report: list[str]) -> dict[str, Any]:

@@ -451,10 +451,15 @@ OPTIMIZATION = (
         habits="betas adam_betas",
     ),
     Counterpart(
-        how="AdamW trains, with {learning_rate}, {beta1}, {beta2}, {weight_decay} and torch's eps",
-        hugging_face="optim optim_args adam_epsilon",
-        litgpt="optimizer",
-        habits="optimiser opt eps adamw momentum",
+        ours="optimizer optimizer_options",
+        how="{optimizer} is adamw or a plugin's; {optimizer_options} are those of a plugin's",
+        hugging_face="optim optim_args",
+        habits="optimiser opt optimizer_kwargs",
+    ),
+    Counterpart(
+        how="adamw has {learning_rate}, {beta1}, {beta2}, {weight_decay} and torch's eps",
+        hugging_face="adam_epsilon",
+        habits="eps adamw momentum",
     ),
     Counterpart(ours="seed", hugging_face="data_seed", habits="random_seed manual_seed rng_seed"),
     Counterpart(

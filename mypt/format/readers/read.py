@@ -13,18 +13,18 @@ from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import expected_tensors, trainable_shapes
 from mypt.format.migrations import upgrade
+from mypt.format.optimizers.declaration import ParameterInfo
+from mypt.format.optimizers.indices import holds_indices
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.options import check_options
 from mypt.format.readers.result import as_infos, as_tensors
 from mypt.format.readers.shared.optimizer import SURPRISES, try_optimizer
 from mypt.format.rules.cross_file import tokenizer_problems
 from mypt.format.rules.documents import document_problems
-from mypt.format.rules.optimizer_state import (
-    doubt_problems,
-    optimizer_problems,
-    possible_rules,
-)
-from mypt.format.rules.plugin_settings import NO_SETTINGS
+from mypt.format.rules.optimizers.doubts import doubt_problems
+from mypt.format.rules.optimizers.indexed import convert_indexed, possible_rules
+from mypt.format.rules.optimizers.state import optimizer_problems
+from mypt.format.rules.plugin_settings import NO_SETTINGS, find_declaration
 from mypt.format.rules.tensors import MISMATCH, Model, tensor_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
@@ -101,7 +101,9 @@ def describe(
         raise _make_surprise_error(path, reader, error) from error
     if flaws or found.optimizer is None:
         return evolve(bare, flaws=tuple(flaws))
-    whole, damage = try_optimizer(lambda: _with_optimizer(found, path, layouts), str(path))
+    whole, damage = try_optimizer(
+        lambda: _with_optimizer(found, path, layouts, settings), str(path)
+    )
     if whole is not None:
         return whole
     # a migration knows the optimizer's file by the name that it had in version 1
@@ -140,22 +142,52 @@ def _without_training(found: Checkpoint, flaws: Iterable[Problem]) -> Checkpoint
     return evolve(found, optimizer=None, training_state=None if is_state else found.training_state)
 
 
-def _with_optimizer(found: Checkpoint, path: Path, layouts: Layouts) -> Checkpoint:
+def _with_optimizer(
+    found: Checkpoint, path: Path, layouts: Layouts, settings: Settings
+) -> Checkpoint:
     """Upgrade a checkpoint with its optimizer state.
 
     Raises:
-        FormatError: The state is not one of AdamW, or not that of the weights.
+        FormatError: The state is not one of its optimizer, or not that of the weights.
     """
-    whole, file = upgrade(found), str(path)
-    config = from_document(GPTConfig, whole.config)
-    tensors = expected_tensors(config, layouts)
-    shapes = trainable_shapes(tensors, tied=config.tie_weights)
-    state = whole.training_state
-    problems = optimizer_problems(whole.optimizer, shapes, possible_rules(state), file)
+    file = str(path)
+    whole = _name_parameters(upgrade(found), file, layouts)
+    parameters, state = _list_parameters(whole, layouts), whole.training_state
+    declaration = find_declaration(whole.optimizer, settings)
+    problems = optimizer_problems(whole.optimizer, parameters, declaration, file)
     if problems:
         raise FormatError(*problems)
-    doubts = [] if state is None else doubt_problems(whole.optimizer, shapes, state, file)
+    doubts = []
+    if state is not None:
+        doubts = doubt_problems(whole.optimizer or {}, parameters, declaration, state, file)
     return evolve(whole, report=(*whole.report, *map(str, doubts)))
+
+
+def _name_parameters(whole: Checkpoint, file: str, layouts: Layouts) -> Checkpoint:
+    """Return a checkpoint of this version with the optimizer state by the names of parameters.
+
+    A reader of a plugin may return one of AdamW with indices, as torch has it.
+
+    Raises:
+        FormatError: It is not one of AdamW, or not that of the weights.
+    """
+    if not holds_indices(whole.optimizer):
+        return whole
+    shapes = {name: info.shape for name, info in _list_parameters(whole, layouts).items()}
+    rules = possible_rules(whole.training_state)
+    named, problems = convert_indexed(whole.optimizer, shapes, rules, file)
+    if problems:
+        raise FormatError(*problems)
+    return evolve(whole, optimizer=named)
+
+
+def _list_parameters(whole: Checkpoint, layouts: Layouts) -> dict[str, ParameterInfo]:
+    config = from_document(GPTConfig, whole.config)
+    tensors = expected_tensors(config, layouts)
+    return {
+        name: ParameterInfo(name, shape, str(whole.tensors[name].dtype).removeprefix("torch."))
+        for name, shape in trainable_shapes(tensors, tied=config.tie_weights).items()
+    }
 
 
 def _make_surprise_error(path: Path, reader: ReaderFactory, error: Exception) -> FormatError:
@@ -192,7 +224,11 @@ def _name_plugin(problem: Problem, reader: ReaderFactory, path: Path) -> Problem
 
 
 def read_whole(
-    path: Path, reader: ReaderFactory, options: Mapping[str, Any], described: Checkpoint
+    path: Path,
+    reader: ReaderFactory,
+    options: Mapping[str, Any],
+    described: Checkpoint,
+    layouts: Layouts,
 ) -> Checkpoint:
     """Read a checkpoint, tensors and all.
 
@@ -201,6 +237,7 @@ def read_whole(
         reader: The reader that recognises it.
         options: What the reader has to be told.
         described: What `describe` has returned of it.
+        layouts: The architecture parts known.
 
     Raises:
         FormatError: A file of weights is not what its checksum says, or was changed meanwhile.
@@ -210,7 +247,7 @@ def read_whole(
         found = as_tensors(found)
         if described.flaws:
             found = _without_training(found, described.flaws)
-        return upgrade(found)
+        return _name_parameters(upgrade(found), str(path), layouts)
     except SURPRISES as error:
         raise _make_surprise_error(path, reader, error) from error
 

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import Problem, suggestion
 from mypt.format.names.lookup import format_hint
+from mypt.format.optimizers.adamw import NAME as ADAMW
 from mypt.format.rules.config import CLASH
+from mypt.format.rules.optimizers.kinds import UNKNOWN
 from mypt.format.rules.plugin_settings import (
     BUILT_IN_TOKENIZERS,
     GUARDS,
+    OPTIMIZER,
+    OPTIMIZER_OPTIONS,
     PLUGINS,
     SINKS,
     TOKENIZATION,
@@ -59,7 +63,9 @@ def preset_problems(document: Document, file: str, settings: Settings) -> list[P
         for name, options in document.get(chooser, {}).items()
         if options is not False
     ]
-    named_any = any(document.get(chooser) for chooser in NOUNS)
+    named.append((OPTIMIZER, document.get(OPTIMIZER, ADAMW)))
+    named_any = any(document.get(chooser) for chooser in (*NOUNS, OPTIMIZER_OPTIONS))
+    named_any = named_any or document.get(OPTIMIZER, ADAMW) != ADAMW
     if not (choices or sections or named_any) or not knows_plugins(settings):
         return []
     problems = [
@@ -80,6 +86,7 @@ def preset_problems(document: Document, file: str, settings: Settings) -> list[P
         schemas = {name: settings[chooser, name].schema for name in known}
         problems += unknown_name_problems(chooser, given, known, file)
         problems += undeclared_option_problems(chooser, given, schemas, file)
+    problems += _optimizer_problems(document, file, settings)
     return list(dict.fromkeys(problems))
 
 
@@ -126,6 +133,24 @@ def undeclared_option_problems(
                 where = json_pointer((chooser, name, option))
                 where = where if file else where.removeprefix("/")
                 yield explain_unknown_option(where, found.options, file)
+
+
+def undeclared_optimizer_problems(
+    options: Mapping[str, Any], schema: Mapping[str, Any], file: str = ""
+) -> Iterator[Problem]:
+    """Yield a problem for each option that an optimizer does not declare.
+
+    Args:
+        options: The `optimizer_options` of a run.
+        schema: JSON Schema of the optimizer's.
+        file: The document that says so.
+    """
+    found = Setting("", schema)
+    for option in () if _takes_any_name(found) else options:
+        if option not in found.options:
+            where = json_pointer((OPTIMIZER_OPTIONS, option))
+            where = where if file else where.removeprefix("/")
+            yield explain_unknown_option(where, found.options, file)
 
 
 def written_section_problems(
@@ -176,6 +201,22 @@ def list_clashes(package: str, settings: Settings) -> dict[str, tuple[Choice, Ch
 def describe_choice(key: Choice) -> str:
     """Return a choice in words, such as mlp_type `mixture`."""
     return f"{key[0]} `{key[1]}`"
+
+
+def _optimizer_problems(document: Document, file: str, settings: Settings) -> Iterator[Problem]:
+    """Yield what is wrong with the optimizer that a preset names, and with names of its options."""
+    optimizer, options = document.get(OPTIMIZER, ADAMW), document.get(OPTIMIZER_OPTIONS, {})
+    if optimizer == ADAMW and not options:
+        return
+    if (OPTIMIZER, optimizer) in settings:
+        schema = settings[OPTIMIZER, optimizer].schema
+        yield from undeclared_optimizer_problems(options, schema, file)
+        return
+    known = _list_values(OPTIMIZER, settings)
+    what = f'is "{optimizer}", which neither mypt nor an installed plugin provides'
+    fix = f"use one of: {', '.join(known)}, or install the plugin that provides it"
+    what += suggestion(optimizer, known)
+    yield Problem(file, f"/{OPTIMIZER}", what, fix, kind=UNKNOWN)
 
 
 def _find_wrong_names(

@@ -9,6 +9,8 @@ from attrs import field, frozen
 
 from mypt.format.errors import Problem, suggestion
 from mypt.format.layout import BUILT_IN, SLOTS
+from mypt.format.optimizers.adamw import ADAMW
+from mypt.format.optimizers.adamw import NAME as ADAMW_NAME
 from mypt.format.rules.config import BROKEN, CLASH, MISSING
 from mypt.format.schema.messages import explain_option_error, json_pointer
 
@@ -18,11 +20,13 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
     from mypt.format.documents.convert import Document
+    from mypt.format.optimizers.declaration import Declaration
 
 # The fields that choose what a plugin offers. `tokenization` is that of a new model, whose section
 # holds the settings of the training; `token_kind` is that of a tokenizer with its state.
 TOKEN_KIND, TOKENIZATION = "token_kind", "tokenization"
 GUARDS, SINKS = "gold_guards", "log_sinks"
+OPTIMIZER, OPTIMIZER_OPTIONS = "optimizer", "optimizer_options"
 PLUGINS = "plugins"
 # The fields whose choices of one package share its section in a config or a preset.
 SHARED = (*SLOTS, TOKENIZATION)
@@ -35,7 +39,7 @@ NEEDS_PLUGIN = frozenset({MISSING, BROKEN, CLASH, TOKENIZER_PLUGIN})
 
 @frozen
 class Setting:
-    """The schema of a plugin's settings.
+    """What a plugin says of something that it offers.
 
     Attributes:
         package: The plugin's own key under `plugins`.
@@ -44,12 +48,14 @@ class Setting:
             name that two packages offer, the other package.
         unusable: Why it cannot be used, and what to do: its package is disabled or broken, or two
             packages offer it. None if it can.
+        declaration: What an optimizer keeps; None for anything else.
     """
 
     package: str
     schema: Mapping[str, Any] = field(factory=dict)
     names: tuple[str, ...] = ()
     unusable: tuple[str, str] | None = None
+    declaration: Declaration | None = None
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -59,7 +65,8 @@ class Setting:
 
 
 # (field, its value) -> what the settings must be: ("mlp_type", "mixture"), ("token_kind", "bpe"),
-# ("gold_guards", "patience"). Values that no known plugin provides are not checked.
+# ("gold_guards", "patience"), ("optimizer", "muon"). Values that no known plugin provides are not
+# checked.
 # ("plugins", "acme-tools") is an installed package.
 Settings = Mapping[tuple[str, str], Setting]
 NO_SETTINGS: Settings = {}
@@ -68,6 +75,20 @@ NO_SETTINGS: Settings = {}
 def knows_plugins(settings: Settings) -> bool:
     """Return whether settings list what is installed; otherwise not even mypt's own are there."""
     return (TOKEN_KIND, BUILT_IN_TOKENIZERS[0]) in settings
+
+
+def find_declaration(contents: Any, settings: Settings) -> Declaration | None:
+    """Return what the optimizer of an `optimizer.pt` keeps; None where nobody here offers it.
+
+    Args:
+        contents: The contents; of whatever form.
+        settings: What the plugins say.
+    """
+    name = contents.get(OPTIMIZER) if isinstance(contents, dict) else None
+    if name == ADAMW_NAME:
+        return ADAMW
+    found = settings.get((OPTIMIZER, name)) if isinstance(name, str) else None
+    return None if found is None else found.declaration
 
 
 def list_unusable(packages: Iterable[str], settings: Settings) -> dict[str, tuple[str, str]]:
@@ -169,7 +190,7 @@ def explain_unknown_option(where: str, known: Iterable[str], file: str) -> Probl
 
 
 def named_problems(document: Document, file: str, settings: Settings) -> list[Problem]:
-    """Check the options of guards, and in a preset of sinks, which stand under their own names.
+    """Check the options of guards and the optimizer, and in a preset those of sinks.
 
     Args:
         document: A preset or a training state, accepted by its schema.
@@ -185,6 +206,11 @@ def named_problems(document: Document, file: str, settings: Settings) -> list[Pr
                 found, at = settings[chooser, name], (*prefix, chooser, name)
                 errors = _find_errors(options, found, file, at, problems)
                 problems += [_make_problem(error, file, at) for error in errors]
+    name, given = training.get(OPTIMIZER, ADAMW_NAME), training.get(OPTIMIZER_OPTIONS, {})
+    if (given or name != ADAMW_NAME) and (OPTIMIZER, name) in settings:
+        found, at = settings[OPTIMIZER, name], (*prefix, OPTIMIZER_OPTIONS)
+        errors = _find_errors(given, found, file, at, problems)
+        problems += [_make_problem(error, file, at) for error in errors]
     return problems
 
 

@@ -1,7 +1,8 @@
 """What the documents of a checkpoint require of whoever reads them: features, plugins among them.
 
 A document names in `requires` each feature beyond the base format that changes what it means. A
-plugin is the feature `plugin/<package>` of the document whose part, tokenizer or guard it offers;
+plugin is the feature `plugin/<package>` of the document whose part, tokenizer, optimizer or guard
+it offers;
 what a manifest says of it in `needed_for` follows from that.
 """
 
@@ -20,6 +21,7 @@ from mypt.format.rules.plugin_settings import (
     BUILT_IN_TOKENIZERS,
     GUARDS,
     NEEDS_PLUGIN,
+    OPTIMIZER,
     PLUGINS,
     TOKEN_KIND,
     TOKENIZER_PLUGIN,
@@ -274,8 +276,8 @@ def find_requirements(
     Args:
         config: Its architecture.
         token_kind: Its tokenizer; None if it has none, or none that can be used here.
-        training: Hyperparameters of its run, whose guards are required to go on with it; None if it
-            has none.
+        training: Hyperparameters of its run, whose optimizer and guards are required to go on with
+            it; None if it has none.
         layouts: The known architecture parts.
         settings: What the plugins say.
         version_of: Returns the version of a package whose plugins are available; otherwise None.
@@ -314,7 +316,8 @@ def find_requirements(
 def list_run_choices(training: TrainingConfig) -> list[tuple[str, str]]:
     """Return what a run chooses of plugins, as the keys of `Settings`."""
     return [
-        (GUARDS, name) for name, options in training.gold_guards.items() if options is not False
+        (OPTIMIZER, training.optimizer),
+        *((GUARDS, name) for name, options in training.gold_guards.items() if options is not False),
     ]
 
 

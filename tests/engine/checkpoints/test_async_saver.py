@@ -12,8 +12,9 @@ from mypt.engine.checkpoints.async_saver import AsyncSaver, CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.saver import Part
 from mypt.engine.checkpoints.write import describe_model, weights_of
+from mypt.engine.optimizers.build import make_optimizer
+from mypt.engine.optimizers.tracked import TrackedOptimizer
 from mypt.engine.training.model_setup import set_up_model, trained_parameters
-from mypt.engine.training.optimizer import make_optimizer, moments_to_come, optimizer_state
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import Problem, SaveError
@@ -39,13 +40,17 @@ def step(model, optimizer):
     optimizer.step()
 
 
+def state_of(model, optimizer):
+    return TrackedOptimizer(optimizer, model, "adamw").collect()
+
+
 def tensors(copy):
     moments = [value for parts in copy.optimizer["state"].values() for value in parts.values()]
     return [*copy.weights.values(), *moments]
 
 
 def test_a_copy_is_equal_and_later_updates_leave_it_alone(model, optimizer):
-    weights, state = weights_of(model), optimizer_state(optimizer)
+    weights, state = weights_of(model), state_of(model, optimizer)
     copy = CopyBuffers().copy(weights, state)
     before = [tensor.clone() for tensor in tensors(copy)]
     assert all(torch.equal(copy.weights[name], tensor) for name, tensor in weights.items())
@@ -57,7 +62,7 @@ def test_a_copy_is_equal_and_later_updates_leave_it_alone(model, optimizer):
 def test_a_second_copy_takes_no_memory_of_its_own(model, optimizer):
     buffers = CopyBuffers()
     places = [
-        [t.data_ptr() for t in tensors(buffers.copy(weights_of(model), optimizer_state(optimizer)))]
+        [t.data_ptr() for t in tensors(buffers.copy(weights_of(model), state_of(model, optimizer)))]
         for _ in range(2)
     ]
     assert places[0] == places[1]
@@ -68,20 +73,21 @@ def test_a_first_copy_takes_what_was_reserved(model, training, monkeypatch):
     training = mypt.TrainingConfig(**training)
     optimizer, buffers = make_optimizer(model, training), CopyBuffers()
     buffers.reserve(
-        weights_of(model), moments_to_come(optimizer, trained_parameters(model, training))
+        weights_of(model),
+        TrackedOptimizer(optimizer, model, "adamw").expect(trained_parameters(model, training)),
     )
     reserved = {tensor.data_ptr() for tensor in buffers._kept.values()}
     with set_up_model(model, training):
         step(model, optimizer)
     monkeypatch.setattr(torch, "empty_like", None)
-    copy = buffers.copy(weights_of(model), optimizer_state(optimizer))
+    copy = buffers.copy(weights_of(model), state_of(model, optimizer))
     assert {tensor.data_ptr() for tensor in tensors(copy)} == reserved
 
 
 def test_tied_weights_are_copied_once_and_stay_tied(model, optimizer):
     buffers = CopyBuffers()
     for _ in range(2):
-        copied = buffers.copy(weights_of(model), optimizer_state(optimizer)).weights
+        copied = buffers.copy(weights_of(model), state_of(model, optimizer)).weights
         head, embedding = copied["lm_head.weight"], copied["token_embedding_table.weight"]
         assert head.data_ptr() == embedding.data_ptr()
 
@@ -103,7 +109,7 @@ def test_a_save_is_written_beside_the_training(model, optimizer):
         there.append(copy.weights["ln_f.weight"].clone())
 
     expected = model.ln_f.weight.detach().clone()
-    saver.save(weights_of(model), optimizer_state(optimizer), Part(write))
+    saver.save(weights_of(model), state_of(model, optimizer), Part(write))
     saver.check()  # neither waits nor raises while the writing goes on
     step(model, optimizer)
     assert not there
@@ -121,7 +127,7 @@ def test_there_is_one_save_at_a_time(model, optimizer):
         running.pop()
 
     for _ in range(5):
-        saver.save(weights_of(model), optimizer_state(optimizer), Part(write))
+        saver.save(weights_of(model), state_of(model, optimizer), Part(write))
     saver.wait()
     saver.close()
     assert most == [1] * 5
@@ -134,7 +140,7 @@ def fail(_):
 @pytest.mark.parametrize("call", ["check", "wait", "save"])
 def test_a_failed_write_is_raised_at_the_next_call(model, optimizer, call):
     saver = AsyncSaver(CopyBuffers())
-    parts = weights_of(model), optimizer_state(optimizer)
+    parts = weights_of(model), state_of(model, optimizer)
     saver.save(*parts, Part(fail))
     while not saver._writing.done():
         threading.Event().wait(0.001)
@@ -180,14 +186,14 @@ def test_a_run_ends_within_one_step_of_a_failed_write_and_what_was_saved_is_whol
 
 def test_the_failure_of_a_run_is_told_rather_than_that_of_its_last_save(model, optimizer):
     saver = AsyncSaver(CopyBuffers())
-    saver.save(weights_of(model), optimizer_state(optimizer), Part(fail))
+    saver.save(weights_of(model), state_of(model, optimizer), Part(fail))
     saver.close()
 
 
 def test_what_is_written_is_the_copy_and_not_the_model(model, optimizer, tmp_path):
     with open_for_writing(tmp_path / "m") as writer:
         checkpointer = Checkpointer(writer, describe_model(model, None))
-        copy = CopyBuffers().copy(weights_of(model), optimizer_state(optimizer))
+        copy = CopyBuffers().copy(weights_of(model), state_of(model, optimizer))
         expected = model.ln_f.weight.detach().clone()
         step(model, optimizer)
         checkpointer.write_own(copy, TrainingState(step=1), [])

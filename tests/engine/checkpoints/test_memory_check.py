@@ -15,7 +15,7 @@ from mypt.engine.runtime.training_memory import count_training_memory
 GB = 1_000_000_000
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 MEMORY = count_training_memory(3 * GB)  # 12 GB to compute with, and a copy of 9
-WEIGHTS, MOMENTS = {"w": torch.ones(4)}, {0: {"exp_avg": torch.ones(4)}}
+WEIGHTS, MOMENTS = {"w": torch.ones(4)}, {"w": {"exp_avg": torch.ones(4)}}
 
 
 @pytest.fixture

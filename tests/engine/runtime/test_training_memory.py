@@ -7,10 +7,11 @@ import mypt
 from mypt.engine.checkpoints.async_saver import CopyBuffers
 from mypt.engine.checkpoints.memory_check import measure_memory
 from mypt.engine.checkpoints.write import weights_of
+from mypt.engine.optimizers.build import make_optimizer
+from mypt.engine.optimizers.tracked import TrackedOptimizer
 from mypt.engine.runtime.training_memory import count_training_memory
 from mypt.engine.runtime.world import ALONE, World
 from mypt.engine.training.model_setup import set_up_model, trained_parameters
-from mypt.engine.training.optimizer import make_optimizer, optimizer_state
 
 SHAPE = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 3, "vocab_size": 40}
 GB = 1_000_000_000
@@ -36,42 +37,45 @@ def test_what_is_counted_is_what_is_taken(training, tied):
     model = mypt.GPT(mypt.GPTConfig(**SHAPE, tie_weights=tied, head_bias=False)).train()
     training = mypt.TrainingConfig(**training)
     optimizer = make_optimizer(model, training)
+    tracked = TrackedOptimizer(optimizer, model, "adamw")
     trained = trained_parameters(model, training)
-    memory, held = measure_memory(model, optimizer, trained, ALONE, saves=True)
+    memory, held = measure_memory(model, tracked, trained, ALONE, saves=True)
     assert held == memory.weights == size(model.parameters())
     with set_up_model(model, training):
         step(model, optimizer)
     assert memory.gradients == size(p.grad for p in model.parameters() if p.grad is not None)
     moments = [part for parts in optimizer.state.values() for part in parts.values()]
-    assert memory.moments == size(part for part in moments if part.dim())
-    copied = CopyBuffers().copy(weights_of(model), optimizer_state(optimizer))
+    assert memory.state == size(part for part in moments if part.dim())
+    copied = CopyBuffers().copy(weights_of(model), tracked.collect())
     assert memory.copy == size(tensor for tensor in tensors_of(copied) if tensor.dim())
-    again, held = measure_memory(model, optimizer, trained, ALONE, saves=True)
+    again, held = measure_memory(model, tracked, trained, ALONE, saves=True)
     assert again == memory
-    assert held == memory.weights + memory.moments
+    assert held == memory.weights + memory.state
 
 
 def test_moments_of_what_is_frozen_now_stay():
     model = mypt.GPT(mypt.GPTConfig(**SHAPE)).train()
     optimizer = make_optimizer(model, mypt.TrainingConfig())
-    before, _ = measure_memory(model, optimizer, {*model.parameters()}, ALONE, saves=True)
+    tracked = TrackedOptimizer(optimizer, model, "adamw")
+    before, _ = measure_memory(model, tracked, {*model.parameters()}, ALONE, saves=True)
     step(model, optimizer)
     trained = trained_parameters(model, mypt.TrainingConfig(freeze_layers=2))
-    memory, _ = measure_memory(model, optimizer, trained, ALONE, saves=True)
+    memory, _ = measure_memory(model, tracked, trained, ALONE, saves=True)
     assert memory.gradients < before.gradients
-    assert (memory.moments, memory.copy) == (before.moments, before.copy)
+    assert (memory.state, memory.copy) == (before.state, before.copy)
 
 
 def test_one_process_keeps_the_copy():
     model = mypt.GPT(mypt.GPTConfig(**SHAPE)).train()
     optimizer = make_optimizer(model, mypt.TrainingConfig())
-    parts = model, optimizer, {*model.parameters()}
+    tracked = TrackedOptimizer(optimizer, model, "adamw")
+    parts = model, tracked, {*model.parameters()}
     assert measure_memory(*parts, World(1, 2), saves=False)[0].copy == 0
 
 
 def test_a_shard_is_a_part_and_the_copy_is_whole():
     memory = count_training_memory(4 * GB, processes=4, is_sharded=True)
-    assert (memory.weights, memory.gradients, memory.moments) == (GB, GB, 2 * GB)
+    assert (memory.weights, memory.gradients, memory.state) == (GB, GB, 2 * GB)
     assert memory.copy == 12 * GB
     assert memory.describe() == (
         "1.0 GB weights, 1.0 GB gradients, 2.0 GB moments of AdamW, 12.0 GB copy for saving"
@@ -80,6 +84,12 @@ def test_a_shard_is_a_part_and_the_copy_is_whole():
 
 def test_processes_that_exchange_gradients_keep_them_twice():
     assert count_training_memory(GB, processes=2).gradients == 2 * GB
+
+
+def test_the_state_of_another_optimizer_has_its_name():
+    memory = count_training_memory(GB, state=GB // 2, optimizer="mine")
+    assert (memory.state, memory.copy) == (GB // 2, GB * 3 // 2)
+    assert "500.0 MB state of mine" in memory.describe()
 
 
 def test_a_run_that_saves_nothing_needs_no_copy():

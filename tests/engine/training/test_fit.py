@@ -76,7 +76,7 @@ def test_it_takes_the_moments_along_also_from_memory(new, loader, in_tmp, unbrok
 
 def test_the_optimizer_may_be_given_each_time(new, loader, in_tmp, unbroken):
     model = new()
-    from mypt.engine.training.optimizer import make_optimizer
+    from mypt.engine.optimizers.build import make_optimizer
 
     optimizer = make_optimizer(model, mypt.TrainingConfig(learning_rate=0.01))
     for max_iters in (6, 12):
@@ -85,7 +85,7 @@ def test_the_optimizer_may_be_given_each_time(new, loader, in_tmp, unbroken):
 
 
 def test_a_fresh_optimizer_is_no_exact_continuation(new, loader, in_tmp):
-    from mypt.engine.training.optimizer import make_optimizer
+    from mypt.engine.optimizers.build import make_optimizer
 
     model = new()
     model.fit(loader, max_iters=4, **RUN)

@@ -182,7 +182,7 @@ def test_a_run_that_saves_nothing_needs_no_room(free, plugins, text):
     )
     model = mypt.GPT(config, tokenizer)
     loader = mypt.GPTDataLoader(config, tokenizer, text=text)
-    check_before_training(model, [loader], TrainingState(step=0), None)
+    check_before_training(model, [loader], TrainingState(step=0), 0, None)
 
 
 def test_what_a_killed_preflight_left_is_cleaned_by_the_next(train, in_tmp):

@@ -7,8 +7,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import mypt
 from mypt.data.batches.batch import Batch
+from mypt.engine.optimizers.build import make_optimizer
 from mypt.engine.training.lr_schedule import learning_rate_at
-from mypt.engine.training.optimizer import make_optimizer
 from mypt.engine.training.update import Updater
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState

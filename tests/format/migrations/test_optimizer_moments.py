@@ -31,31 +31,45 @@ def migrate(optimizer, **options):
     return migrate_optimizer(optimizer, TENSORS, find_fused_sources(TENSORS), **options)
 
 
+EMBEDDING, QKV, HEAD = NAMES[0], "blocks.0.sa.qkv.weight", "lm_head.weight"
+
+
 def values(document):
-    return {i: entry["exp_avg"][:, 0].tolist() for i, entry in document["state"].items()}
+    assert document["optimizer"] == "adamw"
+    return {name: entry["exp_avg"][:, 0].tolist() for name, entry in document["state"].items()}
 
 
 def test_moments_of_heads_are_joined_as_their_weights_are():
     document = migrate(make_optimizer(5), tied=False)
     # query, key, value; with one group everything decays, in the order of the model.
-    assert values(document) == {0: [0, 0], 1: [2, 2, 1, 1, 3, 3], 2: [4, 4]}
-    assert document["param_groups"][0]["params"] == [0, 1, 2]
+    assert values(document) == {EMBEDDING: [0, 0], QKV: [2, 2, 1, 1, 3, 3], HEAD: [4, 4]}
+    assert document["param_groups"] == [{**SETTINGS, "params": [EMBEDDING, QKV, HEAD]}]
 
 
 def test_a_state_of_two_groups_is_numbered_by_group():
     document = migrate(make_optimizer(4, 1), tied=False)
     # The linear layers came first: key, query, value, the head; then the embedding.
-    assert values(document) == {0: [1, 1, 0, 0, 2, 2], 1: [3, 3], 2: [4, 4]}
-    assert [group["params"] for group in document["param_groups"]] == [[0, 1], [2]]
+    assert values(document) == {QKV: [1, 1, 0, 0, 2, 2], HEAD: [3, 3], EMBEDDING: [4, 4]}
+    assert [group["params"] for group in document["param_groups"]] == [[QKV, HEAD], [EMBEDDING]]
 
 
 def test_a_tied_head_has_no_moments():
-    assert values(migrate(make_optimizer(4), tied=True)) == {0: [0, 0], 1: [2, 2, 1, 1, 3, 3]}
+    tied = values(migrate(make_optimizer(4), tied=True))
+    assert tied == {EMBEDDING: [0, 0], QKV: [2, 2, 1, 1, 3, 3]}
 
 
 def test_a_state_of_another_model_is_refused():
     with pytest.raises(FormatError, match="has 4 parameters, but the model has 5"):
         migrate(make_optimizer(4), tied=False)
+
+
+def test_a_state_of_another_algorithm_is_refused():
+    state = make_optimizer(4, 1)
+    state["param_groups"][1]["amsgrad"] = True
+    with pytest.raises(
+        FormatError, match=r"optimizer\.pt param_groups\.1: is of AdamW with amsgrad"
+    ):
+        migrate(state, tied=False)
 
 
 @pytest.mark.parametrize(("groups", "rule"), [((5,), "all"), ((4, 1), "linear")])

@@ -19,6 +19,8 @@ SETTINGS = {
     ("tokenization", "char"): Setting("mypt-lm"),
     ("gold_guards", "overfit"): Setting("mypt-lm"),
     ("log_sinks", "console"): Setting("mypt-lm"),
+    ("optimizer", "adamw"): Setting("mypt-lm", {"additionalProperties": False}),
+    ("optimizer", "acme_sgd"): Setting("acme-words", SLOPES),
     ("plugins", "acme-words"): Setting("acme-words", names=("words", "wordy")),
     ("plugins", "acme-off"): Setting("acme-off", unusable=("is disabled", "enable it")),
     ("mlp_type", "leaky"): Setting("acme-words", SLOPES),
@@ -155,6 +157,37 @@ def test_a_preset_names_what_there_is():
     found = [problem.where for problem in preset_problems(preset, "p.json", SETTINGS)]
     assert found == ["/plugins/acme_words", "/tokenization", "/gold_guards", "/log_sinks"]
     assert preset_problems({"n_layer": 3, "tokenization": "char"}, "p.json", SETTINGS) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"optimizer": "acme_sgd", "optimizer_options": {"slope": 1}}, None),
+        (
+            {"optimizer": "acme_sdg"},
+            '/optimizer: is "acme_sdg", which neither mypt nor an installed plugin provides '
+            "(did you mean `acme_sgd`?); use one of: acme_sgd, adamw",
+        ),
+        (
+            {"optimizer": "acme_sgd", "optimizer_options": {"slop": 1}},
+            "/optimizer_options/slop: is not an option (did you mean `slope`?)",
+        ),
+        (
+            {"optimizer": "acme_sgd", "optimizer_options": {"slope": -1}},
+            "/optimizer_options/slope: is -1, less than 0",
+        ),
+        (
+            {"optimizer_options": {"momentum": 0.9}},
+            "/optimizer_options/momentum: is not an option; leave it out: there are no options",
+        ),
+    ],
+)
+def test_a_preset_names_an_optimizer_that_there_is_with_options_that_it_has(chosen, said):
+    found = preset_problems(chosen, "p.json", SETTINGS)
+    if said is None:
+        assert found == []
+    else:
+        assert any(f"p.json#{said}" in str(problem) for problem in found)
 
 
 def test_an_unknown_guard_may_be_switched_off_unless_it_is_a_slip():

@@ -8,7 +8,8 @@ from attrs import evolve, field, frozen
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.layout import BUILT_IN, expected_tensors
-from mypt.format.parameter_order import optimizer_document, split_by_decay
+from mypt.format.optimizers.document import optimizer_document
+from mypt.format.optimizers.parameter_rules import split_by_decay
 from tests.support.conformance.documents import (
     CONFIG,
     LATER,
@@ -26,7 +27,7 @@ from tests.support.conformance.ptfile import (
     values,
 )
 
-HEAD, EMBEDDING = "lm_head.weight", "token_embedding_table.weight"
+HEAD, EMBEDDING, BIAS = "lm_head.weight", "token_embedding_table.weight", "ln_f.bias"
 
 
 @frozen
@@ -75,19 +76,33 @@ def adamw(config, rule="linear"):
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     common = {"lr": 0.001, "betas": (0.9, 0.95), "eps": 1e-08}
     settings = [common | {"weight_decay": decay} for decay in (0.1, 0.0)]
-    return optimizer_document(moments, zip(split_by_decay(shapes, rule), settings, strict=True))
+    halves = split_by_decay(shapes, rule)
+    return optimizer_document("adamw", moments, zip(halves, settings, strict=True))
+
+
+def by_index(state):
+    """Give a state of AdamW as MyPT and torch have it, which number its parameters."""
+    order = [name for group in state["param_groups"] for name in group["params"]]
+    numbers = {name: number for number, name in enumerate(order)}
+    groups = [
+        {**group, "params": [numbers[name] for name in group["params"]]}
+        for group in state["param_groups"]
+    ]
+    entries = {numbers[name]: entry for name, entry in state["state"].items()}
+    return {"state": dict(sorted(entries.items())), "param_groups": groups}
 
 
 def rmsprop(state):
     """Give the state that torch's RMSprop has where AdamW has this one."""
+    settings = {"lr": 0.01, "alpha": 0.99, "eps": 1e-08, "weight_decay": 0.0}
     return {
+        **state,
         "state": {
-            index: {"step": entry["step"], "square_avg": entry["exp_avg_sq"]}
-            for index, entry in state["state"].items()
+            name: {"step": entry["step"], "square_avg": entry["exp_avg_sq"]}
+            for name, entry in state["state"].items()
         },
         "param_groups": [
-            {"lr": 0.01, "alpha": 0.99, "eps": 1e-08, "params": group["params"]}
-            for group in state["param_groups"]
+            {**settings, "params": group["params"]} for group in state["param_groups"]
         ],
     }
 
@@ -101,7 +116,7 @@ def with_rates(state):
 
 
 def lacking_entry(state):
-    kept = {index: entry for index, entry in state["state"].items() if index != 1}
+    kept = {name: entry for name, entry in state["state"].items() if name != BIAS}
     return {**state, "state": kept}
 
 
@@ -224,7 +239,7 @@ def version_1():
     legacy = text(state)
     return {
         "version_1": of_version_1(
-            model_pt=like_torch(weights(CONFIG)), optimizer_pt=pt(adamw(CONFIG))
+            model_pt=like_torch(weights(CONFIG)), optimizer_pt=pt(by_index(adamw(CONFIG)))
         )
         | {"training_state.json": legacy},
         "version_1_wrapped": of_version_1(model_pt=pt(wrapped)),
@@ -438,6 +453,8 @@ def doubtful_optimizers():
     state = adamw(CONFIG)
     first, second = state["param_groups"]
     betas = {**state, "param_groups": [{**first, "betas": (0.9, 0.999)}, second]}
+    training = {"training_config": {"optimizer": "acme_sgd"}}
+    mine = text(STATE | {"step": 3, "optimizer_file": "optimizer.pt"} | training)
     return {
         "optimizer_with_rates": Case(complete() | {"optimizer.pt": pt(with_rates(state))}),
         "optimizer_lacks_an_entry": Case(
@@ -448,7 +465,31 @@ def doubtful_optimizers():
             complete() | {"optimizer.pt": pt(betas)},
             warnings=[("optimizer.pt", "param_groups.0.betas", "optimizer.settings")],
         ),
+        "optimizer_of_another_decay": Case(
+            complete() | {"optimizer.pt": pt(adamw(CONFIG, "all"))},
+            warnings=[("optimizer.pt", "param_groups.0.weight_decay", "optimizer.settings")],
+        ),
+        "optimizer_of_another_name": Case(
+            complete() | {"training_state.json": mine},
+            warnings=[("optimizer.pt", "optimizer", "optimizer.other")],
+        ),
+        "optimizer_of_a_plugin": Case(
+            complete() | {"training_state.json": mine, "optimizer.pt": pt(of_plugin())},
+            warnings=[("optimizer.pt", "optimizer", "optimizer.unknown")],
+        ),
     }
+
+
+def of_plugin():
+    """Give the state of an optimizer that no reader of the suite knows, of two rules."""
+    names = [*weights(CONFIG)]
+    whole = {name: {"momentum": values("float32", (2, 3)), "count": 4} for name in names[:2]}
+    factored = {name: {"rows": values("float16", (7,))} for name in names[2:4]}
+    groups = [
+        {"name": "whole", "lr": 0.1, "nesterov": True, "params": names[:2]},
+        {"name": "factored", "lr": 0.01, "scale": (None, 0.5), "params": names[2:]},
+    ]
+    return {"optimizer": "acme_sgd", "state": {**whole, **factored}, "param_groups": groups}
 
 
 def bad(files, *errors, **more):
@@ -618,56 +659,79 @@ def wrong_tensors():
 
 
 def wrong_optimizers():
-    small, state = values("float32", (5, 4)), adamw(CONFIG)
-    wide = {
-        "step": values("float32", ()),
-        "exp_avg": small,
-        "exp_avg_sq": values("float32", (7, 7)),
+    whole = adamw(CONFIG)
+    entry = whole["state"][BIAS]
+    first, second = whole["param_groups"]
+
+    def entry_with(**changes):
+        changed = {key: value for key, value in {**entry, **changes}.items() if value is not None}
+        return {**whole, "state": {**whole["state"], BIAS: changed}}
+
+    def second_with(**changes):
+        return {**whole, "param_groups": [first, {**second, **changes}]}
+
+    place, group = f"state.{BIAS}", "param_groups.1"
+    wide, others = values("float32", (7, 7)), [n for n in second["params"] if n != BIAS]
+    unknown = {**of_plugin(), "param_groups": [{"lr": 0.1, "params": ["x", *weights(CONFIG)]}]}
+    cases = {
+        "of_another_form": ({"moments": []}, ("", "form")),
+        "without_its_name": ({k: v for k, v in whole.items() if k != "optimizer"}, ("", "form")),
+        "of_another_shape": (
+            entry_with(exp_avg=wide, exp_avg_sq=wide),
+            (f"{place}.exp_avg", "shape"),
+            (f"{place}.exp_avg_sq", "shape"),
+        ),
+        "of_another_dtype": (
+            entry_with(exp_avg=values("int64", entry["exp_avg"].shape)),
+            (f"{place}.exp_avg", "dtype"),
+        ),
+        "with_steps_of_another_dtype": (
+            entry_with(step=values("int64", ())),
+            (f"{place}.step", "dtype"),
+        ),
+        "without_second_moments": (entry_with(exp_avg_sq=None), (place, "form")),
+        "with_a_tensor_of_no_adamw": (entry_with(max_exp_avg_sq=wide), (place, "form")),
+        "with_a_text": (entry_with(step="3"), (f"{place}.step", "form")),
+        "without_its_group": (
+            {**whole, "param_groups": [first]},
+            *((f"state.{name}", "form") for name in second["params"]),
+        ),
+        "without_a_parameter": (
+            {**lacking_entry(whole), "param_groups": [first, {**second, "params": others}]},
+            ("param_groups", "groups"),
+        ),
+        "with_a_parameter_twice": (
+            second_with(params=[*second["params"], BIAS]),
+            (group, "groups"),
+        ),
+        "of_an_unknown_parameter": (
+            second_with(params=[*second["params"], "blocks.9.ln1.weight"]),
+            (group, "groups"),
+        ),
+        "of_a_plugin_for_another_model": (unknown, ("param_groups.0", "groups")),
+        "with_a_tensor_for_a_setting": (second_with(eps=wide), (f"{group}.eps", "form")),
+        "without_a_setting": (
+            {
+                **whole,
+                "param_groups": [first, {k: v for k, v in second.items() if k != "weight_decay"}],
+            },
+            (group, "form"),
+        ),
+        "of_adam": (second_with(decoupled_weight_decay=False), (group, "algorithm")),
+        "with_amsgrad": (second_with(amsgrad=True), (group, "algorithm")),
+        "that_maximizes": (second_with(maximize=True), (group, "algorithm")),
+        "of_another_rule": (
+            rmsprop(whole),
+            ("param_groups.0", "algorithm"),
+            (group, "algorithm"),
+        ),
     }
-    first, second = state["param_groups"]
-    halved = {key: wide[key] for key in ("step", "exp_avg")}
     return {
-        "optimizer_of_another_form": bad(
-            complete() | {"optimizer.pt": pt({"moments": []})},
-            ("optimizer.pt", "", "optimizer.form"),
-        ),
-        "optimizer_of_another_shape": bad(
-            complete() | {"optimizer.pt": pt(state | {"state": state["state"] | {0: wide}})},
-            ("optimizer.pt", "state.0.exp_avg", "optimizer.shape"),
-            ("optimizer.pt", "state.0.exp_avg_sq", "optimizer.shape"),
-        ),
-        "optimizer_without_its_group": bad(
-            complete() | {"optimizer.pt": pt(state | {"param_groups": state["param_groups"][:1]})},
-            *(
-                ("optimizer.pt", f"state.{index}", "optimizer.form")
-                for index in state["param_groups"][1]["params"]
-            ),
-        ),
-        "optimizer_of_one_group": bad(
-            complete() | {"optimizer.pt": pt(adamw(CONFIG, "all"))},
-            ("optimizer.pt", "param_groups", "optimizer.groups"),
-        ),
-        **{
-            f"optimizer_{name}": bad(
-                complete()
-                | {"optimizer.pt": pt({**state, "param_groups": [first, {**second, **change}]})},
-                ("optimizer.pt", "param_groups.1", "optimizer.algorithm"),
-            )
-            for name, change in {
-                "of_adam": {"decoupled_weight_decay": False},
-                "with_amsgrad": {"amsgrad": True},
-                "that_maximizes": {"maximize": True},
-            }.items()
-        },
-        "optimizer_of_another_rule": bad(
-            complete() | {"optimizer.pt": pt(rmsprop(state))},
-            ("optimizer.pt", "param_groups.0", "optimizer.algorithm"),
-            ("optimizer.pt", "param_groups.1", "optimizer.algorithm"),
-        ),
-        "optimizer_without_second_moments": bad(
-            complete() | {"optimizer.pt": pt({**state, "state": {**state["state"], 0: halved}})},
-            ("optimizer.pt", "state.0", "optimizer.form"),
-        ),
+        f"optimizer_{name}": bad(
+            complete() | {"optimizer.pt": pt(state)},
+            *(("optimizer.pt", where, f"optimizer.{kind}") for where, kind in errors),
+        )
+        for name, (state, *errors) in cases.items()
     }
 
 

@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections import defaultdict
 from contextlib import contextmanager
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 DOCUMENTS = {"config.json": "config", "tokenizer.json": "tokenizer"}
 DOCUMENTS["training_state.json"] = "training_state"
@@ -220,6 +220,7 @@ def read_local(entry, data):
 STORAGES = {"Double": ("float64", 8), "Float": ("float32", 4), "Half": ("float16", 2)}
 STORAGES |= {"BFloat16": ("bfloat16", 2), "Long": ("int64", 8), "Int": ("int32", 4)}
 STORAGES |= {"Short": ("int16", 2), "Char": ("int8", 1), "Byte": ("uint8", 1), "Bool": ("bool", 1)}
+FLOATING = ("float64", "float32", "float16", "bfloat16")
 OPCODES = "MARK EMPTY_TUPLE EMPTY_LIST EMPTY_DICT NONE NEWTRUE NEWFALSE BININT GLOBAL BINPERSID"
 OPCODES += " BININT1 BININT2 BINFLOAT LONG1 BINUNICODE TUPLE TUPLE1 TUPLE2 TUPLE3 BUILD APPEND"
 OPCODES += " APPENDS SETITEM SETITEMS BINPUT LONG_BINPUT BINGET LONG_BINGET REDUCE STOP PROTO"
@@ -437,40 +438,41 @@ def check_tensors(tensors, wanted):
         need(known, "is missing, unknown or no tensor", str(name))
         dtype, shape, *_ = tensors[name]
         need(shape == wanted[name], f"has shape {shape}", name)
-        need(dtype in ("float64", "float32", "float16", "bfloat16"), f"has dtype {dtype}", name)
+        need(dtype in FLOATING, f"has dtype {dtype}", name)
     spans = [(t[4][1], t[3], end_of(t), n) for n, t in tensors.items() if math.prod(t[1])]
     for one, two in pairwise(sorted(spans)):
         tied = {one[3], two[3]} == TIED and one[:3] == two[:3]
         need(one[0] != two[0] or two[1] >= one[2] or tied, f"overlaps {one[3]}", two[3])
 
 
-def check_optimizer(value, shapes, rule):
-    """Check a state against the parameters in their order and their rule of decay [10]."""
-    form = isinstance(value, dict) and isinstance(value.get("state"), dict)
-    need(form and isinstance(value.get("param_groups"), list), "is no optimizer state")
-    listed = [index for group in value["param_groups"] for index in group["params"]]
-    for number, group in enumerate(value["param_groups"]):
+def check_optimizer(value, parameters):
+    """Check a state against the descriptions of the parameters [10]."""
+    kinds = {"optimizer": str, "state": dict, "param_groups": list}
+    form = isinstance(value, dict) and all(isinstance(value.get(n), kinds[n]) for n in kinds)
+    need(form, "is no optimizer state")
+    groups, is_adamw = value["param_groups"], value["optimizer"] == "adamw"
+    for number, group in enumerate(groups):
         where = f"param_groups.{number}"
-        need("betas" in group, "is of no AdamW", where)
-        need(group.get("decoupled_weight_decay", True), "is of Adam", where)
-        need(not group.get("amsgrad") and not group.get("maximize"), "updates otherwise", where)
-    for index, entry in value["state"].items():
-        need(index in listed, "is in no group", f"state.{index}")
-        need({"step", "exp_avg", "exp_avg_sq"} <= set(entry), "lacks a moment", f"state.{index}")
-    decayed = [name for name, shape in shapes.items() if decays(name, shape, rule)]
-    order = decayed + [name for name in shapes if name not in decayed]
-    ends = list(accumulate((len(group["params"]) for group in value["param_groups"]), initial=0))
-    counted = listed == list(range(len(order))) and len(decayed) in ends
-    need(counted, "has other groups", "param_groups")
-    for index, entry in value["state"].items():
-        for name in ("exp_avg", "exp_avg_sq"):
-            fits = entry[name][1] == shapes[order[index]]
-            need(fits, f"does not fit {order[index]}", f"state.{index}.{name}")
-
-
-def decays(name, shape, rule):
-    linear = "embedding" not in name.lower() and "ln" not in name.lower()
-    return rule == "all" or (len(shape) > 1 and (rule == "matrices" or linear))
+        for setting in group.values():
+            parts = setting if isinstance(setting, (list, tuple)) else [setting]
+            need(all(type(part) in PLAIN - {Tensor} for part in parts), "holds a tensor", where)
+        needed = {"lr", "params"} | ({"betas", "eps", "weight_decay"} if is_adamw else set())
+        need(needed <= set(group), "lacks a setting", where)
+        other = group.get("amsgrad") or group.get("maximize")
+        other = other or not group.get("decoupled_weight_decay", True)
+        need(not (is_adamw and other), "updates otherwise", where)
+    listed = [name for group in groups for name in group["params"]]
+    need(sorted(listed) == sorted(parameters), "holds other parameters", "param_groups")
+    for name, entry in value["state"].items():
+        where, numbers = f"state.{name}", (int, float, bool)
+        need(name in parameters, "is in no group", where)
+        need(all(type(part) in (*numbers, Tensor) for part in entry.values()), "is of text", where)
+        if is_adamw:
+            need(set(entry) == {"step", "exp_avg", "exp_avg_sq"}, "keeps other tensors", where)
+            fits = type(entry["step"]) in numbers or entry["step"][:2] == ("float32", ())
+            for moment in (entry["exp_avg"], entry["exp_avg_sq"]):
+                fits = fits and moment[0] in FLOATING and moment[1] == parameters[name][1]
+            need(fits, "does not fit its parameter", where)
 
 
 def find_files(folder, schemas):
@@ -570,9 +572,8 @@ def read_bundle(folder, schemas, purpose=None):
     path = paths.get(name) or (None if manifest else folder / name)
     with reading(name):
         if path and path.is_file():
-            result["optimizer.pt"] = materialise(*load(path, records.get(name)))
+            value, members = load(path, records.get(name))
             if not legacy:
-                training = result.get("training_state.json", {}).get("training_config", {})
-                rule = training.get("weight_decay_on", "linear")
-                check_optimizer(result["optimizer.pt"], wanted, rule)
+                check_optimizer(value, {n: tensors[n] for n in wanted})
+            result["optimizer.pt"] = materialise(value, members)
     return result

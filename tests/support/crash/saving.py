@@ -9,7 +9,8 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.layout import BUILT_IN, expected_tensors
-from mypt.format.parameter_order import optimizer_document, split_by_decay
+from mypt.format.optimizers.document import optimizer_document
+from mypt.format.optimizers.parameter_rules import split_by_decay
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import tagged_name
 from tests.support.crash.scene import Scene, tree, whole_bundle
@@ -24,9 +25,11 @@ def generation(value, *, optimizer):
     halves = split_by_decay(shapes, "linear")
     first = halves[0][0]
     moments = {name: torch.full(shapes[first], value) for name in ("exp_avg", "exp_avg_sq")}
-    settings = {"betas": (0.9, 0.95)}
+    settings = {"lr": 0.1, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
     adamw = optimizer_document(
-        {first: {"step": torch.tensor(value), **moments}}, [(half, settings) for half in halves]
+        "adamw",
+        {first: {"step": torch.tensor(value), **moments}},
+        [(half, settings) for half in halves],
     )
     tokenizer = TokenizerState(token_kind="char", chars=("a", "b", "c"))
     state = TrainingState(step=int(value))

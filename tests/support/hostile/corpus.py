@@ -213,15 +213,16 @@ def tensor_cases():
         held = in_archive(f"\x80\x02ctorch._utils\n{name}\n.".encode("latin-1"))
         yield f"weights: {name}", bundle(model__pt=held)
         yield f"legacy: {name}", Case({"latest.pt": held}, opened="latest.pt")
-    lying = {"state": {0: {"exp_avg": evolve(wide, held=2**61)}}, "param_groups": []}
+    form = {"optimizer": "adamw", "param_groups": []}
+    lying = {**form, "state": {bundles.HEAD: {"exp_avg": evolve(wide, held=2**61)}}}
     yield "optimizer: a storage of a huge size", unsealed(optimizer__pt=bundles.pt(lying))
-    many = {"state": dict.fromkeys(range(300_000), 1), "param_groups": []}
+    many = {**form, "state": dict.fromkeys(range(300_000), 1)}
     yield "optimizer: 300,000 moments of nothing", unsealed(optimizer__pt=bundles.pt(many))
     yield (
         "optimizer: groups that are no groups",
         unsealed(
             optimizer__pt=bundles.pt(
-                {"state": {0: 1}, "param_groups": [[], 1, None, {"params": 3}]}
+                {**form, "state": {"a": 1}, "param_groups": [[], 1, None, {"params": 3}]}
             )
         ),
     )

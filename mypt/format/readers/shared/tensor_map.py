@@ -11,7 +11,10 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import BUILT_IN, expected_tensors, lay_out, trainable_shapes
-from mypt.format.parameter_order import optimizer_document, order_parameters, split_by_decay
+from mypt.format.migrations.optimizer_moments import arrange_moments
+from mypt.format.optimizers.adamw import MOMENTS
+from mypt.format.optimizers.indices import order_parameters
+from mypt.format.optimizers.parameter_rules import split_by_decay
 from mypt.format.readers.shared.optimizer import FIX as OPTIMIZER_FIX
 from mypt.format.rules.documents import document_problems
 from mypt.format.tensors.transforms import join_rows, transpose
@@ -128,7 +131,7 @@ def map_moments(
     rule: str,
     file: str,
 ) -> dict[str, Any]:
-    """Return an AdamW state in mypt's order, with its moments mapped as the weights are.
+    """Return an AdamW state by mypt's names, with its moments mapped as the weights are.
 
     Args:
         optimizer: The state dict as its program saved it.
@@ -137,7 +140,7 @@ def map_moments(
         sources: The source of each tensor of the model.
         tensors: The tensors in the file.
         config: The architecture; a tied head is not a parameter of its own.
-        rule: Which parameters that program decays; see `mypt.format.parameter_order.decays`.
+        rule: Which parameters that program decays, as `parameter_rules.decays` takes it.
         file: Name of the file, for messages.
 
     Raises:
@@ -155,8 +158,7 @@ def map_moments(
         for name in shapes
         if all(part in moments for part in sources[name].names)
     }
-    halves = split_by_decay(shapes, rule)
-    return optimizer_document(arranged, zip(halves, (groups[0], groups[-1]), strict=True))
+    return arrange_moments(arranged, shapes, rule, groups, file)
 
 
 def _map_tensor(source: TensorSource, tensors: Mapping[str, Any]) -> Any:
@@ -169,7 +171,7 @@ def _map_tensor_moments(
 ) -> dict[str, Any]:
     arranged = {
         key: _map_tensor(source, {name: moments[name][key] for name in source.names})
-        for key in ("exp_avg", "exp_avg_sq")
+        for key in MOMENTS
     }
     return {"step": moments[source.names[0]]["step"], **arranged}
 
@@ -196,7 +198,7 @@ def _check_moments(
     problems = [
         Problem(file, name, f"has moments of shape {shape}, not {shapes[name]}", OPTIMIZER_FIX)
         for name, state in moments.items()
-        for shape in (tuple(state[key].shape) for key in ("exp_avg", "exp_avg_sq"))
+        for shape in (tuple(state[key].shape) for key in MOMENTS)
         if shape != shapes[name]
     ]
     if problems:

@@ -1,0 +1,48 @@
+"""AdamW over groups that weight decay applies to and groups that it does not.
+
+Source: Loshchilov and Hutter 2019 (decoupled weight decay).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypt.format.optimizers.adamw import cut_groups
+from mypt.model.torch_private import AdamW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from mypt.format.documents.training import TrainingConfig
+
+
+def build_adamw(
+    parameters: Mapping[str, nn.Parameter],
+    training: TrainingConfig,
+    own: Mapping[str, Mapping[str, float]] | None = None,
+) -> AdamW:
+    """Build AdamW: of one group for what decays and one for the rest, or of more by what is own.
+
+    Args:
+        parameters: The parameters by name; frozen ones are included, have no gradient, and stay.
+        training: Hyperparameters.
+        own: Hyperparameters of their own by parameter; see `mypt.format.optimizers.adamw.Group`.
+    """
+    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    groups = cut_groups(shapes, training.weight_decay_on, own or {})
+    return AdamW(
+        [
+            {
+                "params": [parameters[name] for name in group.names],
+                "param_names": group.names,  # as torch keeps them of named parameters
+                "weight_decay": training.weight_decay if group.decays else 0.0,
+                **group.own,
+            }
+            for group in groups
+        ],
+        lr=training.learning_rate,
+        betas=(training.beta1, training.beta2),
+        fused=True,  # torch's default loops over tensors: 4 to 6 times slower on CPU
+    )

@@ -1,0 +1,247 @@
+"""An optimizer by the names of its parameters: what it keeps is collected, checked and restored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mypt.engine.runtime.fsdp import is_part, local_part
+from mypt.format.errors import PluginError, Problem
+from mypt.format.optimizers.declaration import (
+    ParameterInfo,
+    StateNumber,
+    StateTensor,
+    is_number,
+    is_plain,
+)
+from mypt.format.optimizers.document import optimizer_document
+from mypt.format.rules.optimizers.state import find_misfits
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from torch import nn
+
+    from mypt.format.optimizers.declaration import Kept
+    from mypt.model.transformer import Transformer
+    from mypt.plugins.contracts import OptimizerFactory
+    from mypt.plugins.manager import Plugins
+
+Document = dict[str, Any]
+# What a run sets itself, and what names parameters.
+_OURS = frozenset({"lr", "initial_lr", "params", "param_names"})
+
+
+def parameters_of(model: nn.Module) -> dict[str, ParameterInfo]:
+    """Return a model's parameters by name, in their order."""
+    return {
+        name: ParameterInfo(name, tuple(parameter.shape), _name_dtype(parameter.dtype))
+        for name, parameter in model.named_parameters()
+    }
+
+
+def describe_settings(group: Mapping[str, Any], factory: OptimizerFactory) -> dict[str, Any]:
+    """Return the settings of a group that are saved, but for its learning rates."""
+    named = ("name",) if "name" in group else ()
+    return {key: group[key] for key in (*named, *factory.settings, *factory.progress)}
+
+
+class TrackedOptimizer:
+    """An optimizer of a model, with the factory that says what it keeps.
+
+    Attributes:
+        name: Name of the factory.
+        optimizer: The optimizer; its groups stay the same objects.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, model: Transformer, name: str) -> None:
+        """Track an optimizer.
+
+        Args:
+            optimizer: The optimizer, of parameters of the model.
+            model: The model, on its device.
+            name: The optimizer's name, as a training config has it.
+
+        Raises:
+            PluginError: No plugin offers it; or a group lacks a setting that it declares, or has
+                one that cannot be saved.
+        """
+        self.name, self.optimizer = name, optimizer
+        self._factory = model.plugins.optimizer(name)
+        self._plugins = model.plugins
+        self._names = {parameter: name for name, parameter in model.named_parameters()}
+        for group in optimizer.param_groups:
+            self._check_settings(group)
+        self._fixed = [self._read_fixed(group) for group in optimizer.param_groups]
+        infos = parameters_of(model)
+        self._kept: dict[str, Kept] = {
+            self._names[parameter]: self._factory.state(infos[self._names[parameter]], group)
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
+
+    def collect(self) -> Document:
+        """Return the content of `optimizer.pt` as it is now; its tensors are the optimizer's own.
+
+        Raises:
+            PluginError: The optimizer keeps something else than it declares, or changed a setting
+                of a group that its `progress` does not name.
+        """
+        self._check_fixed()
+        groups = self.optimizer.param_groups
+        peaks = {group.get("initial_lr") for group in groups if group["params"]}
+        rates = ("lr", "initial_lr") if len(peaks) > 1 else ("lr",)
+        listed = [
+            (
+                [self._names[parameter] for parameter in group["params"]],
+                {
+                    **{key: group[key] for key in rates},
+                    **describe_settings(group, self._factory),
+                },
+            )
+            for group in groups
+        ]
+        return optimizer_document(self.name, dict(self._collect_state()), listed)
+
+    def expect(self, trained: Collection[torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+        """Return the tensors that it will keep after an update, as tensors without memory.
+
+        Args:
+            trained: The parameters that get gradients; others are those that have a state already.
+        """
+        return {
+            name: {
+                key: torch.empty(
+                    value.shape,
+                    dtype=parameter.dtype if value.dtype is None else getattr(torch, value.dtype),
+                    device="meta",
+                )
+                for key, value in self._kept[name].items()
+                if isinstance(value, StateTensor)
+            }
+            for group in self.optimizer.param_groups
+            for parameter in group["params"]
+            if parameter in trained or parameter in self.optimizer.state
+            for name in [self._names[parameter]]
+        }
+
+    def list_doubts(self) -> list[str]:
+        """Return why what it goes on from may not be what it was, bit for bit.
+
+        A sharded tensor of another shape than its parameter is whole in each process after it was
+        restored; the optimizer may have had it in parts, and sums of parts are rounded otherwise.
+        """
+        for parameter, name in self._names.items():
+            shapes = {
+                v.shape for v in self._kept.get(name, {}).values() if isinstance(v, StateTensor)
+            }
+            is_kept = is_part(parameter) and parameter in self.optimizer.state
+            if is_kept and shapes - {(), tuple(parameter.shape)}:
+                what = f"what {self.name} keeps beside its parameters' shapes"
+                return [f"{what} is whole in each process"]
+        return []
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Let the optimizer go on from a state; what it would keep otherwise now begins anew.
+
+        Args:
+            saved: The content of an `optimizer.pt` of this optimizer and model.
+        """
+        before = {tuple(group["params"]): group for group in saved["param_groups"]}
+        for group in self.optimizer.param_groups:
+            names = tuple(self._names[parameter] for parameter in group["params"])
+            for key in self._factory.progress if names in before else ():
+                group[key] = before[names][key]
+            is_fast = bool(group.get("fused") or group.get("capturable"))
+            for name, parameter in zip(names, group["params"], strict=True):
+                entry, kept = saved["state"].get(name), self._kept[name]
+                if entry is not None and not any(find_misfits(entry, kept)):
+                    self.optimizer.state[parameter] = {
+                        key: _place(entry[key], kept[key], parameter, key == "step", is_fast)
+                        for key in kept
+                    }
+
+    def _collect_state(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        state, of_groups = self.optimizer.state, 0
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter in state:
+                    of_groups += 1
+                    if state[parameter]:
+                        yield self._names[parameter], self._collect_entry(parameter)
+        if len(state) > of_groups:
+            self._refuse("keeps state that belongs to no parameter of its groups")
+
+    def _collect_entry(self, parameter: nn.Parameter) -> dict[str, Any]:
+        name, entry = self._names[parameter], self.optimizer.state[parameter]
+        for key, value in entry.items():
+            if not (isinstance(value, torch.Tensor) or is_number(value)):
+                what = f"keeps `{key}` of {name}, a {type(value).__name__}"
+                self._refuse(f"{what}: only tensors and numbers can be saved")
+        kept = self._kept[name]
+        for key, what, _ in find_misfits(entry, kept):
+            self._refuse(f"keeps for {name} what its `state` does not say: {key or 'it'} {what}")
+        for key, value in entry.items():
+            if isinstance(kept[key], StateTensor) and is_number(value):
+                self._refuse(f"keeps `{key}` of {name} as a number, and declares a tensor")
+            if is_part(parameter) and not is_number(value) and value.dim() and not is_part(value):
+                self._refuse(
+                    f"keeps `{key}` of {name} for this process alone: it cannot be sharded"
+                )
+        return {key: entry[key] for key in kept}
+
+    def _check_settings(self, group: Mapping[str, Any]) -> None:
+        for key in (*self._factory.settings, *self._factory.progress):
+            if key not in group:
+                self._refuse(f"has a group without `{key}`, which it declares")
+        for key, value in describe_settings(group, self._factory).items():
+            if not is_plain(value):
+                what = f"has a group whose `{key}` is a {type(value).__name__}"
+                self._refuse(f"{what}: only numbers, texts and lists of them can be saved")
+
+    def _read_fixed(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        moving = _OURS.union(self._factory.progress)
+        return {k: value for k, value in group.items() if k not in moving and is_plain(value)}
+
+    def _check_fixed(self) -> None:
+        for group, before in zip(self.optimizer.param_groups, self._fixed, strict=True):
+            for key, value in before.items():
+                if group.get(key) != value:
+                    what = f"changed `{key}` of a group from {value} to {group.get(key)}"
+                    self._refuse(f"{what}, and its `progress` does not name it")
+
+    def _refuse(self, what: str) -> None:
+        raise refuse_optimizer(self.name, self._plugins, what)
+
+
+def refuse_optimizer(name: str, plugins: Plugins, what: str) -> PluginError:
+    """Return the error of an optimizer whose plugin does not keep its contract."""
+    source = plugins.source_of("mypt_optimizers", name)
+    place = f"the optimizer {name}" + ("" if source is None else f" of the {source}")
+    fix = "update that plugin, or train with another optimizer"
+    return PluginError(Problem("", place, what, fix, kind="plugin.optimizer"))
+
+
+def _place(
+    value: Any,
+    kept: StateTensor | StateNumber,
+    parameter: nn.Parameter,
+    is_step: bool,
+    is_fast: bool,
+) -> Any:
+    """Return a value where the optimizer would have it: as torch does, but in its declared dtype.
+
+    torch keeps the counter `step` on the CPU, unless the update is fused or captured.
+    """
+    if isinstance(kept, StateNumber):
+        return value
+    dtype = parameter.dtype if kept.dtype is None else getattr(torch, kept.dtype)
+    value = torch.as_tensor(value, dtype=dtype)
+    if is_step and not is_fast:
+        return value
+    return local_part(value, parameter).to(parameter.device)
+
+
+def _name_dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
