@@ -19,6 +19,10 @@ CHUNK_ROWS_CPU = 512
 CHUNK_ROWS_GPU = 4096
 
 
+# Values per thread that stay in the cache of a CPU's core.
+CACHED_VALUES = 1 << 17
+
+
 # Smaller probabilities come close to the smallest float32, and so lose digits.
 FEW_DIGITS = 1e-30
 
@@ -74,15 +78,11 @@ class _ChunkedSum(torch.autograd.Function):
         narrow_bias = None if bias is None else bias.to(dtype)
         output = _OutputLayer(rows.to(dtype), weight.to(dtype), narrow_bias, finish)
         total = rows.new_zeros((), dtype=loss_dtype(rows.dtype))
+        weights = None if mask is None else mask[:, None].to(total.dtype)
         gradients = _Gradients.zeros(output) if needs_grad else None
-        for here, chunk in output.chunks(ids):
-            weights = None if mask is None else mask[here, None].to(total.dtype)
-            losses = chunk.losses
-            if chunk.log_totals is not None:
-                losses = losses + finish.z_loss * chunk.log_totals.square()
-            total += (losses if weights is None else losses * weights).sum()
+        for here, losses, of_logits in output.chunks(ids[:, None], weights, needs_grad):
+            total += (losses if weights is None else losses * weights[here]).sum()
             if gradients is not None:
-                of_logits = _compute_logit_gradient(chunk, ids[here, None], weights, finish)
                 gradients.add(output, here, of_logits)
         if gradients is not None:
             ctx.save_for_backward(*gradients)
@@ -99,39 +99,42 @@ class _ChunkedSum(torch.autograd.Function):
         return (*scaled, None, None, None, None, None)
 
 
-class _Chunk(NamedTuple):
-    """The results for n rows; valid until those of the next."""
-
-    losses: Tensor  # (n, 1)
-    probabilities: Tensor  # (n, vocab_size)
-    tanhs: Tensor | None  # of the scaled logits divided by the soft cap, (n, vocab_size)
-    log_totals: Tensor | None  # logarithms of the softmax's denominators, (n, 1), for the z-loss
-
-
 class _OutputLayer(NamedTuple):
     rows: Tensor  # (N, n_embd)
     weight: Tensor  # (vocab_size, n_embd), dtype of rows
     bias: Tensor | None  # (vocab_size,), dtype of rows
     finish: Finish
 
-    def chunks(self, ids: Tensor) -> Iterator[tuple[slice, _Chunk]]:
-        """Yield some rows at a time, with their results; each exponential is computed once."""
+    def chunks(
+        self, ids: Tensor, weights: Tensor | None, needs_grad: bool
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Compute some rows at a time; each exponential is computed once.
+
+        Args:
+            ids: Target ids, (N, 1).
+            weights: Weights of the losses, (N, 1), which their gradients include.
+            needs_grad: Whether gradients are wanted.
+
+        Yields:
+            n of the rows, their losses (n, 1), and the gradient of their logits as the matrix
+            product makes them, (n, vocab_size), valid until the next chunk.
+        """
         count, on_cpu = self.rows.size(0), self.rows.device.type == "cpu"
         size = min(count, CHUNK_ROWS_CPU if on_cpu else CHUNK_ROWS_GPU)
         memory = None
         if on_cpu and self.rows.dtype == loss_dtype(self.rows.dtype):
             # On a CPU, allocating costs more than the products.
-            matrices = 1 if self.finish.soft_cap is None else 2
-            memory = self.rows.new_empty(matrices, size, self.weight.size(0))
+            memory = self.rows.new_empty(size, self.weight.size(0))
         for start in range(0, count, size):
             here = slice(start, min(start + size, count))
-            rows, right = self.rows[here], ids[here, None]
+            targets = _Targets(ids[here], None if weights is None else weights[here], needs_grad)
+            rows = self.rows[here]
             if memory is None:
-                yield here, self._compute_in_new_memory(rows, right)
+                yield here, *self._compute_in_new_memory(rows, targets)
             else:
-                yield here, self._compute_in_place(rows, right, memory[:, : rows.size(0)])
+                yield here, *self._compute_in_place(rows, targets, memory[: rows.size(0)])
 
-    def _compute_in_new_memory(self, rows: Tensor, right: Tensor) -> _Chunk:
+    def _compute_in_new_memory(self, rows: Tensor, targets: _Targets) -> tuple[Tensor, Tensor]:
         scale, soft_cap, z_loss = self.finish
         logits, wide, tanhs = F.linear(rows, self.weight, self.bias), loss_dtype(rows.dtype), None
         if scale != 1:
@@ -143,48 +146,93 @@ class _OutputLayer(NamedTuple):
         # The probability of the likeliest id is precise, so the normalizer is derived from it.
         largest, likeliest = logits.max(dim=1, keepdim=True)
         log_share = probabilities.gather(1, likeliest).log()
-        losses = largest.to(wide) - logits.gather(1, right) - log_share
+        losses = largest.to(wide) - logits.gather(1, targets.ids) - log_share
         log_totals = largest.to(wide) - log_share if z_loss else None
-        return _Chunk(losses, probabilities, tanhs, log_totals)
+        return self._add_gradient(losses, probabilities, targets, tanhs, log_totals)
 
-    def _compute_in_place(self, rows: Tensor, right: Tensor, memory: Tensor) -> _Chunk:
-        scale, soft_cap, z_loss = self.finish
-        factor, tanhs = scale if soft_cap is None else scale / soft_cap, None
-        scaled = rows if factor == 1 else rows * factor
-        logits = torch.mm(scaled, self.weight.T, out=memory[0])
+    def _compute_in_place(
+        self, rows: Tensor, targets: _Targets, memory: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        scale, soft_cap, _ = self.finish
+        factor = scale if soft_cap is None else scale / soft_cap
+        logits = torch.mm(rows if factor == 1 else rows * factor, self.weight.T, out=memory)
         if self.bias is not None:
             logits.add_(self.bias, alpha=factor)
-        if soft_cap is not None:
-            tanhs = logits.tanh_()
-            logits = torch.mul(tanhs, soft_cap, out=memory[1])
-        of_right = logits.gather(1, right) if z_loss else None
+        if soft_cap is None:
+            losses, _ = self._finish_in_place(logits, rows, targets, None)
+            return losses, logits
+        # A few rows at a time stay in the cache of the CPU from the first operation to the last.
+        size = max(1, CACHED_VALUES * torch.get_num_threads() // logits.size(1))
+        tanhs, losses = memory.new_empty(size, logits.size(1)), []
+        for start in range(0, len(logits), size):
+            few = slice(start, start + size)
+            held = logits[few]
+            bounded = torch.tanh(held, out=tanhs[: len(held)])
+            torch.mul(bounded, soft_cap, out=held)
+            losses.append(self._finish_in_place(held, rows[few], targets.at(few), bounded)[0])
+        return torch.cat(losses), logits
+
+    def _finish_in_place(
+        self, logits: Tensor, rows: Tensor, targets: _Targets, tanhs: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return losses, and turn logits into their gradient."""
+        of_right = logits.gather(1, targets.ids) if self.finish.z_loss else None
         probabilities = torch.softmax(logits, 1, out=logits)
-        picked = probabilities.gather(1, right)
+        picked = probabilities.gather(1, targets.ids)
         losses = -picked.log()
         unlikely = (picked < FEW_DIGITS)[:, 0]
         if bool(unlikely.any()):  # in diverging models; always finding maxima would be slower
-            losses[unlikely] = self._compute_in_new_memory(rows[unlikely], right[unlikely]).losses
+            plain = self._replace(finish=self.finish._replace(z_loss=0.0))
+            again = _Targets(targets.ids[unlikely], None, needs_grad=False)
+            losses[unlikely], _ = plain._compute_in_new_memory(rows[unlikely], again)
         log_totals = None if of_right is None else losses + of_right
-        return _Chunk(losses, probabilities, tanhs, log_totals)
+        return self._add_gradient(losses, probabilities, targets, tanhs, log_totals)
+
+    def _add_gradient(
+        self,
+        losses: Tensor,
+        probabilities: Tensor,
+        targets: _Targets,
+        tanhs: Tensor | None,
+        log_totals: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return losses with the z-loss, and the gradient in the memory of the probabilities.
+
+        Args:
+            losses: Cross entropies, (n, 1).
+            probabilities: Softmax of the finished logits, (n, vocab_size).
+            targets: The targets of these rows.
+            tanhs: What the soft cap was multiplied by, (n, vocab_size), overwritten.
+            log_totals: Logarithms of the softmax's denominators, (n, 1), for a z-loss.
+        """
+        scale, _, z_loss = self.finish
+        z_losses = None if log_totals is None else z_loss * log_totals
+        if targets.needs_grad:
+            of_right = torch.full_like(losses, scale)
+            if targets.weights is not None:
+                of_right = of_right * targets.weights
+            factors = of_right if z_losses is None else of_right * (1 + 2 * z_losses)
+            if scale != 1 or targets.weights is not None or z_losses is not None:
+                probabilities.mul_(factors)
+            probabilities.scatter_add_(1, targets.ids, -of_right)
+            if tanhs is not None:
+                probabilities.addcmul_(probabilities, tanhs.square_(), value=-1)
+        if z_losses is not None and log_totals is not None:
+            losses = losses + z_losses * log_totals
+        return losses, probabilities
 
 
-def _compute_logit_gradient(
-    chunk: _Chunk, right: Tensor, weights: Tensor | None, finish: Finish
-) -> Tensor:
-    """Turn probabilities, in place, into the gradient of the logits before `finish`."""
-    gradient = chunk.probabilities
-    of_right = torch.full_like(right, finish.scale, dtype=gradient.dtype)
-    if weights is not None:
-        of_right = of_right * weights
-    factors = of_right
-    if chunk.log_totals is not None:
-        factors = factors * (1 + 2 * finish.z_loss * chunk.log_totals)
-    if factors is not of_right or weights is not None or finish.scale != 1:
-        gradient.mul_(factors)
-    gradient.scatter_add_(1, right, -of_right)
-    if chunk.tanhs is not None:
-        gradient.addcmul_(gradient, chunk.tanhs.square_(), value=-1)
-    return gradient
+class _Targets(NamedTuple):
+    """What the losses of some rows are computed from, besides their logits."""
+
+    ids: Tensor  # (n, 1)
+    weights: Tensor | None  # (n, 1)
+    needs_grad: bool
+
+    def at(self, rows: slice) -> _Targets:
+        """Return those of some of the rows."""
+        weights = None if self.weights is None else self.weights[rows]
+        return _Targets(self.ids[rows], weights, self.needs_grad)
 
 
 class _Gradients(NamedTuple):
