@@ -11,6 +11,7 @@ from mypt.cli.options.command import Command
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
@@ -32,26 +33,30 @@ if TYPE_CHECKING:
     type=TEXT,
     help="Name of the new model, its folder in checkpoints/.  [default: MODEL_rerun]",
 )
+@reader_options()
 @no_lock_option()
 @name_flags()
 @optional_output()
-def command(model: str, model_name: str | None, *, no_lock: bool) -> int:
+def command(model: str, model_name: str | None, *, no_lock: bool, options: tuple[str, ...]) -> int:
     """Do the run of a model again from its beginning, under another name.
 
     MODEL is the name of a model in checkpoints/, or a path. Its settings, its vocabulary, its data
     and its seed are used again. What else decides the weights, such as the versions of mypt and
-    torch, the device and the content of the data, is compared, and what differs is reported. To go
-    on after an interruption, resume the new model with `mypt train`.
+    torch, the device and the content of the data, is compared, and what differs is reported. An
+    --option is for the checkpoint of another program that it began with, if it did. To go on after
+    an interruption, resume the new model with `mypt train`.
     """
     with show_activity("Loading PyTorch"):
         from mypt.engine.training.launch import run_training
     from mypt.engine.checkpoints.paths import find_checkpoint
-    from mypt.format.open import open_checkpoint
+    from mypt.format.open import open_checkpoint, recognise
 
-    plugins = open_plugins()
-    original = open_checkpoint(find_checkpoint(model), plugins)
+    plugins, path, told = open_plugins(), find_checkpoint(model), parse_options(options)
+    is_foreign = recognise(path, plugins.readers.values())[1] is not None
+    original = open_checkpoint(path, plugins, told if is_foreign else None)
     request = TrainRequest(
         model_name=model_name or f"{original.path.resolve().name}_rerun",
+        options=told,  # of a bundle those for the model whose weights it began with
         no_lock=no_lock,
         command=typed_command(),
         again=original,

@@ -42,8 +42,9 @@ def _need_record(opened: Opened) -> TrainingState:
     state, file = opened.training_state, str(opened.path / files.TRAINING_STATE)
     if state is None:
         opened.check_flaws()
-        what, fix = "is missing, so nobody knows how the model was trained", "restore it"
-        raise FormatError(Problem(file, "", what, fix, kind=_KIND))
+        what = f"has no {files.TRAINING_STATE}, so nobody knows how the model was trained"
+        fix = "name a model that mypt train made"
+        raise FormatError(Problem(str(opened.path), "", what, fix, kind=_KIND))
     if state.provenance is None:
         what = "does not say how the run was started"
         fix = "begin a run with its settings: mypt train --config_file " + str(opened.path)

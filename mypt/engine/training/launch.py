@@ -440,6 +440,7 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
         model, lineage = start_from(from_base, config, plugins), lineage_of(from_base, base)
     else:
         opened.check_tokenizer()
+        _refuse_options(request)
         plugins.tokenizer(run.tokenization)  # says why there is none
         tokenizer = build_tokenizer(opened.tokenizer, plugins)
         model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)

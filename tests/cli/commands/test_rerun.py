@@ -199,7 +199,8 @@ def test_a_run_that_cannot_be_done_again_is_refused_before_anything_is_written(
     (in_tmp / "input.txt").unlink()
     assert "input.txt" in refused("rerun", "cat")
     state_file("cat").unlink()
-    assert "training_state.json" in refused("rerun", "cat")
+    state_file("cat").with_name("manifest.json").unlink()
+    assert "has no training_state.json, so nobody knows" in refused("rerun", "cat")
     left = {path.name for path in (in_tmp / "checkpoints").iterdir()}
     assert left == {"cat", "cat_gold", "cat_fp16"}
 

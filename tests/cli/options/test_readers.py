@@ -27,13 +27,14 @@ DOORS = {
     "format validate": ("format validate n.pt", "n.pt: valid"),
     "format migrate": ("format migrate n.pt --output out", "migrated"),
     "train": (f"train --model_name new --init_from_model n.pt {TRAIN}", "Training finished!"),
+    "rerun": ("rerun n.pt", "nobody knows how the model was trained"),
     "data prepare": ("data prepare input.txt --output out --from_model n.pt", "train: "),
     "data chats": ("data chats chats.jsonl --output out --from_model n.pt", "characters"),
 }
 # Nobody has trained it here, and its characters are not those of a chat: so say these.
-LATER_ERRORS = {"plot": 2, "data chats": 1}
+LATER_ERRORS = {"plot": 2, "data chats": 1, "rerun": 1}
 # They open no model, or, as `list` does, what there is of it, and go on.
-TAKES_NONE = {"configs", "list", "plugins list", "plugins new", "plugins", "data inspect"}
+TAKES_NONE = {"configs", "list", "doctor", "plugins list", "plugins new", "plugins", "data inspect"}
 
 
 def state_dict():
@@ -142,6 +143,23 @@ def test_the_command_of_a_run_may_be_repeated_with_its_options(cli, n_pt):
         assert code == 0, err
     assert mypt.get_model_info("new")["training_state"]["step"] == 2
     code, _, err = cli(*shlex.split(f"train --model_name other {TRAIN} --option chars=abc"))
+    assert code == 2
+    assert "--option chars: is for the reader of another program's checkpoint" in err
+
+
+def test_a_run_that_began_with_a_file_is_done_again_with_its_options(cli, n_pt):
+    words = shlex.split(DOORS["train"][0])
+    assert cli(*words, "--option", "chars=abc")[0] == 0
+    code, _, err = cli("rerun", "new")
+    assert code == 1
+    assert "--option chars=..." in err
+    code, out, err = cli("rerun", "new", "--option", "chars=abc")
+    assert code == 0, err
+    assert out.endswith("  Its weights are those of checkpoints/new, byte for byte\n")
+    assert (
+        cli("train", "--model_name", "cat", "--input_file", "input.txt", "--max_iters", "1")[0] == 0
+    )
+    code, _, err = cli("rerun", "cat", "--option", "chars=abc")
     assert code == 2
     assert "--option chars: is for the reader of another program's checkpoint" in err
 
