@@ -163,7 +163,8 @@ class _OutputLayer(NamedTuple):
             return losses, logits
         # A few rows at a time stay in the cache of the CPU from the first operation to the last.
         size = max(1, CACHED_VALUES * torch.get_num_threads() // logits.size(1))
-        tanhs, losses = memory.new_empty(size, logits.size(1)), []
+        tanhs = memory.new_empty(size, logits.size(1))
+        losses: list[Tensor] = []
         for start in range(0, len(logits), size):
             few = slice(start, start + size)
             held = logits[few]
