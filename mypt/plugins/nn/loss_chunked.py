@@ -159,8 +159,7 @@ class _OutputLayer(NamedTuple):
         if self.bias is not None:
             logits.add_(self.bias, alpha=factor)
         if soft_cap is None:
-            losses, _ = self._finish_in_place(logits, rows, targets, None)
-            return losses, logits
+            return self._finish_in_place(logits, rows, targets, None)[0], logits
         # A few rows at a time stay in the cache of the CPU from the first operation to the last.
         size = max(1, CACHED_VALUES * torch.get_num_threads() // logits.size(1))
         tanhs = memory.new_empty(size, logits.size(1))
