@@ -37,6 +37,7 @@ OTHER = {
     "residual_scale": 0.5,
     "logit_scale": 0.5,
     "logit_soft_cap": 30.0,
+    "requires": ["waves"],
     "qkv_bias": True,
     "proj_bias": True,
     "mlp_bias": False,
