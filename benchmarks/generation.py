@@ -1,8 +1,9 @@
 """Greedy generation of mypt beside its peers, all in turn, on models of one shape.
 
 Peers: `generate` of Hugging Face transformers with its dynamic and its static cache; litgpt, where
-it is installed; nanoGPT's sampler, from a checkout: `--nanogpt PATH` (its `model.py` is run). The
-weights are random: what they are makes no difference to the time.
+it is installed; nanoGPT's sampler, from a checkout: `--nanogpt PATH` (its `model.py` is run). Then,
+within mypt: a third of the heads of keys beside all of them, and a window beside none, at positions
+further and further past it. The weights are random: what they are makes no difference to the time.
 """
 
 from __future__ import annotations
@@ -64,6 +65,11 @@ CASES = (
     Case("124M", 16, 32, 32),
     Case("124M", 1, 768, 64),
 )
+# Rows and tokens before the ones that are timed, for heads of keys that are shared by others.
+GROUPED_CASES = ((1, 32), (16, 32), (1, 448), (4, 448))
+# A window, the positions of the model, and those about which its tokens are timed.
+WINDOW, POSITIONS, PLACES = 256, 2048, (300, 1000, 2000)
+TIMED = 48
 
 
 def main() -> None:
@@ -80,6 +86,10 @@ def main() -> None:
         for case in CASES:
             if case.shape == shape:
                 _print_case(case, model, runners, arguments.rounds)
+        for batch, prompt in GROUPED_CASES:
+            _print_grouped(shape, batch, prompt, arguments.rounds)
+        for batch in (1, 4):
+            _print_window(shape, batch, arguments.rounds)
 
 
 def _print_case(case: Case, model: mypt.GPT, runners: dict[str, Callable], rounds: int) -> None:
@@ -107,6 +117,61 @@ def _print_case(case: Case, model: mypt.GPT, runners: dict[str, Callable], round
     if with_bound:
         pairs = Pairs([(t[BOUND] / 2, half) for t, half in zip(times, halves, strict=True)])
         print(f"  {pairs.ratio} in the second half of the text", flush=True)
+
+
+def _print_grouped(shape: str, batch: int, prompt: int, rounds: int) -> None:
+    """Set fewer heads of keys beside all of them: tokens after a prompt of one length."""
+    heads = SHAPES[shape]["n_head"]
+    fewer = max(1, heads // 3)
+    models = [_model({**SHAPES[shape], "n_kv_head": number}) for number in (heads, fewer)]
+    idx = torch.randint(96, (batch, prompt))
+    times = _time_in_turn([partial(_time_tokens, model, idx) for model in models], rounds)
+    pairs = Pairs([(whole, grouped) for whole, grouped in times])
+    print(
+        f"{shape}, {batch} x {TIMED} tokens after {prompt}: {pairs.medians[1] * 1e3:.2f} ms each "
+        f"with {fewer} of {heads} heads of keys; {pairs.ratio} times as fast as with all; "
+        f"cache {_size(models[1], idx)}, with all {_size(models[0], idx)}",
+        flush=True,
+    )
+
+
+def _print_window(shape: str, batch: int, rounds: int) -> None:
+    """Set a window beside none, at places further and further past it."""
+    long = {**SHAPES[shape], "block_size": POSITIONS}
+    models = [_model(long), _model({**long, "sliding_window": WINDOW})]
+    texts = [torch.randint(96, (batch, place - TIMED // 2)) for place in PLACES]
+    calls = [partial(_time_tokens, model, idx) for idx in texts for model in models]
+    times = _time_in_turn(calls, rounds)
+    print(f"{shape}, {batch} x {TIMED} tokens, each sees {WINDOW} of {POSITIONS} positions")
+    for number, (place, idx) in enumerate(zip(PLACES, texts, strict=True)):
+        pairs = Pairs([(round_[2 * number], round_[2 * number + 1]) for round_ in times])
+        print(
+            f"  at position {place}: {pairs.medians[1] * 1e3:.2f} ms each, {pairs.ratio} times as "
+            f"fast as without a window; cache {_size(models[1], idx)}, without a window "
+            f"{_size(models[0], idx)}",
+            flush=True,
+        )
+
+
+def _time_in_turn(calls: list[Callable[[], float]], rounds: int) -> list[list[float]]:
+    for call in calls:
+        call()
+    return [[call() for call in calls] for _ in range(rounds)]
+
+
+def _time_tokens(model: mypt.GPT, idx: torch.Tensor) -> float:
+    """Give the seconds of a token after a prompt, without those of the prompt itself."""
+    tokens = generate(model, idx, TIMED + 2, GREEDY)
+    deque(islice(tokens, 2), maxlen=0)  # the prompt, and what is laid out for single tokens
+    return seconds(lambda: deque(tokens, maxlen=0)) / TIMED
+
+
+def _size(model: mypt.GPT, idx: torch.Tensor) -> str:
+    """Give the memory of the cache after a prompt."""
+    with torch.inference_mode():
+        cache = model.make_cache()
+        model.next_logits(idx, cache)
+    return f"{sum(layer.nbytes for layer in cache.layers) / 1e6:.1f} MB"
 
 
 def _second_half(model: mypt.GPT, idx: torch.Tensor, new: int) -> float:
