@@ -522,12 +522,12 @@ def changes(was, now, where=""):
         yield where
 
 
-def read_documents(paths, schemas, purpose, records):
+def read_documents(paths, records, schemas, purpose):
     """Give the documents by name, and whether they are of version 1."""
     result = {}
     for name, kind in DOCUMENTS.items():
         with reading(name):
-            is_needed = name == "config.json" or (name == "training_state.json" and name in records)
+            is_needed = name == "config.json" or (name != "tokenizer.json" and name in records)
             need(name in paths or not is_needed, "is missing")
             if name in paths:
                 result[name], is_first = check_document(kind, read_json(paths[name]), schemas)
@@ -552,7 +552,7 @@ def read_bundle(folder, schemas, purpose=None):
         for package, plugin in manifest["plugins"].items() if manifest else ():
             need(purpose not in plugin["needed_for"], f"needs {package}", "/plugins")
     records = manifest["files"] if manifest else {}
-    result, legacy = read_documents(paths, schemas, purpose, records)
+    result, legacy = read_documents(paths, records, schemas, purpose)
     config = result["config.json"]
     wanted = expected(config)
     with reading("model.pt"):
@@ -571,7 +571,7 @@ def read_bundle(folder, schemas, purpose=None):
     name = result.get("training_state.json", {}).get("optimizer_file") or "optimizer.pt"
     path = paths.get(name) or (None if manifest else folder / name)
     with reading(name):
-        if path and path.is_file():
+        if path and path.is_file() and purpose in (None, "train"):
             value, members = load(path, records.get(name))
             if not legacy:
                 check_optimizer(value, {n: tensors[n] for n in wanted})
