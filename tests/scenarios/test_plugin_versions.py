@@ -7,6 +7,7 @@ import sys
 from importlib import invalidate_caches
 
 import pytest
+from attrs import evolve
 
 import mypt
 from mypt.plugins.manager import load_plugins
@@ -136,6 +137,23 @@ def test_the_part_of_another_package_does_not_pass_for_it(run, cli, refused):
     code, out, err = cli("inspect", "--model_name", "m")
     assert (code, err) == (0, "")
     assert "acme 1.0, needed to: read, generate, train (is not installed; install" in out
+
+
+def test_a_model_is_a_preset_without_what_follows_from_its_parts(run, cli):
+    folder = run("part", "1.0")
+    words = (*TRAIN[:2], "n", *TRAIN[3:], "--config_file", folder, "--input_file", "input.txt")
+    code, _, err = cli(*words, "--max_iters", 1)
+    assert code == 0, err
+    saved = json.loads((folder.with_name("n") / "config.json").read_text())
+    assert saved["requires"] == ["plugin/acme"]
+
+
+def test_what_a_config_no_longer_takes_it_no_longer_requires(run, in_tmp):
+    model = mypt.load(run("part", "1.0"))
+    assert model.config.requires == ("plugin/acme",)
+    plain = mypt.GPT(evolve(model.config, norm_type="layernorm"), model.tokenizer)
+    plain.save(in_tmp / "plain")
+    assert json.loads((in_tmp / "plain" / "config.json").read_text())["requires"] == []
 
 
 def test_the_guard_of_another_package_does_not_pass_for_it(run, cli, refused):

@@ -259,6 +259,23 @@ def test_nobody_passes_or_presets_what_a_document_requires(cat, cli, refused):
         override_training({"requires": []}, TrainingConfig())
 
 
+def test_a_model_that_is_not_understood_is_not_called_damaged(cat, cli, refused):
+    line = require(CONFIG)
+    assert "--fall_back" not in refused(*TRAIN, "cat")
+    assert refused(*TRAIN, "cat", "--fall_back").startswith(f"error: {line}")
+    code, out, _ = cli("doctor", "cat")
+    assert code == 1
+    assert 'config.json#/requires/0: is "sinks"' in out
+
+
+@pytest.mark.parametrize("name", [CONFIG, TOKENIZER, STATE])
+def test_a_run_is_not_done_again_by_what_is_not_understood(cat, refused, name):
+    line = require(name)
+    provenance = {"start_step": 0, "command": ["mypt", "train", "--model_name", "cat"]}
+    save_as(cat / STATE, provenance=provenance)
+    assert line.partition("#")[2] in refused("rerun", "cat", "--model_name", "dog")
+
+
 def test_a_version_1_model_can_require_nothing_that_is_not_known(cat, refused):
     for name in (CONFIG, TOKENIZER, STATE):
         document = json.loads((cat / name).read_text())

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import TrainingConfig
 
-# What differs between runs of the same settings: the machine, where it began, where it logs.
-_OF_A_RUN = frozenset({"format_version", "device", "start_step", "log_file"})
+# What differs between runs of the same settings: the machine, where it began, where it logs; and
+# what follows from the others once it is saved.
+_OF_A_RUN = frozenset({"format_version", "requires", "device", "start_step", "log_file"})
 
 
 def digest_settings(config: GPTConfig, training: TrainingConfig) -> str:

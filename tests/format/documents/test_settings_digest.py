@@ -48,6 +48,10 @@ def test_what_decides_the_weights_changes_it_and_where_a_run_was_does_not():
     assert len({digest(), *others}) == 1 + len(others)
 
 
+def test_what_is_required_follows_from_the_rest_and_is_known_once_it_is_saved():
+    assert digest({**CONFIG, "requires": ["plugin/acme"], "format_version": "2.1"}) == digest()
+
+
 def test_what_a_run_takes_by_default_is_what_it_was_told():
     config, training = GPTConfig(**CONFIG), TrainingConfig(**TRAINING)
     assert digest_settings(config, evolve(training, absent=frozenset())) == digest()
