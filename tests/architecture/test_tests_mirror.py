@@ -58,7 +58,6 @@ TESTED_BY = {
         "data/prepare/shard_filler",
         "data/prepare/shard_writer",
     ],
-    "docs/test_specification.py": ["format/layout"],
     "engine/checkpoints/test_checkpointer.py": ["engine/checkpoints/build"],
     "engine/checkpoints/test_write.py": ["engine/checkpoints/replacement"],
     "export/test_hugging_face.py": ["export/hugging_face_names"],

@@ -7,7 +7,7 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mypt.format.errors import FormatError, Problem, format_count
 from mypt.format.layout import EMBEDDING, HEAD, lay_out
@@ -84,22 +84,30 @@ def _shape_problems(model: Model) -> list[Problem]:
     known = {n: held for n, held in layers.items() if layout.is_uniform or n < model.config.n_layer}
     if outside == wanted and all(held == layout.layer(n) for n, held in known.items()):
         return problems
-    first_layer = next(iter(layers.values()), {})
-    if all(held == first_layer for held in layers.values()):
-        from mypt.format.rules.shape_diagnosis import (
-            explain_shapes,  # only needed if something does not fit
-        )
-
-        one_layer = {f"{layout.prefix}0.{name}": shape for name, shape in first_layer.items()}
-        changes = explain_shapes(model.config, outside | one_layer, model.layouts)
-        if changes:
-            return problems + [
-                _changed_field_problem(model, field, value) for field, value in changes.items()
-            ]
+    changes = _explain_shapes(model, layout.prefix, outside, known)
+    if changes:
+        return problems + [
+            _changed_field_problem(model, field, value) for field, value in changes.items()
+        ]
     problems += [
         model.problem(name, *fault) for name, fault in _find_faults(wanted, outside).items()
     ]
     return problems + _layer_problems(model, layout, known)
+
+
+def _explain_shapes(
+    model: Model, prefix: str, outside: Tensors, layers: Mapping[int, Tensors]
+) -> Mapping[str, Any]:
+    """Return the fields, with their values, that make all tensors fit; none where none do."""
+    from mypt.format.rules.shape_diagnosis import (
+        explain_shapes,  # only needed if something does not fit
+    )
+
+    first = next(iter(layers.values()), {})
+    one_layer = {f"{prefix}0.{name}": shape for name, shape in first.items()}
+    changes = explain_shapes(model.config, outside | one_layer, model.layouts)
+    layer_of = lay_out(evolve(model.config, **changes), model.layouts).layer
+    return changes if all(held == layer_of(n) for n, held in layers.items()) else {}
 
 
 def _changed_field_problem(model: Model, field: str, value: object) -> Problem:

@@ -34,3 +34,6 @@ def test_what_is_frozen_goes_by_its_name():
     assert is_frozen("token_embedding_table.weight", 0, True)
     assert is_frozen("position_embedding_table.weight", 0, True)
     assert not is_frozen("ln_f.weight", 9, True)
+    assert is_frozen("blocks.layers.1.mix.weight", 2, False)
+    assert not is_frozen("blocks.layers.2.mix.weight", 2, True)
+    assert not is_frozen("blocks.gate", 9, True)

@@ -1,7 +1,9 @@
 import pytest
+from attrs import evolve
 
+from mypt.format.documents.config import GPTConfig
 from mypt.format.layout import BUILT_IN, PartLayout, no_tensors
-from mypt.format.rules.config import architecture_problems
+from mypt.format.rules.config import architecture_problems, layout_problems
 
 FIELDS = {"n_embd": 12, "n_head": 3, "n_layer": 2, "vocab_size": 5, "block_size": 8}
 
@@ -178,3 +180,18 @@ def test_a_plugin_s_part_is_well():
 
 def test_all_problems_are_found_at_once():
     assert len(lines(n_head=5, mlp_type="a", norm_type="b", block_type="c")) == 4
+
+
+def list_factors(config):
+    return {"table.weight": (config.vocab_size, 2)}
+
+
+@pytest.mark.parametrize("slot", ["embedding_type", "head_type"])
+def test_only_what_has_a_weight_of_the_right_shape_is_tied(slot):
+    layouts = {**BUILT_IN, (slot, "factored"): PartLayout(list_factors)}
+    config = GPTConfig(vocab_size=11, n_embd=8, n_head=2, **{slot: "factored"})
+    assert layout_problems(config, "config.json", layouts) == []
+    (problem,) = layout_problems(evolve(config, tie_weights=True), "config.json", layouts)
+    what = f"is true, but {slot} `factored` has no `weight` of shape (11, 8)"
+    fix = f"set it to false, or choose another {slot}"
+    assert str(problem) == f"config.json#/tie_weights: {what}; {fix}"

@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from mypt.format.documents.config import GPTConfig
-from mypt.format.layout import BUILT_IN, expected_tensors
+from mypt.format.layout import BUILT_IN, PartLayout, expected_tensors
 from mypt.format.rules.tensors import MAX_PROBLEMS, Model, tensor_problems
 from mypt.format.tensors.info import TensorInfo
 
@@ -30,16 +30,16 @@ def info(shape, key, dtype="float32"):
     return TensorInfo(dtype, tuple(shape), tuple(stride), str(key), 0, step * 4)
 
 
-def tensors_of(config):
-    shapes = expected_tensors(config, BUILT_IN)
+def tensors_of(config, layouts=BUILT_IN):
+    shapes = expected_tensors(config, layouts)
     tensors = {name: info(shape, key) for key, (name, shape) in enumerate(shapes.items())}
     if config.tie_weights:
         tensors["lm_head.weight"] = tensors["token_embedding_table.weight"]
     return tensors
 
 
-def lines(config, tensors):
-    model = Model(config, tensors, BUILT_IN, "config.json", "dante/model.pt")
+def lines(config, tensors, layouts=BUILT_IN):
+    model = Model(config, tensors, layouts, "config.json", "dante/model.pt")
     return [str(problem) for problem in tensor_problems(model)]
 
 
@@ -199,3 +199,67 @@ def test_tied_matrices_stored_twice_are_a_note():
     (problem,) = tensor_problems(model)
     assert (problem.severity, problem.where) == ("note", "lm_head.weight")
     assert "--checksums" in problem.fix
+
+
+def list_taper(config, layer):
+    """Return the tensors of an MLP that is narrower the deeper it is."""
+    return {"up.weight": (8 - layer, config.n_embd)}
+
+
+def list_stack(config, layer):
+    """Return the tensors of a stack of which every second layer has some."""
+    if layer is None:
+        return {"gate": (config.n_layer,)}
+    return {"mix.weight": (8, 8 + layer)} if layer % 2 == 0 else {}
+
+
+TAPER = evolve(CONFIG, mlp_type="taper")
+STACK = evolve(CONFIG, stack_type="mine", n_layer=5, attention_type="of_nobody")
+MORE = {
+    **BUILT_IN,
+    ("mlp_type", "taper"): PartLayout(list_taper),
+    ("stack_type", "mine"): PartLayout(list_stack),
+}
+
+
+@pytest.mark.parametrize("config", [TAPER, STACK], ids=["taper", "stack"])
+def test_layers_that_differ_fit_their_config(config):
+    assert lines(config, tensors_of(config, MORE), MORE) == []
+
+
+def test_the_tensors_of_another_layer_are_named():
+    tensors = tensors_of(TAPER, MORE)
+    first, last = "blocks.0.fwd.up.weight", "blocks.2.fwd.up.weight"
+    tensors[first], tensors[last] = tensors[last], tensors[first]
+    found = lines(TAPER, tensors, MORE)
+    assert [line.partition(";")[0] for line in found] == [
+        f"dante/model.pt {first}: has shape (6, 8), not (8, 8)",
+        f"dante/model.pt {last}: has shape (8, 8), not (6, 8)",
+    ]
+
+
+@pytest.mark.parametrize("n_layer", [1, 2, 7])
+def test_another_number_of_layers_that_differ_is_one_problem(n_layer):
+    assert lines(evolve(TAPER, n_layer=n_layer), tensors_of(TAPER, MORE), MORE) == [
+        f"config.json#/n_layer: is {n_layer}, but model.pt holds 3 blocks; set it back to 3"
+    ]
+
+
+def test_the_layers_of_a_stack_are_named_by_their_place():
+    tensors = tensors_of(STACK, MORE)
+    del tensors["blocks.layers.2.mix.weight"]
+    (line,) = lines(STACK, tensors, MORE)
+    assert "blocks.layers.1 to blocks.layers.3: is missing" in line
+    tensors = tensors_of(STACK, MORE) | {"blocks.layers.3.mix.weight": info((8, 11), 99)}
+    (line,) = lines(STACK, tensors, MORE)
+    assert "blocks.layers.3.mix.weight: does not belong to a model of this config" in line
+    tensors = tensors_of(STACK, MORE)
+    del tensors["blocks.gate"]
+    (line,) = lines(STACK, tensors, MORE)
+    assert "blocks.gate: is missing" in line
+
+
+def test_a_field_that_changed_is_found_where_layers_differ_too():
+    assert lines(evolve(TAPER, vocab_size=12), tensors_of(TAPER, MORE), MORE) == [
+        "config.json#/vocab_size: is 12, but model.pt was saved with 11; set it back to 11"
+    ]
