@@ -113,13 +113,19 @@ PARTS = {
     "A part with settings": ("mlp_type", "leaky"),
     "A position encoding": ("pos_encoding", "waves"),
     "An attention": ("attention_type", "single"),
-    "A block": ("block_type", "parallel"),
+    "A block": ("block_type", "chained"),
+    "An embedding and a head": ("embedding_type", "wide"),
+    "A stack": ("stack_type", "recalling"),
 }
 
 
 @pytest.mark.parametrize("title", PARTS)
 def test_every_part_does_what_a_part_must(example, title):
     check_part(example(title).part(*PARTS[title]))
+
+
+def test_the_head_does_what_a_part_must(example):
+    check_part(example("An embedding and a head").part("head_type", "steady"))
 
 
 def test_the_guard_and_the_sink_do_what_they_must(example, capsys):

@@ -127,5 +127,7 @@ def test_what_a_stack_does_not_look_at_is_required_by_nobody(start, plugins, in_
 def test_an_error_in_a_layer_names_the_plugin(start):
     model, _ = start("own")
     model.blocks.layers[1].mix = None
-    with pytest.raises(mypt.PluginError, match="acme-stacks 1.0: failed in `forward` of its stack"):
+    with pytest.raises(
+        mypt.PluginError, match=r"acme-stacks 1\.0: failed in `forward` of its stack"
+    ):
         model(torch.zeros(1, 3, dtype=torch.int64))
