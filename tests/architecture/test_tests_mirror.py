@@ -93,7 +93,6 @@ TESTED_BY = {
     "hostile/test_pt_files.py": ["format/tensors/pickle_reader"],
     "plugins/nn/test_loss.py": ["plugins/nn/loss_chunked", "plugins/nn/loss_uncompiled"],
     "model/test_plugin.py": ["model/assembly"],
-    "model/test_transformer.py": ["model/parts/attention"],
     "plugins/test_manager.py": [
         "plugins/faults",
         "plugins/hookspecs",
