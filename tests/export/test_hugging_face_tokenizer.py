@@ -138,6 +138,24 @@ def make(state, plugins=PLUGINS):
     return make_documents(document, 16, plugins)
 
 
+def test_a_tokenizer_that_requires_a_later_version_is_left_out_with_the_reason():
+    tokenizer = {"model": {"type": "BPE", "vocab": {"a": 0}}, "added_tokens": []}
+    state = {
+        "format_version": "2.1",
+        "token_kind": "bpe",
+        "plugins": {"mypt-bpe": {"tokenizer": tokenizer}},
+        "requires": ["plugin/mypt-bpe"],
+    }
+    assert "tokenizer" in make(state)[0]
+    documents, notes = make(state | {"requires": ["plugin/mypt-bpe", "folding"]})
+    assert "tokenizer" not in documents
+    (note,) = notes
+    assert (
+        'has no tokenizer: tokenizer.json#/requires/1: is "folding", a feature of format 2.1'
+        in note
+    )
+
+
 def test_code_and_unknown_tokens_of_a_config_are_left_out():
     tokenizer = {"model": {"type": "BPE", "vocab": {"a": 0}}, "added_tokens": []}
     config = {

@@ -150,7 +150,7 @@ def test_a_feature_of_the_tokenizer_stops_text_and_leaves_ids(cat, refused, cli)
         model.score([1, 9999])
 
 
-def test_a_tokenizer_that_is_not_understood_is_copied_and_not_exported(cat, cli, caplog):
+def test_a_tokenizer_that_is_not_understood_is_copied(cat, cli, caplog):
     require(TOKENIZER, "folding", added_later={"deep": [1]})
     with caplog.at_level(logging.WARNING, logger="mypt"):
         mypt.load("cat").save("copy")
