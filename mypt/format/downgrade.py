@@ -16,6 +16,7 @@ from mypt.format.layout import trainable_shapes
 from mypt.format.migrate import Report
 from mypt.format.migrations.v2_to_v1 import apply
 from mypt.format.optimizers.indices import number_parameters
+from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, write_file
@@ -31,17 +32,26 @@ if TYPE_CHECKING:
     from mypt.format.bundle.read import Bundle
     from mypt.format.layout import Layouts
     from mypt.format.migrate import Result
+    from mypt.format.rules.plugin_settings import Settings
     from mypt.format.storage.commit import Content
 
 
 @reopen_if_saved
-def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: bool) -> Report:
+def downgrade(
+    source: Path,
+    output: Path | None,
+    layouts: Layouts,
+    settings: Settings = NO_SETTINGS,
+    *,
+    dry_run: bool,
+) -> Report:
     """Write a bundle of format 2.0 as a folder of version 1; the source is not touched.
 
     Args:
         source: The bundle.
         output: Folder to create; by default `<source>_v1`.
         layouts: The known architecture parts.
+        settings: What plugins say of their settings.
         dry_run: Whether to only report.
 
     Raises:
@@ -50,7 +60,7 @@ def downgrade(source: Path, output: Path | None, layouts: Layouts, *, dry_run: b
     """
     if output is None:
         output = ensure_basename(source).with_name(f"{ensure_basename(source).name}_v1")
-    bundle = read_bundle(source, layouts)
+    bundle = read_bundle(source, layouts, settings)
     bundle.check_flaws()
     described = apply(_make_checkpoint(bundle))
     result: Result = "would migrate" if dry_run else "migrated"

@@ -94,12 +94,16 @@ class Migrator:
             SaveError: It could not be written; nothing was changed.
         """
         if classify(source) == "bundle":
-            read_bundle(source, self.layouts, without_model=True)  # raises if it is damaged
+            read_bundle(
+                source, self.layouts, self.settings, without_model=True
+            )  # raises if it is damaged
             return self._report_existing(source, source)
         reader = find_reader(source, self.readers)
         if reader is None:
             if classify(source) != "other":
-                read_bundle(source, self.layouts)  # raises with what is wrong with it
+                read_bundle(
+                    source, self.layouts, self.settings
+                )  # raises with what is wrong with it
             what, fix = "is not a checkpoint that mypt can read", "name a checkpoint, or use --all"
             unknown = FormatError(Problem(str(source), "", what, fix, kind="checkpoint.unknown"))
             raise explain_unknown(source) or unknown

@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.edits import EDITED, changes_output, summarize_edits
+from mypt.format.bundle.plugin_updates import find_package
 from mypt.format.bundle.read import read_bundle
 from mypt.format.discover import find_some
 from mypt.format.documents.config import GPTConfig
@@ -72,7 +73,8 @@ class Opened:
         plugin_changes: Plugins that it generates with, of other versions than it was saved with.
         lacking: What inference takes that is not here: parts and tokenizers of plugins, and
             features of a later version of the format.
-        needs: The plugins that it requires, by package, as a manifest has them.
+        needs: The plugins that it requires, by package, as a manifest has them but under present
+            names.
         manifest: Commit record of a bundle; None where there is none.
         weights: Gives the tensors by name, on the CPU.
         shapes: Gives their shapes by name, without loading them.
@@ -318,9 +320,13 @@ def _find_plugin_changes(opened: Opened, plugins: Registry) -> Iterator[Problem]
         if (version := plugins.version_of(package)) is not None
     }
     there = {package: need for package, need in needs.items() if package in here}
+    recorded = opened.manifest.plugins if opened.manifest else {}
+    names = {find_package(package, plugins.settings): package for package in recorded}
     for package, was, now in list_version_changes(there, here):
-        what = f"was saved with the plugin {package} {was}, but {now} is installed"
-        fix = f"install {package} {was}, unless you know that both compute the same"
+        name = names.get(package, package)
+        successor = "" if name == package else f"{package} "
+        what = f"was saved with the plugin {name} {was}, but {successor}{now} is installed"
+        fix = f"install {name} {was}, unless you know that both compute the same"
         yield Problem(str(opened.path), "", what, fix, kind="plugin.version", severity="warning")
 
 

@@ -9,6 +9,7 @@ from attrs import evolve
 from mypt.format.bundle.cross_checks import PER_HEAD
 from mypt.format.bundle.detect import classify, is_hugging_face
 from mypt.format.bundle.examine import KINDS, examine
+from mypt.format.bundle.plugin_updates import update_document
 from mypt.format.discover import find_to_validate
 from mypt.format.errors import (
     FormatError,
@@ -22,6 +23,7 @@ from mypt.format.readers.options import UNSAID
 from mypt.format.rules.documents import document_problems
 from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.rules.requirements import LACKING, tokenizer_plugin_problems
+from mypt.format.schema.check import check_document
 from mypt.format.storage import files
 from mypt.format.storage.generations import checksum_problems
 from mypt.format.tensors.pt_file import read_header
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypt.format.documents.checkpoint import Checkpoint
+    from mypt.format.documents.convert import Document
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
     from mypt.format.rules.plugin_settings import Settings
@@ -148,10 +151,20 @@ def _document_problems(path: Path, layouts: Layouts, settings: Settings) -> list
     if kind in ("config", "preset") and is_hugging_face(document):
         what, fix = "is a config.json of Hugging Face", "name its folder, which has the weights"
         return [Problem(str(path), "", what, fix, kind="file.mistaken")]
-    problems = document_problems(kind, document, str(path), layouts, settings)
+    updated, notes = _update_alone(kind, document, path, settings)
+    problems = [*document_problems(kind, updated, str(path), layouts, settings), *notes]
     if kind == "manifest" and not has_errors(problems):
         problems += checksum_problems(document, data, str(path))
     return problems
+
+
+def _update_alone(
+    kind: Kind, document: Document, path: Path, settings: Settings
+) -> tuple[Document, list[Problem]]:
+    """Return a document with the present names of plugins, if its schema accepts it."""
+    if kind == "manifest" or has_errors(check_document(kind, document, str(path))):
+        return document, []
+    return update_document(document, str(path), settings, {})
 
 
 def _unknown_problems(path: Path) -> list[Problem]:

@@ -15,6 +15,7 @@ from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.options import missing_option
 from mypt.format.readers.shared.peek import peek_dict
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
+from mypt.format.rules.plugin_settings import SettingsOrigin
 from mypt.format.tensors.info import TensorInfo
 from mypt.plugins.contracts import (
     DivisibleTokenizer,
@@ -98,6 +99,7 @@ __all__ = [
     "Problem",
     "ReaderFactory",
     "RunInfo",
+    "SettingsOrigin",
     "SinkFactory",
     "StackPart",
     "StateNumber",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from mypt.format.documents.training import TrainingConfig
+    from mypt.format.rules.plugin_settings import SettingsOrigin
 
 Options = Mapping[str, Any]
 JsonSchema = Mapping[str, Any]
@@ -113,9 +114,28 @@ class ExportableTokenizer(Protocol):
         ...
 
 
+@frozen(kw_only=True)
+class VersionedFactory:
+    """What every factory may say of its past, so that what was saved then opens as of today.
+
+    Attributes:
+        former_names: Names that it was offered under before. One that something else is offered
+            under now is that.
+        former_packages: Packages that offered it before this one, by the names they are installed
+            by. Where one of them is still installed and offers it too, this one is used.
+        update: Returns settings as they are written today, from those that were saved, whatever
+            wrote them: `update(settings, origin)`, with a `SettingsOrigin`. It is asked whenever
+            settings are read, also those of today, which it returns as they are.
+    """
+
+    former_names: tuple[str, ...] = ()
+    former_packages: tuple[str, ...] = ()
+    update: Callable[[Options, SettingsOrigin], Options] | None = None
+
+
 @frozen
-class TokenizerFactory:
-    """A tokenizer that a plugin offers.
+class TokenizerFactory(VersionedFactory):
+    """A tokenizer that a plugin offers; see also `VersionedFactory`.
 
     Attributes:
         token_kind: Its name in `tokenizer.json` and on the command line.
@@ -173,8 +193,8 @@ def _check_train_options(options: Options, factory: TokenizerFactory) -> Options
 
 
 @frozen
-class PartFactory:
-    """An architecture part that a plugin offers.
+class PartFactory(VersionedFactory):
+    """An architecture part that a plugin offers; see also `VersionedFactory`.
 
     `build` and `tensors` take the config, and by name those of these arguments that they name:
 
@@ -213,8 +233,8 @@ class PartFactory:
 
 
 @frozen
-class OptimizerFactory:
-    """An optimizer that a plugin offers.
+class OptimizerFactory(VersionedFactory):
+    """An optimizer that a plugin offers; see also `VersionedFactory`.
 
     What goes on after a resume is what `optimizer.state` holds for each parameter, and the settings
     of the groups that `progress` names; an optimizer keeps nothing elsewhere.
@@ -284,8 +304,8 @@ GoldGuard = Callable[[Evaluation, Mapping[str, Any]], Verdict]
 
 
 @frozen
-class GuardFactory:
-    """A gold guard that a plugin offers.
+class GuardFactory(VersionedFactory):
+    """A gold guard that a plugin offers; see also `VersionedFactory`.
 
     Attributes:
         name: Its name in `gold_guards` and in the guards' memory.
@@ -339,8 +359,8 @@ class RunInfo:
 
 
 @frozen
-class SinkFactory:
-    """A log sink that a plugin offers.
+class SinkFactory(VersionedFactory):
+    """A log sink that a plugin offers; see also `VersionedFactory`.
 
     Attributes:
         name: Its name in `log_sinks` and in messages.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,12 @@ def _find_text_flaw(value: object) -> str | None:
     return f"{value!r:.60}, not a non-empty string"
 
 
+def _find_past_flaw(value: object) -> str | None:
+    if isinstance(value, tuple) and all(_find_text_flaw(name) is None for name in value):
+        return None
+    return f"{value!r:.60}, not a tuple of names"
+
+
 def _find_slot_flaw(value: object) -> str | None:
     return None if value in SLOTS else f"{value!r:.60}, not one of {', '.join(SLOTS)}"
 
@@ -78,7 +85,9 @@ def _find_schema_flaw(value: object) -> str | None:
 _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
     **dict.fromkeys(("token_kind", "name"), _find_text_flaw),
     "slot": _find_slot_flaw,
-    **dict.fromkeys(("build", "train", "train_pieces", "tensors", "state"), _find_function_flaw),
+    **dict.fromkeys(("former_names", "former_packages"), _find_past_flaw),
+    **dict.fromkeys(("build", "train", "train_pieces", "tensors", "update"), _find_function_flaw),
+    "state": _find_function_flaw,
     **dict.fromkeys(("settings", "progress"), _find_names_flaw),
     **dict.fromkeys(("recognises", "read", "defers"), _find_function_flaw),
     **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
@@ -119,6 +128,14 @@ def _require_function(made: object) -> object:
     if not callable(made):
         raise TypeError(_describe_result(made, "not a function"))
     return made
+
+
+def _convert_settings(made: object) -> dict[str, Any]:
+    """Return updated settings as a JSON object; they stand in documents."""
+    if not isinstance(made, Mapping):
+        raise TypeError(_describe_result(made, "not a mapping"))
+    kept: dict[str, Any] = json.loads(json.dumps(dict(made), allow_nan=False))
+    return kept
 
 
 def _require_protocol(protocol: type, made: object) -> object:
@@ -169,4 +186,8 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (GuardFactory, "judge"): partial(_require_instance, Verdict),
     (SinkFactory, "build"): lambda made: made if made is None else _require_protocol(LogSink, made),
     (ReaderFactory, "read"): check_checkpoint,
+    **{
+        (factory, "update"): _convert_settings
+        for factory in (PartFactory, TokenizerFactory, OptimizerFactory, GuardFactory, SinkFactory)
+    },
 }

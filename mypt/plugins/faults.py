@@ -12,11 +12,12 @@ from mypt.format.version import DISTRIBUTION
 
 DISABLE_VARIABLE = "MYPT_DISABLE_PLUGINS"
 
-FaultKind = Literal["broken", "clash", "duplicate", "slow"]
+FaultKind = Literal["broken", "clash", "duplicate", "slow", "superseded"]
 _REMEDIES: dict[FaultKind, str] = {
     "broken": "update it",
     "clash": "rename one of the two",
     "duplicate": "rename one of the two",
+    "superseded": "uninstall it",
     "slow": "ask its author to import heavy packages only where they are used",
 }
 
@@ -61,6 +62,7 @@ class Fault:
         what: What is wrong with it.
         kind: `broken`: all or part of it is unusable. `clash`: a name that it offers is taken.
             `duplicate`: its own name is taken. `slow`: it works, but is slow to import.
+            `superseded`: its successor is installed too, and is used.
         remedy: What to do; by default what helps against all of its kind.
     """
 

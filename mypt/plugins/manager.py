@@ -16,6 +16,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
+from attrs import evolve
 
 from mypt.format.errors import PluginError, Problem, log_traceback
 from mypt.format.lazy_mapping import LazyMapping
@@ -29,6 +30,7 @@ from mypt.format.rules.plugin_settings import (
     TOKEN_KIND,
     TOKENIZATION,
     Setting,
+    former_key,
 )
 from mypt.format.rules.requirements import normalize_package_name
 from mypt.format.version import DISTRIBUTION, MYPT_VERSION
@@ -65,6 +67,7 @@ BUILT_IN = (
     "mypt.format.readers.plugin",
 )
 SLOW_S = 1.0
+_FORMER_KIND = former_key(TOKEN_KIND, "")[0]
 
 F = TypeVar("F")
 K = TypeVar("K")
@@ -198,6 +201,7 @@ class Plugins:
             if not source.is_built_in and not self._manager.get_hookcallers(plugin):
                 self._note_once(Fault(source, "offers nothing; check its `@hookimpl` decorators"))
         self._note_clashes()
+        self._note_former_names()
 
     def registries(self) -> Mapping[str, HookRegistry]:
         """Load every plugin, and return the registry of each hook."""
@@ -353,23 +357,48 @@ class Plugins:
             "mypt_log_sinks": lambda name: (SINKS, name),
         }
         settings = {
-            place(key): Setting(
-                self._registries[hook].sources[key].section,
-                factory.options,
-                declaration=getattr(factory, "declaration", None),
-            )
+            place(key): _describe_settings(factory, self._registries[hook].sources[key])
             for hook, place in fields.items()
             for key, factory in self._collect(hook).items()
         }
         for kind, factory in self._collect("mypt_tokenizers").items():
             package = settings[TOKEN_KIND, kind].package
             settings[TOKENIZATION, kind] = Setting(package, factory.train_options or {})
+        former = self._collect_former(fields, settings)
         for hook, place in fields.items():
             for key in self._registries[hook].contested:
                 settings[place(key)] = self._describe_clash(hook, key, "options")
                 if hook == "mypt_tokenizers":
                     settings[TOKENIZATION, key] = self._describe_clash(hook, key, "train_options")
-        return {**settings, **self._describe_packages()}
+        return {**settings, **former, **self._describe_packages()}
+
+    def _collect_former(
+        self,
+        fields: Mapping[str, Callable[[Any], tuple[str, str]]],
+        settings: Mapping[tuple[str, str], Setting],
+    ) -> dict[tuple[str, str], Setting]:
+        """Return what factories and packages that are here were called before; see `former_key`."""
+        former: dict[tuple[str, str], Setting] = {}
+        for hook, place in fields.items():
+            registry = self._registries[hook]
+            for was, claims in registry.find_former().items():
+                if len(claims) == 1:
+                    now = place(claims[0])
+                    former[former_key(*place(was))] = evolve(settings[now], name=now[1])
+            for key, factory in registry.factories.items():
+                for package in map(normalize_package_name, factory.former_packages):
+                    if self._has_given_way(package):
+                        packages = Setting(registry.sources[key].package)
+                        former.setdefault(former_key(PLUGINS, package), packages)
+        kinds = [(was, found) for (field, was), found in former.items() if field == _FORMER_KIND]
+        former |= {former_key(TOKENIZATION, was): found for was, found in kinds}
+        return former
+
+    def _has_given_way(self, package: str) -> bool:
+        """Return whether a package is not here any more, or one of its factories is not used."""
+        here = {source.section for source in self.sources.values()}
+        superseded = (registry.superseded for registry in self._registries.values())
+        return package not in here or any(package in found for found in superseded)
 
     def _describe_clash(self, hook: str, key: object, options: str) -> Setting:
         """Return the setting of a name that two packages offer: it takes the options of both."""
@@ -391,11 +420,23 @@ class Plugins:
         return {
             (PLUGINS, package): Setting(
                 package,
-                names=tuple(name for source in sources for name in (source.name, source.module)),
+                names=(
+                    *(name for source in sources for name in (source.name, source.module)),
+                    *self._former_packages_of(package),
+                ),
                 unusable=None if package in works else self.explain_absence(package),
             )
             for package, sources in found.items()
         }
+
+    def _former_packages_of(self, package: str) -> list[str]:
+        return [
+            normalize_package_name(name)
+            for registry in self._registries.values()
+            for key, factory in registry.factories.items()
+            if registry.sources[key].section == package
+            for name in getattr(factory, "former_packages", ())
+        ]
 
     def _note_clashes(self) -> None:
         """Note options that two factories of one package declare, and not alike."""
@@ -408,6 +449,26 @@ class Plugins:
                 what = f"offers {both}, which do not take the same as the option `{option}`"
                 self._note_once(Fault(source, what, "clash"))
 
+    def _note_former_names(self) -> None:
+        """Note former names that somebody else has now, or that two factories claim."""
+        for registry in self._registries.values():
+            for was, claims in registry.find_former().items():
+                if len(claims) > 1:
+                    first, second = (registry.sources[key] for key in claims[:2])
+                    noun = registry.hook.noun(was)
+                    what = f"says that it offered the {noun}, as {first} does"
+                    self._note_once(Fault(second, what, "clash"))
+            for key, factory in registry.factories.items():
+                for name in getattr(factory, "former_names", ()):
+                    was = (key[0], name) if isinstance(key, tuple) else name
+                    owner, source = registry.sources.get(was), registry.sources[key]
+                    if owner is None or owner == source or _is_predecessor(owner, factory):
+                        continue
+                    what = (
+                        f"says that it offered the {registry.hook.noun(was)}, which {owner} offers"
+                    )
+                    self._note_once(Fault(source, what, "clash"))
+
     def _note_once(self, fault: Fault) -> None:
         if fault not in self.faults:
             self.note(fault)
@@ -417,6 +478,20 @@ class Plugins:
         self.faults.append(fault)
         if self._report is not None:
             self._report(fault)
+
+
+def _describe_settings(factory: Any, source: PluginOrigin) -> Setting:
+    return Setting(
+        source.section,
+        factory.options,
+        declaration=getattr(factory, "declaration", None),
+        former_packages=tuple(map(normalize_package_name, factory.former_packages)),
+        update=factory.update,
+    )
+
+
+def _is_predecessor(source: PluginOrigin, factory: Any) -> bool:
+    return source.section in map(normalize_package_name, factory.former_packages)
 
 
 def load_built_in(plugins: Plugins) -> None:

@@ -9,6 +9,7 @@ from attrs import evolve, fields, frozen
 from mypt.format.errors import FormatError, PluginError, Problem, suggestion
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.rules.config import CLASH
+from mypt.format.rules.requirements import normalize_package_name
 from mypt.plugins.contracts import (
     GuardFactory,
     OptimizerFactory,
@@ -75,6 +76,7 @@ class HookRegistry:
         clashes: The two plugins that offer the same key.
         stand_ins: For such a key, a factory whose functions raise an error that names both.
         contested: For such a key, the factories that are offered.
+        superseded: Packages one of whose factories has given way to that of a successor.
     """
 
     def __init__(self, hook: Hook) -> None:
@@ -85,6 +87,7 @@ class HookRegistry:
         self.clashes: dict[Any, tuple[PluginOrigin, PluginOrigin]] = {}
         self.stand_ins: dict[Any, Any] = {}
         self.contested: dict[Any, list[Any]] = {}
+        self.superseded: set[str] = set()
 
     @property
     def offered(self) -> dict[Any, Any]:
@@ -114,6 +117,11 @@ class HookRegistry:
         if first is source and key not in self.factories:
             self.factories[key] = isolated
             return None
+        if key in self.factories and _is_successor(factory, first):
+            self.factories[key], self.sources[key] = isolated, source
+            return self._note_superseded(first, source, noun)
+        if key in self.factories and _is_successor(self.factories[key], source):
+            return self._note_superseded(source, first, noun)
         if not first.is_built_in:
             before = self.factories.pop(key, None) or self.contested[key][0]
             self.clashes[key] = (first, source)
@@ -121,6 +129,24 @@ class HookRegistry:
             if self.hook.contract is not TokenizerFactory:  # weights open without theirs
                 self.stand_ins[key] = _make_stand_in(before, isolated, self.explain_missing(key))
         return Fault(source, f"offers the {noun}, which {first} offers too", "clash")
+
+    def _note_superseded(self, old: PluginOrigin, new: PluginOrigin, noun: str) -> Fault:
+        self.superseded.add(old.section)
+        return Fault(
+            old, f"offers the {noun}, as its successor {new} does, which is used", "superseded"
+        )
+
+    def find_former(self) -> dict[Any, list[Any]]:
+        """Return the present keys of what has had another one, by each former key.
+
+        A former key that something has now is left out; one with several present keys was claimed
+        by several factories.
+        """
+        found: dict[Any, list[Any]] = {}
+        for key, factory in self.factories.items():
+            for name in getattr(factory, "former_names", ()):
+                found.setdefault((key[0], name) if isinstance(key, tuple) else name, []).append(key)
+        return {key: claims for key, claims in found.items() if key not in self.sources}
 
     def explain_missing(self, key: Any) -> Problem:
         """Return the problem to report for a key that cannot be looked up."""
@@ -134,6 +160,12 @@ class HookRegistry:
             ", ".join(sorted(known)) or "none"
         )
         return Problem("", "", what, "install the package that provides it", kind="plugin")
+
+
+def _is_successor(factory: Any, source: PluginOrigin) -> bool:
+    """Return whether a factory says that the package of a plugin has offered it before."""
+    packages = getattr(factory, "former_packages", ())
+    return source.section in map(normalize_package_name, packages)
 
 
 def _make_stand_in(one: Any, other: Any, problem: Problem) -> Any:

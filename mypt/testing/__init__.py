@@ -15,6 +15,7 @@ from mypt.testing.registration import registered
 from mypt.testing.sinks import check_sink
 from mypt.testing.speed import TokenizerSpeed, measure_tokenizer
 from mypt.testing.tokenizers import check_tokenizer
+from mypt.testing.updates import check_update
 
 __all__ = [
     "TINY",
@@ -26,6 +27,7 @@ __all__ = [
     "check_reader",
     "check_sink",
     "check_tokenizer",
+    "check_update",
     "measure_tokenizer",
     "registered",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.plugins.contracts import Evaluation, GuardFactory, Verdict
 from mypt.testing.expectations import check_fields, during, expect, through_json
+from mypt.testing.updates import check_current
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +53,7 @@ def check_guard(
     check_fields(factory, GuardFactory)
     for error in Draft202012Validator(factory.options).iter_errors(options):
         expect(False, f"its own schema rejects the options {options}: {error.message}")
+    check_current(factory, options)
     reasons, memories = _judge_all(factory.build(options), evaluations)
     for cut in range(1, len(evaluations)):
         kept = through_json(memories[cut - 1], "the memory")

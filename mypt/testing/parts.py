@@ -18,6 +18,7 @@ from mypt.testing.decoding import check_cache, check_generation
 from mypt.testing.expectations import ContractError, check_fields, during, expect
 from mypt.testing.part_alone import are_close, check_alone
 from mypt.testing.registration import register_beside
+from mypt.testing.updates import check_current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,6 +60,7 @@ def check_part(
         ContractError: The part violates its contract.
     """
     check_fields(factory, PartFactory)
+    check_current(factory, next(iter(config.plugins.values()), {}))
     chosen: dict[str, Any] = {factory.slot: factory.name}
     config = evolve(config, **chosen)
     if plugins is None:

@@ -13,6 +13,7 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import GoldMemory, TrainingConfig
 from mypt.plugins.contracts import Evaluation, RunInfo, SinkFactory
 from mypt.testing.expectations import ContractError, check_fields, during, expect
+from mypt.testing.updates import check_current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ def check_sink(factory: SinkFactory, read: Callable[[Path], Sequence[int]] | Non
         ContractError: The sink violates its contract.
     """
     check_fields(factory, SinkFactory)
+    check_current(factory, {})
     with tempfile.TemporaryDirectory() as work:
         _check_silent_run(factory)
         _check_run(factory, Path(work) / "whole", read)

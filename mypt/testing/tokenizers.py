@@ -17,6 +17,7 @@ from mypt.plugins.contracts import (
     TokenizerFactory,
 )
 from mypt.testing.expectations import ContractError, check_fields, during, expect, through_json
+from mypt.testing.updates import check_current
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -168,6 +169,7 @@ def _check_state(factory: TokenizerFactory, tokenizer: Tokenizer, samples: Seque
     expect(not wrong, f"its state is not a valid tokenizer.json: {'; '.join(wrong)}")
     sections = state.get("plugins", {})
     _check_section(factory, sections)
+    check_current(factory, next(iter(sections.values()), {}))
     with during("a tokenizer that is built from its state"):
         built = factory.build(document)
     expect(

@@ -10,6 +10,7 @@ import mypt
 import mypt.plugins
 import mypt.testing
 from mypt.engine.config.overrides import build_config
+from mypt.format.bundle.plugin_updates import update_document
 from mypt.format.errors import ConfigError, FormatError
 from mypt.plugins import Evaluation, RunInfo
 from mypt.plugins.faults import PluginOrigin
@@ -21,6 +22,7 @@ from mypt.testing import (
     check_reader,
     check_sink,
     check_tokenizer,
+    check_update,
 )
 from mypt.testing.sinks import ending_events, run_events
 
@@ -78,6 +80,16 @@ def test_the_optimizer_keeps_its_contract(example):
     factory = example("An optimizer").optimizers["signs"]
     names = {name for entry in check_optimizer(factory).values() for name in entry}
     assert names == {"momentum", "updates"}
+
+
+def test_the_part_that_has_changed_takes_names_and_settings_of_then(example):
+    plugins = example("A part whose name and settings have changed")
+    document = {"mlp_type": "leaky", "plugins": {"my-old-package": {"percent": 5}}}
+    updated, notes = update_document(document, "config.json", plugins.settings, {})
+    assert updated == {"mlp_type": "leaky_relu", "plugins": {"my-package": {"slope": 0.05}}}
+    assert len(notes) == 3
+    factory = plugins.parts["mlp_type", "leaky_relu"]
+    check_update(factory, {"percent": 5}, {"slope": 0.05}, version="1.4")
 
 
 def test_the_guard_judges(example):

@@ -46,11 +46,11 @@ def command(config_file: str | None, output: str | None) -> None:
             raise click.UsageError(message)
         lines = _format_list([read_preset(name, layouts) for name in shipped_presets()], layouts)
     elif output is None:
-        preset = read_preset(config_file, layouts, plugins.readers.values())
+        preset = read_preset(config_file, layouts, plugins.readers.values(), plugins.settings)
         _check_plugins(preset, plugins.settings)
         lines = _format_preset(preset, layouts)
     else:
-        preset = read_preset(config_file, layouts, plugins.readers.values())
+        preset = read_preset(config_file, layouts, plugins.readers.values(), plugins.settings)
         copy_preset(preset, Path(output))
         lines = [*preset.remarks, f"Copied to {output}. To use it:", *_training_command(output)]
     echo("\n".join(lines))

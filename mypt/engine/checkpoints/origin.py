@@ -53,7 +53,7 @@ def find_optimizer(history: History, plugins: Plugins) -> Mapping[str, Any] | No
         return history.optimizer if history.optimizer["state"] else None
     if history.state is None or history.path is None or classify(history.path) != "bundle":
         return None
-    bundle = read_bundle(history.path, plugins.layouts)
+    bundle = read_bundle(history.path, plugins.layouts, plugins.settings)
     record = bundle.manifest.files.get(files.MODEL) if bundle.manifest else None
     if record is not None and record.sha256 not in history.digests:
         return None

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
 from mypt.format.bundle.detect import classify, is_hugging_face
+from mypt.format.bundle.plugin_updates import update_document
 from mypt.format.errors import FormatError, Problem, UsageError, has_errors
 from mypt.format.migrations import upgrade
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.read import find_reader
 from mypt.format.rules.documents import document_problems
+from mypt.format.schema.check import check_document
 from mypt.format.storage import files
-from mypt.format.storage.generations import committed_document
+from mypt.format.storage.generations import committed_document, read_manifest
 from mypt.format.tensors.weights_file import describe_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from mypt.format.documents.convert import Document
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
+    from mypt.format.rules.plugin_settings import Settings
     from mypt.format.schema.check import Kind
 
 # What belongs to one run or to one machine, names its files, or is about weights that it had.
@@ -84,12 +87,15 @@ def _is_hugging_face(path: Path) -> bool:
         return False  # reading it as a preset says why
 
 
-def preset_of_bundle(folder: Path, layouts: Layouts) -> tuple[Document, tuple[str, ...]]:
+def preset_of_bundle(
+    folder: Path, layouts: Layouts, settings: Settings
+) -> tuple[Document, tuple[str, ...]]:
     """Make a preset of a bundle; neither weights nor the optimizer are read.
 
     Args:
         folder: The bundle, of version 1 or 2.
         layouts: The architecture parts known.
+        settings: What plugins say of their settings.
 
     Returns:
         The fields of the preset, and what is taken and what is not, a line each.
@@ -100,19 +106,21 @@ def preset_of_bundle(folder: Path, layouts: Layouts) -> tuple[Document, tuple[st
     """
     config = committed_document(folder, files.CONFIG)
     tokenizer = committed_document(folder, files.TOKENIZER)
-    state, damage = _read_state(folder)
+    manifest = read_manifest(folder)
+    update = _Update(settings, manifest.plugins if manifest else {})
+    state, damage = _read_state(folder, update)
     if config is not None and mypt_folder.recognises(folder):
         found = mypt_folder.read(folder, lambda file: describe_weights(file, str(file)), {})
         whole = upgrade(evolve(found, optimizer=None))
         config, tokenizer = whole.config, whole.tokenizer
-    _check("config", config or {}, folder / files.CONFIG, layouts)
+    config = update.check("config", config or {}, folder / files.CONFIG, layouts)
     if tokenizer is not None:
-        _check("tokenizer", tokenizer, folder / files.TOKENIZER, layouts)
-    return _make_preset(folder.resolve().name, config or {}, tokenizer, state, damage)
+        tokenizer = update.check("tokenizer", tokenizer, folder / files.TOKENIZER, layouts)
+    return _make_preset(folder.resolve().name, config, tokenizer, state, damage)
 
 
 def preset_of_config(
-    path: Path, config: Document, layouts: Layouts
+    path: Path, config: Document, layouts: Layouts, settings: Settings
 ) -> tuple[Document, tuple[str, ...]]:
     """Make a preset of a `config.json` that was copied out of its bundle.
 
@@ -122,27 +130,47 @@ def preset_of_config(
     Raises:
         FormatError: It is no valid one.
     """
-    _check("config", config, path, layouts)
+    config = _Update(settings, {}).check("config", config, path, layouts)
     return _make_preset(path.stem, config, None, None, None)
 
 
-def _read_state(folder: Path) -> tuple[Document | None, Problem | None]:
+def _read_state(folder: Path, update: _Update) -> tuple[Document | None, Problem | None]:
     """Read the training state; return what is wrong with it instead, which is no reason to stop."""
     file = folder / files.TRAINING_STATE
     try:
         state = committed_document(folder, files.TRAINING_STATE)
         if state is None or state.get("step") is None:
             return None, None
-        _check("training_state", state, file, {})
+        state = update.check("training_state", state, file, {})
     except FormatError as error:
         return None, error.problems[0]
     return state, None
 
 
-def _check(kind: Kind, document: Document, file: Path, layouts: Layouts) -> None:
-    problems = document_problems(kind, document, str(file), layouts)
-    if has_errors(problems):
-        raise FormatError(*(problem for problem in problems if problem.severity == "error"))
+@frozen
+class _Update:
+    """What brings documents up to date with the plugins that are here.
+
+    Attributes:
+        settings: What plugins say of their settings.
+        needs: The packages that the documents were saved with.
+    """
+
+    settings: Settings
+    needs: Mapping[str, Any]
+
+    def check(self, kind: Kind, document: Document, file: Path, layouts: Layouts) -> Document:
+        """Return a document with the present names of plugins.
+
+        Raises:
+            FormatError: It is no valid one.
+        """
+        if not has_errors(check_document(kind, document, str(file))):
+            document, _ = update_document(document, str(file), self.settings, self.needs)
+        problems = document_problems(kind, document, str(file), layouts)
+        if has_errors(problems):
+            raise FormatError(*(problem for problem in problems if problem.severity == "error"))
+        return document
 
 
 def _make_preset(

@@ -326,7 +326,7 @@ def _pick_changes(asked: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[st
 def _read_preset(file: str | None, plugins: Registry) -> Preset:
     if file is None:
         return _NO_PRESET
-    return read_preset(file, plugins.layouts, plugins.readers.values())
+    return read_preset(file, plugins.layouts, plugins.readers.values(), plugins.settings)
 
 
 def _format_value(value: object) -> str:

@@ -16,12 +16,15 @@ from mypt.engine.config.checkpoint_presets import (
 )
 from mypt.engine.config.folders import CHECKPOINTS
 from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
+from mypt.format.bundle.plugin_updates import update_document
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
-from mypt.format.errors import ConfigError, Problem, UsageError, suggestion
+from mypt.format.errors import ConfigError, Problem, UsageError, has_errors, suggestion
 from mypt.format.resources import data_dir
 from mypt.format.rules.documents import document_problems
+from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.schema import strict_json
+from mypt.format.schema.check import check_document
 from mypt.format.storage import files
 from mypt.format.storage.commit import write_file
 from mypt.format.storage.save_errors import make_save_error
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
+    from mypt.format.rules.plugin_settings import Settings
 
 DEFAULT_TOKENIZATION = "gpt2"
 TYPICAL_VOCAB_SIZE = 100  # of characters
@@ -79,7 +83,12 @@ class Preset:
         return from_document(GPTConfig, {**typical, **self.architecture})
 
 
-def read_preset(path: str, layouts: Layouts, readers: Iterable[ReaderFactory] = ()) -> Preset:
+def read_preset(
+    path: str,
+    layouts: Layouts,
+    readers: Iterable[ReaderFactory] = (),
+    settings: Settings = NO_SETTINGS,
+) -> Preset:
     """Read a preset: a file, one that ships with mypt, or the settings of a bundle.
 
     Args:
@@ -87,6 +96,7 @@ def read_preset(path: str, layouts: Layouts, readers: Iterable[ReaderFactory] = 
             `config.json`, or the name of a model that no preset has.
         layouts: The architecture parts known.
         readers: Readers of other programs' checkpoints, which are no presets.
+        settings: What plugins say of their settings.
 
     Raises:
         UsageError: The preset does not exist, or is a checkpoint of another program or one file of
@@ -97,11 +107,14 @@ def read_preset(path: str, layouts: Layouts, readers: Iterable[ReaderFactory] = 
     refuse_checkpoint(Path(path), readers)
     data = _find_preset(path)
     if isinstance(data, Path):
-        document, remarks = preset_of_bundle(data, layouts)
+        document, remarks = preset_of_bundle(data, layouts, settings)
     else:
         document, remarks = strict_json.parse(data, path), ()
         if "format_version" in document:  # no preset has one
-            document, remarks = preset_of_config(Path(path), document, layouts)
+            document, remarks = preset_of_config(Path(path), document, layouts, settings)
+        elif not has_errors(check_document("preset", document, path)):
+            document, notes = update_document(document, path, settings, {})
+            remarks = tuple(map(str, notes))
     problems = [
         p for p in document_problems("preset", document, path, layouts) if p.severity == "error"
     ]

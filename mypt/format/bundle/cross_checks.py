@@ -75,7 +75,7 @@ def compare_documents(seen: Findings, layouts: Layouts, settings: Settings) -> N
     is_whole = all(s.file in seen.documents for s in SCOPES.values() if s.file in seen.paths)
     if seen.manifest is not None and is_whole:
         file = seen.name(files.MANIFEST)
-        seen.problems.extend(disagreement_problems(seen.manifest.plugins, seen.requires, file))
+        seen.problems.extend(disagreement_problems(seen.recorded_needs, seen.requires, file))
 
 
 def _check_config(seen: Findings, layouts: Layouts, settings: Settings) -> list[Problem]:

@@ -11,8 +11,10 @@ from attrs import evolve
 from mypt.format.bundle.cross_checks import compare_documents, compare_records, compare_tensors
 from mypt.format.bundle.edits import EDITED, REFORMATTED, edit_problems
 from mypt.format.bundle.findings import Findings, collecting
+from mypt.format.bundle.plugin_updates import find_name, update_document, update_needs
 from mypt.format.errors import Problem, has_errors
 from mypt.format.rules.cross_file import presence_problems
+from mypt.format.rules.plugin_settings import OPTIMIZER
 from mypt.format.schema.check import check_document
 from mypt.format.storage import files
 from mypt.format.storage.generations import (
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
     from mypt.format.rules.plugin_settings import Settings
     from mypt.format.schema.check import Kind
+    from mypt.format.tensors.pt_file import Header
 
 KINDS: dict[str, Kind] = {
     files.CONFIG: "config",
@@ -74,16 +77,17 @@ def _examine(folder: Path, layouts: Layouts, settings: Settings, checksums: bool
         manifest=manifest,
         paths=find_existing_files(folder, manifest),
         problems=problems,
+        recorded_needs=update_needs(manifest.plugins, settings) if manifest else {},
     )
     if not seen.paths and manifest is None and not problems:
         what, fix = "holds no checkpoint", "name a folder with config.json and model.pt"
         problems.append(Problem(str(folder), "", what, fix, kind="file.missing"))
         return seen
-    _read_documents(seen)
+    _read_documents(seen, settings)
     _find_optimizer(seen)
     _measure(seen)
     compare_records(seen, checksums)
-    _read_headers(seen)
+    _read_headers(seen, settings)
     listed = manifest.files if manifest else ()
     problems += presence_problems(seen.paths, listed, folder)
     compare_documents(seen, layouts, settings)
@@ -107,7 +111,9 @@ def _read_manifest(folder: Path, problems: list[Problem]) -> Manifest | None:
     return manifest
 
 
-def _read_documents(seen: Findings) -> None:
+def _read_documents(seen: Findings, settings: Settings) -> None:
+    """Read the documents that their schemas accept, with the names that plugins have today."""
+    needs = seen.manifest.plugins if seen.manifest else {}
     for name, kind in KINDS.items():
         if name not in seen.paths:
             continue
@@ -119,7 +125,10 @@ def _read_documents(seen: Findings) -> None:
             found = check_document(kind, document, file)
             seen.problems.extend(found)
             if not has_errors(found):
-                seen.documents[name] = document
+                updated, notes = update_document(document, file, settings, needs)
+                seen.problems.extend(notes)
+                if not has_errors(notes):
+                    seen.documents[name] = updated
 
 
 def _find_optimizer(seen: Findings) -> None:
@@ -138,10 +147,17 @@ def _measure(seen: Findings) -> None:
                 seen.sizes[name] = found.st_size
 
 
-def _read_headers(seen: Findings) -> None:
+def _read_headers(seen: Findings, settings: Settings) -> None:
     for name in (files.MODEL, seen.optimizer_file):
         if name in seen.paths:
             with collecting(seen.problems, seen.name(name)):
                 header = read_header(seen.paths[name], seen.name(name))
                 header.check_loadable()
-                seen.headers[name] = header
+                seen.headers[name] = _rename_optimizer(header, settings)
+
+
+def _rename_optimizer(header: Header, settings: Settings) -> Header:
+    """Return the header of an optimizer's file with the name that the optimizer has today."""
+    name = header.contents.get(OPTIMIZER) if isinstance(header.contents, dict) else None
+    now = find_name(OPTIMIZER, name, settings) if isinstance(name, str) else name
+    return header if now == name else evolve(header, contents={**header.contents, OPTIMIZER: now})

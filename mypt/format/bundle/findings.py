@@ -17,7 +17,7 @@ from mypt.format.rules.training_only import concerns_training, may_hold_optimize
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mypt.format.documents.convert import Document
@@ -39,6 +39,8 @@ class Findings:
         documents: Its JSON documents that their schemas accept, by stable name.
         headers: What its files of tensors say of themselves, by stable name.
         problems: All that was found, in the order in which it was.
+        recorded_needs: Packages that it was saved with, as `plugins` of its manifest has them,
+            under the names that they have today.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Findings:
     documents: dict[str, Document] = field(factory=dict)
     headers: dict[str, Header] = field(factory=dict)
     problems: list[Problem] = field(factory=list)
+    recorded_needs: Mapping[str, Any] = field(factory=dict)
     _names: dict[str, str] = field(factory=dict, init=False)
 
     @cached_property
@@ -70,7 +73,7 @@ class Findings:
     @cached_property
     def needs(self) -> dict[str, dict[str, Any]]:
         """The plugins that it requires, by package, by its documents or by its manifest."""
-        return merge_needs(self.manifest.plugins if self.manifest else {}, self.requires)
+        return merge_needs(self.recorded_needs, self.requires)
 
     def is_understood(self, name: str) -> bool:
         """Return whether a document is there, and means what this version takes it to mean."""

@@ -19,7 +19,7 @@ from mypt.format.layout import BUILT_IN, trainable_shapes
 from mypt.format.optimizers.indices import LEGACY_RULES, holds_indices, name_parameters
 from mypt.format.rules.config import BROKEN, CLASH, MISSING
 from mypt.format.rules.cross_file import digest_problem
-from mypt.format.rules.plugin_settings import NO_SETTINGS
+from mypt.format.rules.plugin_settings import NO_SETTINGS, OPTIMIZER
 from mypt.format.rules.requirements import UNKNOWN
 from mypt.format.storage import files
 from mypt.format.storage.generations import CHANGING, TRIES, committed_files
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mypt.format.bundle.findings import Findings
     from mypt.format.documents.manifest import FileRecord, Manifest
     from mypt.format.errors import Severity
     from mypt.format.layout import Layouts
@@ -58,7 +59,9 @@ class Bundle:
         paths: Where its files were when it was read, by stable name.
         sizes: How many bytes each of them had.
         notes: Warnings and notes.
-        needs: The plugins that it requires, by package, by its documents or by its manifest.
+        needs: The plugins that it requires, by package under its present name, by its documents or
+            by its manifest.
+        optimizer_name: What the optimizer whose state it holds is called today; None without one.
         flaws: What is wrong with its training state and its optimizer; they are among the notes
             as warnings, since inference needs neither.
     """
@@ -73,6 +76,7 @@ class Bundle:
     sizes: Mapping[str, int] = field(factory=dict)
     notes: tuple[Problem, ...] = ()
     needs: Mapping[str, Any] = field(factory=dict)
+    optimizer_name: str | None = None
     flaws: tuple[Problem, ...] = ()
 
     def weights(self) -> dict[str, Tensor]:
@@ -102,6 +106,8 @@ class Bundle:
         name = self.training_state.optimizer_file if self.training_state else None
         state = dict(self._load(name)) if name is not None and name in self.paths else None
         self.check_flaws()
+        if state is not None and state.get(OPTIMIZER) is not None:
+            state[OPTIMIZER] = self.optimizer_name
         return self._name_parameters(state) if holds_indices(state) else state
 
     def _name_parameters(self, state: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -271,5 +277,13 @@ def read_bundle(
         sizes=seen.sizes,
         notes=tuple(sort_by_severity(problems)),
         needs=seen.needs,
+        optimizer_name=_find_optimizer_name(seen),
         flaws=tuple(flaws),
     )
+
+
+def _find_optimizer_name(seen: Findings) -> str | None:
+    header = seen.headers.get(seen.optimizer_file)
+    contents = None if header is None else header.contents
+    name = contents.get(OPTIMIZER) if isinstance(contents, dict) else None
+    return name if isinstance(name, str) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -38,8 +38,23 @@ NEEDS_PLUGIN = frozenset({MISSING, BROKEN, CLASH, TOKENIZER_PLUGIN})
 
 
 @frozen
+class SettingsOrigin:
+    """What settings were saved with.
+
+    Attributes:
+        name: The name that what they are of had then.
+        package: The package that offered it.
+        version: Version of that package; None where it was not recorded.
+    """
+
+    name: str
+    package: str
+    version: str | None
+
+
+@frozen
 class Setting:
-    """What a plugin says of something that it offers.
+    """What a plugin says of something that it offers, and of its settings.
 
     Attributes:
         package: The plugin's own key under `plugins`.
@@ -49,6 +64,10 @@ class Setting:
         unusable: Why it cannot be used, and what to do: its package is disabled or broken, or two
             packages offer it. None if it can.
         declaration: What an optimizer keeps; None for anything else.
+        name: For a former name, see `former_key`, the present one.
+        former_packages: Packages that offered the same before.
+        update: Returns settings as they are today, from those that were saved; None where they
+            never changed.
     """
 
     package: str
@@ -56,6 +75,9 @@ class Setting:
     names: tuple[str, ...] = ()
     unusable: tuple[str, str] | None = None
     declaration: Declaration | None = None
+    name: str = ""
+    former_packages: tuple[str, ...] = ()
+    update: Callable[[Mapping[str, Any], SettingsOrigin], Mapping[str, Any]] | None = None
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -67,9 +89,20 @@ class Setting:
 # (field, its value) -> what the settings must be: ("mlp_type", "mixture"), ("token_kind", "bpe"),
 # ("gold_guards", "patience"), ("optimizer", "muon"). Values that no known plugin provides are not
 # checked.
-# ("plugins", "acme-tools") is an installed package.
+# ("plugins", "acme-tools") is an installed package. `former_key` has what had other names before.
 Settings = Mapping[tuple[str, str], Setting]
 NO_SETTINGS: Settings = {}
+
+
+def former_key(field: str, value: str) -> tuple[str, str]:
+    """Return the key of what was called `value` before, where nothing is called so now.
+
+    Args:
+        field: As in the other keys; of `plugins`, a package whose plugins another one offers now,
+            which is the `package` of the setting.
+        value: The former name.
+    """
+    return f"former {field}", value
 
 
 def knows_plugins(settings: Settings) -> bool:

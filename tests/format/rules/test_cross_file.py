@@ -76,5 +76,5 @@ def test_what_inference_needs_is_missed_more_than_the_rest(tmp_path):
         (f"{tmp_path}/config.json", "error"),
         (f"{tmp_path}/model.pt", "error"),
         (f"{tmp_path}/tokenizer.json", "warning"),
-        (f"{tmp_path}/training_state.json", "warning"),
+        (f"{tmp_path}/training_state.json", "error"),
     ]

@@ -79,7 +79,7 @@ def command(
     if version == "1":
         from mypt.format.downgrade import downgrade
 
-        _print_report(downgrade(source, target, plugins.layouts, dry_run=dry_run))
+        _print_report(downgrade(source, target, plugins.layouts, plugins.settings, dry_run=dry_run))
     elif everything:
         return _print_reports(migrator.migrate_all(source))
     else:
