@@ -271,6 +271,77 @@ def test_beside_the_old_package_a_name_that_both_offer_is_the_successors(saved, 
     assert "acme-new" in document(saved, "manifest.json")["plugins"]
 
 
+OPTIMIZER = """
+import torch
+from mypt.plugins import OptimizerFactory, StateTensor, hookimpl
+
+class Momentum(torch.optim.Optimizer):
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    kept = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                    kept.mul_(0.9).add_(p.grad)
+                    p.add_(kept, alpha=-group["lr"])
+
+def build(parameters, training):
+    assert training.optimizer_options == OPTIONS
+    group = {"name": "all", "params": list(parameters.values())}
+    return Momentum([group], {"lr": training.learning_rate})
+
+def state(parameter, group):
+    return {"momentum": StateTensor(parameter.shape)}
+
+@hookimpl
+def mypt_optimizers():
+    taken = {"properties": {name: {} for name in OPTIONS}, "additionalProperties": False}
+    return [OptimizerFactory(NAME, build, state, options=taken, **PAST)]
+"""
+OLD_OPTIMIZER = 'NAME, PAST, OPTIONS = "acme_momentum", {}, {"beta": 0.9}\n' + OPTIMIZER
+NEW_OPTIMIZER = (
+    'NAME, OPTIONS = "momentum", {"betas": [0.9]}\n'
+    "def update(options, origin):\n"
+    '    return {"betas": [options["beta"]]} if "beta" in options else options\n'
+    'PAST = {"former_names": ("acme_momentum",), "former_packages": ("acme-old",)}\n'
+    'PAST["update"] = update\n' + OPTIMIZER
+)
+
+
+def test_an_optimizer_goes_on_from_its_state_under_another_name(packages, in_tmp, cli, stop_at):
+    def run(name, code, *, until=None):
+        module = "acme_old" if code is OLD_OPTIMIZER else "acme_new"
+        packages(**{module: code})
+        kind = {"acme_old": "acme_momentum", "acme_new": "momentum"}[module]
+        options = {"acme_old": {"beta": 0.9}, "acme_new": {"betas": [0.9]}}[module]
+        preset = {"optimizer": kind, "optimizer_options": options}
+        (in_tmp / "preset.json").write_text(json.dumps(preset))
+        stop_at(until)
+        code, out, err = cli("train", "--model_name", name, "--device", "cpu", *NEW_RUN)
+        stop_at(None)
+        return code, out, err
+
+    code, out, err = run("whole", NEW_OPTIMIZER)
+    assert code == 0, out + err
+    assert run("m", OLD_OPTIMIZER, until=2)[0] == 1
+    folder = in_tmp / "checkpoints" / "m"
+    packages(acme_new=NEW_OPTIMIZER)
+    code, out, err = cli("format", "validate", folder)
+    assert (code, err) == (0, ""), out
+    assert 'optimizer: is "acme_momentum", which is called "momentum" today' in out
+    code, out, err = cli(*TRAIN)
+    assert code == 0, err
+    state = document(folder, "training_state.json")
+    assert state["training_config"]["optimizer"] == "momentum"
+    assert state["training_config"]["optimizer_options"] == {"betas": [0.9]}
+    assert state["inexact_reasons"] == ["step 2: the plugin acme-new changed from 1.0 to 2.0"]
+    bundle = read_bundle(folder, settings=load_plugins().settings)
+    assert bundle.optimizer()["optimizer"] == "momentum"
+    whole = document(in_tmp / "checkpoints" / "whole", "manifest.json")["files"]
+    assert document(folder, "manifest.json")["files"]["model.pt"] == whole["model.pt"]
+    assert document(folder, "manifest.json")["files"]["optimizer.pt"] == whole["optimizer.pt"]
+
+
 OTHER = """
 from torch import nn
 from mypt.plugins import PartFactory, hookimpl
