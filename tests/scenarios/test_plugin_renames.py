@@ -117,13 +117,15 @@ def packages(in_tmp, text, monkeypatch):
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
 
-    def provide(**codes):
+    def provide(entry=None, **codes):
         shutil.rmtree(folder, ignore_errors=True)
         for name in ("acme_old", "acme_new", "acme_other"):
             sys.modules.pop(name, None)
         for module, code in codes.items():
             version = {"acme_old": "1.0", "acme_new": "2.0"}.get(module, "3.0")
-            install(folder, module.replace("_", "-"), code, module=module, version=version)
+            name = entry if module == "acme_new" else None
+            package = module.replace("_", "-")
+            install(folder, package, code, entry=name, module=module, version=version)
         invalidate_caches()
 
     yield provide
@@ -255,8 +257,11 @@ def test_beside_the_old_package_what_still_has_its_name_stays_with_it(saved, pac
     assert document(saved, "manifest.json")["plugins"].keys() == {"acme-old"}
 
 
-def test_beside_the_old_package_a_name_that_both_offer_is_the_successors(saved, packages, cli):
-    packages(acme_old=OLD, acme_new=KEPT)
+@pytest.mark.parametrize("entry", ["a_new", "z_new"], ids=["found first", "found last"])
+def test_beside_the_old_package_a_name_that_both_offer_is_the_successors(
+    entry, saved, packages, cli
+):
+    packages(entry, acme_old=OLD, acme_new=KEPT)
     faults = []
     plugins = load_plugins(report=faults.append)
     assert str(plugins.source_of("mypt_parts", ("norm_type", "acme_scale"))).endswith(
