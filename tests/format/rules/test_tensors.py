@@ -263,3 +263,13 @@ def test_a_field_that_changed_is_found_where_layers_differ_too():
     assert lines(evolve(TAPER, vocab_size=12), tensors_of(TAPER, MORE), MORE) == [
         "config.json#/vocab_size: is 12, but model.pt was saved with 11; set it back to 11"
     ]
+
+
+def test_no_field_explains_one_layer_that_is_not_like_the_others():
+    narrow = tensors_of(evolve(CONFIG, mlp_hidden=7))
+    mixed = {
+        n: narrow[n] if n.startswith("blocks.0.") else t for n, t in tensors_of(CONFIG).items()
+    }
+    found = lines(CONFIG, {n: evolve(t, storage_key=n) for n, t in mixed.items()})
+    assert len(found) == 3
+    assert all("model.pt blocks.0.fwd.net." in line for line in found)
