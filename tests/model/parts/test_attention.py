@@ -9,6 +9,7 @@ from mypt.model.decoding.decoder import Decoder, plain_linear, swapped_linear
 from mypt.model.decoding.generate import generate
 from mypt.model.decoding.sampling_options import Sampling
 from mypt.model.initialisation import initialise
+from mypt.model.quantized import quantize
 from mypt.model.transformer import Transformer
 from mypt.plugins import PartFactory, Placement
 from mypt.plugins.nn import attention, cache
@@ -168,6 +169,19 @@ def test_a_window_sees_itself_and_what_is_just_before_it(make, ids):
         assert moved.nonzero()[:, 0].tolist() == list(range(place, min(place + 5, LENGTH)))
 
 
+def test_each_layer_skips_what_is_outside_of_its_window(make, ids, monkeypatch):
+    """The mask says it too, but a layer that goes by it alone computes all scores."""
+    windows = []
+
+    def record(q, k, v, mask, window, **options):
+        windows.append(window)
+        return attention.attend(q, k, v, mask, window, **options)
+
+    monkeypatch.setattr("mypt.model.parts.attention.attend", record)
+    make({"sliding_window": 5, "window_pattern": "SF"})(ids(1, LENGTH))
+    assert windows == [5, None]
+
+
 class Distances(torch.nn.Module):
     """A bias by distance with another slope for each head, as ALiBi's."""
 
@@ -199,6 +213,20 @@ def test_a_bias_of_positions_meets_the_keys_of_the_window(tiny, ids, soft_cap):
     for end in range(20, LENGTH):
         logits = decoder.next_logits(idx[:, end : end + 1], kept)
         torch.testing.assert_close(logits, whole[:, end])
+
+
+@torch.inference_mode()
+def test_a_model_of_8_bits_decodes_as_it_reads(make, ids):
+    words = {"n_kv_head": 2, "qk_norm": "width", "attn_soft_cap": 1.5, "sliding_window": 5}
+    model = make(words, pos_encoding="rope")
+    quantize(model)
+    idx, kept = ids(1, LENGTH), model.make_cache()
+    whole = model(idx)
+    model(idx[:, :3], kept)
+    decoder = Decoder(model, plain_linear)
+    for end in range(3, LENGTH):
+        logits = decoder.next_logits(idx[:, end : end + 1], kept)
+        torch.testing.assert_close(logits, whole[:, end], rtol=1e-3, atol=1e-3)
 
 
 def test_half_precision_is_near_the_full_one(make, ids):
