@@ -13,6 +13,7 @@ from mypt.format.documents.construction import raise_field_errors
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import ConfigError, FormatError, PluginError, Problem
 from mypt.format.layout import HEAD, expected_tensors
+from mypt.format.rules.arguments import checked, optional, whole_number
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
 from mypt.model.assembly import Assembly, restore_buffers
@@ -110,11 +111,15 @@ class Transformer(nn.Module):
         logits: Tensor = self.lm_head(self._compute_hidden(idx, cache)[:, -1])
         return logits
 
+    @checked(capacity=optional(whole_number(1)))
     def make_cache(self, capacity: int | None = None) -> KVCache:
         """Make a cache of the positions before those of a pass; it takes no memory until then.
 
         Args:
             capacity: Number of positions that fit; at most, and by default, block_size.
+
+        Raises:
+            ConfigError: The capacity is no whole number, or below 1.
         """
         room = self.config.block_size
         return KVCache(self.blocks.make_cache(room if capacity is None else min(capacity, room)))

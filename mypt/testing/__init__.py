@@ -9,7 +9,7 @@ from __future__ import annotations
 from mypt.testing.expectations import ContractError
 from mypt.testing.guards import check_guard
 from mypt.testing.optimizers import check_optimizer
-from mypt.testing.parts import TINY, check_part
+from mypt.testing.parts.model import TINY, check_part
 from mypt.testing.readers import check_reader
 from mypt.testing.registration import registered
 from mypt.testing.sinks import check_sink

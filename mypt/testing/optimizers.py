@@ -22,7 +22,7 @@ from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
 from mypt.plugins.contracts import OptimizerFactory
 from mypt.testing.expectations import ContractError, check_fields, during, expect
-from mypt.testing.parts import TINY
+from mypt.testing.parts.model import TINY
 from mypt.testing.registration import register_beside
 
 if TYPE_CHECKING:

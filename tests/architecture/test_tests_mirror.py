@@ -102,8 +102,9 @@ TESTED_BY = {
     "property/test_fast_path.py": ["format/schema/fast_path"],
     "scenarios/test_processes.py": ["engine/runtime/fsdp"],
     "testing/test_guards.py": ["engine/plugin"],
+    "testing/parts/test_model.py": ["testing/parts/decoding"],
     "testing/test_readers.py": ["testing/foreign_files"],
-    "testing/test_tokenizers.py": ["testing/decoding", "testing/expectations", "testing/speed"],
+    "testing/test_tokenizers.py": ["testing/expectations", "testing/speed"],
 }
 # Names, versions and types: there is nothing to run.
 DECLARATIONS = [

@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import MyptError, Problem, log_traceback
+from mypt.format.optimizers.adamw import NAME as ADAMW
 from mypt.format.rules.plugin_settings import (
     GUARDS,
     OPTIMIZER,
@@ -162,8 +163,8 @@ class _Updater:
     def _update_optimizer(
         self, training: Mapping[str, Any], at: tuple[str, ...]
     ) -> Mapping[str, Any]:
-        name = training.get(OPTIMIZER)
-        if name is None:
+        name = training.get(OPTIMIZER, ADAMW)
+        if name == ADAMW:  # mypt's own has no plugin to ask
             return training
         now = find_name(OPTIMIZER, name, self._settings)
         if now != name:

@@ -14,9 +14,9 @@ from mypt.model.initialisation import initialise
 from mypt.model.quantized import quantize
 from mypt.model.transformer import LAYOUT, Transformer
 from mypt.plugins.contracts import PartFactory
-from mypt.testing.decoding import check_cache, check_generation
 from mypt.testing.expectations import ContractError, check_fields, during, expect
-from mypt.testing.part_alone import are_close, check_alone
+from mypt.testing.parts.alone import are_close, check_alone
+from mypt.testing.parts.decoding import check_cache, check_generation
 from mypt.testing.registration import register_beside
 from mypt.testing.updates import check_current
 

@@ -1,0 +1,1 @@
+"""Check architecture parts: by themselves, in models, and when a model decodes."""
