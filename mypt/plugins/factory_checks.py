@@ -46,7 +46,7 @@ def _find_text_flaw(value: object) -> str | None:
     return f"{value!r:.60}, not a non-empty string"
 
 
-def _find_past_flaw(value: object) -> str | None:
+def _find_texts_flaw(value: object) -> str | None:
     if isinstance(value, tuple) and all(_find_text_flaw(name) is None for name in value):
         return None
     return f"{value!r:.60}, not a tuple of names"
@@ -85,10 +85,10 @@ def _find_schema_flaw(value: object) -> str | None:
 _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
     **dict.fromkeys(("token_kind", "name"), _find_text_flaw),
     "slot": _find_slot_flaw,
-    **dict.fromkeys(("former_names", "former_packages"), _find_past_flaw),
+    **dict.fromkeys(("former_names", "former_packages"), _find_texts_flaw),
     **dict.fromkeys(("build", "train", "train_pieces", "tensors", "update"), _find_function_flaw),
     "state": _find_function_flaw,
-    **dict.fromkeys(("settings", "progress"), _find_names_flaw),
+    **dict.fromkeys(("settings", "progress"), _find_texts_flaw),
     **dict.fromkeys(("recognises", "read", "defers"), _find_function_flaw),
     **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
     "norms": _find_names_flaw,

@@ -83,8 +83,8 @@ def find_package(package: str, settings: Settings) -> str:
 
 def find_name(field: str, name: str, settings: Settings) -> str:
     """Return what is called today what a field has called `name`; itself if nothing was."""
-    if (field, name) in settings:
-        return name
+    if (field, name) == (OPTIMIZER, ADAMW) or (field, name) in settings:
+        return name  # of mypt's own optimizer no plugin has to be asked
     found = settings.get(former_key(field, name))
     return name if found is None else found.name
 

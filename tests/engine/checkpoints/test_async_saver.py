@@ -202,7 +202,9 @@ def test_what_is_written_is_the_copy_and_not_the_model(model, optimizer, tmp_pat
 
 def test_what_bundles_require_is_asked_once_and_not_at_every_save(train, monkeypatch):
     asked = []
-    need = write.required_plugins
-    monkeypatch.setattr(write, "required_plugins", lambda *args: asked.append(1) or need(*args))
+    need = write.find_model_requirements
+    monkeypatch.setattr(
+        write, "find_model_requirements", lambda *args: asked.append(1) or need(*args)
+    )
     train(max_iters=8, eval_interval=1)
     assert len(asked) == 2  # by the save before training, and by the run
