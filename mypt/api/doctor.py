@@ -57,6 +57,10 @@ class _Row:
     def is_whole(self) -> bool:
         return self.generate and not self.problems
 
+    @property
+    def is_damaged(self) -> bool:
+        return are_damage(self.problems)
+
     def describe(self) -> dict[str, Any]:
         """Return its JSON object."""
         fields = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name != "state")
@@ -64,6 +68,7 @@ class _Row:
             **fields,
             "path": str(self.path),
             "whole": self.is_whole,
+            "damaged": self.is_damaged,
             "doubts": list(self.doubts),
             "problems": [attrs.asdict(problem) for problem in self.problems],
         }
@@ -83,8 +88,9 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
     Returns:
         A JSON object. `path`; `whole`, whether the model itself is; `checkpoints`, the model and
         then its copies, the newest step first, each with `path`, `kind` ("model", "step", "gold",
-        "fp16" or "set aside"), `step`, `whole`, `generate` (whether its weights can be used),
-        `train` (whether training goes on from it: "exactly", "not exactly", or None for not at
+        "fp16" or "set aside"), `step`, `whole`, `damaged` (whether a copy of its files would mend
+        it; what this mypt cannot read and what was edited is neither whole nor damaged),
+        `generate` (whether its weights can be used), `train` (whether training goes on from it: "exactly", "not exactly", or None for not at
         all), `doubts` (why not exactly), `remark` and `problems`, each an object of the fields of
         `Problem`; `fall_back`, the path of the copy that `--fall_back` takes, None where none
         serves or none is needed; `leftovers` of interrupted processes, and `log`, what the end of
@@ -103,7 +109,7 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
     copies.sort(key=lambda row: (row.kind == ASIDE, -(row.step or 0)))
     able = [row for row in copies if row.train and row.kind != ASIDE and not row.remark]
     best = min(able, key=lambda row: bool(row.problems), default=None)
-    is_needed = best is not None and are_damage(model.problems)
+    is_needed = best is not None and model.is_damaged
     places = [folder, *(row.path for row in copies)]
     return {
         "path": str(folder),

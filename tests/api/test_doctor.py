@@ -221,3 +221,19 @@ def test_without_a_copy_to_train_the_next_best_is_named(kept, last, trained, cli
         if copy.name not in kept:
             shutil.rmtree(copy)
     assert cli("doctor", "cat")[1].splitlines()[-1] == last
+
+
+@pytest.mark.parametrize("name", ["config.json", "training_state.json"])
+def test_what_this_mypt_cannot_read_is_not_called_damaged(name, trained, cli):
+    document = json.loads((CAT / name).read_text())
+    (CAT / name).write_text(json.dumps(document | {"requires": ["zeta"]}))
+    code, out, _ = cli("doctor", "cat")
+    lines = out.splitlines()
+    assert code == 1
+    assert lines[0].startswith("checkpoints/cat (step 9): not to be used as it is; it serves for ")
+    assert "zeta" in lines[1]
+    assert lines[-1].startswith("What is wrong with the model is no damage: do what is said of it ")
+    assert "or go on from checkpoints/cat_" in lines[-1]
+    for copy in CHECKPOINTS.glob("cat_*"):
+        shutil.rmtree(copy)
+    assert cli("doctor", "cat")[1].splitlines()[-1].endswith("do what is said of it above.")

@@ -54,11 +54,17 @@ def _describe(checkpoint: Mapping[str, Any]) -> Iterator[str]:
     parts += [] if checkpoint["step"] is None else [f"step {checkpoint['step']:,}"]
     parts += [checkpoint["remark"]] if checkpoint["remark"] else []
     place = checkpoint["path"] + (f" ({', '.join(parts)})" if parts else "")
-    yield f"{place}: {'whole' if checkpoint['whole'] else 'damaged'}; {_describe_use(checkpoint)}"
+    yield f"{place}: {_describe_condition(checkpoint)}; {_describe_use(checkpoint)}"
     for problem in checkpoint["problems"]:
         where = problem["where"]
         mark = "#" if where.startswith("/") else " " if where else ""
         yield f"  {problem['file']}{mark}{where}: {problem['what']}; {problem['fix']}"
+
+
+def _describe_condition(checkpoint: Mapping[str, Any]) -> str:
+    if checkpoint["whole"]:
+        return "whole"
+    return "damaged" if checkpoint["damaged"] else "not to be used as it is"
 
 
 def _describe_use(checkpoint: Mapping[str, Any]) -> str:
@@ -81,6 +87,10 @@ def _advise(report: Mapping[str, Any]) -> str:
     if model["train"] is not None:
         return "No copy is better: go on from the model itself."
     able = [copy for copy in copies if copy["generate"]]
+    if not model["damaged"]:
+        what = "What is wrong with the model is no damage: do what is said of it above"
+        trained = next((copy["path"] for copy in copies if copy["train"]), None)
+        return what + ("." if trained is None else f", or go on from {trained} under its own name.")
     if able:
         return f"No copy can be trained further; for inference, use {able[0]['path']}"
     return "Nothing can be gone on from: restore the files from a backup."
