@@ -18,7 +18,7 @@ from mypt.plugins import (
 )
 from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
-from tests.testing.test_part_alone import OwnStack, Stack, own_tensors, stack_tensors
+from tests.testing.parts.test_alone import OwnStack, Stack, own_tensors, stack_tensors
 
 SIZES = {"block_size": 16, "n_embd": 24, "n_head": 2, "n_layer": 3, "batch_size": 4, "dropout": 0.1}
 
