@@ -17,6 +17,7 @@ from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo, echo_json
 from mypt.cli.wrapping import wrap_value
 from mypt.format.errors import format_count, one_line
+from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ def command(
         "FORMAT": _describe_format(info),
         "CONFIG": _describe_config(info["config"], in_full=in_full),
         "TOKENIZER": _describe_tokenizer(info["tokenizer"]),
-        "TRAINING STATE": _describe_training(info["training_state"], in_full=in_full),
+        "TRAINING STATE": _describe_training(info, in_full=in_full),
     }
     if info["plugins"]:
         sections["PLUGINS"] = [_describe_plugin(*item) for item in info["plugins"].items()]
@@ -121,9 +122,12 @@ def _describe_plugin(package: str, need: dict[str, Any]) -> str:
     return f"{name}, needed to: {purposes} ({here})"
 
 
-def _describe_training(state: dict[str, Any] | None, *, in_full: bool) -> list[str]:
+def _describe_training(info: dict[str, Any], *, in_full: bool) -> list[str]:
+    state = info["training_state"]
     if state is None:
-        return ["none: this checkpoint is for inference only"]
+        is_there = files.TRAINING_STATE in info["files"]
+        what = "not usable, as the warning says" if is_there else "none"
+        return [f"{what}: this checkpoint is for inference only"]
     from mypt.format.documents.convert import field_names, from_document
     from mypt.format.documents.training import TrainingConfig
 

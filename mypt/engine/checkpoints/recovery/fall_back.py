@@ -154,6 +154,10 @@ def choose_fall_back(
     """
     damage = error.problems
     if not are_damage(damage):
+        if is_wanted:
+            what = "is not damaged, so that no copy takes its place"
+            fix = f"do what is said of it; for all copies see: mypt doctor {folder.name}"
+            raise FormatError(*damage, Problem(str(folder), "", what, fix)) from error
         raise error
     examined = _examine_candidates(folder, plugins)
     found = _choose(folder, damage, examined)

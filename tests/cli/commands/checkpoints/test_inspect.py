@@ -37,6 +37,15 @@ def test_the_three_files_that_people_share_are_enough(cli, bundle, tmp_path):
     assert "for inference only" in out
 
 
+def test_a_training_state_that_cannot_be_used_is_not_said_to_be_absent(cli, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "cat")
+    state = tmp_path / "cat" / "training_state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"requires": ["two words"]}))
+    _, out, err = cli("inspect", "--model_name", tmp_path / "cat")
+    assert "training_state.json#/requires/0" in err
+    assert "not usable, as the warning says: this checkpoint is for inference only" in out
+
+
 def test_a_model_that_is_not_there_is_refused(refused, in_tmp):
     assert "no checkpoint `virgil`" in refused("inspect", "--model_name", "virgil", code=2)
 

@@ -130,8 +130,10 @@ def test_a_wish_to_fall_back_begins_a_new_model_where_there_is_nothing(train):
 def test_a_newer_format_is_no_damage(run, train, refusal):
     place = CAT / "config.json"
     place.write_text(place.read_text().replace('"format_version": "2.', '"format_version": "3.'))
-    kinds = {problem.kind for problem in refusal(fall_back=True)}
+    problems = refusal(fall_back=True)
+    kinds = {problem.kind for problem in problems}
     assert "version.newer" in kinds
+    assert "no copy takes its place" in problems[-1].what
     assert "checkpoint.damaged" not in kinds
     assert not (CHECKPOINTS / "cat_damaged").exists()
 
