@@ -260,7 +260,7 @@ def test_a_person_reads_a_line_for_each_package(folder, run):
     code, out, err = run("mypt", "plugins")
     assert (code, err) == (0, "")
     assert "Tokenizers:\n  char, gpt2 (mypt-lm " in out
-    assert "  mlp_type relu, gelu, gelu_tanh, swiglu (mypt-lm " in out
+    assert "  norm_type layernorm, rmsnorm (mypt-lm " in out
     assert out.count(": off") == len(set(others().split(",")))
     install(folder, "acme-good", GUARD.format(name="lenient"), entry="good", module="acme_good")
     out = run("mypt", "plugins")[1]
