@@ -44,6 +44,16 @@ def test_every_release_lists_its_schemas(root, published):
         assert set(published[MYPT_VERSION]) == here
 
 
+def test_no_field_of_the_frozen_format_was_changed(root):
+    script = runpy.run_path(str(Path(__file__).parent / "freeze_fields.py"))
+    frozen, now = json.loads(script["FILE"].read_text("utf-8")), script["read_fields"]()
+    for kind, fields in frozen.items():
+        changed = {path for path, digest in fields.items() if now[kind].get(path) != digest}
+        assert not changed, "format 2.0 is frozen: a field keeps its types, range and default"
+        told = "run: python -m tests.architecture.freeze_fields"
+        assert now[kind].keys() == fields.keys(), told
+
+
 def test_these_are_all_schemas(root):
     here = {p.relative_to(root / "schemas").as_posix() for p in (root / "schemas").rglob("*.json")}
     assert here == {f"v{major}/{kind}.schema.json" for major, kind in ALL}
