@@ -212,7 +212,9 @@ def use(folder, purpose, plugins):
     """Do with a bundle what a purpose stands for, without a GPU or a data set."""
     opened = open_checkpoint(folder, plugins)
     if purpose == "generate":
-        if opened.tokenizer is not None:
+        if opened.tokenizer is None:
+            opened.check_tokenizer()
+        else:
             LanguageModel.need_tokenizer(build_model(opened, plugins, cls=LanguageModel))
     elif purpose == "train":
         opened.check_flaws()

@@ -167,7 +167,8 @@ def _print_warnings(opened: Opened) -> None:
 
     for note in opened.remarks:
         echo(f"note: {one_line(note)}", err=True)
-    for warning in opened.warnings:
+    unknown = opened.lacking if opened.tokenizer is None else ()  # and so nothing asks for it
+    for warning in (*opened.warnings, *map(str, unknown)):
         echo(f"warning: {one_line(warning)}", err=True)
 
 

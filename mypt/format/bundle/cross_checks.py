@@ -39,6 +39,7 @@ from mypt.format.rules.requirements import (
     disagreement_problems,
     feature_problems,
     lacking_plugin_problems,
+    soften_features,
     tokenizer_plugin_problems,
 )
 from mypt.format.rules.tensors import MISMATCH, TIED, Model, tensor_problems, untied_problem
@@ -66,9 +67,7 @@ def compare_documents(seen: Findings, layouts: Layouts, settings: Settings) -> N
     for kind, scope in SCOPES.items():
         if scope.file in seen.documents:
             document, file = seen.documents[scope.file], seen.name(scope.file)
-            unknown = feature_problems(kind, document, file)
-            if kind == "tokenizer":  # the weights can be used without it
-                unknown = [evolve(problem, severity="warning") for problem in unknown]
+            unknown = soften_features(kind, feature_problems(kind, document, file))
             seen.problems.extend(unknown)
             if not unknown:  # what the document means is known
                 seen.problems.extend(_CHECKS[kind](seen, layouts, settings))

@@ -15,6 +15,7 @@ from mypt.format.bundle.plugin_updates import find_name, update_document, update
 from mypt.format.errors import Problem, has_errors
 from mypt.format.rules.cross_file import presence_problems
 from mypt.format.rules.plugin_settings import OPTIMIZER
+from mypt.format.rules.requirements import explain_by_features, soften_features
 from mypt.format.schema.check import check_document
 from mypt.format.storage import files
 from mypt.format.storage.generations import (
@@ -123,7 +124,8 @@ def _read_documents(seen: Findings, settings: Settings) -> None:
             if seen.manifest and name in seen.manifest.files:
                 seen.problems.extend(edit_problems(seen.manifest, name, document, data, file))
             found = check_document(kind, document, file)
-            seen.problems.extend(found)
+            explained = explain_by_features(kind, document, file, found)
+            seen.problems.extend(soften_features(kind, explained))
             if not has_errors(found):
                 updated, notes = update_document(document, file, settings, needs)
                 seen.problems.extend(notes)

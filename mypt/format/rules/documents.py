@@ -22,6 +22,7 @@ from mypt.format.rules.plugin_settings import (
 from mypt.format.rules.requirements import (
     REQUIRES,
     SCOPES,
+    explain_by_features,
     feature_problems,
     lacking_plugin_problems,
     merge_needs,
@@ -54,7 +55,7 @@ def document_problems(
     """
     if kind == "manifest":
         return manifest_problems(document, file)
-    problems = check_document(kind, document, file)
+    problems = explain_by_features(kind, document, file, check_document(kind, document, file))
     if kind in SCOPES and not has_errors(problems):
         problems += feature_problems(kind, document, file)
     if kind in ("config", "preset") and not has_errors(problems):

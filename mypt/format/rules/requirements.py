@@ -129,7 +129,7 @@ def feature_problems(kind: Kind, document: Document, file: str) -> list[Problem]
 
     Args:
         kind: The kind of document.
-        document: Fields accepted by their schema.
+        document: Its fields, of which the schema accepts `requires`.
         file: Its name, for messages.
     """
     problems = []
@@ -145,6 +145,42 @@ def feature_problems(kind: Kind, document: Document, file: str) -> list[Problem]
         what += f": {SCOPES[kind].meaning}"
         problems.append(Problem(file, f"/{REQUIRES}/{index}", what, fix, kind=UNKNOWN))
     return problems
+
+
+def explain_by_features(
+    kind: Kind, document: Document, file: str, found: list[Problem]
+) -> list[Problem]:
+    """Return what is wrong with a document, in the light of the features that it requires.
+
+    What else a document must be, whose features are not all known, nobody here knows: its schema
+    may have become another one.
+
+    Args:
+        kind: The kind of document.
+        document: Its fields.
+        file: Its name, for messages.
+        found: Its problems by the schema.
+
+    Returns:
+        A problem for each feature that is not known where the schema rejects the document for other
+        reasons than its version or the form of `requires`; else `found`.
+    """
+    own = ("/format_version", f"/{REQUIRES}")
+    errors = [problem for problem in found if problem.severity == "error"]
+    if kind not in SCOPES or not errors or any(error.where.startswith(own) for error in errors):
+        return found
+    return feature_problems(kind, document, file) or found
+
+
+def soften_features(kind: Kind, problems: list[Problem]) -> list[Problem]:
+    """Return problems of a bundle's document: an unknown feature of its tokenizer is a warning.
+
+    The weights can be used without it.
+    """
+    return [
+        evolve(p, severity="warning") if kind == "tokenizer" and p.kind == UNKNOWN else p
+        for p in problems
+    ]
 
 
 def lacking_plugin_problems(

@@ -393,6 +393,11 @@ def requiring():
             ],
             refused=["generate"],
         ),
+        "requires_a_later_value_in_the_tokenizer": Case(
+            whole("tokenizer.json", TOKENIZER | LATER | {"special_tokens": {"pad": [0]}}),
+            warnings=[("tokenizer.json", "/requires/0", "feature.unknown")],
+            refused=["generate"],
+        ),
         "requires_a_plugin_for_text": Case(
             whole("tokenizer.json", own, plugins=BYTES), refused=["generate"]
         ),
@@ -542,6 +547,16 @@ def wrong_files():
         ),
         "requires_a_later_state": bad(
             whole("training_state.json", STATE | LATER | {"optimizer_file": "gone.pt"}),
+            ("training_state.json", "/requires/0", "feature.unknown"),
+            refused=["train"],
+        ),
+        "requires_a_later_value_in_the_config": bad(
+            whole("config.json", CONFIG | LATER | {"qk_norm": "per_head"}),
+            ("config.json", "/requires/0", "feature.unknown"),
+            refused=ALL,
+        ),
+        "requires_a_later_value_in_the_state": bad(
+            whole("training_state.json", STATE | LATER | {"training_config": {"amp_dtype": "a"}}),
             ("training_state.json", "/requires/0", "feature.unknown"),
             refused=["train"],
         ),

@@ -272,6 +272,10 @@ INVALID = {
         CONFIG | LATER | {"sliding_window_2": 4},
         [("/requires/0", "feature.unknown")],
     ),
+    "config/requires_a_later_value": (
+        CONFIG | LATER | {"qk_norm": "per_head"},
+        [("/requires/0", "feature.unknown")],
+    ),
     "config/requires_what_no_version_has": (
         CONFIG | {"requires": ["plugin/mypt-waves", "a/b_c.d-e", "plugin/"]},
         [("/requires/1", "feature.unknown"), ("/requires/2", "feature.unknown")],
@@ -398,6 +402,10 @@ INVALID = {
         STATE | {"provenance": {"start_step": 0, "git": {"commit": "main", "dirty": True}}},
         [("/provenance/git/commit", "schema.pattern")],
     ),
+    "training_state/requires_a_later_value": (
+        STATE | LATER | {"training_config": {"amp_dtype": "fp8"}},
+        [("/requires/0", "feature.unknown")],
+    ),
     "training_state/requires_a_later_version": (
         STATE | LATER,
         [("/requires/0", "feature.unknown")],
@@ -429,6 +437,10 @@ INVALID = {
     "tokenizer/negative_id": (
         {"format_version": "2.0", "token_kind": "gpt2", "special_token_encoder": {"<a>": -1}},
         [("/special_token_encoder/<a>", LOW)],
+    ),
+    "tokenizer/requires_a_later_value": (
+        TOKENIZER | LATER | {"special_tokens": {"pad": [0]}},
+        [("/requires/0", "feature.unknown")],
     ),
     "tokenizer/requires_a_later_version": (
         TOKENIZER | LATER,

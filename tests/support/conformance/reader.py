@@ -141,15 +141,24 @@ def faults(schema, value, root, where=""):
     return found + [fault for rule, part, at in parts for fault in faults(rule, part, root, at)]
 
 
-def check_document(kind, document, schemas):
-    """Check a document by itself [1, 13]; give it with its defaults, and whether it is old."""
+def check_document(kind, document, schemas, purpose=None):
+    """Check a document by itself [1, 13]; give it with its defaults, and whether it is old.
+
+    Of one that breaks the schema and requires what is not known here [1.1] it gives None.
+    """
     legacy = kind in DOCUMENTS.values() and "format_version" not in document
     version = document.get("format_version", "2.0")
     known = isinstance(version, str) and re.fullmatch(r"2\.(0|[1-9][0-9]*)", version)
     need(known, f"{version!r} is not a version that I read", "/format_version")
     file = schemas / ("v1" if legacy else "v2") / f"{kind}.schema.json"
     schema = json.loads(file.read_text("utf-8"))
-    for where in faults(schema, document, schema):
+    broken = faults(schema, document, schema)
+    requires = document.get("requires")
+    if broken and requires and not any(where.startswith("/requires") for where in broken):
+        check_requires(f"{kind}.json", document, purpose)
+        if not all(feature.startswith("plugin/") for feature in requires):
+            return None, legacy
+    for where in broken:
         need(False, "breaks its schema", where)
     defaults = {n: rule["default"] for n, rule in schema["properties"].items() if "default" in rule}
     return {**defaults, **document}, legacy
@@ -530,8 +539,11 @@ def read_documents(paths, records, schemas, purpose):
             is_needed = name == "config.json" or (name != "tokenizer.json" and name in records)
             need(name in paths or not is_needed, "is missing")
             if name in paths:
-                result[name], is_first = check_document(kind, read_json(paths[name]), schemas)
-                check_requires(name, result[name], purpose)
+                found, is_first = check_document(kind, read_json(paths[name]), schemas, purpose)
+                if found is None:
+                    continue
+                result[name] = found
+                check_requires(name, found, purpose)
             if name == "config.json":
                 config, legacy = result[name], is_first
                 check_config(config)
