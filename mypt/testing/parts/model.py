@@ -104,6 +104,9 @@ def _build_model(config: GPTConfig, plugins: Plugins) -> Transformer:
 
 def _list_variants(slot: str, config: GPTConfig, plugins: Plugins) -> Iterator[GPTConfig]:
     """Yield other configs that the part must work with, unless it refuses them."""
+    learned = config.pos_encoding == TINY.pos_encoding
+    if slot in _OF_CONTEXTS and slot != "pos_encoding" and learned and config.head_width % 2 == 0:
+        yield evolve(config, pos_encoding="rope")
     if slot in _OF_CONTEXTS and config.sliding_window is None:
         yield evolve(config, n_layer=3, sliding_window=3, window_pattern="SFS")
         if slot != "stack_type":  # it may have windows of its own
@@ -128,8 +131,9 @@ def _check_variant(config: GPTConfig, plugins: Plugins) -> None:
         if config.sliding_window is not None and config.window_pattern is None:
             _check_window(model)
     except ContractError as error:
-        ways = "weights are tied" if config.tie_weights else "layers have windows"
-        message = f"where {ways}: {error}"
+        has_windows = config.sliding_window is not None
+        ways = "layers have windows" if has_windows else "positions are rotated"
+        message = f"where {'weights are tied' if config.tie_weights else ways}: {error}"
         raise ContractError(message) from error
 
 
