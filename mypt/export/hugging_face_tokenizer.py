@@ -54,7 +54,8 @@ def make_documents(
         plugins: Where tokenizers are looked up.
     """
     own, why_none = _find_documents(state, plugins)
-    documents = {**own, **({} if state is None else state.hugging_face)}
+    came = {} if state is None else state.hugging_face
+    documents = {**own, **{name: came[name] for name in (CONFIG, GENERATION) if name in came}}
     if state is None or TOKENIZER not in own:
         documents.pop(CONFIG, None)
         notes = [f"the folder has no tokenizer: {why_none}"] if why_none else []

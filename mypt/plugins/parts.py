@@ -49,8 +49,8 @@ class Placement(NamedTuple):
         embedding: Added to the token embeddings, (T, n_embd).
         rotate: Rotates queries or keys (B, any number of heads, T, head_width) by their positions,
             preserving shape and dtype.
-        bias: Added to the scaled attention scores, broadcastable to (B, n_head, T, K) for T
-            queries and K keys, floating; the future need not be masked.
+        bias: Added to the scaled and capped attention scores, broadcastable to
+            (B, n_head, T, K) for T queries and K keys, floating; the future need not be masked.
         rotate_sliding: What layers with a window use instead of `rotate`; None for the same.
     """
 

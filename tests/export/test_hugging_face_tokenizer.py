@@ -180,6 +180,13 @@ def test_code_and_unknown_tokens_of_a_config_are_left_out():
     assert len(notes) == 2
 
 
+def test_a_document_that_a_later_version_keeps_is_not_written():
+    later = {"special_tokens_map": {"eos_token": "b"}, "config": {}, "tokenizer": {}}
+    documents, _ = make({"token_kind": "char", "chars": ["a", "b"], "hugging_face": later})
+    plain, _ = make({"token_kind": "char", "chars": ["a", "b"]})
+    assert documents == plain
+
+
 @frozen
 class Bytes:
     """A tokenizer of a plugin that does not say how Hugging Face's would be."""

@@ -15,7 +15,7 @@ class RopeScaling:
     Attributes:
         kind: The rule. `dynamic` (NTK): a larger base for a text that is longer than
             original_block_size. `llama3`: low frequencies are divided by the factor. `yarn`: the
-            same, with other bounds, and all scores are scaled.
+            same, with other bounds, and what is rotated is scaled.
         factor: How many times longer a text may be.
         original_block_size: Length that the model was trained with before.
         extra: Fields unknown to this version; written back as they were read.
