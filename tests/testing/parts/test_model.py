@@ -248,9 +248,21 @@ class HurriesWrongly(CausalAttention):
         return lambda x, context, cache: -step(x, context, cache)
 
 
+class RotatesOnlyAnew(CausalAttention):
+    """Rotates what is new by the first positions, whatever the cache holds."""
+
+    one_token = None
+
+    def forward(self, x, context, cache):
+        if cache is not None and context.start and context.rotate is not None:
+            context = context._replace(rotate=lambda heads: heads)
+        return super().forward(x, context, cache)
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [
+        (RotatesOnlyAnew, "where positions are rotated: with a cache"),
         (SeesTheFuture, "looks into the future"),
         (HurriesWrongly, "with a cache it generates"),
     ],
