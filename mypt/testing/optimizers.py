@@ -80,9 +80,10 @@ class _Run:
         self.model = Transformer(config, plugins)
         initialise(self.model, 0)
         self.training, self.step = training, 0
-        self._take(make_optimizer(self.model, training))
+        self.take(make_optimizer(self.model, training))
 
-    def _take(self, optimizer: torch.optim.Optimizer) -> None:
+    def take(self, optimizer: torch.optim.Optimizer) -> None:
+        """Go on with an optimizer."""
         self.optimizer = optimizer
         with _refused():
             self.tracked = TrackedOptimizer(optimizer, self.model, self.training.optimizer)
@@ -114,7 +115,7 @@ class _Run:
         other = _Run(self.model.config, self.model.plugins, self.training)
         other.model.load_state_dict(self.model.state_dict())
         other.step = self.step
-        other._take(continue_optimizer(other.model, self.training, saved))
+        other.take(continue_optimizer(other.model, self.training, saved))
         return other
 
     def weights(self) -> dict[str, torch.Tensor]:

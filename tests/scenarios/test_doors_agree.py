@@ -23,6 +23,7 @@ from mypt.format.errors import FormatError, MyptError
 from mypt.format.migrate import Migrator
 from mypt.format.open import open_checkpoint
 from mypt.format.rules.cross_file import DIGEST
+from mypt.format.rules.requirements import UNKNOWN
 from mypt.format.rules.tensors import TIED
 from mypt.format.validate import is_valid, validate
 from mypt.plugins.manager import load_plugins
@@ -435,7 +436,7 @@ def disagreement(path):
         return "" if refused.keys() == {"load", "generate"} else f"{faults}, {refused}"
     if faults:
         return "" if len(refused) == 3 else f"{list(map(str, faults))}, but refused by {refused}"
-    told = {str(error) for error in errors}
+    told = {str(one) for one in problems if one.severity == "error" or one.kind == UNKNOWN}
     return f"valid, but {refused}" if refused else f"{flaws - told}" if flaws - told else ""
 
 

@@ -74,7 +74,7 @@ def test_a_run_names_what_it_leaves_out_and_every_row_teaches(mixed, tokenizer, 
     total = {name: source.episodes for name, source in loader.splits.items()}
     left = {name: total[name] - loader.splits[name].windows(16) for name in total}
     assert notices == [
-        f"{mixed} {name} holds {left[name]} episodes of {total[name]} without a target in the last "
+        f"{mixed.name} {name} holds {left[name]} episodes of {total[name]} without a target in the last "
         "16 tokens (block_size), which are left out"
         for name in ("train", "val")
     ]

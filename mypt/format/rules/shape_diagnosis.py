@@ -83,7 +83,7 @@ def _suggest_fields(config: GPTConfig, shapes: Mapping[str, Shape]) -> Iterator[
         case (_, width):
             yield from (("head_size", width // heads) for heads in _list_head_counts(width))
     match shapes.get("blocks.0.sa.qkv.weight"):
-        case (rows, _):  # of all queries, then keys and values
+        case (rows, _) if config.head_width:  # of all queries, then keys and values
             groups = (rows - config.attention_width) // (2 * config.head_width)
             yield "n_kv_head", max(1, groups)
     for field in _BIASES:

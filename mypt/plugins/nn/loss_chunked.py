@@ -130,11 +130,12 @@ class _OutputLayer(NamedTuple):
             targets = _Targets(ids[here], None if weights is None else weights[here], needs_grad)
             rows = self.rows[here]
             if memory is None:
-                yield here, *self._compute_in_new_memory(rows, targets)
+                yield here, *self.compute_in_new_memory(rows, targets)
             else:
                 yield here, *self._compute_in_place(rows, targets, memory[: rows.size(0)])
 
-    def _compute_in_new_memory(self, rows: Tensor, targets: _Targets) -> tuple[Tensor, Tensor]:
+    def compute_in_new_memory(self, rows: Tensor, targets: _Targets) -> tuple[Tensor, Tensor]:
+        """Return losses, and the gradient of the logits."""
         scale, soft_cap, z_loss = self.finish
         logits, wide, tanhs = F.linear(rows, self.weight, self.bias), loss_dtype(rows.dtype), None
         if scale != 1:
@@ -184,7 +185,7 @@ class _OutputLayer(NamedTuple):
         if bool(unlikely.any()):  # in diverging models; always finding maxima would be slower
             plain = self._replace(finish=self.finish._replace(z_loss=0.0))
             again = _Targets(targets.ids[unlikely], None, needs_grad=False)
-            losses[unlikely], _ = plain._compute_in_new_memory(rows[unlikely], again)
+            losses[unlikely], _ = plain.compute_in_new_memory(rows[unlikely], again)
         log_totals = None if of_right is None else losses + of_right
         return self._add_gradient(losses, probabilities, targets, tanhs, log_totals)
 

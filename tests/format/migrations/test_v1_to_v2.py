@@ -33,7 +33,8 @@ def test_a_bias_that_the_config_does_not_say_is_seen_in_the_tensors(bias):
 def test_a_lost_vocabulary_is_gpt2_s_where_its_ids_fit():
     assert upgrade().tokenizer is None
     wide = upgrade({**CONFIG, "vocab_size": 50304}).tokenizer
-    assert wide == {"format_version": "2.0", "token_kind": "gpt2"}
+    roles = {"bos": [50256], "eos": [50256]}
+    assert wide == {"format_version": "2.0", "token_kind": "gpt2", "special_tokens": roles}
 
 
 def test_a_size_that_is_missing_is_named():
