@@ -23,7 +23,6 @@ from mypt.format.errors import FormatError, MyptError
 from mypt.format.migrate import Migrator
 from mypt.format.open import open_checkpoint
 from mypt.format.rules.cross_file import DIGEST
-from mypt.format.rules.requirements import UNKNOWN
 from mypt.format.rules.tensors import TIED
 from mypt.format.validate import is_valid, validate
 from mypt.plugins.manager import load_plugins
@@ -400,8 +399,9 @@ def pass_through_doors(path):
     refused, flaws = {}, set()
     try:
         info = mypt.get_model_info(path, plugins=PLUGINS)
-        warnings = set(info["warnings"]) - set(info["edits"])
-        flaws = {str(flaw) for flaw in open_checkpoint(path, PLUGINS).flaws}
+        opened = open_checkpoint(path, PLUGINS)
+        warnings = set(info["warnings"]) - {*info["edits"], *map(str, opened.lacking)}
+        flaws = {str(flaw) for flaw in opened.flaws}
         assert bool(warnings) == bool(flaws)
     except MyptError as error:
         refused["inspect"] = str(error)
@@ -436,7 +436,7 @@ def disagreement(path):
         return "" if refused.keys() == {"load", "generate"} else f"{faults}, {refused}"
     if faults:
         return "" if len(refused) == 3 else f"{list(map(str, faults))}, but refused by {refused}"
-    told = {str(one) for one in problems if one.severity == "error" or one.kind == UNKNOWN}
+    told = {str(error) for error in errors}
     return f"valid, but {refused}" if refused else f"{flaws - told}" if flaws - told else ""
 
 

@@ -70,12 +70,12 @@ def test_a_run_names_what_it_leaves_out_and_every_row_teaches(mixed, tokenizer, 
     model.fit(loader, checkpoint_dir=tmp_path / "m", log_file=str(log), max_iters=8, **RUN)
     told = events_of(log)
     notices = [one["message"] for one in told if one["event"] == "notice"]
-    assert notices == loader.left_out
+    assert notices == [line.replace(str(mixed), mixed.name) for line in loader.left_out]
     total = {name: source.episodes for name, source in loader.splits.items()}
     left = {name: total[name] - loader.splits[name].windows(16) for name in total}
     assert notices == [
-        f"{mixed.name} {name} holds {left[name]} episodes of {total[name]} without a target in the last "
-        "16 tokens (block_size), which are left out"
+        f"{mixed.name} {name} holds {left[name]} episodes of {total[name]} without a target "
+        "in the last 16 tokens (block_size), which are left out"
         for name in ("train", "val")
     ]
     losses = [one["val_loss"] for one in told if one["event"] == "eval"]
