@@ -410,7 +410,7 @@ def pass_through_doors(path):
     except MyptError as error:
         return refused | {"load": str(error), "generate": str(error)}, flaws
     try:
-        model.generate("", 1)
+        model.generate([0] if opened.lacking else "", 1)  # without the feature of a text, of ids
     except MyptError as error:
         refused["generate"] = str(error)
     return refused, flaws
@@ -451,9 +451,14 @@ def quiet():
 
 
 def test_the_doors_agree_on_every_case_of_the_conformance_suite():
-    cases = [SUITE / case["path"] for kind in ("bundles", "files") for case in INDEX[kind]]
-    found = {path.name: disagreement(path) for path in cases}
+    cases = [case for kind in ("bundles", "files") for case in INDEX[kind]]
+    found = {Path(case["path"]).name: disagreement(SUITE / case["path"]) for case in cases}
     assert len(found) > 100
+    for case in cases:  # of these the suite says that text needs what is not here
+        name = Path(case["path"]).name
+        if case["valid"] and "generate" in case.get("refused", ()):
+            told = found.pop(name)
+            assert not told or told.startswith("valid, but {'generate': ")
     assert {name: said for name, said in found.items() if said} == {}
 
 

@@ -247,7 +247,7 @@ def read_bundle(
     """
     seen = examine(folder, layouts, settings)
     severities: dict[str, Severity] = {PER_HEAD: "error", MISSING: "error"}
-    if without_model:
+    if without_model and files.CONFIG in seen.documents:
         severities = {PER_HEAD: "error", **dict.fromkeys((BROKEN, CLASH, UNKNOWN), "warning")}
     flaws: list[Problem] = seen.flaws
     problems = [
