@@ -262,7 +262,10 @@ def test_nobody_passes_or_presets_what_a_document_requires(cat, cli, refused):
 def test_a_model_that_is_not_understood_is_not_called_damaged(cat, cli, refused):
     line = require(CONFIG)
     assert "--fall_back" not in refused(*TRAIN, "cat")
-    assert refused(*TRAIN, "cat", "--fall_back").startswith(f"error: {line}")
+    code, _, err = cli(*TRAIN, "cat", "--fall_back")
+    assert code == 1
+    assert err.startswith(f"error: {line}")
+    assert "no copy takes its place" in err
     code, out, _ = cli("doctor", "cat")
     assert code == 1
     assert 'config.json#/requires/0: is "sinks"' in out

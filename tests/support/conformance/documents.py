@@ -150,6 +150,8 @@ VALID = {
         "plugins": {"a-plugin": {}},
         "requires": ["plugin/a-plugin"],
     },
+    "tokenizer/newer_minor_hugging_face": TOKENIZER
+    | {"format_version": "2.1", "hugging_face": {"special_tokens_map": {"eos_token": "b"}}},
     "training_state/provenance": STATE
     | {
         "provenance": {
