@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mypt.format.bundle.detect import classify
 from mypt.format.errors import FormatError
 from mypt.format.storage import files
-from mypt.format.storage.leftovers import HIDDEN_FOLDER
+from mypt.format.storage.files import HIDDEN_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 TRAINING_STATE = "training_state.json"
+# Folders under this name are being written, checked or removed.
+HIDDEN_FOLDER = re.compile(r"\.(.+)\.mypt-(waiting|preflight|removed|successor)")
 MODEL = "model.pt"
 OPTIMIZER = "optimizer.pt"
 MANIFEST = "manifest.json"

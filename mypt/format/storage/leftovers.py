@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.storage.files import MANIFEST
+from mypt.format.storage.files import HIDDEN_FOLDER, MANIFEST
 from mypt.format.storage.generations import find_tagged_files, read_manifest
 from mypt.format.storage.lock import LOCK_FILE, MAX_NOTE_BYTES
 from mypt.format.storage.succession import is_interrupted, successor_path
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LEFTOVER, WRITING = "leftover", "locked"
-# Folders under this name are being written, checked or removed.
-HIDDEN_FOLDER = re.compile(r"\.(.+)\.mypt-(waiting|preflight|removed|successor)")
 
 
 def find_leftovers(folder: Path) -> Iterator[Problem]:
