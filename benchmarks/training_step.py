@@ -34,6 +34,7 @@ from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.checkpoints.saver import DirectSaver
 from mypt.engine.logging.dispatch import EventDispatcher
 from mypt.engine.optimizers.build import make_optimizer
+from mypt.engine.optimizers.tracked import TrackedOptimizer
 from mypt.engine.training.model_setup import set_up_model
 from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.documents.training import TrainingConfig, TrainingState
@@ -276,6 +277,7 @@ def _trainer(setup: Setup) -> Trainer:
         guards={},
         checkpointer=None,
         saver=DirectSaver(),
+        tracked=TrackedOptimizer(job.optimizer, model, training.optimizer),
     )
 
 
