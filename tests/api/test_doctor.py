@@ -230,7 +230,7 @@ def test_what_this_mypt_cannot_read_is_not_called_damaged(name, trained, cli):
     code, out, _ = cli("doctor", "cat")
     lines = out.splitlines()
     assert code == 1
-    assert lines[0].startswith("checkpoints/cat (step 9): not to be used as it is; it serves for ")
+    assert lines[0].startswith("checkpoints/cat (step 9): not whole; it serves for ")
     assert "zeta" in lines[1]
     assert lines[-1].startswith("What is wrong with the model is no damage: do what is said of it ")
     assert "or go on from checkpoints/cat_" in lines[-1]

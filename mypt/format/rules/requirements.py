@@ -2,8 +2,7 @@
 
 A document names in `requires` each feature beyond the base format that changes what it means. A
 plugin is the feature `plugin/<package>` of the document whose part, tokenizer, optimizer or guard
-it offers;
-what a manifest says of it in `needed_for` follows from that.
+it offers; what a manifest says of it in `needed_for` follows from that.
 """
 
 from __future__ import annotations

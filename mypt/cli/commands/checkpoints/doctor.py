@@ -64,7 +64,7 @@ def _describe(checkpoint: Mapping[str, Any]) -> Iterator[str]:
 def _describe_condition(checkpoint: Mapping[str, Any]) -> str:
     if checkpoint["whole"]:
         return "whole"
-    return "damaged" if checkpoint["damaged"] else "not to be used as it is"
+    return "damaged" if checkpoint["damaged"] else "not whole"
 
 
 def _describe_use(checkpoint: Mapping[str, Any]) -> str:

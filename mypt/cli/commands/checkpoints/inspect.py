@@ -125,8 +125,8 @@ def _describe_plugin(package: str, need: dict[str, Any]) -> str:
 def _describe_training(info: dict[str, Any], *, in_full: bool) -> list[str]:
     state = info["training_state"]
     if state is None:
-        is_there = files.TRAINING_STATE in info["files"]
-        what = "not usable, as the warning says" if is_there else "none"
+        is_told = any(files.TRAINING_STATE in warning for warning in info["warnings"])
+        what = "not usable, as the warning says" if is_told else "none"
         return [f"{what}: this checkpoint is for inference only"]
     from mypt.format.documents.convert import field_names, from_document
     from mypt.format.documents.training import TrainingConfig
