@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.layout import EMBEDDING, HEAD, POSITIONS
-from mypt.format.readers.hugging_face.llama import ROPE_RULES
+from mypt.format.readers.hugging_face.families.llama import ROPE_RULES
 from mypt.format.readers.shared.gpt2_names import INSIDE
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor, nn
     from torch.optim import Optimizer
 
-    from mypt.format.documents.training import TrainingConfig
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.tokenizer import TokenizerState
+    from mypt.format.documents.training import TrainingConfig, TrainingState
     from mypt.format.rules.plugin_settings import SettingsOrigin
 
 Options = Mapping[str, Any]
@@ -264,6 +266,51 @@ class OptimizerFactory(VersionedFactory):
     def declaration(self) -> Declaration:
         """What it keeps, for what needs no torch."""
         return Declaration(state=self.state, settings=self.settings, progress=self.progress)
+
+
+@frozen(kw_only=True)
+class ModelToExport:
+    """A model that an exporter writes.
+
+    Attributes:
+        config: Its architecture.
+        weights: Its tensors by mypt's names, on the CPU, tied ones under both.
+        tokenizer: Its vocabulary; None where it has none.
+        training_state: How it was trained; None where nothing is known of it.
+        remarks: What is to be told of it, a line each.
+        build_tokenizer: Builds its tokenizer; raises a `FormatError` or a `PluginError` where there
+            is none, or its plugin is not here.
+    """
+
+    config: GPTConfig
+    weights: Mapping[str, Tensor]
+    tokenizer: TokenizerState | None
+    training_state: TrainingState | None
+    remarks: tuple[str, ...]
+    build_tokenizer: Callable[[], Tokenizer]
+
+
+@frozen
+class ExporterFactory(VersionedFactory):
+    """A form of another program that a plugin writes; see also `VersionedFactory`.
+
+    Attributes:
+        name: Its name behind `--to`.
+        title: The program, for help texts and reports, such as `Hugging Face`.
+        explain: Returns why a model of a config cannot be written, each problem with the nearest
+            setting that can; none if it can. Needs no torch: it is asked before training as well.
+        write: Writes a model to a path that does not exist, or is an empty folder, with options
+            that match `options`; returns notes on what was folded or left out, one line each. It
+            writes to the path itself: mypt gives it a place beside the real one, and renames it
+            when it is complete.
+        options: JSON Schema of the options: the names that `--option` takes.
+    """
+
+    name: str
+    title: str
+    explain: Callable[[GPTConfig], Sequence[Problem]] = field(kw_only=True)
+    write: Callable[[ModelToExport, Path, Options], Sequence[str]] = field(kw_only=True)
+    options: JsonSchema = field(factory=dict, kw_only=True)
 
 
 @frozen

@@ -67,8 +67,10 @@ TESTED_BY = {
         "format/readers/shared/peek",
     ],
     "format/readers/hugging_face/test_reader.py": [
-        "format/readers/hugging_face/gpt2",
-        "format/readers/hugging_face/llama",
+        "format/readers/hugging_face/families/family",
+        "format/readers/hugging_face/families/gpt2",
+        "format/readers/hugging_face/families/known",
+        "format/readers/hugging_face/families/llama",
         "format/readers/options",
         "format/readers/shared/tensor_map",
     ],

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.readers.shared.tensor_map import TensorSource
+    from mypt.format.readers.shared.tensor_source import TensorSource
 
 ROOTS = ("transformer.wte.", "transformer.wpe.", "transformer.h.", "transformer.ln_f.", "lm_head.")
 _EMBEDDING = "transformer.wte.weight"

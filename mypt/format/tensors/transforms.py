@@ -22,6 +22,27 @@ def join_rows(parts: Sequence[Any]) -> Any:
     return torch.cat(list(parts))
 
 
+def take_rows(matrix: Any, slices: Sequence[slice], factors: Sequence[float] = ()) -> Any:
+    """Return some rows of a tensor in another order, or the description.
+
+    Args:
+        matrix: (rows, ...).
+        slices: The rows, slice by slice.
+        factors: Factor on the rows of each slice; empty for none.
+    """
+    if isinstance(matrix, TensorInfo):
+        rows = sum(len(range(matrix.shape[0])[place]) for place in slices)
+        return matrix.with_shape((rows, *matrix.shape[1:]), f"rows {slices} {factors} of")
+    import torch
+
+    factors = factors or (1.0,) * len(slices)
+    parts = [
+        matrix[place] if factor == 1.0 else (matrix[place].double() * factor).to(matrix.dtype)
+        for place, factor in zip(slices, factors, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 def transpose(matrix: Any) -> Any:
     """Return the transpose (columns, rows) of a matrix or description, contiguous in memory."""
     if isinstance(matrix, TensorInfo):

@@ -16,7 +16,8 @@ from mypt.format.readers.shared.fields import (
     require_positive_int,
 )
 from mypt.format.readers.shared.gpt2_names import INSIDE, count_layers, make_gpt2_lookup
-from mypt.format.readers.shared.tensor_map import TensorSource, find_sources, make_config
+from mypt.format.readers.shared.tensor_map import find_sources, make_config
+from mypt.format.readers.shared.tensor_source import TensorSource
 from mypt.format.readers.shared.tied_head import describe_untied, is_tied
 
 if TYPE_CHECKING:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.readers.hugging_face import gpt2 as hf_gpt2
-from mypt.format.readers.hugging_face import llama as hf_llama
 from mypt.format.readers.hugging_face.companions import read_companions
+from mypt.format.readers.hugging_face.families.known import FAMILIES
 from mypt.format.readers.hugging_face.keys import check_class
 from mypt.format.readers.hugging_face.text_rules import (
     TOKENIZER_CONFIG,
@@ -18,13 +17,8 @@ from mypt.format.readers.hugging_face.text_rules import (
     read_text_rules,
 )
 from mypt.format.readers.shared.fields import make_unsupported_error, require_bool
-from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
-from mypt.format.readers.shared.tensor_map import (
-    TensorSource,
-    find_sources,
-    make_config,
-    map_tensors,
-)
+from mypt.format.readers.shared.known_keys import check_keys
+from mypt.format.readers.shared.tensor_map import find_sources, make_config, map_tensors
 from mypt.format.readers.shared.tied_head import describe_untied, is_tied
 from mypt.format.readers.shared.vocabulary import (
     NO_TOKENIZER,
@@ -41,51 +35,15 @@ from mypt.format.storage.files import (
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mypt.format.readers.contract import Load
+    from mypt.format.readers.hugging_face.families.family import Family
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 TOKENIZER = "tokenizer.json"
 _FORBIDDEN = frozenset("/\\:")
-
-
-class Family(Protocol):
-    """The interface of the module of a model family.
-
-    Attributes:
-        CLASSES: The classes of transformers whose models these are.
-        DEFAULTS: Values of the keys that a config may leave out, as its class has them.
-        ALIASES: Other names of keys, which its class takes as well.
-        KEYS: All keys that are known, by their own names.
-        ROOTS: What the names of its tensors begin with.
-        EMBEDDINGS: Names that the token embedding has.
-    """
-
-    CLASSES: tuple[str, ...]
-    DEFAULTS: Mapping[str, Any]
-    ALIASES: Mapping[str, str]
-    KEYS: KnownKeys
-    ROOTS: tuple[str, ...]
-    EMBEDDINGS: tuple[str, ...]
-
-    def convert_config(self, hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
-        """Return the fields of mypt's config but for `tie_weights`; raise if it has not enough."""
-        ...
-
-    def find_tensors(
-        self, tensors: Mapping[str, Any], fields: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
-        """Return the tensors without buffers, and a function that finds the source of mypt's."""
-        ...
-
-    def list_notes(self, hf_config: Mapping[str, Any]) -> list[str]:
-        """Return notes on what differs in training."""
-        ...
-
-
-FAMILIES: Mapping[str, Family] = {"gpt2": hf_gpt2, "llama": hf_llama}
 
 
 def recognises(path: Path) -> bool:
@@ -122,22 +80,24 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         raise make_unsupported_error(
             file, "/quantization_config", what, "save the model without quantization"
         )
-    check_class(hf_config, family.CLASSES, file)
+    check_class(hf_config, family.classes, file)
     hf_config = _complete(hf_config, family, file)
     fields = family.convert_config(hf_config, file)
     raw, places = _load_tensors(path, load)
-    named, taken_off = unwrap_names(raw, family.ROOTS, str(path))
-    tensors, find_source = family.find_tensors(named, fields)
+    named, taken_off = unwrap_names(raw, family.roots, str(path))
+    tensors = {n: t for n, t in named.items() if not family.is_buffer(n)}
+    prefix = family.find_prefix(tensors)
+    embedding, head = prefix + family.embedding, family.head
     tied, remarks = require_bool(hf_config, "tie_word_embeddings", file), []
     if tied:
-        files, _ = unwrap_names(places, family.ROOTS, str(path))
-        embedding = next(filter(tensors.__contains__, family.EMBEDDINGS), family.EMBEDDINGS[0])
-        tied = is_tied(tensors, embedding, HEAD, files)
-        remarks = [] if tied else [describe_untied(embedding, HEAD)]
-    document, config = make_config({**fields, "tie_weights": tied}, file)
-    sources = find_sources(config, find_source, tensors, str(path))
+        files, _ = unwrap_names(places, family.roots, str(path))
+        tied = is_tied(tensors, embedding, head, files)
+        remarks = [] if tied else [describe_untied(embedding, head)]
+    document, config = make_config({**fields, "tie_weights": tied}, file, family.layouts)
+    lookup = family.make_lookup(config, prefix, hf_config)
+    sources = find_sources(config, lookup, tensors, str(path), family.layouts)
     if tied:  # only old programs stored a tied head a second time
-        tensors = {name: tensor for name, tensor in tensors.items() if name != HEAD}
+        tensors.pop(head, None)
         sources[HEAD] = sources[EMBEDDING]
     report = [f"read from {path.name}", *taken_off, *family.list_notes(hf_config)]
     tokenizer = None
@@ -149,7 +109,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         version=FORMAT_VERSION,
         config=document,
         tokenizer=tokenizer,
-        tensors=map_tensors(tensors, sources, config, str(path)),
+        tensors=map_tensors(tensors, sources, config, str(path), family.layouts),
         report=tuple(report),
         remarks=tuple(remarks),
     )
@@ -174,12 +134,12 @@ def _complete(hf_config: Mapping[str, Any], family: Family, file: str) -> dict[s
     """
     named: dict[str, Any] = {}
     for key, value in hf_config.items():
-        own = family.ALIASES.get(key, key)
+        own = family.aliases.get(key, key)
         if named.setdefault(own, value) != value:
             what = f"is {value!r} here and {named[own]!r} under its other name"
             raise make_unsupported_error(file, f"/{key}", what, "remove the one that does not hold")
-    check_keys(named, family.KEYS, file)
-    return {**family.DEFAULTS, **named}
+    check_keys(named, family.keys, file)
+    return {**family.defaults, **named}
 
 
 def _load_tensors(path: Path, load: Load) -> tuple[dict[str, Any], dict[str, Path]]:

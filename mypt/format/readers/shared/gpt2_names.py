@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.layout import EMBEDDING, HEAD, POSITIONS
-from mypt.format.readers.shared.tensor_map import TensorSource
+from mypt.format.readers.shared.tensor_source import TensorSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ INSIDE = {
 }
 _LAYER = re.compile(r"h\.(0|[1-9][0-9]{0,5})\.")
 # Masks, which old programs stored. The dot in `.attn.bias` keeps `c_attn.bias` from matching.
-_BUFFER = re.compile(r"(?:^|.*\.)h\.\d+\.attn\.(?:bias|masked_bias)")
+MASKS = re.compile(r"(?:^|.*\.)h\.\d+\.attn\.(?:bias|masked_bias)")
 
 
 def make_gpt2_lookup(prefix: str, head: str, *, transposed: bool) -> Callable[[str], TensorSource]:
@@ -54,7 +54,7 @@ def make_gpt2_lookup(prefix: str, head: str, *, transposed: bool) -> Callable[[s
 
 def drop_masks(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tensors without the mask buffers, which follow from the config."""
-    return {name: tensor for name, tensor in tensors.items() if not _BUFFER.fullmatch(name)}
+    return {name: tensor for name, tensor in tensors.items() if not MASKS.fullmatch(name)}
 
 
 def count_layers(tensors: Mapping[str, Any]) -> int:

@@ -13,7 +13,7 @@ from mypt.format.tensors.transforms import add_product, transpose
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mypt.format.readers.shared.tensor_map import TensorSource
+    from mypt.format.readers.shared.tensor_source import TensorSource
 
 _PARTS = ("base_layer.weight", "lora_A", "lora_B")
 _PART = re.compile(r"(.+)\.(?:lora_A|lora_B|base_layer\.\w+)")

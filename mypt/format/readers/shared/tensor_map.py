@@ -5,8 +5,6 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem
@@ -16,8 +14,8 @@ from mypt.format.optimizers.adamw import MOMENTS
 from mypt.format.optimizers.indices import order_parameters
 from mypt.format.optimizers.parameter_rules import split_by_decay
 from mypt.format.readers.shared.optimizer import FIX as OPTIMIZER_FIX
+from mypt.format.readers.shared.tensor_source import TensorSource, source_shapes, take_tensor
 from mypt.format.rules.documents import document_problems
-from mypt.format.tensors.transforms import join_rows, transpose
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -26,23 +24,9 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts, Shape
 
 _MAX_PROBLEMS = 20
+# How the moments change where a factor is folded into the weights.
+MOMENT_POWERS = dict(zip(MOMENTS, (-1, -2), strict=True))
 _FIX = "restore the file: this model would compute something else"
-
-
-@frozen
-class TensorSource:
-    """The source of one of mypt's tensors in a foreign file.
-
-    Attributes:
-        names: Names of the file's tensors whose rows make it up, in order.
-        transposed: Whether it is the transpose of what the file holds.
-        shares: How many of the rows come from each name, relative to each other; empty if all
-            have as many.
-    """
-
-    names: tuple[str, ...]
-    transposed: bool = False
-    shares: tuple[int, ...] = ()
 
 
 def make_config(
@@ -114,11 +98,11 @@ def map_tensors(
     """
     wanted: dict[str, Shape] = {}
     for name, shape in expected_tensors(config, layouts).items():
-        wanted |= _compute_source_shapes(sources[name], shape)
+        wanted |= source_shapes(sources[name], shape)
     problems = list(islice(_find_faults(tensors, wanted, file), _MAX_PROBLEMS + 1))
     if problems:
         raise FormatError(*_limit_problems(problems, file))
-    return {name: _map_tensor(source, tensors) for name, source in sources.items()}
+    return {name: take_tensor(source, tensors) for name, source in sources.items()}
 
 
 def map_moments(
@@ -161,17 +145,12 @@ def map_moments(
     return arrange_moments(arranged, shapes, rule, groups, file)
 
 
-def _map_tensor(source: TensorSource, tensors: Mapping[str, Any]) -> Any:
-    tensor = join_rows([tensors[name] for name in source.names])
-    return transpose(tensor) if source.transposed else tensor
-
-
 def _map_tensor_moments(
     source: TensorSource, moments: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     arranged = {
-        key: _map_tensor(source, {name: moments[name][key] for name in source.names})
-        for key in MOMENTS
+        key: take_tensor(source, {name: moments[name][key] for name in source.names}, power)
+        for key, power in MOMENT_POWERS.items()
     }
     return {"step": moments[source.names[0]]["step"], **arranged}
 
@@ -203,15 +182,6 @@ def _check_moments(
     ]
     if problems:
         raise FormatError(*_limit_problems(problems, file))
-
-
-def _compute_source_shapes(source: TensorSource, shape: Shape) -> dict[str, Shape]:
-    shares = source.shares or (1,) * len(source.names)
-    shapes = {
-        name: (shape[0] * share // sum(shares), *shape[1:])
-        for name, share in zip(source.names, shares, strict=True)
-    }
-    return {name: part[::-1] if source.transposed else part for name, part in shapes.items()}
 
 
 def _find_faults(

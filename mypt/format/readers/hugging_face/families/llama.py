@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.layout import HEAD
+from mypt.format.readers.hugging_face.families.family import Family
 from mypt.format.readers.hugging_face.keys import add_common_keys
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
@@ -13,12 +14,14 @@ from mypt.format.readers.shared.fields import (
     require_positive_int,
 )
 from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
-from mypt.format.readers.shared.tensor_map import TensorSource
+from mypt.format.readers.shared.tensor_source import TensorSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-_PREFIX = "model."
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.readers.hugging_face.families.family import Lookup
+
 _OUTSIDE = {"token_embedding_table": "embed_tokens", "ln_f": "norm"}
 _INSIDE = {
     "ln1": ("input_layernorm",),
@@ -29,13 +32,10 @@ _INSIDE = {
     "fwd.w_up": ("mlp.up_proj",),
     "fwd.w_down": ("mlp.down_proj",),
 }
-_BUFFER = re.compile(r".*\.rotary_emb\.inv_freq")
-CLASSES: tuple[str, ...] = ("LlamaForCausalLM", "LlamaModel")
+_BUFFERS = re.compile(r".*\.rotary_emb\.inv_freq")
 _INNER = ("embed_tokens.", "layers.", "norm.")
-ROOTS: tuple[str, ...] = (*(f"model.{name}" for name in _INNER), *_INNER, "lm_head.")
-EMBEDDINGS: tuple[str, ...] = ("model.embed_tokens.weight", "embed_tokens.weight")
 # LlamaConfig's own, for what a config leaves out.
-DEFAULTS: Mapping[str, Any] = {
+_DEFAULTS: Mapping[str, Any] = {
     "vocab_size": 32000,
     "hidden_size": 4096,
     "intermediate_size": 11008,
@@ -49,11 +49,10 @@ DEFAULTS: Mapping[str, Any] = {
     "attention_dropout": 0.0,
     "mlp_bias": False,
 }
-ALIASES: Mapping[str, str] = {}
 _ROPE = ("rope_parameters", "rope_scaling")
-KEYS = add_common_keys(
+_KEYS = add_common_keys(
     {
-        *DEFAULTS,
+        *_DEFAULTS,
         *_ROPE,
         "num_key_value_heads",
         "head_dim",
@@ -80,17 +79,7 @@ ROPE_RULES: Mapping[str, Mapping[str, str]] = {
 _IGNORED = frozenset({*_FACTOR, *_BEFORE})
 
 
-def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return the fields of mypt's config.
-
-    Args:
-        hf_config: Complete, with the defaults of LlamaConfig.
-        file: Name of the file, for messages.
-
-    Raises:
-        FormatError: A field is not what it must be, or the model has something that mypt's config
-            cannot express.
-    """
+def _convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
     heads = require_positive_int(hf_config, "num_attention_heads", file)
     groups = require_positive_int(hf_config, "num_key_value_heads", file, heads)
     if heads % groups:
@@ -121,13 +110,8 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
     }
 
 
-def find_tensors(
-    tensors: Mapping[str, Any], fields: Mapping[str, Any]
-) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
-    """Return the tensors without buffers, and a function that finds the source of mypt's."""
-    prefix = _PREFIX if any(name.startswith(_PREFIX) for name in tensors) else ""
-    heads = fields["n_head"]
-    shares = heads, *(fields["n_kv_head"] or heads,) * 2
+def _make_lookup(config: GPTConfig, prefix: str, hf_config: Mapping[str, Any]) -> Lookup:  # noqa: ARG001
+    shares = config.n_head, config.kv_heads, config.kv_heads
 
     def find_source(name: str) -> TensorSource:
         module, _, kind = name.rpartition(".")
@@ -141,12 +125,10 @@ def find_tensors(
             shares=shares if inside == "sa.qkv" else (),
         )
 
-    kept = {name: tensor for name, tensor in tensors.items() if not _BUFFER.fullmatch(name)}
-    return kept, find_source
+    return find_source
 
 
-def list_notes(hf_config: Mapping[str, Any]) -> list[str]:
-    """Return notes on what differs in training."""
+def _list_notes(hf_config: Mapping[str, Any]) -> list[str]:
     if not hf_config["attention_dropout"]:
         return []
     return ["dropout is `attention_dropout`, for the other parts as well"]
@@ -199,3 +181,18 @@ def _choose_rope(hf_config: Mapping[str, Any], file: str) -> tuple[str, Mapping[
         raise make_unsupported_error(file, "/rope_scaling", what, fix)
     name = next(iter(held), "rope_scaling")
     return f"/{name}", held.get(name, {})
+
+
+LLAMA = Family(
+    model_type="llama",
+    classes=("LlamaForCausalLM", "LlamaModel"),
+    defaults=_DEFAULTS,
+    keys=_KEYS,
+    roots=(*(f"model.{name}" for name in _INNER), *_INNER, "lm_head."),
+    prefix="model.",
+    embedding="embed_tokens.weight",
+    buffers=_BUFFERS,
+    convert_config=_convert_config,
+    make_lookup=_make_lookup,
+    list_notes=_list_notes,
+)

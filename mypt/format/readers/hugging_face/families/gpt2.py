@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.layout import HEAD
+from mypt.format.readers.hugging_face.families.family import Family
 from mypt.format.readers.hugging_face.keys import add_common_keys
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
@@ -13,12 +14,13 @@ from mypt.format.readers.shared.fields import (
     require_bool,
     require_positive_int,
 )
-from mypt.format.readers.shared.gpt2_names import drop_masks, make_gpt2_lookup
+from mypt.format.readers.shared.gpt2_names import MASKS, make_gpt2_lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from mypt.format.readers.shared.tensor_map import TensorSource
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.readers.hugging_face.families.family import Lookup
 
 ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
@@ -30,17 +32,13 @@ ACTIVATIONS = {
     "gelu_python": "gelu",
     "relu": "relu",
 }
-_PREFIX = "transformer."
 _DROPOUTS = ("resid_pdrop", "attn_pdrop", "embd_pdrop")
 _REFUSED = {
     "scale_attn_by_inverse_layer_idx": "scales attention by the layer's index",
     "add_cross_attention": "adds attention to another model",
 }
-CLASSES: tuple[str, ...] = ("GPT2LMHeadModel", "GPT2Model")
-ROOTS: tuple[str, ...] = ("transformer.", "lm_head.", "wte.", "wpe.", "h.", "ln_f.")
-EMBEDDINGS: tuple[str, ...] = ("transformer.wte.weight", "wte.weight")
 # GPT2Config's own, for what a config leaves out.
-DEFAULTS: Mapping[str, Any] = {
+_DEFAULTS: Mapping[str, Any] = {
     "vocab_size": GPT2_VOCAB_SIZE,
     "n_positions": 1024,
     "n_embd": 768,
@@ -52,14 +50,14 @@ DEFAULTS: Mapping[str, Any] = {
     "scale_attn_weights": True,
     "tie_word_embeddings": True,
 }
-ALIASES: Mapping[str, str] = {
+_ALIASES: Mapping[str, str] = {
     "hidden_size": "n_embd",
     "max_position_embeddings": "n_positions",
     "num_attention_heads": "n_head",
     "num_hidden_layers": "n_layer",
 }
-KEYS = add_common_keys(
-    {*DEFAULTS, "n_inner", *_REFUSED},
+_KEYS = add_common_keys(
+    {*_DEFAULTS, "n_inner", *_REFUSED},
     # the summary belongs to heads for other tasks; early releases wrote the other two, unread
     ignored=(
         "summary_type",
@@ -74,17 +72,7 @@ KEYS = add_common_keys(
 )
 
 
-def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return the fields of mypt's config.
-
-    Args:
-        hf_config: Complete, with the names and the defaults of GPT2Config.
-        file: Name of the file, for messages.
-
-    Raises:
-        FormatError: A field is not what it must be, or the model has something that mypt's config
-            cannot express.
-    """
+def _convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
     activation = str(hf_config["activation_function"])
     if activation not in ACTIVATIONS:
         what = f"is {activation}; mypt has {', '.join(ACTIVATIONS)}"
@@ -112,17 +100,27 @@ def convert_config(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
     }
 
 
-def find_tensors(
-    tensors: Mapping[str, Any],
-    fields: Mapping[str, Any],  # noqa: ARG001
-) -> tuple[dict[str, Any], Callable[[str], TensorSource]]:
-    """Return the tensors without masks, and a function that finds the source of mypt's tensors."""
-    prefix = _PREFIX if any(name.startswith(_PREFIX) for name in tensors) else ""
-    return drop_masks(tensors), make_gpt2_lookup(prefix, HEAD, transposed=True)
+def _make_lookup(config: GPTConfig, prefix: str, hf_config: Mapping[str, Any]) -> Lookup:  # noqa: ARG001
+    return make_gpt2_lookup(prefix, HEAD, transposed=True)
 
 
-def list_notes(hf_config: Mapping[str, Any]) -> list[str]:
-    """Return notes on what differs in training."""
+def _list_notes(hf_config: Mapping[str, Any]) -> list[str]:
     if not any(hf_config[name] for name in _DROPOUTS):
         return []
     return ["dropout is `resid_pdrop`, for attention as well; embeddings have no dropout"]
+
+
+GPT2 = Family(
+    model_type="gpt2",
+    classes=("GPT2LMHeadModel", "GPT2Model"),
+    defaults=_DEFAULTS,
+    keys=_KEYS,
+    aliases=_ALIASES,
+    roots=("transformer.", "lm_head.", "wte.", "wpe.", "h.", "ln_f."),
+    prefix="transformer.",
+    embedding="wte.weight",
+    buffers=MASKS,
+    convert_config=_convert_config,
+    make_lookup=_make_lookup,
+    list_notes=_list_notes,
+)

@@ -1,0 +1,16 @@
+"""The table of the model families."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mypt.format.readers.hugging_face.families.gpt2 import GPT2
+from mypt.format.readers.hugging_face.families.llama import LLAMA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.format.readers.hugging_face.families.family import Family
+
+# In the order in which they are tried for a model that is written.
+FAMILIES: Mapping[str, Family] = {family.model_type: family for family in (GPT2, LLAMA)}
