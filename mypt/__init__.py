@@ -14,6 +14,7 @@ from mypt.format.version import MYPT_VERSION as __version__
 if TYPE_CHECKING:
     from mypt.api.checkpoint_manager import CheckpointManager
     from mypt.api.doctor import check_model
+    from mypt.api.export import export_model
     from mypt.api.gpt import GPT
     from mypt.api.info import get_model_info
     from mypt.api.listing import list_checkpoints
@@ -51,6 +52,7 @@ _HOME = {
     "DataError": "mypt.format.errors",
     "DivergedError": "mypt.engine.evaluation.divergence",
     "EvaluationEvent": "mypt.engine.callbacks",
+    "export_model": "mypt.api.export",
     "FormatError": "mypt.format.errors",
     "get_model_info": "mypt.api.info",
     "GPT": "mypt.api.gpt",
@@ -103,6 +105,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "check_model",
+    "export_model",
     "get_model_info",
     "list_checkpoints",
     "load",

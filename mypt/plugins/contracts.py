@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -291,20 +291,22 @@ class ModelToExport:
 
 
 @frozen
-class ExporterFactory(VersionedFactory):
-    """A form of another program that a plugin writes; see also `VersionedFactory`.
+class ExporterFactory:
+    """A form of another program that a plugin writes.
 
     Attributes:
         name: Its name behind `--to`.
         title: The program, for help texts and reports, such as `Hugging Face`.
         explain: Returns why a model of a config cannot be written, each problem with the nearest
             setting that can; none if it can. Needs no torch: it is asked before training as well.
-        write: Writes a model to a path that does not exist, or is an empty folder, with options
-            that match `options`; returns notes on what was folded or left out, one line each. It
-            writes to the path itself: mypt gives it a place beside the real one, and renames it
-            when it is complete.
+        write: Writes a model of a config that it can to a path that does not exist, as a file or
+            a folder, with options that match `options`; returns notes on what was folded or left
+            out, one line each. The path is beside the real one: mypt renames it when it is
+            complete.
         options: JSON Schema of the options: the names that `--option` takes.
     """
+
+    noun: ClassVar[str] = "exporter"
 
     name: str
     title: str

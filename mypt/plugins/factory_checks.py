@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import fields
 
+from mypt.format.errors import Problem
 from mypt.format.layout import SLOTS
 from mypt.format.optimizers.declaration import StateNumber, StateTensor
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.result import check_checkpoint
 from mypt.format.schema.messages import json_pointer
 from mypt.plugins.contracts import (
+    ExporterFactory,
     GuardFactory,
     LogSink,
     OptimizerFactory,
@@ -83,13 +85,13 @@ def _find_schema_flaw(value: object) -> str | None:
 
 
 _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
-    **dict.fromkeys(("token_kind", "name"), _find_text_flaw),
+    **dict.fromkeys(("token_kind", "name", "title"), _find_text_flaw),
     "slot": _find_slot_flaw,
     **dict.fromkeys(("former_names", "former_packages"), _find_texts_flaw),
     **dict.fromkeys(("build", "train", "train_pieces", "tensors", "update"), _find_function_flaw),
     "state": _find_function_flaw,
     **dict.fromkeys(("settings", "progress"), _find_texts_flaw),
-    **dict.fromkeys(("recognises", "read", "defers"), _find_function_flaw),
+    **dict.fromkeys(("recognises", "read", "defers", "explain", "write"), _find_function_flaw),
     **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
     "norms": _find_names_flaw,
     **dict.fromkeys(("default", "takes_infos", "offered_by"), lambda _: None),
@@ -170,6 +172,16 @@ def _require_kept(made: Any) -> dict[str, StateTensor | StateNumber]:
     }
 
 
+def _convert_items(wanted: type[Any], made: Any) -> tuple[Any, ...]:
+    """Return what an exporter returns as a tuple of that type."""
+    items = (made,) if isinstance(made, str) else tuple(made)
+    for item in items:
+        if not isinstance(item, wanted):
+            fault = f"with {item!r:.60}, not {wanted.__name__}"
+            raise TypeError(_describe_result(made, fault))
+    return items
+
+
 def _describe_result(made: object, fault: str) -> str:
     return f"it returns {type(made).__name__}, {fault}"
 
@@ -186,6 +198,8 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (GuardFactory, "judge"): partial(_require_instance, Verdict),
     (SinkFactory, "build"): lambda made: made if made is None else _require_protocol(LogSink, made),
     (ReaderFactory, "read"): check_checkpoint,
+    (ExporterFactory, "explain"): partial(_convert_items, Problem),
+    (ExporterFactory, "write"): partial(_convert_items, str),
     **{
         (factory, "update"): _convert_settings
         for factory in (PartFactory, TokenizerFactory, OptimizerFactory, GuardFactory, SinkFactory)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.contract import ReaderFactory
     from mypt.plugins.contracts import (
+        ExporterFactory,
         GuardFactory,
         OptimizerFactory,
         PartFactory,
@@ -116,4 +117,20 @@ def mypt_legacy_readers() -> Iterable[ReaderFactory]:  # type: ignore[empty-body
         @hookimpl
         def mypt_legacy_readers():
             return [ReaderFactory("my_program", recognises=looks_like_mine, read=read_mine)]
+    """
+
+
+@hookspec
+def mypt_exporters() -> Iterable[ExporterFactory]:  # type: ignore[empty-body]
+    """Offer exporters to other programs, by name; `mypt export --to` takes that name.
+
+    Called once, at the first look-up. Import torch and other heavy packages inside `write`.
+
+    Returns:
+        The factories. A name that is taken is a fault that names both plugins.
+
+    Example:
+        @hookimpl
+        def mypt_exporters():
+            return [ExporterFactory("mine", "my program", explain=explain, write=write_mine)]
     """

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from mypt.format.readers.contract import ReaderFactory
     from mypt.format.rules.plugin_settings import Settings
     from mypt.plugins.contracts import (
+        ExporterFactory,
         GuardFactory,
         OptimizerFactory,
         PartFactory,
@@ -65,6 +66,7 @@ BUILT_IN = (
     "mypt.model.plugin",
     "mypt.engine.plugin",
     "mypt.format.readers.plugin",
+    "mypt.export.plugin",
 )
 SLOW_S = 1.0
 _FORMER_KIND = former_key(TOKEN_KIND, "")[0]
@@ -239,6 +241,11 @@ class Plugins:
         return self._make_mapping("mypt_legacy_readers")
 
     @cached_property
+    def exporters(self) -> Mapping[str, ExporterFactory]:
+        """Exporters by name; the built-in ones come first."""
+        return self._make_mapping("mypt_exporters")
+
+    @cached_property
     def layouts(self) -> Layouts:
         """The tensors of every registered part, for validation."""
         parts = self._collect("mypt_parts").items()
@@ -281,6 +288,15 @@ class Plugins:
             PluginError: No plugin offers it, or more than one does.
         """
         return self._look_up("mypt_optimizers", self.optimizers, name)
+
+    @checked(name=TEXT)
+    def exporter(self, name: str) -> ExporterFactory:
+        """Look up an exporter.
+
+        Raises:
+            PluginError: No plugin offers it, or more than one does.
+        """
+        return self._look_up("mypt_exporters", self.exporters, name)
 
     def source_of(self, hook: str, key: object) -> PluginOrigin | None:
         """Return the plugin that offers something, or None if none does."""

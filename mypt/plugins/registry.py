@@ -11,6 +11,7 @@ from mypt.format.readers.contract import ReaderFactory
 from mypt.format.rules.config import CLASH
 from mypt.format.rules.requirements import normalize_package_name
 from mypt.plugins.contracts import (
+    ExporterFactory,
     GuardFactory,
     OptimizerFactory,
     PartFactory,
@@ -60,6 +61,9 @@ HOOKS = {
     "mypt_log_sinks": Hook("sinks", SinkFactory, lambda f: f.name, lambda key: f"log sink `{key}`"),
     "mypt_legacy_readers": Hook(
         "readers", ReaderFactory, lambda f: f.name, lambda key: f"legacy reader `{key}`"
+    ),
+    "mypt_exporters": Hook(
+        "exporters", ExporterFactory, lambda f: f.name, lambda key: f"exporter `{key}`"
     ),
 }
 

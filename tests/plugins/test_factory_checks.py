@@ -5,6 +5,7 @@ from types import MappingProxyType, SimpleNamespace
 import pytest
 
 from mypt.plugins import (
+    ExporterFactory,
     GuardFactory,
     PartFactory,
     ReaderFactory,
@@ -56,6 +57,9 @@ def plugins(monkeypatch):
             "`train_options` is not a valid JSON Schema",
         ),
         ("mypt_legacy_readers", ReaderFactory("a", recognises=bool, read=0), "`read` is 0, not"),
+        ("mypt_exporters", ExporterFactory("a", "", explain=str, write=str), "`title` is '', not"),
+        ("mypt_exporters", ExporterFactory("a", "A", explain=1, write=str), "`explain` is 1, not"),
+        ("mypt_exporters", ExporterFactory("a", "A", explain=str, write=1), "`write` is 1, not"),
     ],
 )
 def test_what_cannot_be_used_is_named_and_the_rest_of_the_plugin_works(

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import mypt
+from mypt.api.export import export_model
 from mypt.engine.config.precedence import TrainRequest
 from mypt.engine.training.launch import run_training
-from mypt.export.hugging_face import export_hf
 from mypt.format.bundle.edits import EDITED, REFORMATTED
 from mypt.format.discover import find_checkpoints
 from mypt.format.errors import FormatError, MyptError
@@ -538,9 +538,9 @@ def test_a_flaw_of_training_keeps_nobody_from_exporting(flawed, tmp_path):
     exportable = "nanogpt" in json.dumps(mypt.get_model_info(flawed)["format"])
     if not exportable:  # the models of MyPT have biases that no class of transformers has
         with pytest.raises(FormatError, match="bias"):
-            export_hf(flawed, tmp_path / "out", PLUGINS)
+            export_model(flawed, "hf", tmp_path / "out", plugins=PLUGINS)
         return
-    lines = export_hf(flawed, tmp_path / "out", PLUGINS)
+    lines = export_model(flawed, "hf", tmp_path / "out", plugins=PLUGINS)
     assert any(line.startswith("warning: ") for line in lines)
     assert (tmp_path / "out" / "model.safetensors").exists()
 

@@ -14,6 +14,7 @@ from mypt.format.errors import ConfigError, FormatError, MyptError, PluginError,
 from mypt.format.validate import validate
 from mypt.plugins import (
     Evaluation,
+    ExporterFactory,
     GuardFactory,
     PartFactory,
     ReaderFactory,
@@ -45,6 +46,7 @@ def with_plugin(*factories):
         GuardFactory: "mypt_gold_guards",
         SinkFactory: "mypt_log_sinks",
         ReaderFactory: "mypt_legacy_readers",
+        ExporterFactory: "mypt_exporters",
     }
     offered = {hooks[type(factory)]: hookimpl(lambda f=factory: [f]) for factory in factories}
     plugins = load_plugins()
@@ -187,6 +189,81 @@ def test_a_reader_that_fails_is_one_line_and_hides_no_other(tmp_path):
     with pytest.raises(FormatError) as refused:
         mypt.load(unknown, plugins=plugins)
     assert_named(refused.value, "read")
+
+
+@pytest.fixture
+def small(tmp_path):
+    mypt.GPT(mypt.GPTConfig(**TINY, head_bias=False)).save(tmp_path / "small")
+    return tmp_path / "small"
+
+
+def write_half(model, path, options):
+    path.mkdir()
+    (path / "half").write_text("of it")
+    fail()
+
+
+@pytest.mark.parametrize(
+    ("explain", "write", "function"),
+    [
+        (fail, fail, "explain"),
+        (lambda _: [], write_half, "write"),
+    ],
+)
+def test_an_exporter_that_fails_is_named_and_leaves_nothing(small, explain, write, function):
+    plugins = with_plugin(ExporterFactory("mine", "Mine", explain=explain, write=write))
+    with pytest.raises(PluginError) as refused:
+        mypt.export_model(small, "mine", small.parent / "out", plugins=plugins)
+    assert_named(refused.value, function)
+    assert [path.name for path in small.parent.iterdir()] == ["small"]
+
+
+@pytest.mark.parametrize(
+    ("explained", "written", "said"),
+    [
+        (
+            ["no"],
+            [],
+            "failed in `explain` of its exporter `mine`: TypeError: it returns list, with ",
+        ),
+        ([], [5], "failed in `write` of its exporter `mine`: TypeError: it returns list, with 5"),
+        ([], None, "failed in `write` of its exporter `mine`: TypeError: "),
+    ],
+)
+def test_an_exporter_that_returns_something_else_is_named(small, explained, written, said):
+    factory = ExporterFactory(
+        "mine", "Mine", explain=lambda _: explained, write=lambda _, path, __: written
+    )
+    with pytest.raises(PluginError) as refused:
+        mypt.export_model(small, "mine", small.parent / "out", plugins=with_plugin(factory))
+    assert said in str(refused.value)
+    assert [path.name for path in small.parent.iterdir()] == ["small"]
+
+
+def test_an_exporter_that_writes_nothing_is_named(small):
+    factory = ExporterFactory("mine", "Mine", explain=lambda _: [], write=lambda *_: [])
+    with pytest.raises(PluginError, match="mine: it has written nothing"):
+        mypt.export_model(small, "mine", small.parent / "out", plugins=with_plugin(factory))
+    assert [path.name for path in small.parent.iterdir()] == ["small"]
+
+
+def test_an_exporter_of_a_plugin_writes_a_file_and_takes_its_options(small):
+    def write(model, path, options):
+        path.write_text(f"{model.config.n_embd} {len(model.weights)} {options['style']}")
+        return ["in style"]
+
+    options = {"properties": {"style": {"enum": ["plain", "bold"], "description": "how"}}}
+    factory = ExporterFactory("mine", "Mine", explain=lambda _: [], write=write, options=options)
+    plugins, out = with_plugin(factory), small.parent / "out"
+    with pytest.raises(mypt.UsageError, match=r"not an option of the exporter mine.*`style`"):
+        mypt.export_model(small, "mine", out, plugins=plugins, options={"styel": "bold"})
+    with pytest.raises(mypt.UsageError, match="options/style: cannot be 'odd'"):
+        mypt.export_model(small, "mine", out, plugins=plugins, options={"style": "odd"})
+    assert not out.exists()
+    notes = mypt.export_model(small, "mine", out, plugins=plugins, options={"style": "bold"})
+    assert notes == ["in style"]
+    count = len(mypt.load(small).state_dict())
+    assert out.read_text() == f"8 {count} bold"
 
 
 @pytest.fixture

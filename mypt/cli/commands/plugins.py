@@ -28,6 +28,7 @@ TITLES = {
     "guards": "Gold guards",
     "sinks": "Log sinks",
     "readers": "Legacy readers",
+    "exporters": "Exporters",
 }
 
 

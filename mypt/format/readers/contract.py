@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from attrs import field, frozen
 
@@ -48,6 +48,8 @@ class ReaderFactory:
         offered_by: The plugin that it is from, for messages; set when the plugin is registered,
             and empty for the readers of mypt.
     """
+
+    noun: ClassVar[str] = "reader"
 
     name: str
     recognises: Callable[[Path], bool] = field(kw_only=True)

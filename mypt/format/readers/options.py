@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mypt.format.errors import FormatError, Problem, UsageError, suggestion
 
@@ -17,32 +17,64 @@ UNSAID = "foreign.unsaid"
 _UNKNOWN = "option.unknown"
 
 
-def select_options(options: Mapping[str, Any], reader: ReaderFactory) -> dict[str, Any]:
-    """Return the options that a reader has."""
-    known = reader.options.get("properties", {})
+class OptionTaker(Protocol):
+    """What options are for: a reader, or an exporter."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def noun(self) -> str: ...  # noqa: D102
+    @property
+    def options(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+def select_options(options: Mapping[str, Any], taker: OptionTaker) -> dict[str, Any]:
+    """Return the options that a reader or an exporter has."""
+    known = taker.options.get("properties", {})
     return {name: value for name, value in options.items() if name in known}
 
 
 def share_options(
-    options: Mapping[str, Any], readers: Sequence[ReaderFactory | None]
+    options: Mapping[str, Any], takers: Sequence[OptionTaker | None]
 ) -> list[dict[str, Any]]:
-    """Return for each of several checkpoints those of the options that its reader has.
+    """Return for each of several readers and exporters those of the options that it has.
 
     Args:
         options: What the user gave for all of them.
-        readers: The reader of each; None for a bundle, which takes no options.
+        takers: The readers and exporters; None for a bundle, which takes no options.
 
     Raises:
-        UsageError: None of the readers has one of the options.
+        UsageError: None of them has one of the options.
     """
-    foreign = [reader for reader in readers if reader is not None]
-    known = {name for reader in foreign for name in reader.options.get("properties", {})}
+    present = [taker for taker in takers if taker is not None]
+    known = {name for taker in present for name in taker.options.get("properties", {})}
     problems = [
-        _make_unknown_problem(name, known, foreign) for name in options if name not in known
+        _make_unknown_problem(name, known, present) for name in options if name not in known
     ]
     if problems:
         raise UsageError(*problems)
-    return [{} if reader is None else select_options(options, reader) for reader in readers]
+    return [{} if taker is None else select_options(options, taker) for taker in takers]
+
+
+def check_values(options: Mapping[str, Any], taker: OptionTaker) -> None:
+    """Check options against the schema of a reader or an exporter.
+
+    Raises:
+        UsageError: It does not have an option, or does not accept its value.
+    """
+    from mypt.format.schema.validator import make_validator
+
+    known = taker.options.get("properties", {})
+    problems = [
+        _make_unknown_problem(name, known, [taker]) for name in options if name not in known
+    ]
+    for name, value in select_options(options, taker).items():
+        for error in make_validator(known[name]).iter_errors(value):
+            what = f"cannot be {value!r}: {error.message}"
+            fix = known[name].get("description", "correct it")
+            problems.append(Problem("", f"options/{name}", what, fix, kind="option.value"))
+    if problems:
+        raise UsageError(*problems)
 
 
 def check_options(options: Mapping[str, Any], reader: ReaderFactory, file: str) -> None:
@@ -57,19 +89,8 @@ def check_options(options: Mapping[str, Any], reader: ReaderFactory, file: str) 
         UsageError: The reader does not have an option, or does not accept its value.
         FormatError: An option that the reader requires is missing.
     """
-    from mypt.format.schema.validator import make_validator
-
+    check_values(options, reader)
     known = reader.options.get("properties", {})
-    problems = [
-        _make_unknown_problem(name, known, [reader]) for name in options if name not in known
-    ]
-    for name, value in select_options(options, reader).items():
-        for error in make_validator(known[name]).iter_errors(value):
-            what = f"cannot be {value!r}: {error.message}"
-            fix = known[name].get("description", "correct it")
-            problems.append(Problem("", f"options/{name}", what, fix, kind="option.value"))
-    if problems:
-        raise UsageError(*problems)
     for name in reader.options.get("required", ()):
         if name not in options:
             meaning = known.get(name, {}).get("description", "")
@@ -99,12 +120,17 @@ def _format_argument(way: str) -> str:
 
 
 def _make_unknown_problem(
-    name: str, known: Mapping[str, Any] | set[str], readers: Sequence[ReaderFactory]
+    name: str, known: Mapping[str, Any] | set[str], takers: Sequence[OptionTaker]
 ) -> Problem:
-    if not readers:
+    if not takers:
         what = "only applies to checkpoints of other programs; a bundle needs none"
         return Problem("", f"options/{name}", what, "leave it out", kind=_UNKNOWN)
-    names = " or ".join(dict.fromkeys(reader.name for reader in readers))
-    what = f"is not an option of the reader {names}{suggestion(name, known)}"
+    names: dict[str, list[str]] = {}
+    for taker in takers:
+        names.setdefault(taker.noun, []).append(taker.name)
+    whose = " or ".join(
+        f"the {noun} {' or '.join(dict.fromkeys(found))}" for noun, found in names.items()
+    )
+    what = f"is not an option of {whose}{suggestion(name, known)}"
     fix = f"it has: {', '.join(sorted(known))}" if known else "leave it out"
     return Problem("", f"options/{name}", what, fix, kind=_UNKNOWN)

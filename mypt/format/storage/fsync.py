@@ -46,3 +46,18 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def sync_tree(path: Path) -> None:
+    """Flush a file, or a folder with all that is in it, to disk.
+
+    Raises:
+        OSError: The disk reports a failure.
+    """
+    if path.is_dir():
+        for inside in path.iterdir():
+            sync_tree(inside)
+        sync_folder(path)
+        return
+    with path.open("r+b") as stream:
+        sync_file(stream.fileno())

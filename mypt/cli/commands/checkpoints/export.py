@@ -17,19 +17,20 @@ from mypt.cli.terminal import echo
 
 
 @click.command("export", cls=Command)
-@click.option("--to", "form", type=click.Choice(["hf"]), required=True, help="hf: Hugging Face.")
+@click.option("--to", type=TEXT, required=True, help="hf: Hugging Face.")
 @model_argument
-@click.option("--output", type=TEXT, required=True, help="Folder to create.")
+@click.option("--output", type=TEXT, required=True, help="File or folder to create.")
 @reader_options()
 @name_flags()
 @optional_output()
-def command(form: str, model_name: str, output: str, options: tuple[str, ...]) -> None:
+def command(to: str, model_name: str, output: str, options: tuple[str, ...]) -> None:
     """Export a model to the format of another program, with the same logits."""
+    from mypt.api.export import export_model
     from mypt.engine.checkpoints.paths import find_checkpoint
-    from mypt.export.hugging_face import EXPORTERS
 
     source = find_checkpoint(model_name)
-    lines = EXPORTERS[form](source, Path(output), open_plugins(), parse_options(options))
+    given = parse_options(options)
+    lines = export_model(source, to, Path(output), plugins=open_plugins(), options=given)
     echo(f"{source} -> {output}: exported")
     for line in lines:
         echo(f"  {line}")

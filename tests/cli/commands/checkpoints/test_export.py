@@ -28,8 +28,10 @@ def test_what_is_folded_is_said(cli, fixtures, in_tmp):
     assert (in_tmp / "hf" / "tokenizer.json").exists()
 
 
-def test_an_unknown_form_is_wrong_usage(refused, model):
-    refused("export", "--to", "onnx", "--model_name", model, "--output", "x", code=2)
+def test_an_unknown_form_is_refused_with_those_that_there_are(refused, model):
+    said = refused("export", "--to", "onnx", "--model_name", model, "--output", "x")
+    assert "no plugin offers the exporter `onnx`; available: " in said
+    assert "hf" in said
 
 
 def test_a_folder_in_use_is_wrong_usage(refused, model):

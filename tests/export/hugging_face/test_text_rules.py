@@ -5,8 +5,8 @@ import json
 import pytest
 
 import mypt
-from mypt.export.hugging_face import export_hf
-from mypt.export.hugging_face_text_rules import with_begin_ids
+from mypt.api.export import export_model
+from mypt.export.hugging_face.text_rules import with_begin_ids
 from mypt.format.errors import FormatError
 from mypt.plugins.manager import load_plugins
 
@@ -31,7 +31,7 @@ def edit(bundle, **fields):
 
 
 def exported(bundle, tmp_path, transformers, name="hf"):
-    export_hf(bundle, tmp_path / name, PLUGINS)
+    export_model(bundle, "hf", tmp_path / name, plugins=PLUGINS)
     ends = transformers.GenerationConfig.from_pretrained(tmp_path / name)
     return transformers.AutoTokenizer.from_pretrained(tmp_path / name), ends
 

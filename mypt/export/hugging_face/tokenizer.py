@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.export.hugging_face_text_rules import (
+from mypt.export.hugging_face.text_rules import (
     are_told,
     generation_changes,
     role_changes,
@@ -25,10 +25,10 @@ from mypt.format.storage import files
 from mypt.plugins.contracts import ExportableTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from mypt.format.documents.tokenizer import TokenizerState
-    from mypt.plugins.manager import Plugins
+    from mypt.plugins.contracts import Tokenizer
 
     Documents = dict[str, dict[str, Any]]
 
@@ -40,7 +40,7 @@ _TOKEN_LISTS = ("additional_special_tokens", "extra_special_tokens")
 
 
 def make_documents(
-    state: TokenizerState | None, block_size: int, plugins: Plugins
+    state: TokenizerState | None, block_size: int, build_tokenizer: Callable[[], Tokenizer]
 ) -> tuple[Documents, list[str]]:
     """Return the documents by their names without `.json`, and notes on what is left out.
 
@@ -51,9 +51,9 @@ def make_documents(
     Args:
         state: The tokenizer of the model.
         block_size: Number of tokens that the model sees.
-        plugins: Where tokenizers are looked up.
+        build_tokenizer: Builds it, or raises an error that says why not.
     """
-    own, why_none = _find_documents(state, plugins)
+    own, why_none = _find_documents(state, build_tokenizer)
     came = {} if state is None else state.hugging_face
     documents = {**own, **{name: came[name] for name in (CONFIG, GENERATION) if name in came}}
     if state is None or TOKENIZER not in own:
@@ -78,7 +78,9 @@ def make_documents(
     return documents, notes
 
 
-def _find_documents(state: TokenizerState | None, plugins: Plugins) -> tuple[Documents, str]:
+def _find_documents(
+    state: TokenizerState | None, build_tokenizer: Callable[[], Tokenizer]
+) -> tuple[Documents, str]:
     """Return what the tokenizer itself consists of; if nothing is left of one, also why."""
     if state is None:
         return {}, ""
@@ -89,7 +91,7 @@ def _find_documents(state: TokenizerState | None, plugins: Plugins) -> tuple[Doc
     if TOKENIZER in section:
         return {TOKENIZER: section[TOKENIZER]}, ""
     try:
-        tokenizer = plugins.tokenizer(state.token_kind).build(to_document(state))
+        tokenizer = build_tokenizer()
         if isinstance(tokenizer, ExportableTokenizer):
             return {name: dict(made) for name, made in tokenizer.to_hugging_face().items()}, ""
     except (FormatError, PluginError) as error:

@@ -8,9 +8,9 @@ import pytest
 from attrs import frozen
 
 import mypt
-from mypt.export.hugging_face import export_hf
-from mypt.export.hugging_face_tokenizer import make_documents
-from mypt.format.documents.convert import from_document
+from mypt.api.export import export_model
+from mypt.export.hugging_face.tokenizer import make_documents
+from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.migrate import Migrator
 from mypt.plugins import TokenizerFactory, hookimpl
@@ -27,7 +27,7 @@ END = {"<|endoftext|>": 50256}
 @pytest.fixture
 def export(tmp_path):
     def call(source):
-        notes = export_hf(source, tmp_path / "hf", PLUGINS)
+        notes = export_model(source, "hf", tmp_path / "hf", plugins=PLUGINS)
         return tmp_path / "hf", notes
 
     return call
@@ -135,7 +135,9 @@ def test_a_folder_without_a_config_of_its_tokenizer_gets_one(
 
 def make(state, plugins=PLUGINS):
     document = from_document(TokenizerState, state) if state else None
-    return make_documents(document, 16, plugins)
+    return make_documents(
+        document, 16, lambda: plugins.tokenizer(document.token_kind).build(to_document(document))
+    )
 
 
 def test_a_tokenizer_that_requires_a_later_version_is_left_out_with_the_reason():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mypt
-from mypt.export.hugging_face import export_hf
+from mypt.api.export import export_model
 from mypt.format.errors import FormatError, UsageError
 from mypt.plugins.manager import load_plugins
 
@@ -53,7 +53,7 @@ def saved(tmp_path):
 )
 def test_transformers_gives_the_same_logits(saved, transformers, tmp_path, fields):
     model = saved(**fields)
-    export_hf(tmp_path / "model", tmp_path / "hf", PLUGINS)
+    export_model(tmp_path / "model", "hf", tmp_path / "hf", plugins=PLUGINS)
     theirs, info = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path / "hf", output_loading_info=True
     )
@@ -69,7 +69,7 @@ def test_transformers_gives_the_same_logits(saved, transformers, tmp_path, field
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "lm_head.bias: is a bias of the output layer"),
+        ({}, "/head_bias: is true: the output layer has a bias"),
         ({**GPT2, "norm_type": "rmsnorm"}, "/norm_type: is rmsnorm; GPT2LMHeadModel"),
         ({**GPT2, "mlp_type": "swiglu"}, "/mlp_type: is swiglu; GPT2LMHeadModel"),
         ({**GPT2, "head_size": 6}, "/head_size"),
@@ -91,7 +91,7 @@ def test_transformers_gives_the_same_logits(saved, transformers, tmp_path, field
 def test_what_no_class_can_compute_is_refused(saved, tmp_path, fields, message):
     saved(**fields)
     with pytest.raises(FormatError, match=message):
-        export_hf(tmp_path / "model", tmp_path / "hf", PLUGINS)
+        export_model(tmp_path / "model", "hf", tmp_path / "hf", plugins=PLUGINS)
     assert not (tmp_path / "hf").exists()
 
 
@@ -105,7 +105,7 @@ def test_half_precision_is_kept(saved, tmp_path):
         write_bundle(
             writer, describe_model(model, None), None, weights_of(model), None, torch.bfloat16
         )
-    export_hf(tmp_path / "half", tmp_path / "hf", PLUGINS)
+    export_model(tmp_path / "half", "hf", tmp_path / "hf", plugins=PLUGINS)
     infos = describe_weights(tmp_path / "hf" / "model.safetensors", "")
     assert {info.dtype for info in infos.values()} == {"bfloat16"}
     assert json.loads((tmp_path / "hf" / "config.json").read_text())["dtype"] == "bfloat16"
@@ -114,16 +114,16 @@ def test_half_precision_is_kept(saved, tmp_path):
 def test_a_folder_in_use_is_left_alone(saved, tmp_path):
     saved(**GPT2)
     (tmp_path / "hf").mkdir()
-    export_hf(tmp_path / "model", tmp_path / "hf", PLUGINS)
+    export_model(tmp_path / "model", "hf", tmp_path / "hf", plugins=PLUGINS)
     before = {path.name: path.read_bytes() for path in (tmp_path / "hf").iterdir()}
     with pytest.raises(UsageError, match="not an empty folder"):
-        export_hf(tmp_path / "model", tmp_path / "hf", PLUGINS)
+        export_model(tmp_path / "model", "hf", tmp_path / "hf", plugins=PLUGINS)
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "hf").iterdir()}
     assert {path.name for path in tmp_path.iterdir()} == {"model", "hf"}
 
 
 def test_a_tokenizer_that_was_kept_whole_is_written_as_it_was(fixtures, tmp_path):
     source = fixtures / "foreign" / "hf_gpt2"
-    export_hf(source, tmp_path / "hf", PLUGINS)
+    export_model(source, "hf", tmp_path / "hf", plugins=PLUGINS)
     written, held = ((f / "tokenizer.json").read_text("utf-8") for f in (tmp_path / "hf", source))
     assert json.loads(written) == json.loads(held)

@@ -1,0 +1,114 @@
+"""`export_model`: the one door to every exporter."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from attrs import evolve
+
+import mypt
+from mypt.plugins import ExporterFactory, Problem, hookimpl
+from mypt.testing import registered
+
+SIZES = {"block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 2, "vocab_size": 16}
+SCHEMA = {"properties": {"dtype": {"enum": ["float32"]}}}
+
+
+def say_no_biases(config):
+    """Refuse the biases of the output layer and of norms, as most programs do."""
+    return [
+        Problem("config.json", f"/{name}", "is true", "leave it out")
+        for name, has in (("head_bias", config.has_head_bias), ("norm_bias", config.has_norm_bias))
+        if has
+    ]
+
+
+@pytest.fixture
+def seen():
+    return []
+
+
+@pytest.fixture
+def plugins(seen):
+    def write(model, path, options):
+        seen.append((model, options))
+        path.mkdir()
+        (path / "model").write_text("of another program")
+        return ["folded"]
+
+    factory = ExporterFactory("mine", "Mine", explain=say_no_biases, write=write, options=SCHEMA)
+    lenient = evolve(factory, name="any", explain=lambda _: [])
+    return registered(SimpleNamespace(mypt_exporters=hookimpl(lambda: [factory, lenient])))
+
+
+@pytest.fixture
+def model(tmp_path):
+    def make(**fields):
+        made = mypt.GPT(mypt.GPTConfig(**SIZES, **fields))
+        made.save(tmp_path / "model")
+        return made
+
+    return make
+
+
+def test_biases_that_are_zero_are_left_out_where_the_program_has_none(
+    model, plugins, seen, tmp_path
+):
+    model(qkv_bias=True)
+    notes = mypt.export_model(tmp_path / "model", "mine", tmp_path / "out", plugins=plugins)
+    ((exported, _),) = seen
+    assert not exported.config.has_head_bias
+    assert exported.config.has_qkv_bias  # the program has it
+    left_out = [note for note in notes if note.endswith(" is left out: it is zero")]
+    assert "lm_head.bias is left out: it is zero" in left_out
+    assert len(left_out) == 1 + 2 * 2 + 1
+    assert "blocks.0.ln1.bias" not in exported.weights
+    assert "blocks.0.sa.qkv.bias" in exported.weights
+
+
+@pytest.mark.parametrize("name", ["lm_head.bias", "blocks.1.ln2.bias"])
+def test_a_bias_that_is_not_zero_is_a_reason(model, plugins, tmp_path, name):
+    made = model()
+    with torch.no_grad():
+        made.get_parameter(name)[3] = 0.5
+    made.save(tmp_path / "model", overwrite=True)
+    field = "head_bias" if name.startswith("lm_head") else "norm_bias"
+    with pytest.raises(mypt.FormatError) as refused:
+        mypt.export_model(tmp_path / "model", "mine", tmp_path / "out", plugins=plugins)
+    assert [problem.where for problem in refused.value.problems] == [f"/{field}"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_used_target_is_refused_whatever_it_is(model, plugins, seen, tmp_path):
+    model()
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    for used in ("file", "model"):
+        with pytest.raises(mypt.UsageError, match="exists already and is not an empty folder"):
+            mypt.export_model(tmp_path / "model", "mine", tmp_path / used, plugins=plugins)
+    assert not seen
+    mypt.export_model(tmp_path / "model", "mine", tmp_path / "empty", plugins=plugins)
+    assert (tmp_path / "empty" / "model").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "model"]
+
+
+def test_options_of_the_reader_and_of_the_exporter_come_together(fixtures, plugins, seen, tmp_path):
+    folder = fixtures / "foreign" / "build_llm_lora"
+    source = next(folder.glob("*.pt"))
+    of_reader = {"lora_alpha": 32, "training_text": f"{folder}/advice_letters.txt"}
+    for odd in ({"lora_alhpa": 1}, {"dtype": "float8"}):
+        with pytest.raises(mypt.UsageError, match=f"options/{next(iter(odd))}"):
+            mypt.export_model(
+                source, "any", tmp_path / "out", plugins=plugins, options={**of_reader, **odd}
+            )
+    options = {**of_reader, "dtype": "float32"}
+    mypt.export_model(source, "any", tmp_path / "out", plugins=plugins, options=options)
+    assert seen[0][1] == {"dtype": "float32"}
+    assert seen[0][0].build_tokenizer().encode("a")
+
+
+def test_a_model_without_a_tokenizer_says_so_where_one_is_asked_for(model, plugins, seen, tmp_path):
+    model()
+    mypt.export_model(tmp_path / "model", "mine", tmp_path / "out", plugins=plugins)
+    with pytest.raises(mypt.FormatError, match="model: has no tokenizer"):
+        seen[0][0].build_tokenizer()
