@@ -74,6 +74,10 @@ TESTED_BY = {
         "format/readers/options",
         "format/readers/shared/tensor_map",
     ],
+    "format/readers/tokenizers/test_byte_bpe.py": [
+        "format/readers/tokenizers/parts",
+        "format/readers/tokenizers/words",
+    ],
     "format/readers/test_nanogpt.py": ["format/readers/shared/plain_pickle"],
     "format/schema/test_check.py": ["format/schema/messages", "format/schema/validator"],
     "format/storage/test_commit.py": ["format/storage/files", "format/storage/generations"],

@@ -112,23 +112,35 @@ def read_char_document(path: str, vocab_size: int) -> Document:
 
 
 def read_hugging_face_document(path: Path, vocab_size: int, report: list[str]) -> Document:
-    """Return the document of a `tokenizer.json`: GPT-2's by its name, any other in full.
-
-    Args:
-        path: The file.
-        vocab_size: Rows of the model.
-        report: Takes a line for each added token that the model has no row for. Such a token, as
-            the `[PAD]` that people add for batches of training, is left out.
+    """Return the document of a `tokenizer.json`, as `convert_hugging_face_document` does.
 
     Raises:
         FormatError: It is not a strict JSON object, or has ids that the model has no rows for.
         OSError: It cannot be read.
     """
     document, _ = read_document(path, str(path))
+    return convert_hugging_face_document(document, str(path), vocab_size, report)
+
+
+def convert_hugging_face_document(
+    document: dict[str, Any], file: str, vocab_size: int, report: list[str]
+) -> Document:
+    """Return mypt's document of a tokenizer: GPT-2's by its name, any other in full.
+
+    Args:
+        document: The content of a `tokenizer.json`.
+        file: Where it is from, for messages.
+        vocab_size: Rows of the model.
+        report: Takes a line for each added token that the model has no row for. Such a token, as
+            the `[PAD]` that people add for batches of training, is left out.
+
+    Raises:
+        FormatError: It has ids that the model has no rows for.
+    """
     document = _drop_added_tokens_beyond(document, vocab_size, report)
     highest = max(_list_ids(document), default=-1)
     if highest >= vocab_size:
-        raise _make_size_error(str(path), f"has the id {highest}", vocab_size)
+        raise _make_size_error(file, f"has the id {highest}", vocab_size)
     if is_gpt2(document):
         special = {token["content"]: token["id"] for token in document.get("added_tokens") or []}
         return {**GPT2, "special_token_encoder": special}
@@ -220,5 +232,7 @@ def _list_ids(document: Mapping[str, Any]) -> list[int]:
     vocab = model.get("vocab") if isinstance(model, dict) else None
     added = document.get("added_tokens")
     numbers = list(vocab.values()) if isinstance(vocab, dict) else []
+    if isinstance(vocab, list):  # Unigram: pairs of a token and its score
+        numbers = [*range(len(vocab))]
     numbers += [token.get("id") for token in added or [] if isinstance(token, dict)]
     return [number for number in numbers if isinstance(number, int)]
