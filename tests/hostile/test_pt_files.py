@@ -260,9 +260,60 @@ ARCHIVES = {
     "text": b"hello\n" * 100,
     "a bare pickle": pickled(Gadget()),
 }
+# A file as torch wrote it before 1.6: what comes before the value, and after it.
+LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}" + (
+    text("little_endian") + b"\x88s."
+)
+
+
+def legacy(content=None, keys=("0",), *, numel=4, size=16, start=LEGACY):
+    """A file of that form; its references to storages have one more value."""
+    content = state(tensor()) if content is None else content
+    listed = b"\x80\x02](" + b"".join(map(text, keys)) + b"e."
+    held = struct.pack("<q", numel) + bytes(size)
+    return start + content.replace(b"tQ", b"NtQ") + listed + held
+
+
+OLD = legacy()
+# Of what other programs save, readers of foreign files know these.
+KNOWN_TO_READERS = {"a class built by NEWOBJ", "a set"}
+LEGACY_FILES = {
+    "more values than it says": legacy(numel=5),
+    "fewer bytes than it says": legacy(size=15),
+    "more bytes than it says": legacy(size=17),
+    "a size that is negative": legacy(numel=-1),
+    "a size beyond all memory": legacy(
+        state(tensor(storage(numel=2**61), shape=(2**61,), stride=(1,))), numel=2**61
+    ),
+    "a size that overflows": legacy(
+        state(tensor(storage(numel=2**62), shape=(4,), stride=(1,))), numel=2**62
+    ),
+    "no list of keys": OLD[: OLD.rindex(b"\x80\x02]")],
+    "keys that are none of it": legacy(keys=("7",)),
+    "a key twice": legacy(keys=("0", "0")),
+    "no keys": legacy(keys=()),
+    "keys that are a tensor": legacy().replace(b"\x80\x02](" + text("0") + b"e.", state(tensor())),
+    "another version": legacy(start=LEGACY.replace(b"M\xe9\x03", b"M\xea\x03")),
+    "a big-endian machine": legacy(start=LEGACY[:-3] + b"\x89s."),
+    "no machine": legacy(start=LEGACY.replace(b"}" + text("little_endian") + b"\x88s", b"N")),
+    "a gadget in the place of the version": legacy(
+        start=LEGACY.replace(b"\x80\x02M\xe9\x03.", pickled(Gadget()))
+    ),
+    "a gadget in the place of the keys": OLD[: OLD.rindex(b"\x80\x02]")] + pickled(Gadget()),
+    "a view of a storage": legacy().replace(b"NtQ", tupled(text("1"), b"K\x00K\x01") + b"tQ"),
+    "a module": legacy(state(tupled(text("module"), text("0"), b"NN") + b"Q")),
+    "a bomb of marks": LEGACY + b"\x80\x02" + b"(" * 3_000_000,
+    **{f"cut at {end}": OLD[:end] for end in range(20, len(OLD), 11)},
+}
 FILES = {
     **{f"pickle: {name}": archive(content) for name, content in PICKLES.items()},
     **{f"archive: {name}": data for name, data in ARCHIVES.items()},
+    **{f"legacy file: {name}": data for name, data in LEGACY_FILES.items()},
+    **{
+        f"legacy pickle: {name}": legacy(content)
+        for name, content in PICKLES.items()
+        if name not in KNOWN_TO_READERS
+    },
 }
 
 CHILD = """
@@ -283,7 +334,7 @@ from mypt.format.tensors.pt_file import read_header
 report = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
-        read_header(path, "hostile.pt")
+        read_header(path, "hostile.pt", is_foreign=path.suffix == ".old")
         said = None
     except FormatError as error:
         said = str(error)
@@ -295,8 +346,9 @@ print(json.dumps({"report": report, "torch": "torch" in sys.modules}))
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
-    for index, data in enumerate(FILES.values()):
-        (folder / f"{index:03}.pt").write_bytes(data)
+    for index, (name, data) in enumerate(FILES.items()):
+        suffix = ".old" if name.startswith("legacy") else ".pt"
+        (folder / f"{index:03}{suffix}").write_bytes(data)
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder)], capture_output=True, text=True, timeout=120
     )
@@ -310,6 +362,8 @@ def test_the_file_they_are_made_from_is_well(tmp_path):
     path = tmp_path / "x.pt"
     path.write_bytes(WHOLE)
     assert read_header(path, "x.pt").tensors()["w"].shape == (2, 2)
+    path.write_bytes(OLD)
+    assert read_header(path, "x.pt", is_foreign=True).tensors()["w"].shape == (2, 2)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -85,6 +85,15 @@ def test_what_is_written_is_read_back_by_torch_and_by_us(value, tmp_path_factory
     assert described(read_header(path, "x.pt").contents) == described(value)
 
 
+@settings(max_examples=60)
+@given(value=values)
+def test_what_torch_wrote_before_1_6_is_read_as_an_archive_is(value, tmp_path_factory):
+    path = tmp_path_factory.mktemp("x") / "x.pt"
+    torch.save(value, path, _use_new_zipfile_serialization=False)
+    assert described(read_header(path, "x.pt", is_foreign=True).contents) == described(value)
+    assert same(value, load_tensors(path, "x.pt", is_foreign=True))
+
+
 def read_data_pickle(path):
     with path.open("rb") as stream:
         return read_member(stream, read_members(stream, "x.pt")["data.pkl"])
@@ -134,6 +143,40 @@ def test_operations_of_tensors_that_are_read_at_once_count(tmp_path):
 
 WHOLE = written({"a": torch.arange(6.0).reshape(2, 3), "b": {"c": [1, (torch.ones(2), "x")]}})
 changes = st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=4)
+
+
+def written_before(value):
+    stream = io.BytesIO()
+    torch.save(value, stream, _use_new_zipfile_serialization=False)
+    return stream.getvalue()
+
+
+OLD = written_before({"a": torch.arange(6.0).reshape(2, 3), "b": {"c": [1, (torch.ones(2), "x")]}})
+
+
+@settings(max_examples=400)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, len(OLD) - 1), st.integers(0, 255)), max_size=4),
+    cut=st.integers(0, 20),
+    more=st.binary(max_size=30),
+)
+@example(changes=[], cut=0, more=b"")
+def test_any_change_of_a_file_of_before_1_6_is_described_or_refused(
+    changes, cut, more, tmp_path_factory
+):
+    data = bytearray(OLD)
+    for position, byte in changes:
+        data[position] = byte
+    path = tmp_path_factory.getbasetemp() / "changed_old.pt"
+    path.write_bytes(bytes(data[: len(data) - cut]) + more)
+    try:
+        described(load_tensors(path, "x.pt", is_foreign=True))
+    except FormatError as error:
+        said = error.problems
+    else:
+        said = ()
+        assert len(more) == cut
+    assert {problem.file for problem in said} <= {"x.pt"}
 
 
 @settings(max_examples=400)

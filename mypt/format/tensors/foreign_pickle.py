@@ -51,7 +51,7 @@ def read_foreign_pickle(
         FormatError: It holds an object of another class, is damaged, too large or nested too
             deeply.
     """
-    machine = _ForeignInterpreter(data, file, frozenset(states_of))
+    machine = ForeignInterpreter(data, file, frozenset(states_of))
     return machine.run(), machine.storages
 
 
@@ -59,7 +59,7 @@ def read_foreign_pickle(
 class _Constructor:
     """What a class or function of the file makes of its arguments."""
 
-    make: Callable[[_ForeignInterpreter, tuple[Any, ...]], Any]
+    make: Callable[[ForeignInterpreter, tuple[Any, ...]], Any]
 
 
 @define
@@ -70,7 +70,7 @@ class _NumpyType:
     order: str = "<"
 
 
-class _ForeignInterpreter(Interpreter):
+class ForeignInterpreter(Interpreter):
     """A pickle machine that makes no calls, and knows plain values."""
 
     operations: ClassVar[dict[int, Operation]] = Interpreter.operations | OTHER_OPERATIONS
@@ -78,6 +78,7 @@ class _ForeignInterpreter(Interpreter):
     keys: ClassVar[tuple[type, ...]] = (str, bytes)
 
     def __init__(self, data: bytes, file: str, states_of: frozenset[str]) -> None:
+        """Prepare to read a pickle; see `read_foreign_pickle` for the arguments."""
         super().__init__(data, file)
         self.states_of = states_of
         self.numbers = 0  # unpacked from arrays of numpy
@@ -85,12 +86,14 @@ class _ForeignInterpreter(Interpreter):
         self.made: dict[int, Any] = {}  # arrays and namespaces by identity, until their state came
 
     def skip_protocol(self) -> None:
+        """Go to the first operation; reject a protocol that Python does not have."""
         if self.data[:1] == b"\x80":
             if self.data[1] not in _PROTOCOLS:
                 self.reject(f"has a pickle of protocol {self.data[1]}", kind="protocol")
             self.position = 2
 
     def find_global(self, name: bytes) -> Any:
+        """Return what stands for a function or class, also for one that holds plain values."""
         if name in _VALUES:
             return _VALUES[name]
         if name.decode(errors="replace").replace("\n", ".") in self.states_of:
@@ -98,11 +101,13 @@ class _ForeignInterpreter(Interpreter):
         return super().find_global(name)
 
     def call(self, function: Any, arguments: tuple[Any, ...]) -> Any:
+        """Return what stands for the result of a call."""
         if isinstance(function, _Constructor):
             return self.count_copy(function.make(self, arguments))
         return super().call(function, arguments)
 
     def set_state(self, target: Any, state: Any) -> Any:
+        """Return what an object becomes with the state that the file sets."""
         if isinstance(target, _NumpyType):
             if type(state) is not tuple or state[1] not in ("<", ">", "|", "="):
                 raise ValueError
@@ -185,7 +190,7 @@ _NUMBERS = {
 
 
 def _read_array(
-    machine: _ForeignInterpreter, data: Any, dtype: Any, shape: Any, is_by_column: Any
+    machine: ForeignInterpreter, data: Any, dtype: Any, shape: Any, is_by_column: Any
 ) -> list[Any]:
     """Return an array of numpy as nested lists; one without dimensions as a list of one."""
     if (
@@ -209,7 +214,7 @@ def _read_array(
 def _make_first(kinds: type | tuple[type, ...]) -> _Constructor:
     """Return what makes its only argument, if it is of these types."""
 
-    def make(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
+    def make(_: ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
         (value,) = arguments
         if not isinstance(value, kinds):
             raise TypeError
@@ -218,18 +223,18 @@ def _make_first(kinds: type | tuple[type, ...]) -> _Constructor:
     return _Constructor(make)
 
 
-def _make_list(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> list[Any]:
+def _make_list(_: ForeignInterpreter, arguments: tuple[Any, ...]) -> list[Any]:
     items = arguments[0] if arguments else []  # a deque also has its greatest length
     if not isinstance(items, (list, tuple)):
         raise TypeError
     return list(items)
 
 
-def _make_shape(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+def _make_shape(machine: ForeignInterpreter, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(_make_list(machine, arguments))
 
 
-def _make_dict(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
+def _make_dict(machine: ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
     """Make a dict: of a dict, or empty; the factory of a `defaultdict` is no value."""
     given = [item for item in arguments if item is not None and type(item) is not _Constructor]
     (items,) = given or ({},)
@@ -238,7 +243,7 @@ def _make_dict(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
     return machine.hold(dict(items))
 
 
-def _make_instance(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
+def _make_instance(machine: ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
     """Make what `copyreg` makes of a class, of the class `object` and of nothing."""
     made, base, state = arguments
     if base is not _OBJECT or state is not None:
@@ -246,7 +251,14 @@ def _make_instance(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> 
     return machine.call(made, ())
 
 
-def _make_path(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> str:
+def _make_early_tensor(machine: ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
+    """Make a tensor of torch before 0.4: without `requires_grad` and hooks."""
+    storage, offset, shape, stride = arguments
+    today = machine.find_global(b"torch._utils\n_rebuild_tensor_v2")
+    return machine.call(today, (storage, offset, shape, stride, False, {}))
+
+
+def _make_path(_: ForeignInterpreter, arguments: tuple[Any, ...]) -> str:
     parts = [part for part in arguments if type(part) is str]
     if len(parts) != len(arguments):
         raise ValueError
@@ -254,11 +266,11 @@ def _make_path(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> str:
     return root + "/".join(parts)
 
 
-def _make_device(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> str:
+def _make_device(_: ForeignInterpreter, arguments: tuple[Any, ...]) -> str:
     return ":".join(str(part) for part in arguments if isinstance(part, (str, int)))
 
 
-def _make_bytes(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> bytes:
+def _make_bytes(_: ForeignInterpreter, arguments: tuple[Any, ...]) -> bytes:
     """Make bytes, which protocols below 3 write as text; a `bytearray` of its bytes."""
     if len(arguments) == 1 and type(arguments[0]) is bytes:
         return arguments[0]
@@ -268,23 +280,23 @@ def _make_bytes(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> bytes:
     return text.encode("latin-1")
 
 
-def _make_numpy_type(_: _ForeignInterpreter, arguments: tuple[Any, ...]) -> _NumpyType:
+def _make_numpy_type(_: ForeignInterpreter, arguments: tuple[Any, ...]) -> _NumpyType:
     if type(arguments[0]) is not str:
         raise ValueError
     return _NumpyType(arguments[0].lstrip("<>|="), ">" if arguments[0][:1] == ">" else "<")
 
 
-def _make_number(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
+def _make_number(machine: ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
     dtype, data = arguments
     (number,) = machine.unpack(data, dtype)
     return number
 
 
-def _make_array(machine: _ForeignInterpreter, _: tuple[Any, ...]) -> Any:
+def _make_array(machine: ForeignInterpreter, _: tuple[Any, ...]) -> Any:
     return machine.hold([])
 
 
-def _make_buffered_array(machine: _ForeignInterpreter, arguments: tuple[Any, ...]) -> list[Any]:
+def _make_buffered_array(machine: ForeignInterpreter, arguments: tuple[Any, ...]) -> list[Any]:
     data, dtype, shape, order = arguments
     return _read_array(machine, data, dtype, shape, order == "F")
 
@@ -332,6 +344,7 @@ _VALUES: dict[bytes, Any] = dict(
             "Path PosixPath WindowsPath PurePath PurePosixPath PureWindowsPath",
             _Constructor(_make_path),
         ),
+        *_named("torch._utils", "_rebuild_tensor", _Constructor(_make_early_tensor)),
         *_named("torch", "Size", _Constructor(_make_shape)),
         *_named("torch", "device", _Constructor(_make_device)),
         *_named("torch.torch_version", "TorchVersion", _make_first(str)),

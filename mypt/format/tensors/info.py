@@ -51,7 +51,7 @@ class TensorInfo:
         dtype: Name of its dtype, such as `float32`.
         shape: Size in each dimension.
         stride: Number of values from one index to the next, in each dimension.
-        storage_key: Name of its storage in the archive.
+        storage_key: Name of its storage in the archive; see `of_file`.
         storage_offset: Number of values in the storage before its first one.
         storage_bytes: Size of its storage in bytes.
     """
@@ -91,6 +91,19 @@ class TensorInfo:
                 return False
             expected *= size
         return True
+
+    @property
+    def archive_key(self) -> str:
+        """Name of its storage in the archive that it is in."""
+        return self.storage_key.rpartition("/")[2]
+
+    def of_file(self, name: str) -> TensorInfo:
+        """Describe it as one of several archives, whose storages have equal names.
+
+        Args:
+            name: What tells the archive from the others.
+        """
+        return evolve(self, storage_key=f"{name}/{self.storage_key}")
 
     def with_shape(self, shape: tuple[int, ...], how: str = "converted") -> TensorInfo:
         """Describe a tensor that is made of this one and in no file yet: contiguous, of its dtype.

@@ -164,14 +164,18 @@ class Interpreter:
 
     def run(self) -> Any:
         """Interpret up to the STOP, which must be the last byte."""
-        try:
-            value = self._interpret()
-        except (IndexError, KeyError, TypeError, ValueError, struct.error):
-            self.reject("is damaged: its pickle ends early or is out of order", kind="malformed")
+        value = self.interpret()
         if self.position != len(self.data):
             self.reject("has bytes after the end of its pickle", kind="malformed")
         self.check_value(value)
         return value
+
+    def interpret(self) -> Any:
+        """Return what the pickle describes, up to its STOP; nothing else is checked of it."""
+        try:
+            return self._interpret()
+        except (IndexError, KeyError, TypeError, ValueError, struct.error):
+            self.reject("is damaged: its pickle ends early or is out of order", kind="malformed")
 
     def skip_protocol(self) -> None:
         """Go to the first operation; reject a protocol that is not torch's."""
@@ -483,7 +487,8 @@ def _describe_tensor(
     return info
 
 
-def _push_storage(machine: Interpreter) -> None:
+def push_storage(machine: Interpreter) -> None:
+    """Push the storage that a persistent id refers to."""
     match machine.stack.pop():
         case ("storage", StorageInfo(key=""), str(), str(), int()) as found:
             _, kind, key, location, numel = found
@@ -535,6 +540,6 @@ Interpreter.operations = {
     ord("j"): _get_memo(UINT32),
     ord("c"): _push_global,
     ord("R"): push_call,
-    ord("Q"): _push_storage,
+    ord("Q"): push_storage,
     ord("b"): _set_state,
 }

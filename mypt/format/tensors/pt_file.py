@@ -11,9 +11,10 @@ from attrs import frozen
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import check_unmoved, have_equal_bytes, open_regular
 from mypt.format.tensors.foreign_pickle import read_foreign_pickle
-from mypt.format.tensors.info import TensorInfo, are_comparable
+from mypt.format.tensors.info import ITEM_BYTES, TensorInfo, are_comparable
 from mypt.format.tensors.pickle_reader import MAX_PICKLE_BYTES, read_pickle
-from mypt.format.tensors.zip_reader import Member, read_member, read_members
+from mypt.format.tensors.torch_forms.legacy_file import read_legacy
+from mypt.format.tensors.zip_reader import Member, is_legacy, read_member, read_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,7 +49,8 @@ class Header:
         file: Its name, for messages.
         contents: Nested dict, list, tuple, str, int, float, bool and None, with a `TensorInfo` in
             place of each tensor.
-        members: The members of the archive by name; the storage `k` is `data/k`.
+        members: The members of the archive by name; the storage `k` is `data/k`, also of a file of
+            torch before 1.6, which is no archive.
         unloadable: Why torch would not open it all the same; "" if it would.
     """
 
@@ -87,7 +89,8 @@ def read_header(path: Path, file: str, *, is_foreign: bool = False) -> Header:
         path: The file.
         file: Its name, for messages.
         is_foreign: Whether it may hold what other programs save beside tensors: see
-            `read_foreign_pickle`. A file of a bundle may not.
+            `read_foreign_pickle`; and have the form of torch before 1.6: see `read_legacy`. A file
+            of a bundle may not.
 
     Raises:
         FormatError: It is damaged or not an archive of plain tensors and plain values (see
@@ -118,7 +121,7 @@ def load_tensors(path: Path, file: str, *, is_foreign: bool = False) -> Any:
         header = _read_header(stream, file, is_foreign)
         header.check_loadable()
         try:
-            contents = _map_tensors(header, path)
+            contents = _map_tensors(header, path, stream)
         except UnicodeError:
             what, fix = "has a name that is not UTF-8, which torch cannot open", "rename it"
             _raise_tensors_error(str(path), "", what, fix, "path")
@@ -132,8 +135,11 @@ def load_tensors(path: Path, file: str, *, is_foreign: bool = False) -> Any:
     return contents
 
 
-def _map_tensors(header: Header, path: Path) -> Any:
-    """Return the content of a file with its tensors, in memory that is mapped to the file."""
+def _map_tensors(header: Header, path: Path, stream: BinaryIO) -> Any:
+    """Return the content of a file with its tensors, in memory that is mapped to the file.
+
+    Of a file of torch before 1.6, most storages begin where none of their type can: these are read.
+    """
     import torch
 
     whole = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=path.stat().st_size)
@@ -142,12 +148,25 @@ def _map_tensors(header: Header, path: Path) -> Any:
     def map_tensor(info: TensorInfo) -> Any:
         key = info.storage_key
         if key not in storages:
-            start = header.members[f"data/{key}"].offset
-            storages[key] = whole[start : start + info.storage_bytes]
+            member = header.members[f"data/{key}"]
+            if member.size_bytes and member.offset % ITEM_BYTES[info.dtype]:
+                storages[key] = _read_storage(stream, member)
+            else:
+                storages[key] = whole[member.offset : member.offset + info.storage_bytes]
         empty = torch.empty(0, dtype=getattr(torch, info.dtype), device="cpu")
         return empty.set_(storages[key], info.storage_offset, info.shape, info.stride)
 
     return _replace_infos(header.contents, map_tensor)
+
+
+def _read_storage(stream: BinaryIO, member: Member) -> Any:
+    """Return a storage in memory of its own; the caller has checked that the file has its bytes."""
+    import torch
+
+    held = bytearray(member.size_bytes)
+    stream.seek(member.offset)
+    stream.readinto(held)  # type: ignore[attr-defined]
+    return torch.frombuffer(held, dtype=torch.uint8).untyped_storage()
 
 
 def _replace_infos(value: Any, make: Callable[[TensorInfo], Any]) -> Any:
@@ -191,7 +210,7 @@ def find_damaged_members(path: Path, file: str) -> Iterator[str]:
     """Find the members whose content does not match the checksum in the archive.
 
     Reads the whole file, a chunk at a time. A checksum of 0 means that none was computed, which
-    is an option of torch.
+    is an option of torch; files of torch before 1.6 have none.
 
     Yields:
         Names of members.
@@ -200,6 +219,8 @@ def find_damaged_members(path: Path, file: str) -> Iterator[str]:
         FormatError: `read_members` rejects the file, or it was truncated while being read.
     """
     with open_regular(path, file) as stream:
+        if is_legacy(stream):
+            return  # it has no checksums
         for name, member in read_members(stream, file).items():
             stream.seek(member.offset)
             crc, left = 0, member.size_bytes
@@ -216,7 +237,7 @@ def find_damaged_members(path: Path, file: str) -> Iterator[str]:
 
 def find_start(header: Header, tensor: TensorInfo) -> int:
     """Return the first byte in the file of a contiguous tensor."""
-    return header.members[f"data/{tensor.storage_key}"].offset + tensor.span[0]
+    return header.members[f"data/{tensor.archive_key}"].offset + tensor.span[0]
 
 
 def have_equal_values(path: Path, header: Header, first: TensorInfo, second: TensorInfo) -> bool:
@@ -232,6 +253,9 @@ def have_equal_values(path: Path, header: Header, first: TensorInfo, second: Ten
 
 
 def _read_header(stream: BinaryIO, file: str, is_foreign: bool) -> Header:
+    if is_foreign and is_legacy(stream):
+        contents, places = read_legacy(stream, file)
+        return Header(file, contents, places)
     members = read_members(stream, file)
     strange = [name for name in members if name not in _NAMES and not name.startswith("data/")]
     large = [name for name in _NAMES & members.keys() if members[name].size_bytes > _SMALL_BYTES]

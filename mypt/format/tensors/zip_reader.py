@@ -27,7 +27,8 @@ _LOCATOR_64 = struct.Struct("<4sIQI")
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
 _SIZES_FOLLOW, _UTF_8 = 0x0008, 0x0800  # the only flags that torch sets
 _SAFE_PATH = re.compile(rb"[A-Za-z0-9_]+(?:/[A-Za-z0-9_]+)+")
-_LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+# The number with which files of torch before 1.6 begin, after the heads of pickles of any protocol.
+_LEGACY_MAGIC = re.compile(rb"\x80.(?:\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
 
 
 @frozen
@@ -93,6 +94,12 @@ def read_members(stream: BinaryIO, file: str) -> dict[str, Member]:
     if any(after[0] < before[1] for before, after in pairwise([*spans, (start, start)])):
         _raise_archive_error(file, "holds members that overlap or lie outside of the file")
     return members
+
+
+def is_legacy(stream: BinaryIO) -> bool:
+    """Return whether a file has the form that torch wrote before 1.6, which is no archive."""
+    stream.seek(0)
+    return _LEGACY_MAGIC.match(stream.read(START_BYTES)) is not None
 
 
 def read_member(stream: BinaryIO, member: Member) -> bytes:
@@ -229,7 +236,7 @@ def _raise_not_an_archive(stream: BinaryIO, file: str) -> NoReturn:
     start = stream.read(START_BYTES)
     if problem := explain_start(start, file, "archive"):
         raise FormatError(problem)
-    if start.startswith(_LEGACY_TORCH):
+    if _LEGACY_MAGIC.match(start):
         _raise_archive_error(
             file, "is in the format of torch before 1.6", "save it again with torch.save"
         )

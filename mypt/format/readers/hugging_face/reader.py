@@ -1,11 +1,11 @@
-"""Reader of folders of Hugging Face's `save_pretrained`: GPT-2 and Llama in safetensors."""
+"""Reader of folders of Hugging Face's `save_pretrained`: GPT-2 and Llama."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
-from mypt.format.errors import FormatError, Problem
+from mypt.format.errors import FormatError
 from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.hugging_face.companions import read_companions
@@ -16,6 +16,7 @@ from mypt.format.readers.hugging_face.text_rules import (
     read_chat_templates,
     read_text_rules,
 )
+from mypt.format.readers.hugging_face.weights import load_folder
 from mypt.format.readers.shared.fields import make_unsupported_error, require_bool
 from mypt.format.readers.shared.known_keys import check_keys
 from mypt.format.readers.shared.tensor_map import find_sources, make_config, map_tensors
@@ -26,12 +27,7 @@ from mypt.format.readers.shared.vocabulary import (
     read_hugging_face_document,
 )
 from mypt.format.readers.shared.wrappers import unwrap_names
-from mypt.format.storage.files import (
-    find_misnamed,
-    misnamed_problem,
-    open_regular,
-    read_document,
-)
+from mypt.format.storage.files import read_document
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -41,9 +37,7 @@ if TYPE_CHECKING:
     from mypt.format.readers.contract import Load
     from mypt.format.readers.hugging_face.families.family import Family
 
-CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-TOKENIZER = "tokenizer.json"
-_FORBIDDEN = frozenset("/\\:")
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 
 
 def recognises(path: Path) -> bool:
@@ -83,14 +77,14 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     check_class(hf_config, family.classes, file)
     hf_config = _complete(hf_config, family, file)
     fields = family.convert_config(hf_config, file)
-    raw, places = _load_tensors(path, load)
-    named, taken_off = unwrap_names(raw, family.roots, str(path))
+    weights = load_folder(path, load)
+    named, taken_off = unwrap_names(weights.tensors, family.roots, str(path))
     tensors = {n: t for n, t in named.items() if not family.is_buffer(n)}
     prefix = family.find_prefix(tensors)
     embedding, head = prefix + family.embedding, family.head
     tied, remarks = require_bool(hf_config, "tie_word_embeddings", file), []
     if tied:
-        files, _ = unwrap_names(places, family.roots, str(path))
+        files, _ = unwrap_names(weights.places, family.roots, str(path))
         tied = is_tied(tensors, embedding, head, files)
         remarks = [] if tied else [describe_untied(embedding, head)]
     document, config = make_config({**fields, "tie_weights": tied}, file, family.layouts)
@@ -140,56 +134,6 @@ def _complete(hf_config: Mapping[str, Any], family: Family, file: str) -> dict[s
             raise make_unsupported_error(file, f"/{key}", what, "remove the one that does not hold")
     check_keys(named, family.keys, file)
     return {**family.defaults, **named}
-
-
-def _load_tensors(path: Path, load: Load) -> tuple[dict[str, Any], dict[str, Path]]:
-    """Return the tensors of the single file or of all files in the index, and the file of each."""
-    if (path / WEIGHTS).is_file():
-        tensors = dict(_load_shard(path / WEIGHTS, load))
-        return tensors, dict.fromkeys(tensors, path / WEIGHTS)
-    if not (path / INDEX).is_file():
-        for name, right in find_misnamed(path, (WEIGHTS, INDEX)).items():
-            raise FormatError(misnamed_problem(path / name, right))
-        what = f"has neither {WEIGHTS} nor {INDEX}"
-        fix = "save the model with safe_serialization=True: other files can execute code"
-        raise make_unsupported_error(str(path), "", what, fix)
-    file = str(path / INDEX)
-    index, _ = read_document(path / INDEX, file)
-    places = index.get("weight_map")
-    if not isinstance(places, dict) or not all(_is_file_name(name) for name in places.values()):
-        what = "is not a map from tensors to files of this folder"
-        raise make_unsupported_error(file, "/weight_map", what, "restore the file")
-    tensors = {}
-    for shard in sorted(set(places.values())):
-        for name, tensor in _load_shard(path / shard, load).items():
-            if places.get(name) != shard:
-                what = f"is in {shard}, but {INDEX} does not list it there"
-                raise make_unsupported_error(str(path), name, what, "restore the files")
-            tensors[name] = tensor
-    missing = [name for name in places if name not in tensors]
-    if missing:
-        raise FormatError(
-            *(Problem(str(path), n, f"is missing from {places[n]}", _RESTORE) for n in missing[:20])
-        )
-    return tensors, {name: path / shard for name, shard in places.items()}
-
-
-_RESTORE = "restore the file"
-
-
-def _load_shard(file: Path, load: Load) -> Mapping[str, Any]:
-    name = str(file)
-    try:
-        with open_regular(file, name):
-            pass
-    except FileNotFoundError as error:
-        raise FormatError(Problem(name, "", "is missing", _RESTORE, kind="file.missing")) from error
-    contents: Mapping[str, Any] = load(file)
-    return contents
-
-
-def _is_file_name(name: object) -> bool:
-    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & _FORBIDDEN
 
 
 OPTIONS = {"type": "object", "properties": {"tokenizer": TOKENIZER_OPTION}}

@@ -1,0 +1,1 @@
+"""Other forms than today's archive in which torch writes tensors."""
