@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE, GPT2_VOCAB_SIZE
-from mypt.format.layout import HEAD
 from mypt.format.migrations.optimizer_moments import optimizer_settings
 from mypt.format.readers import nanogpt_model
 from mypt.format.readers.contract import ReaderFactory
@@ -105,9 +104,8 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     def arranged() -> tuple[dict[str, Any], dict[str, Any]] | None:
         if saved is None:
             return None
-        order = [name for name in tensors if name != HEAD or not model.config.tie_weights]
         moments = map_moments(
-            saved, order, model.sources, tensors, model.config, rule="matrices", file=file
+            saved, model.held, model.sources, tensors, model.config, rule="matrices", file=file
         )
         return moments, optimizer_settings(saved, file)
 

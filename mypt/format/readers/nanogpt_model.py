@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import HEAD
+from mypt.format.readers.foreign_model import ForeignModel
 from mypt.format.readers.shared.fields import require_bool, require_positive_int
 from mypt.format.readers.shared.gpt2_names import make_gpt2_lookup
 from mypt.format.readers.shared.known_keys import KnownKeys
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from mypt.format.documents.config import GPTConfig
-    from mypt.format.readers.shared.tensor_source import TensorSource
 
 ROOTS = ("transformer.wte.", "transformer.wpe.", "transformer.h.", "transformer.ln_f.", "lm_head.")
 _EMBEDDING = "transformer.wte.weight"
@@ -41,26 +38,9 @@ ACTIVATION_OPTION = {
 }
 
 
-@frozen(kw_only=True)
-class Model:
-    """A model of nanoGPT in mypt's terms.
-
-    Attributes:
-        document: Fields of `config.json`.
-        config: The same as an object.
-        sources: The source of each of mypt's tensors.
-        tensors: The tensors under mypt's names, or their descriptions.
-        remarks: What a user should know at every opening, one line each.
-    """
-
-    document: dict[str, Any]
-    config: GPTConfig
-    sources: dict[str, TensorSource]
-    tensors: dict[str, Any]
-    remarks: tuple[str, ...]
-
-
-def convert_model(fields: Mapping[str, Any], tensors: Mapping[str, Any], path: Path) -> Model:
+def convert_model(
+    fields: Mapping[str, Any], tensors: Mapping[str, Any], path: Path
+) -> ForeignModel:
     """Return the model; its head is tied unless another one is stored.
 
     Args:
@@ -76,10 +56,11 @@ def convert_model(fields: Mapping[str, Any], tensors: Mapping[str, Any], path: P
     document, config = make_config({**fields, "tie_weights": tied}, file)
     lookup = make_gpt2_lookup("transformer.", HEAD, transposed=False)
     sources = find_sources(config, lookup, tensors, file)
-    return Model(
+    return ForeignModel(
         document=document,
         config=config,
         sources=sources,
+        held={name: t for name, t in tensors.items() if name != HEAD or not tied},
         tensors=map_tensors(tensors, sources, config, file),
         remarks=() if tied else (describe_untied(_EMBEDDING, HEAD),),
     )
