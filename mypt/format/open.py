@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import evolve, field, frozen
 
@@ -35,6 +34,8 @@ from mypt.format.rules.requirements import (
 )
 from mypt.format.rules.tensors import check_tied
 from mypt.format.storage import files
+from mypt.format.storage.files import MappedFiles
+from mypt.format.tensors.values import convert_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -50,6 +51,14 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 3  # of the checkpoints in a folder that is none itself
 _LOGGER = logging.getLogger("mypt")
+
+
+class ReadWeights(Protocol):
+    """Read the weights of a checkpoint; see `Opened.weights`."""
+
+    def __call__(self, convert: Callable[[Tensor], Tensor] | None = None) -> Mapping[str, Tensor]:
+        """Return the tensors by name."""
+        ...
 
 
 @frozen(kw_only=True)
@@ -76,7 +85,9 @@ class Opened:
         needs: The plugins that it requires, by package, as a manifest has them but under present
             names.
         manifest: Commit record of a bundle; None where there is none.
-        weights: Gives the tensors by name, on the CPU.
+        weights: Gives the tensors by name, on the CPU; mapped to their file as far as they are as
+            the file has them. Takes a function that converts each of them, while the memory of the
+            file and of those that are converted is given back.
         shapes: Gives their shapes by name, without loading them.
         digest: Computes the SHA-256 of the file of weights, in hexadecimal; of several files,
             that of their digests.
@@ -93,7 +104,7 @@ class Opened:
     training_state: TrainingState | None
     sizes: Mapping[str, int]
     notes: tuple[str, ...]
-    weights: Callable[[], Mapping[str, Tensor]]
+    weights: ReadWeights
     shapes: Callable[[], Mapping[str, tuple[int, ...]]]
     digest: Callable[[], str]
     optimizer: Callable[[], Mapping[str, Any] | None]
@@ -292,9 +303,7 @@ def _describe_bundle(bundle: Bundle, *, is_proved: bool = False) -> Opened:
         notes=tuple(map(str, found)),
         found=found,
         edits=tuple(note for note in bundle.notes if note.kind == EDITED),
-        weights=lambda: _check_weights(
-            bundle.weights(), bundle.config, bundle.folder / files.MODEL
-        ),
+        weights=_make_weights_reader(bundle.weights, bundle.config, bundle.folder / files.MODEL),
         shapes=bundle.shapes,
         digest=bundle.weights_digest,
         optimizer=bundle.optimizer,
@@ -356,19 +365,19 @@ def _describe_foreign(
 ) -> Opened:
     """Describe a foreign checkpoint by its headers; its tensors are read on demand."""
     described = describe(path, reader, plugins.layouts, options, plugins.settings)
-    whole = cache(lambda: read_whole(path, reader, options, described, plugins.layouts))
     held = _weight_files(path)
 
     config = from_document(GPTConfig, described.config)
+    file = path / files.MODEL if reader.read is mypt_folder.read else path
 
-    def weights() -> Mapping[str, Tensor]:
-        file = path / files.MODEL if reader.read is mypt_folder.read else path
-        return _check_weights(whole().tensors, config, file)
+    def read_weights(mapped: MappedFiles) -> dict[str, Tensor]:
+        found = read_whole(path, reader, options, described, plugins.layouts, mapped)
+        return dict(found.tensors)
 
     def optimizer() -> Mapping[str, Any] | None:
         if described.flaws:
             raise FormatError(*described.flaws)
-        return whole().optimizer
+        return read_whole(path, reader, options, described, plugins.layouts).optimizer
 
     return Opened(
         path=path,
@@ -379,7 +388,7 @@ def _describe_foreign(
         sizes={_name_within(path, file): file.stat().st_size for file in held},
         notes=(*described.report, *described.remarks),
         remarks=described.remarks,
-        weights=weights,
+        weights=_make_weights_reader(read_weights, config, file),
         shapes=lambda: {name: info.shape for name, info in described.tensors.items()},
         digest=lambda: _joint_digest(held),
         optimizer=optimizer,
@@ -398,11 +407,18 @@ def _find_lacking_tokenizer(
     return tuple(problem for problem in found if problem.kind in NEEDS_PLUGIN)
 
 
-def _check_weights(
-    weights: Mapping[str, Tensor], config: GPTConfig, file: Path
-) -> Mapping[str, Tensor]:
-    if config.tie_weights:
-        check_tied(weights, str(file))
+def _make_weights_reader(
+    read: Callable[[MappedFiles], dict[str, Tensor]], config: GPTConfig, file: Path
+) -> ReadWeights:
+    def weights(convert: Callable[[Tensor], Tensor] | None = None) -> Mapping[str, Tensor]:
+        mapped = MappedFiles()
+        found = read(mapped)
+        if config.tie_weights:
+            check_tied(found, str(file))
+        if convert is None:
+            return found
+        return convert_each(found, convert, mapped)
+
     return weights
 
 

@@ -16,7 +16,7 @@ from mypt.plugins.hookspecs import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from importlib.metadata import Distribution, EntryPoint
+    from importlib.metadata import Distribution
     from typing import Any
 
 UNKNOWN = "an unknown package"
@@ -144,13 +144,9 @@ def find_installed_plugins() -> Iterator[tuple[PluginOrigin, Callable[[], Any]] 
             except Exception as error:
                 what = f"its entry points cannot be read ({type(error).__name__}: {error})"
                 yield Fault(_make_origin("?", distribution), what)
-    for entry in sorted(found, key=lambda entry: (entry.name, _get_package_name(entry))):
-        origin = _make_origin(entry.name, entry.dist)
+    origins = [(_make_origin(entry.name, entry.dist), entry) for entry in found]
+    for origin, entry in sorted(origins, key=lambda pair: (pair[0].name, pair[0].package)):
         yield evolve(origin, module=entry.value.partition(":")[0].partition(".")[0]), entry.load
-
-
-def _get_package_name(entry: EntryPoint) -> str:
-    return _make_origin(entry.name, entry.dist).package
 
 
 def _make_origin(name: str, distribution: Distribution | None) -> PluginOrigin:

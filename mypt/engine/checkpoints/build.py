@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -73,10 +74,13 @@ def build_model(
     model.needs = opened.needs
     model.opened_from = opened.path
     model.history = read_history(opened)
-    weights = dict(opened.weights())
+    weights = dict(opened.weights(partial(_convert, copy=for_training)))
     if config is not None and POSITIONS in weights:
-        weights[POSITIONS] = weights[POSITIONS][: config.block_size]
-    if for_training:
-        weights = {name: tensor.clone() for name, tensor in weights.items()}
+        weights[POSITIONS] = weights[POSITIONS][: config.block_size].clone()
     model.load_weights(weights, file=str(opened.path))
     return model.train(for_training).to(place)
+
+
+def _convert(tensor: torch.Tensor, *, copy: bool) -> torch.Tensor:
+    """Return a tensor in float32; a copy has its values in order."""
+    return tensor.to(torch.float32, copy=copy, memory_format=torch.contiguous_format)

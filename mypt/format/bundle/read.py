@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mypt.format.errors import Severity
     from mypt.format.layout import Layouts
     from mypt.format.rules.plugin_settings import Settings
+    from mypt.format.storage.files import MappedFiles
 
 T = TypeVar("T")
 
@@ -79,14 +80,17 @@ class Bundle:
     optimizer_name: str | None = None
     flaws: tuple[Problem, ...] = ()
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self, mapped: MappedFiles | None = None) -> dict[str, Tensor]:
         """Load the weights by name, mapped to memory on the CPU, in the dtype they are stored in.
+
+        Args:
+            mapped: Where their file is mapped; by default somewhere of its own.
 
         Raises:
             FormatError: The file is damaged, or another generation has replaced this one.
             OSError: It cannot be read.
         """
-        contents = self._load(files.MODEL)
+        contents = self._load(files.MODEL, mapped)
         if self.format_version == "1" and isinstance(contents.get("state_dict"), dict):
             contents = contents["state_dict"]
         return dict(contents)
@@ -185,12 +189,12 @@ class Bundle:
                 file = str(self.folder / name)
                 self.with_file(name, partial(_check_digest, record=record, file=file))
 
-    def _load(self, name: str) -> Any:
+    def _load(self, name: str, mapped: MappedFiles | None = None) -> Any:
         file = str(self.folder / name)
 
         def load(path: Path) -> Any:
             self._check_content(name, path, file)
-            return load_tensors(path, file)
+            return load_tensors(path, file, mapped)
 
         return self.with_file(name, load)
 

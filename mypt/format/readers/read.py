@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mypt.format.readers.contract import Load, ReaderFactory
     from mypt.format.rules.plugin_settings import Settings
     from mypt.format.schema.check import Kind
+    from mypt.format.storage.files import MappedFiles
 
 
 def find_reader(path: Path, readers: Iterable[ReaderFactory]) -> ReaderFactory | None:
@@ -229,6 +230,7 @@ def read_whole(
     options: Mapping[str, Any],
     described: Checkpoint,
     layouts: Layouts,
+    mapped: MappedFiles | None = None,
 ) -> Checkpoint:
     """Read a checkpoint, tensors and all.
 
@@ -238,12 +240,17 @@ def read_whole(
         options: What the reader has to be told.
         described: What `describe` has returned of it.
         layouts: The architecture parts known.
+        mapped: Where files of weights are mapped; by default somewhere of its own.
 
     Raises:
         FormatError: A file of weights is not what its checksum says, or was changed meanwhile.
     """
+
+    def load(file: Path) -> Any:
+        return weights_file.load_weights(file, str(file), mapped)
+
     try:
-        found = reader.read(path, lambda file: weights_file.load_weights(file, str(file)), options)
+        found = reader.read(path, load, options)
         found = as_tensors(found)
         if described.flaws:
             found = _without_training(found, described.flaws)

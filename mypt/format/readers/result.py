@@ -64,11 +64,16 @@ def as_infos(found: Checkpoint) -> Checkpoint:
 
 
 def as_tensors(found: Checkpoint) -> Checkpoint:
-    """Return a checkpoint with torch tensors, each in memory of its own but for a tied head."""
+    """Return a checkpoint with torch tensors, each in memory of its own but for a tied head.
+
+    Those of the optimizer have their values in order, which torch's fused AdamW takes for granted.
+    """
     return evolve(
         found,
         tensors=values.to_tensors(found.tensors, _TIED),
-        optimizer=values.convert_nested(found.optimizer, values.to_tensor),
+        optimizer=values.convert_nested(
+            found.optimizer, lambda value: values.to_tensor(value).contiguous()
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import mmap
 import re
 import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -33,6 +33,38 @@ _SMALL_FILES = (CONFIG, TRAINING_STATE, MANIFEST)
 _CHUNK_BYTES = 1 << 20
 
 
+class MappedFiles:
+    """Files that are mapped to memory; what is changed there does not change the files."""
+
+    def __init__(self) -> None:
+        """Begin without a file."""
+        self._maps: list[mmap.mmap] = []
+
+    def map(self, stream: BinaryIO, size: int) -> mmap.mmap:
+        """Map an open file, whatever becomes of its name meanwhile.
+
+        Args:
+            stream: The file.
+            size: How many of its bytes are mapped, from the first; not 0.
+
+        Raises:
+            ValueError: It has become shorter.
+            OSError: It cannot be mapped.
+        """
+        self._maps.append(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_COPY))
+        return self._maps[-1]
+
+    def release(self) -> None:
+        """Give back the memory of all files; what is used after that is read again.
+
+        It is for those who compute one tensor from another: without it, the file would take memory
+        beside the outcome. What was changed in memory is lost.
+        """
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows, which trims by itself
+            for mapped in self._maps:
+                mapped.madvise(mmap.MADV_DONTNEED)
+
+
 def open_regular(path: Path, file: str) -> BinaryIO:
     """Open a regular file for reading; a folder, pipe or device, which could block, is rejected.
 
@@ -48,23 +80,6 @@ def open_regular(path: Path, file: str) -> BinaryIO:
         what, fix = "is not a regular file", "put a file in its place"
         raise FormatError(Problem(file, "", what, fix, kind="file"))
     return path.open("rb")
-
-
-def check_unmoved(stream: BinaryIO, path: Path, file: str) -> None:
-    """Raise if a path no longer leads to the file that was opened there.
-
-    Args:
-        stream: The file, as `open_regular` returned it.
-        path: The path it was opened at.
-        file: Its name, for messages.
-
-    Raises:
-        FormatError: Another file is there.
-        OSError: No file is there.
-    """
-    if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
-        what, fix = "was replaced while being read", "open it again"
-        raise FormatError(Problem(file, "", what, fix, kind="file.changed"))
 
 
 def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:

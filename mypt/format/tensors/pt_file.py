@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.storage.files import check_unmoved, have_equal_bytes, open_regular
+from mypt.format.storage.files import MappedFiles, have_equal_bytes, open_regular
 from mypt.format.tensors.foreign_pickle import read_foreign_pickle
 from mypt.format.tensors.info import ITEM_BYTES, TensorInfo, are_comparable
 from mypt.format.tensors.pickle_reader import MAX_PICKLE_BYTES, read_pickle
@@ -18,6 +18,7 @@ from mypt.format.tensors.zip_reader import Member, is_legacy, read_member, read_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from mmap import mmap
     from pathlib import Path
 
 # Files up to this size are compared with their checksums whenever they are loaded.
@@ -101,7 +102,9 @@ def read_header(path: Path, file: str, *, is_foreign: bool = False) -> Header:
         return _read_header(stream, file, is_foreign)
 
 
-def load_tensors(path: Path, file: str, *, is_foreign: bool = False) -> Any:
+def load_tensors(
+    path: Path, file: str, mapped: MappedFiles | None = None, *, is_foreign: bool = False
+) -> Any:
     """Load the whole content of a `.pt` file, with tensors memory-mapped on the CPU.
 
     The weights are read from disk when first used. Changing them does not change the file. Nothing
@@ -110,39 +113,38 @@ def load_tensors(path: Path, file: str, *, is_foreign: bool = False) -> Any:
     Args:
         path: The file.
         file: Its name, for messages.
+        mapped: Where the file is mapped; by default somewhere of its own.
         is_foreign: See `read_header`.
 
     Raises:
-        FormatError: `read_header` rejects it, torch cannot map it, or the file was replaced while
-            being read.
-        OSError: It cannot be read, or was moved while being read.
+        FormatError: `read_header` rejects it, or it cannot be mapped, such as one that was cut
+            while being read.
+        OSError: It cannot be read.
     """
+    mapped = MappedFiles() if mapped is None else mapped
     with open_regular(path, file) as stream:
         header = _read_header(stream, file, is_foreign)
         header.check_loadable()
         try:
-            contents = _map_tensors(header, path, stream)
-        except UnicodeError:
-            what, fix = "has a name that is not UTF-8, which torch cannot open", "rename it"
-            _raise_tensors_error(str(path), "", what, fix, "path")
-        except RuntimeError as error:
-            check_unmoved(stream, path, file)  # torch opens the file again by its name
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            _raise_tensors_error(
-                file, "", f"cannot be mapped by torch: {reason}", "restore it from a copy"
-            )
-        check_unmoved(stream, path, file)
-    return contents
+            content = mapped.map(stream, _find_end(header))
+        except (ValueError, OSError) as error:
+            _raise_tensors_error(file, "", f"cannot be mapped to memory: {error}", "open it again")
+    return _map_tensors(header, content)
 
 
-def _map_tensors(header: Header, path: Path, stream: BinaryIO) -> Any:
+def _find_end(header: Header) -> int:
+    return max(member.offset + member.size_bytes for member in header.members.values())
+
+
+def _map_tensors(header: Header, content: mmap) -> Any:
     """Return the content of a file with its tensors, in memory that is mapped to the file.
 
-    Of a file of torch before 1.6, most storages begin where none of their type can: these are read.
+    Of a file of torch before 1.6, most storages begin where none of their type can: these are
+    copied.
     """
     import torch
 
-    whole = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=path.stat().st_size)
+    whole = torch.frombuffer(content, dtype=torch.uint8).untyped_storage()
     storages: dict[str, Any] = {}
 
     def map_tensor(info: TensorInfo) -> Any:
@@ -150,7 +152,7 @@ def _map_tensors(header: Header, path: Path, stream: BinaryIO) -> Any:
         if key not in storages:
             member = header.members[f"data/{key}"]
             if member.size_bytes and member.offset % ITEM_BYTES[info.dtype]:
-                storages[key] = _read_storage(stream, member)
+                storages[key] = _copy_storage(content, member)
             else:
                 storages[key] = whole[member.offset : member.offset + info.storage_bytes]
         empty = torch.empty(0, dtype=getattr(torch, info.dtype), device="cpu")
@@ -159,13 +161,11 @@ def _map_tensors(header: Header, path: Path, stream: BinaryIO) -> Any:
     return _replace_infos(header.contents, map_tensor)
 
 
-def _read_storage(stream: BinaryIO, member: Member) -> Any:
+def _copy_storage(content: mmap, member: Member) -> Any:
     """Return a storage in memory of its own; the caller has checked that the file has its bytes."""
     import torch
 
-    held = bytearray(member.size_bytes)
-    stream.seek(member.offset)
-    stream.readinto(held)  # type: ignore[attr-defined]
+    held = bytearray(content[member.offset : member.offset + member.size_bytes])
     return torch.frombuffer(held, dtype=torch.uint8).untyped_storage()
 
 

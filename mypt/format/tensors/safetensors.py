@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.schema import strict_json
-from mypt.format.storage.files import check_unmoved, open_regular
+from mypt.format.storage.files import MappedFiles, open_regular
 from mypt.format.tensors.info import ITEM_BYTES, TensorInfo, contiguous_stride
 
 if TYPE_CHECKING:
@@ -78,27 +78,30 @@ def find_start(path: Path, file: str, name: str) -> int:
     return places[name][1]
 
 
-def load(path: Path, file: str) -> dict[str, Any]:
+def load(path: Path, file: str, mapped: MappedFiles | None = None) -> dict[str, Any]:
     """Memory-map the tensors on the CPU; changing them does not change the file.
 
+    Args:
+        path: The file.
+        file: Its name, for messages.
+        mapped: Where the file is mapped; by default somewhere of its own.
+
     Raises:
-        FormatError: See `read_infos`; or the file was replaced while being read.
-        OSError: It cannot be read, or was moved while being read.
+        FormatError: See `read_infos`; or the file was cut while being read.
+        OSError: It cannot be read.
     """
+    mapped = MappedFiles() if mapped is None else mapped
     with open_regular(path, file) as stream:
         places, size = _read_header(stream, file)
-        import torch
-
         try:
-            storage: Any = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
-        except RuntimeError as error:
-            check_unmoved(stream, path, file)  # torch opens the file again by its name
-            reason = next(iter(str(error).splitlines()), "")
+            content = mapped.map(stream, size)
+        except (ValueError, OSError) as error:
             _raise_safetensors_error(
-                file, "", f"cannot be mapped to memory: {reason}", "open it again"
+                file, "", f"cannot be mapped to memory: {error}", "open it again"
             )
-        check_unmoved(stream, path, file)
-    data = torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))
+    import torch
+
+    data = torch.frombuffer(content, dtype=torch.uint8)
     tensors = {}
     for name, (info, begin) in places.items():
         values = data[begin : begin + info.storage_bytes]

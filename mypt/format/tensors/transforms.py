@@ -44,10 +44,14 @@ def take_rows(matrix: Any, slices: Sequence[slice], factors: Sequence[float] = (
 
 
 def transpose(matrix: Any) -> Any:
-    """Return the transpose (columns, rows) of a matrix or description, contiguous in memory."""
+    """Return the transpose (columns, rows) of a matrix or description.
+
+    It is a view, so that a file which is mapped need not be read for it; what writes or trains
+    puts the values in order.
+    """
     if isinstance(matrix, TensorInfo):
         return matrix.with_shape((matrix.shape[1], matrix.shape[0]), "transposed")
-    return matrix.t().contiguous()
+    return matrix.t()
 
 
 def add_product(matrix: Any, a: Any, b: Any, scale: float) -> Any:

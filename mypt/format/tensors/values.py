@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mypt.format.storage.files import MappedFiles
+
+# So many bytes of a file that has been converted may stay in memory.
+_RELEASED_BYTES = 16 * 1024 * 1024
+
 
 def is_tensor(value: object) -> bool:
     """Return whether a value is a torch tensor or a numpy array; imports neither package."""
@@ -97,6 +102,31 @@ def to_tensors(tensors: Mapping[str, Any], tied: frozenset[str] = frozenset()) -
         is_own = first == name or {first, name} <= tied
         converted[name] = tensor if is_own else tensor.clone()
     return converted
+
+
+def convert_each(
+    tensors: dict[str, Tensor], convert: Callable[[Tensor], Tensor], mapped: MappedFiles
+) -> dict[str, Tensor]:
+    """Convert tensors one after the other, without keeping those that are converted in memory.
+
+    Args:
+        tensors: Tensors by name; emptied on the way.
+        convert: Returns what a tensor is converted to; called once for tensors that are the same.
+        mapped: The files that they are mapped to.
+    """
+    views = {name: _view_of(tensor, name) for name, tensor in tensors.items()}
+    converted: dict[tuple[object, ...], Tensor] = {}
+    size_bytes = 0
+    for name, view in views.items():
+        tensor = tensors.pop(name)
+        if view not in converted:
+            converted[view] = convert(tensor)
+            size_bytes += 0 if converted[view] is tensor else tensor.nbytes
+        if size_bytes > _RELEASED_BYTES:
+            mapped.release()
+            size_bytes = 0
+    mapped.release()
+    return {name: converted[view] for name, view in views.items()}
 
 
 def to_tensor(value: Any) -> Tensor:

@@ -12,6 +12,7 @@ from mypt.format.tensors.pt_file import check_members, check_small_file, load_te
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mypt.format.storage.files import MappedFiles
     from mypt.format.tensors.info import TensorInfo
 
 
@@ -46,19 +47,24 @@ def describe_checked_weights(path: Path, file: str) -> Any:
     return contents
 
 
-def load_weights(path: Path, file: str) -> Any:
+def load_weights(path: Path, file: str, mapped: MappedFiles | None = None) -> Any:
     """Return the content with its tensors memory-mapped on the CPU.
 
     A `.pt` file of up to 64 MiB is compared with its own checksums.
+
+    Args:
+        path: A `.pt` or safetensors file.
+        file: Its name, for messages.
+        mapped: Where the file is mapped; by default somewhere of its own.
 
     Raises:
         FormatError: It is damaged, or holds something other than tensors and plain values.
         OSError: It cannot be read.
     """
     if safetensors.is_safetensors(path, file):
-        return safetensors.load(path, file)
+        return safetensors.load(path, file, mapped)
     check_small_file(path, file)
-    return load_tensors(path, file, is_foreign=True)
+    return load_tensors(path, file, mapped, is_foreign=True)
 
 
 def load_checked_weights(path: Path, file: str) -> Any:

@@ -15,6 +15,7 @@ from mypt.format.errors import FormatError
 from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.storage import files
 from mypt.format.storage.commit import open_for_writing
+from mypt.format.storage.files import MappedFiles
 from mypt.format.storage.generations import tagged_name
 from mypt.format.tensors.pt_file import read_header
 
@@ -78,17 +79,16 @@ def test_loading_goes_on_where_a_rename_happens_in_between(bundle):
     assert read.weights()
 
 
-def test_loading_goes_on_where_a_rename_happens_while_torch_opens_the_file(bundle, monkeypatch):
+def test_loading_goes_on_where_a_rename_happens_while_the_file_is_opened(bundle, monkeypatch):
     waiting = bundle / tagged_name("model.pt", 1)
     (bundle / "model.pt").rename(waiting)
-    mapped, renamed = torch.UntypedStorage.from_file, []
+    mapped, renamed = MappedFiles.map, []
 
-    def after_a_rename(*args, **options):
-        if waiting.exists():
-            renamed.append(waiting.rename(bundle / "model.pt"))
-        return mapped(*args, **options)
+    def after_a_rename(*args):
+        renamed.append(waiting.rename(bundle / "model.pt"))
+        return mapped(*args)
 
-    monkeypatch.setattr(torch.UntypedStorage, "from_file", after_a_rename)
+    monkeypatch.setattr(MappedFiles, "map", after_a_rename)
     assert read_bundle(bundle).weights()
     assert renamed
 

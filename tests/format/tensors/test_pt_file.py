@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mypt.format.errors import FormatError
+from mypt.format.storage.files import MappedFiles
 from mypt.format.tensors import pt_file
 from mypt.format.tensors.info import TensorInfo
 from mypt.format.tensors.pt_file import (
@@ -133,16 +134,28 @@ def test_a_file_that_torch_cannot_load_is_one_clear_error(tmp_path, saved):
         load_tensors(path, "x.pt")
 
 
-def test_a_file_that_moves_while_torch_opens_it_is_not_called_damaged(saved, monkeypatch):
-    path, _ = saved({"a": torch.zeros(3)})
-    mapped = torch.UntypedStorage.from_file
+def test_a_file_that_moves_while_it_is_opened_is_read(saved, monkeypatch):
+    path, _ = saved({"a": torch.ones(3)})
+    mapped = MappedFiles.map
 
-    def after_a_rename(*args, **options):
+    def after_a_rename(*args):
         path.rename(path.with_name("moved"))
-        return mapped(*args, **options)
+        return mapped(*args)
 
-    monkeypatch.setattr(torch.UntypedStorage, "from_file", after_a_rename)
-    with pytest.raises(FileNotFoundError):
+    monkeypatch.setattr(MappedFiles, "map", after_a_rename)
+    assert load_tensors(path, "x.pt")["a"].tolist() == [1, 1, 1]
+
+
+def test_a_file_that_is_cut_while_it_is_opened_is_refused(saved, monkeypatch):
+    path, _ = saved({"a": torch.zeros(3)})
+    mapped = MappedFiles.map
+
+    def after_a_cut(*args):
+        path.write_bytes(path.read_bytes()[:100])
+        return mapped(*args)
+
+    monkeypatch.setattr(MappedFiles, "map", after_a_cut)
+    with pytest.raises(FormatError, match=r"x\.pt: cannot be mapped to memory"):
         load_tensors(path, "x.pt")
 
 

@@ -17,10 +17,15 @@ def test_a_description_is_arranged_as_the_tensor_is(tmp_path, operation):
     tensors = {"a": torch.rand(2, 3), "b": torch.rand(4, 3), "c": torch.rand(2, 4)}
     torch.save(tensors, tmp_path / "x.pt")
     info = operation(describe_weights(tmp_path / "x.pt", "x"))
-    tensor = operation(load_weights(tmp_path / "x.pt", "x"))
+    tensor = operation(load_weights(tmp_path / "x.pt", "x")).contiguous()
     assert (info.shape, info.stride) == (tuple(tensor.shape), tensor.stride())
     assert f"torch.{info.dtype}" == str(tensor.dtype)
     assert info.is_contiguous
+
+
+def test_a_transpose_is_a_view():
+    matrix = torch.rand(2, 3)
+    assert transpose(matrix).data_ptr() == matrix.data_ptr()
 
 
 def test_equal_bits_are_those_of_nan_and_zero_too_wherever_they_lie():

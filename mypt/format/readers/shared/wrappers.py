@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mypt.format.errors import FormatError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -56,13 +56,16 @@ def _drop_wrappers(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
-def _find_prefix(names: Iterable[str], roots: Sequence[str]) -> str:
+def _find_prefix(names: Collection[str], roots: Sequence[str]) -> str:
+    beginnings = tuple(roots)
+    if all(name.startswith(beginnings) for name in names):
+        return ""
     counts: Counter[str] = Counter({"": 0})
     for name in names:
         parts = name.split(".")
         for depth in range(min(len(parts), _DEEPEST)):
             rest = ".".join(parts[depth:])
-            if rest.startswith(tuple(roots)):
+            if rest.startswith(beginnings):
                 counts["".join(f"{part}." for part in parts[:depth])] += 1
     return min(counts, key=lambda prefix: (-counts[prefix], len(prefix)))
 
