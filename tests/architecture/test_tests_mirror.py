@@ -70,7 +70,6 @@ TESTED_BY = {
         "format/readers/hugging_face/families/family",
         "format/readers/hugging_face/families/gpt2",
         "format/readers/hugging_face/families/known",
-        "format/readers/hugging_face/families/llama",
         "format/readers/hugging_face/model",
         "format/readers/options",
         "format/readers/shared/tensor_map",

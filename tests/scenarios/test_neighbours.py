@@ -29,6 +29,9 @@ OPENED = {
     "hf_llama_gqa": {},
     "hf_llama_rope_llama3": {},
     "hf_llama_rope_yarn": {},
+    "hf_mistral": {},
+    "hf_qwen2": {},
+    "hf_qwen3": {},
     "lightning_nanogpt": BARE,
     "nanochat_d2": {},
     "nanogpt_2023_01_12": {},
@@ -40,7 +43,7 @@ OPENED = {
     "tok_wordpiece": {},
 }
 # By fixture, the reason; later readers move them to the table above.
-FAMILY = "#/model_type: is {}; mypt reads gpt2 and llama"
+FAMILY = "#/model_type: is {}; mypt reads gpt2"
 UNKNOWN = "; "  # no reader recognises it: what such files are, others test
 REFUSED = {
     "gguf_llama": UNKNOWN,
@@ -48,7 +51,7 @@ REFUSED = {
         f"hf_{name}": FAMILY.format(name)
         for name in (
             *("bloom", "falcon", "gemma", "gemma2", "gpt_neo", "gpt_neox", "gptj", "granite"),
-            *("mistral", "mixtral", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen3", "smollm3"),
+            *("mixtral", "olmo2", "opt", "phi", "phi3", "smollm3"),
             "stablelm",
         )
     },

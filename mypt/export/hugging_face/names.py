@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.layout import EMBEDDING, HEAD, POSITIONS
-from mypt.format.readers.hugging_face.families.llama import ROPE_RULES
+from mypt.format.readers.hugging_face.families.rope import describe_rotation
 from mypt.format.readers.shared.gpt2_names import INSIDE
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def gpt2_config(config: GPTConfig) -> dict[str, Any]:
 
 def llama_config(config: GPTConfig) -> dict[str, Any]:
     """Return the `config.json` of a LlamaForCausalLM, as transformers 4 and 5 read it."""
-    scaling = _make_rope_scaling(config)
+    scaling = describe_rotation(config)
     kind = scaling or {"rope_type": "default"}
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -156,16 +156,6 @@ def _split_qkv(config: GPTConfig, qkv: Tensor) -> tuple[Tensor, ...]:
     """Return the rows of queries, of keys and of values."""
     sizes = [config.attention_width, config.kv_width, config.kv_width]
     return qkv.split(sizes)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def _make_rope_scaling(config: GPTConfig) -> dict[str, Any] | None:
-    scaling = config.rope_scaling
-    if scaling is None:
-        factor = config.rope_scale
-        return None if factor == 1.0 else {"rope_type": "linear", "factor": factor}
-    values = {theirs: getattr(scaling, ours) for theirs, ours in ROPE_RULES[scaling.kind].items()}
-    held = {name: value for name, value in values.items() if value is not None}
-    return {"rope_type": scaling.kind, **held}
 
 
 def _head_tensors(config: GPTConfig, weights: Mapping[str, Tensor]) -> Tensors:

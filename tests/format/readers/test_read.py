@@ -231,7 +231,7 @@ def test_a_single_file_whose_config_ties_another_head_is_refused(plugins, tmp_pa
         mypt.load(path, plugins=plugins)
 
 
-@pytest.mark.parametrize("name", ["hf_mistral", "llama2c_mha", "lightning"])
+@pytest.mark.parametrize("name", ["hf_mixtral", "llama2c_mha", "lightning"])
 def test_a_model_that_mypt_cannot_read_is_left_to_the_reader_of_a_plugin(name, tmp_path):
     if name == "lightning":
         path = tmp_path / "other.ckpt"

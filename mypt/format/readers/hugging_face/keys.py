@@ -122,10 +122,11 @@ def add_common_keys(
         ignored: What changes no logits of this family.
         ignored_at: What changes none at these values.
     """
+    known = frozenset({"architectures", "vocab_size", "tie_word_embeddings", *read})
     return KnownKeys(
-        read=frozenset({"architectures", "vocab_size", "tie_word_embeddings", *read}),
+        read=known,
         ignored=_NAMES | _GENERATION | frozenset(ignored),
-        ignored_at={**_AT, **ignored_at},
+        ignored_at={key: at for key, at in {**_AT, **ignored_at}.items() if key not in known},
     )
 
 

@@ -33,7 +33,7 @@ def find_family(hf_config: Mapping[str, Any], file: str) -> Family:
     """
     family = FAMILIES.get(hf_config["model_type"])
     if family is None:
-        what = f"is {hf_config['model_type']}; mypt reads {' and '.join(FAMILIES)}"
+        what = f"is {hf_config['model_type']}; mypt reads {', '.join(FAMILIES)}"
         raise make_unsupported_error(file, "/model_type", what, "install a plugin that reads it")
     if hf_config.get("quantization_config") is not None:
         what = "declares that the weights are quantized"

@@ -1,4 +1,4 @@
-"""Reader of folders of Hugging Face's `save_pretrained`: GPT-2 and Llama."""
+"""Reader of folders of Hugging Face's `save_pretrained`: models of known families."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import FormatError, Problem
@@ -46,6 +47,28 @@ def require_bool(document: Mapping[str, Any], name: str, file: str) -> bool:
         what, fix = f"is {value!r}, not true or false", "restore the file"
         raise FormatError(Problem(file, name, what, fix, kind="foreign.field"))
     return value
+
+
+def require_number(document: Mapping[str, Any], name: str, file: str, at: str = "") -> float:
+    """Return a field that must be a finite number.
+
+    Args:
+        document: What the program wrote.
+        name: Name of the field.
+        file: Name of the file, for messages.
+        at: JSON pointer of the document in the file.
+
+    Raises:
+        FormatError: It is missing, or is anything else.
+    """
+    value: Any = document.get(name)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value):
+        what = "is missing" if value is None else f"is {value!r}, not a number"
+        where = f"{at}/{name}" if at else name
+        raise FormatError(Problem(file, where, what, "restore the file", kind="foreign.field"))
+    number: float = value
+    return number
 
 
 def pick_known_fields(document: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:

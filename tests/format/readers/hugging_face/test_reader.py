@@ -121,22 +121,30 @@ def test_the_fields_of_transformers_4_are_read_as_well(saved, plugins):
         ("llama", {"rope_scaling": {"type": "linear"}}, "contradicts rope_parameters"),
         ("llama", {"rope_parameters": {"rope_type": "linear"}}, "/factor: is missing"),
         ("llama", {"rope_parameters": {"mscale": 2.0}}, "/rope_parameters/mscale: is not known"),
-        ("llama", {"rope_parameters": {**YARN, "mscale": 2.0}}, "/mscale: is not known"),
+        (
+            "llama",
+            {"rope_parameters": {**YARN, "mscale": "2", "mscale_all_dim": 1.0}},
+            "/mscale: is '2', not a number",
+        ),
         (
             "llama",
             {"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0}},
-            "/rope_parameters/(high_freq_factor|original_max_position_embeddings): is missing",
+            "/rope_parameters/high_freq_factor: is missing",
         ),
-        ("gpt2", {"model_type": "mistral"}, "is mistral; mypt reads gpt2 and llama"),
+        ("gpt2", {"model_type": "other"}, "is other; mypt reads gpt2"),
         ("gpt2", {"quantization_config": {"bits": 4}}, "quantized"),
         ("llama", {"num_key_value_heads": 2}, "which does not divide the 3 heads"),
-        ("llama", {"hidden_act": "gelu"}, "/hidden_act: is gelu"),
+        ("llama", {"hidden_act": "mish"}, "/hidden_act: is mish"),
         (
             "llama",
             {"rope_parameters": {"rope_type": "longrope", "factor": 8.0}},
             "scales positions by the rule `longrope`",
         ),
-        ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "rotates only 0.5"),
+        (
+            "llama",
+            {"rope_parameters": {"partial_rotary_factor": 0.5}},
+            "is 0.5, but this class rotates whole",
+        ),
     ],
 )
 def test_what_a_config_cannot_say_is_refused_with_the_reason(

@@ -1,0 +1,35 @@
+import pytest
+
+from mypt.format.documents.config import GPTConfig
+from mypt.format.errors import FormatError
+from mypt.format.readers.hugging_face.families.sizes import (
+    convert_sizes,
+    describe_sizes,
+    find_head_width,
+)
+
+HELD = {"vocab_size": 61, "max_position_embeddings": 16, "hidden_size": 24}
+HELD |= {"intermediate_size": 20, "num_hidden_layers": 3, "num_attention_heads": 4}
+
+
+@pytest.mark.parametrize(
+    ("change", "width"),
+    [({}, 6), ({"head_dim": 6}, 6), ({"head_dim": 10}, 10), ({"num_key_value_heads": 2}, 6)],
+)
+def test_sizes_come_back_as_they_are_written(change, width):
+    sizes = convert_sizes(HELD | change, "config.json")
+    assert find_head_width(sizes) == width
+    assert convert_sizes(describe_sizes(GPTConfig(**sizes)), "config.json") == sizes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_key_value_heads": 3}, "#/num_key_value_heads: is 3, which does not divide the 4"),
+        ({"hidden_size": 24.0}, "hidden_size: is 24.0, not a positive whole number"),
+        ({"head_dim": 0}, "head_dim: is 0"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(change, message):
+    with pytest.raises(FormatError, match=message):
+        convert_sizes(HELD | change, "config.json")
