@@ -26,12 +26,19 @@ OPENED = {
     "hf2_gpt2_hidden_names": {},
     "hf2_gpt2_tied_but_other_head": {},
     "hf_gpt2_bin": {},
+    "hf_gemma": {},
+    "hf_gemma2": {},
+    "hf_granite": {},
     "hf_llama_gqa": {},
     "hf_llama_rope_llama3": {},
     "hf_llama_rope_yarn": {},
     "hf_mistral": {},
+    "hf_olmo2": {},
+    "hf_phi3": {},
     "hf_qwen2": {},
     "hf_qwen3": {},
+    "hf_smollm3": {},
+    "hf_stablelm": {},
     "lightning_nanogpt": BARE,
     "nanochat_d2": {},
     "nanogpt_2023_01_12": {},
@@ -49,11 +56,7 @@ REFUSED = {
     "gguf_llama": UNKNOWN,
     **{
         f"hf_{name}": FAMILY.format(name)
-        for name in (
-            *("bloom", "falcon", "gemma", "gemma2", "gpt_neo", "gpt_neox", "gptj", "granite"),
-            *("mixtral", "olmo2", "opt", "phi", "phi3", "smollm3"),
-            "stablelm",
-        )
+        for name in (*("bloom", "falcon", "gpt_neo", "gpt_neox", "gptj", "mixtral", "opt", "phi"),)
     },
     "hf_gpt2_act_silu": "#/activation_function: is silu",
     "hf_gpt2_inverse_layer": "#/scale_attn_by_inverse_layer_idx: scales attention",

@@ -30,14 +30,15 @@ SIZES = {
 class NeighbourModels:
     """Opens what the classes of `transformers` save."""
 
-    def __init__(self, transformers, plugins, folder):
+    def __init__(self, transformers, plugins, folder, sizes=SIZES):
         self.transformers, self.plugins, self.folder = transformers, plugins, folder
+        self.sizes = sizes
 
     def save(self, name, fields, dtype=torch.float32):
         """Save a random model of a class, and return it as it computes in float32."""
         cls = getattr(self.transformers, name)
         torch.manual_seed(3)
-        model = cls(cls.config_class(**{**SIZES, **fields})).eval()
+        model = cls(cls.config_class(**{**self.sizes, **fields})).eval()
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
         model.tie_weights()

@@ -21,7 +21,7 @@ from mypt.format.version import FORMAT_VERSION
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mypt.format.layout import Layouts, Shape
+    from mypt.format.layout import Layouts, ModelLayout, Shape
 
 _MAX_PROBLEMS = 20
 # How the moments change where a factor is folded into the weights.
@@ -71,10 +71,16 @@ def find_sources(
         FormatError: There are more layers than the tensors could fill; they are not all listed.
     """
     layout = lay_out(config, layouts)
-    if layout.is_uniform and config.n_layer * len(layout.layer(0)) > len(tensors):
+    if layout.is_uniform and config.n_layer * _count_layer(layout, find_source) > len(tensors):
         what = f"declares {config.n_layer} layers, but has only {len(tensors)} tensors"
         raise FormatError(Problem(file, "", what, _FIX, kind="tensor.missing"))
     return {name: find_source(name) for name in expected_tensors(config, layouts)}
+
+
+def _count_layer(layout: ModelLayout, find_source: Callable[[str], TensorSource]) -> int:
+    """Return the number of the file's tensors that one layer is made of."""
+    sources = (find_source(f"{layout.prefix}0.{name}") for name in layout.layer(0))
+    return len({name for source in sources for name in source.names})
 
 
 def map_tensors(

@@ -66,6 +66,7 @@ def make_family(
     model_type: str,
     classes: str,
     *,
+    base: str = "",
     defaults: Mapping[str, Any],
     convert_config: Callable[[HFConfig, str], dict[str, Any]],
     describe: Callable[[GPTConfig], dict[str, Any]],
@@ -81,6 +82,7 @@ def make_family(
     Args:
         model_type: Its name in `config.json`.
         classes: What the names of its classes begin with.
+        base: What the name of the one without a head begins with, if with something else.
         defaults: Values of the keys that a config may leave out; these keys are known.
         convert_config: See `Family`.
         describe: See `Family`.
@@ -95,7 +97,7 @@ def make_family(
     known = {*defaults, *SIZE_KEYS, *ROPE_KEYS, *keys, *rates}
     return Family(
         model_type=model_type,
-        classes=(f"{classes}ForCausalLM", f"{classes}Model"),
+        classes=(f"{classes}ForCausalLM", f"{base or classes}Model"),
         defaults={**dict.fromkeys(rates, 0.0), **defaults},
         keys=add_common_keys(known, ignored, **ignored_at),
         roots=(*(f"model.{name}" for name in _INNER), *_INNER, "lm_head."),
@@ -115,6 +117,7 @@ def convert_decoder(
     *,
     eps: str = "rms_norm_eps",
     activation: str = "hidden_act",
+    table: Mapping[str, str] = GATED,
     theta: float = 10000.0,
     part: float | None = None,
 ) -> dict[str, Any]:
@@ -124,7 +127,8 @@ def convert_decoder(
         hf_config: The complete config.
         file: Name of the file, for messages.
         eps: The key of the norms' epsilon.
-        activation: The key of the gate's activation.
+        activation: The key of the activation.
+        table: Its names: those of gates, or of two layers.
         theta: See `convert_rope`.
         part: See `convert_rope`.
 
@@ -139,7 +143,7 @@ def convert_decoder(
         "mlp_bias": False,
         "head_bias": False,
         "pos_encoding": "rope",
-        "mlp_type": convert_activation(hf_config, activation, file, GATED),
+        "mlp_type": convert_activation(hf_config, activation, file, table),
         "norm_type": "rmsnorm",
         "norm_eps": require_number(hf_config, eps, file),
         **convert_rope(hf_config, file, find_head_width(sizes), theta=theta, part=part),
@@ -151,6 +155,7 @@ def describe_decoder(
     *,
     eps: str = "rms_norm_eps",
     activation: str = "hidden_act",
+    table: Mapping[str, str] = GATED,
     is_partial: bool = False,
 ) -> dict[str, Any]:
     """Return the keys that most families share.
@@ -158,12 +163,13 @@ def describe_decoder(
     Args:
         config: The architecture.
         eps: The key of the norms' epsilon.
-        activation: The key of the gate's activation.
+        activation: The key of the activation.
+        table: Its names: those of gates, or of two layers.
         is_partial: Whether the class can rotate a part of each head.
     """
     return {
         **describe_sizes(config),
-        activation: describe_activation(config.mlp_type, GATED),
+        activation: describe_activation(config.mlp_type, table),
         eps: config.norm_epsilon,
         "attention_dropout": config.dropout,
         "tie_word_embeddings": config.tie_weights,
