@@ -98,7 +98,7 @@ def _convert_gemma2(
         **_convert_gemma(hf_config, file, _NEW, **options),
         "block_type": "sandwich_norm",
         "attn_scale": scalar**-0.5,
-        **{ours: hf_config[key] for key, ours in _CAPS.items()},
+        **{ours: hf_config[key] for key, ours in _CAPS.items() if key in hf_config},
         **convert_windows(hf_config, file, read_layer_types(hf_config, file, windowed)),
     }
 
@@ -158,6 +158,7 @@ def _describe_gemma3(config: GPTConfig) -> dict[str, Any]:
     rule = describe_rotation(config) or {"rope_type": "default"}
     return {
         **_describe_gemma2(config),
+        "attn_logit_softcapping": None,
         _LOCAL: local,
         "rope_parameters": {
             _FULL: {**rule, "rope_theta": config.rope_theta},
@@ -209,11 +210,12 @@ GEMMA3 = make_family(
         **_GEMMA2,
         "vocab_size": 262208,
         "max_position_embeddings": 131072,
-        **dict.fromkeys(_CAPS),
+        "final_logit_softcapping": None,
         _PERIOD: 6,
     },
     keys=(_OLD, _LOCAL, f"_{_PERIOD}", "layer_types"),
     **_COMMON,
+    attn_logit_softcapping=(None,),  # which its class has and does not use
     layer=_LAYER,
     convert_config=_convert_gemma3,
     describe=_describe_gemma3,

@@ -93,6 +93,7 @@ def test_gemma3_has_the_logits_of_transformers(neighbours, fields):
         ("2", {"final_logit_softcapping": -1.0}, "/logit_soft_cap"),
         ("3", {"rope_parameters": {"rope_type": "default"}}, "/rope_parameters/rope_type: is not"),
         ("3", {"rope_local_base_freq": 3.0}, "/rope_theta: contradicts"),
+        ("3", {"attn_logit_softcapping": 3.0}, "/attn_logit_softcapping: is 3"),
         ("3", {"use_bidirectional_attention": True}, "/use_bidirectional_attention: is true"),
         (
             "3",
