@@ -8,6 +8,7 @@ import torch
 import mypt
 from mypt.format.errors import FormatError
 from mypt.format.open import open_checkpoint
+from mypt.format.tensors import safetensors
 from mypt.model.decoding.generate import generate
 from mypt.model.decoding.sampling_options import Sampling
 
@@ -30,9 +31,10 @@ SIZES = {
 class NeighbourModels:
     """Opens what the classes of `transformers` save."""
 
-    def __init__(self, transformers, plugins, folder, sizes=SIZES):
+    def __init__(self, transformers, plugins, folder, sizes=SIZES, old_names=None):
         self.transformers, self.plugins, self.folder = transformers, plugins, folder
         self.sizes = sizes
+        self.old_names = old_names or {}  # of release 4, by those that most classes had there
 
     def save(self, name, fields, dtype=torch.float32):
         """Save a random model of a class, and return it as it computes in float32."""
@@ -50,6 +52,13 @@ class NeighbourModels:
         path = self.folder / "config.json"
         held = json.loads(path.read_text("utf-8")) | change
         path.write_text(json.dumps({key: held[key] for key in held if key not in without}))
+
+    def edit_tensors(self, change):
+        """Write the saved tensors anew, as a function returns them."""
+        path = self.folder / "model.safetensors"
+        held = {name: t.clone() for name, t in safetensors.load(path, path.name).items()}
+        with path.open("wb") as stream:
+            safetensors.write(stream, change(held))
 
     def read_config(self):
         return open_checkpoint(self.folder, self.plugins).config
@@ -79,6 +88,7 @@ class NeighbourModels:
             return
         outside = {k: rope.pop(k) for k in ("rope_theta", "partial_rotary_factor") if k in rope}
         scaling = None if rope["rope_type"] == "default" else rope
+        outside = {self.old_names.get(key, key): value for key, value in outside.items()}
         outside |= {"rope_scaling": scaling, "torch_dtype": held["dtype"]}
         self.edit(outside, without=("rope_parameters", "dtype"))
 

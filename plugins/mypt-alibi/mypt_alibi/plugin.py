@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mypt.plugins import PartFactory, hookimpl
+from mypt_alibi.settings import OPTIONS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 @hookimpl
 def mypt_parts() -> list[PartFactory]:
     """Offer the position encoding `alibi`."""
-    return [PartFactory("pos_encoding", "alibi", build=_build)]
+    return [PartFactory("pos_encoding", "alibi", build=_build, options=OPTIONS)]
 
 
 def _build(config: GPTConfig) -> nn.Module:

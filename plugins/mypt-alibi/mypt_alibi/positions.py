@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mypt.plugins import Placement
+from mypt_alibi.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,16 +30,27 @@ class AlibiPositions(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         """Compute the slope of each head."""
         super().__init__()
+        settings = read_settings(config)
         self._n_head = config.n_head
+        self._factor: float = settings["factor"]
+        self._rounds = settings["dtype"] == "bfloat16"
         # Computed once, since copying numbers to a GPU synchronizes with it.
         self.register_buffer(
             "slopes", torch.tensor(compute_slopes(config.n_head), device="cpu"), persistent=False
         )
 
     def forward(self, positions: Tensor, key_positions: Tensor) -> Placement:
-        """Return the bias for each query and key, (n_head, T, K) float32."""
-        distance = key_positions - positions[:, None]  # 0 or less in the past
-        return Placement(bias=self.slopes[:, None, None] * distance)
+        """Return the bias for each query and key, (n_head, T, K) float32.
+
+        Rounded ones are those of the keys' positions, (n_head, 1, K): to the softmax the same as
+        those of distances but for rounding.
+        """
+        slopes = self.slopes[:, None, None]
+        if self._rounds:
+            bias = (slopes.bfloat16() * key_positions).float()
+        else:
+            bias = slopes * (key_positions - positions[:, None])  # 0 or less in the past
+        return Placement(bias=bias if self._factor == 1.0 else bias * self._factor)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # The slopes follow the device but not the dtype, and are also correct after `to_empty`.

@@ -72,3 +72,27 @@ def test_export_says_why_it_cannot(tmp_path, run_mypt):
     code, _, said = run_mypt("export", "--to", "hf", "--model_name", "model", "--output", "hf")
     assert code == 1
     assert "/pos_encoding: is alibi; GPT2LMHeadModel has learned only" in said
+
+
+def test_biases_can_be_scaled_and_rounded_as_falcon_does():
+    falcon = pytest.importorskip("transformers.models.falcon.modeling_falcon")
+    n_head, length = 6, 700
+    mask = torch.ones(1, length, dtype=torch.int64)
+    theirs = falcon.build_alibi_tensor(mask, n_head, torch.float32)
+    settings = {"mypt-alibi": {"factor": 0.25, "dtype": "bfloat16"}}
+    places = torch.arange(length)
+    ours = AlibiPositions(GPTConfig(n_embd=48, n_head=n_head, plugins=settings))(places, places)
+    torch.testing.assert_close(ours.bias, 0.25 * theirs, atol=0, rtol=0)
+    exact = AlibiPositions(GPTConfig(n_embd=48, n_head=n_head))(places, places).bias
+    assert not torch.equal(0.25 * exact[:, -1:], ours.bias - ours.bias[..., -1:])
+
+
+def test_the_part_with_settings_does_what_a_part_must(factory):
+    check_part(factory, evolve(TINY, plugins={"mypt-alibi": {"factor": 0.5}}))
+    check_part(factory, evolve(TINY, plugins={"mypt-alibi": {"dtype": "bfloat16"}}))
+
+
+@pytest.mark.parametrize("settings", [{"factor": 0}, {"dtype": "float16"}, {"slope": 1}])
+def test_other_settings_are_refused(settings):
+    with pytest.raises(mypt.ConfigError, match="mypt-alibi"):
+        mypt.GPT(evolve(TINY, pos_encoding="alibi", plugins={"mypt-alibi": settings}))

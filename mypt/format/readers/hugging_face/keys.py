@@ -11,7 +11,7 @@ from mypt.format.errors import FormatError, Problem
 from mypt.format.readers.shared.known_keys import UNKNOWN, KnownKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
 _NAMES = frozenset(
     {
@@ -108,7 +108,6 @@ _AT: dict[str, tuple[Any, ...]] = {
     "sliding_window": (None,),
     "use_sliding_window": (False,),
     "quantization_config": (None,),
-    "auto_map": (None, {}),
 }
 
 
@@ -122,7 +121,8 @@ def add_common_keys(
         ignored: What changes no logits of this family.
         ignored_at: What changes none at these values.
     """
-    known = frozenset({"architectures", "vocab_size", "tie_word_embeddings", *read})
+    own = {"architectures", "auto_map", "vocab_size", "tie_word_embeddings"}
+    known = frozenset({*own, *read})
     return KnownKeys(
         read=known,
         ignored=_NAMES | _GENERATION | frozenset(ignored),
@@ -130,13 +130,21 @@ def add_common_keys(
     )
 
 
-def check_class(hf_config: Mapping[str, Any], classes: Iterable[str], file: str) -> None:
+def check_class(
+    hf_config: Mapping[str, Any], classes: Iterable[str], ported: Container[str], file: str
+) -> None:
     """Raise if another program's class wrote the folder, or code that comes with it must run.
+
+    Args:
+        hf_config: The config as it is written.
+        classes: transformers' own classes for such a model.
+        ported: Modules of code that those classes have taken over.
+        file: Name of its file, for messages.
 
     Raises:
         FormatError: The class is not one of transformers' own for such a model.
     """
-    if hf_config.get("auto_map"):
+    if not _is_ported(hf_config.get("auto_map"), ported):
         what = "names code of its own for the model, which mypt does not run"
         fix = "use the model with its code, or install a plugin that reads it"
         raise FormatError(Problem(file, "/auto_map", what, fix, kind=UNKNOWN))
@@ -146,3 +154,9 @@ def check_class(hf_config: Mapping[str, Any], classes: Iterable[str], file: str)
         what = f"is {', '.join(sorted(map(str, others)))}; mypt reads {' and '.join(classes)}"
         fix = "use the program that wrote it, or install a plugin that reads it"
         raise FormatError(Problem(file, "/architectures", what, fix, kind=UNKNOWN))
+
+
+def _is_ported(auto_map: Any, ported: Container[str]) -> bool:
+    """Return whether a folder comes with no code, or with none but what was taken over."""
+    named = auto_map.values() if isinstance(auto_map, dict) else [auto_map] if auto_map else ()
+    return all(str(name).partition(".")[0] in ported for name in named)

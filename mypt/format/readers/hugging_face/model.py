@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers.foreign_model import ForeignModel
 from mypt.format.readers.hugging_face.families.known import FAMILIES
+from mypt.format.readers.hugging_face.families.refused import make_refusal
 from mypt.format.readers.hugging_face.keys import check_class
 from mypt.format.readers.shared.fields import make_unsupported_error, require_bool
 from mypt.format.readers.shared.known_keys import check_keys
@@ -33,14 +34,13 @@ def find_family(hf_config: Mapping[str, Any], file: str) -> Family:
     """
     family = FAMILIES.get(hf_config["model_type"])
     if family is None:
-        what = f"is {hf_config['model_type']}; mypt reads {', '.join(FAMILIES)}"
-        raise make_unsupported_error(file, "/model_type", what, "install a plugin that reads it")
+        raise make_refusal(hf_config["model_type"], FAMILIES, file)
     if hf_config.get("quantization_config") is not None:
         what = "declares that the weights are quantized"
         raise make_unsupported_error(
             file, "/quantization_config", what, "save the model without quantization"
         )
-    check_class(hf_config, family.classes, file)
+    check_class(hf_config, family.classes, family.ported, file)
     return family
 
 
@@ -68,13 +68,14 @@ def convert_model(
     complete = _complete(hf_config, family, config_file)
     fields = family.convert_config(complete, config_file)
     named, taken_off = unwrap_names(tensors, family.roots, file)
-    held = {n: t for n, t in named.items() if not family.is_buffer(n)}
+    held = {family.find_name(n): t for n, t in named.items() if not family.is_buffer(n)}
     prefix = family.find_prefix(held)
     embedding, head = prefix + family.embedding, family.head
     tied, remarks = require_bool(complete, "tie_word_embeddings", config_file), []
     if tied:
         files, _ = unwrap_names(places, family.roots, file)
-        tied = is_tied(held, embedding, head, files)
+        own = {family.find_name(name): path for name, path in files.items()}
+        tied = is_tied(held, embedding, head, own)
         remarks = [] if tied else [describe_untied(embedding, head)]
     document, config = make_config({**fields, "tie_weights": tied}, config_file, family.layouts)
     lookup = family.make_lookup(config, prefix, complete)

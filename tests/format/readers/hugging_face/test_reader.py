@@ -112,8 +112,7 @@ def test_the_fields_of_transformers_4_are_read_as_well(saved, plugins):
 @pytest.mark.parametrize(
     ("family", "change", "message"),
     [
-        ("gpt2", {"activation_function": "silu"}, "/activation_function: is silu"),
-        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "by the layer's index"),
+        ("gpt2", {"activation_function": "mish"}, "/activation_function: is mish"),
         ("gpt2", {"n_head": None}, "n_head: is missing"),
         ("gpt2", {"n_head": 5}, "does not divide"),
         ("gpt2", {"scale_attn_weights": "false"}, "scale_attn_weights: is 'false', not true or"),
@@ -131,7 +130,7 @@ def test_the_fields_of_transformers_4_are_read_as_well(saved, plugins):
             {"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0}},
             "/rope_parameters/high_freq_factor: is missing",
         ),
-        ("gpt2", {"model_type": "other"}, "is other; mypt reads gpt2"),
+        ("gpt2", {"model_type": "other"}, "is other; mypt reads .*gpt2"),
         ("gpt2", {"quantization_config": {"bits": 4}}, "quantized"),
         ("llama", {"num_key_value_heads": 2}, "which does not divide the 3 heads"),
         ("llama", {"hidden_act": "mish"}, "/hidden_act: is mish"),

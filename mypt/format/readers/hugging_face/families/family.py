@@ -55,6 +55,8 @@ class Family:
         prefix: What those outside of the head begin with in a model with a head, such as `model.`.
         embedding: Name of the token embedding, without the prefix.
         head: Name of the matrix of the output layer.
+        renamed: Its names of tensors, by others that releases of its class have for them.
+        ported: Modules of code beside published models that its class has taken over.
         buffers: Matches, in full, names of what is no parameter and follows from the config.
         layouts: The architecture parts that its models may have.
         convert_config: Returns the fields of mypt's config but for `tie_weights`, from a complete
@@ -76,6 +78,8 @@ class Family:
     prefix: str
     embedding: str
     head: str = HEAD
+    renamed: Mapping[str, str] = field(factory=dict)
+    ported: frozenset[str] = frozenset()
     buffers: re.Pattern[str] | None = None
     layouts: Layouts = field(factory=lambda: BUILT_IN)
     convert_config: Callable[[HFConfig, str], dict[str, Any]]
@@ -86,6 +90,10 @@ class Family:
     def is_buffer(self, name: str) -> bool:
         """Return whether a tensor of a file follows from the config."""
         return self.buffers is not None and self.buffers.fullmatch(name) is not None
+
+    def find_name(self, name: str) -> str:
+        """Return the name that its class has for a tensor, from one that it has or had."""
+        return self.renamed.get(name, name)
 
     def find_prefix(self, names: Iterable[str]) -> str:
         """Return the prefix that the tensors of a file have: that of the family, or none."""
