@@ -38,6 +38,8 @@ WORDS = [
     *({"mlp_type": kind} for kind in ("relu2", "quick_gelu", "silu", "tanh")),
     *({"mlp_type": kind, "mlp_bias": True} for kind in ("geglu", "geglu_tanh", "reglu")),
     {**ROPE, "rope_size": 4},
+    {**ROPE, "rope_size": 3},
+    {**ROPE, "rope_size": 5, "rope_scaling": {"kind": "yarn", **REACH}},
     {**ROPE, "rope_size": 2, "rope_pattern": "RN", "rope_scale": 3.0},
     {**ROPE, "rope_pattern": "N"},
     {**ROPE, "rope_scaling": {"kind": "dynamic", **REACH}},

@@ -115,12 +115,14 @@ class Reference:
         pattern = self.config.rope_pattern or "R"
         if self.config.pos_encoding != "rope" or pattern[i % len(pattern)] == "N":
             return x
-        half = (self.config.rope_size or self.width) // 2
-        frequencies, m, divisor = self.frequencies(i, 2 * half, len(x))
+        size = self.config.rope_size or self.width
+        frequencies, m, divisor = self.frequencies(i, size, len(x))
         angle = torch.arange(len(x), dtype=torch.float64)[:, None] / divisor * frequencies
-        a, b, rest = x[:, :half], x[:, half : 2 * half], x[:, 2 * half :]
-        turned = [a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()]
-        return torch.cat([m * turned[0], m * turned[1], rest], 1)
+        h, count = size // 2, len(frequencies)  # of an odd size one more than half of it
+        first = x[:, :count] * angle.cos() - x[:, h : h + count] * angle.sin()
+        angle = angle[:, :h]
+        second = x[:, count:size] * angle.cos() + x[:, :h] * angle.sin()
+        return torch.cat([m * first, m * second, x[:, size:]], 1)
 
     def frequencies(self, layer, width, length):
         """Give the angles per position, the factor m, and what positions are divided by."""
@@ -128,7 +130,7 @@ class Reference:
         theta, scaling, divisor = config.rope_theta, config.rope_scaling, config.rope_scale
         if own is not None and self.is_windowed(layer):
             theta, scaling, divisor = own, None, 1.0
-        i = torch.arange(width // 2, dtype=torch.float64)
+        i = torch.arange((width + 1) // 2, dtype=torch.float64)
         f = theta ** (-2 * i / width)
         if scaling is None:
             return f, 1.0, divisor

@@ -155,9 +155,6 @@ def _check_rotation(config: GPTConfig) -> Iterator[_Found]:
         where = "n_head" if config.head_size is None else "head_size"
         what = f"makes heads {width} wide, but rope rotates pairs of values"
         yield where, what, "make the heads an even width", _ROPE
-    elif size is not None and size % 2:
-        what = f"is {size}, but rope rotates pairs of values"
-        yield "rope_size", what, "make it even", _ROPE
     elif size is not None and size > width:
         what = f"is {size}, but heads are {width} wide"
         yield "rope_size", what, f"set it to at most {width}, or to null", _ROPE

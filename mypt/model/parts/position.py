@@ -116,6 +116,9 @@ def rotate_first(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate each pair (x[i], x[i + width / 2]) by the angle of its position.
 
+    Of an odd width, value i meets value i + (width - 1) / 2, counted around, as in litgpt; this is
+    no rotation.
+
     Args:
         x: (B, heads, T, width), any floating dtype.
         cos: Cosines, (T, width) float32, or (width,) for one position.
@@ -124,5 +127,5 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     Returns:
         Shape and dtype of `x`; computed in float32.
     """
-    swapped = x.roll(x.size(-1) // 2, dims=-1)
+    swapped = x.roll(-(x.size(-1) // 2), dims=-1)
     return torch.addcmul(x * cos, swapped, sin).to(x.dtype)

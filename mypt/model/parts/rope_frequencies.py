@@ -27,7 +27,7 @@ def rotary_table(config: GPTConfig, length: int, *, is_sliding: bool = False) ->
 
     Returns:
         (2, length, rotated_width) float32 on the CPU, also under `torch.device("meta")`. The first
-        half of each sine row is negated, as `rotate` expects.
+        half of each sine row, of an odd width the larger half, is negated, as `rotate` expects.
     """
     if is_sliding:
         base, divisor, scaling = config.rope_theta_sliding or config.rope_theta, 1.0, None
@@ -38,11 +38,12 @@ def rotary_table(config: GPTConfig, length: int, *, is_sliding: bool = False) ->
     positions = torch.arange(length, dtype=torch.float32, device="cpu") / divisor
     angles = torch.outer(positions, frequencies)
     cos, sin = angles.cos() * factor, angles.sin() * factor
-    return torch.stack([torch.cat([cos, cos], dim=1), torch.cat([-sin, sin], dim=1)])
+    rows = torch.cat([cos, cos], dim=1), torch.cat([-sin, sin], dim=1)
+    return torch.stack([row[:, :width] for row in rows])
 
 
 def _find_frequencies(base: float, width: int) -> Tensor:
-    """Compute the angles per position of all pairs, (width / 2,) float32."""
+    """Compute the angles per position, (width / 2,) float32, rounded up for an odd width."""
     exponents = torch.arange(0, width, 2, dtype=torch.float32, device="cpu") / width
     frequencies: Tensor = 1.0 / base**exponents
     return frequencies
@@ -106,5 +107,5 @@ def _weigh_yarn(base: float, width: int, scaling: RopeScaling) -> Tensor:
     if scaling.truncate:
         first, last = math.floor(first), math.ceil(last)
     first, last = max(first, 0), min(last, width - 1)
-    indices = torch.arange(width // 2, dtype=torch.float32, device="cpu")
+    indices = torch.arange((width + 1) // 2, dtype=torch.float32, device="cpu")
     return 1 - ((indices - first) / ((last - first) or _NARROWEST)).clamp(0, 1)

@@ -89,10 +89,6 @@ def with_scaling(**changed):
             f"rope_theta_sliding: {NOT_LEARNED}",
         ),
         (
-            {"pos_encoding": "rope", "rope_size": 3},
-            "rope_size: is 3, but rope rotates pairs of values; make it even",
-        ),
-        (
             {"pos_encoding": "rope", "rope_size": 6},
             "rope_size: is 6, but heads are 4 wide; set it to at most 4, or to null",
         ),

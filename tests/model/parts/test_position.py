@@ -13,6 +13,7 @@ DYNAMIC = {"kind": "dynamic", "factor": 2.0, "original_block_size": 6}
 VARIANTS = [
     {},
     {"rope_size": 4},
+    {"rope_size": 3},
     {"rope_theta_sliding": 50.0, "sliding_window": 3, "rope_size": 2},
     {"rope_scaling": {"kind": "yarn", "factor": 2.0, "original_block_size": 8}},
 ]

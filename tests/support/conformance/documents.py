@@ -119,6 +119,7 @@ VALID = {
     "config/scaled_by_the_length": TURNING | {"rope_scaling": DYNAMIC, "head_size": 4},
     "config/no_layer_turns": TURNING | {"rope_pattern": "N"},
     "config/a_part_of_each_head_turns": TURNING | {"head_size": 5, "rope_size": 4},
+    "config/three_values_turn": TURNING | {"head_size": 4, "rope_size": 3},
     "config/norms_with_biases_alone": CONFIG | {"norm_weight": False, "norm_bias": True},
     "config/whole_numbers_written_as_floats": CONFIG | {"n_layer": 1.0, "n_embd": 4e0},
     "config/no_layers": CONFIG | {"n_layer": 0},
@@ -308,10 +309,6 @@ INVALID = {
     ),
     "config/no_such_norm_of_queries": (CONFIG | {"qk_norm": "both"}, [("/qk_norm", ENUM)]),
     "config/half_a_pair_turns": (TURNING | {"rope_size": 1}, [("/rope_size", LOW)]),
-    "config/three_values_turn": (
-        TURNING | {"head_size": 4, "rope_size": 3},
-        [("/rope_size", ROPE)],
-    ),
     "config/more_than_a_head_turns": (TURNING | {"rope_size": 4}, [("/rope_size", ROPE)]),
     "config/learned_positions_do_not_turn": (
         CONFIG | {"rope_size": 2, "rope_pattern": "RN", "rope_scaling": LLAMA3},

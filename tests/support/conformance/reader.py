@@ -408,7 +408,8 @@ def check_config(config):
     need(own is not None or rest == 0, "does not divide n_embd", "/n_head")
     need(config["n_head"] % (config["n_kv_head"] or 1) == 0, "does not divide", "/n_kv_head")
     size, rope = config["rope_size"] or own or width, config["pos_encoding"] == "rope"
-    need(size % 2 == 0 or not rope, "rotates half a pair", "/rope_size")
+    whole = size % 2 == 0 or config["rope_size"] is not None
+    need(whole or not rope, "rotates half a pair", "/rope_size")
     need(size <= (own or width), "rotates more than a head", "/rope_size")
     for name in ("rope_theta_sliding", "rope_scaling", "rope_size", "rope_pattern"):
         need(rope or config[name] is None, "is set, but nothing rotates", f"/{name}")
