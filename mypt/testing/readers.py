@@ -17,10 +17,9 @@ from mypt.format.migrate import Migrator
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.options import UNSAID
 from mypt.format.readers.plugin import mypt_legacy_readers
-from mypt.format.readers.read import describe
+from mypt.format.readers.read import describe, make_load
 from mypt.format.storage import files
 from mypt.format.tensors.transforms import have_equal_bits
-from mypt.format.tensors.weights_file import load_weights
 from mypt.format.validate import validate
 from mypt.format.version import DISTRIBUTION
 from mypt.testing.expectations import ContractError, check_fields, during, expect
@@ -230,7 +229,7 @@ def _check_damaged(
 
 
 def _read(factory: ReaderFactory, path: Path, options: Mapping[str, Any]) -> Checkpoint:
-    return factory.read(path, lambda file: load_weights(file, str(file)), options)
+    return factory.read(path, make_load(), options)
 
 
 def _are_equal(one: Checkpoint, other: Checkpoint) -> bool:

@@ -13,10 +13,27 @@ if TYPE_CHECKING:
     from mypt.format.documents.checkpoint import Checkpoint
     from mypt.format.layout import Layouts
     from mypt.format.rules.plugin_settings import Settings
+    from mypt.format.storage.files import MappedFiles
 
     # Returns the contents of a `.pt` or safetensors file, without executing code: nested dicts,
-    # lists and values, with tensors on the CPU or a `TensorInfo` in place of each.
-    Load = Callable[[Path], Any]
+    # lists and values, with tensors on the CPU or a `TensorInfo` in place of each. A file of any
+    # other form is opened with that form as the second argument.
+    Load = Callable[..., Any]
+
+
+@frozen
+class FileForm:
+    """A form of file that neither torch nor safetensors wrote, as a reader opens it.
+
+    Attributes:
+        describe: Returns the contents of a file, with a `TensorInfo` in place of each tensor; needs
+            no torch and reads no weights. Its arguments are the file and its name, for messages.
+        load: Returns the same with tensors. Its third argument is where it maps files that it maps,
+            or None for somewhere of its own.
+    """
+
+    describe: Callable[[Path, str], Any]
+    load: Callable[[Path, str, MappedFiles | None], Any]
 
 
 def _never(_: Path) -> bool:
@@ -33,9 +50,10 @@ class ReaderFactory:
             name, and never raises.
         read: Reads it and returns a `Checkpoint`, or raises a `FormatError` if it is damaged. Its
             tensors are torch tensors or numpy arrays, which may be mapped to a file. `load` is a
-            way to open the files of weights that torch or safetensors wrote; files of any other
-            form it opens itself. It takes what the files do not contain from the options. It is
-            called twice for a model that is loaded: to describe it, and for its tensors.
+            way to open the files of weights that torch or safetensors wrote, and with a `FileForm`
+            as its second argument those of another form; any other file it opens itself. It takes
+            what the files do not contain from the options. It is called twice for a model that is
+            loaded: to describe it, and for its tensors.
         options: JSON Schema of what it may have to ask for, such as LoRA's alpha: its `properties`
             are the names that `--option NAME=VALUE` accepts. One that is `required` is asked for
             before `read` is called.

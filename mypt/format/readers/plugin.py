@@ -8,6 +8,7 @@ from mypt.format.readers import lightning, mypt_file, mypt_folder, nanogpt
 from mypt.format.readers.build_llm import reader as build_llm
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.hugging_face import reader as hugging_face
+from mypt.format.readers.litgpt import reader as litgpt
 
 # The layers forbid importing mypt.plugins from here, so the marker is pluggy's own.
 hookimpl = pluggy.HookimplMarker("mypt")
@@ -27,6 +28,7 @@ def mypt_legacy_readers() -> list[ReaderFactory]:
             mypt_file.NAME, recognises=mypt_file.recognises, read=mypt_file.read, takes_infos=True
         ),
         build_llm.READER,
+        litgpt.READER,
         nanogpt.READER,
         lightning.READER,
         hugging_face.READER,

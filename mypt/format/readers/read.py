@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.checkpoint import Checkpoint
     from mypt.format.layout import Layouts
-    from mypt.format.readers.contract import Load, ReaderFactory
+    from mypt.format.readers.contract import FileForm, Load, ReaderFactory
     from mypt.format.rules.plugin_settings import Settings
     from mypt.format.schema.check import Kind
     from mypt.format.storage.files import MappedFiles
@@ -113,14 +113,36 @@ def describe(
     return evolve(bare, flaws=tuple(named))
 
 
+def make_load(mapped: MappedFiles | None = None) -> Load:
+    """Return what opens files of weights with their tensors; see `Load`.
+
+    Args:
+        mapped: Where they are mapped; by default somewhere of its own.
+    """
+
+    def load(path: Path, form: FileForm | None = None) -> Any:
+        opens = weights_file.load_weights if form is None else form.load
+        return opens(path, str(path), mapped)
+
+    return load
+
+
 def _choose_loader(reader: ReaderFactory, *, checksums: bool) -> Load:
     """Return what opens files of weights where nobody needs more than descriptions."""
-    if reader.takes_infos:
-        wanted = weights_file.describe_weights
-        wanted = weights_file.describe_checked_weights if checksums else wanted
-    else:
-        wanted = weights_file.load_checked_weights if checksums else weights_file.load_weights
-    return lambda path: wanted(path, str(path))
+    if not reader.takes_infos:
+        check = weights_file.load_checked_weights if checksums else weights_file.load_weights
+
+        def load(path: Path, form: FileForm | None = None) -> Any:
+            return check(path, str(path)) if form is None else form.load(path, str(path), None)
+
+        return load
+    wanted = weights_file.describe_weights
+    wanted = weights_file.describe_checked_weights if checksums else wanted
+
+    def describe(path: Path, form: FileForm | None = None) -> Any:
+        return (wanted if form is None else form.describe)(path, str(path))
+
+    return describe
 
 
 def _folder_flaws(path: Path, layouts: Layouts, settings: Settings) -> list[Problem]:
@@ -245,12 +267,8 @@ def read_whole(
     Raises:
         FormatError: A file of weights is not what its checksum says, or was changed meanwhile.
     """
-
-    def load(file: Path) -> Any:
-        return weights_file.load_weights(file, str(file), mapped)
-
     try:
-        found = reader.read(path, load, options)
+        found = reader.read(path, make_load(mapped), options)
         found = as_tensors(found)
         if described.flaws:
             found = _without_training(found, described.flaws)
