@@ -8,7 +8,7 @@ import pytest
 import mypt
 
 ROOT = Path(mypt.__file__).parent
-# Where the literal stands. The second places are names of other programs that only look alike.
+# Where the literal stands. The other places are names and sizes of other programs that only look alike.
 HOMES = {
     "2.0": ["format/version.py", "format/migrations/v1_to_v2.py"],
     "lm_head.weight": ["format/layout.py", "export/hugging_face/names.py"],
@@ -19,7 +19,11 @@ HOMES = {
     "training_state.json": ["format/storage/files.py"],
     "manifest.json": ["format/storage/files.py"],
     50257: ["format/documents/tokenizer.py"],
-    50304: ["format/documents/tokenizer.py"],
+    50304: [
+        "format/documents/tokenizer.py",
+        "format/readers/hugging_face/families/llama_like/olmo.py",
+        "format/readers/hugging_face/families/llama_like/stablelm.py",
+    ],
     "<|endoftext|>": ["format/documents/special_tokens.py"],
     "<myPT_eot>": ["format/documents/special_tokens.py"],
 }
