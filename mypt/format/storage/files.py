@@ -168,6 +168,24 @@ def have_equal_bytes(one: tuple[Path, int], other: tuple[Path, int], size: int, 
     return True
 
 
+def has_zero_bytes(place: tuple[Path, int], size: int, file: str) -> bool:
+    """Return whether a stretch of a file holds only zeros, reading a chunk at a time.
+
+    Args:
+        place: A file, and the first byte of the stretch in it.
+        size: Its length in bytes.
+        file: What messages call the file.
+
+    Raises:
+        FormatError: It is not a regular file.
+        OSError: It cannot be read.
+    """
+    with open_regular(place[0], file) as stream:
+        stream.seek(place[1])
+        sizes = (min(_CHUNK_BYTES, size - done) for done in range(0, size, _CHUNK_BYTES))
+        return all(stream.read(wanted) == bytes(wanted) for wanted in sizes)
+
+
 def is_present(path: Path) -> bool:
     """Return whether a path exists, even one that cannot be read, such as a link to itself.
 

@@ -84,6 +84,13 @@ def constant_row(like: Any, value: float) -> Any:
     return like.new_full(like.shape[1:], value)
 
 
+def has_zero_bits(tensor: Any) -> bool:
+    """Return whether a tensor has only zeros, without a sign."""
+    import torch
+
+    return not bool(tensor.contiguous().flatten().view(torch.uint8).any())
+
+
 def have_equal_bits(one: Any, other: Any) -> bool:
     """Return whether two tensors are the same in type, shape and bits, which NaN has too."""
     import torch

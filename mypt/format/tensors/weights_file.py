@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.storage import files
 from mypt.format.storage.files import have_equal_bytes
 from mypt.format.tensors import pt_file, safetensors
 from mypt.format.tensors.info import are_comparable
@@ -99,6 +100,25 @@ def have_equal_values(one: tuple[Path, TensorInfo], other: tuple[Path, TensorInf
         return False
     places = ((path, _find_start(path, first)), (other_path, _find_start(other_path, second)))
     return have_equal_bytes(*places, first.span[1] - first.span[0], str(path))
+
+
+def has_zero_bytes(path: Path, tensor: TensorInfo) -> bool:
+    """Return whether a described tensor has only zeros, reading a chunk at a time.
+
+    Args:
+        path: A file of weights.
+        tensor: A tensor as `describe_weights` describes it.
+
+    Returns:
+        False also where its values are not consecutive.
+
+    Raises:
+        FormatError: The file is damaged.
+        OSError: The file cannot be read.
+    """
+    begin, end = tensor.span
+    place = (path, _find_start(path, tensor))
+    return tensor.is_contiguous and files.has_zero_bytes(place, end - begin, str(path))
 
 
 def _find_start(path: Path, tensor: TensorInfo) -> int:

@@ -13,6 +13,8 @@ from mypt.format.readers.shared.known_keys import UNKNOWN, KnownKeys
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
+# Where mypt's exports have their own config.
+OWN_CONFIG = "mypt"
 _NAMES = frozenset(
     {
         # the model's name, its programs, and the tensors' type, which the tensors have themselves
@@ -121,7 +123,7 @@ def add_common_keys(
         ignored: What changes no logits of this family.
         ignored_at: What changes none at these values.
     """
-    own = {"architectures", "auto_map", "vocab_size", "tie_word_embeddings"}
+    own = {"architectures", "auto_map", "vocab_size", "tie_word_embeddings", OWN_CONFIG}
     known = frozenset({*own, *read})
     return KnownKeys(
         read=known,

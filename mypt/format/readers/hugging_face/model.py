@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.layout import EMBEDDING, HEAD
+from mypt.format.documents.convert import to_recorded_document
+from mypt.format.layout import EMBEDDING, HEAD, expected_tensors
 from mypt.format.readers.foreign_model import ForeignModel
 from mypt.format.readers.hugging_face.families.known import FAMILIES
 from mypt.format.readers.hugging_face.families.refused import make_refusal
 from mypt.format.readers.hugging_face.keys import check_class
+from mypt.format.readers.hugging_face.own_config import (
+    drop_zero_biases,
+    is_zero,
+    read_own_config,
+    scale_queries,
+)
 from mypt.format.readers.shared.fields import make_unsupported_error, require_bool
 from mypt.format.readers.shared.known_keys import check_keys
 from mypt.format.readers.shared.tensor_map import find_sources, make_config, map_tensors
@@ -72,23 +79,29 @@ def convert_model(
     prefix = family.find_prefix(held)
     embedding, head = prefix + family.embedding, family.head
     tied, remarks = require_bool(complete, "tie_word_embeddings", config_file), []
+    unwrapped, _ = unwrap_names(places, family.roots, file)
+    files = {family.find_name(name): path for name, path in unwrapped.items()}
     if tied:
-        files, _ = unwrap_names(places, family.roots, file)
-        own = {family.find_name(name): path for name, path in files.items()}
-        tied = is_tied(held, embedding, head, own)
+        tied = is_tied(held, embedding, head, files)
         remarks = [] if tied else [describe_untied(embedding, head)]
     document, config = make_config({**fields, "tie_weights": tied}, config_file, family.layouts)
-    lookup = family.make_lookup(config, prefix, complete)
+    own = read_own_config(complete, config, config_file, family.layouts)
+    lookup = scale_queries(family.make_lookup(config, prefix, complete), own, config)
     sources = find_sources(config, lookup, held, file, family.layouts)
     if tied:  # only old programs stored a tied head a second time
         held.pop(head, None)
         sources[HEAD] = sources[EMBEDDING]
+    mapped = map_tensors(held, sources, config, file, family.layouts)
+    own = drop_zero_biases(
+        own, config, sources, lambda name: is_zero(held[name], files[name]), family.layouts
+    )
+    kept = expected_tensors(own, family.layouts)
     return ForeignModel(
-        document=document,
-        config=config,
-        sources=sources,
+        document=document if own is config else to_recorded_document(own),
+        config=own,
+        sources={name: sources[name] for name in kept},
         held=held,
-        tensors=map_tensors(held, sources, config, file, family.layouts),
+        tensors={name: mapped[name] for name in kept},
         report=(*taken_off, *family.list_notes(complete)),
         remarks=tuple(remarks),
     )

@@ -36,6 +36,26 @@ class RowOrder:
         return tuple(factor**power for factor in self.factors)
 
 
+def scale_rows(rows: RowOrder | None, total: int, count: int, factor: float) -> RowOrder:
+    """Return an order of rows with a factor on the first ones of the result.
+
+    Args:
+        rows: The order before; None for all rows as they are.
+        total: Number of rows, if there is none.
+        count: Number of the first rows; the slices do not go across their end.
+        factor: Factor on these, besides the one that they have.
+    """
+    if rows is None:
+        rows = RowOrder(total, (slice(0, count), slice(count, total)))
+    factors, begin = [], 0
+    for place, before in zip(
+        rows.slices, rows.inverted(1) or (1.0,) * len(rows.slices), strict=True
+    ):
+        factors.append(before * factor if begin < count else before)
+        begin += len(range(rows.total)[place])
+    return RowOrder(rows.total, rows.slices, tuple(factors))
+
+
 @frozen
 class TensorSource:
     """The source of one of mypt's tensors in a foreign file.

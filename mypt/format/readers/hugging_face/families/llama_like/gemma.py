@@ -110,7 +110,8 @@ def _describe_gemma2(config: GPTConfig) -> dict[str, Any]:
         # a whole number in release 5
         "query_pre_attn_scalar": round(scalar) if round(scalar) else scalar,
         **{key: getattr(config, ours) for key, ours in _CAPS.items()},
-        "sliding_window": config.sliding_window,
+        # its class needs a number even if no layer is windowed
+        "sliding_window": config.sliding_window or config.block_size,
         "layer_types": list_layer_types(config),
     }
 

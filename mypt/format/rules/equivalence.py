@@ -1,0 +1,68 @@
+"""Whether two configs describe the same model, field by field."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import field_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# What a config says by other fields as well, and settings of plugins, which are nobody else's.
+_SKIPPED = GPTConfig.SETTINGS | {"bias", "plugins"}
+# What is nothing without a window; a model that has none differs in `sliding_window`.
+_OF_WINDOWS = frozenset({"window_pattern", "rope_theta_sliding"})
+_OF_ROPE = frozenset({"rope_theta", "rope_scale", "rope_theta_sliding"})
+# Numbers that differ by less are the same in the arithmetic of any model.
+_PRECISION = 1e-12
+
+
+def list_differences(one: GPTConfig, other: GPTConfig) -> list[str]:
+    """Return the fields in which two configs describe other models, in the order of the config.
+
+    Fields of how a model is trained do not count, and neither do the settings of plugins.
+
+    Args:
+        one: A config.
+        other: Another one.
+    """
+    skipped = _SKIPPED if _has_windows(one) and _has_windows(other) else _SKIPPED | _OF_WINDOWS
+    names = (name for name in field_names(GPTConfig) if name not in skipped)
+    return [name for name in names if not _is_same(_read(one, name), _read(other, name))]
+
+
+def _has_windows(config: GPTConfig) -> bool:
+    return any(config.window_at(layer) is not None for layer in range(config.n_layer))
+
+
+def _read(config: GPTConfig, name: str) -> Any:
+    """Return what a field says of the model: None where it says nothing."""
+    layers = range(config.n_layer)
+    windows = [config.window_at(layer) for layer in layers]
+    if name == "sliding_window":
+        return next((window for window in windows if window is not None), None)
+    if name == "window_pattern":
+        return [window is not None for window in windows]
+    if name == "rope_pattern":
+        return [config.is_rotated(layer) for layer in layers]
+    if name in _OF_ROPE and config.pos_encoding == "learned":
+        return None
+    if name == "rope_theta_sliding":
+        return _read_sliding_rotation(config)
+    return config.meaning_of(name)
+
+
+def _read_sliding_rotation(config: GPTConfig) -> Sequence[Any]:
+    """Return the rotation of windowed layers: base, linear scale, and rule."""
+    if config.rope_theta_sliding is not None:
+        return config.rope_theta_sliding, 1.0, None
+    return config.rope_theta, config.rope_scale, config.rope_scaling
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, (int, float)):
+        return math.isclose(one, other, rel_tol=_PRECISION)
+    return bool(one == other)

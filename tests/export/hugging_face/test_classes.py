@@ -1,0 +1,171 @@
+"""Every config that a class of `transformers` can say is written for it, and comes back."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import mypt
+from mypt.export.hugging_face.classes import explain
+from mypt.format.documents.config import GPTConfig
+from tests.support.class_folders import IDS, PLUGINS, SIZES, check_way_back, make_model, write
+
+LLAMA = {"pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu"}
+HALF = {"n_kv_head": 2}
+GEMMA = {**LLAMA, "mlp_type": "geglu_tanh", "norm_offset": 1.0, "embedding_scale": 24**0.5}
+LAYERNORM = {"pos_encoding": "rope", "norm_bias": True}
+YARN = {"kind": "yarn", "factor": 4.0, "original_block_size": 8}
+
+
+WRITTEN = [
+    ("GPT2LMHeadModel", {}),
+    ("GPT2LMHeadModel", {"bias": True, "tie_weights": True, "mlp_type": "gelu_tanh"}),
+    ("LlamaForCausalLM", LLAMA),
+    ("LlamaForCausalLM", {**LLAMA, **HALF, "head_size": 10, "tie_weights": True}),
+    ("LlamaForCausalLM", {**LLAMA, "bias": True, "mlp_bias": True, "mlp_type": "geglu"}),
+    ("LlamaForCausalLM", {**LLAMA, "rope_scaling": YARN, "rope_theta": 500.0}),
+    ("LlamaForCausalLM", {**LLAMA, "rope_scale": 2.0, "norm_eps": 1e-3}),
+    ("MistralForCausalLM", {**LLAMA, "sliding_window": 4}),
+    ("Qwen2ForCausalLM", {**LLAMA, "qkv_bias": True}),
+    ("Qwen2ForCausalLM", {**LLAMA, "qkv_bias": True, "sliding_window": 4}),
+    ("SmolLM3ForCausalLM", {**LLAMA, "sliding_window": 4, "window_pattern": "FS"}),
+    ("Qwen3ForCausalLM", {**LLAMA, "qk_norm": "head", **HALF}),
+    (
+        "Qwen3ForCausalLM",
+        {**LLAMA, "qk_norm": "head", "bias": True, "sliding_window": 4, "window_pattern": "FSS"},
+    ),
+    ("GemmaForCausalLM", GEMMA),
+    ("GemmaForCausalLM", {**GEMMA, "n_kv_head": 1, "head_size": 10, "tie_weights": True}),
+    (
+        "Gemma2ForCausalLM",
+        {**GEMMA, "block_type": "sandwich_norm", "attn_soft_cap": 3.0, "logit_soft_cap": 2.0},
+    ),
+    (
+        "Gemma2ForCausalLM",
+        {**GEMMA, "block_type": "sandwich_norm", "sliding_window": 4, "attn_scale": 7**-0.5},
+    ),
+    ("Gemma3ForCausalLM", {**GEMMA, "block_type": "sandwich_norm", "qk_norm": "head"}),
+    (
+        "Gemma3ForCausalLM",
+        {**GEMMA, "block_type": "sandwich_norm", "qk_norm": "head", "rope_scale": 2.0}
+        | {"rope_theta_sliding": 500.0, "sliding_window": 4, "window_pattern": "SSF"},
+    ),
+    ("Olmo2ForCausalLM", {**LLAMA, "block_type": "res_post_norm", "qk_norm": "width", **HALF}),
+    ("OlmoForCausalLM", {**LLAMA, "norm_type": "layernorm", "norm_weight": False}),
+    ("SmolLM3ForCausalLM", {**LLAMA, "rope_pattern": "RRN"}),
+    (
+        "SmolLM3ForCausalLM",
+        {**LLAMA, "rope_pattern": "NR", "sliding_window": 4, "window_pattern": "SF"},
+    ),
+    ("StableLmForCausalLM", {**LAYERNORM, "mlp_type": "swiglu", "rope_size": 4}),
+    (
+        "StableLmForCausalLM",
+        {**LAYERNORM, "mlp_type": "swiglu", "block_type": "parallel", "qkv_bias": True},
+    ),
+    ("Starcoder2ForCausalLM", {**LAYERNORM, "bias": True, "mlp_type": "gelu_tanh", **HALF}),
+    ("Starcoder2ForCausalLM", {**LAYERNORM, "mlp_bias": False, "sliding_window": 4}),
+    ("Phi3ForCausalLM", {**LLAMA, "rope_size": 4}),
+    ("Phi3ForCausalLM", {**LLAMA, "rope_size": 2, "sliding_window": 4, **HALF}),
+    (
+        "GraniteForCausalLM",
+        {**LLAMA, "embedding_scale": 12.0, "logit_scale": 0.3, "residual_scale": 0.22}
+        | {"attn_scale": 0.1, "bias": True},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "fields"), WRITTEN)
+def test_a_class_has_the_logits_of_the_model_and_the_tensors_come_back(
+    transformers, tmp_path, name, fields
+):
+    model = make_model(fields)
+    assert explain(model.config) == []
+    told = write(model, tmp_path / "hf")
+    assert told.hf_config["architectures"] == [name]
+    theirs, info = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "hf", output_loading_info=True
+    )
+    assert type(theirs).__name__ == name
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    with torch.no_grad():
+        found = theirs.eval()(IDS).logits
+        torch.testing.assert_close(found, model(IDS), atol=1e-5, rtol=0)
+    check_way_back(model, tmp_path / "hf")
+
+
+@pytest.mark.parametrize(
+    ("fields", "reasons"),
+    [
+        ({**LLAMA, "head_bias": True}, ["/head_bias"]),
+        ({**LLAMA, "qk_norm": "head", "attn_scale": 0.1}, ["/attn_scale"]),  # the norm undoes it
+        ({**LLAMA, "embedding_norm": True}, ["/embedding_norm"]),
+        ({**LLAMA, "attn_soft_cap": 3.0}, ["/attn_soft_cap"]),
+        ({**LLAMA, "rope_scale": 2.0, "rope_scaling": YARN}, ["/rope_scale"]),
+        ({"sliding_window": 4}, ["/sliding_window"]),
+    ],
+)
+def test_what_no_class_computes_is_told_with_the_nearest_flag(fields, reasons):
+    problems = explain(GPTConfig(**{**SIZES, **fields}))
+    assert [problem.where for problem in problems] == reasons
+    assert all("the nearest class of transformers" in problem.what for problem in problems)
+
+
+def test_the_flag_says_what_the_nearest_class_has():
+    (problem,) = explain(GPTConfig(**{**SIZES, **LLAMA, "head_bias": True}))
+    assert "#/head_bias: is True; LlamaForCausalLM, the nearest class" in str(problem)
+    assert "or train a model with --no_head_bias" in str(problem)
+    (problem,) = explain(GPTConfig(**{**SIZES, **LLAMA, "attn_soft_cap": 3.0}))
+    assert "is 3.0, which LlamaForCausalLM, the nearest class" in str(problem)
+    assert "or train a model without --attn_soft_cap" in str(problem)
+
+
+def test_a_scale_is_folded_into_queries_and_a_power_of_two_comes_back(transformers, tmp_path):
+    for number, scale in enumerate((4 * 6**-0.5, 0.3)):
+        folder = tmp_path / str(number)
+        model = make_model({"attn_scale": scale})
+        told = write(model, folder)
+        assert told.notes == ("the scale of attention is multiplied into the queries",)
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+        back = mypt.load(folder, plugins=PLUGINS).eval()
+        with torch.no_grad():
+            for other in (theirs(IDS).logits, back(IDS)):
+                torch.testing.assert_close(other, model(IDS), atol=1e-5, rtol=0)
+        if scale != 0.3:
+            check_way_back(model, folder)
+
+
+FLAGS = st.sampled_from([None, False, True])
+CONFIGS = st.fixed_dictionaries(
+    {
+        "pos_encoding": st.sampled_from(["rope", "learned"]),
+        "norm_type": st.sampled_from(["rmsnorm", "layernorm"]),
+        "mlp_type": st.sampled_from(["swiglu", "geglu_tanh", "gelu", "gelu_tanh", "relu"]),
+        "block_type": st.sampled_from(["pre_norm", "pre_norm", "parallel", "sandwich_norm"]),
+        **{f"{name}_bias": FLAGS for name in ("qkv", "proj", "mlp", "norm")},
+        "tie_weights": st.booleans(),
+    },
+    optional={
+        "n_kv_head": st.sampled_from([1, 2, 4]),
+        "head_size": st.sampled_from([4, 10]),
+        "sliding_window": st.integers(1, 20),
+        "qk_norm": st.sampled_from(["head", "width"]),
+        "norm_eps": st.floats(1e-8, 1e-2),
+        "attn_scale": st.sampled_from([1.0, 0.5, 2 * 6**-0.5]),
+        "logit_scale": st.floats(0.1, 10.0),
+        "residual_scale": st.floats(0.1, 10.0),
+        "n_layer": st.integers(1, 4),
+    },
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(fields=CONFIGS)
+def test_what_is_written_comes_back_bit_by_bit(tmp_path_factory, fields):
+    config = GPTConfig(**{**SIZES, **fields})
+    if explain(config):
+        return
+    model = make_model(fields)
+    folder = tmp_path_factory.mktemp("written") / "hf"
+    told = write(model, folder)
+    if not told.notes:  # a folded scale may be rounded
+        check_way_back(model, folder)
