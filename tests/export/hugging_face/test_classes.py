@@ -101,7 +101,7 @@ def test_a_class_has_the_logits_of_the_model_and_the_tensors_come_back(
         ({**LLAMA, "embedding_norm": True}, ["/embedding_norm"]),
         ({**LLAMA, "attn_soft_cap": 3.0}, ["/attn_soft_cap"]),
         ({**LLAMA, "rope_scale": 2.0, "rope_scaling": YARN}, ["/rope_scale"]),
-        ({"sliding_window": 4}, ["/sliding_window"]),
+        ({"norm_type": "rmsnorm"}, ["/norm_type", "/norm_eps"]),
     ],
 )
 def test_what_no_class_computes_is_told_with_the_nearest_flag(fields, reasons):
