@@ -20,7 +20,7 @@ from mypt.format.readers.hugging_face.keys import OWN_CONFIG
 from mypt.format.readers.hugging_face.own_config import BIASES, SCALE, scale_queries
 from mypt.format.readers.shared.tensor_map import make_config
 from mypt.format.readers.shared.tensor_source import source_shapes
-from mypt.format.rules.equivalence import list_differences
+from mypt.format.rules.equivalence import format_meaning, list_differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -167,8 +167,9 @@ def _compare(config: GPTConfig, family: Family, described: Mapping[str, Any]) ->
 
 
 def _make_problem(field: str, ours: GPTConfig, theirs: GPTConfig, name: str) -> Problem:
-    held, wanted = ours.meaning_of(field), theirs.meaning_of(field)
-    what = f"is {held}; {name}, the nearest class of transformers, has {wanted}"
+    held, wanted = format_meaning(ours, field), theirs.meaning_of(field)
+    has = format_meaning(theirs, field)
+    what = f"is {held}; {name}, the nearest class of transformers, has {has}"
     if wanted is None:
         what = f"is {held}, which {name}, the nearest class of transformers, does not have"
     fix = f"use mypt itself, or train a model {_make_flag(field, wanted)}"

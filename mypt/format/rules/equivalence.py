@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import field_names
+from mypt.format.documents.rope_scaling import RopeScaling
+from mypt.format.schema.messages import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 _SKIPPED = GPTConfig.SETTINGS | {"bias", "plugins"}
 # What is nothing without a window; a model that has none differs in `sliding_window`.
 _OF_WINDOWS = frozenset({"window_pattern", "rope_theta_sliding"})
+# What is nothing where nothing rotates.
 _OF_ROPE = frozenset({"rope_theta", "rope_scale", "rope_theta_sliding"})
 # Numbers that differ by less are the same in the arithmetic of any model.
 _PRECISION = 1e-12
@@ -29,9 +32,24 @@ def list_differences(one: GPTConfig, other: GPTConfig) -> list[str]:
         one: A config.
         other: Another one.
     """
-    skipped = _SKIPPED if _has_windows(one) and _has_windows(other) else _SKIPPED | _OF_WINDOWS
+    skipped = _SKIPPED
+    if not (_has_windows(one) and _has_windows(other)):
+        skipped |= _OF_WINDOWS
+    if "learned" in (one.pos_encoding, other.pos_encoding):
+        skipped |= _OF_ROPE
     names = (name for name in field_names(GPTConfig) if name not in skipped)
     return [name for name in names if not _is_same(_read(one, name), _read(other, name))]
+
+
+def format_meaning(config: GPTConfig, name: str) -> str:
+    """Return what a field stands for as a document has it, a rope_scaling in a few words.
+
+    Args:
+        config: A config.
+        name: Name of the field.
+    """
+    value = config.meaning_of(name)
+    return str(value) if isinstance(value, RopeScaling) else format_value(value)
 
 
 def _has_windows(config: GPTConfig) -> bool:
@@ -48,8 +66,6 @@ def _read(config: GPTConfig, name: str) -> Any:
         return [window is not None for window in windows]
     if name == "rope_pattern":
         return [config.is_rotated(layer) for layer in layers]
-    if name in _OF_ROPE and config.pos_encoding == "learned":
-        return None
     if name == "rope_theta_sliding":
         return _read_sliding_rotation(config)
     return config.meaning_of(name)

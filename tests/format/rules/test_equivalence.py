@@ -1,7 +1,7 @@
 import pytest
 
 from mypt.format.documents.config import GPTConfig
-from mypt.format.rules.equivalence import list_differences
+from mypt.format.rules.equivalence import format_meaning, list_differences
 
 ROPE = {"pos_encoding": "rope", "n_layer": 4}
 YARN = {"kind": "yarn", "factor": 4.0, "original_block_size": 8}
@@ -53,3 +53,10 @@ def test_configs_of_one_model_have_no_differences(one, other):
 def test_fields_in_which_models_differ_are_named(one, other, differing):
     found = list_differences(GPTConfig(**one), GPTConfig(**other))
     assert found == differing
+
+
+def test_a_meaning_is_formatted_as_documents_have_it():
+    config = GPTConfig(**ROPE, rope_scaling=YARN, tie_weights=True)
+    names = ("tie_weights", "mlp_type", "sliding_window", "rope_scaling")
+    found = [format_meaning(config, name) for name in names]
+    assert found == ["true", '"gelu"', "null", "yarn by 4"]

@@ -18,7 +18,7 @@ from mypt.format.readers.hugging_face.keys import OWN_CONFIG
 from mypt.format.readers.shared.fields import make_unsupported_error
 from mypt.format.readers.shared.tensor_map import make_config
 from mypt.format.readers.shared.tensor_source import scale_rows
-from mypt.format.rules.equivalence import list_differences
+from mypt.format.rules.equivalence import format_meaning, list_differences
 from mypt.format.tensors.info import TensorInfo
 from mypt.format.tensors.transforms import has_zero_bits
 from mypt.format.tensors.weights_file import has_zero_bytes
@@ -69,7 +69,8 @@ def read_own_config(
         Problem(
             file,
             f"/{OWN_CONFIG}/{field}",
-            f"is {own.meaning_of(field)}, but the class computes with {config.meaning_of(field)}",
+            f"is {format_meaning(own, field)}, but the class computes with "
+            f"{format_meaning(config, field)}",
             _FIX,
             kind="foreign.own_config",
         )

@@ -28,9 +28,9 @@ def test_a_zero_bias_that_was_trained_elsewhere_stays(tmp_path):
     ("own", "message"),
     [
         ({"n_head": 2}, "#/mypt/n_head: is 2, but the class computes with 4"),
-        ({"mlp_type": "relu"}, "#/mypt/mlp_type: is relu, but the class computes with gelu"),
-        ({"norm_weight": False}, "#/mypt/norm_weight: is False"),
-        ({"tie_weights": True}, "#/mypt/tie_weights: is True"),
+        ({"mlp_type": "relu"}, '#/mypt/mlp_type: is "relu", but the class computes with "gelu"'),
+        ({"norm_weight": False}, "#/mypt/norm_weight: is false"),
+        ({"tie_weights": True}, "#/mypt/tie_weights: is true"),
         ({"n_head": 0}, "config.json#/mypt#/n_head: is 0"),
         (None, "#/mypt: is not an object"),
     ],
