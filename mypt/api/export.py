@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.api.argument_rules import PLUGINS
+from mypt.api.model_log import read_last_losses
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import ensure_basename
@@ -106,6 +107,7 @@ def _export(
         weights={name: weights[name] for name in kept},
         tokenizer=opened.tokenizer,
         training_state=opened.training_state,
+        losses=read_last_losses(opened.path, opened.training_state),
         remarks=opened.remarks,
         build_tokenizer=lambda: _build_tokenizer(opened, plugins),
     )

@@ -12,7 +12,7 @@ from mypt.format.discover import ensure_basename
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.convert import to_recorded_document
 from mypt.format.errors import FormatError, Problem
-from mypt.format.layout import trainable_shapes
+from mypt.format.layout import HEAD, HEAD_BIAS, trainable_shapes
 from mypt.format.migrate import Report
 from mypt.format.migrations.v2_to_v1 import apply
 from mypt.format.optimizers.indices import number_parameters
@@ -123,9 +123,12 @@ def _make_contents(bundle: Bundle, described: Checkpoint) -> dict[str, Content]:
         files.TOKENIZER: described.tokenizer,
         files.TRAINING_STATE: described.training_state,
     }
-    tensors: dict[str, Any] = {files.MODEL: bundle.weights()}
+    weights = dict(bundle.weights())
+    weights.setdefault(HEAD_BIAS, weights[HEAD].new_zeros(bundle.config.vocab_size))
+    tensors: dict[str, Any] = {files.MODEL: weights}
     if described.optimizer is not None:
-        shapes = trainable_shapes(bundle.shapes(), tied=bundle.config.tie_weights)
+        whole = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+        shapes = trainable_shapes(whole, tied=bundle.config.tie_weights)
         tensors[files.OPTIMIZER] = number_parameters(described.optimizer, shapes)
     contents: dict[str, Content] = {
         name: strict_json.dump(document)

@@ -23,6 +23,7 @@ Shape = tuple[int, ...]
 Tensors = dict[str, Shape]
 
 EMBEDDING, HEAD = "token_embedding_table.weight", "lm_head.weight"
+HEAD_BIAS = "lm_head.bias"
 POSITIONS = "position_embedding_table.weight"
 # The slots that the blocks are made of; a stack with layers of its own does not look at them.
 BLOCK_SLOTS = ("attention_type", "mlp_type", "block_type")

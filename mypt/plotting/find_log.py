@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.engine.checkpoints.paths import find_checkpoint, log_file_beside, log_file_of
-from mypt.engine.config.folders import CHECKPOINTS, LOGS
-from mypt.engine.logging.log_lines import LogOwner, is_event, parse_line
-from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.api.model_log import list_log_places, owner_of_log
+from mypt.engine.checkpoints.paths import find_checkpoint, log_file_of
+from mypt.engine.config.folders import CHECKPOINTS
+from mypt.engine.logging.log_lines import is_event, parse_line
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import is_checkpoint, open_checkpoint, share_among
 from mypt.plotting.read_log import read_last_run, read_log, read_run
 from mypt.plotting.run import disambiguate_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mypt.plotting.run import Run
     from mypt.plugins.manager import Plugins
@@ -82,34 +83,10 @@ def _read_alone(name: str) -> list[Run]:
 
 def _read_run(folder: Path, plugins: Plugins, options: Mapping[str, Any]) -> Run:
     state = open_checkpoint(folder, plugins, options, without_model=True).training_state
-    places = list(dict.fromkeys(_candidate_paths(folder.resolve(), state)))
+    places = list_log_places(folder, state)
     for place in places:
         if place.is_file():
-            return evolve(read_run(place, _owner(folder, state)), name=folder.resolve().name)
+            return evolve(read_run(place, owner_of_log(folder, state)), name=folder.resolve().name)
     looked = " or ".join(map(str, places))
     what = f"its log is not at {looked}"
     raise UsageError(Problem(str(folder), "", what, "name the log itself", kind="log.missing"))
-
-
-def _owner(folder: Path, state: TrainingState | None) -> LogOwner:
-    """Return whose lines of a log are those of a model, or of the model that it is a copy of."""
-    name = folder.resolve().name
-    if state is None:
-        return LogOwner(name, None)
-    return LogOwner(state.copy_of or name, state.run_id)
-
-
-def _candidate_paths(folder: Path, state: TrainingState | None) -> Iterator[Path]:
-    """Yield where a model's log may be: as configured, by its name, and beside its tree."""
-    training = TrainingConfig() if state is None else state.training_config
-    name = _owner(folder, state).model_name
-    log = log_file_of(training, name)
-    if training.log_file is None and state is not None and state.run_id is not None:
-        beside = log_file_beside(log, state.run_id)
-        if beside.is_file():
-            yield beside
-    yield log
-    by_name = log_file_of(TrainingConfig(), name)
-    yield by_name
-    if folder.parent.name == CHECKPOINTS.name:
-        yield folder.parent.parent / LOGS / by_name.name

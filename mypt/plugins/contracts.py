@@ -277,6 +277,8 @@ class ModelToExport:
         weights: Its tensors by mypt's names, on the CPU, tied ones under both.
         tokenizer: Its vocabulary; None where it has none.
         training_state: How it was trained; None where nothing is known of it.
+        losses: Those of its last evaluation by split, `train` and `val`, in nats per token; without
+            what is not known.
         remarks: What is to be told of it, a line each.
         build_tokenizer: Builds its tokenizer; raises a `FormatError` or a `PluginError` where there
             is none, or its plugin is not here.
@@ -286,6 +288,7 @@ class ModelToExport:
     weights: Mapping[str, Tensor]
     tokenizer: TokenizerState | None
     training_state: TrainingState | None
+    losses: Mapping[str, float]
     remarks: tuple[str, ...]
     build_tokenizer: Callable[[], Tokenizer]
 

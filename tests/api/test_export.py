@@ -54,7 +54,7 @@ def model(tmp_path):
 def test_biases_that_are_zero_are_left_out_where_the_program_has_none(
     model, plugins, seen, tmp_path
 ):
-    model(qkv_bias=True)
+    model(qkv_bias=True, head_bias=True)
     notes = mypt.export_model(tmp_path / "model", "mine", tmp_path / "out", plugins=plugins)
     ((exported, _),) = seen
     assert not exported.config.has_head_bias
@@ -68,7 +68,7 @@ def test_biases_that_are_zero_are_left_out_where_the_program_has_none(
 
 @pytest.mark.parametrize("name", ["lm_head.bias", "blocks.1.ln2.bias"])
 def test_a_bias_that_is_not_zero_is_a_reason(model, plugins, tmp_path, name):
-    made = model()
+    made = model(head_bias=True)
     with torch.no_grad():
         made.get_parameter(name)[3] = 0.5
     made.save(tmp_path / "model", overwrite=True)

@@ -60,7 +60,7 @@ TESTED_BY = {
     ],
     "engine/checkpoints/test_checkpointer.py": ["engine/checkpoints/build"],
     "engine/checkpoints/test_write.py": ["engine/checkpoints/replacement"],
-    "export/hugging_face/test_exporter.py": ["export/hugging_face/names", "export/plugin"],
+    "export/hugging_face/test_exporter.py": ["export/plugin"],
     "format/readers/build_llm/test_reader.py": [
         "format/readers/build_llm/bigram",
         "format/readers/build_llm/models",

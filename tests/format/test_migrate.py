@@ -220,6 +220,33 @@ def test_a_fused_model_goes_back_to_version_1_as_it_came(copy):
         assert torch.equal(moments["exp_avg"], again["state"][index]["exp_avg"])
 
 
+def test_a_model_without_a_head_bias_goes_to_version_1_with_one_of_zeros(tmp_path):
+    """MyPT's models have one; new models of mypt have none."""
+    from mypt.format.downgrade import downgrade
+
+    text = "the cat sat on the mat " * 40
+    tokenizer = PLUGINS.tokenizer("char").train(text)
+    shape = {"block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 1, "batch_size": 2}
+    config = mypt.GPTConfig(**shape, vocab_size=tokenizer.vocab_size)
+    model = mypt.GPT(config, tokenizer, plugins=PLUGINS)
+    loader = mypt.GPTDataLoader(config, tokenizer, text=text)
+    model.fit(loader, max_iters=2, eval_iters=1, checkpoint_dir=tmp_path / "model", quiet=True)
+    assert "lm_head.bias" not in model.state_dict()
+    report = downgrade(tmp_path / "model", tmp_path / "v1", PLUGINS.layouts, dry_run=False)
+    assert "lm_head.bias is added as zeros: MyPT has one" in report.lines
+    assert not any("head_bias" in line for line in report.lines)
+    weights = torch.load(tmp_path / "v1" / "model.pt", weights_only=True)
+    assert list(weights)[-2:] == ["lm_head.weight", "lm_head.bias"]
+    assert not weights["lm_head.bias"].any()
+    groups = torch.load(tmp_path / "v1" / "optimizer.pt", weights_only=True)["param_groups"]
+    assert sum(len(group["params"]) for group in groups) == len(weights)
+    ids = torch.arange(6)[None]
+    back = mypt.load(tmp_path / "v1")
+    assert back.config.has_head_bias
+    with torch.no_grad():
+        torch.testing.assert_close(back(ids), model(ids))
+
+
 def test_roles_and_templates_are_left_out_of_version_1_and_reported(tmp_path):
     from mypt.format.downgrade import downgrade
 

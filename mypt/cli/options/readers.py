@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-def reader_options(**attributes: Any) -> Callable[[F], F]:
+def reader_options(
+    help_text: str = "Set what a checkpoint of another program does not record; may be repeated.",
+    **attributes: Any,
+) -> Callable[[F], F]:
     """Return a decorator for every command that opens a checkpoint, whatever wrote it.
 
     It adds the flag, which fills `options`, a tuple for `parse_options`.
 
     Args:
+        help_text: What the options are for.
         **attributes: Further arguments of `click.option`.
     """
     return click.option(
@@ -26,7 +30,7 @@ def reader_options(**attributes: Any) -> Callable[[F], F]:
         "options",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Set what a checkpoint of another program does not record; may be repeated.",
+        help=help_text,
         **attributes,
     )
 

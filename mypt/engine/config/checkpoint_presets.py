@@ -9,6 +9,8 @@ from attrs import evolve, frozen
 from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
 from mypt.format.bundle.detect import classify, is_hugging_face
 from mypt.format.bundle.plugin_updates import update_document
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import from_document
 from mypt.format.errors import FormatError, Problem, UsageError, has_errors
 from mypt.format.migrations import upgrade
 from mypt.format.readers import mypt_folder
@@ -182,6 +184,8 @@ def _make_preset(
 ) -> tuple[Document, tuple[str, ...]]:
     training = {} if state is None else state.get("training_config", {})
     architecture, settings = _pick(config, ARCHITECTURE_FIELDS), _pick(training, TRAINING_FIELDS)
+    whole = from_document(GPTConfig, config)
+    architecture |= {name: whole.meaning_of(name) for name in GPTConfig.OMITTED}
     kind = {} if tokenizer is None else {"tokenization": tokenizer["token_kind"]}
     if kind.get("tokenization", _CHAR) == _CHAR:
         architecture.pop("vocab_size", None)

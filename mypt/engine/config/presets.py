@@ -18,7 +18,7 @@ from mypt.engine.config.folders import CHECKPOINTS
 from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
 from mypt.format.bundle.plugin_updates import update_document
 from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.convert import from_document
+from mypt.format.documents.convert import from_document, to_document
 from mypt.format.errors import ConfigError, Problem, UsageError, has_errors, suggestion
 from mypt.format.resources import data_dir
 from mypt.format.rules.documents import document_problems
@@ -80,7 +80,9 @@ class Preset:
         """The config of a model with this preset; `TYPICAL_VOCAB_SIZE` where its text decides."""
         is_open = self.tokenization != DEFAULT_TOKENIZATION
         typical = {"vocab_size": TYPICAL_VOCAB_SIZE} if is_open else {}
-        return from_document(GPTConfig, {**typical, **self.architecture})
+        return from_document(
+            GPTConfig, {**to_document(GPTConfig()), **typical, **self.architecture}
+        )
 
 
 def read_preset(

@@ -171,6 +171,23 @@ def end_notices(run: RunInfo, end: LogEnd) -> Iterator[str]:
         )
 
 
+def find_evaluation(path: Path, run_id: str, step: int) -> dict[str, Any] | None:
+    """Return the last evaluation of a run up to a step, as its log has it; None if there is none.
+
+    Raises:
+        OSError: The log cannot be read.
+    """
+    with path.open("rb") as stream:
+        for line in _read_backwards(stream, stream.seek(0, os.SEEK_END)):
+            event = parse_line(line.text)
+            if event is None or event.get("event") != Eval.name or event.get("run_id") != run_id:
+                continue
+            at = _step_of(event)
+            if at is not None and at <= step:
+                return event
+    return None
+
+
 def _find_unsaved(end: LogEnd, lines: Iterable[_Line], run: RunInfo) -> LogEnd:
     """Find where what a run has logged since its last save begins.
 

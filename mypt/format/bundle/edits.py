@@ -179,12 +179,12 @@ def _effect_of(name: str, path: Path) -> Effect:
 def _defaults_of(name: str) -> dict[str, Any]:
     """Return the fields of a document that mypt uses, with their defaults as JSON values."""
     # Imported for what was edited alone: the usual bundle is validated without them.
-    from mypt.format.documents.convert import to_document
+    from mypt.format.documents.convert import from_document, to_document
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.documents.training import TrainingState
 
     defaults: dict[str, Any] = {
-        files.CONFIG: GPTConfig(),
+        files.CONFIG: from_document(GPTConfig, {}),
         files.TOKENIZER: TokenizerState(token_kind=""),
         files.TRAINING_STATE: TrainingState(step=0),
     }

@@ -46,12 +46,14 @@ class GPTConfig:
 
     Attributes:
         SETTINGS: Fields of how it is trained; its output does not depend on them.
+        OMITTED: What fields mean that a document leaves out, where a new model has another default.
         extra: Fields unknown to this version; written back as they were read.
         absent: Those of `SETTINGS` that its document leaves out; what it leaves out of the others
             has a meaning.
     """
 
     SETTINGS: ClassVar[frozenset[str]] = frozenset({"batch_size", "dropout", "device"})
+    OMITTED: ClassVar[Mapping[str, Any]] = {"head_bias": None}
 
     batch_size: int = 32
     block_size: int = 256
@@ -98,7 +100,7 @@ class GPTConfig:
     proj_bias: bool | None = None
     mlp_bias: bool | None = None
     norm_bias: bool | None = None
-    head_bias: bool | None = None
+    head_bias: bool | None = False
     plugins: Mapping[str, Any] = field(factory=dict)
     requires: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(factory=dict)

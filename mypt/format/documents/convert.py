@@ -38,7 +38,8 @@ def from_document(cls: type[T], document: Document) -> T:
         document: Parsed JSON. Fields that `cls` lacks go to `extra`, and so does a newer version.
 
     Returns:
-        The instance. What the document leaves out has its default, and is named in `absent`.
+        The instance. What the document leaves out has the default of its schema, and is named in
+        `absent`.
     """
     members = {k: v for k, v in document.items() if k != _VERSION or _is_newer(v)}
     with accepted():
@@ -98,6 +99,7 @@ def _make_converter(*, is_whole: bool) -> Converter:
         names = field_names(cls)
         tracked = frozenset(getattr(cls, "SETTINGS", names)) if _has_absent(cls) else frozenset()
         parts: dict[str, Any] = {a.name: {} for a in attrs.fields(cls) if _has_absent(a.type)}
+        parts |= getattr(cls, "OMITTED", {})
 
         def structure(document: Document, _: Any) -> Any:
             known = {name: value for name, value in document.items() if name in names}

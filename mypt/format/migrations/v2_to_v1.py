@@ -12,6 +12,7 @@ from mypt.format.documents.special_tokens import find_gpt2_roles
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE, TEXT_FIELDS
 from mypt.format.documents.vocabulary import pick_text_fields
 from mypt.format.errors import FormatError, Problem
+from mypt.format.layout import HEAD_BIAS
 from mypt.format.optimizers.adamw import NAME as ADAMW
 from mypt.format.storage import files
 
@@ -39,8 +40,12 @@ _PARTS = {
     "mlp_type": ("gelu", "swiglu"),
     "norm_type": ("layernorm", "rmsnorm"),
 }
+# Its output layer has a bias, which is written as zeros where the model has none.
+_COMPLETED = "head_bias"
 # The fields that its configs lack, which `find_obstacles` compares with what it computes anyway.
-_IMPLIED = tuple(name for name in field_names(GPTConfig) if name not in (*_CONFIG, "plugins"))
+_IMPLIED = tuple(
+    name for name in field_names(GPTConfig) if name not in (*_CONFIG, "plugins", _COMPLETED)
+)
 
 
 def apply(checkpoint: Checkpoint) -> Checkpoint:
@@ -56,7 +61,7 @@ def apply(checkpoint: Checkpoint) -> Checkpoint:
     ]
     if problems:
         raise FormatError(*problems)
-    report: list[str] = []
+    report = [] if config.has_head_bias else [f"{HEAD_BIAS} is added as zeros: MyPT has one"]
     state = checkpoint.training_state
     training = {} if state is None else state["training_config"]
     optimizer = _pick_optimizer(checkpoint.optimizer, training, report)
@@ -116,7 +121,8 @@ def _pick_fields(
     dropped = [
         name
         for name, value in document.items()
-        if name not in (*names, "format_version", *_IMPLIED) and value not in (None, {}, [])
+        if name not in (*names, "format_version", *_IMPLIED, _COMPLETED)
+        and value not in (None, {}, [])
     ]
     if dropped:
         report.append(f"{file}, left out: {', '.join(dropped)}")

@@ -101,7 +101,8 @@ def number_parameters(
 
     Args:
         document: The content of an `optimizer.pt`.
-        shapes: Trainable parameters in the model's order; a tied head is not among them.
+        shapes: Trainable parameters in the model's order; a tied head is not among them. One that
+            the document does not have has no state.
 
     Returns:
         The state dict of AdamW. Weight decay applies to no more parameters than before.
@@ -110,7 +111,9 @@ def number_parameters(
     order = order_parameters(shapes, LEGACY_RULES[0])
     groups: list[dict[str, Any]] = []
     for names in split_by_decay(shapes, LEGACY_RULES[0]):
-        used = [group_of[name] for name in names] or document["param_groups"][-1:]
+        used = [group_of[name] for name in names if name in group_of] or document["param_groups"][
+            -1:
+        ]
         settings = {key: used[0][key] for key in ("lr", *ADAMW.settings)}
         settings["weight_decay"] = min(group["weight_decay"] for group in used)
         begin = len(groups) and len(groups[0]["params"])

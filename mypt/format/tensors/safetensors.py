@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from mypt.format.errors import FormatError, Problem
@@ -17,7 +18,7 @@ from mypt.format.storage.files import MappedFiles, open_regular
 from mypt.format.tensors.info import ITEM_BYTES, TensorInfo, contiguous_stride
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 MAX_HEADER_BYTES = 32 * 1024 * 1024
@@ -118,18 +119,35 @@ def write(stream: BinaryIO, tensors: Mapping[str, Any]) -> None:
         stream: Where the bytes go.
         tensors: Tensors by name, on any device.
     """
+    described = {
+        name: (str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+        for name, tensor in tensors.items()
+    }
+    write_in_turn(stream, described, iter(tensors.values()))
+
+
+def write_in_turn(
+    stream: BinaryIO, described: Mapping[str, tuple[str, tuple[int, ...]]], tensors: Iterator[Any]
+) -> None:
+    """Write tensors that are made one by one, as they are written.
+
+    Args:
+        stream: Where the bytes go.
+        described: The dtype and the shape of each tensor by name, in order.
+        tensors: The tensors, on any device; no more are taken than are described.
+    """
     import torch
 
     header: dict[str, Any] = {_METADATA: {"format": "pt"}}
     end = 0
-    for name, tensor in tensors.items():
-        begin, end = end, end + tensor.numel() * tensor.element_size()
-        dtype = _NAMES[str(tensor.dtype).removeprefix("torch.")]
-        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    for name, (dtype, shape) in described.items():
+        begin, end = end, end + math.prod(shape) * ITEM_BYTES[dtype]
+        held = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
+        header[name] = held
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     stream.write(struct.pack("<Q", len(text)) + text)
-    for tensor in tensors.values():
+    for tensor in islice(tensors, len(described)):
         values = tensor.detach().cpu().contiguous().reshape(-1)
         stream.write(values.view(torch.uint8).numpy().data)
 

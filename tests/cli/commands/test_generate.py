@@ -305,7 +305,9 @@ def test_8_bit_weights_show_what_they_cost(cli, bundle, tmp_path, text):
 def test_a_conversation_goes_on_within_a_character(cli, in_tmp, stdin, plugins):
     tokenizer = plugins.tokenizer("gpt2").train("")
     cat = tokenizer.encode("\U0001f408")
-    config = mypt.GPTConfig(n_layer=1, n_head=1, n_embd=len(cat), block_size=32, vocab_size=50257)
+    config = mypt.GPTConfig(
+        n_layer=1, n_head=1, n_embd=len(cat), block_size=32, head_bias=True, vocab_size=50257
+    )
     model = mypt.GPT(config, tokenizer)
     with torch.no_grad():
         for weight in model.parameters():

@@ -58,4 +58,6 @@ def test_the_format_alone_names_its_own_commands(cli):
 
 def test_a_missing_option_with_choices_is_one_line(refused):
     line = refused("export", "dante", code=2)
-    assert line == "error: Missing option '--to'. Choose from: hf; see: mypt export --help\n"
+    assert line.startswith("error: Missing option '--to'. Choose from: ")
+    assert "hf" in line.partition("Choose from: ")[2]
+    assert line.endswith("; see: mypt export --help\n")

@@ -261,7 +261,8 @@ CAT = "\U0001f408"  # several tokens of GPT-2's, none of which is a character
 
 def test_a_text_goes_on_within_a_character_from_its_ids():
     tokenizer = load_plugins().tokenizer("gpt2").train("")
-    config = mypt.GPTConfig(n_layer=1, n_head=1, n_embd=4, block_size=32, vocab_size=50257)
+    sizes = {"n_embd": 4, "block_size": 32, "vocab_size": 50257}
+    config = mypt.GPTConfig(n_layer=1, n_head=1, head_bias=True, **sizes)
     model = mypt.GPT(config, tokenizer).eval()
     *begin, last = tokenizer.encode(f"a{CAT}")
     with torch.no_grad():

@@ -139,7 +139,7 @@ def test_the_state_of_an_optimizer_of_mypt_comes_back(model):
         (lambda m: stepped(m, params=[*m.parameters()][::-1]), "has shape"),
         (
             lambda m: stepped(m, params=[*m.named_parameters()][:-1]),
-            r"holds \d+ of the model's \d+ parameters, not lm_head.bias",
+            r"holds \d+ of the model's \d+ parameters, not lm_head.weight",
         ),
         (
             lambda m: stepped(m, params=[(f"m.{n}", p) for n, p in m.named_parameters()]),

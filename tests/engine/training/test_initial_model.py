@@ -159,7 +159,7 @@ def test_what_is_asked_for_and_cannot_be_is_said(base, fine_tune, capsys):
 
 
 def test_every_field_of_an_architecture_can_be_asked_for(base, fine_tune, capsys):
-    fine_tune(mlp_hidden=64, attn_scale=0.3, tie_weights=True, head_bias=False, quiet=False)
+    fine_tune(mlp_hidden=64, attn_scale=0.3, tie_weights=True, head_bias=True, quiet=False)
     out = capsys.readouterr().out
     for name in ("mlp_hidden", "attn_scale", "tie_weights", "head_bias"):
         assert f"{name} " in out

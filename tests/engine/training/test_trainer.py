@@ -354,7 +354,7 @@ class PlainGPT:
             h = h @ p[b + "fwd.net.0.weight"].T + p[b + "fwd.net.0.bias"]
             h = h * 0.5 * (1 + torch.erf(h / math.sqrt(2)))
             x = x + h @ p[b + "fwd.net.2.weight"].T + p[b + "fwd.net.2.bias"]
-        return self.norm(x, "ln_f") @ p["lm_head.weight"].T + p["lm_head.bias"]
+        return self.norm(x, "ln_f") @ p["lm_head.weight"].T
 
     def norm(self, x, name):
         mean, var = x.mean(-1, keepdim=True), x.var(-1, keepdim=True, unbiased=False)

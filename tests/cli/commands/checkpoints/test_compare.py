@@ -69,7 +69,7 @@ def broken(tmp_path, text):
         block_size=8, n_embd=16, n_head=2, n_layer=1, vocab_size=tokenizer.vocab_size
     )
     model = mypt.GPT(config, tokenizer)
-    model.lm_head.bias.data.fill_(math.nan)
+    model.lm_head.weight.data.fill_(math.nan)
     model.save(tmp_path / "broken")
     return tmp_path / "broken"
 

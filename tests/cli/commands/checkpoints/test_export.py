@@ -59,3 +59,34 @@ def test_a_model_is_exported_to_the_folder_one_is_in(cli, model, in_tmp, monkeyp
     )
     assert code == 0, err
     assert (in_tmp / "here" / "config.json").exists()
+
+
+def test_flags_are_options_of_the_exporter(cli, refused, model, in_tmp):
+    asked = ("export", "--to", "hf", model, "--output")
+    code, _, err = cli(*asked, "a", "--dtype", "bfloat16", "--max_shard_size", "2KB")
+    assert code == 0, err
+    code, _, err = cli(*asked, "b", "--option", "dtype=bfloat16", "--option", "max_shard_size=2KB")
+    assert code == 0, err
+    names = sorted(path.name for path in (in_tmp / "a").iterdir())
+    assert "model.safetensors.index.json" in names
+    assert names == sorted(path.name for path in (in_tmp / "b").iterdir())
+    for name in names:
+        if name != "README.md":  # which has the name of the folder
+            assert (in_tmp / "a" / name).read_bytes() == (in_tmp / "b" / name).read_bytes(), name
+    assert json.loads((in_tmp / "a" / "config.json").read_text())["dtype"] == "bfloat16"
+    said = refused(*asked, "c", "--dtype", "float8", code=2)
+    assert "--option dtype: cannot be 'float8'" in said
+    said = refused(*asked, "c", "--dtype", "float16", "--option", "dtype=float16", code=2)
+    assert "--dtype and --option dtype=... are the same" in said
+    said = refused(*asked, "c", "--max_shard_size", "5 gigabytes", code=2)
+    assert "such as 500MB or 5GB" in said
+    assert not (in_tmp / "c").exists()
+
+
+def test_the_help_names_every_built_in_exporter(cli):
+    from mypt.plugins.manager import Plugins, load_built_in
+
+    plugins = Plugins()
+    load_built_in(plugins)
+    _, out, _ = cli("export", "--help")
+    assert [name for name in plugins.exporters if name not in out] == []
