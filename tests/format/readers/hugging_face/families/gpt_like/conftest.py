@@ -1,6 +1,7 @@
 import pytest
 
 from tests.support.neighbour_models import NeighbourModels
+from tests.support.written_models import check_written
 
 
 @pytest.fixture
@@ -13,3 +14,13 @@ def open_models(transformers, plugins, tmp_path):
         return NeighbourModels(transformers, plugins, folder, {**ids, **sizes}, old_names)
 
     return make
+
+
+@pytest.fixture
+def check_as(transformers, plugins, tmp_path):
+    """Checks models of mypt that are written as one of a family."""
+
+    def check(model_type, fields):
+        check_written(model_type, fields, transformers, plugins, tmp_path / "written")
+
+    return check

@@ -66,3 +66,17 @@ def test_what_published_configs_have_is_let_pass(neighbours):
 )
 def test_what_bloom_does_not_do_is_refused(neighbours, change, message):
     neighbours.check_refused(CLASS, change, message)
+
+
+OURS = {"pos_encoding": "alibi", "embedding_norm": True, "mlp_type": "gelu_tanh"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"bias": True, "head_bias": False},
+        {"bias": True, "head_bias": False, "tie_weights": True},
+    ],
+)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
+    check_as("bloom", OURS | fields)

@@ -81,3 +81,28 @@ def test_what_published_configs_have_is_let_pass(neighbours):
 )
 def test_what_falcon_does_not_do_is_refused(neighbours, change, message):
     neighbours.check_refused(CLASS, change, message)
+
+
+OURS = {"pos_encoding": "rope", "head_bias": False, "mlp_bias": False}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n_kv_head": 1, "block_type": "parallel"},
+        {"block_type": "parallel", "bias": True, "mlp_bias": True},
+        {"n_kv_head": 2, "block_type": "parallel"},
+        {"n_kv_head": 2, "block_type": "parallel_two_norms"},
+        {"block_type": "parallel_two_norms", "tie_weights": True},
+        {"n_kv_head": 1},
+        {"rope_theta": 500.0},
+    ],
+)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
+    check_as("falcon", OURS | fields)
+
+
+def test_its_biases_of_distance_are_written_as_well(check_as):
+    pytest.importorskip("mypt_alibi")
+    settings = {"mypt-alibi": {"factor": 6**-0.5, "dtype": "bfloat16"}}
+    check_as("falcon", OURS | {"pos_encoding": "alibi", "plugins": settings})

@@ -11,7 +11,7 @@ from mypt.format.readers.hugging_face.families.gpt_like.fields import (
 def test_sizes_have_the_names_of_mypt():
     found = take_sizes({"vocab_size": 61, "width": 8}, "config.json", n_embd="width")
     assert found == {"vocab_size": 61, "n_embd": 8}
-    with pytest.raises(FormatError, match="width: is 8.5, not a positive whole number"):
+    with pytest.raises(FormatError, match=r"width: is 8\.5, not a positive whole"):
         take_sizes({"vocab_size": 61, "width": 8.5}, "config.json", n_embd="width")
 
 

@@ -69,3 +69,17 @@ def test_what_published_configs_have_is_let_pass(neighbours):
 )
 def test_what_gpt2_does_not_do_is_refused(neighbours, change, message):
     neighbours.check_refused(CLASS, change, message)
+
+
+OURS = {"bias": True, "head_bias": False}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tie_weights": True, "attn_scale": 1.0, "norm_eps": 1e-3},
+        *({"mlp_type": name, "mlp_hidden": 20} for name in sorted(set(PLAIN.values()))),
+    ],
+)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
+    check_as("gpt2", OURS | fields)

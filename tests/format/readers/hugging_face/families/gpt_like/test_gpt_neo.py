@@ -70,3 +70,18 @@ def test_what_published_configs_have_is_let_pass(neighbours):
 )
 def test_what_gpt_neo_does_not_do_is_refused(neighbours, change, message):
     neighbours.check_refused(CLASS, change, message)
+
+
+OURS = {"bias": True, "qkv_bias": False, "head_bias": False, "attn_scale": 1.0}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"sliding_window": 4, "window_pattern": "FSS", "mlp_hidden": 20},
+        {"sliding_window": 4, "tie_weights": True},
+    ],
+)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
+    check_as("gpt_neo", OURS | fields)

@@ -89,3 +89,19 @@ def test_what_published_configs_have_is_let_pass(neighbours, change):
 )
 def test_what_gpt_neox_does_not_do_is_refused(neighbours, change, message):
     neighbours.check_refused(CLASS, change, message)
+
+
+OURS = {"pos_encoding": "rope", "head_bias": False}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"bias": True, "rope_size": 2},
+        {"block_type": "parallel_two_norms", "tie_weights": True, "rope_theta": 500.0},
+        {"rope_scale": 2.0, "bias": True},
+        {"n_embd": 44, "rope_size": 10},
+    ],
+)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
+    check_as("gpt_neox", OURS | fields)

@@ -57,3 +57,17 @@ def test_what_published_configs_have_is_let_pass(neighbours):
 )
 def test_what_gptj_does_not_do_is_refused(neighbours, change, message):
     neighbours.check_refused(CLASS, change, message)
+
+
+OURS = {"pos_encoding": "rope", "block_type": "parallel"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"rope_size": 4, "mlp_type": "gelu_tanh", "tie_weights": True},
+    ],
+)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
+    check_as("gptj", OURS | fields)

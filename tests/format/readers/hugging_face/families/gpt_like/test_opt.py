@@ -73,3 +73,19 @@ def test_the_names_of_early_files_are_read(neighbours):
 )
 def test_what_opt_does_not_do_is_refused(neighbours, change, message):
     neighbours.check_refused(CLASS, change, message)
+
+
+OURS = {"bias": True, "head_bias": False}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mlp_type": "relu"},
+        {"block_type": "post_norm", "tie_weights": True},
+        {"bias": False, "mlp_bias": False, "norm_weight": False},
+        {"final_norm": False},
+    ],
+)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
+    check_as("opt", OURS | fields)

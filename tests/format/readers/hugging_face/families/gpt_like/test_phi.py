@@ -63,3 +63,18 @@ def test_what_published_configs_have_is_let_pass(neighbours):
 def test_what_phi_does_not_do_is_refused(neighbours, change, message):
     neighbours.save(CLASS, {"hidden_size": 32})
     neighbours.check_refused(CLASS, change, message)
+
+
+OURS = {"pos_encoding": "rope", "bias": True, "block_type": "parallel"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"rope_size": 4, "n_kv_head": 2},
+        {"qk_norm": "head", "tie_weights": True},
+        {"head_size": 10, "rope_theta": 500.0},
+    ],
+)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
+    check_as("phi", OURS | fields)
