@@ -30,6 +30,7 @@ WITHOUT_OPTIMIZER = {
     "lightning_nanogpt",
     "hugging_face_gpt2",
     "hugging_face_llama",
+    "torch_dcp",
 }
 MAX_BYTES = 900_000  # of all of it: every clone carries it
 
@@ -52,8 +53,9 @@ def golden(request):
 def read_golden(folder):
     expected = json.loads((folder / "expected.json").read_text("utf-8"))
     options = expected["options"]
-    if "training_text" in options:
-        options["training_text"] = str(folder / "checkpoint" / options["training_text"])
+    for name in ("training_text", "like"):  # of a file beside the checkpoint
+        if name in options:
+            options[name] = str(folder / "checkpoint" / options[name])
     prompt = torch.tensor([expected["prompt_ids"]])
     logits = np.load(folder / "expected_logits.npy")
     return Golden(folder / expected["checkpoint"], options, prompt, logits)

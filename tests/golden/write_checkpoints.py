@@ -294,6 +294,33 @@ transformers.LlamaForCausalLM(config).save_pretrained("saved")
 """
 
 
+# --- torch.distributed.checkpoint, of a model of transformers
+
+SAVE_DCP = """
+import torch, transformers, torch.distributed.checkpoint as dcp
+torch.manual_seed(0)
+config = transformers.GPT2Config(vocab_size=36, n_positions=8, n_embd=8, n_layer=1, n_head=2)
+config.architectures = ["GPT2LMHeadModel"]
+model = transformers.GPT2LMHeadModel(config)
+dcp.save({"model": model.state_dict(), "step": 3}, checkpoint_id="saved")
+config.to_json_file("saved/config.json")
+"""
+COMPUTE_DCP = """
+import transformers, torch.distributed.checkpoint as dcp
+config = transformers.GPT2Config.from_json_file(path / "config.json")
+model = transformers.GPT2LMHeadModel(config)
+dcp.load({"model": model.state_dict()}, checkpoint_id=path)
+ids = [3, 1, 4, 1, 5]
+model.logits = lambda idx: model(idx).logits
+"""
+
+
+def torch_dcp():
+    train = partial(run, words=("-c", SAVE_DCP))
+    options = {"like": "config.json", "tokenizer": "none"}
+    return Source("torch", "2.13.0", train, COMPUTE_DCP, ("saved",), options)
+
+
 def transformers(code):
     train = partial(run, words=("-c", code))
     return Source("transformers", "5.23.0", train, COMPUTE_TRANSFORMERS, ("saved",))
@@ -325,6 +352,7 @@ SOURCES = {
     "build_llm_lora": build_llm(LORA, lora_alpha=6.0),
     "hugging_face_gpt2": transformers(SAVE_GPT2),
     "hugging_face_llama": transformers(SAVE_LLAMA),
+    "torch_dcp": torch_dcp(),
 }
 
 BEFORE = """

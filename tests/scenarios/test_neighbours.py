@@ -17,7 +17,7 @@ from mypt.format.migrate import Migrator
 from mypt.format.validate import validate
 from mypt.model.decoding.generate import generate
 from mypt.model.decoding.sampling_options import Sampling
-from tests.support.paths import FIXTURES
+from tests.support.paths import FIXTURES, ROOT
 
 NEIGHBOURS = FIXTURES / "neighbours"
 BARE = {"tokenizer": "none"}
@@ -62,6 +62,7 @@ OPENED = {
     "tok_pad_beyond": {},
     "tok_slow_files": {},
     "tok_wordpiece": {},
+    "torch_dcp": {**BARE, "like": str(ROOT / "tests/scenarios/nanogpt_args.json")},
 }
 # By fixture, the reason; later readers move them to the table above.
 UNKNOWN = "; "  # no reader recognises it: what such files are, others test
@@ -70,7 +71,6 @@ REFUSED = {
     "hf_mixtral": "#/model_type: is mixtral, a mixture of experts, of which each token uses some",
     "llama2c_mha": "#/model_args: is of llama2.c, which mypt does not read",
     "nanogpt_fork_relu": "#/model_args/activation: is not known to mypt",
-    "torch_dcp": UNKNOWN,
 }
 
 pytestmark = pytest.mark.skipif(

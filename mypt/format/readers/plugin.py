@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pluggy
 
-from mypt.format.readers import lightning, mypt_file, mypt_folder, nanogpt
+from mypt.format.readers import mypt_file, mypt_folder, nanogpt
 from mypt.format.readers.build_llm import reader as build_llm
+from mypt.format.readers.containers import lightning, torch_dcp
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.format.readers.litgpt import reader as litgpt
@@ -31,5 +32,6 @@ def mypt_legacy_readers() -> list[ReaderFactory]:
         litgpt.READER,
         nanogpt.READER,
         lightning.READER,
+        torch_dcp.READER,
         hugging_face.READER,
     ]

@@ -56,7 +56,7 @@ def read_foreign_pickle(
 
 
 @frozen
-class _Constructor:
+class Constructor:
     """What a class or function of the file makes of its arguments."""
 
     make: Callable[[ForeignInterpreter, tuple[Any, ...]], Any]
@@ -102,7 +102,7 @@ class ForeignInterpreter(Interpreter):
 
     def call(self, function: Any, arguments: tuple[Any, ...]) -> Any:
         """Return what stands for the result of a call."""
-        if isinstance(function, _Constructor):
+        if isinstance(function, Constructor):
             return self.count_copy(function.make(self, arguments))
         return super().call(function, arguments)
 
@@ -211,7 +211,7 @@ def _read_array(
     return found
 
 
-def _make_first(kinds: type | tuple[type, ...]) -> _Constructor:
+def _make_first(kinds: type | tuple[type, ...]) -> Constructor:
     """Return what makes its only argument, if it is of these types."""
 
     def make(_: ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
@@ -220,7 +220,7 @@ def _make_first(kinds: type | tuple[type, ...]) -> _Constructor:
             raise TypeError
         return value
 
-    return _Constructor(make)
+    return Constructor(make)
 
 
 def _make_list(_: ForeignInterpreter, arguments: tuple[Any, ...]) -> list[Any]:
@@ -236,7 +236,7 @@ def _make_shape(machine: ForeignInterpreter, arguments: tuple[Any, ...]) -> tupl
 
 def _make_dict(machine: ForeignInterpreter, arguments: tuple[Any, ...]) -> Any:
     """Make a dict: of a dict, or empty; the factory of a `defaultdict` is no value."""
-    given = [item for item in arguments if item is not None and type(item) is not _Constructor]
+    given = [item for item in arguments if item is not None and type(item) is not Constructor]
     (items,) = given or ({},)
     if type(items) is not dict:
         raise ValueError
@@ -302,7 +302,7 @@ def _make_buffered_array(machine: ForeignInterpreter, arguments: tuple[Any, ...]
 
 
 _OBJECT = object()
-_LIST, _DICT = _Constructor(_make_list), _Constructor(_make_dict)
+_LIST, _DICT = Constructor(_make_list), Constructor(_make_dict)
 _TORCH_TYPES = (
     "float16 float32 float64 bfloat16 float8_e4m3fn float8_e5m2 int8 int16 int32 int64 "
     "uint8 uint16 uint32 uint64 bool complex64 complex128"
@@ -325,10 +325,10 @@ _VALUES: dict[bytes, Any] = dict(
         *_named("builtins __builtin__", "dict", _DICT),
         *_named("builtins __builtin__", "int long float bool", _make_first((int, float))),
         *_named("builtins __builtin__", "str unicode", _make_first(str)),
-        *_named("builtins __builtin__", "bytes bytearray", _Constructor(_make_bytes)),
+        *_named("builtins __builtin__", "bytes bytearray", Constructor(_make_bytes)),
         *_named("builtins __builtin__", "object", _OBJECT),
-        *_named("_codecs", "encode", _Constructor(_make_bytes)),
-        *_named("copyreg copy_reg", "_reconstructor", _Constructor(_make_instance)),
+        *_named("_codecs", "encode", Constructor(_make_bytes)),
+        *_named("copyreg copy_reg", "_reconstructor", Constructor(_make_instance)),
         *_named("collections", "defaultdict Counter", _DICT),
         *_named("collections", "deque", _LIST),
         *_named("argparse", "Namespace", _DICT),
@@ -342,28 +342,28 @@ _VALUES: dict[bytes, Any] = dict(
         *_named(
             "pathlib pathlib._local",
             "Path PosixPath WindowsPath PurePath PurePosixPath PureWindowsPath",
-            _Constructor(_make_path),
+            Constructor(_make_path),
         ),
-        *_named("torch._utils", "_rebuild_tensor", _Constructor(_make_early_tensor)),
-        *_named("torch", "Size", _Constructor(_make_shape)),
-        *_named("torch", "device", _Constructor(_make_device)),
+        *_named("torch._utils", "_rebuild_tensor", Constructor(_make_early_tensor)),
+        *_named("torch", "Size", Constructor(_make_shape)),
+        *_named("torch", "device", Constructor(_make_device)),
         *_named("torch.torch_version", "TorchVersion", _make_first(str)),
         *((f"torch\n{name}".encode(), name) for name in _TORCH_TYPES.split()),
         *((f"numpy\n{name}".encode(), name) for name in _NUMPY_TYPES.split()),
-        *_named("numpy", "dtype", _Constructor(_make_numpy_type)),
-        *_named("numpy", "ndarray", _Constructor(_make_array)),
+        *_named("numpy", "dtype", Constructor(_make_numpy_type)),
+        *_named("numpy", "ndarray", Constructor(_make_array)),
         *_named(
-            "numpy.core.multiarray numpy._core.multiarray", "scalar", _Constructor(_make_number)
+            "numpy.core.multiarray numpy._core.multiarray", "scalar", Constructor(_make_number)
         ),
         *_named(
             "numpy.core.multiarray numpy._core.multiarray",
             "_reconstruct",
-            _Constructor(_make_array),
+            Constructor(_make_array),
         ),
         *_named(
             "numpy.core.numeric numpy._core.numeric",
             "_frombuffer",
-            _Constructor(_make_buffered_array),
+            Constructor(_make_buffered_array),
         ),
     ]
 )

@@ -99,7 +99,7 @@ def read_header(path: Path, file: str, *, is_foreign: bool = False) -> Header:
         OSError: It cannot be read.
     """
     with open_regular(path, file) as stream:
-        return _read_header(stream, file, is_foreign)
+        return describe_stream(stream, file, is_foreign=is_foreign)
 
 
 def load_tensors(
@@ -123,7 +123,7 @@ def load_tensors(
     """
     mapped = MappedFiles() if mapped is None else mapped
     with open_regular(path, file) as stream:
-        header = _read_header(stream, file, is_foreign)
+        header = describe_stream(stream, file, is_foreign=is_foreign)
         header.check_loadable()
         try:
             content = mapped.map(stream, _find_end(header))
@@ -219,20 +219,29 @@ def find_damaged_members(path: Path, file: str) -> Iterator[str]:
         FormatError: `read_members` rejects the file, or it was truncated while being read.
     """
     with open_regular(path, file) as stream:
-        if is_legacy(stream):
-            return  # it has no checksums
-        for name, member in read_members(stream, file).items():
-            stream.seek(member.offset)
-            crc, left = 0, member.size_bytes
-            while left:
-                chunk = stream.read(min(left, _CHUNK_BYTES))
-                if not chunk:
-                    _raise_tensors_error(
-                        file, name, "was truncated while being read", "open it again", "changed"
-                    )
-                crc, left = zlib.crc32(chunk, crc), left - len(chunk)
-            if member.crc32 not in (crc, 0):
-                yield name
+        yield from find_damage(stream, file)
+
+
+def find_damage(stream: BinaryIO, file: str) -> Iterator[str]:
+    """Yield what `find_damaged_members` does, of a file that is open, or an archive inside one.
+
+    Raises:
+        FormatError: See `find_damaged_members`.
+    """
+    if is_legacy(stream):
+        return  # it has no checksums
+    for name, member in read_members(stream, file).items():
+        stream.seek(member.offset)
+        crc, left = 0, member.size_bytes
+        while left:
+            chunk = stream.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                _raise_tensors_error(
+                    file, name, "was truncated while being read", "open it again", "changed"
+                )
+            crc, left = zlib.crc32(chunk, crc), left - len(chunk)
+        if member.crc32 not in (crc, 0):
+            yield name
 
 
 def find_start(header: Header, tensor: TensorInfo) -> int:
@@ -252,7 +261,12 @@ def have_equal_values(path: Path, header: Header, first: TensorInfo, second: Ten
     return have_equal_bytes(starts[0], starts[1], size, header.file)
 
 
-def _read_header(stream: BinaryIO, file: str, is_foreign: bool) -> Header:
+def describe_stream(stream: BinaryIO, file: str, *, is_foreign: bool) -> Header:
+    """Return what `read_header` returns, of a file that is open, or of an archive inside one.
+
+    Raises:
+        FormatError: See `read_header`.
+    """
     if is_foreign and is_legacy(stream):
         contents, places = read_legacy(stream, file)
         return Header(file, contents, places)

@@ -1,4 +1,4 @@
-"""Open a file of weights in either format; readers use this."""
+"""Open a file of weights in either format, or a folder of torch.distributed; readers use this."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mypt.format.storage.files import have_equal_bytes
 from mypt.format.tensors import pt_file, safetensors
 from mypt.format.tensors.info import are_comparable
 from mypt.format.tensors.pt_file import check_members, check_small_file, load_tensors, read_header
+from mypt.format.tensors.torch_dcp import dcp_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +22,15 @@ def describe_weights(path: Path, file: str) -> Any:
     """Return the content with a `TensorInfo` in place of each tensor, without reading weights.
 
     Args:
-        path: A `.pt` or safetensors file.
+        path: A `.pt` or safetensors file, or a folder of torch.distributed.checkpoint.
         file: Its name, for messages.
 
     Raises:
         FormatError: It is damaged, or holds something other than tensors and plain values.
         OSError: It cannot be read.
     """
+    if path.is_dir():
+        return dcp_folder.describe_folder(path, file)
     if safetensors.is_safetensors(path, file):
         return safetensors.read_infos(path, file)
     header = read_header(path, file, is_foreign=True)
@@ -43,7 +46,9 @@ def describe_checked_weights(path: Path, file: str) -> Any:
         OSError: It cannot be read.
     """
     contents = describe_weights(path, file)
-    if not safetensors.is_safetensors(path, file):
+    if path.is_dir():
+        dcp_folder.check_folder(path, file)
+    elif not safetensors.is_safetensors(path, file):
         check_members(path, file)
     return contents
 
@@ -51,7 +56,8 @@ def describe_checked_weights(path: Path, file: str) -> Any:
 def load_weights(path: Path, file: str, mapped: MappedFiles | None = None) -> Any:
     """Return the content with its tensors memory-mapped on the CPU.
 
-    A `.pt` file of up to 64 MiB is compared with its own checksums.
+    A `.pt` file of up to 64 MiB is compared with its own checksums. The tensors of a folder are
+    not mapped, but read when they are asked for.
 
     Args:
         path: A `.pt` or safetensors file.
@@ -62,6 +68,8 @@ def load_weights(path: Path, file: str, mapped: MappedFiles | None = None) -> An
         FormatError: It is damaged, or holds something other than tensors and plain values.
         OSError: It cannot be read.
     """
+    if path.is_dir():
+        return dcp_folder.load_folder(path, file)
     if safetensors.is_safetensors(path, file):
         return safetensors.load(path, file, mapped)
     check_small_file(path, file)
@@ -98,6 +106,8 @@ def have_equal_values(one: tuple[Path, TensorInfo], other: tuple[Path, TensorInf
         return True
     if not are_comparable(first, second):
         return False
+    if path.is_dir():
+        return dcp_folder.have_equal_values(path, first, second)
     places = ((path, _find_start(path, first)), (other_path, _find_start(other_path, second)))
     return have_equal_bytes(*places, first.span[1] - first.span[0], str(path))
 
