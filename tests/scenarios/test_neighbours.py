@@ -23,6 +23,7 @@ NEIGHBOURS = FIXTURES / "neighbours"
 BARE = {"tokenizer": "none"}
 # By fixture, what has to be told of it.
 OPENED = {
+    "gguf_llama": {},
     "hf2_gpt2_hidden_names": {},
     "hf2_gpt2_tied_but_other_head": {},
     "hf_gpt2_bin": {},
@@ -67,7 +68,6 @@ OPENED = {
 # By fixture, the reason; later readers move them to the table above.
 UNKNOWN = "; "  # no reader recognises it: what such files are, others test
 REFUSED = {
-    "gguf_llama": UNKNOWN,
     "hf_mixtral": "#/model_type: is mixtral, a mixture of experts, of which each token uses some",
     "llama2c_mha": "#/model_args: is of llama2.c, which mypt does not read",
     "nanogpt_fork_relu": "#/model_args/activation: is not known to mypt",

@@ -8,6 +8,7 @@ from mypt.format.readers import mypt_file, mypt_folder, nanogpt
 from mypt.format.readers.build_llm import reader as build_llm
 from mypt.format.readers.containers import lightning, torch_dcp
 from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.gguf import reader as gguf
 from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.format.readers.litgpt import reader as litgpt
 
@@ -28,6 +29,7 @@ def mypt_legacy_readers() -> list[ReaderFactory]:
         ReaderFactory(
             mypt_file.NAME, recognises=mypt_file.recognises, read=mypt_file.read, takes_infos=True
         ),
+        gguf.READER,
         build_llm.READER,
         litgpt.READER,
         nanogpt.READER,

@@ -26,7 +26,7 @@ OPTIMIZER = "optimizer.pt"
 MANIFEST = "manifest.json"
 BUNDLE_FILES = (CONFIG, TOKENIZER, TRAINING_STATE, MODEL, OPTIMIZER)
 # Suffixes of files of weights, of any program.
-WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors")
+WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".gguf")
 # The limit for documents without a vocabulary.
 MAX_SMALL_BYTES = 4 * 1024 * 1024
 _SMALL_FILES = (CONFIG, TRAINING_STATE, MANIFEST)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from mypt.format.tensors.info import TensorInfo
 
 if TYPE_CHECKING:
@@ -11,12 +13,18 @@ if TYPE_CHECKING:
 
 
 def join_rows(parts: Sequence[Any]) -> Any:
-    """Concatenate tensors, or descriptions of tensors, along the rows."""
+    """Concatenate tensors, or descriptions of tensors, along the rows.
+
+    Where they are of several floating dtypes, the outcome is of one that holds all their values.
+    """
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], TensorInfo):
         rows = sum(part.shape[0] for part in parts)
-        return parts[0].with_shape((rows, *parts[0].shape[1:]), "joined")
+        dtypes = {part.dtype for part in parts}
+        wide = "float64" if "float64" in dtypes else "float32"
+        joined = evolve(parts[0], dtype=wide) if len(dtypes) > 1 else parts[0]
+        return joined.with_shape((rows, *parts[0].shape[1:]), "joined")
     import torch
 
     return torch.cat(list(parts))

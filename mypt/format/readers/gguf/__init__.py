@@ -1,0 +1,1 @@
+"""Reader of GGUF files, and the tables that exporting uses too."""

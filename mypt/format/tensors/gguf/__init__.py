@@ -1,0 +1,1 @@
+"""Files of GGUF, the format of ggml and llama.cpp: their header, and their tensors."""
