@@ -66,17 +66,6 @@ TESTED_BY = {
         "format/readers/build_llm/models",
         "format/readers/shared/peek",
     ],
-    "format/readers/gguf/test_reader.py": [
-        "format/readers/gguf/architecture",
-        "format/readers/gguf/architectures",
-        "format/readers/gguf/model_keys",
-        "format/readers/gguf/rope",
-        "format/readers/gguf/tensor_names",
-    ],
-    "format/readers/gguf/test_vocabulary.py": [
-        "format/readers/gguf/pre_tokenizers",
-        "format/readers/gguf/rwkv_text",
-    ],
     "format/readers/hugging_face/test_reader.py": [
         "format/readers/hugging_face/families/family",
         "format/readers/hugging_face/families/known",
@@ -105,8 +94,6 @@ TESTED_BY = {
         "format/readers/plugin",
         "format/tensors/weights_file",
     ],
-    "format/tensors/gguf/test_dequantize.py": ["format/tensors/gguf/block_types"],
-    "format/tensors/gguf/test_header.py": ["format/tensors/gguf/cursor"],
     "format/tensors/test_foreign_pickle.py": ["format/tensors/pickle_opcodes"],
     "hostile/test_pt_files.py": ["format/tensors/pickle_reader"],
     "plugins/nn/test_loss.py": ["plugins/nn/loss_chunked", "plugins/nn/loss_uncompiled"],
