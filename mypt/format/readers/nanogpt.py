@@ -11,7 +11,7 @@ from mypt.format.migrations.optimizer_moments import optimizer_settings
 from mypt.format.readers import nanogpt_model
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.options import missing_option
-from mypt.format.readers.shared.fields import make_unsupported_error, pick_known_fields
+from mypt.format.readers.shared.fields import pick_known_fields
 from mypt.format.readers.shared.gpt2_names import drop_masks
 from mypt.format.readers.shared.known_keys import check_keys
 from mypt.format.readers.shared.optimizer import try_optimizer
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 FILE, META = "ckpt.pt", "meta.pkl"
 KEYS = frozenset({"model", "model_args"})
 # llama2.c has nanoGPT's keys, and these model_args.
-_LLAMA2_C = frozenset({"dim", "n_layers", "multiple_of"})
+LLAMA2_C = frozenset({"dim", "n_layers", "multiple_of"})
+DECAY_RULE = "matrices"
 # GPT-2's number of ids, and the same rounded up, which nanoGPT uses if it finds no meta.pkl.
 _GPT2_SIZES = (GPT2_VOCAB_SIZE, GPT2_PADDED_VOCAB_SIZE)
 _TRAINING = {
@@ -58,18 +59,9 @@ _AMP = {"bfloat16": {"amp_dtype": "bf16"}, "float16": {"amp_dtype": "fp16"}}
 
 def recognises(path: Path) -> bool:
     """Return whether a file, or the `ckpt.pt` of a folder, was written by nanoGPT."""
-    return _peek(path) is not None
-
-
-def defers(path: Path) -> bool:
-    """Return whether a file with nanoGPT's keys is of llama2.c."""
-    contents = _peek(path)
-    return contents is not None and contents["model_args"].keys() >= _LLAMA2_C
-
-
-def _peek(path: Path) -> Mapping[str, Any] | None:
     file = path / FILE if path.is_dir() else path
-    return peek_dict(file, KEYS, ("model", "model_args"))
+    contents = peek_dict(file, KEYS, ("model", "model_args"))
+    return contents is not None and not contents["model_args"].keys() >= LLAMA2_C
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
@@ -82,9 +74,6 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     file = str(path)
     contents = load(path)
     settings, args = contents.get("config") or {}, contents["model_args"]
-    if args.keys() >= _LLAMA2_C:
-        what, fix = "is of llama2.c, which mypt does not read", "install a plugin that reads it"
-        raise make_unsupported_error(file, "/model_args", what, fix)
     check_keys(args, nanogpt_model.KEYS, file, "/model_args")
     named, report = unwrap_names(contents["model"], nanogpt_model.ROOTS, file)
     tensors = drop_masks(named)
@@ -105,7 +94,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         if saved is None:
             return None
         moments = map_moments(
-            saved, model.held, model.sources, tensors, model.config, rule="matrices", file=file
+            saved, model.held, model.sources, tensors, model.config, rule=DECAY_RULE, file=file
         )
         return moments, optimizer_settings(saved, file)
 
@@ -119,7 +108,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         version=FORMAT_VERSION,
         config=model.document,
         tokenizer=tokenizer,
-        training_state=_convert_training_state(contents, settings, used),
+        training_state=convert_training_state(contents, settings, used, "nanoGPT"),
         tensors=model.tensors,
         optimizer=optimizer,
         report=tuple(lines),
@@ -128,10 +117,20 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     )
 
 
-def _convert_training_state(
-    contents: Mapping[str, Any], settings: Mapping[str, Any], used: Mapping[str, Any] | None
+def convert_training_state(
+    contents: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    used: Mapping[str, Any] | None,
+    program: str,
 ) -> dict[str, Any] | None:
-    """Return the training state; `used` are the settings of the optimizer, if there is one."""
+    """Return the training state; None if the file does not say how far it is.
+
+    Args:
+        contents: What the file holds.
+        settings: The settings of the training run in it.
+        used: The settings of the optimizer, if there is one.
+        program: The program that wrote the file, with nanoGPT's trainer.
+    """
     step = contents.get("iter_num")
     if step is None:
         return None
@@ -142,7 +141,7 @@ def _convert_training_state(
         **(used or {}),
         **pick_known_fields(settings, _TRAINING),
     }
-    training["weight_decay_on"] = "matrices"
+    training["weight_decay_on"] = DECAY_RULE
     if "dtype" in settings:
         amp = _AMP.get(str(settings["dtype"]), {})
         training |= {"use_amp": bool(amp), **amp}
@@ -152,7 +151,7 @@ def _convert_training_state(
         "optimizer_file": None if used is None else files.OPTIMIZER,
         "training_config": training,
         "exact": False,
-        "inexact_reasons": ["begun in nanoGPT, which draws other batches"],
+        "inexact_reasons": [f"begun in {program}, which draws other batches"],
     }
 
 
@@ -222,5 +221,4 @@ READER = ReaderFactory(
     read=read,
     options=OPTIONS,
     takes_infos=True,
-    defers=defers,
 )

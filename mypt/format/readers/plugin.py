@@ -11,6 +11,7 @@ from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.gguf import reader as gguf
 from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.format.readers.litgpt import reader as litgpt
+from mypt.format.readers.llama2c import reader as llama2c
 
 # The layers forbid importing mypt.plugins from here, so the marker is pluggy's own.
 hookimpl = pluggy.HookimplMarker("mypt")
@@ -32,6 +33,7 @@ def mypt_legacy_readers() -> list[ReaderFactory]:
         gguf.READER,
         build_llm.READER,
         litgpt.READER,
+        llama2c.READER,
         nanogpt.READER,
         lightning.READER,
         torch_dcp.READER,
