@@ -68,6 +68,8 @@ OPENED = {
 }
 # By file, how far the logits of 8-bit weights are from those that are expected.
 QUANTIZED = {"model_v2.bin": 0.3}
+# Those whose tokenizer is there at every door.
+WITH_TEXT = ("nanochat_d2", *(name for name in OPENED if name.startswith("tok_")))
 # By fixture, the reason; later readers move them to the table above.
 UNKNOWN = "; "  # no reader recognises it: what such files are, others test
 REFUSED = {
@@ -89,11 +91,23 @@ class Neighbour:
     prompt: torch.Tensor
     logits: np.ndarray
     bound: float
+    text: str | None
+    text_ids: list[int]
+    decoded: str | None
 
     def check(self, model):
+        self.check_tokenizer(model.tokenizer)
         with torch.no_grad():
             found = model(self.prompt)[0].numpy()
         np.testing.assert_allclose(found, self.logits, atol=self.bound, rtol=0)
+
+    def check_tokenizer(self, tokenizer):
+        """Compare the ids of the text; a model without one is compared by its logits alone."""
+        if tokenizer is None or self.text is None:
+            return
+        assert tokenizer.encode(self.text) == self.text_ids
+        if self.decoded is not None:
+            assert tokenizer.decode(self.text_ids) == self.decoded
 
 
 def read_neighbours(name, options):
@@ -103,7 +117,9 @@ def read_neighbours(name, options):
     logits = np.load(folder / expected["logits_file"]).reshape(prompt.size(1), -1)
     for place in (expected["load"], *expected.get("also", ())):
         path = folder if place == "." else folder / place
-        yield Neighbour(path, options, prompt, logits, QUANTIZED.get(path.name, 1e-5))
+        text, ids = expected["prompt_text"], expected.get("text_ids", expected["prompt_ids"])
+        bound = QUANTIZED.get(path.name, 1e-5)
+        yield Neighbour(path, options, prompt, logits, bound, text, ids, expected.get("decoded"))
 
 
 @pytest.fixture
@@ -144,6 +160,14 @@ def test_it_has_the_logits_of_its_program_at_every_door(name, plugins, migrator,
             assert migrator(case.options).migrate(case.path, output).result == result
         assert find_errors(output, plugins) == []
         case.check(mypt.load(output, plugins=plugins))
+
+
+@pytest.mark.parametrize("name", WITH_TEXT)
+def test_its_tokenizer_comes_along(name, plugins):
+    for case in read_neighbours(name, OPENED[name]):
+        assert case.text is not None
+        model = mypt.load(case.path, plugins=plugins, options=case.options)
+        case.check_tokenizer(model.need_tokenizer())
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.readers.hugging_face.companions import read_companions
 from mypt.format.readers.hugging_face.families.known import FAMILIES
 from mypt.format.readers.hugging_face.model import convert_model, find_family
-from mypt.format.readers.hugging_face.text_rules import (
-    TOKENIZER_CONFIG,
-    read_chat_templates,
-    read_text_rules,
-)
+from mypt.format.readers.hugging_face.tokenizer.folder import has_tokenizer, read_tokenizer
 from mypt.format.readers.hugging_face.weights import load_folder
-from mypt.format.readers.shared.vocabulary import (
-    NO_TOKENIZER,
-    TOKENIZER_OPTION,
-    read_hugging_face_document,
-)
+from mypt.format.readers.shared.vocabulary import NO_TOKENIZER, TOKENIZER_OPTION
 from mypt.format.storage.files import read_document
 from mypt.format.version import FORMAT_VERSION
 
@@ -30,7 +21,7 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.contract import Load
 
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+CONFIG = "config.json"
 
 
 def recognises(path: Path) -> bool:
@@ -65,10 +56,10 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     )
     report = [f"read from {path.name}", *model.report]
     tokenizer = None
-    if options.get("tokenizer") == NO_TOKENIZER or not (path / TOKENIZER).is_file():
-        report.append(f"no {TOKENIZER} is taken over: the model takes bare ids")
+    if options.get("tokenizer") == NO_TOKENIZER or not has_tokenizer(path):
+        report.append("no tokenizer is taken over: the model takes bare ids")
     else:
-        tokenizer = _read_tokenizer(path, hf_config, model.config.vocab_size, report)
+        tokenizer = read_tokenizer(path, hf_config, model.config.vocab_size, report)
     return Checkpoint(
         version=FORMAT_VERSION,
         config=model.document,
@@ -77,17 +68,6 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         report=tuple(report),
         remarks=model.remarks,
     )
-
-
-def _read_tokenizer(
-    path: Path, hf_config: Mapping[str, Any], vocab_size: int, report: list[str]
-) -> dict[str, Any]:
-    """Return the fields of mypt's `tokenizer.json`."""
-    document = read_hugging_face_document(path / TOKENIZER, vocab_size, report)
-    companions = read_companions(path, hf_config)
-    templates = read_chat_templates(path, companions.get(TOKENIZER_CONFIG, {}))
-    rules = read_text_rules(document, companions, vocab_size, templates)
-    return {**document, **rules, "hugging_face": companions}
 
 
 OPTIONS = {"type": "object", "properties": {"tokenizer": TOKENIZER_OPTION}}

@@ -91,11 +91,17 @@ def list_begin_ids(processor: Any) -> tuple[int, ...]:
 
 def list_tokens(tokenizer: Mapping[str, Any]) -> dict[str, int]:
     """Return the ids of the tokens of Hugging Face's `tokenizer.json`, whatever model it has."""
-    vocab = tokenizer["model"].get("vocab", {})
-    if isinstance(vocab, list):  # Unigram: pairs of a token and its score
-        vocab = {token: number for number, (token, _) in enumerate(vocab)}
+    vocab = list_vocab(tokenizer["model"])
     added = {token["content"]: token["id"] for token in tokenizer.get("added_tokens") or []}
     return {**vocab, **added}
+
+
+def list_vocab(model: Mapping[str, Any]) -> dict[str, int]:
+    """Return the ids of the tokens of a `tokenizer.json`'s model, without the added ones."""
+    vocab = model.get("vocab", {})
+    if isinstance(vocab, list):  # Unigram: pairs of a token and its score
+        return {token: number for number, (token, _) in enumerate(vocab)}
+    return dict(vocab)
 
 
 def text_of(token: Any) -> str | None:

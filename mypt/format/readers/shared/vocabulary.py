@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.special_tokens import END_OF_TEXT, END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem
+from mypt.format.readers.tokenizers.tokenizer_json import read_tokenizer_json
 from mypt.format.rules.requirements import REQUIRES, make_feature
-from mypt.format.storage.files import read_document
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def read_hugging_face_document(path: Path, vocab_size: int, report: list[str]) -
         FormatError: It is not a strict JSON object, or has ids that the model has no rows for.
         OSError: It cannot be read.
     """
-    document, _ = read_document(path, str(path))
-    return convert_hugging_face_document(document, str(path), vocab_size, report)
+    return convert_hugging_face_document(read_tokenizer_json(path), str(path), vocab_size, report)
 
 
 def convert_hugging_face_document(

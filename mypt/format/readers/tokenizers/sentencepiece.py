@@ -20,7 +20,7 @@ from mypt.format.readers.tokenizers.parts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Document = Mapping[str, Any]
 
@@ -122,13 +122,23 @@ def list_merges(held: SentencePieces) -> list[list[str]]:
     makes a piece is a merge.
     """
     normal = {piece: number for number, piece in held.select(PieceType.NORMAL)}
+    return order_merges(normal, lambda number: -held.scores[number])
+
+
+def order_merges(vocab: Mapping[str, int], rank: Callable[[int], float]) -> list[list[str]]:
+    """Return each pair of pieces that makes a piece.
+
+    Args:
+        vocab: The ids of the pieces.
+        rank: The rank of a piece by its id; the lowest is merged first.
+    """
     made = [
-        (-held.scores[number], number, -cut, piece[:cut], piece[cut:])
-        for piece, number in normal.items()
+        (rank(number), number, cut, piece)
+        for piece, number in vocab.items()
         for cut in range(1, len(piece))
-        if piece[:cut] in normal and piece[cut:] in normal
+        if piece[:cut] in vocab and piece[cut:] in vocab
     ]
-    return [[left, right] for *_, left, right in sorted(made)]
+    return [[piece[:cut], piece[cut:]] for *_, cut, piece in sorted(made)]
 
 
 def _check(held: SentencePieces, file: str) -> None:
