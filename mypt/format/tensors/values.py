@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypt.format.storage.files import MappedFiles
 
 # So many bytes of a file that has been converted may stay in memory.
-_RELEASED_BYTES = 16 * 1024 * 1024
+_RELEASED_BYTES = 4 * 1024 * 1024
 
 
 def is_tensor(value: object) -> bool:
@@ -109,6 +109,8 @@ def convert_each(
 ) -> dict[str, Tensor]:
     """Convert tensors one after the other, without keeping those that are converted in memory.
 
+    The largest is the first, since it and what it is converted to take memory at once.
+
     Args:
         tensors: Tensors by name; emptied on the way.
         convert: Returns what a tensor is converted to; called once for tensors that are the same.
@@ -117,8 +119,8 @@ def convert_each(
     views = {name: _view_of(tensor, name) for name, tensor in tensors.items()}
     converted: dict[tuple[object, ...], Tensor] = {}
     size_bytes = 0
-    for name, view in views.items():
-        tensor = tensors.pop(name)
+    for name in sorted(views, key=lambda name: tensors[name].nbytes, reverse=True):
+        tensor, view = tensors.pop(name), views[name]
         if view not in converted:
             converted[view] = convert(tensor)
             size_bytes += 0 if converted[view] is tensor else tensor.nbytes
