@@ -8,7 +8,7 @@ import pytest
 import mypt
 
 ROOT = Path(mypt.__file__).parent
-# Where the literal stands. The other places are names and sizes of other programs that only look alike.
+# Where the literal stands. The other places are of other programs, and only look alike.
 HOMES = {
     "2.0": ["format/version.py", "format/migrations/v1_to_v2.py"],
     "lm_head.weight": ["format/layout.py"],
