@@ -1,7 +1,8 @@
 """Opening a model of 500 MB, of every form, beside `safetensors` and `transformers`.
 
 Beside `mypt.load` stands `safetensors.torch.load_file` of the same weights in float32, plus
-building the model of `transformers` on the meta device from its config, without putting the weights into it.
+building the model of `transformers` on the meta device from its config, without putting the weights
+into it.
 `load_file` maps a file and reads none of it, and so does `mypt.load`, but for what it computes: it
 joins the rows of queries, keys and values of a Llama, and converts what is not float32. So three
 spans are measured, each side in a process of its own, in turn:
