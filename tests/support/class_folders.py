@@ -17,6 +17,67 @@ PLUGINS = load_plugins()
 IDS = torch.arange(20).reshape(2, 10) * 7 % 61
 SIZES = {"block_size": 16, "vocab_size": 61, "n_embd": 24, "n_head": 4, "n_layer": 3}
 SIZES |= {"mlp_hidden": 20, "head_bias": False}
+LLAMA = {"pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu"}
+HALF = {"n_kv_head": 2}
+GEMMA = {**LLAMA, "mlp_type": "geglu_tanh", "norm_offset": 1.0, "embedding_scale": 24**0.5}
+LAYERNORM = {"pos_encoding": "rope", "norm_bias": True}
+YARN = {"kind": "yarn", "factor": 4.0, "original_block_size": 8}
+# A class, and the config that is written for it.
+WRITTEN = [
+    ("GPT2LMHeadModel", {}),
+    ("GPT2LMHeadModel", {"bias": True, "tie_weights": True, "mlp_type": "gelu_tanh"}),
+    ("LlamaForCausalLM", LLAMA),
+    ("LlamaForCausalLM", {**LLAMA, **HALF, "head_size": 10, "tie_weights": True}),
+    ("LlamaForCausalLM", {**LLAMA, "bias": True, "mlp_bias": True, "mlp_type": "geglu"}),
+    ("LlamaForCausalLM", {**LLAMA, "rope_scaling": YARN, "rope_theta": 500.0}),
+    ("LlamaForCausalLM", {**LLAMA, "rope_scale": 2.0, "norm_eps": 1e-3}),
+    ("MistralForCausalLM", {**LLAMA, "sliding_window": 4}),
+    ("Qwen2ForCausalLM", {**LLAMA, "qkv_bias": True}),
+    ("Qwen2ForCausalLM", {**LLAMA, "qkv_bias": True, "sliding_window": 4}),
+    ("SmolLM3ForCausalLM", {**LLAMA, "sliding_window": 4, "window_pattern": "FS"}),
+    ("Qwen3ForCausalLM", {**LLAMA, "qk_norm": "head", **HALF}),
+    (
+        "Qwen3ForCausalLM",
+        {**LLAMA, "qk_norm": "head", "bias": True, "sliding_window": 4, "window_pattern": "FSS"},
+    ),
+    ("GemmaForCausalLM", GEMMA),
+    ("GemmaForCausalLM", {**GEMMA, "n_kv_head": 1, "head_size": 10, "tie_weights": True}),
+    (
+        "Gemma2ForCausalLM",
+        {**GEMMA, "block_type": "sandwich_norm", "attn_soft_cap": 3.0, "logit_soft_cap": 2.0},
+    ),
+    (
+        "Gemma2ForCausalLM",
+        {**GEMMA, "block_type": "sandwich_norm", "sliding_window": 4, "attn_scale": 7**-0.5},
+    ),
+    ("Gemma3ForCausalLM", {**GEMMA, "block_type": "sandwich_norm", "qk_norm": "head"}),
+    (
+        "Gemma3ForCausalLM",
+        {**GEMMA, "block_type": "sandwich_norm", "qk_norm": "head", "rope_scale": 2.0}
+        | {"rope_theta_sliding": 500.0, "sliding_window": 4, "window_pattern": "SSF"},
+    ),
+    ("Olmo2ForCausalLM", {**LLAMA, "block_type": "res_post_norm", "qk_norm": "width", **HALF}),
+    ("OlmoForCausalLM", {**LLAMA, "norm_type": "layernorm", "norm_weight": False}),
+    ("SmolLM3ForCausalLM", {**LLAMA, "rope_pattern": "RRN"}),
+    (
+        "SmolLM3ForCausalLM",
+        {**LLAMA, "rope_pattern": "NR", "sliding_window": 4, "window_pattern": "SF"},
+    ),
+    ("StableLmForCausalLM", {**LAYERNORM, "mlp_type": "swiglu", "rope_size": 4}),
+    (
+        "StableLmForCausalLM",
+        {**LAYERNORM, "mlp_type": "swiglu", "block_type": "parallel", "qkv_bias": True},
+    ),
+    ("Starcoder2ForCausalLM", {**LAYERNORM, "bias": True, "mlp_type": "gelu_tanh", **HALF}),
+    ("Starcoder2ForCausalLM", {**LAYERNORM, "mlp_bias": False, "sliding_window": 4}),
+    ("Phi3ForCausalLM", {**LLAMA, "rope_size": 4}),
+    ("Phi3ForCausalLM", {**LLAMA, "rope_size": 2, "sliding_window": 4, **HALF}),
+    (
+        "GraniteForCausalLM",
+        {**LLAMA, "embedding_scale": 12.0, "logit_scale": 0.3, "residual_scale": 0.22}
+        | {"attn_scale": 0.1, "bias": True},
+    ),
+]
 
 
 def make_model(fields):

@@ -72,6 +72,30 @@ def convert_rope(
     return {**rotation, "rope_size": None if size == head_width else size}
 
 
+def rotate_evenly(fields: Mapping[str, Any], file: str, where: str) -> dict[str, Any]:
+    """Return the fields of a rotation for a class that rotates an even number of values.
+
+    Such a class rotates one value more than an odd number, by the frequencies of the odd number:
+    those of the even one with another base.
+
+    Args:
+        fields: What `convert_rope` returns.
+        file: Name of the file, for messages.
+        where: JSON pointer of the key that says which part of each head is rotated.
+
+    Raises:
+        FormatError: The number is odd, and another rule scales the frequencies.
+    """
+    size = fields["rope_size"]
+    if size is None or size % 2 == 0:
+        return {**fields}
+    if "rope_scaling" in fields:
+        what = f"makes {size} values of each head rotate, an odd number, beside another scaling"
+        raise make_unsupported_error(file, where, what, "install a plugin that reads it")
+    base = fields["rope_theta"] ** ((size + 1) / size)
+    return {**fields, "rope_theta": base, "rope_size": size + 1}
+
+
 def choose_rope(hf_config: Mapping[str, Any], file: str) -> tuple[str, Mapping[str, Any]]:
     """Return the fields of the rotation, and the pointer to them; mypt's exports have both.
 

@@ -15,7 +15,12 @@ from mypt.format.readers.hugging_face.families.family import Family
 from mypt.format.readers.hugging_face.families.gpt_like.fields import note_dropouts
 from mypt.format.readers.hugging_face.families.gpt_like.places import Places
 from mypt.format.readers.hugging_face.families.gpt_like.row_orders import join_groups
-from mypt.format.readers.hugging_face.families.rope import ROPE_KEYS, convert_rope, describe_rope
+from mypt.format.readers.hugging_face.families.rope import (
+    ROPE_KEYS,
+    convert_rope,
+    describe_rope,
+    rotate_evenly,
+)
 from mypt.format.readers.hugging_face.families.sizes import convert_sizes, find_head_width
 from mypt.format.readers.hugging_face.keys import add_common_keys
 from mypt.format.readers.shared.fields import (
@@ -90,16 +95,7 @@ def _convert_rotary(hf_config: HFConfig, head_width: int, file: str) -> dict[str
     own = {name: value for name, value in hf_config.items() if name not in _ROTARY}
     fields = convert_rope(own, file, head_width, theta=theta, part=part)
     _check_unread(hf_config, fields, head_width, file)
-    size = fields["rope_size"]
-    if size is None or size % 2 == 0:
-        return fields
-    if "rope_scaling" in fields:
-        what = f"makes {size} of {head_width} values rotate, an odd number, beside another scaling"
-        raise make_unsupported_error(file, "/rotary_pct", what, "install a plugin that reads it")
-    # The class rotates one value more than an odd number, by the frequencies of the odd number:
-    # those of the even one with another base.
-    base = fields["rope_theta"] ** ((size + 1) / size)
-    return {**fields, "rope_theta": base, "rope_size": size + 1}
+    return rotate_evenly(fields, file, "/rotary_pct")
 
 
 def _check_unread(

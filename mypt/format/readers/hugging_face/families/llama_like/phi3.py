@@ -12,7 +12,7 @@ from mypt.format.readers.hugging_face.families.llama_like.decoder import (
     make_decoder_lookup,
     make_family,
 )
-from mypt.format.readers.hugging_face.families.rope import choose_rope
+from mypt.format.readers.hugging_face.families.rope import choose_rope, rotate_evenly
 from mypt.format.readers.hugging_face.families.windows import convert_single_window
 from mypt.format.readers.shared.fields import make_unsupported_error
 from mypt.format.readers.shared.tensor_source import RowOrder, TensorSource
@@ -34,8 +34,9 @@ def _convert_config(hf_config: HFConfig, file: str) -> dict[str, Any]:
         what = f"scales positions by the rule `{kind}`; mypt reads Phi-3 without scaling only"
         fix = "install a plugin that has it as its pos_encoding"
         raise make_unsupported_error(file, where, what, fix)
+    fields = convert_decoder(hf_config, file, part=1.0)
     return {
-        **convert_decoder(hf_config, file, part=1.0),
+        **rotate_evenly(fields, file, "/partial_rotary_factor"),
         **convert_single_window(hf_config, file),
     }
 

@@ -10,6 +10,7 @@ CLASS = "Phi3ForCausalLM"
         {"sliding_window": 4, "num_key_value_heads": 4},
         {"rope_parameters": {"partial_rotary_factor": 0.67, "rope_type": "default"}},
         {"rope_parameters": {"partial_rotary_factor": 0.34, "rope_theta": 500.0}},
+        {"rope_parameters": {"partial_rotary_factor": 0.5, "rope_type": "default"}},  # 3 of 6
         {"hidden_act": "gelu", "tie_word_embeddings": True, "head_dim": 10},
     ],
 )
