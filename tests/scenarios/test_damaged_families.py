@@ -1,4 +1,4 @@
-"""A file with one tensor missing, renamed or misshapen, or of a lying config: no family opens it."""
+"""No family opens a file with a tensor missing, renamed or misshapen, or of a lying config."""
 
 import json
 

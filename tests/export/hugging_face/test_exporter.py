@@ -69,7 +69,7 @@ def test_transformers_gives_the_same_logits(saved, transformers, tmp_path, field
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"head_bias": True}, r"/head_bias: is True.*train a model with --no_head_bias"),
+        ({"head_bias": True}, r"/head_bias: is true.*train a model with --no_head_bias"),
         ({**LLAMA, "attention_type": "causal", "qk_norm": "head", "logit_scale": 0.3}, "/logit_"),
     ],
 )
