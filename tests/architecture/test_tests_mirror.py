@@ -68,7 +68,6 @@ TESTED_BY = {
     ],
     "format/readers/hugging_face/test_reader.py": [
         "format/readers/hugging_face/families/family",
-        "format/readers/hugging_face/families/known",
         "format/readers/hugging_face/model",
         "format/readers/options",
         "format/readers/shared/tensor_map",
