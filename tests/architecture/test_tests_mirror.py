@@ -66,6 +66,7 @@ TESTED_BY = {
         "format/readers/build_llm/models",
         "format/readers/shared/peek",
     ],
+    "format/readers/hugging_face/trainer/test_checkpoint.py": ["format/readers/foreign_adamw"],
     "format/readers/hugging_face/test_reader.py": [
         "format/readers/hugging_face/families/family",
         "format/readers/hugging_face/model",

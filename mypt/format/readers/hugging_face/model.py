@@ -102,6 +102,7 @@ def convert_model(
         sources={name: sources[name] for name in kept},
         held=held,
         tensors={name: mapped[name] for name in kept},
+        layouts=family.layouts,
         report=(*taken_off, *family.list_notes(complete)),
         remarks=tuple(remarks),
     )

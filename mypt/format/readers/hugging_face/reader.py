@@ -10,6 +10,7 @@ from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.hugging_face.families.known import FAMILIES
 from mypt.format.readers.hugging_face.model import convert_model, find_family
 from mypt.format.readers.hugging_face.tokenizer.folder import has_tokenizer, read_tokenizer
+from mypt.format.readers.hugging_face.trainer.checkpoint import read_training
 from mypt.format.readers.hugging_face.weights import load_folder
 from mypt.format.readers.shared.vocabulary import NO_TOKENIZER, TOKENIZER_OPTION
 from mypt.format.storage.files import read_document
@@ -42,7 +43,7 @@ def defers(path: Path) -> bool:
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
-    """Read the whole folder; such folders have no training state.
+    """Read the whole folder, with the training of one that Trainer wrote.
 
     Raises:
         FormatError: It is damaged, or mypt's config cannot express the model.
@@ -54,7 +55,8 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     model = convert_model(
         hf_config, weights.tensors, weights.places, config_file=file, file=str(path)
     )
-    report = [f"read from {path.name}", *model.report]
+    training = read_training(path, hf_config["model_type"], model, load)
+    report = [f"read from {path.name}", *model.report, *training.report]
     tokenizer = None
     if options.get("tokenizer") == NO_TOKENIZER or not has_tokenizer(path):
         report.append("no tokenizer is taken over: the model takes bare ids")
@@ -62,11 +64,14 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
         tokenizer = read_tokenizer(path, hf_config, model.config.vocab_size, report)
     return Checkpoint(
         version=FORMAT_VERSION,
-        config=model.document,
+        config={**model.document, **training.config_fields},
         tokenizer=tokenizer,
+        training_state=training.state,
         tensors=model.tensors,
+        optimizer=training.optimizer,
         report=tuple(report),
         remarks=model.remarks,
+        flaws=training.flaws,
     )
 
 

@@ -120,6 +120,7 @@ def map_moments(
     *,
     rule: str,
     file: str,
+    layouts: Layouts = BUILT_IN,
 ) -> dict[str, Any]:
     """Return an AdamW state by mypt's names, with its moments mapped as the weights are.
 
@@ -132,6 +133,7 @@ def map_moments(
         config: The architecture; a tied head is not a parameter of its own.
         rule: Which parameters that program decays, as `parameter_rules.decays` takes it.
         file: Name of the file, for messages.
+        layouts: The parts that the reader knows.
 
     Raises:
         FormatError: The state does not belong to these tensors.
@@ -142,7 +144,7 @@ def map_moments(
     _check_groups(optimizer, [len(group) for group in split_by_decay(old, rule)], file)
     moments = {numbered[index]: state for index, state in optimizer["state"].items()}
     _check_moments(moments, old, file)
-    shapes = trainable_shapes(expected_tensors(config, BUILT_IN), tied=config.tie_weights)
+    shapes = trainable_shapes(expected_tensors(config, layouts), tied=config.tie_weights)
     arranged = {
         name: _map_tensor_moments(sources[name], moments)
         for name in shapes

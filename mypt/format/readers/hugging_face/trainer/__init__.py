@@ -1,0 +1,1 @@
+"""What transformers' Trainer saves beside a model: its optimizer, and how far it is."""
