@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +12,13 @@ from mypt.cli.options.command import Command
 from mypt.cli.options.named_argument import named_argument
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
-from mypt.cli.terminal import echo
+from mypt.cli.terminal import echo, echo_json
 from mypt.cli.wrapping import terminal_width, wrap_command, wrap_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from mypt.engine.config.exports import Export
     from mypt.engine.config.presets import Preset
     from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Layouts
@@ -34,8 +35,13 @@ if TYPE_CHECKING:
 @click.option(
     "--output", type=TEXT, help="File to copy the preset to; never one that is there already."
 )
-def command(config_file: str | None, output: str | None) -> None:
-    """List the presets with their parameter counts, show one in detail, or copy one to edit it."""
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+def command(config_file: str | None, output: str | None, as_json: bool) -> None:
+    """List the presets with their parameter counts, show one in detail, or copy one to edit it.
+
+    Both say which programs a model with a preset can be exported to, and why not to others.
+    """
+    from mypt.engine.config.exports import list_exports
     from mypt.engine.config.presets import copy_preset, read_preset, shipped_presets
 
     plugins = open_plugins()
@@ -44,16 +50,49 @@ def command(config_file: str | None, output: str | None) -> None:
         if output is not None:
             message = "--output has nothing to copy; name a preset, such as mypt configs demo"
             raise click.UsageError(message)
-        lines = _format_list([read_preset(name, layouts) for name in shipped_presets()], layouts)
+        presets = [read_preset(name, layouts) for name in shipped_presets()]
+        exports = {preset.file: list_exports(preset.config, plugins) for preset in presets}
+        if as_json:
+            echo_json([_describe(preset, layouts, exports[preset.file]) for preset in presets])
+            return
+        lines = _format_list(presets, layouts, exports)
     elif output is None:
         preset = read_preset(config_file, layouts, plugins.readers.values(), plugins.settings)
         _check_plugins(preset, plugins.settings)
-        lines = _format_preset(preset, layouts)
+        found = list_exports(preset.config, plugins)
+        if as_json:
+            echo_json(_describe(preset, layouts, found))
+            return
+        lines = _format_preset(preset, layouts, found)
+    elif as_json:
+        message = "--json prints a preset, and --output copies one; leave one out"
+        raise click.UsageError(message)
     else:
         preset = read_preset(config_file, layouts, plugins.readers.values(), plugins.settings)
         copy_preset(preset, Path(output))
         lines = [*preset.remarks, f"Copied to {output}. To use it:", *_training_command(output)]
     echo("\n".join(lines))
+
+
+def _describe(preset: Preset, layouts: Layouts, exports: Sequence[Export]) -> dict[str, Any]:
+    """Return a preset as a JSON object."""
+    import attrs
+
+    from mypt.format.documents.convert import to_document
+    from mypt.format.layout import count_model_parameters
+
+    return {
+        "name": preset.name,
+        "file": preset.file,
+        "parameters": count_model_parameters(preset.config, layouts),
+        "tokenization": preset.tokenization,
+        "config": to_document(preset.config, versioned=False),
+        "training": preset.training,
+        "exports": {
+            export.exporter: [attrs.asdict(reason) for reason in export.reasons]
+            for export in exports
+        },
+    }
 
 
 def _training_command(preset: str) -> list[str]:
@@ -77,28 +116,34 @@ def _check_plugins(preset: Preset, settings: Settings) -> None:
         echo(f"{problem.severity}: {problem}", err=True)
 
 
-def _format_list(presets: list[Preset], layouts: Layouts) -> list[str]:
+def _format_list(
+    presets: list[Preset], layouts: Layouts, exports: Mapping[str, Sequence[Export]]
+) -> list[str]:
     from mypt.format.layout import count_model_parameters
 
     rows = sorted(
         (
             count_model_parameters(preset.config, layouts),
             Path(preset.file).stem,
+            preset.file,
             preset.config,
             str(preset.document.get("description", "")),
         )
         for preset in presets
     )
-    width = max(len(name) for _, name, _, _ in rows)
+    width = max(len(name) for _, name, *_ in rows)
     head = f"{'Preset':{width}} Params Layer Head Embed"
     lines = [head, "-" * len(head)]
     is_wide = terminal_width() > len(head) + max(len(text) for *_, text in rows)
-    for total, name, c, text in rows:
+    for total, name, _, c, text in rows:
         params = f"{total / 1e6:.3g}M"
         line = f"{name:{width}} {params:>6} {c.n_layer:5} {c.n_head:4} {c.n_embd:5}"
         lines.append(f"{line}  {text}" if is_wide else line)
     return [
         *lines,
+        "",
+        "Exports of what they train:",
+        *_format_rows(_group_exports([(name, exports[file]) for _, name, file, *_ in rows])),
         "",
         "To train with one:",
         *_training_command("demo"),
@@ -109,7 +154,26 @@ def _format_list(presets: list[Preset], layouts: Layouts) -> list[str]:
     ]
 
 
-def _format_preset(preset: Preset, layouts: Layouts) -> list[str]:
+def _group_exports(found: Sequence[tuple[str, Sequence[Export]]]) -> dict[str, str]:
+    """Return for each exporter the names of the presets that it can write."""
+    grouped: dict[str, list[str]] = {}
+    for name, exports in found:
+        for export in exports:
+            grouped.setdefault(export.exporter, []).extend([] if export.reasons else [name])
+    return {
+        exporter: "all" if len(names) == len(found) else ", ".join(names) or "none"
+        for exporter, names in grouped.items()
+    }
+
+
+def _describe_exports(exports: Sequence[Export]) -> dict[str, str]:
+    return {
+        export.exporter: f"no: {export.first_reason}" if export.reasons else "yes"
+        for export in exports
+    }
+
+
+def _format_preset(preset: Preset, layouts: Layouts, exports: Sequence[Export]) -> list[str]:
     from mypt.format.layout import count_model_parameters
 
     total = count_model_parameters(preset.config, layouts)
@@ -136,6 +200,9 @@ def _format_preset(preset: Preset, layouts: Layouts) -> list[str]:
         "",
         "Memory:",
         *_format_rows(_describe_memory(total)),
+        "",
+        "Exports of what it trains:",
+        *_format_rows(_describe_exports(exports)),
         *(["", "Training:", *_format_rows(preset.training)] if preset.training else []),
         "",
         "Usage:",

@@ -27,6 +27,7 @@ from mypt.engine.checkpoints.recovery.saved_model import (
     missing_problem,
     open_saved,
 )
+from mypt.engine.config.exports import describe_exports, list_exports
 from mypt.engine.config.precedence import (
     ResolvedRun,
     TrainRequest,
@@ -562,9 +563,15 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
             *run.notices,
             *_data_notices(ready.phases, model, run.training.max_iters),
             *name_notices(folder, None if opened is None else opened.training_state),
+            *(_export_notices(model) if opened is None else ()),
         ),
         world=world,
     )
+
+
+def _export_notices(model: LanguageModel) -> Iterator[str]:
+    """Yield which programs a new model can be exported to, before it is trained."""
+    return describe_exports(list_exports(model.config, model.plugins))
 
 
 def _data_notices(phases: Phases, model: LanguageModel, max_iters: int) -> Iterator[str]:

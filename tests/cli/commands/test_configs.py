@@ -130,3 +130,34 @@ def test_the_settings_of_a_model_are_shown_and_copied(cli, bundle, in_tmp):
     assert preset["tokenization"] == "char"
     assert (preset["n_layer"], preset["max_iters"]) == (2, 60)
     assert not {"vocab_size", "log_file", "device", "format_version"} & preset.keys()
+
+
+def test_a_preset_says_which_programs_its_models_can_be_exported_to(cli, in_tmp, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    (in_tmp / "mine.json").write_text(json.dumps({"vocab_size": 100, "head_bias": True}))
+    _, out, _ = cli("configs", "mine.json")
+    assert "no: head_bias: is True" in out
+    assert "--no_head_bias" in out
+    _, out, _ = cli("configs", "demo")
+    exports = out[out.index("Exports of what it trains:") :].splitlines()
+    assert exports[1].replace(":", " ").split() == ["hf", "yes"]
+
+
+def test_the_list_groups_presets_by_program(cli):
+    _, out, _ = cli("configs")
+    lines = out[out.index("Exports of what they train:") :].splitlines()
+    assert lines[1].replace(":", " ").split() == ["hf", "all"]
+
+
+def test_what_is_shown_is_one_json_value_too(cli, in_tmp, refused):
+    listed = json.loads(cli("configs", "--json")[1])
+    assert [preset["file"] for preset in listed] == shipped_presets()
+    shown = json.loads(cli("configs", "demo", "--json")[1])
+    assert shown == {**next(p for p in listed if p["file"] == "configs/demo.json"), "file": "demo"}
+    assert shown["exports"]["hf"] == []
+    assert shown["config"]["head_bias"] is False
+    (in_tmp / "mine.json").write_text(json.dumps({"vocab_size": 100, "head_bias": True}))
+    (reason,) = json.loads(cli("configs", "mine.json", "--json")[1])["exports"]["hf"]
+    assert reason["where"] == "/head_bias"
+    said = refused("configs", "demo", "--json", "--output", "new.json", code=2)
+    assert "leave one out" in said
