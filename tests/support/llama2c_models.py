@@ -128,7 +128,7 @@ def write_bin(path, tensors, version, group=0, shared=True, **changes):
             write_tensor(stream, tensors[name], group)
         if version == 0:
             width = args["dim"] // args["n_heads"]
-            steps = 1e4 ** -(torch.arange(0, width, 2) / width)
+            steps = 1.0 / 1e4 ** (torch.arange(0, width, 2).float() / width)
             angles = torch.outer(torch.arange(args["max_seq_len"]).float(), steps)
             for table in (angles.cos(), angles.sin(), *(tensors[name] for name in head)):
                 write_tensor(stream, table, 0)

@@ -13,7 +13,7 @@ from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.litgpt.layers import is_interleaved
 from mypt.format.readers.litgpt.model_config import complete, convert_config
 from mypt.format.readers.litgpt.tensor_names import ROOTS, WTE, make_lookup
-from mypt.format.readers.litgpt.tokenizer_files import TOKENIZER, read_tokenizer
+from mypt.format.readers.litgpt.tokenizer_files import read_tokenizer
 from mypt.format.readers.litgpt.yaml_document import read_yaml
 from mypt.format.readers.shared.fields import make_unsupported_error
 from mypt.format.readers.shared.optimizer import try_optimizer
@@ -86,8 +86,8 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     optimizer, used = (None, None) if found is None else found
     report = [f"read from {path.name}", *taken_off]
     tokenizer = None
-    if options.get("tokenizer") == NO_TOKENIZER or not weights.with_name(TOKENIZER).is_file():
-        report.append(f"no {TOKENIZER} is taken over: the model takes bare ids")
+    if options.get("tokenizer") == NO_TOKENIZER:
+        report.append("opened without a tokenizer, as asked")
     else:
         tokenizer = read_tokenizer(weights.parent, config.vocab_size, report)
     return Checkpoint(

@@ -10,7 +10,12 @@ from mypt.format.readers.hugging_face.text_rules import (
     read_chat_templates,
     read_text_rules,
 )
-from mypt.format.readers.shared.vocabulary import read_hugging_face_document
+from mypt.format.readers.shared.vocabulary import (
+    convert_hugging_face_document,
+    read_hugging_face_document,
+)
+from mypt.format.readers.tokenizers.sentencepiece import make_sentencepiece
+from mypt.format.readers.tokenizers.sentencepiece_file import read_sentencepiece
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,11 +26,13 @@ TOKENIZER, SENTENCEPIECE = "tokenizer.json", "tokenizer.model"
 _ADDS_BOS = ("Meta-Llama-3", "Llama-3")
 
 
-def read_tokenizer(folder: Path, vocab_size: int, report: list[str]) -> dict[str, Any]:
-    """Return the fields of mypt's `tokenizer.json`.
+def read_tokenizer(folder: Path, vocab_size: int, report: list[str]) -> dict[str, Any] | None:
+    """Return the fields of mypt's `tokenizer.json`; None if the folder has no tokenizer.
+
+    Of two files that of Hugging Face counts, as in litgpt.
 
     Args:
-        folder: It holds a `tokenizer.json`.
+        folder: It may hold a `tokenizer.json` or a `tokenizer.model`.
         vocab_size: Rows of the model.
         report: Takes a line for what is left out.
 
@@ -33,9 +40,24 @@ def read_tokenizer(folder: Path, vocab_size: int, report: list[str]) -> dict[str
         FormatError: A file is damaged, or has ids that the model has no rows for.
         OSError: A file cannot be read.
     """
-    document = read_hugging_face_document(folder / TOKENIZER, vocab_size, report)
     companions = read_companions(folder, {})
     named = companions.get(TOKENIZER_CONFIG, {})
+    if (folder / TOKENIZER).is_file():
+        document = read_hugging_face_document(folder / TOKENIZER, vocab_size, report)
+    elif (folder / SENTENCEPIECE).is_file():
+        name = str(folder / SENTENCEPIECE)
+        held = read_sentencepiece(folder / SENTENCEPIECE, name)
+        made = make_sentencepiece(held, name, finds_marks=False)
+        document = convert_hugging_face_document(made, name, vocab_size, report)
+        ends = {
+            f"{end}_token": held.pieces[number]
+            for end, number in (("bos", held.bos), ("eos", held.eos))
+            if number >= 0
+        }
+        companions = {**companions, TOKENIZER_CONFIG: {**named, **ends}}
+    else:
+        report.append(f"no {TOKENIZER} is taken over: the model takes bare ids")
+        return None
     rules = read_text_rules(document, companions, vocab_size, read_chat_templates(folder, named))
     adds_bos = _adds_bos(folder, named) and "bos" in rules["special_tokens"]
     return {**document, **rules, "add_bos": adds_bos, "hugging_face": companions}

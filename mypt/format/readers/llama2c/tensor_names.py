@@ -30,15 +30,14 @@ _INSIDE = {
 }
 
 
-def make_lookup(config: GPTConfig, query_factor: float = 1.0) -> Callable[[str], TensorSource]:
+def make_lookup(config: GPTConfig) -> Callable[[str], TensorSource]:
     """Return a function from mypt's name of a tensor to its source in the file.
 
     Args:
         config: The architecture.
-        query_factor: Factor on the file's queries that makes mypt's of them.
     """
     shares = config.n_head, config.kv_heads, config.kv_heads
-    order = _order_rows(config, query_factor)
+    order = _order_rows(config)
 
     def find_source(name: str) -> TensorSource:
         if name in _OUTSIDE:
@@ -54,7 +53,7 @@ def make_lookup(config: GPTConfig, query_factor: float = 1.0) -> Callable[[str],
     return find_source
 
 
-def _order_rows(config: GPTConfig, query_factor: float) -> RowOrder:
+def _order_rows(config: GPTConfig) -> RowOrder:
     """Return the order of queries and keys, whose rotated pairs are neighbours, and of values."""
     width, turned = config.head_width, config.n_head + config.kv_heads
     slices = [
@@ -63,8 +62,4 @@ def _order_rows(config: GPTConfig, query_factor: float) -> RowOrder:
         for first in (0, 1)
     ]
     total = (turned + config.kv_heads) * width
-    factors: tuple[float, ...] = ()
-    if query_factor != 1.0:
-        factors = tuple(query_factor if n < 2 * config.n_head else 1.0 for n in range(len(slices)))
-        factors += (1.0,)
-    return RowOrder(total, (*slices, slice(turned * width, total)), factors)
+    return RowOrder(total, (*slices, slice(turned * width, total)))

@@ -1,0 +1,38 @@
+"""Why another program cannot compute a model: the fields of its config that mean something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mypt.format.errors import Problem
+
+if TYPE_CHECKING:
+    from mypt.format.documents.config import GPTConfig
+
+FILE, UNSUPPORTED = "config.json", "export.unsupported"
+
+
+def explain_difference(field: str, ours: GPTConfig, theirs: GPTConfig, nearest: str) -> Problem:
+    """Return why a field keeps a model from being written, and the setting that would not.
+
+    Args:
+        field: Name of the field.
+        ours: The config of the model.
+        theirs: What the other program would compute.
+        nearest: What of the other program comes nearest, with a comma where it is described.
+    """
+    held, wanted = ours.meaning_of(field), theirs.meaning_of(field)
+    what = f"is {held}; {nearest} has {wanted}"
+    if wanted is None:
+        what = f"is {held}, which {nearest} does not have"
+    fix = f"use mypt itself, or train a model {_make_flag(field, wanted)}"
+    return Problem(FILE, f"/{field}", what, fix, kind=UNSUPPORTED)
+
+
+def _make_flag(field: str, value: Any) -> str:
+    """Return how a run is started whose model has this value."""
+    if value is None or not isinstance(value, (bool, int, float, str)):
+        return f"without --{field}"
+    if isinstance(value, bool):
+        return f"with --{'' if value else 'no_'}{field}"
+    return f"with --{field} {value}"
