@@ -15,7 +15,10 @@ HOMES = {
     "token_embedding_table.weight": ["format/layout.py"],
     "position_embedding_table.weight": ["format/layout.py"],
     "model.pt": ["format/storage/files.py"],
-    "optimizer.pt": ["format/storage/files.py"],
+    "optimizer.pt": [
+        "format/storage/files.py",
+        "format/readers/hugging_face/trainer/checkpoint.py",
+    ],
     "training_state.json": ["format/storage/files.py"],
     "manifest.json": ["format/storage/files.py"],
     50257: ["format/documents/tokenizer.py"],
