@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test check crash resume plugins bench clean
+.PHONY: demo test check crash resume plugins neighbours bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -44,6 +44,10 @@ resume: $(VENV)/.installed
 plugins: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 tests/scenarios/test_plugin_parts.py tests/cli/commands/test_plugins.py \
 		-m "slow or not slow"
+
+# Each key of each config of transformers, changed; two minutes or so.
+neighbours: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 tests/scenarios/test_foreign_keys.py -m "slow or not slow"
 
 bench: $(VENV)/.installed
 	for script in output_loss validate training_step generation startup saving prepare; do $(BIN)/python benchmarks/$$script.py; done
