@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import Problem
+from mypt.format.rules.equivalence import format_meaning
 
 if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
@@ -21,8 +22,8 @@ def explain_difference(field: str, ours: GPTConfig, theirs: GPTConfig, nearest: 
         theirs: What the other program would compute.
         nearest: What of the other program comes nearest, with a comma where it is described.
     """
-    held, wanted = ours.meaning_of(field), theirs.meaning_of(field)
-    what = f"is {held}; {nearest} has {wanted}"
+    held, wanted = format_meaning(ours, field), theirs.meaning_of(field)
+    what = f"is {held}; {nearest} has {format_meaning(theirs, field)}"
     if wanted is None:
         what = f"is {held}, which {nearest} does not have"
     fix = f"use mypt itself, or train a model {_make_flag(field, wanted)}"

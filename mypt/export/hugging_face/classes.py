@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from mypt.export.differences import FILE, UNSUPPORTED, explain_difference
 from mypt.format.documents.convert import to_recorded_document
 from mypt.format.errors import ConfigError, FormatError, Problem
 from mypt.format.layout import HEAD, expected_tensors
@@ -20,7 +21,7 @@ from mypt.format.readers.hugging_face.keys import OWN_CONFIG
 from mypt.format.readers.hugging_face.own_config import BIASES, SCALE, scale_queries
 from mypt.format.readers.shared.tensor_map import make_config
 from mypt.format.readers.shared.tensor_source import source_shapes
-from mypt.format.rules.equivalence import format_meaning, list_differences
+from mypt.format.rules.equivalence import list_differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from mypt.format.layout import Shape
     from mypt.format.readers.hugging_face.families.family import Family
     from mypt.format.readers.shared.tensor_source import TensorSource
-
-_FILE, _KIND = "config.json", "export.unsupported"
 
 
 @frozen(kw_only=True)
@@ -102,8 +101,9 @@ def explain(config: GPTConfig) -> list[Problem]:
         return []
     if fit.config is None:
         what = f"describe a model that {name} cannot have: {fit.why}"
-        return [Problem(_FILE, "", what, "use mypt itself", kind=_KIND)]
-    return [_make_problem(field, config, fit.config, name) for field in fit.differing]
+        return [Problem(FILE, "", what, "use mypt itself", kind=UNSUPPORTED)]
+    nearest = f"{name}, the nearest class of transformers,"
+    return [explain_difference(field, config, fit.config, nearest) for field in fit.differing]
 
 
 def describe(config: GPTConfig) -> ClassModel:
@@ -149,9 +149,9 @@ def _find_best(config: GPTConfig) -> _Fit:
 def _compare(config: GPTConfig, family: Family, described: Mapping[str, Any]) -> _Fit:
     """Compare what a config says with what a family reads of its description."""
     try:
-        fields = family.convert_config({**family.defaults, **described}, _FILE)
+        fields = family.convert_config({**family.defaults, **described}, FILE)
         tied = {"tie_weights": config.tie_weights}
-        _, theirs = make_config({**fields, **tied}, _FILE, family.layouts)
+        _, theirs = make_config({**fields, **tied}, FILE, family.layouts)
     except (ConfigError, FormatError) as error:
         why = str(error.problems[0])
         return _Fit(family=family, hf_config=described, config=None, why=why)
@@ -164,22 +164,3 @@ def _compare(config: GPTConfig, family: Family, described: Mapping[str, Any]) ->
         differing=tuple(field for field in differing if field not in added),
         added=tuple(added),
     )
-
-
-def _make_problem(field: str, ours: GPTConfig, theirs: GPTConfig, name: str) -> Problem:
-    held, wanted = format_meaning(ours, field), theirs.meaning_of(field)
-    has = format_meaning(theirs, field)
-    what = f"is {held}; {name}, the nearest class of transformers, has {has}"
-    if wanted is None:
-        what = f"is {held}, which {name}, the nearest class of transformers, does not have"
-    fix = f"use mypt itself, or train a model {_make_flag(field, wanted)}"
-    return Problem(_FILE, f"/{field}", what, fix, kind=_KIND)
-
-
-def _make_flag(field: str, value: Any) -> str:
-    """Return how a run is started whose model has this value."""
-    if value is None or not isinstance(value, (bool, int, float, str)):
-        return f"without --{field}"
-    if isinstance(value, bool):
-        return f"with --{'' if value else 'no_'}{field}"
-    return f"with --{field} {value}"

@@ -42,14 +42,14 @@ def list_differences(one: GPTConfig, other: GPTConfig) -> list[str]:
 
 
 def format_meaning(config: GPTConfig, name: str) -> str:
-    """Return what a field stands for as a document has it, a rope_scaling in a few words.
+    """Return what a field stands for: as documents have it, but for texts and a rope_scaling.
 
     Args:
         config: A config.
         name: Name of the field.
     """
     value = config.meaning_of(name)
-    return str(value) if isinstance(value, RopeScaling) else format_value(value)
+    return str(value) if isinstance(value, (str, RopeScaling)) else format_value(value)
 
 
 def _has_windows(config: GPTConfig) -> bool:

@@ -59,4 +59,4 @@ def test_a_meaning_is_formatted_as_documents_have_it():
     config = GPTConfig(**ROPE, rope_scaling=YARN, tie_weights=True)
     names = ("tie_weights", "mlp_type", "sliding_window", "rope_scaling")
     found = [format_meaning(config, name) for name in names]
-    assert found == ["true", '"gelu"', "null", "yarn by 4"]
+    assert found == ["true", "gelu", "null", "yarn by 4"]

@@ -28,7 +28,7 @@ def test_a_zero_bias_that_was_trained_elsewhere_stays(tmp_path):
     ("own", "message"),
     [
         ({"n_head": 2}, "#/mypt/n_head: is 2, but the class computes with 4"),
-        ({"mlp_type": "relu"}, '#/mypt/mlp_type: is "relu", but the class computes with "gelu"'),
+        ({"mlp_type": "relu"}, "#/mypt/mlp_type: is relu, but the class computes with gelu"),
         ({"norm_weight": False}, "#/mypt/norm_weight: is false"),
         ({"tie_weights": True}, "#/mypt/tie_weights: is true"),
         ({"n_head": 0}, "config.json#/mypt#/n_head: is 0"),
