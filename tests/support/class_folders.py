@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from mypt.export.hugging_face.classes import describe
+from mypt.export.hugging_face.classes import describe, explain
 from mypt.format.documents.config import GPTConfig
 from mypt.format.open import open_checkpoint
 from mypt.format.readers.shared.tensor_source import split_tensors
@@ -98,6 +98,23 @@ def write(model, folder):
     (folder / "config.json").write_text(json.dumps(told.hf_config))
     with (folder / "model.safetensors").open("wb") as stream:
         safetensors.write(stream, tensors)
+    return told
+
+
+def check_written(name, fields, transformers, folder):
+    """Check that a model is written for a class, has its logits there, and comes back."""
+    model = make_model(fields)
+    assert explain(model.config) == []
+    told = write(model, folder)
+    assert told.hf_config["architectures"] == [name]
+    auto = transformers.AutoModelForCausalLM
+    theirs, info = auto.from_pretrained(folder, output_loading_info=True)
+    assert type(theirs).__name__ == name
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    with torch.no_grad():
+        found = theirs.eval()(IDS).logits
+        torch.testing.assert_close(found, model(IDS), atol=1e-5, rtol=0)
+    check_way_back(model, folder)
     return told
 
 

@@ -16,6 +16,7 @@ from tests.support.class_folders import (
     WRITTEN,
     YARN,
     check_way_back,
+    check_written,
     make_model,
     write,
 )
@@ -25,19 +26,7 @@ from tests.support.class_folders import (
 def test_a_class_has_the_logits_of_the_model_and_the_tensors_come_back(
     transformers, tmp_path, name, fields
 ):
-    model = make_model(fields)
-    assert explain(model.config) == []
-    told = write(model, tmp_path / "hf")
-    assert told.hf_config["architectures"] == [name]
-    theirs, info = transformers.AutoModelForCausalLM.from_pretrained(
-        tmp_path / "hf", output_loading_info=True
-    )
-    assert type(theirs).__name__ == name
-    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    with torch.no_grad():
-        found = theirs.eval()(IDS).logits
-        torch.testing.assert_close(found, model(IDS), atol=1e-5, rtol=0)
-    check_way_back(model, tmp_path / "hf")
+    check_written(name, fields, transformers, tmp_path / "hf")
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ def _convert_config(hf_config: HFConfig, file: str) -> dict[str, Any]:
         ),
         **pick_known_fields(hf_config, {"n_inner": "mlp_hidden"}),
         "dropout": hf_config["resid_pdrop"] or 0.0,
+        "head_bias": True,
         "mlp_type": convert_activation(hf_config, "activation_function", file, PLAIN),
         "norm_eps": require_number(hf_config, "layer_norm_epsilon", file),
         "pos_encoding": "rope",

@@ -81,6 +81,7 @@ def _convert_config(hf_config: HFConfig, file: str) -> dict[str, Any]:
         **sizes,
         "dropout": hf_config["resid_pdrop"] or 0.0,
         "bias": True,
+        "head_bias": True,
         "mlp_type": convert_activation(hf_config, "hidden_act", file, PLAIN),
         "norm_eps": require_number(hf_config, "layer_norm_eps", file),
         "qk_norm": "head" if is_normed else None,

@@ -1,7 +1,7 @@
 import pytest
 
+from tests.support import class_folders
 from tests.support.neighbour_models import NeighbourModels
-from tests.support.written_models import check_written
 
 
 @pytest.fixture
@@ -17,10 +17,8 @@ def open_models(transformers, plugins, tmp_path):
 
 
 @pytest.fixture
-def check_as(transformers, plugins, tmp_path):
-    """Checks models of mypt that are written as one of a family."""
-
-    def check(model_type, fields):
-        check_written(model_type, fields, transformers, plugins, tmp_path / "written")
-
-    return check
+def check_written(transformers, tmp_path):
+    """Checks that models of mypt are written for a class."""
+    return lambda name, fields: class_folders.check_written(
+        name, fields, transformers, tmp_path / "written"
+    )

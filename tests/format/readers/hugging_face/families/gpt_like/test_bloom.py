@@ -68,7 +68,7 @@ def test_what_bloom_does_not_do_is_refused(neighbours, change, message):
     neighbours.check_refused(CLASS, change, message)
 
 
-OURS = {"pos_encoding": "alibi", "embedding_norm": True, "mlp_type": "gelu_tanh"}
+OURS = {"pos_encoding": "alibi", "embedding_norm": True, "mlp_type": "gelu_tanh", "mlp_hidden": 96}
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ OURS = {"pos_encoding": "alibi", "embedding_norm": True, "mlp_type": "gelu_tanh"
         {"bias": True, "head_bias": False, "tie_weights": True},
     ],
 )
-def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
-    check_as("bloom", OURS | fields)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_written, fields):
+    check_written(CLASS, OURS | fields)

@@ -98,11 +98,11 @@ OURS = {"pos_encoding": "rope", "head_bias": False, "mlp_bias": False}
         {"rope_theta": 500.0},
     ],
 )
-def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
-    check_as("falcon", OURS | fields)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_written, fields):
+    check_written(CLASS, OURS | fields)
 
 
-def test_its_biases_of_distance_are_written_as_well(check_as):
+def test_its_biases_of_distance_are_written_as_well(check_written):
     pytest.importorskip("mypt_alibi")
     settings = {"mypt-alibi": {"factor": 6**-0.5, "dtype": "bfloat16"}}
-    check_as("falcon", OURS | {"pos_encoding": "alibi", "plugins": settings})
+    check_written(CLASS, OURS | {"pos_encoding": "alibi", "plugins": settings})

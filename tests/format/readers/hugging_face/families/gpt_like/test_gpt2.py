@@ -81,5 +81,5 @@ OURS = {"bias": True, "head_bias": False}
         *({"mlp_type": name, "mlp_hidden": 20} for name in sorted(set(PLAIN.values()))),
     ],
 )
-def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
-    check_as("gpt2", OURS | fields)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_written, fields):
+    check_written(CLASS, OURS | fields)

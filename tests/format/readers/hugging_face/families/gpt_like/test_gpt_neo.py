@@ -83,5 +83,5 @@ OURS = {"bias": True, "qkv_bias": False, "head_bias": False, "attn_scale": 1.0}
         {"sliding_window": 4, "tie_weights": True},
     ],
 )
-def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
-    check_as("gpt_neo", OURS | fields)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_written, fields):
+    check_written(CLASS, OURS | fields)

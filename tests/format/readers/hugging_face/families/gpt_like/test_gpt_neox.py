@@ -103,5 +103,5 @@ OURS = {"pos_encoding": "rope", "head_bias": False}
         {"n_embd": 44, "rope_size": 10},
     ],
 )
-def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
-    check_as("gpt_neox", OURS | fields)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_written, fields):
+    check_written(CLASS, OURS | fields)

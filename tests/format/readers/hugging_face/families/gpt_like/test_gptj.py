@@ -59,7 +59,7 @@ def test_what_gptj_does_not_do_is_refused(neighbours, change, message):
     neighbours.check_refused(CLASS, change, message)
 
 
-OURS = {"pos_encoding": "rope", "block_type": "parallel"}
+OURS = {"head_bias": True, "pos_encoding": "rope", "block_type": "parallel"}
 
 
 @pytest.mark.parametrize(
@@ -69,5 +69,5 @@ OURS = {"pos_encoding": "rope", "block_type": "parallel"}
         {"rope_size": 4, "mlp_type": "gelu_tanh", "tie_weights": True},
     ],
 )
-def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
-    check_as("gptj", OURS | fields)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_written, fields):
+    check_written(CLASS, OURS | fields)

@@ -81,11 +81,11 @@ OURS = {"bias": True, "head_bias": False}
 @pytest.mark.parametrize(
     "fields",
     [
-        {"mlp_type": "relu"},
+        {"block_type": "post_norm", "bias": False, "mlp_bias": False},
         {"block_type": "post_norm", "tie_weights": True},
         {"bias": False, "mlp_bias": False, "norm_weight": False},
         {"final_norm": False},
     ],
 )
-def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
-    check_as("opt", OURS | fields)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_written, fields):
+    check_written(CLASS, OURS | fields)

@@ -65,7 +65,7 @@ def test_what_phi_does_not_do_is_refused(neighbours, change, message):
     neighbours.check_refused(CLASS, change, message)
 
 
-OURS = {"pos_encoding": "rope", "bias": True, "block_type": "parallel"}
+OURS = {"head_bias": True, "pos_encoding": "rope", "bias": True, "block_type": "parallel"}
 
 
 @pytest.mark.parametrize(
@@ -76,5 +76,5 @@ OURS = {"pos_encoding": "rope", "bias": True, "block_type": "parallel"}
         {"head_size": 10, "rope_theta": 500.0},
     ],
 )
-def test_a_model_that_it_can_say_is_written_for_its_class(check_as, fields):
-    check_as("phi", OURS | fields)
+def test_a_model_that_it_can_say_is_written_for_its_class(check_written, fields):
+    check_written(CLASS, OURS | fields)
