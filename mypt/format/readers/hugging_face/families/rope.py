@@ -69,6 +69,8 @@ def convert_rope(
         return rotation
     held = require_number({_PARTIAL: part if held is None else held}, _PARTIAL, file, where)
     size = int(head_width * held)
+    if size == 0:  # no layer rotates
+        return {"rope_theta": rotation["rope_theta"], "rope_size": 2, "rope_pattern": "N"}
     return {**rotation, "rope_size": None if size == head_width else size}
 
 

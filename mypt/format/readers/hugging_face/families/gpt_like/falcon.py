@@ -81,7 +81,7 @@ def _convert_config(hf_config: HFConfig, file: str) -> dict[str, Any]:
     )
     width, heads = sizes["n_embd"], sizes["n_head"]
     groups = _count_groups(hf_config, heads, file)
-    has_bias = require_bool(hf_config, "bias", file)
+    has_bias = _is_set(hf_config, "bias", file)
     return {
         **sizes,
         "n_kv_head": None if groups == heads else groups,
@@ -99,7 +99,7 @@ def _convert_config(hf_config: HFConfig, file: str) -> dict[str, Any]:
 
 def _count_groups(hf_config: HFConfig, heads: int, file: str) -> int:
     """Return the number of heads of keys."""
-    is_new, is_shared = (require_bool(hf_config, name, file) for name in (_NEW, _SHARED))
+    is_new, is_shared = (_is_set(hf_config, name, file) for name in (_NEW, _SHARED))
     groups = require_positive_int(hf_config, "num_kv_heads", file, heads)
     if is_shared and not is_new:
         return 1
@@ -110,21 +110,26 @@ def _count_groups(hf_config: HFConfig, heads: int, file: str) -> int:
 
 
 def _choose_block(hf_config: HFConfig, file: str) -> str:
-    is_new, is_parallel = (require_bool(hf_config, name, file) for name in (_NEW, _PARALLEL))
+    is_new, is_parallel = (_is_set(hf_config, name, file) for name in (_NEW, _PARALLEL))
     norms = require_positive_int(hf_config, _COUNT, file, 2 if is_new else 1)
     if is_new and not is_parallel:
         what = f"is false beside {_NEW}, with which its class fails"
         raise make_unsupported_error(file, f"/{_PARALLEL}", what, "restore the file")
     if not is_parallel:
         return "pre_norm"
-    if norms > 2 or (norms == 2 and not is_new):
+    if norms not in (1, 2) if is_new else norms == 2:
         what = f"is {norms}, with which its class fails"
         raise make_unsupported_error(file, f"/{_COUNT}", what, "restore the file")
     return "parallel_two_norms" if norms == 2 else "parallel"
 
 
+def _is_set(hf_config: HFConfig, name: str, file: str) -> bool:
+    """Return a field that is true, false or null, which is false to its class."""
+    return hf_config[name] is not None and require_bool(hf_config, name, file)
+
+
 def _convert_positions(hf_config: HFConfig, head_width: int, file: str) -> dict[str, Any]:
-    if require_bool(hf_config, ALIBI, file):
+    if _is_set(hf_config, ALIBI, file):
         return {"pos_encoding": ALIBI, "plugins": {PACKAGE: _make_settings(head_width)}}
     return {"pos_encoding": "rope", **convert_rope(hf_config, file, head_width)}
 

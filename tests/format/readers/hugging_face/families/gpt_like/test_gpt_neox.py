@@ -24,6 +24,7 @@ def rope(**fields):
         {"use_parallel_residual": False, "layer_norm_eps": 1e-3},
         {"attention_bias": False, "tie_word_embeddings": True},
         {"hidden_act": "gelu_new"},
+        {"rotary_pct": 0.0},
         {"rotary_pct": 1.0, "rotary_emb_base": 500},
         rope(partial_rotary_factor=0.5),
         rope(rope_type="linear", factor=2.0),

@@ -12,6 +12,7 @@ CLASS = "PhiForCausalLM"
         {"hidden_size": 32, "qk_layernorm": True, "hidden_act": "gelu"},
         {"hidden_size": 32, "partial_rotary_factor": 1.0, "tie_word_embeddings": True},
         {"head_dim": 12},
+        {"partial_rotary_factor": 0.1},
         {
             "hidden_size": 32,
             "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0},
