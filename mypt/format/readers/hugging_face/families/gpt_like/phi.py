@@ -71,8 +71,10 @@ def _convert_config(hf_config: HFConfig, file: str) -> dict[str, Any]:
     width = find_head_width(sizes)
     rope = convert_rope(hf_config, file, width, part=_PART)
     if (rope["rope_size"] or width) % 2:
-        what = f"makes {rope['rope_size']} values of a head rotate, with which its class fails"
-        raise make_unsupported_error(file, "/partial_rotary_factor", what, "restore the file")
+        what = f"makes {rope['rope_size']} of {width} values of a head rotate, an odd number"
+        raise make_unsupported_error(
+            file, "/partial_rotary_factor", what, "install a plugin that reads it"
+        )
     is_normed = require_bool(hf_config, _QK_NORM, file)
     if is_normed and sizes["head_size"] is not None:
         what = "is true, but its class normalizes heads of hidden_size / num_attention_heads values"

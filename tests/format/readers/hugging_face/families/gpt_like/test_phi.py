@@ -56,7 +56,7 @@ def test_what_published_configs_have_is_let_pass(neighbours):
     ("change", "message"),
     [
         ({"qk_layernorm": True, "head_dim": 12}, "/qk_layernorm: is true, but its class"),
-        ({"hidden_size": 24}, "/partial_rotary_factor: makes 3 values of a head rotate"),
+        ({"hidden_size": 24}, "/partial_rotary_factor: makes 3 of 6 values of a head"),
         ({"hidden_act": "swiglu"}, "/hidden_act: is swiglu"),
         ({"bias": False}, "/bias: is not known"),
     ],
