@@ -107,7 +107,7 @@ def have_equal_values(one: tuple[Path, TensorInfo], other: tuple[Path, TensorInf
     if not are_comparable(first, second):
         return False
     if path.is_dir():
-        return dcp_folder.have_equal_values(path, first, second)
+        return dcp_folder.read_bytes(path, first) == dcp_folder.read_bytes(path, second)
     places = ((path, _find_start(path, first)), (other_path, _find_start(other_path, second)))
     return have_equal_bytes(*places, first.span[1] - first.span[0], str(path))
 
@@ -126,6 +126,8 @@ def has_zero_bytes(path: Path, tensor: TensorInfo) -> bool:
         FormatError: The file is damaged.
         OSError: The file cannot be read.
     """
+    if path.is_dir():
+        return not dcp_folder.read_bytes(path, tensor).strip(b"\0")
     begin, end = tensor.span
     place = (path, _find_start(path, tensor))
     return tensor.is_contiguous and files.has_zero_bytes(place, end - begin, str(path))

@@ -95,19 +95,19 @@ def check_folder(folder: Path, file: str, most: float = math.inf) -> None:
                         _raise_part_error(place, name, "does not have its checksum")
 
 
-def have_equal_values(folder: Path, first: TensorInfo, second: TensorInfo) -> bool:
-    """Return whether two tensors of a folder have the same bits.
+def read_bytes(folder: Path, tensor: TensorInfo) -> bytearray:
+    """Return the values of a tensor, with the last dimension fastest.
+
+    Args:
+        folder: The folder.
+        tensor: The tensor, as `describe_folder` describes it.
 
     Raises:
         FormatError: See `describe_folder`.
         OSError: It cannot be read.
     """
-    tensors = _pick_tensors(read_metadata(folder, str(folder)))
-    one, other = (
-        _read_values(folder, key, tensors[key], str(folder))
-        for key in (first.storage_key, second.storage_key)
-    )
-    return one == other
+    held = _pick_tensors(read_metadata(folder, str(folder)))[tensor.storage_key]
+    return _read_values(folder, tensor.storage_key, held, str(folder))
 
 
 class _StoredTensors(Mapping[str, Any]):

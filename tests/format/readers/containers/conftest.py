@@ -56,7 +56,7 @@ def make_own(tmp_path, **changed):
     sizes = {"vocab_size": 61, "block_size": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
     config = mypt.GPTConfig(**sizes, **changed)
     module = mypt.GPT(config).eval()
-    held = {"format_version": "2.0", **sizes, **changed}
+    held = {"format_version": "2.0", **sizes, "head_bias": False, **changed}
     (tmp_path / "own.json").write_text(json.dumps(held))
     return module, tmp_path / "own.json", lambda: module(IDS)
 
@@ -66,7 +66,7 @@ def model(request, transformers, tmp_path):
     torch.manual_seed(3)
     if request.param.startswith("own"):
         tied = request.param == "own_tied"
-        changed = {"tie_weights": True, "head_bias": False} if tied else {}
+        changed = {"tie_weights": True} if tied else {}
         module, config, run = make_own(tmp_path, **changed)
     else:
         module, config, run = make_transformers(transformers, tmp_path, request.param)

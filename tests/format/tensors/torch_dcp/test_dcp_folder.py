@@ -102,6 +102,14 @@ def test_parts_of_several_processes_are_put_together(sharded):
     assert not weights_file.have_equal_values((sharded, first), (sharded, other))
 
 
+def test_zeros_are_told_from_other_values(tmp_path):
+    state = {"zeros": torch.zeros(3, 2), "ones": torch.ones(2)}
+    folder = save(state, tmp_path / "dcp")
+    described = weights_file.describe_weights(folder, "x")["tensors"]
+    found = {name: weights_file.has_zero_bytes(folder, info) for name, info in described.items()}
+    assert found == {"zeros": True, "ones": False}
+
+
 def read_metadata(folder):
     return pickle.loads((folder / ".metadata").read_bytes())
 
