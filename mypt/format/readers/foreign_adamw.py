@@ -60,7 +60,7 @@ def take_adamw(
         file=file,
         layouts=model.layouts,
     )
-    groups = [{**g, "lr": g.get("initial_lr", g["lr"])} for g in saved["param_groups"]]
+    groups = [{**group, "lr": _peak_of(group)} for group in saved["param_groups"]]
     settings = optimizer_settings({**saved, "param_groups": groups}, file)
     return moments, {**settings, "weight_decay_on": rule}
 
@@ -80,17 +80,26 @@ def check_decoupled(saved: Mapping[str, Any], file: str) -> None:
 
 def _check_algorithm(saved: Mapping[str, Any], file: str) -> None:
     for group in saved["param_groups"]:
-        others = sorted(map(str, group.keys() - _SETTINGS))
-        if others:
-            _raise_algorithm_error(
-                file, f"is of another optimizer than AdamW: it has {', '.join(others)}"
-            )
+        unknown = ", ".join(sorted(map(str, group.keys() - _SETTINGS)))
+        if unknown:
+            _raise_algorithm_error(file, f"is of another optimizer than AdamW: it has {unknown}")
+    first, *others = saved["param_groups"]
+    for group in others:
+        if group["weight_decay"] != 0:
+            _raise_algorithm_error(file, "decays the parameters of more than its first group")
+        if (_peak_of(group), group["betas"]) != (_peak_of(first), first["betas"]):
+            _raise_algorithm_error(file, "has groups with a learning rate or betas of their own")
     for state in saved["state"].values():
         if state.keys() != {"step", *MOMENTS}:
             held = ", ".join(sorted(map(str, state)))
             _raise_algorithm_error(
                 file, f"is of another optimizer than AdamW: of a parameter it keeps {held}"
             )
+
+
+def _peak_of(group: Mapping[str, Any]) -> Any:
+    """Return the learning rate of a group at the height of its schedule."""
+    return group.get("initial_lr", group["lr"])
 
 
 def _raise_algorithm_error(file: str, what: str) -> NoReturn:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
+from mypt.format.errors import FormatError, Problem
 from mypt.format.readers import nanogpt_model
 from mypt.format.readers.containers.likeness import (
     ASK_FOR_LIKE,
@@ -14,10 +15,15 @@ from mypt.format.readers.containers.likeness import (
 )
 from mypt.format.readers.containers.selection import OPTIONS, find_tokenizer, select_tensors
 from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.foreign_adamw import check_decoupled, take_adamw
 from mypt.format.readers.options import missing_option
+from mypt.format.readers.shared.fields import pick_known_fields
 from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
+from mypt.format.readers.shared.optimizer import FIX, try_optimizer
 from mypt.format.readers.shared.peek import peek_dict
+from mypt.format.readers.shared.vocabulary import VERSION
 from mypt.format.readers.shared.wrappers import unwrap_names
+from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.containers.likeness import Likeness
     from mypt.format.readers.contract import Load
+    from mypt.format.readers.foreign_model import ForeignModel
 
 KEYS = frozenset({"state_dict", "pytorch-lightning_version"})
 _SETTINGS = "hyper_parameters"
@@ -62,6 +69,8 @@ def _holds_nanogpt(state_dict: Mapping[str, Any], file: str) -> bool:
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     """Read the model, as an option says it is, or as its module was given the sizes of nanoGPT's.
 
+    Its AdamW comes along where the order of its parameters is that of the model.
+
     Raises:
         FormatError: It is damaged, holds another model, or does not say its sizes or its
             characters.
@@ -72,22 +81,64 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     tensors, notes = select_tensors(state_dict, state_dict, options.get("prefix"), file)
     likeness = _find_likeness(contents, tensors, options, file)
     model = likeness.convert(tensors, dict.fromkeys(tensors, path), file)
-    report = [
-        f"read from {path.name}, as a model of {likeness.program}",
-        *notes,
-        *model.report,
-        "the optimizer state is left out, if there is one: only the module that trained it can say "
-        "which parameters it is of",
-    ]
+    report = [f"read from {path.name}, as a model of {likeness.program}", *notes, *model.report]
+    states = contents.get("optimizer_states")
+    found, flaws = try_optimizer(lambda: _take_optimizer(states, model, file), file)
+    optimizer, used = (None, None) if found is None else found
     tokenizer = find_tokenizer(file, model.config.vocab_size, options, report)
     return Checkpoint(
         version=FORMAT_VERSION,
         config=model.document,
         tokenizer=tokenizer,
+        training_state=_convert_training_state(contents, used) if states else None,
         tensors=model.tensors,
+        optimizer=optimizer,
         report=tuple(report),
         remarks=model.remarks,
+        flaws=flaws,
     )
+
+
+def _take_optimizer(
+    states: Any, model: ForeignModel, file: str
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return the optimizer state by mypt's names, and its settings; None if there is none.
+
+    A state dict keeps the order of parameters. In two groups they are as nanoGPT has them, and all
+    else who decays the matrices alone.
+    """
+    if not states:
+        return None
+    if len(states) > 1:
+        what = f"is of {len(states)} optimizers, and mypt has one"
+        raise FormatError(Problem(file, "the optimizer state", what, FIX))
+    check_decoupled(states[0], file)
+    rule = "all" if len(states[0]["param_groups"]) == 1 else "matrices"
+    return take_adamw(states[0], model, model.held, rule=rule, file=file)
+
+
+def _convert_training_state(
+    contents: Mapping[str, Any], used: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """Return the training state; `used` are the settings of the optimizer, if it is taken over."""
+    step, settings = contents.get("global_step"), contents.get(_SETTINGS)
+    if type(step) is not int or step < 0:
+        return None
+    known = settings if isinstance(settings, dict) else {}
+    return {
+        **VERSION,
+        "step": step,
+        "optimizer_file": None if used is None else files.OPTIMIZER,
+        "training_config": {**(used or {}), **_pick_lengths(known)},
+        "exact": False,
+        "inexact_reasons": ["begun in PyTorch Lightning, whose module draws other batches"],
+    }
+
+
+def _pick_lengths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how long a module was to train, where it was told as a number of updates."""
+    found = pick_known_fields(settings, {"max_steps": "max_iters", "max_iters": "max_iters"})
+    return {name: value for name, value in found.items() if type(value) is int and value > 0}
 
 
 def _find_likeness(
