@@ -53,7 +53,7 @@ def make_documents(
         block_size: Number of tokens that the model sees.
         build_tokenizer: Builds it, or raises an error that says why not.
     """
-    own, why_none = _find_documents(state, build_tokenizer)
+    own, why_none = find_documents(state, build_tokenizer)
     came = {} if state is None else state.hugging_face
     documents = {**own, **{name: came[name] for name in (CONFIG, GENERATION) if name in came}}
     if state is None or TOKENIZER not in own:
@@ -78,7 +78,7 @@ def make_documents(
     return documents, notes
 
 
-def _find_documents(
+def find_documents(
     state: TokenizerState | None, build_tokenizer: Callable[[], Tokenizer]
 ) -> tuple[Documents, str]:
     """Return what the tokenizer itself consists of; if nothing is left of one, also why."""

@@ -26,6 +26,7 @@ from mypt.format.readers.gguf.rope import (
     ROPE_AT,
     ROPE_IGNORED,
     ROPE_KEYS,
+    ROPE_SIZE,
     convert_rope,
     describe_rope,
 )
@@ -70,6 +71,8 @@ class Architecture:
         convert_own: Returns what its own keys mean, from these and the fields found so far.
         describe_own: Returns its own keys, from a config.
         find_block: Returns its `block_type` by the names of the tensors, where that differs.
+        turns_heads: Whether all of a head is rotated, as llama.cpp demands of some.
+        takes_factors: Whether it may have divisors of its rotary frequencies.
         reason: Why it is not written: what llama.cpp computes otherwise than its program.
     """
 
@@ -83,6 +86,8 @@ class Architecture:
     convert_own: Callable[[ModelKeys, Fields], Fields] = _no_fields
     describe_own: Callable[[GPTConfig], Fields] = _no_keys
     find_block: Callable[[Shapes], str] | None = None
+    turns_heads: bool = False
+    takes_factors: bool = False
     reason: str = ""
 
     @property
@@ -141,6 +146,9 @@ class Architecture:
             **self.fields,
             **(convert_rope(keys, size) if self.rotates else {}),
         }
+        if self.turns_heads and found["rope_size"] is not None:
+            what = f"is {found['rope_size']}, not the whole {size} values of a head"
+            raise keys.unsupported(ROPE_SIZE, what)
         if self.find_block is not None:
             found["block_type"] = self.find_block(shapes)
         stored = HEAD_NAME in shapes
@@ -157,9 +165,9 @@ class Architecture:
             HEADS: config.n_head,
             KV_HEADS: config.kv_heads,
             VOCAB: config.vocab_size,
-            self.eps_key: config.norm_epsilon,
+            self.eps_key: float(config.norm_epsilon),
         }
-        if config.attention_width != config.n_embd:
+        if config.attention_width != config.n_embd and not self.order.fuses_qkv:
             own |= {KEY_SIZE: config.head_width, VALUE_SIZE: config.head_width}
         own |= describe_rope(config) if self.rotates else {}
         return {**own, **self.describe_own(config)}

@@ -109,8 +109,8 @@ def _convert_pattern(keys: ModelKeys, fields: Fields, period: int) -> str:
 
 def _describe_gemma2(config: GPTConfig) -> Fields:
     return {
-        "attn_logit_softcapping": config.attn_soft_cap or 0.0,
-        "final_logit_softcapping": config.logit_soft_cap or 0.0,
+        "attn_logit_softcapping": float(config.attn_soft_cap or 0.0),
+        "final_logit_softcapping": float(config.logit_soft_cap or 0.0),
         WINDOW: config.sliding_window or 1,
     }
 
@@ -118,7 +118,11 @@ def _describe_gemma2(config: GPTConfig) -> Fields:
 def _describe_gemma3(config: GPTConfig) -> Fields:
     return {
         **({WINDOW: config.sliding_window} if config.sliding_window else {}),
-        **({"final_logit_softcapping": config.logit_soft_cap} if config.logit_soft_cap else {}),
+        **(
+            {"final_logit_softcapping": float(config.logit_soft_cap)}
+            if config.logit_soft_cap
+            else {}
+        ),
     }
 
 
@@ -142,9 +146,9 @@ def _convert_granite(keys: ModelKeys, _: Fields) -> Fields:
 
 def _describe_granite(config: GPTConfig) -> Fields:
     return {
-        "embedding_scale": config.embedding_scale,
-        "residual_scale": config.residual_scale,
-        "attention.scale": config.attention_scale,
+        "embedding_scale": float(config.embedding_scale),
+        "residual_scale": float(config.residual_scale),
+        "attention.scale": float(config.attention_scale),
         _DIVISOR: 1 / config.logit_scale,
     }
 
@@ -170,14 +174,16 @@ _ARCHITECTURES = (
         fields={"pos_encoding": "learned", "mlp_type": "gelu_tanh", **_ALL_BIASES},
         order=_FUSED,
     ),
+    Architecture(name="qwen2", fields={**_PLAIN, "qkv_bias": True}),
     Architecture(
         name="llama",
         fields=_LLAMA,
+        turns_heads=True,
+        takes_factors=True,
         order=_PAIRED,
         read=(WINDOW,),
         convert_own=_convert_window,
     ),
-    Architecture(name="qwen2", fields={**_PLAIN, "qkv_bias": True}),
     Architecture(name="qwen3", fields={**_PLAIN, "qk_norm": "head"}),
     Architecture(
         name="starcoder2",
@@ -226,6 +232,7 @@ _ARCHITECTURES = (
     Architecture(
         name="granite",
         fields=_LLAMA,
+        takes_factors=True,
         order=_PAIRED,
         read=(*_GRANITE_SCALES, _DIVISOR),
         ignored_at={"rope.scaling.finetuned": (True,)},
@@ -266,6 +273,7 @@ _ARCHITECTURES = (
         name="falcon",
         fields={**_ROPE, "mlp_type": "gelu", **_NEOX, **_NO_BIASES},
         order=_FALCON,
+        turns_heads=True,
         find_block=_find_falcon_block,
         reason=_EXACT_GELU,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -163,10 +164,8 @@ def add_common_keys(
 
 def shorten(value: float) -> float:
     """Return the number of the fewest digits that is the same in single precision."""
-    if value != value or value in (float("inf"), float("-inf")):
-        return value
     packed = _pack(value)
-    if struct.unpack("<f", packed)[0] != value:
+    if not packed or struct.unpack("<f", packed)[0] != value or math.isinf(value):
         return value
     short = (float(f"{value:.{digits}g}") for digits in range(6, 10))
     return next(number for number in short if _pack(number) == packed)

@@ -72,7 +72,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     keys.check(architecture.keys)
     infos = {name: tensor.info for name, tensor in contents.header.tensors.items()}
     fields = architecture.convert_config(keys, {name: info.shape for name, info in infos.items()})
-    if architecture.rotates and FACTORS in infos:
+    if architecture.takes_factors and FACTORS in infos:
         fields |= _convert_factors(path, contents, fields, keys)
         del infos[FACTORS]
     document, config = make_config(fields, file)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
     from mypt.format.readers.gguf.model_keys import ModelKeys
 
-_SIZE, _BASE = "rope.dimension_count", "rope.freq_base"
+ROPE_SIZE, _BASE = "rope.dimension_count", "rope.freq_base"
 _OLD_SCALE = "rope.scale_linear"
 _SCALING = "rope.scaling."
 _TYPE, _FACTOR, _ORIGINAL, _ATTENTION = (
@@ -20,7 +20,7 @@ _TYPE, _FACTOR, _ORIGINAL, _ATTENTION = (
 _BETAS = {"yarn_beta_fast": "beta_fast", "yarn_beta_slow": "beta_slow"}
 ROPE_KEYS = frozenset(
     {
-        *(_SIZE, _BASE, _OLD_SCALE, _TYPE, _FACTOR, _ORIGINAL, _ATTENTION),
+        *(ROPE_SIZE, _BASE, _OLD_SCALE, _TYPE, _FACTOR, _ORIGINAL, _ATTENTION),
         *(_SCALING + name for name in _BETAS),
     }
 )
@@ -39,7 +39,7 @@ def convert_rope(keys: ModelKeys, head_width: int) -> dict[str, Any]:
     Raises:
         FormatError: The rule is one that mypt's config does not have.
     """
-    size = keys.whole(_SIZE, head_width)
+    size = keys.whole(ROPE_SIZE, head_width)
     fields: dict[str, Any] = {
         "pos_encoding": "rope",
         "rope_size": None if size == head_width else size,
@@ -77,16 +77,16 @@ def _convert_yarn(keys: ModelKeys, attention: float) -> dict[str, Any]:
 
 def describe_rope(config: GPTConfig) -> dict[str, Any]:
     """Return the keys of a config, as far as they can say it."""
-    keys: dict[str, Any] = {_SIZE: config.rotated_width, _BASE: config.rope_theta}
+    keys: dict[str, Any] = {ROPE_SIZE: config.rotated_width, _BASE: float(config.rope_theta)}
     if config.rope_scale != 1.0:
-        keys |= {_TYPE: "linear", _FACTOR: config.rope_scale}
+        keys |= {_TYPE: "linear", _FACTOR: float(config.rope_scale)}
     scaling = config.rope_scaling
     if scaling is not None and scaling.kind == "yarn":
         keys |= {
             _TYPE: "yarn",
-            _FACTOR: scaling.factor,
+            _FACTOR: float(scaling.factor),
             _ORIGINAL: scaling.original_block_size,
-            **{_SCALING + theirs: getattr(scaling, ours) for theirs, ours in _BETAS.items()},
+            **{_SCALING + theirs: float(getattr(scaling, ours)) for theirs, ours in _BETAS.items()},
         }
         if scaling.attention_factor is not None:
             keys[_ATTENTION] = scaling.attention_factor / _usual_factor(scaling.factor)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EMBEDDING_NAME, HEAD_NAME = "token_embd.weight", "output.weight"
 _OUTSIDE = {
     "token_embedding_table": "token_embd",
+    "token_embedding_table.norm": "token_embd_norm",
     "position_embedding_table": "position_embd",
     "ln_f": "output_norm",
     "lm_head": "output",

@@ -69,6 +69,8 @@ def read_vocabulary(
         what = f"has {len(tokens)} tokens, but the model has {vocab_size} rows"
         raise _make_error(file, TOKENS, what)
     types = held.list_of(TYPES, int, len(tokens)) or [PieceType.NORMAL] * len(tokens)
+    if all(kind == PieceType.UNUSED for kind in types):
+        return None
     if model == CHARS:
         return _read_chars(tokens, types, vocab_size, file, report)
     if model == BYTE_BPE:

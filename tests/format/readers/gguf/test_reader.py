@@ -256,6 +256,7 @@ def test_a_lying_key_is_refused(key, value, broken):
         ("rope.scaling.attn_factor", 1.2, "llama.rope.scaling.attn_factor: is 1.2"),
         ("rope.scaling.yarn_ext_factor", 0.5, "yarn_ext_factor: is 0.5"),
         ("rope.scaling.yarn_log_multiplier", 0.1, "yarn_log_multiplier: is 0.1"),
+        ("rope.dimension_count", 4, "llama.rope.dimension_count: is 4, not the whole 8"),
         ("rope.freq_base", "much", "llama.rope.freq_base: is 'much', not a number"),
         ("whatever", 1, "llama.whatever: is not known to mypt"),
         ("attention.head_count", [4, 2], "llama.attention.head_count: differs between layers"),
