@@ -55,7 +55,7 @@ OPTIONS = {"properties": {"n_head": {"type": "integer"}}, "required": ["n_head"]
 def sample(tmp_path):
     """What another program saved: arrays under mypt's names, all but the number of heads."""
     torch.manual_seed(0)
-    model = mypt.GPT(mypt.GPTConfig(**SIZES))
+    model = mypt.GPT(mypt.GPTConfig(**SIZES, head_bias=True))
     np.savez(tmp_path / "theirs.npz", **{n: t.numpy() for n, t in model.state_dict().items()})
     return tmp_path / "theirs.npz"
 
@@ -218,7 +218,7 @@ def test_what_is_cut_must_be_refused_and_by_an_error_for_people(stream):
 def test_a_sample_that_changes_is_noticed(tmp_path):
     path = tmp_path / "theirs"
     path.mkdir()
-    model = mypt.GPT(mypt.GPTConfig(**SIZES))
+    model = mypt.GPT(mypt.GPTConfig(**SIZES, head_bias=True))
     for name, tensor in model.state_dict().items():
         np.save(path / f"{name}.npy", tensor.numpy())
 

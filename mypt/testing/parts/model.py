@@ -27,8 +27,15 @@ if TYPE_CHECKING:
 
     from mypt.plugins.manager import Plugins
 
-TINY = GPTConfig(
-    block_size=12, vocab_size=31, n_embd=24, n_head=4, n_layer=2, dropout=0.0, batch_size=2
+TINY = GPTConfig(  # with a bias of the head, so that a head_type is tried with one
+    block_size=12,
+    vocab_size=31,
+    n_embd=24,
+    n_head=4,
+    n_layer=2,
+    dropout=0.0,
+    batch_size=2,
+    head_bias=True,
 )
 # The slots whose parts get contexts or cause what is in them.
 _OF_CONTEXTS = ("pos_encoding", "attention_type", "block_type", "stack_type")

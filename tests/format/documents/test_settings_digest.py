@@ -38,7 +38,7 @@ def test_the_examples_of_the_specification_have_their_digests(root):
 
 def test_what_is_required_is_there_with_the_values_that_python_takes_by_default():
     sizes = {"block_size": 256, "n_embd": 384, "n_head": 6, "n_layer": 6, "vocab_size": 50304}
-    made = digest_settings(GPTConfig(), TrainingConfig())
+    made = digest_settings(GPTConfig(head_bias=None), TrainingConfig())
     text = json.dumps({"config": sizes, "training_config": {}}, separators=(",", ":"))
     assert made == digest(sizes, {}) == text_digest(text)
 
@@ -68,7 +68,7 @@ def test_only_an_integer_field_has_all_its_digits():
     for number in (10**22, 1e22):
         numbers = {"rope_theta": number, "plugins": {"acme": {"a": number}}}
         assert digest({**CONFIG, **numbers}, {"seed": 2**53 + 1}) == text_digest(text)
-        made = GPTConfig(**CONFIG, **numbers)
+        made = GPTConfig(**CONFIG, **numbers, head_bias=None)
         assert digest_settings(made, TrainingConfig(seed=2**53 + 1)) == text_digest(text)
 
 
@@ -95,5 +95,10 @@ def test_what_is_required_follows_from_the_rest_and_is_known_once_it_is_saved():
 
 
 def test_what_a_run_takes_by_default_is_what_it_was_told():
-    config, training = GPTConfig(**CONFIG), TrainingConfig(**TRAINING)
+    config, training = GPTConfig(**CONFIG, head_bias=None), TrainingConfig(**TRAINING)
     assert digest_settings(config, evolve(training, absent=frozenset())) == digest()
+
+
+def test_what_a_new_model_has_otherwise_than_a_document_that_leaves_it_out_is_a_setting():
+    made = digest_settings(GPTConfig(**CONFIG), TrainingConfig(**TRAINING))
+    assert made == digest({**CONFIG, "head_bias": False}) != digest()

@@ -242,7 +242,7 @@ def test_a_model_that_mypt_cannot_read_is_left_to_the_reader_of_a_plugin(name, t
         if not path.is_dir():
             pytest.skip("the checkpoints of neighbours are not beside this checkout")
     config = {"n_layer": 1, "n_head": 1, "n_embd": 2, "block_size": 2, "vocab_size": 2}
-    model = mypt.GPT(mypt.GPTConfig(**config))
+    model = mypt.GPT(mypt.GPTConfig(**config, head_bias=True))
 
     def register(recognises):
         found = load_plugins()

@@ -65,7 +65,7 @@ def test_another_number_of_blocks_is_one_problem(n_layer):
         ("mlp_hidden", 7, "is 7, but model.pt was saved with 32; set it back to 32"),
         ("head_size", 3, "is 3, but model.pt was saved with 4; set it back to 4"),
         ("bias", True, "is true, but model.pt was saved with false; set it back to false"),
-        ("head_bias", False, "is false, but model.pt was saved with true; set it back to true"),
+        ("head_bias", True, "is true, but model.pt was saved with false; set it back to false"),
         ("pos_encoding", "rope", 'is "rope", but model.pt was saved with "learned"; set it back'),
         ("mlp_type", "swiglu", 'is "swiglu", but model.pt was saved with "gelu"; set it back to'),
         ("norm_type", "rmsnorm", 'is "rmsnorm", but model.pt was saved with "layernorm"; set'),
