@@ -166,11 +166,15 @@ def _group_exports(found: Sequence[tuple[str, Sequence[Export]]]) -> dict[str, s
     }
 
 
-def _describe_exports(exports: Sequence[Export]) -> dict[str, str]:
-    return {
-        export.exporter: f"no: {export.first_reason}" if export.reasons else "yes"
+def _format_exports(exports: Sequence[Export]) -> list[str]:
+    """Return a line for each exporter that can write the model, and for each reason of others."""
+    width = max((len(export.exporter) for export in exports), default=0)
+    return [
+        line
         for export in exports
-    }
+        for text in ([f"no: {why}" for why in export.describe_reasons()] or ["yes"])
+        for line in wrap_value(f"  {export.exporter:{width}}: ", text)
+    ]
 
 
 def _format_preset(preset: Preset, layouts: Layouts, exports: Sequence[Export]) -> list[str]:
@@ -202,7 +206,7 @@ def _format_preset(preset: Preset, layouts: Layouts, exports: Sequence[Export]) 
         *_format_rows(_describe_memory(total)),
         "",
         "Exports of what it trains:",
-        *_format_rows(_describe_exports(exports)),
+        *_format_exports(exports),
         *(["", "Training:", *_format_rows(preset.training)] if preset.training else []),
         "",
         "Usage:",

@@ -31,12 +31,11 @@ class Export:
     title: str
     reasons: tuple[Problem, ...] = ()
 
-    @property
-    def first_reason(self) -> str:
-        """The first reason with what to do, and how many others there are."""
-        problem, *others = self.reasons
-        more = f" (and {format_count(len(others), 'other reason')})" if others else ""
-        return f"{evolve(problem, file='', where=problem.where.lstrip('/'))}{more}"
+    def describe_reasons(self) -> list[str]:
+        """Return each reason with what to do, a line each."""
+        return [
+            str(evolve(reason, file="", where=reason.where.lstrip("/"))) for reason in self.reasons
+        ]
 
 
 def list_exports(config: GPTConfig, plugins: Plugins) -> list[Export]:
@@ -64,4 +63,6 @@ def describe_exports(exports: Sequence[Export]) -> Iterator[str]:
         yield f"Can be exported to: {', '.join(allowed)}"
     for export in exports:
         if export.reasons:
-            yield f"Cannot be exported to {export.exporter}: {export.first_reason}"
+            first, *others = export.describe_reasons()
+            more = f" (and {format_count(len(others), 'other reason')})" if others else ""
+            yield f"Cannot be exported to {export.exporter}: {first}{more}"

@@ -136,7 +136,7 @@ def test_a_preset_says_which_programs_its_models_can_be_exported_to(cli, in_tmp,
     monkeypatch.setenv("COLUMNS", "200")
     (in_tmp / "mine.json").write_text(json.dumps({"vocab_size": 100, "head_bias": True}))
     _, out, _ = cli("configs", "mine.json")
-    assert "no: head_bias: is True" in out
+    assert "no: head_bias: is true" in out
     assert "--no_head_bias" in out
     _, out, _ = cli("configs", "demo")
     exports = out[out.index("Exports of what it trains:") :].splitlines()

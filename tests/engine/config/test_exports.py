@@ -54,7 +54,7 @@ def test_the_start_of_a_run_says_it(cli, in_tmp, asked):
     code, out, err = cli(*words)
     assert code == 0, err
     if asked:
-        assert "Cannot be exported to hf: head_bias: is True" in out
+        assert "Cannot be exported to hf: head_bias: is true" in out
         assert "--no_head_bias" in out
     else:
         assert "Can be exported to: hf" in out
