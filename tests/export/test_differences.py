@@ -8,8 +8,8 @@ from mypt.format.documents.config import GPTConfig
     ("field", "ours", "theirs", "what", "flag"),
     [
         ("mlp_type", "relu", "gelu", "is relu; X has gelu", "with --mlp_type gelu"),
-        ("head_bias", True, False, "is True; X has False", "with --no_head_bias"),
-        ("head_bias", False, True, "is False; X has True", "with --head_bias"),
+        ("head_bias", True, False, "is true; X has false", "with --no_head_bias"),
+        ("head_bias", False, True, "is false; X has true", "with --head_bias"),
         ("sliding_window", 8, None, "is 8, which X does not have", "without --sliding_window"),
         ("norm_eps", 0.5, None, "is 0.5; X has 1e-05", "with --norm_eps 1e-05"),
     ],
