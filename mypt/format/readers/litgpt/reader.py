@@ -31,7 +31,7 @@ from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from mypt.format.documents.config import GPTConfig
@@ -148,8 +148,28 @@ def _read_optimizer(
     """Return the optimizer state by mypt's names, and its settings; None if there is none."""
     if saved is None:
         return None
+    saved = _number_parameters(saved, tensors)
     moments = map_moments(saved, tensors, sources, tensors, config, rule=_DECAY_RULE, file=file)
     return moments, optimizer_settings(saved, file)
+
+
+def _number_parameters(saved: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:
+    """Return an optimizer state with numbers for parameters, also where FSDP saved their names.
+
+    Raises:
+        KeyError: It has a parameter that the model lacks.
+    """
+    groups = saved["param_groups"]
+    if not any(isinstance(name, str) for group in groups for name in group["params"]):
+        return saved
+    numbers = {name: number for number, name in enumerate(names)}
+    return {
+        "state": {numbers[name]: state for name, state in saved["state"].items()},
+        "param_groups": [
+            {**group, "params": sorted(numbers[name] for name in group["params"])}
+            for group in groups
+        ],
+    }
 
 
 def _convert_training_state(
