@@ -1,10 +1,11 @@
-"""Register the parts, the tokenizer and the reader with mypt."""
+"""Register the parts, the optimizer, the tokenizer and the reader with mypt."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from mypt.plugins import (
+    OptimizerFactory,
     PartFactory,
     ReaderFactory,
     Tokenizer,
@@ -14,6 +15,7 @@ from mypt.plugins import (
     token_embedding,
 )
 from mypt_nanochat.layout import stack_tensors
+from mypt_nanochat.optimizer import groups
 from mypt_nanochat.reader.reader import READER
 from mypt_nanochat.tokenizer.vocabulary import (
     PACKAGE,
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from torch import nn
+    from torch.optim import Optimizer
 
-    from mypt.plugins import GPTConfig
+    from mypt.plugins import GPTConfig, TrainingConfig
 
 NAME = "nanochat"
 DEFAULT_VOCAB_SIZE = 4096
@@ -63,6 +66,20 @@ def mypt_legacy_readers() -> list[ReaderFactory]:
 
 
 @hookimpl
+def mypt_optimizers() -> list[OptimizerFactory]:
+    """Offer nanochat's optimizer `muon_adamw`."""
+    return [
+        OptimizerFactory(
+            groups.NAME,
+            build=_build_optimizer,
+            state=groups.keep,
+            settings=groups.SETTINGS,
+            options=groups.OPTIONS,
+        )
+    ]
+
+
+@hookimpl
 def mypt_tokenizers() -> list[TokenizerFactory]:
     """Offer the tokenizer `nanochat`."""
     return [
@@ -93,6 +110,12 @@ def _build_head(config: GPTConfig) -> nn.Module:
     from mypt_nanochat.ends import NanochatHead
 
     return NanochatHead(config)
+
+
+def _build_optimizer(parameters: Mapping[str, nn.Parameter], training: TrainingConfig) -> Optimizer:
+    from mypt_nanochat.optimizer.muon_adamw import build
+
+    return build(parameters, training)
 
 
 def _build_tokenizer(state: Mapping[str, Any]) -> Tokenizer:

@@ -1,8 +1,10 @@
 """Where nanochat keeps what belongs to one model.
 
-BASE/base_checkpoints/d12/model_005000.pt    weights after step 5000
-BASE/base_checkpoints/d12/meta_005000.json   sizes of the model
-BASE/tokenizer/tokenizer.pkl                 the tokenizer of all models
+BASE/base_checkpoints/d12/model_005000.pt          weights after step 5000
+BASE/base_checkpoints/d12/meta_005000.json         sizes of the model
+BASE/base_checkpoints/d12/optim_005000_rank0.pt    the optimizer, a file for each process
+BASE/chatsft_checkpoints/d12/..., BASE/chatrl_checkpoints/d12/..., likewise after later stages
+BASE/tokenizer/tokenizer.pkl                       the tokenizer of all models
 """
 
 from __future__ import annotations
@@ -56,26 +58,35 @@ def recognises(path: Path) -> bool:
         return False
 
 
-def choose_model(path: Path, wanted: str | None) -> ModelFiles:
-    """Return the files of the model at a path, at its last step.
+def choose_model(path: Path, wanted: str | None, step: int | None) -> ModelFiles:
+    """Return the files of the model at a path, at its last step or another one.
 
     Args:
-        path: A file of weights, the folder of a model, or the one above all models.
+        path: A file of weights, the folder of a model, or one above several models.
         wanted: Which of several models, as a path within the folder.
+        step: After which step; None for the last.
 
     Raises:
-        FormatError: There are several models, and none is chosen.
+        FormatError: There are several models, and none is chosen; or it has no such step.
     """
-    models = {found.weights.parent: found for found in _list_models(path)}
+    steps: dict[Path, dict[int, ModelFiles]] = {}
+    for found in _list_models(path):
+        steps.setdefault(found.weights.parent, {})[found.step] = found
     if path.is_file():
-        return models[path.parent]
-    if wanted is not None and path / wanted in models:
-        return models[path / wanted]
-    if wanted is not None or len(models) != 1:
-        names = [folder.relative_to(path).as_posix() for folder in models]
-        what = f"holds {len(models)} models: {', '.join(names)}"
+        chosen = path.parent
+    elif wanted is not None and path / wanted in steps:
+        chosen = path / wanted
+    elif wanted is None and len(steps) == 1:
+        (chosen,) = steps
+    else:
+        names = [folder.relative_to(path).as_posix() for folder in steps]
+        what = f"holds {len(steps)} models: {', '.join(names)}"
         raise missing_option(str(path), what, *(f"model={name}" for name in names))
-    return next(iter(models.values()))
+    held = steps[chosen]
+    if step is not None and step not in held:
+        what = f"has steps {', '.join(map(str, held))}, and not {step}"
+        raise missing_option(str(chosen), what, *(f"step={one}" for one in held))
+    return held[max(held) if step is None else step]
 
 
 def unwrap_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +100,8 @@ def _list_models(path: Path) -> Iterator[ModelFiles]:
         found = _MODEL.fullmatch(path.name)
         yield ModelFiles(path, int(found[1]) if found else 0)
         return
-    for folder in (path, *sorted(path.glob("*_checkpoints/*/"))):
+    within = "*/" if path.absolute().name.endswith("_checkpoints") else "*_checkpoints/*/"
+    for folder in (path, *sorted(path.glob(within))):
         steps = [(_MODEL.fullmatch(file.name), file) for file in folder.glob("model_*.pt")]
         by_step = sorted((int(found[1]), file) for found, file in steps if found)
         yield from (ModelFiles(file, step) for step, file in by_step)
