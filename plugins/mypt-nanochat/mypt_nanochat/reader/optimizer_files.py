@@ -11,6 +11,7 @@ Source: `optim.py` and `setup_optimizer` of nanochat's commit 92d63d4.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -154,18 +155,38 @@ def _check_groups(
 
 
 def _read_settings(group: Mapping[str, Any]) -> dict[str, Any]:
-    rate, decay = float(group["lr"]), float(group["weight_decay"])
+    rate = _to_number(group["lr"])
     common = {"kind": group["kind"], "params": [int(index) for index in group["params"]]}
     common |= {
         "lr": rate,
-        "initial_lr": float(group.get("initial_lr", rate)),
-        "weight_decay": decay,
+        "initial_lr": _to_number(group.get("initial_lr", rate)),
+        "weight_decay": _to_number(group["weight_decay"]),
     }
     if group["kind"] == "muon":
-        own = {"momentum": float(group["momentum"]), "beta2": float(group["beta2"])}
-        return {**common, **own, "iterations": int(group["ns_steps"])}
-    beta1, beta2 = group["betas"]
-    return {**common, "beta1": float(beta1), "beta2": float(beta2), "eps": float(group["eps"])}
+        decays = {name: _to_decay(group[name]) for name in ("momentum", "beta2")}
+        iterations = int(group["ns_steps"])
+        if not 1 <= iterations <= 5:
+            what = f"{iterations} iterations"
+            raise ValueError(what)
+        return {**common, **decays, "iterations": iterations}
+    beta1, beta2 = map(_to_decay, group["betas"])
+    return {**common, "beta1": beta1, "beta2": beta2, "eps": _to_number(group["eps"])}
+
+
+def _to_number(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < math.inf:
+        what = f"{number} in the place of a positive number"
+        raise ValueError(what)
+    return number
+
+
+def _to_decay(value: Any) -> float:
+    number = _to_number(value)
+    if number >= 1:
+        what = f"{number} in the place of a number below 1"
+        raise ValueError(what)
+    return number
 
 
 @frozen

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mypt.plugins import Checkpoint, FormatError, GPTConfig, ReaderFactory
+from mypt.plugins import Checkpoint, ConfigError, FormatError, GPTConfig, ReaderFactory
 from mypt_nanochat.reader import folders
 from mypt_nanochat.reader.model import check_tensors, count_rows, list_sources, read_config
 from mypt_nanochat.reader.optimizer_files import list_shards, read_optimizer
@@ -93,7 +93,7 @@ def _try_optimizer(
         return None, ()
     try:
         return read_optimizer(shards, load, sources, tensors), ()
-    except FormatError as error:
+    except (ConfigError, FormatError) as error:
         return None, error.problems
 
 
