@@ -75,6 +75,7 @@ def make_family(
     keys: Iterable[str] = (),
     ignored: Iterable[str] = (),
     dropouts: Iterable[str] = (),
+    ported: Iterable[str] = (),
     **ignored_at: tuple[Any, ...],
 ) -> Family:
     """Return a family of Llama's kind.
@@ -91,6 +92,7 @@ def make_family(
         keys: Other keys that it reads, besides the sizes and those of the rotation.
         ignored: Keys that change no logits of this family.
         dropouts: Keys of dropout rates besides `attention_dropout`.
+        ported: See `Family`.
         **ignored_at: Keys that change none at these values.
     """
     rates = ("attention_dropout", *dropouts)
@@ -102,6 +104,7 @@ def make_family(
         keys=add_common_keys(known, ignored, **ignored_at),
         roots=(*(f"model.{name}" for name in _INNER), *_INNER, "lm_head."),
         prefix="model.",
+        ported=frozenset(ported),
         embedding="embed_tokens.weight",
         buffers=_BUFFERS,
         convert_config=convert_config,

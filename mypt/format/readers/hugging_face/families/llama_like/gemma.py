@@ -58,9 +58,9 @@ _GEMMA2 = {
     "query_pre_attn_scalar": 256,
     "sliding_window": 4096,
 }
-# The first is a way to keep keys and values; the other is not causal.
+# A way to keep keys and values; a name of the window that no class reads; what is not causal.
 _COMMON: dict[str, Any] = {
-    "ignored": ("cache_implementation",),
+    "ignored": ("cache_implementation", "sliding_window_size"),
     "use_bidirectional_attention": (None, False),
 }
 

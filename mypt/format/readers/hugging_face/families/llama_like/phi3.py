@@ -79,6 +79,12 @@ PHI3 = make_family(
         "sliding_window": None,
     },
     keys=("head_dim", "layer_types"),
+    # published configs have more keys of the code that comes with them
+    ignored=("full_attn_mod", "interpolate_factor"),
+    attention_bias=(False,),
+    mlp_bias=(False,),
+    lm_head_bias=(False,),
+    ported=("configuration_phi3", "modeling_phi3"),
     dropouts=("resid_pdrop", "embd_pdrop"),
     convert_config=_convert_config,
     make_lookup=_make_lookup,

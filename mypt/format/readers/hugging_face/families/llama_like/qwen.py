@@ -87,6 +87,7 @@ def _describe_qwen3(config: GPTConfig) -> dict[str, Any]:
 QWEN2 = make_family(
     "qwen2",
     "Qwen2",
+    use_mrope=(False,),  # of published configs; its class does not read it
     defaults=_DEFAULTS,
     keys=("head_dim", "layer_types"),
     convert_config=_convert_qwen2,

@@ -98,6 +98,7 @@ SMOLLM3 = make_family(
         "no_rope_layer_interval": 4,
     },
     keys=("head_dim", "layer_types"),
+    ignored=("max_window_layers",),  # of published configs; its class does not read it
     convert_config=_convert_config,
     describe=_describe,
 )

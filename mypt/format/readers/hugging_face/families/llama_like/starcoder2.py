@@ -61,7 +61,16 @@ STARCODER2 = make_family(
         "tie_word_embeddings": True,
     },
     keys=("head_dim", "layer_types"),
-    ignored=("norm_type", "mlp_type"),  # of early conversions; no release of transformers reads it
+    # of published configs; no release of transformers reads them
+    ignored=(
+        "activation_function",
+        "attention_softmax_in_fp32",
+        "layer_norm_epsilon",
+        "scale_attention_softmax_in_fp32",
+    ),
+    mlp_type=("default",),
+    norm_type=("layer_norm",),
+    scale_attn_weights=(True,),
     dropouts=("residual_dropout", "embedding_dropout"),
     layer=_LAYER,
     convert_config=_convert_config,

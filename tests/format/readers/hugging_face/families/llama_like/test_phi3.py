@@ -32,7 +32,7 @@ def test_longrope_is_refused_by_each_of_its_names_and_any_other_rule(neighbours,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"attention_bias": True}, "/attention_bias: is not known"),
+        ({"attention_bias": True}, "/attention_bias: is true"),
         ({"layer_types": ["sliding_attention"] * 3}, "/layer_types: contradicts sliding_window"),
         ({"partial_rotary_factor": 0.5}, "/partial_rotary_factor: contradicts"),
     ],
