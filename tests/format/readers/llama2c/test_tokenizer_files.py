@@ -41,7 +41,14 @@ def test_the_vocabulary_beside_the_model_is_found(model, plugins, theirs, name):
     assert ids[:4] == [415, 470, 421, 324]
 
 
-def test_one_of_another_size_is_passed_over(model, plugins):
+def test_one_of_another_size_is_passed_over(tmp_path, plugins):
+    path = write_bin(tmp_path / "model.bin", make_tensors(), 0)
+    shutil.copyfile(FOLDER / "tok512.bin", tmp_path / "tokenizer.bin")
+    with pytest.raises(FormatError, match="has no vocabulary of 61 pieces beside it"):
+        mypt.load(path, plugins=plugins)
+
+
+def test_a_damaged_one_is_named_unless_a_better_one_is_there(model, plugins):
     data = (FOLDER / "tok512.bin").read_bytes()
     model.with_name("tokenizer.bin").write_bytes(data[: 4 + 13 + 13])
     with pytest.raises(FormatError, match="holds 2 tokens"):
