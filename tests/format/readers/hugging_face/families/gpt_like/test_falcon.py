@@ -40,7 +40,7 @@ def test_falcon_has_the_logits_of_transformers(neighbours, fields, block_type, k
     "fields",
     [
         MANY | {"bias": True, "parallel_attn": False},  # of falcon-rw
-        {"hidden_size": 48, "num_attention_heads": 6},
+        {"hidden_size": 96, "num_attention_heads": 12},
         NEW,
     ],
 )
