@@ -55,7 +55,7 @@ def theirs(request, in_tmp, monkeypatch):
     monkeypatch.syspath_prepend(
         install(in_tmp / "packages", "acme-reader", code, module=f"acme_reader_{request.param}")
     )
-    model = mypt.GPT(mypt.GPTConfig(n_head=2, **SIZES))
+    model = mypt.GPT(mypt.GPTConfig(n_head=2, head_bias=True, **SIZES))
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     np.savez("theirs.npz", n_head=np.int64(2), **arrays)
     Path("input.txt").write_text("abcab" * 60)
