@@ -161,3 +161,21 @@ def test_what_is_shown_is_one_json_value_too(cli, in_tmp, refused):
     assert reason["where"] == "/head_bias"
     said = refused("configs", "demo", "--json", "--output", "new.json", code=2)
     assert "leave one out" in said
+
+
+def test_the_page_on_leaving_says_what_the_presets_can(root):
+    from mypt.engine.config.exports import list_exports
+    from mypt.engine.config.presets import read_preset
+    from mypt.plugins.manager import load_plugins
+
+    plugins = load_plugins()
+    allowed = {}
+    for name in shipped_presets():
+        found = list_exports(read_preset(name, plugins.layouts).config, plugins)
+        for export in found:
+            if not export.reasons:
+                allowed.setdefault(export.exporter, set()).add(Path(name).stem)
+    assert len(allowed["hf"]) == len(shipped_presets())
+    assert allowed["gguf"] == allowed["litgpt"] == {"demo", "750M_unified_v1"}
+    page = (root / "docs" / "how-to" / "export.md").read_text("utf-8").replace("\n", " ")
+    assert "all go to `hf`; `demo` and `750M_unified_v1` to `gguf` and `litgpt` as well" in page

@@ -64,6 +64,15 @@ def test_transformers_gives_the_same_logits(saved, transformers, tmp_path, field
         wanted = model(IDS)
         torch.testing.assert_close(theirs.eval()(IDS).logits, wanted, atol=1e-5, rtol=0)
         torch.testing.assert_close(back(IDS), wanted, atol=1e-5, rtol=0)
+    ours, again = model.state_dict(), back.state_dict()
+    assert ours.keys() == again.keys()
+    is_folded = back.config.attention_scale != model.config.attention_scale
+    equal = [
+        torch.equal(again[name], tensor)
+        for name, tensor in ours.items()
+        if not (is_folded and ".sa.qkv." in name)  # rounded, and so left folded
+    ]
+    assert all(equal)
 
 
 @pytest.mark.parametrize(
