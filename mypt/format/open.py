@@ -426,7 +426,7 @@ def _weight_files(path: Path) -> list[Path]:
     """Return the files with the weights; of a format whose files mypt does not know, all files."""
     if path.is_file():
         return [path]
-    known = sorted(file for form in ("*.pt", "*.safetensors") for file in path.glob(form))
+    known = sorted(file for form in ("*.pt", "*.safetensors", "*.bin") for file in path.glob(form))
     return known or sorted(file for file in path.rglob("*") if file.is_file())
 
 

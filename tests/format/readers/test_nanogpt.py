@@ -72,6 +72,19 @@ def test_training_goes_on_as_in_nanogpt(copy_of, plugins, name):
     assert model.loss(BATCH[:, :-1], BATCH[:, 1:]).item() == pytest.approx(wanted, abs=1e-5)
 
 
+def test_a_file_in_the_form_of_torch_before_1_6_is_the_same_checkpoint(copy_of, plugins):
+    case = copy_of("nanogpt_char")
+    before = open_checkpoint(case.path, plugins)
+    held = torch.load(case.path, weights_only=True)
+    torch.save(held, case.path, _use_new_zipfile_serialization=False)
+    after = open_checkpoint(case.path, plugins)
+    assert (after.config, after.training_state) == (before.config, before.training_state)
+    for name, tensor in before.weights().items():
+        assert torch.equal(after.weights()[name], tensor)
+    for name, entry in before.optimizer()["state"].items():
+        assert torch.equal(after.optimizer()["state"][name]["exp_avg"], entry["exp_avg"])
+
+
 def test_hyperparameters_come_along(copy_of, plugins):
     state = mypt.get_model_info(copy_of("nanogpt_char").path, plugins=plugins)["training_state"]
     training = state["training_config"]

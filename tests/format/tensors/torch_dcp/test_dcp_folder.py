@@ -8,11 +8,14 @@ import warnings
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.distributed.checkpoint.metadata import MetadataIndex
 
 from mypt.format.errors import FormatError
 from mypt.format.tensors import weights_file
 from mypt.format.tensors.torch_dcp.dcp_folder import is_dcp_folder
+from tests.hostile.test_pt_files import PICKLES
 
 SHARDED = """
 import sys
@@ -237,3 +240,48 @@ def test_metadata_cut_anywhere_are_refused(folder):
         assert not is_dcp_folder(path)
         with pytest.raises(FormatError):
             weights_file.describe_weights(path, "x")
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_hostile_metadata_are_refused_in_one_line(tmp_path, name):
+    (tmp_path / ".metadata").write_bytes(PICKLES[name])
+    assert not is_dcp_folder(tmp_path)
+    with pytest.raises(FormatError) as caught:
+        weights_file.describe_weights(tmp_path, "x")
+    said = str(caught.value)
+    assert said.startswith("x/.metadata")
+    assert said.isprintable()
+    assert len(said) < 400
+
+
+@settings(max_examples=200)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4),
+    which=st.sampled_from([".metadata", "__0_0.distcp"]),
+    cut=st.integers(0, 20),
+)
+def test_any_change_of_a_folder_is_described_or_refused(saved_once, changes, which, cut):
+    folder, whole = saved_once
+    for name, data in whole.items():
+        changed = bytearray(data)
+        if name == which:
+            for position, byte in changes:
+                changed[position % len(changed)] = byte
+            changed = changed[: len(changed) - cut]
+        (folder / name).write_bytes(changed)
+    try:
+        contents = weights_file.load_weights(folder, "x")
+        for name in contents["tensors"]:
+            assert contents["tensors"][name].numel() < 100
+    except FormatError as error:
+        said = error.problems
+    else:
+        said = ()
+    assert all(problem.file.startswith("x/") for problem in said)
+
+
+@pytest.fixture(scope="module")
+def saved_once(tmp_path_factory):
+    state = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2), "step": 3}
+    folder = save(state, tmp_path_factory.mktemp("once") / "dcp")
+    return folder, {path.name: path.read_bytes() for path in folder.iterdir()}

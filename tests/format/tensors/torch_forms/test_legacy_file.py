@@ -43,6 +43,7 @@ def test_every_kind_of_tensor_is_read_as_torch_reads_it(tmp_path, protocol):
         assert held.dtype == tensor.dtype
         assert held.stride() == tensor.stride()
         assert torch.equal(held, tensor)
+        assert held.data_ptr() % held.element_size() == 0  # which some operations rely on
     assert loaded["model"]["view"].data_ptr() == loaded["model"]["shared"].data_ptr()
     assert weights_file.have_equal_values(
         (path, described["model"]["shared"]), (path, described["model"]["0.weight"])
