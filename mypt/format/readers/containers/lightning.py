@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
 from mypt.format.readers import nanogpt_model
 from mypt.format.readers.containers.likeness import (
     ASK_FOR_LIKE,
+    interpret_config,
     make_nanogpt_likeness,
     read_likeness,
 )
@@ -144,16 +147,27 @@ def _pick_lengths(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _find_likeness(
     contents: Mapping[str, Any], tensors: Mapping[str, Any], options: Mapping[str, Any], file: str
 ) -> Likeness:
+    """Return what an option says of the model, or the arguments of its module.
+
+    These are the sizes of nanoGPT's model, or a whole config under a name of its own.
+    """
     if "like" in options:
         return read_likeness(Path(options["like"]), options)
+    settings = contents.get(_SETTINGS)
+    settings = settings if isinstance(settings, dict) else None
+    for name, value in (settings or {}).items():
+        found = interpret_config(value, options, file) if isinstance(value, dict) else None
+        if found is not None:
+            keys = evolve(_KNOWN, read=frozenset({name}))
+            check_keys(settings or {}, keys, file, f"/{_SETTINGS}")
+            return found
     if not _holds_nanogpt(tensors, file):
         what = (
             "is of PyTorch Lightning, and holds a model that is not nanoGPT's and whose "
             "architecture it does not say: install a plugin that reads it, or say it"
         )
         raise missing_option(file, what, ASK_FOR_LIKE)
-    settings = contents.get(_SETTINGS)
-    if not isinstance(settings, dict):
+    if settings is None:
         what = (
             "is of PyTorch Lightning, and lacks the sizes of its model, which a module saves with "
             "self.save_hyperparameters()"

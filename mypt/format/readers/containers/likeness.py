@@ -68,6 +68,26 @@ def read_likeness(path: Path, options: Mapping[str, Any]) -> Likeness:
         document, _ = files.read_document(path, file)
     except OSError as error:
         raise missing_option(file, f"cannot be read: {error.strerror}", ASK_FOR_LIKE) from error
+    likeness = interpret_config(document, options, file)
+    if likeness is None:
+        what = "is neither a config.json of mypt or Hugging Face nor the model_args of nanoGPT"
+        raise make_unsupported_error(file, "", what, "name one of these")
+    return likeness
+
+
+def interpret_config(
+    document: Mapping[str, Any], options: Mapping[str, Any], file: str
+) -> Likeness | None:
+    """Return what a config says; None if it is of none of the programs.
+
+    Args:
+        document: The config.
+        options: Those of the reader: `activation` may be nanoGPT's.
+        file: Name of the file that holds it, for messages.
+
+    Raises:
+        FormatError: It is nanoGPT's, and has a key that is not known.
+    """
     if "format_version" in document:
         return Likeness("mypt", lambda *found: _convert_own(document, file, *found))
     if isinstance(document.get("model_type"), str):
@@ -76,8 +96,7 @@ def read_likeness(path: Path, options: Mapping[str, Any]) -> Likeness:
     if isinstance(args, dict) and {"n_layer", "n_head", "n_embd"} <= args.keys():
         check_keys(args, nanogpt_model.KEYS, file)
         return make_nanogpt_likeness(args, options, file)
-    what = "is neither a config.json of mypt or Hugging Face nor the model_args of nanoGPT"
-    raise make_unsupported_error(file, "", what, "name one of these")
+    return None
 
 
 def make_nanogpt_likeness(

@@ -189,6 +189,20 @@ def test_a_prefix_leaves_out_what_is_beside_the_model(model, plugins, tmp_path):
     assert opened.optimizer() is not None
 
 
+def test_a_config_among_the_arguments_of_the_module_is_enough(model, plugins, tmp_path):
+    theirs = Module(model)
+    config = json.loads(model.config.read_text())
+    settings = {"lr": 5e-3, "config": config}
+    path = theirs.save(tmp_path / "last.ckpt", hyper_parameters=settings)
+    found = mypt.load(path, plugins=plugins, options=BARE)
+    wanted = mypt.load(path, plugins=plugins, options={**BARE, "like": str(model.config)})
+    with torch.no_grad():
+        assert torch.equal(found(IDS), wanted(IDS))
+    theirs.save(path, hyper_parameters={**settings, "rope": True})
+    with pytest.raises(FormatError, match="/hyper_parameters/rope: is not known to mypt"):
+        mypt.load(path, plugins=plugins, options=BARE)
+
+
 def use_adam(held):
     for group in held["optimizer_states"][0]["param_groups"]:
         group["decoupled_weight_decay"] = False
