@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import mypt
+from mypt.format.tensors import safetensors
 from mypt.format.tensors.pt_writer import write_tensors
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak")
@@ -85,7 +86,26 @@ def bundle(folder, width, layers, dtype=torch.float16):
         write_tensors(stream, dict(model.state_dict()), dtype)
 
 
+def gguf_of(kind):
+    """A GGUF file, here with another suffix: it is known by its content."""
+
+    def write(path, width, layers):
+        files = pytest.importorskip("tests.support.gguf_files", reason="needs gguf")
+        llama(path.with_name(f"{path.name}-folder"), width, layers)
+        folder = path.with_name(f"{path.name}-folder")
+        held = safetensors.load(folder / "model.safetensors", folder.name)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        source = files.Source(config, {name: tensor.numpy() for name, tensor in held.items()})
+        keys, tensors = files.list_keys(source, "llama"), files.convert_tensors(source, "llama")
+        files.write_file(path, "llama", keys, tensors, kind=kind)
+
+    write.__name__ = f"gguf_{kind}"
+    return write
+
+
 CASES = [
+    (gguf_of("F16"), "inference"),
+    (gguf_of("Q8_0"), "inference"),
     (gpt2, "inference"),
     (gpt2, "training"),
     (llama, "inference"),

@@ -78,7 +78,8 @@ def build_model(
     if config is not None and POSITIONS in weights:
         weights[POSITIONS] = weights[POSITIONS][: config.block_size].clone()
     model.load_weights(weights, file=str(opened.path))
-    return model.train(for_training).to(place)
+    model.train(for_training)
+    return model if place.type == "cpu" else model.to(place)  # which moves tables, too
 
 
 def _convert(tensor: torch.Tensor, *, copy: bool) -> torch.Tensor:

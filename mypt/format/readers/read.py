@@ -19,6 +19,7 @@ from mypt.format.readers import mypt_folder
 from mypt.format.readers.options import check_options
 from mypt.format.readers.result import as_infos, as_tensors
 from mypt.format.readers.shared.optimizer import SURPRISES, try_optimizer
+from mypt.format.readers.shared.vocabulary import NO_TOKENIZER, TOKENIZER_OPTION
 from mypt.format.rules.cross_file import tokenizer_problems
 from mypt.format.rules.documents import document_problems
 from mypt.format.rules.optimizers.doubts import doubt_problems
@@ -256,6 +257,8 @@ def read_whole(
 ) -> Checkpoint:
     """Read a checkpoint, tensors and all.
 
+    A vocabulary is not read a second time, where the reader can do without.
+
     Args:
         path: A file or a folder.
         reader: The reader that recognises it.
@@ -267,12 +270,14 @@ def read_whole(
     Raises:
         FormatError: A file of weights is not what its checksum says, or was changed meanwhile.
     """
+    takes_none = reader.options.get("properties", {}).get("tokenizer") == TOKENIZER_OPTION
+    options = {**options, "tokenizer": NO_TOKENIZER} if takes_none else options
     try:
-        found = reader.read(path, make_load(mapped), options)
-        found = as_tensors(found)
+        found = as_tensors(reader.read(path, make_load(mapped), options))
         if described.flaws:
             found = _without_training(found, described.flaws)
-        return _name_parameters(upgrade(found), str(path), layouts)
+        whole = _name_parameters(upgrade(found), str(path), layouts)
+        return evolve(whole, tokenizer=described.tokenizer) if takes_none else whole
     except SURPRISES as error:
         raise _make_surprise_error(path, reader, error) from error
 

@@ -118,11 +118,16 @@ def _iterate_levels(document: Any) -> Iterator[list[Any]]:
 
 def is_deeper(document: Any, levels: int) -> bool:
     """Return whether a document is nested deeper than so many levels."""
-    containers = (
-        any(isinstance(value, (dict, list)) for value in level)
-        for level in _iterate_levels(document)
-    )
-    return sum(containers) > levels
+    level, depth = [document] if isinstance(document, (dict, list)) else [], 0
+    while level and depth <= levels:
+        depth += 1
+        level = [
+            item
+            for value in level
+            for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, (dict, list))
+        ]
+    return depth > levels
 
 
 def _iterate_texts(document: Any) -> Iterator[str]:

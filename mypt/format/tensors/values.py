@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypt.format.storage.files import MappedFiles
 
 # So many bytes of a file that has been converted may stay in memory.
-_RELEASED_BYTES = 4 * 1024 * 1024
+_RELEASED_BYTES = 1024 * 1024
 
 
 def is_tensor(value: object) -> bool:
