@@ -50,14 +50,14 @@ def copy(tmp_path):
     return tmp_path / "nanochat"
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"precision": "bfloat16", "matrices": {"iterations": 3, "momentum": 0.9, "beta2": 0.5}},
-        {"embedding": {"learning_rate": 0.02, "beta1": 0.5, "eps": 1e-8, "weight_decay": 0.1}},
-    ],
-)
+OPTIONS = {
+    "precision": "bfloat16",
+    "matrices": {"iterations": 3, "momentum": 0.9, "beta2": 0.5},
+    "embedding": {"learning_rate": 0.02, "beta1": 0.5, "eps": 1e-8, "weight_decay": 0.1},
+}
+
+
+@pytest.mark.parametrize("options", [{}, OPTIONS])
 def test_it_does_what_an_optimizer_must(plugins, options):
     check_optimizer(plugins.optimizers["muon_adamw"], options)
 
