@@ -72,6 +72,10 @@ REFUSED = [
         {"head_bias": True},
         {"mlp_type": "with --mlp_type gelu_tanh", "head_bias": "with --no_head_bias"},
     ),
+    (  # gptneox, whose GELU llama.cpp computes otherwise
+        {"pos_encoding": "rope", "block_type": "parallel_two_norms", "head_bias": False},
+        {"mlp_type": "with --mlp_type gelu_tanh", "block_type": "with --block_type pre_norm"},
+    ),
     (ROPE | {"sliding_window": 16}, {"sliding_window": "without --sliding_window"}),
     (
         ROPE | {"rope_scaling": {"kind": "dynamic", **SCALING}},
