@@ -13,8 +13,8 @@ from mypt.format.schema.messages import format_value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What a config says by other fields as well, and settings of plugins, which are nobody else's.
-_SKIPPED = GPTConfig.SETTINGS | {"bias", "plugins"}
+# What a config says by other fields as well.
+_SKIPPED = GPTConfig.SETTINGS | {"bias", "requires"}
 # What is nothing without a window; a model that has none differs in `sliding_window`.
 _OF_WINDOWS = frozenset({"window_pattern", "rope_theta_sliding"})
 # What is nothing where nothing rotates.
@@ -26,19 +26,23 @@ _PRECISION = 1e-12
 def list_differences(one: GPTConfig, other: GPTConfig) -> list[str]:
     """Return the fields in which two configs describe other models, in the order of the config.
 
-    Fields of how a model is trained do not count, and neither do the settings of plugins.
+    Fields of how a model is trained do not count. Of the settings of plugins those count that the
+    second config has a section for: others may be of a tokenizer.
 
     Args:
         one: A config.
-        other: Another one.
+        other: Another one, such as that of a class of another program.
     """
     skipped = _SKIPPED
     if not (_has_windows(one) and _has_windows(other)):
         skipped |= _OF_WINDOWS
     if "learned" in (one.pos_encoding, other.pos_encoding):
         skipped |= _OF_ROPE
-    names = (name for name in field_names(GPTConfig) if name not in skipped)
-    return [name for name in names if not _is_same(_read(one, name), _read(other, name))]
+    names = (name for name in field_names(GPTConfig) if name not in {*skipped, "plugins"})
+    found = [name for name in names if not _is_same(_read(one, name), _read(other, name))]
+    sections = other.plugins.items()
+    is_set = all(one.plugins.get(package, {}) == section for package, section in sections)
+    return found if is_set else [*found, "plugins"]
 
 
 def format_meaning(config: GPTConfig, name: str) -> str:

@@ -71,7 +71,16 @@ def test_export_says_why_it_cannot(tmp_path, run_mypt):
     mypt.GPT(evolve(TINY, pos_encoding="alibi")).save(tmp_path / "checkpoints" / "model")
     code, _, said = run_mypt("export", "--to", "hf", "--model_name", "model", "--output", "hf")
     assert code == 1
-    assert "/pos_encoding: is alibi; GPT2LMHeadModel has learned only" in said
+    assert "the nearest class of transformers" in said
+
+
+def test_export_writes_a_bloom(tmp_path, run_mypt):
+    fields = {"embedding_norm": True, "bias": True, "mlp_type": "gelu_tanh", "head_bias": False}
+    config = evolve(TINY, pos_encoding="alibi", mlp_hidden=4 * TINY.n_embd, **fields)
+    mypt.GPT(config).save(tmp_path / "checkpoints" / "model")
+    code, _, said = run_mypt("export", "--to", "hf", "--model_name", "model", "--output", "hf")
+    assert code == 0, said
+    assert '"BloomForCausalLM"' in (tmp_path / "hf" / "config.json").read_text()
 
 
 def test_biases_can_be_scaled_and_rounded_as_falcon_does():

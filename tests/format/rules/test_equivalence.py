@@ -11,6 +11,7 @@ YARN = {"kind": "yarn", "factor": 4.0, "original_block_size": 8}
     ("one", "other"),
     [
         ({}, {"batch_size": 1, "dropout": 0.0, "device": "cpu", "plugins": {"acme": {}}}),
+        ({"plugins": {"acme": {"merges": 9}}, "requires": ("acme",)}, {}),
         ({"bias": True}, {"qkv_bias": True, "proj_bias": True}),
         ({"n_kv_head": 6, "head_size": 64, "mlp_hidden": 1536}, {}),
         ({"attn_scale": 64**-0.5, "norm_eps": 1e-5, "final_norm": True}, {}),
@@ -60,3 +61,10 @@ def test_a_meaning_is_formatted_as_documents_have_it():
     names = ("tie_weights", "mlp_type", "sliding_window", "rope_scaling")
     found = [format_meaning(config, name) for name in names]
     assert found == ["true", "gelu", "null", "yarn by 4"]
+
+
+def test_settings_count_that_the_second_config_has_a_section_for():
+    plain, scaled = GPTConfig(), GPTConfig(plugins={"acme": {"factor": 2.0}})
+    assert list_differences(plain, scaled) == ["plugins"]
+    assert list_differences(scaled, GPTConfig(plugins={"acme": {}})) == ["plugins"]
+    assert list_differences(plain, GPTConfig(plugins={"acme": {}})) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.readers.hugging_face.families.family import Family
-from mypt.format.readers.hugging_face.families.gpt_like.alibi import ALIBI, LAYOUTS
+from mypt.format.readers.hugging_face.families.gpt_like.alibi import ALIBI, LAYOUTS, PACKAGE
 from mypt.format.readers.hugging_face.families.gpt_like.fields import (
     note_dropouts,
     require_false,
@@ -104,6 +104,7 @@ def _convert_config(hf_config: HFConfig, file: str) -> dict[str, Any]:
         "mlp_type": "gelu_tanh",
         "norm_eps": require_number(hf_config, "layer_norm_epsilon", file),
         "pos_encoding": ALIBI,
+        "plugins": {PACKAGE: {}},
         "embedding_norm": True,
     }
 
