@@ -95,6 +95,7 @@ FAMILIES = {
     | {"bias": True, "pos_encoding": "rope", "rope_size": 2, "head_bias": False}
     | {"block_type": "parallel_two_norms"},
     "hf_gptj": FOUR
+    | {"head_bias": True}
     | {"pos_encoding": "rope", "rope_size": 4, "mlp_type": "gelu_tanh", "block_type": "parallel"},
     "hf_granite": LLAMA
     | HALF
@@ -108,6 +109,7 @@ FAMILIES = {
     | {"block_type": "res_post_norm", "qk_norm": "width", "norm_eps": 1e-5},
     "hf_opt": GPT2 | {"mlp_type": "relu"},
     "hf_phi": FOUR
+    | {"head_bias": True}
     | {"bias": True, "pos_encoding": "rope", "rope_size": 4, "mlp_type": "gelu_tanh"}
     | {"block_type": "parallel"},
     "hf_phi3": LLAMA | HALF | {"norm_eps": 1e-5},
