@@ -96,7 +96,7 @@ def _find_optimizer_file(folder: Path, state: Mapping[str, Any]) -> Path | None:
     name = state.get("optimizer_file")
     if not isinstance(name, str):
         return None
-    if name in ("", ".", "..") or set(name) & set("/\\:"):
+    if not files.is_file_name(name):
         file, fix = str(folder / files.TRAINING_STATE), "name a file of this folder"
         raise FormatError(Problem(file, "/optimizer_file", "leaves the folder", fix))
     path = folder / name

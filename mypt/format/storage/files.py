@@ -31,6 +31,8 @@ WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".gguf")
 MAX_SMALL_BYTES = 4 * 1024 * 1024
 _SMALL_FILES = (CONFIG, TRAINING_STATE, MANIFEST)
 _CHUNK_BYTES = 1 << 20
+# What makes of a name the path of something elsewhere, on any system, or no name at all.
+_NOT_IN_NAMES = frozenset("/\\:\0")
 
 
 class MappedFiles:
@@ -80,6 +82,11 @@ def open_regular(path: Path, file: str) -> BinaryIO:
         what, fix = "is not a regular file", "put a file in its place"
         raise FormatError(Problem(file, "", what, fix, kind="file"))
     return path.open("rb")
+
+
+def is_file_name(name: object) -> bool:
+    """Return whether a value, such as one that a file names another by, stays in its folder."""
+    return isinstance(name, str) and name not in ("", ".", "..") and not _NOT_IN_NAMES & {*name}
 
 
 def read_document(path: Path, file: str) -> tuple[dict[str, Any], bytes]:

@@ -413,7 +413,17 @@ def path_cases():
     }.items():
         yield f"manifest: {name}", manifest(files=files | {"model.pt": record})
     yield "manifest: a wrong checksum", manifest(checksum="0" * 64)
-    for name in ("../x.safetensors", "/dev/zero", "..", "", "a/b", 7, None, "missing.safetensors"):
+    for name in (
+        "../x.safetensors",
+        "/dev/zero",
+        "..",
+        "",
+        "a/b",
+        7,
+        None,
+        "missing.safetensors",
+        "x\0y",
+    ):
         said = {"weight_map": {"wte.weight": name}}
         yield f"hugging face: index to {name!r}", hugging_face(index=said)
     yield "hugging face: index is a list", hugging_face(index={"weight_map": []})

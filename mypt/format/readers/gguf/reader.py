@@ -12,7 +12,7 @@ from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.readers.contract import FileForm, ReaderFactory
 from mypt.format.readers.gguf.architectures import ARCHITECTURES
 from mypt.format.readers.gguf.model_keys import ARCHITECTURE, ModelKeys
-from mypt.format.readers.gguf.rope_factors import FACTORS, find_scaling
+from mypt.format.readers.gguf.rope_factors import FACTORS, MAX_FACTORS, find_scaling
 from mypt.format.readers.gguf.tensor_names import has_fused_qkv, make_lookup
 from mypt.format.readers.gguf.vocabulary import read_vocabulary
 from mypt.format.readers.shared.fields import make_unsupported_error
@@ -136,7 +136,7 @@ def _convert_factors(
     pairs = (fields["rope_size"] or fields["head_size"] or 0) // 2
     pairs = pairs or fields["n_embd"] // fields["n_head"] // 2
     scaling = None
-    if tensor.type_name == "F32" and tensor.info.shape == (pairs,):
+    if tensor.type_name == "F32" and tensor.info.shape == (pairs,) and pairs <= MAX_FACTORS:
         factors = read_small(path, keys.file, contents.header, FACTORS)
         scaling = find_scaling(factors, fields["rope_theta"])
     if scaling is None or fields.get("rope_scaling") or fields.get("rope_scale", 1.0) != 1.0:

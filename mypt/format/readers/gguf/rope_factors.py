@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from mypt.format.documents.rope_scaling import RopeScaling
 
 FACTORS = "rope_freqs.weight"
+MAX_FACTORS = 1024  # heads are no wider; each may tell a rule, with which all are compared
 # Of Llama 3.1 and its successors.
 _ORIGINAL, _LOW, _HIGH = 8192, 1.0, 4.0
+_MAX_BASE = 1e30  # beyond all that are in use; the lengths of a rule stay finite
 _TOLERANCE = 2e-6  # divisors are of single precision
 _CLOSE = 1e-5  # to 0 or 1, where a share is taken for that
 
@@ -29,13 +31,14 @@ def find_scaling(factors: Sequence[float], base: float) -> dict[str, Any] | None
         factors: The divisor of each frequency.
         base: Base of the frequencies.
     """
-    if not factors or not all(1 <= factor < math.inf for factor in factors):
+    has_base = 1 <= base <= _MAX_BASE
+    if not has_base or not factors or not all(1 <= factor < math.inf for factor in factors):
         return None
     most = round(max(factors), 4)
     frequencies = _list_frequencies(base, len(factors))
     for original, low, high in _list_rules(factors, frequencies, most):
         turns = (original * frequency / (2 * math.pi) for frequency in frequencies)
-        found = [_divide(one, most, low, high) for one in turns]
+        found = (_divide(one, most, low, high) for one in turns)
         if all(map(_are_close, found, factors)):
             return {
                 "kind": "llama3",
@@ -112,5 +115,8 @@ def _extend(one: tuple[float, float], other: tuple[float, float]) -> tuple[float
     if first == last or share == least:
         return None
     slope = (share - least) / (first - last)
+    if slope <= 0:
+        return None
     low = first - share / slope
-    return (low, low + 1 / slope) if slope > 0 and low > 0 else None
+    high = low + 1 / slope
+    return (low, high) if 0 < low < high else None

@@ -43,7 +43,6 @@ ROLES = {
 # Further tokens that end a text in llama.cpp.
 ENDS = (START + "eot_token_id", START + "eom_token_id")
 BYTE_BPE, SENTENCEPIECE, CHARS, NOTHING = "gpt2", "llama", "rwkv", ("none", "no_vocab")
-_MOST_TOKENS = 1 << 22
 
 
 def read_vocabulary(

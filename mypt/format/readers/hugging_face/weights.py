@@ -8,7 +8,13 @@ from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem, limit_problems
 from mypt.format.readers.shared.fields import make_unsupported_error
-from mypt.format.storage.files import find_misnamed, misnamed_problem, open_regular, read_document
+from mypt.format.storage.files import (
+    find_misnamed,
+    is_file_name,
+    misnamed_problem,
+    open_regular,
+    read_document,
+)
 from mypt.format.tensors.info import TensorInfo
 from mypt.format.tensors.values import is_tensor
 
@@ -18,7 +24,6 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.contract import Load
 
-_FORBIDDEN = frozenset("/\\:")
 _RESTORE = "restore the file"
 # In the order in which transformers takes them: all weights in a file, or an index of several.
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -81,7 +86,7 @@ def _read_index(index: Path) -> dict[str, str]:
     """Return the file of each tensor, by the names of both."""
     document, _ = read_document(index, str(index))
     places = document.get("weight_map")
-    if not isinstance(places, dict) or not all(_is_file_name(name) for name in places.values()):
+    if not isinstance(places, dict) or not all(map(is_file_name, places.values())):
         what = "is not a map from tensors to files of this folder"
         raise make_unsupported_error(str(index), "/weight_map", what, _RESTORE)
     return places
@@ -113,7 +118,3 @@ def _find_others(contents: Mapping[Any, Any], file: str) -> Iterable[Problem]:
         if not isinstance(name, str) or not (isinstance(value, TensorInfo) or is_tensor(value)):
             what = f"is a {type(value).__name__}, not a tensor with a name"
             yield Problem(file, str(name), what, _RESTORE, kind="tensors")
-
-
-def _is_file_name(name: object) -> bool:
-    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & _FORBIDDEN

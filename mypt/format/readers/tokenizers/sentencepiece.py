@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     Document = Mapping[str, Any]
 
 SPACE = "\u2581"  # how a space is spelt in a piece
-_BYTES = 256
+# The squares of the lengths of all pieces, as finding the parts of each takes so long.
+_MAX_SQUARES = 1 << 30
 
 Kind = Literal["unigram", "bpe", "word", "char"]
 
@@ -144,6 +145,8 @@ def order_merges(vocab: Mapping[str, int], rank: Callable[[int], float]) -> list
 def _check(held: SentencePieces, file: str) -> None:
     if len(set(held.pieces)) < len(held.pieces):
         raise _make_error(file, "has two pieces of the same text")
+    if held.kind == "bpe" and sum(len(piece) ** 2 for piece in held.pieces) > _MAX_SQUARES:
+        raise _make_error(file, "has longer pieces than any vocabulary")
     if held.kind == "word":
         raise _make_error(file, "is of sentencepiece's type `word`, which mypt cannot run")
     if not 0 <= held.unk < len(held.pieces):

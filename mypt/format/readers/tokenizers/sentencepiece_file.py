@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 64 * 1024 * 1024  # Gemma's 262144 pieces take 4.7 MB
+_MAX_PIECES = 1 << 20
 _PIECES, _TRAINER, _NORMALIZER, _DENORMALIZER = 1, 2, 3, 5
 _KINDS: dict[int, Kind] = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 _TRAINER_FIELDS = {
@@ -79,6 +80,8 @@ def _read_model(data: memoryview, file: str) -> SentencePieces:
     for number, value in iterate_fields(data):
         if number == _PIECES:
             pieces.append(_read_piece(to_bytes(value)))
+            if len(pieces) > _MAX_PIECES:
+                raise _make_error(file, f"holds more than {_MAX_PIECES} pieces")
         elif number == _TRAINER:
             trainer |= _read_numbers(to_bytes(value), _TRAINER_FIELDS)
         elif number == _NORMALIZER:

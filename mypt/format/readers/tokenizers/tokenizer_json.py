@@ -78,6 +78,6 @@ def _iterate_steps(
 
 def _make_part_error(file: str, place: tuple[str | int, ...], step: Any) -> FormatError:
     kind = step.get("type") if isinstance(step, dict) else step
-    what = f"is of the type {kind!r}, which mypt does not run"
+    what = f"is of the type {kind!r:.60}, which mypt does not run"
     fix = "open the model with `--option tokenizer=none`, as one of bare ids"
     return FormatError(Problem(file, json_pointer(place), what, fix, kind="foreign.vocabulary"))

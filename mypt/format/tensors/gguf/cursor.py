@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Far more than the largest vocabularies with their merges need.
 MAX_HEADER_BYTES = 128 * 1024 * 1024
-MAX_ARRAY_LENGTH = 1 << 22
+MAX_VALUES = 1 << 22  # of all arrays together
 MAX_NAME_BYTES = 1024
 _LENGTH_BYTES = 8
 _STRING, _ARRAY, _BOOL = 8, 9, 7
@@ -49,6 +49,7 @@ class Cursor:
         """
         self.size = stream.seek(0, 2)
         self.place = stream.seek(0)
+        self._values = 0
         self._stream = stream
         self._file = file
         self._end = min(self.size, MAX_HEADER_BYTES)
@@ -112,8 +113,10 @@ class Cursor:
         kind, length = self.number("<I", where), self.number("<Q", where)
         if kind == _ARRAY:
             raise_gguf_error(self._file, where, "is an array of arrays", "convert the model again")
-        if length > MAX_ARRAY_LENGTH:
-            raise_gguf_error(self._file, where, f"has an impossible length, {length} items")
+        self._values += length
+        if self._values > MAX_VALUES:
+            what = f"has {length} items: together, arrays may have {MAX_VALUES}"
+            raise_gguf_error(self._file, where, what)
         if kind in _NUMBERS:
             form = f"<{length}{_NUMBERS[kind][1]}"
             return list(struct.unpack(form, self.take(struct.calcsize(form), where)))

@@ -28,6 +28,7 @@ _DEFAULT_ALIGNMENT = 32
 _MAX_ALIGNMENT = 1 << 20
 _MAX_DIMENSIONS = 4
 _MAX_DIMENSION = 1 << 40
+_MAX_ENTRIES = 1 << 16  # of the metadata, and of the tensors: far more than any model has
 # The fewest bytes that an entry of the metadata has, and one of the tensors.
 _ENTRY_BYTES, _TENSOR_BYTES = 13, 24
 _VERSIONS = (2, 3)
@@ -116,6 +117,9 @@ def parse_header(stream: BinaryIO, file: str) -> GGUFHeader:
     version = _read_version(cursor, file)
     tensor_count, entry_count = cursor.number("<Q"), cursor.number("<Q")
     cursor.check_room(tensor_count * _TENSOR_BYTES + entry_count * _ENTRY_BYTES)
+    if max(tensor_count, entry_count) > _MAX_ENTRIES:
+        what = f"has {entry_count} keys and {tensor_count} tensors; mypt reads {_MAX_ENTRIES}"
+        raise_gguf_error(file, "", what)
     metadata: dict[str, Any] = {}
     for _ in range(entry_count):
         key = cursor.string("a key of the metadata", MAX_NAME_BYTES)

@@ -7,24 +7,25 @@ not built. Source: that module, and `torch.distributed.checkpoint.filesystem`.
 from __future__ import annotations
 
 import math
-from itertools import islice, pairwise
+from collections import Counter
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from attrs import define, frozen
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.storage.files import open_regular
+from mypt.format.storage.files import is_file_name, open_regular
 from mypt.format.tensors.foreign_pickle import Constructor, ForeignInterpreter
 from mypt.format.tensors.info import ITEM_BYTES
 from mypt.format.tensors.pickle_reader import MAX_DIMENSIONS, MAX_INDEX, MAX_PICKLE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 METADATA = ".metadata"
 _MAX_CHUNKS = 4096  # of one tensor: more than ranks that a model is cut for
-_FORBIDDEN = frozenset("/\\:\0")
+_MAX_CUTS = 4  # dimensions in which a tensor is cut: more than meshes of ranks have
 _MODULE = "torch.distributed.checkpoint.metadata"
 _RECORDS = (
     *("Metadata", "TensorStorageMetadata", "BytesStorageMetadata", "TensorProperties"),
@@ -207,7 +208,7 @@ def _convert_chunk(
             pass
         case _:
             _raise_metadata_error(place, name, "does not say where it is saved")
-    if file in ("", ".", "..") or set(file) & _FORBIDDEN or not (start >= 0 and length > 0):
+    if not is_file_name(file) or start < 0 or length <= 0:
         _raise_metadata_error(place, name, f"is said to be in {file!r}", "do not trust its source")
     return Chunk(offsets, sizes, file, start, length)
 
@@ -226,7 +227,7 @@ def check_cover(chunks: Sequence[Chunk], shape: tuple[int, ...], name: str, plac
     """Raise if boxes do not fill a tensor exactly.
 
     Args:
-        chunks: The boxes, in the order of their offsets.
+        chunks: The boxes.
         shape: Shape of the tensor.
         name: Its name, for messages.
         place: Name of the file that says so, for messages.
@@ -240,7 +241,10 @@ def check_cover(chunks: Sequence[Chunk], shape: tuple[int, ...], name: str, plac
             _raise_metadata_error(place, name, "has a part of other dimensions")
         if any(end > size for end, size in zip(ends, shape, strict=True)):
             _raise_metadata_error(place, name, f"has a part that ends at {ends}, beyond {shape}")
-    if sum(math.prod(chunk.sizes) for chunk in chunks) != math.prod(shape) or _overlap(chunks):
+    cut = [n for n, size in enumerate(shape) if any(chunk.sizes[n] != size for chunk in chunks)]
+    if len(cut) > _MAX_CUTS:
+        _raise_metadata_error(place, name, f"is cut in more than {_MAX_CUTS} dimensions")
+    if not _have_all_values(chunks, shape, cut):
         _raise_metadata_error(place, name, "has parts that overlap or leave gaps")
 
 
@@ -256,28 +260,27 @@ def _check_parts(tensors: Mapping[str, ChunkedTensor | None], place: str) -> Non
             _raise_metadata_error(place, name, f"overlaps with another tensor in {file}")
 
 
-def _overlap(chunks: Sequence[Chunk]) -> bool:
-    """Return whether two boxes, of those in the order of their offsets, share a value."""
-    for number, chunk in enumerate(chunks):
-        if not chunk.sizes:
-            return len(chunks) > 1
-        end = chunk.offsets[0] + chunk.sizes[0]
-        for other in _begin_before(islice(chunks, number + 1, None), end):
-            if all(
-                one < two + size and two < one + own
-                for one, own, two, size in zip(
-                    chunk.offsets, chunk.sizes, other.offsets, other.sizes, strict=True
-                )
-            ):
-                return True
-    return False
+def _have_all_values(chunks: Sequence[Chunk], shape: tuple[int, ...], cut: Sequence[int]) -> bool:
+    """Return whether boxes within a tensor hold each of its values once.
 
+    How many boxes hold a value is the sum over the corners of boxes before it, of which those with
+    an odd number of ends count -1. So it is 1 everywhere if these signs add up, corner by corner,
+    to those of the whole. To compare each box with each other would take too long for many.
 
-def _begin_before(chunks: Iterable[Chunk], end: int) -> Iterable[Chunk]:
-    for chunk in chunks:
-        if chunk.offsets[0] >= end:
-            return
-        yield chunk
+    Args:
+        chunks: The boxes; those without values do not count.
+        shape: Shape of the tensor.
+        cut: The dimensions in which not all boxes are as wide as the tensor.
+    """
+    signs: Counter[tuple[int, ...]] = Counter()
+    whole = Chunk((0,) * len(shape), shape, "", 0, 0)
+    for chunk, sign in (*((chunk, 1) for chunk in chunks), (whole, -1)):
+        if math.prod(chunk.sizes):
+            begins, sizes = chunk.offsets, chunk.sizes
+            for ends in product((0, 1), repeat=len(cut)):
+                corner = tuple(begins[n] + sizes[n] * end for n, end in zip(cut, ends, strict=True))
+                signs[corner] += -sign if sum(ends) % 2 else sign
+    return not any(signs.values())
 
 
 def _raise_metadata_error(

@@ -94,7 +94,8 @@ def _read_pickles(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo], 
     if system.get("little_endian") is not True:
         fix = "save it on a little-endian one"
         _raise_legacy_error(file, "was written on a big-endian machine", fix)
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    is_list = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not is_list or sorted(keys) != sorted(storages):
         _raise_legacy_error(file, "does not list the storages that its tensors are in")
     return contents, storages, keys, position
 

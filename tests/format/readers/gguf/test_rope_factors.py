@@ -60,3 +60,8 @@ def test_divisors_of_no_such_rule_are_not_explained(factors):
 
 def test_divisors_of_one_are_a_rule_that_changes_nothing():
     assert find_scaling([1.0] * 4, 10000.0)["factor"] == 1
+
+
+@pytest.mark.parametrize("base", [math.nan, -1.0, 0.0, math.inf, 1e308])
+def test_a_base_that_no_model_has_is_not_explained(base):
+    assert find_scaling([1.0, 1.5, 2.0, 4.0], base) is None

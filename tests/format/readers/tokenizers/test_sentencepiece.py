@@ -100,6 +100,7 @@ def test_marks_and_bytes_are_no_parts_of_merges():
     [
         ({"pieces": ["<unk>", "a", "a", "ab", "aba"]}, "two pieces of the same text"),
         ({"kind": "word"}, "type `word`"),
+        ({"pieces": ["<unk>", "a", "b", "ab", "a" * 2**16]}, "longer pieces than any"),
         ({"unk": 5}, "no piece of the id 5"),
         ({"unk": -1}, "no piece of the id -1"),
     ],

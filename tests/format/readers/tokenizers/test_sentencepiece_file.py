@@ -46,6 +46,7 @@ def test_what_mypt_does_not_do_is_refused(spec, field, value, reason, train, wri
     ("data", "reason"),
     [
         (b"", "holds no pieces"),
+        (b"\x0a\x00" * (2**20 + 1), "holds more than 1048576 pieces"),
         (b"\xff" * 12, "a number that does not end"),
         (b"\x08\x01", "a number in the place of bytes"),
         (b"\x0a\x03\x0a\x01\xff", "no model of sentencepiece"),

@@ -88,7 +88,7 @@ def check_sound(data, tmp_path_factory):
         assert end <= len(data)
 
 
-HUGE = 2**62
+HUGE, U8 = 2**62, 0
 HOSTILE = {
     "another magic": (b"GGML" + WHOLE[4:], "does not begin like"),
     "big-endian": (b"GGUF" + struct.pack(">I", 3) + WHOLE[8:], "is big-endian"),
@@ -103,8 +103,19 @@ HOSTILE = {
     ),
     "a long array": (
         make_file(entries=[pack_string("k") + struct.pack("<IIQ", ARRAY, U32, HUGE)]),
-        "impossible length",
+        "together, arrays may have",
     ),
+    "arrays that are long together": (
+        make_file(
+            entries=[
+                pack_string(key) + struct.pack("<IIQ", ARRAY, U8, 2**21) + bytes(2**21)
+                for key in ("k", "l")
+            ]
+        ),
+        "l: has 2097152 items: together, arrays may have",
+    ),
+    "more keys than any": (make_file(entry_count=2**17) + bytes(2**21), "has 131072 keys"),
+    "more tensors than any": (make_file(tensor_count=2**17) + bytes(2**22), "and 131072 tensors"),
     "an array beyond the end": (
         make_file(entries=[pack_string("k") + struct.pack("<IIQ", ARRAY, STRING, 2**20)]),
         "ends within its header",

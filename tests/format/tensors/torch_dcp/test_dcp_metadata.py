@@ -1,4 +1,10 @@
+import time
+from collections import Counter
+from itertools import product
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mypt.format.errors import FormatError
 from mypt.format.tensors.torch_dcp.dcp_metadata import Chunk, check_cover
@@ -21,6 +27,14 @@ def check(shape, *boxes):
         ((4, 4), [((0, 0), (4, 1)), ((0, 1), (4, 3))]),
         ((4, 4), [((0, 0), (2, 2)), ((0, 2), (2, 2)), ((2, 0), (2, 3)), ((2, 3), (2, 1))]),
         ((4, 4), [((0, 0), (4, 4)), ((4, 0), (0, 4))]),
+        ((0, 4), [((0, 0), (0, 4)), ((0, 0), (0, 4))]),
+        (
+            (3, 3),  # around the one in the middle, so that no cut goes through all
+            [
+                *(((0, 0), (1, 2)), ((0, 2), (2, 1)), ((1, 0), (2, 1))),
+                *(((1, 1), (1, 1)), ((2, 1), (1, 2))),
+            ],
+        ),
     ],
 )
 def test_boxes_that_fill_a_tensor_are_taken(shape, boxes):
@@ -42,3 +56,43 @@ def test_boxes_that_fill_a_tensor_are_taken(shape, boxes):
 def test_boxes_that_do_not_are_refused(shape, boxes):
     with pytest.raises(FormatError):
         check(shape, *boxes)
+
+
+def test_parts_that_all_begin_in_the_same_row_are_not_compared_with_each_other():
+    columns = [((0, n), (1000, 1)) for n in range(4096)]
+    started = time.perf_counter()
+    check((1000, 4096), *columns)
+    assert time.perf_counter() - started < 2  # each with each takes about ten seconds
+
+
+def test_a_tensor_cut_in_more_dimensions_than_any_is_refused():
+    boxes = [(offsets, (1,) * 5) for offsets in product((0, 1), repeat=5)]
+    with pytest.raises(FormatError, match="cut in more than 4 dimensions"):
+        check((2,) * 5, *boxes)
+
+
+@given(st.data())
+def test_boxes_fill_a_tensor_exactly_if_each_value_is_in_one(data):
+    shape = (3, 4)
+    boxes = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        offsets = tuple(data.draw(st.integers(0, size)) for size in shape)
+        boxes.append(
+            (
+                offsets,
+                tuple(
+                    data.draw(st.integers(0, s - o)) for o, s in zip(offsets, shape, strict=True)
+                ),
+            )
+        )
+    held = Counter(
+        (row, column)
+        for (top, left), (height, width) in boxes
+        for row in range(top, top + height)
+        for column in range(left, left + width)
+    )
+    if held == Counter(product(range(3), range(4))):
+        check(shape, *boxes)
+    else:
+        with pytest.raises(FormatError, match="overlap or leave gaps"):
+            check(shape, *boxes)

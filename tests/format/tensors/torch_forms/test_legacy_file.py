@@ -103,6 +103,11 @@ def list_others(data):
     return data[: start + 9] + b"0" + data[start + 10 :]
 
 
+def list_numbers(data):
+    start = data.rindex(b"]q\x00X")
+    return data[: start + 3] + b"K\x07a." + data[data.index(b".", start + 8) + 1 :]
+
+
 def describe_a_view(data):
     return data.replace(b"K\x02Nt", b"K\x02(K\x01K\x01K\x01tt")
 
@@ -117,6 +122,7 @@ def describe_a_view(data):
         (turn_round, "written on a big-endian machine"),
         (claim_more, "ends before the 8589934588 bytes"),
         (list_others, "does not list the storages"),
+        (list_numbers, "does not list the storages"),
         (describe_a_view, "refers to something other than a whole storage"),
     ],
 )
