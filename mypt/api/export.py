@@ -13,6 +13,7 @@ from mypt.api.model_log import read_last_losses
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import ensure_basename
+from mypt.format.documents.config import BIAS_FIELDS
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import FormatError, PluginError, Problem, UsageError
 from mypt.format.layout import expected_tensors
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
     from mypt.format.open import Opened
     from mypt.plugins.contracts import ExporterFactory, Tokenizer
-
-_BIASES = ("head_bias", "norm_bias", "qkv_bias", "proj_bias", "mlp_bias")
 
 
 @checked(path_or_name=PATH, to=TEXT, output=PATH, plugins=PLUGINS, options=optional(MAPPING))
@@ -120,7 +119,7 @@ def _without_empty_biases(
     config: GPTConfig, weights: Mapping[str, Tensor], exporter: ExporterFactory, plugins: Plugins
 ) -> GPTConfig:
     """Return the config without biases that are all zero and that the exporter cannot write."""
-    for field in _BIASES:
+    for field in BIAS_FIELDS:
         problems = exporter.explain(config)
         without: dict[str, Any] = {field: False}
         smaller = evolve(config, **without)

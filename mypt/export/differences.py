@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.convert import field_names
 from mypt.format.errors import Problem
 from mypt.format.rules.equivalence import format_meaning
-
-if TYPE_CHECKING:
-    from mypt.format.documents.config import GPTConfig
 
 FILE, UNSUPPORTED = "config.json", "export.unsupported"
 
@@ -28,6 +27,13 @@ def explain_difference(field: str, ours: GPTConfig, theirs: GPTConfig, nearest: 
         what = f"is {held}, which {nearest} does not have"
     fix = f"use mypt itself, or train a model {_make_flag(field, wanted)}"
     return Problem(FILE, f"/{field}", what, fix, kind=UNSUPPORTED)
+
+
+def list_implied(ours: GPTConfig, theirs: GPTConfig) -> set[str]:
+    """Return the fields of rotation where positions are encoded in another way anyhow."""
+    if ours.pos_encoding == theirs.pos_encoding:
+        return set()
+    return {name for name in field_names(GPTConfig) if name.startswith("rope_")}
 
 
 def _make_flag(field: str, value: Any) -> str:

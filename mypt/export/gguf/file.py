@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from attrs import frozen
 
 from mypt.format.errors import FormatError, PluginError, Problem
@@ -96,6 +95,8 @@ def write_file(
         FormatError: A value is too large for the type of its tensor.
         PluginError: The package `gguf` is not installed.
     """
+    import numpy as np
+
     gguf = import_gguf()
     writer = gguf.GGUFWriter(path, architecture)
     try:

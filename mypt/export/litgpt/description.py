@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mypt.export.differences import FILE, UNSUPPORTED, explain_difference
-from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.convert import field_names
+from mypt.export.differences import FILE, UNSUPPORTED, explain_difference, list_implied
+from mypt.format.documents.config import BIAS_FIELDS
 from mypt.format.errors import ConfigError, FormatError, Problem
-from mypt.format.readers.hugging_face.own_config import BIASES
 from mypt.format.readers.litgpt.model_config import (
     BLOCKS,
     DEFAULTS,
@@ -33,6 +31,8 @@ from mypt.format.rules.equivalence import list_differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mypt.format.documents.config import GPTConfig
 
 _NAME = "mypt"
 # Blocks whose parts see the same input, and whether these have one norm.
@@ -74,9 +74,8 @@ def describe(config: GPTConfig) -> Description:
         _, theirs = make_config({**fields, "tie_weights": config.tie_weights}, FILE)
     except (ConfigError, FormatError) as error:
         return Description(document, None, why=str(error.problems[0]))
-    skipped = {name for name in BIASES if theirs.meaning_of(name)}
-    if config.pos_encoding != theirs.pos_encoding:  # then nothing else of it is the same
-        skipped |= {name for name in field_names(GPTConfig) if name.startswith("rope_")}
+    skipped = {name for name in BIAS_FIELDS if theirs.meaning_of(name)}
+    skipped |= list_implied(config, theirs)
     differing = [name for name in list_differences(config, theirs) if name not in skipped]
     return Description(document, theirs, tuple(differing))
 

@@ -7,18 +7,20 @@ same. Another scale of attention is allowed, which is multiplied into the querie
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mypt.export.differences import FILE, UNSUPPORTED, explain_difference
-from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.convert import field_names
+from mypt.export.differences import FILE, UNSUPPORTED, explain_difference, list_implied
 from mypt.format.errors import ConfigError, FormatError, Problem
-from mypt.format.readers.hugging_face.own_config import SCALE
 from mypt.format.readers.llama2c.bin_file import Header
 from mypt.format.readers.llama2c.model_args import convert_header
 from mypt.format.readers.shared.tensor_map import make_config
+from mypt.format.readers.shared.tensor_source import SCALE_FIELD
 from mypt.format.rules.equivalence import list_differences
+
+if TYPE_CHECKING:
+    from mypt.format.documents.config import GPTConfig
 
 DEFAULT_GROUP = 64  # of llama2.c's `export.py`
 
@@ -72,9 +74,7 @@ def describe(config: GPTConfig, version: int = 0, group_size: int = DEFAULT_GROU
         group_size=_fit_group(config, group_size) if version == 2 else 0,
     )
     _, theirs = make_config(convert_header(header), FILE)
-    skipped = {SCALE}
-    if config.pos_encoding != theirs.pos_encoding:  # then nothing else of it is the same
-        skipped |= {name for name in field_names(GPTConfig) if name.startswith("rope_")}
+    skipped = {SCALE_FIELD} | list_implied(config, theirs)
     differing = [name for name in list_differences(config, theirs) if name not in skipped]
     return Description(header, theirs, tuple(differing))
 

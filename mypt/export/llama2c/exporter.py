@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from mypt.export.fit import FOLDED_NOTE
 from mypt.export.llama2c.description import DEFAULT_GROUP, describe, explain
 from mypt.export.llama2c.vocabulary import list_tokens, pack_vocabulary
 from mypt.format.errors import FormatError, PluginError, log_traceback
 from mypt.format.layout import BUILT_IN, HEAD, expected_tensors
-from mypt.format.readers.hugging_face.own_config import scale_queries
 from mypt.format.readers.llama2c.model_args import ROPE_THETA
 from mypt.format.readers.llama2c.reader import MODEL
 from mypt.format.readers.llama2c.tensor_names import make_lookup
-from mypt.format.readers.shared.tensor_source import split_tensors
+from mypt.format.readers.shared.tensor_source import fold_attention_scale, split_tensors
 from mypt.plugins.contracts import ExporterFactory
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def write(model: ModelToExport, path: Path, options: Options) -> list[str]:
     """
     config, version = model.config, options.get("version", 0)
     found = describe(config, version, options.get("group_size", DEFAULT_GROUP))
-    lookup = scale_queries(make_lookup(found.config), config, found.config)
+    lookup = fold_attention_scale(make_lookup(found.config), config, found.config)
     names = expected_tensors(config, BUILT_IN)
     sources = {n: lookup(n) for n in names if not (n == HEAD and config.tie_weights)}
     path.mkdir(exist_ok=True)
@@ -49,7 +49,7 @@ def write(model: ModelToExport, path: Path, options: Options) -> list[str]:
         _write_tensors(stream, found.header, split_tensors(sources, model.weights))
     notes = []
     if config.attention_scale != found.config.attention_scale:
-        notes.append("the scale of attention is multiplied into the queries")
+        notes.append(FOLDED_NOTE)
     if version == 2:
         notes.append(f"matrices have 8 bits per value, in groups of {found.header.group_size}")
     return [*notes, *_write_vocabulary(model, path)]

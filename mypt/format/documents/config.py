@@ -32,6 +32,8 @@ OPTIONAL = (
     *("attn_soft_cap", "qk_norm", "logit_soft_cap"),
 )
 # Feed-forward parts of three matrices, by the activation of one product that multiplies the other.
+# The fields of the biases, each of which may be there or not.
+BIAS_FIELDS = ("qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias")
 GATED = ("swiglu", "geglu", "geglu_tanh", "reglu")
 
 

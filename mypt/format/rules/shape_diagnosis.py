@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.format.documents.config import BIAS_FIELDS
 from mypt.format.errors import MyptError
 from mypt.format.layout import EMBEDDING, POSITIONS, lay_out
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 Candidate = tuple[str, Any]
 _MOST_FIELDS = 4  # more differences than that mean two different models
 _EMBEDDING_NORM = "token_embedding_table.norm."
-_BIASES = ("bias", "qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias")
 
 
 def explain_shapes(
@@ -86,7 +86,7 @@ def _suggest_fields(config: GPTConfig, shapes: Mapping[str, Shape]) -> Iterator[
         case (rows, _) if config.head_width:  # of all queries, then keys and values
             groups = (rows - config.attention_width) // (2 * config.head_width)
             yield "n_kv_head", max(1, groups)
-    for field in _BIASES:
+    for field in ("bias", *BIAS_FIELDS):
         yield field, True
         yield field, False
 

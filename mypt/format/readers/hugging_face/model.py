@@ -14,11 +14,11 @@ from mypt.format.readers.hugging_face.own_config import (
     drop_zero_biases,
     is_zero,
     read_own_config,
-    scale_queries,
 )
 from mypt.format.readers.shared.fields import make_unsupported_error, require_bool
 from mypt.format.readers.shared.known_keys import check_keys
 from mypt.format.readers.shared.tensor_map import find_sources, make_config, map_tensors
+from mypt.format.readers.shared.tensor_source import fold_attention_scale
 from mypt.format.readers.shared.tied_head import describe_untied, is_tied
 from mypt.format.readers.shared.wrappers import unwrap_names
 
@@ -86,7 +86,7 @@ def convert_model(
         remarks = [] if tied else [describe_untied(embedding, head)]
     document, config = make_config({**fields, "tie_weights": tied}, config_file, family.layouts)
     own = read_own_config(complete, config, config_file, family.layouts)
-    lookup = scale_queries(family.make_lookup(config, prefix, complete), own, config)
+    lookup = fold_attention_scale(family.make_lookup(config, prefix, complete), own, config)
     sources = find_sources(config, lookup, held, file, family.layouts)
     if tied:  # only old programs stored a tied head a second time
         held.pop(head, None)
@@ -118,7 +118,7 @@ def _complete(hf_config: Mapping[str, Any], family: Family, file: str) -> dict[s
     for key, value in hf_config.items():
         own = family.aliases.get(key, key)
         if named.setdefault(own, value) != value:
-            what = f"is {value!r} here and {named[own]!r} under its other name"
+            what = f"is {value!r:.60} here and {named[own]!r:.60} under its other name"
             raise make_unsupported_error(file, f"/{key}", what, "remove the one that does not hold")
     check_keys(named, family.keys, file)
     return {**family.defaults, **named}

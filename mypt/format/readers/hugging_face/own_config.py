@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.format.documents.config import BIAS_FIELDS
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import expected_tensors
 from mypt.format.readers.hugging_face.keys import OWN_CONFIG
 from mypt.format.readers.shared.fields import make_unsupported_error
 from mypt.format.readers.shared.tensor_map import make_config
-from mypt.format.readers.shared.tensor_source import scale_rows
+from mypt.format.readers.shared.tensor_source import SCALE_FIELD
 from mypt.format.rules.equivalence import format_meaning, list_differences
 from mypt.format.tensors.info import TensorInfo
 from mypt.format.tensors.transforms import has_zero_bits
@@ -29,12 +30,9 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Layouts
-    from mypt.format.readers.hugging_face.families.family import HFConfig, Lookup
+    from mypt.format.readers.hugging_face.families.family import HFConfig
     from mypt.format.readers.shared.tensor_source import TensorSource
 
-# The fields of the biases, in which a class may have more than a model.
-BIASES = ("qkv_bias", "proj_bias", "mlp_bias", "norm_bias", "head_bias")
-SCALE = "attn_scale"
 _FIX = f"remove the key `{OWN_CONFIG}`, if the rest was changed on purpose"
 
 
@@ -75,8 +73,8 @@ def read_own_config(
             kind="foreign.own_config",
         )
         for field in list_differences(own, config)
-        if not (field in BIASES and config.meaning_of(field))
-        and not (field == SCALE and config.qk_norm is None)
+        if not (field in BIAS_FIELDS and config.meaning_of(field))
+        and not (field == SCALE_FIELD and config.qk_norm is None)
     ]
     if problems:
         raise FormatError(*problems)
@@ -84,26 +82,6 @@ def read_own_config(
     if math.frexp(factor)[0] != 0.5:  # no power of two: what was rounded stays folded
         own = evolve(own, attn_scale=config.attn_scale)
     return own
-
-
-def scale_queries(find_source: Lookup, own: GPTConfig, config: GPTConfig) -> Lookup:
-    """Return a lookup for queries into which the scale of attention is multiplied.
-
-    Args:
-        find_source: The lookup without it.
-        own: The model.
-        config: What the class computes, with a scale of its own.
-    """
-    factor = config.attention_scale / own.attention_scale
-    total = config.attention_width + 2 * config.kv_width
-
-    def find_scaled(name: str) -> TensorSource:
-        source = find_source(name)
-        if ".sa.qkv." not in name or factor == 1:
-            return source
-        return evolve(source, rows=scale_rows(source.rows, total, config.attention_width, factor))
-
-    return find_scaled
 
 
 def drop_zero_biases(
@@ -124,7 +102,7 @@ def drop_zero_biases(
         is_zero: Returns whether a tensor of the file is zero, by its name there.
         layouts: The parts that the reader knows.
     """
-    for field in (name for name in list_differences(own, config) if name in BIASES):
+    for field in (name for name in list_differences(own, config) if name in BIAS_FIELDS):
         without: dict[str, Any] = {field: False}
         kept = expected_tensors(evolve(config, **without), layouts)
         gone = [name for name in sources if name not in kept]

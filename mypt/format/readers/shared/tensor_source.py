@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mypt.format.tensors.transforms import join_rows, take_rows, transpose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
+    from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Shape
+
+# The field of the config that `fold_attention_scale` makes up for.
+SCALE_FIELD = "attn_scale"
 
 
 @frozen
@@ -72,6 +76,39 @@ class TensorSource:
     transposed: bool = False
     shares: tuple[int, ...] = ()
     rows: RowOrder | None = None
+
+
+def scale_queries(source: TensorSource, config: GPTConfig, factor: float) -> TensorSource:
+    """Return the source of queries, keys and values with a factor on the queries.
+
+    Args:
+        source: The one before, of all of them.
+        config: The architecture.
+        factor: What the rows of the queries are multiplied by.
+    """
+    queries, total = config.attention_width, config.attention_width + 2 * config.kv_width
+    return evolve(source, rows=scale_rows(source.rows, total, queries, factor))
+
+
+def fold_attention_scale(
+    find_source: Callable[[str], TensorSource], ours: GPTConfig, theirs: GPTConfig
+) -> Callable[[str], TensorSource]:
+    """Return a lookup whose queries in the file have mypt's scale of attention in them.
+
+    Args:
+        find_source: The lookup without it.
+        ours: The model.
+        theirs: What the other program computes, with a scale of its own.
+    """
+    factor = theirs.attention_scale / ours.attention_scale
+
+    def find_scaled(name: str) -> TensorSource:
+        source = find_source(name)
+        if ".sa.qkv." not in name or factor == 1:
+            return source
+        return scale_queries(source, theirs, factor)
+
+    return find_scaled
 
 
 def source_shapes(source: TensorSource, shape: Shape) -> dict[str, Shape]:

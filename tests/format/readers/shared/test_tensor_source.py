@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from mypt.format.documents.config import GPTConfig
 from mypt.format.readers.shared.tensor_source import (
     RowOrder,
     TensorSource,
+    scale_queries,
     source_shapes,
     split_tensors,
     take_tensor,
@@ -58,3 +60,11 @@ def test_moments_change_against_the_factor_of_the_weights():
     ones = {"a": torch.ones(8, 1)}
     assert take_tensor(source, ones, -1).flatten().tolist() == [4.0] * 2 + [1.0] * 6
     assert take_tensor(source, ones, -2).flatten().tolist() == [16.0] * 2 + [1.0] * 6
+
+
+def test_a_factor_is_on_the_queries_alone():
+    config = GPTConfig(n_embd=8, n_head=4, n_kv_head=2)
+    source = scale_queries(TensorSource(("x",)), config, 0.5)
+    taken = take_tensor(source, {"x": torch.ones(16, 3)})
+    assert taken[:8].unique().tolist() == [0.5]
+    assert taken[8:].unique().tolist() == [1.0]

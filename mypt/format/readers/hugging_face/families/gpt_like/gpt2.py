@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
-
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.layout import HEAD
 from mypt.format.readers.hugging_face.families.activations import (
@@ -19,10 +17,10 @@ from mypt.format.readers.hugging_face.families.gpt_like.fields import (
     require_false,
     take_sizes,
 )
-from mypt.format.readers.hugging_face.families.gpt_like.row_orders import scale_queries
 from mypt.format.readers.hugging_face.keys import add_common_keys
 from mypt.format.readers.shared.fields import pick_known_fields, require_bool, require_number
 from mypt.format.readers.shared.gpt2_names import MASKS, make_gpt2_lookup
+from mypt.format.readers.shared.tensor_source import scale_queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +101,7 @@ def _make_lookup(config: GPTConfig, prefix: str, hf_config: HFConfig) -> Lookup:
         if ".sa.qkv." not in name:
             return source
         layer = int(name.split(".")[1])
-        return evolve(source, rows=scale_queries(config, 1 / (layer + 1)))
+        return scale_queries(source, config, 1 / (layer + 1))
 
     return find_scaled_source
 

@@ -52,14 +52,3 @@ def split_pairs(config: GPTConfig) -> RowOrder:
     heads = (rows for first in range(0, end, width) for rows in split_head(first))
     total = end + config.kv_width
     return RowOrder(total, (*heads, slice(end, total)))
-
-
-def scale_queries(config: GPTConfig, factor: float) -> RowOrder:
-    """Return the order that changes nothing but a factor on the queries.
-
-    Args:
-        config: The architecture.
-        factor: What the rows of the queries are multiplied by.
-    """
-    queries, total = config.attention_width, config.attention_width + 2 * config.kv_width
-    return RowOrder(total, (slice(0, queries), slice(queries, total)), (factor, 1.0))

@@ -3,7 +3,6 @@ import torch
 from mypt.format.documents.config import GPTConfig
 from mypt.format.readers.hugging_face.families.gpt_like.row_orders import (
     join_groups,
-    scale_queries,
     split_pairs,
 )
 from mypt.format.readers.shared.tensor_source import TensorSource, split_tensors, take_tensor
@@ -36,10 +35,3 @@ def test_pairs_of_neighbours_are_split_in_queries_and_keys():
     config = GPTConfig(n_embd=6, n_head=1, rope_size=4, pos_encoding="rope")
     queries = [0, 2, 1, 3, 4, 5]
     assert take(split_pairs(config)) == [*queries, *(6 + n for n in queries), *range(12, 18)]
-
-
-def test_a_factor_is_on_the_queries_alone():
-    source = TensorSource(("x",), rows=scale_queries(SHARED, 0.5))
-    taken = take_tensor(source, {"x": torch.ones(16, 3)})
-    assert taken[:8].unique().tolist() == [0.5]
-    assert taken[8:].unique().tolist() == [1.0]
