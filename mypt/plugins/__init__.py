@@ -11,7 +11,7 @@ from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, DataError, FormatError, MyptError, PluginError, Problem
 from mypt.format.layout import linear_head, token_embedding
 from mypt.format.optimizers.declaration import ParameterInfo, StateNumber, StateTensor
-from mypt.format.readers.contract import ReaderFactory
+from mypt.format.readers.contract import FileForm, ReaderFactory
 from mypt.format.readers.options import missing_option
 from mypt.format.readers.shared.peek import peek_dict
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
@@ -83,6 +83,7 @@ __all__ = [
     "Evaluation",
     "ExportableTokenizer",
     "ExporterFactory",
+    "FileForm",
     "FormatError",
     "GPTConfig",
     "GoldGuard",

@@ -5,18 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from mypt.export.gguf.file import DTYPES, FILE_TYPES, StoredTensor, choose_type, write_file
 from mypt.export.gguf.model import describe, explain
 from mypt.export.gguf.vocabulary import describe_vocabulary
 from mypt.format.readers.gguf.rope_factors import FACTORS
-from mypt.format.readers.shared.tensor_source import source_shapes, split_tensors
+from mypt.format.readers.shared.tensor_source import group_sources, source_shapes, split_tensors
 from mypt.format.version import MYPT_VERSION
 from mypt.plugins.contracts import ExporterFactory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -91,10 +89,11 @@ def _list_tensors(
     """Yield the tensors of the file, those of one place after the other."""
     import torch
 
-    for group in _group_sources(told.sources):
-        held = {name: weights[name] for name in group.sources}
-        for name, shape in group.list_shapes(held).items():
-            make = partial(_split, name, group.sources, held, told.norm_offset)
+    for sources in group_sources(told.sources):
+        held = {name: weights[name] for name in sources}
+        own, source = next(iter(sources.items()))
+        for name, shape in source_shapes(source, tuple(held[own].shape)).items():
+            make = partial(_split, name, sources, held, told.norm_offset)
             yield StoredTensor(name, choose_type(name, shape, wanted), shape, make)
     for name, shape in told.zeros.items():
         make_zeros = partial(torch.zeros, shape)
@@ -102,31 +101,6 @@ def _list_tensors(
     if told.factors:
         make_factors = partial(torch.tensor, list(told.factors), dtype=torch.float32)
         yield StoredTensor(FACTORS, "F32", (len(told.factors),), make_factors)
-
-
-@frozen
-class _Group:
-    """Tensors of the model that are parts of the same tensors of the file.
-
-    Attributes:
-        sources: Their sources, by mypt's name.
-    """
-
-    sources: dict[str, TensorSource]
-
-    def list_shapes(self, weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the tensors of the file, by name."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, source in self.sources.items():
-            shapes |= source_shapes(source, tuple(weights[name].shape))
-        return shapes
-
-
-def _group_sources(sources: Mapping[str, TensorSource]) -> Sequence[_Group]:
-    groups: dict[tuple[str, ...], _Group] = {}
-    for name, source in sources.items():
-        groups.setdefault(source.names, _Group({})).sources[name] = source
-    return list(groups.values())
 
 
 def _split(

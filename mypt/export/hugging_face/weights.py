@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.readers.shared.tensor_source import source_shapes, split_tensors
+from mypt.format.readers.shared.tensor_source import group_sources, source_shapes, split_tensors
 from mypt.format.tensors.info import ITEM_BYTES
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from mypt.export.hugging_face.classes import ClassModel
     from mypt.format.layout import Shape
-    from mypt.format.readers.shared.tensor_source import TensorSource
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -94,12 +93,9 @@ def lay_out_weights(
         weights: The tensors of mypt's model.
         dtype: What to convert them to; None for their own.
     """
-    together: dict[tuple[str, ...], dict[str, TensorSource]] = {}
-    for name, source in told.sources.items():
-        together.setdefault(source.names, {})[name] = source
     tensors: list[ForeignTensor] = []
     groups: list[Callable[[], Mapping[str, Tensor]]] = []
-    for sources in together.values():
+    for sources in group_sources(told.sources):
         name, source = next(iter(sources.items()))
         shapes = source_shapes(source, tuple(weights[name].shape))
         tensors += _describe(shapes, dtype or _dtype_of(weights[name]))

@@ -143,6 +143,20 @@ def take_tensor(source: TensorSource, tensors: Mapping[str, Any], power: int = 1
     return take_rows(joined, source.rows.slices, source.rows.inverted(power))
 
 
+def group_sources(sources: Mapping[str, TensorSource]) -> list[dict[str, TensorSource]]:
+    """Return the sources that are parts of the same tensors of the file together.
+
+    What `split_tensors` makes of each group are whole tensors, so that one group is in memory.
+
+    Args:
+        sources: The source of each tensor, by mypt's name.
+    """
+    groups: dict[tuple[str, ...], dict[str, TensorSource]] = {}
+    for name, source in sources.items():
+        groups.setdefault(source.names, {})[name] = source
+    return list(groups.values())
+
+
 def split_tensors(
     sources: Mapping[str, TensorSource], tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
