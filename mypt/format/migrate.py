@@ -25,7 +25,7 @@ from mypt.format.layout import BUILT_IN, EMBEDDING, HEAD
 from mypt.format.open import share_among
 from mypt.format.readers.mypt_file import find_file, is_legacy_name
 from mypt.format.readers.read import describe, find_reader, read_whole
-from mypt.format.readers.unknown import explain_unknown
+from mypt.format.readers.unread.unknown import explain_unknown
 from mypt.format.rules.plugin_settings import NO_SETTINGS, TOKEN_KIND
 from mypt.format.rules.requirements import REQUIRES, find_requirements, merge_needs
 from mypt.format.rules.tensors import check_tied

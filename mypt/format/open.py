@@ -24,7 +24,8 @@ from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.options import share_options
 from mypt.format.readers.read import describe, find_reader, read_whole
-from mypt.format.readers.unknown import explain_unknown
+from mypt.format.readers.unread.programs import UNREAD
+from mypt.format.readers.unread.unknown import explain_unknown
 from mypt.format.rules.optimizers.kinds import INEXACT
 from mypt.format.rules.plugin_settings import NEEDS_PLUGIN
 from mypt.format.rules.requirements import (
@@ -276,10 +277,12 @@ def explain_refusal(path: Path, readers: Iterable[ReaderFactory] = ()) -> Format
         path: A file or a folder.
         readers: Readers of other formats, to name the checkpoints inside a folder.
     """
-    if is_part_of_bundle(path):
+    found = None if is_part_of_bundle(path) else explain_unknown(path)
+    if found is not None and found.problems[0].kind != UNREAD:
+        return found
+    if is_part_of_bundle(path) or (path.is_file() and find_reader(path.parent, readers)):
         what, fix = "is one file of a checkpoint", f"name the folder: {path.parent}"
         return FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
-    found = explain_unknown(path)
     if found is not None:
         return found
     what = "is not a checkpoint that mypt can read"

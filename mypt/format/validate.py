@@ -119,14 +119,14 @@ def _find_problems(
         return examine(path, layouts, settings, checksums=checksums).problems
     from mypt.format.open import recognise  # a bundle needs none of the readers
     from mypt.format.readers import mypt_folder
-    from mypt.format.readers.unknown import explain_unknown
+    from mypt.format.readers.unread.unknown import explain_unknown
 
     form, reader = recognise(path, readers)
     if reader is None and wrong_preset:
         return wrong_preset
     if reader is None:
         if form == "other" and (not path.is_dir() or explain_unknown(path) is not None):
-            return _unknown_problems(path)
+            return _unknown_problems(path, readers)
         return examine(path, layouts, settings, checksums=checksums).problems
     if reader.read is not mypt_folder.read:
         return _foreign_problems(path, reader, layouts, settings, options, checksums)
@@ -167,14 +167,14 @@ def _update_alone(
     return update_document(document, str(path), settings, {})
 
 
-def _unknown_problems(path: Path) -> list[Problem]:
+def _unknown_problems(path: Path, readers: Iterable[ReaderFactory]) -> list[Problem]:
     """Explain what no reader takes; a file of a bundle is checked by itself."""
     from mypt.format.open import explain_refusal, is_part_of_bundle
 
     if is_part_of_bundle(path):
         read_header(path, str(path)).check_loadable()
         return []
-    return list(explain_refusal(path).problems)
+    return list(explain_refusal(path, readers).problems)
 
 
 def _foreign_problems(

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem, limit_problems
 from mypt.format.readers.shared.fields import make_unsupported_error
+from mypt.format.readers.unread.programs import ADAPTER, ADAPTER_CONFIG, make_problem
 from mypt.format.storage.files import (
     find_misnamed,
     is_file_name,
@@ -28,6 +29,8 @@ _RESTORE = "restore the file"
 # In the order in which transformers takes them: all weights in a file, or an index of several.
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 NAMES = tuple(name for single in SINGLE_FILES for name in (single, f"{single}.index.json"))
+# Other files of weights that the folder of a model may have, by patterns of their names.
+_OTHERS = ("*.msgpack", "*.h5", "*.onnx", "*.gguf", "*.safetensors", "*.bin", "*.pth", "*.ckpt")
 
 
 @frozen
@@ -50,8 +53,10 @@ def load_folder(path: Path, load: Load) -> FolderWeights:
 
     Raises:
         FormatError: There are none, one is damaged or missing, holds something other than tensors,
-            or the index does not fit the files.
+            the index does not fit the files, or an adapter changes them.
     """
+    if (path / ADAPTER_CONFIG).is_file():  # peft would add it to these weights
+        raise FormatError(make_problem(ADAPTER, str(path)))
     found = next((path / name for name in NAMES if (path / name).is_file()), None)
     if found is None:
         _raise_missing(path)
@@ -77,7 +82,9 @@ def load_folder(path: Path, load: Load) -> FolderWeights:
 def _raise_missing(path: Path) -> NoReturn:
     for name, right in find_misnamed(path, NAMES).items():
         raise FormatError(misnamed_problem(path / name, right))
-    what = f"has none of {', '.join(NAMES)}"
+    others = sorted(file.name for pattern in _OTHERS for file in path.glob(pattern))
+    beside = f"; mypt does not read {', '.join(others[:3])} as the weights" if others else ""
+    what = f"has none of {', '.join(NAMES)}{beside}"
     fix = "restore them, or save the model with save_pretrained"
     raise make_unsupported_error(str(path), "", what, fix)
 

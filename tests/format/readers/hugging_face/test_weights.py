@@ -142,3 +142,19 @@ def test_a_folder_without_weights_names_what_it_looked_for(folder, plugins):
     (path / "tf_model.h5").rename(path / "PyTorch_Model.bin")
     with pytest.raises(FormatError, match=r"would be read if it were called `pytorch_model\.bin`"):
         mypt.get_model_info(path, plugins=plugins)
+
+
+def test_an_adapter_beside_the_weights_is_refused(folder, plugins):
+    path, _ = folder
+    (path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(FormatError, match=r"is an adapter of PEFT.*merge_and_unload"):
+        mypt.load(path, plugins=plugins)
+
+
+def test_weights_of_another_form_are_named(folder, plugins):
+    path, _ = folder
+    (path / "model.safetensors").rename(path / "model.fp16.safetensors")
+    (path / "flax_model.msgpack").write_bytes(b"x")
+    said = "mypt does not read flax_model.msgpack, model.fp16.safetensors as the weights"
+    with pytest.raises(FormatError, match=said):
+        mypt.load(path, plugins=plugins)

@@ -1,4 +1,4 @@
-"""Explain what no reader recognises: damaged, misnamed and packed checkpoints, and other files."""
+"""Explain what no reader recognises: damaged, misnamed and packed checkpoints, and others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mypt.format.bundle.findings import collecting
 from mypt.format.errors import FormatError, Problem, limit_problems
 from mypt.format.readers import mypt_file, nanogpt
 from mypt.format.readers.mypt_file import find_file
+from mypt.format.readers.unread import programs
 from mypt.format.storage import files
 from mypt.format.storage.mistaken import START_BYTES, UNPACK, explain_start
 from mypt.format.tensors import weights_file
@@ -38,6 +39,8 @@ def explain_unknown(path: Path) -> FormatError | None:
             return FormatError(problem)
         if file is not None and file.suffix.lower() in files.WEIGHTS:
             weights_file.describe_weights(file, str(file))
+        if file is not None and (problem := programs.explain_weights(file, str(file))):
+            return FormatError(problem)
     except FormatError as error:
         return error
     except OSError as error:
@@ -54,6 +57,8 @@ def _explain_folder(folder: Path) -> list[Problem]:
         if path.suffix.lower() in files.WEIGHTS and path.is_file():
             with collecting(problems, str(path)):
                 weights_file.describe_weights(path, str(path))
+    if not problems and (program := programs.explain_folder(folder, str(folder))):
+        return [program]
     return limit_problems(problems)
 
 
@@ -65,4 +70,5 @@ def _explain_file(path: Path, file: str) -> Problem | None:
         tail = stream.read()
     if start.startswith(b"PK\x03\x04") and b"config.json" in tail:  # its table of contents
         return Problem(file, "", "is a zip archive of a checkpoint", UNPACK, kind="file.mistaken")
-    return explain_start(start, file, "file.mistaken")
+    mistaken = explain_start(start, file, "file.mistaken")
+    return mistaken or programs.explain_start(start, file)

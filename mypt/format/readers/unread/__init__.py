@@ -1,0 +1,1 @@
+"""What no reader reads: which program wrote it, or what is wrong with it."""
