@@ -9,6 +9,8 @@ from mypt.format.documents.convert import field_names
 from mypt.format.errors import Problem
 from mypt.format.rules.equivalence import format_meaning
 
+# Fields that no config may have without another one.
+_DEPENDENT = {"sliding_window": ("window_pattern", "rope_theta_sliding")}
 FILE, UNSUPPORTED = "config.json", "export.unsupported"
 
 
@@ -22,10 +24,13 @@ def explain_difference(field: str, ours: GPTConfig, theirs: GPTConfig, nearest: 
         nearest: What of the other program comes nearest, with a comma where it is described.
     """
     held, wanted = format_meaning(ours, field), theirs.meaning_of(field)
+    flag = _make_flag(field, wanted)
     what = f"is {held}; {nearest} has {format_meaning(theirs, field)}"
     if wanted is None:
         what = f"is {held}, which {nearest} does not have"
-    fix = f"use mypt itself, or train a model {_make_flag(field, wanted)}"
+        besides = [name for name in _DEPENDENT.get(field, ()) if getattr(ours, name) is not None]
+        flag = " and ".join([flag, *(f"--{name}" for name in besides)])
+    fix = f"use mypt itself, or train a model {flag}"
     return Problem(FILE, f"/{field}", what, fix, kind=UNSUPPORTED)
 
 

@@ -19,3 +19,9 @@ def test_a_difference_names_the_setting_that_would_do(field, ours, theirs, what,
     problem = explain_difference(field, one, other, "X")
     assert (problem.where, problem.what) == (f"/{field}", what)
     assert problem.fix == f"use mypt itself, or train a model {flag}"
+
+
+def test_what_depends_on_a_setting_goes_with_it():
+    fields = {"pos_encoding": "rope", "sliding_window": 8, "window_pattern": "SF"}
+    problem = explain_difference("sliding_window", GPTConfig(**fields), GPTConfig(), "X")
+    assert problem.fix.endswith("train a model without --sliding_window and --window_pattern")

@@ -18,7 +18,7 @@ _SKIPPED = GPTConfig.SETTINGS | {"bias", "requires"}
 # What is nothing without a window; a model that has none differs in `sliding_window`.
 _OF_WINDOWS = frozenset({"window_pattern", "rope_theta_sliding"})
 # What is nothing where nothing rotates.
-_OF_ROPE = frozenset({"rope_theta", "rope_scale", "rope_theta_sliding"})
+_OF_ROPE = frozenset({"rope_theta", "rope_scale", "rope_size", "rope_theta_sliding"})
 # Numbers that differ by less are the same in the arithmetic of any model.
 _PRECISION = 1e-12
 
@@ -57,13 +57,21 @@ def format_meaning(config: GPTConfig, name: str) -> str:
 
 
 def _has_windows(config: GPTConfig) -> bool:
-    return any(config.window_at(layer) is not None for layer in range(config.n_layer))
+    return any(window is not None for window in _list_windows(config))
+
+
+def _list_windows(config: GPTConfig) -> list[int | None]:
+    """Return the window of each layer; one of all positions is none, but for its own rotation."""
+    windows = [config.window_at(layer) for layer in range(config.n_layer)]
+    if config.rope_theta_sliding is not None:
+        return windows
+    return [None if one is None or one >= config.block_size else one for one in windows]
 
 
 def _read(config: GPTConfig, name: str) -> Any:
     """Return what a field says of the model: None where it says nothing."""
     layers = range(config.n_layer)
-    windows = [config.window_at(layer) for layer in layers]
+    windows = _list_windows(config)
     if name == "sliding_window":
         return next((window for window in windows if window is not None), None)
     if name == "window_pattern":
@@ -72,6 +80,8 @@ def _read(config: GPTConfig, name: str) -> Any:
         return [config.is_rotated(layer) for layer in layers]
     if name == "rope_theta_sliding":
         return _read_sliding_rotation(config)
+    if name == "rope_size":  # of whole heads `head_size` says it
+        return None if config.rotated_width == config.head_width else config.rotated_width
     return config.meaning_of(name)
 
 

@@ -29,7 +29,7 @@ LLAMA = {
         ({"head_bias": True}, "head_bias"),
         ({"sliding_window": 5}, "sliding_window"),
         ({"block_type": "res_post_norm"}, "block_type"),
-        ({"head_size": 32}, "rope_size"),
+        ({"head_size": 32}, "head_size"),
         ({"norm_offset": 1.0}, "norm_offset"),
         ({"embedding_scale": 2.0}, "embedding_scale"),
         ({"logit_soft_cap": 2.0}, "logit_soft_cap"),

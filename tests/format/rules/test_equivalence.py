@@ -24,6 +24,8 @@ YARN = {"kind": "yarn", "factor": 4.0, "original_block_size": 8}
             {**ROPE, "sliding_window": 4, "rope_theta_sliding": 10000.0},
         ),
         ({**ROPE, "sliding_window": 4, "window_pattern": "F"}, ROPE),
+        ({**ROPE, "sliding_window": 256, "window_pattern": "SF"}, ROPE),  # of all positions
+        ({"requires": ("plugin/mypt-alibi",)}, {}),
     ],
 )
 def test_configs_of_one_model_have_no_differences(one, other):
@@ -44,6 +46,13 @@ def test_configs_of_one_model_have_no_differences(one, other):
             ["rope_theta_sliding"],
         ),
         ({**ROPE, "sliding_window": 4}, ROPE, ["sliding_window"]),
+        ({**ROPE, "sliding_window": 255}, ROPE, ["sliding_window"]),
+        (
+            {**ROPE, "sliding_window": 256, "rope_theta_sliding": 500.0},
+            ROPE,
+            ["sliding_window"],
+        ),
+        ({**ROPE, "head_size": 32, "attn_scale": 0.125}, ROPE, ["head_size"]),  # all is rotated
         (
             {**ROPE, "sliding_window": 4, "window_pattern": "SF"},
             {**ROPE, "sliding_window": 4, "window_pattern": "SSF"},
