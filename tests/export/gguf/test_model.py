@@ -55,7 +55,8 @@ WRITTEN = {
     "gemma2": [
         GEMMA
         | {"block_type": "sandwich_norm", "attn_soft_cap": 50.0, "logit_soft_cap": 30.0}
-        | {"sliding_window": 16, "window_pattern": "SF"}
+        | {"sliding_window": 16, "window_pattern": "SF"},
+        GEMMA | {"block_type": "sandwich_norm", "attn_soft_cap": 20.0, "logit_soft_cap": 9.0},
     ],
     "gemma3": [
         GEMMA | {"block_type": "sandwich_norm", "qk_norm": "head"},
@@ -84,6 +85,10 @@ REFUSED = [
     (
         LEARNED | {"head_size": 8, "attn_scale": 0.25, "rope_size": 16},
         {"head_size": "with --head_size 16"},
+    ),
+    (  # llama.cpp divides by the caps
+        GEMMA | {"block_type": "sandwich_norm", "attn_soft_cap": 20.0},
+        {"logit_soft_cap": "with --logit_soft_cap 30.0"},
     ),
     (ROPE | {"mlp_type": "reglu"}, {"mlp_type": "with --mlp_type swiglu"}),
     (ROPE | {"block_type": "post_norm", "final_norm": True}, {"block_type": "with --block_type"}),

@@ -108,10 +108,11 @@ def _convert_pattern(keys: ModelKeys, fields: Fields, period: int) -> str:
 
 
 def _describe_gemma2(config: GPTConfig) -> Fields:
+    """Return the keys: llama.cpp cannot do without caps, and a window may be of all positions."""
+    caps = {theirs: getattr(config, ours) for theirs, ours in _SOFT_CAPS.items()}
     return {
-        "attn_logit_softcapping": float(config.attn_soft_cap or 0.0),
-        "final_logit_softcapping": float(config.logit_soft_cap or 0.0),
-        WINDOW: config.sliding_window or 1,
+        **{theirs: float(cap) for theirs, cap in caps.items() if cap is not None},
+        WINDOW: config.sliding_window or config.block_size,
     }
 
 
