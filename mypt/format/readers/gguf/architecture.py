@@ -37,6 +37,7 @@ from mypt.format.readers.gguf.tensor_names import (
     TensorOrder,
     has_bias,
 )
+from mypt.format.readers.shared.fields import MAX_LAYERS
 
 if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
@@ -134,7 +135,7 @@ class Architecture:
             "block_size": keys.whole(CONTEXT),
             "vocab_size": rows or 1,
             "n_embd": width,
-            "n_layer": keys.whole(LAYERS),
+            "n_layer": keys.whole(LAYERS, most=MAX_LAYERS),
             "n_head": heads,
             "n_kv_head": None if groups == heads else groups,
             "head_size": None if size * heads == width else size,

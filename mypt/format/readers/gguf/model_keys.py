@@ -44,7 +44,7 @@ _AT: Mapping[str, tuple[Any, ...]] = {
     "pooling_type": (0,),
     "nextn_predict_layers": (0,),
 }
-_MAX = 2**31
+_MAX = 2**31 - 1
 
 
 @frozen
@@ -99,15 +99,21 @@ class ModelKeys:
             value = value[0]
         return value
 
-    def whole(self, key: str, default: int | None = None) -> int:
+    def whole(self, key: str, default: int | None = None, most: int = _MAX) -> int:
         """Return a value that must be a positive whole number.
+
+        Args:
+            key: The key.
+            default: The value where there is none.
+            most: The largest that it may be.
 
         Raises:
             FormatError: It is missing, or something else.
         """
         value = self.get(key, default)
-        if type(value) is not int or not 0 < value < _MAX:
-            what = "is missing" if value is None else f"is {value!r:.60}, not a positive number"
+        if type(value) is not int or not 0 < value <= most:
+            what = f"is {value!r:.60}, not a number from 1 to {most}"
+            what = "is missing" if value is None else what
             raise FormatError(
                 Problem(self.file, self.name(key), what, "restore the file", kind="foreign.field")
             )

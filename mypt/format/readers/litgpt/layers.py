@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
     require_bool,
+    require_layers,
     require_positive_int,
 )
 from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
@@ -32,7 +33,7 @@ def convert_layers(held: Mapping[str, Any], head_size: int, file: str) -> dict[s
     Raises:
         FormatError: A field is not what it must be, or mypt's config cannot express them.
     """
-    layers = require_positive_int(held, "n_layer", file)
+    layers = require_layers(held, "n_layer", file)
     windowed = _list_windowed(held, layers, file)
     fields: dict[str, Any] = {"pos_encoding": "rope"}
     if any(windowed):

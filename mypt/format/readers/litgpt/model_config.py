@@ -11,6 +11,7 @@ from mypt.format.readers.litgpt.layers import convert_layers
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
     require_bool,
+    require_layers,
     require_positive_int,
 )
 from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
@@ -144,7 +145,7 @@ def convert_config(held: Mapping[str, Any], file: str) -> dict[str, Any]:
         "n_embd": width,
         "n_head": heads,
         "n_kv_head": None if groups == heads else groups,
-        "n_layer": require_positive_int(held, "n_layer", file),
+        "n_layer": require_layers(held, "n_layer", file),
         "head_size": None if head_size * heads == width else head_size,
         "dropout": 0.0,
         "bias": bias,

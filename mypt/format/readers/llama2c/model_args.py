@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.readers.nanogpt import LLAMA2_C
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
+    require_layers,
     require_positive_int,
 )
 from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
@@ -64,7 +65,7 @@ def convert_model_args(args: Mapping[str, Any], file: str) -> dict[str, Any]:
         "n_embd": width,
         "n_head": heads,
         "n_kv_head": None if groups == heads else groups,
-        "n_layer": require_positive_int(given, "n_layers", file),
+        "n_layer": require_layers(given, "n_layers", file),
         "mlp_hidden": _find_hidden(given, width, file),
         "norm_eps": given["norm_eps"],
         "dropout": given["dropout"] or 0.0,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MAX = 2**31
+MAX_LAYERS = 100_000  # of mypt's config; what lists all layers comes before that is checked
 
 
 def require_positive_int(
@@ -34,6 +35,24 @@ def require_positive_int(
         what = "is missing" if value is None else f"is {value!r}, not a positive whole number"
         raise FormatError(Problem(file, name, what, "restore the file", kind="foreign.field"))
     return value
+
+
+def require_layers(document: Mapping[str, Any], name: str, file: str) -> int:
+    """Return a field that must be a number of layers.
+
+    Args:
+        document: What the program wrote.
+        name: Name of the field.
+        file: Name of the file, for messages.
+
+    Raises:
+        FormatError: It is missing, is no positive integer, or is larger than mypt's config allows.
+    """
+    layers = require_positive_int(document, name, file)
+    if layers > MAX_LAYERS:
+        what = f"is {layers}, and a model has at most {MAX_LAYERS} layers"
+        raise FormatError(Problem(file, name, what, "restore the file", kind="foreign.field"))
+    return layers
 
 
 def require_bool(document: Mapping[str, Any], name: str, file: str) -> bool:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.readers.shared.fields import make_unsupported_error, require_positive_int
+from mypt.format.readers.shared.fields import (
+    make_unsupported_error,
+    require_layers,
+    require_positive_int,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +50,7 @@ def convert_sizes(hf_config: Mapping[str, Any], file: str) -> dict[str, Any]:
         "n_embd": width,
         "n_head": heads,
         "n_kv_head": None if groups == heads else groups,
-        "n_layer": require_positive_int(hf_config, "num_hidden_layers", file),
+        "n_layer": require_layers(hf_config, "num_hidden_layers", file),
         "head_size": None if size * heads == width else size,
         "mlp_hidden": require_positive_int(hf_config, "intermediate_size", file),
     }

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.readers.shared.fields import make_unsupported_error, require_positive_int
+from mypt.format.readers.shared.fields import (
+    make_unsupported_error,
+    require_layers,
+    require_positive_int,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +71,7 @@ def convert_single_window(hf_config: Mapping[str, Any], file: str) -> dict[str, 
     Raises:
         FormatError: `layer_types`, which the class does not read, says otherwise.
     """
-    layers = require_positive_int(hf_config, "num_hidden_layers", file)
+    layers = require_layers(hf_config, "num_hidden_layers", file)
     windowed = [hf_config["sliding_window"] is not None] * layers
     if list(read_layer_types(hf_config, file, windowed)) != windowed:
         what = "contradicts sliding_window, which holds for all layers of this class"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import field, frozen
+
 from mypt.format.errors import FormatError, Problem
 from mypt.format.readers.hugging_face.text_rules import list_vocab
 
@@ -31,16 +33,19 @@ def add_declared_tokens(document: Document, declared: DeclaredTokens, file: str)
     """
     vocab = list_vocab(document["model"])
     held = {token["content"]: token for token in document.get("added_tokens") or []}
+    ids = _TakenIds({number: text for text, number in vocab.items()})
+    for text, token in held.items():
+        ids.added.setdefault(token["id"], set()).add(text)
+    following = max(len(vocab), *(number + 1 for number in ids.added), 0)
     outside: dict[str, int] = {}
     for number, token in _list_missing(declared, held):
         text = token["content"]
-        ends = [len(vocab), *(one["id"] + 1 for one in held.values())]
-        following = max(ends)
         place = held[text]["id"] if text in held else vocab.get(text)
         if place is None:
             place = following if number is None else number
             outside |= {text: place} if place != following else {}
-        _check_free(place, text, vocab, held, file)
+        ids.take(place, text, file)
+        following = max(following, place + 1)
         held[text] = {"id": place, **token}
     model = document["model"]
     if outside:  # `tokenizers` keeps an id that is not the next one if the vocabulary has it
@@ -64,17 +69,23 @@ def _list_missing(
             yield None, {**token, "special": True}
 
 
-def _check_free(
-    place: int,
-    text: str,
-    vocab: Mapping[str, int],
-    held: Mapping[str, Document],
-    file: str,
-) -> None:
-    taken = {token["id"]: other for other, token in held.items() if other != text}
-    if vocab.get(text) != place:
-        taken |= {number: other for other, number in vocab.items() if number == place}
-    if place in taken:
-        what = f"gives {text!r} the id {place}, which {taken[place]!r} has"
-        fix = "restore the files, or open the model with `--option tokenizer=none`"
-        raise FormatError(Problem(file, "", what, fix, kind="foreign.vocabulary"))
+@frozen
+class _TakenIds:
+    """The texts that have an id, so that none is looked for among all tokens.
+
+    Attributes:
+        vocab: The text in the vocabulary, by id.
+        added: The texts of added tokens, by id.
+    """
+
+    vocab: Mapping[int, str]
+    added: dict[int, set[str]] = field(factory=dict)
+
+    def take(self, place: int, text: str, file: str) -> None:
+        """Note that a text has an id; raise if another one has it."""
+        others = self.added.setdefault(place, set()) | {self.vocab.get(place, text)}
+        for other in others - {text}:
+            what = f"gives {text!r} the id {place}, which {other!r} has"
+            fix = "restore the files, or open the model with `--option tokenizer=none`"
+            raise FormatError(Problem(file, "", what, fix, kind="foreign.vocabulary"))
+        self.added[place].add(text)

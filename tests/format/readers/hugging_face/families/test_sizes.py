@@ -2,6 +2,7 @@ import pytest
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import FormatError
+from mypt.format.readers.hugging_face.families.known import FAMILIES
 from mypt.format.readers.hugging_face.families.sizes import (
     convert_sizes,
     describe_sizes,
@@ -33,3 +34,28 @@ def test_sizes_come_back_as_they_are_written(change, width):
 def test_sizes_that_cannot_be_are_refused(change, message):
     with pytest.raises(FormatError, match=message):
         convert_sizes(HELD | change, "config.json")
+
+
+LAYERS = {"num_hidden_layers", "n_layer", "num_layers"}
+SIZES = {
+    "sliding_window": 8,
+    "vocab_size": 9,
+    "max_position_embeddings": 8,
+    "n_positions": 8,
+    "hidden_size": 8,
+    "n_embd": 8,
+    "num_attention_heads": 2,
+    "n_head": 2,
+    "num_heads": 2,
+    "intermediate_size": 8,
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_more_layers_than_any_model_has_are_refused_before_they_are_listed(family):
+    held = FAMILIES[family]
+    known = held.keys.read | held.defaults.keys()
+    config = {**held.defaults, **{key: size for key, size in SIZES.items() if key in known}}
+    config |= dict.fromkeys(LAYERS & known, 2**31 - 1)
+    with pytest.raises(FormatError, match="at most 100000 layers"):
+        held.convert_config(config, "config.json")

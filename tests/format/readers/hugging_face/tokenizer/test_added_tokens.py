@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from mypt.format.errors import FormatError
@@ -38,3 +40,11 @@ def test_flags_that_are_declared_win(tmp_path):
 def test_an_id_of_another_token_is_refused(number, tmp_path):
     with pytest.raises(FormatError, match=f"gives 'new' the id {number}, which .* has"):
         add(tmp_path, {"added_tokens_decoder": {number: {"content": "new"}}})
+
+
+def test_many_tokens_are_not_compared_with_all_others(tmp_path):
+    listed = {str(4 + n): {"content": f"t{n}"} for n in range(10_000)}
+    started = time.perf_counter()
+    _, ids = add(tmp_path, {"added_tokens_decoder": listed})
+    assert ids["t9999"] == 10_003
+    assert time.perf_counter() - started < 2  # each with each takes more than ten seconds

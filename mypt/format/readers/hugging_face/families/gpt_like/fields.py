@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.readers.shared.fields import make_unsupported_error, require_positive_int
+from mypt.format.readers.shared.fields import (
+    make_unsupported_error,
+    require_layers,
+    require_positive_int,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +27,12 @@ def take_sizes(hf_config: HFConfig, file: str, **names: str) -> dict[str, Any]:
     Raises:
         FormatError: One is missing, or is no positive whole number.
     """
-    sizes = {ours: require_positive_int(hf_config, theirs, file) for ours, theirs in names.items()}
+    sizes = {
+        ours: (require_layers if ours == "n_layer" else require_positive_int)(
+            hf_config, theirs, file
+        )
+        for ours, theirs in names.items()
+    }
     return {"vocab_size": require_positive_int(hf_config, "vocab_size", file), **sizes}
 
 

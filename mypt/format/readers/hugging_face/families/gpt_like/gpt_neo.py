@@ -17,6 +17,7 @@ from mypt.format.readers.hugging_face.families.gpt_like.places import Places
 from mypt.format.readers.hugging_face.families.windows import make_pattern
 from mypt.format.readers.hugging_face.keys import add_common_keys
 from mypt.format.readers.shared.fields import (
+    MAX_LAYERS,
     make_unsupported_error,
     pick_known_fields,
     require_number,
@@ -140,13 +141,14 @@ def _list_layers(hf_config: HFConfig, file: str) -> tuple[str, list[str]]:
 
 def _expand(types: Any) -> Iterator[str]:
     """Yield the types of layers from groups of them, each with its number of repetitions."""
+    total = 0
     for group, times in types:
-        if type(times) is not int or len(group) * times > _MAX_LAYERS:
+        if type(times) is not int:
+            raise TypeError
+        total += len(group) * times
+        if total > MAX_LAYERS:
             raise ValueError
         yield from [*group] * times
-
-
-_MAX_LAYERS = 100_000
 
 
 def _make_lookup(config: GPTConfig, prefix: str, hf_config: HFConfig) -> Lookup:  # noqa: ARG001

@@ -22,6 +22,7 @@ from mypt.format.readers.hugging_face.families.windows import (
 )
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
+    require_layers,
     require_number,
     require_positive_int,
 )
@@ -117,12 +118,12 @@ def _describe_gemma2(config: GPTConfig) -> dict[str, Any]:
 
 
 def _convert_every_other(hf_config: HFConfig, file: str) -> dict[str, Any]:
-    layers = require_positive_int(hf_config, "num_hidden_layers", file)
+    layers = require_layers(hf_config, "num_hidden_layers", file)
     return _convert_gemma2(hf_config, file, [layer % 2 == 0 for layer in range(layers)])
 
 
 def _convert_gemma3(hf_config: HFConfig, file: str) -> dict[str, Any]:
-    layers = require_positive_int(hf_config, "num_hidden_layers", file)
+    layers = require_layers(hf_config, "num_hidden_layers", file)
     period = require_positive_int(hf_config, _PERIOD, file)
     if hf_config.get("layer_types") is None and hf_config.get(f"_{_PERIOD}", period) != period:
         what, fix = f"contradicts {_PERIOD}", "remove the one that does not hold"

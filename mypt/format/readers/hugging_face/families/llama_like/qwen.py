@@ -19,7 +19,7 @@ from mypt.format.readers.hugging_face.families.windows import (
     list_layer_types,
     read_layer_types,
 )
-from mypt.format.readers.shared.fields import require_bool, require_number, require_positive_int
+from mypt.format.readers.shared.fields import require_bool, require_layers, require_number
 
 if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
@@ -42,7 +42,7 @@ def _convert_layers(hf_config: HFConfig, file: str) -> dict[str, Any]:
     uses_window = require_bool(hf_config, "use_sliding_window", file)
     window = hf_config["sliding_window"] if uses_window else None
     first = require_number(hf_config, "max_window_layers", file)
-    layers = require_positive_int(hf_config, "num_hidden_layers", file)
+    layers = require_layers(hf_config, "num_hidden_layers", file)
     default = [window is not None and layer >= first for layer in range(layers)]
     windowed = read_layer_types(hf_config, file, default)
     return convert_windows({"sliding_window": window}, file, windowed)

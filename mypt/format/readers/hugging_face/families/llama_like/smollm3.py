@@ -22,6 +22,7 @@ from mypt.format.readers.hugging_face.families.windows import (
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
     require_bool,
+    require_layers,
     require_positive_int,
 )
 
@@ -52,7 +53,7 @@ def _convert_config(hf_config: HFConfig, file: str) -> dict[str, Any]:
 
 def _list_rotated(hf_config: HFConfig, file: str) -> Sequence[bool]:
     """Return which layers rotate: those of `no_rope_layers` that are 1, in spite of its name."""
-    count = require_positive_int(hf_config, "num_hidden_layers", file)
+    count = require_layers(hf_config, "num_hidden_layers", file)
     marks = hf_config["no_rope_layers"]
     if marks is None:
         interval = require_positive_int(hf_config, "no_rope_layer_interval", file)

@@ -63,6 +63,10 @@ def test_what_published_configs_have_is_let_pass(neighbours):
         ({"attention_types": [[["sparse"], 4]], "attention_layers": None}, "is 'sparse' for a"),
         ({"attention_types": [[[LOCAL], 3]], "attention_layers": None}, "are of 3 layers"),
         ({"attention_types": [[[LOCAL], 10**9]], "attention_layers": None}, "is not of the form"),
+        (
+            {"attention_types": [[[LOCAL], 10**5]] * 9, "attention_layers": None},
+            "is not of the form",
+        ),
         ({"attention_types": "local"}, "/attention_types: is not of the form"),
         ({"window_size": 0}, "window_size: is 0, not a positive whole number"),
         ({"scale_attn_weights": True}, "/scale_attn_weights: is not known"),
