@@ -48,6 +48,8 @@ SIZES = {
     "n_head": 2,
     "num_heads": 2,
     "intermediate_size": 8,
+    "num_key_value_heads": 2,
+    "head_dim": 4,
 }
 
 
