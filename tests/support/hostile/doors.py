@@ -130,7 +130,13 @@ def main():
     tasks = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     signal.signal(signal.SIGALRM, give_up)
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
-    for name in ("difflib", "jsonschema", "pickletools", "mypt.format.downgrade"):
+    for name in (
+        "difflib",
+        "jsonschema",
+        "pickletools",
+        "mypt.format.downgrade",
+        "mypt.api.export",
+    ):
         importlib.import_module(name)
     for door in ("validate()", "validate", "get_model_info", "inspect", "migrate --dry_run"):
         for path in sys.argv[2:]:
