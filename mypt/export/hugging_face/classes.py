@@ -13,6 +13,7 @@ from mypt.format.documents.convert import to_recorded_document
 from mypt.format.layout import HEAD, expected_tensors
 from mypt.format.readers.hugging_face.families.known import FAMILIES
 from mypt.format.readers.hugging_face.keys import OWN_CONFIG
+from mypt.format.readers.hugging_face.tokenizer.classes import keeps_words
 from mypt.format.readers.shared.tensor_map import make_config
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from mypt.format.layout import Shape
     from mypt.format.readers.hugging_face.families.family import Family, HFConfig
     from mypt.format.readers.shared.tensor_source import TensorSource
+
+_OPEN_AS_IT_IS = "open the tokenizer with PreTrainedTokenizerFast.from_pretrained"
 
 
 @frozen(kw_only=True)
@@ -54,13 +57,18 @@ def explain(config: GPTConfig) -> list[Problem]:
     return fit.explain(family.classes[0], "class of transformers")
 
 
-def describe(config: GPTConfig) -> ClassModel:
+def describe(config: GPTConfig, tokenizer: Mapping[str, Any] | None = None) -> ClassModel:
     """Return a model for the first class that can compute it, or that can without more biases.
 
     Args:
         config: A config for which `explain` returns nothing.
+        tokenizer: Its `tokenizer.json`; a class whose folders have another, whatever is in them,
+            comes last.
     """
-    family, described, fit = _find_best(config)
+    family, described, fit = _find_best(config, tokenizer)
+    notes = [FOLDED_NOTE] if fit.is_folded else []
+    if not _keeps_tokens(family, tokenizer):
+        notes.append(f"AutoTokenizer makes other ids for {family.classes[0]}: {_OPEN_AS_IT_IS}")
     theirs = fit.theirs or config
     complete = {**family.defaults, **described}
     find_source = fit.find_source(family.make_lookup(theirs, family.prefix, complete))
@@ -75,11 +83,18 @@ def describe(config: GPTConfig) -> ClassModel:
         },
         sources={n: find_source(n) for n in held if not (n == HEAD and config.tie_weights)},
         zeros=list_zeros(expected_tensors(theirs, family.layouts), held, find_source),
-        notes=(FOLDED_NOTE,) if fit.is_folded else (),
+        notes=tuple(notes),
     )
 
 
-def _find_best(config: GPTConfig) -> tuple[Family, HFConfig, Fit]:
+def _keeps_tokens(family: Family, tokenizer: Mapping[str, Any] | None) -> bool:
+    """Return whether `AutoTokenizer` makes the ids of the model in a folder of the family."""
+    return tokenizer is None or keeps_words(family.model_type, tokenizer)
+
+
+def _find_best(
+    config: GPTConfig, tokenizer: Mapping[str, Any] | None = None
+) -> tuple[Family, HFConfig, Fit]:
     """Return the family that fits best, the description of the model, and how it fits."""
     found = []
     for family in FAMILIES.values():
@@ -87,7 +102,12 @@ def _find_best(config: GPTConfig) -> tuple[Family, HFConfig, Fit]:
             described = family.describe(config)
             read = partial(_read_description, family, described, config.tie_weights)
             found.append((family, described, compare(config, read)))
-    return min(found, key=lambda one: (one[2].cost, bool(one[2].added)))
+
+    def weigh(one: tuple[Family, HFConfig, Fit]) -> tuple[bool, bool, int, bool]:
+        is_no_use, count = one[2].cost
+        return is_no_use, not _keeps_tokens(one[0], tokenizer), count, bool(one[2].added)
+
+    return min(found, key=weigh)
 
 
 def _read_description(family: Family, described: HFConfig, tied: bool) -> GPTConfig:

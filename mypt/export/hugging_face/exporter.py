@@ -47,11 +47,11 @@ def write(model: ModelToExport, path: Path, options: Options) -> list[str]:
     Raises:
         FormatError: A tensor has values that the dtype does not.
     """
-    told = describe(model.config)
-    weights = lay_out_weights(told, model.weights, options.get("dtype"))
     documents, notes = make_documents(
         model.tokenizer, model.config.block_size, model.build_tokenizer
     )
+    told = describe(model.config, documents.get(TOKENIZER))
+    weights = lay_out_weights(told, model.weights, options.get("dtype"))
     ends = documents[GENERATION]
     config = {
         **told.hf_config,

@@ -76,6 +76,22 @@ def test_auto_tokenizer_gives_the_ids_and_texts_of_mypt(
     transformers.AutoModelForCausalLM.from_pretrained(folder)
 
 
+@pytest.mark.parametrize("kind", ["char", "gpt2"])
+def test_a_class_with_rules_of_its_own_is_not_chosen_for_other_ones(
+    transformers, export, tmp_path, kind
+):
+    """`AutoTokenizer` splits every text of a Qwen 2 folder as Qwen 2 does."""
+    ours = PLUGINS.tokenizer(kind).trained_on([TEXT * 3])
+    llama = {"pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu"}
+    config = mypt.GPTConfig(**SIZES, **llama, qkv_bias=True, vocab_size=ours.vocab_size)
+    mypt.GPT(config, ours, plugins=PLUGINS).save(tmp_path / "model")
+    folder, notes = export(tmp_path / "model")
+    assert not notes
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    ensure_equal(theirs, ours, [TEXT, "\n    12345"] if kind == "gpt2" else [TEXT])
+    assert mypt.load(folder, plugins=PLUGINS).config == config
+
+
 FOLDERS = [
     *(f"neighbours/{name}" for name in ("tok_added", "tok_llama_like", "tok_wordpiece")),
     "foreign/hf_gpt2",

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from mypt.format.documents.special_tokens import END_OF_TEXT
 from mypt.format.errors import FormatError, Problem
+from mypt.format.readers.tokenizers.byte_bpe import make_byte_bpe
 from mypt.format.readers.tokenizers.words import QWEN2, make_split
 
 if TYPE_CHECKING:
@@ -83,3 +84,30 @@ def find_class(config: Document, hf_config: Document, file: str) -> str:
     if registered == BACKEND and named not in BYTE_LEVEL:
         return BACKEND
     return named
+
+
+def keeps_words(model_type: str, tokenizer: Document) -> bool:
+    """Return whether `AutoTokenizer` splits texts as a folder's `tokenizer.json` says.
+
+    Of a model whose folders are known to name a wrong class, it takes the tokens from there, and
+    how texts are split from the class that belongs to the model.
+
+    Args:
+        model_type: That of the folder's `config.json`.
+        tokenizer: The content of `tokenizer.json`.
+    """
+    if model_type not in _NAMED_WRONGLY:
+        return True
+    held = BYTE_LEVEL[_REGISTERED[model_type]]
+    made = make_byte_bpe({}, [], words=held.words, normalizer=held.normalizer)
+    return _list_steps(tokenizer) == _list_steps(made)
+
+
+def _list_steps(tokenizer: Document) -> list[Any]:
+    """Return what decides how a text becomes words, which are then merged."""
+    splits = tokenizer.get("pre_tokenizer") or {}
+    kept = [
+        {name: value for name, value in step.items() if name != "trim_offsets"}  # of no id
+        for step in splits.get("pretokenizers", [splits])
+    ]
+    return [tokenizer["model"]["type"], tokenizer.get("normalizer"), kept]
