@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from mypt.format.open import open_checkpoint, recognise
 from mypt.format.readers.options import check_values, share_options
 from mypt.format.rules.arguments import MAPPING, PATH, TEXT, checked, optional
 from mypt.format.storage.fsync import sync_folder, sync_tree
+from mypt.format.storage.lock import LOCK_FILE, file_lock
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.gc_pause import pause_gc
 from mypt.plugins.contracts import ModelToExport
@@ -28,13 +30,15 @@ from mypt.plugins.manager import Plugins, load_plugins
 from mypt.plugins.requirements import check_features
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.open import Opened
     from mypt.plugins.contracts import ExporterFactory, Tokenizer
+
+_WORKPLACE = "mypt-export"
 
 
 @checked(path_or_name=PATH, to=TEXT, output=PATH, plugins=PLUGINS, options=optional(MAPPING))
@@ -71,6 +75,7 @@ def export_model(
         UsageError: There is no such checkpoint, the output is in use, or neither the exporter nor
             the reader has one of the options, or not with that value.
         SaveError: It could not be written; nothing is left behind.
+        LockedError: Another process is writing there.
     """
     with pause_gc():
         plugins = load_plugins() if plugins is None else plugins
@@ -142,17 +147,41 @@ def _write_beside(
     target: Path, exporter: ExporterFactory, model: ModelToExport, options: Mapping[str, Any]
 ) -> Sequence[str]:
     """Write the model beside the target, and rename it when it is complete."""
-    with raising_save_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as work:
-            made = Path(work) / target.name
-            notes = exporter.write(model, made, options)
-            if not made.exists():
-                what, fix = "it has written nothing", "report it to its author"
-                raise PluginError(Problem("", exporter.name, what, fix, kind="plugin"))
-            sync_tree(made)
-            if target.exists():
-                target.rmdir()
-            made.rename(target)
-            sync_folder(target.parent)
+    with raising_save_errors(target), _open_workplace(target) as work:
+        made = work / target.name
+        notes = exporter.write(model, made, options)
+        if not made.exists():
+            what, fix = "it has written nothing", "report it to its author"
+            raise PluginError(Problem("", exporter.name, what, fix, kind="plugin"))
+        sync_tree(made)
+        if target.exists():
+            target.rmdir()
+        made.rename(target)
+        sync_folder(target.parent)
     return notes
+
+
+@contextmanager
+def _open_workplace(target: Path) -> Iterator[Path]:
+    """Hold an empty folder beside the target; what a killed export has left there is removed."""
+    work = target.with_name(f".{target.name}.{_WORKPLACE}")
+    work.mkdir(parents=True, exist_ok=True)
+    fix = "wait until it ends, or name another place"
+    try:
+        with file_lock(work / LOCK_FILE, target, fix=fix, no_lock=True):
+            try:
+                _empty(work)
+                yield work
+            finally:
+                _empty(work)
+    finally:
+        with suppress(OSError):  # another export is at work there
+            work.rmdir()
+
+
+def _empty(work: Path) -> None:
+    for path in work.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK_FILE:
+            path.unlink()

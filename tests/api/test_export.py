@@ -1,5 +1,7 @@
 """`export_model`: the one door to every exporter."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 from attrs import evolve
 
 import mypt
+from mypt.format.storage.lock import LOCK_FILE, file_lock
 from mypt.plugins import ExporterFactory, Problem, hookimpl
 from mypt.testing import registered
 
@@ -112,3 +115,43 @@ def test_a_model_without_a_tokenizer_says_so_where_one_is_asked_for(model, plugi
     mypt.export_model(tmp_path / "model", "mine", tmp_path / "out", plugins=plugins)
     with pytest.raises(mypt.FormatError, match="model: has no tokenizer"):
         seen[0][0].build_tokenizer()
+
+
+def test_the_next_export_removes_what_a_killed_one_has_left(model, tmp_path):
+    """The process ends without a chance to clean up, when its file is written."""
+    model()
+    work = tmp_path / ".out.mypt-export"
+    die = (
+        "import os, sys, mypt\n"
+        "from types import SimpleNamespace\n"
+        "from mypt.plugins import ExporterFactory, hookimpl\n"
+        "from mypt.testing import registered\n"
+        "def write(model, path, options):\n"
+        "    path.mkdir()\n"
+        "    (path / 'half').write_text('half')\n"
+        "    os._exit(9)\n"
+        "factory = ExporterFactory('mine', 'Mine', explain=lambda _: [], write=write)\n"
+        "plugins = registered(SimpleNamespace(mypt_exporters=hookimpl(lambda: [factory])))\n"
+        "mypt.export_model(sys.argv[1], 'mine', sys.argv[2], plugins=plugins)\n"
+    )
+    paths = [str(tmp_path / "model"), str(tmp_path / "out")]
+    assert subprocess.run([sys.executable, "-c", die, *paths], check=False).returncode == 9
+    assert (work / "out" / "half").exists()
+    assert not (tmp_path / "out").exists()
+    assert [entry["name"] for entry in mypt.list_checkpoints(tmp_path)] == ["model"]
+    mypt.export_model(tmp_path / "model", "hf", tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out"]
+
+
+def test_two_exports_to_one_place_do_not_meet(model, plugins, tmp_path):
+    model()
+    work = tmp_path / ".out.mypt-export"
+    work.mkdir()
+    (work / "others").write_text("being written")
+    with (
+        file_lock(work / LOCK_FILE, work, fix=""),
+        pytest.raises(mypt.MyptError, match="out: is being written by process"),
+    ):
+        mypt.export_model(tmp_path / "model", "any", tmp_path / "out", plugins=plugins)
+    assert (work / "others").exists()
+    assert not (tmp_path / "out").exists()

@@ -20,7 +20,7 @@ CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 TRAINING_STATE = "training_state.json"
 # Folders under this name are being written, checked or removed.
-HIDDEN_FOLDER = re.compile(r"\.(.+)\.mypt-(waiting|preflight|removed|successor)")
+HIDDEN_FOLDER = re.compile(r"\.(.+)\.mypt-(waiting|preflight|removed|successor|export)")
 MODEL = "model.pt"
 OPTIMIZER = "optimizer.pt"
 MANIFEST = "manifest.json"
