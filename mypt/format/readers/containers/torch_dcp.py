@@ -27,7 +27,7 @@ _MODULE_STATE = "_extra_state"  # what a module computes with beside its tensors
 
 def recognises(path: Path) -> bool:
     """Return whether this is a folder of torch.distributed.checkpoint, whatever it holds."""
-    return (path / ".metadata").is_file() and is_dcp_folder(path)
+    return is_dcp_folder(path)
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:

@@ -19,13 +19,18 @@ from mypt.format.tensors.pt_file import (
     find_damage,
     find_start,
 )
-from mypt.format.tensors.torch_dcp.dcp_metadata import read_metadata
+from mypt.format.tensors.torch_dcp.dcp_metadata import METADATA, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from mypt.format.tensors.torch_dcp.dcp_metadata import Chunk, ChunkedTensor
+
+
+def holds_metadata(path: Path) -> bool:
+    """Return whether this is a folder with the file of metadata, sound or not."""
+    return (path / METADATA).is_file()
 
 
 def is_dcp_folder(path: Path) -> bool:
