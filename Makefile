@@ -43,7 +43,7 @@ resume: $(VENV)/.installed
 # Parts of plugins in whole runs, and the starter of plugins under the type checker; two minutes or so.
 plugins: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 tests/scenarios/test_plugin_parts.py tests/cli/commands/test_plugins.py \
-		-m "slow or not slow"
+		plugins/mypt-lm-eval -m "slow or not slow"
 
 # Each key of each config of transformers, changed; two minutes or so.
 neighbours: $(VENV)/.installed

@@ -117,7 +117,7 @@ CASES = [
 @pytest.mark.parametrize(("write", "purpose"), CASES)
 def test_opening_takes_the_memory_of_the_weights_in_float32(tmp_path, write, purpose):
     write(tmp_path / "small", 32, 1)
-    write(tmp_path / "large", 512, 4)
+    write(tmp_path / "large", 512, 6)
     words = [sys.executable, "-c", PROGRAM, tmp_path / "small", tmp_path / "large", purpose]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -181,6 +181,7 @@ def run_lm_eval(folder, *arguments):
     )
 
 
+@pytest.mark.slow  # the page on comparing models runs the same command
 def test_the_command_evaluates_a_bundle(task):
     tokenizer = train_tokenizer("char", mypt.load_plugins())
     config = mypt.GPTConfig(
