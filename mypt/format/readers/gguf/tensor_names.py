@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from mypt.format.readers.row_orders import split_pairs
 from mypt.format.readers.shared.tensor_source import RowOrder, TensorSource
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def make_lookup(config: GPTConfig, order: TensorOrder) -> Lookup:
     """Return the function from mypt's name of a tensor to its source in a file."""
     norms = {**_NORMS, **order.norms}.get(config.block_type, _BEFORE)
     places = {**_INSIDE, **norms}
-    rows = _order_rotated(config) if order.pairs_rows and config.pos_encoding == "rope" else None
+    rows = split_pairs(config) if order.pairs_rows and config.pos_encoding == "rope" else None
     shares = (config.n_head, config.kv_heads, config.kv_heads)
 
     def find_source(name: str) -> TensorSource:
@@ -97,19 +98,6 @@ def make_lookup(config: GPTConfig, order: TensorOrder) -> Lookup:
         return TensorSource((f"{start}{places[inside]}.{kind}",))
 
     return find_source
-
-
-def _order_rotated(config: GPTConfig) -> RowOrder:
-    """Return the rows of queries, keys and values where pairs of neighbours are rotated."""
-    width, turned = config.head_width, config.rotated_width
-    slices: list[slice] = []
-    for head in range(config.n_head + config.kv_heads):
-        start = head * width
-        slices += [slice(start, start + turned, 2), slice(start + 1, start + turned, 2)]
-        if turned < width:
-            slices.append(slice(start + turned, start + width))
-    end = config.attention_width + config.kv_width
-    return RowOrder(end + config.kv_width, (*slices, slice(end, end + config.kv_width)))
 
 
 def has_fused_qkv(names: Iterable[str]) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mypt.format.layout import EMBEDDING, HEAD
+from mypt.format.readers.row_orders import split_head
 from mypt.format.readers.shared.tensor_source import RowOrder, TensorSource
 
 if TYPE_CHECKING:
@@ -88,16 +89,12 @@ class _Rows:
         return slice(place * width, (place + 1) * width)
 
     def _split_head(self, place: int) -> Iterator[slice]:
-        """Yield the rows of a head that is rotated: first ones of pairs, second ones, the rest."""
+        """Yield the rows of a head that is rotated."""
         whole = self._whole_head(place)
-        if not self.interleaved:
+        if self.interleaved:
+            yield from split_head(whole.start, self.config)
+        else:
             yield whole
-            return
-        end = whole.start + self.config.rotated_width
-        yield slice(whole.start, end, 2)
-        yield slice(whole.start + 1, end, 2)
-        if end < whole.stop:
-            yield slice(end, whole.stop)
 
 
 def make_lookup(

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from mypt.format.layout import EMBEDDING, HEAD
-from mypt.format.readers.shared.tensor_source import RowOrder, TensorSource
+from mypt.format.readers.row_orders import split_pairs
+from mypt.format.readers.shared.tensor_source import TensorSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ def make_lookup(config: GPTConfig) -> Callable[[str], TensorSource]:
         config: The architecture.
     """
     shares = config.n_head, config.kv_heads, config.kv_heads
-    order = _order_rows(config)
+    order = split_pairs(config)
 
     def find_source(name: str) -> TensorSource:
         if name in _OUTSIDE:
@@ -51,15 +52,3 @@ def make_lookup(config: GPTConfig) -> Callable[[str], TensorSource]:
         return TensorSource((f"{at}.{_INSIDE[part]}.{kind}",))
 
     return find_source
-
-
-def _order_rows(config: GPTConfig) -> RowOrder:
-    """Return the order of queries and keys, whose rotated pairs are neighbours, and of values."""
-    width, turned = config.head_width, config.n_head + config.kv_heads
-    slices = [
-        slice(head * width + first, (head + 1) * width, 2)
-        for head in range(turned)
-        for first in (0, 1)
-    ]
-    total = (turned + config.kv_heads) * width
-    return RowOrder(total, (*slices, slice(turned * width, total)))

@@ -12,8 +12,8 @@ from mypt.format.readers.hugging_face.families.gpt_like.fields import (
     take_sizes,
 )
 from mypt.format.readers.hugging_face.families.gpt_like.places import Places
-from mypt.format.readers.hugging_face.families.gpt_like.row_orders import join_groups
 from mypt.format.readers.hugging_face.keys import add_common_keys
+from mypt.format.readers.row_orders import join_groups
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
     require_bool,

@@ -14,9 +14,9 @@ from mypt.format.readers.hugging_face.families.family import Family
 from mypt.format.readers.hugging_face.families.gpt_like.alibi import ALIBI, LAYOUTS, PACKAGE
 from mypt.format.readers.hugging_face.families.gpt_like.fields import note_dropouts, take_sizes
 from mypt.format.readers.hugging_face.families.gpt_like.places import Places
-from mypt.format.readers.hugging_face.families.gpt_like.row_orders import join_groups
 from mypt.format.readers.hugging_face.families.rope import ROPE_KEYS, convert_rope, describe_rope
 from mypt.format.readers.hugging_face.keys import add_common_keys
+from mypt.format.readers.row_orders import join_groups
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
     require_bool,

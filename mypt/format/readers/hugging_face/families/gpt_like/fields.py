@@ -16,6 +16,29 @@ if TYPE_CHECKING:
     HFConfig = Mapping[str, Any]
 
 
+# Of heads for other tasks, whose tensors would be refused.
+SUMMARY = (
+    "summary_type",
+    "summary_use_proj",
+    "summary_activation",
+    "summary_proj_to_labels",
+    "summary_first_dropout",
+)
+# GPT-2's names of sizes by mypt's, and other names that its class takes; GPT-J has them as well.
+GPT2_SIZES = {
+    "block_size": "n_positions",
+    "n_embd": "n_embd",
+    "n_head": "n_head",
+    "n_layer": "n_layer",
+}
+GPT2_ALIASES = {
+    "hidden_size": "n_embd",
+    "max_position_embeddings": "n_positions",
+    "num_attention_heads": "n_head",
+    "num_hidden_layers": "n_layer",
+}
+
+
 def take_sizes(hf_config: HFConfig, file: str, **names: str) -> dict[str, Any]:
     """Return sizes under mypt's names, that of the vocabulary included.
 

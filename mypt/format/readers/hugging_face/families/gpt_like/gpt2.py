@@ -13,6 +13,9 @@ from mypt.format.readers.hugging_face.families.activations import (
 )
 from mypt.format.readers.hugging_face.families.family import Family
 from mypt.format.readers.hugging_face.families.gpt_like.fields import (
+    GPT2_ALIASES,
+    GPT2_SIZES,
+    SUMMARY,
     note_dropouts,
     require_false,
     take_sizes,
@@ -46,22 +49,12 @@ _DEFAULTS: Mapping[str, Any] = {
     _BY_LAYER: False,
     "tie_word_embeddings": True,
 }
-_ALIASES: Mapping[str, str] = {
-    "hidden_size": "n_embd",
-    "max_position_embeddings": "n_positions",
-    "num_attention_heads": "n_head",
-    "num_hidden_layers": "n_layer",
-}
 _KEYS = add_common_keys(
     {*_DEFAULTS, "n_inner", *_REFUSED},
-    # The summary belongs to heads for other tasks; early releases wrote the next two, unread; the
-    # last changes how training in 16 bits rounds.
+    # Early releases wrote the two after the summary, unread; the last changes how training in
+    # 16 bits rounds.
     ignored=(
-        "summary_type",
-        "summary_use_proj",
-        "summary_activation",
-        "summary_proj_to_labels",
-        "summary_first_dropout",
+        *SUMMARY,
         "n_ctx",
         "predict_special_tokens",
         "reorder_and_upcast_attn",
@@ -73,14 +66,7 @@ def _convert_config(hf_config: HFConfig, file: str) -> dict[str, Any]:
     require_false(hf_config, _REFUSED, file)
     require_bool(hf_config, _BY_LAYER, file)
     return {
-        **take_sizes(
-            hf_config,
-            file,
-            block_size="n_positions",
-            n_embd="n_embd",
-            n_head="n_head",
-            n_layer="n_layer",
-        ),
+        **take_sizes(hf_config, file, **GPT2_SIZES),
         **pick_known_fields(hf_config, {"n_inner": "mlp_hidden"}),
         "dropout": hf_config["resid_pdrop"] or 0.0,
         "bias": True,
@@ -129,7 +115,7 @@ GPT2 = Family(
     classes=("GPT2LMHeadModel", "GPT2Model"),
     defaults=_DEFAULTS,
     keys=_KEYS,
-    aliases=_ALIASES,
+    aliases=GPT2_ALIASES,
     roots=("transformer.", "lm_head.", "wte.", "wpe.", "h.", "ln_f."),
     prefix="transformer.",
     embedding="wte.weight",

@@ -12,7 +12,11 @@ from mypt.format.readers.hugging_face.families.activations import (
     describe_activation,
 )
 from mypt.format.readers.hugging_face.families.family import Family
-from mypt.format.readers.hugging_face.families.gpt_like.fields import note_dropouts, take_sizes
+from mypt.format.readers.hugging_face.families.gpt_like.fields import (
+    SUMMARY,
+    note_dropouts,
+    take_sizes,
+)
 from mypt.format.readers.hugging_face.families.gpt_like.places import Places
 from mypt.format.readers.hugging_face.families.windows import make_pattern
 from mypt.format.readers.hugging_face.keys import add_common_keys
@@ -70,15 +74,7 @@ _ALIASES: Mapping[str, str] = {
 }
 _KEYS = add_common_keys(
     {*_DEFAULTS, "intermediate_size", _TYPES, _LAYERS},
-    # of heads for other tasks
-    ignored=(
-        "classifier_dropout",
-        "summary_type",
-        "summary_use_proj",
-        "summary_activation",
-        "summary_proj_to_labels",
-        "summary_first_dropout",
-    ),
+    ignored=("classifier_dropout", *SUMMARY),  # of heads for other tasks
 )
 
 

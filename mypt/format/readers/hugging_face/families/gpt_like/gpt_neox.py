@@ -14,7 +14,6 @@ from mypt.format.readers.hugging_face.families.activations import (
 from mypt.format.readers.hugging_face.families.family import Family
 from mypt.format.readers.hugging_face.families.gpt_like.fields import note_dropouts
 from mypt.format.readers.hugging_face.families.gpt_like.places import Places
-from mypt.format.readers.hugging_face.families.gpt_like.row_orders import join_groups
 from mypt.format.readers.hugging_face.families.rope import (
     ROPE_KEYS,
     convert_rope,
@@ -23,6 +22,7 @@ from mypt.format.readers.hugging_face.families.rope import (
 )
 from mypt.format.readers.hugging_face.families.sizes import convert_sizes, find_head_width
 from mypt.format.readers.hugging_face.keys import add_common_keys
+from mypt.format.readers.row_orders import join_groups
 from mypt.format.readers.shared.fields import (
     make_unsupported_error,
     require_bool,

@@ -11,10 +11,16 @@ from mypt.format.readers.hugging_face.families.activations import (
     describe_activation,
 )
 from mypt.format.readers.hugging_face.families.family import Family
-from mypt.format.readers.hugging_face.families.gpt_like.fields import note_dropouts, take_sizes
+from mypt.format.readers.hugging_face.families.gpt_like.fields import (
+    GPT2_ALIASES,
+    GPT2_SIZES,
+    SUMMARY,
+    note_dropouts,
+    take_sizes,
+)
 from mypt.format.readers.hugging_face.families.gpt_like.places import Places
-from mypt.format.readers.hugging_face.families.gpt_like.row_orders import split_pairs
 from mypt.format.readers.hugging_face.keys import add_common_keys
+from mypt.format.readers.row_orders import split_pairs
 from mypt.format.readers.shared.fields import (
     pick_known_fields,
     require_number,
@@ -53,22 +59,9 @@ _DEFAULTS: Mapping[str, Any] = {
     "layer_norm_epsilon": 1e-5,
     "tie_word_embeddings": False,
 }
-_ALIASES: Mapping[str, str] = {
-    "hidden_size": "n_embd",
-    "max_position_embeddings": "n_positions",
-    "num_attention_heads": "n_head",
-    "num_hidden_layers": "n_layer",
-}
 _KEYS = add_common_keys(
     {*_DEFAULTS, "n_inner"},
-    # of heads for other tasks
-    ignored=(
-        "summary_type",
-        "summary_use_proj",
-        "summary_activation",
-        "summary_proj_to_labels",
-        "summary_first_dropout",
-    ),
+    ignored=SUMMARY,
     # what the class does, whatever they say
     rotary=(True,),
     scale_attn_weights=(True,),
@@ -77,14 +70,7 @@ _KEYS = add_common_keys(
 
 def _convert_config(hf_config: HFConfig, file: str) -> dict[str, Any]:
     return {
-        **take_sizes(
-            hf_config,
-            file,
-            block_size="n_positions",
-            n_embd="n_embd",
-            n_head="n_head",
-            n_layer="n_layer",
-        ),
+        **take_sizes(hf_config, file, **GPT2_SIZES),
         **pick_known_fields(hf_config, {"n_inner": "mlp_hidden"}),
         "dropout": hf_config["resid_pdrop"] or 0.0,
         "head_bias": True,
@@ -123,7 +109,7 @@ GPTJ = Family(
     classes=("GPTJForCausalLM", "GPTJModel"),
     defaults=_DEFAULTS,
     keys=_KEYS,
-    aliases=_ALIASES,
+    aliases=GPT2_ALIASES,
     roots=("transformer.", "lm_head.", "wte.", "h.", "ln_f."),
     prefix="transformer.",
     embedding="wte.weight",

@@ -32,6 +32,22 @@ def join_groups(config: GPTConfig) -> RowOrder:
     return RowOrder(groups * size, tuple(rows for part in parts for rows in take(*part)))
 
 
+def split_head(first: int, config: GPTConfig) -> Iterator[slice]:
+    """Yield the rows of a head of which rotation pairs neighbours.
+
+    The first of each pair come first, then the second ones, then what is not rotated.
+
+    Args:
+        first: Its first row.
+        config: The architecture; rope rotates the first values of its heads.
+    """
+    end = first + config.rotated_width
+    yield slice(first, end, 2)
+    yield slice(first + 1, end, 2)
+    if end < first + config.head_width:
+        yield slice(end, first + config.head_width)
+
+
 def split_pairs(config: GPTConfig) -> RowOrder:
     """Return the order of rows of which rotation pairs neighbours: the first of each pair first.
 
@@ -40,15 +56,8 @@ def split_pairs(config: GPTConfig) -> RowOrder:
     Args:
         config: The architecture; rope rotates the first values of its heads.
     """
-    width, turned = config.head_width, config.rotated_width
     end = config.attention_width + config.kv_width
-
-    def split_head(first: int) -> Iterator[slice]:
-        yield slice(first, first + turned, 2)
-        yield slice(first + 1, first + turned, 2)
-        if turned < width:
-            yield slice(first + turned, first + width)
-
-    heads = (rows for first in range(0, end, width) for rows in split_head(first))
+    starts = range(0, end, config.head_width)
+    heads = (rows for first in starts for rows in split_head(first, config))
     total = end + config.kv_width
     return RowOrder(total, (*heads, slice(end, total)))

@@ -1,7 +1,7 @@
 import torch
 
 from mypt.format.documents.config import GPTConfig
-from mypt.format.readers.hugging_face.families.gpt_like.row_orders import (
+from mypt.format.readers.row_orders import (
     join_groups,
     split_pairs,
 )
