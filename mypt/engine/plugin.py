@@ -14,11 +14,14 @@ from mypt.engine.evaluation.guards import (
 )
 from mypt.format.optimizers.adamw import ADAMW
 from mypt.format.optimizers.adamw import NAME as ADAMW_NAME
+from mypt.format.rules.plugin_settings import COSINE
 from mypt.plugins import (
     GuardFactory,
     LogSink,
     OptimizerFactory,
     RunInfo,
+    Schedule,
+    ScheduleFactory,
     SinkFactory,
     TrainingConfig,
     hookimpl,
@@ -48,6 +51,12 @@ def mypt_optimizers() -> list[OptimizerFactory]:
 
 
 @hookimpl
+def mypt_schedules() -> list[ScheduleFactory]:
+    """Offer the half cosine."""
+    return [ScheduleFactory(COSINE, _build_cosine, options=NO_OPTIONS)]
+
+
+@hookimpl
 def mypt_gold_guards() -> list[GuardFactory]:
     """Offer the three guards of MyPT."""
     return [
@@ -70,6 +79,15 @@ def _build_adamw(parameters: Mapping[str, Parameter], training: TrainingConfig) 
     from mypt.engine.optimizers.adamw import build_adamw
 
     return build_adamw(parameters, training)
+
+
+def _build_cosine(training: TrainingConfig) -> Schedule:
+    from attrs import evolve
+
+    from mypt.engine.training.lr_schedule import learning_rate_at
+
+    unwarmed = evolve(training, learning_rate=1.0, warmup_iters=0.0)
+    return lambda step: learning_rate_at(step, unwarmed)
 
 
 def _build_console(run: RunInfo) -> LogSink | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from mypt.format import layout
 from mypt.format.documents.config import GATED
-from mypt.plugins import PartFactory, hookimpl
+from mypt.format.rules.plugin_settings import CROSS_ENTROPY
+from mypt.plugins import LossFactory, PartFactory, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mypt.format.documents.config import GPTConfig
+    from mypt.plugins import TokenLoss
+    from mypt.plugins.contracts import Options
 
 PARTS = "mypt.model.parts"
 # slot and name -> module, and the builder there
@@ -36,6 +39,12 @@ BUILDERS = {
     ("head_type", "linear"): ("mypt.plugins.nn.head", "LinearHead"),
     ("stack_type", "sequential"): (f"{PARTS}.stack", "SequentialStack"),
 }
+
+
+@hookimpl
+def mypt_losses() -> list[LossFactory]:
+    """Offer the cross entropy."""
+    return [LossFactory(CROSS_ENTROPY, _build_cross_entropy, options={"type": "object"})]
 
 
 @hookimpl
@@ -69,3 +78,9 @@ def _make_lazy_builder(module: str, builder: str) -> Callable[..., nn.Module]:
         return part
 
     return build
+
+
+def _build_cross_entropy(_: Options) -> TokenLoss:
+    import torch.nn.functional as F
+
+    return lambda logits, targets: F.cross_entropy(logits, targets, reduction="none")

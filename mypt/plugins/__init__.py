@@ -18,6 +18,7 @@ from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 from mypt.format.rules.plugin_settings import SettingsOrigin
 from mypt.format.tensors.info import TensorInfo
 from mypt.plugins.contracts import (
+    DataSourceFactory,
     DivisibleTokenizer,
     Evaluation,
     ExportableTokenizer,
@@ -25,13 +26,17 @@ from mypt.plugins.contracts import (
     GoldGuard,
     GuardFactory,
     LogSink,
+    LossFactory,
     ModelToExport,
     OptimizerFactory,
     PartFactory,
     RunInfo,
+    Schedule,
+    ScheduleFactory,
     SinkFactory,
     Tokenizer,
     TokenizerFactory,
+    TokenLoss,
     Verdict,
 )
 from mypt.plugins.hookspecs import hookimpl
@@ -78,6 +83,7 @@ __all__ = [
     "Context",
     "Contexts",
     "DataError",
+    "DataSourceFactory",
     "DivisibleTokenizer",
     "EmbeddingPart",
     "Evaluation",
@@ -91,6 +97,7 @@ __all__ = [
     "HeadPart",
     "LinearHead",
     "LogSink",
+    "LossFactory",
     "MakeLinear",
     "ModelToExport",
     "MyptError",
@@ -104,6 +111,8 @@ __all__ = [
     "Problem",
     "ReaderFactory",
     "RunInfo",
+    "Schedule",
+    "ScheduleFactory",
     "SettingsOrigin",
     "SinkFactory",
     "StackPart",
@@ -111,6 +120,7 @@ __all__ = [
     "StateTensor",
     "TensorInfo",
     "TokenEmbedding",
+    "TokenLoss",
     "Tokenizer",
     "TokenizerFactory",
     "TrainingConfig",

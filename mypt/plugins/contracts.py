@@ -268,6 +268,78 @@ class OptimizerFactory(VersionedFactory):
         return Declaration(state=self.state, settings=self.settings, progress=self.progress)
 
 
+# The factor of a peak learning rate for the update that follows `step` updates, at most 1. A pure
+# function of the step, so that a resumed run has the rates of one that was never stopped.
+Schedule = Callable[[int], float]
+
+
+@frozen
+class ScheduleFactory(VersionedFactory):
+    """A learning-rate schedule that a plugin offers; see also `VersionedFactory`.
+
+    Attributes:
+        name: Its value in `lr_schedule` of a training config.
+        build: Builds it from the hyperparameters of the run, `max_iters`, `warmup_iters`, `min_lr`
+            and `lr_schedule_options` among them. mypt multiplies what it returns by the linear
+            warm-up, so it need not know of that.
+        options: JSON Schema of `lr_schedule_options`.
+    """
+
+    name: str
+    build: Callable[[TrainingConfig], Schedule]
+    options: JsonSchema = field(factory=dict, kw_only=True)
+
+
+class TokenLoss(Protocol):
+    """The loss of each position, which training makes small; evaluation is always cross entropy."""
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the losses of some positions.
+
+        Args:
+            logits: (N, vocab_size), floating; N is a part of the positions of a batch.
+            targets: The ids to predict, (N,) int64, each in 0 ... vocab_size - 1.
+
+        Returns:
+            (N,), differentiable, in nats where it is a cross entropy.
+        """
+        ...
+
+
+@frozen
+class LossFactory(VersionedFactory):
+    """A training loss that a plugin offers; see also `VersionedFactory`.
+
+    Attributes:
+        name: Its value in `loss` of a training config.
+        build: Builds it from `loss_options`. Import torch inside.
+        options: JSON Schema of `loss_options`.
+    """
+
+    name: str
+    build: Callable[[Options], TokenLoss]
+    options: JsonSchema = field(factory=dict, kw_only=True)
+
+
+@frozen
+class DataSourceFactory(VersionedFactory):
+    """A form of files with texts to train on that a plugin reads; see also `VersionedFactory`.
+
+    Attributes:
+        name: Its name in `data_source` of a training config, and in messages.
+        recognises: Returns whether it reads a file or folder. Called for whatever a user names, and
+            for each file of a folder that nobody recognises as a whole; built-in sources first.
+        read: Yields the documents of a file or folder, in order, each a text; called again for
+            each pass, with the same result. It reads as it goes, so that memory stays flat.
+        options: JSON Schema of `data_options`.
+    """
+
+    name: str
+    recognises: Callable[[Path], bool] = field(kw_only=True)
+    read: Callable[[Path, Options], Iterable[str]] = field(kw_only=True)
+    options: JsonSchema = field(factory=dict, kw_only=True)
+
+
 @frozen(kw_only=True)
 class ModelToExport:
     """A model that an exporter writes.

@@ -16,11 +16,14 @@ from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.result import check_checkpoint
 from mypt.format.schema.messages import json_pointer
 from mypt.plugins.contracts import (
+    DataSourceFactory,
     ExporterFactory,
     GuardFactory,
     LogSink,
+    LossFactory,
     OptimizerFactory,
     PartFactory,
+    ScheduleFactory,
     SinkFactory,
     Tokenizer,
     TokenizerFactory,
@@ -194,6 +197,8 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (TokenizerFactory, "train_pieces"): partial(_require_protocol, Tokenizer),
     (OptimizerFactory, "build"): _require_optimizer,
     (OptimizerFactory, "state"): _require_kept,
+    (ScheduleFactory, "build"): _require_function,
+    (LossFactory, "build"): _require_function,
     (GuardFactory, "build"): _require_function,
     (GuardFactory, "judge"): partial(_require_instance, Verdict),
     (SinkFactory, "build"): lambda made: made if made is None else _require_protocol(LogSink, made),
@@ -202,6 +207,15 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (ExporterFactory, "write"): partial(_convert_items, str),
     **{
         (factory, "update"): _convert_settings
-        for factory in (PartFactory, TokenizerFactory, OptimizerFactory, GuardFactory, SinkFactory)
+        for factory in (
+            PartFactory,
+            TokenizerFactory,
+            OptimizerFactory,
+            ScheduleFactory,
+            LossFactory,
+            DataSourceFactory,
+            GuardFactory,
+            SinkFactory,
+        )
     },
 }

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.contract import ReaderFactory
     from mypt.plugins.contracts import (
+        DataSourceFactory,
         ExporterFactory,
         GuardFactory,
+        LossFactory,
         OptimizerFactory,
         PartFactory,
+        ScheduleFactory,
         SinkFactory,
         TokenizerFactory,
     )
@@ -69,6 +72,54 @@ def mypt_optimizers() -> Iterable[OptimizerFactory]:  # type: ignore[empty-body]
         @hookimpl
         def mypt_optimizers():
             return [OptimizerFactory("sgd", build=build_sgd)]
+    """
+
+
+@hookspec
+def mypt_schedules() -> Iterable[ScheduleFactory]:  # type: ignore[empty-body]
+    """Offer learning-rate schedules, by name; a run uses the one that its `lr_schedule` names.
+
+    Called once, at the first look-up.
+
+    Returns:
+        The factories. A name that is taken is a fault that names both plugins.
+
+    Example:
+        @hookimpl
+        def mypt_schedules():
+            return [ScheduleFactory("halving", build=lambda training: lambda step: 0.5 ** step)]
+    """
+
+
+@hookspec
+def mypt_losses() -> Iterable[LossFactory]:  # type: ignore[empty-body]
+    """Offer training losses, by name; a run uses the one that its `loss` names.
+
+    Called once, at the first look-up. Import torch inside `build`.
+
+    Returns:
+        The factories. A name that is taken is a fault that names both plugins.
+
+    Example:
+        @hookimpl
+        def mypt_losses():
+            return [LossFactory("focal", build=build_focal)]
+    """
+
+
+@hookspec
+def mypt_data_sources() -> Iterable[DataSourceFactory]:  # type: ignore[empty-body]
+    """Offer forms of files with texts, by name; a file's name and content decide which one reads.
+
+    Called once, at the first look-up. Import heavy packages inside `read`.
+
+    Returns:
+        The factories. A name that is taken is a fault that names both plugins.
+
+    Example:
+        @hookimpl
+        def mypt_data_sources():
+            return [DataSourceFactory("mbox", recognises=is_mailbox, read=read_mailbox)]
     """
 
 

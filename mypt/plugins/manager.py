@@ -24,6 +24,8 @@ from mypt.format.rules.arguments import MAPPING, TEXT, checked, optional, sequen
 from mypt.format.rules.plugin_sections import describe_choice, list_clashes
 from mypt.format.rules.plugin_settings import (
     GUARDS,
+    LOSS,
+    LR_SCHEDULE,
     OPTIMIZER,
     PLUGINS,
     SINKS,
@@ -53,10 +55,13 @@ if TYPE_CHECKING:
     from mypt.format.readers.contract import ReaderFactory
     from mypt.format.rules.plugin_settings import Settings
     from mypt.plugins.contracts import (
+        DataSourceFactory,
         ExporterFactory,
         GuardFactory,
+        LossFactory,
         OptimizerFactory,
         PartFactory,
+        ScheduleFactory,
         SinkFactory,
         TokenizerFactory,
     )
@@ -226,6 +231,21 @@ class Plugins:
         return self._make_mapping("mypt_optimizers")
 
     @cached_property
+    def schedules(self) -> Mapping[str, ScheduleFactory]:
+        """Learning-rate schedules by name."""
+        return self._make_mapping("mypt_schedules")
+
+    @cached_property
+    def losses(self) -> Mapping[str, LossFactory]:
+        """Training losses by name."""
+        return self._make_mapping("mypt_losses")
+
+    @cached_property
+    def data_sources(self) -> Mapping[str, DataSourceFactory]:
+        """Forms of files with texts by name; the built-in ones come first."""
+        return self._make_mapping("mypt_data_sources")
+
+    @cached_property
     def guards(self) -> Mapping[str, GuardFactory]:
         """Gold guards by name."""
         return self._make_mapping("mypt_gold_guards")
@@ -288,6 +308,24 @@ class Plugins:
             PluginError: No plugin offers it, or more than one does.
         """
         return self._look_up("mypt_optimizers", self.optimizers, name)
+
+    @checked(name=TEXT)
+    def schedule(self, name: str) -> ScheduleFactory:
+        """Look up a learning-rate schedule.
+
+        Raises:
+            PluginError: No plugin offers it, or more than one does.
+        """
+        return self._look_up("mypt_schedules", self.schedules, name)
+
+    @checked(name=TEXT)
+    def loss(self, name: str) -> LossFactory:
+        """Look up a training loss.
+
+        Raises:
+            PluginError: No plugin offers it, or more than one does.
+        """
+        return self._look_up("mypt_losses", self.losses, name)
 
     @checked(name=TEXT)
     def exporter(self, name: str) -> ExporterFactory:
@@ -369,6 +407,8 @@ class Plugins:
             "mypt_tokenizers": lambda kind: (TOKEN_KIND, kind),
             "mypt_parts": lambda slot_and_name: slot_and_name,
             "mypt_optimizers": lambda name: (OPTIMIZER, name),
+            "mypt_schedules": lambda name: (LR_SCHEDULE, name),
+            "mypt_losses": lambda name: (LOSS, name),
             "mypt_gold_guards": lambda name: (GUARDS, name),
             "mypt_log_sinks": lambda name: (SINKS, name),
         }

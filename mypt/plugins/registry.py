@@ -11,10 +11,13 @@ from mypt.format.readers.contract import ReaderFactory
 from mypt.format.rules.config import CLASH
 from mypt.format.rules.requirements import normalize_package_name
 from mypt.plugins.contracts import (
+    DataSourceFactory,
     ExporterFactory,
     GuardFactory,
+    LossFactory,
     OptimizerFactory,
     PartFactory,
+    ScheduleFactory,
     SinkFactory,
     TokenizerFactory,
 )
@@ -54,6 +57,13 @@ HOOKS = {
     ),
     "mypt_optimizers": Hook(
         "optimizers", OptimizerFactory, lambda f: f.name, lambda key: f"optimizer `{key}`"
+    ),
+    "mypt_schedules": Hook(
+        "schedules", ScheduleFactory, lambda f: f.name, lambda key: f"schedule `{key}`"
+    ),
+    "mypt_losses": Hook("losses", LossFactory, lambda f: f.name, lambda key: f"loss `{key}`"),
+    "mypt_data_sources": Hook(
+        "data sources", DataSourceFactory, lambda f: f.name, lambda key: f"data source `{key}`"
     ),
     "mypt_gold_guards": Hook(
         "guards", GuardFactory, lambda f: f.name, lambda key: f"gold guard `{key}`"

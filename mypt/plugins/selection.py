@@ -1,4 +1,4 @@
-"""Select the registered guards, sinks and optimizer that a run uses, and their options."""
+"""Select what a run uses of what is registered, and the options."""
 
 from __future__ import annotations
 
@@ -8,19 +8,31 @@ from attrs import evolve
 
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.rules.plugin_sections import (
-    undeclared_optimizer_problems,
+    undeclared_choice_problems,
     undeclared_option_problems,
     unknown_name_problems,
 )
-from mypt.format.rules.plugin_settings import GUARDS, OPTIMIZER_OPTIONS, SINKS
+from mypt.format.rules.plugin_settings import (
+    GUARDS,
+    LOSS,
+    LR_SCHEDULE,
+    OPTIMIZER,
+    RUN_CHOICES,
+    SINKS,
+)
 from mypt.format.schema.messages import explain_option_error, json_pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import JsonSchema
     from mypt.plugins.manager import Plugins
+
+
+class _HasOptions(Protocol):
+    @property
+    def options(self) -> JsonSchema: ...
 
 
 class SelectableFactory(Protocol):
@@ -75,25 +87,36 @@ def check_given(field: str, options: Mapping[str, Any], plugins: Plugins, file: 
         raise ConfigError(*problems)
 
 
-def check_optimizer_options(training: TrainingConfig, plugins: Plugins, file: str = "") -> None:
-    """Check the optimizer that a run names, and its options.
+def check_choices(
+    training: TrainingConfig, plugins: Plugins, given: Collection[str] = (), file: str = ""
+) -> None:
+    """Check the optimizer, the schedule and the loss that a run names, and their options.
 
     Args:
         training: Hyperparameters of the run.
         plugins: What is installed.
-        file: The document that says so; "" for none.
+        given: The fields that `file` does not say.
+        file: The document that says the others; "" for none.
 
     Raises:
-        PluginError: No plugin offers the optimizer, or two do.
+        PluginError: No plugin offers one of them, or two do.
         ConfigError: An option is not declared, or does not match its schema.
     """
-    name, options = training.optimizer, training.optimizer_options
-    schema = plugins.optimizer(name).options
-    problems = list(undeclared_optimizer_problems(options, schema, file)) or [
-        evolve(problem, file=file) for problem in _check_options(OPTIMIZER_OPTIONS, options, schema)
-    ]
-    if problems:
-        raise ConfigError(*problems)
+    look_up: Mapping[str, Callable[[str], _HasOptions]] = {
+        OPTIMIZER: plugins.optimizer,
+        LR_SCHEDULE: plugins.schedule,
+        LOSS: plugins.loss,
+    }
+    for choice in RUN_CHOICES:
+        schema = look_up[choice.field](getattr(training, choice.field)).options
+        options = getattr(training, choice.options)
+        place = "" if {choice.field, choice.options} & {*given} else file
+        problems = list(undeclared_choice_problems(choice.options, options, schema, place)) or [
+            evolve(problem, file=place)
+            for problem in _check_options(choice.options, options, schema)
+        ]
+        if problems:
+            raise ConfigError(*problems)
 
 
 def select_options(

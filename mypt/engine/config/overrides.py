@@ -19,7 +19,7 @@ from mypt.format.errors import ConfigError, Problem
 from mypt.format.names.lookup import explain_name
 from mypt.format.rules.arguments import PLAIN, check_arguments
 from mypt.format.rules.documents import document_problems
-from mypt.format.rules.plugin_settings import OPTIMIZER, OPTIMIZER_OPTIONS
+from mypt.format.rules.plugin_settings import RUN_CHOICES
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -91,9 +91,12 @@ def _clear_other_data(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _clear_options(given: Mapping[str, Any], saved: TrainingConfig) -> dict[str, Any]:
-    """Let another optimizer begin without the options of the one before."""
-    is_other = given.get(OPTIMIZER, saved.optimizer) != saved.optimizer
-    return {OPTIMIZER_OPTIONS: {}} if is_other else {}
+    """Let another optimizer, schedule or loss begin without the options of the one before."""
+    return {
+        choice.options: {}
+        for choice in RUN_CHOICES
+        if given.get(choice.field, found := getattr(saved, choice.field)) != found
+    }
 
 
 def build_config(fields: Mapping[str, Any], layouts: Layouts) -> GPTConfig:

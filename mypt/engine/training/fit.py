@@ -35,7 +35,7 @@ from mypt.format.optimizers.document import optimizer_document
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.generations import read_manifest
 from mypt.plugins.requirements import check_run
-from mypt.plugins.selection import check_given, check_optimizer_options
+from mypt.plugins.selection import check_choices, check_given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +107,7 @@ def fit(
         check_run(previous, training, model.needs, model.plugins, model.opened_from)
     for field in given.keys() & {GUARDS, SINKS}:
         check_given(field, getattr(training, field), model.plugins)
-    check_optimizer_options(training, model.plugins)
+    check_choices(training, model.plugins)
     if previous is not None and _is_done(model, checkpoint_dir, previous, training.max_iters):
         message = "nothing to train: the model is at step %d, and max_iters is %d"
         _LOGGER.warning(message, previous.step, training.max_iters)

@@ -63,11 +63,11 @@ from mypt.engine.training.trainer import Job
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import Opened, is_checkpoint, open_checkpoint
-from mypt.format.rules.plugin_settings import GUARDS, OPTIMIZER, OPTIMIZER_OPTIONS, SINKS
+from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.files import TRAINING_STATE
 from mypt.format.storage.succession import finish_succession
 from mypt.plugins.requirements import check_run
-from mypt.plugins.selection import check_given, check_optimizer_options, select_options
+from mypt.plugins.selection import check_choices, check_given, select_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -355,8 +355,7 @@ def _check_choices(request: TrainRequest, run: ResolvedRun, plugins: Plugins) ->
         if is_given or run.previous is None:
             file = "" if is_given else run.preset.file
             check_given(field, getattr(training, field), plugins, file)
-    file = "" if request.training.keys() & {OPTIMIZER, OPTIMIZER_OPTIONS} else run.preset.file
-    check_optimizer_options(training, plugins, file)
+    check_choices(training, plugins, request.training.keys(), run.preset.file)
     build_guards(training.gold_guards, plugins.guards)
     select_options(SINKS, training.log_sinks, plugins.sinks)
 

@@ -31,6 +31,8 @@ _HARMLESS = frozenset(
         "absent",
         "activation_checkpointing",
         "config_file",
+        "data_options",
+        "data_source",
         "dataset_dir",
         "eval_dataset_dir",
         "eval_interval",
@@ -43,11 +45,19 @@ _HARMLESS = frozenset(
         "input_file",
         "keep_snapshots",
         "log_file",
+        "log_interval",
         "log_sinks",
+        "max_minutes",
+        "max_tokens",
         "plugins",
+        "save_interval",
+        "save_minutes",
         "snapshot_interval",
         "start_step",
+        "stop_after_evals_without_gain",
+        "target_loss",
         "terminate_on_nan",
+        "val_file",
     }
 )
 # The state of an optimizer names the optimizer, and has been made with its options.

@@ -11,12 +11,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import MyptError, Problem, log_traceback
-from mypt.format.optimizers.adamw import NAME as ADAMW
 from mypt.format.rules.plugin_settings import (
     GUARDS,
-    OPTIMIZER,
-    OPTIMIZER_OPTIONS,
     PLUGINS,
+    RUN_CHOICES,
     SINKS,
     TOKENIZATION,
     SettingsOrigin,
@@ -35,9 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypt.format.documents.convert import Document
-    from mypt.format.rules.plugin_settings import Setting, Settings
+    from mypt.format.rules.plugin_settings import RunChoice, Setting, Settings
 
     Needs = Mapping[str, Any]
+
+# What mypt offers by default, by the field that names it.
+_OWN = frozenset((choice.field, choice.default) for choice in RUN_CHOICES)
 
 RENAMED, UPDATED = "plugin.renamed", "plugin.updated"
 _FIX = "no action needed: the next save writes it so"
@@ -83,8 +84,8 @@ def find_package(package: str, settings: Settings) -> str:
 
 def find_name(field: str, name: str, settings: Settings) -> str:
     """Return what is called today what a field has called `name`; itself if nothing was."""
-    if (field, name) == (OPTIMIZER, ADAMW) or (field, name) in settings:
-        return name  # of mypt's own optimizer no plugin has to be asked
+    if (field, name) in _OWN or (field, name) in settings:
+        return name  # of mypt's own no plugin has to be asked
     found = settings.get(former_key(field, name))
     return name if found is None else found.name
 
@@ -156,25 +157,27 @@ class _Updater:
                 kept = {names.get(name, name): memory for name, memory in gold["guards"].items()}
                 self.document["gold"] = {**gold, "guards": kept}
 
-        updated = self._update_optimizer(training, at)
+        updated = training
+        for choice in RUN_CHOICES:
+            updated = self._update_choice(choice, updated, at)
         if updated is not training:
             self._put(at, updated)
 
-    def _update_optimizer(
-        self, training: Mapping[str, Any], at: tuple[str, ...]
+    def _update_choice(
+        self, choice: RunChoice, training: Mapping[str, Any], at: tuple[str, ...]
     ) -> Mapping[str, Any]:
-        name = training.get(OPTIMIZER, ADAMW)
-        if name == ADAMW:  # mypt's own has no plugin to ask
+        name, given = choice.find(training)
+        if name == choice.default:  # mypt's own has no plugin to ask
             return training
-        now = find_name(OPTIMIZER, name, self._settings)
+        now = find_name(choice.field, name, self._settings)
         if now != name:
-            self._note(RENAMED, (*at, OPTIMIZER), f'is "{name}", which is called "{now}" today')
-            training = {**training, OPTIMIZER: now}
-        found, given = self._settings.get((OPTIMIZER, now)), training.get(OPTIMIZER_OPTIONS) or {}
+            self._note(RENAMED, (*at, choice.field), f'is "{name}", which is called "{now}" today')
+            training = {**training, choice.field: now}
+        found = self._settings.get((choice.field, now))
         if found is None:
             return training
-        made = self._update(found, given, name, (*at, OPTIMIZER_OPTIONS))
-        return training if made == given else {**training, OPTIMIZER_OPTIONS: made}
+        made = self._update(found, given, name, (*at, choice.options))
+        return training if made == given else {**training, choice.options: made}
 
     def _put(self, at: tuple[str, ...], training: Mapping[str, Any]) -> None:
         self.document = {**self.document, at[0]: training} if at else dict(training)

@@ -27,6 +27,15 @@ class Phase:
     extra: Mapping[str, Any] = field(factory=dict)
 
 
+@frozen(kw_only=True)
+class BatchStretch:
+    """A stretch of a run with a batch size of its own, one of `TrainingConfig.batch_schedule`."""
+
+    from_iter: int
+    grad_accum_steps: int
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
 @checks_calls
 @frozen(kw_only=True)
 class TrainingConfig:
@@ -39,20 +48,32 @@ class TrainingConfig:
     """
 
     max_iters: int = 1000
+    max_minutes: float | None = None
+    max_tokens: int | None = None
+    target_loss: float | None = None
+    stop_after_evals_without_gain: int = 0
     eval_interval: int = 100
     eval_iters: int = 20
     terminate_on_nan: bool = True
     learning_rate: float = 0.0003
     start_step: int = 0
     warmup_iters: float = 0.0
+    lr_schedule: str = "cosine"
+    lr_schedule_options: Mapping[str, Any] = field(factory=dict)
+    min_lr: float | None = None
     grad_clip: float = 1.0
     optimizer: str = ADAMW
     optimizer_options: Mapping[str, Any] = field(factory=dict)
     weight_decay: float = 0.1
     weight_decay_on: Literal["linear", "matrices", "all"] = "linear"
+    weight_decay_schedule: Literal["constant", "linear", "cosine"] = "constant"
     beta1: float = 0.9
     beta2: float = 0.95
     grad_accum_steps: int = 1
+    batch_schedule: tuple[BatchStretch, ...] = ()
+    loss: str = "cross_entropy"
+    loss_options: Mapping[str, Any] = field(factory=dict)
+    ema: float = 0.0
     activation_checkpointing: bool = False
     compile: bool = False
     shard: bool = False
@@ -61,7 +82,12 @@ class TrainingConfig:
     seed: int = 1337
     config_file: str | None = None
     input_file: str | tuple[str, ...] | None = None
+    val_file: str | tuple[str, ...] | None = None
     dataset_dir: str | None = None
+    mixture: Mapping[str, float] = field(factory=dict)
+    data_source: str | None = None
+    data_options: Mapping[str, Any] = field(factory=dict)
+    document_mask: bool = False
     eval_dataset_dir: str | None = None
     eval_sets: Mapping[str, str] = field(factory=dict)
     sampling: Literal["random", "epoch"] = "random"
@@ -71,8 +97,11 @@ class TrainingConfig:
     freeze_embeddings: bool = False
     log_file: str | None = None
     log_sinks: Mapping[str, Any] = field(factory=dict)
+    log_interval: int = 10
     snapshot_interval: int = 0
     keep_snapshots: int = 0
+    save_interval: int = 0
+    save_minutes: float = 0.0
     gold_guards: Mapping[str, Any] = field(factory=dict)
     gold_metric: Mapping[str, float] = field(factory=dict)
     extra: Mapping[str, Any] = field(factory=dict)

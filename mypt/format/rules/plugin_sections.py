@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import Problem, suggestion
 from mypt.format.names.lookup import format_hint
-from mypt.format.optimizers.adamw import NAME as ADAMW
 from mypt.format.rules.config import CLASH
 from mypt.format.rules.optimizers.kinds import UNKNOWN
 from mypt.format.rules.plugin_settings import (
     BUILT_IN_TOKENIZERS,
     GUARDS,
-    OPTIMIZER,
-    OPTIMIZER_OPTIONS,
     PLUGINS,
+    RUN_CHOICES,
     SINKS,
     TOKENIZATION,
     Setting,
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypt.format.documents.convert import Document
-    from mypt.format.rules.plugin_settings import Settings
+    from mypt.format.rules.plugin_settings import RunChoice, Settings
 
     Choice = tuple[str, str]
 
@@ -63,9 +61,11 @@ def preset_problems(document: Document, file: str, settings: Settings) -> list[P
         for name, options in document.get(chooser, {}).items()
         if options is not False
     ]
-    named.append((OPTIMIZER, document.get(OPTIMIZER, ADAMW)))
-    named_any = any(document.get(chooser) for chooser in (*NOUNS, OPTIMIZER_OPTIONS))
-    named_any = named_any or document.get(OPTIMIZER, ADAMW) != ADAMW
+    chosen = [(choice, *choice.find(document)) for choice in RUN_CHOICES]
+    named += [(choice.field, name) for choice, name, _ in chosen]
+    named_any = any(document.get(chooser) for chooser in NOUNS) or any(
+        options or name != choice.default for choice, name, options in chosen
+    )
     if not (choices or sections or named_any) or not knows_plugins(settings):
         return []
     problems = [
@@ -86,7 +86,8 @@ def preset_problems(document: Document, file: str, settings: Settings) -> list[P
         schemas = {name: settings[chooser, name].schema for name in known}
         problems += unknown_name_problems(chooser, given, known, file)
         problems += undeclared_option_problems(chooser, given, schemas, file)
-    problems += _optimizer_problems(document, file, settings)
+    for choice in RUN_CHOICES:
+        problems += _choice_problems(choice, document, file, settings)
     return list(dict.fromkeys(problems))
 
 
@@ -135,20 +136,21 @@ def undeclared_option_problems(
                 yield explain_unknown_option(where, found.options, file)
 
 
-def undeclared_optimizer_problems(
-    options: Mapping[str, Any], schema: Mapping[str, Any], file: str = ""
+def undeclared_choice_problems(
+    field: str, options: Mapping[str, Any], schema: Mapping[str, Any], file: str = ""
 ) -> Iterator[Problem]:
-    """Yield a problem for each option that an optimizer does not declare.
+    """Yield a problem for each option that what a run chooses does not declare.
 
     Args:
-        options: The `optimizer_options` of a run.
-        schema: JSON Schema of the optimizer's.
+        field: The field with the options, such as `optimizer_options`.
+        options: Its value.
+        schema: JSON Schema of the options.
         file: The document that says so.
     """
     found = Setting("", schema)
     for option in () if _takes_any_name(found) else options:
         if option not in found.options:
-            where = json_pointer((OPTIMIZER_OPTIONS, option))
+            where = json_pointer((field, option))
             where = where if file else where.removeprefix("/")
             yield explain_unknown_option(where, found.options, file)
 
@@ -203,20 +205,22 @@ def describe_choice(key: Choice) -> str:
     return f"{key[0]} `{key[1]}`"
 
 
-def _optimizer_problems(document: Document, file: str, settings: Settings) -> Iterator[Problem]:
-    """Yield what is wrong with the optimizer that a preset names, and with names of its options."""
-    optimizer, options = document.get(OPTIMIZER, ADAMW), document.get(OPTIMIZER_OPTIONS, {})
-    if optimizer == ADAMW and not options:
+def _choice_problems(
+    choice: RunChoice, document: Document, file: str, settings: Settings
+) -> Iterator[Problem]:
+    """Yield what is wrong with a choice of a preset, and with the names of its options."""
+    name, options = choice.find(document)
+    if name == choice.default and not options:
         return
-    if (OPTIMIZER, optimizer) in settings:
-        schema = settings[OPTIMIZER, optimizer].schema
-        yield from undeclared_optimizer_problems(options, schema, file)
+    if (choice.field, name) in settings:
+        schema = settings[choice.field, name].schema
+        yield from undeclared_choice_problems(choice.options, options, schema, file)
         return
-    known = _list_values(OPTIMIZER, settings)
-    what = f'is "{optimizer}", which neither mypt nor an installed plugin provides'
+    known = _list_values(choice.field, settings)
+    what = f'is "{name}", which neither mypt nor an installed plugin provides'
     fix = f"use one of: {', '.join(known)}, or install the plugin that provides it"
-    what += suggestion(optimizer, known)
-    yield Problem(file, f"/{OPTIMIZER}", what, fix, kind=UNKNOWN)
+    what += suggestion(name, known)
+    yield Problem(file, f"/{choice.field}", what, fix, kind=UNKNOWN)
 
 
 def _find_wrong_names(

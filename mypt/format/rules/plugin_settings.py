@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 TOKEN_KIND, TOKENIZATION = "token_kind", "tokenization"
 GUARDS, SINKS = "gold_guards", "log_sinks"
 OPTIMIZER, OPTIMIZER_OPTIONS = "optimizer", "optimizer_options"
+COSINE, CROSS_ENTROPY = "cosine", "cross_entropy"
+LR_SCHEDULE, LR_SCHEDULE_OPTIONS = "lr_schedule", "lr_schedule_options"
+LOSS, LOSS_OPTIONS = "loss", "loss_options"
 PLUGINS = "plugins"
 # The fields whose choices of one package share its section in a config or a preset.
 SHARED = (*SLOTS, TOKENIZATION)
@@ -35,6 +38,32 @@ BUILT_IN_TOKENIZERS = ("char", "gpt2")
 TOKENIZER_PLUGIN = "plugin.tokenizer"
 # The kinds of problems that a plugin, or a sound one, would end.
 NEEDS_PLUGIN = frozenset({MISSING, BROKEN, CLASH, TOKENIZER_PLUGIN})
+
+
+@frozen
+class RunChoice:
+    """A field of a training config that names one thing of a kind, beside a field of its options.
+
+    Attributes:
+        field: The field with the name.
+        options: The field with the options.
+        default: The name that it has by default, which mypt offers itself.
+    """
+
+    field: str
+    options: str
+    default: str
+
+    def find(self, training: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """Return the name and the options that a document chooses."""
+        return training.get(self.field, self.default), training.get(self.options) or {}
+
+
+RUN_CHOICES = (
+    RunChoice(OPTIMIZER, OPTIMIZER_OPTIONS, ADAMW_NAME),
+    RunChoice(LR_SCHEDULE, LR_SCHEDULE_OPTIONS, COSINE),
+    RunChoice(LOSS, LOSS_OPTIONS, CROSS_ENTROPY),
+)
 
 
 @frozen
@@ -223,7 +252,7 @@ def explain_unknown_option(where: str, known: Iterable[str], file: str) -> Probl
 
 
 def named_problems(document: Document, file: str, settings: Settings) -> list[Problem]:
-    """Check the options of guards and the optimizer, and in a preset those of sinks.
+    """Check the options of guards and of what a run chooses, and in a preset those of sinks.
 
     Args:
         document: A preset or a training state, accepted by its schema.
@@ -239,11 +268,12 @@ def named_problems(document: Document, file: str, settings: Settings) -> list[Pr
                 found, at = settings[chooser, name], (*prefix, chooser, name)
                 errors = _find_errors(options, found, file, at, problems)
                 problems += [_make_problem(error, file, at) for error in errors]
-    name, given = training.get(OPTIMIZER, ADAMW_NAME), training.get(OPTIMIZER_OPTIONS, {})
-    if (given or name != ADAMW_NAME) and (OPTIMIZER, name) in settings:
-        found, at = settings[OPTIMIZER, name], (*prefix, OPTIMIZER_OPTIONS)
-        errors = _find_errors(given, found, file, at, problems)
-        problems += [_make_problem(error, file, at) for error in errors]
+    for choice in RUN_CHOICES:
+        name, given = choice.find(training)
+        if (given or name != choice.default) and (choice.field, name) in settings:
+            found, at = settings[choice.field, name], (*prefix, choice.options)
+            errors = _find_errors(given, found, file, at, problems)
+            problems += [_make_problem(error, file, at) for error in errors]
     return problems
 
 

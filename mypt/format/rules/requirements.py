@@ -20,8 +20,8 @@ from mypt.format.rules.plugin_settings import (
     BUILT_IN_TOKENIZERS,
     GUARDS,
     NEEDS_PLUGIN,
-    OPTIMIZER,
     PLUGINS,
+    RUN_CHOICES,
     TOKEN_KIND,
     TOKENIZER_PLUGIN,
     clash_problems,
@@ -351,7 +351,7 @@ def find_requirements(
 def list_run_choices(training: TrainingConfig) -> list[tuple[str, str]]:
     """Return what a run chooses of plugins, as the keys of `Settings`."""
     return [
-        (OPTIMIZER, training.optimizer),
+        *((choice.field, getattr(training, choice.field)) for choice in RUN_CHOICES),
         *((GUARDS, name) for name, options in training.gold_guards.items() if options is not False),
     ]
 
