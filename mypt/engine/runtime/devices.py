@@ -47,9 +47,14 @@ def autocast(
     device: torch.device, training: TrainingConfig
 ) -> AbstractContextManager[object, bool | None]:
     """Return the context of the forward pass: mixed precision on CUDA, nothing elsewhere."""
-    if device.type != "cuda" or not training.use_amp:
-        return nullcontext()
-    return torch.autocast("cuda", dtype=AMP_DTYPES[training.amp_dtype])
+    dtype = autocast_dtype(device, training)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def autocast_dtype(device: torch.device, training: TrainingConfig) -> torch.dtype | None:
+    """Return the dtype in which matrices are multiplied; None for that of the weights."""
+    uses_amp = device.type == "cuda" and training.use_amp
+    return AMP_DTYPES[training.amp_dtype] if uses_amp else None
 
 
 def _fastest_device() -> str:

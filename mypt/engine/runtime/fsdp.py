@@ -9,13 +9,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import torch
+
 from mypt.format.optimizers.declaration import is_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import TypeGuard
 
-    import torch
     from torch.distributed.fsdp import FSDPModule
     from torch.distributed.tensor import DTensor
 
@@ -26,23 +27,45 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Transformer")
 
 
-def shard(model: M, world: World, device: torch.device) -> M:
+def shard(
+    model: M, world: World, device: torch.device, autocast_to: torch.dtype | None = None
+) -> M:
     """Keep this process's part of each tensor, on its device; names and shapes stay.
 
     Args:
         model: The whole model, on the CPU.
         world: The processes that share it.
         device: Device of this process.
+        autocast_to: The dtype that autocast converts the matrices to, if it does. Those of the
+            layers are then exchanged in that dtype: autocast would keep its copies of all layers
+            until the backward pass, where each process frees the whole weights of each layer.
     """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+    from torch.distributed.fsdp import (
+        MixedPrecisionPolicy,
+        fully_shard,
+        register_fsdp_forward_method,
+    )
 
-    mesh = init_device_mesh(device.type, (world.size,))
+    mesh, policy = init_device_mesh(device.type, (world.size,)), MixedPrecisionPolicy()
+    if autocast_to is not None:
+        policy = MixedPrecisionPolicy(autocast_to, torch.float32, cast_forward_inputs=False)
     for layer in model.blocks.layers:
-        fully_shard(layer, mesh=mesh)
+        others = list(_list_uncast(layer))
+        if others and autocast_to is not None:
+            fully_shard(others, mesh=mesh)
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh)
     register_fsdp_forward_method(model, "loss")
     return model
+
+
+def _list_uncast(layer: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """Yield the modules of a layer whose own parameters autocast leaves as they are, as norms'."""
+    for module in layer.modules():
+        is_own = any(True for _ in module.parameters(recurse=False))
+        if is_own and not isinstance(module, torch.nn.Linear):
+            yield module
 
 
 def is_sharded(model: torch.nn.Module) -> bool:

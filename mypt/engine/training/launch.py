@@ -43,7 +43,7 @@ from mypt.engine.humanize import short_bytes
 from mypt.engine.language_model import LanguageModel, tokenizer_or_stand_in
 from mypt.engine.logging.activity import show_activity, tell_pipe
 from mypt.engine.optimizers.build import make_optimizer
-from mypt.engine.runtime.devices import choose_device, is_available
+from mypt.engine.runtime.devices import autocast_dtype, choose_device, is_available
 from mypt.engine.runtime.fsdp import shard
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.runtime.world import CommonError, join_world
@@ -541,7 +541,11 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
     start, run, opened = ready.start, ready.start.run, ready.start.opened
     is_shared = run.training.shard and world.size > 1
     model = start.model
-    model = shard(model, world, start.device) if is_shared else model.to(start.device)
+    if is_shared:
+        autocast_to = autocast_dtype(start.device, run.training)
+        model = shard(model, world, start.device, autocast_to)
+    else:
+        model = model.to(start.device)
     return Job(
         model=model,
         optimizer=make_optimizer(model, run.training)

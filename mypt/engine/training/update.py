@@ -70,7 +70,7 @@ class Updater:
         loss = _Loss(model)
         self._is_sharded = is_sharded(model)
         alone = world.size == 1 or self._is_sharded
-        self._parallel = loss if alone else DistributedDataParallel(loss)
+        self._parallel = loss if alone else _share_gradients(loss)
         self._is_settled = alone
         self.optimizer = optimizer
         note_peaks(optimizer)
@@ -160,6 +160,19 @@ class _Loss(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return the mean loss of a batch."""
         return self.model.loss(*batch)
+
+
+def _share_gradients(loss: _Loss) -> DistributedDataParallel:
+    """Return the loss with gradients that are the mean of all processes'.
+
+    Buffers are sent to all processes before each forward pass only where a model has some that are
+    saved: the others, as tables of positions, follow from the config and never change.
+    """
+    named = dict(loss.model.named_parameters(remove_duplicate=False))
+    is_saved = len(loss.model.state_dict()) > len(named)
+    parallel = DistributedDataParallel(loss)
+    parallel.broadcast_buffers = is_saved  # torch 2.13 has another name for that argument
+    return parallel
 
 
 def _shares(batches: Sequence[Batch], world: World) -> list[float]:

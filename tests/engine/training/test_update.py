@@ -8,6 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import mypt
 from mypt.data.batches.batch import Batch
 from mypt.engine.optimizers.build import make_optimizer
+from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.engine.training.update import Updater
 from mypt.format.documents.convert import from_document, to_document
@@ -130,3 +131,13 @@ def test_a_scaler_survives_the_document():
     state = to_document(TrainingState(step=1, scaler=saved))
     scaler.load_state_dict(dict(from_document(TrainingState, state).scaler))
     assert scaler.state_dict() == saved
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_buffers_are_sent_to_all_processes_only_where_they_are_saved(is_saved, group):
+    model = mypt.GPT(mypt.GPTConfig(**SHAPE, pos_encoding="rope", dropout=0.0)).train()
+    if is_saved:
+        model.blocks.register_buffer("statistics", torch.zeros(3))
+    world = evolve(ALONE, size=2)
+    updater = Updater(model, make_optimizer(model, TRAINING), TRAINING, world=world)
+    assert updater._parallel.broadcast_buffers is is_saved
