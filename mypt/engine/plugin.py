@@ -1,4 +1,4 @@
-"""Registers the optimizer, the gold guards and the log sinks that come with mypt."""
+"""Registers the optimizer, the schedules, the gold guards and the log sinks that come with mypt."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from mypt.engine.evaluation.guards import (
     regression_guard,
     trend_guard,
 )
+from mypt.engine.schedules.built_in import (
+    COSINE_MIN_LR_FRACTION,
+    WSD_OPTIONS,
+    build_constant,
+    build_cosine,
+    build_linear,
+    build_wsd,
+    find_decay_step,
+)
 from mypt.format.optimizers.adamw import ADAMW
 from mypt.format.optimizers.adamw import NAME as ADAMW_NAME
 from mypt.format.rules.plugin_settings import COSINE
@@ -20,7 +29,6 @@ from mypt.plugins import (
     LogSink,
     OptimizerFactory,
     RunInfo,
-    Schedule,
     ScheduleFactory,
     SinkFactory,
     TrainingConfig,
@@ -52,8 +60,15 @@ def mypt_optimizers() -> list[OptimizerFactory]:
 
 @hookimpl
 def mypt_schedules() -> list[ScheduleFactory]:
-    """Offer the half cosine."""
-    return [ScheduleFactory(COSINE, _build_cosine, options=NO_OPTIONS)]
+    """Offer constant, cosine, linear and wsd."""
+    return [
+        ScheduleFactory("constant", build_constant, options=NO_OPTIONS),
+        ScheduleFactory(
+            COSINE, build_cosine, options=NO_OPTIONS, min_lr_fraction=COSINE_MIN_LR_FRACTION
+        ),
+        ScheduleFactory("linear", build_linear, options=NO_OPTIONS),
+        ScheduleFactory("wsd", build_wsd, options=WSD_OPTIONS, decay_step=find_decay_step),
+    ]
 
 
 @hookimpl
@@ -79,15 +94,6 @@ def _build_adamw(parameters: Mapping[str, Parameter], training: TrainingConfig) 
     from mypt.engine.optimizers.adamw import build_adamw
 
     return build_adamw(parameters, training)
-
-
-def _build_cosine(training: TrainingConfig) -> Schedule:
-    from attrs import evolve
-
-    from mypt.engine.training.lr_schedule import learning_rate_at
-
-    unwarmed = evolve(training, learning_rate=1.0, warmup_iters=0.0)
-    return lambda step: learning_rate_at(step, unwarmed)
 
 
 def _build_console(run: RunInfo) -> LogSink | None:

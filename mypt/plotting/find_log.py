@@ -14,6 +14,7 @@ from mypt.engine.logging.log_lines import is_event, parse_line
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import is_checkpoint, open_checkpoint, share_among
+from mypt.plotting.lr_curve import find_schedules
 from mypt.plotting.read_log import read_last_run, read_log, read_run
 from mypt.plotting.run import disambiguate_names
 
@@ -52,7 +53,7 @@ def read_runs(
             runs.append(_read_run(models[name], plugins, told[name]))
         else:
             runs += _read_alone(name)
-    return disambiguate_names(runs)
+    return disambiguate_names([find_schedules(run, plugins) for run in runs])
 
 
 def _find_model(name: str, plugins: Plugins) -> Path | None:

@@ -6,18 +6,39 @@ import math
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from mypt.engine.training.lr_schedule import learning_rate_at
+from attrs import evolve
+
+from mypt.engine.schedules.learning_rate import LearningRate
+from mypt.format.errors import MyptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mypt.format.documents.training import TrainingConfig
-    from mypt.plotting.run import Run
+    from mypt.plotting.run import LoggedStart, Run
+    from mypt.plugins.manager import Plugins
 
     RatePoint = tuple[int, float]
 
 _STEPS = 500  # of the whole curve: about a dot each
 _TOLERANCE = 1e-6
+
+
+def find_schedules(run: Run, plugins: Plugins) -> Run:
+    """Return a run whose starts have the learning rates that they were scheduled with.
+
+    A start has none where its schedule is of a plugin that is not installed, or that fails.
+    """
+    return evolve(run, starts=tuple(_find_schedule(start, plugins) for start in run.starts))
+
+
+def _find_schedule(start: LoggedStart, plugins: Plugins) -> LoggedStart:
+    try:
+        rate = None if start.training is None else LearningRate.of(start.training, plugins)
+        if rate is not None:
+            rate.at(start.step)
+    except MyptError:
+        return start
+    return evolve(start, rate=rate)
 
 
 def lr_curve(run: Run) -> list[RatePoint]:
@@ -39,11 +60,11 @@ def lr_curve(run: Run) -> list[RatePoint]:
     curve = logged[: _index(logged, ends[0])]
     for start, end in zip(starts, ends[1:], strict=True):
         part = logged[_index(logged, start.step) : _index(logged, end)]
-        training = start.training
-        if training is not None and all(_agrees(point, training) for point in part):
+        rate = start.rate
+        if rate is not None and all(_agrees(point, rate) for point in part):
             begin = max(start.step, first)
-            steps = {step for step, _ in part} | set(_steps(training, begin, end, every))
-            curve += [(step, _rate(step, training)) for step in sorted(steps)]
+            steps = {step for step, _ in part} | set(_steps(rate, begin, end, every))
+            curve += [(step, _rate_at(step, rate)) for step in sorted(steps)]
         else:
             curve += part
     return curve
@@ -53,18 +74,18 @@ def _index(logged: list[RatePoint], step: int) -> int:
     return bisect_left(logged, step, key=lambda point: point[0])
 
 
-def _steps(training: TrainingConfig, begin: int, end: int, every: int) -> Iterator[int]:
-    """Yield the steps at which a part is drawn, with the peak."""
+def _steps(rate: LearningRate, begin: int, end: int, every: int) -> Iterator[int]:
+    """Yield the steps at which a part is drawn, with its corners."""
     yield from range(begin, end, every)
-    peak = training.warmup_steps
-    if begin <= peak < end:
-        yield peak
+    for corner in (rate.training.warmup_steps, rate.decay_step):
+        if corner is not None and begin <= corner < end:
+            yield corner
 
 
-def _rate(step: int, training: TrainingConfig) -> float:
+def _rate_at(step: int, rate: LearningRate) -> float:
     """Return the rate as an evaluation after `step` updates logs it."""
-    return learning_rate_at(min(step, training.max_iters - 1), training)
+    return rate.at(min(step, rate.training.max_iters - 1))
 
 
-def _agrees(point: RatePoint, training: TrainingConfig) -> bool:
-    return math.isclose(point[1], _rate(point[0], training), rel_tol=_TOLERANCE, abs_tol=1e-12)
+def _agrees(point: RatePoint, rate: LearningRate) -> bool:
+    return math.isclose(point[1], _rate_at(point[0], rate), rel_tol=_TOLERANCE, abs_tol=1e-12)

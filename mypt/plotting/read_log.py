@@ -11,7 +11,7 @@ from attrs import evolve
 from mypt.engine.logging.events import NO_LOSSES
 from mypt.engine.logging.log_lines import LogOwner, owner_of, parse_line
 from mypt.format.documents.training import TrainingConfig
-from mypt.format.errors import FormatError, Problem
+from mypt.format.errors import ConfigError, FormatError, Problem
 from mypt.plotting.run import (
     GoldMark,
     LoggedEvaluation,
@@ -31,6 +31,8 @@ _EVAL = "eval_"
 _MAX_REASON = 300
 # The range of float32: no loss and no learning rate is outside of it.
 _SMALLEST, _LARGEST = 1e-38, 3e38
+# What logs of before do not have: their schedule was the cosine.
+_SCHEDULE_FIELDS = ("lr_schedule", "lr_schedule_options", "min_lr")
 
 
 def read_log(path: str | Path) -> list[Run]:
@@ -308,7 +310,13 @@ def _read_schedule(event: Event) -> TrainingConfig | None:
     steps = named.get("max_iters")
     if not (_is_rate(peak) and _is_rate(warmup) and _is_rate(steps)) or not isinstance(steps, int):
         return None
-    return TrainingConfig(learning_rate=peak, warmup_iters=warmup, max_iters=max(steps, 1))
+    chosen = {name: named[name] for name in _SCHEDULE_FIELDS if name in named}
+    try:
+        return TrainingConfig(
+            learning_rate=peak, warmup_iters=warmup, max_iters=max(steps, 1), **chosen
+        )
+    except ConfigError:
+        return None
 
 
 def _is_rate(value: object) -> TypeGuard[float]:

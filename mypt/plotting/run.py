@@ -15,6 +15,7 @@ from mypt.format.errors import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from mypt.engine.schedules.learning_rate import LearningRate
     from mypt.format.documents.training import TrainingConfig
 
 MAX_NAME = 60
@@ -78,10 +79,12 @@ class LoggedStart:
     Attributes:
         step: Optimizer updates done.
         training: Hyperparameters of the learning rate; None where the log does not say them all.
+        rate: The learning rate that they make; None where that is not known.
     """
 
     step: int
     training: TrainingConfig | None
+    rate: LearningRate | None = None
 
 
 @frozen(kw_only=True)

@@ -268,8 +268,9 @@ class OptimizerFactory(VersionedFactory):
         return Declaration(state=self.state, settings=self.settings, progress=self.progress)
 
 
-# The factor of a peak learning rate for the update that follows `step` updates, at most 1. A pure
-# function of the step, so that a resumed run has the rates of one that was never stopped.
+# Where the learning rate of the update that follows `step` updates stands, from 0 (`min_lr`) to 1
+# (the peak). A pure function of the step, so that a resumed run has the rates of one that was never
+# stopped.
 Schedule = Callable[[int], float]
 
 
@@ -279,14 +280,20 @@ class ScheduleFactory(VersionedFactory):
 
     Attributes:
         name: Its value in `lr_schedule` of a training config.
-        build: Builds it from the hyperparameters of the run, `max_iters`, `warmup_iters`, `min_lr`
-            and `lr_schedule_options` among them. mypt multiplies what it returns by the linear
-            warm-up, so it need not know of that.
+        build: Builds it from the hyperparameters of the run, `max_iters`, `warmup_steps` and
+            `lr_schedule_options` among them. `min_lr` and the linear warm-up are mypt's: with f
+            for what the schedule returns, the rate is min_lr + f (peak - min_lr), and in the
+            warm-up that part of it.
         options: JSON Schema of `lr_schedule_options`.
+        min_lr_fraction: The share of the peak that is `min_lr` where a run names none.
+        decay_step: Returns the updates done when a decay begins, of which a run keeps a numbered
+            copy, so that a longer run can go on from there; None for a schedule without one.
     """
 
     name: str
     build: Callable[[TrainingConfig], Schedule]
+    min_lr_fraction: float = field(default=0.0, kw_only=True)
+    decay_step: Callable[[TrainingConfig], int] | None = field(default=None, kw_only=True)
     options: JsonSchema = field(factory=dict, kw_only=True)
 
 

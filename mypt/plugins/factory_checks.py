@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,12 @@ def _find_function_flaw(value: object) -> str | None:
     return None if callable(value) else f"{value!r:.60}, not a function"
 
 
+def _find_share_flaw(value: object) -> str | None:
+    if isinstance(value, (int, float)) and 0 <= value <= 1:
+        return None
+    return f"{value!r:.60}, not a number from 0 to 1"
+
+
 def _find_names_flaw(value: object) -> str | None:
     if isinstance(value, tuple) and all(
         isinstance(name, str) and name.isidentifier() for name in value
@@ -92,7 +99,8 @@ _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
     "slot": _find_slot_flaw,
     **dict.fromkeys(("former_names", "former_packages"), _find_texts_flaw),
     **dict.fromkeys(("build", "train", "train_pieces", "tensors", "update"), _find_function_flaw),
-    "state": _find_function_flaw,
+    **dict.fromkeys(("state", "decay_step"), _find_function_flaw),
+    "min_lr_fraction": _find_share_flaw,
     **dict.fromkeys(("settings", "progress"), _find_texts_flaw),
     **dict.fromkeys(("recognises", "read", "defers", "explain", "write"), _find_function_flaw),
     **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
@@ -106,7 +114,8 @@ def check_result(factory: object, function: str, made: Any) -> Any:
 
     Args:
         factory: The factory.
-        function: The field with the function; `judge` for a guard that the factory has built.
+        function: The field with the function; `judge` for a guard that the factory has built,
+            `factor` for a schedule.
         made: The result.
 
     Raises:
@@ -175,6 +184,15 @@ def _require_kept(made: Any) -> dict[str, StateTensor | StateNumber]:
     }
 
 
+def _convert_share(made: Any) -> float:
+    """Return what a schedule returns as a float."""
+    share = float(made)
+    if not 0 <= share <= 1:
+        fault = f"it returns {share}, not a number from 0 (min_lr) to 1 (the peak)"
+        raise ValueError(fault)
+    return share
+
+
 def _convert_items(wanted: type[Any], made: Any) -> tuple[Any, ...]:
     """Return what an exporter returns as a tuple of that type."""
     items = (made,) if isinstance(made, str) else tuple(made)
@@ -198,6 +216,8 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (OptimizerFactory, "build"): _require_optimizer,
     (OptimizerFactory, "state"): _require_kept,
     (ScheduleFactory, "build"): _require_function,
+    (ScheduleFactory, "factor"): _convert_share,
+    (ScheduleFactory, "decay_step"): operator.index,
     (LossFactory, "build"): _require_function,
     (GuardFactory, "build"): _require_function,
     (GuardFactory, "judge"): partial(_require_instance, Verdict),

@@ -9,7 +9,7 @@ from attrs import evolve, fields
 
 from mypt.format.errors import FormatError, MyptError, PluginError, log_traceback
 from mypt.format.readers.contract import ReaderFactory
-from mypt.plugins.contracts import GuardFactory
+from mypt.plugins.contracts import GuardFactory, ScheduleFactory
 from mypt.plugins.discovery import make_fault
 from mypt.plugins.factory_checks import check_result
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 # The functions of a reader that are asked about any file, and never raise.
 _QUESTIONS = ("recognises", "defers")
+# The names, in messages, of the functions that factories build.
+_BUILT_FUNCTIONS = {GuardFactory: "judge", ScheduleFactory: "factor"}
+# What a function was called on.
+_PLACES = {"read": " on {}", "factor": " at step {}"}
 
 
 def isolate_factory(
@@ -41,8 +45,8 @@ def isolate_factory(
 
     def check(function: str, result: Any) -> Any:
         made = check_result(factory, function, result)
-        is_guard = isinstance(factory, GuardFactory) and function == "build"
-        return wrap("judge", made) if is_guard else made
+        called = _BUILT_FUNCTIONS.get(type(factory)) if function == "build" else None
+        return made if called is None else wrap(called, made)
 
     def wrap(function: str, call: Callable[..., Any]) -> Callable[..., Any]:
         kind = FormatError if function == "read" else PluginError
@@ -56,7 +60,7 @@ def isolate_factory(
                     return False  # it could not read the file, and so does not claim it
                 raise
             except BaseException as error:  # third-party code may raise anything
-                place = f" on {args[0]}" if function == "read" else ""
+                place = _PLACES.get(function, "").format(*args)
                 fault = make_call_fault(source, function, f"{noun}{place}", error)
                 if function in _QUESTIONS:
                     log_traceback(error)

@@ -3,14 +3,19 @@
 import pytest
 from attrs import evolve
 
-from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.format.documents.training import TrainingConfig
-from mypt.plotting.lr_curve import lr_curve
+from mypt.plotting import lr_curve as module
 from mypt.plotting.run import LoggedStart
+from mypt.plugins.manager import load_plugins
 from tests.support.plotted_runs import run_of
+from tests.support.rates import learning_rate_at
 
 SCHEDULE = TrainingConfig(learning_rate=0.01, warmup_iters=20, max_iters=100)
 OTHER = evolve(SCHEDULE, max_iters=400)
+
+
+def lr_curve(run):
+    return module.lr_curve(module.find_schedules(run, load_plugins()))
 
 
 def logged(run, schedule_of):

@@ -113,15 +113,15 @@ def batches_of_the_process():
 
 
 def learning_rate_of_the_process():
-    from mypt.engine.training import update
+    from mypt.engine.schedules.learning_rate import LearningRate
 
-    rate, began = update.learning_rate_at, []
+    rate, began = LearningRate.at, []
 
-    def learning_rate_at(step, training, *peak):
+    def at(self, step, *peak):
         began.append(step)
-        return rate(step - began[0], training, *peak)
+        return rate(self, step - began[0], *peak)
 
-    update.learning_rate_at = learning_rate_at
+    LearningRate.at = at
 
 
 @pytest.mark.parametrize(

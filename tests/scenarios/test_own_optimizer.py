@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import ConfigError, FormatError
 from mypt.format.validate import validate
 from mypt.plugins.manager import load_plugins
+from tests.support.rates import learning_rate_at
 
 PLUGINS = load_plugins()
 SHAPE = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 2, "dropout": 0.2}

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import ConfigError, FormatError, PluginError
 from mypt.format.validate import is_valid, validate
@@ -18,6 +17,7 @@ from mypt.testing import registered
 from tests.support import optimizer_plugin
 from tests.support.installed import install, others
 from tests.support.optimizer_plugin import MIXED, MOMENTUM
+from tests.support.rates import learning_rate_at
 
 FOLDER = Path("checkpoints/cat")
 KEPT = dict.fromkeys(("learning_rate", "max_iters", "eval_interval", "eval_iters"))

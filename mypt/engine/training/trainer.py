@@ -4,7 +4,7 @@ One step goes through these modules, in this order:
 
 1. draw: `data/curriculum.py` finds the phase of the step, and its loader in
    `data/batches/loader.py` draws a batch for each micro step, as a function of the seed;
-2. update: `update.py` sets the learning rate of `lr_schedule.py`, runs forward and backward for
+2. update: `update.py` sets the learning rate of `schedules/`, runs forward and backward for
    each micro step, clips the gradients and steps the optimizer of `optimizers/build.py`;
 3. emit: the loss comes back through `runtime/readback.py`, and a `Step` of `logging/events.py` goes
    to the sinks through `logging/dispatch.py`;
@@ -48,7 +48,6 @@ from mypt.engine.runtime.fsdp import is_sharded, send_parts
 from mypt.engine.runtime.readback import Readback
 from mypt.engine.runtime.signals import StopRequest
 from mypt.engine.runtime.world import ALONE
-from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.engine.training.update import Updater
 from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
@@ -332,7 +331,7 @@ class Trainer:
         was_finite = self._last is None or explain_losses(self._last) is None
         self._last = evaluation
         step = self.state.step
-        lr = learning_rate_at(min(step, training.max_iters - 1), training)
+        lr = self._updater.learning_rate.at(min(step, training.max_iters - 1))
         self._dispatcher.emit(
             events.evaluated(
                 evaluation,

@@ -15,7 +15,7 @@ from mypt.engine.optimizers.peaks import note_peaks
 from mypt.engine.runtime.devices import autocast
 from mypt.engine.runtime.fsdp import exchange_gradients, is_sharded
 from mypt.engine.runtime.world import ALONE
-from mypt.engine.training.lr_schedule import learning_rate_at
+from mypt.engine.schedules.learning_rate import LearningRate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,6 +75,7 @@ class Updater:
         self.optimizer = optimizer
         note_peaks(optimizer)
         self._training = training
+        self.learning_rate = LearningRate.of(training, model.plugins)
         self._device = next(model.parameters()).device
         model.zero_grad(set_to_none=True)  # what another loop left is not of the first update
         fp16 = self._device.type == "cuda" and training.use_amp and training.amp_dtype == "fp16"
@@ -94,8 +95,8 @@ class Updater:
             That of a group whose peak is the `learning_rate` of the run.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, self._training, group["initial_lr"])
-        return learning_rate_at(step, self._training)
+            group["lr"] = self.learning_rate.at(step, group["initial_lr"])
+        return self.learning_rate.at(step)
 
     def update(self, batches: Sequence[Batch], step: int) -> Update:
         """Make the update that follows `step` updates.

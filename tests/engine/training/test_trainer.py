@@ -20,7 +20,6 @@ from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.evaluation.divergence import DivergedError
 from mypt.engine.logging.jsonl import JsonlSink
 from mypt.engine.training import run
-from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.engine.training.trainer import Trainer
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig
@@ -31,6 +30,7 @@ from mypt.format.storage.generations import read_manifest
 from mypt.plugins import SinkFactory, hookimpl
 from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
+from tests.support.rates import learning_rate_at
 
 PLUGINS = load_plugins()
 SHAPE = {"block_size": 16, "n_embd": 32, "n_head": 2, "n_layer": 2, "batch_size": 4}

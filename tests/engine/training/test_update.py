@@ -9,10 +9,10 @@ import mypt
 from mypt.data.batches.batch import Batch
 from mypt.engine.optimizers.build import make_optimizer
 from mypt.engine.runtime.world import ALONE
-from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.engine.training.update import Updater
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState
+from tests.support.rates import learning_rate_at
 
 TRAINING = TrainingConfig(max_iters=10, learning_rate=0.01, grad_clip=0.0)
 SHAPE = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "vocab_size": 40}

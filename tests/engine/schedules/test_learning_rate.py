@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from mypt.engine.training.lr_schedule import learning_rate_at
 from mypt.format.documents.training import TrainingConfig
+from tests.support.rates import learning_rate_at
 
 
 def test_warm_up_is_linear_and_reaches_the_peak():
@@ -34,3 +34,15 @@ def test_the_schedule_is_that_of_mypt():
             low, p = 6e-4, (it - 20) / 200
             expected = low + 0.5 * (6e-3 - low) * (1 + math.cos(math.pi * p))
         assert learning_rate_at(it, training) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("learning_rate", [3e-4, 0.026, 6e-3, 1.0])
+def test_the_rates_of_the_defaults_are_those_of_before_bit_for_bit(learning_rate):
+    training = TrainingConfig(learning_rate=learning_rate, warmup_iters=7, max_iters=100)
+    for step in range(120):
+        if step < 7:
+            expected = learning_rate * (step + 1) / 7
+        else:
+            low, progress = learning_rate * 0.1, min(1.0, (step - 7) / 93)
+            expected = low + 0.5 * (learning_rate - low) * (1 + math.cos(math.pi * progress))
+        assert learning_rate_at(step, training) == expected

@@ -1,0 +1,1 @@
+"""What changes with the step: learning rate, weight decay and batch size."""
