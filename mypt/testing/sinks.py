@@ -103,7 +103,7 @@ def ending_events(step: int) -> list[dict[str, Any]]:
         started_at=events.now(),
         elapsed_s=2.0,
         tokens_processed=64 * step,
-        tokens_in_step=64,
+        updates=step,
         best_val_loss=None,
         gold_step=None,
     )

@@ -32,7 +32,7 @@ def complete_event():
         started_at=events.now(),
         elapsed_s=2.0,
         tokens_processed=64,
-        tokens_in_step=64,
+        updates=1,
         best_val_loss=None,
         gold_step=None,
     )

@@ -25,18 +25,25 @@ class Checkpointer:
     """Writes the bundles of one run."""
 
     def __init__(
-        self, writer: BundleWriter, model: ModelDescription, *, no_lock: bool = False
+        self,
+        writer: BundleWriter,
+        model: ModelDescription,
+        *,
+        decay_step: int | None = None,
+        no_lock: bool = False,
     ) -> None:
         """Prepare.
 
         Args:
             writer: Holder of the run's own bundle.
             model: What the bundles hold beside tensors and training state.
+            decay_step: The step whose numbered copy is kept whatever `keep_snapshots` says.
             no_lock: Whether copies are written also where the file system has no locks.
         """
         self.folder = writer.folder
         self._writer = writer
         self._model = model
+        self._decay_step = decay_step
         self._no_lock = no_lock
 
     def write_copies(self, copy: Copy, state: TrainingState, kinds: Collection[CopyKind]) -> None:
@@ -66,7 +73,14 @@ class Checkpointer:
         write_bundle(self._writer, self._model, state, copy.weights, copy.optimizer)
         if CopyKind.NUMBERED in kinds:
             keep = state.training_config.keep_snapshots
-            prune_snapshots(self.folder, keep, state.step, state.run_id, no_lock=self._no_lock)
+            prune_snapshots(
+                self.folder,
+                keep,
+                state.step,
+                state.run_id,
+                spared=self._decay_step,
+                no_lock=self._no_lock,
+            )
 
     def _write_copy(self, copy: Copy, state: TrainingState, kind: CopyKind) -> None:
         state = evolve(state, copy_of=self.folder.name)

@@ -74,12 +74,27 @@ def name_notices(folder: Path, state: TrainingState | None) -> tuple[str, ...]:
     return (f"{folder} {what}; {meaning}",)
 
 
-def list_snapshot_steps(training: TrainingConfig, step: int) -> list[int]:
-    """List the steps after `step` at which a run makes a numbered copy, kept or temporary."""
+def is_snapshot_due(training: TrainingConfig, decay_step: int | None, step: int) -> bool:
+    """Return whether a run makes a numbered copy at a step.
+
+    Args:
+        training: Hyperparameters of the run.
+        decay_step: The step at which its learning rate begins to decay; None where it has none.
+        step: Updates done.
+    """
     interval = training.snapshot_interval
-    if not interval:
-        return []
-    return [s for s in range(interval, training.max_iters + 1, interval) if s > step]
+    return step > 0 and (step == decay_step or (interval > 0 and step % interval == 0))
+
+
+def list_snapshot_steps(
+    training: TrainingConfig, step: int, decay_step: int | None = None
+) -> list[int]:
+    """List the steps after `step` at which a run makes a numbered copy, kept or temporary."""
+    last, interval = training.max_iters, training.snapshot_interval
+    steps = {*range(interval, last + 1, interval)} if interval else set[int]()
+    if decay_step is not None:
+        steps.add(decay_step)
+    return sorted(s for s in steps if s > step)
 
 
 def find_snapshots(folder: Path, run_id: str | None = None) -> dict[int, Path]:
@@ -112,7 +127,13 @@ def find_numbered_folders(folder: Path) -> dict[int, Path]:
 
 
 def prune_snapshots(
-    folder: Path, keep: int, step: int, run_id: str | None = None, *, no_lock: bool = False
+    folder: Path,
+    keep: int,
+    step: int,
+    run_id: str | None = None,
+    *,
+    spared: int | None = None,
+    no_lock: bool = False,
 ) -> None:
     """Remove the oldest numbered copies of a model until `keep` are left; 0 keeps all.
 
@@ -125,10 +146,13 @@ def prune_snapshots(
         keep: How many to keep.
         step: The step that was saved last.
         run_id: The run whose copies to remove; None for those of all.
+        spared: The step of a copy that stays, and does not count; None for none.
         no_lock: Whether to remove them also where the file system has no locks.
     """
     sweep_removed(folder.parent, CopyKind.NUMBERED.path(folder).name)
-    there = [path for number, path in find_snapshots(folder, run_id).items() if number <= step]
+    found = find_snapshots(folder, run_id)
+    found.pop(spared, None)
+    there = [path for number, path in found.items() if number <= step]
     for path in there[:-keep] if keep else ():
         with suppress(LockedError, FormatError, SaveError):  # no reason to end a run
             remove_bundle(path, no_lock=no_lock)

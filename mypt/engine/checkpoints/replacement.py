@@ -179,18 +179,21 @@ def _loss_problem(
     return None
 
 
-def ensure_copies_replaceable(folder: Path, state: TrainingState, *, resumed: bool) -> None:
+def ensure_copies_replaceable(
+    folder: Path, state: TrainingState, *, resumed: bool, decay_step: int | None = None
+) -> None:
     """Raise if a copy of a run would replace another model, or a copy of another run.
 
     Args:
         folder: The run's own bundle.
         state: Its state, at its first step.
         resumed: Whether the run goes on; its copies may then be older than the names of runs.
+        decay_step: The step at which its learning rate begins to decay; None where it has none.
 
     Raises:
         UsageError: With the first such copy.
     """
-    steps = set(list_snapshot_steps(state.training_config, state.step))
+    steps = set(list_snapshot_steps(state.training_config, state.step, decay_step))
     places = {str(kind): kind.path(folder) for kind in (CopyKind.GOLD, CopyKind.FP16)}
     places |= {
         f"step {step}": path

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mypt.data.curriculum import DEFAULT_PHASE
 from mypt.engine.humanize import short_count, short_duration
 from mypt.engine.logging import events
+from mypt.engine.schedules.batch_size import micro_steps_until
+from mypt.format.documents.training import BatchStretch, TrainingConfig
 from mypt.format.errors import escape_controls
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class ConsoleSink:
         self._tasks: dict[str, Any] = {}  # of the bar, by what they show
         self._max_iters = 0
         self._eval_interval = 1
+        self._batches = TrainingConfig()
         self._pace: tuple[int, float] | None = None  # step and second that it counts from
         self._has_told_pace = False
         self._first: tuple[int, float] | None = None  # step and second that the ETA counts from
@@ -69,6 +72,10 @@ class ConsoleSink:
         self._max_iters = config["max_iters"]
         self._first = config["start_step"], self._clock()
         self._eval_interval = config["eval_interval"]
+        stretches = tuple(BatchStretch(**stretch) for stretch in config.get("batch_schedule", ()))
+        self._batches = TrainingConfig(
+            grad_accum_steps=config["grad_accum_steps"], batch_schedule=stretches
+        )
         begin = f"from step {config['start_step']} " if config["start_step"] else ""
         self._print(
             f"Training {model['total_params']:,} parameters {begin}to step {self._max_iters}, "
@@ -158,8 +165,11 @@ class ConsoleSink:
         first_step, then = self._first or (step, now)
         if not self._is_evaluated:
             self._first, self._is_evaluated = (step, now), True
-        done = step - first_step
-        left = short_duration((now - then) / done * (self._max_iters - step)) if done else "?"
+        first, here, end = (
+            micro_steps_until(s, self._batches) for s in (first_step, step, self._max_iters)
+        )
+        done = here - first
+        left = short_duration((now - then) / done * (end - here)) if done else "?"
         return f"ETA {left} | "
 
     @_show.register(events.GoldCheckpoint)

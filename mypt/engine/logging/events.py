@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import attrs
 from attrs import field, frozen
 
+from mypt.engine.schedules.batch_size import tokens_per_step
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -308,7 +309,11 @@ def training_start(config: GPTConfig, training: TrainingConfig, total_params: in
     run |= {
         "batch_size": config.batch_size,
         "block_size": config.block_size,
-        "tokens_per_step": tokens_per_step(config, training),
+        "batch_schedule": [
+            {"from_iter": s.from_iter, "grad_accum_steps": s.grad_accum_steps}
+            for s in training.batch_schedule
+        ],
+        "tokens_per_step": tokens_per_step(config, training, training.start_step),
     }
     return TrainingStart(config=run, model={"total_params": total_params, **shape})
 
@@ -376,20 +381,19 @@ def training_complete(
     started_at: str,
     elapsed_s: float,
     tokens_processed: int,
-    tokens_in_step: int,
+    updates: float,
     best_val_loss: float | None,
     gold_step: int | None,
 ) -> TrainingComplete:
-    """Sum the run up."""
+    """Sum the run up; `updates` are those whose time and tokens are known."""
     seconds = max(elapsed_s, 1e-9)
-    timed_steps = min(last.step, tokens_processed / tokens_in_step)
     return TrainingComplete(
         started_at=started_at,
         total_elapsed_s=round(elapsed_s, 1),
         total_elapsed_h=round(elapsed_s / 3600, 2),
         total_steps=last.step,
         total_tokens=tokens_processed,
-        steps_per_sec=round(timed_steps / seconds, 2),
+        steps_per_sec=round(updates / seconds, 2),
         tokens_per_sec=round(tokens_processed / seconds),
         final_train_loss=rounded(last.train_loss),
         final_val_loss=rounded(last.val_loss),
@@ -398,11 +402,6 @@ def training_complete(
         config_file=training.config_file,
         dataset_dir=training.dataset_dir,
     )
-
-
-def tokens_per_step(config: GPTConfig, training: TrainingConfig) -> int:
-    """Count the tokens of one update."""
-    return config.batch_size * training.grad_accum_steps * config.block_size
 
 
 def rounded(loss: float | None) -> float | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
+
+from mypt.engine.schedules.shapes import half_cosine, one_minus_sqrt, straight_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,28 +15,6 @@ if TYPE_CHECKING:
 # The cosine ends at a tenth of the peak, as in Hoffmann et al. 2022, section 3.1.
 COSINE_MIN_LR_FRACTION = 0.1
 _DECAY_FRACTION = 0.2
-
-
-def half_cosine(progress: float) -> float:
-    """Fall from 1 to 0 as half a cosine.
-
-    Source: Loshchilov and Hutter 2017 (SGDR), equation 5 without restarts.
-    """
-    return 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def straight_line(progress: float) -> float:
-    """Fall from 1 to 0 evenly."""
-    return 1 - progress
-
-
-def one_minus_sqrt(progress: float) -> float:
-    """Fall from 1 to 0 steeply at first.
-
-    Source: Hägele et al. 2024 (Scaling laws and compute-optimal training beyond fixed training
-    durations), equation 1.
-    """
-    return 1 - math.sqrt(progress)
 
 
 _SHAPES: Mapping[str, Callable[[float], float]] = {

@@ -9,9 +9,13 @@ from attrs import frozen
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import Schedule
     from mypt.plugins.manager import Plugins
+
+_CHECKED_STEPS = 10_000
 
 
 @frozen(kw_only=True)
@@ -22,7 +26,8 @@ class LearningRate:
         training: Hyperparameters of the run.
         schedule: The schedule that it names.
         min_lr_fraction: The share of a peak that is the lowest rate, where `min_lr` is None.
-        decay_step: Updates done when the decay begins; None where the schedule has no such step.
+        decay_step: Updates done when the decay begins, in the middle of the run; None where the
+            schedule has no such step.
     """
 
     training: TrainingConfig
@@ -40,11 +45,12 @@ class LearningRate:
         """
         _check_min_lr(training)
         factory = plugins.schedule(training.lr_schedule)
+        decay_step = 0 if factory.decay_step is None else factory.decay_step(training)
         return cls(
             training=training,
             schedule=factory.build(training),
             min_lr_fraction=factory.min_lr_fraction,
-            decay_step=None if factory.decay_step is None else factory.decay_step(training),
+            decay_step=decay_step if 0 < decay_step < training.max_iters else None,
         )
 
     def at(self, step: int, peak: float | None = None) -> float:
@@ -74,8 +80,30 @@ class LearningRate:
         return training.min_lr * (peak / top) if top else 0.0
 
 
-def _check_min_lr(training: TrainingConfig) -> None:
-    if training.min_lr is not None and training.min_lr > training.learning_rate:
-        peak = training.learning_rate
-        what = f"is {training.min_lr:g}, above the peak: learning_rate is {peak:g}"
-        raise ConfigError(Problem("", "min_lr", what, "make it smaller", kind="training.min_lr"))
+def check_learning_rate(
+    training: TrainingConfig, plugins: Plugins, given: Collection[str] = (), file: str = ""
+) -> None:
+    """Check the learning rate of a run before its first update, at 10,000 of its steps or at all.
+
+    Args:
+        training: Hyperparameters of the run.
+        plugins: What is installed.
+        given: The fields that `file` does not say.
+        file: The document that says the others; "" for none.
+
+    Raises:
+        PluginError: No plugin offers the schedule, or it fails, or returns no number from 0 to 1.
+        ConfigError: `min_lr` is above `learning_rate`.
+    """
+    _check_min_lr(training, "" if "min_lr" in given else file)
+    rate, steps = LearningRate.of(training, plugins), range(training.start_step, training.max_iters)
+    for step in steps[:: max(1, len(steps) // _CHECKED_STEPS)]:
+        rate.at(step)
+
+
+def _check_min_lr(training: TrainingConfig, file: str = "") -> None:
+    low, peak = training.min_lr, training.learning_rate
+    if low is not None and low > peak:
+        what = f"is {low:g}, above the peak: learning_rate is {peak:g}"
+        where = "/min_lr" if file else "min_lr"
+        raise ConfigError(Problem(file, where, what, "make it smaller", kind="training.min_lr"))

@@ -25,6 +25,7 @@ from mypt.engine.optimizers.given import (
 )
 from mypt.engine.optimizers.peaks import scale_peaks
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
+from mypt.engine.schedules.learning_rate import check_learning_rate
 from mypt.engine.training.run import is_finished, train
 from mypt.engine.training.trainer import Job
 from mypt.format.discover import ensure_basename
@@ -108,6 +109,7 @@ def fit(
     for field in given.keys() & {GUARDS, SINKS}:
         check_given(field, getattr(training, field), model.plugins)
     check_choices(training, model.plugins)
+    check_learning_rate(training, model.plugins)
     if previous is not None and _is_done(model, checkpoint_dir, previous, training.max_iters):
         message = "nothing to train: the model is at step %d, and max_iters is %d"
         _LOGGER.warning(message, previous.step, training.max_iters)

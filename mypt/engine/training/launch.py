@@ -47,6 +47,7 @@ from mypt.engine.runtime.devices import autocast_dtype, choose_device, is_availa
 from mypt.engine.runtime.fsdp import shard
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.runtime.world import CommonError, join_world
+from mypt.engine.schedules.learning_rate import check_learning_rate
 from mypt.engine.training.common_start import (
     describe_contents,
     describe_request,
@@ -355,7 +356,9 @@ def _check_choices(request: TrainRequest, run: ResolvedRun, plugins: Plugins) ->
         if is_given or run.previous is None:
             file = "" if is_given else run.preset.file
             check_given(field, getattr(training, field), plugins, file)
-    check_choices(training, plugins, request.training.keys(), run.preset.file)
+    given = request.training.keys()
+    check_choices(training, plugins, given, run.preset.file)
+    check_learning_rate(training, plugins, given, run.preset.file)
     build_guards(training.gold_guards, plugins.guards)
     select_options(SINKS, training.log_sinks, plugins.sinks)
 

@@ -40,6 +40,7 @@ def check_before_training(
     optimizer_bytes: int,
     folder: Path | None,
     *,
+    decay_step: int | None = None,
     no_lock: bool = False,
 ) -> None:
     """Check data, tokenizer and disk, the latter with a real save that is read back.
@@ -50,6 +51,7 @@ def check_before_training(
         state: Where it begins.
         optimizer_bytes: What the optimizer's state takes in a file.
         folder: Its bundle, locked; None for a run that saves nothing.
+        decay_step: The step at which its learning rate begins to decay; None where it has none.
         no_lock: Whether to go on where the file system has no locks.
 
     Raises:
@@ -63,7 +65,7 @@ def check_before_training(
             send_parts(weights_of(model), {"state": {}})
         return
     weights = {name: full_tensor(tensor).cpu() for name, tensor in weights_of(model).items()}
-    _check_room(weights, state, optimizer_bytes, folder)
+    _check_room(weights, state, optimizer_bytes, folder, decay_step)
     _check_save(model, weights, state, folder, no_lock=no_lock)
 
 
@@ -125,8 +127,14 @@ def _check_data(loader: GPTDataLoader, state: TrainingState) -> None:
         loader.tokenizer.decode(batch.x[0].tolist())
 
 
-def _check_room(weights: Weights, state: TrainingState, optimizer_bytes: int, folder: Path) -> None:
-    need = _bytes_to_come(weights, state, optimizer_bytes, folder)
+def _check_room(
+    weights: Weights,
+    state: TrainingState,
+    optimizer_bytes: int,
+    folder: Path,
+    decay_step: int | None,
+) -> None:
+    need = _bytes_to_come(weights, state, optimizer_bytes, folder, decay_step)
     free = shutil.disk_usage(folder).free
     if need > free:
         what = f"has {short_bytes(free)} free, but the run will need about {short_bytes(need)}"
@@ -135,7 +143,11 @@ def _check_room(weights: Weights, state: TrainingState, optimizer_bytes: int, fo
 
 
 def _bytes_to_come(
-    weights: Weights, state: TrainingState, optimizer_bytes: int, folder: Path
+    weights: Weights,
+    state: TrainingState,
+    optimizer_bytes: int,
+    folder: Path,
+    decay_step: int | None,
 ) -> int:
     """Return how many bytes the run's bundles will take beyond what they take now.
 
@@ -151,18 +163,20 @@ def _bytes_to_come(
         CopyKind.FP16.path(folder): half,
     }
     kept = sum(max(0, size - _folder_size(place)) for place, size in places.items())
-    return kept + bundle * (1 + _snapshots_to_come(state, folder))
+    return kept + bundle * (1 + _snapshots_to_come(state, folder, decay_step))
 
 
-def _snapshots_to_come(state: TrainingState, folder: Path) -> int:
+def _snapshots_to_come(state: TrainingState, folder: Path, decay_step: int | None) -> int:
     """Return the largest number of snapshots to come at any time, beyond those there now."""
-    steps = list_snapshot_steps(state.training_config, state.step)
-    there, keep = find_snapshots(folder, state.run_id), state.training_config.keep_snapshots
-    more = sum(step not in there for step in steps)
+    training, there = state.training_config, find_snapshots(folder, state.run_id)
+    spared = decay_step is not None and decay_step not in there and decay_step >= state.step
+    there.pop(decay_step, None)  # it is kept beyond those that count
+    steps = [s for s in list_snapshot_steps(training, state.step) if s != decay_step]
+    more, keep = sum(step not in there for step in steps), training.keep_snapshots
     if not keep:
-        return more
+        return more + spared
     older = sum(step <= state.step for step in there)
-    return min(more, max(0, keep + 1 - older))  # the oldest goes once the newest is there
+    return min(more, max(0, keep + 1 - older)) + spared  # the oldest goes after the newest came
 
 
 def _folder_size(folder: Path) -> int:

@@ -13,13 +13,13 @@ from mypt.engine.language_model import find_model_requirements
 from mypt.engine.runtime.git import read_git_state
 from mypt.format.documents.provenance import Provenance, describe_git
 from mypt.format.documents.settings_digest import digest_settings
-from mypt.format.documents.training import Environment
+from mypt.format.documents.training import Environment, Phase
 from mypt.format.rules.requirements import list_version_changes
 from mypt.format.storage.recorded_paths import record_words
 from mypt.format.version import MYPT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from mypt.engine.language_model import LanguageModel
     from mypt.format.documents.training import DataFingerprint, TrainingConfig, TrainingState
@@ -172,6 +172,7 @@ def inexact_reasons(
     *,
     has_optimizer: bool,
     doubts: Iterable[str] = (),
+    harmless: Collection[str] = (),
 ) -> list[str]:
     """List what makes a resume differ from the run that was never stopped.
 
@@ -180,9 +181,10 @@ def inexact_reasons(
         state: The same, with the hyperparameters, data and environment of the run that begins.
         has_optimizer: Whether the optimizer's state was there.
         doubts: Reasons found in the files of the checkpoint.
+        harmless: Hyperparameters whose changes concern the steps to come alone.
     """
     changes = [
-        *_list_changes(previous.training_config, state.training_config),
+        *_list_changes(previous.training_config, state.training_config, harmless),
         *_list_changes(previous.environment, state.environment),
         *_list_plugin_changes(previous.environment, state.environment),
     ]
@@ -229,13 +231,15 @@ def _list_lost_epoch(previous: TrainingState, state: TrainingState) -> Iterator[
 
 
 def _list_changes(
-    before: attrs.AttrsInstance | None, after: attrs.AttrsInstance | None
+    before: attrs.AttrsInstance | None,
+    after: attrs.AttrsInstance | None,
+    harmless: Collection[str] = (),
 ) -> Iterator[tuple[str, object, object]]:
     if before is None or after is None:
         return
     unknown: frozenset[str] = getattr(before, "absent", frozenset())
     for field in attrs.fields(type(after)):
-        if field.name in _HARMLESS or field.name in unknown:
+        if field.name in _HARMLESS or field.name in unknown or field.name in harmless:
             continue
         was, now = (_comparable_value(getattr(one, field.name)) for one in (before, after))
         if was != now:
@@ -253,4 +257,11 @@ def _list_plugin_changes(
 
 def _comparable_value(value: object) -> object:
     """Reduce a curriculum to its steps: its data are compared by the fingerprint."""
-    return [phase.until_iter for phase in value] if isinstance(value, tuple) else value
+    if not isinstance(value, tuple):
+        return value
+    return [
+        part.until_iter
+        if isinstance(part, Phase)
+        else {"from_iter": part.from_iter, "grad_accum_steps": part.grad_accum_steps}
+        for part in value
+    ]

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from mypt.engine.checkpoints.async_saver import CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
-from mypt.engine.checkpoints.copies import find_copy
+from mypt.engine.checkpoints.copies import find_copy, find_snapshots
 from mypt.engine.checkpoints.memory_check import (
     check_memory,
     choose_saver,
@@ -29,6 +29,10 @@ from mypt.engine.logging.log_file import end_notices, find_end, lock_log
 from mypt.engine.optimizers.tracked import TrackedOptimizer
 from mypt.engine.runtime.fsdp import is_sharded
 from mypt.engine.runtime.out_of_memory import explain_oom, training_beside
+from mypt.engine.schedules.batch_size import describe_tokens, list_unused_stretches
+from mypt.engine.schedules.change import SCHEDULE_FIELDS, explain_change, is_past_unchanged
+from mypt.engine.schedules.learning_rate import LearningRate
+from mypt.engine.schedules.weight_decay import explain_no_decay
 from mypt.engine.training.model_setup import check_freezing, set_up_model, trained_parameters
 from mypt.engine.training.preflight import check_before_training, check_log_file
 from mypt.engine.training.reproducibility import (
@@ -40,7 +44,7 @@ from mypt.engine.training.reproducibility import (
 from mypt.engine.training.trainer import Job, Trainer
 from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import TrainingState
-from mypt.format.errors import FormatError, LockedError, Problem
+from mypt.format.errors import FormatError, LockedError, MyptError, Problem
 from mypt.format.rules.plugin_settings import SINKS
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import CHANGING, read_manifest
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
     from mypt.engine.checkpoints.async_saver import AsyncSaver
     from mypt.engine.runtime.training_memory import TrainingMemory
     from mypt.format.documents.manifest import Manifest
+    from mypt.format.documents.training import TrainingConfig
 
 
 _COMPILING = "Compiling the layers: the first batches take longer, a minute or more"
@@ -87,6 +92,7 @@ def train(job: Job) -> TrainingState:
         log = _log_to_write(job)
         if log is not None:
             check_log_file(log, job.training, job.folder)
+        rate = LearningRate.of(job.training, job.model.plugins)
         tracked = TrackedOptimizer(job.optimizer, job.model, job.training.optimizer)
         memory, left = _check_memory(job, tracked)
     silent = job.quiet or not job.world.is_main
@@ -95,7 +101,7 @@ def train(job: Job) -> TrainingState:
         with job.world.stage("lock"):
             if job.fall_back is not None and job.world.is_main:
                 job = evolve(job, found=job.fall_back.take(no_lock=job.no_lock))
-            checkpointer, warning = _open_checkpointer(job, state, stack)
+            checkpointer, warning = _open_checkpointer(job, state, rate.decay_step, stack)
             if warning is not None:
                 job = evolve(job, notices=(*job.notices, warning))
         with job.world.stage("checks"):
@@ -103,7 +109,15 @@ def train(job: Job) -> TrainingState:
             with show_activity("Checking the data, and a save", quiet=silent):
                 loaders = [*_all_loaders(job)]
                 kept = memory.state
-                check_before_training(job.model, loaders, state, kept, folder, no_lock=job.no_lock)
+                check_before_training(
+                    job.model,
+                    loaders,
+                    state,
+                    kept,
+                    folder,
+                    decay_step=rate.decay_step,
+                    no_lock=job.no_lock,
+                )
             saver = _choose_saver(job, tracked, memory, left)
             if isinstance(saver, DirectSaver) and memory.copy:
                 job = evolve(job, notices=(*job.notices, direct_notice(memory)))
@@ -131,7 +145,7 @@ def train(job: Job) -> TrainingState:
 
 
 def _open_checkpointer(
-    job: Job, state: TrainingState, stack: ExitStack
+    job: Job, state: TrainingState, decay_step: int | None, stack: ExitStack
 ) -> tuple[Checkpointer | None, str | None]:
     """Lock the folder of the run's bundle.
 
@@ -145,11 +159,13 @@ def _open_checkpointer(
     _ensure_unchanged(folder, job.found)
     if not job.overwrite:
         ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
-        ensure_copies_replaceable(folder, state, resumed=job.previous is not None)
+        is_resumed = job.previous is not None
+        ensure_copies_replaceable(folder, state, resumed=is_resumed, decay_step=decay_step)
     model = describe_model(job.model, state)
     known = evolve(model.config, absent=frozenset())  # this run goes by them, whatever was before
     model = evolve(model, config=known)
-    return Checkpointer(writer, model, no_lock=job.no_lock), writer.warning
+    checkpointer = Checkpointer(writer, model, decay_step=decay_step, no_lock=job.no_lock)
+    return checkpointer, writer.warning
 
 
 def _check_memory(job: Job, tracked: TrackedOptimizer) -> tuple[TrainingMemory, float]:
@@ -219,6 +235,7 @@ def _open_dispatcher(
         *job.notices,
         *(line for loader in _all_loaders(job) for line in loader.left_out),
         *_inexact_notices(job, state),
+        *_schedule_notices(job, state),
         *_difference_notices(job, state),
         *_gold_notices(job, state),
         *log_notices,
@@ -283,6 +300,7 @@ def _first_state(job: Job, tracked: TrackedOptimizer) -> TrainingState:
         state,
         has_optimizer=bool(job.optimizer.state),
         doubts=(*job.doubts, *tracked.list_doubts()),
+        harmless=_harmless_changes(job, previous),
     )
     is_incomparable = explain_incomparable(previous, state) is not None
     return evolve(
@@ -293,9 +311,44 @@ def _first_state(job: Job, tracked: TrackedOptimizer) -> TrainingState:
     )
 
 
+def _harmless_changes(job: Job, previous: TrainingState) -> tuple[str, ...]:
+    """Return the fields whose changes concern the steps to come alone."""
+    before, plugins = previous.training_config, job.model.plugins
+    is_same = is_past_unchanged(before, job.training, previous.step, plugins)
+    return SCHEDULE_FIELDS if is_same else ()
+
+
 def _inexact_notices(job: Job, state: TrainingState) -> list[str]:
     known = 0 if job.previous is None else len(job.previous.inexact_reasons)
     return [f"Not the run of before: {reason}" for reason in state.inexact_reasons[known:]]
+
+
+def _schedule_notices(job: Job, state: TrainingState) -> Iterator[str]:
+    """Yield what the schedules do that might surprise."""
+    training, plugins = state.training_config, job.model.plugins
+    if job.previous is not None:
+        before = job.previous.training_config
+        copy, in_python = _find_decay_copy(job, before), job.command is None
+        yield from explain_change(
+            before, training, state.step, plugins, copy=copy, in_python=in_python
+        )
+    if training.batch_schedule:
+        yield describe_tokens(job.model.config, training, state.step)
+    yield from list_unused_stretches(training)
+    yield from explain_no_decay(job.optimizer, training)
+
+
+def _find_decay_copy(job: Job, before: TrainingConfig) -> Path | None:
+    """Find the copy of the model before its learning rate decayed."""
+    if job.folder is None or job.previous is None:
+        return None
+    try:
+        decay_step = LearningRate.of(before, job.model.plugins).decay_step
+    except MyptError:  # its plugin is gone
+        return None
+    if decay_step is None or decay_step >= job.previous.step:
+        return None
+    return find_snapshots(job.folder, job.previous.run_id).get(decay_step)
 
 
 def _difference_notices(job: Job, state: TrainingState) -> list[str]:

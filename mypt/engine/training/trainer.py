@@ -32,6 +32,7 @@ from attrs import evolve, field, frozen
 
 from mypt.data.curriculum import DEFAULT_PHASE
 from mypt.engine.callbacks import Callbacks
+from mypt.engine.checkpoints.copies import find_snapshots, is_snapshot_due
 from mypt.engine.checkpoints.saver import Part
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.divergence import (
@@ -48,6 +49,8 @@ from mypt.engine.runtime.fsdp import is_sharded, send_parts
 from mypt.engine.runtime.readback import Readback
 from mypt.engine.runtime.signals import StopRequest
 from mypt.engine.runtime.world import ALONE
+from mypt.engine.schedules.batch_size import count_updates, micro_steps_at, tokens_per_step
+from mypt.engine.schedules.change import describe_copy
 from mypt.engine.training.update import Updater
 from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
@@ -164,6 +167,7 @@ class Trainer:
         self._updater = Updater(
             job.model, job.optimizer, state.training_config, state.scaler, job.world
         )
+        self._decay_step = self._updater.learning_rate.decay_step
         if state.step > 0:  # so that a save before the next update gives the same bytes
             self._updater.set_learning_rate(state.step - 1)
         self._checkpointer = checkpointer
@@ -203,7 +207,7 @@ class Trainer:
         return self.state
 
     def update(self) -> None:
-        """Make one optimizer update of `grad_accum_steps` micro steps."""
+        """Make one optimizer update, of as many micro steps as its step has."""
         training, step = self.state.training_config, self.state.step
         phase = self.phases.at(step)
         if self.phases.begins_at(step):
@@ -217,24 +221,25 @@ class Trainer:
             )
         epoch, size = self.state.epoch, phase.loader.config.batch_size
         drawn = 0 if epoch is None else epoch.windows
+        micro_steps = micro_steps_at(step, training)
         batches = [
             phase.loader.train_batch(
                 training.seed, step, m, first_window=drawn + m * size, rows=self._rows
             )
-            for m in range(training.grad_accum_steps)
+            for m in range(micro_steps)
         ]
         made = self._updater.update(batches, step)
         if not self._is_tracked:  # an optimizer that cannot be saved is refused now
             self._tracked.collect()
             self._is_tracked = True
         before, self._loss = self._loss, Readback(made.loss)
-        tokens = events.tokens_per_step(self.model.config, training)
+        tokens = tokens_per_step(self.model.config, training, step)
         self.state = evolve(
             self.state,
             step=step + 1,
             tokens_processed=self.state.tokens_processed + tokens,
             phase=self.phases.name_at(step + 1),
-            epoch=self.phases.epoch_after(step, epoch, size * training.grad_accum_steps),
+            epoch=self.phases.epoch_after(step, epoch, size * micro_steps),
         )
         self._is_saved = False
         self._saver.check()
@@ -256,12 +261,14 @@ class Trainer:
             if self._is_due():
                 self._evaluate_and_save()
                 self._saver.wait()  # from here on there is something to resume from
+            elif self._lacks_decay_copy():
+                self._save_snapshot()
             while not self._at_end and not self._must_stop():
                 self.update()
                 if self._is_due():
                     self._evaluate_and_save()
                 elif self._is_snapshot_due():
-                    self._save(CopyKind.NUMBERED)
+                    self._save_snapshot()
         except EvaluationStoppedError:
             pass  # the resumed run evaluates this step
         if not self._is_saved:
@@ -309,8 +316,20 @@ class Trainer:
         return step % self.state.training_config.eval_interval == 0 or self._at_end
 
     def _is_snapshot_due(self) -> bool:
-        interval = self.state.training_config.snapshot_interval
-        return interval > 0 and self.state.step > 0 and self.state.step % interval == 0
+        return is_snapshot_due(self.state.training_config, self._decay_step, self.state.step)
+
+    def _lacks_decay_copy(self) -> bool:
+        """Return whether the decay begins at this step, and nothing keeps what was before."""
+        step, folder = self.state.step, self._folder
+        if folder is None or step != self._decay_step:
+            return False
+        return step not in find_snapshots(folder, self.state.run_id)
+
+    def _tell_decay(self) -> None:
+        """Announce the copy of the model before its learning rate decays."""
+        if self._folder is not None and self.state.step == self._decay_step:
+            copy = CopyKind.NUMBERED.path(self._folder, self.state.step)
+            self._dispatcher.emit(events.Notice(message=describe_copy(copy, self.state.step)))
 
     def _evaluate_and_save(self) -> None:
         """Evaluate, decide on gold, and save what follows from it.
@@ -356,6 +375,7 @@ class Trainer:
         kinds += [CopyKind.NUMBERED] if self._is_snapshot_due() else []
         kinds += [CopyKind.FP16] if self._at_end else []
         self._save(*kinds, gold=gold if decision.promoted else None)
+        self._tell_decay()
         self._call(self._callbacks.evaluated, evaluation, lr, self.model)
 
     def _evaluate(self) -> Evaluation:
@@ -418,6 +438,10 @@ class Trainer:
         parts.append(Part(partial(self._checkpointer.write_own, state=self.state, kinds=kinds)))
         self._saver.save(weights_of(self.model), self._tracked.collect(), *parts)
 
+    def _save_snapshot(self) -> None:
+        self._save(CopyKind.NUMBERED)
+        self._tell_decay()
+
     def _refuse_save(self) -> None:
         if self.state.training_config.terminate_on_nan:
             raise self._diverged(WEIGHTS)
@@ -462,8 +486,11 @@ class Trainer:
                 started_at=started_at,
                 elapsed_s=self._elapsed_s,
                 tokens_processed=self.state.tokens_processed,
-                tokens_in_step=events.tokens_per_step(
-                    self.model.config, self.state.training_config
+                updates=count_updates(
+                    last.step,
+                    self.state.tokens_processed,
+                    self.model.config,
+                    self.state.training_config,
                 ),
                 best_val_loss=memory.best_val_loss,
                 gold_step=memory.best_step,

@@ -16,6 +16,7 @@ from mypt.engine.runtime.devices import autocast
 from mypt.engine.runtime.fsdp import exchange_gradients, is_sharded
 from mypt.engine.runtime.world import ALONE
 from mypt.engine.schedules.learning_rate import LearningRate
+from mypt.engine.schedules.weight_decay import scheduled_weight_decay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,7 +121,8 @@ class Updater:
         if training.grad_clip > 0:
             self._scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.grad_clip)
-        self._scaler.step(self.optimizer)
+        with scheduled_weight_decay(self.optimizer, step, training):
+            self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         return Update(total, lr)

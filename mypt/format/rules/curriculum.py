@@ -1,4 +1,4 @@
-"""How the phases of a curriculum must follow one another."""
+"""How the phases of a curriculum, and the stretches of a batch schedule, follow one another."""
 
 from __future__ import annotations
 
@@ -22,6 +22,24 @@ def curriculum_problems(training: Document, file: str, where: str = "") -> list[
     """
     phases = training.get("curriculum", ())
     return list(_phase_problems(phases, file, f"{where}/curriculum"))
+
+
+def batch_schedule_problems(training: Document, file: str, where: str = "") -> Iterator[Problem]:
+    """Yield the reasons why the stretches of a batch schedule do not follow one another.
+
+    Args:
+        training: Hyperparameters accepted by their schema.
+        file: Name of the file, for messages.
+        where: JSON pointer to the hyperparameters.
+    """
+    begin = 0
+    for index, stretch in enumerate(training.get("batch_schedule", ())):
+        if stretch["from_iter"] <= begin:
+            what = f"is {stretch['from_iter']}, but the stretch before begins at step {begin}"
+            fix = "make the steps of the stretches increase"
+            place = f"{where}/batch_schedule/{index}/from_iter"
+            yield Problem(file, place, what, fix, kind="training.batch_schedule")
+        begin = stretch["from_iter"]
 
 
 def _phase_problems(

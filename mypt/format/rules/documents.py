@@ -11,7 +11,7 @@ from mypt.format.documents.convert import from_document
 from mypt.format.errors import Problem, has_errors
 from mypt.format.layout import BUILT_IN
 from mypt.format.rules.config import architecture_problems, layout_problems
-from mypt.format.rules.curriculum import curriculum_problems
+from mypt.format.rules.curriculum import batch_schedule_problems, curriculum_problems
 from mypt.format.rules.plugin_sections import preset_problems
 from mypt.format.rules.plugin_settings import (
     NO_SETTINGS,
@@ -67,6 +67,7 @@ def document_problems(
         at = "/training_config" if kind == "training_state" else ""
         training = document.get("training_config", {}) if at else document
         problems += curriculum_problems(training, file, at)
+        problems += batch_schedule_problems(training, file, at)
     if kind == "config" and not has_errors(problems):
         lacking = lacking_plugin_problems(kind, document, file, settings)
         problems += [evolve(problem, severity="error") for problem in lacking]
