@@ -21,8 +21,7 @@ from mypt.engine.schedules.built_in import (
     build_wsd,
     find_decay_step,
 )
-from mypt.format.optimizers.adamw import ADAMW
-from mypt.format.optimizers.adamw import NAME as ADAMW_NAME
+from mypt.format.optimizers import adamw, muon
 from mypt.format.rules.plugin_settings import COSINE
 from mypt.plugins import (
     GuardFactory,
@@ -46,15 +45,22 @@ NO_OPTIONS = {"type": "object", "additionalProperties": False}
 
 @hookimpl
 def mypt_optimizers() -> list[OptimizerFactory]:
-    """Offer AdamW, whose options are fields of the training config."""
+    """Offer AdamW, whose options are fields of the training config, and Muon."""
     return [
         OptimizerFactory(
-            ADAMW_NAME,
+            adamw.NAME,
             _build_adamw,
-            ADAMW.state,
-            settings=ADAMW.settings,
+            adamw.ADAMW.state,
+            settings=adamw.ADAMW.settings,
             options=NO_OPTIONS,
-        )
+        ),
+        OptimizerFactory(
+            muon.NAME,
+            _build_muon,
+            muon.MUON.state,
+            settings=muon.MUON.settings,
+            options=muon.OPTIONS,
+        ),
     ]
 
 
@@ -94,6 +100,12 @@ def _build_adamw(parameters: Mapping[str, Parameter], training: TrainingConfig) 
     from mypt.engine.optimizers.adamw import build_adamw
 
     return build_adamw(parameters, training)
+
+
+def _build_muon(parameters: Mapping[str, Parameter], training: TrainingConfig) -> Optimizer:
+    from mypt.engine.optimizers.muon import build_muon
+
+    return build_muon(parameters, training)
 
 
 def _build_console(run: RunInfo) -> LogSink | None:

@@ -7,7 +7,7 @@ per name, so that a new torch is tried there first. Numbers are pull requests of
 from __future__ import annotations
 
 from inspect import unwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,19 +18,52 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-class AdamW(torch.optim.AdamW):
-    """AdamW without torch's import of its compiler.
+class PlainOptimizer(torch.optim.Optimizer):
+    """An optimizer without torch's import of its compiler.
 
     Since torch 2.1 these methods are wrapped in `torch._disable_dynamo`, which imports the compiler
     at the first call, to keep it out of them. A run that does not compile would begin some seconds
     later. What they wrap is found by `__wrapped__`, as `functools.wraps` leaves it.
     """
 
-    add_param_group = unwrap(torch.optim.AdamW.add_param_group)
-    zero_grad = unwrap(torch.optim.AdamW.zero_grad)
-    state_dict = unwrap(torch.optim.AdamW.state_dict)
-    load_state_dict = unwrap(torch.optim.AdamW.load_state_dict)
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class AdamW(PlainOptimizer, torch.optim.AdamW):
+    """AdamW without torch's import of its compiler."""
+
     step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
+
+
+class AdamWOfSomeGroups(AdamW):
+    """AdamW for some of its groups, beside a subclass that updates the others."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        """Take the arguments of AdamW.
+
+        A fused AdamW divides gradients by the factor of a `GradScaler` itself, which it says by
+        `_step_supports_amp_scaling` (torch 2.0, #83274); the scaler has to, for the other groups.
+        """
+        super().__init__(*arguments, **settings)
+        self._step_supports_amp_scaling = False
+
+    def step_groups(self, groups: list[dict[str, Any]]) -> None:
+        """Update the parameters of some of its groups that have a gradient."""
+        own = self.param_groups
+        self.param_groups = groups
+        try:
+            AdamW.step(self)
+        finally:
+            self.param_groups = own
+
+
+class SGD(PlainOptimizer, torch.optim.SGD):
+    """Stochastic gradient descent without torch's import of its compiler."""
+
+    step = torch.no_grad()(unwrap(torch.optim.SGD.step))
 
 
 class MoveAwareModule(nn.Module):

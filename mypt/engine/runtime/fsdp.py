@@ -117,6 +117,22 @@ def local_part(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(tensor.to(like.device), like.device_mesh, placements)
 
 
+def part_of(whole: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return the part that this process holds of a tensor which each process has computed.
+
+    Args:
+        whole: The full tensor, equal in all processes, which nobody sends.
+        like: A parameter of its shape, which says which part it is.
+    """
+    if not is_part(like):
+        return whole
+    from torch.distributed.tensor import DTensor, Replicate
+
+    copies = [Replicate()] * like.device_mesh.ndim
+    replicated = DTensor.from_local(whole, like.device_mesh, copies, run_check=False)
+    return replicated.redistribute(placements=like.placements)
+
+
 def send_parts(tensors: Mapping[str, torch.Tensor], optimizer: Mapping[str, Any]) -> None:
     """Send the main process this process's parts of what it saves."""
     for tensor in tensors.values():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mypt.format.optimizers.parameter_rules import Rule
 
 NAME = "adamw"
+EPS = 1e-8  # what keeps an update from a division by 0, unless a group has its own
 MOMENTS = ("exp_avg", "exp_avg_sq")
 # The hyperparameters that only the groups of `optimizer.pt` hold, so that a resume keeps them.
 OWN = ("eps", "initial_lr")

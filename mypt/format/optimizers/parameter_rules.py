@@ -33,6 +33,16 @@ def decays(name: str, n_dims: int, rule: Rule) -> bool:
     return rule == "matrices" or ("embedding" not in lowered and "ln" not in lowered)
 
 
+def layer_of(name: str) -> int | None:
+    """Return the number of the layer that a parameter is in; None where it is in none.
+
+    Args:
+        name: Its name in format 2.
+    """
+    layer = _IN_LAYER.match(name)
+    return None if layer is None else int(layer[1])
+
+
 def is_frozen(name: str, freeze_layers: int, freeze_embeddings: bool) -> bool:
     """Return whether hyperparameters of this name keep a parameter as it is.
 
@@ -41,9 +51,9 @@ def is_frozen(name: str, freeze_layers: int, freeze_embeddings: bool) -> bool:
         freeze_layers: Number of the first layers that are kept.
         freeze_embeddings: Whether the embeddings are, and an output layer that is tied to them.
     """
-    layer = _IN_LAYER.match(name)
+    layer = layer_of(name)
     if layer is not None:
-        return int(layer[1]) < freeze_layers
+        return layer < freeze_layers
     places = ("token_embedding_table.", "position_embedding_table.")
     return freeze_embeddings and name.startswith(places)
 
