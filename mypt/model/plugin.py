@@ -40,11 +40,20 @@ BUILDERS = {
     ("stack_type", "sequential"): (f"{PARTS}.stack", "SequentialStack"),
 }
 
+_CROSS_ENTROPY_OPTIONS = {
+    "type": "object",
+    "properties": {
+        "z_loss": {"type": "number", "minimum": 0},
+        "label_smoothing": {"type": "number", "minimum": 0, "maximum": 1},
+    },
+    "additionalProperties": False,
+}
+
 
 @hookimpl
 def mypt_losses() -> list[LossFactory]:
     """Offer the cross entropy."""
-    return [LossFactory(CROSS_ENTROPY, _build_cross_entropy, options={"type": "object"})]
+    return [LossFactory(CROSS_ENTROPY, _build_cross_entropy, options=_CROSS_ENTROPY_OPTIONS)]
 
 
 @hookimpl
@@ -80,7 +89,7 @@ def _make_lazy_builder(module: str, builder: str) -> Callable[..., nn.Module]:
     return build
 
 
-def _build_cross_entropy(_: Options) -> TokenLoss:
-    import torch.nn.functional as F
+def _build_cross_entropy(options: Options) -> TokenLoss:
+    from mypt.plugins.nn.token_loss import CrossEntropy
 
-    return lambda logits, targets: F.cross_entropy(logits, targets, reduction="none")
+    return CrossEntropy(**{name: float(value) for name, value in options.items()})

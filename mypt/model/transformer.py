@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Shape
+    from mypt.plugins.contracts import TokenLoss
     from mypt.plugins.manager import Plugins
     from mypt.plugins.parts import Contexts
 
@@ -124,24 +125,33 @@ class Transformer(nn.Module):
         room = self.config.block_size
         return KVCache(self.blocks.make_cache(room if capacity is None else min(capacity, room)))
 
-    def loss(self, idx: Tensor, targets: Tensor, loss_mask: Tensor | None = None) -> Tensor:
+    def loss(
+        self,
+        idx: Tensor,
+        targets: Tensor,
+        loss_mask: Tensor | None = None,
+        token_loss: TokenLoss | None = None,
+    ) -> Tensor:
         """Compute the training loss, without storing full logits if they are large.
 
         Args:
             idx: Ids, (B, T) int64 with T <= block_size.
             targets: The id after each position, (B, T) int64.
             loss_mask: Weight of each position from 0 to 1, (B, T).
+            token_loss: The loss of each position, as `build_loss` returns it; None for the cross
+                entropy.
 
         Returns:
-            Scalar, in nats per token: the mean cross entropy, or with a mask
-            sum(loss * mask) / sum(mask); NaN, with gradients of 0, where no position counts.
+            Scalar, in nats per token: the mean, or with a mask sum(loss * mask) / sum(mask); NaN,
+            with gradients of 0, where no position counts.
 
         Raises:
             ConfigError: There are more positions than block_size.
         """
         hidden = self._compute_hidden(idx, None)
+        given = {} if token_loss is None else {"token_loss": token_loss}
         with naming_failures(self):
-            loss: Tensor = self.lm_head.loss(hidden, targets, loss_mask)
+            loss: Tensor = self.lm_head.loss(hidden, targets, loss_mask, **given)
         return loss
 
     def load_weights(

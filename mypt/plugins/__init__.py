@@ -62,9 +62,11 @@ if TYPE_CHECKING:
     from mypt.plugins.nn.head import LinearHead
     from mypt.plugins.nn.loss import output_loss
     from mypt.plugins.nn.one_token import make_one_token
+    from mypt.plugins.nn.token_loss import CrossEntropy
 
 # What parts are made with; imported on first use, since it imports torch.
 _HOME = {
+    "CrossEntropy": "mypt.plugins.nn.token_loss",
     "LinearHead": "mypt.plugins.nn.head",
     "TokenEmbedding": "mypt.plugins.nn.embedding",
     "attend": "mypt.plugins.nn.attention",
@@ -82,6 +84,7 @@ __all__ = [
     "ConfigError",
     "Context",
     "Contexts",
+    "CrossEntropy",
     "DataError",
     "DataSourceFactory",
     "DivisibleTokenizer",

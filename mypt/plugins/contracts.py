@@ -298,7 +298,11 @@ class ScheduleFactory(VersionedFactory):
 
 
 class TokenLoss(Protocol):
-    """The loss of each position, which training makes small; evaluation is always cross entropy."""
+    """The loss of each position, which training makes small; evaluation is always cross entropy.
+
+    It is called for some positions at a time, so that the logits of all never exist where the
+    vocabulary is wide. The loss of a position must depend on nothing but its logits and target.
+    """
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the losses of some positions.
@@ -319,7 +323,9 @@ class LossFactory(VersionedFactory):
 
     Attributes:
         name: Its value in `loss` of a training config.
-        build: Builds it from `loss_options`. Import torch inside.
+        build: Builds it from `loss_options`. Import torch inside. One that returns a
+            `mypt.plugins.CrossEntropy` has its gradient computed in closed form; that of any other
+            is computed by autograd.
         options: JSON Schema of `loss_options`.
     """
 

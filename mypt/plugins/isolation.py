@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, fields
 
 from mypt.format.errors import FormatError, MyptError, PluginError, log_traceback
 from mypt.format.readers.contract import ReaderFactory
-from mypt.plugins.contracts import GuardFactory, ScheduleFactory
+from mypt.plugins.contracts import GuardFactory, LossFactory, ScheduleFactory
 from mypt.plugins.discovery import make_fault
 from mypt.plugins.factory_checks import check_result
 
@@ -45,6 +45,8 @@ def isolate_factory(
 
     def check(function: str, result: Any) -> Any:
         made = check_result(factory, function, result)
+        if function == "build" and isinstance(factory, LossFactory):
+            return _isolate_loss(made, partial(wrap, "loss"))
         called = _BUILT_FUNCTIONS.get(type(factory)) if function == "build" else None
         return made if called is None else wrap(called, made)
 
@@ -75,6 +77,13 @@ def isolate_factory(
     isolated: Any = evolve(factory, **calls)
     is_reader = isinstance(factory, ReaderFactory)
     return evolve(isolated, offered_by=str(source)) if is_reader else isolated
+
+
+def _isolate_loss(made: Any, isolate: Callable[..., Any]) -> Any:
+    """Return a loss of a plugin as one that fails by name; what mypt computes itself stays."""
+    from mypt.plugins.nn.token_loss import CrossEntropy, IsolatedLoss  # imports torch
+
+    return made if isinstance(made, CrossEntropy) else IsolatedLoss(made, isolate)
 
 
 def make_call_fault(source: PluginOrigin, function: str, noun: str, error: BaseException) -> Fault:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from mypt.plugins.contracts import TokenLoss
+
 
 class Placement(NamedTuple):
     """How positions enter one forward pass; fields that an encoding does not use are None.
@@ -217,16 +219,25 @@ class HeadPart(Protocol):
         """Return the logits of activations (..., n_embd), (..., vocab_size)."""
         ...
 
-    def loss(self, x: Tensor, targets: Tensor, loss_mask: Tensor | None) -> Tensor:
+    def loss(
+        self,
+        x: Tensor,
+        targets: Tensor,
+        loss_mask: Tensor | None,
+        token_loss: TokenLoss | None = None,
+    ) -> Tensor:
         """Return the training loss, without full logits where the vocabulary is wide.
 
         In evaluation mode it must be the cross entropy of the logits; in training mode terms may
-        be added to it. `mypt.plugins.output_loss` computes most losses.
+        be added to it. `mypt.plugins.output_loss` computes most losses. A head that does not name
+        `token_loss` trains on the cross entropy alone: runs with another `loss` are refused.
 
         Args:
             x: Activations, (B, T, n_embd).
             targets: The id after each position, (B, T) int64.
             loss_mask: Weight of each position from 0 to 1, (B, T), any dtype; None for 1.
+            token_loss: What `loss` and `loss_options` of the run name, in place of the cross
+                entropy; passed by name, and only where it is another.
 
         Returns:
             Scalar, in nats per token: the mean, or with a mask sum(loss * mask) / sum(mask); NaN,

@@ -15,6 +15,7 @@ from mypt.testing.registration import registered
 from mypt.testing.sinks import check_sink
 from mypt.testing.speed import TokenizerSpeed, measure_tokenizer
 from mypt.testing.tokenizers import check_tokenizer
+from mypt.testing.training.losses import check_loss
 from mypt.testing.updates import check_update
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ContractError",
     "TokenizerSpeed",
     "check_guard",
+    "check_loss",
     "check_optimizer",
     "check_part",
     "check_reader",

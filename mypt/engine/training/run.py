@@ -49,6 +49,7 @@ from mypt.format.rules.plugin_settings import SINKS
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import CHANGING, read_manifest
 from mypt.format.storage.recorded_paths import record_text
+from mypt.model.training_loss import build_loss
 from mypt.plugins.contracts import RunInfo
 from mypt.plugins.selection import select_options
 
@@ -77,8 +78,8 @@ def train(job: Job) -> TrainingState:
         SaveError: A checkpoint or the log could not be written, or their file system has no locks,
             or `folder` holds what this run did not begin with; what is there is intact.
         ConfigError: An option of a guard does not fit, `gold_metric` names what is not measured,
-            more layers are to be frozen than there are, or the log would go to a file that is
-            something else.
+            more layers are to be frozen than there are, the head of the model does not compute
+            the loss, or the log would go to a file that is something else.
         OutOfMemoryError: Memory does not hold what the run keeps, or ran out in it.
         DataError: The data do not fit the tokenizer.
         UsageError: Another model, or a copy of another run, is where copies of this one go.
@@ -89,6 +90,7 @@ def train(job: Job) -> TrainingState:
         events.check_eval_names(job.eval_loaders)
         check_metric(job.training.gold_metric, job.eval_loaders)
         check_freezing(job.model, job.training)
+        token_loss = build_loss(job.model, job.training)
         log = _log_to_write(job)
         if log is not None:
             check_log_file(log, job.training, job.folder)
@@ -136,6 +138,7 @@ def train(job: Job) -> TrainingState:
             tracked=tracked,
             checkpointer=checkpointer,
             saver=saver,
+            token_loss=token_loss,
         )
         try:
             with explain_oom(training_beside(memory)):

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from mypt.engine.runtime.world import World
     from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.training import Ancestor
-    from mypt.plugins.contracts import Evaluation, GoldGuard
+    from mypt.plugins.contracts import Evaluation, GoldGuard, TokenLoss
 
 
 @frozen(kw_only=True)
@@ -140,6 +140,7 @@ class Trainer:
         tracked: TrackedOptimizer,
         checkpointer: Checkpointer | None,
         saver: Saver,
+        token_loss: TokenLoss | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -151,6 +152,7 @@ class Trainer:
             tracked: The optimizer of `job`.
             checkpointer: Writes the run's bundles; None to save nothing.
             saver: Has it write them, beside the training or while it waits.
+            token_loss: What the updates make small; None for the cross entropy.
         """
         self.model = job.model
         self.optimizer = job.optimizer
@@ -165,7 +167,7 @@ class Trainer:
         self._world = job.world
         self._rows = job.world.rows(job.model.config.batch_size)
         self._updater = Updater(
-            job.model, job.optimizer, state.training_config, state.scaler, job.world
+            job.model, job.optimizer, state.training_config, state.scaler, job.world, token_loss
         )
         self._decay_step = self._updater.learning_rate.decay_step
         if state.step > 0:  # so that a save before the next update gives the same bytes

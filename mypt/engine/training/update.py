@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mypt.engine.runtime.world import World
     from mypt.format.documents.training import TrainingConfig
     from mypt.model.transformer import Transformer
+    from mypt.plugins.contracts import TokenLoss
 
 # Each process has its own dropout masks; those of rank 0 equal those of a single process.
 _RANK_BITS = 40
@@ -36,8 +37,8 @@ class Update:
     """What one update reports.
 
     Attributes:
-        loss: Mean training loss before it, scalar on the device, in nats per token. Reading it
-            waits for the device.
+        loss: Mean training loss before it, of what `loss` names: scalar on the device, in nats
+            per token. Reading it waits for the device.
         lr: Its learning rate: that of groups whose peak is the `learning_rate` of the run.
     """
 
@@ -55,6 +56,7 @@ class Updater:
         training: TrainingConfig,
         scaler: Mapping[str, Any] | None = None,
         world: World = ALONE,
+        token_loss: TokenLoss | None = None,
     ) -> None:
         """Prepare the updates.
 
@@ -65,10 +67,11 @@ class Updater:
             training: Hyperparameters.
             scaler: State of the gradient scaler of fp16 training, where there was one.
             world: The processes that share each batch.
+            token_loss: What the updates make small; None for the cross entropy.
         """
         self.model = model
         self._world = world
-        loss = _Loss(model)
+        loss = _Loss(model, token_loss)
         self._is_sharded = is_sharded(model)
         alone = world.size == 1 or self._is_sharded
         self._parallel = loss if alone else _share_gradients(loss)
@@ -156,13 +159,13 @@ class Updater:
 class _Loss(nn.Module):
     """The loss as a forward pass, which is what `DistributedDataParallel` wraps."""
 
-    def __init__(self, model: Transformer) -> None:
+    def __init__(self, model: Transformer, token_loss: TokenLoss | None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self._token_loss = model, token_loss
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return the mean loss of a batch."""
-        return self.model.loss(*batch)
+        return self.model.loss(*batch, token_loss=self._token_loss)
 
 
 def _share_gradients(loss: _Loss) -> DistributedDataParallel:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mypt.plugins.nn.loss import finish_logits, output_loss
+from mypt.plugins.nn.loss import output_loss
+from mypt.plugins.nn.token_loss import finish_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypt.format.documents.config import GPTConfig
+    from mypt.plugins.contracts import TokenLoss
     from mypt.plugins.parts import MakeLinear
 
 
@@ -31,8 +33,14 @@ class LinearHead(nn.Linear):
         """Map (..., n_embd) to (..., vocab_size)."""
         return finish_logits(F.linear(x, self.weight, self.bias), self.scale, self.soft_cap)
 
-    def loss(self, x: Tensor, targets: Tensor, loss_mask: Tensor | None) -> Tensor:
-        """Return the mean cross entropy; see `mypt.plugins.parts.HeadPart`."""
+    def loss(
+        self,
+        x: Tensor,
+        targets: Tensor,
+        loss_mask: Tensor | None,
+        token_loss: TokenLoss | None = None,
+    ) -> Tensor:
+        """Return the mean loss; see `mypt.plugins.parts.HeadPart`."""
         return output_loss(
             x,
             self.weight,
@@ -41,6 +49,7 @@ class LinearHead(nn.Linear):
             loss_mask,
             scale=self.scale,
             soft_cap=self.soft_cap,
+            token_loss=token_loss,
         )
 
     def one_token(self, linear: MakeLinear) -> Callable[[Tensor], Tensor]:

@@ -8,8 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mypt.plugins.nn.token_loss import differentiate
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mypt.plugins.nn.token_loss import Finish
 
 
 # Rows of logits per chunk: few enough for the cache of a CPU, enough to keep a GPU busy.
@@ -29,14 +33,6 @@ FEW_DIGITS = 1e-30
 
 # Thousands of rows with one target id can sum to more than fp16 holds; a power of 2 costs no digit.
 ROOM = 64
-
-
-class Finish(NamedTuple):
-    """What is done to the logits and their loss; see `output_loss`."""
-
-    scale: float
-    soft_cap: float | None
-    z_loss: float
 
 
 def chunked_sum(
@@ -122,21 +118,24 @@ class _OutputLayer(NamedTuple):
         count, on_cpu = self.rows.size(0), self.rows.device.type == "cpu"
         size = min(count, CHUNK_ROWS_CPU if on_cpu else CHUNK_ROWS_GPU)
         memory = None
-        if on_cpu and self.rows.dtype == loss_dtype(self.rows.dtype):
+        is_wide = self.rows.dtype == loss_dtype(self.rows.dtype)
+        if on_cpu and is_wide and self.finish.token_loss is None:
             # On a CPU, allocating costs more than the products.
             memory = self.rows.new_empty(size, self.weight.size(0))
         for start in range(0, count, size):
             here = slice(start, min(start + size, count))
             targets = _Targets(ids[here], None if weights is None else weights[here], needs_grad)
             rows = self.rows[here]
-            if memory is None:
+            if self.finish.token_loss is not None:
+                yield here, *self._compute_by_autograd(rows, targets)
+            elif memory is None:
                 yield here, *self.compute_in_new_memory(rows, targets)
             else:
                 yield here, *self._compute_in_place(rows, targets, memory[: rows.size(0)])
 
     def compute_in_new_memory(self, rows: Tensor, targets: _Targets) -> tuple[Tensor, Tensor]:
         """Return losses, and the gradient of the logits."""
-        scale, soft_cap, z_loss = self.finish
+        scale, soft_cap, z_loss, smoothing, _ = self.finish
         logits, wide, tanhs = F.linear(rows, self.weight, self.bias), loss_dtype(rows.dtype), None
         if scale != 1:
             logits = logits.to(wide) * scale
@@ -147,14 +146,24 @@ class _OutputLayer(NamedTuple):
         # The probability of the likeliest id is precise, so the normalizer is derived from it.
         largest, likeliest = logits.max(dim=1, keepdim=True)
         log_share = probabilities.gather(1, likeliest).log()
-        losses = largest.to(wide) - logits.gather(1, targets.ids) - log_share
+        of_right = logits.gather(1, targets.ids)
+        losses = largest.to(wide) - of_right - log_share
         log_totals = largest.to(wide) - log_share if z_loss else None
+        if smoothing:
+            losses = losses + smoothing * (of_right - logits.mean(1, keepdim=True, dtype=wide))
         return self._add_gradient(losses, probabilities, targets, tanhs, log_totals)
+
+    def _compute_by_autograd(self, rows: Tensor, targets: _Targets) -> tuple[Tensor, Tensor]:
+        """Return losses, and the gradient of the logits, where only the loss itself is known."""
+        logits = F.linear(rows, self.weight, self.bias).to(loss_dtype(rows.dtype))
+        weights = None if targets.weights is None else targets.weights[:, 0]
+        losses, gradient = differentiate(logits, targets.ids[:, 0], weights, self.finish)
+        return losses[:, None], gradient
 
     def _compute_in_place(
         self, rows: Tensor, targets: _Targets, memory: Tensor
     ) -> tuple[Tensor, Tensor]:
-        scale, soft_cap, _ = self.finish
+        scale, soft_cap = self.finish.scale, self.finish.soft_cap
         factor = scale if soft_cap is None else scale / soft_cap
         logits = torch.mm(rows if factor == 1 else rows * factor, self.weight.T, out=memory)
         if self.bias is not None:
@@ -177,16 +186,20 @@ class _OutputLayer(NamedTuple):
         self, logits: Tensor, rows: Tensor, targets: _Targets, tanhs: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return losses, and turn logits into their gradient."""
-        of_right = logits.gather(1, targets.ids) if self.finish.z_loss else None
+        z_loss, smoothing = self.finish.z_loss, self.finish.label_smoothing
+        of_right = logits.gather(1, targets.ids) if z_loss or smoothing else None
+        means = logits.mean(1, keepdim=True) if smoothing else None
         probabilities = torch.softmax(logits, 1, out=logits)
         picked = probabilities.gather(1, targets.ids)
         losses = -picked.log()
         unlikely = (picked < FEW_DIGITS)[:, 0]
         if bool(unlikely.any()):  # in diverging models; always finding maxima would be slower
-            plain = self._replace(finish=self.finish._replace(z_loss=0.0))
+            plain = self._replace(finish=self.finish._replace(z_loss=0.0, label_smoothing=0.0))
             again = _Targets(targets.ids[unlikely], None, needs_grad=False)
             losses[unlikely], _ = plain.compute_in_new_memory(rows[unlikely], again)
-        log_totals = None if of_right is None else losses + of_right
+        log_totals = losses + of_right if z_loss and of_right is not None else None
+        if of_right is not None and means is not None:
+            losses = losses + smoothing * (of_right - means)
         return self._add_gradient(losses, probabilities, targets, tanhs, log_totals)
 
     def _add_gradient(
@@ -200,13 +213,17 @@ class _OutputLayer(NamedTuple):
         """Return losses with the z-loss, and the gradient in the memory of the probabilities.
 
         Args:
-            losses: Cross entropies, (n, 1).
+            losses: Cross entropies, (n, 1), of smoothed targets where they are.
             probabilities: Softmax of the finished logits, (n, vocab_size).
             targets: The targets of these rows.
             tanhs: What the soft cap was multiplied by, (n, vocab_size), overwritten.
             log_totals: Logarithms of the softmax's denominators, (n, 1), for a z-loss.
         """
-        scale, _, z_loss = self.finish
+        scale, z_loss, smoothing = (
+            self.finish.scale,
+            self.finish.z_loss,
+            self.finish.label_smoothing,
+        )
         z_losses = None if log_totals is None else z_loss * log_totals
         if targets.needs_grad:
             of_right = torch.full_like(losses, scale)
@@ -215,7 +232,9 @@ class _OutputLayer(NamedTuple):
             factors = of_right if z_losses is None else of_right * (1 + 2 * z_losses)
             if scale != 1 or targets.weights is not None or z_losses is not None:
                 probabilities.mul_(factors)
-            probabilities.scatter_add_(1, targets.ids, -of_right)
+            probabilities.scatter_add_(1, targets.ids, of_right * (smoothing - 1))
+            if smoothing:
+                probabilities.sub_(of_right * (smoothing / probabilities.size(1)))
             if tanhs is not None:
                 probabilities.addcmul_(probabilities, tanhs.square_(), value=-1)
         if z_losses is not None and log_totals is not None:

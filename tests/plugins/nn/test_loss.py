@@ -5,7 +5,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mypt.plugins.nn import loss as loss_module
 from mypt.plugins.nn import loss_chunked
-from mypt.plugins.nn.loss import finish_logits, output_loss
+from mypt.plugins.nn.loss import output_loss
+from mypt.plugins.nn.token_loss import CrossEntropy, finish_logits
 
 
 @pytest.fixture(params=["plain", "chunked"])
@@ -186,3 +187,71 @@ def test_the_loss_of_a_small_vocabulary_compiles_to_one_graph(make_model, ids):
     compiled = torch.compile(model.loss, backend="eager", fullgraph=True)
     idx, targets = ids(2, 16), ids(2, 16)
     torch.testing.assert_close(compiled(idx, targets), model.loss(idx, targets))
+
+
+TOKEN_LOSSES = {
+    "smoothed": CrossEntropy(label_smoothing=0.1),
+    "smoothed to nothing": CrossEntropy(label_smoothing=1.0),
+    "both": CrossEntropy(z_loss=0.03, label_smoothing=0.2),
+    "z-loss": CrossEntropy(z_loss=0.01),
+}
+
+
+def with_options(tensors, targets, mask, loss, *, scale=1.0, soft_cap=None, z_loss=0.0):
+    logits = finish_logits(F.linear(*tensors), scale, soft_cap).flatten(0, 1)
+    smoothing = loss.label_smoothing
+    losses = F.cross_entropy(logits, targets.flatten(), label_smoothing=smoothing, reduction="none")
+    losses = losses + (z_loss + loss.z_loss) * logits.logsumexp(1) ** 2
+    return losses.mean() if mask is None else (losses * mask.flatten()).sum() / mask.sum()
+
+
+@pytest.mark.parametrize("finish", FINISHES)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("loss", TOKEN_LOSSES)
+def test_smoothing_and_z_loss_have_the_value_and_the_gradients_of_torch(way, loss, mask, finish):
+    *tensors, targets = layer(torch.float64)
+    loss, mask, finish = TOKEN_LOSSES[loss], MASKS[mask], FINISHES[finish]
+    expected = with_options(tensors, targets, mask, loss, **finish)
+    wanted = grads(expected / 3, tensors)
+    # in closed form, and as the loss of a plugin, of which only the function is known
+    for given in (loss, lambda logits, ids: loss(logits, ids)):
+        value = output_loss(*tensors, targets, mask, token_loss=given, **finish)
+        torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-9)
+        for found, right in zip(grads(value / 3, tensors), wanted, strict=True):
+            torch.testing.assert_close(found, right, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_smoothing_of_what_a_model_takes_for_impossible(way, dtype):
+    hidden, weight, bias, targets = layer()
+    tensors = (hidden.detach() * 20).requires_grad_(), weight, bias
+    loss = TOKEN_LOSSES["both"]
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype != torch.float32):
+        value = output_loss(*tensors, targets, token_loss=loss)
+        logits = F.linear(*tensors).float().flatten(0, 1)
+        expected = loss(logits, targets.flatten()).mean()
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-2
+    torch.testing.assert_close(value, expected, rtol=tolerance, atol=tolerance)
+    for found, wanted in zip(grads(value, tensors), grads(expected, tensors), strict=True):
+        assert (found - wanted).norm() <= tolerance * wanted.norm()
+
+
+def test_without_options_it_is_the_plain_loss_to_the_bit(way):
+    *tensors, targets = layer()
+    plain = output_loss(*tensors, targets)
+    value = output_loss(*tensors, targets, token_loss=CrossEntropy())
+    assert torch.equal(plain, value)
+    assert all(map(torch.equal, grads(plain, tensors), grads(value, tensors)))
+
+
+def test_the_logits_of_all_positions_never_exist_for_a_loss_of_a_plugin(monkeypatch):
+    monkeypatch.setattr(loss_chunked, "CHUNK_ROWS_CPU", 7)
+    *tensors, targets = layer()
+    seen = []
+
+    def squared(logits, ids):
+        seen.append(tuple(logits.shape))
+        return F.cross_entropy(logits, ids, reduction="none").square()
+
+    output_loss(*tensors, targets, token_loss=squared).backward()
+    assert seen == [(7, 50)] * 3 + [(6, 50)]

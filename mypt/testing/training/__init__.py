@@ -1,0 +1,1 @@
+"""Checks of what shapes a run: schedules, losses, data sources."""
