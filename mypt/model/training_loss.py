@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingConfig
     from mypt.model.transformer import Transformer
     from mypt.plugins.contracts import TokenLoss
+    from mypt.plugins.parts import HeadPart
 
 _ARGUMENT = "token_loss"
 
@@ -30,9 +31,14 @@ def build_loss(model: Transformer, training: TrainingConfig) -> TokenLoss | None
     loss = model.plugins.loss(training.loss).build(training.loss_options)
     if loss == CrossEntropy():
         return None
-    if _ARGUMENT not in inspect.signature(model.lm_head.loss).parameters:
+    if not takes_token_loss(model.lm_head):
         head, options = model.config.head_type, "" if not training.loss_options else " with options"
         what = f"is {training.loss}{options}, but head_type `{head}` trains on cross_entropy alone"
         fix = f"leave loss and loss_options out, or have its `loss` take `{_ARGUMENT}`"
         raise ConfigError(Problem("", LOSS, what, fix, kind="loss.head"))
     return loss
+
+
+def takes_token_loss(head: HeadPart) -> bool:
+    """Return whether a head computes other losses than the cross entropy."""
+    return _ARGUMENT in inspect.signature(head.loss).parameters

@@ -17,6 +17,7 @@ from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 from mypt.testing import (
     check_guard,
+    check_loss,
     check_optimizer,
     check_part,
     check_reader,
@@ -80,6 +81,11 @@ def test_the_optimizer_keeps_its_contract(example):
     factory = example("An optimizer").optimizers["signs"]
     names = {name for entry in check_optimizer(factory).values() for name in entry}
     assert names == {"momentum", "updates"}
+
+
+def test_the_loss_is_that_of_one_position(example):
+    factory = example("A training loss").losses["focal"]
+    assert (check_loss(factory) < check_loss(factory, {"gamma": 0})).all()
 
 
 def test_the_part_that_has_changed_takes_names_and_settings_of_then(example):

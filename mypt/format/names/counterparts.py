@@ -451,6 +451,17 @@ OPTIMIZATION = (
         habits="betas adam_betas",
     ),
     Counterpart(
+        ours="loss_options",
+        how="label_smoothing and z_loss are keys of {loss_options}, a JSON object",
+        hugging_face="label_smoothing_factor",
+        habits="label_smoothing z_loss z_loss_factor z_loss_weight z_loss_multiplier smoothing",
+    ),
+    Counterpart(
+        ours="loss loss_options",
+        how="{loss} is cross_entropy or a plugin's",
+        habits="criterion loss_fn loss_function loss_type loss_func",
+    ),
+    Counterpart(
         ours="optimizer optimizer_options",
         how="{optimizer} is adamw or a plugin's; {optimizer_options} are those of a plugin's",
         hugging_face="optim optim_args",

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from attrs import evolve
 from torch import nn
 
 from mypt.format.layout import BLOCK_SLOTS, lay_out
 from mypt.model.assembly import Assembly
 from mypt.model.contexts import PassContexts, list_kinds
+from mypt.model.training_loss import takes_token_loss
 from mypt.plugins.factory_checks import check_result
+from mypt.plugins.nn.token_loss import CrossEntropy
 from mypt.plugins.parts import Context, Placement
 from mypt.testing.expectations import ContractError, during, expect
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # From here on, a loss is computed in chunks.
 _WIDE = 1500
+_OTHER_LOSS = CrossEntropy(z_loss=0.05, label_smoothing=0.2)
 
 
 def check_alone(factory: PartFactory, config: GPTConfig, plugins: Plugins) -> None:
@@ -153,29 +155,36 @@ def _check_head(part: Any, config: GPTConfig) -> None:
     targets = torch.randint(config.vocab_size, x.shape[:2])
     some = torch.rand(x.shape[:2])
     expect(hasattr(part, "loss"), "it has no method `loss`")
-    for mask in (None, some, some > 0.5):
-        _check_loss(part, x, targets, mask)
+    others = (_OTHER_LOSS,) if takes_token_loss(part) else ()
+    for token_loss in (None, *others):
+        for mask in (None, some, some > 0.5):
+            _check_loss(part, x, targets, mask, token_loss)
     none = part.loss(x, targets, torch.zeros(x.shape[:2]))
     expect(bool(none.isnan()), "where no position counts, its loss is not NaN")
 
 
-def _check_loss(part: Any, x: Tensor, targets: Tensor, mask: Tensor | None) -> None:
+def _check_loss(
+    part: Any, x: Tensor, targets: Tensor, mask: Tensor | None, token_loss: CrossEntropy | None
+) -> None:
     kind = "" if mask is None else " with a mask"
-    found = part.loss(x, targets, mask)
+    given = {} if token_loss is None else {"token_loss": token_loss}
+    found = part.loss(x, targets, mask, **given)
     expect(found.dim() == 0, f"its loss{kind} has shape {tuple(found.shape)}, not ()")
-    losses = F.cross_entropy(part(x).mT, targets, reduction="none")
+    wanted_loss = token_loss or CrossEntropy()
+    losses = wanted_loss(part(x).flatten(0, 1), targets.flatten()).view(targets.shape)
     wanted = losses.mean() if mask is None else (losses * mask).sum() / mask.sum()
+    right = "the cross entropy" if token_loss is None else "the `token_loss`"
     expect(
         are_close(found, wanted),
-        f"in `eval` mode its loss{kind} is {found.item():.5f}, but the cross entropy of its logits "
-        f"is {wanted.item():.5f}",
+        f"in `eval` mode its loss{kind} is {found.item():.5f}, but {right} of its logits is "
+        f"{wanted.item():.5f}",
     )
     parameters = dict(part.named_parameters())
     pairs = zip(_gradients(found, parameters), _gradients(wanted, parameters), strict=True)
     for name, (ours, theirs) in zip(parameters, pairs, strict=True):
         expect(
             are_close(ours, theirs),
-            f"the gradient of {name} by its loss{kind} is not that of the cross entropy",
+            f"the gradient of {name} by its loss{kind} is not that of {right}",
         )
 
 

@@ -1,4 +1,4 @@
-"""The kit finds nothing wrong with mypt's own loss nor a sound one, and what is wrong with others."""
+"""The kit finds nothing wrong with sound losses, and what is wrong with others."""
 
 import itertools
 
