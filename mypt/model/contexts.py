@@ -54,6 +54,7 @@ class PassContexts:
         length: int,
         device: torch.device,
         apply: Callable[..., Any] | None = None,
+        documents: Tensor | None = None,
     ) -> None:
         """Start without contexts.
 
@@ -64,6 +65,8 @@ class PassContexts:
             length: Number of its positions.
             device: Where masks are made.
             apply: Calls a layer with its inputs; None for a plain call.
+            documents: The document of each position, (B, length), of a pass that begins at position
+                0; positions attend only to those of their own. None lets them attend to all.
         """
         self.start = start
         self.apply = call_layer if apply is None else apply
@@ -71,6 +74,7 @@ class PassContexts:
         self._placement = placement
         self._length = length
         self._device = device
+        self._documents = documents
         self._made: dict[tuple[int | None, bool], Context] = {}
 
     def of_layer(self, layer: int) -> Context:
@@ -102,14 +106,29 @@ class PassContexts:
             bias = bias[..., first:]
         if self._length == 1:
             return bias
-        if bias is None and start == 0 and (window is None or end <= window):
+        documents = self._documents
+        is_plain = bias is None and documents is None
+        if is_plain and start == 0 and (window is None or end <= window):
             return None
         keys = torch.arange(first, end, device=self._device)
         positions = torch.arange(start, end, device=self._device)[:, None]
         seen = keys <= positions  # (T, K)
         if window is not None:
             seen &= keys > positions - window
+        if documents is not None:
+            seen = seen & (documents[:, None, :, None] == documents[:, None, None])  # (B, 1, T, T)
         return seen if bias is None else bias.masked_fill(~seen, float("-inf"))
+
+
+def number_documents(idx: Tensor, end: int) -> Tensor:
+    """Return the number of the document that each position is in, (B, T) int64, from 0.
+
+    Args:
+        idx: Ids, (B, T) int64.
+        end: The id of the token that ends a document, and belongs to it.
+    """
+    ends = idx == end
+    return ends.cumsum(1) - ends.long()
 
 
 def call_layer(layer: Callable[..., Any], *inputs: Any) -> Any:

@@ -17,7 +17,7 @@ from mypt.format.rules.arguments import checked, optional, whole_number
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
 from mypt.model.assembly import Assembly, restore_buffers
-from mypt.model.contexts import PassContexts, list_kinds, recompute_layer
+from mypt.model.contexts import PassContexts, list_kinds, number_documents, recompute_layer
 from mypt.model.kv_cache import KVCache
 from mypt.model.part_failures import explain_failure, naming_failures
 
@@ -60,9 +60,12 @@ class Transformer(nn.Module):
         parts: Its parts, each after those within it.
         activation_checkpointing: Whether training keeps only each layer's input, and recomputes
             the rest in the backward pass.
+        document_end: The id of the token that ends a document: in `loss`, positions attend only to
+            those of their own document. None lets them attend to all before.
     """
 
     activation_checkpointing: bool = False
+    document_end: int | None = None
 
     def __init__(self, config: GPTConfig, plugins: Plugins) -> None:
         """Assemble the parts; weights have torch's defaults until `initialise` or `load_weights`.
@@ -148,7 +151,9 @@ class Transformer(nn.Module):
         Raises:
             ConfigError: There are more positions than block_size.
         """
-        hidden = self._compute_hidden(idx, None)
+        end = self.document_end
+        documents = None if end is None else number_documents(idx, end)
+        hidden = self._compute_hidden(idx, None, documents)
         given = {} if token_loss is None else {"token_loss": token_loss}
         with naming_failures(self):
             loss: Tensor = self.lm_head.loss(hidden, targets, loss_mask, **given)
@@ -189,28 +194,30 @@ class Transformer(nn.Module):
         self._tie_head()
         restore_buffers(self)
 
-    def _compute_hidden(self, idx: Tensor, cache: KVCache | None) -> Tensor:
+    def _compute_hidden(
+        self, idx: Tensor, cache: KVCache | None, documents: Tensor | None = None
+    ) -> Tensor:
         """Compute the input of the output layer, (B, T, n_embd).
 
         Raises:
             PluginError: A part of a plugin failed.
         """
         try:
-            return self._apply_parts(idx, cache)
+            return self._apply_parts(idx, cache, documents)
         except Exception as error:
             explained = explain_failure(self, error)
             if explained is None:
                 raise
             raise explained from error
 
-    def _apply_parts(self, idx: Tensor, cache: KVCache | None) -> Tensor:
-        x, contexts = self._embed(idx, 0 if cache is None else cache.length)
+    def _apply_parts(self, idx: Tensor, cache: KVCache | None, documents: Tensor | None) -> Tensor:
+        x, contexts = self._embed(idx, 0 if cache is None else cache.length, documents)
         x = self.blocks(x, idx, contexts, None if cache is None else cache.layers)
         if cache is not None:
             cache.length += idx.size(1)
         return self.ln_f(x)  # type: ignore[no-any-return]
 
-    def _embed(self, idx: Tensor, start: int) -> tuple[Tensor, Contexts]:
+    def _embed(self, idx: Tensor, start: int, documents: Tensor | None) -> tuple[Tensor, Contexts]:
         """Compute the input of the layers, (B, T, n_embd), and what makes their contexts."""
         length = idx.size(1)
         self._check_length(start, start + length)
@@ -221,7 +228,8 @@ class Transformer(nn.Module):
             x = x + placement.embedding
         recomputes = self.activation_checkpointing and torch.is_grad_enabled()
         apply = recompute_layer if recomputes else None
-        return x, PassContexts(self._kinds, placement, start, length, idx.device, apply)
+        contexts = PassContexts(self._kinds, placement, start, length, idx.device, apply, documents)
+        return x, contexts
 
     def _check_length(self, start: int, end: int) -> None:
         if end > self.config.block_size:

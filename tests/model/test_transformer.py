@@ -264,3 +264,37 @@ def test_a_part_with_other_tensors_than_announced_is_refused(tiny):
 def test_an_unknown_part_is_named_with_the_nearest_known(plugins, tiny):
     with pytest.raises(ConfigError, match=r"mlp_type.*gelu2.*did you mean `gelu`"):
         Transformer(tiny(mlp_type="gelu2"), plugins)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {},
+        {"n_kv_head": 1},
+        {"sliding_window": 3, "window_pattern": "SF"},
+        {"attn_soft_cap": 2.0},
+        {"block_type": "parallel"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("recomputes", [False, True])
+def test_documents_in_a_row_are_learnt_from_as_if_each_were_alone(make_model, words, recomputes):
+    model = make_model(pos_encoding="rope", block_size=16, n_layer=2, **words).train()
+    idx = torch.tensor([[1, 2, 9, 3, 4, 5, 6, 9, 9, 7, 8], [1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3]])
+    targets = idx.roll(-1, 1)
+    whole = model.loss(idx, targets)
+    model.document_end = 9
+    model.activation_checkpointing = recomputes
+    together = model.loss(idx, targets)
+    model.document_end = None
+    places = [(0, 0, 3), (0, 3, 8), (0, 8, 9), (0, 9, 11), (1, 0, 11)]
+    parts = [
+        model.loss(idx[row : row + 1, a:b], targets[row : row + 1, a:b]) * (b - a)
+        for row, a, b in places
+    ]
+    assert together.item() == pytest.approx((sum(parts) / idx.numel()).item(), rel=1e-5)
+    assert abs(together.item() - whole.item()) > 1e-4
+    wanted = torch.autograd.grad(sum(parts) / idx.numel(), [*model.parameters()])
+    found = torch.autograd.grad(together, [*model.parameters()])
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
