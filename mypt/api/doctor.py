@@ -18,7 +18,7 @@ from mypt.engine.checkpoints.recovery.condition import (
     read_recorded_state,
 )
 from mypt.engine.logging.log_file import find_end
-from mypt.format.bundle.copy_name import CopyKind
+from mypt.format.bundle.copy_name import SINGLE, CopyKind
 from mypt.format.errors import MyptError, Problem, SaveError, format_count
 from mypt.format.open import open_checkpoint, recognise
 from mypt.format.rules.arguments import PATH, checked
@@ -88,8 +88,8 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
     Returns:
         A JSON object. `path`; `whole`, whether the model itself is; `checkpoints`, the model and
         then its copies, the newest step first, each with `path`, `kind` ("model", "step", "gold",
-        "fp16" or "set aside"), `step`, `whole`, `damaged` (whether a copy of its files would mend
-        it; what this mypt cannot read and what was edited is neither whole nor damaged),
+        "fp16", "ema" or "set aside"), `step`, `whole`, `damaged` (whether a copy of its files would
+        mend it; what this mypt cannot read and what was edited is neither whole nor damaged),
         `generate` (whether its weights can be used), `train` (whether training goes on from it:
         "exactly", "not exactly", or None for not at all), `doubts` (why not exactly), `remark` and
         `problems`, each an object of the fields of `Problem`; `fall_back`, the path of the copy
@@ -174,16 +174,16 @@ def _list_copies(folder: Path) -> Iterator[Path]:
     """Yield all folders beside a model that are named like copies of it, or were set aside."""
     if folder.parent.is_dir():
         yield from find_numbered_folders(folder).values()
-        singles = (kind.path(folder) for kind in (CopyKind.GOLD, CopyKind.FP16))
+        singles = (kind.path(folder) for kind in SINGLE)
         yield from (path for path in singles if path.is_dir())
         yield from find_aside(folder)
 
 
 def _examine_copy(path: Path, folder: Path, plugins: Plugins) -> _Row:
-    kinds = {CopyKind.GOLD.path(folder): CopyKind.GOLD, CopyKind.FP16.path(folder): CopyKind.FP16}
+    kinds = {kind.path(folder): kind for kind in SINGLE}
     kind = ASIDE if path in find_aside(folder) else str(kinds.get(path, CopyKind.NUMBERED))
     row = _examine_bundle(path, kind, plugins, remark=_find_remark(path, folder, kind))
-    if kind == CopyKind.FP16:  # its weights are rounded: a run begins with them, and none goes on
+    if kind in (CopyKind.FP16, CopyKind.EMA):  # a run begins with such weights, and none goes on
         return evolve(row, train=None, doubts=())
     return row
 

@@ -161,3 +161,8 @@ def multiply_int8(a: Tensor, b: Tensor) -> Tensor:
     `torch.mm` would add up in 8 bits.
     """
     return torch._int_mm(a, b)
+
+
+def lerp_all(values: list[Tensor], targets: list[Tensor], weight: float) -> None:
+    """Move tensors towards others in place: `v += weight * (t - v)` in one pass over all."""
+    torch._foreach_lerp_(values, targets, weight)

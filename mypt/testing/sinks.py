@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.engine.evaluation.gold import GoldDecision
 from mypt.engine.logging import events
+from mypt.engine.stopping.ends import End
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import GoldMemory, TrainingConfig
 from mypt.plugins.contracts import Evaluation, RunInfo, SinkFactory
@@ -100,6 +101,7 @@ def ending_events(step: int) -> list[dict[str, Any]]:
     complete = events.training_complete(
         last,
         _TRAINING,
+        ends=(End("max_iters", "max_iters is 40", "80"),),
         started_at=events.now(),
         elapsed_s=2.0,
         tokens_processed=64 * step,

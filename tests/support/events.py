@@ -3,6 +3,7 @@
 import json
 
 from mypt.engine.logging import events
+from mypt.engine.stopping.ends import End
 from mypt.format.documents.training import TrainingConfig
 from mypt.plugins import Evaluation
 
@@ -29,6 +30,7 @@ def complete_event():
     return events.training_complete(
         Evaluation(step=75000, train_loss=2.0, val_loss=2.6),
         TRAINING,
+        ends=(End("max_iters", "max_iters is 75000", "150000"),),
         started_at=events.now(),
         elapsed_s=2.0,
         tokens_processed=64,

@@ -142,12 +142,7 @@ def report_outcome(outcome: Outcome, request: TrainRequest, options: Sequence[st
         again += "".join(f" --option {shlex.quote(option)}" for option in options)
         for notice in outcome.notices:
             echo(notice)
-        last = state.training_config.max_iters
-        place = f"of {last}" if state.step == last else f"already, beyond max_iters {last}"
-        echo(
-            f"{outcome.folder} is at step {state.step} {place}: "
-            f"nothing to do. To go on: {again} --max_iters {2 * state.step}"
-        )
+        echo(f"{outcome.folder} is at step {state.step} {explain_no_work(state, again)}")
         return 0
     if not outcome.complete:
         echo(f"Stopped at step {state.step}; everything is saved. To resume: {again}")
@@ -155,6 +150,23 @@ def report_outcome(outcome: Outcome, request: TrainRequest, options: Sequence[st
 
     echo("\n".join(closing_summary(state, outcome.folder)))
     return 0
+
+
+def explain_no_work(state: TrainingState, again: str) -> str:
+    """Return why a run has nothing left to do, and the command with which it would go on.
+
+    Args:
+        state: Where it is, with the hyperparameters that were asked for.
+        again: The command that went on with the run.
+    """
+    from mypt.engine.stopping.ends import list_ends
+
+    last, ends = state.training_config.max_iters, list_ends(state)
+    place = f"of {last}" if state.step <= last else f"already, beyond max_iters {last}"
+    reached = "; ".join(end.what for end in ends if end.field != "max_iters")
+    why = f", where {reached}" if reached else ""
+    flags = " ".join(f"--{end.field} {end.further}" for end in ends)
+    return f"{place}{why}: nothing to do. To go on: {again} {flags}"
 
 
 def closing_summary(state: TrainingState, folder: Path) -> list[str]:
@@ -165,6 +177,8 @@ def closing_summary(state: TrainingState, folder: Path) -> list[str]:
     half = find_copy(folder, CopyKind.FP16, state.run_id)
     lines = ["Training finished!", f"  Resume training from: {folder}"]
     lines += [] if half is None else [f"  Deploy inference from: {half}"]
+    mean = find_copy(folder, CopyKind.EMA, state.run_id) if state.training_config.ema else None
+    lines += [] if mean is None else [f"  Mean of the weights: {mean}"]
     gold = state.gold
     if gold is not None and gold.best_val_loss is not None:
         name = state.training_config.gold_loss_name

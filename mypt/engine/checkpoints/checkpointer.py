@@ -1,4 +1,4 @@
-"""Where the bundles of a run go: its own, gold, numbered and half-precision ones."""
+"""Where the bundles of a run go: its own, gold, numbered, rounded and averaged ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from attrs import evolve
 
+from mypt.engine.averaging.weight_mean import mean_weights
 from mypt.engine.checkpoints.copies import prune_snapshots
 from mypt.engine.checkpoints.write import write_bundle
 from mypt.format.bundle.copy_name import CopyKind
@@ -83,10 +84,15 @@ class Checkpointer:
             )
 
     def _write_copy(self, copy: Copy, state: TrainingState, kind: CopyKind) -> None:
-        state = evolve(state, copy_of=self.folder.name)
+        state, training = evolve(state, copy_of=self.folder.name), state.training_config
+        is_mean = kind is CopyKind.EMA or (kind is CopyKind.GOLD and training.is_gold_averaged)
+        if is_mean:
+            state = evolve(state, mean_decay=training.ema)
+        weights = mean_weights(copy.weights, copy.optimizer) if is_mean else copy.weights
+        optimizer = None if is_mean else copy.optimizer  # which is not of the mean
         step = state.step if kind is CopyKind.NUMBERED else None
         with open_for_writing(kind.path(self.folder, step), no_lock=self._no_lock) as writer:
             if kind is CopyKind.FP16:
-                write_bundle(writer, self._model, state, copy.weights, None, torch.float16)
+                write_bundle(writer, self._model, state, weights, None, torch.float16)
             else:
-                write_bundle(writer, self._model, state, copy.weights, copy.optimizer)
+                write_bundle(writer, self._model, state, weights, optimizer)

@@ -1,4 +1,4 @@
-"""The copies of a model that a run keeps next to its bundle: gold, half precision, numbered."""
+"""The copies of a model that a run keeps next to its bundle: gold, rounded, averaged, numbered."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 _DESCRIBED = {
     CopyKind.GOLD: ("gold", ""),
     CopyKind.FP16: ("half-precision", " (its weights are rounded)"),
+    CopyKind.EMA: ("averaged", " (its weights are a mean)"),
 }
 
 
 def find_copies(folder: Path, run_id: str | None = None) -> list[Path]:
-    """Find all existing copies of a model: gold, half precision, then numbered by rising step.
+    """Find all existing copies of a model: gold, rounded, averaged, then numbered by rising step.
 
     Args:
         folder: The model.
@@ -41,7 +42,7 @@ def find_copies(folder: Path, run_id: str | None = None) -> list[Path]:
 
 
 def find_copy(folder: Path, kind: CopyKind, run_id: str | None = None) -> Path | None:
-    """Find the gold or half-precision copy of a model; None if there is none, as `find_copies`."""
+    """Find the one copy of this kind of a model; None if there is none, as `find_copies`."""
     path = kind.path(folder)
     return path if path.is_dir() and _is_copy(path, folder, run_id) else None
 

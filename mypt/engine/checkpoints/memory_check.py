@@ -52,17 +52,18 @@ def measure_memory(
         trained=_count_bytes(trained),
         state=_count_state(tracked, trained),
         optimizer=tracked.name,
+        mean=tracked.mean_bytes,
         processes=world.size,
         is_sharded=sharded,
         saves=saves,
     )
     held = _count_state(tracked, {*optimizer.state})
-    return memory, memory.weights + held // (world.size if sharded else 1)
+    return memory, memory.weights + memory.mean + held // (world.size if sharded else 1)
 
 
 def _count_state(tracked: TrackedOptimizer, trained: Collection[torch.Tensor]) -> int:
     """Return the bytes of what an optimizer keeps; counters and the like are not worth counting."""
-    entries = tracked.expect(trained).values()
+    entries = tracked.expect(trained, mean=False).values()
     return _count_bytes(tensor for entry in entries for tensor in entry.values() if tensor.dim())
 
 

@@ -194,7 +194,8 @@ def ensure_copies_replaceable(
         UsageError: With the first such copy.
     """
     steps = set(list_snapshot_steps(state.training_config, state.step, decay_step))
-    places = {str(kind): kind.path(folder) for kind in (CopyKind.GOLD, CopyKind.FP16)}
+    kinds = [CopyKind.GOLD, CopyKind.FP16, *([CopyKind.EMA] if state.training_config.ema else [])]
+    places = {str(kind): kind.path(folder) for kind in kinds}
     places |= {
         f"step {step}": path
         for step, path in find_numbered_folders(folder).items()

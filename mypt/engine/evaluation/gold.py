@@ -11,6 +11,7 @@ from attrs import frozen
 
 from mypt.format.documents.training import Decision, GoldMemory
 from mypt.format.errors import ConfigError, PluginError, Problem, log_traceback, suggestion
+from mypt.format.optimizers.weight_mean import KEY as MEAN
 from mypt.format.rules.plugin_settings import GUARDS
 from mypt.plugins.selection import check_names, select_options
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.training import TrainingConfig, TrainingState
     from mypt.plugins.contracts import Evaluation, GoldGuard, GuardFactory, Verdict
+
+
+_ADD = "add it with --eval_sets"
 
 
 @frozen
@@ -55,17 +59,22 @@ def gold_loss(evaluation: Evaluation, metric: Mapping[str, float]) -> float:
     return round(total / math.fsum(metric.values()), 6)
 
 
-def check_metric(metric: Mapping[str, float], eval_sets: Iterable[str]) -> None:
-    """Raise if a metric names a loss that no evaluation measures.
+def check_metric(training: TrainingConfig, eval_sets: Iterable[str]) -> None:
+    """Raise if `gold_metric` names a loss that no evaluation measures.
+
+    Args:
+        training: Hyperparameters.
+        eval_sets: Names of the further data sets.
 
     Raises:
         ConfigError: It names one.
     """
-    known = ["val", *eval_sets]
-    for name in metric:
+    known = ["val", *eval_sets, *([MEAN] if training.ema else [])]
+    for name in training.gold_metric:
         if name not in known:
             what = f"names `{name}`, which is not measured{suggestion(name, known)}"
-            fix = f"name some of: {', '.join(known)}; or add it with --eval_sets"
+            add = "keep a mean of the weights with --ema" if name == MEAN else _ADD
+            fix = f"name some of: {', '.join(known)}; or {add}"
             raise ConfigError(Problem("", "gold_metric", what, fix, kind="gold.metric"))
 
 
@@ -114,15 +123,24 @@ def _explain_no_value(evaluation: Evaluation, metric: Mapping[str, float]) -> tu
 def explain_incomparable(previous: TrainingState, state: TrainingState) -> str | None:
     """Return why losses from here on cannot be compared with that of the gold checkpoint.
 
+    Returns:
+        None where they can, or where there is no gold; see `explain_other_losses`.
+    """
+    if previous.gold is None or previous.gold.best_val_loss is None:
+        return None
+    return explain_other_losses(previous, state)
+
+
+def explain_other_losses(previous: TrainingState, state: TrainingState) -> str | None:
+    """Return why losses from here on cannot be compared with those before.
+
     Args:
         previous: The state as it was saved.
         state: The same, with the hyperparameters and data of the run that begins.
 
     Returns:
-        None where they can, or where there is no gold.
+        None where they can.
     """
-    if previous.gold is None or previous.gold.best_val_loss is None:
-        return None
     before, now = previous.training_config, state.training_config
     if before.gold_metric != now.gold_metric:
         return "gold_metric changed"
@@ -136,7 +154,9 @@ def explain_incomparable(previous: TrainingState, state: TrainingState) -> str |
 
 def _find_set_path(name: str, training: TrainingConfig) -> str | None:
     """Return the path of an evaluation set; one not in `eval_sets` is `eval_dataset_dir`."""
-    return None if name == "val" else training.eval_sets.get(name, training.eval_dataset_dir)
+    return (
+        None if name in ("val", MEAN) else training.eval_sets.get(name, training.eval_dataset_dir)
+    )
 
 
 def build_guards(

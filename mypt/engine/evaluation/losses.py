@@ -13,6 +13,7 @@ from mypt.plugins.contracts import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from typing import Literal
 
     from mypt.data.batches.loader import GPTDataLoader
@@ -25,10 +26,22 @@ DECIMALS = 6
 
 
 def count_batches(
-    eval_loaders: Mapping[str, GPTDataLoader], training: TrainingConfig, world: World = ALONE
+    eval_loaders: Mapping[str, GPTDataLoader],
+    training: TrainingConfig,
+    world: World = ALONE,
+    *,
+    other_weights: int = 0,
 ) -> int:
-    """Return how many batches one process measures in an evaluation."""
-    return (2 + len(eval_loaders)) * -(-training.eval_iters // world.size)
+    """Return how many batches one process measures in an evaluation.
+
+    Args:
+        eval_loaders: Further data sets, by name.
+        training: Hyperparameters.
+        world: The processes that share the batches.
+        other_weights: At how many other weights of the model the validation loss is measured.
+    """
+    sets = 2 + len(eval_loaders) + other_weights
+    return sets * -(-training.eval_iters // world.size)
 
 
 class EvaluationStoppedError(Exception):
@@ -44,6 +57,7 @@ def evaluate(
     step: int,
     stopped: Callable[[], bool] = lambda: False,
     world: World = ALONE,
+    other_weights: Mapping[str, Callable[[], AbstractContextManager[None]]] | None = None,
 ) -> Evaluation:
     """Measure `eval_iters` batches of each split and set, without dropout.
 
@@ -56,6 +70,8 @@ def evaluate(
         step: Updates done.
         stopped: Called before each batch; the evaluation ends early if it returns true.
         world: The processes that share the batches.
+        other_weights: Contexts in which the model has other weights, by the names under which its
+            validation loss with them joins those of the further sets.
 
     Returns:
         Mean losses in nats per token, rounded to 6 decimals; NaN where nothing was to be learnt.
@@ -68,12 +84,12 @@ def evaluate(
         return round(mean_loss(model, loader, split, training, stopped, world), DECIMALS)
 
     with evaluation_mode(model):
-        return Evaluation(
-            step=step,
-            train_loss=loss(train, "train"),
-            val_loss=loss(held_out, "val"),
-            eval_losses={name: loss(other, "val") for name, other in eval_loaders.items()},
-        )
+        train_loss, val_loss = loss(train, "train"), loss(held_out, "val")
+        losses = {name: loss(other, "val") for name, other in eval_loaders.items()}
+        for name, exchange in (other_weights or {}).items():
+            with exchange():
+                losses[name] = loss(held_out, "val")
+    return Evaluation(step=step, train_loss=train_loss, val_loss=val_loss, eval_losses=losses)
 
 
 @torch.no_grad()  # not inference_mode, whose tensors break a sharded model

@@ -197,6 +197,8 @@ class ConsoleSink:
             f"Step {event.total_steps}: {short_count(event.total_tokens)} tokens in "
             f"{short_duration(event.total_elapsed_s)} ({event.tokens_per_sec:,} tokens/s)"
         )
+        if event.total_steps < self._max_iters:
+            self._print(f"Ended before max_iters {self._max_iters}: {event.reason}")
 
     def _print(self, line: str) -> None:
         shown = escape_controls(line) if self._console.is_terminal else line

@@ -15,11 +15,13 @@ from attrs import field, frozen
 
 from mypt.engine.schedules.batch_size import tokens_per_step
 from mypt.format.errors import ConfigError, Problem
+from mypt.format.optimizers.weight_mean import KEY as MEAN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mypt.engine.evaluation.gold import GoldDecision
+    from mypt.engine.stopping.ends import End
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import TrainingConfig, TrainingState
     from mypt.plugins.contracts import Evaluation
@@ -164,6 +166,8 @@ def check_eval_names(names: Iterable[str]) -> None:
     for name in names:
         if name in _SPLITS:
             what = "is the name of a split of the training data"
+        elif name == MEAN:
+            what = "is the name of the mean of the weights (--ema)"
         elif f"{_SET_PREFIX}{name}" in NO_LOSSES:
             what = f"has another meaning in the log, as {_SET_PREFIX}{name}"
         elif not name or not name.isprintable():
@@ -226,10 +230,11 @@ class Interrupted(LoggedEvent):
 
 @frozen(kw_only=True)
 class TrainingComplete(LoggedEvent):
-    """The run reached `max_iters`.
+    """The run reached `max_iters`, or another limit.
 
-    Seconds and tokens count from the first update whose time is known. That is the model's first,
-    but for one that another program began.
+    `ended_by` names the field that sets the limit, and `reason` says how it was reached; both are
+    None in logs of before these. Seconds and tokens count from the first update whose time is
+    known. That is the model's first, but for one that another program began.
     """
 
     name = "training_complete"
@@ -247,6 +252,13 @@ class TrainingComplete(LoggedEvent):
     gold_step: int | None
     config_file: str | None
     dataset_dir: str | None
+    ended_by: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the event of a JSON object."""
+        return super().from_json({"ended_by": None, "reason": None, **document})
 
 
 _CLASSES: Mapping[str, type[Event]] = {
@@ -378,6 +390,7 @@ def training_complete(
     last: Evaluation,
     training: TrainingConfig,
     *,
+    ends: Sequence[End],
     started_at: str,
     elapsed_s: float,
     tokens_processed: int,
@@ -401,6 +414,8 @@ def training_complete(
         gold_step=gold_step,
         config_file=training.config_file,
         dataset_dir=training.dataset_dir,
+        ended_by=ends[0].field,
+        reason="; ".join(end.what for end in ends),
     )
 
 

@@ -16,6 +16,7 @@ from mypt.format.optimizers.declaration import (
     is_plain,
 )
 from mypt.format.optimizers.document import optimizer_document
+from mypt.format.optimizers.weight_mean import KEY, drop_mean
 from mypt.format.rules.optimizers.state import find_misfits
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from mypt.engine.averaging.weight_mean import WeightMean
     from mypt.format.optimizers.declaration import Kept
     from mypt.model.transformer import Transformer
     from mypt.plugins.contracts import OptimizerFactory
@@ -55,19 +57,27 @@ class TrackedOptimizer:
         optimizer: The optimizer; its groups stay the same objects.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, model: Transformer, name: str) -> None:
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        model: Transformer,
+        name: str,
+        mean: WeightMean | None = None,
+    ) -> None:
         """Track an optimizer.
 
         Args:
             optimizer: The optimizer, of parameters of the model.
             model: The model, on its device.
             name: The optimizer's name, as a training config has it.
+            mean: The mean of the weights that is saved beside its state; None for none.
 
         Raises:
             PluginError: No plugin offers it; or a group lacks a setting that it declares, or has
-                one that cannot be saved.
+                one that cannot be saved; or it keeps something under the name of the mean.
         """
         self.name, self.optimizer = name, optimizer
+        self._means = {} if mean is None else mean.values
         self._factory = model.plugins.optimizer(name)
         self._plugins = model.plugins
         self._names = {parameter: name for name, parameter in model.named_parameters()}
@@ -90,6 +100,8 @@ class TrackedOptimizer:
                 self._kept.items(), self._list_parameters(), strict=True
             )
         }
+        if self._means and any(KEY in kept for kept in self._kept.values()):
+            self._refuse(f"keeps `{KEY}` itself, so no mean of the weights can be kept beside it")
 
     def collect(self) -> Document:
         """Return the content of `optimizer.pt` as it is now; its tensors are the optimizer's own.
@@ -114,16 +126,28 @@ class TrackedOptimizer:
         ]
         return optimizer_document(self.name, dict(self._collect_state()), listed)
 
-    def expect(self, trained: Collection[torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    @property
+    def mean_bytes(self) -> int:
+        """Bytes of the mean of the weights, of which this process may hold a part."""
+        return sum(value.numel() * value.element_size() for value in self._means.values())
+
+    def expect(
+        self, trained: Collection[torch.Tensor], *, mean: bool = True
+    ) -> dict[str, dict[str, torch.Tensor]]:
         """Return the tensors that it will keep after an update, as tensors without memory.
 
         Args:
             trained: The parameters that get gradients; others are those that have a state already.
+            mean: Whether the mean of the weights counts, where there is one.
         """
+        means = self._means if mean else {}
         return {
             name: {
                 key: torch.empty(shape, dtype=dtype, device="meta")
-                for key, (shape, dtype) in tensors.items()
+                for key, (shape, dtype) in (
+                    *tensors.items(),
+                    *([(KEY, (parameter.shape, torch.float32))] if name in means else []),
+                )
             }
             for (name, tensors), parameter in zip(
                 self._usual.items(), self._list_parameters(), strict=True
@@ -161,6 +185,7 @@ class TrackedOptimizer:
             is_fast = bool(group.get("fused") or group.get("capturable"))
             for name, parameter in zip(names, group["params"], strict=True):
                 entry, kept = saved["state"].get(name), self._kept[name]
+                entry = None if entry is None else drop_mean(entry, kept)
                 if entry is not None and not any(find_misfits(entry, kept)):
                     self.optimizer.state[parameter] = {
                         key: _place(entry[key], kept[key], parameter, key == "step", is_fast)
@@ -172,18 +197,24 @@ class TrackedOptimizer:
             yield from group["params"]
 
     def _collect_state(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        state, of_groups = self.optimizer.state, 0
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter in state:
-                    of_groups += 1
-                    entry, name = state[parameter], self._names[parameter]
-                    if entry:
-                        if is_part(parameter) or not self._fits(name, entry):
-                            self._check_entry(name, entry, parameter)
-                        yield name, {key: entry[key] for key in self._kept[name]}
-        if len(state) > of_groups:
+        of_groups = 0
+        for parameter in self._list_parameters():
+            of_groups += parameter in self.optimizer.state
+            name, kept = self._names[parameter], self._collect_entry(parameter)
+            if name in self._means and (kept or not self._kept[name]):  # it has been updated
+                kept = {**kept, KEY: self._means[name]}
+            if kept:
+                yield name, kept
+        if len(self.optimizer.state) > of_groups:
             self._refuse("keeps state that belongs to no parameter of its groups")
+
+    def _collect_entry(self, parameter: nn.Parameter) -> dict[str, Any]:
+        entry, name = self.optimizer.state.get(parameter), self._names[parameter]
+        if not entry:
+            return {}
+        if is_part(parameter) or not self._fits(name, entry):
+            self._check_entry(name, entry, parameter)
+        return {key: entry[key] for key in self._kept[name]}
 
     def _fits(self, name: str, entry: Mapping[str, Any]) -> bool:
         """Return whether a parameter's state is what is declared, of tensors alone.

@@ -22,6 +22,7 @@ class TrainingMemory:
         optimizer: Name of the optimizer.
         copy: The copy of weights and optimizer state that a save is written from, on the CPU; 0
             where there is none.
+        mean: The mean of the weights, on the device; 0 where there is none.
     """
 
     weights: int
@@ -29,11 +30,12 @@ class TrainingMemory:
     state: int
     copy: int
     optimizer: str = NAME
+    mean: int = 0
 
     @property
     def on_device(self) -> int:
         """Bytes without the copy."""
-        return self.weights + self.gradients + self.state
+        return self.weights + self.gradients + self.state + self.mean
 
     def describe(self) -> str:
         """Name each share with its size, on one line."""
@@ -41,6 +43,7 @@ class TrainingMemory:
             "weights": self.weights,
             "gradients": self.gradients,
             _name_state(self.optimizer): self.state,
+            "mean of the weights": self.mean,
             "copy for saving": self.copy,
         }
         return ", ".join(f"{short_bytes(size)} {name}" for name, size in shares.items() if size)
@@ -56,6 +59,7 @@ def count_training_memory(
     trained: int | None = None,
     state: int | None = None,
     optimizer: str = NAME,
+    mean: int = 0,
     processes: int = 1,
     is_sharded: bool = False,
     saves: bool = True,
@@ -67,6 +71,7 @@ def count_training_memory(
         trained: Bytes of those that get gradients; by default all.
         state: Bytes of what the optimizer keeps; by default AdamW's moments of those.
         optimizer: Name of the optimizer.
+        mean: Bytes of the mean of the weights; 0 for none.
         processes: How many train together.
         is_sharded: Whether each of them keeps only its part of the model.
         saves: Whether this process saves; it is the only one that keeps a copy, of all tensors.
@@ -79,6 +84,7 @@ def count_training_memory(
         weights=weights // parts,
         gradients=trained // parts * (2 if is_replicated else 1),
         state=state // parts,
-        copy=weights + state if saves else 0,
+        copy=weights + state + mean if saves else 0,
         optimizer=optimizer,
+        mean=mean // parts,
     )

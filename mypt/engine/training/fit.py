@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from mypt.data.curriculum import Phases
+from mypt.engine.averaging.weight_mean import find_means
 from mypt.engine.checkpoints.copies import name_notices
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.paths import log_file_of
@@ -26,7 +27,8 @@ from mypt.engine.optimizers.given import (
 from mypt.engine.optimizers.peaks import scale_peaks
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.schedules.learning_rate import check_learning_rate
-from mypt.engine.training.run import is_finished, train
+from mypt.engine.stopping.ends import is_finished, list_ends, take_settings
+from mypt.engine.training.run import train
 from mypt.engine.training.trainer import Job
 from mypt.format.discover import ensure_basename
 from mypt.format.documents.training import TrainingConfig
@@ -110,9 +112,10 @@ def fit(
         check_given(field, getattr(training, field), model.plugins)
     check_choices(training, model.plugins)
     check_learning_rate(training, model.plugins)
-    if previous is not None and _is_done(model, checkpoint_dir, previous, training.max_iters):
-        message = "nothing to train: the model is at step %d, and max_iters is %d"
-        _LOGGER.warning(message, previous.step, training.max_iters)
+    done = None if previous is None else take_settings(previous, training)
+    if previous is not None and done is not None and _is_done(model, checkpoint_dir, done):
+        reached = "; ".join(end.what for end in list_ends(done))
+        _LOGGER.warning("nothing to train: the model is at step %d, and %s", done.step, reached)
         return previous
     job = Job(
         model=model,
@@ -128,6 +131,7 @@ def fit(
         no_lock=no_lock,
         quiet=quiet,
         callbacks=callbacks,
+        means=_find_means(model, previous),
     )
     if checkpoint_dir is not None:
         job = evolve(
@@ -242,12 +246,10 @@ def _find_beginning(
     return _Beginning(previous=previous, doubts=(*history.doubts, doubt))
 
 
-def _is_done(
-    model: LanguageModel, folder: Path | None, state: TrainingState, max_iters: int
-) -> bool:
+def _is_done(model: LanguageModel, folder: Path | None, state: TrainingState) -> bool:
     """Return whether there is nothing to train, nor to save where it is not yet."""
     is_there = folder is None or folder.resolve() == model.history.path
-    return is_there and is_finished(state, max_iters)
+    return is_there and is_finished(state)
 
 
 def _make_optimizer(
@@ -257,3 +259,10 @@ def _make_optimizer(
     if previous is None or previous.step != model.history.step:
         return make_optimizer(model, training)
     return continue_optimizer(model, training, find_optimizer(model.history, model.plugins))
+
+
+def _find_means(model: LanguageModel, previous: TrainingState | None) -> dict[str, torch.Tensor]:
+    """Return the mean of each parameter that a run goes on from, by name, where there is one."""
+    if previous is None or previous.step != model.history.step:
+        return {}
+    return find_means(find_optimizer(model.history, model.plugins))

@@ -11,6 +11,7 @@ from mypt.data.input_files import STANDARD_LIBRARY
 from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.stdlib_corpus import is_standard_library
 from mypt.data.training_data import field_with_stdin, load_eval_sets, read_training_data
+from mypt.engine.averaging.weight_mean import find_means
 from mypt.engine.checkpoints.build import build_tokenizer
 from mypt.engine.checkpoints.copies import name_notices
 from mypt.engine.checkpoints.paths import (
@@ -48,6 +49,7 @@ from mypt.engine.runtime.fsdp import shard
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.runtime.world import CommonError, join_world
 from mypt.engine.schedules.learning_rate import check_learning_rate
+from mypt.engine.stopping.ends import is_finished, take_settings
 from mypt.engine.training.common_start import (
     describe_contents,
     describe_request,
@@ -59,7 +61,7 @@ from mypt.engine.training.initial_model import (
     resumed_optimizer,
     start_from,
 )
-from mypt.engine.training.run import is_finished, train
+from mypt.engine.training.run import train
 from mypt.engine.training.trainer import Job
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import FormatError, Problem, UsageError
@@ -110,8 +112,8 @@ class Outcome:
 
     @property
     def complete(self) -> bool:
-        """Whether the run reached its `max_iters` and was evaluated there."""
-        return is_finished(self.state, self.state.training_config.max_iters)
+        """Whether the run reached its `max_iters`, or another limit, and was evaluated there."""
+        return is_finished(self.state)
 
 
 @frozen(kw_only=True)
@@ -297,9 +299,9 @@ def _prepare_saved(
     if request.tokenization is not None:
         plugins.tokenizer(request.tokenization)  # ignored, but checked
     saved = opened.training_state
-    if saved is not None and is_finished(saved, run.training.max_iters):
+    done = None if saved is None else take_settings(saved, run.training)
+    if done is not None and is_finished(done):
         _check_unused(request, run, opened, plugins, world)
-        done = evolve(saved, training_config=run.training)
         notices = (*notices, *run.notices, *list_ineffective(request, run, opened))
         outcome = Outcome(folder, done, False, world.is_main, notices)
         return _Prepared(outcome, partial(describe_request, run, opened), fall_back)
@@ -554,6 +556,7 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
         optimizer=make_optimizer(model, run.training)
         if opened is None
         else resumed_optimizer(opened, model, run.training),
+        means={} if opened is None else find_means(opened.optimizer()),
         phases=ready.phases,
         training=run.training,
         previous=run.previous,

@@ -161,8 +161,9 @@ def _bytes_to_come(
         folder: bundle,
         CopyKind.GOLD.path(folder): bundle,
         CopyKind.FP16.path(folder): half,
+        **({CopyKind.EMA.path(folder): size} if state.training_config.ema else {}),
     }
-    kept = sum(max(0, size - _folder_size(place)) for place, size in places.items())
+    kept = sum(max(0, need - _folder_size(place)) for place, need in places.items())
     return kept + bundle * (1 + _snapshots_to_come(state, folder, decay_step))
 
 

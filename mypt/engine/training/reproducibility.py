@@ -34,6 +34,7 @@ _HARMLESS = frozenset(
         "data_options",
         "data_source",
         "dataset_dir",
+        "ema",
         "eval_dataset_dir",
         "eval_interval",
         "eval_iters",
@@ -213,6 +214,8 @@ def _list_unknowns(
         yield f"a fresh optimizer begins: {now} cannot go on from the state of {was}"
     elif not has_optimizer:
         yield "there was no optimizer state, so a fresh one begins"
+    if previous.mean_decay is not None:
+        yield "the weights are a mean of those of the run, and no update made them"
     if previous.data is None:
         yield "the data it was trained on is unknown"
     if previous.environment is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from mypt.engine.averaging.weight_mean import WeightMean
 from mypt.engine.checkpoints.async_saver import CopyBuffers
 from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.checkpoints.copies import find_copy, find_snapshots
@@ -20,7 +21,12 @@ from mypt.engine.checkpoints.paths import log_file_beside
 from mypt.engine.checkpoints.replacement import ensure_copies_replaceable, ensure_replaceable
 from mypt.engine.checkpoints.saver import DirectSaver
 from mypt.engine.checkpoints.write import describe_model, weights_of
-from mypt.engine.evaluation.gold import build_guards, check_metric, explain_incomparable
+from mypt.engine.evaluation.gold import (
+    build_guards,
+    check_metric,
+    explain_incomparable,
+    explain_other_losses,
+)
 from mypt.engine.history import History, begin_or_continue, follow_runs
 from mypt.engine.logging import events, jsonl
 from mypt.engine.logging.activity import show_activity
@@ -71,7 +77,7 @@ def train(job: Job) -> TrainingState:
     """Run a job to its end, or until it is asked to stop.
 
     Returns:
-        The state that was saved last; `step` is below `max_iters` if the run was interrupted.
+        The state that was saved last; `is_finished` says whether the run was interrupted.
 
     Raises:
         LockedError: Another process trains this model, or logs to the same file.
@@ -88,14 +94,16 @@ def train(job: Job) -> TrainingState:
     with job.world.stage("settings"):  # all have read the model before the first writes it
         guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
         events.check_eval_names(job.eval_loaders)
-        check_metric(job.training.gold_metric, job.eval_loaders)
+        check_metric(job.training, job.eval_loaders)
         check_freezing(job.model, job.training)
         token_loss = build_loss(job.model, job.training)
         log = _log_to_write(job)
         if log is not None:
             check_log_file(log, job.training, job.folder)
         rate = LearningRate.of(job.training, job.model.plugins)
-        tracked = TrackedOptimizer(job.optimizer, job.model, job.training.optimizer)
+        mean = _make_mean(job)
+        tracked = TrackedOptimizer(job.optimizer, job.model, job.training.optimizer, mean)
+        job = evolve(job, notices=(*job.notices, *_mean_notices(job, mean)))
         memory, left = _check_memory(job, tracked)
     silent = job.quiet or not job.world.is_main
     with ExitStack() as stack:
@@ -110,7 +118,7 @@ def train(job: Job) -> TrainingState:
             folder = None if checkpointer is None else checkpointer.folder
             with show_activity("Checking the data, and a save", quiet=silent):
                 loaders = [*_all_loaders(job)]
-                kept = memory.state
+                kept = memory.state + memory.mean
                 check_before_training(
                     job.model,
                     loaders,
@@ -136,6 +144,7 @@ def train(job: Job) -> TrainingState:
             dispatcher=dispatcher,
             guards=guards,
             tracked=tracked,
+            mean=mean,
             checkpointer=checkpointer,
             saver=saver,
             token_loss=token_loss,
@@ -145,6 +154,31 @@ def train(job: Job) -> TrainingState:
                 return trainer.run()
         finally:  # also where it failed: the weights are those of the last update by then
             job.model.history = _history_after(job, trainer, tracked)
+
+
+def _make_mean(job: Job) -> WeightMean | None:
+    if not job.training.ema:
+        return None
+    trained = trained_parameters(job.model, job.training)
+    return WeightMean(job.model, trained, job.training.ema, job.means)
+
+
+def _mean_notices(job: Job, mean: WeightMean | None) -> Iterator[str]:
+    """Yield how the mean of the weights differs from that of a run that had it throughout."""
+    previous = job.previous
+    if previous is None or previous.step == 0:
+        return
+    if mean is None:
+        if job.means:
+            yield "The mean of the weights (ema) is dropped"
+        return
+    if mean.begun:
+        of = "" if len(mean.begun) == len(mean.values) else f" of {len(mean.begun)} parameters"
+        where = f"begins at step {previous.step}, with the weights as they are"
+        yield f"The mean{of or ' of the weights'} {where} (ema {mean.decay:g})"
+    before = previous.training_config.ema
+    if before not in (0, mean.decay):
+        yield f"The mean of the weights goes on with ema {mean.decay:g} instead of {before:g}"
 
 
 def _open_checkpointer(
@@ -204,12 +238,6 @@ def _history_after(job: Job, trainer: Trainer, tracked: TrackedOptimizer) -> His
         path=before.path if folder is None else folder.resolve(),
         digests=before.digests,
     )
-
-
-def is_finished(state: TrainingState, max_iters: int) -> bool:
-    """Return whether all updates and the last evaluation are done, or more updates than asked."""
-    is_evaluated = state.evaluated_step in (None, state.step)
-    return state.step > max_iters or (state.step == max_iters and is_evaluated)
 
 
 def _log_to_write(job: Job) -> Path | None:
@@ -306,11 +334,13 @@ def _first_state(job: Job, tracked: TrackedOptimizer) -> TrainingState:
         harmless=_harmless_changes(job, previous),
     )
     is_incomparable = explain_incomparable(previous, state) is not None
+    are_others = explain_other_losses(previous, state) is not None
     return evolve(
         state,
         exact=previous.exact and not reasons,
         inexact_reasons=(*previous.inexact_reasons, *reasons),
         gold=None if is_incomparable else previous.gold,
+        stopping=None if are_others else previous.stopping,
     )
 
 

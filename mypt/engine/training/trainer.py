@@ -33,6 +33,7 @@ from attrs import evolve, field, frozen
 from mypt.data.curriculum import DEFAULT_PHASE
 from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.copies import find_snapshots, is_snapshot_due
+from mypt.engine.checkpoints.save_times import SaveTimes
 from mypt.engine.checkpoints.saver import Part
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.divergence import (
@@ -51,9 +52,11 @@ from mypt.engine.runtime.signals import StopRequest
 from mypt.engine.runtime.world import ALONE
 from mypt.engine.schedules.batch_size import count_updates, micro_steps_at, tokens_per_step
 from mypt.engine.schedules.change import describe_copy
+from mypt.engine.stopping.ends import list_ends, note_evaluation
 from mypt.engine.training.update import Updater
 from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingState
+from mypt.format.optimizers.weight_mean import KEY as MEAN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
 
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.data.curriculum import Phases
+    from mypt.engine.averaging.weight_mean import WeightMean
     from mypt.engine.checkpoints.checkpointer import Checkpointer
     from mypt.engine.checkpoints.recovery.fall_back import FallBack
     from mypt.engine.checkpoints.saver import Saver
@@ -99,6 +103,7 @@ class Job:
         quiet: Print nothing.
         world: The processes that train together; the first alone logs and saves.
         callbacks: Called after updates and evaluations; what they raise ends the run, once saved.
+        means: Of a run that goes on, the mean of each parameter by name, where it kept one.
     """
 
     model: LanguageModel
@@ -121,6 +126,7 @@ class Job:
     quiet: bool = False
     world: World = ALONE
     callbacks: Callbacks[Any] = field(factory=Callbacks)
+    means: Mapping[str, torch.Tensor] = field(factory=dict)
 
 
 class Trainer:
@@ -138,6 +144,7 @@ class Trainer:
         dispatcher: EventDispatcher,
         guards: Mapping[str, GoldGuard],
         tracked: TrackedOptimizer,
+        mean: WeightMean | None,
         checkpointer: Checkpointer | None,
         saver: Saver,
         token_loss: TokenLoss | None = None,
@@ -150,6 +157,7 @@ class Trainer:
             dispatcher: Takes the events.
             guards: Gold guards, by name.
             tracked: The optimizer of `job`.
+            mean: The mean of the weights; None for none.
             checkpointer: Writes the run's bundles; None to save nothing.
             saver: Has it write them, beside the training or while it waits.
             token_loss: What the updates make small; None for the cross entropy.
@@ -164,6 +172,8 @@ class Trainer:
         self._guards = guards
         self._eval_loaders = job.eval_loaders
         self._callbacks = job.callbacks
+        self._mean = mean
+        self._other_weights = {} if mean is None else {MEAN: mean.swapped}
         self._world = job.world
         self._rows = job.world.rows(job.model.config.batch_size)
         self._updater = Updater(
@@ -174,6 +184,7 @@ class Trainer:
             self._updater.set_learning_rate(state.step - 1)
         self._checkpointer = checkpointer
         self._saver = saver
+        self._save_times = SaveTimes(state.training_config, job.world)
         self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
         self._loss: Readback | None = None
@@ -182,9 +193,10 @@ class Trainer:
         self._saved_step = None if job.found is None else state.step
         self._is_saved = False
         self._last: Evaluation | None = None
+        self._is_over = False
 
     def run(self) -> TrainingState:
-        """Train to `max_iters`, or until asked to stop; return the state that was saved last.
+        """Train until a limit is reached, or until asked to stop; return the last state saved.
 
         Raises:
             SaveError: A save failed; it is raised within one step, and the one before is whole.
@@ -201,7 +213,7 @@ class Trainer:
         if self._folder is None:
             self._dispatcher.emit(events.unsaved(self.state))
         last = self._last
-        if last is not None and last.step >= self.state.training_config.max_iters:
+        if self._is_over and last is not None and last.step == self.state.step:
             self._complete(last, started_at)
         else:
             folder = None if self._folder is None else str(self._folder)
@@ -231,6 +243,8 @@ class Trainer:
             for m in range(micro_steps)
         ]
         made = self._updater.update(batches, step)
+        if self._mean is not None:
+            self._mean.update(step + 1)
         if not self._is_tracked:  # an optimizer that cannot be saved is refused now
             self._tracked.collect()
             self._is_tracked = True
@@ -242,8 +256,10 @@ class Trainer:
             tokens_processed=self.state.tokens_processed + tokens,
             phase=self.phases.name_at(step + 1),
             epoch=self.phases.epoch_after(step, epoch, size * micro_steps),
+            elapsed_s=round(self._elapsed_s, 3),
         )
         self._is_saved = False
+        self._note_ends()
         self._saver.check()
         # The loss shown is that of the step before, so that a GPU computes while it is shown.
         loss = float((before or self._loss).values())
@@ -253,24 +269,32 @@ class Trainer:
         )
         self._call(self._callbacks.step_done, step + 1, made.lr, self.model, self._loss)
 
-    @property
-    def _at_end(self) -> bool:
-        return self.state.step >= self.state.training_config.max_iters
+    def _note_ends(self) -> None:
+        """Decide, in all processes alike, whether a limit of the run is reached.
+
+        The clock is that of the first process; all else is the same in each of them.
+        """
+        self._is_over = bool(list_ends(self.state))
+        if self.state.training_config.max_minutes is not None:
+            self._is_over = self._world.agree(self._is_over and self._world.is_main)
 
     def _train(self) -> None:
         self._check_weights()
+        self._note_ends()
         try:
             if self._is_due():
                 self._evaluate_and_save()
                 self._saver.wait()  # from here on there is something to resume from
             elif self._lacks_decay_copy():
                 self._save_snapshot()
-            while not self._at_end and not self._must_stop():
+            while not self._is_over and not self._must_stop():
                 self.update()
                 if self._is_due():
                     self._evaluate_and_save()
                 elif self._is_snapshot_due():
                     self._save_snapshot()
+                elif self._save_times.is_due(self.state.step):
+                    self._save()
         except EvaluationStoppedError:
             pass  # the resumed run evaluates this step
         if not self._is_saved:
@@ -315,7 +339,7 @@ class Trainer:
         step = self.state.step
         if self.state.evaluated_step == step:
             return False
-        return step % self.state.training_config.eval_interval == 0 or self._at_end
+        return step % self.state.training_config.eval_interval == 0 or self._is_over
 
     def _is_snapshot_due(self) -> bool:
         return is_snapshot_due(self.state.training_config, self._decay_step, self.state.step)
@@ -348,7 +372,13 @@ class Trainer:
         self._saver.wait()  # as the save that follows would: what is logged follows what is saved
         memory = self.state.gold or GoldMemory()
         decision = decide(evaluation, memory, self._guards, training.gold_metric)
-        self.state = evolve(self.state, gold=decision.memory)
+        self.state = evolve(
+            self.state,
+            gold=decision.memory,
+            stopping=note_evaluation(self.state.stopping, self.state.step, decision.loss),
+            elapsed_s=round(self._elapsed_s, 3),
+        )
+        self._note_ends()
         was_finite = self._last is None or explain_losses(self._last) is None
         self._last = evaluation
         step = self.state.step
@@ -375,7 +405,8 @@ class Trainer:
             self._dispatcher.emit(events.Notice(message=message))
         kinds = [CopyKind.GOLD] if decision.promoted else []
         kinds += [CopyKind.NUMBERED] if self._is_snapshot_due() else []
-        kinds += [CopyKind.FP16] if self._at_end else []
+        kinds += [CopyKind.FP16] if self._is_over else []
+        kinds += [CopyKind.EMA] if self._mean is not None else []
         self._save(*kinds, gold=gold if decision.promoted else None)
         self._tell_decay()
         self._call(self._callbacks.evaluated, evaluation, lr, self.model)
@@ -383,7 +414,9 @@ class Trainer:
     def _evaluate(self) -> Evaluation:
         """Measure the phase that ends here, at its last step too."""
         step, training = self.state.step, self.state.training_config
-        total = count_batches(self._eval_loaders, training, self._world)
+        total = count_batches(
+            self._eval_loaders, training, self._world, other_weights=len(self._other_weights)
+        )
         batches = iter(range(total))
 
         def is_stopped() -> bool:
@@ -402,6 +435,7 @@ class Trainer:
             step,
             is_stopped,
             self._world,
+            self._other_weights,
         )
 
     def _is_stopped(self) -> bool:
@@ -426,6 +460,7 @@ class Trainer:
             self._refuse_save()
             return
         self._is_saved, self._saved_step = True, self.state.step
+        self._save_times.note_save()
         if self._checkpointer is None:
             if is_sharded(self.model):
                 send_parts(weights_of(self.model), self._tracked.collect())
@@ -469,11 +504,7 @@ class Trainer:
 
     def progress(self) -> TrainingState:
         """Return the state as it is now, saved or not."""
-        return evolve(
-            self.state,
-            elapsed_s=round(self._elapsed_s, 3),
-            scaler=self._updater.scaler_state,
-        )
+        return evolve(self.state, scaler=self._updater.scaler_state)
 
     @property
     def _elapsed_s(self) -> float:
@@ -485,6 +516,7 @@ class Trainer:
             events.training_complete(
                 last,
                 self.state.training_config,
+                ends=list_ends(self.state),
                 started_at=started_at,
                 elapsed_s=self._elapsed_s,
                 tokens_processed=self.state.tokens_processed,

@@ -1,4 +1,4 @@
-"""The names of the copies of a model: gold, half precision, numbered."""
+"""The names of the copies of a model: gold, half precision, a mean of its weights, numbered."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class CopyKind(StrEnum):
     GOLD = "gold"
     NUMBERED = "step"
     FP16 = "fp16"
+    EMA = "ema"
 
     def path(self, folder: Path, step: int | None = None) -> Path:
         """Return the folder of this copy of a model.
@@ -27,6 +28,10 @@ class CopyKind(StrEnum):
         """
         number = "" if step is None else f"{step:08d}"
         return folder.with_name(f"{folder.name}_{self}{number}")
+
+
+# Those of which a model has one each.
+SINGLE = (CopyKind.GOLD, CopyKind.FP16, CopyKind.EMA)
 
 
 class CopyName(NamedTuple):
@@ -43,7 +48,7 @@ def parse_copy_name(name: str) -> CopyName | None:
     digits = ending.removeprefix(CopyKind.NUMBERED)
     if not model:
         return None
-    if ending in (CopyKind.GOLD, CopyKind.FP16):
+    if ending in SINGLE:
         return CopyName(model, CopyKind(ending), None)
     is_number = digits.isascii() and digits.isdigit() and len(digits) >= _MIN_DIGITS
     if not is_number or digits == ending:

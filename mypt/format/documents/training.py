@@ -127,6 +127,11 @@ class TrainingConfig:
         """Name of the loss that selects gold: `gold_loss` is the weighted mean of `gold_metric`."""
         return "gold_loss" if self.gold_metric else "val_loss"
 
+    @property
+    def is_gold_averaged(self) -> bool:
+        """Whether gold is the mean of the weights, as its loss alone selects gold."""
+        return self.ema > 0 and [*self.gold_metric] == ["ema"]
+
 
 @frozen(kw_only=True)
 class DataFingerprint:
@@ -177,6 +182,17 @@ class GoldMemory:
 
 
 @frozen(kw_only=True)
+class StopMemory:
+    """What may end a run before `max_iters` remembers of its evaluations."""
+
+    step: int
+    loss: float | None
+    lowest_loss: float | None
+    evals_without_gain: int
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
 class Ancestor:
     """A model from which the initial weights came."""
 
@@ -222,6 +238,7 @@ class TrainingState:
     epoch: EpochPlace | None = None
     data: DataFingerprint | None = None
     gold: GoldMemory | None = None
+    stopping: StopMemory | None = None
     lineage: tuple[Ancestor, ...] = ()
     environment: Environment | None = None
     provenance: Provenance | None = None
@@ -231,6 +248,7 @@ class TrainingState:
     inexact_reasons: tuple[str, ...] = ()
     run_id: str | None = None
     copy_of: str | None = None
+    mean_decay: float | None = None
     plugins: Mapping[str, Any] = field(factory=dict)
     requires: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(factory=dict)

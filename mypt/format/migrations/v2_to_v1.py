@@ -14,6 +14,7 @@ from mypt.format.documents.vocabulary import pick_text_fields
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import HEAD_BIAS
 from mypt.format.optimizers.adamw import NAME as ADAMW
+from mypt.format.optimizers.weight_mean import KEY, drop_mean
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -143,7 +144,10 @@ def _pick_optimizer(
         report.append(f"{files.OPTIMIZER}: MyPT has one learning rate for all parameters")
     if training.get("weight_decay_on") == "matrices":
         report.append(f"{files.OPTIMIZER}: MyPT does not let weight decay apply to embeddings")
-    return optimizer
+    if any(KEY in entry for entry in optimizer["state"].values()):
+        report.append(f"{files.OPTIMIZER}: the mean of the weights is left out: MyPT has none")
+    state = {name: drop_mean(entry, {}) for name, entry in optimizer["state"].items()}
+    return {**optimizer, "state": state}
 
 
 def _downgrade_tokenizer(document: Mapping[str, Any], report: list[str]) -> dict[str, Any]:

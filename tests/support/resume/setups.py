@@ -22,6 +22,14 @@ SETUPS = {
         "freeze_layers": 1,
         "eval_sets": {"long": "long.txt"},
     },
+    # Saves between evaluations, and a mean of the weights that decides on gold.
+    "averaged": {
+        "input_file": "long.txt",
+        "ema": 0.8,
+        "gold_metric": {"ema": 1},
+        "save_interval": 3,
+        "freeze_embeddings": True,
+    },
 }
 
 

@@ -12,7 +12,7 @@ from mypt.engine.checkpoints.recovery.condition import (
     examine_condition,
     read_recorded_state,
 )
-from mypt.format.bundle.copy_name import CopyKind
+from mypt.format.bundle.copy_name import SINGLE, CopyKind
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage import files
 
@@ -58,7 +58,7 @@ def naming_copies(folder: Path, plugins: Plugins) -> Iterator[None]:
     except FormatError as error:
         if not folder.is_dir() or not are_damage(error.problems):
             raise
-        for path in list_candidates(folder, (CopyKind.GOLD, CopyKind.FP16)):
+        for path in list_candidates(folder, SINGLE):
             copy = examine_condition(path, plugins)
             if copy.can_generate and not copy.damage:
                 what = f"is damaged; its newest copy that is whole is {path}, at step {copy.step}"

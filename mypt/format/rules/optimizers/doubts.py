@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.errors import Problem, format_count, limit_problems
 from mypt.format.optimizers.adamw import NAME
 from mypt.format.optimizers.parameter_rules import decays, is_frozen
+from mypt.format.optimizers.weight_mean import KEY
 from mypt.format.rules.optimizers.kinds import ENTRY, OTHER, SETTINGS, UNKNOWN
 from mypt.format.rules.optimizers.state import is_finite
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMES = 3
 _COMPARED = (
-    *("beta1", "beta2", "freeze_embeddings", "freeze_layers", "optimizer"),
+    *("beta1", "beta2", "ema", "freeze_embeddings", "freeze_layers", "optimizer"),
     *("weight_decay", "weight_decay_on"),
 )
 
@@ -61,10 +62,22 @@ def doubt_problems(
         what = f"has no {kept} of {format_count(len(lacking), 'parameter')} ({names})"
         fix = "restore it, unless they were not trained so far: they begin anew"
         problems.append(Problem(file, "state", what, fix, kind=ENTRY, severity="warning"))
+    if training["ema"]:
+        problems += _mean_problems(contents["state"], file)
     if was != NAME:
         return problems
     settings = _setting_problems(contents["param_groups"], parameters, training, file)
     return problems + limit_problems(settings)
+
+
+def _mean_problems(state: Mapping[str, Mapping[str, Any]], file: str) -> list[Problem]:
+    """Return a warning where a run keeps a mean of its weights, and the state lacks it."""
+    lacking = [name for name, entry in state.items() if KEY not in entry]
+    if not lacking:
+        return []
+    what = f"has no mean of {format_count(len(lacking), 'parameter')} ({lacking[0]}, ...)"
+    fix = "restore it, or the mean begins anew with the weights as they are"
+    return [Problem(file, "state", what, fix, kind=ENTRY, severity="warning")]
 
 
 def unknown_problem(optimizer: str, packages: Iterable[str], file: str) -> Problem:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.errors import MyptError, Problem, format_count, limit_problems
 from mypt.format.optimizers.adamw import MOMENTS, NAME, foreign_algorithm
 from mypt.format.optimizers.declaration import StateTensor, is_number, is_plain
+from mypt.format.optimizers.weight_mean import KEY, add_mean
 from mypt.format.rules.optimizers.kinds import ALGORITHM, DTYPE, FIX, FORM, GROUPS, SHAPE
 from mypt.format.tensors.info import FLOATING
 
@@ -182,7 +183,10 @@ def _entry_problems(
                 yield Problem(file, where, what, "update the plugin", kind=FORM)
                 return
             if name in contents["state"]:
-                for key, what, kind in find_misfits(contents["state"][name], kept):
+                entry = contents["state"][name]
+                if KEY in entry and KEY not in kept:  # whatever the run's `ema` is now
+                    kept = add_mean(kept, parameters[name].shape)
+                for key, what, kind in find_misfits(entry, kept):
                     yield Problem(file, f"{where}.{key}" if key else where, what, FIX, kind=kind)
 
 
