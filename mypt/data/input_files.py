@@ -12,13 +12,25 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mypt.data.inputs.folder_walk import FolderWalk, explain_os_error, identify
+from mypt.data.sources.choice import SourceChoice
+from mypt.data.sources.input_source import InputSource, SourceDocuments
+from mypt.data.sources.plain_text import PLAIN_TEXT, TEXT
 from mypt.data.stdlib_corpus import standard_library_text
-from mypt.data.text import InputText, UnreadFile, check_utf8, open_text
+from mypt.data.text import (
+    InputText,
+    UnreadFile,
+    check_file_utf8,
+    check_utf8,
+    open_text,
+    read_bytes,
+)
 from mypt.format.errors import DataError, Problem, limit_problems, one_line
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mypt.plugins.contracts import DataSourceFactory
 
 _LOGGER = logging.getLogger("mypt")
 STDIN = "-"
@@ -27,7 +39,7 @@ STANDARD_LIBRARY = "stdlib"
 
 @frozen
 class InputFile:
-    """A file to read.
+    """A file to read, or a folder that is read as a whole.
 
     Attributes:
         path: Its path; `Path("-")` for the standard input.
@@ -50,27 +62,34 @@ class InputFile:
         return self.is_regular and self.status is not None and self.status.st_size == 0
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it is a folder that is read as a whole."""
+        return self.status is not None and stat.S_ISDIR(self.status.st_mode)
+
+    @property
     def is_regular(self) -> bool:
         """Whether it is a file on a disk, which can be read more than once."""
         return self.status is not None and stat.S_ISREG(self.status.st_mode)
 
 
-def read_input(inputs: Sequence[str]) -> InputText:
+def read_input(inputs: Sequence[str], choice: SourceChoice | None = None) -> InputText:
     """Read files, folders and the standard input as one text.
 
-    Empty files of a folder are left out; see `resolve_inputs`. A file that does not end with a
-    newline gets one if another follows.
+    Empty files of a folder are left out; see `resolve_inputs`. What stands between documents is up
+    to what reads the text.
 
     Args:
         inputs: Paths; "-" is the standard input, and "stdlib" the Python standard library.
+        choice: What reads which file; by default mypt's own data sources.
 
     Raises:
         DataError: An input is missing, unreadable or no UTF-8 text, or none holds any text.
     """
+    choice = choice or SourceChoice()
     files: defaultdict[str, list[InputFile]] = defaultdict(list)
-    for file in resolve_inputs([name for name in inputs if name != STANDARD_LIBRARY]):
+    for file in resolve_inputs([name for name in inputs if name != STANDARD_LIBRARY], choice):
         files[file.source].append(file)
-    parts: list[str | bytes | UnreadFile] = []
+    parts: list[str | bytes | UnreadFile | SourceDocuments] = []
     sources: list[str] = []
     for name in inputs:
         if name == STANDARD_LIBRARY:
@@ -78,14 +97,37 @@ def read_input(inputs: Sequence[str]) -> InputText:
             parts.append(corpus.text)
             sources.append(corpus.description)
             continue
-        parts += [_open_file(file) for file in files[name] if _is_read(file)]
+        parts += [_open_file(file, choice) for file in files[name] if _is_read(file)]
         sources.append(name)
     if not parts:
         raise _make_no_text_error(inputs)
     return InputText(tuple(parts), ", ".join(sources))
 
 
-def resolve_inputs(inputs: Sequence[str]) -> list[InputFile]:
+def open_input(path: str, choice: SourceChoice) -> bytes | UnreadFile | SourceDocuments:
+    """Return a file, or a folder that is read as a whole, as a part of a text.
+
+    Args:
+        path: Its path.
+        choice: What reads which file.
+
+    Raises:
+        DataError: It is missing or a folder; or it was read, and is unreadable, empty or no UTF-8
+            text.
+    """
+    source = InputSource(Path(path))
+    if not source.path.exists():
+        return open_text(path)  # raises
+    return _open_source(source, choice, was_named=True)
+
+
+def sources_of(texts: Iterable[InputText]) -> list[DataSourceFactory]:
+    """Return what reads the parts of some texts."""
+    parts = [part for text in texts for part in text.parts]
+    return [part.factory if isinstance(part, SourceDocuments) else PLAIN_TEXT for part in parts]
+
+
+def resolve_inputs(inputs: Sequence[str], choice: SourceChoice | None = None) -> list[InputFile]:
     """List the files that are read for some inputs, in the order of the inputs.
 
     All files of a folder and its sub-folders are read, in the order of their paths within it,
@@ -94,6 +136,7 @@ def resolve_inputs(inputs: Sequence[str]) -> list[InputFile]:
 
     Args:
         inputs: Paths; "-" is the standard input.
+        choice: What reads some folders as a whole; None for nothing.
 
     Raises:
         DataError: An input is missing, a path is empty, a part of a folder cannot be read, or two
@@ -103,7 +146,7 @@ def resolve_inputs(inputs: Sequence[str]) -> list[InputFile]:
     problems: list[Problem] = []
     input_of: dict[object, int] = {}
     for number, name in enumerate(inputs):
-        for one in _list_input(name):
+        for one in _list_input(name, choice):
             if isinstance(one, Problem):
                 problems.append(one)
                 continue
@@ -126,13 +169,30 @@ def _is_read(file: InputFile) -> bool:
     return file.was_named or not file.is_empty
 
 
-def _open_file(file: InputFile) -> bytes | UnreadFile:
+def _open_file(file: InputFile, choice: SourceChoice) -> bytes | UnreadFile | SourceDocuments:
+    """Return a file as a part of a text; what can be read only once is read."""
+    data = None
     if file.status is None:
-        return check_utf8(sys.stdin.buffer.read(), "the standard input")
-    return open_text(file.path)
+        data = sys.stdin.buffer.read()
+    elif not file.is_regular and not file.is_whole:
+        data = read_bytes(file.path)
+    return _open_source(InputSource(file.path, data), choice, was_named=file.was_named)
 
 
-def _list_input(name: str) -> Iterator[InputFile | Problem]:
+def _open_source(
+    source: InputSource, choice: SourceChoice, *, was_named: bool
+) -> bytes | UnreadFile | SourceDocuments:
+    factory = choice.find(source)
+    if factory is not None and factory.name != TEXT:
+        return choice.open(source, factory, was_named=was_named)
+    if source.data is None:
+        return open_text(source.path)
+    if source.path == Path(STDIN):
+        return check_utf8(source.data, "the standard input")
+    return check_file_utf8(source.data, source.path)
+
+
+def _list_input(name: str, choice: SourceChoice | None) -> Iterator[InputFile | Problem]:
     """Yield the files of an input, and what of it cannot be read."""
     if not name:
         yield Problem("", "", "the name of a file or folder is empty", "check the path")
@@ -149,7 +209,10 @@ def _list_input(name: str) -> Iterator[InputFile | Problem]:
     if not stat.S_ISDIR(status.st_mode):
         yield InputFile(path, path.name, name, was_named=True, status=status)
         return
-    walk = FolderWalk(path)
+    if choice is not None and choice.find(InputSource(path)) is not None:
+        yield InputFile(path, path.name, name, was_named=True, status=status)
+        return
+    walk = FolderWalk(path, lambda folder: _is_whole(folder, choice))
     yield from walk.problems
     for link in walk.circles:
         _LOGGER.warning(
@@ -157,6 +220,11 @@ def _list_input(name: str) -> Iterator[InputFile | Problem]:
         )
     for file in walk.files:
         yield InputFile(file.path, file.name, name, was_named=False, status=file.status)
+
+
+def _is_whole(folder: Path, choice: SourceChoice | None) -> bool:
+    """Return whether a folder within another is read as a whole."""
+    return choice is not None and choice.find(InputSource(folder)) is not None
 
 
 def _make_twice_problem(file: InputFile, other: str) -> Problem:

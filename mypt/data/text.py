@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import codecs
-import os
 import re
 import stat
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, Protocol
 
 from attrs import frozen
 
+from mypt.data.inputs.compression import find_compression, open_bytes
 from mypt.data.inputs.text_encoding import HEAD_BYTES, explain_bytes, find_lucky_text
 from mypt.format.errors import DataError, Problem
 
@@ -24,13 +25,31 @@ _AROUND = HEAD_BYTES // 2  # bytes looked at on each side of a wrong one
 _ENDS_WITHIN = "unexpected end of data"
 
 
+class Documents(Protocol):
+    """A part of a text that consists of documents."""
+
+    @property
+    def size_bytes(self) -> int:
+        """About how many bytes it has."""
+        ...
+
+    @property
+    def left_out(self) -> list[str]:
+        """What the last whole pass has left out, a line each."""
+        ...
+
+    def documents(self) -> Iterator[str]:
+        """Yield the documents, none of which is empty."""
+        ...
+
+
 @frozen
 class UnreadFile:
     """A text file on a disk, which can be read more than once.
 
     Attributes:
-        path: Its path.
-        size_bytes: Its size when it was found.
+        path: Its path; the name says whether it is compressed.
+        size_bytes: Its size on the disk when it was found.
         mtime_ns: Its modification time then, in nanoseconds since 1970.
     """
 
@@ -44,12 +63,13 @@ class InputText:
     """A text that is decoded a few megabytes at a time: a `str` takes up to four times its UTF-8.
 
     Attributes:
-        parts: What it consists of: texts, valid UTF-8 that could be read only once, and files that
-            are read at each pass over the text.
+        parts: What it consists of: texts, valid UTF-8 that could be read only once, files that are
+            read at each pass over the text, and documents that are read at each pass. Each of the
+            others is one document.
         source: Its name.
     """
 
-    parts: tuple[str | bytes | UnreadFile, ...]
+    parts: tuple[str | bytes | UnreadFile | Documents, ...]
     source: str
 
     @property
@@ -60,21 +80,49 @@ class InputText:
     @property
     def size_bytes(self) -> int:
         """About how many bytes it has as UTF-8; a part that is a `str` counts its characters."""
-        sizes = (p.size_bytes if isinstance(p, UnreadFile) else len(p) for p in self.parts)
-        return sum(sizes)
+        return sum(len(p) if isinstance(p, str | bytes) else p.size_bytes for p in self.parts)
 
-    def pieces(self) -> Iterator[str]:
-        """Yield the text in pieces, with a newline between parts where the first has none.
+    @property
+    def left_out(self) -> list[str]:
+        """What the last whole pass over it has left out, a line each."""
+        whole = (str, bytes, UnreadFile)
+        return [line for p in self.parts if not isinstance(p, whole) for line in p.left_out]
+
+    def documents(self) -> Iterator[Iterable[str]]:
+        """Yield each document in pieces, which are to be read before the next document.
 
         Raises:
             DataError: A file is unreadable, empty or no UTF-8 text, or changed since it was found.
         """
-        piece = "\n"
         for part in self.parts:
-            if not piece.endswith("\n"):
-                yield "\n"
-            for piece in _iter_pieces(part):
-                yield piece
+            if isinstance(part, str | bytes | UnreadFile):
+                yield _iter_pieces(part)
+            else:
+                yield from ((document,) for document in part.documents())
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the text in pieces, with a newline after documents that end without one.
+
+        None is added after the last.
+
+        Raises:
+            DataError: A file is unreadable, empty or no UTF-8 text, or changed since it was found.
+        """
+        return join_by_newlines(self.documents())
+
+
+def join_by_newlines(documents: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Yield documents as one text in pieces, with a newline between two where the first has none.
+
+    Args:
+        documents: Each in pieces, which are read before the next document.
+    """
+    piece = "\n"
+    for document in documents:
+        if not piece.endswith("\n"):
+            yield "\n"
+        for piece in document:
+            yield piece
 
 
 def open_text(path: str | Path) -> bytes | UnreadFile:
@@ -89,6 +137,16 @@ def open_text(path: str | Path) -> bytes | UnreadFile:
     if stat.S_ISREG(found.st_mode) and found.st_size:
         return UnreadFile(Path(path), found.st_size, found.st_mtime_ns)
     return read_utf8(path)
+
+
+def read_part(path: Path) -> Iterable[str]:
+    """Return the pieces of a text file, which are read as they are asked for.
+
+    Raises:
+        DataError: It is missing or a folder; or it was read, and is unreadable, empty or no UTF-8
+            text.
+    """
+    return _iter_pieces(open_text(path))
 
 
 def read_text(path: str | Path) -> str:
@@ -106,10 +164,26 @@ def read_utf8(path: str | Path) -> bytes:
     Raises:
         DataError: It is missing, a folder, unreadable, empty or no UTF-8 text.
     """
-    file = str(path)
-    with _raising_text_errors(file):
-        data = Path(path).read_bytes()
-    return _check_utf8(data, file, file)
+    return check_file_utf8(read_bytes(path), path)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Read a file at once.
+
+    Raises:
+        DataError: It is missing, a folder or unreadable.
+    """
+    with _raising_text_errors(str(path)):
+        return Path(path).read_bytes()
+
+
+def check_file_utf8(data: bytes, path: str | Path) -> bytes:
+    """Return the bytes of a file, checked as `read_utf8` does.
+
+    Raises:
+        DataError: It is empty or no UTF-8 text.
+    """
+    return _check_utf8(data, str(path), str(path))
 
 
 def decode_text(data: bytes, name: str) -> str:
@@ -142,7 +216,7 @@ def decode_piece(data: bytes, path: str | Path, start: int, *, is_last: bool) ->
     """Decode a piece of a UTF-8 text file; a byte order mark is kept.
 
     Args:
-        data: Its bytes.
+        data: Its bytes, unpacked.
         path: The file.
         start: Offset of the first byte in the file.
         is_last: Whether nothing follows; if not, an incomplete character at the end is left out.
@@ -150,7 +224,7 @@ def decode_piece(data: bytes, path: str | Path, start: int, *, is_last: bool) ->
     Raises:
         DataError: It is no UTF-8 text.
     """
-    return _decode(data, str(path), str(path), start, is_last=is_last)[0]
+    return _decode(data, str(path), _path_for_commands(Path(path)), start, is_last=is_last)[0]
 
 
 def shift_place(where: str, lines: int, columns: int) -> str:
@@ -214,24 +288,36 @@ def _iter_pieces(part: str | bytes | UnreadFile) -> Iterable[str]:
 
 def _read_blocks(file: UnreadFile) -> Iterator[str]:
     """Yield the text of a file as `read_text` returns it, a block at a time."""
-    name, place, held = str(file.path), 0, b""
-    with _raising_text_errors(name), file.path.open("rb") as stream:
-        while (end := min(place + len(held) + _BLOCK_BYTES, file.size_bytes)) > place:
-            data = held + stream.read(end - place - len(held))
-            is_last = end == file.size_bytes
-            if place + len(data) < end or (is_last and _has_changed(file, stream)):
-                fix = "run the same command again once nothing writes to it"
-                _raise_text_error(name, "changed while it was read", fix)
-            text, held = _decode(data, name, name, place, is_last=is_last)
+    name, path, place, held = str(file.path), _path_for_commands(file.path), 0, b""
+    with _raising_text_errors(name), open_bytes(file.path) as stream:
+        for block, is_last in _iter_blocks(file, stream):
+            data = held + block
+            text, held = _decode(data, name, path, place, is_last=is_last)
             text = text.removeprefix("\ufeff") if place == 0 else text
             if is_last and not text and place == 0:
                 _raise_text_error(name, "is empty", "name a file that contains text")
-            place = end - len(held)
+            place += len(data) - len(held)
             yield text
 
 
-def _has_changed(file: UnreadFile, stream: BinaryIO) -> bool:
-    now = os.fstat(stream.fileno())
+def _iter_blocks(file: UnreadFile, stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
+    """Yield blocks of bytes, each with whether it is the last; raise if the file has changed."""
+    block = stream.read(_BLOCK_BYTES)
+    for following in chain(iter(lambda: stream.read(_BLOCK_BYTES), b""), (b"",)):
+        if not following and _has_changed(file):
+            fix = "run the same command again once nothing writes to it"
+            _raise_text_error(str(file.path), "changed while it was read", fix)
+        yield block, not following
+        block = following
+
+
+def _path_for_commands(path: Path) -> str | None:
+    """Return the path of a file that a command can convert; None for a compressed one."""
+    return None if find_compression(path.name) else str(path)
+
+
+def _has_changed(file: UnreadFile) -> bool:
+    now = file.path.stat()
     return (now.st_size, now.st_mtime_ns) != (file.size_bytes, file.mtime_ns)
 
 

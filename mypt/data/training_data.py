@@ -10,8 +10,10 @@ from attrs import frozen
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
 from mypt.data.dataset import read_text_rules, read_tokenizer_state
-from mypt.data.input_files import STDIN, read_input
-from mypt.data.text import InputText, open_text
+from mypt.data.input_files import STDIN, open_input, read_input, sources_of
+from mypt.data.sources.choice import SourceChoice
+from mypt.data.sources.input_source import InputSource
+from mypt.data.text import InputText
 from mypt.format.documents.training import Phase
 from mypt.format.errors import ConfigError, Problem
 
@@ -97,17 +99,22 @@ class TrainingData:
         return Phases(tuple(loaded))
 
 
-def read_training_data(training: TrainingConfig) -> TrainingData:
+def read_training_data(training: TrainingConfig, plugins: Plugins) -> TrainingData:
     """Read the texts that a run trains on.
 
     Raises:
         DataError: A text cannot be read.
+        ConfigError: An option is none of what reads the texts.
+        PluginError: No plugin offers the data source that the run names.
     """
+    choice = _choose_sources(training, plugins)
     whole = Phase(
         name=DEFAULT_PHASE, input_file=training.input_file, dataset_dir=training.dataset_dir
     )
     phases = training.curriculum or (whole,)
-    return TrainingData(phases, tuple(_read_phase_text(phase) for phase in phases))
+    texts = tuple(_read_phase_text(phase, choice) for phase in phases)
+    choice.check_options(sources_of(text for text in texts if text is not None))
+    return TrainingData(phases, texts)
 
 
 def field_with_stdin(training: TrainingConfig) -> str | None:
@@ -117,8 +124,12 @@ def field_with_stdin(training: TrainingConfig) -> str | None:
     return "input_file" if STDIN in _list_inputs(training) else None
 
 
-def _read_phase_text(phase: Phase) -> InputText | None:
-    return None if phase.dataset_dir is not None else read_input(_list_inputs(phase))
+def _choose_sources(training: TrainingConfig, plugins: Plugins) -> SourceChoice:
+    return SourceChoice.of(plugins, training.data_source, training.data_options)
+
+
+def _read_phase_text(phase: Phase, choice: SourceChoice) -> InputText | None:
+    return None if phase.dataset_dir is not None else read_input(_list_inputs(phase), choice)
 
 
 def _list_inputs(source: Phase | TrainingConfig) -> tuple[str, ...]:
@@ -127,7 +138,7 @@ def _list_inputs(source: Phase | TrainingConfig) -> tuple[str, ...]:
 
 
 def load_eval_sets(
-    config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig
+    config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig, plugins: Plugins
 ) -> dict[str, GPTDataLoader]:
     """Open the additional data sets of every evaluation, by name.
 
@@ -143,11 +154,16 @@ def load_eval_sets(
             fix = "add it to eval_sets under another name, and omit eval_dataset_dir"
             raise ConfigError(Problem("", "eval_dataset_dir", what, fix, kind="eval.name"))
         places[name] = training.eval_dataset_dir
-    return {name: _open_eval_loader(config, tokenizer, place) for name, place in places.items()}
+    choice = _choose_sources(training, plugins)
+    return {
+        name: _open_eval_loader(config, tokenizer, place, choice) for name, place in places.items()
+    }
 
 
-def _open_eval_loader(config: GPTConfig, tokenizer: Tokenizer, place: str) -> GPTDataLoader:
-    if Path(place).is_dir():
+def _open_eval_loader(
+    config: GPTConfig, tokenizer: Tokenizer, place: str, choice: SourceChoice
+) -> GPTDataLoader:
+    if Path(place).is_dir() and choice.find(InputSource(Path(place))) is None:
         return GPTDataLoader(config, tokenizer, dataset_dir=place, eval_only=True)
-    text = InputText((open_text(place),), place)
+    text = InputText((open_input(place, choice),), place)
     return GPTDataLoader(config, tokenizer, text=text, eval_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -219,6 +219,7 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (ScheduleFactory, "factor"): _convert_share,
     (ScheduleFactory, "decay_step"): operator.index,
     (LossFactory, "build"): _require_function,
+    (DataSourceFactory, "read"): partial(_require_instance, Iterable),
     (GuardFactory, "build"): _require_function,
     (GuardFactory, "judge"): partial(_require_instance, Verdict),
     (SinkFactory, "build"): lambda made: made if made is None else _require_protocol(LogSink, made),

@@ -109,8 +109,9 @@ def mypt_losses() -> Iterable[LossFactory]:  # type: ignore[empty-body]
 
 @hookspec
 def mypt_data_sources() -> Iterable[DataSourceFactory]:  # type: ignore[empty-body]
-    """Offer forms of files with texts, by name; a file's name and content decide which one reads.
+    """Offer forms of files with texts, by name.
 
+    A file's name and content decide which one reads it, unless `data_source` of a run names one.
     Called once, at the first look-up. Import heavy packages inside `read`.
 
     Returns:

@@ -9,12 +9,17 @@ from attrs import evolve, fields
 
 from mypt.format.errors import FormatError, MyptError, PluginError, log_traceback
 from mypt.format.readers.contract import ReaderFactory
-from mypt.plugins.contracts import GuardFactory, LossFactory, ScheduleFactory
+from mypt.plugins.contracts import (
+    DataSourceFactory,
+    GuardFactory,
+    LossFactory,
+    ScheduleFactory,
+)
 from mypt.plugins.discovery import make_fault
 from mypt.plugins.factory_checks import check_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from mypt.plugins.faults import Fault, PluginOrigin
 
@@ -39,8 +44,7 @@ def isolate_factory(
         factory: The factory that a plugin offers.
         noun: What the factory makes, for messages.
         source: The plugin.
-        note: Called with the fault if `recognises` or `defers` of a reader fails, which then counts
-            as False.
+        note: Called with the fault if `recognises` or `defers` fails, which then counts as False.
     """
 
     def check(function: str, result: Any) -> Any:
@@ -51,12 +55,13 @@ def isolate_factory(
         return made if called is None else wrap(called, made)
 
     def wrap(function: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        kind = FormatError if function == "read" else PluginError
+        is_source = isinstance(factory, DataSourceFactory)
+        kind = FormatError if function == "read" and not is_source else PluginError
 
         @wraps(call)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
-                return check(function, call(*args, **kwargs))
+                made = check(function, call(*args, **kwargs))
             except (MyptError, OSError, KeyboardInterrupt) as error:
                 if function in _QUESTIONS and not isinstance(error, KeyboardInterrupt):
                     return False  # it could not read the file, and so does not claim it
@@ -69,6 +74,8 @@ def isolate_factory(
                     note(fault)
                     return False
                 raise kind(evolve(fault.problem, severity="error")) from error
+            is_lazy = is_source and function == "read"
+            return _isolate_documents(made, f"{noun} on {args[0]}", source) if is_lazy else made
 
         return wrapper
 
@@ -84,6 +91,16 @@ def _isolate_loss(made: Any, isolate: Callable[..., Any]) -> Any:
     from mypt.plugins.nn.token_loss import CrossEntropy, IsolatedLoss  # imports torch
 
     return made if isinstance(made, CrossEntropy) else IsolatedLoss(made, isolate)
+
+
+def _isolate_documents(documents: Iterable[Any], noun: str, source: PluginOrigin) -> Iterator[Any]:
+    try:
+        yield from documents
+    except (MyptError, OSError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # third-party code may raise anything
+        fault = make_call_fault(source, "read", noun, error)
+        raise PluginError(evolve(fault.problem, severity="error")) from error
 
 
 def make_call_fault(source: PluginOrigin, function: str, noun: str, error: BaseException) -> Fault:

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 BUILT_IN = (
     "mypt.tokenizers.plugin",
     "mypt.model.plugin",
+    "mypt.data.plugin",
     "mypt.engine.plugin",
     "mypt.format.readers.plugin",
     "mypt.export.plugin",
@@ -326,6 +327,15 @@ class Plugins:
             PluginError: No plugin offers it, or more than one does.
         """
         return self._look_up("mypt_losses", self.losses, name)
+
+    @checked(name=TEXT)
+    def data_source(self, name: str) -> DataSourceFactory:
+        """Look up a data source.
+
+        Raises:
+            PluginError: No plugin offers it, or more than one does.
+        """
+        return self._look_up("mypt_data_sources", self.data_sources, name)
 
     @checked(name=TEXT)
     def exporter(self, name: str) -> ExporterFactory:

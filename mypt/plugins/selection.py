@@ -113,7 +113,7 @@ def check_choices(
         place = "" if {choice.field, choice.options} & {*given} else file
         problems = list(undeclared_choice_problems(choice.options, options, schema, place)) or [
             evolve(problem, file=place)
-            for problem in _check_options(choice.options, options, schema)
+            for problem in check_options(choice.options, options, schema)
         ]
         if problems:
             raise ConfigError(*problems)
@@ -138,7 +138,7 @@ def select_options(
         problem
         for name, factory in factories.items()
         if options.get(name)
-        for problem in _check_options(f"{field}/{name}", options[name], factory.options)
+        for problem in check_options(f"{field}/{name}", options[name], factory.options)
     ]
     if problems:
         raise ConfigError(*problems)
@@ -149,7 +149,14 @@ def select_options(
     return {name: value for name, value in said.items() if value is not False}
 
 
-def _check_options(where: str, options: object, schema: JsonSchema) -> list[Problem]:
+def check_options(where: str, options: object, schema: JsonSchema) -> list[Problem]:
+    """Return a problem for each option that does not match its schema.
+
+    Args:
+        where: The field of the training config with the options.
+        options: Its value.
+        schema: What it has to match.
+    """
     from mypt.format.schema.validator import make_validator  # slow to import
 
     return [

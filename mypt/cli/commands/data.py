@@ -97,6 +97,16 @@ _from_model = click.option(
     type=click.IntRange(1),
     help="Processes that tokenize; by default one per processor.",
 )
+@click.option(
+    "--data_source",
+    type=TEXT,
+    help="What reads the inputs: text, jsonl, or a plugin's; by default what recognises each.",
+)
+@click.option(
+    "--data_options",
+    type=JsonType(),
+    help="Options of what reads the inputs, such as the field of the text in JSON lines.",
+)
 @no_lock_option()
 @optional_output()
 @name_flags()
@@ -109,14 +119,16 @@ def prepare_command(
     tokens_per_shard: int,
     dtype: Literal["auto", "uint16", "uint32"],
     workers: int | None,
+    data_source: str | None,
+    data_options: dict[str, Any] | None,
     *,
     no_lock: bool,
     **flags: Any,
 ) -> None:
     """Tokenize texts of any size into shards.
 
-    INPUT is a text file, a folder of text files, or - for standard input. Run the same command
-    again to resume an interrupted preparation.
+    INPUT is a file with text, such as .txt, .jsonl, or one of these as .gz, a folder of such files,
+    or - for standard input. Run the same command again to resume an interrupted preparation.
     """
     from mypt.data.prepare.parallel import available_workers
     from mypt.data.prepare.tokens import Preparation, prepare
@@ -134,6 +146,8 @@ def prepare_command(
         dtype=dtype,
         workers=workers or available_workers(),
         no_lock=no_lock,
+        data_source=data_source,
+        data_options=data_options or {},
         **_resolve_tokenizer(plugins, **flags),
     )
     with _show_progress() as report:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.permutation import permute
-from mypt.data.batches.text_ids import check_ids, encode_text
+from mypt.data.batches.text_ids import check_ids, encode_documents, encode_text
 from mypt.data.batches.tokens import TokenSource, sha256_of
 from mypt.data.dataset import (
     check_assumed_tokenizer,
@@ -98,7 +98,8 @@ class GPTDataLoader:
             config: Holds `batch_size`, `block_size` and `vocab_size`.
             tokenizer: Encodes `text`; a data set must have been prepared with an equal one.
             text: The first nine tenths are used for training, the rest for validation. The ids
-                take a byte each where the vocabulary allows, or two, or four.
+                take a byte each where the vocabulary allows, or two, or four. Between documents is
+                the id of `<|endoftext|>` where the tokenizer has it, or else a newline.
             dataset_dir: Folder of token shards or of episodes, instead of `text`.
             eval_only: Use everything for validation.
             source: Name of the data in the fingerprint; by default the folder.
@@ -116,10 +117,15 @@ class GPTDataLoader:
         self._source = source or _name_source(text, dataset_dir)
         self._is_text = text is not None
         self._metadata: Metadata | None = None
+        self._left_out: list[str] = []
         self.splits: dict[str, BatchSource]
         if text is not None and dataset_dir is None:
-            pieces = (text,) if isinstance(text, str) else text.pieces()
-            ids = encode_text(pieces, tokenizer, config.vocab_size, self._source)
+            how = tokenizer, config.vocab_size, self._source
+            if isinstance(text, str):
+                ids = encode_text((text,), *how)
+            else:
+                ids = encode_documents(text.documents(), *how)
+                self._left_out = text.left_out
             self.splits = _split_ids(ids, eval_only=eval_only)
         elif text is None and dataset_dir is not None:
             self.splits = open_splits(dataset_dir, tokenizer, eval_only=eval_only)
@@ -171,12 +177,16 @@ class GPTDataLoader:
     def left_out(self) -> list[str]:
         """What is not learnt from or measured, a line each.
 
-        These are episodes without a target in a row, and shards that are too short for one.
+        These are documents without text, episodes without a target in a row, and shards that are
+        too short for one.
         """
         return [
-            f"{self._source} {name} {why}, which are left out"
-            for name, source in self.splits.items()
-            if (why := source.explain_left_out(self.config.block_size)) is not None
+            *self._left_out,
+            *(
+                f"{self._source} {name} {why}, which are left out"
+                for name, source in self.splits.items()
+                if (why := source.explain_left_out(self.config.block_size)) is not None
+            ),
         ]
 
     @cached_property

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import evolve
 
-from mypt.data.text import shift_place
+from mypt.data.document_ends import DocumentEncoder
+from mypt.data.text import join_by_newlines, shift_place
 from mypt.format.errors import DataError, Problem
 from mypt.plugins.contracts import DivisibleTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -39,12 +40,55 @@ def encode_text(pieces: Iterable[str], tokenizer: Tokenizer, vocab_size: int, so
     Raises:
         DataError: The text has a character that the vocabulary lacks, or an id is out of range.
     """
-    dtype = np.min_scalar_type(vocab_size - 1)
-    ids = bytearray()  # grows in place
+    blocks = _encode_blocks(pieces, tokenizer, tokenizer.encode_array, source)
+    return _collect(blocks, vocab_size, source)
+
+
+def encode_documents(
+    documents: Iterable[Iterable[str]], tokenizer: Tokenizer, vocab_size: int, source: str
+) -> Ids:
+    """Encode documents, with the id of `<|endoftext|>` or a newline between two of them.
+
+    Args:
+        documents: Each in pieces, which are read before the next document.
+        tokenizer: As in `encode_text`; see `DocumentEncoder` for what stands between documents.
+        vocab_size: As in `encode_text`.
+        source: As in `encode_text`.
+
+    Returns:
+        As `encode_text`.
+
+    Raises:
+        DataError: As in `encode_text`.
+    """
+    encoder = DocumentEncoder.of(tokenizer)
+    if encoder.end_id is None:
+        return encode_text(join_by_newlines(documents), tokenizer, vocab_size, source)
+    return _collect(_encode_each(documents, encoder, encoder.end_id, source), vocab_size, source)
+
+
+def _encode_each(
+    documents: Iterable[Iterable[str]], encoder: DocumentEncoder, end_id: int, source: str
+) -> Iterator[NDArray[np.uint32]]:
+    end = np.array([end_id], np.uint32)
+    for number, document in enumerate(documents, start=1):
+        if number > 1:
+            yield end
+        name = source if number == 1 else f"{source}, document {number}"
+        yield from _encode_blocks(document, encoder.tokenizer, encoder.encode, name)
+
+
+def _encode_blocks(
+    pieces: Iterable[str],
+    tokenizer: Tokenizer,
+    encode: Callable[[str], NDArray[np.uint32]],
+    source: str,
+) -> Iterator[NDArray[np.uint32]]:
+    """Yield the ids of consecutive blocks of a text."""
     lines = columns = 0
     for block in _cut_blocks(pieces, tokenizer):
         try:
-            part = tokenizer.encode_array(block)
+            yield encode(block)
         except DataError as error:  # it knows the place in the block alone
             raise DataError(
                 *(
@@ -52,10 +96,17 @@ def encode_text(pieces: Iterable[str], tokenizer: Tokenizer, vocab_size: int, so
                     for problem in error.problems
                 )
             ) from error
-        check_ids(int(part.max(initial=0)), vocab_size, source)
-        ids += part.astype(dtype).data
         lines += block.count("\n")
         columns = len(block) - 1 - block.rfind("\n") + (0 if "\n" in block else columns)
+
+
+def _collect(blocks: Iterable[NDArray[np.uint32]], vocab_size: int, source: str) -> Ids:
+    """Return ids in as few bytes as the vocabulary allows."""
+    dtype = np.min_scalar_type(vocab_size - 1)
+    ids = bytearray()  # grows in place
+    for block in blocks:
+        check_ids(int(block.max(initial=0)), vocab_size, source)
+        ids += block.astype(dtype).data
     return np.frombuffer(ids, dtype)
 
 

@@ -14,7 +14,7 @@ from attrs import frozen
 from mypt.format.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     Identity = tuple[int, int]
 
@@ -49,8 +49,14 @@ class FolderWalk:
         circles: Links that lead back to a folder that they were reached through.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Walk a folder."""
+    def __init__(self, root: Path, is_whole: Callable[[Path], bool] = lambda _: False) -> None:
+        """Walk a folder.
+
+        Args:
+            root: The folder.
+            is_whole: Returns whether a folder in it is listed as if it were a file.
+        """
+        self._is_whole = is_whole
         self.files: list[WalkedFile] = []
         self.problems: list[Problem] = []
         self.circles: list[Path] = []
@@ -94,7 +100,10 @@ class FolderWalk:
                 self.problems.append(explain_os_error(path, error))
                 continue
             if stat.S_ISDIR(status.st_mode):
-                if entry.is_symlink():
+                if self._is_whole(path):
+                    target = self._file_links if entry.is_symlink() else self.files
+                    target.append(WalkedFile(path, name, status))
+                elif entry.is_symlink():
                     heapq.heappush(self._folder_links, (name, path))
                 else:
                     yield path, f"{name}/"

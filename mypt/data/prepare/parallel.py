@@ -9,7 +9,7 @@ from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import accumulate
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +18,7 @@ import numpy as np
 from attrs import evolve
 
 from mypt.data.dataset import read_tokenizer_state
-from mypt.data.text import shift_place
+from mypt.data.document_ends import DocumentEncoder
 from mypt.format.errors import DataError, Problem
 from mypt.plugins.manager import load_plugins
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mypt.data.prepare.pieces import Piece
-    from mypt.plugins.contracts import Tokenizer
 
 _GROUP_BYTES = 1 << 19  # of the text of small pieces that are encoded together
 _GROUPS_AHEAD = 3  # groups in progress or queued, per process
@@ -52,16 +51,18 @@ class _Encoded(NamedTuple):
 
 def encode_pieces(
     pieces: Iterable[Piece],
-    tokenizer: Tokenizer,
+    encoder: DocumentEncoder,
     folder: Path,
     workers: int = 1,
     disabled: Iterable[str] = (),
 ) -> Iterator[tuple[Piece, NDArray[np.uint32]]]:
     """Yield each piece with its ids, in order, holding only a few pieces in memory.
 
+    The id that stands between documents is the last of a piece that another document follows.
+
     Args:
         pieces: The pieces to encode.
-        tokenizer: The tokenizer to use.
+        encoder: That of the tokenizer to use.
         folder: Data set whose `tokenizer_state.json` other processes build the same tokenizer from.
         workers: Number of processes; with 1, no other process is started.
         disabled: Plugins that the workers do not load.
@@ -69,12 +70,28 @@ def encode_pieces(
     Raises:
         DataError: A piece contains something that the vocabulary lacks, or a worker died.
     """
-    if workers == 1:
-        for piece in pieces:
-            with _locate_errors(piece):
-                ids = tokenizer.encode_array(piece.text)
-            yield piece, ids
-        return
+    encode = _encode_here if workers == 1 else partial(_encode_elsewhere, workers=workers)
+    end = np.array([] if encoder.end_id is None else [encoder.end_id], np.uint32)
+    for piece, ids in encode(pieces, encoder, folder, disabled):
+        yield piece, np.concatenate([ids, end]) if piece.ends_document else ids
+
+
+def _encode_here(
+    pieces: Iterable[Piece], encoder: DocumentEncoder, *_: object
+) -> Iterator[tuple[Piece, NDArray[np.uint32]]]:
+    for piece in pieces:
+        with _locate_errors(piece):
+            ids = encoder.encode(piece.text)
+        yield piece, ids
+
+
+def _encode_elsewhere(
+    pieces: Iterable[Piece],
+    _: DocumentEncoder,
+    folder: Path,
+    disabled: Iterable[str],
+    workers: int,
+) -> Iterator[tuple[Piece, NDArray[np.uint32]]]:
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_init_worker)
     how = str(folder), tuple(disabled)
     waiting: deque[tuple[list[Piece], Future[_Encoded]]] = deque()
@@ -103,7 +120,7 @@ def _group_pieces(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     size_bytes = 0
     for piece in pieces:
         group.append(piece)
-        size_bytes += piece.end - piece.start
+        size_bytes += len(piece.text)
         if size_bytes >= _GROUP_BYTES:
             yield group
             group, size_bytes = [], 0
@@ -136,21 +153,20 @@ def _locate_errors(piece: Piece) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        lines, columns = piece.place()
         problems = [
-            evolve(problem, file=str(piece.path), where=shift_place(problem.where, lines, columns))
+            evolve(problem, file=str(piece.file.path), where=piece.locate(problem.where))
             for problem in error.problems
         ]
         raise DataError(*problems) from error
 
 
 def _encode_in_worker(folder: str, disabled: tuple[str, ...], texts: list[str]) -> _Encoded:
-    tokenizer = _load_tokenizer(folder, disabled)
+    encoder = _load_encoder(folder, disabled)
     parts: list[NDArray[np.uint32]] = []
     failure = None
     for text in texts:
         try:
-            parts.append(tokenizer.encode_array(text))
+            parts.append(encoder.encode(text))
         except DataError as error:
             failure = error
             break
@@ -159,9 +175,10 @@ def _encode_in_worker(folder: str, disabled: tuple[str, ...], texts: list[str]) 
 
 
 @cache
-def _load_tokenizer(folder: str, disabled: tuple[str, ...]) -> Tokenizer:
+def _load_encoder(folder: str, disabled: tuple[str, ...]) -> DocumentEncoder:
     state = read_tokenizer_state(folder)
-    return load_plugins(disabled).tokenizer(state["token_kind"]).build(state)
+    tokenizer = load_plugins(disabled).tokenizer(state["token_kind"]).build(state)
+    return DocumentEncoder.of(tokenizer)
 
 
 def _init_worker() -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mypt.data.input_files import end_with_newline
-from mypt.data.text import decode_piece
+from mypt.data.inputs.compression import open_bytes
+from mypt.data.text import decode_piece, shift_place
 from mypt.format.errors import DataError, Problem
 from mypt.plugins.contracts import DivisibleTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
-    from mypt.data.prepare.segments import Segment
+    from mypt.data.prepare.segments import Segment, TextFile
 
     # Returns the first position at or after `start` where a text may be cut, or None.
     Cut = Callable[[str, int], int | None]
@@ -29,23 +31,32 @@ class Piece:
     """A piece of a segment.
 
     Attributes:
-        path: The file.
+        file: The file.
         segment: Index of the segment.
-        start: Offset of its first byte in the file.
-        end: Offset just after its last byte.
+        start: Where it begins, in the unit of the segment.
+        end: Where it ends.
         text: Its text.
+        ends_document: Whether it is the end of a document that another follows.
     """
 
-    path: Path
+    file: TextFile
     segment: int
     start: int
     end: int
     text: str
+    ends_document: bool = False
 
-    def place(self) -> tuple[int, int]:
+    def locate(self, where: str) -> str:
+        """Return a place in the text, such as "line 2, column 3", as one in the file."""
+        if self.file.documents is not None:
+            place = f"document {self.start + 1}"
+            return f"{place}, {where}" if where else place
+        return shift_place(where, *self._count_before())
+
+    def _count_before(self) -> tuple[int, int]:
         """Return how many lines of the file, and then characters, come before this piece."""
         lines, columns, left = 0, 0, self.start
-        with self.path.open("rb") as stream:
+        with open_bytes(self.file.path) as stream:
             while data := stream.read(min(PIECE_BYTES, left)):
                 left -= len(data)
                 lines += data.count(b"\n")
@@ -70,7 +81,12 @@ def find_cut_function(tokenizer: Any) -> Cut:
 
 
 def read_pieces(
-    segments: Sequence[Segment], cut: Cut, number: int = 0, start: int | None = None
+    segments: Sequence[Segment],
+    cut: Cut,
+    number: int = 0,
+    start: int | None = None,
+    *,
+    by_newlines: bool = True,
 ) -> Iterator[Piece]:
     """Yield the text of segments, one piece at a time.
 
@@ -80,7 +96,8 @@ def read_pieces(
         segments: The segments to read.
         cut: Where texts may be cut.
         number: Index of the segment to begin with.
-        start: Offset of the first byte of the piece to begin with; None for the segment's start.
+        start: Where the piece to begin with begins; None for the segment's start.
+        by_newlines: Whether documents that another follows get a newline if they end without one.
 
     Raises:
         DataError: A file cannot be read or is no UTF-8 text.
@@ -88,43 +105,58 @@ def read_pieces(
     for which in range(number, len(segments)):
         segment = segments[which]
         begin = segment.start if start is None or which > number else start
+        read = _read_text if segment.file.documents is None else _read_documents
         try:
-            yield from _read_segment(segment, which, begin, cut)
+            for piece in read(segment, which, begin, cut):
+                yield _end_with_newline(piece) if by_newlines else piece
         except OSError as error:
             what = f"cannot be read ({error.strerror})"
             raise DataError(Problem(str(segment.path), "", what, "check it")) from error
 
 
-def _read_segment(segment: Segment, which: int, start: int, cut: Cut) -> Iterator[Piece]:
-    with segment.path.open("rb") as stream:
+def _end_with_newline(piece: Piece) -> Piece:
+    return evolve(piece, text=end_with_newline(piece.text)) if piece.ends_document else piece
+
+
+def _read_documents(segment: Segment, which: int, start: int, _: Cut) -> Iterator[Piece]:
+    """Yield each document of a segment; reading one's text takes it into memory anyhow."""
+    documents = segment.file.documents.documents() if segment.file.documents else iter(())
+    with closing(documents):  # type: ignore[type-var]
+        for place, text in enumerate(islice(documents, start, segment.end), start=start):
+            is_followed = place + 1 < segment.end or segment.is_followed
+            yield Piece(segment.file, which, place, place + 1, text, is_followed)
+
+
+def _read_text(segment: Segment, which: int, start: int, cut: Cut) -> Iterator[Piece]:
+    with open_bytes(segment.path) as stream:
+        stream.seek(start)
+        held = b""
         while start < segment.end:
             size = PIECE_BYTES
             while True:
-                data = _read_exactly(stream, segment, start, min(size, segment.end - start))
+                wanted = min(size, segment.end - start)
+                held += _read_exactly(stream, segment, start, wanted, len(held))
                 is_last = start + size >= segment.end
+                data = held[:wanted]
                 text = decode_piece(data, segment.path, start, is_last=is_last)
                 place = len(text) if is_last else cut(text, len(text) // 2)
                 if place is not None:
                     break
                 size *= 2
             end = segment.end if is_last else start + len(text[:place].encode())
-            tidy = _normalize_ends(text[:place], segment, start, is_last=is_last)
-            yield Piece(segment.path, which, start, end, tidy)
-            start = end
+            tidy = text[:place].removeprefix("\ufeff") if start == 0 else text[:place]
+            ends = bool(tidy) and is_last and segment.is_followed
+            yield Piece(segment.file, which, start, end, tidy, ends)
+            held, start = held[end - start :], end
 
 
-def _read_exactly(stream: BinaryIO, segment: Segment, start: int, size_bytes: int) -> bytes:
-    """Read bytes that were there when the files were listed."""
-    stream.seek(start)
-    data = stream.read(size_bytes)
-    if len(data) < size_bytes:
-        what = f"became shorter while it was read: it ends at byte {start + len(data)}"
+def _read_exactly(
+    stream: BinaryIO, segment: Segment, start: int, size_bytes: int, there: int
+) -> bytes:
+    """Read the bytes from `start` on that are not there yet, as when the files were listed."""
+    data = stream.read(max(0, size_bytes - there))
+    if there + len(data) < size_bytes:
+        what = f"became shorter while it was read: it ends at byte {start + there + len(data)}"
         fix = "run the same command again once nothing writes to it"
         raise DataError(Problem(str(segment.path), "", what, fix, kind="data.changed"))
     return data
-
-
-def _normalize_ends(text: str, segment: Segment, start: int, *, is_last: bool) -> str:
-    """Drop a byte order mark, and add the newline that separates files."""
-    text = text.removeprefix("\ufeff") if start == 0 else text
-    return end_with_newline(text) if text and is_last and segment.needs_newline else text

@@ -54,8 +54,7 @@ class ShardFiller:
         self._folder, self._dtype = folder, dtype
         self._tokens_per_shard = tokens_per_shard
         self._segments = segments
-        self._total_bytes = sum(segment.end - segment.start for segment in segments)
-        self._before = np.cumsum([0, *(segment.end - segment.start for segment in segments)])
+        self._before = np.cumsum([0, *(segment.size_bytes for segment in segments)])
         self._done = progress.position.ids_done
         self._split: str | None = None
         self._shard: ShardWriter | None = None
@@ -89,8 +88,9 @@ class ShardFiller:
             done += len(some)
             if shard.tokens == self._tokens_per_shard:
                 self._finish_shard(Position(piece.segment, piece.start, done))
-        so_far = int(self._before[piece.segment]) + piece.end - segment.start
-        return so_far, self._total_bytes
+        share = (piece.end - segment.start) / (segment.end - segment.start)
+        so_far = int(self._before[piece.segment]) + round(share * segment.size_bytes)
+        return so_far, int(self._before[-1])
 
     def _open_shard(self, split: str) -> ShardWriter:
         if self._shard is None:

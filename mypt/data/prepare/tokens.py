@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sys
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,22 +11,21 @@ from attrs import field, frozen
 
 from mypt.data.dataset import read_tokenizer_state
 from mypt.data.describe import check_dataset
-from mypt.data.input_files import STDIN, resolve_inputs
+from mypt.data.document_ends import DocumentEncoder
 from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
 from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.prepare.parallel import encode_pieces
 from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_pieces
 from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_settings, load_progress
-from mypt.data.prepare.segments import TextFile, inputs_sha256, plan_segments
+from mypt.data.prepare.segments import inputs_sha256, plan_segments
 from mypt.data.prepare.shard_filler import DTYPES, ShardFiller, data_sha256
+from mypt.data.prepare.text_files import STDIN_FILE, list_text_files
+from mypt.data.sources.choice import SourceChoice
 from mypt.format.documents.vocabulary import describe_for_data
 from mypt.format.errors import DataError, Problem, SaveError
 from mypt.format.schema import strict_json
 from mypt.format.storage.atomic_file import (
     PARTIAL,
-    flush_to_disk,
-    partial_path,
-    rename_partial,
     write_atomically,
 )
 from mypt.format.storage.lock import bundle_lock
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from mypt.data.prepare.segments import Segment
+    from mypt.data.prepare.segments import Segment, TextFile
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
@@ -48,8 +46,6 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger("mypt")
 TOKENS_PER_SHARD = 10_000_000
-_STDIN_FILE = ".stdin"
-_COPY_BYTES = 1 << 20
 _UINT16_IDS = 1 << 16
 
 
@@ -70,6 +66,8 @@ class Preparation:
         dtype: Dtype of the ids; "auto" is uint16 if that can hold them, else uint32.
         workers: Number of processes that tokenize; the result does not depend on it.
         no_lock: Whether to go on where the file system has no locks.
+        data_source: What reads the inputs; None for what recognises each.
+        data_options: Its options.
     """
 
     inputs: tuple[str, ...] = field(converter=tuple[str, ...])
@@ -84,6 +82,8 @@ class Preparation:
     dtype: Literal["auto", "uint16", "uint32"] = "auto"
     workers: int = 1
     no_lock: bool = False
+    data_source: str | None = None
+    data_options: Mapping[str, Any] = field(factory=dict)
 
     @property
     def new_tokenizer(self) -> NewTokenizer:
@@ -94,7 +94,7 @@ class Preparation:
 def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __: None) -> bool:
     """Tokenize texts into a data set, or resume a preparation that was interrupted.
 
-    Each file is encoded on its own, so that no token spans two files. If it is killed at any
+    Each document is encoded on its own, so that no token spans two. If it is killed at any
     instant and called again, the files are those of an uninterrupted preparation, byte for byte,
     except for the times in the metadata.
 
@@ -114,7 +114,8 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
     """
     folder = wanted.output
     with _make_folder(folder), _lock(wanted), _removing_unfinished(folder):
-        sources = [*_list_text_files(wanted)]
+        choice = SourceChoice.of(plugins, wanted.data_source, wanted.data_options)
+        sources = list_text_files(wanted.inputs, folder, choice)
         settings = _collect_settings(wanted, sources, plugins)
         if _is_done(folder, settings):
             return False
@@ -123,9 +124,11 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
         progress = load_progress(folder, settings) or _begin_progress(folder, settings)
         tokenizer = _prepare_tokenizer(wanted, plugins, segments)
         dtype = _choose_dtype(wanted, tokenizer)
-        pieces = read_pieces(segments, find_cut_function(tokenizer), *progress.position.piece)
+        cut, encoder = find_cut_function(tokenizer), DocumentEncoder.of(tokenizer)
+        place, by_newlines = progress.position.piece, encoder.end_id is None
+        pieces = read_pieces(segments, cut, *place, by_newlines=by_newlines)
         sharder = ShardFiller(folder, dtype, wanted.tokens_per_shard, segments, progress)
-        how = tokenizer, folder, wanted.workers, plugins.disabled
+        how = encoder, folder, wanted.workers, plugins.disabled
         with sharder:
             for piece, ids in encode_pieces(pieces, *how):
                 report(*sharder.add(piece, ids))
@@ -175,34 +178,6 @@ def _removing_unfinished(folder: Path) -> Iterator[None]:
         raise
 
 
-def _list_text_files(wanted: Preparation) -> Iterator[TextFile]:
-    for file in resolve_inputs(wanted.inputs):
-        found = file.status
-        if found is None:
-            yield _save_stdin(wanted.output / _STDIN_FILE)
-            continue
-        if not file.is_regular:
-            what, fix = "is a pipe or a device, which is read once", "name - and pipe it in"
-            raise DataError(Problem(str(file.path), "", what, fix, kind="data.file"))
-        if file.is_empty and file.was_named:
-            fix = "name a file that contains text"
-            raise DataError(Problem(str(file.path), "", "is empty", fix, kind="data.text"))
-        yield TextFile(file.path, file.name, found.st_size, str(found.st_mtime_ns))
-
-
-def _save_stdin(path: Path) -> TextFile:
-    """Save the standard input to a file, so that it can be read more than once."""
-    digest, size_bytes = hashlib.sha256(), 0
-    with raising_save_errors(path.parent):
-        with partial_path(path).open("wb") as stream:
-            while data := sys.stdin.buffer.read(_COPY_BYTES):
-                digest.update(data)
-                size_bytes += stream.write(data)
-            flush_to_disk(stream)
-        rename_partial(path)
-    return TextFile(path, STDIN, size_bytes, digest.hexdigest())
-
-
 def _collect_settings(
     wanted: Preparation, sources: Sequence[TextFile], plugins: Plugins
 ) -> dict[str, Any]:
@@ -221,6 +196,8 @@ def _collect_settings(
         "val_fraction": wanted.val_fraction,
         "tokens_per_shard": wanted.tokens_per_shard,
         "wanted_dtype": wanted.dtype,
+        "data_source": wanted.data_source,
+        "data_options": dict(wanted.data_options) or None,
     }
 
 
@@ -313,6 +290,6 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _remove_partials(folder: Path) -> None:
-    (folder / _STDIN_FILE).unlink(missing_ok=True)
+    (folder / STDIN_FILE).unlink(missing_ok=True)
     for path in (*folder.glob(f".*{PARTIAL}"), *folder.glob(f"*/*{PARTIAL}")):
         path.unlink()

@@ -318,7 +318,7 @@ def _load_data(start: _Start, world: World, *, quiet: bool) -> _Ready:
     return _Ready(
         start=evolve(start, device=world.place(start.device)),
         phases=start.data.load(model.config, tokenizer, training),
-        eval_loaders=load_eval_sets(model.config, tokenizer, training),
+        eval_loaders=load_eval_sets(model.config, tokenizer, training, model.plugins),
     )
 
 
@@ -339,12 +339,12 @@ def _check_unused(
     _check_choices(request, run, plugins)
     given, tokenizer = request.training.keys(), build_tokenizer(opened.tokenizer, plugins)
     if {"input_file", "dataset_dir", "curriculum"} & given:
-        data = _read_data(run, world)
+        data = _read_data(run, world, plugins)
         data.check_texts()  # to tokenize them would take long
         if tokenizer is not None and "dataset_dir" in given:
             data.load(run.config, tokenizer, run.training)
     if tokenizer is not None and {"eval_sets", "eval_dataset_dir"} & given:
-        load_eval_sets(run.config, tokenizer, run.training)
+        load_eval_sets(run.config, tokenizer, run.training, plugins)
 
 
 def _check_choices(request: TrainRequest, run: ResolvedRun, plugins: Plugins) -> None:
@@ -365,7 +365,7 @@ def _check_choices(request: TrainRequest, run: ResolvedRun, plugins: Plugins) ->
     select_options(SINKS, training.log_sinks, plugins.sinks)
 
 
-def _read_data(run: ResolvedRun, world: World) -> TrainingData:
+def _read_data(run: ResolvedRun, world: World, plugins: Plugins) -> TrainingData:
     """Read the texts that a run trains on.
 
     Raises:
@@ -376,7 +376,7 @@ def _read_data(run: ResolvedRun, world: World) -> TrainingData:
         what = "names the standard input, which several processes cannot share"
         fix = "write it to a file first, or to a data set: mypt data prepare - --output FOLDER"
         raise CommonError(Problem("", field, what, fix, kind="world.stdin"))
-    return read_training_data(run.training)
+    return read_training_data(run.training, plugins)
 
 
 def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
@@ -386,7 +386,7 @@ def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
     if run.training.init_from_model is not None:
         return _start_fine_tuning(request, run.training.init_from_model, plugins, world)
     _refuse_options(request)
-    device, data = choose_device(run.device), _read_data(run, world)
+    device, data = choose_device(run.device), _read_data(run, world, plugins)
     wanted = NewTokenizer(
         run.tokenization,
         sections=run.config.plugins,
@@ -454,7 +454,7 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
         run=run,
         model=model,
         device=device,
-        data=_read_data(run, world),
+        data=_read_data(run, world, plugins),
         notices=(f"Doing the run of {opened.path} again, from the beginning",),
         lineage=lineage,
         again=opened.training_state,
@@ -484,7 +484,7 @@ def _read_base(
     """Read the model whose weights a run begins with, and what the run is trained on."""
     base = open_checkpoint(path, plugins, request.options)
     run = resolve_fine_tuning(request, base, name, plugins)
-    device, data = choose_device(run.device), _read_data(run, world)
+    device, data = choose_device(run.device), _read_data(run, world, plugins)
     model = start_from(base, evolve(run.config, device=str(device)), plugins)
     _take_text_rules(model, data)
     return run, data, model, lineage_of(base, name)
@@ -503,7 +503,7 @@ def _start_resumed(
         run=run,
         model=model,
         device=choose_device(wanted),
-        data=_read_data(run, world),
+        data=_read_data(run, world, plugins),
         opened=opened,
         notices=(f"Resuming {opened.path} from step {run.training.start_step}",),
         doubts=(*opened.doubts, *run.doubts),

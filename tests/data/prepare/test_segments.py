@@ -14,7 +14,7 @@ def sources(tmp_path, texts):
 def texts_of(segments, split):
     stretches = [(s.path.read_bytes()[s.start : s.end], s) for s in segments if s.split == split]
     return b"".join(
-        data + b"\n" * (s.needs_newline and not data.endswith(b"\n")) for data, s in stretches
+        data + b"\n" * (s.is_followed and not data.endswith(b"\n")) for data, s in stretches
     ).decode()
 
 
