@@ -1,0 +1,1 @@
+"""Parquet, Arrow and the folders of Hugging Face's `datasets`, for mypt."""
