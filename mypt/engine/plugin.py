@@ -21,7 +21,7 @@ from mypt.engine.schedules.built_in import (
     build_wsd,
     find_decay_step,
 )
-from mypt.format.optimizers import adamw, muon
+from mypt.format.optimizers import adafactor, adamw, muon, sgd
 from mypt.format.rules.plugin_settings import COSINE
 from mypt.plugins import (
     GuardFactory,
@@ -45,22 +45,16 @@ NO_OPTIONS = {"type": "object", "additionalProperties": False}
 
 @hookimpl
 def mypt_optimizers() -> list[OptimizerFactory]:
-    """Offer AdamW, whose options are fields of the training config, and Muon."""
+    """Offer AdamW, whose options are fields of the training config, and others."""
+    offered = (
+        (adamw.NAME, _build_adamw, adamw.ADAMW, NO_OPTIONS),
+        (muon.NAME, _build_muon, muon.MUON, muon.OPTIONS),
+        (adafactor.NAME, _build_adafactor, adafactor.ADAFACTOR, adafactor.OPTIONS),
+        (sgd.NAME, _build_sgd, sgd.SGD, sgd.OPTIONS),
+    )
     return [
-        OptimizerFactory(
-            adamw.NAME,
-            _build_adamw,
-            adamw.ADAMW.state,
-            settings=adamw.ADAMW.settings,
-            options=NO_OPTIONS,
-        ),
-        OptimizerFactory(
-            muon.NAME,
-            _build_muon,
-            muon.MUON.state,
-            settings=muon.MUON.settings,
-            options=muon.OPTIONS,
-        ),
+        OptimizerFactory(name, build, kept.state, settings=kept.settings, options=options)
+        for name, build, kept, options in offered
     ]
 
 
@@ -106,6 +100,18 @@ def _build_muon(parameters: Mapping[str, Parameter], training: TrainingConfig) -
     from mypt.engine.optimizers.muon import build_muon
 
     return build_muon(parameters, training)
+
+
+def _build_adafactor(parameters: Mapping[str, Parameter], training: TrainingConfig) -> Optimizer:
+    from mypt.engine.optimizers.adafactor import build_adafactor
+
+    return build_adafactor(parameters, training)
+
+
+def _build_sgd(parameters: Mapping[str, Parameter], training: TrainingConfig) -> Optimizer:
+    from mypt.engine.optimizers.sgd import build_sgd
+
+    return build_sgd(parameters, training)
 
 
 def _build_console(run: RunInfo) -> LogSink | None:

@@ -66,6 +66,12 @@ class SGD(PlainOptimizer, torch.optim.SGD):
     step = torch.no_grad()(unwrap(torch.optim.SGD.step))
 
 
+class Adafactor(PlainOptimizer, torch.optim.Adafactor):
+    """Adafactor without torch's import of its compiler."""
+
+    step = torch.no_grad()(unwrap(torch.optim.Adafactor.step))
+
+
 class MoveAwareModule(nn.Module):
     """A module with a hook that is called after its tensors were moved or converted.
 

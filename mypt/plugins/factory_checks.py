@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import fields
+from attrs import evolve, fields
 
 from mypt.format.errors import Problem
 from mypt.format.layout import SLOTS
@@ -177,7 +177,7 @@ def _require_kept(made: Any) -> dict[str, StateTensor | StateNumber]:
             fault = f"with {value!r:.60} for {name!r:.60}, not StateTensor or StateNumber"
             raise TypeError(_describe_result(made, fault))
     return {
-        name: StateTensor(tuple(map(int, value.shape)), value.dtype)
+        name: evolve(value, shape=tuple(map(int, value.shape)))
         if isinstance(value, StateTensor)
         else value
         for name, value in made.items()

@@ -52,6 +52,13 @@ def test_a_run_that_was_interrupted_leaves_what_the_unbroken_one_does(number, pl
     assert differences(interrupt(place, arguments(setup), interruptions), expected) == []
 
 
+@pytest.mark.parametrize("setup", ["muon", "adafactor", "sgd", "plain"])
+def test_so_does_a_run_with_each_optimizer(setup, place, unbroken):
+    expected, moments = unbroken(setup)
+    interruptions = schedule(3, moments, INTERVAL)
+    assert differences(interrupt(place, arguments(setup), interruptions), expected) == []
+
+
 def test_the_schedules_leave_nothing_out(unbroken):
     met, twice, numbers = Counter(), 0, Counter()
     for number in range(NUMBER):

@@ -29,13 +29,41 @@ def test_it_is_registered_as_in_a_run():
     assert registered(optimizer_plugin).optimizers.keys() == {
         "acme_mixed",
         "acme_momentum",
+        "adafactor",
         "adamw",
+        "muon",
+        "sgd",
     }
 
 
-def test_mypts_own_keeps_it():
-    (factory,) = mypt_optimizers()
-    assert check_optimizer(factory)["ln_f.weight"].keys() == {"step", "exp_avg", "exp_avg_sq"}
+MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+OWN = {factory.name: factory for factory in mypt_optimizers()}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "vector", "matrix"),
+    [
+        ("adamw", {}, MOMENTS, MOMENTS),
+        ("muon", {}, MOMENTS, {"momentum"}),
+        ("muon", {"split_qkv": False, "nesterov": False, "ns_steps": 3}, MOMENTS, {"momentum"}),
+        ("muon", {"muon_learning_rate": 0.1, "adjust_lr_fn": "none"}, MOMENTS, {"momentum"}),
+        ("adafactor", {}, {"step", "variance"}, {"step", "row_var", "col_var"}),
+        ("adafactor", {"eps": [1e-15, 0.01], "d": 2}, {"step", "variance"}, None),
+        ("sgd", {"nesterov": True}, {"momentum_buffer"}, {"momentum_buffer"}),
+        ("sgd", {"momentum": 0}, set(), set()),
+    ],
+)
+def test_mypts_own_keep_it(name, options, vector, matrix):
+    state = check_optimizer(OWN[name], options)
+    assert state.get("ln_f.weight", {}).keys() == vector
+    if matrix is not None:
+        assert state.get("blocks.1.sa.qkv.weight", {}).keys() == matrix
+
+
+def test_every_option_is_described_and_has_a_default():
+    for factory in OWN.values():
+        for name, option in factory.options.get("properties", {}).items():
+            assert {"description", "default"} <= option.keys(), name
 
 
 class Faulty(torch.optim.SGD):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mypt.format.optimizers.adamw import EPS, cut_groups
+from mypt.engine.optimizers.groups import make_groups
+from mypt.format.optimizers.adamw import EPS
 from mypt.model.torch_private import AdamW
 
 if TYPE_CHECKING:
@@ -30,18 +31,8 @@ def build_adamw(
         training: Hyperparameters.
         own: Hyperparameters of their own by parameter; see `mypt.format.optimizers.adamw.Group`.
     """
-    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    groups = cut_groups(shapes, training.weight_decay_on, own or {})
     return AdamW(
-        [
-            {
-                "params": [parameters[name] for name in group.names],
-                "param_names": group.names,  # as torch keeps them of named parameters
-                "weight_decay": training.weight_decay if group.decays else 0.0,
-                **group.own,
-            }
-            for group in groups
-        ],
+        make_groups(parameters, training, own),
         lr=training.learning_rate,
         betas=(training.beta1, training.beta2),
         eps=EPS,

@@ -52,19 +52,22 @@ def make_optimizer(
 def continue_optimizer(
     model: Transformer, training: TrainingConfig, saved: Mapping[str, Any] | None
 ) -> torch.optim.Optimizer:
-    """Build an optimizer that goes on from a state, if there is one of this optimizer.
+    """Build an optimizer that goes on from a state, as far as it fits.
 
     The hyperparameters are those of `training`; of AdamW, those that it does not have, and how the
-    groups' learning rates relate, are those of the state.
+    groups' learning rates relate, are those of the state. Where the state is of another optimizer,
+    what is kept for a parameter goes on if all that this one keeps for it is there, in its shape
+    and dtype; the rest begins anew.
 
     Args:
         model: The model, whose state it is.
         training: Hyperparameters of the run that begins.
         saved: Content of an `optimizer.pt`; None to begin afresh.
     """
-    if saved is None or saved["optimizer"] != training.optimizer:
+    if saved is None:
         return make_optimizer(model, training)
-    own = own_settings(saved["param_groups"]) if training.optimizer == NAME else {}
+    is_adamw = training.optimizer == saved["optimizer"] == NAME
+    own = own_settings(saved["param_groups"]) if is_adamw else {}
     optimizer = make_optimizer(model, training, own)
     TrackedOptimizer(optimizer, model, training.optimizer).restore(saved)
     if any("initial_lr" in settings for settings in own.values()):  # rates of their own

@@ -14,6 +14,7 @@ from mypt.engine.optimizers.peaks import largest_peak, peak_of
 from mypt.format.errors import ConfigError, MyptError, Problem, format_count
 from mypt.format.optimizers.adamw import NAME, foreign_algorithm
 from mypt.format.optimizers.parameter_rules import RULES, split_by_decay
+from mypt.plugins.selection import check_choices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -231,25 +232,21 @@ def _describe_by_factory(
     saved: TrainingConfig,
 ) -> Described:
     """Describe an optimizer by the factory that builds one of its class with the same groups."""
-    named = dict(model.named_parameters())
-    names = {parameter: name for name, parameter in named.items()}
+    names = {parameter: name for name, parameter in model.named_parameters()}
     groups = [([names[p] for p in group["params"]], group) for group in optimizer.param_groups]
-    rate = given.get("learning_rate", largest_peak(optimizer))
     differences = []
-    asked = {**given, "learning_rate": rate}
-    for name, training, built in _build_alike(optimizer, model, asked, saved):
-        what = find_other_settings(groups, built, names, model.plugins.optimizers[name])
+    for inferred, training, built in _build_alike(optimizer, model, given, saved):
+        what = find_other_settings(
+            groups, built, names, model.plugins.optimizer(training.optimizer)
+        )
         if what is None:
-            fields = ("optimizer", "optimizer_options", "learning_rate")
-            return Described(training={field: getattr(training, field) for field in fields})
-        differences.append(f"{what} by the optimizer {name}, which a resume builds")
+            fields = {"optimizer", "optimizer_options", *inferred}
+            return Described(training={field: getattr(training, field) for field in sorted(fields)})
+        differences.append(f"{what} by the optimizer {training.optimizer}, which a resume builds")
     if differences:
         fix = "make it as that does, or pass the optimizer_options that it was made with"
         raise ConfigError(Problem("", "optimizer", differences[0], fix, kind="optimizer.groups"))
-    known = " and ".join(sorted(model.plugins.optimizers))
-    kind = type(optimizer).__name__
-    what = f"is {kind}, but mypt trains and resumes with {known} alone"
-    raise _refuse_algorithm(what)
+    raise _refuse_class(type(optimizer), model.plugins.optimizers)
 
 
 def _build_alike(
@@ -257,23 +254,68 @@ def _build_alike(
     model: Transformer,
     given: Mapping[str, Any],
     saved: TrainingConfig,
-) -> Iterator[tuple[str, TrainingConfig, torch.optim.Optimizer]]:
-    """Yield what the factories of plugins build, of the class of an optimizer."""
+) -> Iterator[tuple[Mapping[str, Any], TrainingConfig, torch.optim.Optimizer]]:
+    """Yield what the factories build, of the class of an optimizer, by what it may be made with."""
+    parameters = dict(model.named_parameters())
     for name, factory in model.plugins.optimizers.items():
-        if name == NAME:
-            continue
-        try:
-            training = override_training({**given, "optimizer": name}, saved)
-            built = factory.build(dict(model.named_parameters()), training)
-        except MyptError:  # it is made with other options, or not at all
-            continue
-        if _name_class(built) == _name_class(optimizer):
-            yield name, training, built
+        for inferred in () if name == NAME else _infer_fields(optimizer, factory):
+            try:
+                training = override_training({**inferred, **given, "optimizer": name}, saved)
+                check_choices(training, model.plugins)
+                built = factory.build(parameters, training)
+            except MyptError:  # it is made with other options, or not at all
+                continue
+            if not _is_alike(built, optimizer):
+                break
+            yield inferred, training, built
+
+
+def _infer_fields(
+    optimizer: torch.optim.Optimizer, factory: OptimizerFactory
+) -> Iterator[dict[str, Any]]:
+    """Yield hyperparameters that an optimizer of a factory may have been built with.
+
+    An option of the name of a setting is what groups have, and so is the weight decay.
+    """
+    groups = [group for group in optimizer.param_groups if group["params"]]
+    rates = sorted({peak_of(group) for group in groups}, reverse=True)
+    named = factory.options.get("properties", {}).keys() & {*factory.settings}
+    options = {
+        key: [*value] if isinstance(value, tuple) else value
+        for key in sorted(named)
+        for value in [group.get(key) for group in groups if group.get(key) is not None][:1]
+    }
+    decay = max((group.get("weight_decay") or 0.0 for group in groups), default=0.0)
+    for rate in rates:
+        yield {"learning_rate": rate}
+        for rule in RULES:
+            fields = {"weight_decay": decay, "weight_decay_on": rule, "learning_rate": rate}
+            yield {**fields, "optimizer_options": options}
+
+
+def _is_alike(built: torch.optim.Optimizer, given: torch.optim.Optimizer) -> bool:
+    """Return whether two optimizers make the same updates: of one class, or with its step."""
+    kinds = type(built), type(given)
+    steps = [unwrap(kind.step) for kind in kinds]
+    return _name_class(built) == _name_class(given) or steps[0] is steps[1]
 
 
 def _name_class(optimizer: torch.optim.Optimizer) -> tuple[str, str]:
     """Return what names a class, which a plugin may make anew each time: it imports torch late."""
     return type(optimizer).__module__, type(optimizer).__qualname__
+
+
+def _refuse_class(kind: type, offered: Iterable[str]) -> ConfigError:
+    """Return the error of an optimizer of a class that no factory builds."""
+    known = sorted(offered)
+    own = kind.__name__.lower()
+    if own in known:
+        package = kind.__module__.partition(".")[0]
+        what = f"is {kind.__name__} of {package}, which is not what mypt's {own} is"
+        fix = f'pass optimizer="{own}", or leave it out'
+        return ConfigError(Problem("", "optimizer", what, fix, kind="optimizer.algorithm"))
+    named = " and ".join(known)
+    return _refuse_algorithm(f"is {kind.__name__}, but mypt trains and resumes with {named} alone")
 
 
 def _refuse_algorithm(what: str) -> ConfigError:

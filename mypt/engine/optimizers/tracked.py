@@ -163,7 +163,9 @@ class TrackedOptimizer:
         """
         for parameter, name in self._names.items():
             shapes = {
-                v.shape for v in self._kept.get(name, {}).values() if isinstance(v, StateTensor)
+                v.shape
+                for v in self._kept.get(name, {}).values()
+                if isinstance(v, StateTensor) and not v.is_whole
             }
             is_kept = is_part(parameter) and parameter in self.optimizer.state
             if is_kept and shapes - {(), tuple(parameter.shape)}:
@@ -171,22 +173,38 @@ class TrackedOptimizer:
                 return [f"{what} is whole in each process"]
         return []
 
+    def count_fresh(self, trained: Collection[torch.Tensor]) -> tuple[int, int]:
+        """Return of how many parameters the state begins anew, and of how many it keeps one.
+
+        Args:
+            trained: The parameters that get gradients.
+        """
+        keeping = [
+            parameter
+            for kept, parameter in zip(self._kept.values(), self._list_parameters(), strict=True)
+            if kept and parameter in trained
+        ]
+        return sum(not self.optimizer.state.get(p) for p in keeping), len(keeping)
+
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Let the optimizer go on from a state; what it would keep otherwise now begins anew.
 
         Args:
-            saved: The content of an `optimizer.pt` of this optimizer and model.
+            saved: The content of an `optimizer.pt` of this model, maybe of another optimizer.
         """
-        before = {tuple(group["params"]): group for group in saved["param_groups"]}
+        is_same = saved["optimizer"] == self.name
+        groups = saved["param_groups"] if is_same else ()
+        before = {tuple(group["params"]): group for group in groups}
         for group in self.optimizer.param_groups:
             names = tuple(self._names[parameter] for parameter in group["params"])
             for key in self._factory.progress if names in before else ():
                 group[key] = before[names][key]
             is_fast = bool(group.get("fused") or group.get("capturable"))
             for name, parameter in zip(names, group["params"], strict=True):
-                entry, kept = saved["state"].get(name), self._kept[name]
-                entry = None if entry is None else drop_mean(entry, kept)
-                if entry is not None and not any(find_misfits(entry, kept)):
+                kept, held = self._kept[name], saved["state"].get(name, {})
+                held = drop_mean(held, kept)
+                entry = {key: value for key, value in held.items() if is_same or key in kept}
+                if entry and not any(find_misfits(entry, kept)):
                     self.optimizer.state[parameter] = {
                         key: _place(entry[key], kept[key], parameter, key == "step", is_fast)
                         for key in kept

@@ -14,6 +14,7 @@ from mypt.engine.runtime.git import read_git_state
 from mypt.format.documents.provenance import Provenance, describe_git
 from mypt.format.documents.settings_digest import digest_settings
 from mypt.format.documents.training import Environment, Phase
+from mypt.format.errors import format_count
 from mypt.format.rules.requirements import list_version_changes
 from mypt.format.storage.recorded_paths import record_words
 from mypt.format.version import MYPT_VERSION
@@ -61,7 +62,8 @@ _HARMLESS = frozenset(
         "val_file",
     }
 )
-# The state of an optimizer names the optimizer, and has been made with its options.
+# The state of an optimizer names the optimizer, and has been made with its options; where another
+# optimizer goes on, one reason says what of the state does.
 _SAID_ELSEWHERE = frozenset({"optimizer", "optimizer_options"})
 
 
@@ -171,7 +173,7 @@ def inexact_reasons(
     previous: TrainingState,
     state: TrainingState,
     *,
-    has_optimizer: bool,
+    fresh: tuple[int, int],
     doubts: Iterable[str] = (),
     harmless: Collection[str] = (),
 ) -> list[str]:
@@ -180,7 +182,8 @@ def inexact_reasons(
     Args:
         previous: The state as it was saved.
         state: The same, with the hyperparameters, data and environment of the run that begins.
-        has_optimizer: Whether the optimizer's state was there.
+        fresh: Of how many parameters the optimizer's state begins anew, and of how many it keeps
+            one.
         doubts: Reasons found in the files of the checkpoint.
         harmless: Hyperparameters whose changes concern the steps to come alone.
     """
@@ -189,12 +192,16 @@ def inexact_reasons(
         *_list_changes(previous.environment, state.environment),
         *_list_plugin_changes(previous.environment, state.environment),
     ]
-    reasons = [f"{name} changed from {was} to {now}" for name, was, now in changes]
+    is_replaced = previous.step > 0 and _names_another_optimizer(previous, state)
+    said = _SAID_ELSEWHERE if is_replaced else frozenset()
+    reasons = [
+        f"{name} changed from {was} to {now}" for name, was, now in changes if name not in said
+    ]
     was, now = previous.data, state.data
     if was is not None and now is not None and was.sha256 != now.sha256:
         reasons.append(f"the data changed ({_describe_data_change(was, now)})")
     if previous.step > 0:
-        reasons += _list_unknowns(previous, state, has_optimizer=has_optimizer)
+        reasons += _list_unknowns(previous, state, fresh)
         reasons += _list_lost_epoch(previous, state)
     return [f"step {previous.step}: {reason}" for reason in (*reasons, *doubts)]
 
@@ -206,13 +213,20 @@ def _describe_data_change(was: DataFingerprint, now: DataFingerprint) -> str:
     return f"{now.source} has other content: {before} tokens before, {after} now"
 
 
+def _names_another_optimizer(previous: TrainingState, state: TrainingState) -> bool:
+    return previous.training_config.optimizer != state.training_config.optimizer
+
+
 def _list_unknowns(
-    previous: TrainingState, state: TrainingState, *, has_optimizer: bool
+    previous: TrainingState, state: TrainingState, fresh: tuple[int, int]
 ) -> Iterator[str]:
-    was, now = (one.training_config.optimizer for one in (previous, state))
-    if was != now:
-        yield f"a fresh optimizer begins: {now} cannot go on from the state of {was}"
-    elif not has_optimizer:
+    n_fresh, n_kept = fresh
+    if _names_another_optimizer(previous, state):
+        was, now = (one.training_config.optimizer for one in (previous, state))
+        lost = f"the state of {n_fresh} of {format_count(n_kept, 'parameter')} begins anew"
+        lost = lost if n_kept else f"{now} keeps no state"
+        yield f"the optimizer changed from {was} to {now}: {lost}"
+    elif n_fresh == n_kept > 0:
         yield "there was no optimizer state, so a fresh one begins"
     if previous.mean_decay is not None:
         yield "the weights are a mean of those of the run, and no update made them"

@@ -329,7 +329,7 @@ def _first_state(job: Job, tracked: TrackedOptimizer) -> TrainingState:
     reasons = inexact_reasons(
         previous,
         state,
-        has_optimizer=bool(job.optimizer.state),
+        fresh=tracked.count_fresh(trained_parameters(job.model, job.training)),
         doubts=(*job.doubts, *tracked.list_doubts()),
         harmless=_harmless_changes(job, previous),
     )

@@ -31,10 +31,14 @@ class StateTensor:
         shape: Its shape.
         dtype: Name of its dtype, such as `float32`; None for that which the parameter is trained
             in, in the place of which a file may have any other floating-point one.
+        is_whole: Whether each process keeps the whole of it where the parameter is sharded. One
+            that is not, and has another shape than the parameter, keeps a resume of a sharded run
+            from being exact.
     """
 
     shape: tuple[int, ...]
     dtype: str | None = None
+    is_whole: bool = False
 
 
 @frozen

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 import torch
+from attrs import evolve
 
 import mypt
 from mypt.engine.optimizers.adamw import build_adamw
@@ -97,13 +98,48 @@ def test_one_rate_for_all_is_saved_as_two_groups_without_a_peak(model):
     assert [[*group] for group in groups] == [["lr", "betas", "eps", "weight_decay", "params"]] * 2
 
 
-def test_a_state_of_another_optimizer_is_not_gone_on_with(model):
-    optimizer = make_optimizer(model, TrainingConfig())
+def test_of_a_state_of_another_optimizer_what_fits_goes_on(model):
+    training = TrainingConfig(optimizer="adamw", learning_rate=0.01)
+    optimizer = make_optimizer(model, training)
+    parameters_after(model, optimizer, 2)
+    saved = TrackedOptimizer(optimizer, model, "adamw").collect()
+    muon = evolve(training, optimizer="muon")
+    continued = continue_optimizer(model, muon, saved)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    kept = {names[parameter]: entry for parameter, entry in continued.state.items()}
+    matrices = {n for n, p in model.named_parameters() if p.dim() == 2 and n.startswith("blocks.")}
+    assert len(matrices) == 4
+    assert kept.keys() == set(names.values()) - matrices
+    for name, entry in kept.items():
+        assert all(torch.equal(entry[key], saved["state"][name][key]) for key in entry)
+        assert entry.keys() == {"step", "exp_avg", "exp_avg_sq"}
+    tracked = TrackedOptimizer(continued, model, "muon")
+    assert tracked.count_fresh({*model.parameters()}) == (4, 11)
+    parameters_after(model, continued, 1)
+    back = continue_optimizer(model, training, tracked.collect())
+    assert {names[parameter] for parameter in back.state} == set(names.values()) - matrices
+    assert {int(entry["step"]) for entry in back.state.values()} == {3}
+    for other in ("sgd", "adafactor"):
+        assert not continue_optimizer(model, evolve(training, optimizer=other), saved).state
+
+
+def test_what_begins_anew_where_a_part_of_an_entry_does_not_fit(model):
+    training = TrainingConfig(optimizer="adamw")
+    optimizer = make_optimizer(model, training)
     parameters_after(model, optimizer, 1)
     saved = TrackedOptimizer(optimizer, model, "adamw").collect()
-    for state in (None, {**saved, "optimizer": "mine"}):
-        assert not continue_optimizer(model, TrainingConfig(), state).state
-    assert continue_optimizer(model, TrainingConfig(), saved).state
+    saved["optimizer"] = "mine"
+    saved["state"]["ln_f.weight"]["more"] = torch.zeros(3)  # of no use to this one
+    del saved["state"]["ln_f.bias"]["exp_avg"]
+    saved["state"]["lm_head.weight"]["exp_avg"] = torch.zeros(2)
+    state = continue_optimizer(model, training, saved).state
+    assert model.ln_f.weight in state
+    assert "more" not in state[model.ln_f.weight]
+    assert not {model.ln_f.bias, model.lm_head.weight} & state.keys()
+
+
+def test_without_a_state_nothing_is_gone_on_with(model):
+    assert not continue_optimizer(model, TrainingConfig(), None).state
 
 
 def test_steps_that_are_numbers_go_on_as_torch_keeps_them(model):

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from attrs import evolve
 
 import mypt
+from mypt.engine.optimizers.build import make_optimizer
 from mypt.engine.optimizers.given import (
     check_optimizer,
     describe_groups,
@@ -62,7 +64,7 @@ def test_the_optimizer_of_another_model_is_refused(model):
 
 @pytest.mark.parametrize("make", [torch.optim.RMSprop, torch.optim.Adam, Doubled])
 def test_what_no_factory_builds_is_refused_with_what_there_is(model, make):
-    known = "acme_mixed and acme_momentum and adamw"
+    known = "acme_mixed and acme_momentum and adafactor and adamw and muon and sgd"
     said = f"^optimizer: is {make.__name__}, but mypt trains and resumes with {known} alone; make"
     with pytest.raises(ConfigError, match=said):
         describe_optimizer(make(model.parameters()), model, {}, TrainingConfig())
@@ -85,15 +87,74 @@ def test_what_a_factory_builds_is_known_by_its_class_and_groups(model, factory, 
 
 
 def test_other_groups_than_those_of_a_resume_are_refused(model):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    said = "optimizer: has other groups of parameters by the optimizer acme_momentum, which a resu"
+    names = [name for name, p in model.named_parameters() if p.dim() > 1]
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    optimizer = torch.optim.SGD(matrices, lr=0.1)
+    assert names
+    said = "optimizer: has other groups of parameters by the optimizer sgd, which a resume build"
     with pytest.raises(ConfigError, match=said):
         describe_optimizer(optimizer, model, {}, TrainingConfig())
     training = TrainingConfig(optimizer_options={"momentum": 0.5}, weight_decay=0.0)
     optimizer = MOMENTUM.build(dict(model.named_parameters()), training)
-    said = "optimizer: has momentum 0.5 for token_embedding_table.weight, not 0.9 by the optimizer"
+    described = describe_optimizer(optimizer, model, {}, TrainingConfig())
+    assert described.training["optimizer_options"] == {"momentum": 0.5}
+    given = {"weight_decay": 0.0, "optimizer_options": {"momentum": 0.4}}
+    said = "optimizer: has momentum 0.5 for token_embedding_table.weight, not 0.4 by the optimizer"
     with pytest.raises(ConfigError, match=f"{said} acme_momentum, .*pass the optimizer_options"):
-        describe_optimizer(optimizer, model, {"weight_decay": 0.0}, TrainingConfig())
+        describe_optimizer(optimizer, model, given, TrainingConfig())
+
+
+@pytest.mark.parametrize(
+    ("make", "wanted"),
+    [
+        (
+            lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.8, nesterov=True),
+            ("sgd", {"momentum": 0.8, "dampening": 0, "nesterov": True}, 0.1, 0.0, "linear"),
+        ),
+        (
+            lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.2),
+            ("sgd", {"momentum": 0, "dampening": 0, "nesterov": False}, 0.1, 0.2, "all"),
+        ),
+        (
+            lambda p: torch.optim.Adafactor(p, lr=0.02, d=2.0, eps=(1e-6, 1e-3)),
+            ("adafactor", {"d": 2.0, "eps": [1e-6, 1e-3], "beta2_decay": -0.8}, 0.02, 0.0, "all"),
+        ),
+    ],
+)
+def test_torchs_own_are_known_by_their_settings(model, make, wanted):
+    name, options, rate, decay, rule = wanted
+    described = describe_optimizer(make(model.parameters()), model, {}, TrainingConfig())
+    assert described.training["optimizer"] == name
+    assert described.training["optimizer_options"] == options
+    assert described.training["learning_rate"] == rate
+    assert described.training["weight_decay"] == decay
+    assert described.training["weight_decay_on"] in (rule, "all")
+
+
+def test_mypts_muon_is_known_with_two_peaks(model):
+    options = {"muon_learning_rate": 0.03, "momentum": 0.9}
+    training = TrainingConfig(optimizer="muon", optimizer_options=options, learning_rate=0.002)
+    optimizer = make_optimizer(model, training)
+    given = {"optimizer_options": options}
+    described = describe_optimizer(optimizer, model, given, TrainingConfig())
+    assert described.training["learning_rate"] == 0.002
+    described = describe_optimizer(
+        make_optimizer(model, evolve(training, optimizer_options={"momentum": 0.9})),
+        model,
+        {},
+        TrainingConfig(),
+    )
+    assert described.training["optimizer_options"]["momentum"] == 0.9
+
+
+def test_what_torch_does_otherwise_is_refused(model):
+    matrices = [p for p in model.parameters() if p.dim() == 2]
+    said = r'^optimizer: is Muon of torch, which is not what mypt\'s muon is; .*="muon"'
+    with pytest.raises(ConfigError, match=said):
+        describe_optimizer(torch.optim.Muon(matrices), model, {}, TrainingConfig())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, maximize=True)
+    with pytest.raises(ConfigError, match=r"has maximize True for .* by the optimizer sgd"):
+        describe_optimizer(optimizer, model, {}, TrainingConfig())
 
 
 def groups_of(*changes):

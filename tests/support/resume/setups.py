@@ -30,6 +30,20 @@ SETUPS = {
         "save_interval": 3,
         "freeze_embeddings": True,
     },
+    "muon": {
+        "input_file": "cats.txt",
+        "optimizer": "muon",
+        "optimizer_options": {"muon_learning_rate": 0.01},
+        "tie_weights": True,
+        "bias": False,
+        "freeze_layers": 1,
+        "activation_checkpointing": True,
+    "adafactor": {"input_file": "cats.txt", "optimizer": "adafactor", "weight_decay_on": "all"},
+    "sgd": {
+        "input_file": "cats.txt",
+        "optimizer": "sgd",
+        "optimizer_options": {"momentum": 0.8, "nesterov": True},
+    "plain": {"input_file": "cats.txt", "optimizer": "sgd", "optimizer_options": {"momentum": 0}},
 }
 
 

@@ -43,7 +43,7 @@ def doubt_problems(
     training = _training_of(state)
     was, now = contents["optimizer"], training["optimizer"]
     if was != now:
-        what = f"is of {was}, but training_config says {now}: a fresh optimizer begins"
+        what = f"is of {was}, but training_config says {now}: what does not fit that begins anew"
         fix = f'set `optimizer` in training_state.json back to "{was}", or remove {_name(file)}'
         return [Problem(file, "optimizer", what, fix, kind=OTHER, severity="warning")]
     problems = []
