@@ -56,7 +56,8 @@ def begin_or_continue(previous: TrainingState) -> TrainingState:
     Training a copy begins a run of its own, and so does training what no run has a name for.
     """
     if previous.run_id is None or previous.copy_of is not None:
-        return evolve(previous, run_id=secrets.token_hex(16), copy_of=None, mean_decay=None)
+        own = secrets.token_hex(16)
+        return evolve(previous, run_id=own, copy_of=None, mean_decay=None, sinks={})
     return previous
 
 

@@ -505,6 +505,23 @@ class LogSink(Protocol):
         ...
 
 
+@runtime_checkable
+class ResumableSink(Protocol):
+    """A `LogSink` that needs something when its run goes on, such as a number that it has there."""
+
+    def state(self) -> Mapping[str, Any]:
+        """Return what `RunInfo.state` is when the run goes on from the save that begins now.
+
+        Called before each save. What was emitted before should be on disk when it returns, since a
+        run that goes on from that save does not emit it again.
+
+        Returns:
+            A JSON object of at most 64 KiB. It is saved in `training_state.json`, for all to read
+            who get the model.
+        """
+        ...
+
+
 @frozen
 class RunInfo:
     """What a log sink may need to know about its run.
@@ -518,6 +535,8 @@ class RunInfo:
         quiet: Whether the caller wants nothing printed.
         options: The run's options for the sink, from `log_sinks`.
         run_id: Identity of the run, which each resume keeps; None where it has none.
+        state: What `ResumableSink.state` returned when the run was saved; empty at its beginning.
+            A run that begins anew from a model, or trains a copy, begins with none.
     """
 
     model_name: str
@@ -528,6 +547,7 @@ class RunInfo:
     quiet: bool = False
     options: Options = field(factory=dict)
     run_id: str | None = None
+    state: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen

@@ -7,21 +7,25 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from mypt.engine.evaluation.gold import GoldDecision
 from mypt.engine.logging import events
+from mypt.engine.logging.dispatch import check_state
 from mypt.engine.stopping.ends import End
 from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.training import GoldMemory, TrainingConfig
-from mypt.plugins.contracts import Evaluation, RunInfo, SinkFactory
+from mypt.format.documents.training import Environment, GoldMemory, TrainingConfig
+from mypt.plugins.contracts import Evaluation, ResumableSink, RunInfo, SinkFactory
 from mypt.testing.expectations import ContractError, check_fields, during, expect
 from mypt.testing.updates import check_current
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mypt.plugins.contracts import LogSink
 
-_TRAINING = TrainingConfig(max_iters=40, eval_interval=10)
+_TRAINING = TrainingConfig(max_iters=40, eval_interval=10, log_interval=5)
+_ENVIRONMENT = Environment(torch="2.10", device="cpu", device_name="AVX2", threads=2, world_size=1)
 _RUN_ID = "0123456789abcdef0123456789abcdef"
 
 
@@ -55,19 +59,49 @@ def run_events(first: int, last: int) -> list[dict[str, Any]]:
         last: The last step of the run.
     """
     emitted: list[events.Event] = [
-        events.training_start(GPTConfig(), _TRAINING, 1000),
+        events.training_start(
+            GPTConfig(), evolve(_TRAINING, start_step=first), 1000, _ENVIRONMENT, _RUN_ID
+        ),
         events.Notice(message="it begins"),
     ]
     for step in range(first + 1, last + 1):
-        emitted.append(events.Step(iter=step, max_iters=40, train_loss=2.5, lr=1e-3))
+        emitted.append(events.Update(iter=step, max_iters=40, train_loss=2.5, lr=1e-3))
+        if step % 5 == 0:
+            emitted.append(_step_event(step))
         if step % 10 == 0:
             emitted.append(events.Evaluating(iter=step, done=0, total=4))
-            emitted += _evaluation_events(step)
+            emitted += [*_evaluation_events(step), _saved_event(step)]
     emitted.append(
         events.PhaseSwitch(iter=last, elapsed_s=1.0, tokens_processed=10, new_phase="second")
     )
     later = {"event": "of_a_later_version", "timestamp": events.now(), "iter": last}
     return [*(event.to_json() for event in emitted), later]
+
+
+def _step_event(step: int) -> events.Step:
+    diverged = step == 30  # what is not finite is None in an event, and so is what is not known
+    return events.Step(
+        iter=step,
+        max_iters=40,
+        train_loss=None if diverged else 2.5 - step / 100,
+        lr=1e-3,
+        grad_norm=None if diverged else 0.5,
+        tokens_per_sec=1000,
+        tokens_processed=64 * step,
+        elapsed_s=1.0,
+        mfu=None if step <= 20 else 0.42,
+        memory_bytes=1 << 30,
+    )
+
+
+def _saved_event(step: int) -> events.Saved:
+    return events.Saved(
+        iter=step,
+        folder="checkpoints/tiny",
+        copies=("tiny_gold",),
+        size_bytes=1 << 20,
+        save_duration_s=0.25,
+    )
 
 
 def _evaluation_events(step: int) -> list[events.Event]:
@@ -109,7 +143,9 @@ def ending_events(step: int) -> list[dict[str, Any]]:
         best_val_loss=None,
         gold_step=None,
     )
-    return [complete.to_json(), events.Interrupted(iter=step, folder=None).to_json()]
+    failed = events.Failed(iter=step, error="SaveError", reason="the disk is full")
+    interrupted = events.Interrupted(iter=step, folder=None)
+    return [event.to_json() for event in (complete, interrupted, failed)]
 
 
 def _check_silent_run(factory: SinkFactory) -> None:
@@ -141,7 +177,12 @@ def _check_resume(factory: SinkFactory, folder: Path, read: Any) -> None:
     log_file = _make_log_file(folder)
     with during("a resumed run"):
         killed = factory.build(RunInfo("tiny", log_file, run_id=_RUN_ID))
-        _emit_all(killed, run_events(0, 30))
+        before, since = _split_at_save(run_events(0, 30), 20)
+        _emit_all(killed, before)
+        state: Mapping[str, Any] = {}
+        if isinstance(killed, ResumableSink):
+            state = check_state(killed.state())
+        _emit_all(killed, since)
         resumed = factory.build(
             RunInfo(
                 "tiny",
@@ -150,6 +191,7 @@ def _check_resume(factory: SinkFactory, folder: Path, read: Any) -> None:
                 evaluated_step=20,
                 resumed=True,
                 run_id=_RUN_ID,
+                state=state,
             )
         )
         _emit_all(resumed, run_events(20, 40))
@@ -157,6 +199,16 @@ def _check_resume(factory: SinkFactory, folder: Path, read: Any) -> None:
     if read is not None:
         _expect_steps(read(folder), [10, 20, 30, 40], "a run that was resumed from step 20")
     killed.close()  # type: ignore[union-attr]
+
+
+def _split_at_save(
+    emitted: Sequence[dict[str, Any]], step: int
+) -> tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]]]:
+    """Split the events of a run where it saves a step, after which it saves no other."""
+    saves = [event["event"] == "saved" and event["iter"] == step for event in emitted]
+    at = saves.index(True)
+    later = [event for event in emitted[at + 1 :] if event["event"] != "saved"]
+    return emitted[:at], [emitted[at], *later]
 
 
 def _check_failure(factory: SinkFactory, folder: Path) -> None:

@@ -22,8 +22,28 @@ def eval_event(step, val=4.123456789, **sets):
     )
 
 
-def one_step(step, max_iters):
-    return events.Step(iter=step, max_iters=max_iters, train_loss=2.5, lr=0.1)
+def one_update(step, max_iters):
+    return events.Update(iter=step, max_iters=max_iters, train_loss=2.5, lr=0.1)
+
+
+def step_event(step, max_iters=75000, **fields):
+    figures = {
+        "train_loss": 2.5,
+        "lr": 3e-4,
+        "grad_norm": 1.25,
+        "tokens_per_sec": 12_345,
+        "tokens_processed": 64 * step,
+        "elapsed_s": 1.5,
+        "mfu": None,
+        "memory_bytes": 1_200_000_000,
+    }
+    return events.Step(iter=step, max_iters=max_iters, **{**figures, **fields})
+
+
+def saved_event(step):
+    return events.Saved(
+        iter=step, folder="dante", copies=("dante_gold",), size_bytes=100, save_duration_s=0.5
+    )
 
 
 def complete_event():

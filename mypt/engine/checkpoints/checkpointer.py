@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import torch
-from attrs import evolve
+from attrs import evolve, frozen
 
 from mypt.engine.averaging.weight_mean import mean_weights
 from mypt.engine.checkpoints.copies import prune_snapshots
@@ -18,8 +19,24 @@ if TYPE_CHECKING:
 
     from mypt.engine.checkpoints.saver import Copy
     from mypt.engine.checkpoints.write import ModelDescription
+    from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.training import TrainingState
     from mypt.format.storage.commit import BundleWriter
+
+
+@frozen(kw_only=True)
+class Written:
+    """What a save has written.
+
+    Attributes:
+        copies: Names of the copies.
+        size_bytes: Size of all files, those of the run's own bundle included.
+        ended: When it was on disk, in seconds of `time.monotonic`.
+    """
+
+    copies: tuple[str, ...] = ()
+    size_bytes: int = 0
+    ended: float = 0.0
 
 
 class Checkpointer:
@@ -46,6 +63,12 @@ class Checkpointer:
         self._model = model
         self._decay_step = decay_step
         self._no_lock = no_lock
+        self._written = Written()
+
+    def report(self) -> Written:
+        """Return what was written since this was called last."""
+        written, self._written = self._written, Written()
+        return written
 
     def write_copies(self, copy: Copy, state: TrainingState, kinds: Collection[CopyKind]) -> None:
         """Write the copies of the model that one instant leaves.
@@ -71,7 +94,8 @@ class Checkpointer:
         Raises:
             SaveError: It could not be written; what it was to replace is whole.
         """
-        write_bundle(self._writer, self._model, state, copy.weights, copy.optimizer)
+        made = write_bundle(self._writer, self._model, state, copy.weights, copy.optimizer)
+        self._note(made)
         if CopyKind.NUMBERED in kinds:
             keep = state.training_config.keep_snapshots
             prune_snapshots(
@@ -91,8 +115,17 @@ class Checkpointer:
         weights = mean_weights(copy.weights, copy.optimizer) if is_mean else copy.weights
         optimizer = None if is_mean else copy.optimizer  # which is not of the mean
         step = state.step if kind is CopyKind.NUMBERED else None
-        with open_for_writing(kind.path(self.folder, step), no_lock=self._no_lock) as writer:
-            if kind is CopyKind.FP16:
-                write_bundle(writer, self._model, state, weights, None, torch.float16)
-            else:
-                write_bundle(writer, self._model, state, weights, optimizer)
+        folder = kind.path(self.folder, step)
+        is_fp16 = kind is CopyKind.FP16
+        dtype = torch.float16 if is_fp16 else None
+        with open_for_writing(folder, no_lock=self._no_lock) as writer:
+            kept = None if is_fp16 else optimizer
+            made = write_bundle(writer, self._model, state, weights, kept, dtype)
+        self._note(made, folder.name)
+
+    def _note(self, made: Manifest, *copies: str) -> None:
+        self._written = Written(
+            copies=(*self._written.copies, *copies),
+            size_bytes=self._written.size_bytes + sum(f.size_bytes for f in made.files.values()),
+            ended=time.monotonic(),
+        )

@@ -178,6 +178,7 @@ def _state_to_save(
             inexact_reasons=state.inexact_reasons,
             run_id=state.run_id,
             copy_of=state.copy_of,
+            sinks=state.sinks,
         )
     training = override_training(training_config, inherited_training(state))
     return begin_or_continue(evolve(state, training_config=training))

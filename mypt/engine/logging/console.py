@@ -84,15 +84,15 @@ class ConsoleSink:
         if self._console.is_terminal:
             self._open_bar(config["start_step"])
 
-    @_show.register(events.Step)
-    def _show_step(self, event: events.Step) -> None:
+    @_show.register(events.Update)
+    def _show_update(self, event: events.Update) -> None:
         if self._bar is not None:
             loss = f"loss {event.train_loss:.4f}"
             self._bar.update(self._tasks["training"], completed=event.iter, detail=loss)
         elif not self._has_told_pace:
             self._tell_pace(event)
 
-    def _tell_pace(self, event: events.Step) -> None:
+    def _tell_pace(self, event: events.Update) -> None:
         """Print how long a step takes, once, where it is long until there is more to print."""
         now = self._clock()
         if self._pace is None:  # the first step may have compiled, or filled caches

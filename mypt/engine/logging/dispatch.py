@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -9,6 +11,7 @@ from attrs import evolve
 from mypt.engine.logging.events import LoggedEvent, Notice
 from mypt.format.errors import SaveError, log_traceback, suggestion
 from mypt.format.rules.plugin_settings import SINKS
+from mypt.plugins.contracts import ResumableSink
 from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
@@ -19,30 +22,77 @@ if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins
 
 
+# Largest JSON text that a sink may keep from one resume to the next: each save writes it.
+MOST_STATE_BYTES = 1 << 16
+
+
 class EventDispatcher:
     """Sends each event to all sinks of one run.
 
     A sink that fails is reported to the others once and then dropped.
     """
 
-    def __init__(self, sinks: Mapping[str, LogSink]) -> None:
-        """Start with `sinks`, by name."""
+    def __init__(
+        self, sinks: Mapping[str, LogSink], states: Mapping[str, Any] | None = None
+    ) -> None:
+        """Start with `sinks`, by name.
+
+        Args:
+            sinks: The sinks.
+            states: What the sinks of the run had to keep when it was saved last, by name.
+        """
         self._sinks = dict(sinks)
+        self._states = dict(states or {})
         self._held: list[Event] | None = None
 
     def hold(self) -> None:
-        """Keep the place of an event that is still to come: what is logged later waits for it."""
+        """Keep the place of events that are still to come: what is logged later waits for them."""
         self._held = []
 
-    def release(self, event: Event) -> None:
-        """Emit the event that was to come, and what waits for it.
+    def announce(self, *came: Event) -> None:
+        """Emit what was to come, while the rest goes on waiting.
+
+        Raises:
+            SaveError: See `emit`.
+        """
+        held, self._held = self._held, None
+        for event in came:
+            self.emit(event)
+        self._held = held
+
+    def release(self, *came: Event) -> None:
+        """Emit what was to come last, and what waits for it.
 
         Raises:
             SaveError: See `emit`.
         """
         held, self._held = self._held or [], None
-        for waiting in (event, *held):
+        for waiting in (*came, *held):
             self.emit(waiting)
+
+    def fail(self, event: Event) -> None:
+        """Emit the end of a run that failed, whatever else was to come."""
+        with suppress(SaveError):  # the run's own error is the one to raise
+            self.release()
+            self.emit(event)
+
+    def collect_states(self) -> Mapping[str, Any]:
+        """Return what the sinks need when the run goes on from the save that begins, by name.
+
+        Of one that is not there or has failed, it is what it was before.
+
+        Raises:
+            SaveError: A sink says that the disk cannot take the log.
+        """
+        for name, sink in list(self._sinks.items()):
+            if isinstance(sink, ResumableSink):
+                try:
+                    self._states[name] = check_state(sink.state())
+                except SaveError:
+                    raise
+                except (Exception, SystemExit) as error:  # a plugin's sink must not end a run
+                    self._drop(name, error)
+        return {name: state for name, state in self._states.items() if state}
 
     def emit(self, event: Event) -> None:
         """Hand one event to all sinks, as the JSON object that their contract names.
@@ -60,10 +110,14 @@ class EventDispatcher:
             except SaveError:
                 raise
             except (Exception, SystemExit) as error:  # a plugin's sink must not end a run
-                log_traceback(error)
-                del self._sinks[name]
-                reason = f"{type(error).__name__}: {error}"
-                self.emit(Notice(message=f"log sink {name} failed and is off: {reason}"))
+                self._drop(name, error)
+
+    def _drop(self, name: str, error: BaseException) -> None:
+        """Do without a sink that failed, and report it to the others."""
+        log_traceback(error)
+        del self._sinks[name]
+        reason = f"{type(error).__name__}: {error}"
+        self.emit(Notice(message=f"log sink {name} failed and is off: {reason}"))
 
     def close(self) -> None:
         """Close all sinks."""
@@ -81,7 +135,28 @@ class EventDispatcher:
                 )
 
 
-def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> EventDispatcher:
+def check_state(state: Any) -> Any:
+    """Return the JSON object that a sink wants to keep.
+
+    Raises:
+        ValueError: It is none, or is too large.
+    """
+    text = json.dumps(state, allow_nan=False)
+    if not isinstance(state, dict) or json.loads(text) != state:
+        message = "`state` is not a JSON object"
+        raise ValueError(message)
+    if len(text) > MOST_STATE_BYTES:
+        message = f"`state` has {len(text)} bytes, more than {MOST_STATE_BYTES}"
+        raise ValueError(message)
+    return json.loads(text)
+
+
+def open_sinks(
+    run: RunInfo,
+    plugins: Plugins,
+    wanted: Mapping[str, Any],
+    states: Mapping[str, Any] | None = None,
+) -> EventDispatcher:
     """Build the sinks that a run names, and the default ones.
 
     One that cannot be built or is not installed is reported to the others: a log is no reason
@@ -91,6 +166,7 @@ def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Eve
         run: The run.
         plugins: Where sinks are looked up.
         wanted: `log_sinks` of the training config.
+        states: What the sinks of the run had to keep when it was saved last, by name.
 
     Raises:
         ConfigError: Options do not fit their schema.
@@ -99,7 +175,8 @@ def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Eve
     failed: dict[str, Exception] = {}
     for name, options in select_options(SINKS, wanted, plugins.sinks).items():
         try:
-            sink = plugins.sinks[name].build(evolve(run, options=options))
+            known = (states or {}).get(name, {})
+            sink = plugins.sinks[name].build(evolve(run, options=options, state=known))
         except Exception as error:
             source = plugins.source_of("mypt_log_sinks", name)
             if source is None or source.is_built_in:
@@ -108,7 +185,7 @@ def open_sinks(run: RunInfo, plugins: Plugins, wanted: Mapping[str, Any]) -> Eve
             failed[name] = error
         else:
             built |= {} if sink is None else {name: sink}
-    dispatcher = EventDispatcher(built)
+    dispatcher = EventDispatcher(built, states)
     for name in wanted:
         if name not in plugins.sinks:
             near = suggestion(name, plugins.sinks)

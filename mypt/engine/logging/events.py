@@ -14,7 +14,8 @@ import attrs
 from attrs import field, frozen
 
 from mypt.engine.schedules.batch_size import tokens_per_step
-from mypt.format.errors import ConfigError, Problem
+from mypt.format.documents.convert import to_document
+from mypt.format.errors import ConfigError, Problem, one_line
 from mypt.format.optimizers.weight_mean import KEY as MEAN
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from mypt.engine.evaluation.gold import GoldDecision
     from mypt.engine.stopping.ends import End
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.documents.training import TrainingConfig, TrainingState
+    from mypt.format.documents.training import Environment, TrainingConfig, TrainingState
     from mypt.plugins.contracts import Evaluation
+
+
+_MAX_REASON = 2000  # characters
 
 
 def now() -> str:
@@ -50,14 +54,18 @@ class Event:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Return the event of a JSON object; fields that this version does not know are dropped."""
-        return cls(**{a.name: document[a.name] for a in attrs.fields(cls)})
+        known = [a.name for a in attrs.fields(cls) if a.name in document]
+        return cls(**{name: document[name] for name in known})
 
 
 @frozen(kw_only=True)
-class Step(Event):
-    """One update was made; for live displays, the JSONL file does not keep it."""
+class Update(Event):
+    """One update was made; for live displays, the log does not keep it.
 
-    name = "step"
+    The loss is that of the update before, so that nobody waits for a GPU.
+    """
+
+    name = "update"
 
     iter: int
     max_iters: int
@@ -67,7 +75,7 @@ class Step(Event):
 
 @frozen(kw_only=True)
 class Evaluating(Event):
-    """A batch of an evaluation is about to be measured; for live displays, like `Step`."""
+    """A batch of an evaluation is about to be measured; for live displays, like `Update`."""
 
     name = "evaluating"
 
@@ -94,12 +102,58 @@ class Notice(LoggedEvent):
 
 @frozen(kw_only=True)
 class TrainingStart(LoggedEvent):
-    """The run begins."""
+    """The run begins.
+
+    Attributes:
+        config: All fields of the model's config and of the training config.
+        model: Shape of the model.
+        environment: What computes the run, as `training_state.json` has it.
+        run_id: Identity of the run; None, and not in the JSON, where it has none.
+    """
 
     name = "training_start"
 
     config: Mapping[str, Any]
     model: Mapping[str, Any]
+    environment: Mapping[str, Any] = field(factory=dict)
+    run_id: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        document = super().to_json()
+        if self.run_id is None:
+            del document["run_id"]
+        return document
+
+
+@frozen(kw_only=True)
+class Step(LoggedEvent):
+    """An update whose figures are logged: one in `log_interval`.
+
+    All are those of the whole run, whatever the number of processes.
+
+    Attributes:
+        train_loss: Mean loss of its batches, before the update; None where it was not finite.
+        lr: Learning rate of the update.
+        grad_norm: Norm of the whole gradient before it was clipped; None where it was not finite
+            or is not known.
+        tokens_per_sec: Since the step before that was logged, without evaluations and saves.
+        mfu: See `mypt.engine.runtime.mfu`; None where it is not known.
+        memory_bytes: Of a GPU, the most that was allocated; of a CPU, what the process holds.
+    """
+
+    name = "step"
+
+    iter: int
+    max_iters: int
+    train_loss: float | None
+    lr: float
+    grad_norm: float | None
+    tokens_per_sec: int
+    tokens_processed: int
+    elapsed_s: float
+    mfu: float | None
+    memory_bytes: int | None
 
 
 @frozen(kw_only=True)
@@ -219,6 +273,43 @@ class GoldBlocked(_GoldEvent):
 
 
 @frozen(kw_only=True)
+class Saved(LoggedEvent):
+    """A save is on disk: the run goes on from it if it is killed now.
+
+    Attributes:
+        folder: The run's own bundle.
+        copies: Names of the copies of the model that were saved before it.
+        size_bytes: Size of all files that the save is made of.
+        save_duration_s: Seconds since the tensors began to be copied.
+    """
+
+    name = "saved"
+
+    iter: int
+    folder: str
+    copies: tuple[str, ...]
+    size_bytes: int
+    save_duration_s: float
+
+
+@frozen(kw_only=True)
+class Failed(LoggedEvent):
+    """The run ended by an error; what it saved before is whole.
+
+    Attributes:
+        iter: Updates done.
+        error: Name of the error's class.
+        reason: What it says, on one line.
+    """
+
+    name = "failed"
+
+    iter: int
+    error: str
+    reason: str
+
+
+@frozen(kw_only=True)
 class Interrupted(LoggedEvent):
     """The run was asked to stop, and its state was saved."""
 
@@ -264,21 +355,24 @@ class TrainingComplete(LoggedEvent):
 _CLASSES: Mapping[str, type[Event]] = {
     cls.name: cls
     for cls in (
-        Step,
+        Update,
         Evaluating,
         Notice,
         TrainingStart,
+        Step,
         PhaseSwitch,
         Eval,
         GoldCheckpoint,
         GoldBlocked,
+        Saved,
+        Failed,
         Interrupted,
         TrainingComplete,
     )
 }
 
 # Those that the log does not keep.
-UNLOGGED = frozenset({Step.name, Evaluating.name})
+UNLOGGED = frozenset({Update.name, Evaluating.name})
 # Every `event` that mypt or MyPT logs.
 KINDS = frozenset({*_CLASSES, "gold_checkpoint_final_eval"})
 
@@ -289,45 +383,37 @@ def parse_event(document: Mapping[str, Any]) -> Event | None:
     return None if cls is None else cls.from_json(document)
 
 
-def training_start(config: GPTConfig, training: TrainingConfig, total_params: int) -> TrainingStart:
+def training_start(
+    config: GPTConfig,
+    training: TrainingConfig,
+    total_params: int,
+    environment: Environment | None = None,
+    run_id: str | None = None,
+) -> TrainingStart:
     """Describe the run that begins."""
-    run = {
-        name: getattr(training, name)
-        for name in (
-            "max_iters",
-            "start_step",
-            "learning_rate",
-            "warmup_iters",
-            "lr_schedule",
-            "lr_schedule_options",
-            "min_lr",
-            "grad_clip",
-            "grad_accum_steps",
-            "weight_decay",
-            "eval_interval",
-            "eval_iters",
-            "use_amp",
-            "amp_dtype",
-            "seed",
-            "config_file",
-            "input_file",
-            "dataset_dir",
-        )
+    settings = {
+        **to_document(config, versioned=False),
+        **to_document(training, versioned=False),
+        "tokens_per_step": tokens_per_step(config, training, training.start_step),
     }
     shape = {
         name: getattr(config, name)
         for name in ("n_layer", "n_head", "n_embd", "pos_encoding", "mlp_type", "norm_type")
     }
-    run |= {
-        "batch_size": config.batch_size,
-        "block_size": config.block_size,
-        "batch_schedule": [
-            {"from_iter": s.from_iter, "grad_accum_steps": s.grad_accum_steps}
-            for s in training.batch_schedule
-        ],
-        "tokens_per_step": tokens_per_step(config, training, training.start_step),
-    }
-    return TrainingStart(config=run, model={"total_params": total_params, **shape})
+    computed_by = {} if environment is None else to_document(environment, versioned=False)
+    return TrainingStart(
+        config=settings,
+        model={"total_params": total_params, **shape},
+        environment=computed_by,
+        run_id=run_id,
+    )
+
+
+def failed(step: int, error: BaseException) -> Failed:
+    """Report that a run ends by an error."""
+    kind = type(error).__name__
+    reason = one_line("; ".join(str(error).splitlines())) or kind
+    return Failed(iter=step, error=kind, reason=reason[:_MAX_REASON])
 
 
 def evaluated(

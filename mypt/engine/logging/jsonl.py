@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from mypt.engine.logging.events import UNLOGGED
+from mypt.engine.logging.events import UNLOGGED, Step
 from mypt.engine.logging.log_file import log_write_error
 from mypt.format.storage.fsync import sync_file
 from mypt.format.storage.recorded_paths import record_text, record_value
@@ -44,12 +44,12 @@ class JsonlSink:
         self._stream: TextIO | None = None
         if end.lines or end.is_torn:
             try:
-                os.truncate(path, end.size_bytes)
+                _cut(path, end)
             except OSError as error:
                 raise log_write_error(path, error) from error
 
     def emit(self, event: Mapping[str, Any]) -> None:
-        """Append one event and sync it to disk, before the save that follows it.
+        """Append one event; but for a step, sync it to disk as well, before the save that follows.
 
         A path out of the working folder, in any text of it, is reduced to its last name.
         """
@@ -63,10 +63,25 @@ class JsonlSink:
                 line = f"\n{line}" if self._is_open else line
             self._stream.write(line)
             self._stream.flush()
-            sync_file(self._stream.fileno())
+            if event["event"] != Step.name:
+                sync_file(self._stream.fileno())
         except OSError as error:
             self._drop_stream()
             raise log_write_error(self._path, error) from error
+
+    def state(self) -> Mapping[str, Any]:
+        """Sync the steps to disk; nothing is needed when the run goes on.
+
+        Raises:
+            SaveError: The log cannot be written.
+        """
+        if self._stream is not None:
+            try:
+                sync_file(self._stream.fileno())
+            except OSError as error:
+                self._drop_stream()
+                raise log_write_error(self._path, error) from error
+        return {}
 
     def close(self) -> None:
         """Close the file."""
@@ -79,6 +94,14 @@ class JsonlSink:
         if stream is not None:
             with suppress(OSError):
                 stream.close()
+
+
+def _cut(path: Path, end: LogEnd) -> None:
+    """Remove what comes after the end of a log, but for what is kept."""
+    os.truncate(path, end.size_bytes)
+    if end.kept:
+        with path.open("ab") as stream:
+            stream.write(end.kept if end.kept.endswith(b"\n") else end.kept + b"\n")
 
 
 def _record(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import evolve, frozen
 
-from mypt.engine.logging.events import Eval, Interrupted, PhaseSwitch, TrainingComplete
+from mypt.engine.logging.events import (
+    Eval,
+    Failed,
+    Interrupted,
+    PhaseSwitch,
+    Saved,
+    Step,
+    TrainingComplete,
+    TrainingStart,
+)
 from mypt.engine.logging.log_lines import (
     BEGIN_OF_EVENT,
     LogOwner,
@@ -27,8 +36,8 @@ if TYPE_CHECKING:
 
     from mypt.plugins.contracts import RunInfo
 
-# An evaluation is logged once the save before is on disk, and its own save is written while the
-# training goes on: a run that is killed then has logged one evaluation since what is on disk.
+# Before saves were logged, an evaluation was once the save before was on disk, and its own save was
+# written while the training went on: a run that was killed then had logged one since.
 _MOST_UNSAVED = 1
 _BLOCK_BYTES = 1 << 16
 _LONGEST_LINE_BYTES = 1 << 24
@@ -40,7 +49,9 @@ class LogEnd:
 
     Attributes:
         size_bytes: What stays of the file.
-        lines: How many whole lines come after that, which the run logs again.
+        kept: Lines after that which stay as well: a run that goes on does not log again that it
+            has failed.
+        lines: How many other whole lines come after it, which the run logs again.
         is_torn: Whether an unfinished line does.
         is_open: Whether what stays does not end with a newline.
         later_step: A step after that of the run, to which lines that stay belong; None if it has
@@ -48,6 +59,7 @@ class LogEnd:
     """
 
     size_bytes: int = 0
+    kept: bytes = b""
     lines: int = 0
     is_torn: bool = False
     is_open: bool = False
@@ -197,37 +209,55 @@ def _find_unsaved(end: LogEnd, lines: Iterable[_Line], run: RunInfo) -> LogEnd:
         run: The run.
     """
     owner, evaluations, latest, found = LogOwner(run.model_name, run.run_id), 0, None, end
+    kept: list[bytes] = []
     for number, line in enumerate(lines, 1):
         event = parse_line(line.text)
         if event is None or owner_of(event) != owner:
             break
+        if event.get("event") == Failed.name:
+            kept.insert(0, line.text)
+            continue
         step, is_saved = _step_of(event), _is_saved(event, run)
         latest = step if latest is None else latest
         if is_saved is False:
             evaluations += event["event"] == Eval.name
-            found = evolve(end, size_bytes=line.offset, lines=number, is_open=False)
-        is_set_back = is_saved and step is not None and step > run.start_step
-        if is_set_back or evaluations > _MOST_UNSAVED:
+            found = LogEnd(
+                size_bytes=line.offset,
+                kept=b"".join(kept),
+                lines=number - len(kept),
+                is_torn=end.is_torn,
+            )
+        if is_saved and step is not None and step > run.start_step:
             return evolve(end, later_step=latest)
         if is_saved:
+            is_proof = event["event"] in (Saved.name, TrainingStart.name)
+            evaluations = 0 if is_proof else evaluations
             break
-    return found
+    return found if evaluations <= _MOST_UNSAVED else evolve(end, later_step=latest)
 
 
 def _is_saved(event: Mapping[str, Any], run: RunInfo) -> bool | None:
     """Return whether an event came before a save; None where it does not tell."""
     kind, step = event.get("event"), _step_of(event)
-    if kind in (Interrupted.name, TrainingComplete.name):
+    if kind in (Interrupted.name, Saved.name, TrainingComplete.name):
         return True
+    if kind == TrainingStart.name:  # from what had been saved
+        return step is not None
     if step is None:
         return None
     if kind == PhaseSwitch.name:  # logged by the update after the step
         return step < run.start_step
+    if kind == Step.name:  # logged whether or not it is evaluated
+        return step <= run.start_step
     return step <= run.evaluated_step
 
 
 def _step_of(event: Mapping[str, Any]) -> int | None:
-    step = event.get("total_steps" if event.get("event") == TrainingComplete.name else "iter")
+    kind, config = event.get("event"), event.get("config")
+    if kind == TrainingStart.name:
+        step = config.get("start_step") if isinstance(config, dict) else None
+    else:
+        step = event.get("total_steps" if kind == TrainingComplete.name else "iter")
     return step if isinstance(step, int) else None
 
 

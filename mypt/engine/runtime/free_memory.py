@@ -100,6 +100,26 @@ def _left_by_limit(root: Path) -> float:
     return limit - int(pages[0]) * resource.getpagesize()
 
 
+def resident_bytes(root: Path = Path("/")) -> int | None:
+    """Return the memory that this process holds; None where the system does not tell."""
+    pages = _read_text(root / "proc/self/statm").split()
+    if len(pages) < 2:
+        return _peak_resident_bytes()
+    import resource
+
+    return int(pages[1]) * resource.getpagesize()
+
+
+def _peak_resident_bytes() -> int | None:
+    """Return the most memory that this process has held; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def _read_fields(path: Path) -> dict[str, int]:
     """Return the numbers of a file of lines `name number`."""
     words = [line.split() for line in _read_text(path).splitlines()]

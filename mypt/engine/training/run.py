@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -60,7 +60,7 @@ from mypt.plugins.contracts import RunInfo
 from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mypt.data.batches.loader import GPTDataLoader
@@ -133,10 +133,9 @@ def train(job: Job) -> TrainingState:
                 job = evolve(job, notices=(*job.notices, direct_notice(memory)))
                 memory = evolve(memory, copy=0)
             dispatcher = _open_dispatcher(job, state, log, stack)
-        total = sum(p.numel() for p in job.model.parameters())
-        dispatcher.emit(events.training_start(job.model.config, job.training, total))
-        if job.training.compile:
-            dispatcher.emit(events.Notice(message=_COMPILING))
+        step = [state.step]
+        stack.enter_context(_report_failure(dispatcher, step))
+        _announce_start(job, state, dispatcher)
         stack.enter_context(set_up_model(job.model, job.training))
         trainer = Trainer(
             job,
@@ -153,6 +152,7 @@ def train(job: Job) -> TrainingState:
             with explain_oom(training_beside(memory)):
                 return trainer.run()
         finally:  # also where it failed: the weights are those of the last update by then
+            step.append(trainer.state.step)
             job.model.history = _history_after(job, trainer, tracked)
 
 
@@ -179,6 +179,29 @@ def _mean_notices(job: Job, mean: WeightMean | None) -> Iterator[str]:
     before = previous.training_config.ema
     if before not in (0, mean.decay):
         yield f"The mean of the weights goes on with ema {mean.decay:g} instead of {before:g}"
+
+
+def _announce_start(job: Job, state: TrainingState, dispatcher: EventDispatcher) -> None:
+    total = sum(p.numel() for p in job.model.parameters())
+    config, training = job.model.config, state.training_config
+    dispatcher.emit(events.training_start(config, training, total, state.environment, state.run_id))
+    if training.compile:
+        dispatcher.emit(events.Notice(message=_COMPILING))
+
+
+@contextmanager
+def _report_failure(dispatcher: EventDispatcher, steps: Sequence[int]) -> Iterator[None]:
+    """Emit that the run failed, where it does.
+
+    Args:
+        dispatcher: Takes the event.
+        steps: Updates done so far, the last number counts.
+    """
+    try:
+        yield
+    except BaseException as error:
+        dispatcher.fail(events.failed(steps[-1], error))
+        raise
 
 
 def _open_checkpointer(
@@ -260,7 +283,7 @@ def _open_dispatcher(
         log_notices += end_notices(run, find_end(run))
         if place != log:
             log_notices.append(f"Logging to {place}, since another run logs to {log}")
-    dispatcher = open_sinks(run, job.model.plugins, job.training.log_sinks)
+    dispatcher = open_sinks(run, job.model.plugins, job.training.log_sinks, state.sinks)
     stack.callback(dispatcher.close)
     for message in (
         *job.notices,

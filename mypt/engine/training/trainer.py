@@ -46,6 +46,7 @@ from mypt.engine.evaluation.divergence import (
 from mypt.engine.evaluation.gold import decide
 from mypt.engine.evaluation.losses import EvaluationStoppedError, count_batches, evaluate
 from mypt.engine.logging import events
+from mypt.engine.logging.step_meter import StepMeter
 from mypt.engine.runtime.fsdp import is_sharded, send_parts
 from mypt.engine.runtime.readback import Readback
 from mypt.engine.runtime.signals import StopRequest
@@ -59,7 +60,7 @@ from mypt.format.documents.training import GoldMemory, TrainingConfig, TrainingS
 from mypt.format.optimizers.weight_mean import KEY as MEAN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -187,6 +188,7 @@ class Trainer:
         self._save_times = SaveTimes(state.training_config, job.world)
         self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
+        self._meter = StepMeter(job.model, state, job.world, lambda: self._elapsed_s)
         self._loss: Readback | None = None
         self._is_loss_finite = True
         self._folder = job.folder
@@ -222,9 +224,11 @@ class Trainer:
 
     def update(self) -> None:
         """Make one optimizer update, of as many micro steps as its step has."""
+        self._meter.begin()
         training, step = self.state.training_config, self.state.step
         phase = self.phases.at(step)
         if self.phases.begins_at(step):
+            self._log_step(self._meter.collect())
             self._dispatcher.emit(
                 events.PhaseSwitch(
                     iter=step,
@@ -242,7 +246,8 @@ class Trainer:
             )
             for m in range(micro_steps)
         ]
-        made = self._updater.update(batches, step)
+        is_logged = self._meter.is_due(step + 1, training)
+        made = self._updater.update(batches, step, measure_norm=is_logged)
         if self._mean is not None:
             self._mean.update(step + 1)
         if not self._is_tracked:  # an optimizer that cannot be saved is refused now
@@ -265,8 +270,9 @@ class Trainer:
         loss = float((before or self._loss).values())
         self._is_loss_finite = math.isfinite(loss)
         self._dispatcher.emit(
-            events.Step(iter=step + 1, max_iters=training.max_iters, train_loss=loss, lr=made.lr)
+            events.Update(iter=step + 1, max_iters=training.max_iters, train_loss=loss, lr=made.lr)
         )
+        self._log_step(self._meter.measure(self.state, made.lr, made.loss, made.grad_norm))
         self._call(self._callbacks.step_done, step + 1, made.lr, self.model, self._loss)
 
     def _note_ends(self) -> None:
@@ -277,6 +283,10 @@ class Trainer:
         self._is_over = bool(list_ends(self.state))
         if self.state.training_config.max_minutes is not None:
             self._is_over = self._world.agree(self._is_over and self._world.is_main)
+
+    def _log_step(self, step: events.Step | None) -> None:
+        if step is not None:
+            self._dispatcher.emit(step)
 
     def _train(self) -> None:
         self._check_weights()
@@ -366,8 +376,10 @@ class Trainer:
             EvaluationStoppedError: The run was asked to stop meanwhile.
             DivergedError: A loss or a weight is not finite, which ends a run unless asked.
         """
+        self._log_step(self._meter.collect())  # what is logged after it is of later steps
         began, training = time.monotonic(), self.state.training_config
-        evaluation = self._evaluate()
+        with self._meter.pause():
+            evaluation = self._evaluate()
         duration_s = time.monotonic() - began
         self._saver.wait()  # as the save that follows would: what is logged follows what is saved
         memory = self.state.gold or GoldMemory()
@@ -461,19 +473,41 @@ class Trainer:
             return
         self._is_saved, self._saved_step = True, self.state.step
         self._save_times.note_save()
-        if self._checkpointer is None:
-            if is_sharded(self.model):
-                send_parts(weights_of(self.model), self._tracked.collect())
-            return
-        self._saver.wait()  # and emit what it has to announce
-        self.state = self.progress()
-        copies = partial(self._checkpointer.write_copies, state=self.state, kinds=kinds)
-        parts = [Part(copies)] if kinds else []
-        if gold is not None:
-            self._dispatcher.hold()
-            parts = [Part(copies, then=partial(self._dispatcher.release, gold))]
-        parts.append(Part(partial(self._checkpointer.write_own, state=self.state, kinds=kinds)))
+        self._log_step(self._meter.collect())  # a resumed run goes on after this step
+        with self._meter.pause():
+            if self._checkpointer is None:
+                if is_sharded(self.model):
+                    send_parts(weights_of(self.model), self._tracked.collect())
+                return
+            self._saver.wait()  # and emit what it has to announce
+            self._save_beside(self._checkpointer, kinds, gold)
+
+    def _save_beside(
+        self, checkpointer: Checkpointer, kinds: Sequence[CopyKind], gold: events.Event | None
+    ) -> None:
+        """Begin a save; what is logged meanwhile waits for what the save announces."""
+        began = time.monotonic()
+        self.state = evolve(self.progress(), sinks=self._dispatcher.collect_states())
+        copies = partial(checkpointer.write_copies, state=self.state, kinds=kinds)
+        own = partial(checkpointer.write_own, state=self.state, kinds=kinds)
+        self._dispatcher.hold()
+        announce = partial(self._dispatcher.announce, *([] if gold is None else [gold]))
+        parts = [Part(copies, then=announce)] if kinds else []
+        end = partial(self._announce_save, checkpointer, self.state.step, began)
+        parts.append(Part(own, then=end))
         self._saver.save(weights_of(self.model), self._tracked.collect(), *parts)
+
+    def _announce_save(self, checkpointer: Checkpointer, step: int, began: float) -> None:
+        written = checkpointer.report()
+        self._dispatcher.release(
+            events.Saved(
+                iter=step,
+                folder=str(checkpointer.folder),
+                copies=written.copies,
+                size_bytes=written.size_bytes,
+                save_duration_s=round(written.ended - began, 2),
+            )
+        )
 
     def _save_snapshot(self) -> None:
         self._save(CopyKind.NUMBERED)

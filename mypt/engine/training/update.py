@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.optimizers.peaks import note_peaks
 from mypt.engine.runtime.devices import autocast
-from mypt.engine.runtime.fsdp import exchange_gradients, is_sharded
+from mypt.engine.runtime.fsdp import exchange_gradients, full_tensor, is_sharded
 from mypt.engine.runtime.world import ALONE
 from mypt.engine.schedules.learning_rate import LearningRate
 from mypt.engine.schedules.weight_decay import scheduled_weight_decay
@@ -40,10 +40,13 @@ class Update:
         loss: Mean training loss before it, of what `loss` names: scalar on the device, in nats
             per token. Reading it waits for the device.
         lr: Its learning rate: that of groups whose peak is the `learning_rate` of the run.
+        grad_norm: Norm of the whole gradient before it was clipped, scalar on the device; None
+            where it was not measured.
     """
 
     loss: torch.Tensor
     lr: float
+    grad_norm: torch.Tensor | None = None
 
 
 class Updater:
@@ -102,12 +105,13 @@ class Updater:
             group["lr"] = self.learning_rate.at(step, group["initial_lr"])
         return self.learning_rate.at(step)
 
-    def update(self, batches: Sequence[Batch], step: int) -> Update:
+    def update(self, batches: Sequence[Batch], step: int, *, measure_norm: bool = False) -> Update:
         """Make the update that follows `step` updates.
 
         Args:
             batches: This process's part of each micro step, on the CPU.
             step: Updates done before.
+            measure_norm: Whether to measure the norm of the gradient, in all processes.
         """
         training = self._training
         lr = self.set_learning_rate(step)
@@ -121,14 +125,30 @@ class Updater:
             loss = self._backward(batch, share, is_last=micro_step + 1 == len(batches))
             if share > 0:  # without a target a loss has no value, and a gradient of 0
                 total += loss
-        if training.grad_clip > 0:
-            self._scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.grad_clip)
+        norm = self._clip(measure_norm=measure_norm)
         with scheduled_weight_decay(self.optimizer, step, training):
             self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return Update(total, lr)
+        return Update(total, lr, norm)
+
+    def _clip(self, *, measure_norm: bool) -> torch.Tensor | None:
+        """Clip the gradient; return its norm before where it is to be measured.
+
+        A run that does not clip has it measured just the same, which takes one pass; but not that
+        of fp16, whose gradients are scaled until the optimizer's step.
+        """
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        if self._training.grad_clip > 0:
+            self._scaler.unscale_(self.optimizer)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, self._training.grad_clip)
+        elif measure_norm and not self._scaler.is_enabled():
+            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        else:
+            return None
+        if not measure_norm:
+            return None
+        return full_tensor(norm) if self._is_sharded else norm
 
     def _settle(self, batch: Batch) -> None:
         """Let torch fix the order in which it exchanges gradients, before the first update.

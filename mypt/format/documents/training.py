@@ -249,6 +249,7 @@ class TrainingState:
     run_id: str | None = None
     copy_of: str | None = None
     mean_decay: float | None = None
+    sinks: Mapping[str, Any] = field(factory=dict)
     plugins: Mapping[str, Any] = field(factory=dict)
     requires: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(factory=dict)

@@ -12,7 +12,7 @@ from mypt.engine.logging.console import ConsoleSink
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import GoldMemory, TrainingConfig
 from mypt.plugins import Evaluation
-from tests.support.events import TRAINING, eval_event, one_step
+from tests.support.events import TRAINING, eval_event, one_update
 
 
 def console_lines(*emitted, clock=lambda: 0.0):
@@ -81,7 +81,7 @@ def test_on_a_terminal_a_bar_shows_the_steps_and_leaves_with_the_run():
     sink = ConsoleSink(Console(file=stream, force_terminal=True, width=120))
     sink.emit(events.training_start(GPTConfig(), TrainingConfig(max_iters=3), 10).to_json())
     for step in (1, 2, 3):
-        sink.emit(one_step(step, 3).to_json())
+        sink.emit(one_update(step, 3).to_json())
     sink.emit(eval_event(3).to_json())
     sink.close()
     shown = stream.getvalue()
@@ -128,7 +128,7 @@ def test_a_pipe_gets_one_line_of_the_first_evaluation():
 )
 def test_a_pipe_is_told_how_long_slow_steps_take_once(step_s, said):
     start = events.training_start(GPTConfig(), evolve(TRAINING, eval_interval=100), 10)
-    steps = [one_step(step, 75000) for step in range(1, 50)]
+    steps = [one_update(step, 75000) for step in range(1, 50)]
     # asked by the beginning, by the evaluation, and by the first two steps
     clock = iter([0.0, 1.0, 10.0, 10.0 + step_s]).__next__
     shown = console_lines(start, eval_event(0), *steps, clock=clock)

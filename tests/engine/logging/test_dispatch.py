@@ -96,7 +96,7 @@ def test_a_sink_of_a_plugin_that_fails_stops_no_run_and_is_reported_once(
     assert [event["iter"] for event in told if event["event"] == "eval"] == [0, 2, 4]
 
 
-def test_a_step_tells_the_loss_of_the_update_before_and_the_first_its_own(text):
+def test_an_update_tells_the_loss_of_the_update_before_and_the_first_its_own(text):
     told = []
 
     class Losses:
@@ -104,7 +104,7 @@ def test_a_step_tells_the_loss_of_the_update_before_and_the_first_its_own(text):
             pass
 
         def emit(self, event):
-            if event["event"] == "step":
+            if event["event"] == "update":
                 told.append(event["train_loss"])
 
         def close(self):
@@ -186,7 +186,7 @@ def test_what_is_logged_waits_for_the_event_that_is_to_come_first():
     dispatcher = EventDispatcher({"ear": ear})
     dispatcher.hold()
     switch = events.PhaseSwitch(iter=6, elapsed_s=1.0, tokens_processed=1, new_phase="b")
-    step = events.Step(iter=7, max_iters=9, train_loss=1.0, lr=0.1)
+    step = events.Update(iter=7, max_iters=9, train_loss=1.0, lr=0.1)
     gold = events.GoldCheckpoint(iter=6, val_loss=1.0, gold_loss=None, prev_best=None)
     dispatcher.emit(switch)
     dispatcher.emit(step)  # of the moment, and in no log
@@ -207,6 +207,6 @@ def test_a_sink_that_fails_meanwhile_is_reported_after_the_event_that_comes_firs
     ear = SimpleNamespace(emit=lambda event: heard.append(event["event"]), close=lambda: None)
     dispatcher = EventDispatcher({"ear": ear, "mine": Broken()})
     dispatcher.hold()
-    dispatcher.emit(events.Step(iter=7, max_iters=9, train_loss=1.0, lr=0.1))
+    dispatcher.emit(events.Update(iter=7, max_iters=9, train_loss=1.0, lr=0.1))
     dispatcher.release(events.Notice(message="it comes"))
-    assert heard == ["step", "notice", "notice"]
+    assert heard == ["update", "notice", "notice"]

@@ -13,12 +13,15 @@ from mypt.engine.logging.events import Eval, GoldBlocked, parse_event, training_
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError
+from mypt.format.schema.check import load_schema
 from tests.support.events import eval_event
 
 KINDS = {
     "training_start",
     "notice",
+    "step",
     "eval",
+    "saved",
     "phase_switch",
     "gold_checkpoint",
     "gold_blocked",
@@ -34,6 +37,12 @@ def validator(root):
     closed = {"additionalProperties": False}
     for part in ("config", "model"):
         schema["properties"][part] |= closed
+    kinds = {kind: load_schema(kind) for kind in ("config", "training_state")}
+    state = kinds["training_state"]
+    said = schema["properties"]["config"]["properties"]
+    settings = kinds["config"]["properties"] | state["$defs"]["training_config"]["properties"]
+    said |= {name: {} for name in settings if name not in said}
+    schema["properties"]["environment"] = state["properties"]["environment"] | closed
     return Draft202012Validator(schema | closed)
 
 

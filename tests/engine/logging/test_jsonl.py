@@ -4,7 +4,7 @@ from mypt.engine.logging.jsonl import JsonlSink
 from mypt.engine.logging.log_file import LogEnd
 from mypt.engine.logging.log_lines import LogOwner
 from mypt.format.errors import SaveError
-from tests.support.events import eval_event, one_step, read_lines
+from tests.support.events import eval_event, one_update, read_lines
 
 OWNER, NEW = LogOwner("dante", "1"), LogEnd()
 
@@ -18,7 +18,7 @@ def write(path, *emitted, end=NEW, owner=OWNER):
 
 def test_the_log_has_a_line_per_event_and_none_per_step(tmp_path):
     path = tmp_path / "logs" / "run.jsonl"
-    write(path, eval_event(0), one_step(1, 10), eval_event(10))
+    write(path, eval_event(0), one_update(1, 10), eval_event(10))
     assert [line["iter"] for line in read_lines(path)] == [0, 10]
 
 

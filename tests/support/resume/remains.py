@@ -8,8 +8,10 @@ from tests.support.crash.scene import whole_bundle
 
 _TIMES = ("timestamp", "started_at", "elapsed_s", "eval_duration_s")
 _TIMES += ("total_elapsed_s", "total_elapsed_h", "steps_per_sec", "tokens_per_sec")
-# Told of each process; all other events are told of the run.
-_OF_A_PROCESS = ("training_start", "notice", "interrupted")
+_TIMES += ("memory_bytes",)
+# Told of each process; all other events are told of the run. One that is killed between a save and
+# its line has saved without it.
+_OF_A_PROCESS = ("training_start", "notice", "interrupted", "failed", "saved")
 
 
 def remains(place, name="dante"):
