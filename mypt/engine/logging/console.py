@@ -8,7 +8,7 @@ from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any
 
 from mypt.data.curriculum import DEFAULT_PHASE
-from mypt.engine.humanize import short_count, short_duration
+from mypt.engine.humanize import short_bytes, short_count, short_duration
 from mypt.engine.logging import events
 from mypt.engine.schedules.batch_size import micro_steps_until
 from mypt.format.documents.training import BatchStretch, TrainingConfig
@@ -45,6 +45,9 @@ class ConsoleSink:
         self._has_told_pace = False
         self._first: tuple[int, float] | None = None  # step and second that the ETA counts from
         self._is_evaluated = False
+        self._step: events.Step | None = None  # the last one that was logged
+        self._evaluated = -1  # step of the last evaluation
+        self._printed_s: float | None = None  # seconds of training at the last line of figures
 
     def emit(self, event: Mapping[str, Any]) -> None:
         """Print the event, where it is one to print."""
@@ -87,10 +90,21 @@ class ConsoleSink:
     @_show.register(events.Update)
     def _show_update(self, event: events.Update) -> None:
         if self._bar is not None:
-            loss = f"loss {event.train_loss:.4f}"
-            self._bar.update(self._tasks["training"], completed=event.iter, detail=loss)
+            self._bar.figures = _format_figures(event.train_loss, event.lr, self._step)
+            self._bar.update(self._tasks["training"], completed=event.iter)
         elif not self._has_told_pace:
             self._tell_pace(event)
+
+    @_show.register(events.Step)
+    def _show_step(self, event: events.Step) -> None:
+        """Keep the figures for the lines to come; in a long silence of a pipe, print them."""
+        self._step = event
+        if self._printed_s is None:
+            self._printed_s = event.elapsed_s
+        if self._bar is None and event.elapsed_s - self._printed_s > _SILENCE_S:
+            figures = _format_figures(event.train_loss, event.lr, event)
+            self._print(f"step {event.iter}/{event.max_iters} | {figures}")
+            self._printed_s = event.elapsed_s
 
     def _tell_pace(self, event: events.Update) -> None:
         """Print how long a step takes, once, where it is long until there is more to print."""
@@ -116,28 +130,16 @@ class ConsoleSink:
                 self._print(f"Evaluating step {event.iter}: {event.total} batches")
             return
         if "evaluating" not in self._tasks:
-            self._tasks["evaluating"] = self._bar.add_task(
-                "evaluating", total=event.total, detail=""
-            )
+            self._tasks["evaluating"] = self._bar.add_task("evaluating", total=event.total)
         self._bar.update(self._tasks["evaluating"], completed=event.done, total=event.total)
 
     def _open_bar(self, step: int) -> None:
         """Show a bar that moves from now on, also while the first step compiles."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-        from rich.progress import TimeRemainingColumn as Remaining
+        from mypt.engine.logging.live_bar import LiveBar
 
-        self._bar = Progress(
-            SpinnerColumn("line"),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
-            Remaining(),
-            console=self._console,
-            transient=True,
-        )
+        self._bar = LiveBar(self._console)
         self._tasks["training"] = self._bar.add_task(
-            "training", total=self._max_iters, completed=step, detail=""
+            "training", total=self._max_iters, completed=step
         )
         self._bar.start()
 
@@ -156,6 +158,9 @@ class ConsoleSink:
         sets = [f"{name} {_format_loss(loss)}" for name, loss in event.eval_losses.items()]
         losses = [f"val {_format_loss(event.val_loss)}", f"train {_format_loss(event.train_loss)}"]
         self._print("  " + " | ".join([*losses, f"lr {event.lr:.2e}", *phase, *sets]))
+        if self._step is not None and self._step.iter > self._evaluated:
+            self._print(f"  step {_format_figures(self._step.train_loss, None, self._step)}")
+        self._evaluated, self._printed_s = step, event.elapsed_s
 
     def _eta(self, step: int) -> str:
         """Estimate the time left from the steps since the first evaluation, which are steady."""
@@ -203,6 +208,24 @@ class ConsoleSink:
     def _print(self, line: str) -> None:
         shown = escape_controls(line) if self._console.is_terminal else line
         self._console.print(shown, markup=False, highlight=False, soft_wrap=True)
+
+
+def _format_figures(loss: float | None, lr: float | None, step: events.Step | None) -> str:
+    """Return figures of an update on a line of less than 80 characters.
+
+    Args:
+        loss: Its loss; None where it was not finite.
+        lr: Its learning rate; None to leave it out.
+        step: The last update whose other figures are known.
+    """
+    figures = [f"loss {_format_loss(loss)}"]
+    figures += [] if lr is None else [f"lr {lr:.2e}"]
+    if step is not None:
+        figures += [] if step.grad_norm is None else [f"grad {step.grad_norm:.3g}"]
+        figures += [f"{short_count(step.tokens_per_sec)} tokens/s"]
+        figures += [] if step.mfu is None else [f"MFU {step.mfu:.1%}"]
+        figures += [] if step.memory_bytes is None else [short_bytes(step.memory_bytes)]
+    return " | ".join(figures)
 
 
 def _format_loss(loss: float | None) -> str:

@@ -12,7 +12,7 @@ from mypt.engine.logging.console import ConsoleSink
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import GoldMemory, TrainingConfig
 from mypt.plugins import Evaluation
-from tests.support.events import TRAINING, eval_event, one_update
+from tests.support.events import TRAINING, eval_event, one_update, step_event
 
 
 def console_lines(*emitted, clock=lambda: 0.0):
@@ -133,3 +133,59 @@ def test_a_pipe_is_told_how_long_slow_steps_take_once(step_s, said):
     clock = iter([0.0, 1.0, 10.0, 10.0 + step_s]).__next__
     shown = console_lines(start, eval_event(0), *steps, clock=clock)
     assert shown[3:] == said
+
+
+def on_terminal(width, *emitted):
+    """Give the lines that a terminal shows at the end, before the bar leaves it."""
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=width, color_system=None)
+    sink = ConsoleSink(console)
+    for event in emitted:
+        sink.emit(event.to_json())
+    stream.seek(0)
+    stream.truncate()
+    sink._bar.refresh()
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    sink.close()
+    return [line.replace("\r", "").rstrip() for line in shown.splitlines() if line.strip()]
+
+
+def test_at_80_columns_the_bar_and_all_figures_of_the_last_step_are_there():
+    shown = on_terminal(
+        80,
+        events.training_start(GPTConfig(), TrainingConfig(max_iters=100_000), 10),
+        step_event(99_990, mfu=0.4512, grad_norm=12.3456, memory_bytes=139_586_437_120),
+        one_update(99_991, 100_000),
+    )
+    assert "99991/100000" in shown[0]
+    assert shown[1] == (
+        "  loss 2.5000 | lr 1.00e-01 | grad 12.3 | 12K tokens/s | MFU 45.1% | 139.6 GB"
+    )
+    assert all(len(line) <= 80 for line in shown)
+
+
+def test_figures_that_are_not_known_are_left_out():
+    shown = on_terminal(
+        80,
+        events.training_start(GPTConfig(), TrainingConfig(max_iters=30), 10),
+        step_event(10, grad_norm=None, memory_bytes=None),
+        one_update(11, 30),
+    )
+    assert shown[1] == "  loss 2.5000 | lr 1.00e-01 | 12K tokens/s"
+
+
+def test_an_evaluation_shows_the_figures_of_the_last_step_once():
+    start = events.training_start(GPTConfig(), TRAINING, 10)
+    told = [eval_event(0), step_event(90), step_event(100), eval_event(100), eval_event(200)]
+    lines = [line for line in console_lines(start, *told) if line.startswith("  step")]
+    assert lines == ["  step loss 2.5000 | grad 1.25 | 12K tokens/s | 1.2 GB"]
+
+
+def test_a_pipe_gets_a_line_of_a_step_only_after_a_long_silence():
+    start = events.training_start(GPTConfig(), TRAINING, 10)
+    steps = [step_event(10 * n, elapsed_s=4.0 * n, train_loss=None) for n in range(1, 21)]
+    lines = [line for line in console_lines(start, *steps) if line.startswith("step")]
+    assert lines == [
+        f"step {step}/75000 | loss not finite | lr 3.00e-04 | grad 1.25 | 12K tokens/s | 1.2 GB"
+        for step in (90, 170)
+    ]
