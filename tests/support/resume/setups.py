@@ -38,11 +38,14 @@ SETUPS = {
         "bias": False,
         "freeze_layers": 1,
         "activation_checkpointing": True,
+    },
     "adafactor": {"input_file": "cats.txt", "optimizer": "adafactor", "weight_decay_on": "all"},
     "sgd": {
         "input_file": "cats.txt",
         "optimizer": "sgd",
         "optimizer_options": {"momentum": 0.8, "nesterov": True},
+        "freeze_embeddings": True,
+    },
     "plain": {"input_file": "cats.txt", "optimizer": "sgd", "optimizer_options": {"momentum": 0}},
 }
 
