@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,27 @@ class SquaredRelu(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it to each value."""
+        if x.requires_grad and not torch.compiler.is_compiling():
+            return _SquaredRelu.apply(x)  # type: ignore[no-any-return, no-untyped-call]
         return F.relu(x).square()
+
+
+class _SquaredRelu(torch.autograd.Function):
+    """The same values and gradients in 4 passes over memory, where torch's operations take 9."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Save what is squared."""
+        rectified = x.relu()
+        ctx.save_for_backward(rectified)
+        return rectified * rectified
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        """Compute the gradient of `x`."""
+        (rectified,) = ctx.saved_tensors
+        return (upstream * rectified).mul_(2)
 
 
 class QuickGelu(nn.Module):

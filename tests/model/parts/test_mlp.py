@@ -39,6 +39,32 @@ def test_two_layers_are_the_formula_of_their_activation(tiny, mlp_type):
     torch.testing.assert_close(mlp.one_token(plain)(x[:, 1]), expected[:, 1])
 
 
+@pytest.mark.parametrize("mlp_type", FORMULAS)
+def test_gradients_are_those_of_the_formula(tiny, mlp_type):
+    mlp = TwoLayerMlp(tiny(mlp_type=mlp_type)).double().eval()
+    x = 3 * torch.randn(2, 5, 24, dtype=torch.float64)
+    gradients = []
+    for activate in (mlp.net[1], FORMULAS[mlp_type]):
+        leaf = x.clone().requires_grad_()
+        mlp.net[2](activate(mlp.net[0](leaf))).square().sum().backward()
+        gradients.append([leaf.grad, *(p.grad for p in mlp.parameters())])
+        mlp.zero_grad()
+    torch.testing.assert_close(*gradients)
+
+
+def test_squared_relu_has_the_bits_of_torchs_operations_in_training_too():
+    x = torch.randn(64, 24)
+    found = []
+    for activate in (ACTIVATIONS["relu2"](), lambda x: x.relu().square()):
+        leaf = x.clone().requires_grad_()
+        activated = activate(leaf)
+        activated.backward(x.flip(0))
+        found.append((activated.detach(), leaf.grad))
+    assert all(map(torch.equal, *found))
+    with torch.no_grad():
+        assert torch.equal(ACTIVATIONS["relu2"]()(x), found[0][0])
+
+
 @pytest.mark.parametrize("mlp_type", GATED)
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_gated_part_is_the_formula_of_its_activation(tiny, mlp_type, bias):
