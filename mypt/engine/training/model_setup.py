@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mypt.data.document_ends import find_end_id
+from mypt.format.documents.special_tokens import END_OF_TEXT
 from mypt.format.errors import ConfigError, Problem, format_count
 from mypt.format.optimizers.parameter_rules import is_frozen
 from mypt.model.torch_private import compile_whole_layers, discard_compiled
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from torch.nn import Parameter
 
+    from mypt.engine.language_model import LanguageModel
     from mypt.format.documents.training import TrainingConfig
     from mypt.model.transformer import Transformer
 
@@ -32,6 +35,22 @@ def check_freezing(model: Transformer, training: TrainingConfig) -> None:
         raise ConfigError(Problem("", "freeze_layers", what, f"choose at most {there}"))
 
 
+def find_document_end(model: LanguageModel, training: TrainingConfig) -> int | None:
+    """Return the id that ends a document for attention; None where it crosses from one to another.
+
+    Raises:
+        ConfigError: Documents are to be masked, but the model's tokenizer has no `<|endoftext|>`.
+    """
+    if not training.document_mask:
+        return None
+    end_id = None if model.tokenizer is None else find_end_id(model.tokenizer)
+    if end_id is None:
+        what = f"needs a tokenizer with the token {END_OF_TEXT}, which stands between documents"
+        fix = "leave it out, or train a new model with another tokenizer, such as gpt2"
+        raise ConfigError(Problem("", "document_mask", what, fix, kind="training.documents"))
+    return end_id
+
+
 def trained_parameters(model: Transformer, training: TrainingConfig) -> set[Parameter]:
     """Return the parameters that a run will change."""
     trainable = {parameter for parameter in model.parameters() if parameter.requires_grad}
@@ -39,8 +58,10 @@ def trained_parameters(model: Transformer, training: TrainingConfig) -> set[Para
 
 
 @contextmanager
-def set_up_model(model: Transformer, training: TrainingConfig) -> Iterator[None]:
-    """Freeze, checkpoint and compile as the hyperparameters say, while a run lasts.
+def set_up_model(
+    model: Transformer, training: TrainingConfig, document_end: int | None = None
+) -> Iterator[None]:
+    """Freeze, checkpoint, mask and compile as the hyperparameters say, while a run lasts.
 
     Layers are compiled one by one: they are alike, so the code of the first serves all, and
     neither names nor tensors of the model change.
@@ -51,6 +72,8 @@ def set_up_model(model: Transformer, training: TrainingConfig) -> Iterator[None]
         if training.compile:
             stack.enter_context(compile_whole_layers())
         stack.enter_context(_set_up_layers(model, training))
+        model.document_end = document_end
+        stack.callback(setattr, model, "document_end", None)
         yield
 
 

@@ -39,7 +39,12 @@ from mypt.engine.schedules.batch_size import describe_tokens, list_unused_stretc
 from mypt.engine.schedules.change import SCHEDULE_FIELDS, explain_change, is_past_unchanged
 from mypt.engine.schedules.learning_rate import LearningRate
 from mypt.engine.schedules.weight_decay import explain_no_decay
-from mypt.engine.training.model_setup import check_freezing, set_up_model, trained_parameters
+from mypt.engine.training.model_setup import (
+    check_freezing,
+    find_document_end,
+    set_up_model,
+    trained_parameters,
+)
 from mypt.engine.training.preflight import check_before_training, check_log_file
 from mypt.engine.training.reproducibility import (
     environment_of,
@@ -96,6 +101,7 @@ def train(job: Job) -> TrainingState:
         events.check_eval_names(job.eval_loaders)
         check_metric(job.training, job.eval_loaders)
         check_freezing(job.model, job.training)
+        document_end = find_document_end(job.model, job.training)
         token_loss = build_loss(job.model, job.training)
         log = _log_to_write(job)
         if log is not None:
@@ -136,7 +142,7 @@ def train(job: Job) -> TrainingState:
         step = [state.step]
         stack.enter_context(_report_failure(dispatcher, step))
         _announce_start(job, state, dispatcher)
-        stack.enter_context(set_up_model(job.model, job.training))
+        stack.enter_context(set_up_model(job.model, job.training, document_end))
         trainer = Trainer(
             job,
             state,
