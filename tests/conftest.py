@@ -116,7 +116,8 @@ def train(in_tmp, plugins, text):
         quiet=True,
         **fields,
     ):
-        data = {} if {"dataset_dir", "curriculum"} & fields.keys() else {"input_file": "input.txt"}
+        other = {"dataset_dir", "mixture", "curriculum"} & fields.keys()
+        data = {} if other else {"input_file": "input.txt"}
         given = {**SHORT, **data, **fields}
         given = {field: value for field, value in given.items() if value is not None}
         request = TrainRequest(

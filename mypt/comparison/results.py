@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from attrs import evolve, frozen
 
 from mypt.api.gpt import GPT
-from mypt.data.batches.loader import open_splits
+from mypt.data.batches.contents import open_splits
 from mypt.data.batches.text_ids import check_ids
 from mypt.data.dataset import check_assumed_tokenizer, read_tokenizer_state
 from mypt.data.text import read_text

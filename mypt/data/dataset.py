@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import frozen
 
-from mypt.data.metadata import STATE_FILE, read_metadata
+from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
 from mypt.data.token_files import other_programs
 from mypt.data.token_files.array_file import PREPARE_AGAIN, map_array, raise_data_error
 from mypt.data.token_files.shard import explain_high_ids, map_unrecorded_ids
@@ -61,6 +61,15 @@ class EpisodeArrays:
     tokens: Ids
     spans: NDArray[np.int64]
     mask: NDArray[Any] | None
+
+
+def is_dataset(folder: str | Path) -> bool:
+    """Return whether a path is the folder of a prepared data set, by mypt or another program."""
+    root = Path(folder)
+    if not root.is_dir():
+        return False
+    named = (root / STATE_FILE).is_file() or (root / METADATA_FILE).is_file()
+    return named or has_episodes(root) or other_programs.find_split_files(root) is not None
 
 
 def has_episodes(folder: str | Path) -> bool:

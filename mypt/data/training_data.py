@@ -7,17 +7,28 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from mypt.data.batches.contents import mix, open_dataset, read_text, validate_on
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
-from mypt.data.dataset import read_text_rules, read_tokenizer_state
-from mypt.data.input_files import STDIN, open_input, read_input, sources_of
+from mypt.data.dataset import is_dataset, read_text_rules, read_tokenizer_state
+from mypt.data.input_files import (
+    STANDARD_LIBRARY,
+    STDIN,
+    open_input,
+    read_input,
+    resolve_inputs,
+    sources_of,
+)
 from mypt.data.sources.choice import SourceChoice
 from mypt.data.sources.input_source import InputSource
 from mypt.data.text import InputText
 from mypt.format.documents.training import Phase
-from mypt.format.errors import ConfigError, Problem
+from mypt.format.errors import ConfigError, DataError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mypt.data.batches.contents import Contents
     from mypt.data.new_tokenizer import NewTokenizer
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.tokenizer import TokenizerState
@@ -27,21 +38,56 @@ if TYPE_CHECKING:
 
 
 @frozen
+class Part:
+    """One of the sources that a phase trains on at once; most phases have just one.
+
+    Attributes:
+        source: Its name.
+        share: Its share of the windows; only its ratio to the others counts.
+        text: The text; None for a prepared data set.
+    """
+
+    source: str
+    share: float
+    text: InputText | None
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of a prepared data set; None for a text."""
+        return self.source if self.text is None else None
+
+
+@frozen
 class TrainingData:
     """The data that a run trains on, read but not yet tokenized.
 
     Attributes:
         phases: The phases, in order; just one for a run on a single data set.
-        texts: The text of each phase; None for phases on token shards.
+        parts: What each phase trains on.
+        val_text: What is validated on; None for a part of what is trained on.
     """
 
     phases: tuple[Phase, ...]
-    texts: tuple[InputText | None, ...]
+    parts: tuple[tuple[Part, ...], ...]
+    val_text: InputText | None = None
+
+    @property
+    def texts(self) -> tuple[InputText, ...]:
+        """All texts."""
+        parts = (part for phase in self.parts for part in phase)
+        trained = (part.text for part in parts if part.text is not None)
+        return (*trained, *(() if self.val_text is None else (self.val_text,)))
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All folders of prepared data sets."""
+        parts = (part for phase in self.parts for part in phase)
+        return tuple(part.folder for part in parts if part.folder is not None)
 
     @property
     def text_bytes(self) -> int:
         """About how many bytes of text are to be tokenized; token shards need none of that."""
-        return sum(text.size_bytes for text in self.texts if text is not None)
+        return sum(text.size_bytes for text in self.texts)
 
     def tokenizer(self, wanted: NewTokenizer, plugins: Plugins) -> Tokenizer:
         """Make the tokenizer of a new model: trained on all texts, or that of the shards.
@@ -54,12 +100,10 @@ class TrainingData:
             DataError: A data set does not say which tokenizer its ids belong to.
             PluginError: No plugin offers the tokenizer.
         """
-        for phase in self.phases:
-            if phase.dataset_dir is not None:
-                state = read_tokenizer_state(phase.dataset_dir)
-                return plugins.tokenizer(state["token_kind"]).build(state)
-        pieces = (piece for text in self.texts if text is not None for piece in text.pieces())
-        return wanted.train(pieces, plugins)
+        for folder in self.folders:
+            state = read_tokenizer_state(folder)
+            return plugins.tokenizer(state["token_kind"]).build(state)
+        return wanted.train((piece for text in self.texts for piece in text.pieces()), plugins)
 
     def text_rules(self) -> TokenizerState | None:
         """Return what the first data set says of how texts are made; None without a data set.
@@ -67,8 +111,7 @@ class TrainingData:
         Raises:
             DataError: It does not fit.
         """
-        folders = [phase.dataset_dir for phase in self.phases if phase.dataset_dir is not None]
-        return read_text_rules(folders[0]) if folders else None
+        return read_text_rules(self.folders[0]) if self.folders else None
 
     def check_texts(self) -> None:
         """Raise if a text cannot be read.
@@ -77,7 +120,7 @@ class TrainingData:
             DataError: One cannot.
         """
         for text in self.texts:
-            for _ in () if text is None else text.pieces():
+            for _ in text.pieces():
                 pass
 
     def load(self, config: GPTConfig, tokenizer: Tokenizer, training: TrainingConfig) -> Phases:
@@ -86,55 +129,122 @@ class TrainingData:
         Raises:
             DataError: A phase has too little data, or it was prepared with another tokenizer.
         """
+        held_out = None
+        if self.val_text is not None:
+            held_out = read_text(self.val_text, tokenizer, config, self.val_text.source, "all")
         loaded = []
-        for phase, text in zip(self.phases, self.texts, strict=True):
-            loader = GPTDataLoader(
-                config,
-                tokenizer,
-                text=text,
-                dataset_dir=phase.dataset_dir,
-                sampling=training.sampling,
-            )
+        for phase, parts in zip(self.phases, self.parts, strict=True):
+            contents = _load_parts(parts, config, tokenizer, is_all=held_out is not None)
+            if held_out is not None:
+                contents = validate_on(contents, held_out)
+            loader = GPTDataLoader.of_contents(config, tokenizer, contents, training.sampling)
             loaded.append(DataPhase(phase.name, phase.until_iter, loader))
         return Phases(tuple(loaded))
+
+
+def _load_parts(
+    parts: Sequence[Part], config: GPTConfig, tokenizer: Tokenizer, *, is_all: bool
+) -> Contents:
+    """Tokenize or open what a phase trains on.
+
+    Args:
+        parts: The sources.
+        config: Holds `block_size` and `vocab_size`.
+        tokenizer: The tokenizer of the model.
+        is_all: Whether all of a text is trained on.
+    """
+    loaded = [
+        open_dataset(part.source, tokenizer, config, part.source)
+        if part.text is None
+        else read_text(part.text, tokenizer, config, part.source, "none" if is_all else "tenth")
+        for part in parts
+    ]
+    return loaded[0] if len(parts) == 1 else mix(loaded, [part.share for part in parts])
 
 
 def read_training_data(training: TrainingConfig, plugins: Plugins) -> TrainingData:
     """Read the texts that a run trains on.
 
     Raises:
-        DataError: A text cannot be read.
+        DataError: A text cannot be read, or is trained on and validated on.
         ConfigError: An option is none of what reads the texts.
         PluginError: No plugin offers the data source that the run names.
     """
     choice = _choose_sources(training, plugins)
     whole = Phase(
-        name=DEFAULT_PHASE, input_file=training.input_file, dataset_dir=training.dataset_dir
+        name=DEFAULT_PHASE,
+        input_file=training.input_file,
+        dataset_dir=training.dataset_dir,
+        mixture=training.mixture,
     )
     phases = training.curriculum or (whole,)
-    texts = tuple(_read_phase_text(phase, choice) for phase in phases)
-    choice.check_options(sources_of(text for text in texts if text is not None))
-    return TrainingData(phases, texts)
+    val_inputs = to_inputs(training.val_file)
+    for phase in phases:
+        _check_apart(_list_texts(phase, choice), val_inputs, choice)
+    data = TrainingData(
+        phases,
+        tuple(tuple(_read_parts(phase, choice)) for phase in phases),
+        read_input(val_inputs, choice) if val_inputs else None,
+    )
+    choice.check_options(sources_of(data.texts))
+    return data
 
 
 def field_with_stdin(training: TrainingConfig) -> str | None:
     """Return the field that names the standard input as data to train on; None if none does."""
-    if training.curriculum:
-        return "curriculum" if any(STDIN in _list_inputs(p) for p in training.curriculum) else None
-    return "input_file" if STDIN in _list_inputs(training) else None
+    if STDIN in to_inputs(training.val_file):
+        return "val_file"
+    for phase in training.curriculum:
+        if STDIN in to_inputs(phase.input_file) or STDIN in phase.mixture:
+            return "curriculum"
+    if STDIN in training.mixture:
+        return "mixture"
+    return "input_file" if STDIN in to_inputs(training.input_file) else None
 
 
 def _choose_sources(training: TrainingConfig, plugins: Plugins) -> SourceChoice:
     return SourceChoice.of(plugins, training.data_source, training.data_options)
 
 
-def _read_phase_text(phase: Phase, choice: SourceChoice) -> InputText | None:
-    return None if phase.dataset_dir is not None else read_input(_list_inputs(phase), choice)
+def _read_parts(phase: Phase, choice: SourceChoice) -> Iterator[Part]:
+    for place, share in phase.mixture.items():
+        text = None if _is_prepared(place, choice) else read_input([place], choice)
+        yield Part(place if text is None else text.source, share, text)
+    if phase.dataset_dir is not None:
+        yield Part(phase.dataset_dir, 1.0, None)
+    elif not phase.mixture:
+        text = read_input(to_inputs(phase.input_file), choice)
+        yield Part(text.source, 1.0, text)
 
 
-def _list_inputs(source: Phase | TrainingConfig) -> tuple[str, ...]:
-    inputs = source.input_file or ()
-    return (inputs,) if isinstance(inputs, str) else inputs
+def _is_prepared(place: str, choice: SourceChoice) -> bool:
+    """Return whether a path is the folder of a prepared data set, not of texts."""
+    return is_dataset(place) and choice.find(InputSource(Path(place))) is None
+
+
+def _list_texts(phase: Phase, choice: SourceChoice) -> tuple[str, ...]:
+    """Return the texts that a phase trains on, as they are named."""
+    mixed = (place for place in phase.mixture if not _is_prepared(place, choice))
+    return (*to_inputs(phase.input_file), *mixed)
+
+
+def _check_apart(trained: Sequence[str], validated: Sequence[str], choice: SourceChoice) -> None:
+    """Raise if a file is named twice, or is trained on and validated on.
+
+    Raises:
+        DataError: One is.
+    """
+    files = [name for name in (*trained, *validated) if name != STANDARD_LIBRARY]
+    resolve_inputs(files, choice)  # names what is read twice
+    for name in (STANDARD_LIBRARY, STDIN):
+        if name in trained and name in validated:
+            what, fix = "is trained on, and named to be validated on", "name another text for that"
+            raise DataError(Problem(name, "val_file", what, fix, kind="data.twice"))
+
+
+def to_inputs(inputs: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return a field of inputs, of which there may be one, several or none, as a tuple."""
+    return (inputs,) if isinstance(inputs, str) else inputs or ()
 
 
 def load_eval_sets(

@@ -5,6 +5,7 @@ import pytest
 
 from mypt.data.metadata import STATE_FILE
 from mypt.data.training_data import load_eval_sets, read_training_data
+from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, DataError, MyptError
@@ -121,3 +122,111 @@ def test_the_standard_library_is_an_input_by_its_name():
 def test_a_missing_text_is_refused():
     with pytest.raises(MyptError, match=r"nowhere\.txt"):
         read_training_data(TrainingConfig(input_file="nowhere.txt"))
+
+
+@pytest.fixture
+def texts(in_tmp, text):
+    """Texts of other words and of the same characters."""
+    (in_tmp / "dogs.txt").write_text(text.replace("cat", "tac"))
+    (in_tmp / "val.txt").write_text(text[300:700])
+    (in_tmp / "input.txt").write_text(text)
+    return in_tmp
+
+
+@pytest.mark.parametrize("sampling", ["random", "epoch"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"mixture": {"input.txt": 3, "dogs.txt": 1}},
+        {"mixture": {"input.txt": 0.5, "prepared": 0.5}, "val_file": "val.txt"},
+        {"input_file": "dogs.txt", "val_file": ["val.txt", "input.txt"]},
+        {
+            "curriculum": [
+                {"name": "one", "until_iter": 3, "mixture": {"dogs.txt": 1, "prepared": 2}},
+                {"name": "two", "input_file": "dogs.txt"},
+            ],
+            "val_file": "val.txt",
+        },
+    ],
+    ids=["mixture", "with shards", "val_file", "curriculum"],
+)
+def test_a_run_goes_on_exactly_from_any_step(train, texts, shards, digests, data, sampling):
+    run = {**data, "sampling": sampling, "warmup_iters": 50, "grad_accum_steps": 2}
+    whole = train("whole", max_iters=6, **run)
+    for stop in (1, 3, 4):
+        name = f"broken-{stop}"
+        train(name, max_iters=stop, **run)
+        state = train(name, max_iters=6, input_file=None)
+        assert state.data == whole.data
+        assert state.epoch == whole.epoch
+        assert state.inexact_reasons == (f"step {stop}: max_iters changed from {stop} to 6",)
+        assert digests(name) == digests("whole")
+
+
+def test_all_of_the_text_is_trained_on_and_all_of_the_other_validated_on(train, texts, text):
+    state = train(val_file="val.txt", input_file="dogs.txt")
+    assert (state.data.train_tokens, state.data.val_tokens) == (len(text), 400)
+    assert state.data.source == "dogs.txt, validated on val.txt"
+
+
+def test_a_new_vocabulary_has_the_characters_of_all_texts(train, texts):
+    (texts / "odd.txt").write_text("the odd one: §\n" * 20)
+    train(val_file="odd.txt", mixture={"dogs.txt": 1, "input.txt": 1})
+    chars = read_bundle(texts / "checkpoints" / "cat").tokenizer.chars
+    assert "§" in chars
+
+
+def test_a_model_with_a_vocabulary_refuses_what_it_lacks(train, texts):
+    train()
+    (texts / "odd.txt").write_text("the odd one: §\n" * 20)
+    with pytest.raises(DataError, match=r"odd.txt.*§"):
+        train(max_iters=9, val_file="odd.txt", input_file=None)
+
+
+def test_another_validation_text_or_other_shares_are_another_run(train, texts):
+    train(mixture={"dogs.txt": 1, "input.txt": 1})
+    state = train(max_iters=9, mixture={"input.txt": 2, "dogs.txt": 2})
+    assert [r for r in state.inexact_reasons if "max_iters" not in r] == []
+    state = train(max_iters=10, mixture={"input.txt": 2, "dogs.txt": 1})
+    assert any("mixture changed from [0.5, 0.5] to" in r for r in state.inexact_reasons)
+    assert any("the data changed" in r for r in state.inexact_reasons)
+    state = train(max_iters=11, mixture={"input.txt": 2, "dogs.txt": 1}, val_file="val.txt")
+    assert "validated on val.txt" in state.inexact_reasons[-1]
+
+
+def test_the_validation_split_of_a_data_set_that_is_not_used_is_named(train, texts, shards, capsys):
+    state = train(dataset_dir=shards, val_file="val.txt", quiet=False)
+    assert state.data.val_tokens == 400
+    said = " ".join(capsys.readouterr().out.split())
+    assert "prepared has a validation split, which is not used: val.txt is validated on" in said
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"input_file": "input.txt", "val_file": "input.txt"}, "input.txt: is read twice"),
+        ({"input_file": "input.txt", "val_file": "./input.txt"}, "is read twice"),
+        ({"input_file": ".", "val_file": "val.txt"}, "val.txt: is read twice"),
+        ({"mixture": {"val.txt": 1, "dogs.txt": 1}, "val_file": "val.txt"}, "is read twice"),
+        ({"mixture": {"dogs.txt": 1, "./dogs.txt": 1}}, "is read twice"),
+        ({"input_file": "stdlib", "val_file": "stdlib"}, "stdlib.*is trained on"),
+        ({"mixture": {"dogs.txt": 1, "gone.txt": 1}}, "gone.txt: there is no such"),
+        ({"mixture": {"dogs.txt": 1, "short.txt": 1}}, "short.txt: .*contiguous tokens"),
+        ({"input_file": "dogs.txt", "val_file": "gone.txt"}, "gone.txt: there is no such"),
+        ({"input_file": "dogs.txt", "val_file": "short.txt"}, "short.txt: .*contiguous tokens"),
+        ({"mixture": {"dogs.txt": 0}}, "mixture/dogs.txt"),
+        ({"mixture": {"dogs.txt": 1}, "input_file": "input.txt"}, "is given together with"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused_by_name(train, texts, data, message):
+    (texts / "short.txt").write_text("a cat")
+    with pytest.raises(MyptError, match=message):
+        train(**{"input_file": None, **data})
+    assert not (texts / "checkpoints" / "cat").exists()
+
+
+def test_other_data_replace_a_mixture(train, texts):
+    train(mixture={"dogs.txt": 1, "input.txt": 1})
+    state = train(max_iters=9, input_file="dogs.txt")
+    assert state.training_config.mixture == {}
+    assert state.data.source == "dogs.txt"

@@ -61,8 +61,24 @@ class BatchSource(Protocol):
         """Return the number of tokens that lie in a window, or in a block, and can be drawn."""
         ...
 
-    def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
-        """Convert block numbers to window numbers; (B,) int64."""
+    def pick(self, places: NDArray[np.float64], block_size: int) -> NDArray[np.int64]:
+        """Choose windows at places within [0, 1), (B,) float64; return their numbers, (B,) int64.
+
+        Places that are drawn uniformly make windows that are.
+        """
+        ...
+
+    def pick_by_epoch(
+        self, places: NDArray[np.int64], block_size: int, seed: int, *, stream: int = 0
+    ) -> NDArray[np.int64]:
+        """Choose windows by their places in an endless sequence of epochs; (B,) int64 each.
+
+        Args:
+            places: How many windows come before each.
+            block_size: Length of a window.
+            seed: Seed of the run.
+            stream: Which of the orders of that seed.
+        """
         ...
 
     def take(self, windows: NDArray[np.int64], block_size: int) -> Batch:

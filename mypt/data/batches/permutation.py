@@ -25,7 +25,28 @@ if TYPE_CHECKING:
 _ROUNDS = 8
 
 
-def permute(places: NDArray[np.int64], n: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def shuffle_epochs(
+    places: NDArray[np.int64], n: int, seed: int, stream: int = 0
+) -> NDArray[np.int64]:
+    """Return the items at the given positions of an endless sequence of epochs over n items.
+
+    Args:
+        places: (B,) int64, from 0 on.
+        n: Number of items.
+        seed: Seed of the run.
+        stream: Which of the orders of that seed.
+    """
+    epochs = places // n
+    things = np.empty_like(places)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        things[here] = permute(places[here] - epoch * n, n, seed, int(epoch), stream)
+    return things
+
+
+def permute(
+    places: NDArray[np.int64], n: int, seed: int, epoch: int, stream: int = 0
+) -> NDArray[np.int64]:
     """Return which of n items come at the given positions of an epoch's order.
 
     Args:
@@ -33,12 +54,13 @@ def permute(places: NDArray[np.int64], n: int, seed: int, epoch: int) -> NDArray
         n: Number of items, 1 ... 2 ** 62.
         seed: Seed of the run.
         epoch: Number of the epoch; each has its own order.
+        stream: Which of the orders of that seed and epoch.
 
     Returns:
         (B,) int64, each in 0 ... n - 1. Over all positions, each item appears once.
     """
     half_bits = max(1, ((n - 1).bit_length() + 1) // 2)
-    keys = words(seed, Purpose.EPOCH_ORDER, epoch, 0, _ROUNDS)
+    keys = words(seed, Purpose.EPOCH_ORDER, epoch, stream, _ROUNDS)
     things = _apply_feistel(places.astype(np.uint64), half_bits, keys)
     while (outside := things >= n).any():
         things[outside] = _apply_feistel(things[outside], half_bits, keys)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _NOT_TAKEN = frozenset(
     {
         *("device", "start_step", "config_file", "log_file", "log_sinks", "requires"),
-        *("input_file", "dataset_dir", "curriculum"),
+        *("input_file", "val_file", "dataset_dir", "mixture", "curriculum"),
         *("eval_dataset_dir", "eval_sets", "gold_metric"),
         *("init_from_model", "freeze_layers", "freeze_embeddings"),
     }

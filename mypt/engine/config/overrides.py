@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 ARCHITECTURE_FIELDS = field_names(GPTConfig)
 # The fields that select the training data, with their values if another one does.
-_SOURCES: dict[str, Any] = {"input_file": None, "dataset_dir": None, "curriculum": []}
+_SOURCES: dict[str, Any] = {
+    "input_file": None,
+    "dataset_dir": None,
+    "mixture": {},
+    "curriculum": [],
+}
 TRAINING_FIELDS = field_names(TrainingConfig)
 
 

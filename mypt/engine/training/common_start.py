@@ -42,6 +42,8 @@ _PLACES = frozenset(
         "init_from_model",
         "input_file",
         "log_file",
+        "mixture",
+        "val_file",
     }
 )
 _NONE = "none"

@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from mypt.data.training_data import TrainingData
     from mypt.engine.checkpoints.recovery.fall_back import FallBack
     from mypt.engine.runtime.world import World
-    from mypt.format.documents.training import Ancestor, TrainingState
+    from mypt.format.documents.training import Ancestor, TrainingConfig, TrainingState
     from mypt.plugins.manager import Plugins
 
 
@@ -338,10 +338,10 @@ def _check_unused(
     choose_device(run.device)
     _check_choices(request, run, plugins)
     given, tokenizer = request.training.keys(), build_tokenizer(opened.tokenizer, plugins)
-    if {"input_file", "dataset_dir", "curriculum"} & given:
+    if {"input_file", "val_file", "dataset_dir", "mixture", "curriculum"} & given:
         data = _read_data(run, world, plugins)
         data.check_texts()  # to tokenize them would take long
-        if tokenizer is not None and "dataset_dir" in given:
+        if tokenizer is not None and not data.texts:
             data.load(run.config, tokenizer, run.training)
     if tokenizer is not None and {"eval_sets", "eval_dataset_dir"} & given:
         load_eval_sets(run.config, tokenizer, run.training, plugins)
@@ -532,7 +532,8 @@ def _name_data(run: ResolvedRun, path: Path) -> ResolvedRun:
 
 def _has_data(run: ResolvedRun) -> bool:
     training = run.training
-    return bool(training.input_file or training.dataset_dir or training.curriculum)
+    kinds = training.input_file, training.dataset_dir, training.mixture, training.curriculum
+    return any(map(bool, kinds))
 
 
 def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
@@ -570,7 +571,7 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
         notices=(
             *start.notices,
             *run.notices,
-            *_data_notices(ready.phases, model, run.training.max_iters),
+            *_data_notices(ready.phases, model, run.training),
             *name_notices(folder, None if opened is None else opened.training_state),
             *(_export_notices(model) if opened is None else ()),
         ),
@@ -583,7 +584,7 @@ def _export_notices(model: LanguageModel) -> Iterator[str]:
     return describe_exports(list_exports(model.config, model.plugins))
 
 
-def _data_notices(phases: Phases, model: LanguageModel, max_iters: int) -> Iterator[str]:
+def _data_notices(phases: Phases, model: LanguageModel, training: TrainingConfig) -> Iterator[str]:
     data, tokenizer = phases.fingerprint, tokenizer_or_stand_in(model)
     device = next(model.parameters()).device
     there = sum(len(phase.loader.splits["train"]) for phase in phases.phases)
@@ -601,9 +602,14 @@ def _data_notices(phases: Phases, model: LanguageModel, max_iters: int) -> Itera
             )
     if len(phases.phases) > 1:
         last, begins = phases.phases[-1], phases.phases[-2].until_iter
-        yield f"The validation loss is measured on the data of the last phase, {last.name}"
-        if begins is not None and begins >= max_iters:
-            yield f"That phase is never trained: it begins at {begins}, the run ends at {max_iters}"
+        if training.val_file is None:
+            yield f"The validation loss is measured on the data of the last phase, {last.name}"
+        if begins is not None and begins >= training.max_iters:
+            end, which = (
+                training.max_iters,
+                "That phase" if training.val_file is None else last.name,
+            )
+            yield f"{which} is never trained: it begins at {begins}, the run ends at {end}"
 
 
 def _count_of(drawn: int, there: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mypt.data.input_files import resolve_inputs
+from mypt.data.training_data import to_inputs
 from mypt.engine.checkpoints.build import build_tokenizer
 from mypt.engine.checkpoints.copies import find_snapshots, list_snapshot_steps
 from mypt.engine.checkpoints.write import describe_model, weights_of, write_bundle
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.language_model import LanguageModel
-    from mypt.format.documents.training import TrainingConfig, TrainingState
+    from mypt.format.documents.training import Phase, TrainingConfig, TrainingState
 
     Weights = Mapping[str, torch.Tensor]
 
@@ -105,14 +106,19 @@ def _list_inputs(training: TrainingConfig) -> Iterator[tuple[str, Path]]:
         yield "config_file", Path(training.config_file)
     for name, place in training.eval_sets.items():
         yield f"eval_sets/{name}", Path(place)
-    for inputs in (training.input_file, *(phase.input_file for phase in training.curriculum)):
-        if inputs is None:
-            continue
-        for name in (inputs,) if isinstance(inputs, str) else inputs:
-            if Path(name).is_dir():
-                yield from (("input_file", file.path) for file in resolve_inputs([name]))
-            else:
-                yield "input_file", Path(name)
+    sources: tuple[TrainingConfig | Phase, ...] = (training, *training.curriculum)
+    for source in sources:
+        yield from _list_texts("input_file", to_inputs(source.input_file))
+        yield from _list_texts("mixture", source.mixture)
+    yield from _list_texts("val_file", to_inputs(training.val_file))
+
+
+def _list_texts(field: str, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    for name in names:
+        if Path(name).is_dir():
+            yield from ((field, file.path) for file in resolve_inputs([name]))
+        else:
+            yield field, Path(name)
 
 
 def _check_data(loader: GPTDataLoader, state: TrainingState) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import torch
@@ -13,7 +13,7 @@ from mypt.engine.language_model import find_model_requirements
 from mypt.engine.runtime.git import read_git_state
 from mypt.format.documents.provenance import Provenance, describe_git
 from mypt.format.documents.settings_digest import digest_settings
-from mypt.format.documents.training import Environment, Phase
+from mypt.format.documents.training import Environment
 from mypt.format.errors import format_count
 from mypt.format.rules.requirements import list_version_changes
 from mypt.format.storage.recorded_paths import record_words
@@ -258,7 +258,7 @@ def _list_changes(
     for field in attrs.fields(type(after)):
         if field.name in _HARMLESS or field.name in unknown or field.name in harmless:
             continue
-        was, now = (_comparable_value(getattr(one, field.name)) for one in (before, after))
+        was, now = (_comparable_value(field.name, getattr(o, field.name)) for o in (before, after))
         if was != now:
             yield field.name, was, now
 
@@ -272,13 +272,21 @@ def _list_plugin_changes(
         yield f"the plugin {package}", was, now
 
 
-def _comparable_value(value: object) -> object:
-    """Reduce a curriculum to its steps: its data are compared by the fingerprint."""
-    if not isinstance(value, tuple):
-        return value
-    return [
-        part.until_iter
-        if isinstance(part, Phase)
-        else {"from_iter": part.from_iter, "grad_accum_steps": part.grad_accum_steps}
-        for part in value
-    ]
+def _comparable_value(name: str, value: Any) -> object:
+    """Reduce a curriculum to its steps, and a mixture to its shares in any order.
+
+    What their sources hold, and which share each has, is compared by the fingerprint.
+    """
+    match name:
+        case "curriculum":
+            return [phase.until_iter for phase in value]
+        case "mixture":
+            total = sum(value.values())
+            return sorted(round(share / total, 12) for share in value.values())
+        case "batch_schedule":
+            return [
+                {"from_iter": part.from_iter, "grad_accum_steps": part.grad_accum_steps}
+                for part in value
+            ]
+        case _:
+            return value

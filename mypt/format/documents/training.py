@@ -23,6 +23,7 @@ class Phase:
     until_iter: int | None = None
     input_file: str | tuple[str, ...] | None = None
     dataset_dir: str | None = None
+    mixture: Mapping[str, float] = field(factory=dict)
     description: str = ""
     extra: Mapping[str, Any] = field(factory=dict)
 

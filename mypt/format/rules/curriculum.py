@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.convert import Document
 
+_DATA = ("input_file", "dataset_dir", "mixture")
+
 
 def curriculum_problems(training: Document, file: str, where: str = "") -> list[Problem]:
     """Return the reasons why the phases of a curriculum do not follow one another.
@@ -63,8 +65,8 @@ def _phase_problems(
                 file, f"{here}/until_iter", what, "make the steps of the phases increase"
             )
         begin = end or begin
-        if (phase.get("input_file") is None) == (phase.get("dataset_dir") is None):
-            what = "must have one of input_file and dataset_dir"
+        if sum(bool(phase.get(name)) for name in _DATA) != 1:
+            what = f"must have one of {', '.join(_DATA[:-1])} and {_DATA[-1]}"
             yield _make_problem(file, here, what, "set exactly one of them")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +56,21 @@ def record_value(value: Any) -> Any:
     if isinstance(value, str):
         return record_path(value) if _WHOLE.fullmatch(value) else record_text(value)
     if isinstance(value, dict):
-        return {name: record_value(item) for name, item in value.items()}
+        return _record_mapping(value)
     if isinstance(value, list | tuple):
         return [record_value(item) for item in value]
     return value
+
+
+def _record_mapping(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON object of which keys may be paths too; those of one last name are numbered."""
+    recorded: dict[str, Any] = {}
+    for name, item in values.items():
+        known = record_path(name) if _WHOLE.fullmatch(name) else name
+        numbers = (f" ({number})" for number in count(2))
+        key = next(k for k in chain((known,), (known + n for n in numbers)) if k not in recorded)
+        recorded[key] = record_value(item)
+    return recorded
 
 
 def _record_word(word: str) -> str:

@@ -259,7 +259,7 @@ def test_a_character_that_the_vocabulary_lacks_is_refused(factories):
 
 @pytest.mark.parametrize("sources", [{}, {"text": "a", "dataset_dir": "b"}])
 def test_a_caller_gives_one_source(tokenizer, sources):
-    with pytest.raises(ConfigError, match="either text or dataset_dir"):
+    with pytest.raises(ConfigError, match="give one of text, dataset_dir"):
         GPTDataLoader(CONFIG, tokenizer, **sources)
 
 

@@ -30,7 +30,7 @@ def test_phases_that_follow_one_another_are_well():
             "1/name",
             'is "a", which an earlier phase is named too',
         ),
-        ([{"name": "a"}], "0", "must have one of input_file and dataset_dir"),
+        ([{"name": "a"}], "0", "must have one of input_file, dataset_dir and mixture"),
         ([{"name": "a", "dataset_dir": "d", **TEXT}], "0", "must have one of"),
     ],
 )
