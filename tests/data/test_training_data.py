@@ -28,13 +28,15 @@ def shards(in_tmp, tokenizer, text):
     return "prepared"
 
 
-def test_sets_are_folders_and_text_files_under_names_of_their_own(in_tmp, shards, tokenizer, text):
+def test_sets_are_folders_and_text_files_under_names_of_their_own(
+    in_tmp, shards, tokenizer, text, plugins
+):
     (in_tmp / "other.txt").write_text(text[:500])
     training = TrainingConfig(
         eval_sets={"tokens": shards, "words": "other.txt"}, eval_dataset_dir=shards
     )
     config = GPTConfig(block_size=8, vocab_size=tokenizer.vocab_size)
-    sets = load_eval_sets(config, tokenizer, training)
+    sets = load_eval_sets(config, tokenizer, training, plugins)
     assert list(sets) == ["tokens", "words", "prepared"]
     assert sets["words"].val_tokens == 500
     assert sets["tokens"].val_tokens == sets["prepared"].val_tokens == 2000
@@ -115,13 +117,13 @@ def test_data_given_to_a_resume_take_the_place_of_those_before(train, shards):
 
 
 def test_the_standard_library_is_an_input_by_its_name():
-    (text,) = read_training_data(TrainingConfig(input_file="stdlib")).texts
+    (text,) = read_training_data(TrainingConfig(input_file="stdlib"), plugins).texts
     assert "standard library" in text.source
 
 
 def test_a_missing_text_is_refused():
     with pytest.raises(MyptError, match=r"nowhere\.txt"):
-        read_training_data(TrainingConfig(input_file="nowhere.txt"))
+        read_training_data(TrainingConfig(input_file="nowhere.txt"), plugins)
 
 
 @pytest.fixture
