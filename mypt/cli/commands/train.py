@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mypt.cli.chart_output import chart_file, print_chart, write_chart
+from mypt.cli.options.conflicts import TRAIN_CONFLICTS, check_conflicts
 from mypt.cli.options.fields import architecture_options, flag_names, training_options, with_default
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.groups import GroupedCommand, GroupedOption
@@ -24,10 +26,14 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig, TrainingState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mypt.engine.training.launch import Outcome
+    from mypt.engine.training.lr_finder import RateSearch
+
+
+_EACH = 8  # updates of a search, of which 25 are a power of ten, for a row of its table
 
 
 class TrainCommand(GroupedCommand):
@@ -72,6 +78,20 @@ class TrainCommand(GroupedCommand):
 )
 @architecture_options
 @click.option(
+    "--find_lr",
+    cls=GroupedOption,
+    group="optimization",
+    is_flag=True,
+    help="Save nothing: try rising learning rates for up to 200 updates, and suggest one.",
+)
+@click.option(
+    "--find_lr_plot",
+    cls=GroupedOption,
+    group="optimization",
+    type=TEXT,
+    help="File to write the plot of --find_lr to: a page (.html) or an image (.png, .svg).",
+)
+@click.option(
     "--overwrite",
     cls=GroupedOption,
     group="checkpoints",
@@ -92,6 +112,8 @@ def command(
     model_name: str,
     tokenization: str | None,
     *,
+    find_lr: bool,
+    find_lr_plot: str | None,
     overwrite: bool,
     fall_back: bool,
     no_lock: bool,
@@ -104,6 +126,8 @@ def command(
     keeps its own architecture. Training flags override both, as do --batch_size, --dropout and
     --device. An option in --plugins overrides that of a preset.
     """
+    check_conflicts(click.get_current_context(), TRAIN_CONFLICTS)
+    target = None if find_lr_plot is None else chart_file(find_lr_plot, "--find_lr_plot")
     with show_activity("Loading PyTorch"):
         from mypt.engine.training.launch import run_training
 
@@ -117,9 +141,48 @@ def command(
         overwrite=overwrite,
         fall_back=fall_back,
         no_lock=no_lock,
+        find_lr=find_lr,
         command=typed_command(),
     )
+    if find_lr:
+        return _search_rate(request, target)
     return report_outcome(run_training(request, open_plugins()), request, options)
+
+
+def _search_rate(request: TrainRequest, target: Path | None) -> int:
+    """Search a learning rate, report it, and return the exit code."""
+    from mypt.engine.training.launch import search_learning_rate
+
+    search = search_learning_rate(request, open_plugins(), report=echo)
+    if search is None:  # another process of the run reports
+        return 0
+    for line in describe_search(search):
+        echo(line)
+    if len(search.rates) > 1:
+        from mypt.plotting.rate_chart import chart_search
+
+        chart = chart_search(search, request.model_name)
+        if target is None:
+            print_chart(chart)
+        else:
+            write_chart(chart, (), target)
+    return 0
+
+
+def describe_search(search: RateSearch) -> Iterator[str]:
+    """Yield the lines of a search: a table of about three rows per power of ten, and what to do."""
+    yield f"{'learning rate':>13}  {'loss':>8}"
+    for rate, loss in [*zip(search.rates, search.losses, strict=True)][::_EACH]:
+        yield f"{rate:13.2e}  {loss:8.4f}"
+    if search.has_exploded:
+        yield f"Beyond {search.rates[-1]:.2e} the loss explodes"
+    if search.suggestion is None:
+        yield "No learning rate made the loss fall: give more data, or look for what is wrong"
+        return
+    yield (
+        f"Suggested: --learning_rate {search.suggestion:.1e}, where the loss falls steepest (the "
+        f"rule `steep` of fastai); it is lowest at {search.lowest:.1e}"
+    )
 
 
 def report_outcome(outcome: Outcome, request: TrainRequest, options: Sequence[str] = ()) -> int:

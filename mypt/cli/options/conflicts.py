@@ -42,6 +42,10 @@ GENERATE_CONFLICTS = Conflicts(
 DATA_CONFLICTS = Conflicts(
     beside={"from_model": ("tokenization", "config_file", "plugins")},
 )
+TRAIN_CONFLICTS = Conflicts(
+    beside={"find_lr": ("overwrite", "no_lock")},
+    without={"find_lr_plot": ("find_lr",)},
+)
 COMPARE_CONFLICTS = Conflicts(
     without={
         "max_new_tokens": ("prompt",),

@@ -152,8 +152,7 @@ def prune_snapshots(
     """
     sweep_removed(folder.parent, CopyKind.NUMBERED.path(folder).name)
     found = find_snapshots(folder, run_id)
-    found.pop(spared, None)
-    there = [path for number, path in found.items() if number <= step]
+    there = [path for number, path in found.items() if number <= step and number != spared]
     for path in there[:-keep] if keep else ():
         with suppress(LockedError, FormatError, SaveError):  # no reason to end a run
             remove_bundle(path, no_lock=no_lock)

@@ -55,6 +55,7 @@ class TrainRequest:
         overwrite: Whether copies of other runs may be replaced.
         fall_back: Whether to go on from the newest whole copy where the model is damaged.
         no_lock: Whether to go on where the file system has no locks.
+        find_lr: Whether learning rates are tried instead of a run, and nothing is written.
         command: The words of the command line; None without one.
         again: A checkpoint whose run is to be done again under this name, with its settings.
     """
@@ -67,6 +68,7 @@ class TrainRequest:
     overwrite: bool = False
     fall_back: bool = False
     no_lock: bool = False
+    find_lr: bool = False
     command: tuple[str, ...] | None = None
     again: Opened | None = None
 

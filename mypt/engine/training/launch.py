@@ -61,6 +61,7 @@ from mypt.engine.training.initial_model import (
     resumed_optimizer,
     start_from,
 )
+from mypt.engine.training.lr_finder import find_learning_rate
 from mypt.engine.training.run import train
 from mypt.engine.training.trainer import Job
 from mypt.format.bundle.reopen import reopen_if_saved
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from mypt.data.training_data import TrainingData
     from mypt.engine.checkpoints.recovery.fall_back import FallBack
     from mypt.engine.runtime.world import World
+    from mypt.engine.training.lr_finder import RateSearch
     from mypt.format.documents.training import Ancestor, TrainingConfig, TrainingState
     from mypt.plugins.manager import Plugins
 
@@ -199,6 +201,33 @@ def run_training(request: TrainRequest, plugins: Plugins, *, quiet: bool = False
         return Outcome(folder, train(job), trained=True, is_main=world.is_main)
 
 
+def search_learning_rate(
+    request: TrainRequest, plugins: Plugins, report: Callable[[str], None]
+) -> RateSearch | None:
+    """Search a learning rate for what a request would train, and write nothing.
+
+    Args:
+        request: The request, with `find_lr`.
+        plugins: Where parts and tokenizers are looked up.
+        report: Called with each line on what the search works on.
+
+    Returns:
+        The search; None in a process that does not report.
+
+    Raises:
+        MyptError: Something the user can fix.
+        OutOfMemoryError: The memory is too small.
+    """
+    with join_world() as world, explain_oom(TRAINING):
+        job = _prepare_together(request, model_dir(request.model_name), plugins, world, quiet=False)
+        if isinstance(job, Outcome):  # not for a search, which goes on beyond the end of a run
+            return None
+        for line in job.notices if world.is_main else ():
+            report(line)
+        search = find_learning_rate(job)
+        return search if world.is_main else None
+
+
 def _prepare_together(
     request: TrainRequest, folder: Path, plugins: Plugins, world: World, *, quiet: bool
 ) -> Job | Outcome:
@@ -209,7 +238,7 @@ def _prepare_together(
     silent = quiet or not world.is_main
     reading = show_activity("Reading and tokenizing the data", quiet=silent)
     with world.stage("recovery"):
-        if world.is_main:
+        if world.is_main and not request.find_lr:
             finish_succession(folder)
     with world.stage("preparation"), explain_oom(TRAINING), reading:
         prepared = _prepare(request, folder, plugins, world, quiet=silent)
@@ -299,7 +328,7 @@ def _prepare_saved(
     if request.tokenization is not None:
         plugins.tokenizer(request.tokenization)  # ignored, but checked
     saved = opened.training_state
-    done = None if saved is None else take_settings(saved, run.training)
+    done = None if saved is None or request.find_lr else take_settings(saved, run.training)
     if done is not None and is_finished(done):
         _check_unused(request, run, opened, plugins, world)
         notices = (*notices, *run.notices, *list_ineffective(request, run, opened))

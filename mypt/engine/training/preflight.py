@@ -177,12 +177,11 @@ def _snapshots_to_come(state: TrainingState, folder: Path, decay_step: int | Non
     """Return the largest number of snapshots to come at any time, beyond those there now."""
     training, there = state.training_config, find_snapshots(folder, state.run_id)
     spared = decay_step is not None and decay_step not in there and decay_step >= state.step
-    there.pop(decay_step, None)  # it is kept beyond those that count
     steps = [s for s in list_snapshot_steps(training, state.step) if s != decay_step]
     more, keep = sum(step not in there for step in steps), training.keep_snapshots
     if not keep:
         return more + spared
-    older = sum(step <= state.step for step in there)
+    older = sum(step <= state.step and step != decay_step for step in there)
     return min(more, max(0, keep + 1 - older)) + spared  # the oldest goes after the newest came
 
 
