@@ -9,8 +9,8 @@ from attrs import evolve, frozen
 
 from mypt.engine.humanize import short_count
 from mypt.format.errors import Problem, UsageError
-from mypt.plotting.lr_curve import lr_curve
-from mypt.plotting.run import sort_loss_names
+from mypt.plotting.lr_curve import list_unknown, lr_curve
+from mypt.plotting.run import printable, sort_loss_names
 from mypt.plotting.thinning import MOST_MARKS, thin_items, thin_points
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ def chart_of(runs: Sequence[Run], axis: Axis = "steps") -> Chart:
     ]
     panels = [_build_loss_panel(losses, marks, axis)]
     if rates:
-        panels.append(_build_panel("learning rate", rates, [], _format_rate))
+        panel = _build_panel("learning rate", rates, [], _format_rate)
+        panels.append(evolve(panel, note=_describe_unknown(runs)))
     xs = [_x(run, step, axis) for run in runs for step in run.steps]
     low, high = min(xs), max(xs)
     return Chart(
@@ -189,6 +190,15 @@ def _rate_line(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Line:
         dash=0,
         points=thin_points([(_x(run, step, axis), lr) for step, lr in lr_curve(run)]),
     )
+
+
+def _describe_unknown(runs: Sequence[Run]) -> str:
+    """Return which schedules could not be drawn; "" if all could."""
+    unknown = dict.fromkeys(name for run in runs for name in list_unknown(run))
+    if not unknown:
+        return ""
+    names = ", ".join(printable(name) for name in unknown)
+    return f"no installed plugin offers {names}: what was logged is joined"
 
 
 def _gold_marks(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Iterable[Mark]:

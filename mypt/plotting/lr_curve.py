@@ -41,6 +41,17 @@ def _find_schedule(start: LoggedStart, plugins: Plugins) -> LoggedStart:
     return evolve(start, rate=rate)
 
 
+def list_unknown(run: Run) -> list[str]:
+    """Return the schedules of a run that are unknown here, so that only logged rates are joined."""
+    return list(
+        dict.fromkeys(
+            start.training.lr_schedule
+            for start in run.starts
+            if start.training is not None and start.rate is None
+        )
+    )
+
+
 def lr_curve(run: Run) -> list[RatePoint]:
     """Return steps and learning rates of a run, by rising step.
 

@@ -16,6 +16,7 @@ from mypt.testing.sinks import check_sink
 from mypt.testing.speed import TokenizerSpeed, measure_tokenizer
 from mypt.testing.tokenizers import check_tokenizer
 from mypt.testing.training.losses import check_loss
+from mypt.testing.training.schedules import check_schedule
 from mypt.testing.updates import check_update
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "check_optimizer",
     "check_part",
     "check_reader",
+    "check_schedule",
     "check_sink",
     "check_tokenizer",
     "check_update",

@@ -34,12 +34,14 @@ TESTED_BY = {
         "cli/options/sampling",
     ],
     "cli/commands/checkpoints/test_inspect.py": ["api/info", "api/summary"],
-    "cli/commands/test_plot.py": ["plotting/find_log", "plotting/run"],
+    "cli/commands/test_plot.py": ["cli/chart_output", "plotting/find_log", "plotting/run"],
     "cli/commands/test_plugins.py": [
         "cli/format_group",
         "cli/options/plugins",
         "plugins/scaffold",
     ],
+    "engine/schedules/test_built_in.py": ["engine/schedules/shapes"],
+    "engine/training/test_lr_finder.py": ["plotting/rate_chart"],
     "cli/commands/test_rerun.py": ["engine/config/rerun"],
     "cli/commands/test_train.py": [
         "engine/config/precedence",

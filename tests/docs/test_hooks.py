@@ -21,6 +21,7 @@ from mypt.testing import (
     check_optimizer,
     check_part,
     check_reader,
+    check_schedule,
     check_sink,
     check_tokenizer,
     check_update,
@@ -86,6 +87,12 @@ def test_the_optimizer_keeps_its_contract(example):
 def test_the_loss_is_that_of_one_position(example):
     factory = example("A training loss").losses["focal"]
     assert (check_loss(factory) < check_loss(factory, {"gamma": 0})).all()
+
+
+def test_the_schedule_falls_in_stairs(example):
+    factory = example("A learning-rate schedule").schedules["stairs"]
+    factors = check_schedule(factory, {"every": 50, "factor": 0.25})
+    assert factors == [1.0] * 50 + [0.25] * 50 + [0.0625]
 
 
 def test_the_part_that_has_changed_takes_names_and_settings_of_then(example):

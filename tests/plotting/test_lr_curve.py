@@ -5,6 +5,7 @@ from attrs import evolve
 
 from mypt.format.documents.training import TrainingConfig
 from mypt.plotting import lr_curve as module
+from mypt.plotting.chart import chart_of
 from mypt.plotting.run import LoggedStart
 from mypt.plugins.manager import load_plugins
 from tests.support.plotted_runs import run_of
@@ -61,3 +62,20 @@ def test_a_long_run_has_no_more_points_than_a_screen_shows():
         evolve(e, lr=learning_rate_at(min(e.step, 10**9 - 1), training)) for e in run.evaluations
     )
     assert len(lr_curve(evolve(run, evaluations=ends))) < 600
+
+
+def test_the_schedule_that_a_log_names_is_drawn():
+    schedule = evolve(SCHEDULE, lr_schedule="wsd", min_lr=0.001)
+    run = logged(run_of(steps=(0, 50, 90, 100), starts=starts((0, schedule))), lambda _: schedule)
+    curve = dict(lr_curve(run))
+    assert curve[70] == pytest.approx(0.01)
+    assert curve[77] == learning_rate_at(77, schedule)
+
+
+def test_a_schedule_of_a_plugin_that_is_gone_is_joined_from_the_log_and_said():
+    gone = evolve(SCHEDULE, lr_schedule="acme_stairs")
+    run = logged(run_of(steps=(0, 50, 100), starts=starts((0, gone))), lambda _: SCHEDULE)
+    run = module.find_schedules(run, load_plugins())
+    assert module.lr_curve(run) == [(e.step, e.lr) for e in run.evaluations]
+    note = chart_of([run]).panels[1].note
+    assert note == "no installed plugin offers acme_stairs: what was logged is joined"

@@ -16,6 +16,7 @@ from mypt.engine.schedules.batch_size import micro_steps_at
 from mypt.engine.schedules.learning_rate import LearningRate
 from mypt.engine.training.model_setup import check_freezing, set_up_model
 from mypt.engine.training.update import Updater
+from mypt.model.training_loss import build_loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +77,10 @@ def find_learning_rate(job: Job) -> RateSearch:
     """
     check_freezing(job.model, job.training)
     begin = job.training.start_step
-    updater = Updater(job.model, job.optimizer, job.training, world=job.world)
+    token_loss = build_loss(job.model, job.training)
+    updater = Updater(
+        job.model, job.optimizer, job.training, world=job.world, token_loss=token_loss
+    )
     updater.learning_rate = _rising_rate(job, begin)
     rates, losses, mean, lowest = list[float](), list[float](), 0.0, math.inf
     job.model.train()

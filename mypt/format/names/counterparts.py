@@ -55,7 +55,7 @@ class Counterpart:
             yield from getattr(self, program).split()
 
 
-_SCHEDULE = "the rate falls by a half cosine from {learning_rate} to a tenth of it at {max_iters}"
+_SCHEDULE = "the rate falls from {learning_rate}, by {lr_schedule}, to {min_lr} at {max_iters}"
 _BATCH = "an update is on {batch_size} x {grad_accum_steps} sequences, of all processes together"
 _PRECISION = (
     "weights are float32; on a GPU, steps are computed in {amp_dtype}, unless {use_amp} is false"
@@ -383,13 +383,31 @@ OPTIMIZATION = (
         habits="lr max_lr peak_lr base_lr lerning_rate alpha step_size",
     ),
     Counterpart(
-        how=_SCHEDULE,
-        nanogpt="min_lr decay_lr lr_decay_iters",
-        hugging_face="lr_scheduler_type lr_scheduler_kwargs",
+        ours="min_lr",
+        how="null is a tenth of {learning_rate} with {lr_schedule} cosine, and else 0",
         litgpt="train.min_lr",
-        karpathy="learning_rate_decay_frac final_lr_frac warmdown_ratio",
-        habits="lr_schedule lr_scheduler scheduler schedule lr_decay decay_steps min_learning_rate"
-        " cosine warmdown_iters",
+        karpathy="learning_rate_decay_frac final_lr_frac",
+        habits="min_learning_rate lr_min final_lr end_lr eta_min",
+    ),
+    Counterpart(
+        ours="lr_schedule",
+        how="one of constant, cosine, linear and wsd, or a plugin's",
+        nanogpt="decay_lr",
+        hugging_face="lr_scheduler_type",
+        habits="lr_scheduler scheduler schedule lr_decay cosine",
+    ),
+    Counterpart(
+        ours="lr_schedule_options",
+        how="as JSON; wsd has decay_iters, a number of updates or a fraction of {max_iters}",
+        hugging_face="lr_scheduler_kwargs",
+        karpathy="warmdown_ratio",
+        habits="warmdown_iters cooldown_iters cooldown_frac decay_frac",
+    ),
+    Counterpart(
+        ours="max_iters",
+        how=_SCHEDULE,
+        nanogpt="lr_decay_iters",
+        habits="decay_steps",
     ),
     Counterpart(
         ours="learning_rate",

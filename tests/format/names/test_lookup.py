@@ -47,9 +47,9 @@ def test_what_is_not_near_is_not_suggested(word):
 
 
 def test_what_has_no_counterpart_says_how_it_is_done():
-    said = explain_name("min_lr", KNOWN)
-    assert said.startswith(": the rate falls by a half cosine from `learning_rate` to a tenth")
-    assert "`--learning_rate`" in explain_name("min_lr", KNOWN, mark="--")
+    said = explain_name("num_beams", KNOWN)
+    assert said.startswith(": there is no search: each token is drawn, or with `temperature` 0")
+    assert "`--temperature`" in explain_name("num_beams", KNOWN, mark="--")
 
 
 def test_a_setting_of_another_place_says_where_it_is():

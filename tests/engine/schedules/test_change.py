@@ -1,0 +1,43 @@
+"""Which changes of schedules concern the updates to come alone."""
+
+import pytest
+from attrs import evolve
+
+from mypt.engine.schedules.change import is_past_unchanged
+from mypt.format.documents.training import BatchStretch, TrainingConfig
+from mypt.plugins.manager import load_plugins
+
+WSD = TrainingConfig(max_iters=1000, warmup_iters=50, lr_schedule="wsd")
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return load_plugins()
+
+
+@pytest.mark.parametrize(
+    ("step", "changes", "is_same"),
+    [
+        (800, {"max_iters": 2000}, True),
+        (801, {"max_iters": 2000}, True),  # the update after 800 has the peak as well
+        (802, {"max_iters": 2000}, False),
+        (800, {"max_iters": 2000, "warmup_iters": 0.05}, False),
+        (800, {"lr_schedule": "constant"}, True),
+        (800, {"lr_schedule": "linear"}, False),
+        (50, {"lr_schedule": "linear", "min_lr": 1e-5}, True),  # the warm-up is common to all
+        (51, {"learning_rate": 1e-3}, False),
+        (800, {"weight_decay_schedule": "linear"}, False),
+        (800, {"grad_accum_steps": 2}, False),
+        (800, {"batch_schedule": (BatchStretch(from_iter=800, grad_accum_steps=2),)}, True),
+        (800, {"batch_schedule": (BatchStretch(from_iter=799, grad_accum_steps=2),)}, False),
+        (800, {"lr_schedule": "nobodys"}, False),
+    ],
+)
+def test_a_run_is_the_same_where_its_updates_would_have_been(step, changes, is_same, plugins):
+    assert is_past_unchanged(WSD, evolve(WSD, **changes), step, plugins) is is_same
+    assert is_past_unchanged(evolve(WSD, **changes), WSD, step, plugins) is is_same
+
+
+def test_a_setting_that_was_not_recorded_may_have_been_any(plugins):
+    unknown = evolve(WSD, absent=frozenset({"min_lr"}))
+    assert not is_past_unchanged(unknown, WSD, 10, plugins)
