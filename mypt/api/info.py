@@ -8,6 +8,7 @@ from mypt.api.argument_rules import PLUGINS
 from mypt.api.summary import summarize_checkpoint
 from mypt.engine.checkpoints.copies import find_copies
 from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.engine.stopping.ends import explain_early_end
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.convert import to_document, to_recorded_document
 from mypt.format.open import open_checkpoint
@@ -44,7 +45,8 @@ def get_model_info(
         everything in `training_state` and of `batch_size`, `dropout` and `device` in `config`, and
         filled in where its absence has a meaning. Further `folder`, `format` and the other figures
         of `list_checkpoints` up to `copy_of`, `files` with the size of each in bytes, `copies` (the
-        folders of its gold, half-precision and numbered copies), `edits` (of its documents since it
+        folders of its gold, rounded, averaged and numbered copies), `ended` (why its run ended
+        before `max_iters`; None where it did not), `edits` (of its documents since it
         was saved, harmless ones too), `notes` (all that a user should know of it, such as what its
         reader mapped, left out or assumed), `warnings` (edits that its output may depend on, what
         is wrong with its training state or
@@ -64,6 +66,7 @@ def get_model_info(
     return {
         "folder": str(opened.path),
         **summarize_checkpoint(opened, plugins),
+        "ended": None if state is None or state.copy_of else explain_early_end(state),
         "files": dict(sorted(opened.sizes.items())),
         "config": to_recorded_document(opened.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),

@@ -255,3 +255,40 @@ def test_a_state_of_other_shapes_goes_on_inexactly_where_it_is_split(folder, mon
     assert any("keeps beside its parameters' shapes" in reason for reason in state.inexact_reasons)
     document = read_bundle(folder / "checkpoints" / "mixed").optimizer()
     assert {entry["count"] for entry in document["state"].values() if "count" in entry} == {3}
+
+
+@pytest.mark.parametrize("how", [(), ("--shard",)], ids=["ddp", "fsdp"])
+def test_a_mean_of_the_weights_saves_and_limits_hold_for_all_processes(folder, how):
+    flags = (*how, "--ema", "0.8", "--save_interval", "3", "--max_tokens", str(192 * 25 + 1))
+    run("alone", *flags[len(how) :], size=1)
+    run("whole", *flags, size=2)
+    main, other = start("parts", *flags, size=2)
+    for line in main.said:
+        if line.startswith("step 10/"):
+            main.send(signal.SIGKILL)
+            break
+    for process in (main, other):
+        process.wait()
+    step = read_bundle(folder / "checkpoints" / "parts").training_state.step
+    assert step >= 10
+    first, _ = run("parts", *flags, size=2)
+    assert "Ended before max_iters 1000" in first
+    assert digests("parts") == digests("whole")
+    assert digests("parts_ema") == digests("whole_ema")
+    state = read_bundle(folder / "checkpoints" / "parts").training_state
+    assert (state.step, state.exact) == (26, True)
+    for name in ("whole", "whole_ema"):
+        here = read_bundle(folder / "checkpoints" / name).weights()
+        alone = read_bundle(folder / "checkpoints" / name.replace("whole", "alone")).weights()
+        for key, value in alone.items():
+            torch.testing.assert_close(here[key], value, rtol=1e-3, atol=2e-4)
+
+
+def test_the_clock_of_the_first_process_ends_and_saves_all(folder):
+    flags = ("--save_minutes", "0.00001", "--max_minutes", "0.02", "--max_iters", "1000000")
+    first, second = run("timed", *flags, size=2)
+    assert "max_minutes is 0.02" in first
+    assert "max_minutes" not in second
+    state = read_bundle(folder / "checkpoints" / "timed").training_state
+    assert state.step == state.evaluated_step
+    assert state.elapsed_s >= 1.2

@@ -83,6 +83,28 @@ def list_ends(state: TrainingState) -> tuple[End, ...]:
     return tuple(_find_ends(state))
 
 
+def explain_early_end(state: TrainingState) -> str | None:
+    """Return by which limits a run ended before `max_iters`; None where it did not."""
+    if state.step >= state.training_config.max_iters or not is_finished(state):
+        return None
+    return "; ".join(end.what for end in list_ends(state))
+
+
+def repeat_settings(state: TrainingState, training: TrainingConfig) -> TrainingConfig:
+    """Return hyperparameters with which a run that is done again ends where it did.
+
+    Where the clock ended it, its tokens do.
+
+    Args:
+        state: The last state of the run.
+        training: Its hyperparameters, from its first step.
+    """
+    is_by_clock = any(end.field == "max_minutes" for end in list_ends(state))
+    if not is_by_clock or explain_early_end(state) is None:
+        return training
+    return evolve(training, max_minutes=None, max_tokens=state.tokens_processed)
+
+
 def is_finished(state: TrainingState) -> bool:
     """Return whether a limit is reached and the last evaluation done, or more updates than asked.
 

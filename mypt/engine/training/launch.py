@@ -49,7 +49,7 @@ from mypt.engine.runtime.fsdp import shard
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.runtime.world import CommonError, join_world
 from mypt.engine.schedules.learning_rate import check_learning_rate
-from mypt.engine.stopping.ends import is_finished, take_settings
+from mypt.engine.stopping.ends import is_finished, repeat_settings, take_settings
 from mypt.engine.training.common_start import (
     describe_contents,
     describe_request,
@@ -462,6 +462,13 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
             input, or the model that it began with is gone.
     """
     run, folder = resolve_rerun(opened), model_dir(request.model_name)
+    notices = [f"Doing the run of {opened.path} again, from the beginning"]
+    if opened.training_state is not None:
+        training = repeat_settings(opened.training_state, run.training)
+        if training != run.training:
+            ended = f"after {training.max_tokens:,} tokens (max_tokens)"
+            notices.append(f"The clock ended it (max_minutes), and this one ends {ended}")
+        run = evolve(run, training=training)
     _ensure_repeatable(run, opened, folder)
     check_run(opened.training_state, run.training, opened.needs, plugins, opened.path)
     _check_choices(request, run, plugins)
@@ -484,7 +491,7 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
         model=model,
         device=device,
         data=_read_data(run, world, plugins),
-        notices=(f"Doing the run of {opened.path} again, from the beginning",),
+        notices=tuple(notices),
         lineage=lineage,
         again=opened.training_state,
     )

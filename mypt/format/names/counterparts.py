@@ -61,7 +61,10 @@ _PRECISION = (
     "weights are float32; on a GPU, steps are computed in {amp_dtype}, unless {use_amp} is false"
 )
 _LOGS = "the log is JSON lines, drawn by `mypt plot`; a plugin may be a sink, as mypt-tensorboard"
-_SAVES = "each evaluation also saves; {snapshot_interval} keeps numbered copies"
+_SAVES = (
+    "each evaluation also saves; {save_interval} saves in between, {snapshot_interval} keeps"
+    " numbered copies"
+)
 _PROCESSES = "start several processes: torchrun --nproc-per-node=N -m mypt train ..."
 _NO_SEARCH = "there is no search: each token is drawn, or with {temperature} 0 the likeliest"
 _NO_SAMPLES = "no text is generated while training: `mypt generate` continues what was saved last"
@@ -372,10 +375,16 @@ OPTIMIZATION = (
         habits="epochs n_epochs num_epochs max_epochs epoch",
     ),
     Counterpart(
-        ours="max_iters",
-        how="an update takes {batch_size} x {grad_accum_steps} x {block_size} tokens",
+        ours="max_tokens",
+        how="an update takes {batch_size} x {grad_accum_steps} x {block_size} tokens, and the"
+        " learning rate falls until {max_iters} all the same",
         litgpt="train.max_tokens",
-        habits="max_tokens total_tokens",
+        habits="total_tokens train_tokens",
+    ),
+    Counterpart(
+        ours="max_minutes",
+        how="it is in minutes, over all runs of the model",
+        habits="max_time max_hours max_seconds time_limit max_train_time train_time",
     ),
     Counterpart(
         ours="learning_rate",
@@ -541,20 +550,34 @@ EVALUATION = (
         habits="save_best",
     ),
     Counterpart(
-        how="a run ends at {max_iters}; its best model is kept beside the last, as MODEL_gold",
+        ours="stop_after_evals_without_gain",
+        how="the best model is kept beside the last one, as MODEL_gold",
         hugging_face="early_stopping_patience",
         habits="early_stopping patience early_stop",
+    ),
+    Counterpart(
+        ours="target_loss",
+        habits="stop_loss loss_target stopping_threshold",
     ),
 )
 
 SAVING = (
     Counterpart(
-        ours="eval_interval snapshot_interval",
+        ours="save_interval snapshot_interval",
         how=_SAVES,
         hugging_face="save_steps save_strategy",
         litgpt="train.save_interval",
         karpathy="save_every checkpoint_every",
-        habits="save_interval save_freq ckpt_interval checkpoint_interval ckpt_every",
+        habits="save_freq ckpt_interval checkpoint_interval ckpt_every",
+    ),
+    Counterpart(
+        ours="ema",
+        how="it is the decay of a mean of the weights, which is kept beside, as MODEL_ema",
+        habits="ema_decay use_ema model_ema ema_rate swa",
+    ),
+    Counterpart(
+        ours="save_minutes",
+        habits="save_every_minutes save_time ckpt_minutes",
     ),
     Counterpart(
         ours="keep_snapshots",

@@ -135,6 +135,9 @@ def _describe_training(info: dict[str, Any], *, in_full: bool) -> list[str]:
     for name in ("tokens_processed", "elapsed_s", "exact"):
         lines.append(f"{name}: {_format_value(state[name]) if name in state else NOT_RECORDED}")
     lines += [f"  not exact since {reason}" for reason in state.get("inexact_reasons", ())]
+    lines += [] if info["ended"] is None else [f"ended before max_iters: {info['ended']}"]
+    if state.get("mean_decay") is not None:
+        lines.append(f"weights: an exponential mean over the updates, ema {state['mean_decay']:g}")
     gold, training = state.get("gold"), state.get("training_config", {})
     if gold is not None and None not in (gold["best_step"], gold["best_val_loss"]):
         name = from_document(TrainingConfig, training).gold_loss_name
