@@ -10,7 +10,6 @@ AdamW out of a checkout (`--nanogpt PATH`) in a loop like that of its `train.py`
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import resource
 import statistics
@@ -27,21 +26,17 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 import numpy as np
 import torch
 from interleaved import Pairs, Spent, machine, seconds, spent
+from peers import import_nanogpt, make_trainer
 
 import mypt
-from mypt.data.curriculum import Phases
 from mypt.data.randomness import Purpose, torch_seed
-from mypt.engine.checkpoints.saver import DirectSaver
-from mypt.engine.logging.dispatch import EventDispatcher
-from mypt.engine.optimizers.build import make_optimizer
-from mypt.engine.optimizers.tracked import TrackedOptimizer
 from mypt.engine.training.model_setup import set_up_model
-from mypt.engine.training.trainer import Job, Trainer
-from mypt.format.documents.training import TrainingConfig, TrainingState
-from mypt.tokenizers.bare_ids import BareIds
+from mypt.format.documents.training import TrainingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mypt.engine.training.trainer import Trainer
 
 warnings.simplefilter("ignore")  # of the peers
 
@@ -264,40 +259,12 @@ def _trainer(setup: Setup) -> Trainer:
     model = mypt.GPT(config).to(setup.device).train()
     training = TrainingConfig(max_iters=10**6, compile=setup.compile)
     ids = np.fromfile(setup.ids, np.uint16)
-    job = Job(
-        model=model,
-        optimizer=make_optimizer(model, training),
-        phases=Phases.single(_Loader(config, ids)),
-        training=training,
-    )
-    return Trainer(
-        job,
-        TrainingState(step=0, training_config=training),
-        dispatcher=EventDispatcher({}),
-        guards={},
-        checkpointer=None,
-        saver=DirectSaver(),
-        tracked=TrackedOptimizer(job.optimizer, model, training.optimizer),
-    )
-
-
-class _Loader(mypt.GPTDataLoader):
-    """Batches of ids that no tokenizer made."""
-
-    def __init__(self, config: mypt.GPTConfig, ids: np.ndarray) -> None:
-        class Bare(BareIds):
-            def encode_array(self, text: str) -> np.ndarray:  # noqa: ARG002
-                return ids
-
-        super().__init__(config, Bare(config.vocab_size), text="")
+    return make_trainer(model, ids, training)
 
 
 def _nanogpt(setup: Setup, _: ExitStack) -> Callable[[], object]:
-    spec = importlib.util.spec_from_file_location("nanogpt_model", setup.nanogpt / "model.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["nanogpt_model"] = module
     with redirect_stdout(None):
-        spec.loader.exec_module(module)
+        module = import_nanogpt(setup.nanogpt)
         model = module.GPT(module.GPTConfig(**setup.shape.model, bias=True)).to(setup.device)
         model.transformer.drop.p = 0.0  # dropout of the embedding, which the others lack
         optimizer = model.configure_optimizers(0.1, 3e-4, (0.9, 0.95), setup.device.type)
