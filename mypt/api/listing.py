@@ -62,12 +62,12 @@ def list_checkpoints(
         reader of another one); `written_by`, the program and version that saved it; `parameters`
         (a tied matrix is counted once); `step`; `best_loss` and `best_step` of its gold selection;
         `modified`, when its files were last written, in ISO 8601; `size_bytes`, of its files
-        together (both None where the files cannot be seen); `run_id`; `copy_kind` ("gold", "fp16", "ema",
-        "step" or "copy" for one that a run made,
-        "link", "same weights" or "same run") and `copy_of`, what it is a copy of: a path if that
-        is in the list; `valid`, whether it opens for every use but training without an option, a
-        plugin or a newer mypt; and `problem`, the reason if it does not, which begins with "needs"
-        if one of these is all that it takes. What is not recorded is None.
+        together (both None where the files cannot be seen); `run_id`; `copy_kind` ("gold", "fp16",
+        "ema", "step" or "copy" for one that a run made, "link", "same weights" or "same run") and
+        `copy_of`, what it is a copy of: a path if that is in the list; `valid`, whether it opens
+        for every use but training without an option, a plugin or a newer mypt; and `problem`, the
+        reason if it does not, which begins with "needs" if one of these is all that it takes. What
+        is not recorded is None.
 
     Raises:
         UsageError: There is no such folder.

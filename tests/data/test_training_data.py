@@ -116,12 +116,12 @@ def test_data_given_to_a_resume_take_the_place_of_those_before(train, shards):
     ]
 
 
-def test_the_standard_library_is_an_input_by_its_name():
+def test_the_standard_library_is_an_input_by_its_name(plugins):
     (text,) = read_training_data(TrainingConfig(input_file="stdlib"), plugins).texts
     assert "standard library" in text.source
 
 
-def test_a_missing_text_is_refused():
+def test_a_missing_text_is_refused(plugins):
     with pytest.raises(MyptError, match=r"nowhere\.txt"):
         read_training_data(TrainingConfig(input_file="nowhere.txt"), plugins)
 

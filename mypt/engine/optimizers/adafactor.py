@@ -6,7 +6,7 @@ decoupled, as AdamW's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -59,7 +59,7 @@ class ShardedAdafactor(Adafactor):
 
     def _update(self, parameter: nn.Parameter, group: Mapping[str, Any]) -> None:
         whole = nn.Parameter(full_tensor(parameter).clone(), requires_grad=False)
-        whole.grad = full_tensor(parameter.grad)
+        whole.grad = full_tensor(cast("Tensor", parameter.grad))
         one = Adafactor([{**group, "params": [whole], "param_names": ["whole"]}])
         before = self.state[parameter]
         if before:

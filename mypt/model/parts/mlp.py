@@ -45,6 +45,7 @@ class _SquaredRelu(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> Tensor:
         """Compute the gradient of `x`."""
+        rectified: Tensor
         (rectified,) = ctx.saved_tensors
         return (upstream * rectified).mul_(2)
 
