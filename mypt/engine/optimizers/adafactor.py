@@ -59,7 +59,7 @@ class ShardedAdafactor(Adafactor):
 
     def _update(self, parameter: nn.Parameter, group: Mapping[str, Any]) -> None:
         whole = nn.Parameter(full_tensor(parameter).clone(), requires_grad=False)
-        whole.grad = full_tensor(cast("Tensor", parameter.grad))
+        whole.grad = full_tensor(cast("torch.Tensor", parameter.grad))
         one = Adafactor([{**group, "params": [whole], "param_names": ["whole"]}])
         before = self.state[parameter]
         if before:
