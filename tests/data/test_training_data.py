@@ -161,7 +161,7 @@ def test_a_run_goes_on_exactly_from_any_step(train, texts, shards, digests, data
         state = train(name, max_iters=6, input_file=None)
         assert state.data == whole.data
         assert state.epoch == whole.epoch
-        assert state.inexact_reasons == (f"step {stop}: max_iters changed from {stop} to 6",)
+        assert state.inexact_reasons == ()
         assert digests(name) == digests("whole")
 
 

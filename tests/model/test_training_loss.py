@@ -135,7 +135,7 @@ def test_a_resume_is_exact_and_another_loss_is_not(new, loader, in_tmp, plugins,
     new().fit(loader, max_iters=3, warmup_iters=50, **LOSSES[name], **RUN, checkpoint_dir="m")
     model = mypt.GPT.load(in_tmp / "m", plugins=plugins)
     state = model.fit(loader, max_iters=6, **RUN, checkpoint_dir="m")
-    assert state.inexact_reasons == ("step 3: max_iters changed from 3 to 6",)
+    assert state.inexact_reasons == ()
     whole = mypt.GPT.load(in_tmp / "whole", plugins=plugins)
     for key, tensor in whole.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[key])

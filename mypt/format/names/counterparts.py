@@ -314,11 +314,23 @@ DATA = (
         habits="input text text_file file data_file corpus train_text input_files",
     ),
     Counterpart(
+        ours="val_file",
+        how="{eval_sets} names further sets; without, the end of the training text is used",
+        hugging_face="validation_file eval_data_file",
+        litgpt="val_data_path",
+        karpathy="input_val_bin",
+        habits="val_data eval_file eval_data val_path val_text valid_file validation_data",
+    ),
+    Counterpart(
         ours="eval_sets eval_dataset_dir",
         how="the end of the training text, or the validation split of a data set, is used anyhow",
-        hugging_face="validation_file",
-        karpathy="input_val_bin",
-        habits="val_file val_data eval_file eval_data val_dir eval_dir valid_file",
+        habits="val_dir eval_dir",
+    ),
+    Counterpart(
+        ours="mixture",
+        how="{mixture} is the share of each file or folder, by its path",
+        hugging_face="interleave_datasets probabilities",
+        habits="data_mix data_mixture dataset_weights data_weights mixture_weights",
     ),
     Counterpart(
         ours="val_fraction",

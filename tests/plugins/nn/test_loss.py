@@ -242,16 +242,3 @@ def test_without_options_it_is_the_plain_loss_to_the_bit(way):
     value = output_loss(*tensors, targets, token_loss=CrossEntropy())
     assert torch.equal(plain, value)
     assert all(map(torch.equal, grads(plain, tensors), grads(value, tensors)))
-
-
-def test_the_logits_of_all_positions_never_exist_for_a_loss_of_a_plugin(monkeypatch):
-    monkeypatch.setattr(loss_chunked, "CHUNK_ROWS_CPU", 7)
-    *tensors, targets = layer()
-    seen = []
-
-    def squared(logits, ids):
-        seen.append(tuple(logits.shape))
-        return F.cross_entropy(logits, ids, reduction="none").square()
-
-    output_loss(*tensors, targets, token_loss=squared).backward()
-    assert seen == [(7, 50)] * 3 + [(6, 50)]
