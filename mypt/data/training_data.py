@@ -236,10 +236,9 @@ def _check_apart(trained: Sequence[str], validated: Sequence[str], choice: Sourc
     """
     files = [name for name in (*trained, *validated) if name != STANDARD_LIBRARY]
     resolve_inputs(files, choice)  # names what is read twice
-    for name in (STANDARD_LIBRARY, STDIN):
-        if name in trained and name in validated:
-            what, fix = "is trained on, and named to be validated on", "name another text for that"
-            raise DataError(Problem(name, "val_file", what, fix, kind="data.twice"))
+    if STANDARD_LIBRARY in trained and STANDARD_LIBRARY in validated:
+        what, fix = "is trained on, and named to be validated on", "name another text for that"
+        raise DataError(Problem(STANDARD_LIBRARY, "val_file", what, fix, kind="data.twice"))
 
 
 def to_inputs(inputs: str | tuple[str, ...] | None) -> tuple[str, ...]:

@@ -79,6 +79,13 @@ _from_model = click.option(
     help="Fraction of the text for validation; 1 makes an evaluation set.",
 )
 @click.option(
+    "--val_file",
+    "val_inputs",
+    type=TEXT,
+    multiple=True,
+    help="Text to validate on, as INPUT, all of which is then trained on; may be repeated.",
+)
+@click.option(
     "--tokens_per_shard",
     type=click.IntRange(1),
     default=10_000_000,
@@ -116,6 +123,7 @@ def prepare_command(
     from_model: str | None,
     options: tuple[str, ...],
     val_fraction: float,
+    val_inputs: tuple[str, ...],
     tokens_per_shard: int,
     dtype: Literal["auto", "uint16", "uint32"],
     workers: int | None,
@@ -142,6 +150,7 @@ def prepare_command(
         tokenizer=tokenizer,
         known=None if opened is None else opened.tokenizer,
         val_fraction=val_fraction,
+        val_inputs=val_inputs,
         tokens_per_shard=tokens_per_shard,
         dtype=dtype,
         workers=workers or available_workers(),

@@ -40,7 +40,10 @@ GENERATE_CONFLICTS = Conflicts(
     without={"probabilities": ("as_json",), "logits": ("as_json",), "stride": ("score",)},
 )
 DATA_CONFLICTS = Conflicts(
-    beside={"from_model": ("tokenization", "config_file", "plugins")},
+    beside={
+        "from_model": ("tokenization", "config_file", "plugins"),
+        "val_inputs": ("val_fraction",),
+    },
 )
 TRAIN_CONFLICTS = Conflicts(
     beside={"find_lr": ("overwrite", "no_lock")},

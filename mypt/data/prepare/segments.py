@@ -115,6 +115,20 @@ def plan_segments(sources: Sequence[TextFile], val_fraction: float) -> list[Segm
     return [*_mark_followed(train), *_mark_followed(val)]
 
 
+def assign_segments(train: Sequence[TextFile], val: Sequence[TextFile]) -> list[Segment]:
+    """Return each file as a whole, for the split that it was named for; see `plan_segments`."""
+    return [*_take_whole(train, "train"), *_take_whole(val, "val")]
+
+
+def _take_whole(sources: Sequence[TextFile], split: Literal["train", "val"]) -> list[Segment]:
+    whole = [
+        Segment(source, 0, source.length, split, source.size_bytes)
+        for source in sources
+        if source.length > 0
+    ]
+    return _mark_followed(whole)
+
+
 def _mark_followed(segments: Sequence[Segment]) -> list[Segment]:
     """Return the segments of a split; each but the last is followed by another document."""
     last = len(segments) - 1

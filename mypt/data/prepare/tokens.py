@@ -12,12 +12,13 @@ from attrs import field, frozen
 from mypt.data.dataset import read_tokenizer_state
 from mypt.data.describe import check_dataset
 from mypt.data.document_ends import DocumentEncoder
+from mypt.data.input_files import resolve_inputs
 from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
 from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.prepare.parallel import encode_pieces
 from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_pieces
 from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_settings, load_progress
-from mypt.data.prepare.segments import inputs_sha256, plan_segments
+from mypt.data.prepare.segments import assign_segments, inputs_sha256, plan_segments
 from mypt.data.prepare.shard_filler import DTYPES, ShardFiller, data_sha256
 from mypt.data.prepare.text_files import STDIN_FILE, list_text_files
 from mypt.data.sources.choice import SourceChoice
@@ -56,12 +57,15 @@ class Preparation:
     Attributes:
         inputs: Files, folders and "-", the standard input.
         output: Folder of the data set.
+        val_inputs: Files and folders that are validated on, so that all of `inputs` is trained on;
+            without them, a part of `inputs`.
         tokenization: token_kind of a new tokenizer.
         sections: Options of a new tokenizer, as in `plugins` of a preset.
         vocab_size: Its largest number of tokens, for one that can be trained to a size.
         tokenizer: A tokenizer to use instead of a new one.
         known: What the model says of it that it is of.
-        val_fraction: Fraction of the text used for validation; see `plan_segments`.
+        val_fraction: Fraction of the text used for validation, where there are no `val_inputs`; see
+            `plan_segments`.
         tokens_per_shard: Number of ids in each shard except the last of a split.
         dtype: Dtype of the ids; "auto" is uint16 if that can hold them, else uint32.
         workers: Number of processes that tokenize; the result does not depend on it.
@@ -72,6 +76,7 @@ class Preparation:
 
     inputs: tuple[str, ...] = field(converter=tuple[str, ...])
     output: Path
+    val_inputs: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
     tokenization: str = "gpt2"
     sections: Mapping[str, Any] = field(factory=dict)
     vocab_size: int | None = None
@@ -115,11 +120,13 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
     folder = wanted.output
     with _make_folder(folder), _lock(wanted), _removing_unfinished(folder):
         choice = SourceChoice.of(plugins, wanted.data_source, wanted.data_options)
-        sources = list_text_files(wanted.inputs, folder, choice)
-        settings = _collect_settings(wanted, sources, plugins)
+        sources = list_text_files((*wanted.inputs, *wanted.val_inputs), folder, choice)
+        train = sources[: len(resolve_inputs(wanted.inputs, choice))]
+        val = sources[len(train) :]
+        settings = _collect_settings(wanted, sources, val, plugins)
         if _is_done(folder, settings):
             return False
-        segments = plan_segments(sources, wanted.val_fraction)
+        segments = assign_segments(train, val) if val else plan_segments(train, wanted.val_fraction)
         _check_splits(segments, wanted)
         progress = load_progress(folder, settings) or _begin_progress(folder, settings)
         tokenizer = _prepare_tokenizer(wanted, plugins, segments)
@@ -132,7 +139,7 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
         with sharder:
             for piece, ids in encode_pieces(pieces, *how):
                 report(*sharder.add(piece, ids))
-        document = _build_metadata(wanted, tokenizer, sharder.progress, dtype)
+        document = _build_metadata(wanted, segments, tokenizer, sharder.progress, dtype)
         write_atomically(folder / METADATA_FILE, strict_json.dump(document))
         _remove_leftovers(folder)
     return True
@@ -179,9 +186,16 @@ def _removing_unfinished(folder: Path) -> Iterator[None]:
 
 
 def _collect_settings(
-    wanted: Preparation, sources: Sequence[TextFile], plugins: Plugins
+    wanted: Preparation, sources: Sequence[TextFile], val: Sequence[TextFile], plugins: Plugins
 ) -> dict[str, Any]:
-    """Return the settings that the result depends on."""
+    """Return the settings that the result depends on.
+
+    Args:
+        wanted: What to prepare.
+        sources: All files.
+        val: Those of them that were named to be validated on.
+        plugins: Where the tokenizer is looked up.
+    """
     given, options = wanted.tokenizer, dict[str, Any]()
     if given is None:
         options = wanted.new_tokenizer.options(plugins)
@@ -190,6 +204,7 @@ def _collect_settings(
         tokenizer_sha256 = hashlib.sha256(strict_json.dump(given.state())).hexdigest()
     return {
         "inputs_sha256": inputs_sha256(sources),
+        "val_inputs_sha256": inputs_sha256(val) if val else None,
         "tokenization": wanted.new_tokenizer.token_kind if given is None else given.token_kind,
         "tokenizer_options": options or None,
         "tokenizer_sha256": tokenizer_sha256,
@@ -252,8 +267,8 @@ def _choose_dtype(wanted: Preparation, tokenizer: Tokenizer) -> str:
 
 def _check_splits(segments: Sequence[Segment], wanted: Preparation) -> None:
     there = {segment.split for segment in segments}
-    needed = {"train"} if wanted.val_fraction < 1 else set()
-    needed |= {"val"} if wanted.val_fraction > 0 else set()
+    needed = {"train"} if wanted.val_fraction < 1 or wanted.val_inputs else set()
+    needed |= {"val"} if wanted.val_fraction > 0 or wanted.val_inputs else set()
     if needed - there:
         what = f"there is no text left for: {', '.join(sorted(needed - there))}"
         fix = "provide more text, or change val_fraction"
@@ -261,7 +276,11 @@ def _check_splits(segments: Sequence[Segment], wanted: Preparation) -> None:
 
 
 def _build_metadata(
-    wanted: Preparation, tokenizer: Tokenizer, progress: Progress, dtype: str
+    wanted: Preparation,
+    segments: Sequence[Segment],
+    tokenizer: Tokenizer,
+    progress: Progress,
+    dtype: str,
 ) -> dict[str, Any]:
     files = progress.files
     train = [file for file in files if file.name.startswith("train/")]
@@ -273,15 +292,24 @@ def _build_metadata(
         "train_shards": len(train),
         "val_shards": len(files) - len(train),
         "tokens_per_shard": wanted.tokens_per_shard,
-        "val_fraction": wanted.val_fraction,
+        "val_fraction": _find_val_fraction(wanted, segments),
         "tokenization": tokenizer.token_kind,
         "vocab_size": tokenizer.vocab_size,
         "dtype": DTYPES[dtype],
         "input_files": record_value(wanted.inputs),
+        **({"val_files": record_value(wanted.val_inputs)} if wanted.val_inputs else {}),
         "prepared_with": dict(progress.settings),
         "data_sha256": data_sha256(wanted.output, files, dtype),
         "files": [file.document() for file in files],
     }
+
+
+def _find_val_fraction(wanted: Preparation, segments: Sequence[Segment]) -> float:
+    """Return the fraction for validation: what was asked for, or what the named files have."""
+    if not wanted.val_inputs:
+        return wanted.val_fraction
+    val = sum(segment.size_bytes for segment in segments if segment.split == "val")
+    return round(val / sum(segment.size_bytes for segment in segments), 6)
 
 
 def _remove_leftovers(folder: Path) -> None:

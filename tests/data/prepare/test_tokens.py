@@ -473,3 +473,37 @@ def test_names_that_are_no_utf_8_are_prepared(wanted, plugins, texts):
     os.rename(texts / "c.txt", os.fsencode(texts) + b"/caff\xe8.txt")  # noqa: PTH104
     prepare(wanted, plugins)
     assert read_metadata(wanted.output).document["total_tokens"] > 0
+
+
+def test_files_that_are_named_for_it_validate_and_all_others_are_trained_on(
+    wanted, plugins, texts, tmp_path, monkeypatch
+):
+    val = tmp_path / "val.txt"
+    val.write_text(LINE.format(n=7) * 30, encoding="utf-8")
+    wanted = evolve(wanted, val_inputs=(str(val),), val_fraction=0.1)
+    prepare(wanted, plugins)
+    tokenizer = plugins.tokenizer("gpt2").build({"token_kind": "gpt2"})
+    ids = {name: np.concatenate(parts) for name, parts in read_shards(wanted.output).items()}
+    assert tokenizer.decode(ids["val"].tolist()) == val.read_text(encoding="utf-8")
+    trained = tokenizer.decode(ids["train"].tolist())
+    for file in texts.iterdir():
+        assert file.read_text(encoding="utf-8") in trained
+    document = read_metadata(wanted.output).document
+    assert document["val_files"] == ["val.txt"]
+    share = val.stat().st_size / sum(f.stat().st_size for f in (val, *texts.iterdir()))
+    assert document["val_fraction"] == pytest.approx(share, abs=1e-5)
+    assert not prepare(wanted, plugins)
+    with pytest.raises(DataError, match="val_inputs_sha256 changed|the inputs"):
+        prepare(evolve(wanted, val_inputs=()), plugins)
+    with pytest.raises(DataError, match="is read twice"):
+        prepare(evolve(wanted, output=tmp_path / "x", val_inputs=(str(texts / "a.txt"),)), plugins)
+
+
+def test_interrupted_it_goes_on_with_files_to_validate_on(wanted, plugins, tmp_path, monkeypatch):
+    val = tmp_path / "val.txt"
+    val.write_text(LINE.format(n=7) * 30, encoding="utf-8")
+    wanted = evolve(wanted, val_inputs=(str(val),))
+    prepare(evolve(wanted, output=tmp_path / "whole"), plugins)
+    stop_after_a_shard(wanted, plugins, monkeypatch)
+    assert prepare(wanted, plugins)
+    assert content(wanted.output) == content(tmp_path / "whole")
