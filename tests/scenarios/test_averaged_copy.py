@@ -90,7 +90,7 @@ def test_a_mean_that_was_lost_begins_anew_and_is_said(averaged, train):
 
 def test_version_1_has_no_mean_and_says_so(averaged, plugins, in_tmp):
     report = downgrade(averaged, in_tmp / "old", plugins.layouts, dry_run=False)
-    assert any("the mean of the weights is left out" in line for line in report.notes)
+    assert any("the mean of the weights is left out" in line for line in report.lines)
     contents = torch.load(in_tmp / "old" / OPTIMIZER, weights_only=True)
     assert all("ema" not in entry for entry in contents["state"].values())
 
