@@ -270,7 +270,7 @@ def test_a_mean_of_the_weights_saves_and_limits_hold_for_all_processes(folder, h
     for process in (main, other):
         process.wait()
     step = read_bundle(folder / "checkpoints" / "parts").training_state.step
-    assert step >= 10
+    assert step >= 9  # saved between two evaluations
     first, _ = run("parts", *flags, size=2)
     assert "Ended before max_iters 1000" in first
     assert digests("parts") == digests("whole")
