@@ -130,6 +130,24 @@ def test_several_processes_resume_exactly(folder):
     assert digests("parts") == digests("whole")
 
 
+def test_a_batch_schedule_is_that_of_all_processes_and_is_gone_on_with(folder):
+    stretches = [{"from_iter": 3, "grad_accum_steps": 3}, {"from_iter": 8, "grad_accum_steps": 1}]
+    flags = ("--batch_schedule", json.dumps(stretches), "--lr_schedule", "constant")
+    flags += ("--sampling", "epoch", "--weight_decay_schedule", "constant")
+    run("one", "--max_iters", "12", *flags, size=1)
+    run("whole", "--max_iters", "12", *flags, size=2)
+    for alone, together in zip(losses("one"), losses("whole"), strict=True):
+        assert together == pytest.approx(alone, abs=2e-5)
+    run("parts", "--max_iters", "5", *flags, size=2)
+    run("parts", "--max_iters", "12", size=2)
+    state, whole = (
+        read_bundle(folder / "checkpoints" / name).training_state for name in ("parts", "whole")
+    )
+    assert (state.exact, state.epoch.windows) == (True, whole.epoch.windows)
+    assert state.tokens_processed == whole.tokens_processed == 25 * 6 * 16
+    assert digests("parts") == digests("whole")
+
+
 def test_several_processes_fall_back_on_one_copy(folder):
     flags = ("--max_iters", "20", "--snapshot_interval", "10")
     run("cat", *flags, size=2)

@@ -2,16 +2,20 @@
 
 import json
 import math
+import re
+import shlex
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+import mypt
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import ConfigError, PluginError
 from mypt.format.validate import validate
+from mypt.plugins.manager import load_plugins
 from mypt.testing import registered
 from tests.support import schedule_plugin
 
@@ -173,6 +177,24 @@ def test_no_copy_is_kept_where_nothing_decays(train):
     train(lr_schedule="constant")
     train("dog", lr_schedule="wsd", lr_schedule_options={"decay_iters": 100})  # from the first step
     assert not [*Path("checkpoints").glob("*_step*")]
+
+
+def test_the_commands_of_the_page_train_longer(root, cli, in_tmp, text, digests):
+    page = (root / "docs" / "how-to" / "train.md").read_text(encoding="utf-8")
+    first, longer = re.findall(
+        r"^mypt train (--model_name steady.* --max_iters \d+.*)$", page, re.M
+    )
+    (in_tmp / "input.txt").write_text(text)
+    (in_tmp / "configs").mkdir()
+    preset = json.loads((root / "configs" / "tiny.json").read_text(encoding="utf-8"))
+    small = {"batch_size": 2, "block_size": 8, "n_embd": 16, "n_layer": 1, "eval_iters": 1}
+    (in_tmp / "configs" / "tiny.json").write_text(json.dumps({**preset, **small}))
+    planned = first.replace("steady", "planned").replace("--max_iters 100", "--max_iters 200")
+    for command in (planned, first, longer):
+        code, _, err = cli("train", *shlex.split(command), "--device", "cpu")
+        assert (code, err) == (0, "")
+    assert digests("steady_step00000075") == digests("planned")
+    assert state_of("steady_step00000075").exact
 
 
 # What a resume does to the rate
@@ -344,6 +366,25 @@ def test_a_stretch_beyond_the_end_is_said(train, logged):
     told = [e["message"] for e in logged(kind="notice")]
     said = "batch_schedule: 4 micro steps from step 12 are never trained with: the run ends at 12"
     assert said in told
+
+
+def test_fit_follows_the_schedules_and_says_what_it_changes(text, in_tmp, updates, logged):
+    tokenizer = load_plugins().tokenizer("char").train(text)
+    shape = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 2}
+    model = mypt.GPT(mypt.GPTConfig(vocab_size=tokenizer.vocab_size, **shape), tokenizer)
+    loader = mypt.GPTDataLoader(model.config, model.tokenizer, text=text, source="text")
+    kept = {"checkpoint_dir": "checkpoints/cat", "eval_iters": 1, "quiet": True}
+    given = {"learning_rate": 0.01, "lr_schedule": "linear", "weight_decay_schedule": "linear"}
+    given |= {"batch_schedule": [{"from_iter": 2, "grad_accum_steps": 3}]}
+    state = model.fit(loader, max_iters=4, **kept, **given)
+    shares = (1, 0.75, 0.5, 0.25)
+    assert [rate for (rate, _), *_ in updates] == pytest.approx([0.01 * s for s in shares])
+    assert [decay for (_, decay), *_ in updates] == pytest.approx([0.1 * s for s in shares])
+    assert state.tokens_processed == 8 * 16
+    model.fit(loader, max_iters=8, **kept)
+    told = [e["message"] for e in logged(kind="notice")]
+    said = "The learning rate of step 5 is 5.00e-03, after 2.50e-03 at step 4: linear now falls"
+    assert sum(line.startswith(said) for line in told) == 1
 
 
 # Schedules of plugins

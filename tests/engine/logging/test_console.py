@@ -10,7 +10,7 @@ from mypt.engine.evaluation.gold import GoldDecision
 from mypt.engine.logging import events
 from mypt.engine.logging.console import ConsoleSink
 from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.training import GoldMemory, TrainingConfig
+from mypt.format.documents.training import BatchStretch, GoldMemory, TrainingConfig
 from mypt.plugins import Evaluation
 from tests.support.events import TRAINING, eval_event, one_update, step_event
 
@@ -46,6 +46,15 @@ def test_the_console_foretells_the_end_by_the_steps_of_this_run():
     )
     assert "| ETA 7m |" in shown[1]  # 800 steps of half a second, as the first ones took
     assert "| ETA 14s |" in shown[3]  # 700 steps, at the pace after the first evaluation
+
+
+def test_the_console_foretells_the_end_by_the_micro_steps_to_come():
+    clock = iter([0.0, 100.0]).__next__
+    stretches = (BatchStretch(from_iter=100, grad_accum_steps=3),)
+    training = evolve(TRAINING, max_iters=200, batch_schedule=stretches)
+    start = events.training_start(GPTConfig(), training, 1)
+    shown = console_lines(start, eval_event(100), clock=clock)
+    assert "| ETA 5m |" in shown[1]  # 100 steps of three seconds, after as many of one
 
 
 def test_the_console_foretells_nothing_of_a_run_that_is_at_its_end():
