@@ -15,6 +15,7 @@ from mypt.testing.registration import registered
 from mypt.testing.sinks import check_sink
 from mypt.testing.speed import TokenizerSpeed, measure_tokenizer
 from mypt.testing.tokenizers import check_tokenizer
+from mypt.testing.training.data_sources import check_data_source
 from mypt.testing.training.losses import check_loss
 from mypt.testing.training.schedules import check_schedule
 from mypt.testing.updates import check_update
@@ -23,6 +24,7 @@ __all__ = [
     "TINY",
     "ContractError",
     "TokenizerSpeed",
+    "check_data_source",
     "check_guard",
     "check_loss",
     "check_optimizer",

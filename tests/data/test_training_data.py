@@ -1,5 +1,6 @@
 """What is trained and measured on, as the hyperparameters name it."""
 
+
 import numpy as np
 import pytest
 

@@ -74,6 +74,8 @@ def run_outside(words, cwd):
 def folder(tmp_path, text, root):
     """Make a folder as a reader has it, with a preset that trains in no time."""
     (tmp_path / "input.txt").write_text(text[:8000] + "TheInDear Nel mezzo\n" * 3)
+    notes = (json.dumps({"body": line}) + "\n" for line in text[:8000].splitlines())
+    (tmp_path / "notes.jsonl").write_text("".join(notes))
     (tmp_path / "configs").mkdir()
     preset = json.loads((root / PRESET).read_text(encoding="utf-8"))
     (tmp_path / PRESET).write_text(json.dumps({**preset, "batch_size": 2, "n_embd": 32}))

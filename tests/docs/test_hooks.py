@@ -9,6 +9,9 @@ import pytest
 import mypt
 import mypt.plugins
 import mypt.testing
+from mypt.data.input_files import read_input
+from mypt.data.sources.choice import SourceChoice
+from mypt.data.sources.input_source import InputSource
 from mypt.engine.config.overrides import build_config
 from mypt.format.bundle.plugin_updates import update_document
 from mypt.format.errors import ConfigError, FormatError
@@ -16,6 +19,7 @@ from mypt.plugins import Evaluation, RunInfo
 from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 from mypt.testing import (
+    check_data_source,
     check_guard,
     check_loss,
     check_optimizer,
@@ -82,6 +86,18 @@ def test_the_optimizer_keeps_its_contract(example):
     factory = example("An optimizer").optimizers["signs"]
     names = {name for entry in check_optimizer(factory).values() for name in entry}
     assert names == {"momentum", "updates"}
+
+
+def test_the_data_source_reads_documents_with_its_options(example, in_tmp):
+    plugins = example("A data source")
+    (in_tmp / "two.story").write_text("One.\n***\nTwo.\n")
+    factory = plugins.data_source("story")
+    assert check_data_source(factory, in_tmp / "two.story") == ["One.\n", "Two.\n"]
+    choice = SourceChoice.of(plugins, None, {"separator": "---"})
+    assert choice.find(InputSource(in_tmp / "two.story")) is factory
+    (in_tmp / "other.story").write_text("One.\n---\nTwo.\n")
+    assert read_input(["other.story"], choice).text == "One.\nTwo.\n"
+    assert len([*read_input(["other.story"], choice).documents()]) == 2
 
 
 def test_the_loss_is_that_of_one_position(example):

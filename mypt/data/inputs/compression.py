@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _INPUT_BYTES = 1 << 16  # of the file that are decompressed at once
 _OUTPUT_BYTES = 1 << 20  # kept of them at once
-_ZSTD_INPUT_BYTES = 1 << 9  # the package takes no limit; a block of 3 bytes may become 128 KiB
+_ZSTD_INPUT_BYTES = 1 << 8  # the package takes no limit; a block of 3 bytes may become 128 KiB
 _BUFFER_BYTES = 1 << 18
 _GZIP_WINDOW = 31  # zlib's value for a member of gzip, with its checksum
 _INSTALL_ZSTD = "install the package for it: pip install 'mypt-lm[zstd]'; or unpack it first"

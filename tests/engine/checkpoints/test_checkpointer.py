@@ -197,10 +197,10 @@ def test_a_run_does_not_save_over_what_another_has_saved_meanwhile(train, models
     read = session.read_training_data
     for name in ("old", "new"):
 
-        def meanwhile(training, name=name):
+        def meanwhile(training, plugins, name=name):
             monkeypatch.setattr(session, "read_training_data", read)
             train(name, max_iters=8)
-            return read(training)
+            return read(training, plugins)
 
         monkeypatch.setattr(session, "read_training_data", meanwhile)
         with pytest.raises(FormatError, match=r"was saved .* since .* opened"):
