@@ -21,4 +21,4 @@ def _build(run: RunInfo) -> LogSink | None:
     folder = run.log_file.parent / "tensorboard" / run.log_file.stem
     if run.log_file.stem != f"{run.model_name}_eval":  # other models may log to that file too
         folder /= run.model_name
-    return TensorBoardSink(folder, done=run.evaluated_step if run.resumed else 0)
+    return TensorBoardSink(folder, done=run.start_step if run.resumed else 0)

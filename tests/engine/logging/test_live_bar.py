@@ -1,14 +1,13 @@
 import io
 
-from rich.console import Console
+from rich.console import Console, Group
 
 from mypt.engine.logging.live_bar import LiveBar
 
 
 def lines_of(bar, width):
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    for renderable in bar.get_renderables():
-        console.print(renderable)
+    console.print(Group(*bar.get_renderables()))
     return console.file.getvalue().splitlines()
 
 

@@ -1,0 +1,1 @@
+"""mypt's training runs on Weights & Biases."""
