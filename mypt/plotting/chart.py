@@ -102,7 +102,8 @@ class Chart:
         title: The names of the runs.
         x_label: What x is.
         x_range: What x shows.
-        panels: From top to bottom; the losses, then the learning rate if any log records it.
+        panels: From top to bottom; the losses, then the learning rate, the norm of the gradient and
+            the tokens per second, each if any log records it.
         boundaries: Where phases begin.
         format_x: Writes a value of x.
     """
@@ -130,6 +131,7 @@ def chart_of(runs: Sequence[Run], axis: Axis = "steps") -> Chart:
     losses = [
         line for number, run in enumerate(runs) for line in _loss_lines(run, number, runs, axis)
     ]
+    losses += _update_lines(runs, axis, "loss")
     rates = [_rate_line(run, number, runs, axis) for number, run in enumerate(runs)]
     rates = [line for line in rates if line.points]
     marks = [
@@ -139,6 +141,10 @@ def chart_of(runs: Sequence[Run], axis: Axis = "steps") -> Chart:
     if rates:
         panel = _build_panel("learning rate", rates, [], _format_rate)
         panels.append(evolve(panel, note=_describe_unknown(runs)))
+    for name, (title, format_y) in _OF_UPDATES.items():
+        lines = _update_lines(runs, axis, name)
+        if lines:
+            panels.append(_build_panel(title, lines, [], format_y))
     xs = [_x(run, step, axis) for run in runs for step in run.steps]
     low, high = min(xs), max(xs)
     return Chart(
@@ -181,6 +187,29 @@ def _loss_lines(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Itera
                 ]
             ),
         )
+
+
+def _update_lines(runs: Sequence[Run], axis: Axis, name: str) -> list[Line]:
+    """Return the curve of a figure of single updates, of each run that has logged it.
+
+    The losses of single updates are drawn below those of evaluations, with a pattern of their own.
+    """
+    names = sort_loss_names(name for run in runs for name in run.loss_names)
+    is_loss, several = name == "loss", len(runs) > 1
+    found = []
+    for number, run in enumerate(runs):
+        points = [(_x(run, u.step, axis), getattr(u, name)) for u in run.updates]
+        if any(math.isfinite(y) for _, y in points):
+            label = "each step" if is_loss else _OF_UPDATES[name][0]
+            named = f"{run.name} {label}" if is_loss else run.name
+            line = Line(
+                label=named if several else label,
+                colour=(number if several or not is_loss else len(names)) % COLOURS,
+                dash=len(names) if is_loss and several else 0,
+                points=thin_points(points),
+            )
+            found.append(line)
+    return found
 
 
 def _rate_line(run: Run, number: int, runs: Sequence[Run], axis: Axis) -> Line:
@@ -294,3 +323,18 @@ def _format_step(value: float) -> str:
 
 def _format_rate(value: float) -> str:
     return f"{value:.1e}".replace("e-0", "e-") if value else "0"
+
+
+def _format_figure(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "not finite"
+
+
+def _format_count(value: float) -> str:
+    return short_count(value) if math.isfinite(value) else "not finite"
+
+
+# The title of a panel of single updates, and how its values are written.
+_OF_UPDATES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "grad_norm": ("gradient norm", _format_figure),
+    "tokens_per_sec": ("tokens per second", _format_count),
+}

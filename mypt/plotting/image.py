@@ -28,7 +28,7 @@ COLOURS = (
 )
 GOLD, INK, FAINT, GRID = "#d9a400", "#1b1f24", "#6a737d", "#e1e4e8"
 _DASHES = ("-", "--", ":", "-.")
-_WIDTH, _HEIGHTS = 10.0, (5.0, 2.0)  # inches
+_WIDTH, _HEIGHTS = 10.0, (5.0, 2.0)  # inches; of the losses, of each other panel
 _DPI = 150
 
 
@@ -45,7 +45,7 @@ def save_image(chart: Chart, path: Path) -> None:
         what = "pictures need matplotlib, which is not installed"
         fix = f'run: pip install "{DISTRIBUTION}[plot]", or write a page (.html)'
         raise UsageError(Problem("", "--output", what, fix, kind="plot")) from error
-    heights = _HEIGHTS[: len(chart.panels)]
+    heights = [_HEIGHTS[min(number, 1)] for number in range(len(chart.panels))]
     figure = Figure(figsize=(_WIDTH, sum(heights) + 0.5), dpi=_DPI, layout="constrained")
     rows = figure.subplots(
         len(heights), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}

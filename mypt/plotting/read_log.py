@@ -17,6 +17,7 @@ from mypt.plotting.run import (
     LoggedEvaluation,
     LoggedPhase,
     LoggedStart,
+    LoggedStep,
     Run,
     printable,
 )
@@ -125,6 +126,7 @@ class _Story:
         self.gold: list[GoldMark] = []
         self.phases: list[LoggedPhase] = []
         self.starts: list[LoggedStart] = []
+        self.updates: list[LoggedStep] = []
         self.first_phase = "default"
         self._final_gold = False
 
@@ -137,6 +139,7 @@ class _Story:
         """Begin with what another story tells."""
         self.evaluations, self.gold = [*past.evaluations], [*past.gold]
         self.phases, self.starts = [*past.phases], [*past.starts]
+        self.updates = [*past.updates]
         self.first_phase = past.first_phase
 
     def to_run(self, path: str | Path, name: str) -> Run:
@@ -148,6 +151,7 @@ class _Story:
             gold=tuple(self.gold),
             phases=self.named_phases(),
             starts=tuple(self.starts),
+            updates=tuple(self.updates),
         )
 
     def hear(self, event: Event) -> None:
@@ -186,6 +190,13 @@ class _Story:
         )
         _replace_from(self.evaluations, evaluation)
 
+    def _hear_step(self, event: Event) -> None:
+        names = ("train_loss", "grad_norm", "tokens_per_sec")
+        loss, norm, pace = (_read_loss(event, name, required=False) for name in names)
+        step = _read_count(event, "iter")
+        update = LoggedStep(step=step, loss=loss, grad_norm=norm, tokens_per_sec=pace)
+        _replace_from(self.updates, update)
+
     def _hear_phase_switch(self, event: Event) -> None:
         name = printable(_read_text(event, "new_phase"))
         _replace_from(self.phases, LoggedPhase(step=_read_count(event, "iter"), name=name))
@@ -223,7 +234,7 @@ class _Story:
 
     def _go_back(self, step: int) -> None:
         """Drop what came after a step that the run went back to."""
-        for items in (self.evaluations, self.gold, self.phases):
+        for items in (self.evaluations, self.updates, self.gold, self.phases):
             while items and items[-1].step > step:
                 items.pop()
 

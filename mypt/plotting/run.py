@@ -40,6 +40,23 @@ class LoggedEvaluation:
 
 
 @frozen(kw_only=True)
+class LoggedStep:
+    """The figures of one update.
+
+    Attributes:
+        step: Optimizer updates done.
+        loss: Of its own batches, nats per token; NaN where it was not finite.
+        grad_norm: Norm of the gradient; NaN where it was not finite or is not known.
+        tokens_per_sec: Tokens per second; NaN where they are not known.
+    """
+
+    step: int
+    loss: float
+    grad_norm: float
+    tokens_per_sec: float
+
+
+@frozen(kw_only=True)
 class GoldMark:
     """A model that became gold, or was kept from it.
 
@@ -101,6 +118,7 @@ class Run:
         gold: By rising step.
         phases: By rising step; empty where there is no curriculum.
         starts: By rising step; empty in logs that do not say when training began.
+        updates: By rising step; empty in logs that have no figures of updates.
     """
 
     name: str
@@ -109,6 +127,7 @@ class Run:
     gold: tuple[GoldMark, ...]
     phases: tuple[LoggedPhase, ...]
     starts: tuple[LoggedStart, ...] = ()
+    updates: tuple[LoggedStep, ...] = ()
 
     @property
     def loss_names(self) -> list[str]:
@@ -123,9 +142,10 @@ class Run:
 
     @property
     def steps(self) -> list[int]:
-        """The steps of all evaluations, marks and phases, unordered."""
+        """The steps of all evaluations, updates, marks and phases, unordered."""
         return [
             *(evaluation.step for evaluation in self.evaluations),
+            *(update.step for update in self.updates),
             *(mark.step for mark in self.gold),
             *(phase.step for phase in self.phases),
         ]

@@ -30,7 +30,7 @@ STYLES = (
     "bright_black",
 )
 _FAINT = "bright_black"
-_ROWS = (16, 6)  # of the losses, of the learning rate
+_ROWS = (16, 6)  # of the losses, of each other panel
 _LEFT = 9  # numbers of y
 _MAX_LEGEND = 26
 

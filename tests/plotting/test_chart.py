@@ -1,10 +1,12 @@
+import math
+
 import pytest
 from attrs import evolve
 
 from mypt.format.errors import UsageError
 from mypt.plotting.chart import chart_of, ticks
 from mypt.plotting.read_log import read_log
-from mypt.plotting.run import LoggedPhase
+from mypt.plotting.run import LoggedPhase, LoggedStep
 from tests.support.plotted_runs import run_of, two_points
 
 
@@ -110,3 +112,35 @@ def test_a_hundred_thousand_evaluations_are_thinned_out():
         assert len(panel.marks) <= 500
         assert all(len(line.points) <= 4000 for line in panel.lines)
         assert panel.lines[0].last == run.evaluations[-1].losses["val"]
+
+
+def updates(*steps, **fields):
+    figures = {"loss": 3.5, "grad_norm": 1.5, "tokens_per_sec": 1200.0, **fields}
+    return tuple(LoggedStep(step=step, **figures) for step in steps)
+
+
+def test_the_figures_of_updates_have_panels_of_their_own_and_their_losses_are_with_the_losses():
+    chart = chart_of([run_of(updates=updates(5, 15, 105))])
+    titles = [panel.title for panel in chart.panels]
+    assert titles[1:] == ["learning rate", "gradient norm", "tokens per second"]
+    line = chart.panels[0].lines[-1]
+    assert (line.label, line.points) == ("each step", ((5, 3.5), (15, 3.5), (105, 3.5)))
+    assert line.colour not in {other.colour for other in chart.panels[0].lines[:-1]}
+    assert chart.panels[2].lines[0].points[0] == (5, 1.5)
+    assert chart.panels[3].format_y(1200.0) == "1.2K"
+    assert chart.x_range == (0, 105)
+
+
+def test_a_log_without_figures_of_updates_is_drawn_as_before():
+    assert len(chart_of([run_of()]).panels) == 2
+    unknown = updates(5, 15, grad_norm=math.nan)
+    assert [panel.title for panel in chart_of([run_of(updates=unknown)]).panels][2:] == [
+        "tokens per second"
+    ]
+
+
+def test_of_several_runs_each_that_has_them_has_its_colour():
+    chart = chart_of([run_of("a"), run_of("b", updates=updates(5, 15))], "tokens")
+    (norm,) = chart.panels[2].lines
+    assert (norm.label, norm.colour, norm.points[0][0]) == ("b", 1, 320)
+    assert chart.panels[0].lines[-1].label == "b each step"

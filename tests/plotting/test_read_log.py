@@ -286,3 +286,23 @@ def test_each_start_says_its_schedule_if_the_log_has_all_of_it(log):
     assert [start.step for start in starts] == [0, 10]
     assert starts[0].training.max_iters == 50
     assert starts[1].training is None
+
+
+def update(step, loss=2.5, **fields):
+    figures = {"train_loss": loss, "grad_norm": 1.5, "tokens_per_sec": 1200}
+    return {"event": "step", "iter": step, **figures, **fields}
+
+
+def test_figures_of_updates_are_read_and_repeated_ones_replace_the_earlier(log):
+    path = log(evaluation(0), update(10), update(20), evaluation(20), start(10), update(20, 2.25))
+    (run,) = read_log(path)
+    assert [(u.step, u.loss, u.grad_norm, u.tokens_per_sec) for u in run.updates] == [
+        (10, 2.5, 1.5, 1200),
+        (20, 2.25, 1.5, 1200),
+    ]
+
+
+def test_a_figure_of_an_update_that_is_not_known_is_a_gap(log):
+    (run,) = read_log(log(evaluation(0), update(10, None, grad_norm=None)))
+    assert math.isnan(run.updates[0].loss)
+    assert math.isnan(run.updates[0].grad_norm)

@@ -35,6 +35,9 @@ def command(
 ) -> None:
     """Plot the losses, learning rate, gold marks and phases of one or more runs.
 
+    Where a log has the figures of updates (--log_interval), also their losses, gradient norms and
+    tokens per second.
+
     Without --output, the plot is drawn in the terminal. A page is one self-contained file; an
     image needs matplotlib: pip install "mypt-lm[plot]".
     """

@@ -60,7 +60,10 @@ _BATCH = "an update is on {batch_size} x {grad_accum_steps} sequences, of all pr
 _PRECISION = (
     "weights are float32; on a GPU, steps are computed in {amp_dtype}, unless {use_amp} is false"
 )
-_LOGS = "the log is JSON lines, drawn by `mypt plot`; a plugin may be a sink, as mypt-tensorboard"
+_LOGS = (
+    "the log is JSON lines, drawn by `mypt plot`; a plugin may be a sink, as mypt-wandb and "
+    "mypt-tensorboard"
+)
 _SAVES = (
     "each evaluation also saves; {save_interval} saves in between, {snapshot_interval} keeps"
     " numbered copies"
@@ -529,14 +532,6 @@ EVALUATION = (
         habits="eval_freq val_interval val_check_interval eval_period validate_every",
     ),
     Counterpart(
-        ours="eval_interval",
-        how="the loss of each update is on the terminal; the log has the evaluations",
-        nanogpt="log_interval",
-        hugging_face="logging_steps",
-        litgpt="train.log_interval",
-        habits="log_every log_freq print_every logging_interval",
-    ),
-    Counterpart(
         ours="eval_iters",
         litgpt="eval.max_iters",
         karpathy="val_max_steps eval_tokens",
@@ -616,13 +611,19 @@ SAVING = (
 
 LOGGING = (
     Counterpart(
+        ours="log_interval",
+        hugging_face="logging_steps",
+        litgpt="train.log_interval",
+        habits="log_every log_freq print_every logging_interval log_every_n_steps",
+    ),
+    Counterpart(
         ours="log_sinks",
         how=_LOGS,
         nanogpt="wandb_log wandb_project wandb_run_name",
         hugging_face="report_to run_name",
         litgpt="logger_name",
         karpathy="run",
-        habits="wandb use_wandb wandb_name tensorboard tb logger project",
+        habits="wandb use_wandb wandb_name wandb_entity wandb_mode tensorboard tb logger project",
     ),
     Counterpart(
         ours="log_file",
