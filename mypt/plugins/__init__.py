@@ -11,6 +11,7 @@ from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, DataError, FormatError, MyptError, PluginError, Problem
 from mypt.format.layout import linear_head, token_embedding
 from mypt.format.optimizers.declaration import ParameterInfo, StateNumber, StateTensor
+from mypt.format.optimizers.parameter_rules import decays
 from mypt.format.readers.contract import FileForm, ReaderFactory
 from mypt.format.readers.options import missing_option
 from mypt.format.readers.shared.peek import peek_dict
@@ -136,6 +137,7 @@ __all__ = [
     "Verdict",
     "attend",
     "attend_once",
+    "decays",
     "hookimpl",
     "linear_head",
     "make_layer_cache",

@@ -505,14 +505,25 @@ OPTIMIZATION = (
     ),
     Counterpart(
         ours="optimizer optimizer_options",
-        how="{optimizer} is adamw or a plugin's; {optimizer_options} are those of a plugin's",
-        hugging_face="optim optim_args",
-        habits="optimiser opt optimizer_kwargs",
+        how="{optimizer} is adamw, muon, adafactor, sgd or a plugin's, with {optimizer_options}",
+        hugging_face="optim optim_args adafactor",
+        litgpt="optimizer.class_path",
+        habits="optimiser opt optimizer_kwargs optimizer_name muon sgd",
     ),
     Counterpart(
         how="adamw has {learning_rate}, {beta1}, {beta2}, {weight_decay} and torch's eps",
         hugging_face="adam_epsilon",
-        habits="eps adamw momentum",
+        habits="eps adamw",
+    ),
+    Counterpart(
+        ours="optimizer_options",
+        how="muon and sgd have a momentum: {optimizer_options} '{\"momentum\": 0.95}'",
+        habits="momentum nesterov ns_steps muon_momentum",
+    ),
+    Counterpart(
+        ours="optimizer_options",
+        how="that of muon's matrices is in {optimizer_options}: '{\"muon_learning_rate\": 0.02}'",
+        habits="muon_learning_rate muon_lr",
     ),
     Counterpart(ours="seed", hugging_face="data_seed", habits="random_seed manual_seed rng_seed"),
     Counterpart(

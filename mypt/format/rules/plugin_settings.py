@@ -9,8 +9,8 @@ from attrs import field, frozen
 
 from mypt.format.errors import Problem, suggestion
 from mypt.format.layout import BUILT_IN, SLOTS
-from mypt.format.optimizers.adamw import ADAMW
 from mypt.format.optimizers.adamw import NAME as ADAMW_NAME
+from mypt.format.optimizers.built_in import BUILT_IN_OPTIMIZERS
 from mypt.format.rules.config import BROKEN, CLASH, MISSING
 from mypt.format.schema.messages import explain_option_error, json_pointer
 
@@ -147,10 +147,10 @@ def find_declaration(contents: Any, settings: Settings) -> Declaration | None:
         settings: What the plugins say.
     """
     name = contents.get(OPTIMIZER) if isinstance(contents, dict) else None
-    if name == ADAMW_NAME:
-        return ADAMW
-    found = settings.get((OPTIMIZER, name)) if isinstance(name, str) else None
-    return None if found is None else found.declaration
+    if not isinstance(name, str):
+        return None
+    found = settings.get((OPTIMIZER, name))
+    return BUILT_IN_OPTIMIZERS.get(name) or (None if found is None else found.declaration)
 
 
 def list_unusable(packages: Iterable[str], settings: Settings) -> dict[str, tuple[str, str]]:

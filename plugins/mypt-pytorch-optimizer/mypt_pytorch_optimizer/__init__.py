@@ -1,0 +1,1 @@
+"""Optimizers of the library pytorch_optimizer, for mypt."""
