@@ -78,10 +78,17 @@ def test_each_optimizer_trains_in_parts_as_in_one_process_and_resumes_exactly(fo
     for name in ("copies", "whole"):
         for alone, together in zip(losses("one"), losses(name), strict=True):
             assert together == pytest.approx(alone, abs=5e-5)
-    run("parts", *flags[:2], "--max_iters", "13", *flags[4:], "--shard", size=2)
+    main, other = start("parts", *flags, "--shard", size=2)
+    for line in main.said:
+        if line.startswith("step 10/"):
+            main.send(signal.SIGTERM)
+            break
+    for process in (main, other):
+        process.wait()
+    assert 10 <= read_bundle(folder / "checkpoints" / "parts").training_state.step < 20
     run("parts", *flags, "--shard", size=2)
-    reasons = read_bundle(folder / "checkpoints" / "parts").training_state.inexact_reasons
-    assert reasons == ("step 13: max_iters changed from 13 to 20",)
+    assert read_bundle(folder / "checkpoints" / "parts").training_state.exact
+    assert digests("parts") == digests("whole")
     kept = read_bundle(folder / "checkpoints" / "parts").optimizer()["state"]
     shapes = {
         n: tuple(t.shape) for n, t in read_bundle(folder / "checkpoints" / "one").weights().items()
@@ -90,23 +97,6 @@ def test_each_optimizer_trains_in_parts_as_in_one_process_and_resumes_exactly(fo
     keys = {"muon": "momentum", "adafactor": "row_var", "sgd": "momentum_buffer"}
     wanted = (shapes[name][0], 1) if optimizer == "adafactor" else shapes[name]
     assert tuple(kept[name][keys[optimizer]].shape) == wanted
-
-
-@pytest.mark.parametrize("optimizer", ["muon", "adafactor", "sgd"])
-def test_each_optimizer_in_parts_goes_on_in_the_same_bytes(folder, optimizer):
-    flags = ("--optimizer", optimizer, "--max_iters", "20", "--shard", "--dropout", "0.1")
-    run("whole", *flags, size=2)
-    main, other = start("parts", *flags, size=2)
-    for line in main.said:
-        if line.startswith("step 10/"):
-            main.send(signal.SIGTERM)
-            break
-    for process in (main, other):
-        process.wait()
-    assert 10 <= read_bundle(folder / "checkpoints" / "parts").training_state.step < 20
-    run("parts", *flags, size=2)
-    assert read_bundle(folder / "checkpoints" / "parts").training_state.exact
-    assert digests("parts") == digests("whole")
 
 
 def digests(name):

@@ -56,10 +56,10 @@ def test_settings_other_than_those_of_a_resume_are_a_warning():
 
 
 def test_the_state_of_another_optimizer_is_left_for_a_fresh_one():
-    what = "is of adamw, but training_config says mine: a fresh optimizer begins"
+    what = "is of adamw, but training_config says mine: what does not fit that begins anew"
     assert doubts(adamw(), optimizer="mine") == [what]
     assert doubts(mine(), declaration=None) == [
-        "is of mine, but training_config says adamw: a fresh optimizer begins"
+        "is of mine, but training_config says adamw: what does not fit that begins anew"
     ]
 
 
