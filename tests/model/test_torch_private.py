@@ -29,22 +29,44 @@ def layer():
     return nn.Linear(8, 4).requires_grad_(False)
 
 
+OPTIMIZERS = ("AdamW", "SGD", "Adafactor")
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize(
     "name", ["add_param_group", "zero_grad", "state_dict", "load_state_dict", "step"]
 )
-def test_methods_of_adamw_that_are_wrapped_can_be_unwrapped(name):
-    with using(f"torch.optim.AdamW.{name}"):
-        assert hasattr(getattr(torch.optim.AdamW, name), "__wrapped__")
+def test_methods_of_optimizers_that_are_wrapped_can_be_unwrapped(kind, name):
+    with using(f"torch.optim.{kind}.{name}"):
+        assert hasattr(getattr(getattr(torch.optim, kind), name), "__wrapped__")
 
 
-def test_adamw_takes_the_step_of_torch(layer):
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_an_optimizer_takes_the_step_of_torch(kind, layer):
     other = nn.Linear(8, 4)
     other.load_state_dict(layer.state_dict())
-    with using("torch.optim.AdamW, unwrap_weights,"):
-        for of_both, cls in ((layer.requires_grad_(), private.AdamW), (other, torch.optim.AdamW)):
+    classes = getattr(private, kind), getattr(torch.optim, kind)
+    with using(f"torch.optim.{kind}, unwrap_weights,"):
+        for of_both, cls in zip((layer.requires_grad_(), other), classes, strict=True):
             of_both.weight.grad = torch.ones_like(of_both.weight)
             cls(of_both.parameters(), lr=0.1).step()
         assert torch.equal(layer.weight, other.weight)
+
+
+def test_of_some_groups_the_others_stay_and_a_scaler_divides_their_gradients(layer):
+    layer.requires_grad_()
+    groups = [{"params": [layer.weight]}, {"params": [layer.bias]}]
+    before = layer.weight.detach().clone(), layer.bias.detach().clone()
+    for parameter in layer.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer = private.AdamWOfSomeGroups(groups, lr=0.1, fused=True)
+    optimizer.step_groups(optimizer.param_groups[1:])
+    assert torch.equal(layer.weight, before[0])
+    assert not torch.equal(layer.bias, before[1])
+    assert len(optimizer.param_groups) == 2
+    with using("_step_supports_amp_scaling"):
+        assert torch.optim.AdamW(layer.parameters(), fused=True)._step_supports_amp_scaling
+        assert not optimizer._step_supports_amp_scaling
 
 
 @pytest.mark.parametrize(
