@@ -13,7 +13,10 @@ from mypt.engine.evaluation.guards import (
     trend_guard,
 )
 from mypt.engine.schedules.built_in import (
+    CONSTANT,
     COSINE_MIN_LR_FRACTION,
+    LINEAR,
+    WSD,
     WSD_OPTIONS,
     build_constant,
     build_cosine,
@@ -62,12 +65,12 @@ def mypt_optimizers() -> list[OptimizerFactory]:
 def mypt_schedules() -> list[ScheduleFactory]:
     """Offer constant, cosine, linear and wsd."""
     return [
-        ScheduleFactory("constant", build_constant, options=NO_OPTIONS),
+        ScheduleFactory(CONSTANT, build_constant, options=NO_OPTIONS),
         ScheduleFactory(
             COSINE, build_cosine, options=NO_OPTIONS, min_lr_fraction=COSINE_MIN_LR_FRACTION
         ),
-        ScheduleFactory("linear", build_linear, options=NO_OPTIONS),
-        ScheduleFactory("wsd", build_wsd, options=WSD_OPTIONS, decay_step=find_decay_step),
+        ScheduleFactory(LINEAR, build_linear, options=NO_OPTIONS),
+        ScheduleFactory(WSD, build_wsd, options=WSD_OPTIONS, decay_step=find_decay_step),
     ]
 
 

@@ -140,7 +140,8 @@ def test_a_copy_from_before_the_decay_ends_as_the_run_that_was_planned_longer(
     told = [e["message"] for e in logged(kind="notice") if "decay" in e["message"]]
     assert told == [
         f"The learning rate decays from step {decay} on; the model before it is kept as "
-        f"checkpoints/{copy}, to train longer from: mypt train --model_name {copy} --max_iters N"
+        f"checkpoints/{copy}, to train longer from: "
+        f'mypt.load("checkpoints/{copy}").fit(loader, max_iters=N)'
     ]
     state = longer(train, copy)
     assert (state.step, state.exact) == (24, True)
@@ -190,9 +191,14 @@ def test_the_commands_of_the_page_train_longer(root, cli, in_tmp, text, digests)
     small = {"batch_size": 2, "block_size": 8, "n_embd": 16, "n_layer": 1, "eval_iters": 1}
     (in_tmp / "configs" / "tiny.json").write_text(json.dumps({**preset, **small}))
     planned = first.replace("steady", "planned").replace("--max_iters 100", "--max_iters 200")
+    said = []
     for command in (planned, first, longer):
-        code, _, err = cli("train", *shlex.split(command), "--device", "cpu")
+        code, out, err = cli("train", *shlex.split(command), "--device", "cpu")
         assert (code, err) == (0, "")
+        said += out.splitlines()
+    copy = "steady_step00000075"
+    (told,) = [line for line in said if f"kept as checkpoints/{copy}, to train longer" in line]
+    assert told.endswith(f"from: mypt train --model_name {copy} --max_iters N")
     assert digests("steady_step00000075") == digests("planned")
     assert state_of("steady_step00000075").exact
 
@@ -225,8 +231,8 @@ def test_the_commands_of_the_page_train_longer(root, cli, in_tmp, text, digests)
             {"lr_schedule": "wsd"},
             {"max_iters": 24},
             "The learning rate of step 13 is 1.00e-02, after 5.00e-03 at step 12: wsd now falls "
-            "from step 20 until 24; to train longer from before the decay: mypt train --model_name "
-            "cat_step00000010 --max_iters 24",
+            "from step 20 until 24; to train longer from before the decay: "
+            'mypt.load("checkpoints/cat_step00000010").fit(loader, max_iters=24)',
         ),
         (
             {"lr_schedule": "linear"},
@@ -260,6 +266,20 @@ def test_a_change_on_the_way_is_said_too(then, train, stop_at, logged):
     train(tokenization=None, **{**KEPT, **then})
     told = [e["message"] for e in logged(kind="notice")]
     assert sum(line.startswith("The learning rate of step 7 is") for line in told) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "is_said"),
+    [
+        ({"lr_schedule": "constant", "min_lr": 0.001}, True),
+        ({"lr_schedule": "constant"}, False),
+        ({"lr_schedule": "linear", "min_lr": 0.001}, False),
+    ],
+)
+def test_a_lowest_rate_that_is_never_reached_is_said(given, is_said, train, logged):
+    train(max_iters=2, **given)
+    said = "min_lr 0.001 has no effect: the schedule constant stays at the peak"
+    assert (said in [e["message"] for e in logged(kind="notice")]) is is_said
 
 
 def test_a_resume_that_changes_nothing_says_nothing_of_the_rate(train, stop_at, logged):

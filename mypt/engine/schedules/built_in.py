@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import JsonSchema, Schedule
 
+CONSTANT, LINEAR, WSD = "constant", "linear", "wsd"
 # The cosine ends at a tenth of the peak, as in Hoffmann et al. 2022, section 3.1.
 COSINE_MIN_LR_FRACTION = 0.1
 _DECAY_FRACTION = 0.2

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from mypt.engine.schedules.batch_size import micro_steps_at
+from mypt.engine.schedules.built_in import CONSTANT
 from mypt.engine.schedules.learning_rate import LearningRate
 from mypt.engine.schedules.weight_decay import decay_factor_at
 from mypt.format.errors import MyptError
@@ -87,7 +88,7 @@ def explain_change(
         return
     rate, name = now.at(step), after.lr_schedule
     is_steady = _is_close(rate, last)
-    how = "stays until" if name == "constant" else f"{_verb(now, step)} until"
+    how = "stays until" if name == CONSTANT else f"{_verb(now, step)} until"
     told = f"{name} now {how} {after.max_iters}"
     said = f"The learning rate of step {step + 1} is {rate:.2e}, after {last:.2e} at step {step}"
     if is_steady or (step < before.max_iters and _is_close(rate, planned)):
@@ -96,20 +97,24 @@ def explain_change(
         yield f"{said}: {told}; {_advise(last, after, copy, in_python=in_python)}"
 
 
-def describe_copy(copy: Path, step: int) -> str:
+def describe_copy(copy: Path, step: int, *, in_python: bool) -> str:
     """Return what the copy of the model is for that a run keeps where its decay begins.
 
     Args:
         copy: The folder of the copy.
         step: Updates done.
+        in_python: Whether the run was started from Python, and not by a command.
     """
     return (
         f"The learning rate decays from step {step} on; the model before it is kept as {copy}, to "
-        f"train longer from: {_command(copy, 'N')}"
+        f"train longer from: {_go_on(copy, 'N', in_python=in_python)}"
     )
 
 
-def _command(copy: Path, max_iters: object) -> str:
+def _go_on(copy: Path, max_iters: object, *, in_python: bool) -> str:
+    """Return the command, or the call, that trains on from a copy."""
+    if in_python:
+        return f'mypt.load("{copy.as_posix()}").fit(loader, max_iters={max_iters})'
     return f"mypt train --model_name {shlex.quote(copy.name)} --max_iters {max_iters}"
 
 
@@ -122,10 +127,11 @@ def _verb(now: LearningRate, step: int) -> str:
 
 def _advise(last: float, after: TrainingConfig, copy: Path | None, *, in_python: bool) -> str:
     if copy is not None:
-        return f"to train longer from before the decay: {_command(copy, after.max_iters)}"
+        go_on = _go_on(copy, after.max_iters, in_python=in_python)
+        return f"to train longer from before the decay: {go_on}"
     if in_python:
-        return f'lr_schedule="constant", learning_rate={last:.3g} goes on as it was'
-    return f"--lr_schedule constant --learning_rate {last:.3g} goes on as it was"
+        return f'lr_schedule="{CONSTANT}", learning_rate={last:.3g} goes on as it was'
+    return f"--lr_schedule {CONSTANT} --learning_rate {last:.3g} goes on as it was"
 
 
 def _differ(before: TrainingConfig, after: TrainingConfig, fields: tuple[str, ...]) -> bool:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from mypt.engine.schedules.built_in import CONSTANT
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import Schedule
@@ -78,6 +79,13 @@ class LearningRate:
             return peak * self.min_lr_fraction
         top = training.learning_rate
         return training.min_lr * (peak / top) if top else 0.0
+
+
+def explain_unused_min_lr(training: TrainingConfig) -> Iterator[str]:
+    """Yield that a lowest rate has no effect, where it has none."""
+    if training.min_lr is not None and training.lr_schedule == CONSTANT:
+        said = f"min_lr {training.min_lr:g} has no effect"
+        yield f"{said}: the schedule {CONSTANT} stays at the peak"
 
 
 def check_learning_rate(

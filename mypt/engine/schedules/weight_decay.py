@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mypt.engine.schedules.built_in import CONSTANT
 from mypt.engine.schedules.shapes import half_cosine, straight_line
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.training import TrainingConfig
 
-CONSTANT = "constant"
 SETTING = "weight_decay"
 _SHAPES: Mapping[str, Callable[[float], float]] = {
     "linear": straight_line,

@@ -181,6 +181,7 @@ class Trainer:
             job.model, job.optimizer, state.training_config, state.scaler, job.world, token_loss
         )
         self._decay_step = self._updater.learning_rate.decay_step
+        self._in_python = job.command is None
         if state.step > 0:  # so that a save before the next update gives the same bytes
             self._updater.set_learning_rate(state.step - 1)
         self._checkpointer = checkpointer
@@ -365,7 +366,8 @@ class Trainer:
         """Announce the copy of the model before its learning rate decays."""
         if self._folder is not None and self.state.step == self._decay_step:
             copy = CopyKind.NUMBERED.path(self._folder, self.state.step)
-            self._dispatcher.emit(events.Notice(message=describe_copy(copy, self.state.step)))
+            message = describe_copy(copy, self.state.step, in_python=self._in_python)
+            self._dispatcher.emit(events.Notice(message=message))
 
     def _evaluate_and_save(self) -> None:
         """Evaluate, decide on gold, and save what follows from it.

@@ -47,7 +47,12 @@ def everything():
 
 
 @pytest.mark.parametrize(
-    "flags", [(), ("--loss_options", '{"z_loss": 1e-4}', "--batch_schedule", "[]")]
+    "flags",
+    [
+        (),
+        ("--loss_options", '{"z_loss": 1e-4}', "--warmup_iters", "5", "--lr_schedule", "wsd"),
+        ("--optimizer", "muon", "--weight_decay_schedule", "linear", "--freeze_layers", "1"),
+    ],
 )
 def test_rates_are_tried_and_nothing_is_kept(flags, find, in_tmp):
     code, out, _ = find("--input_file", "input.txt", *SMALL, *flags)
