@@ -76,6 +76,8 @@ def folder(tmp_path, text, root):
     (tmp_path / "input.txt").write_text(text[:8000] + "TheInDear Nel mezzo\n" * 3)
     notes = (json.dumps({"body": line}) + "\n" for line in text[:8000].splitlines())
     (tmp_path / "notes.jsonl").write_text("".join(notes))
+    for name, part in (("inferno", text[:5000]), ("paradiso", text[5000:])):
+        (tmp_path / f"{name}.txt").write_text(part)
     (tmp_path / "configs").mkdir()
     preset = json.loads((root / PRESET).read_text(encoding="utf-8"))
     (tmp_path / PRESET).write_text(json.dumps({**preset, "batch_size": 2, "n_embd": 32}))
