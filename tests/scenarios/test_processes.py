@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mypt.format.bundle.read import read_bundle
-from tests.support import optimizer_plugin
+from tests.support import loss_plugin, optimizer_plugin
 from tests.support.installed import install, others
 from tests.support.processes.command import Command
 from tests.support.processes.ranks import ranks
@@ -300,3 +300,30 @@ def test_the_clock_of_the_first_process_ends_and_saves_all(folder):
     state = read_bundle(folder / "checkpoints" / "timed").training_state
     assert state.step == state.evaluated_step
     assert state.elapsed_s >= 1.2
+
+
+@pytest.mark.parametrize(
+    ("how", "sampling"), [((), "random"), (("--shard",), "epoch")], ids=["ddp", "fsdp"]
+)
+def test_a_mixture_and_another_loss_do_not_depend_on_the_number_of_processes(
+    folder, monkeypatch, text, how, sampling
+):
+    monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
+    source = Path(loss_plugin.__file__).read_text(encoding="utf-8")
+    monkeypatch.syspath_prepend(install(folder, "acme-losses", source, module="acme_losses"))
+    (folder / "dogs.txt").write_text(text.replace("cat", "dog"))
+    (folder / "val.txt").write_text(text[::2])
+    monkeypatch.setattr(
+        "tests.scenarios.test_processes.FLAGS",
+        (
+            *("--mixture", '{"input.txt": 3, "dogs.txt": 1}', "--val_file", "val.txt"),
+            *("--loss", "focal", "--sampling", sampling, *FLAGS[2:]),
+        ),
+    )
+    run("one", "--max_iters", "10", size=1)
+    run("two", "--max_iters", "10", *how, size=2)
+    for alone, together in zip(losses("one"), losses("two"), strict=True):
+        assert together == pytest.approx(alone, abs=2e-5)
+    one, two = (read_bundle(folder / "checkpoints" / n).training_state for n in ("one", "two"))
+    assert (one.data, one.epoch) == (two.data, two.epoch)
+    assert (two.epoch is None) == (sampling == "random")
