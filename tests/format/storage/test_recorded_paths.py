@@ -54,3 +54,9 @@ def test_values_are_looked_through_at_every_level(in_tmp):
         "a": ["y", 1, None],
         "b": {"c": "v"},
     }
+
+
+def test_keys_that_are_paths_are_reduced_too_and_none_is_lost(in_tmp):
+    mixture = {"/home/bob/x.txt": 3, "/home/eve/x.txt": 1, "a/x.txt": 2, "<|end|>": 4}
+    recorded = record_value({"mixture": mixture})["mixture"]
+    assert recorded == {"x.txt": 3, "x.txt (2)": 1, "a/x.txt": 2, "<|end|>": 4}
