@@ -203,7 +203,7 @@ def _format_preset(preset: Preset, layouts: Layouts, exports: Sequence[Export]) 
         ),
         "",
         "Memory:",
-        *_format_rows(_describe_memory(total)),
+        *_format_rows(_describe_memory(total, has_mean=bool(preset.training.get("ema")))),
         "",
         "Exports of what it trains:",
         *_format_exports(exports),
@@ -242,13 +242,14 @@ def _describe_architecture(preset: Preset) -> dict[str, object]:
     }
 
 
-def _describe_memory(total: int) -> dict[str, object]:
+def _describe_memory(total: int, *, has_mean: bool) -> dict[str, object]:
     from mypt.engine.humanize import short_bytes
     from mypt.engine.runtime.training_memory import BYTES_PER_WEIGHT, count_training_memory
 
-    memory = count_training_memory(total * BYTES_PER_WEIGHT)
+    weights = total * BYTES_PER_WEIGHT
+    memory = count_training_memory(weights, mean=weights if has_mean else 0)
     whole, device = short_bytes(memory.on_device + memory.copy), short_bytes(memory.on_device)
-    kept = short_bytes(memory.weights + memory.state)
+    kept = short_bytes(memory.weights + memory.state + memory.mean)
     return {
         "On a GPU": f"{device} of the GPU, and {short_bytes(memory.copy)} of the machine",
         "On the CPU": f"{whole}, or {device} if training is to wait for saves",

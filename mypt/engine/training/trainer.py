@@ -262,10 +262,10 @@ class Trainer:
             tokens_processed=self.state.tokens_processed + tokens,
             phase=self.phases.name_at(step + 1),
             epoch=self.phases.epoch_after(step, epoch, size * micro_steps),
-            elapsed_s=round(self._elapsed_s, 3),
+            elapsed_s=self._read_clock(),
         )
         self._is_saved = False
-        self._note_ends()
+        self._is_over = bool(list_ends(self.state))
         self._saver.check()
         # The loss shown is that of the step before, so that a GPU computes while it is shown.
         loss = float((before or self._loss).values())
@@ -276,14 +276,13 @@ class Trainer:
         self._log_step(self._meter.measure(self.state, made.lr, made.loss, made.grad_norm))
         self._call(self._callbacks.step_done, step + 1, made.lr, self.model, self._loss)
 
-    def _note_ends(self) -> None:
-        """Decide, in all processes alike, whether a limit of the run is reached.
-
-        The clock is that of the first process; all else is the same in each of them.
-        """
-        self._is_over = bool(list_ends(self.state))
-        if self.state.training_config.max_minutes is not None:
-            self._is_over = self._world.agree(self._is_over and self._world.is_main)
+    def _read_clock(self) -> float:
+        """Return the seconds of training so far; those of the first process where they decide."""
+        elapsed_s = round(self._elapsed_s, 3)
+        if self.state.training_config.max_minutes is None or self._world.size == 1:
+            return elapsed_s
+        mine = torch.tensor(elapsed_s if self._world.is_main else 0.0, dtype=torch.float64)
+        return float(self._world.total(mine))
 
     def _log_step(self, step: events.Step | None) -> None:
         if step is not None:
@@ -291,7 +290,7 @@ class Trainer:
 
     def _train(self) -> None:
         self._check_weights()
-        self._note_ends()
+        self._is_over = bool(list_ends(self.state))
         try:
             if self._is_due():
                 self._evaluate_and_save()
@@ -390,9 +389,9 @@ class Trainer:
             self.state,
             gold=decision.memory,
             stopping=note_evaluation(self.state.stopping, self.state.step, decision.loss),
-            elapsed_s=round(self._elapsed_s, 3),
+            elapsed_s=self._read_clock(),
         )
-        self._note_ends()
+        self._is_over = bool(list_ends(self.state))
         was_finite = self._last is None or explain_losses(self._last) is None
         self._last = evaluation
         step = self.state.step

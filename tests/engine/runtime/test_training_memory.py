@@ -96,3 +96,11 @@ def test_a_run_that_saves_nothing_needs_no_copy():
     memory = count_training_memory(GB, saves=False)
     assert memory.copy == 0
     assert "copy" not in memory.describe()
+
+
+def test_a_mean_of_the_weights_takes_them_once_more_on_the_device_and_in_the_copy():
+    with_mean, without = count_training_memory(GB, mean=GB), count_training_memory(GB)
+    assert with_mean.on_device - without.on_device == GB
+    assert with_mean.copy - without.copy == GB
+    assert "1.0 GB mean of the weights" in with_mean.describe()
+    assert count_training_memory(GB, mean=GB, processes=4, is_sharded=True).mean == GB // 4
