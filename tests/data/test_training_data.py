@@ -1,6 +1,11 @@
 """What is trained and measured on, as the hyperparameters name it."""
 
 
+import gzip
+import json
+import lzma
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -235,3 +240,79 @@ def test_other_data_replace_a_mixture(train, texts):
     state = train(max_iters=13, input_file="dogs.txt")
     assert state.training_config.mixture == {}
     assert state.data.source == "dogs.txt"
+
+
+def as_lines(text, field="text"):
+    return "".join(json.dumps({field: line}) + "\n" for line in text.splitlines())
+
+
+@pytest.fixture
+def lines(in_tmp, text):
+    """The same documents plain and packed, and in another field."""
+    (in_tmp / "a.jsonl").write_text(as_lines(text))
+    (in_tmp / "a.jsonl.gz").write_bytes(gzip.compress(as_lines(text).encode()))
+    (in_tmp / "body.jsonl.xz").write_bytes(lzma.compress(as_lines(text, "body").encode()))
+    (in_tmp / "upper.jsonl").write_text(as_lines(text.upper()))
+
+
+def test_the_same_documents_are_the_same_data_in_every_form(train, lines, digests):
+    train("plain", input_file="a.jsonl")
+    train("packed", input_file="a.jsonl.gz")
+    train("field", input_file="body.jsonl.xz", data_options={"field": "body"})
+    forced = train("forced", input_file="a.jsonl", data_source="jsonl")
+    assert forced.training_config.data_source == "jsonl"
+    assert digests("plain") == digests("packed") == digests("field") == digests("forced")
+
+
+def test_a_resume_from_another_form_is_exact_and_from_other_texts_is_not(train, lines, digests):
+    constant = {"lr_schedule": "constant", "warmup_iters": 0}
+    train("whole", input_file="a.jsonl", **constant)
+    train("cat", input_file="a.jsonl", max_iters=4, **constant)
+    assert train("cat", input_file="a.jsonl.gz").exact
+    assert digests("cat") == digests("whole")
+    train("dog", input_file="a.jsonl", max_iters=4, **constant)
+    assert train("dog", input_file="body.jsonl.xz", data_options={"field": "body"}).exact
+    Path("a.jsonl").write_text(as_lines("the cat sat on the hat\n" * 300))
+    train("cow", input_file="a.jsonl.gz", max_iters=4, **constant)
+    state = train("cow", input_file="a.jsonl")
+    assert not state.exact
+    assert "data" in state.inexact_reasons[0]
+
+
+def test_phases_and_sets_are_read_as_the_run_says(train, lines, logged):
+    phases = [
+        {"name": "one", "input_file": "a.jsonl.gz", "until_iter": 4},
+        {"name": "two", "input_file": ["body.jsonl.xz"]},
+    ]
+    options = {"field": "body"}
+    with pytest.raises(DataError, match=r"a\.jsonl\.gz line 1: has no field `body`"):
+        train(input_file=None, curriculum=phases, data_options=options)
+    phases[0]["input_file"] = "body.jsonl.xz"
+    train(
+        input_file=None,
+        curriculum=phases,
+        data_options=options,
+        eval_sets={"x": "body.jsonl.xz", "t": "input.txt"},
+    )
+    assert all(event["eval_x"] > 0 and event["eval_t"] > 0 for event in logged(kind="eval"))
+
+
+def test_an_option_that_no_source_has_is_refused(train, lines):
+    for options in ({"feild": "body"}, {"field": 5}):
+        with pytest.raises(ConfigError, match="data_options/"):
+            train(input_file="a.jsonl", data_options=options)
+    with pytest.raises(MyptError, match="no plugin offers the data source `jsnol`"):
+        train(input_file="a.jsonl", data_source="jsnol")
+    assert not [*Path("checkpoints").glob("*")]
+
+
+def test_files_of_a_run_are_documents(in_tmp, plugins):
+    (in_tmp / "a.txt").write_text("one text")
+    (in_tmp / "b.txt").write_text("another " * 40)
+    training = TrainingConfig(input_file=("a.txt", "b.txt"))
+    config = GPTConfig(block_size=2, vocab_size=50304)
+    gpt2 = plugins.tokenizer("gpt2").build({})
+    data = read_training_data(training, plugins)
+    loader = data.load(config, gpt2, training).phases[0].loader
+    ids = [number for split in loader.splits.values() for number in split.shards[0].tolist()]
+    assert ids == [*gpt2.encode("one text"), 50256, *gpt2.encode("another " * 40)]
