@@ -1,6 +1,5 @@
 """What is trained and measured on, as the hyperparameters name it."""
 
-
 import gzip
 import json
 import lzma

@@ -55,6 +55,8 @@ _LEAST_NULS = 0.02  # of the bytes at one parity, in a text in UTF-16
 _MOST_WESTERN = 0.4  # of the letters, in a language that is written with accents
 _WIDE = ("UTF-32LE", "UTF-32BE", "UTF-16LE", "UTF-16BE")
 _TEXT_FILE = "name a text file"
+_TABLES = (b"PAR1", b"ARROW1")
+_READ_BY_PACKAGE = "install the package mypt-datasets, which reads it, or name a text file"
 
 
 @frozen
@@ -147,6 +149,7 @@ def _find_binary(head: bytes) -> Misread | None:
     for signature, (kind, command) in _BINARY.items():
         if head.startswith(signature):
             fix = _TEXT_FILE if command is None else f"make a text of it with {command}"
+            fix = _READ_BY_PACKAGE if signature in _TABLES else fix
             return Misread(f"is a {kind}, not a text", fix)
     return None
 
