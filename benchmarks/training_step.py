@@ -30,7 +30,9 @@ from peers import import_nanogpt, make_trainer
 
 import mypt
 from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.runtime.mfu import flops_per_token, peak_flops
 from mypt.engine.training.model_setup import set_up_model
+from mypt.engine.training.update import Update
 from mypt.format.documents.training import TrainingConfig
 
 if TYPE_CHECKING:
@@ -42,8 +44,6 @@ warnings.simplefilter("ignore")  # of the peers
 
 MIB = 1 << 20
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
-# bf16, dense, of the SXM cards; others of these names are slower.
-PEAK_FLOPS = {"NVIDIA A100": 312e12, "NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H200": 989e12}
 
 
 class Shape(NamedTuple):
@@ -174,9 +174,9 @@ def _print_exactness(setup: Setup, update_s: float) -> None:
     trainer = _trainer(setup)
 
     class Seeding:
-        def update(self, batches: object, step: int) -> torch.Tensor:
+        def update(self, batches: object, step: int, **_: object) -> Update:
             torch.manual_seed(torch_seed(1337, Purpose.DROPOUT, step, len(batches) - 1))
-            return torch.zeros(())
+            return Update(torch.zeros(()), 0.0)
 
     trainer._updater = Seeding()
     cost = statistics.median(seconds(trainer.update) for _ in range(200))
@@ -184,22 +184,15 @@ def _print_exactness(setup: Setup, update_s: float) -> None:
 
 
 def _print_mfu(setup: Setup, tokens_per_sec: float) -> None:
-    """Print the share of the device's peak that the model's own products take.
-
-    Source: Chowdhery et al. 2022 (PaLM), appendix B, as nanoGPT counts: 6 N + 12 L C T
-    operations a token, N without position embeddings.
-    """
-    shape, name = setup.shape, torch.cuda.get_device_name()
-    cards = [card for card in PEAK_FLOPS if name.startswith(card) and "NVL" not in name]
-    peak = PEAK_FLOPS[cards[0]] if cards else None
+    """Print the share of the device's peak that the model's own products take, as runs log it."""
+    peak = peak_flops(setup.device, TrainingConfig())
     if peak is None:
-        print(f"  the peak of {name} is not known here")
+        print(f"  the peak of {torch.cuda.get_device_name()} is not known here")
         return
-    block = 12 * shape.n_embd**2 + 13 * shape.n_embd
-    n = shape.vocab_size * shape.n_embd + shape.n_layer * block + 2 * shape.n_embd
-    flops = 6 * n + 12 * shape.n_layer * shape.n_embd * shape.block_size
+    with torch.device("meta"):
+        flops = flops_per_token(mypt.GPT(_config(setup.shape)))
     mfu = tokens_per_sec * flops / peak
-    print(f"  MFU = tokens/s x (6 N + 12 L C T) / {peak:.3g}, N {n:,}: {mfu:.1%} of {name}")
+    print(f"  MFU = tokens/s x (6 N + 12 L H Q T) / {peak:.3g}: {mfu:.1%}")
 
 
 def _several(update: Callable[[], object], steps: int, device: torch.device) -> Callable[[], None]:
@@ -246,9 +239,8 @@ def _mypt(setup: Setup, stack: ExitStack) -> Callable[[], object]:
     return trainer.update
 
 
-def _trainer(setup: Setup) -> Trainer:
-    shape = setup.shape
-    config = mypt.GPTConfig(
+def _config(shape: Shape) -> mypt.GPTConfig:
+    return mypt.GPTConfig(
         **shape.model,
         batch_size=shape.batch_size,
         bias=True,
@@ -256,6 +248,10 @@ def _trainer(setup: Setup) -> Trainer:
         tie_weights=True,
         mlp_type="gelu",
     )
+
+
+def _trainer(setup: Setup) -> Trainer:
+    config = _config(setup.shape)
     model = mypt.GPT(config).to(setup.device).train()
     training = TrainingConfig(max_iters=10**6, compile=setup.compile)
     ids = np.fromfile(setup.ids, np.uint16)

@@ -117,6 +117,18 @@ def test_a_quoted_line_must_have_been_printed_and_gets_the_figures_of_the_run(ro
             outputs.fill(changed, printed)
 
 
+def test_an_example_that_needs_more_than_is_installed_is_at_least_python(root):
+    """Those of a block `py`; the ones of a block `python` are run."""
+    found = [
+        block
+        for path in (root / "docs").rglob("*.md")
+        for block in re.findall(r"^```py\n(.*?)^```$", path.read_text("utf-8"), re.M | re.S)
+    ]
+    assert found
+    for block in found:
+        compile(block, "example", "exec")
+
+
 def test_links_between_pages_lead_somewhere(root):
     for path in [root / "README.md", *(root / "docs").rglob("*.md")]:
         text = re.sub(r"`[^`\n]*`", "", path.read_text(encoding="utf-8"))  # code holds no links
