@@ -179,12 +179,10 @@ def _check_resume(factory: SinkFactory, folder: Path, read: Any) -> None:
         killed = factory.build(RunInfo("tiny", log_file, run_id=_RUN_ID))
         before, since = _split_at_save(run_events(0, 30), 20)
         _emit_all(killed, before)
-        state: Mapping[str, Any] = {}
-        if isinstance(killed, ResumableSink):
-            state = check_state(killed.state())
+        state = _state_of(killed)
         _emit_all(killed, since)
-        if isinstance(killed, ResumableSink):  # what it is at a service is there but once
-            killed.close()
+        if state is not None:  # what it is at a service is there but once
+            killed.close()  # type: ignore[union-attr]
         resumed = factory.build(
             RunInfo(
                 "tiny",
@@ -193,15 +191,20 @@ def _check_resume(factory: SinkFactory, folder: Path, read: Any) -> None:
                 evaluated_step=20,
                 resumed=True,
                 run_id=_RUN_ID,
-                state=state,
+                state=state or {},
             )
         )
         _emit_all(resumed, run_events(20, 40))
         resumed.close()  # type: ignore[union-attr]
     if read is not None:
         _expect_steps(read(folder), [10, 20, 30, 40], "a run that was resumed from step 20")
-    if not isinstance(killed, ResumableSink):
+    if state is None:
         killed.close()  # type: ignore[union-attr]
+
+
+def _state_of(sink: object) -> Mapping[str, Any] | None:
+    """Return what a sink needs when its run goes on; None for one that keeps nothing."""
+    return check_state(sink.state()) if isinstance(sink, ResumableSink) else None
 
 
 def _split_at_save(

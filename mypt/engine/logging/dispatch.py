@@ -135,7 +135,7 @@ class EventDispatcher:
                 )
 
 
-def check_state(state: Any) -> Any:
+def check_state(state: object) -> Mapping[str, Any]:
     """Return the JSON object that a sink wants to keep.
 
     Raises:
@@ -148,7 +148,7 @@ def check_state(state: Any) -> Any:
     if len(text) > MOST_STATE_BYTES:
         message = f"`state` has {len(text)} bytes, more than {MOST_STATE_BYTES}"
         raise ValueError(message)
-    return json.loads(text)
+    return state
 
 
 def open_sinks(
