@@ -136,19 +136,20 @@ class EventDispatcher:
 
 
 def check_state(state: object) -> Mapping[str, Any]:
-    """Return the JSON object that a sink wants to keep.
+    """Return a copy of the JSON object that a sink wants to keep.
 
     Raises:
         ValueError: It is none, or is too large.
     """
     text = json.dumps(state, allow_nan=False)
-    if not isinstance(state, dict) or json.loads(text) != state:
+    copy = json.loads(text)
+    if not isinstance(copy, dict) or copy != state:
         message = "`state` is not a JSON object"
         raise ValueError(message)
     if len(text) > MOST_STATE_BYTES:
         message = f"`state` has {len(text)} bytes, more than {MOST_STATE_BYTES}"
         raise ValueError(message)
-    return state
+    return copy
 
 
 def open_sinks(
