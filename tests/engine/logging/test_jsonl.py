@@ -4,7 +4,7 @@ from mypt.engine.logging.jsonl import JsonlSink
 from mypt.engine.logging.log_file import LogEnd
 from mypt.engine.logging.log_lines import LogOwner
 from mypt.format.errors import SaveError
-from tests.support.events import eval_event, one_update, read_lines
+from tests.support.events import eval_event, one_update, read_lines, step_event
 
 OWNER, NEW = LogOwner("dante", "1"), LogEnd()
 
@@ -58,3 +58,23 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
         write(tmp_path / "file" / "log", eval_event(0))
     with pytest.raises(SaveError, match="cannot be written"):
         write(tmp_path / "gone", end=LogEnd(lines=1))
+
+
+def test_a_line_that_is_kept_follows_what_stays(tmp_path):
+    path = tmp_path / "log"
+    path.write_text('{"a": 1}\n{"a": 2}\n{"a": 3}\n')
+    write(path, eval_event(10), end=LogEnd(size_bytes=9, kept=b'{"a": 3}\n', lines=1))
+    assert [line.get("a", line.get("iter")) for line in read_lines(path)] == [1, 3, 10]
+
+
+def test_steps_are_on_disk_once_a_save_asks_for_the_state(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("mypt.engine.logging.jsonl.sync_file", synced.append)
+    sink = JsonlSink(tmp_path / "log", OWNER, NEW)
+    sink.emit(step_event(10).to_json())
+    assert synced == []  # no update waits for the disk
+    assert sink.state() == {}
+    assert len(synced) == 1
+    sink.emit(eval_event(10).to_json())
+    assert len(synced) == 2
+    sink.close()

@@ -10,7 +10,7 @@ from mypt.engine.logging.log_lines import LogOwner
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import ConfigError, LockedError, SaveError
 from mypt.plugins import RunInfo
-from tests.support.events import TRAINING, complete_event, eval_event
+from tests.support.events import TRAINING, complete_event, eval_event, saved_event, step_event
 
 OWN, OTHER = LogOwner("dante", "1"), LogOwner("virgil", "2")
 BEGIN = events.training_start(GPTConfig(), TRAINING, 10)
@@ -67,6 +67,43 @@ def test_more_than_a_killed_run_leaves_stays_and_is_told_of(log):
     (notice,) = end_notices(run, find_end(run))
     assert "has logged up to step 4900, further than a run gets without a save" in notice
     assert stays(log, resumed(log, 4800)) == without(log, 1)
+
+
+FAILED = events.Failed(iter=155, error="SaveError", reason="the disk is full")
+
+
+def test_steps_after_the_save_are_logged_again_and_a_failure_is_kept(log):
+    before = evals(0, 100) + line(saved_event(100))
+    after = line(step_event(110)) + line(step_event(150))
+    log.write_text(before + after + line(FAILED))
+    end = find_end(resumed(log, 100))
+    assert stays(log, resumed(log, 100)) == before
+    assert (end.kept.decode(), end.lines) == (line(FAILED), 2)
+    log.write_text(before + line(FAILED))
+    assert find_end(resumed(log, 100)).lines == 0
+    assert stays(log, resumed(log, 100)) == log.read_text()
+
+
+def test_steps_up_to_a_stop_between_evaluations_stay(log):
+    stopped = events.Interrupted(iter=115, folder="m")
+    log.write_text(evals(0, 100) + line(step_event(110)) + line(stopped))
+    assert stays(log, resumed(log, 115, 100)) == log.read_text()
+    log.write_text(evals(0, 100) + line(step_event(110)) + line(step_event(120)))
+    assert stays(log, resumed(log, 115, 100)) == without(log, 1)
+
+
+def test_any_number_of_evaluations_after_a_logged_save_is_logged_again(log):
+    log.write_text(evals(0) + line(saved_event(0)) + evals(100, 200, 300))
+    assert stays(log, resumed(log, 0)) == without(log, 3)
+    begin = events.training_start(GPTConfig(), evolve(TRAINING, start_step=100), 10)
+    log.write_text(evals(0, 100) + line(begin) + evals(200, 300))
+    assert stays(log, resumed(log, 100)) == without(log, 2)
+
+
+def test_a_run_that_was_set_back_behind_a_logged_save_keeps_its_lines(log):
+    log.write_text(evals(0, 100) + line(saved_event(100)) + evals(200) + line(saved_event(200)))
+    assert stays(log, resumed(log, 100)) == log.read_text()
+    assert find_end(resumed(log, 100)).later_step == 200
 
 
 @pytest.mark.parametrize("last", [events.Interrupted(iter=200, folder="m"), complete_event()])
