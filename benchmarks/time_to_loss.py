@@ -285,6 +285,7 @@ def _hugging_face(task: Task, data: Data, seed: int) -> Side:
     from transformers import (
         GPT2Config,
         GPT2LMHeadModel,
+        PrinterCallback,
         Trainer,
         TrainerCallback,
         TrainingArguments,
@@ -341,6 +342,7 @@ def _hugging_face(task: Task, data: Data, seed: int) -> Side:
         disable_tqdm=True,
     )
     trainer = Trainer(model, arguments, train_dataset=Windows(), callbacks=[Turns()])
+    trainer.remove_callback(PrinterCallback)
 
     def loss(ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(model(ids).logits.flatten(0, 1), targets.flatten())

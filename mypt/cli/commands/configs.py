@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from mypt.engine.config.exports import Export
     from mypt.engine.config.presets import Preset
+    from mypt.engine.runtime.training_memory import TrainingMemory
     from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Layouts
     from mypt.format.rules.plugin_settings import Settings
+    from mypt.plugins.manager import Plugins
 
 
 @click.command("configs", cls=Command)
@@ -63,7 +65,7 @@ def command(config_file: str | None, output: str | None, as_json: bool) -> None:
         if as_json:
             echo_json(_describe(preset, layouts, found))
             return
-        lines = _format_preset(preset, layouts, found)
+        lines = _format_preset(preset, plugins, found)
     elif as_json:
         message = "--json prints a preset, and --output copies one; leave one out"
         raise click.UsageError(message)
@@ -119,12 +121,13 @@ def _check_plugins(preset: Preset, settings: Settings) -> None:
 def _format_list(
     presets: list[Preset], layouts: Layouts, exports: Mapping[str, Sequence[Export]]
 ) -> list[str]:
+    from mypt.engine.config.presets import short_name
     from mypt.format.layout import count_model_parameters
 
     rows = sorted(
         (
             count_model_parameters(preset.config, layouts),
-            Path(preset.file).stem,
+            short_name(preset.file),
             preset.file,
             preset.config,
             str(preset.document.get("description", "")),
@@ -177,9 +180,10 @@ def _format_exports(exports: Sequence[Export]) -> list[str]:
     ]
 
 
-def _format_preset(preset: Preset, layouts: Layouts, exports: Sequence[Export]) -> list[str]:
+def _format_preset(preset: Preset, plugins: Plugins, exports: Sequence[Export]) -> list[str]:
     from mypt.format.layout import count_model_parameters
 
+    layouts = plugins.layouts
     total = count_model_parameters(preset.config, layouts)
     char = count_model_parameters(_replace_vocabulary(preset, 100), layouts)
     title = f"Config: {preset.name}"
@@ -203,7 +207,7 @@ def _format_preset(preset: Preset, layouts: Layouts, exports: Sequence[Export]) 
         ),
         "",
         "Memory:",
-        *_format_rows(_describe_memory(total, has_mean=bool(preset.training.get("ema")))),
+        *_format_rows(_describe_memory(_count_memory(preset, total, plugins))),
         "",
         "Exports of what it trains:",
         *_format_exports(exports),
@@ -242,12 +246,23 @@ def _describe_architecture(preset: Preset) -> dict[str, object]:
     }
 
 
-def _describe_memory(total: int, *, has_mean: bool) -> dict[str, object]:
-    from mypt.engine.humanize import short_bytes
+def _count_memory(preset: Preset, total: int, plugins: Plugins) -> TrainingMemory:
+    """Count what training keeps; with AdamW, without torch."""
     from mypt.engine.runtime.training_memory import BYTES_PER_WEIGHT, count_training_memory
+    from mypt.format.optimizers.adamw import NAME
 
-    weights = total * BYTES_PER_WEIGHT
-    memory = count_training_memory(weights, mean=weights if has_mean else 0)
+    training = preset.hyperparameters
+    if training.optimizer == NAME:
+        weights = total * BYTES_PER_WEIGHT
+        return count_training_memory(weights, mean=weights if training.ema else 0)
+    from mypt.engine.checkpoints.memory_check import expect_memory
+
+    return expect_memory(preset.config, training, plugins)
+
+
+def _describe_memory(memory: TrainingMemory) -> dict[str, object]:
+    from mypt.engine.humanize import short_bytes
+
     whole, device = short_bytes(memory.on_device + memory.copy), short_bytes(memory.on_device)
     kept = short_bytes(memory.weights + memory.state + memory.mean)
     return {

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from mypt.engine.checkpoints.async_saver import AsyncSaver
 from mypt.engine.checkpoints.saver import DirectSaver
 from mypt.engine.humanize import short_bytes
+from mypt.engine.language_model import LanguageModel
+from mypt.engine.optimizers.build import make_optimizer
+from mypt.engine.optimizers.tracked import TrackedOptimizer
 from mypt.engine.runtime.free_memory import free_gpu_memory, free_memory
 from mypt.engine.runtime.fsdp import is_sharded
 from mypt.engine.runtime.out_of_memory import TRAINING, OutOfMemoryError, explain_oom
 from mypt.engine.runtime.training_memory import count_training_memory
+from mypt.engine.runtime.world import ALONE
 from mypt.format.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    import torch
-
     from mypt.engine.checkpoints.async_saver import CopyBuffers
-    from mypt.engine.optimizers.tracked import TrackedOptimizer
     from mypt.engine.runtime.training_memory import TrainingMemory
     from mypt.engine.runtime.world import World
+    from mypt.format.documents.config import GPTConfig
+    from mypt.format.documents.training import TrainingConfig
+    from mypt.plugins.manager import Plugins
 
 _FIX = (
     "lower n_embd, n_layer or vocab_size of a new model, freeze layers with --freeze_layers, or "
@@ -59,6 +65,19 @@ def measure_memory(
     )
     held = _count_state(tracked, {*optimizer.state})
     return memory, memory.weights + memory.mean + held // (world.size if sharded else 1)
+
+
+def expect_memory(config: GPTConfig, training: TrainingConfig, plugins: Plugins) -> TrainingMemory:
+    """Count what a run of a new model will keep, in one process that saves; no weight is made.
+
+    Raises:
+        PluginError: No plugin offers its optimizer, or a part of it.
+        ConfigError: The optimizer's plugin refuses the hyperparameters.
+    """
+    with torch.device("meta"):
+        model = LanguageModel(config, plugins=plugins)
+    tracked = TrackedOptimizer(make_optimizer(model, training), model, training.optimizer)
+    return measure_memory(model, tracked, {*model.parameters()}, ALONE, saves=True)[0]
 
 
 def _count_state(tracked: TrackedOptimizer, trained: Collection[torch.Tensor]) -> int:

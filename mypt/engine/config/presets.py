@@ -19,6 +19,7 @@ from mypt.engine.config.overrides import ARCHITECTURE_FIELDS, TRAINING_FIELDS
 from mypt.format.bundle.plugin_updates import update_document
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, to_document
+from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem, UsageError, has_errors, suggestion
 from mypt.format.resources import data_dir
 from mypt.format.rules.documents import document_problems
@@ -69,6 +70,11 @@ class Preset:
     def training(self) -> dict[str, Any]:
         """The fields that belong to `training_config`."""
         return {k: v for k, v in self.document.items() if k in TRAINING_FIELDS}
+
+    @property
+    def hyperparameters(self) -> TrainingConfig:
+        """The hyperparameters of a run with this preset."""
+        return from_document(TrainingConfig, {**to_document(TrainingConfig()), **self.training})
 
     @property
     def tokenization(self) -> str:
@@ -146,7 +152,28 @@ def copy_preset(preset: Preset, path: Path) -> None:
 
 def shipped_presets() -> list[str]:
     """Return the names of the presets that ship with mypt, as `configs/tiny.json`, sorted."""
-    return sorted(f"configs/{name}" for name, _ in _list_json_files(data_dir("configs"), ""))
+    return sorted(_list_json_files(data_dir("configs"), "configs/"))
+
+
+def short_name(preset: str) -> str:
+    """Return the shortest name that means this preset of `shipped_presets`, such as `tiny`."""
+    stem = Path(preset).stem
+    return stem if _match_name(stem) == preset else _strip(preset)
+
+
+def _match_name(name: str) -> str | None:
+    """Return the shipped preset that a name means; None where there is none.
+
+    A file's name alone means the one that lies nearest: `tiny` is not `modern/tiny`.
+    """
+    nearest = sorted(shipped_presets(), key=lambda preset: preset.count("/"))
+    wanted = _strip(name)
+    matching = [p for p in nearest if wanted in (_strip(p), Path(p).stem)]
+    return matching[0] if matching else None
+
+
+def _strip(name: str) -> str:
+    return name.removeprefix("configs/").removesuffix(".json")
 
 
 def _find_preset(path: str) -> bytes | Path:
@@ -157,21 +184,20 @@ def _find_preset(path: str) -> bytes | Path:
         return folder
     if given.is_file():
         return given.read_bytes()
-    wanted = path.removeprefix("configs/").removesuffix(".json")
-    for name, file in _list_json_files(data_dir("configs"), ""):
-        if wanted in (name.removesuffix(".json"), Path(name).stem):
-            return file.read_bytes()
+    shipped = _match_name(path)
+    if shipped is not None:
+        return data_dir("configs").joinpath(*Path(shipped).parts[1:]).read_bytes()
     if given.name == path and is_bundle(CHECKPOINTS / path):
         return CHECKPOINTS / path
-    by_stem = {Path(name).stem: name for name in shipped_presets()}
-    near = suggestion(path, shipped_presets()) or suggestion(Path(path).stem, by_stem)
+    short_names = [short_name(name) for name in shipped_presets()]
+    near = suggestion(path, shipped_presets()) or suggestion(_strip(path), short_names)
     fix = f"name a file, a model, or one of: {', '.join(shipped_presets())}"
     raise UsageError(Problem(path, "", f"there is no such preset{near}", fix, kind="preset"))
 
 
-def _list_json_files(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+def _list_json_files(folder: Traversable, prefix: str) -> Iterator[str]:
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _list_json_files(entry, f"{prefix}{entry.name}/")
         elif entry.name.endswith(".json"):
-            yield prefix + entry.name, entry
+            yield prefix + entry.name

@@ -1,20 +1,51 @@
 import json
-from pathlib import Path
 
 import pytest
 
 import mypt
-from mypt.engine.config.presets import shipped_presets
+from mypt.engine.config.presets import shipped_presets, short_name
+
+PLAIN = ["tiny", "small", "150M", "200M", "250M"]
 
 
 def test_every_shipped_preset_is_listed(cli):
     _, out, _ = cli("configs")
-    listed = [line.split()[0] for line in out.splitlines()[2:9]]
-    assert listed == ["demo", "tiny", "small", "150M", "200M", "250M", "750M_unified_v1"]
+    listed = [line.split()[0] for line in out[: out.index("\n\n")].splitlines()[2:]]
+    pairs = [name for plain in PLAIN for name in (f"modern/{plain}", plain)]
+    assert listed == ["demo", *pairs, "750M_unified_v1"]
+
+
+@pytest.mark.parametrize("preset", shipped_presets())
+def test_a_preset_is_found_by_its_path_and_by_the_name_that_the_list_shows(plugins, preset):
+    from mypt.engine.config.presets import read_preset
+
+    name = read_preset(preset, plugins.layouts).name
+    for given in (
+        preset.removeprefix("configs/"),
+        short_name(preset),
+        f"{short_name(preset)}.json",
+    ):
+        assert read_preset(given, plugins.layouts).name == name, given
+
+
+def test_a_name_alone_means_the_nearest_preset_of_that_name(plugins):
+    from mypt.engine.config.presets import read_preset
+
+    names = [read_preset(name, plugins.layouts).name for name in ("tiny", "modern/tiny")]
+    assert names == ["GPT-Tiny", "GPT-Modern-Tiny"]
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_modern_preset_has_the_size_of_its_neighbour(plugins, name):
+    from mypt.engine.config.presets import read_preset
+
+    plain, modern = (read_preset(p, plugins.layouts).config for p in (name, f"modern/{name}"))
+    for field in ("n_layer", "n_head", "n_embd", "block_size", "vocab_size", "batch_size"):
+        assert getattr(modern, field) == getattr(plain, field), field
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-@pytest.mark.parametrize("name", [None, *(Path(name).stem for name in shipped_presets())])
+@pytest.mark.parametrize("name", [None, *map(short_name, shipped_presets())])
 def test_no_line_is_wider_than_the_terminal(cli, monkeypatch, width, name):
     monkeypatch.setenv("COLUMNS", str(width))
     _, out, _ = cli("configs", *([] if name is None else [name]))
@@ -70,8 +101,9 @@ def test_a_missing_preset_is_refused_with_what_there_is(refused, in_tmp):
     assert "did you mean `configs/tiny.json`" in line
 
 
-def test_a_preset_near_another_is_suggested_by_its_short_name_too(refused, in_tmp):
-    assert "did you mean `tiny`" in refused("configs", "--config_file", "tinny", code=2)
+@pytest.mark.parametrize(("given", "meant"), [("tinny", "tiny"), ("modern/tin", "modern/tiny")])
+def test_a_preset_near_another_is_suggested_by_its_short_name_too(refused, in_tmp, given, meant):
+    assert f"did you mean `{meant}`" in refused("configs", "--config_file", given, code=2)
 
 
 def test_a_preset_that_is_not_json_is_refused(refused, in_tmp):
@@ -87,6 +119,22 @@ def test_the_memory_that_is_shown_is_what_a_run_keeps(cli):
     shares = "3.1 GB weights, 3.1 GB gradients, 6.1 GB moments of AdamW, 9.2 GB copy for saving"
     assert shares in out
     assert "Checkpoint: 9.2 GB, of which 3.1 GB are needed for inference" in out
+
+
+def test_the_memory_is_that_of_the_optimizer_of_the_preset(cli):
+    """Muon keeps one value for each weight of the layers' matrices, and two for any other."""
+    from mypt.engine.checkpoints.memory_check import expect_memory
+    from mypt.engine.config.presets import read_preset
+    from mypt.plugins.manager import load_plugins
+
+    plugins = load_plugins()
+    preset = read_preset("modern/tiny", plugins.layouts)
+    c, memory = preset.config, expect_memory(preset.config, preset.hyperparameters, plugins)
+    matrices = c.n_layer * 12 * c.n_embd**2  # 4 of attention's, 8 of the feed-forward part
+    assert memory.state == 2 * memory.weights - 4 * matrices
+    out = " ".join(cli("configs", "modern/tiny")[1].split())
+    assert f"{memory.describe()}, in float32" in out
+    assert "state of muon" in out
 
 
 def test_a_copy_can_be_edited_and_trained_with(cli, in_tmp, text):
@@ -146,7 +194,10 @@ def test_a_preset_says_which_programs_its_models_can_be_exported_to(cli, in_tmp,
 def test_the_list_groups_presets_by_program(cli):
     _, out, _ = cli("configs")
     lines = out[out.index("Exports of what they train:") :].splitlines()
-    assert lines[1].replace(":", " ").split() == ["hf", "all"]
+    program, names = lines[1].split(":")
+    plain = [name for name in map(short_name, shipped_presets()) if "modern/" not in name]
+    assert program.strip() == "hf"
+    assert {name.strip() for name in names.split(",")} == {*plain}
 
 
 def test_what_is_shown_is_one_json_value_too(cli, in_tmp, refused):
@@ -174,8 +225,17 @@ def test_the_page_on_leaving_says_what_the_presets_can(root):
         found = list_exports(read_preset(name, plugins.layouts).config, plugins)
         for export in found:
             if not export.reasons:
-                allowed.setdefault(export.exporter, set()).add(Path(name).stem)
-    assert len(allowed["hf"]) == len(shipped_presets())
+                allowed.setdefault(export.exporter, set()).add(short_name(name))
+    names = {short_name(name) for name in shipped_presets()}
+    assert allowed["hf"] == names - {f"modern/{plain}" for plain in PLAIN}
     assert allowed["gguf"] == allowed["litgpt"] == {"demo", "750M_unified_v1"}
     page = (root / "docs" / "how-to" / "export.md").read_text("utf-8").replace("\n", " ")
-    assert "all go to `hf`; `demo` and `750M_unified_v1` to `gguf` and `litgpt` as well" in page
+    assert "all but those of `modern/` go to `hf`; `demo` and `750M_unified_v1` to `gguf`" in page
+
+
+def test_a_modern_preset_can_be_exported_with_another_activation(cli, in_tmp):
+    cli("configs", "modern/tiny", "--output", "mine.json")
+    preset = json.loads((in_tmp / "mine.json").read_text())
+    (in_tmp / "mine.json").write_text(json.dumps(preset | {"mlp_type": "swiglu"}))
+    exports = json.loads(cli("configs", "mine.json", "--json")[1])["exports"]
+    assert [name for name, reasons in exports.items() if not reasons] == ["hf", "gguf", "litgpt"]
