@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mypt.engine.averaging.weight_mean import WeightMean
 from mypt.engine.checkpoints.async_saver import AsyncSaver
 from mypt.engine.checkpoints.saver import DirectSaver
 from mypt.engine.humanize import short_bytes
@@ -76,8 +77,10 @@ def expect_memory(config: GPTConfig, training: TrainingConfig, plugins: Plugins)
     """
     with torch.device("meta"):
         model = LanguageModel(config, plugins=plugins)
-    tracked = TrackedOptimizer(make_optimizer(model, training), model, training.optimizer)
-    return measure_memory(model, tracked, {*model.parameters()}, ALONE, saves=True)[0]
+    optimizer, trained = make_optimizer(model, training), {*model.parameters()}
+    mean = WeightMean(model, trained, training.ema, {}) if training.ema else None
+    tracked = TrackedOptimizer(optimizer, model, training.optimizer, mean)
+    return measure_memory(model, tracked, trained, ALONE, saves=True)[0]
 
 
 def _count_state(tracked: TrackedOptimizer, trained: Collection[torch.Tensor]) -> int:
