@@ -120,10 +120,19 @@ def compile_whole_layers() -> AbstractContextManager[None]:
     return patched
 
 
-def can_pack_linear() -> bool:
-    """Return whether torch has what `pack_linear` takes: builds with oneDNN do."""
+def can_pack_linear(dtype: torch.dtype = torch.float32) -> bool:
+    """Return whether torch has what `pack_linear` takes: builds with oneDNN do.
+
+    `mkldnn._is_mkldnn_bf16_supported` says whether oneDNN multiplies bfloat16 on this processor
+    (torch 2.0, #92738).
+    """
     ops = torch.ops.mkldnn
-    return hasattr(ops, "_reorder_linear_weight") and hasattr(ops, "_linear_pointwise")
+    if not (hasattr(ops, "_reorder_linear_weight") and hasattr(ops, "_linear_pointwise")):
+        return False
+    if dtype == torch.bfloat16:
+        asked = getattr(ops, "_is_mkldnn_bf16_supported", None)
+        return asked is not None and bool(asked())
+    return dtype == torch.float32
 
 
 def pack_linear(layer: nn.Linear, batch_size: int) -> Callable[[Tensor], Tensor]:
@@ -133,7 +142,7 @@ def pack_linear(layer: nn.Linear, batch_size: int) -> Callable[[Tensor], Tensor]
     linear layers on a CPU (torch 2.0, after #89109).
 
     Args:
-        layer: The layer, float32 on the CPU.
+        layer: The layer on the CPU, of a dtype for which `can_pack_linear` holds.
         batch_size: Rows that there will be.
     """
     weight, bias = torch.ops.mkldnn._reorder_linear_weight(layer.weight, batch_size), layer.bias

@@ -146,6 +146,17 @@ def test_a_packed_layer_computes_what_the_layer_does(layer):
         torch.testing.assert_close(private.pack_linear(layer, 3)(x), layer(x))
 
 
+def test_a_packed_layer_may_be_of_bfloat16_where_the_processor_multiplies_it(layer):
+    with using("torch.ops.mkldnn._is_mkldnn_bf16_supported"):
+        supported = private.can_pack_linear(torch.bfloat16)
+    assert not private.can_pack_linear(torch.float16)
+    if not supported:
+        pytest.skip("oneDNN does not multiply bfloat16 here")
+    rounded = layer.to(torch.bfloat16)
+    x = torch.randn(3, 8, dtype=torch.bfloat16)
+    torch.testing.assert_close(private.pack_linear(rounded, 3)(x), rounded(x))
+
+
 @pytest.mark.filterwarnings("ignore:.*quantized tensor creation functions.*deprecated")
 def test_integers_and_factors_become_a_quantized_tensor():
     rounded, factors = torch.tensor([[1, -2], [3, 4]], dtype=torch.int8), torch.tensor([0.5, 2.0])

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mypt.model.contexts import PassContexts, list_kinds
+from mypt.model.decoding.huge_pages import HugePages, has_huge_pages
 from mypt.model.torch_private import can_pack_linear, has_hooks, pack_linear
 from mypt.plugins.nn.one_token import make_one_token
 
@@ -27,19 +28,17 @@ if TYPE_CHECKING:
     from mypt.model.transformer import Transformer
     from mypt.plugins.parts import MakeLinear, Placement
 
-# Changing the layout costs what it saves over 15 (124 million parameters) to 25 tokens (2 million)
-# of one row, or over 4 tokens of several rows.
+    EmptyMatrix = Callable[..., Tensor]
+
+# Changing the layout costs what it saves over this many tokens of one row, or of several.
 MANY_TOKENS = 48
 MANY_TOKENS_OF_ROWS = 8
-# For several rows, a model that fits into the cache of a CPU is read fast in any layout.
+# A smaller model fits into the cache of a CPU, and is read fast in any layout.
 LARGE_BYTES = 16 * 1024 * 1024
 # For smaller matrices (number of values) the extra calls cost more than the layout saves.
-SLABS_FROM = 64 * 1024
 PACKED_FROM = 256 * 1024
 # Rows transposed at once, which takes 0.6 to 0.8 of the time of transposing the whole matrix.
 COPIED_ROWS = 256
-# Minimum number of inputs per thread.
-SLAB_INPUTS = 32
 
 
 class Decoder:
@@ -140,30 +139,27 @@ def swapped_linear(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda x: torch.addmm(column, weight, x.T).T
 
 
-def slab_linear(layer: nn.Module, /) -> Callable[[Tensor], Tensor]:
+def turned_linear(layer: nn.Module, /, *, empty: EmptyMatrix) -> Callable[[Tensor], Tensor]:
     """Return a linear layer as a function of one row, with each input's weights contiguous.
 
-    Each thread multiplies a slab of inputs, whose weights it reads sequentially, at memory speed; a
-    batched matrix product makes torch give each thread its own slab. This needs the weights' memory
-    a second time, and takes 0.5 to 0.7 of the time.
+    So memory is read in long runs. This needs the weights' memory a second time, and takes 0.4 to 1
+    of the time for a matrix that the cache of a CPU does not hold, the less the fewer inputs.
+
+    Args:
+        layer: The layer, on the CPU.
+        empty: Allocates the copy.
     """
-    if type(layer) is not nn.Linear or layer.weight.numel() < SLABS_FROM:
-        return plain_linear(layer)
-    weight: Tensor = layer.weight.detach()
-    bias: Tensor | None = layer.bias
-    n_outputs, n_inputs = weight.shape
-    most = max(1, min(torch.get_num_threads(), n_inputs // SLAB_INPUTS))
-    count = next(number for number in range(most, 0, -1) if n_inputs % number == 0)
-    slabs = _transpose_copy(weight).view(count, -1, n_outputs)
+    if type(layer) is not nn.Linear:
+        return layer
+    weight, bias = _transpose_copy(layer.weight.detach(), empty), layer.bias
     if bias is None:
-        return lambda x: torch.bmm(x.reshape(count, 1, -1), slabs).sum(0)
-    first = torch.cat([bias.detach()[None], weight.new_zeros(count - 1, n_outputs)])[:, None]
-    return lambda x: torch.baddbmm(first, x.reshape(count, 1, -1), slabs).sum(0)
+        return lambda x: torch.mm(x, weight)
+    return lambda x: torch.addmm(bias, x, weight)
 
 
-def _transpose_copy(weight: Tensor) -> Tensor:
+def _transpose_copy(weight: Tensor, empty: EmptyMatrix) -> Tensor:
     """Transpose a matrix in parts: torch would copy the whole with a single thread."""
-    turned = weight.new_empty(weight.size(1), weight.size(0))
+    turned = empty(weight.size(1), weight.size(0), dtype=weight.dtype)
     for start in range(0, weight.size(0), COPIED_ROWS):
         rows = slice(start, start + COPIED_ROWS)
         turned[:, rows] = weight[rows].T
@@ -177,10 +173,12 @@ def packed_linear(layer: nn.Module, /, *, batch_size: int) -> Callable[[Tensor],
     does not fit into the cache of a CPU.
 
     Args:
-        layer: The layer.
-        batch_size: Number of rows, more than one.
+        layer: The layer, in float32 or bfloat16.
+        batch_size: Number of rows; in float32 more than one.
     """
-    if type(layer) is not nn.Linear or layer.weight.numel() < PACKED_FROM:
+    if type(layer) is not nn.Linear:
+        return layer
+    if layer.weight.dtype == torch.float32 and layer.weight.numel() < PACKED_FROM:
         return swapped_linear(layer)
     return pack_linear(layer, batch_size)
 
@@ -188,18 +186,19 @@ def packed_linear(layer: nn.Module, /, *, batch_size: int) -> Callable[[Tensor],
 def choose_linear(model: nn.Module, batch_size: int, new_tokens: int) -> MakeLinear:
     """Choose the fastest of the above functions for the linear layers of a model."""
     weights = list(model.parameters())
-    if weights[0].device.type != "cpu" or weights[0].dtype != torch.float32:
+    dtype = weights[0].dtype
+    if weights[0].device.type != "cpu":
         return plain_linear
+    if dtype != torch.float32:
+        is_packed = new_tokens >= MANY_TOKENS_OF_ROWS and can_pack_linear(dtype)
+        return partial(packed_linear, batch_size=batch_size) if is_packed else plain_linear
+    size = sum(weight.nbytes for weight in weights)
+    is_large = size > LARGE_BYTES
     if batch_size == 1:
-        return (
-            slab_linear if new_tokens >= MANY_TOKENS and _has_batched_products() else plain_linear
-        )
-    is_large = sum(weight.nbytes for weight in weights) > LARGE_BYTES
+        if not is_large or new_tokens < MANY_TOKENS:
+            return plain_linear
+        empty: EmptyMatrix = HugePages(size).empty if has_huge_pages() else torch.empty
+        return partial(turned_linear, empty=empty)
     if is_large and new_tokens >= MANY_TOKENS_OF_ROWS and can_pack_linear():
         return partial(packed_linear, batch_size=batch_size)
     return swapped_linear
-
-
-def _has_batched_products() -> bool:
-    """Return whether torch passes batched products to a library at once, not one by one."""
-    return bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -82,6 +83,14 @@ class RmsNorm(_Norm):
         normed = scale_rms(x, self.weight, self.shape, self.eps)
         return normed if self.bias is None else normed + self.bias
 
+    def one_token(self, linear: MakeLinear) -> Callable[[Tensor], Tensor]:
+        """See `mypt.plugins.parts`."""
+        weight, bias = self.weight, self.bias
+        if weight is None or weight.device.type != "cpu" or weight.dtype != torch.float32:
+            return super().one_token(linear)
+        step = _make_rms_step(weight, self.eps)
+        return step if bias is None else lambda x: step(x).add_(bias)
+
 
 class OffsetLayerNorm(LayerNorm):
     """A layer norm whose scale is the weight plus `norm_offset`.
@@ -110,6 +119,10 @@ class OffsetRmsNorm(RmsNorm):
         normed = scale_rms(widen(x), add_offset(self), self.shape, self.eps)
         return (normed if self.bias is None else normed + self.bias).to(x.dtype)
 
+    def one_token(self, linear: MakeLinear) -> Callable[[Tensor], Tensor]:
+        """See `mypt.plugins.parts`."""
+        return _Norm.one_token(self, linear)
+
 
 def add_offset(norm: _Norm) -> Tensor:
     """Return the scale of a norm, in at least float32: 16 bits would round the sum, not the parts.
@@ -130,6 +143,30 @@ def scale_rms(x: Tensor, weight: Tensor | None, shape: tuple[int], eps: float) -
     if x.device.type == "cpu" and x.requires_grad and not torch.compiler.is_compiling():
         return _RmsNormOnCpu.apply(x, weight, eps)  # type: ignore[no-any-return, no-untyped-call]
     return F.rms_norm(x, shape, weight, eps)
+
+
+def _make_rms_step(weight: Tensor, eps: float) -> Callable[[Tensor], Tensor]:
+    """Return RMS norm for one position per row, in 0.3 to 0.6 of the time of `rms_norm`.
+
+    On a CPU torch computes that with eight functions, each of which takes longer to call than to
+    run. Here they are three for a single vector and five for several.
+
+    Args:
+        weight: (width,), float32 on the CPU.
+        eps: Added to the mean square.
+    """
+    width, base, zeros = weight.numel(), weight.new_tensor(eps), torch.zeros_like(weight)
+
+    def step(x: Tensor) -> Tensor:
+        if x.numel() == width:
+            length = torch.linalg.vector_norm(x).item()
+            factor = 1 / math.sqrt(length * length / width + eps)
+            return torch.addcmul(zeros, x, weight, value=factor)
+        lengths = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        factors = torch.addcmul(base, lengths, lengths, value=1 / width).rsqrt_()
+        return torch.mul(x, factors).mul_(weight)
+
+    return step
 
 
 class _RmsNormOnCpu(torch.autograd.Function):

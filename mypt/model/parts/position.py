@@ -52,7 +52,10 @@ class RotaryPositions(MoveAwareModule):
         """Compute the angles; nothing is trained."""
         super().__init__()
         self._config = config
-        self._rotate = rotate if config.rotated_width == config.head_width else rotate_first
+        self._rotate = self._token_rotate = rotate_first
+        if config.rotated_width == config.head_width:
+            self._rotate = rotate
+            self._token_rotate = rotate if config.head_width % 2 else rotate_token
         self.register_buffer("table", None, persistent=False)
         self.register_buffer("longest_table", None, persistent=False)
         self.register_buffer("sliding_table", None, persistent=False)
@@ -69,7 +72,7 @@ class RotaryPositions(MoveAwareModule):
 
     def one_token(self, _: MakeLinear) -> Callable[[int], Placement]:
         """See `mypt.plugins.parts`."""
-        turn, (cosines, sines) = self._rotate, self.table
+        turn, (cosines, sines) = self._token_rotate, self.table
         if self.sliding_table is None:
             return lambda at: Placement(rotate=partial(turn, cos=cosines[at], sin=sines[at]))
         other_cosines, other_sines = self.sliding_table
@@ -128,4 +131,13 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         Shape and dtype of `x`; computed in float32.
     """
     swapped = x.roll(-(x.size(-1) // 2), dims=-1)
+    return torch.addcmul(x * cos, swapped, sin).to(x.dtype)
+
+
+def rotate_token(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate heads of an even width at one position, (B, heads, 1, width); see `rotate`.
+
+    Of few values, the halves are swapped faster by one function than by the three within `roll`.
+    """
+    swapped = x.view(x.size(0), -1, 2, x.size(3) // 2).flip(2).view(x.shape)
     return torch.addcmul(x * cos, swapped, sin).to(x.dtype)

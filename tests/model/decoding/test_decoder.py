@@ -12,10 +12,11 @@ from mypt.model.decoding.decoder import (
     choose_linear,
     packed_linear,
     plain_linear,
-    slab_linear,
     swapped_linear,
+    turned_linear,
 )
 from mypt.model.decoding.generate import steps
+from mypt.model.decoding.huge_pages import HugePages, has_huge_pages
 from mypt.model.decoding.sampling_options import Sampling
 from mypt.model.quantized import quantize
 
@@ -33,7 +34,9 @@ LAYOUTS_OF_ROWS = {
     "swapped_linear": swapped_linear,
     "packed_linear": partial(packed_linear, batch_size=3),
 }
-LAYOUTS = {**LAYOUTS_OF_ROWS, "slab_linear": slab_linear}
+LAYOUTS = {**LAYOUTS_OF_ROWS, "turned_linear": partial(turned_linear, empty=torch.empty)}
+if has_huge_pages():
+    LAYOUTS["huge_pages"] = partial(turned_linear, empty=HugePages(10**6).empty)
 OF_ROWS = pytest.mark.parametrize("linear", LAYOUTS_OF_ROWS.values(), ids=LAYOUTS_OF_ROWS)
 ALL = pytest.mark.parametrize("linear", LAYOUTS.values(), ids=LAYOUTS)
 
@@ -41,8 +44,6 @@ ALL = pytest.mark.parametrize("linear", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.fixture(autouse=True)
 def small_matrices_are_laid_out_too(monkeypatch):
     monkeypatch.setattr(decoder, "PACKED_FROM", 0)
-    monkeypatch.setattr(decoder, "SLABS_FROM", 0)
-    monkeypatch.setattr(decoder, "SLAB_INPUTS", 1)
 
 
 class Doubled(nn.Module):
@@ -82,16 +83,6 @@ def test_a_single_row_gets_what_it_gets_among_others(make_model, ids, changed, l
     check(make_model(**changed), ids(1, 16), linear)
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("n_inputs", [1, 7, 12, 50])
-@pytest.mark.parametrize("threads", [1, 2, 3, 8])
-def test_slabs_are_as_many_as_threads_and_inputs_let_them(threads, n_inputs, bias, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    layer, x = nn.Linear(n_inputs, 5, bias=bias), torch.randn(1, n_inputs)
-    with torch.inference_mode():
-        torch.testing.assert_close(slab_linear(layer)(x), layer(x))
-
-
 @pytest.mark.parametrize("place", ["sa", "fwd", "ln1", "block"])
 def test_a_part_that_knows_nothing_of_it_is_called_as_it_is(make_model, ids, place):
     model = make_model(pos_encoding="rope")
@@ -118,24 +109,70 @@ def multiplied(model, batch_size, new_tokens):
 
 
 def test_layers_are_laid_out_by_rows_tokens_and_size(make_model, monkeypatch):
-    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-    monkeypatch.setattr(decoder, "SLABS_FROM", 100 * 24)
     monkeypatch.setattr(decoder, "PACKED_FROM", 100 * 24)
     model = make_model(vocab_size=200)
-    assert multiplied(model, 1, 10) == ["plain_linear"] * 2
-    assert multiplied(model, 1, 100) == ["plain_linear", "slab_linear"]
-    assert multiplied(model, 2, 1) == ["swapped_linear"] * 2
-    assert multiplied(model, 2, 100) == ["swapped_linear"] * 2  # all of it stays in the cache
+    for tokens in (1, 100):  # all of it stays in the cache
+        assert multiplied(model, 1, tokens) == ["plain_linear"] * 2
+        assert multiplied(model, 2, tokens) == ["swapped_linear"] * 2
     monkeypatch.setattr(decoder, "LARGE_BYTES", 1000)
+    assert multiplied(model, 1, 10) == ["plain_linear"] * 2
+    assert multiplied(model, 1, 100) == ["turned_linear"] * 2
     assert multiplied(model, 2, 10) == ["swapped_linear", "pack_linear"]
-    assert multiplied(model.to(torch.bfloat16), 2, 10) == ["plain_linear"] * 2
+    for supported, bf16 in ((True, "pack_linear"), (False, "plain_linear")):
+        monkeypatch.setattr(
+            decoder, "can_pack_linear", lambda dtype, on=supported: on and dtype == torch.bfloat16
+        )
+        for rows in (1, 2):
+            assert multiplied(model.to(torch.bfloat16), rows, 10) == [bf16] * 2
+            assert multiplied(model, rows, 2) == ["plain_linear"] * 2
+        assert multiplied(model.to(torch.float16), 1, 100) == ["plain_linear"] * 2
 
 
-def test_one_row_is_not_cut_where_torch_multiplies_one_slab_after_the_other(
-    make_model, monkeypatch
-):
-    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
-    assert multiplied(make_model(), 1, 100) == ["plain_linear"] * 2
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_of_16_bits_decodes_as_it_reads(make_model, ids, dtype, rows):
+    model, idx = make_model(pos_encoding="rope", norm_type="rmsnorm").to(dtype), ids(rows, 16)
+    with torch.inference_mode():
+        expected, cache = model(idx), model.make_cache()
+        model(idx[:, :3], cache)
+        step = Decoder(model, choose_linear(model, rows, 100))
+        for end in range(3, idx.size(1)):
+            logits = step.next_logits(idx[:, end : end + 1], cache)
+            torch.testing.assert_close(logits, expected[:, end], rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_one_row_has_its_weights_in_huge_pages_where_there_are_some(make_model, monkeypatch, has):
+    made = []
+
+    class Pages:
+        def __init__(self, size):
+            made.append(size)
+
+        def empty(self, *shape, dtype):
+            made.append(shape)
+            return torch.empty(*shape, dtype=dtype)
+
+    monkeypatch.setattr(decoder, "HugePages", Pages)
+    monkeypatch.setattr(decoder, "has_huge_pages", lambda: has)
+    monkeypatch.setattr(decoder, "LARGE_BYTES", 0)
+    model = make_model(tie_weights=True)
+    Decoder.make(model, 1, 100)
+    layers = [module for module in model.modules() if type(module) is nn.Linear]
+    shapes = [tuple(layer.weight.T.shape) for layer in [*layers, model.lm_head]]
+    size = sum(weight.nbytes for weight in model.parameters())
+    assert sorted(map(str, made)) == (sorted(map(str, [size, *shapes])) if has else [])
+    made.clear()
+    Decoder.make(model, 1, 10)
+    assert made == []
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("n_outputs", [1, 255, 257, 600])
+def test_a_turned_layer_of_any_size_computes_what_the_layer_does(n_outputs, bias):
+    layer, x = nn.Linear(7, n_outputs, bias=bias), torch.randn(1, 7)
+    with torch.inference_mode():
+        torch.testing.assert_close(turned_linear(layer, empty=torch.empty)(x), layer(x))
 
 
 def test_hooks_see_every_token(make_model, ids):
@@ -145,8 +182,9 @@ def test_hooks_see_every_token(make_model, ids):
     assert len(list(steps(model, ids(1, 4), 5, Sampling(temperature=0)))) == len(seen)
 
 
-def test_many_tokens_are_those_of_few_at_a_time(make_model, ids):
+def test_many_tokens_are_those_of_few_at_a_time(make_model, ids, monkeypatch):
     """Many are worth laying the weights out, few are not."""
+    monkeypatch.setattr(decoder, "LARGE_BYTES", 0)
     model = make_model(block_size=128)
     prompt = ids(1, 5)
     many = torch.cat([s.ids for s in steps(model, prompt, 100, Sampling(temperature=0))])

@@ -64,6 +64,17 @@ def test_it_is_the_formula_with_its_gradients(norm_of, kind, changed, dtype, tol
         torch.testing.assert_close(mine, other, rtol=tolerance, atol=10 * tolerance)
 
 
+@pytest.mark.parametrize("changed", WEIGHTS, ids=str)
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("size", [0.0, 1e-4, 1.0, 1e4])
+def test_one_position_is_normalized_as_among_others(norm_of, changed, rows, size):
+    norm = norm_of("rmsnorm", **changed)
+    x = torch.randn(rows, 24) * size
+    with torch.inference_mode():
+        one = norm.one_token(None)(x)
+    torch.testing.assert_close(one, formula(norm, x).float(), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["layernorm", "rmsnorm"])
 def test_a_scale_of_one_is_where_it_begins(norm_of, tiny, kind):
     norm = make_norm(tiny(norm_type=kind, norm_offset=1.0))
