@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.api.argument_rules import DEVICE, PLUGINS
+from mypt.api.argument_rules import DEVICE, DTYPE, PLUGINS
 from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint
@@ -432,13 +432,20 @@ class GPT(LanguageModel):
         self.save_checkpoint_bundle(checkpoint_dir, overwrite=overwrite, no_lock=no_lock)
 
     @classmethod
-    @checked(path_or_name=PATH, device=DEVICE, plugins=PLUGINS, options=optional(MAPPING))
+    @checked(
+        path_or_name=PATH,
+        device=DEVICE,
+        dtype=optional(DTYPE),
+        plugins=PLUGINS,
+        options=optional(MAPPING),
+    )
     @reopen_if_saved
     def load(
         cls,
         path_or_name: str | Path,
         *,
         device: str | torch.device = "cpu",
+        dtype: str | torch.dtype | None = None,
         plugins: Plugins | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> GPT:
@@ -448,7 +455,8 @@ class GPT(LanguageModel):
         with naming_copies(path, plugins):
             opened = open_checkpoint(path, plugins, options)
             log_warnings(opened)
-            return build_model(opened, plugins, cls=cls, device=device)
+            model = build_model(opened, plugins, cls=cls, device=device)
+        return model if dtype is None else model.to(dtype)
 
     @staticmethod
     @checked(path=PATH, map_location=DEVICE, options=optional(MAPPING))

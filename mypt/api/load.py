@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.api.argument_rules import DEVICE, PLUGINS
+from mypt.api.argument_rules import DEVICE, DTYPE, PLUGINS
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.checkpoints.recovery.candidates import naming_copies
 from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     from mypt.api.gpt import GPT
 
 
-@checked(path_or_name=PATH, device=DEVICE, plugins=PLUGINS, options=optional(MAPPING))
+@checked(
+    path_or_name=PATH,
+    device=DEVICE,
+    dtype=optional(DTYPE),
+    plugins=PLUGINS,
+    options=optional(MAPPING),
+)
 def load(
     path_or_name: str | Path,
     *,
     device: str | torch.device = "cpu",
+    dtype: str | torch.dtype | None = None,
     plugins: Plugins | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> GPT:
@@ -39,6 +46,8 @@ def load(
     Args:
         path_or_name: A path, or the name of a model in `checkpoints/`.
         device: Device of the model.
+        dtype: The dtype that its weights are rounded to and that it computes in: float32, which is
+            the default, bf16 or fp16. `score` measures the cost in loss.
         plugins: Where parts and tokenizers are looked up; by default all that are installed.
         options: Settings for the reader of a foreign checkpoint, such as `{"lora_alpha": 32.0}` or
             `{"training_text": "input.txt"}`; an error names those that are missing.
@@ -55,7 +64,8 @@ def load(
     """
     with pause_gc():
         plugins = load_plugins() if plugins is None else plugins
-        return open_model(find_checkpoint(path_or_name), plugins, options, device=device)
+        model = open_model(find_checkpoint(path_or_name), plugins, options, device=device)
+        return model if dtype is None else model.to(dtype)
 
 
 @explain_oom(LOADING)

@@ -31,6 +31,7 @@ TESTED_BY = {
         "cli/generation/interactive",
         "cli/generation/output",
         "cli/generation/request",
+        "cli/generation/rounding",
         "cli/options/sampling",
     ],
     "cli/commands/checkpoints/test_inspect.py": ["api/info", "api/summary"],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mypt.cli.generation.request import Request, make_request
+from mypt.cli.generation.rounding import INT8, round_weights
 from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import GENERATE_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
@@ -98,6 +99,11 @@ if TYPE_CHECKING:
     "--interactive", is_flag=True, help="Read prompts from the terminal; /help lists the commands."
 )
 @click.option("--int8", is_flag=True, help="Quantize the weights to 8 bits; CPU only.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["bf16", "fp16"]),
+    help="Round the weights to 16 bits and compute in them; by default in float32.",
+)
 @click.option("--device", type=TEXT, help="Device to use; by default the fastest available.")
 @click.pass_context
 @name_flags()
@@ -115,12 +121,14 @@ def command(
     stride: int | None,
     interactive: bool,
     int8: bool,
+    dtype: str | None,
     **wanted: Any,
 ) -> None:
     """Continue prompts with a trained model, or measure how well it predicts a text."""
     check_conflicts(context, GENERATE_CONFLICTS)
     if int8 and device in (None, "auto"):
         device = "cpu"
+    rounding = INT8 if int8 else dtype
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
     from mypt.cli.generation.prompts import check_prompts, check_stdin, read_prompts
 
@@ -129,10 +137,10 @@ def command(
     with pause_gc(freeze=True):
         model = _load_model(model_name, legacy_checkpoint, options, device)
     if score:
-        _print_scores(model, score, stride, int8=int8, as_json=as_json, probabilities=probabilities)
+        _print_scores(model, score, stride, rounding, as_json=as_json, probabilities=probabilities)
         return
-    if int8:
-        model.quantize()
+    if rounding is not None:
+        round_weights(model, rounding)
     check_prompts(prompts, _choose_tokenizer(model))
     request = make_request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:
@@ -239,8 +247,8 @@ def _print_scores(
     model: GPT,
     files: tuple[str, ...],
     stride: int | None,
+    rounding: str | None,
     *,
-    int8: bool,
     as_json: bool,
     probabilities: bool,
 ) -> None:
@@ -249,9 +257,9 @@ def _print_scores(
 
     texts = [(name_source(file), read_file(file)) for file in files]
     scores = [_score_text(model, *text, stride) for text in texts]
-    float_losses = [score.loss if int8 else None for score in scores]
-    if int8:
-        model.quantize()
+    float_losses = [None if rounding is None else score.loss for score in scores]
+    if rounding is not None:
+        round_weights(model, rounding)
         scores = [_score_text(model, *text, stride) for text in texts]
     for (file, _), score, float_loss in zip(texts, scores, float_losses, strict=True):
         if as_json:
@@ -259,7 +267,7 @@ def _print_scores(
             described = describe_score(file, score, float_loss, tokenizer)
             echo_json(described, indent=None)
         else:
-            echo("\n".join(format_score(file, score, float_loss)))
+            echo("\n".join(format_score(file, score, float_loss, rounding)))
 
 
 def _score_text(model: GPT, name: str, text: str, stride: int | None) -> Score:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from mypt.cli.generation.rounding import NAMES
 from mypt.format.errors import format_count
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def describe_score(
     Args:
         file: The file that was scored.
         score: Its score.
-        float_loss: Loss before quantization to 8 bits, if the model was quantized.
+        float_loss: Loss in float32, if the weights were rounded.
         tokenizer: If given, each token and its probability are included.
     """
     described: dict[str, Any] = {
@@ -62,11 +63,22 @@ def describe_score(
     return described
 
 
-def format_score(file: str, score: Score, float_loss: float | None) -> list[str]:
-    """Return a score as lines of text; arguments as in `describe_score`."""
+def format_score(
+    file: str, score: Score, float_loss: float | None, rounding: str | None
+) -> list[str]:
+    """Return a score as lines of text.
+
+    Args:
+        file: As in `describe_score`.
+        score: As in `describe_score`.
+        float_loss: As in `describe_score`.
+        rounding: How the weights were rounded; see `mypt.cli.generation.rounding`.
+    """
     predicted = format_count(len(score.losses), "predicted token")
     how = f"windows of {format_count(score.block_size, 'token')}, stride {score.stride}"
-    beside = "" if float_loss is None else f", {score.loss - float_loss:+.4f} by 8-bit weights"
+    beside = ""
+    if float_loss is not None and rounding is not None:
+        beside = f", {score.loss - float_loss:+.4f} by {NAMES[rounding]}"
     return [
         f"{file}: {predicted}, in {how}",
         f"  loss          {score.loss:.4f} nats per token{beside}",

@@ -36,6 +36,7 @@ GENERATE_CONFLICTS = Conflicts(
     beside={
         "score": (*_PROMPTS, *_SAMPLING, "samples", "batch_size", "logits", "interactive"),
         "interactive": (*_PROMPTS, "samples", "batch_size", "as_json"),
+        "int8": ("dtype",),
     },
     without={"probabilities": ("as_json",), "logits": ("as_json",), "stride": ("score",)},
 )

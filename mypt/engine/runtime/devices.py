@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# What torch calls the instructions of CPUs that multiply 16 bits, on x86 and on ARM.
+_INSTRUCTIONS = {
+    "bf16": ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16"),
+    "fp16": ("amx_fp16", "avx512_fp16", "fp16_arith"),
+}
 
 
 def choose_device(wanted: str | torch.device | None = None) -> torch.device:
@@ -41,6 +46,20 @@ def is_available(name: str) -> bool:
         "mps": int(torch.backends.mps.is_available()),
     }
     return (device.index or 0) < there.get(device.type, 0)
+
+
+def multiplies_in(dtype: str, device: torch.device) -> bool:
+    """Return whether a device has instructions for products of 16 bits; a GPU is taken to have.
+
+    Args:
+        dtype: A key of `AMP_DTYPES`.
+        device: Where the products would be computed.
+    """
+    ask = getattr(torch.cpu, "get_capabilities", None)  # torch 2.10 cannot tell
+    if device.type != "cpu" or ask is None:
+        return True
+    has = ask()
+    return any(has.get(name) for name in _INSTRUCTIONS[dtype])
 
 
 def autocast(

@@ -664,13 +664,18 @@ HARDWARE = (
         habits="mixed_precision amp autocast half float16 bfloat16 tf32",
     ),
     Counterpart(
-        ours="int8",
-        how="weights are float32, or 8-bit integers",
+        ours="dtype",
         nanogpt="dtype",
-        hugging_face="load_in_8bit load_in_4bit torch_dtype dtype",
-        litgpt="quantize precision",
+        hugging_face="torch_dtype dtype",
+        litgpt="precision",
         earlier="force_fp16",
-        habits="quantization quant quantized bits int4 half fp16 bf16 8bit",
+        habits="half fp16 bf16 float16 bfloat16",
+    ),
+    Counterpart(
+        ours="int8",
+        hugging_face="load_in_8bit load_in_4bit",
+        litgpt="quantize",
+        habits="quantization quant quantized bits int4 8bit",
     ),
     Counterpart(
         ours="compile",

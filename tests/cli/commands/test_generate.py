@@ -302,6 +302,35 @@ def test_8_bit_weights_show_what_they_cost(cli, bundle, tmp_path, text):
     assert out.startswith("the")
 
 
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_weights_of_16_bits_show_what_they_cost(cli, bundle, tmp_path, text, dtype):
+    (tmp_path / "text.txt").write_text(text[:500])
+    named = ("--model_name", bundle, "--score", tmp_path / "text.txt")
+    (plain,) = lines_of(cli, *named)
+    (rounded,) = lines_of(cli, *named, "--dtype", dtype)
+    assert rounded["float_loss"] == plain["loss"]
+    assert 0 < abs(rounded["loss"] - plain["loss"]) < 0.02
+    assert f" by {dtype}" in cli("generate", *named, "--dtype", dtype)[1]
+    code, out, _ = cli("generate", "--model_name", bundle, "--prompt", "the", "--dtype", dtype)
+    assert code == 0
+    assert out.startswith("the")
+
+
+def test_a_processor_without_bf16_is_told_that_it_may_be_slower(cli, bundle, monkeypatch):
+    named = ("--model_name", bundle, "--prompt", "the", "--max_new_tokens", 2, "--dtype", "bf16")
+    for has in (True, False):
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda has=has: {"avx512_bf16": has})
+        code, _, err = cli("generate", *named)
+        assert code == 0
+        assert ("no instructions for bf16" in err) == (not has)
+
+
+def test_weights_are_rounded_in_one_way(cli, bundle):
+    code, _, err = cli("generate", "--model_name", bundle, "--int8", "--dtype", "bf16")
+    assert code == 2
+    assert "--dtype cannot be used with --int8" in err
+
+
 def test_a_conversation_goes_on_within_a_character(cli, in_tmp, stdin, plugins):
     tokenizer = plugins.tokenizer("gpt2").train("")
     cat = tokenizer.encode("\U0001f408")
