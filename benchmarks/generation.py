@@ -1,9 +1,11 @@
 """Greedy generation of mypt beside its peers, all in turn, on models of one shape.
 
 Peers: `generate` of Hugging Face transformers with its dynamic and its static cache; litgpt, where
-it is installed; nanoGPT's sampler, from a checkout: `--nanogpt PATH` (its `model.py` is run). Then,
-within mypt: a third of the heads of keys beside all of them, and a window beside none, at positions
-further and further past it. The weights are random: what they are makes no difference to the time.
+it is installed; nanoGPT's sampler, from a checkout: `--nanogpt PATH` (its `model.py` is run). Then
+llama.cpp, where `xllamacpp` and `gguf` are installed, on a Llama of each shape that mypt exports to
+it, one text at a time, in float32 and in bfloat16 on both sides. Then, within mypt: a third of the
+heads of keys beside all of them, and a window beside none, at positions further and further past
+it. The weights are random: what they are makes no difference to the time.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import argparse
 import importlib.util
 import os
 import sys
+import time
 import warnings
 from collections import deque
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
@@ -38,6 +42,11 @@ SHAPES = {
     "small": {"n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 1024, "vocab_size": 96},
     "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 1024, "vocab_size": 50304},
 }
+# What llama.cpp calls a Llama, and the vocabularies that it is timed with: of characters, of GPT-2.
+LLAMA = {"pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu", "bias": False}
+VOCABULARIES = {"tiny": (384, 50304), "small": (384, 50304), "124M": (50304,)}
+LLAMA_CASE = (32, 256)
+DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16}
 GREEDY = Sampling(temperature=0)
 LARGE = "124M"
 LARGE_WEIGHTS = 124_000_000
@@ -78,9 +87,15 @@ def main() -> None:
     parser.add_argument("--nanogpt", type=Path, help="a checkout of nanoGPT")
     parser.add_argument("--shape", choices=SHAPES, action="append", help="by default all")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--llama_cpp", action="store_true", help="only beside llama.cpp")
     arguments = parser.parse_args()
     machine()
     for shape in arguments.shape or SHAPES:
+        if all(importlib.util.find_spec(name) for name in ("xllamacpp", "gguf")):
+            for vocab_size in VOCABULARIES[shape]:
+                _print_llama(shape, vocab_size, arguments.rounds)
+        if arguments.llama_cpp:
+            continue
         model = _model(SHAPES[shape])
         runners = dict(_runners(model, SHAPES[shape], arguments.nanogpt))
         for case in CASES:
@@ -117,6 +132,85 @@ def _print_case(case: Case, model: mypt.GPT, runners: dict[str, Callable], round
     if with_bound:
         pairs = Pairs([(t[BOUND] / 2, half) for t, half in zip(times, halves, strict=True)])
         print(f"  {pairs.ratio} in the second half of the text", flush=True)
+
+
+def _print_llama(shape: str, vocab_size: int, rounds: int) -> None:
+    """Set mypt beside llama.cpp on a Llama: tokens of one text after a prompt.
+
+    The time is that of the whole call, with the prompt; the speed is that of the tokens after the
+    first, which llama.cpp tells of itself.
+    """
+    length, new = LLAMA_CASE
+    config = mypt.GPTConfig(
+        **{**SHAPES[shape], **LLAMA, "vocab_size": vocab_size}, dropout=0.0, tie_weights=True
+    )
+    idx = torch.randint(96, (1, length))
+    for name, dtype in DTYPES.items():
+        model = mypt.GPT(config).eval()
+        with TemporaryDirectory() as folder:
+            model.save(Path(folder) / "bundle")
+            file = Path(folder) / "model.gguf"
+            mypt.export_model(
+                Path(folder) / "bundle",
+                "gguf",
+                file,
+                plugins=model.plugins,
+                options={"dtype": name},
+            )
+            theirs = _LlamaCpp(file, config.block_size)
+        model.to(dtype)
+        times, agree = [], 0
+        _first_time(model, idx, new), theirs(idx[0].tolist(), new)
+        for _ in range(rounds):
+            ours, own = _first_time(model, idx, new)
+            others, found, whole = theirs(idx[0].tolist(), new)
+            agree = next(
+                (n for n, pair in enumerate(zip(own, found, strict=True)) if len({*pair}) > 1), new
+            )
+            times.append((whole, sum(ours), others, ours[1] / (new - 1)))
+        speeds = Pairs([(other, 1 / mine) for _, _, other, mine in times])
+        print(
+            f"{shape} as a Llama, {vocab_size} tokens, {name}, 1 x {new} tokens after {length}: "
+            f"mypt {speeds.medians[1]:,.0f} tokens/s, llama.cpp {speeds.medians[0]:,.0f}; "
+            f"the first {agree} ids are the same"
+        )
+        ratio = Pairs([(1 / other, mine) for _, _, other, mine in times]).ratio
+        print(f"  {ratio} times as fast as llama.cpp after the first token")
+        whole = Pairs([(whole, mine) for whole, mine, *_ in times]).ratio
+        print(f"  {whole} times as fast with the prompt", flush=True)
+
+
+def _first_time(model: mypt.GPT, idx: torch.Tensor, new: int) -> tuple[tuple[float, float], list]:
+    """Give the seconds to the first token, those of the others, and all ids."""
+    tokens, ids = generate(model, idx, new, GREEDY), []
+    first = seconds(lambda: ids.append(int(next(tokens))))
+    others = seconds(lambda: ids.extend(int(token) for token in tokens))
+    return (first, others), ids
+
+
+class _LlamaCpp:
+    """llama.cpp in this process, with as many threads as torch and keys in float32."""
+
+    def __init__(self, file: Path, length: int) -> None:
+        import xllamacpp
+
+        params = xllamacpp.CommonParams()
+        params.model.path = str(file)
+        params.n_ctx, params.n_parallel = length, 1
+        params.fit_params, params.verbosity = False, 0
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        self._server = xllamacpp.Server(params)
+
+    def __call__(self, ids: list[int], new: int) -> tuple[float, list[int], float]:
+        """Give its own tokens per second after the prompt, the ids, and the seconds in all."""
+        asked = {"prompt": ids, "n_predict": new, "temperature": 0, "top_k": 1, "ignore_eos": True}
+        asked |= {"cache_prompt": False, "return_tokens": True, "verbose": True}
+        began = time.perf_counter()
+        found = self._server.handle_completions(asked)
+        whole = time.perf_counter() - began
+        told = found["__verbose"]
+        return told["timings"]["predicted_per_second"], told["tokens"], whole
 
 
 def _print_grouped(shape: str, batch: int, prompt: int, rounds: int) -> None:
