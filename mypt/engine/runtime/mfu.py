@@ -66,7 +66,6 @@ PEAKS: Mapping[str, Mapping[str, float]] = {
     "NVIDIA L40": _tensor_cores(181, 90.5, 90.5),
     "NVIDIA L40S": _tensor_cores(362, 183, 91.6),
     "NVIDIA A10": _tensor_cores(125, 62.5, 31.2),
-    "NVIDIA A10G": _tensor_cores(70, 35, 31.5),
     "NVIDIA A30": _tensor_cores(165, 82, 10.3),
     "NVIDIA A40": _tensor_cores(149.7, 74.8, 37.4),
     "NVIDIA RTX A6000": _tensor_cores(154.8, 77.4, 38.7),
