@@ -74,7 +74,7 @@ def test_what_the_formula_was_not_made_for_is_not_guessed():
         ("NVIDIA L4", "bf16", 121),
         ("NVIDIA L40S", "bf16", 362),
         ("NVIDIA GeForce RTX 4090", "bf16", 165.2),
-        ("NVIDIA A10G", "bf16", 70),
+        ("NVIDIA A10", "bf16", 125),
         ("Tesla V100-SXM2-32GB", "fp16", 125),
         ("Tesla V100-SXM2-32GB", "bf16", None),
         ("AMD Instinct MI300X", "bf16", 1307.4),
