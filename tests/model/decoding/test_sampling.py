@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from mypt.model.decoding.generate import steps
@@ -153,3 +154,12 @@ def test_different_draws_give_the_models_own_distribution(make_model, ids):
     chi_square = ((pooled - wanted) ** 2 / wanted.clamp(min=1e-9)).sum()
     degrees = int(common.sum())
     assert chi_square < degrees + 4 * (2 * degrees) ** 0.5
+
+
+@pytest.mark.parametrize("width", [3, 100, 50304])
+def test_of_equally_likely_tokens_the_first_is_taken(width):
+    logits, window = torch.zeros(3, width), torch.zeros(3, 1, dtype=torch.int64)
+    logits[1, 1:] = 1.0
+    logits[2, -1] = 1.0
+    chosen = choose_ids(logits, window, Sampling(temperature=0), torch.zeros(3))
+    assert chosen.tolist() == [0, 1, width - 1]
