@@ -151,7 +151,8 @@ def turned_linear(layer: nn.Module, /, *, empty: EmptyMatrix) -> Callable[[Tenso
     """
     if type(layer) is not nn.Linear:
         return layer
-    weight, bias = _transpose_copy(layer.weight.detach(), empty), layer.bias
+    weight = _transpose_copy(layer.weight.detach(), empty)
+    bias: Tensor | None = layer.bias
     if bias is None:
         return lambda x: torch.mm(x, weight)
     return lambda x: torch.addmm(bias, x, weight)
