@@ -85,7 +85,7 @@ class Task(NamedTuple):
 
 
 TASKS = {
-    "characters": Task(4, 4, 128, 128, 16, "char", None, 1000, 5e-3, "demo", (0.35, 0.75)),
+    "characters": Task(4, 4, 128, 128, 16, "char", None, 1000, 5e-3, "demo", (0.32, 0.72)),
     "GPT-2 tokens": Task(4, 4, 192, 128, 8, "gpt2", 50304, 400, 3e-3, "modern/tiny", (0.4, 1.2)),
 }
 
