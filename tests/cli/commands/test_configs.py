@@ -88,12 +88,13 @@ def test_an_unknown_key_is_refused_with_a_suggestion(refused, in_tmp):
 
 
 def test_keys_of_another_program_are_answered_with_ours(cli, in_tmp):
-    (in_tmp / "mine.json").write_text(json.dumps({"hidden_size": 8, "min_lr": 1, "lr": 1}))
+    (in_tmp / "mine.json").write_text(json.dumps({"hidden_size": 8, "lr_decay_iters": 1, "lr": 1}))
     code, _, err = cli("configs", "mine.json")
     assert code == 1
     assert "#/hidden_size: is not a field of this document (did you mean `n_embd`?)" in err
     assert "#/lr: is not a field of this document (did you mean `learning_rate`?)" in err
-    assert "#/min_lr: is not a field of this document: the rate falls by a half cosine" in err
+    assert "#/lr_decay_iters: is not a field of this document (did you mean `max_iters`?)" in err
+    assert "the rate falls from `learning_rate`, by `lr_schedule`, to `min_lr`" in err
 
 
 def test_a_missing_preset_is_refused_with_what_there_is(refused, in_tmp):
