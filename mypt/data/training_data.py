@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mypt.data.batches.contents import mix, open_dataset, read_text, validate_on
-from mypt.data.batches.loader import GPTDataLoader
+from mypt.data.batches.loader import GPTDataLoader, load_contents
 from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
 from mypt.data.dataset import is_dataset, read_text_rules, read_tokenizer_state
 from mypt.data.input_files import (
@@ -137,7 +137,7 @@ class TrainingData:
             contents = _load_parts(parts, config, tokenizer, is_all=held_out is not None)
             if held_out is not None:
                 contents = validate_on(contents, held_out)
-            loader = GPTDataLoader.of_contents(config, tokenizer, contents, training.sampling)
+            loader = load_contents(config, tokenizer, contents, training.sampling)
             loaded.append(DataPhase(phase.name, phase.until_iter, loader))
         return Phases(tuple(loaded))
 

@@ -43,7 +43,7 @@ def model():
         ({"max_iters": "x"}, 'max_iters: is "x"'),
         ({"max_iterss": 5}, "max_iterss: is not an option .did you mean `max_iters`"),
         ({"lr": 1}, "lr: is not an option .did you mean `learning_rate`"),
-        ({"min_lr": 1}, "min_lr: is not an option: the rate falls by a half cosine from `learn"),
+        ({"min_lr": -1}, "min_lr: "),
         ({"n_layers": 1}, "n_layers: is not an option: `n_layer` is a field of GPTConfig; corr"),
     ],
 )

@@ -118,7 +118,6 @@ TESTED_BY = {
         "plugins/registry",
     ],
     "property/test_fast_path.py": ["format/schema/fast_path"],
-    "scenarios/test_processes.py": ["engine/runtime/fsdp"],
     "testing/test_guards.py": ["engine/plugin"],
     "testing/parts/test_model.py": ["testing/parts/decoding"],
     "testing/test_readers.py": ["testing/foreign_files"],

@@ -139,31 +139,6 @@ class GPTDataLoader:
         if val_text is not None:
             other = _name_source(val_text, None, "the validation text")
             contents = validate_on(contents, read_text(val_text, tokenizer, config, other, "all"))
-        self._begin(config, tokenizer, contents, sampling)
-
-    @classmethod
-    def of_contents(
-        cls,
-        config: GPTConfig,
-        tokenizer: Tokenizer,
-        contents: Contents,
-        sampling: WindowSampling = "random",
-    ) -> GPTDataLoader:
-        """Make a loader of what was read before; for mypt itself.
-
-        Args:
-            config: Holds `batch_size` and `block_size`.
-            tokenizer: The tokenizer that the ids belong to.
-            contents: The data.
-            sampling: As in `__init__`.
-        """
-        loader = cls.__new__(cls)
-        loader._begin(config, tokenizer, contents, sampling)
-        return loader
-
-    def _begin(
-        self, config: GPTConfig, tokenizer: Tokenizer, contents: Contents, sampling: WindowSampling
-    ) -> None:
         self.config = config
         self.tokenizer = tokenizer
         self.contents = contents
@@ -294,6 +269,23 @@ class GPTDataLoader:
             what, fix = f"is {split}, but all the data is for validation", "make eval_only False"
             raise ConfigError(Problem("", "split", what, fix, kind="argument"))
         return self.splits[split]
+
+
+def load_contents(
+    config: GPTConfig, tokenizer: Tokenizer, contents: Contents, sampling: WindowSampling
+) -> GPTDataLoader:
+    """Return a loader of what was read before.
+
+    Args:
+        config: Holds `batch_size` and `block_size`.
+        tokenizer: The tokenizer that the ids belong to.
+        contents: The data.
+        sampling: As `GPTDataLoader` takes it.
+    """
+    loader = GPTDataLoader.__new__(GPTDataLoader)
+    loader.config, loader.tokenizer = config, tokenizer
+    loader.contents, loader.sampling = contents, sampling
+    return loader
 
 
 def _first_window_at(step: int, micro_step: int, batch_size: int) -> int:

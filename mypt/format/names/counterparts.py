@@ -665,8 +665,7 @@ HARDWARE = (
     ),
     Counterpart(
         ours="dtype",
-        nanogpt="dtype",
-        hugging_face="torch_dtype dtype",
+        hugging_face="torch_dtype",
         litgpt="precision",
         earlier="force_fp16",
         habits="half fp16 bf16 float16 bfloat16",

@@ -149,8 +149,10 @@ def find_declaration(contents: Any, settings: Settings) -> Declaration | None:
     name = contents.get(OPTIMIZER) if isinstance(contents, dict) else None
     if not isinstance(name, str):
         return None
+    if name in BUILT_IN_OPTIMIZERS:  # no plugin has to be asked
+        return BUILT_IN_OPTIMIZERS[name]
     found = settings.get((OPTIMIZER, name))
-    return BUILT_IN_OPTIMIZERS.get(name) or (None if found is None else found.declaration)
+    return None if found is None else found.declaration
 
 
 def list_unusable(packages: Iterable[str], settings: Settings) -> dict[str, tuple[str, str]]:
