@@ -51,6 +51,7 @@ def make_trainer(model: mypt.GPT, ids: np.ndarray, training: TrainingConfig) -> 
         guards={},
         checkpointer=None,
         saver=DirectSaver(),
+        mean=None,
         tracked=TrackedOptimizer(job.optimizer, model, training.optimizer),
     )
 
