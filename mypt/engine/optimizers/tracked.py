@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mypt.engine.runtime.fsdp import is_part, local_part
-from mypt.format.errors import PluginError, Problem
+from mypt.format.errors import MyptError, PluginError, Problem
 from mypt.format.optimizers.declaration import (
     ParameterInfo,
     StateNumber,
@@ -18,6 +19,7 @@ from mypt.format.optimizers.declaration import (
 from mypt.format.optimizers.document import optimizer_document
 from mypt.format.optimizers.weight_mean import KEY, drop_mean
 from mypt.format.rules.optimizers.state import find_misfits
+from mypt.plugins.isolation import summarize_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -296,6 +298,24 @@ def refuse_optimizer(name: str, plugins: Plugins, what: str) -> PluginError:
     place = f"the optimizer {name}" + ("" if source is None else f" of the {source}")
     fix = "update that plugin, or train with another optimizer"
     return PluginError(Problem("", place, what, fix, kind="plugin.optimizer"))
+
+
+@contextmanager
+def naming_failures(name: str, plugins: Plugins) -> Iterator[None]:
+    """Turn what an optimizer of a plugin raises in an update into an error that names the plugin.
+
+    Raises:
+        PluginError: It raised something that is not for the user already.
+    """
+    try:
+        yield
+    except MyptError:
+        raise
+    except Exception as error:
+        source = plugins.source_of("mypt_optimizers", name)
+        if source is None or source.is_built_in:
+            raise
+        raise refuse_optimizer(name, plugins, f"failed: {summarize_error(error)}") from error
 
 
 def _place(

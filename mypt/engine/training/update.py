@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.optimizers.peaks import note_peaks
+from mypt.engine.optimizers.tracked import naming_failures
 from mypt.engine.runtime.devices import autocast
 from mypt.engine.runtime.fsdp import exchange_gradients, full_tensor, is_sharded
 from mypt.engine.runtime.world import ALONE
@@ -126,7 +127,10 @@ class Updater:
             if share > 0:  # without a target a loss has no value, and a gradient of 0
                 total += loss
         norm = self._clip(measure_norm=measure_norm)
-        with scheduled_weight_decay(self.optimizer, step, training):
+        with (
+            scheduled_weight_decay(self.optimizer, step, training),
+            naming_failures(training.optimizer, self.model.plugins),
+        ):
             self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)

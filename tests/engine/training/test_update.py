@@ -12,6 +12,9 @@ from mypt.engine.runtime.world import ALONE
 from mypt.engine.training.update import Updater
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.format.errors import PluginError
+from mypt.plugins import OptimizerFactory
+from mypt.testing.registration import register_beside
 from tests.support.rates import learning_rate_at
 
 TRAINING = TrainingConfig(max_iters=10, learning_rate=0.01, grad_clip=0.0)
@@ -141,3 +144,25 @@ def test_buffers_are_sent_to_all_processes_only_where_they_are_saved(is_saved, g
     world = evolve(ALONE, size=2)
     updater = Updater(model, make_optimizer(model, TRAINING), TRAINING, world=world)
     assert updater._parallel.broadcast_buffers is is_saved
+
+
+@pytest.mark.parametrize("package", ["acme", None])
+def test_what_an_optimizer_of_a_plugin_raises_names_it(package):
+    class Failing(torch.optim.SGD):
+        def step(self, closure=None):
+            raise ValueError("no\nway")
+
+    factory = OptimizerFactory("odd", lambda named, _: Failing(named.values(), lr=0.1))
+    model = mypt.GPT(mypt.GPTConfig(**SHAPE), plugins=register_beside(factory, package)).train()
+    training = evolve(TRAINING, optimizer="odd")
+    updater = Updater(model, make_optimizer(model, training), training)
+    kind, said = (
+        (ValueError, "no")
+        if package is None
+        else (
+            PluginError,
+            "^the optimizer odd of the .*acme 0: failed: ValueError: no; update that plugin",
+        )
+    )
+    with pytest.raises(kind, match=said):
+        updater.update([batch(1, 4)], 0)
