@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.engine.logging.events import LoggedEvent, Notice
-from mypt.format.errors import SaveError, log_traceback, suggestion
+from mypt.format.errors import SaveError, log_traceback, one_line, suggestion
 from mypt.format.rules.plugin_settings import SINKS
 from mypt.plugins.contracts import ResumableSink
+from mypt.plugins.isolation import summarize_error
 from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
@@ -116,32 +117,29 @@ class EventDispatcher:
         """Do without a sink that failed, and report it to the others."""
         log_traceback(error)
         del self._sinks[name]
-        reason = f"{type(error).__name__}: {error}"
+        reason = summarize_error(error)
         self.emit(Notice(message=f"log sink {name} failed and is off: {reason}"))
 
     def close(self) -> None:
-        """Close all sinks."""
-        for name, sink in self._sinks.items():
+        """Close all sinks, mypt's own last, which report those that fail."""
+        while self._sinks:
+            name, sink = self._sinks.popitem()
             try:
                 sink.close()
-            except (
-                Exception,
-                SystemExit,
-            ) as error:  # the run is over: report it and close the rest
+            except (Exception, SystemExit) as error:  # the run is over: close the rest
                 log_traceback(error)
-                remaining = {other: s for other, s in self._sinks.items() if other != name}
-                EventDispatcher(remaining).emit(
-                    Notice(message=f"log sink {name} did not close: {error}")
-                )
+                reason = summarize_error(error)
+                self.emit(Notice(message=f"log sink {name} did not close: {reason}"))
 
 
 def check_state(state: object) -> Mapping[str, Any]:
     """Return a copy of the JSON object that a sink wants to keep.
 
     Raises:
-        ValueError: It is none, or is too large.
+        TypeError: It holds something that JSON has not.
+        ValueError: It is none, cannot be written as UTF-8, or is too large.
     """
-    text = json.dumps(state, allow_nan=False)
+    text = json.dumps(state, allow_nan=False, ensure_ascii=False).encode()
     copy = json.loads(text)
     if not isinstance(copy, dict) or copy != state:
         message = "`state` is not a JSON object"
@@ -192,5 +190,6 @@ def open_sinks(
             near = suggestion(name, plugins.sinks)
             dispatcher.emit(Notice(message=f"there is no log sink {name} installed{near}"))
     for name, reason in failed.items():
-        dispatcher.emit(Notice(message=f"log sink {name} cannot be built and is off: {reason}"))
+        said = one_line(str(reason))
+        dispatcher.emit(Notice(message=f"log sink {name} cannot be built and is off: {said}"))
     return dispatcher

@@ -210,3 +210,37 @@ def test_a_sink_that_fails_meanwhile_is_reported_after_the_event_that_comes_firs
     dispatcher.emit(events.Update(iter=7, max_iters=9, train_loss=1.0, lr=0.1))
     dispatcher.release(events.Notice(message="it comes"))
     assert heard == ["update", "notice", "notice"]
+
+
+def test_a_sink_that_does_not_close_is_reported_in_one_line_to_those_before_it():
+    heard = []
+
+    class Ear:
+        def __init__(self):
+            self.is_open = True
+
+        def emit(self, event):
+            assert self.is_open
+            heard.append(event["message"])
+
+        def close(self):
+            self.is_open = False
+
+    class Broken(Ear):
+        def close(self):
+            raise ValueError("no disk\nat all")
+
+    EventDispatcher({"first": Ear(), "mine": Broken(), "last": Ear()}).close()
+    assert heard == ["log sink mine did not close: ValueError: no disk"]
+
+
+@pytest.mark.parametrize("state", [{"a": "\ud800"}, {"a": "\u20ac" * 30_000}, {"a": {1}}, {1: 2}])
+def test_a_state_that_cannot_be_saved_costs_its_sink_alone(state):
+    heard = []
+    ear = SimpleNamespace(emit=lambda event: heard.append(event["message"]), close=lambda: None)
+    keeper = SimpleNamespace(emit=lambda _: None, close=lambda: None, state=lambda: state)
+    dispatcher = EventDispatcher({"ear": ear, "mine": keeper})
+    assert dispatcher.collect_states() == {}
+    (message,) = heard
+    assert message.startswith("log sink mine failed and is off: ")
+    assert message.isprintable()
