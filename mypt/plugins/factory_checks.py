@@ -184,8 +184,17 @@ def _require_kept(made: Any) -> dict[str, StateTensor | StateNumber]:
     }
 
 
+def _require_documents(made: object) -> object:
+    """Raise for what is iterable too: a text by its characters, a mapping by its keys."""
+    if isinstance(made, (str, bytes, bytearray, Mapping)):
+        raise TypeError(_describe_result(made, "not an iterable of documents"))
+    return _require_instance(Iterable, made)
+
+
 def _convert_share(made: Any) -> float:
     """Return what a schedule returns as a float."""
+    if not hasattr(made, "__float__"):
+        raise TypeError(_describe_result(made, "not a number"))
     share = float(made)
     if not 0 <= share <= 1:
         fault = f"it returns {share}, not a number from 0 (min_lr) to 1 (the peak)"
@@ -219,7 +228,7 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (ScheduleFactory, "factor"): _convert_share,
     (ScheduleFactory, "decay_step"): operator.index,
     (LossFactory, "build"): _require_function,
-    (DataSourceFactory, "read"): partial(_require_instance, Iterable),
+    (DataSourceFactory, "read"): _require_documents,
     (GuardFactory, "build"): _require_function,
     (GuardFactory, "judge"): partial(_require_instance, Verdict),
     (SinkFactory, "build"): lambda made: made if made is None else _require_protocol(LogSink, made),

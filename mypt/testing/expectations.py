@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import evolve, fields
 
 from mypt.format.errors import PluginError
-from mypt.plugins.factory_checks import find_flaw
+from mypt.plugins.factory_checks import check_result, find_flaw
 from mypt.plugins.isolation import summarize_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 class ContractError(AssertionError):
     """A plugin violates its contract."""
+
+
+class _HasOptions(Protocol):
+    @property
+    def options(self) -> Mapping[str, Any]: ...
 
 
 def expect(is_so: bool, otherwise: str) -> None:
@@ -43,7 +51,7 @@ def during(what: str) -> Iterator[None]:
         yield
     except ContractError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         is_wrapped = isinstance(error, PluginError) and error.__cause__ is not None
         raised = error.__cause__ if is_wrapped else error
         message = f"{what}: it raises {summarize_error(raised or error)}"
@@ -64,6 +72,33 @@ def check_fields(factory: object, kind: type) -> None:
     expect(type(factory) is kind, f"it is a {got}, not a {kind.__name__} as the plugin offers it")
     flaw = find_flaw(factory)
     expect(flaw is None, f"its {flaw}")
+
+
+def checking_results(factory: Any) -> Any:
+    """Return a factory whose functions raise where a result violates its contract, as in a run."""
+
+    def wrap(function: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            return check_result(factory, function, call(*args, **kwargs))
+
+        return checked
+
+    held = {field.name: getattr(factory, field.name) for field in fields(type(factory))}
+    calls = {name: wrap(name, value) for name, value in held.items() if callable(value)}
+    return evolve(factory, **calls)
+
+
+def check_options(factory: _HasOptions, options: Mapping[str, Any]) -> None:
+    """Check that the schema of a factory accepts some options.
+
+    Raises:
+        ContractError: It does not.
+    """
+    from jsonschema import Draft202012Validator
+
+    for error in Draft202012Validator(factory.options).iter_errors(dict(options)):
+        expect(False, f"its own schema rejects the options {dict(options)}: {error.message}")
 
 
 def through_json(value: Mapping[str, Any], name: str) -> dict[str, Any]:

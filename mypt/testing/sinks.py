@@ -16,7 +16,7 @@ from mypt.engine.stopping.ends import End
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import Environment, GoldMemory, TrainingConfig
 from mypt.plugins.contracts import Evaluation, ResumableSink, RunInfo, SinkFactory
-from mypt.testing.expectations import ContractError, check_fields, during, expect
+from mypt.testing.expectations import ContractError, check_fields, checking_results, during, expect
 from mypt.testing.updates import check_current
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def check_sink(factory: SinkFactory, read: Callable[[Path], Sequence[int]] | Non
     """
     check_fields(factory, SinkFactory)
     check_current(factory, {})
+    factory = checking_results(factory)
     with tempfile.TemporaryDirectory() as work:
         _check_silent_run(factory)
         _check_run(factory, Path(work) / "whole", read)

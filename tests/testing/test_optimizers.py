@@ -139,3 +139,7 @@ def test_what_is_declared_otherwise_is_named():
         check_optimizer(evolve(MOMENTUM, settings="lr"))
     with pytest.raises(ContractError, match="ZeroDivisionError"):
         check_optimizer(evolve(MOMENTUM, build=lambda *_: 1 / 0))
+    with pytest.raises(ContractError, match="returns NoneType, not Optimizer"):
+        check_optimizer(evolve(MOMENTUM, build=lambda *_: None))
+    with pytest.raises(ContractError, match="with 3 for 'm', not StateTensor or StateNumber"):
+        check_optimizer(evolve(MOMENTUM, state=lambda *_: {"m": 3}))

@@ -117,3 +117,8 @@ def test_a_sink_that_knows_only_some_events_says_at_which_it_failed():
 def test_a_sink_that_wants_no_run_is_told_so():
     with pytest.raises(ContractError, match="builds no sink"):
         check_sink(SinkFactory("none", build=lambda run: None))
+
+
+def test_what_is_no_sink_is_named():
+    with pytest.raises(ContractError, match="returns int, which lacks `emit`, `close`"):
+        check_sink(SinkFactory("odd", lambda run: 5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -145,7 +146,8 @@ class SourceDocuments:
         return text
 
     def _check_pieces(self, pieces: Any) -> Iterable[str]:
-        for piece in pieces if hasattr(pieces, "__iter__") else (pieces,):
+        is_one = isinstance(pieces, (bytes, bytearray, Mapping)) or not hasattr(pieces, "__iter__")
+        for piece in (pieces,) if is_one else pieces:
             if not isinstance(piece, str):
                 what = f"the data source `{self.factory.name}` returns {piece!r:.40} as a text"
                 raise PluginError(Problem(str(self.source), "", what, "update its package"))

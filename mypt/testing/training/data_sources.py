@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.data.sources.input_source import InputSource, SourceDocuments
 from mypt.format.errors import DataError
 from mypt.plugins.contracts import DataSourceFactory
-from mypt.testing.expectations import check_fields, during, expect
+from mypt.testing.expectations import check_fields, check_options, checking_results, during, expect
 from mypt.testing.updates import check_current
 
 if TYPE_CHECKING:
@@ -41,12 +41,9 @@ def check_data_source(
     Raises:
         ContractError: The data source violates its contract.
     """
-    from jsonschema import Draft202012Validator
-
     given, place = dict(options or {}), Path(path)
     check_fields(factory, DataSourceFactory)
-    for error in Draft202012Validator(factory.options).iter_errors(given):
-        expect(False, f"its own schema rejects the options {given}: {error.message}")
+    check_options(factory, given)
     check_current(factory, given)
     expect(bool(factory.recognises(InputSource(place))), f"it does not recognise {place.name}")
     with during("a first pass"):
@@ -67,7 +64,8 @@ def check_data_source(
 
 
 def _read(factory: DataSourceFactory, path: Path, options: Mapping[str, Any]) -> list[str]:
-    return list(SourceDocuments(InputSource(path), factory, options, False).documents())
+    checked = checking_results(factory)
+    return list(SourceDocuments(InputSource(path), checked, options, False).documents())
 
 
 def _check_others(factory: DataSourceFactory, work: Path) -> None:

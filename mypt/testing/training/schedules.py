@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.documents.training import TrainingConfig
 from mypt.plugins.contracts import ScheduleFactory
 from mypt.plugins.factory_checks import check_result
-from mypt.testing.expectations import check_fields, during, expect
+from mypt.testing.expectations import check_fields, check_options, checking_results, during, expect
 from mypt.testing.updates import check_current
 
 if TYPE_CHECKING:
@@ -37,14 +37,11 @@ def check_schedule(
     Raises:
         ContractError: The schedule violates its contract.
     """
-    from jsonschema import Draft202012Validator
-
     given = dict(options or {})
     check_fields(factory, ScheduleFactory)
-    for error in Draft202012Validator(factory.options).iter_errors(given):
-        expect(False, f"its own schema rejects the options {given}: {error.message}")
+    check_options(factory, given)
     check_current(factory, given)
-    first: list[float] = []
+    factory, first = checking_results(factory), list[float]()
     for max_iters, warmup in _RUNS:
         training = TrainingConfig(
             max_iters=max_iters,
@@ -59,7 +56,7 @@ def check_schedule(
 
 def _check_run(factory: ScheduleFactory, training: TrainingConfig) -> list[float]:
     steps, run = range(training.max_iters + 1), f"a run of {training.max_iters} updates"
-    schedule, again = (check_result(factory, "build", factory.build(training)) for _ in "12")
+    schedule, again = (factory.build(training) for _ in "12")
     factors = {}
     for step in steps:
         with during(f"step {step} of {run}"):
@@ -73,5 +70,5 @@ def _check_run(factory: ScheduleFactory, training: TrainingConfig) -> list[float
         check_result(factory, "factor", schedule(10 * training.max_iters))
     if factory.decay_step is not None:
         with during("decay_step"):
-            check_result(factory, "decay_step", factory.decay_step(training))
+            factory.decay_step(training)
     return [*factors.values()]

@@ -66,6 +66,8 @@ def raising(source, options):
         ({"read": by_iterator}, "a second pass has other documents"),
         ({"read": raising}, "a first pass: it raises IndexError"),
         ({"read": lambda source, options: [5]}, "returns 5 as a text"),
+        ({"read": lambda source, options: "one two"}, "returns str, not an iterable of documents"),
+        ({"read": lambda source, options: exit(3)}, "a first pass: it raises SystemExit: 3"),
         ({"options": {"type": 5}}, "its `options` is"),
     ],
 )

@@ -60,6 +60,7 @@ def by_probability(_):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda _: None, "returns NoneType, not a function"),
         (by_call, "called twice"),
         (over_batch, "depends on the other positions"),
         (changes, "changes the logits or the targets"),

@@ -29,6 +29,8 @@ def by_built(training, count=itertools.count(2)):  # noqa: B008
     ("build", "said"),
     [
         (lambda training: 0.5, "not a function"),
+        (lambda training: lambda step: "0.5", "step 0 of .*returns str, not a number"),
+        (lambda training: lambda step: exit(3), "step 0 of .*SystemExit: 3"),
         (lambda training: lambda step: 2.0, "step 0 of a run of 100 updates.*2.0"),
         (lambda training: lambda step: 1 - step / 50, "step 51 of a run of 100 updates"),
         (lambda training: lambda step: math.nan, "step 0 of a run of 100 updates.*nan"),
