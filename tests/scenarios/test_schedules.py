@@ -373,6 +373,29 @@ def test_a_stretch_that_is_added_for_later_steps_is_the_run_that_was_planned_so(
     assert digests() == digests("whole")
 
 
+def test_another_peak_is_no_harmless_change_where_one_group_has_its_own(train, stop_at, digests):
+    """The rate of step 1 is the same, but for the matrices of muon."""
+    muon = {"optimizer": "muon", "optimizer_options": {"muon_learning_rate": 0.002}}
+    for name, options, is_exact in (("muons", muon, False), ("adamws", {}, True)):
+        fast = {**options, "lr_schedule": "constant", "learning_rate": 0.02, "warmup_iters": 4}
+        train(f"{name}_whole", **fast)
+        stop_at(1)
+        train(name, **{**fast, "learning_rate": 0.01, "warmup_iters": 2})
+        stop_at(None)
+        assert train(name, **fast).exact is is_exact
+        assert (digests(name) == digests(f"{name}_whole")) is is_exact
+
+
+def test_a_longer_fall_of_no_weight_decay_is_the_run_that_was_planned_so(train, stop_at, digests):
+    flat = {"lr_schedule": "constant", "weight_decay": 0, "weight_decay_schedule": "cosine"}
+    train("whole", **flat, max_iters=14)
+    stop_at(5)
+    train(**flat)
+    stop_at(None)
+    assert train(**flat, max_iters=14).exact
+    assert digests() == digests("whole")
+
+
 def test_a_stretch_of_steps_that_are_done_makes_another_run(train, stop_at):
     stop_at(6)
     train()

@@ -12,7 +12,7 @@ from mypt.engine.schedules.weight_decay import decay_factor_at
 from mypt.format.errors import MyptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from mypt.format.documents.training import TrainingConfig
@@ -36,21 +36,38 @@ _SAME = 0.01  # a relative change of a rate that no message is about
 
 
 def is_past_unchanged(
-    before: TrainingConfig, after: TrainingConfig, step: int, plugins: Plugins
+    before: TrainingConfig,
+    after: TrainingConfig,
+    step: int,
+    plugins: Plugins,
+    *,
+    peaks: Collection[float],
+    is_decayed: bool,
 ) -> bool:
     """Return whether the first `step` updates would have been the same with other schedules.
 
     Such a change makes no other run: it is where one that was planned so from the start would be.
     Of more than 100,000 steps as many are compared, at equal distances.
+
+    Args:
+        before: The hyperparameters of the updates done.
+        after: Those of the updates to come.
+        step: Updates done.
+        plugins: Where the schedules are looked up.
+        peaks: The peaks of the optimizer's groups, of which `learning_rate` may not set all.
+        is_decayed: Whether any group decays weights.
     """
-    if step == 0 or before.absent & {*SCHEDULE_FIELDS}:
+    if step == 0:
+        return True
+    if before.absent & {*SCHEDULE_FIELDS}:
         return False
+    own_peaks = {*peaks} - {after.learning_rate}
     try:
         was, now = LearningRate.of(before, plugins), LearningRate.of(after, plugins)
         return all(
-            was.at(s) == now.at(s)
+            all(was.at(s, peak) == now.at(s, peak) for peak in (None, *own_peaks))
             and micro_steps_at(s, before) == micro_steps_at(s, after)
-            and decay_factor_at(s, before) == decay_factor_at(s, after)
+            and (not is_decayed or decay_factor_at(s, before) == decay_factor_at(s, after))
             for s in (*range(0, step, -(-step // _MOST_STEPS)), step - 1)
         )
     except MyptError:  # a plugin is gone

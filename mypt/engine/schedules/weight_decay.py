@@ -59,6 +59,11 @@ def scheduled_weight_decay(
             group[SETTING] = decay
 
 
+def has_decay(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether any group of an optimizer decays weights in a way that a schedule changes."""
+    return any(group.get(SETTING) for group in optimizer.param_groups)
+
+
 def explain_no_decay(optimizer: torch.optim.Optimizer, training: TrainingConfig) -> Iterator[str]:
     """Yield why a weight-decay schedule has no effect, if there is one and it has none."""
     if training.weight_decay_schedule == CONSTANT:

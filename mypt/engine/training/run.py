@@ -32,13 +32,14 @@ from mypt.engine.logging import events, jsonl
 from mypt.engine.logging.activity import show_activity
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
 from mypt.engine.logging.log_file import end_notices, find_end, lock_log
+from mypt.engine.optimizers.peaks import peak_of
 from mypt.engine.optimizers.tracked import TrackedOptimizer
 from mypt.engine.runtime.fsdp import is_sharded
 from mypt.engine.runtime.out_of_memory import explain_oom, training_beside
 from mypt.engine.schedules.batch_size import describe_tokens, list_unused_stretches
 from mypt.engine.schedules.change import SCHEDULE_FIELDS, explain_change, is_past_unchanged
 from mypt.engine.schedules.learning_rate import LearningRate, explain_unused_min_lr
-from mypt.engine.schedules.weight_decay import explain_no_decay
+from mypt.engine.schedules.weight_decay import explain_no_decay, has_decay
 from mypt.engine.training.model_setup import (
     check_freezing,
     find_document_end,
@@ -376,7 +377,14 @@ def _first_state(job: Job, tracked: TrackedOptimizer) -> TrainingState:
 def _harmless_changes(job: Job, previous: TrainingState) -> tuple[str, ...]:
     """Return the fields whose changes concern the steps to come alone."""
     before, plugins = previous.training_config, job.model.plugins
-    is_same = is_past_unchanged(before, job.training, previous.step, plugins)
+    is_same = is_past_unchanged(
+        before,
+        job.training,
+        previous.step,
+        plugins,
+        peaks=[peak_of(group) for group in job.optimizer.param_groups],
+        is_decayed=has_decay(job.optimizer),
+    )
     return SCHEDULE_FIELDS if is_same else ()
 
 
