@@ -167,7 +167,7 @@ def test_torchs_muon_is_refused_with_what_to_do(fit, new_model, in_tmp):
         ("muon", {"momentum": 1.0}, "momentum"),
         ("muon", {"ns_steps": 0}, "ns_steps"),
         ("muon", {"muon_learning_rate": 0}, "muon_learning_rate"),
-        ("adafactor", {"d": 0}, "optimizer_options/d"),
+        ("adafactor", {"d": 0.5}, "optimizer_options/d"),
         ("adafactor", {"eps": [1e-3]}, "optimizer_options/eps"),
         ("sgd", {"nesterov": True, "momentum": 0}, "nesterov.*needs a momentum above 0"),
     ],

@@ -38,7 +38,7 @@ OPTIONS = options_schema(
     },
     d={
         "type": "number",
-        "exclusiveMinimum": 0,
+        "minimum": 1,
         "default": 1.0,
         "description": "The largest root mean square of an update before the learning rate; "
         "larger ones are scaled down to it.",
