@@ -114,7 +114,7 @@ def test_of_a_state_of_another_optimizer_what_fits_goes_on(model):
         assert all(torch.equal(entry[key], saved["state"][name][key]) for key in entry)
         assert entry.keys() == {"step", "exp_avg", "exp_avg_sq"}
     tracked = TrackedOptimizer(continued, model, "muon")
-    assert tracked.count_fresh({*model.parameters()}) == (4, 11)
+    assert tracked.count_fresh({*model.parameters()}) == (4, 15)
     parameters_after(model, continued, 1)
     back = continue_optimizer(model, training, tracked.collect())
     assert {names[parameter] for parameter in back.state} == set(names.values()) - matrices
