@@ -18,7 +18,7 @@ from mypt.format.optimizers.declaration import (
 )
 from mypt.format.optimizers.document import optimizer_document
 from mypt.format.optimizers.weight_mean import KEY, drop_mean
-from mypt.format.rules.optimizers.state import find_misfits
+from mypt.format.rules.optimizers.state import find_misfits, is_progress
 from mypt.plugins.isolation import summarize_error
 
 if TYPE_CHECKING:
@@ -196,11 +196,13 @@ class TrackedOptimizer:
         """
         is_same = saved["optimizer"] == self.name
         groups = saved["param_groups"] if is_same else ()
-        before = {tuple(group["params"]): group for group in groups}
+        before = {name: group for group in groups for name in group["params"]}
         for group in self.optimizer.param_groups:
             names = tuple(self._names[parameter] for parameter in group["params"])
-            for key in self._factory.progress if names in before else ():
-                group[key] = before[names][key]
+            for key in self._factory.progress if is_same else ():
+                values = {before[name][key] for name in names}
+                if len(values) == 1:  # also where the groups are cut in another way now
+                    group[key] = values.pop()
             is_fast = bool(group.get("fused") or group.get("capturable"))
             for name, parameter in zip(names, group["params"], strict=True):
                 kept, held = self._kept[name], saved["state"].get(name, {})
@@ -276,6 +278,9 @@ class TrackedOptimizer:
             if not is_plain(value):
                 what = f"has a group whose `{key}` is a {type(value).__name__}"
                 self._refuse(f"{what}: only numbers, texts and lists of them can be saved")
+        for key in self._factory.progress:
+            if not is_progress(group[key]):
+                self._refuse(f"has a group whose `{key}`, its progress, is no finite number")
 
     def _read_fixed(self, group: Mapping[str, Any]) -> dict[str, Any]:
         moving = _OURS.union(self._factory.progress)

@@ -70,3 +70,16 @@ def test_a_run_with_it_is_resumed_with_the_same_weights(name, tmp_path, monkeypa
     assert {group["step"] for group in groups} == {12}
     assert {group["weight_decay"] for group in groups} == {0.1, 0.0}
     run_mypt("format", "validate", "checkpoints/again")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_counter_goes_on_where_groups_become_one(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("the cat sat on the mat, twice. " * 60)
+    words = ("--model_name", "cat", "--optimizer", name, "--input_file", "text.txt")
+    words += ("--n_layer", "1", "--n_embd", "16", "--n_head", "2", "--block_size", "8")
+    words += ("--tokenization", "char", "--eval_interval", "4", "--eval_iters", "1")
+    run_mypt("train", *words, "--max_iters", "4")
+    run_mypt("train", *words, "--max_iters", "6", "--weight_decay", "0")
+    groups = torch.load("checkpoints/cat/optimizer.pt", weights_only=True)["param_groups"]
+    assert [group["step"] for group in groups] == [6]

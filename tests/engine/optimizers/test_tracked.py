@@ -171,12 +171,13 @@ def test_an_optimizer_that_keeps_what_it_does_not_declare_is_refused(change, sai
     [
         ({"settings": ("beta",)}, "has a group without `beta`, which it declares"),
         ({"progress": ("k",)}, "has a group without `k`"),
+        ({"progress": ("mode",)}, "has a group whose `mode`, its progress, is no finite number"),
         ({"settings": ("rate",)}, "has a group whose `rate` is a Tensor: only numbers, texts"),
     ],
 )
 def test_a_setting_that_is_not_there_or_cannot_be_saved_is_refused_before_training(changes, said):
     def build(parameters, training):
-        groups = [{"params": [*parameters.values()], "rate": torch.zeros(())}]
+        groups = [{"params": [*parameters.values()], "rate": torch.zeros(()), "mode": "x"}]
         return torch.optim.SGD(groups, lr=0.1)
 
     factory = evolve(OptimizerFactory("odd", build), **changes)
@@ -222,11 +223,16 @@ def test_what_would_be_kept_otherwise_now_begins_anew():
     assert model.ln_f.bias in again.state
 
 
-def test_progress_goes_on_where_the_group_is_the_same():
+def test_progress_goes_on_with_the_parameters_however_groups_are_cut():
     model = model_with(MIXED)
     kept, training = tracked(model, MIXED)
     step(model, kept.optimizer, 3)
     document = kept.collect()
     assert [g["k"] for g in continue_optimizer(model, training, document).param_groups] == [3, 3]
-    document["param_groups"][0]["params"].reverse()
-    assert [g["k"] for g in continue_optimizer(model, training, document).param_groups] == [0, 3]
+    first, second = document["param_groups"]
+    first["params"].reverse()
+    second["params"], rest = second["params"][:2], second["params"][2:]
+    document["param_groups"].append({**second, "params": rest})
+    assert [g["k"] for g in continue_optimizer(model, training, document).param_groups] == [3, 3]
+    second["k"] = 5  # of which count should the others be?
+    assert [g["k"] for g in continue_optimizer(model, training, document).param_groups] == [3, 0]

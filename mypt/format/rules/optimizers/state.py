@@ -90,6 +90,11 @@ def is_finite(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def is_progress(value: object) -> bool:
+    """Return whether a value can be what updates change in a group: a finite number, or a bool."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _group_form_problems(groups: list[Any], file: str) -> Iterator[Problem]:
     for number, group in enumerate(groups):
         where = f"param_groups.{number}"
@@ -165,6 +170,10 @@ def _group_problems(
             lacking = [key for key in lacking if key != "betas"]  # said already
         for key in lacking:
             yield Problem(file, where, f"has no `{key}`", FIX, kind=FORM)
+        for key in declaration.progress:
+            if key in group and not is_progress(group[key]):
+                what = "must be a finite number, with which the optimizer goes on"
+                yield Problem(file, f"{where}.{key}", what, FIX, kind=FORM)
 
 
 def _entry_problems(

@@ -204,3 +204,21 @@ def test_a_declaration_that_fails_is_told_as_the_plugins_fault():
         "cannot be checked: failed in `state`",
         "update the plugin",
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "found"),
+    [
+        (3, []),
+        (0.5, []),
+        (True, []),
+        ("3", [("param_groups.0.k", "form")]),
+        ([3], [("param_groups.0.k", "form")]),
+        (None, [("param_groups.0.k", "form")]),
+        (float("nan"), [("param_groups.0.k", "form")]),
+    ],
+)
+def test_progress_is_a_number(count, found):
+    group = {"lr": 0.1, "k": count, "params": [*PARAMETERS]}
+    contents = {"optimizer": "mine", "state": {}, "param_groups": [group]}
+    assert problems(contents, Declaration(state=lambda *_: {}, progress=("k",))) == found
