@@ -237,7 +237,8 @@ def _read_state_file(file: Path) -> dict[str, Any]:
         state = strict_json.parse(file.read_bytes(), str(file))
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
-        raise_data_error(file, what, "name the folder that `mypt data prepare` wrote")
+        fix = "name the folder that `mypt data prepare` wrote; texts and tables go to input_file"
+        raise_data_error(file, what, fix)
     except FormatError as error:
         raise DataError(*error.problems) from error
     if not isinstance(state.get("token_kind"), str):

@@ -228,8 +228,10 @@ def _is_whole(folder: Path, choice: SourceChoice | None) -> bool:
 
 
 def _make_twice_problem(file: InputFile, other: str) -> Problem:
-    what = f"is read twice: it is part of {other} too"
-    return Problem(str(file.path), "", what, "name it once", kind="data.twice")
+    is_named = Path(other) == file.path
+    what = "is read twice" if is_named else f"is read twice: it is part of {other} too"
+    fix = "name it once, for training or for validation"
+    return Problem(str(file.path), "", what, fix, kind="data.twice")
 
 
 def _make_no_text_error(inputs: Sequence[str]) -> DataError:

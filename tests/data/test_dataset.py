@@ -106,7 +106,7 @@ def test_a_shard_that_cannot_be_opened_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (None, "cannot be read"),
+        (None, "cannot be read .*; texts and tables go to input_file"),
         (b"{", "is not JSON"),
         (b"[]", "is not a JSON object"),
         (b"{}", "does not say which tokenizer"),

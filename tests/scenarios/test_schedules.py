@@ -282,6 +282,34 @@ def test_a_lowest_rate_that_is_never_reached_is_said(given, is_said, train, logg
     assert (said in [e["message"] for e in logged(kind="notice")]) is is_said
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"lr_schedule_options": {"decay_iters": 50}},
+            "wsd: a decay of 50 updates does not fit after the warm-up: it takes 4, and the "
+            "learning rate never stays at its peak",
+        ),
+        (
+            {"lr_schedule_options": {"decay_iters": 0.9}, "warmup_iters": 2},
+            "wsd: a decay of 3 updates does not fit after the warm-up: it takes 2, and the "
+            "learning rate never stays at its peak",
+        ),
+        (
+            {"warmup_iters": 9},
+            "warmup_iters 9: the learning rate rises to the end, as the run has 4 updates",
+        ),
+        ({"lr_schedule_options": {"decay_iters": 4}}, None),
+        ({"lr_schedule_options": {"decay_iters": 2}, "warmup_iters": 2}, None),
+    ],
+)
+def test_a_schedule_that_does_not_fit_into_the_run_is_said(given, said, train, logged):
+    train(max_iters=4, **{"lr_schedule": "wsd", "warmup_iters": 0, **given})
+    notices = [e["message"] for e in logged(kind="notice")]
+    told = [notice for notice in notices if notice.startswith(("wsd:", "warmup_iters"))]
+    assert told == ([] if said is None else [said])
+
+
 def test_a_resume_that_changes_nothing_says_nothing_of_the_rate(train, stop_at, logged):
     stop_at(6)
     train()

@@ -70,9 +70,13 @@ def build_wsd(training: TrainingConfig) -> Schedule:
 
 def find_decay_step(training: TrainingConfig) -> int:
     """Return the updates done when the decay of wsd begins: never before the end of the warm-up."""
+    return max(training.warmup_steps, training.max_iters - count_decay_steps(training))
+
+
+def count_decay_steps(training: TrainingConfig) -> int:
+    """Return the updates that the decay of wsd is to take, as `decay_iters` says."""
     decay = training.lr_schedule_options.get("decay_iters", _DECAY_FRACTION)
-    steps = int(decay * training.max_iters if decay < 1 else decay)
-    return max(training.warmup_steps, training.max_iters - steps)
+    return int(decay * training.max_iters if decay < 1 else decay)
 
 
 def _falling(shape: Callable[[float], float], begin: int, end: int) -> Schedule:

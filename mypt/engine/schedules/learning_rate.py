@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mypt.engine.schedules.built_in import CONSTANT
+from mypt.engine.schedules.built_in import CONSTANT, WSD, count_decay_steps
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -81,11 +81,20 @@ class LearningRate:
         return training.min_lr * (peak / top) if top else 0.0
 
 
-def explain_unused_min_lr(training: TrainingConfig) -> Iterator[str]:
-    """Yield that a lowest rate has no effect, where it has none."""
+def explain_unused_settings(training: TrainingConfig) -> Iterator[str]:
+    """Yield what has no effect, or not the whole of it, on the rates of a run."""
     if training.min_lr is not None and training.lr_schedule == CONSTANT:
         said = f"min_lr {training.min_lr:g} has no effect"
         yield f"{said}: the schedule {CONSTANT} stays at the peak"
+    warmup, length = training.warmup_steps, training.max_iters
+    if warmup >= length > 0:
+        said = f"warmup_iters {training.warmup_iters:g}: the learning rate rises to the end"
+        yield f"{said}, as the run has {length} updates"
+    elif training.lr_schedule == WSD and count_decay_steps(training) > length - warmup:
+        said = (
+            f"wsd: a decay of {count_decay_steps(training)} updates does not fit after the warm-up"
+        )
+        yield f"{said}: it takes {length - warmup}, and the learning rate never stays at its peak"
 
 
 def check_learning_rate(

@@ -38,7 +38,7 @@ from mypt.engine.runtime.fsdp import is_sharded
 from mypt.engine.runtime.out_of_memory import explain_oom, training_beside
 from mypt.engine.schedules.batch_size import describe_tokens, list_unused_stretches
 from mypt.engine.schedules.change import SCHEDULE_FIELDS, explain_change, is_past_unchanged
-from mypt.engine.schedules.learning_rate import LearningRate, explain_unused_min_lr
+from mypt.engine.schedules.learning_rate import LearningRate, explain_unused_settings
 from mypt.engine.schedules.weight_decay import explain_no_decay, has_decay
 from mypt.engine.training.model_setup import (
     check_freezing,
@@ -402,7 +402,7 @@ def _schedule_notices(job: Job, state: TrainingState) -> Iterator[str]:
         yield from explain_change(
             before, training, state.step, plugins, copy=copy, in_python=in_python
         )
-    yield from explain_unused_min_lr(training)
+    yield from explain_unused_settings(training)
     if training.batch_schedule:
         yield describe_tokens(job.model.config, training, state.step)
     yield from list_unused_stretches(training)

@@ -325,6 +325,11 @@ DATA = (
         habits="val_data eval_file eval_data val_path val_text valid_file validation_data",
     ),
     Counterpart(
+        ours="data_options",
+        how="as JSON: the field of the text in JSON lines and tables is its `field`",
+        habits="dataset_text_field text_column text_column_name text_field text_key",
+    ),
+    Counterpart(
         ours="eval_sets eval_dataset_dir",
         how="the end of the training text, or the validation split of a data set, is used anyhow",
         habits="val_dir eval_dir",

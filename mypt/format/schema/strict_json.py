@@ -79,10 +79,9 @@ def _load_json(text: str, file: str) -> Any:
             parse_int=_parse_int,
         )
     except json.JSONDecodeError as error:
+        said = error.msg.removesuffix(" at")  # as some of Python's messages end
         place = f"line {error.lineno}, column {error.colno}"
-        _raise_json_error(
-            file, f"is not JSON: {error.msg} at {place}", "correct it or restore the file"
-        )
+        _raise_json_error(file, f"is not JSON: {said} at {place}", "correct it or restore the file")
     except RecursionError:
         _raise_json_error(file, "is nested too deeply", "restore the file")
     except _NotStrictError as error:

@@ -49,6 +49,7 @@ def test_a_long_line_is_a_document(file):
     [
         (b"not json", "is not a JSON object"),
         (b'{"text": "a"', "is not JSON: Expecting"),
+        (b'{"text": "a\tb"}', "is not JSON: Invalid control character at column 12"),
         (b'"text"', "is not a JSON object"),
         (b"5", "is not a JSON object"),
         (b'{"body": "a", "n": 1}', "has no field `text`; it has: body, n; name the field"),

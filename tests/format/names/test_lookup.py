@@ -17,6 +17,8 @@ KNOWN = [f.name for cls in (GPTConfig, TrainingConfig) for f in attrs.fields(cls
         ("train.max_steps", "max_iters"),
         ("eval.max_iters", "eval_iters"),
         ("hidden_size", "n_embd"),
+        ("dataset_text_field", "data_options"),
+        ("text_column", "data_options"),
         ("learning-rate", "learning_rate"),
         ("N_LAYER", "n_layer"),
     ],
