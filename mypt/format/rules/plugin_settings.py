@@ -30,6 +30,7 @@ OPTIMIZER, OPTIMIZER_OPTIONS = "optimizer", "optimizer_options"
 COSINE, CROSS_ENTROPY = "cosine", "cross_entropy"
 LR_SCHEDULE, LR_SCHEDULE_OPTIONS = "lr_schedule", "lr_schedule_options"
 LOSS, LOSS_OPTIONS = "loss", "loss_options"
+DATA_SOURCE, DATA_OPTIONS, TEXT = "data_source", "data_options", "text"
 PLUGINS = "plugins"
 # The fields whose choices of one package share its section in a config or a preset.
 SHARED = (*SLOTS, TOKENIZATION)
@@ -64,6 +65,9 @@ RUN_CHOICES = (
     RunChoice(LR_SCHEDULE, LR_SCHEDULE_OPTIONS, COSINE),
     RunChoice(LOSS, LOSS_OPTIONS, CROSS_ENTROPY),
 )
+# What reads the texts of a run, which may leave it open. A run can go on with other texts, so a
+# bundle does not require its plugin.
+SOURCE_CHOICE = RunChoice(DATA_SOURCE, DATA_OPTIONS, TEXT)
 
 
 @frozen
