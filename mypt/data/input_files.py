@@ -14,7 +14,7 @@ from attrs import frozen
 from mypt.data.inputs.folder_walk import FolderWalk, explain_os_error, identify
 from mypt.data.sources.choice import SourceChoice
 from mypt.data.sources.input_source import InputSource, SourceDocuments
-from mypt.data.sources.plain_text import PLAIN_TEXT, TEXT
+from mypt.data.sources.plain_text import PLAIN_TEXT
 from mypt.data.stdlib_corpus import standard_library_text
 from mypt.data.text import (
     InputText,
@@ -25,6 +25,7 @@ from mypt.data.text import (
     read_bytes,
 )
 from mypt.format.errors import DataError, Problem, limit_problems, one_line
+from mypt.format.rules.plugin_settings import TEXT
 
 if TYPE_CHECKING:
     import os

@@ -23,6 +23,7 @@ from mypt.format.lazy_mapping import LazyMapping
 from mypt.format.rules.arguments import MAPPING, TEXT, checked, optional, sequence_of, where
 from mypt.format.rules.plugin_sections import describe_choice, list_clashes
 from mypt.format.rules.plugin_settings import (
+    DATA_SOURCE,
     GUARDS,
     LOSS,
     LR_SCHEDULE,
@@ -419,6 +420,7 @@ class Plugins:
             "mypt_optimizers": lambda name: (OPTIMIZER, name),
             "mypt_schedules": lambda name: (LR_SCHEDULE, name),
             "mypt_losses": lambda name: (LOSS, name),
+            "mypt_data_sources": lambda name: (DATA_SOURCE, name),
             "mypt_gold_guards": lambda name: (GUARDS, name),
             "mypt_log_sinks": lambda name: (SINKS, name),
         }

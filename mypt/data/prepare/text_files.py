@@ -13,8 +13,9 @@ from mypt.data.input_files import STDIN, resolve_inputs
 from mypt.data.inputs.compression import find_compression, open_bytes
 from mypt.data.prepare.segments import TextFile, utf8_size
 from mypt.data.sources.input_source import InputSource
-from mypt.data.sources.plain_text import PLAIN_TEXT, TEXT
+from mypt.data.sources.plain_text import PLAIN_TEXT
 from mypt.format.errors import DataError, MyptError, Problem
+from mypt.format.rules.plugin_settings import TEXT
 from mypt.format.storage.atomic_file import flush_to_disk, partial_path, rename_partial
 from mypt.format.storage.save_errors import raising_save_errors
 

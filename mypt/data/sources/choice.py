@@ -8,11 +8,12 @@ from attrs import field, frozen
 
 from mypt.data.sources.input_source import InputSource, SourceDocuments
 from mypt.data.sources.json_lines import JSON_LINES
-from mypt.data.sources.plain_text import PLAIN_TEXT, TEXT
+from mypt.data.sources.plain_text import PLAIN_TEXT
 from mypt.format.errors import ConfigError
 from mypt.format.rules import arguments
 from mypt.format.rules.arguments import checked, optional
 from mypt.format.rules.plugin_sections import undeclared_choice_problems
+from mypt.format.rules.plugin_settings import DATA_OPTIONS, TEXT
 from mypt.plugins.selection import check_options
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from mypt.plugins.contracts import DataSourceFactory
     from mypt.plugins.manager import Plugins
-
-OPTIONS = "data_options"
 
 
 @frozen(kw_only=True)
@@ -97,11 +96,11 @@ class SourceChoice:
         is_open = any(map(_takes_any, chosen.values()))
         merged = {"properties": known, "additionalProperties": is_open}
         problems = [
-            *undeclared_choice_problems(OPTIONS, self.options, merged),
+            *undeclared_choice_problems(DATA_OPTIONS, self.options, merged),
             *(
                 problem
                 for one in chosen.values()
-                for problem in check_options(OPTIONS, self._options_of(one), one.options)
+                for problem in check_options(DATA_OPTIONS, self._options_of(one), one.options)
             ),
         ]
         if problems:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mypt.data.text import read_part
+from mypt.format.rules.plugin_settings import TEXT
 from mypt.plugins.contracts import DataSourceFactory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypt.plugins.contracts import Document, Options, SourceFile
-
-TEXT = "text"
 
 
 def _is_file(file: SourceFile) -> bool:

@@ -16,6 +16,7 @@ from mypt.format.rules.plugin_settings import (
     PLUGINS,
     RUN_CHOICES,
     SINKS,
+    SOURCE_CHOICE,
     TOKENIZATION,
     SettingsOrigin,
     find_plugin_choices,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     Needs = Mapping[str, Any]
 
 # What mypt offers by default, by the field that names it.
-_OWN = frozenset((choice.field, choice.default) for choice in RUN_CHOICES)
+_OWN = frozenset((choice.field, choice.default) for choice in (*RUN_CHOICES, SOURCE_CHOICE))
 
 RENAMED, UPDATED = "plugin.renamed", "plugin.updated"
 _FIX = "no action needed: the next save writes it so"
@@ -137,8 +138,7 @@ class _Updater:
         self._note(RENAMED, (PLUGINS, before), f"is the section of {now} today")
 
     def update_named(self) -> None:
-        """Update guards and sinks, whose options stand under their names, and the optimizer."""
-        gold = self.document.get("gold")
+        """Update guards and sinks, whose options stand under their names, and what a run names."""
         training: Mapping[str, Any] = self.document
         at: tuple[str, ...] = ()
         if "step" in self.document:
@@ -153,21 +153,28 @@ class _Updater:
             if made != given:
                 training = {**training, field: made}
                 self._put(at, training)
-            if field == GUARDS and gold is not None and gold.get("guards"):
-                kept = {names.get(name, name): memory for name, memory in gold["guards"].items()}
-                self.document["gold"] = {**gold, "guards": kept}
-
+            self._rename_memory(field, names)
         updated = training
-        for choice in RUN_CHOICES:
+        for choice in (*RUN_CHOICES, SOURCE_CHOICE):
             updated = self._update_choice(choice, updated, at)
         if updated is not training:
             self._put(at, updated)
+
+    def _rename_memory(self, field: str, names: Mapping[str, str]) -> None:
+        """Put what guards or sinks have kept under their present names."""
+        gold, sinks = self.document.get("gold"), self.document.get("sinks")
+        if field == GUARDS and gold is not None and gold.get("guards"):
+            kept = {names.get(name, name): memory for name, memory in gold["guards"].items()}
+            self.document["gold"] = {**gold, "guards": kept}
+        if field == SINKS and sinks:
+            kept = {names.get(name, name): memory for name, memory in sinks.items()}
+            self.document["sinks"] = kept
 
     def _update_choice(
         self, choice: RunChoice, training: Mapping[str, Any], at: tuple[str, ...]
     ) -> Mapping[str, Any]:
         name, given = choice.find(training)
-        if name == choice.default:  # mypt's own has no plugin to ask
+        if not name or name == choice.default:  # mypt's own has no plugin to ask
             return training
         now = find_name(choice.field, name, self._settings)
         if now != name:

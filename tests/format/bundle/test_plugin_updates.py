@@ -20,6 +20,8 @@ SETTINGS = {
     ("gold_guards", "calm"): Setting("acme-new"),
     former_key("gold_guards", "quiet"): Setting("acme-new", name="calm"),
     former_key("plugins", "acme-old"): Setting("acme-new"),
+    ("data_source", "tales"): Setting("acme-new", update=double),
+    former_key("data_source", "story"): Setting("acme-new", name="tales"),
 }
 NEEDS = {"Acme_Old": {"version": "1.5", "needed_for": ["read"]}}
 
@@ -73,7 +75,9 @@ def test_a_section_that_another_choice_still_uses_stays():
 def test_guards_sinks_and_their_memory_are_renamed_in_their_order():
     training = {"gold_guards": {"a": {}, "quiet": {"n": 1}, "b": False}, "log_sinks": {"csv": {}}}
     given = {"step": 3, "training_config": training, "gold": {"guards": {"quiet": {"seen": 2}}}}
+    given["sinks"] = {"csv": {"id": 7}, "gone": {"id": 8}}
     updated, places = update(given)
+    assert updated["sinks"] == {"table": {"id": 7}, "gone": {"id": 8}}
     assert list(updated["training_config"]["gold_guards"].items()) == [
         ("a", {}),
         ("calm", {"n": 1}),
@@ -85,6 +89,18 @@ def test_guards_sinks_and_their_memory_are_renamed_in_their_order():
         "/training_config/gold_guards/quiet",
         "/training_config/log_sinks/csv",
     ]
+
+
+def test_what_reads_the_texts_is_renamed_and_its_options_are_those_of_today():
+    training = {"data_source": "story", "data_options": {"width": 4}}
+    updated, places = update({"step": 3, "training_config": training})
+    assert updated["training_config"] == {"data_source": "tales", "data_options": {"size": 8}}
+    assert places == ["/training_config/data_source", "/training_config/data_options"]
+    for open_or_own in (
+        {"data_source": None, "data_options": {"width": 4}},
+        {"data_source": "text"},
+    ):
+        assert update(open_or_own) == (open_or_own, [])
 
 
 def test_a_preset_has_them_at_its_top():
