@@ -141,7 +141,7 @@ class GPTDataLoader:
             contents = validate_on(contents, read_text(val_text, tokenizer, config, other, "all"))
         self.config = config
         self.tokenizer = tokenizer
-        self.contents = contents
+        self.contents: Contents = contents
         self.sampling: WindowSampling = sampling
 
     @property
