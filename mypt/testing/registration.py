@@ -26,8 +26,8 @@ def registered(plugin: object, *, package: str | None = None) -> Plugins:
             by default that of the installed package whose entry point names the module.
 
     Returns:
-        All that is registered: `tokenizers`, `optimizers`, `losses`, `guards`, `sinks`, `readers`
-        and `exporters` by name, `parts` by slot and name.
+        All that is registered: `tokenizers`, `optimizers`, `schedules`, `losses`, `data_sources`,
+        `guards`, `sinks`, `readers` and `exporters` by name, `parts` by slot and name.
 
     Raises:
         PluginError: The plugin is faulty: a misspelt hook, a name that mypt already uses, or an

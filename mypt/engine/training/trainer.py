@@ -4,15 +4,21 @@ One step goes through these modules, in this order:
 
 1. draw: `data/curriculum.py` finds the phase of the step, and its loader in
    `data/batches/loader.py` draws a batch for each micro step, as a function of the seed;
+   `schedules/batch_size.py` says how many there are;
 2. update: `update.py` sets the learning rate of `schedules/`, runs forward and backward for
-   each micro step, clips the gradients and steps the optimizer of `optimizers/build.py`;
-3. emit: the loss comes back through `runtime/readback.py`, and a `Step` of `logging/events.py` goes
-   to the sinks through `logging/dispatch.py`;
-4. evaluate, where it is due: `evaluation/losses.py` measures the losses, which are emitted, and
-   `evaluation/gold.py` decides on gold;
-5. save, where it is due: `checkpoints/async_saver.py` copies the tensors, and in its thread
-   `checkpoints/checkpointer.py` writes them to the copies of the run's bundle and to the bundle; in
-   between, a new gold is emitted. Without room for a copy, `checkpoints/saver.py` does it at once.
+   each micro step, clips the gradients and steps the optimizer of `optimizers/build.py`, with the
+   weight decay of the step; the mean of `averaging/weight_mean.py` follows the weights;
+3. end: `stopping/ends.py` lists the limits that are reached; the last step is evaluated and saved;
+4. emit: the loss of the update before comes back through `runtime/readback.py`, and an `Update` of
+   `logging/events.py` goes to the sinks through `logging/dispatch.py`, and where one is due, the
+   `Step` that `logging/step_meter.py` measures;
+5. evaluate, where it is due: `evaluation/losses.py` measures the losses, also those of the mean,
+   and `evaluation/gold.py` decides on gold, before they are emitted;
+6. save, after an evaluation, at a numbered copy and where `checkpoints/save_times.py` says so:
+   `checkpoints/async_saver.py` copies the tensors, and in its thread `checkpoints/checkpointer.py`
+   writes them to the copies of the run's bundle and to the bundle; in between, a new gold is
+   emitted, and a `Saved` at the end. Without room for a copy, `checkpoints/saver.py` does all of it
+   at once.
 
 After an update and an evaluation, `engine/callbacks.py` calls the functions that `fit` was given.
 
@@ -361,7 +367,7 @@ class Trainer:
             return False
         return step not in find_snapshots(folder, self.state.run_id)
 
-    def _tell_decay(self) -> None:
+    def _announce_decay(self) -> None:
         """Announce the copy of the model before its learning rate decays."""
         if self._folder is not None and self.state.step == self._decay_step:
             copy = CopyKind.NUMBERED.path(self._folder, self.state.step)
@@ -421,7 +427,7 @@ class Trainer:
         kinds += [CopyKind.FP16] if self._is_over else []
         kinds += [CopyKind.EMA] if self._mean is not None else []
         self._save(*kinds, gold=gold if decision.promoted else None)
-        self._tell_decay()
+        self._announce_decay()
         self._call(self._callbacks.evaluated, evaluation, lr, self.model)
 
     def _evaluate(self) -> Evaluation:
@@ -512,7 +518,7 @@ class Trainer:
 
     def _save_snapshot(self) -> None:
         self._save(CopyKind.NUMBERED)
-        self._tell_decay()
+        self._announce_decay()
 
     def _refuse_save(self) -> None:
         if self.state.training_config.terminate_on_nan:
