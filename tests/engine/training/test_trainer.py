@@ -533,7 +533,8 @@ def test_gold_is_announced_once_it_is_on_disk_and_before_what_happened_meanwhile
     assert found == [(0, 0), (6, 6, 0), (12, 12, 6), (17, 17, 12)]
     told = [(e["event"], e["iter"]) for e in logged() if "iter" in e]
     at = told.index(("eval", 6))
-    assert told[at : at + 3] == [("eval", 6), ("gold_checkpoint", 6), ("phase_switch", 6)]
+    names = ("eval", "gold_checkpoint", "saved", "phase_switch")
+    assert told[at : at + 4] == [(name, 6) for name in names]
 
 
 def test_gold_that_cannot_be_written_is_not_announced(train, logged, monkeypatch):
@@ -547,7 +548,7 @@ def test_gold_that_cannot_be_written_is_not_announced(train, logged, monkeypatch
     monkeypatch.setattr(BundleWriter, "commit", full)
     with pytest.raises(SaveError, match="the disk is full"):
         train()
-    assert [e["event"] for e in logged() if "iter" in e] == ["eval"]
+    assert [e["event"] for e in logged() if "iter" in e] == ["eval", "failed"]
 
 
 @pytest.fixture
