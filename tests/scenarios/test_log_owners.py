@@ -69,7 +69,7 @@ def test_only_a_log_is_written_to(place, train, cli, refused, log, said):
     (place / "notes.txt").write_bytes(DOCUMENT)
     (place / "mini.json").write_text('{"dropout": 0.1}')
     (place / "books").mkdir()
-    lines = "".join(f'{{"event": "eval", "iter": {step}, "val_loss": 1.5}}\n' for step in range(99))
+    lines = "".join(f'{{"event": "eval", "iter": {step}, "val_loss": 1.5, "text": "cat"}}\n' for step in range(99))
     (place / "books" / "log.jsonl").write_text(lines)  # a text to learn, and a log by its look
     with (place / "input.txt").open("a") as stream:
         stream.write(lines)  # so that the vocabulary has its characters
@@ -91,7 +91,7 @@ def test_a_folder_of_texts_is_read_and_not_logged_to(place, refused):
     texts = place / "texts"
     texts.mkdir()
     shutil.move("input.txt", texts / "a.txt")
-    (texts / "log.jsonl").write_text('{"iter": 0, "val_loss": 4.5}\n')
+    (texts / "log.jsonl").write_text('{"iter": 0, "val_loss": 4.5, "text": "the cat"}\n')
     (place / "link.jsonl").symlink_to(texts / "log.jsonl")
     for log in ("texts/log.jsonl", "link.jsonl"):
         flags = ("--input_file", "texts", "--log_file", log)

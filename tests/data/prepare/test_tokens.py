@@ -18,7 +18,7 @@ from mypt.data.dataset import read_shards
 from mypt.data.metadata import read_metadata
 from mypt.data.prepare import parallel, pieces, shard_filler
 from mypt.data.prepare.progress import PROGRESS_FILE
-from mypt.data.prepare.segments import Segment
+from mypt.data.prepare.segments import Segment, TextFile
 from mypt.data.prepare.tokens import Preparation, prepare
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
@@ -383,7 +383,8 @@ def test_memory_stays_flat_with_the_size_of_the_text(tmp_path, plugins, monkeypa
 
 
 def read(path, tokenizer):
-    segment = Segment(path, 0, path.stat().st_size, "train", needs_newline=False)
+    size_bytes = path.stat().st_size
+    segment = Segment(TextFile(path, path.name, size_bytes, "1"), 0, size_bytes, "train", size_bytes)
     return [*pieces.read_pieces([segment], pieces.find_cut_function(tokenizer))]
 
 

@@ -56,7 +56,7 @@ def test_a_second_fit_counts_from_the_first(new, loader, in_tmp, unbroken):
     model.fit(loader, max_iters=6, checkpoint_dir=in_tmp / "m", **RUN)
     state = model.fit(loader, max_iters=12, checkpoint_dir=in_tmp / "m", **RUN)
     assert state.step == 12
-    assert state.inexact_reasons == ("step 6: max_iters changed from 6 to 12",)
+    assert state.inexact_reasons == ()  # the rates so far would have been the same
     assert state.tokens_processed == 12 * 16
     assert digests(in_tmp / "m") == unbroken
     assert steps_of(in_tmp / "logs" / "train" / "m_eval.jsonl") == [0, 4, 6, 8, 12]

@@ -15,9 +15,9 @@ STATE = TrainingState(
 )
 
 
-def reasons(previous=STATE, has_optimizer=True, doubts=(), **changed):
+def reasons(previous=STATE, fresh=(0, 9), doubts=(), **changed):
     state = evolve(previous, **changed)
-    return inexact_reasons(previous, state, has_optimizer=has_optimizer, doubts=doubts)
+    return inexact_reasons(previous, state, fresh=fresh, doubts=doubts)
 
 
 def test_the_same_run_goes_on_exactly():
@@ -60,8 +60,8 @@ def test_other_data_are_named_and_another_name_of_the_same_is_not():
 
 def test_what_is_not_known_of_a_run_counts_once_it_has_begun():
     unknown = TrainingState(step=5)
-    assert len(reasons(unknown, has_optimizer=False)) == 3
-    assert reasons(TrainingState(step=0), has_optimizer=False) == []
+    assert len(reasons(unknown, fresh=(9, 9))) == 3
+    assert reasons(TrainingState(step=0), fresh=(9, 9)) == []
 
 
 def test_doubts_of_the_files_come_last():
