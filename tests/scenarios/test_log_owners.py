@@ -69,7 +69,10 @@ def test_only_a_log_is_written_to(place, train, cli, refused, log, said):
     (place / "notes.txt").write_bytes(DOCUMENT)
     (place / "mini.json").write_text('{"dropout": 0.1}')
     (place / "books").mkdir()
-    lines = "".join(f'{{"event": "eval", "iter": {step}, "val_loss": 1.5, "text": "cat"}}\n' for step in range(99))
+    lines = "".join(
+        f'{{"event": "eval", "iter": {step}, "val_loss": 1.5, "text": "cat"}}\n'
+        for step in range(99)
+    )
     (place / "books" / "log.jsonl").write_text(lines)  # a text to learn, and a log by its look
     with (place / "input.txt").open("a") as stream:
         stream.write(lines)  # so that the vocabulary has its characters

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Shapes = Mapping[str, tuple[int, ...]]
 
+_OTHER_GROUPS = "has other groups of parameters"
 # The call that makes an optimizer which fits whatever the model is.
 FITTING = (
     "make it with torch.optim.AdamW(model.parameters(), lr=..., betas=..., weight_decay=...), "
@@ -210,7 +211,7 @@ def find_other_settings(
     ]
     held = [(list(members), settings) for members, settings in groups if members]
     if [members for members, _ in held] != [members for members, _ in wanted]:
-        return "has other groups of parameters"
+        return _OTHER_GROUPS
     for (members, settings), (_, group) in zip(held, wanted, strict=True):
         ours, theirs = (
             {**_fixed_settings(g, factory), "lr": peak_of(g)} for g in (settings, group)
@@ -245,7 +246,8 @@ def _describe_by_factory(
         differences.append(f"{what} by the optimizer {training.optimizer}, which a resume builds")
     if differences:
         fix = "make it as that does, or pass the optimizer_options that it was made with"
-        raise ConfigError(Problem("", "optimizer", differences[0], fix, kind="optimizer.groups"))
+        nearest = min(differences, key=lambda what: what.startswith(_OTHER_GROUPS))
+        raise ConfigError(Problem("", "optimizer", nearest, fix, kind="optimizer.groups"))
     raise _refuse_class(type(optimizer), model.plugins.optimizers)
 
 

@@ -384,7 +384,9 @@ def test_memory_stays_flat_with_the_size_of_the_text(tmp_path, plugins, monkeypa
 
 def read(path, tokenizer):
     size_bytes = path.stat().st_size
-    segment = Segment(TextFile(path, path.name, size_bytes, "1"), 0, size_bytes, "train", size_bytes)
+    segment = Segment(
+        TextFile(path, path.name, size_bytes, "1"), 0, size_bytes, "train", size_bytes
+    )
     return [*pieces.read_pieces([segment], pieces.find_cut_function(tokenizer))]
 
 
