@@ -106,8 +106,12 @@ def test_whoever_is_killed_at_any_call_leaves_what_was_or_what_is_to_be(scene, f
 @pytest.mark.parametrize("scene", SCENES, ids=str)
 @pytest.mark.parametrize(
     ("code", "lasting"),
-    [(errno.EIO, False), (errno.ENOSPC, False), (errno.EACCES, False), (errno.EIO, True)],
-    ids=["EIO", "ENOSPC", "EACCES", "EIO from then on"],
+    [
+        pytest.param(errno.EIO, False, id="EIO", marks=pytest.mark.slow),
+        pytest.param(errno.ENOSPC, False, id="ENOSPC"),
+        pytest.param(errno.EACCES, False, id="EACCES", marks=pytest.mark.slow),
+        pytest.param(errno.EIO, True, id="EIO from then on"),
+    ],
 )
 def test_an_error_at_any_call_leaves_what_was_or_what_is_to_be(scene, code, lasting, fresh):
     calls = calls_of(scene, fresh(scene))

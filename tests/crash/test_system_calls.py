@@ -113,7 +113,10 @@ def test_whoever_is_killed_at_any_system_call_leaves_what_was_or_what_is_to_be(
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=str)
-@pytest.mark.parametrize("code", ["EIO", "ENOSPC", "EACCES"])
+@pytest.mark.parametrize(
+    "code",
+    ["ENOSPC", *(pytest.param(code, marks=pytest.mark.slow) for code in ("EIO", "EACCES"))],
+)
 def test_an_error_of_any_system_call_leaves_what_was_or_what_is_to_be(scene, code, fresh, traced):
     points = known_points(scene, fresh, traced)
     tried = sample(points, 3)
