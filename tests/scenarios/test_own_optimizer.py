@@ -229,7 +229,7 @@ def test_a_converted_legacy_file_is_trained_on(fixtures, in_tmp, train):
 
 
 @pytest.mark.parametrize("folder", [None, FOLDER])
-@pytest.mark.parametrize("kind", [torch.optim.RMSprop, torch.optim.Adam, torch.optim.SGD])
+@pytest.mark.parametrize("kind", [torch.optim.RMSprop, torch.optim.Adam])
 def test_another_optimizer_is_refused_before_anything_is_written(
     kind, folder, model_of, fit, in_tmp
 ):

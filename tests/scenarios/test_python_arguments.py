@@ -60,6 +60,9 @@ def table(plugins, tmp_path_factory):
         "Plugins": (mypt.Plugins, {}),
         "Plugins.tokenizer": (plugins.tokenizer, {"token_kind": "char"}),
         "Plugins.optimizer": (plugins.optimizer, {"name": "adamw"}),
+        "Plugins.schedule": (plugins.schedule, {"name": "cosine"}),
+        "Plugins.loss": (plugins.loss, {"name": "cross_entropy"}),
+        "Plugins.data_source": (plugins.data_source, {"name": "text"}),
         "Plugins.exporter": (plugins.exporter, {"name": "hf"}),
         "Plugins.part": (plugins.part, {"slot": "mlp_type", "name": "gelu"}),
         "Sampling": (mypt.Sampling, {}),
@@ -169,7 +172,7 @@ NAMES = [name for name in NAMES if name.removeprefix("Plugins.") not in OF_PLUGI
 # Where more is taken than the type of the parameter says.
 TAKEN = {("Plugins", "hooks")}
 SIGNED = {("GPTConfig", "norm_offset")}
-LEAST = {("GPTConfig", "rope_size"): 2}
+LEAST = {("GPTConfig", "rope_size"): 2, ("GPT.fit", "min_lr"): 0}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -244,7 +247,7 @@ SPECIAL = [
     ("GPT.score", {"stride": 1.5}, "stride: is 1.5"),
     ("GPTDataLoader", {"sampling": "epochs"}, "sampling: is 'epochs'; make it random or epoch"),
     ("GPTDataLoader", {"dataset_dir": "x"}, "text: is given together with dataset_dir"),
-    ("GPTDataLoader", {"text": None}, "text: is missing; give either text or dataset_dir"),
+    ("GPTDataLoader", {"text": None}, "text: is missing; give one of text, dataset_dir, mixture"),
     ("GPTDataLoader.eval_batch", {"split": "test"}, "split: is 'test'"),
     ("load_plugins", {"disabled": "mypt-bpe"}, "disabled: is 'mypt-bpe'; make it a list"),
 ]

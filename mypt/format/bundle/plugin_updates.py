@@ -166,7 +166,7 @@ class _Updater:
         if field == GUARDS and gold is not None and gold.get("guards"):
             kept = {names.get(name, name): memory for name, memory in gold["guards"].items()}
             self.document["gold"] = {**gold, "guards": kept}
-        if field == SINKS and sinks:
+        if field == SINKS and sinks and "step" in self.document:  # a config has none of them
             kept = {names.get(name, name): memory for name, memory in sinks.items()}
             self.document["sinks"] = kept
 
