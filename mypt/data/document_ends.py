@@ -8,7 +8,6 @@ import numpy as np
 from attrs import frozen
 
 from mypt.format.documents.special_tokens import END_OF_TEXT
-from mypt.format.errors import MyptError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,5 +76,5 @@ def find_end_id(tokenizer: Tokenizer) -> int | None:
 def _encode_end(tokenizer: Tokenizer) -> list[int]:
     try:
         return tokenizer.encode(END_OF_TEXT)
-    except MyptError:  # a vocabulary that lacks its characters, or is not here
+    except Exception:  # a plugin's vocabulary lacks its characters, or is not here
         return []
