@@ -231,8 +231,7 @@ def _is_whole(folder: Path, choice: SourceChoice | None) -> bool:
 def _make_twice_problem(file: InputFile, other: str) -> Problem:
     is_named = Path(other) == file.path
     what = "is read twice" if is_named else f"is read twice: it is part of {other} too"
-    fix = "name it once, for training or for validation"
-    return Problem(str(file.path), "", what, fix, kind="data.twice")
+    return Problem(str(file.path), "", what, "name it once", kind="data.twice")
 
 
 def _make_no_text_error(inputs: Sequence[str]) -> DataError:

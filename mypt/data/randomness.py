@@ -50,25 +50,6 @@ def uniform(
     return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def integers_below(
-    n: int, seed: int, purpose: Purpose, step: int, micro_step: int, size: int
-) -> NDArray[np.int64]:
-    """Draw integers from 0 ... n - 1, with replacement.
-
-    Args:
-        n: 1 ... 2 ** 53; no value is likelier than another by more than n / 2 ** 53.
-        seed: As in `uniform`, like the following arguments.
-        purpose: What the numbers are for.
-        step: Number of optimizer updates done so far.
-        micro_step: Number of micro steps done in this step.
-        size: Number of draws. A shorter draw is a prefix of a longer one.
-
-    Returns:
-        (size,) int64.
-    """
-    return (uniform(seed, purpose, step, micro_step, size) * n).astype(np.int64)
-
-
 def torch_seed(seed: int, purpose: Purpose, step: int, micro_step: int) -> int:
     """Return a seed for `torch.manual_seed`, in 0 ... 2 ** 63 - 1."""
     return int(words(seed, purpose, step, micro_step, 1)[0] >> np.uint64(1))

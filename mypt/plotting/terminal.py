@@ -194,8 +194,3 @@ def _render_x_axis(chart: Chart, columns: int, glyphs: Glyphs) -> Text:
         f"{margin}{chart.x_label:^{columns}}".rstrip(),
         style=_FAINT,
     )
-
-
-def join_plain_lines(lines: Iterable[Text]) -> str:
-    """Return the lines without colours."""
-    return "\n".join(line.plain.rstrip() for line in lines)

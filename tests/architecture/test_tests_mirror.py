@@ -60,6 +60,7 @@ TESTED_BY = {
         "engine/training/run",
     ],
     "cli/test_main.py": ["cli/options/fields", "cli/options/flag_names", "cli/options/text"],
+    "data/batches/test_tokens.py": ["data/batches/numbered_windows"],
     "data/batches/test_loader.py": ["data/batches/batch"],
     "data/prepare/chats/test_forms.py": ["data/prepare/chats/turns"],
     "data/prepare/test_episodes.py": ["data/describe"],

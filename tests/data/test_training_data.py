@@ -216,7 +216,7 @@ def test_the_validation_split_of_a_data_set_that_is_not_used_is_named(train, tex
         ({"input_file": "input.txt", "val_file": "input.txt"}, "input.txt: is read twice"),
         (
             {"input_file": "input.txt", "val_file": "./input.txt"},
-            "is read twice; name it once, for training or for validation",
+            "is read twice; name it once",
         ),
         ({"input_file": ".", "val_file": "val.txt"}, "val.txt: is read twice"),
         ({"mixture": {"val.txt": 1, "dogs.txt": 1}, "val_file": "val.txt"}, "is read twice"),

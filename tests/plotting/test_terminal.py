@@ -6,8 +6,13 @@ from mypt.plotting.chart import chart_of
 from mypt.plotting.glyphs import ASCII
 from mypt.plotting.html_page import html_page
 from mypt.plotting.run import LoggedEvaluation, Run
-from mypt.plotting.terminal import join_plain_lines, terminal_lines
+from mypt.plotting.terminal import terminal_lines
 from tests.support.plotted_runs import run_of, two_points
+
+
+def join_plain_lines(lines):
+    """Give the lines without colours."""
+    return "\n".join(line.plain.rstrip() for line in lines)
 
 
 def text_of(run, **options):

@@ -19,7 +19,7 @@ import torch
 from attrs import field, frozen
 
 from mypt.data.batches.batch import Batch
-from mypt.data.batches.permutation import shuffle_epochs
+from mypt.data.batches.numbered_windows import NumberedWindows
 from mypt.format.errors import DataError, Problem, format_count
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _to_tuple(parts: Iterable[EpisodeArrays]) -> tuple[EpisodeArrays, ...]:
 
 
 @frozen(eq=False)
-class EpisodeSource:
+class EpisodeSource(NumberedWindows):
     """The episodes of one split; each episode is one row of a batch.
 
     A row holds the end of its episode, and an episode without a target there teaches nothing. Such
@@ -74,17 +74,6 @@ class EpisodeSource:
         lengths = np.concatenate([part.spans[:, 1] for part in self.parts])
         learnt = lengths[self._number_learnt(block_size)]
         return int(np.minimum(learnt, block_size + 1).sum())
-
-    def pick(self, places: NDArray[np.float64], block_size: int) -> NDArray[np.int64]:
-        """Choose windows at places within [0, 1); see `BatchSource`."""
-        return (places * self.windows(block_size)).astype(np.int64)
-
-    def pick_by_epoch(
-        self, places: NDArray[np.int64], block_size: int, seed: int, *, stream: int = 0
-    ) -> NDArray[np.int64]:
-        """Choose windows by their places in the epochs; see `BatchSource`."""
-        blocks = shuffle_epochs(places, self.blocks(block_size), seed, stream)
-        return self.block_windows(blocks, block_size)
 
     def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:  # noqa: ARG002
         """Return the numbers unchanged: a block is an episode."""

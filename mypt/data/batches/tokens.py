@@ -12,7 +12,7 @@ from attrs import field, frozen
 from numpy.lib.stride_tricks import sliding_window_view
 
 from mypt.data.batches.batch import Batch
-from mypt.data.batches.permutation import shuffle_epochs
+from mypt.data.batches.numbered_windows import NumberedWindows
 from mypt.format.errors import format_count
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _to_arrays(shards: Iterable[Shard]) -> tuple[Shard, ...]:
 
 
 @frozen(eq=False)
-class TokenSource:
+class TokenSource(NumberedWindows):
     """The tokens of one split: one or more 1-D arrays, often memory-mapped.
 
     Attributes:
@@ -75,17 +75,6 @@ class TokenSource:
         lost = len(self) - self.reach(block_size)
         there = f"{format_count(short, 'shard')} of {len(self.shards):,} with {lost:,} tokens"
         return f"holds {there}, too short for block_size {block_size}"
-
-    def pick(self, places: NDArray[np.float64], block_size: int) -> NDArray[np.int64]:
-        """Choose windows at places within [0, 1); see `BatchSource`."""
-        return (places * self.windows(block_size)).astype(np.int64)
-
-    def pick_by_epoch(
-        self, places: NDArray[np.int64], block_size: int, seed: int, *, stream: int = 0
-    ) -> NDArray[np.int64]:
-        """Choose windows by their places in the epochs; see `BatchSource`."""
-        blocks = shuffle_epochs(places, self.blocks(block_size), seed, stream)
-        return self.block_windows(blocks, block_size)
 
     def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
         """Convert block numbers to window numbers.

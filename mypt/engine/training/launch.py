@@ -641,11 +641,9 @@ def _data_notices(phases: Phases, model: LanguageModel, training: TrainingConfig
         if training.val_file is None:
             yield f"The validation loss is measured on the data of the last phase, {last.name}"
         if begins is not None and begins >= training.max_iters:
-            end, which = (
-                training.max_iters,
-                "That phase" if training.val_file is None else last.name,
-            )
-            yield f"{which} is never trained: it begins at {begins}, the run ends at {end}"
+            which = "That phase" if training.val_file is None else last.name
+            ends = f"the run ends at {training.max_iters}"
+            yield f"{which} is never trained: it begins at {begins}, {ends}"
 
 
 def _count_of(drawn: int, there: int) -> str:

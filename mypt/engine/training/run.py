@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from mypt.engine.averaging.weight_mean import WeightMean
 from mypt.engine.checkpoints.async_saver import CopyBuffers
@@ -66,7 +66,7 @@ from mypt.plugins.contracts import RunInfo
 from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mypt.data.batches.loader import GPTDataLoader
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from mypt.engine.runtime.training_memory import TrainingMemory
     from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.training import TrainingConfig
+    from mypt.plugins.contracts import GoldGuard, TokenLoss
 
 
 _COMPILING = "Compiling the layers: the first batches take longer, a minute or more"
@@ -98,19 +99,9 @@ def train(job: Job) -> TrainingState:
         FormatError: Another run has saved to `folder` since it was read.
     """
     with job.world.stage("settings"):  # all have read the model before the first writes it
-        guards = build_guards(job.training.gold_guards, job.model.plugins.guards)
-        events.check_eval_names(job.eval_loaders)
-        check_metric(job.training, job.eval_loaders)
-        check_freezing(job.model, job.training)
-        document_end = find_document_end(job.model, job.training)
-        token_loss = build_loss(job.model, job.training)
-        log = _log_to_write(job)
-        if log is not None:
-            check_log_file(log, job.training, job.folder)
-        rate = LearningRate.of(job.training, job.model.plugins)
-        mean = _make_mean(job)
-        tracked = TrackedOptimizer(job.optimizer, job.model, job.training.optimizer, mean)
-        job = evolve(job, notices=(*job.notices, *_mean_notices(job, mean)))
+        parts = _build_parts(job)
+        tracked, decay_step = parts.tracked, parts.rate.decay_step
+        job = evolve(job, notices=(*job.notices, *_mean_notices(job, parts.mean)))
         memory, left = _check_memory(job, tracked)
     silent = job.quiet or not job.world.is_main
     with ExitStack() as stack:
@@ -118,42 +109,40 @@ def train(job: Job) -> TrainingState:
         with job.world.stage("lock"):
             if job.fall_back is not None and job.world.is_main:
                 job = evolve(job, found=job.fall_back.take(no_lock=job.no_lock))
-            checkpointer, warning = _open_checkpointer(job, state, rate.decay_step, stack)
+            checkpointer, warning = _open_checkpointer(job, state, decay_step, stack)
             if warning is not None:
                 job = evolve(job, notices=(*job.notices, warning))
         with job.world.stage("checks"):
             folder = None if checkpointer is None else checkpointer.folder
             with show_activity("Checking the data, and a save", quiet=silent):
-                loaders = [*_all_loaders(job)]
-                kept = memory.state + memory.mean
                 check_before_training(
                     job.model,
-                    loaders,
+                    [*_all_loaders(job)],
                     state,
-                    kept,
+                    memory.state + memory.mean,
                     folder,
-                    decay_step=rate.decay_step,
+                    decay_step=decay_step,
                     no_lock=job.no_lock,
                 )
             saver = _choose_saver(job, tracked, memory, left)
             if isinstance(saver, DirectSaver) and memory.copy:
                 job = evolve(job, notices=(*job.notices, direct_notice(memory)))
                 memory = evolve(memory, copy=0)
-            dispatcher = _open_dispatcher(job, state, log, stack)
+            dispatcher = _open_dispatcher(job, state, parts.log, stack)
         step = [state.step]
         stack.enter_context(_report_failure(dispatcher, step))
         _announce_start(job, state, dispatcher)
-        stack.enter_context(set_up_model(job.model, job.training, document_end))
+        stack.enter_context(set_up_model(job.model, job.training, parts.document_end))
         trainer = Trainer(
             job,
             state,
             dispatcher=dispatcher,
-            guards=guards,
+            guards=parts.guards,
             tracked=tracked,
-            mean=mean,
+            mean=parts.mean,
             checkpointer=checkpointer,
             saver=saver,
-            token_loss=token_loss,
+            token_loss=parts.token_loss,
         )
         try:
             with explain_oom(training_beside(memory)):
@@ -161,6 +150,50 @@ def train(job: Job) -> TrainingState:
         finally:  # also where it failed: the weights are those of the last update by then
             step.append(trainer.state.step)
             job.model.history = _history_after(job, trainer, tracked)
+
+
+@frozen(kw_only=True)
+class _Parts:
+    """What the settings of a run name, built before anything is written.
+
+    Attributes:
+        guards: Gold guards, by name.
+        document_end: The id that ends a document for attention; None where it crosses over.
+        token_loss: What the updates make small; None for the cross entropy.
+        log: The file that this process appends lines to; None if it keeps no log.
+        rate: The learning rate by step.
+        mean: The mean of the weights; None where none is kept.
+        tracked: The optimizer.
+    """
+
+    guards: Mapping[str, GoldGuard]
+    document_end: int | None
+    token_loss: TokenLoss | None
+    log: Path | None
+    rate: LearningRate
+    mean: WeightMean | None
+    tracked: TrackedOptimizer
+
+
+def _build_parts(job: Job) -> _Parts:
+    """Build what the settings of a run name, and check the settings as far as that does not."""
+    model, training = job.model, job.training
+    guards = build_guards(training.gold_guards, model.plugins.guards)
+    events.check_eval_names(job.eval_loaders)
+    check_metric(training, job.eval_loaders)
+    check_freezing(model, training)
+    log, mean = _log_to_write(job), _make_mean(job)
+    if log is not None:
+        check_log_file(log, training, job.folder)
+    return _Parts(
+        guards=guards,
+        document_end=find_document_end(model, training),
+        token_loss=build_loss(model, training),
+        log=log,
+        rate=LearningRate.of(training, model.plugins),
+        mean=mean,
+        tracked=TrackedOptimizer(job.optimizer, model, training.optimizer, mean),
+    )
 
 
 def _make_mean(job: Job) -> WeightMean | None:

@@ -142,7 +142,7 @@ class Updater:
         A run that does not clip has it measured just the same, which takes one pass; but not that
         of fp16, whose gradients are scaled until the optimizer's step.
         """
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        parameters = list(self.model.parameters())
         if self._training.grad_clip > 0:
             self._scaler.unscale_(self.optimizer)
             norm = torch.nn.utils.clip_grad_norm_(parameters, self._training.grad_clip)
