@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(sh|output)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TEXT_CHARACTERS = 1_000_000
 LEFT_OUT = "..."
+# Of the terminal whose output is quoted; wider ones show more columns.
+WIDTH = "80"
 # Commands that set up a checkout, or install.
 SETUP = ("make ", "python -m venv", "python -m pip", ".venv/bin/")
 FORMS = (
@@ -89,8 +91,9 @@ def _run(words: list[str], folder: Path) -> str:
         return ""
     command = [sys.executable, *(["-m", "mypt"] if words[0] == "mypt" else []), *words[1:]]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": WIDTH}
     done = subprocess.run(  # noqa: S603 - commands of our own pages
-        command, cwd=folder, text=True, check=True, env={**os.environ, "PYTHONPATH": path},
+        command, cwd=folder, text=True, check=True, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     return done.stdout

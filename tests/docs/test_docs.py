@@ -71,8 +71,9 @@ def run_outside(words, cwd):
 
 
 @pytest.fixture
-def folder(tmp_path, text, root):
+def folder(tmp_path, text, root, monkeypatch):
     """Make a folder as a reader has it, with a preset that trains in no time."""
+    monkeypatch.setenv("COLUMNS", load_writer(root, "write_outputs").WIDTH)
     (tmp_path / "input.txt").write_text(text[:8000] + "TheInDear Nel mezzo\n" * 3)
     notes = (json.dumps({"body": line}) + "\n" for line in text[:8000].splitlines())
     (tmp_path / "notes.jsonl").write_text("".join(notes))
