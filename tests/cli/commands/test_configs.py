@@ -169,7 +169,8 @@ def test_there_is_one_preset_to_show_or_to_copy(refused, in_tmp):
     assert "give one" in refused("configs", "demo", "--config_file", "tiny", code=2)
 
 
-def test_the_settings_of_a_model_are_shown_and_copied(cli, bundle, in_tmp):
+def test_the_settings_of_a_model_are_shown_and_copied(cli, bundle, in_tmp, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = cli("configs", bundle)
     assert "Taken from cat: architecture, tokenizer char, max_iters, " in out
     assert "Not taken from cat: weights, vocabulary, log_file, vocab_size\n" in out
