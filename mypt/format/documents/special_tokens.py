@@ -23,6 +23,9 @@ class SpecialTokens:
         pad: What fills a row of a batch.
         unk: What stands for what the vocabulary lacks.
         turn_end: Any of these ends a turn of a conversation; they may be among `eos`.
+        system: What begins a turn of the system; None where the template needs several tokens.
+        user: The same of the user.
+        assistant: The same of the assistant.
     """
 
     bos: tuple[int, ...] = ()
@@ -30,6 +33,9 @@ class SpecialTokens:
     pad: int | None = None
     unk: int | None = None
     turn_end: tuple[int, ...] = ()
+    system: int | None = None
+    user: int | None = None
+    assistant: int | None = None
     extra: Mapping[str, Any] = field(factory=dict)
 
 

@@ -1,0 +1,1 @@
+"""Conversations: messages, templates, and the tokens that they become."""
