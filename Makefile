@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test check crash resume plugins neighbours bench clean
+.PHONY: demo test check sweep crash resume plugins neighbours bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -44,6 +44,10 @@ resume: $(VENV)/.installed
 plugins: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 tests/scenarios/test_plugin_parts.py tests/cli/commands/test_plugins.py \
 		plugins/mypt-lm-eval -m "slow or not slow"
+
+# What `tests/sweeps.txt` lists and whatever else is slow, but for crash points; an hour or so.
+sweep: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/crash
 
 # Each key of each config of transformers, changed; two minutes or so.
 neighbours: $(VENV)/.installed

@@ -4,7 +4,10 @@ import json
 import os
 import signal
 import warnings
+from fnmatch import fnmatchcase
 
+# What a process of a test imports, the next one need not compile.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Two test processes on two cores: torch with one thread each, also in processes they start.
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -20,6 +23,19 @@ from tests.support.paths import FIXTURES, ROOT
 sweeping = os.environ.get("MYPT_CORRUPTION") == "all"
 settings.register_profile("mypt", deadline=None, derandomize=not sweeping)
 settings.load_profile("mypt")
+
+
+SWEEPS = Path(__file__).with_name("sweeps.txt")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark as slow what only `make sweep` runs."""
+    lines = SWEEPS.read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    for item in items:
+        name = item.nodeid.removeprefix("tests/").partition("@")[0]
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, fields
@@ -85,10 +85,23 @@ def _find_schema_flaw(value: object) -> str | None:
         return f"{value!r:.60}, not a JSON Schema"
     if not value:
         return None
+    try:
+        written = json.dumps(dict(value))
+    except (TypeError, ValueError):
+        return _find_flaw_of_schema(dict(value))
+    return _find_flaw_as_written(written)
+
+
+@lru_cache(maxsize=256)  # several managers are made in a process, and a check takes milliseconds
+def _find_flaw_as_written(schema: str) -> str | None:
+    return _find_flaw_of_schema(json.loads(schema))
+
+
+def _find_flaw_of_schema(schema: dict[str, Any]) -> str | None:
     from jsonschema import Draft202012Validator, SchemaError  # slow to import
 
     try:
-        Draft202012Validator.check_schema(dict(value))
+        Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         return f"not a valid JSON Schema: {json_pointer(error.absolute_path)}: {error.message}"
     return None

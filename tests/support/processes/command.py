@@ -6,12 +6,18 @@ import sys
 import traceback
 import warnings
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-import torch  # noqa: F401 - before the first copy is taken
-
 from mypt.cli.main import mypt_group, run
+from mypt.plugins.manager import load_plugins
 from tests.support.processes.child import forked
+
+# Imported before the first copy is taken, so that none has to do it.
+for module in ("cli.commands.data", "cli.commands.generate", "cli.commands.train"):
+    import_module(f"mypt.{module}")
+import_module("mypt.engine.training.launch")  # and torch
+load_plugins().load_all()
 
 PATIENCE_S = 600  # for what hangs: the alarm ends it
 
