@@ -28,6 +28,7 @@ from mypt.gc_pause import pause_gc
 from mypt.plugins.contracts import ModelToExport
 from mypt.plugins.manager import Plugins, load_plugins
 from mypt.plugins.requirements import check_features
+from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -140,7 +141,7 @@ def _build_tokenizer(opened: Opened, plugins: Plugins) -> Tokenizer:
     if opened.tokenizer is None:
         raise FormatError(Problem(str(opened.path), "", "has no tokenizer", "put one beside it"))
     check_features("tokenizer", opened.tokenizer, opened.path)
-    return plugins.tokenizer(opened.tokenizer.token_kind).build(to_document(opened.tokenizer))
+    return build_from_state(to_document(opened.tokenizer), plugins)
 
 
 def _write_beside(

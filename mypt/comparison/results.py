@@ -16,6 +16,7 @@ from mypt.data.text import read_text
 from mypt.engine.checkpoints.build import build_model, build_tokenizer
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import ConfigError, DataError, Problem, format_count
+from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +87,7 @@ def text_of_data_set(dataset_dir: str, plugins: Plugins) -> HeldOut:
         PluginError: No installed plugin offers its tokenizer.
     """
     state = read_tokenizer_state(dataset_dir)
-    tokenizer = plugins.tokenizer(state["token_kind"]).build(state)
+    tokenizer = build_from_state(state, plugins)
     source = open_splits(dataset_dir, tokenizer, eval_only=True)["val"]
     highest = source.highest_id()
     check_assumed_tokenizer(dataset_dir, tokenizer.token_kind, highest)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from attrs import frozen
 
+from mypt.chat.special_text import OrdinaryEncoder
 from mypt.format.documents.special_tokens import END_OF_TEXT
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from mypt.plugins.contracts import Tokenizer
-
-_CUT = 1  # where a text is cut that spells the token, so that it is none
 
 
 @frozen
@@ -22,38 +21,34 @@ class DocumentEncoder:
     """Encodes the texts of documents.
 
     Attributes:
-        tokenizer: The tokenizer.
-        end_id: The id of its `<|endoftext|>`, which stands between documents; None where it has
-            none, and a newline does.
-        reads_end: Whether it takes that text for the token.
+        ordinary: Encodes a text without special tokens.
+        end_id: The id of the tokenizer's `<|endoftext|>`, which stands between documents; None
+            where it has none, and a newline does.
     """
 
-    tokenizer: Tokenizer
+    ordinary: OrdinaryEncoder
     end_id: int | None
-    reads_end: bool
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> DocumentEncoder:
         """Return that of a tokenizer."""
-        spelt, end_id = _encode_end(tokenizer), find_end_id(tokenizer)
-        return cls(tokenizer, end_id, end_id is not None and end_id in spelt)
+        return cls(OrdinaryEncoder.of(tokenizer), find_end_id(tokenizer))
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer."""
+        return self.ordinary.tokenizer
 
     def encode(self, text: str) -> NDArray[np.uint32]:
         """Return the ids of a document, or of a part of it, (N,) uint32.
 
-        A text that spells `<|endoftext|>` is cut within it where the tokenizer would make the token
-        of it, so that only the end of a document has its id.
+        None is of a special token, whatever the text spells, so that only the end of a document has
+        the id of `<|endoftext|>`.
 
         Raises:
             DataError: The text has a character that the vocabulary lacks.
         """
-        if not self.reads_end or END_OF_TEXT not in text:
-            return self.tokenizer.encode_array(text)
-        first, *others = text.split(END_OF_TEXT)
-        head, tail = END_OF_TEXT[:_CUT], END_OF_TEXT[_CUT:]
-        parts = [first, *(tail + other for other in others)]
-        parts = [*(part + head for part in parts[:-1]), parts[-1]]
-        return np.concatenate([self.tokenizer.encode_array(part) for part in parts])
+        return self.ordinary.encode(text)
 
 
 def find_end_id(tokenizer: Tokenizer) -> int | None:

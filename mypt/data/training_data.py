@@ -24,6 +24,7 @@ from mypt.data.sources.input_source import InputSource
 from mypt.data.text import InputText
 from mypt.format.documents.training import Phase
 from mypt.format.errors import ConfigError, DataError, Problem
+from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,7 +103,7 @@ class TrainingData:
         """
         for folder in self.folders:
             state = read_tokenizer_state(folder)
-            return plugins.tokenizer(state["token_kind"]).build(state)
+            return build_from_state(state, plugins)
         return wanted.train((piece for text in self.texts for piece in text.pieces()), plugins)
 
     def text_rules(self) -> TokenizerState | None:

@@ -99,6 +99,19 @@ class DivisibleTokenizer(Protocol):
 
 
 @runtime_checkable
+class GuardedTokenizer(Protocol):
+    """A `Tokenizer` that can take what spells a special token for ordinary text."""
+
+    def encode_ordinary(self, text: str) -> NDArray[np.uint32]:
+        """Return the ids of a long text, (N,) uint32, without any special token.
+
+        As `encode_array`, if the vocabulary had no special tokens. Where a tokenizer lacks this,
+        mypt cuts a text within what spells one.
+        """
+        ...
+
+
+@runtime_checkable
 class ExportableTokenizer(Protocol):
     """A `Tokenizer` that `mypt export --to hf` can write for `transformers`."""
 

@@ -84,6 +84,11 @@ class Gpt2Tokenizer:
         parts = [*self._encode_stretches(text)]
         return np.concatenate(parts) if parts else np.empty(0, np.uint32)
 
+    def encode_ordinary(self, text: str) -> NDArray[np.uint32]:
+        """Return the ids of a long text, (N,) uint32, without any special token."""
+        parts = [*_encode_ordinary(text)]
+        return np.concatenate(parts) if parts else np.empty(0, np.uint32)
+
     def cut(self, text: str, start: int) -> int | None:
         """Return the first index at or after `start` where the text may be cut in two.
 

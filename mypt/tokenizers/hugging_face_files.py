@@ -78,6 +78,43 @@ def gpt2_documents(
     return {"tokenizer": document}
 
 
+def add_tokens(document: Mapping[str, Any], special: Mapping[str, int]) -> dict[str, Any]:
+    """Return a `tokenizer.json` with special tokens beyond those that it has.
+
+    Their ids are those of the model's own vocabulary, where `tokenizers` looks first: it would
+    number added tokens itself, without gaps.
+
+    Args:
+        document: The tokenizer.
+        special: Ids of the special tokens, by their text.
+
+    Raises:
+        FormatError: `tokenizers` would give a special token another id, or decode it to another
+            text.
+    """
+    model = dict(document["model"])
+    _require(isinstance(model.get("vocab"), dict), "its vocabulary is not one of named tokens")
+    spells_bytes = _decodes_bytes(document.get("decoder") or {})
+    for text, number in special.items():
+        _require(model["vocab"].get(text, number) == number, f"{text!r} is also an ordinary token")
+        is_spelling = spells_bytes and not text.isascii() and set(text) <= set(_CHARS)
+        _require(not is_spelling, f"{text!r} would be decoded as the spelling of bytes")
+        _require(not _has_surrogate(text), f"{text!r} cannot be encoded")
+    model["vocab"] = {**model["vocab"], **special}
+    added = [
+        {"id": number, "content": text, **_PLAIN, "special": True}
+        for text, number in sorted(special.items(), key=lambda item: item[1])
+    ]
+    tokens = [*(document.get("added_tokens") or []), *added]
+    return {**document, "added_tokens": tokens, "model": model}
+
+
+def _decodes_bytes(decoder: Mapping[str, Any]) -> bool:
+    """Return whether the characters of a token stand for bytes."""
+    steps = decoder.get("decoders", [decoder])
+    return any(step.get("type") == "ByteLevel" for step in steps)
+
+
 def find_merges(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
     """Return the pair that was merged to each token of several bytes, in the order of the ranks.
 

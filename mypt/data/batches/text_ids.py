@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import evolve
 
+from mypt.chat.special_text import OrdinaryEncoder
 from mypt.data.document_ends import DocumentEncoder
 from mypt.data.text import join_by_newlines, shift_place
 from mypt.format.errors import DataError, Problem
@@ -35,12 +36,13 @@ def encode_text(pieces: Iterable[str], tokenizer: Tokenizer, vocab_size: int, so
 
     Returns:
         (N,) uint8, uint16 or uint32, the first that holds all ids below `vocab_size`: those of the
-        whole text encoded at once.
+        whole text encoded at once. None is of a special token, whatever the text spells.
 
     Raises:
         DataError: The text has a character that the vocabulary lacks, or an id is out of range.
     """
-    blocks = _encode_blocks(pieces, tokenizer, tokenizer.encode_array, source)
+    encode = OrdinaryEncoder.of(tokenizer).encode
+    blocks = _encode_blocks(pieces, tokenizer, encode, source)
     return _collect(blocks, vocab_size, source)
 
 

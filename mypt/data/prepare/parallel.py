@@ -21,6 +21,7 @@ from mypt.data.dataset import read_tokenizer_state
 from mypt.data.document_ends import DocumentEncoder
 from mypt.format.errors import DataError, Problem
 from mypt.plugins.manager import load_plugins
+from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -177,7 +178,7 @@ def _encode_in_worker(folder: str, disabled: tuple[str, ...], texts: list[str]) 
 @cache
 def _load_encoder(folder: str, disabled: tuple[str, ...]) -> DocumentEncoder:
     state = read_tokenizer_state(folder)
-    tokenizer = load_plugins(disabled).tokenizer(state["token_kind"]).build(state)
+    tokenizer = build_from_state(state, load_plugins(disabled))
     return DocumentEncoder.of(tokenizer)
 
 

@@ -33,6 +33,7 @@ from mypt.format.storage.lock import bundle_lock
 from mypt.format.storage.recorded_paths import record_value
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
+from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -247,7 +248,7 @@ def _prepare_tokenizer(
     path = wanted.output / STATE_FILE
     if path.exists():
         state = read_tokenizer_state(wanted.output)
-        return plugins.tokenizer(state["token_kind"]).build(state)
+        return build_from_state(state, plugins)
     tokenizer = wanted.tokenizer
     if tokenizer is None:
         texts = (piece.text for piece in read_pieces(segments, cut_anywhere))

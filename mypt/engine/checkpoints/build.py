@@ -14,6 +14,7 @@ from mypt.format.documents.convert import to_document
 from mypt.format.layout import POSITIONS
 from mypt.model.transformer import trust_config
 from mypt.plugins.requirements import is_tokenizer_here
+from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
@@ -35,7 +36,7 @@ def build_tokenizer(state: TokenizerState | None, plugins: Plugins) -> Tokenizer
     """
     if state is None or not is_tokenizer_here(state, plugins):
         return None
-    return plugins.tokenizer(state.token_kind).build(to_document(state))
+    return build_from_state(to_document(state), plugins)
 
 
 @explain_oom(LOADING)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mypt.chat.special_text import encode_ordinary
 from mypt.data.batches import text_ids
 from mypt.data.batches.text_ids import encode_text
 from mypt.format.errors import DataError
@@ -24,6 +25,9 @@ class Indivisible:
         self.encode_array, self.calls = self._encode, []
         self._inner = inner
 
+    def state(self):
+        return self._inner.state()
+
     def _encode(self, text):
         self.calls.append(text)
         return self._inner.encode_array(text)
@@ -40,7 +44,9 @@ def test_the_ids_are_those_of_the_whole_text_however_it_is_divided(kind, pieces)
     whole = "".join(pieces)
     tokenizer = GPT2 if kind == "gpt2" else FACTORIES.tokenizer("char").train(f"{whole} ")
     ids = encode_text(pieces, tokenizer, tokenizer.vocab_size, "a text")
-    assert ids.tolist() == tokenizer.encode(whole)
+    assert ids.tolist() == encode_ordinary(tokenizer, whole).tolist()
+    assert tokenizer.decode(ids) == whole
+    assert not {50257, 50258} & {*ids.tolist()} or kind == "char"
     assert encode_text([whole], tokenizer, tokenizer.vocab_size, "a text").tolist() == ids.tolist()
 
 

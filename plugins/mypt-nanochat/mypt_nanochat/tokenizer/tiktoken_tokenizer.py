@@ -68,12 +68,11 @@ class NanochatTokenizer:
 
     def encode_array(self, text: str) -> NDArray[np.uint32]:
         """Return the ids of a long text, (N,) uint32; equal to `encode`."""
-        parts = [np.empty(0, np.uint32)]
-        parts += [
-            self._encoding.encode_to_numpy(chunk, allowed_special="all")
-            for chunk in self._split_chunks(replace_surrogates(text))
-        ]
-        return np.concatenate(parts)
+        return self._encode(text, allowed_special="all")
+
+    def encode_ordinary(self, text: str) -> NDArray[np.uint32]:
+        """Return the ids of a long text, (N,) uint32, without any special token."""
+        return self._encode(text, disallowed_special=())
 
     def cut(self, text: str, start: int) -> int | None:
         """Return the first position at or after `start` where the text may be cut in two.
@@ -97,6 +96,15 @@ class NanochatTokenizer:
     def state(self) -> dict[str, Any]:
         """Return the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
         return self._vocabulary.to_document()
+
+    def _encode(self, text: str, **special: Any) -> NDArray[np.uint32]:
+        """Encode a text, with tiktoken's arguments that say which special tokens are read."""
+        parts = [np.empty(0, np.uint32)]
+        parts += [
+            self._encoding.encode_to_numpy(chunk, **special)
+            for chunk in self._split_chunks(replace_surrogates(text))
+        ]
+        return np.concatenate(parts)
 
     def _split_chunks(self, text: str) -> Iterator[str]:
         start = 0

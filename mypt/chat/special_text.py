@@ -1,0 +1,112 @@
+"""Texts that may spell special tokens, and must not become them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+from attrs import frozen
+
+from mypt.format.documents.special_tokens import END_OF_TEXT, list_places
+from mypt.format.errors import DataError, Problem
+from mypt.plugins.contracts import GuardedTokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from mypt.plugins.contracts import Tokenizer
+
+# What stands for what a vocabulary lacks, which every text may hold.
+_UNKNOWN = "unk"
+
+
+def encode_ordinary(tokenizer: Tokenizer, text: str) -> NDArray[np.uint32]:
+    """Return the ids of a text, (N,) uint32, none of which is a special token's.
+
+    For several texts, `OrdinaryEncoder.of(tokenizer).encode` looks at the tokenizer once.
+
+    Raises:
+        DataError: The text has a character that the vocabulary lacks, or the tokenizer makes a
+            special token of what does not spell it.
+    """
+    return OrdinaryEncoder.of(tokenizer).encode(text)
+
+
+def find_special_texts(tokenizer: Tokenizer) -> dict[str, int]:
+    """Return the ids of a tokenizer's special tokens by their text.
+
+    These are the ones beyond its own vocabulary, those with a role, and `<|endoftext|>`.
+    """
+    state = tokenizer.state()
+    special: dict[str, int] = dict(state.get("special_token_encoder") or {})
+    roles = state.get("special_tokens") or {}
+    for place, number in list_places(roles):
+        if place[0] != _UNKNOWN:
+            special.setdefault(tokenizer.decode([number]), number)
+    spelt = _try_encoding(tokenizer, END_OF_TEXT)
+    if len(spelt) == 1:
+        special.setdefault(END_OF_TEXT, spelt[0])
+    # One character, such as a newline with a role, is ordinary text as well.
+    return {text: number for text, number in special.items() if len(text) > 1}
+
+
+@frozen
+class OrdinaryEncoder:
+    """Encodes texts without making special tokens of what they spell.
+
+    Attributes:
+        tokenizer: The tokenizer.
+        special: Ids of the special tokens that it makes of texts, by their text.
+    """
+
+    tokenizer: Tokenizer
+    special: dict[str, int]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> OrdinaryEncoder:
+        """Return that of a tokenizer."""
+        if isinstance(tokenizer, GuardedTokenizer):
+            return cls(tokenizer, {})
+        found = find_special_texts(tokenizer).items()
+        read = {text: number for text, number in found if number in _try_encoding(tokenizer, text)}
+        return cls(tokenizer, read)
+
+    def encode(self, text: str) -> NDArray[np.uint32]:
+        """Return the ids of a text, (N,) uint32.
+
+        A text that spells a special token is cut within it, unless the tokenizer itself can encode
+        it as ordinary text.
+
+        Raises:
+            DataError: As `encode_ordinary`.
+        """
+        if isinstance(self.tokenizer, GuardedTokenizer):
+            return self.tokenizer.encode_ordinary(text)
+        parts = [self.tokenizer.encode_array(part) for part in self._cut(text)]
+        ids = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        made = np.isin(ids, list(self.special.values()))
+        if self.special and made.any():
+            name = self.tokenizer.decode([int(ids[made.argmax()])])
+            what = f"becomes the special token {name}, although it does not spell it"
+            raise DataError(Problem("", "", what, "remove what it is made of", kind="data.special"))
+        return ids
+
+    def _cut(self, text: str) -> Iterator[str]:
+        """Yield a text in parts that spell no special token: each is cut after one character."""
+        start = 0
+        if self.special:
+            spelt = "|".join(map(re.escape, self.special))
+            for found in re.finditer(f"(?={spelt})", text):
+                yield text[start : found.start() + 1]
+                start = found.start() + 1
+        yield text[start:]
+
+
+def _try_encoding(tokenizer: Tokenizer, text: str) -> list[int]:
+    try:
+        return tokenizer.encode(text)
+    except Exception:  # a plugin's vocabulary lacks its characters, or is not here
+        return []
