@@ -1,0 +1,266 @@
+"""Chat templates: what makes the tokens of a conversation, as Hugging Face's tokenizers have it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+from jinja2 import TemplateError
+
+from mypt.chat.answers import ASSISTANT, lay_out, lay_out_prompt
+from mypt.chat.environment import compile_template
+from mypt.chat.guard import Guard, find_private
+from mypt.chat.message import Message
+from mypt.chat.rendering import PLACE, Rendering, explain
+from mypt.chat.shipped import SHIPPED, find_shipped_name
+from mypt.chat.special_text import OrdinaryEncoder
+from mypt.chat.stops import stop_tokens
+from mypt.chat.vocabulary import find_template_tokens, find_variables
+from mypt.format.errors import ConfigError, MyptError, Problem, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from mypt.plugins.contracts import Tokenizer
+
+_PROBE = "Probe"
+_HOW_TO_GET_ONE = "train it on conversations with --chat_template " + ", ".join(SHIPPED)
+
+
+@frozen(kw_only=True)
+class EncodedChat:
+    """A conversation in tokens.
+
+    Attributes:
+        ids: The ids, special tokens included.
+        weights: How much the loss counts each of them as a target; other than 0 for what the
+            assistant says and what ends its turn. All 0 of a prompt.
+        turns: Where each message is in `ids`: its begin and its end; () of a prompt. A message that
+            the template can render only together with the next one is empty, and part of that.
+        text: The text. A special token looks in it like what spells one and is none.
+    """
+
+    ids: tuple[int, ...]
+    weights: tuple[float, ...]
+    turns: tuple[tuple[int, int], ...]
+    text: str
+
+
+@frozen(eq=False)
+class ChatTemplate:
+    """The chat template of a model, with the tokens that it writes.
+
+    Attributes:
+        source: The template, in Jinja.
+        tokenizer: The tokenizer of the model.
+        special: Ids of the special tokens, by their text; what a message says never becomes one.
+        stops: The ids that end an answer.
+    """
+
+    source: str
+    tokenizer: Tokenizer
+    special: Mapping[str, int] = field(repr=False)
+    stops: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, source: str | None = None) -> ChatTemplate:
+        """Return the chat template of a tokenizer.
+
+        Args:
+            tokenizer: The tokenizer, with what its document says of its texts.
+            source: Another template in Jinja, or the name of one that ships with mypt. Without it
+                the tokenizer's own, or MyPT's where the vocabulary has its marks.
+
+        Raises:
+            ConfigError: There is none, it is no template, or the vocabulary lacks what it needs.
+        """
+        state = tokenizer.state()
+        chosen = _choose_source(state, source)
+        try:
+            compile_template(chosen)
+        except TemplateError as error:
+            raise explain(error) from error
+        made = cls(chosen, tokenizer, find_template_tokens(tokenizer, chosen), stop_tokens(state))
+        made._check_vocabulary()
+        return made
+
+    @property
+    def name(self) -> str | None:
+        """Name of the template if it ships with mypt, such as `chatml`; None for another."""
+        return find_shipped_name(self.source)
+
+    def encode(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = False,
+        variables: Mapping[str, Any] | None = None,
+    ) -> EncodedChat:
+        """Return the tokens of a conversation.
+
+        Args:
+            messages: What was said.
+            add_generation_prompt: Whether the assistant is to answer: the ids end with what begins
+                its turn, just as ids to train with go before an answer, and have no weights.
+            variables: What else the template may read, such as `tools`, as JSON values.
+
+        Raises:
+            ConfigError: The template fails.
+            DataError: The vocabulary lacks a character; or, without `add_generation_prompt`, the
+                template does not let it be told where the answers are, or how they end.
+        """
+        rendering = self._render(messages, variables or {})
+        rendering.check(add_generation_prompt=add_generation_prompt)
+        chars = rendering.guard.char_of
+        stops = "".join(chars[text] for text, n in self.special.items() if n in self.stops)
+        layout = (lay_out_prompt if add_generation_prompt else lay_out)(rendering, stops)
+        cuts = {place for _, span in layout.answers for place in span}
+        pieces = _Pieces(self, {chars[text]: text for text in chars})
+        ids, places = pieces.encode(layout.text, cuts)
+
+        def find(span: tuple[int, int]) -> tuple[int, int]:
+            """Return where characters are in the ids; a place within a piece is its end."""
+            begin, end = (bisect_left(places, (place, 0)) for place in span)
+            return places[begin][1], places[end][1]
+
+        turns = tuple(map(find, layout.turns))
+        weights = [0.0] * len(ids)
+        for begin, end, weight in (
+            ()
+            if add_generation_prompt
+            else self._weigh(
+                messages, turns, [(number, find(span)) for number, span in layout.answers]
+            )
+        ):
+            weights[begin:end] = [weight] * (end - begin)
+        text = pieces.spell(layout.text)
+        return EncodedChat(ids=tuple(ids), weights=tuple(weights), turns=turns, text=text)
+
+    def read_answer(self, text: str) -> str:
+        """Return what the assistant says in a text that a model wrote up to the end of its turn.
+
+        That is the text, without what the template itself writes before it, such as a space.
+        """
+        return text.removeprefix(self._before_answer)
+
+    def _weigh(
+        self,
+        messages: Sequence[Message],
+        turns: Sequence[tuple[int, int]],
+        answers: Iterable[tuple[int, tuple[int, int]]],
+    ) -> Iterator[tuple[int, int, float]]:
+        """Yield the spans of ids that have a weight; of another than the assistant a whole turn."""
+        for number, (begin, end) in answers:
+            weight = messages[number].weight
+            yield begin, end, 1.0 if weight is None else float(weight)
+        for message, (begin, end) in zip(messages, turns, strict=True):
+            if message.role != ASSISTANT and message.weight:
+                yield begin, end, float(message.weight)
+
+    def _render(self, messages: Sequence[Message], given: Mapping[str, Any]) -> Rendering:
+        read = [{**one.fields, "role": one.role, "content": one.content} for one in messages]
+        private = find_private([read, given])
+        guard = Guard.of(self.special, self._private | private) if private else self._guard
+        return Rendering(self.source, guard, read, given, self._variables)
+
+    def _check_vocabulary(self) -> None:
+        shipped = SHIPPED.get(self.name or "")
+        if shipped is None:
+            return
+        lacking = [text for text in shipped.tokens if text not in self.special]
+        lacking += [
+            f"{role} (such as {text})"
+            for role, text in shipped.roles.items()
+            if f"{role}_token" not in self._variables
+        ]
+        if lacking:
+            what = f"is {shipped.name}, but the vocabulary lacks {', '.join(lacking)}"
+            fix = "add the special tokens with --special_tokens, or choose another template"
+            raise ConfigError(Problem(*PLACE, what, fix, kind="chat.tokens"))
+
+    @cached_property
+    def _before_answer(self) -> str:
+        """What the template writes between the prompt for an answer and what is said."""
+        probe = (Message(role="user", content=_PROBE), Message(role=ASSISTANT, content=_PROBE))
+        rendering = self._render(probe, {})
+        try:
+            layout = lay_out(rendering, "")
+        except MyptError:
+            return ""
+        begin, end = layout.answers[0][1]
+        return layout.text[begin:end].partition(_PROBE)[0]
+
+    @cached_property
+    def _variables(self) -> dict[str, str]:
+        return find_variables(self.tokenizer)
+
+    @cached_property
+    def _private(self) -> frozenset[str]:
+        return find_private(self.source)
+
+    @cached_property
+    def _guard(self) -> Guard:
+        return Guard.of(self.special, self._private)
+
+    @cached_property
+    def encoder(self) -> OrdinaryEncoder:
+        """What encodes text that is no special token."""
+        return OrdinaryEncoder.of(self.tokenizer)
+
+
+@frozen
+class _Pieces:
+    """Encodes a rendered text in its pieces: special tokens, and the texts between them.
+
+    Attributes:
+        template: The template.
+        text_of: Texts of the special tokens, by their character.
+    """
+
+    template: ChatTemplate
+    text_of: Mapping[str, str]
+
+    def encode(self, text: str, cuts: Iterable[int]) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the ids of a text, and where its pieces begin in the text and in the ids.
+
+        Args:
+            text: The text, with a character for each special token.
+            cuts: Where it is cut as well, so that an id never reaches over such a place.
+        """
+        special = [place for place, char in enumerate(text) if char in self.text_of]
+        bounds = sorted({0, len(text), *cuts, *special, *(place + 1 for place in special)})
+        ids: list[int] = []
+        places = [(0, 0)]
+        for begin, end in pairwise(bounds):
+            piece = text[begin:end]
+            if piece in self.text_of:
+                ids.append(self.template.special[self.text_of[piece]])
+            else:
+                ids += self.template.encoder.encode(piece).tolist()
+            places.append((end, len(ids)))
+        return ids, places
+
+    def spell(self, text: str) -> str:
+        """Return a text with the special tokens as they are spelt."""
+        return text.translate({ord(char): spelt for char, spelt in self.text_of.items()})
+
+
+def _choose_source(state: Mapping[str, Any], given: str | None) -> str:
+    if given is not None:
+        if given in SHIPPED:
+            return SHIPPED[given].source
+        if "{" not in given:
+            what = f"is {given!r:.60}, which is neither a template nor the name of one"
+            fix = f"use one of {', '.join(SHIPPED)}{suggestion(given, SHIPPED)}"
+            raise ConfigError(Problem("", "chat_template", what, fix, kind="chat.template"))
+        return given
+    own: str | None = state.get("chat_template")
+    if own is not None:
+        return own
+    if set(SHIPPED["mypt"].tokens) <= set(state.get("special_token_encoder") or {}):
+        return SHIPPED["mypt"].source
+    what = "is null: this model was not trained on conversations"
+    raise ConfigError(Problem(*PLACE, what, _HOW_TO_GET_ONE, kind="chat.none"))
