@@ -66,7 +66,7 @@ class Phases:
         """Return the place in the epochs from which a run goes on.
 
         An epoch begins anew where its order would not be that of before: with other data, another
-        seed or another sampling.
+        seed, another sampling or other rows.
 
         Args:
             previous: The state that the run goes on from; its step may be 0.
@@ -76,7 +76,7 @@ class Phases:
             The place; None if the phase does not train by epochs.
         """
         start, before = self._epoch_start(previous.step), previous.training_config
-        if start is None or (before.sampling, before.seed) != (training.sampling, training.seed):
+        if start is None or _name_order(before) != _name_order(training):
             return start
         if previous.epoch is not None:
             is_same = evolve(previous.epoch, windows=0, extra={}) == start
@@ -135,3 +135,8 @@ class Phases:
         is_first = self.at(previous.step) is self.phases[0]
         is_same = previous.data is not None and previous.data.sha256 == self.fingerprint.sha256
         return is_first and is_same
+
+
+def _name_order(training: TrainingConfig) -> tuple[str, int, bool]:
+    """Return what the order of an epoch depends on beside the data."""
+    return training.sampling, training.seed, training.packing

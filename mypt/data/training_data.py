@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mypt.data.batches.contents import mix, open_dataset, read_text, validate_on
-from mypt.data.batches.loader import GPTDataLoader, load_contents
+from mypt.data.batches.loader import GPTDataLoader, load_contents, make_packing_error
 from mypt.data.curriculum import DEFAULT_PHASE, DataPhase, Phases
-from mypt.data.dataset import is_dataset, read_text_rules, read_tokenizer_state
+from mypt.data.dataset import has_episodes, is_dataset, read_text_rules, read_tokenizer_state
 from mypt.data.input_files import (
     STANDARD_LIBRARY,
     STDIN,
@@ -129,22 +129,31 @@ class TrainingData:
 
         Raises:
             DataError: A phase has too little data, or it was prepared with another tokenizer.
+            ConfigError: There are no episodes to pack.
         """
         held_out = None
         if self.val_text is not None:
             held_out = read_text(self.val_text, tokenizer, config, self.val_text.source, "all")
         loaded = []
         for phase, parts in zip(self.phases, self.parts, strict=True):
-            contents = _load_parts(parts, config, tokenizer, is_all=held_out is not None)
+            is_all, packing = held_out is not None, training.packing
+            contents = _load_parts(parts, config, tokenizer, is_all=is_all, packing=packing)
             if held_out is not None:
                 contents = validate_on(contents, held_out)
             loader = load_contents(config, tokenizer, contents, training.sampling)
             loaded.append(DataPhase(phase.name, phase.until_iter, loader))
+        if training.packing and not any(phase.loader.packing for phase in loaded):
+            raise make_packing_error(loaded[0].loader.contents.source)
         return Phases(tuple(loaded))
 
 
 def _load_parts(
-    parts: Sequence[Part], config: GPTConfig, tokenizer: Tokenizer, *, is_all: bool
+    parts: Sequence[Part],
+    config: GPTConfig,
+    tokenizer: Tokenizer,
+    *,
+    is_all: bool,
+    packing: bool,
 ) -> Contents:
     """Tokenize or open what a phase trains on.
 
@@ -153,9 +162,10 @@ def _load_parts(
         config: Holds `block_size` and `vocab_size`.
         tokenizer: The tokenizer of the model.
         is_all: Whether all of a text is trained on.
+        packing: Whether several episodes share a row.
     """
     loaded = [
-        open_dataset(part.source, tokenizer, config, part.source)
+        open_dataset(part.source, tokenizer, config, part.source, packing=packing)
         if part.text is None
         else read_text(part.text, tokenizer, config, part.source, "none" if is_all else "tenth")
         for part in parts
@@ -266,14 +276,18 @@ def load_eval_sets(
         places[name] = training.eval_dataset_dir
     choice = _choose_sources(training, plugins)
     return {
-        name: _open_eval_loader(config, tokenizer, place, choice) for name, place in places.items()
+        name: _open_eval_loader(config, tokenizer, place, choice, packing=training.packing)
+        for name, place in places.items()
     }
 
 
 def _open_eval_loader(
-    config: GPTConfig, tokenizer: Tokenizer, place: str, choice: SourceChoice
+    config: GPTConfig, tokenizer: Tokenizer, place: str, choice: SourceChoice, *, packing: bool
 ) -> GPTDataLoader:
     if Path(place).is_dir() and choice.find(InputSource(Path(place))) is None:
-        return GPTDataLoader(config, tokenizer, dataset_dir=place, eval_only=True)
+        is_packed = packing and has_episodes(place)
+        return GPTDataLoader(
+            config, tokenizer, dataset_dir=place, eval_only=True, packing=is_packed
+        )
     text = InputText((open_input(place, choice),), place)
     return GPTDataLoader(config, tokenizer, text=text, eval_only=True)

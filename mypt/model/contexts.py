@@ -131,6 +131,18 @@ def number_documents(idx: Tensor, end: int) -> Tensor:
     return ends.cumsum(1) - ends.long()
 
 
+def count_places(segments: Tensor) -> Tensor:
+    """Return how many positions of its own text come before each, (B, T) int64.
+
+    Args:
+        segments: The number of the text that each position is in, (B, T) int64, never falling.
+    """
+    places = torch.arange(segments.size(1), device=segments.device).expand_as(segments)
+    is_first = torch.ones_like(segments, dtype=torch.bool)
+    is_first[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    return places - (places * is_first).cummax(1).values
+
+
 def call_layer(layer: Callable[..., Any], *inputs: Any) -> Any:
     """Call a layer."""
     return layer(*inputs)

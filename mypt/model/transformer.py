@@ -17,7 +17,13 @@ from mypt.format.rules.arguments import checked, optional, whole_number
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
 from mypt.model.assembly import Assembly, restore_buffers
-from mypt.model.contexts import PassContexts, list_kinds, number_documents, recompute_layer
+from mypt.model.contexts import (
+    PassContexts,
+    count_places,
+    list_kinds,
+    number_documents,
+    recompute_layer,
+)
 from mypt.model.kv_cache import KVCache
 from mypt.model.part_failures import explain_failure, naming_failures
 
@@ -134,6 +140,8 @@ class Transformer(nn.Module):
         targets: Tensor,
         loss_mask: Tensor | None = None,
         token_loss: TokenLoss | None = None,
+        *,
+        segments: Tensor | None = None,
     ) -> Tensor:
         """Compute the training loss, without storing full logits if they are large.
 
@@ -143,6 +151,8 @@ class Transformer(nn.Module):
             loss_mask: Weight of each position from 0 to 1, (B, T).
             token_loss: The loss of each position, as `build_loss` returns it; None for the cross
                 entropy.
+            segments: The number within its row of the text that each position is in, (B, T) int64,
+                never falling; each text is computed as if it were alone. None if a row is one text.
 
         Returns:
             Scalar, in nats per token: the mean, or with a mask sum(loss * mask) / sum(mask); NaN,
@@ -151,9 +161,7 @@ class Transformer(nn.Module):
         Raises:
             ConfigError: There are more positions than block_size.
         """
-        end = self.document_end
-        documents = None if end is None else number_documents(idx, end)
-        hidden = self._compute_hidden(idx, None, documents)
+        hidden = self._compute_hidden(idx, None, segments, self._number_texts(idx, segments))
         given = {} if token_loss is None else {"token_loss": token_loss}
         with naming_failures(self):
             loss: Tensor = self.lm_head.loss(hidden, targets, loss_mask, **given)
@@ -194,8 +202,19 @@ class Transformer(nn.Module):
         self._tie_head()
         restore_buffers(self)
 
+    def _number_texts(self, idx: Tensor, segments: Tensor | None) -> Tensor | None:
+        """Return a number for each position that is that of those it attends to, (B, T) int64."""
+        if self.document_end is None:
+            return segments
+        documents = number_documents(idx, self.document_end)
+        return documents if segments is None else documents + segments  # neither falls
+
     def _compute_hidden(
-        self, idx: Tensor, cache: KVCache | None, documents: Tensor | None = None
+        self,
+        idx: Tensor,
+        cache: KVCache | None,
+        segments: Tensor | None = None,
+        documents: Tensor | None = None,
     ) -> Tensor:
         """Compute the input of the output layer, (B, T, n_embd).
 
@@ -203,29 +222,39 @@ class Transformer(nn.Module):
             PluginError: A part of a plugin failed.
         """
         try:
-            return self._apply_parts(idx, cache, documents)
+            return self._apply_parts(idx, cache, segments, documents)
         except Exception as error:
             explained = explain_failure(self, error)
             if explained is None:
                 raise
             raise explained from error
 
-    def _apply_parts(self, idx: Tensor, cache: KVCache | None, documents: Tensor | None) -> Tensor:
-        x, contexts = self._embed(idx, 0 if cache is None else cache.length, documents)
+    def _apply_parts(
+        self,
+        idx: Tensor,
+        cache: KVCache | None,
+        segments: Tensor | None,
+        documents: Tensor | None,
+    ) -> Tensor:
+        start = 0 if cache is None else cache.length
+        x, contexts = self._embed(idx, start, segments, documents)
         x = self.blocks(x, idx, contexts, None if cache is None else cache.layers)
         if cache is not None:
             cache.length += idx.size(1)
         return self.ln_f(x)  # type: ignore[no-any-return]
 
-    def _embed(self, idx: Tensor, start: int, documents: Tensor | None) -> tuple[Tensor, Contexts]:
+    def _embed(
+        self, idx: Tensor, start: int, segments: Tensor | None, documents: Tensor | None
+    ) -> tuple[Tensor, Contexts]:
         """Compute the input of the layers, (B, T, n_embd), and what makes their contexts."""
         length = idx.size(1)
         self._check_length(start, start + length)
         key_positions = torch.arange(start + length, device=idx.device)
         placement = self.position_embedding_table(key_positions[start:], key_positions)
         x: Tensor = self.token_embedding_table(idx)
-        if placement.embedding is not None:
-            x = x + placement.embedding
+        embedding = placement.embedding
+        if embedding is not None:
+            x = x + (embedding if segments is None else embedding[count_places(segments)])
         recomputes = self.activation_checkpointing and torch.is_grad_enabled()
         apply = recompute_layer if recomputes else None
         contexts = PassContexts(self._kinds, placement, start, length, idx.device, apply, documents)

@@ -251,5 +251,5 @@ def test_a_fit_by_epochs_goes_on_as_one(text, plugins, in_tmp, digests):
     mypt.GPT(config, tokenizer).fit(loader, max_iters=6, checkpoint_dir="checkpoints/cat", **run)
     state = read_bundle(in_tmp / "checkpoints" / "cat").training_state
     assert (state.training_config.sampling, state.epoch.windows) == ("epoch", 12)
-    with pytest.raises(ConfigError, match="the loader draws windows by 'epoch'"):
+    with pytest.raises(ConfigError, match="the loader has 'epoch'"):
         mypt.GPT(config, tokenizer).fit(loader, max_iters=6, sampling="random", **run)

@@ -123,7 +123,7 @@ def test_training_follows_it_and_evaluation_is_cross_entropy(new, loader, name):
     assert first[0] == first[1]  # before the first update
     weights = [dict(model.named_parameters()) for model in (plain, other)]
     assert any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
-    x, y, _ = loader.eval_batch("val", 1337, 0)
+    x, y, _, _ = loader.eval_batch("val", 1337, 0)
     with torch.no_grad():
         measured = F.cross_entropy(other(x).flatten(0, 1), y.flatten())
     assert evaluations[1][-1].val_loss == pytest.approx(float(measured), abs=1e-5)

@@ -298,3 +298,34 @@ def test_documents_in_a_row_are_learnt_from_as_if_each_were_alone(make_model, wo
     found = torch.autograd.grad(together, [*model.parameters()])
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"pos_encoding": "learned"},
+        {"pos_encoding": "rope"},
+        {"pos_encoding": "rope", "sliding_window": 3, "window_pattern": "SF"},
+        {"pos_encoding": "learned", "n_kv_head": 1, "block_type": "parallel"},
+    ],
+    ids=str,
+)
+def test_a_text_that_shares_its_row_has_the_logits_of_the_text_alone(make_model, words):
+    """The losses of all targets at a position are its logits, up to what softmax leaves out."""
+    model = make_model(block_size=16, n_layer=2, **words)
+    texts = [[1, 2, 9, 3], [4, 5, 6, 9, 9], [7], [8, 1, 2, 3, 4, 5]]
+    row = torch.tensor([[number for text in texts for number in text]])
+    segments = torch.tensor([[n for n, text in enumerate(texts) for _ in text]])
+
+    def log_probs(idx, **given):
+        """Return the log probability of some targets at each position, (T, V)."""
+        targets, places = torch.arange(5), torch.eye(idx.size(1))
+        found = [
+            [-model.loss(idx, torch.full_like(idx, t), at[None], **given).item() for t in targets]
+            for at in places
+        ]
+        return torch.tensor(found)
+
+    alone = torch.cat([log_probs(torch.tensor([text])) for text in texts])
+    torch.testing.assert_close(log_probs(row, segments=segments), alone, rtol=0, atol=1e-5)
+    assert (log_probs(row) - alone).abs().max() > 1e-4

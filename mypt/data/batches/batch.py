@@ -21,11 +21,15 @@ class Batch(NamedTuple):
         y: (B, T) int64; the id that follows each one in x.
         mask: (B, T) float32, the weight of each target in the loss, from 0 to 1; None if all
             targets count fully.
+        segments: (B, T) int64, the number within its row of the text that each position is in,
+            never falling; positions attend only to those of their own text, and count from its
+            beginning. None if each row is one text.
     """
 
     x: Tensor
     y: Tensor
     mask: Tensor | None = None
+    segments: Tensor | None = None
 
     def count_targets(self) -> float:
         """Return the sum of the weights of all targets."""
@@ -38,8 +42,7 @@ class Batch(NamedTuple):
         return self._map(lambda part: part.to(device))
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        mask = None if self.mask is None else function(self.mask)
-        return Batch(function(self.x), function(self.y), mask)
+        return Batch(*(None if part is None else function(part) for part in self))  # type: ignore[arg-type]
 
 
 class BatchSource(Protocol):

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.mixture import MixtureSource
+from mypt.data.batches.packing import PackedEpisodes
 from mypt.data.batches.text_ids import check_ids, encode_documents, encode_text
 from mypt.data.batches.tokens import TokenSource, sha256_of
 from mypt.data.dataset import (
@@ -62,6 +63,12 @@ class Contents:
     sha256: str | None = None
     left_out: tuple[str, ...] = ()
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether several episodes share a row."""
+        is_own = any(isinstance(split, PackedEpisodes) for split in self.splits.values())
+        return is_own or any(part.is_packed for part in self.parts)
+
     def digest(self) -> str:
         """Return the SHA-256 of the content, by which a resumed run detects a change."""
         return self.sha256 or sha256_of(self.splits.values())
@@ -76,6 +83,17 @@ class Contents:
                 why = split.explain_left_out(block_size)
                 if why is not None:
                     yield f"{self.source} {name} {why}, which are left out"
+                rows = split.source if isinstance(split, PackedEpisodes) else split
+                if isinstance(rows, EpisodeSource) and (cut := rows.explain_cut(block_size)):
+                    yield f"{self.source} {name} {cut}"
+
+    def explain_packing(self, block_size: int) -> Iterator[str]:
+        """Yield how conversations share rows, a line each."""
+        for part in self.parts:
+            yield from part.explain_packing(block_size)
+        for name, split in self.splits.items():
+            if isinstance(split, PackedEpisodes):
+                yield f"{self.source} {name} {split.explain_packing(block_size)}"
 
 
 def read_text(
@@ -116,6 +134,7 @@ def open_dataset(
     source: str,
     *,
     eval_only: bool = False,
+    packing: bool = False,
 ) -> Contents:
     """Open a prepared data set; no pass over its tokens if its files match its metadata.
 
@@ -125,6 +144,7 @@ def open_dataset(
         config: Holds `block_size` and `vocab_size`.
         source: Its name.
         eval_only: Open only "val", which may then also lie in the folder itself.
+        packing: Whether several episodes share a row; shards have none.
 
     Raises:
         DataError: A file is missing or inconsistent, there is too little data, it was prepared with
@@ -148,6 +168,11 @@ def open_dataset(
     _check_kind_of_ids(folder, tokenizer, highest, config.vocab_size, eval_only=eval_only)
     check_ids(highest, config.vocab_size, source)
     known = None if metadata is None or eval_only else metadata.data_sha256
+    if packing:
+        splits = {
+            name: PackedEpisodes(split) if isinstance(split, EpisodeSource) else split
+            for name, split in splits.items()
+        }
     return Contents(splits=splits, source=source, sha256=known)
 
 

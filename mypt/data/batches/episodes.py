@@ -71,9 +71,7 @@ class EpisodeSource(NumberedWindows):
 
     def reach(self, block_size: int, *, by_blocks: bool = False) -> int:  # noqa: ARG002
         """Return the number of tokens in the rows: of each episode, as many as its row holds."""
-        lengths = np.concatenate([part.spans[:, 1] for part in self.parts])
-        learnt = lengths[self._number_learnt(block_size)]
-        return int(np.minimum(learnt, block_size + 1).sum())
+        return int(np.minimum(self.lengths(block_size), block_size + 1).sum())
 
     def block_windows(self, numbers: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:  # noqa: ARG002
         """Return the numbers unchanged: a block is an episode."""
@@ -93,21 +91,36 @@ class EpisodeSource(NumberedWindows):
             x and y, (B, T) int64 each; mask, (B, T) float32, aligned with y and 0 on padding. Each
             row has a weight above 0.
         """
-        numbers = self._number_learnt(block_size)[windows]
         rows = np.full((len(windows), block_size + 1), self.pad_id, np.int64)
         weights = np.zeros((len(windows), block_size + 1), np.float32)
-        counts = np.array([len(part.spans) for part in self.parts])
-        ends = np.cumsum(counts)
-        part_of = np.searchsorted(ends, numbers, side="right")
-        for row, (number, which) in enumerate(zip(numbers, part_of, strict=True)):
-            part = self.parts[which]
-            start, length = map(int, part.spans[number - (ends - counts)[which]])
-            kept = min(length, block_size + 1)
-            here = slice(start + length - kept, start + length)
-            rows[row, :kept] = part.tokens[here]
-            weights[row, :kept] = 1.0 if part.mask is None else part.mask[here]
+        for row, number in enumerate(windows.tolist()):
+            ids, found = self.read(number, block_size)
+            rows[row, : len(ids)], weights[row, : len(ids)] = ids, found
         x, y = torch.from_numpy(rows[:, :-1].copy()), torch.from_numpy(rows[:, 1:].copy())
         return Batch(x, y, torch.from_numpy(weights[:, 1:].copy()))
+
+    def read(self, window: int, block_size: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return what a row holds of one episode: its ids, and the weight of each as a target.
+
+        Args:
+            window: Number of the episode, without those that are left out.
+            block_size: T; the last T + 1 tokens at most.
+
+        Returns:
+            (N,) integers, and (N,) numbers.
+        """
+        number = self._number_learnt(block_size)[window]
+        which = int(np.searchsorted(self._ends, number, side="right"))
+        part = self.parts[which]
+        start, length = map(int, part.spans[number - self._ends[which]])  # counted from its end
+        here = slice(max(start, start + length - block_size - 1), start + length)
+        ids = part.tokens[here]
+        return ids, np.ones(len(ids), np.uint8) if part.mask is None else part.mask[here]
+
+    def lengths(self, block_size: int) -> NDArray[np.int64]:
+        """Return the number of tokens of each episode that is not left out, (W,) int64."""
+        lengths = np.concatenate([part.spans[:, 1] for part in self.parts])
+        return lengths[self._number_learnt(block_size)]
 
     def chunks(self) -> Iterator[NDArray[np.unsignedinteger[Any]]]:
         """Yield all tokens in order, a few million at a time."""
@@ -129,6 +142,11 @@ class EpisodeSource(NumberedWindows):
     def longest(self) -> int:
         """Return the number of tokens in the longest episode."""
         return max(int(part.spans[:, 1].max(initial=0)) for part in self.parts)
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        """The number after that of the last episode of each part."""
+        return np.cumsum([len(part.spans) for part in self.parts])
 
     @cached_property
     def reaches(self) -> NDArray[np.int64]:
@@ -153,6 +171,16 @@ class EpisodeSource(NumberedWindows):
         left_out = format_count(self.episodes - learnt, "episode")
         place = "" if block_size is None else f" in the last {block_size} tokens (block_size)"
         return f"holds {left_out} of {self.episodes:,} without a target{place}"
+
+    def explain_cut(self, block_size: int) -> str | None:
+        """Return of how many episodes a row holds only the end, in words; None where of none."""
+        cut = int(np.count_nonzero(self.lengths(block_size) > block_size + 1))
+        if not cut:
+            return None
+        return (
+            f"holds {format_count(cut, 'episode')} of {self.episodes:,} longer than block_size + 1 "
+            f"= {block_size + 1:,} tokens, of which only the end is learnt"
+        )
 
     def _number_learnt(self, block_size: int) -> NDArray[np.int64]:
         """Return the numbers of the episodes that are not left out; computed once."""

@@ -77,6 +77,7 @@ class GPTDataLoader:
         eval_only=FLAG,
         source=optional(TEXT),
         sampling=one_of(*get_args(WindowSampling)),
+        packing=FLAG,
     )
     def __init__(
         self,
@@ -90,6 +91,7 @@ class GPTDataLoader:
         eval_only: bool = False,
         source: str | None = None,
         sampling: WindowSampling = "random",
+        packing: bool = False,
     ) -> None:
         """Tokenize a text, open a prepared data set, or mix several loaders.
 
@@ -115,12 +117,15 @@ class GPTDataLoader:
                 in a new order in each epoch; see `train_batch`. With episodes, both take whole
                 episodes. Each source of a mixture has epochs of its own then, and its share of each
                 4096 windows in a row, rounded, of which it has at least one.
+            packing: Put as many whole episodes of `dataset_dir` into a row as fit, none of which
+                sees another; their batches have `segments`. A loader of `mixture` has its own.
 
         Raises:
             DataError: There is too little data, or it was prepared with another tokenizer, or no
                 episode of a split has a target in its last `block_size` tokens.
             ConfigError: An argument is of another type or out of range, or not exactly one of
-                `text`, `dataset_dir` and `mixture` is given, or arguments contradict each other.
+                `text`, `dataset_dir` and `mixture` is given, or arguments contradict each other,
+                or there are no episodes to pack.
         """
         _check_kinds(
             {"text": text, "dataset_dir": dataset_dir, "mixture": mixture or None},
@@ -132,13 +137,17 @@ class GPTDataLoader:
             parts = [loader.contents for loader, _ in mixture]
             contents = mix(parts, [share for _, share in mixture], source)
         elif dataset_dir is not None:
-            contents = open_dataset(dataset_dir, tokenizer, config, name, eval_only=eval_only)
+            contents = open_dataset(
+                dataset_dir, tokenizer, config, name, eval_only=eval_only, packing=packing
+            )
         else:
             held_out: HeldOut = "all" if eval_only else "tenth" if val_text is None else "none"
             contents = read_text(text or "", tokenizer, config, name, held_out)
         if val_text is not None:
             other = _name_source(val_text, None, "the validation text")
             contents = validate_on(contents, read_text(val_text, tokenizer, config, other, "all"))
+        if packing and not contents.is_packed:
+            raise make_packing_error(name)
         self.config = config
         self.tokenizer = tokenizer
         self.contents: Contents = contents
@@ -183,6 +192,16 @@ class GPTDataLoader:
         """
         return list(self.contents.explain_left_out(self.config.block_size))
 
+    @property
+    def packing(self) -> bool:
+        """Whether several episodes share a row."""
+        return self.contents.is_packed
+
+    @property
+    def packed(self) -> list[str]:
+        """How episodes share rows, a line for each split that has some; empty without packing."""
+        return list(self.contents.explain_packing(self.config.block_size))
+
     @cached_property
     def fingerprint(self) -> DataFingerprint:
         """Identity of the data, so that a resumed run can detect a change."""
@@ -223,7 +242,8 @@ class GPTDataLoader:
         Returns:
             x and y, (batch_size, block_size) int64 on the CPU; y is x shifted by one token. With
             episodes also their mask, of the same shape, float32, the weight of each target; None
-            otherwise. The model's loss of it is `model.loss(batch.x, batch.y, batch.mask)`.
+            otherwise. Where episodes are packed, their segments as well. The model's loss of it is
+            `model.loss(batch.x, batch.y, batch.mask, segments=batch.segments)`.
 
         Raises:
             ConfigError: An argument is of another type or out of range, all data is for validation,
@@ -286,6 +306,17 @@ def load_contents(
     loader.config, loader.tokenizer = config, tokenizer
     loader.contents, loader.sampling = contents, sampling
     return loader
+
+
+def make_packing_error(source: str) -> ConfigError:
+    """Return the error of a run that packs what are no episodes.
+
+    Args:
+        source: What to call the data.
+    """
+    what = f"puts several conversations into a row, of which {source} has none"
+    fix = "leave it out, or prepare conversations with `mypt data chats`"
+    return ConfigError(Problem("", "packing", what, fix, kind="training.packing"))
 
 
 def _first_window_at(step: int, micro_step: int, batch_size: int) -> int:

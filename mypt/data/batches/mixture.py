@@ -127,13 +127,15 @@ class MixtureSource:
             block_size: T, the length of a window.
 
         Returns:
-            x and y, (B, T) int64 each; a mask, (B, T) float32, if a source among them has one.
+            x and y, (B, T) int64 each; a mask, (B, T) float32, and segments, (B, T) int64, if a
+            source among them has some.
         """
         offsets = self._offsets(block_size)
         part_of = np.searchsorted(offsets, windows, side="right") - 1
         shape = len(windows), block_size
         x, y = torch.empty(shape, dtype=torch.int64), torch.empty(shape, dtype=torch.int64)
         mask, has_mask = torch.ones(shape), False
+        segments, has_segments = torch.zeros(shape, dtype=torch.int64), False
         for which in np.unique(part_of):
             here = np.flatnonzero(part_of == which)
             batch = self.parts[which].take(windows[here] - offsets[which], block_size)
@@ -141,7 +143,9 @@ class MixtureSource:
             x[rows], y[rows] = batch.x, batch.y
             if batch.mask is not None:
                 mask[rows], has_mask = batch.mask, True
-        return Batch(x, y, mask if has_mask else None)
+            if batch.segments is not None:
+                segments[rows], has_segments = batch.segments, True
+        return Batch(x, y, mask if has_mask else None, segments if has_segments else None)
 
     def chunks(self) -> Iterator[NDArray[np.unsignedinteger[Any]]]:
         """Yield all tokens of one source after another."""

@@ -117,9 +117,9 @@ def mean_loss(
         index = min(first + world.rank, training.eval_iters - 1)
         batch = loader.eval_batch(split, training.seed, index)
         weight = batch.count_targets()
-        x, y, mask = batch.to(device)
+        x, y, mask, segments = batch.to(device)
         with autocast(device, training):
-            loss = model.loss(x, y, mask)
+            loss = model.loss(x, y, mask, segments=segments)
         if weight > 0 and first + world.rank == index:
             sums[0] += loss.to(sums) * weight
             sums[1] += weight

@@ -93,7 +93,7 @@ def fit(
     The model goes on from its own state, with its progress and the gold guards' memory, as the
     command line does. It is in evaluation mode afterwards.
     """
-    _check_sampling(given, loader)
+    _check_order(given, loader)
     if checkpoint_dir is not None:
         checkpoint_dir = ensure_basename(checkpoint_dir)  # copies lie beside it, and have its name
     begin, described = _find_beginning(model, checkpoint_dir, start_step), None
@@ -156,7 +156,12 @@ def _settle_training(
     """
     saved = TrainingConfig() if previous is None else inherited_training(previous)
     step = 0 if previous is None else previous.step
-    training = evolve(override_training(given, saved), start_step=step, sampling=loader.sampling)
+    training = evolve(
+        override_training(given, saved),
+        start_step=step,
+        sampling=loader.sampling,
+        packing=loader.packing,
+    )
     if training.max_iters < step:
         what = f"is {training.max_iters}, but this model is at step {step} already"
         fix = "count from its first update, or pass start_step=0 for a run of its own"
@@ -209,16 +214,17 @@ def _describe(
         return describe_unsaved(optimizer)
 
 
-def _check_sampling(given: Mapping[str, Any], loader: GPTDataLoader) -> None:
-    """Raise if another sampling is given than the loader's, which is what the model learns by.
+def _check_order(given: Mapping[str, Any], loader: GPTDataLoader) -> None:
+    """Raise if other rows are asked for than the loader's, which are what the model learns.
 
     Raises:
         ConfigError: They differ.
     """
-    wanted = given.get("sampling", loader.sampling)
-    if wanted != loader.sampling:
-        what = f"is {wanted!r}, but the loader draws windows by {loader.sampling!r}"
-        raise ConfigError(Problem("", "sampling", what, "give it to GPTDataLoader instead"))
+    for name in ("sampling", "packing"):
+        has = getattr(loader, name)
+        if given.get(name, has) != has:
+            what = f"is {given[name]!r}, but the loader has {has!r}"
+            raise ConfigError(Problem("", name, what, "give it to GPTDataLoader instead"))
 
 
 def _find_beginning(

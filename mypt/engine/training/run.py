@@ -327,7 +327,7 @@ def _open_dispatcher(
     stack.callback(dispatcher.close)
     for message in (
         *job.notices,
-        *(line for loader in _all_loaders(job) for line in loader.left_out),
+        *(line for loader in _all_loaders(job) for line in (*loader.left_out, *loader.packed)),
         *_inexact_notices(job, state),
         *_schedule_notices(job, state),
         *_difference_notices(job, state),

@@ -189,7 +189,8 @@ class _Loss(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return the mean loss of a batch."""
-        return self.model.loss(*batch, token_loss=self._token_loss)
+        x, y, mask, segments = batch
+        return self.model.loss(x, y, mask, self._token_loss, segments=segments)
 
 
 def _share_gradients(loss: _Loss) -> DistributedDataParallel:

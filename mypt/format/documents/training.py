@@ -92,6 +92,7 @@ class TrainingConfig:
     eval_dataset_dir: str | None = None
     eval_sets: Mapping[str, str] = field(factory=dict)
     sampling: Literal["random", "epoch"] = "random"
+    packing: bool = False
     curriculum: tuple[Phase, ...] = ()
     init_from_model: str | None = None
     freeze_layers: int = 0

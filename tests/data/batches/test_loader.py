@@ -64,7 +64,7 @@ def test_the_first_nine_tenths_of_a_text_are_trained_on(loader, tokenizer, text)
 
 
 def test_a_batch_holds_windows_of_the_text(loader, tokenizer, text):
-    x, y, _ = loader.train_batch(1337, 0, 0)
+    x, y, _, _ = loader.train_batch(1337, 0, 0)
     assert x.shape == y.shape == (4, 8)
     assert x.dtype == y.dtype == torch.int64
     assert torch.equal(x[:, 1:], y[:, :-1])
@@ -102,7 +102,7 @@ def test_evaluation_batches_are_always_the_same_and_their_own(loader):
 def test_evaluation_stays_within_its_split(loader, tokenizer, text):
     val = text[loader.train_tokens :]
     for index in range(20):
-        x, _, _ = loader.eval_batch("val", 0, index)
+        x, _, _, _ = loader.eval_batch("val", 0, index)
         assert all(tokenizer.decode(row) in val for row in x)
 
 
@@ -174,7 +174,7 @@ def test_data_sets_of_the_earlier_program_are_loaded(fixtures, factories, name):
     state = json.loads((folder / "tokenizer_state.json").read_text(encoding="utf-8"))
     tokenizer = factories[state["token_kind"]].build(state)
     loader = GPTDataLoader(CONFIG, tokenizer, dataset_dir=folder)
-    x, _, _ = loader.train_batch(0, 0, 0)
+    x, _, _, _ = loader.train_batch(0, 0, 0)
     assert x.shape == (4, 8)
     for split in ("train", "val"):
         ids = np.concatenate(loader.splits[split].shards)
@@ -224,7 +224,7 @@ def test_only_tokens_that_can_be_drawn_are_counted(dataset, letters, sampling):
     loader = GPTDataLoader(CONFIG, letters, dataset_dir=dataset, sampling=sampling)
     drawn = set()
     for step in range(200):
-        x, y, _ = loader.train_batch(1, step, 0)
+        x, y, _, _ = loader.train_batch(1, step, 0)
         drawn |= {*x.flatten().tolist(), *y.flatten().tolist()}
     assert loader.train_tokens == len(drawn) == {"random": 30, "epoch": 26}[sampling]
     assert loader.left_out == [

@@ -23,7 +23,7 @@ def test_windows_of_one_shard():
 
 
 def test_a_window_is_a_stretch_and_its_targets_come_one_later():
-    x, y, _ = numbered(10).take(np.array([0, 5, 2]), 4)
+    x, y, _, _ = numbered(10).take(np.array([0, 5, 2]), 4)
     assert x.tolist() == [[0, 1, 2, 3], [5, 6, 7, 8], [2, 3, 4, 5]]
     assert y.tolist() == [[1, 2, 3, 4], [6, 7, 8, 9], [3, 4, 5, 6]]
     assert x.dtype == y.dtype == torch.int64
@@ -44,7 +44,7 @@ def test_the_windows_are_all_stretches_within_a_shard(dtype, lengths, block_size
     assert source.windows(block_size) == len(expected)
     if expected:
         order = np.random.default_rng(0).permutation(len(expected))
-        x, y, _ = source.take(order, block_size)
+        x, y, _, _ = source.take(order, block_size)
         assert x.tolist() == [expected[i][:-1] for i in order]
         assert y.tolist() == [expected[i][1:] for i in order]
 
@@ -60,7 +60,7 @@ def test_ids_of_the_whole_range_survive():
 
 def test_what_is_taken_is_a_copy():
     ids = np.zeros(4, np.uint32)
-    x, _, _ = TokenSource([ids]).take(np.array([0]), 2)
+    x, _, _, _ = TokenSource([ids]).take(np.array([0]), 2)
     x += 1
     assert not ids.any()
 
@@ -92,6 +92,6 @@ def test_the_blocks_are_the_windows_at_multiples_within_a_shard(lengths, block_s
     assert source.blocks(block_size) == len(expected)
     if expected:
         windows = source.block_windows(np.arange(len(expected)), block_size)
-        x, _, mask = source.take(windows, block_size)
+        x, _, mask, _ = source.take(windows, block_size)
         assert x[:, 0].tolist() == expected
         assert mask is None

@@ -114,7 +114,7 @@ def test_batches_carry_the_mask(tmp_path, plugins, special):
     folder = prepared(tmp_path, plugins, lines, tokenizer=special)
     loader = GPTDataLoader(CONFIG, special, dataset_dir=folder)
     batches = [loader.eval_batch(split, 0, 0) for split in ("train", "val")]
-    for x, y, mask in batches:
+    for x, y, mask, _ in batches:
         assert (x.shape, y.shape, mask.shape) == ((4, 32),) * 3
         assert mask.dtype == torch.float32
         for ids, weights in zip(y, mask, strict=True):
@@ -122,7 +122,7 @@ def test_batches_carry_the_mask(tmp_path, plugins, special):
             assert learnt in ("Hello!</myPT_assistant><myPT_eot>",) or learnt.endswith(
                 "B</myPT_assistant><myPT_eot>"
             )
-    assert {float(mask.sum()) for _, _, mask in batches} != {0.0}
+    assert {float(mask.sum()) for _, _, mask, _ in batches} != {0.0}
 
 
 def test_the_same_conversation_is_never_on_both_sides(tmp_path, plugins):

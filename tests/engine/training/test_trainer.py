@@ -77,7 +77,7 @@ def go_on(folder, text, **options):
 def test_a_model_learns(text):
     model = new_model(text, dropout=0.0)
     loader = loader_of(model, text)
-    x, y, _ = loader.eval_batch("val", 1, 0)
+    x, y, _, _ = loader.eval_batch("val", 1, 0)
     before = model.loss(x, y).item()
     fit(model, text, max_iters=80, **RUN)
     assert before == pytest.approx(math.log(model.config.vocab_size), rel=0.1)
@@ -377,7 +377,7 @@ class PlainGPT:
                 group["lr"] = learning_rate_at(step, training)
             optimizer.zero_grad()
             for micro_step in range(training.grad_accum_steps):
-                x, y, _ = loader.train_batch(training.seed, step, micro_step)
+                x, y, _, _ = loader.train_batch(training.seed, step, micro_step)
                 logits = self.logits(x)
                 loss = -logits.log_softmax(-1).gather(-1, y[..., None]).mean()
                 losses.append(float(loss.detach()))
