@@ -136,12 +136,26 @@ class LanguageModel(Transformer):
     @property
     def begin_ids(self) -> tuple[int, ...]:
         """The ids that begin a text that it continues or scores; none where texts are bare ids."""
-        if self.tokenizer is None:
+        known = self._text_fields()
+        return () if known is None else known.begin_ids
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The ids that end a text, as its vocabulary says: of a text, and of a turn."""
+        known = self._text_fields()
+        if known is None:
             return ()
+        roles = known.special_tokens
+        return tuple(dict.fromkeys((*roles.eos, *roles.turn_end)))
+
+    def _text_fields(self) -> TokenizerState | None:
+        """Return what is known of how texts are made of tokens; None where texts are bare ids."""
+        if self.tokenizer is None:
+            return None
         known = self.tokenizer_state
         if known is None or known.token_kind != self.tokenizer.token_kind:
             known = pick_text_fields(self.tokenizer.state())
-        return known.begin_ids
+        return known
 
     @checked()
     def need_tokenizer(self) -> Tokenizer:

@@ -1,4 +1,4 @@
-"""Registers the optimizer, the schedules, the gold guards and the log sinks that come with mypt."""
+"""Registers the optimizers, schedules, gold guards, log sinks and logit processors of mypt."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mypt.engine.evaluation.guards import (
     regression_guard,
     trend_guard,
 )
+from mypt.engine.inference.processors.offered import list_processors
 from mypt.engine.schedules.built_in import (
     CONSTANT,
     COSINE_MIN_LR_FRACTION,
@@ -28,6 +29,7 @@ from mypt.format.optimizers import adafactor, adamw, muon, sgd
 from mypt.format.rules.plugin_settings import COSINE
 from mypt.plugins import (
     GuardFactory,
+    LogitProcessorFactory,
     LogSink,
     OptimizerFactory,
     RunInfo,
@@ -91,6 +93,12 @@ def mypt_log_sinks() -> list[SinkFactory]:
         SinkFactory("console", _build_console, options=NO_OPTIONS, default=True),
         SinkFactory("jsonl", _build_jsonl, options=NO_OPTIONS, default=True),
     ]
+
+
+@hookimpl
+def mypt_logit_processors() -> list[LogitProcessorFactory]:
+    """Offer what biases, bans and constrains tokens."""
+    return list_processors()
 
 
 def _build_adamw(parameters: Mapping[str, Parameter], training: TrainingConfig) -> Optimizer:

@@ -44,6 +44,12 @@ from mypt.plugins.contracts import (
     TokenLoss,
     Verdict,
 )
+from mypt.plugins.decoding.logit_processors import (
+    BeginText,
+    EndingLogitProcessor,
+    LogitProcessor,
+    LogitProcessorFactory,
+)
 from mypt.plugins.hookspecs import hookimpl
 from mypt.plugins.parts import (
     AttentionCache,
@@ -84,6 +90,7 @@ _HOME = {
 __all__ = [
     "AttentionCache",
     "AttentionPart",
+    "BeginText",
     "BlockPart",
     "Checkpoint",
     "ConfigError",
@@ -95,6 +102,7 @@ __all__ = [
     "DivisibleTokenizer",
     "Document",
     "EmbeddingPart",
+    "EndingLogitProcessor",
     "Evaluation",
     "ExportableTokenizer",
     "ExporterFactory",
@@ -107,6 +115,8 @@ __all__ = [
     "HeadPart",
     "LinearHead",
     "LogSink",
+    "LogitProcessor",
+    "LogitProcessorFactory",
     "LossFactory",
     "MakeLinear",
     "ModelToExport",

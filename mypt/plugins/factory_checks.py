@@ -30,6 +30,7 @@ from mypt.plugins.contracts import (
     TokenizerFactory,
     Verdict,
 )
+from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +179,12 @@ def _convert_shapes(tensors: Any) -> dict[str, tuple[int, ...]]:
     return {str(name): tuple(map(int, shape)) for name, shape in tensors.items()}
 
 
+def _require_tensor(made: object) -> object:
+    from torch import Tensor
+
+    return _require_instance(Tensor, made)
+
+
 def _require_optimizer(made: object) -> object:
     from torch.optim import Optimizer
 
@@ -246,6 +253,11 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (GuardFactory, "judge"): partial(_require_instance, Verdict),
     (SinkFactory, "build"): lambda made: made if made is None else _require_protocol(LogSink, made),
     (ReaderFactory, "read"): check_checkpoint,
+    (LogitProcessorFactory, "build"): _require_function,
+    (LogitProcessorFactory, "begin"): _require_function,
+    (LogitProcessorFactory, "__call__"): _require_tensor,
+    (LogitProcessorFactory, "is_complete"): bool,
+    (LogitProcessorFactory, "is_done"): bool,
     (ExporterFactory, "explain"): partial(_convert_items, Problem),
     (ExporterFactory, "write"): partial(_convert_items, str),
     **{

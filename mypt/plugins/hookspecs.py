@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         SinkFactory,
         TokenizerFactory,
     )
+    from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 
 PROJECT = "mypt"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -185,4 +186,20 @@ def mypt_exporters() -> Iterable[ExporterFactory]:  # type: ignore[empty-body]
         @hookimpl
         def mypt_exporters():
             return [ExporterFactory("mine", "my program", explain=explain, write=write_mine)]
+    """
+
+
+@hookspec
+def mypt_logit_processors() -> Iterable[LogitProcessorFactory]:  # type: ignore[empty-body]
+    """Offer logit processors, by name; a generation uses those that its `processors` name.
+
+    Called once, at the first look-up. Import torch and other heavy packages inside `build`.
+
+    Returns:
+        The factories. A name that is taken is a fault that names both plugins.
+
+    Example:
+        @hookimpl
+        def mypt_logit_processors():
+            return [LogitProcessorFactory("no_digits", build=ban_digits)]
     """

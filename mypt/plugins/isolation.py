@@ -15,6 +15,8 @@ from mypt.plugins.contracts import (
     LossFactory,
     ScheduleFactory,
 )
+from mypt.plugins.decoding.isolated import isolate_processor
+from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 from mypt.plugins.discovery import make_fault
 from mypt.plugins.factory_checks import check_result
 
@@ -27,7 +29,11 @@ if TYPE_CHECKING:
 # The functions of a reader that are asked about any file, and never raise.
 _QUESTIONS = ("recognises", "defers")
 # The names, in messages, of the functions that factories build.
-_BUILT_FUNCTIONS = {GuardFactory: "judge", ScheduleFactory: "factor"}
+_BUILT_FUNCTIONS = {
+    GuardFactory: "judge",
+    ScheduleFactory: "factor",
+    LogitProcessorFactory: "begin",
+}
 # What a function was called on.
 _PLACES = {"read": " on {}", "factor": " at step {}"}
 
@@ -51,6 +57,8 @@ def isolate_factory(
         made = check_result(factory, function, result)
         if function == "build" and isinstance(factory, LossFactory):
             return _isolate_loss(made, partial(wrap, "loss"))
+        if function == "begin":
+            return isolate_processor(made, wrap)
         called = _BUILT_FUNCTIONS.get(type(factory)) if function == "build" else None
         return made if called is None else wrap(called, made)
 

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         SinkFactory,
         TokenizerFactory,
     )
+    from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 
 BUILT_IN = (
     "mypt.tokenizers.plugin",
@@ -268,6 +269,11 @@ class Plugins:
         return self._make_mapping("mypt_exporters")
 
     @cached_property
+    def logit_processors(self) -> Mapping[str, LogitProcessorFactory]:
+        """Logit processors by name."""
+        return self._make_mapping("mypt_logit_processors")
+
+    @cached_property
     def layouts(self) -> Layouts:
         """The tensors of every registered part, for validation."""
         parts = self._collect("mypt_parts").items()
@@ -346,6 +352,15 @@ class Plugins:
             PluginError: No plugin offers it, or more than one does.
         """
         return self._look_up("mypt_exporters", self.exporters, name)
+
+    @checked(name=TEXT)
+    def logit_processor(self, name: str) -> LogitProcessorFactory:
+        """Look up a logit processor.
+
+        Raises:
+            PluginError: No plugin offers it, or more than one does.
+        """
+        return self._look_up("mypt_logit_processors", self.logit_processors, name)
 
     def source_of(self, hook: str, key: object) -> PluginOrigin | None:
         """Return the plugin that offers something, or None if none does."""

@@ -21,6 +21,7 @@ from mypt.plugins.contracts import (
     SinkFactory,
     TokenizerFactory,
 )
+from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 from mypt.plugins.factory_checks import find_flaw
 from mypt.plugins.faults import Fault, disable_hint
 from mypt.plugins.isolation import isolate_factory
@@ -74,6 +75,12 @@ HOOKS = {
     ),
     "mypt_exporters": Hook(
         "exporters", ExporterFactory, lambda f: f.name, lambda key: f"exporter `{key}`"
+    ),
+    "mypt_logit_processors": Hook(
+        "logit processors",
+        LogitProcessorFactory,
+        lambda f: f.name,
+        lambda key: f"logit processor `{key}`",
     ),
 }
 

@@ -50,8 +50,11 @@ class Continuation:
             that is incomplete.
         ids: The new tokens, (N,). A stop string may begin within the last of them; a stop token is
             not included.
-        stopped_by: The stop string, or the stop token's text; None if the token limit was reached.
+        stopped_by: The stop string, the stop token's text, or the name of the logit processor that
+            ended the text; None if the token limit was reached.
         seed: The seed; with it, the same prompt and settings yield the same text.
+        unfinished: The logit processors that the text is not whole for, such as `json_schema` where
+            the token limit cut it.
         log_probs: Natural logarithm of the model's probability of each token, (N,), before
             temperature and the other sampling options; None if not requested.
         logits: The logits that each token was chosen by, (N, vocab_size) float32 on the CPU; None
@@ -64,6 +67,7 @@ class Continuation:
     ids: tuple[int, ...]
     stopped_by: str | None
     seed: int
+    unfinished: tuple[str, ...] = ()
     log_probs: tuple[float, ...] | None = None
     logits: Tensor | None = field(default=None, repr=False, eq=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from attrs import evolve
 
 from mypt.data.randomness import Purpose, uniform
 from mypt.engine.inference.continuation import Continuation, GenerationSettings, Wanted
+from mypt.engine.inference.logit_processing import prepare_processing
 from mypt.engine.inference.prompt_ids import encode_prompt, encode_prompts
 from mypt.engine.runtime.out_of_memory import GENERATING, explain_oom
 from mypt.engine.runtime.readback import Readback, in_flight
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mypt.engine.inference.logit_processing import LogitProcessing, TextProcessors
     from mypt.engine.inference.prompt_ids import EncodedPrompt, Prompt
     from mypt.engine.language_model import LanguageModel
     from mypt.model.decoding.generate import Step
@@ -37,7 +40,12 @@ class _Row:
     """One text being generated."""
 
     def __init__(
-        self, prompt: EncodedPrompt, settings: GenerationSettings, block_size: int, sample: int = 0
+        self,
+        prompt: EncodedPrompt,
+        settings: GenerationSettings,
+        processors: TextProcessors,
+        block_size: int,
+        sample: int = 0,
     ) -> None:
         self.prompt = prompt
         self.window = prompt.ids[-block_size:]  # the part that the model sees
@@ -46,8 +54,9 @@ class _Row:
         self.ids: list[int] = []
         self.log_probs: list[float] = []
         self.logits: list[Tensor] = []
-        self.stopped_by: str | None = None
+        self.processors = processors
         self.ending = settings.ending
+        self.stopped_by = processors.find_end(())
         self._detokenizer = prompt.begin_detokenizer(settings.ending.stop)
 
     @property
@@ -56,13 +65,13 @@ class _Row:
 
     def take(self, token: int) -> str:
         """Take the next token and return what can be shown."""
-        if token in self.ending.stop_tokens:
-            self.stopped_by = self.ending.stop_tokens[token]
+        if token in self.processors.stop_tokens:
+            self.stopped_by = self.processors.stop_tokens[token]
             shown = self._detokenizer.finish()
         else:
             self.ids.append(token)
             shown = self._detokenizer.feed(token)
-            self.stopped_by = self._detokenizer.stopped_by
+            self.stopped_by = self._detokenizer.stopped_by or self.processors.find_end(self.ids)
             if self.is_done:
                 shown += self._detokenizer.finish()
         self.text += shown
@@ -77,6 +86,7 @@ class _Row:
             prompt_ids=self.prompt.ids,
             ids=tuple(self.ids),
             stopped_by=self.stopped_by,
+            unfinished=self.processors.list_unfinished(self.ids),
             seed=settings.sampling.seed or 0,
             log_probs=tuple(self.log_probs[:n]) if settings.wanted.log_probs else None,
             logits=torch.stack(self.logits)[:n] if settings.wanted.logits else None,
@@ -110,6 +120,11 @@ class TextStream(Iterator[str]):
         return self._row.prompt.text
 
     @property
+    def unfinished(self) -> tuple[str, ...]:
+        """The logit processors that the text so far is not whole for, such as `json_schema`."""
+        return self._row.processors.list_unfinished(self._row.ids)
+
+    @property
     def ids(self) -> list[int]:
         """The tokens so far, of the prompt and of the pieces: a prompt that goes on from here."""
         return [*self._row.prompt.ids, *self._row.ids]
@@ -119,12 +134,16 @@ def stream(model: LanguageModel, prompt: Prompt, settings: GenerationSettings) -
     """Continue one text piece by piece; see `GPT.stream`."""
     settings, config = _with_seed(settings), model.config
     encoded = encode_prompt(settings.tokenizer, prompt, config.vocab_size, model.begin_ids)
-    row = _Row(encoded, settings, config.block_size)
+    processors = prepare_processing(model, settings).begin(encoded.ids)
+    row = _Row(encoded, settings, processors, config.block_size)
     return TextStream(row, _make_pieces(model, row, settings))
 
 
 def _make_pieces(model: LanguageModel, row: _Row, settings: GenerationSettings) -> Generator[str]:
-    for step in _read_back(model, _sample_steps(model, [row], settings), settings.wanted, ahead=1):
+    if row.is_done:
+        return
+    made, ahead = _sample_steps(model, [row], settings), 0 if row.processors else 1
+    for step in _read_back(model, made, settings.wanted, ahead=ahead):
         piece = row.take(int(step.ids.values()))
         if piece:
             yield piece
@@ -145,19 +164,21 @@ def continuations(
         samples=(samples, whole_number(1)), batch_size=(batch_size, whole_number(1, below=2**63))
     )
     encoded = encode_prompts(settings.tokenizer, prompts, model.config.vocab_size, model.begin_ids)
-    return _continue_batches(model, encoded, _with_seed(settings), **counts)
+    processing = prepare_processing(model, settings)
+    return _continue_batches(model, encoded, _with_seed(settings), processing, **counts)
 
 
 def _continue_batches(
     model: LanguageModel,
     prompts: Sequence[EncodedPrompt],
     settings: GenerationSettings,
+    processing: LogitProcessing,
     *,
     samples: int,
     batch_size: int,
 ) -> Iterator[Continuation]:
     rows = (
-        _Row(prompt, settings, model.config.block_size, number)
+        _Row(prompt, settings, processing.begin(prompt.ids), model.config.block_size, number)
         for prompt in prompts
         for number in range(samples)
     )
@@ -187,6 +208,7 @@ def _sample_steps(
     model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings
 ) -> Iterator[Step]:
     device = next(model.parameters()).device
+    is_processed = any(row.processors for row in batch)
     return steps(
         model,
         [torch.tensor(row.window, device=device) for row in batch],
@@ -195,7 +217,21 @@ def _sample_steps(
         draw=_number_drawer(batch, settings.sampling),
         allowed_vocab=settings.tokenizer.n_vocab,
         use_cache=settings.use_cache,
+        process=partial(_process_logits, batch) if is_processed else None,
     )
+
+
+def _process_logits(batch: Sequence[_Row], logits: Tensor, number: int) -> Tensor:
+    """Change the logits of the rows that choose a new token in a step; see `ProcessLogits`."""
+    for index, row in enumerate(batch):
+        if not row.is_done and number >= _count_waiting(row, batch):
+            logits[index] = row.processors.apply(logits[index], row.ids)
+    return logits
+
+
+def _count_waiting(row: _Row, batch: Sequence[_Row]) -> int:
+    """Return the steps that are still within the prompt of a row; the first row's is shortest."""
+    return len(row.window) - len(batch[0].window)
 
 
 def _number_drawer(batch: Sequence[_Row], sampling: Sampling) -> DrawNumbers | None:
@@ -212,14 +248,15 @@ def _number_drawer(batch: Sequence[_Row], sampling: Sampling) -> DrawNumbers | N
 
 def _fill_rows(model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings) -> None:
     """Generate the tokens of a batch, and collect what is wanted of each in its row."""
-    shortest, ending = len(batch[0].window), settings.ending
-    ahead = 1 if ending.is_early else ending.max_new_tokens
+    ahead = 1 if settings.ending.is_early else settings.ending.max_new_tokens
+    if any(row.processors for row in batch):
+        ahead = 0  # what they do with a step depends on the token of the one before
     made = _sample_steps(model, batch, settings)
     for number, step in enumerate(_read_back(model, made, settings.wanted, ahead=ahead)):
         ids = step.ids.values().tolist()
         log_probs = None if step.log_probs is None else step.log_probs.values().tolist()
         for index, row in enumerate(batch):
-            if row.is_done or number < len(row.window) - shortest:
+            if row.is_done or number < _count_waiting(row, batch):
                 continue
             row.take(ids[index])
             if log_probs is not None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from mypt.model.decoding.sampling_options import Sampling
     from mypt.model.transformer import Transformer
 
+    # From the logits of a step, (B, V) float32, its own to change, and its number, counted from 0:
+    # the logits that its tokens are chosen by.
+    ProcessLogits = Callable[[Tensor, int], Tensor]
+
 
 class Step(NamedTuple):
     """The result of one step.
@@ -70,6 +74,7 @@ def steps(
     draw: DrawNumbers | None = None,
     allowed_vocab: int | None = None,
     use_cache: bool = True,
+    process: ProcessLogits | None = None,
 ) -> Iterator[Step]:
     """Continue each row of a batch, one token at a time.
 
@@ -91,6 +96,8 @@ def steps(
         draw: Draws the numbers that decide the new tokens of a row; not needed at temperature 0.
         allowed_vocab: Ids from here on are never chosen (they have no text).
         use_cache: Whether to keep keys and values; it changes the speed, not the tokens.
+        process: Changes the logits before a token is chosen. It is called once before each step is
+            yielded.
 
     Yields:
         As many steps as the longest row needs. Row i has its first new token in step
@@ -108,7 +115,7 @@ def steps(
     next_logits: Callable[[Tensor], Tensor] = model.next_logits
     if use_cache:
         next_logits = _CachedLogits(model, len(prompts), rows.end, max_new_tokens)
-    for end in range(rows.shortest, rows.end):
+    for number, end in enumerate(range(rows.shortest, rows.end)):
         window = rows.window(end, block_size)
         with evaluation_mode(model):
             logits = next_logits(window)
@@ -116,6 +123,8 @@ def steps(
         if allowed_vocab is not None and allowed_vocab < logits.size(1):
             choosable = logits.clone()
             choosable[:, allowed_vocab:] = IMPOSSIBLE
+        if process is not None:
+            choosable = process(choosable.to(torch.float32, copy=choosable is logits), number)
         ids = choose_ids(choosable, window, sampling, rows.draws(end))
         yield Step(rows.put(end, ids), logits)
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from mypt.format.calls.signatures import checks_calls
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.names.lookup import explain_name
-from mypt.format.rules.arguments import check_arguments, number_where, optional, whole_number
+from mypt.format.rules.arguments import (
+    MAPPING,
+    check_arguments,
+    mapping_of,
+    number_where,
+    optional,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +41,17 @@ RULES = {
     ),
     "no_repeat_ngram_size": _COUNT,
     "seed": optional(whole_number(0, below=2**64)),
+    "processors": mapping_of(
+        MAPPING, 'the options of logit processors by name, such as {"regex": {"pattern": "[a-z]+"}}'
+    ),
+}
+# Keyword arguments of a generation that stand for the one option of a logit processor.
+SHORTHANDS = {
+    "logit_bias": "bias",
+    "banned_words": "words",
+    "json_schema": "schema",
+    "regex": "pattern",
+    "grammar": "lark",
 }
 
 
@@ -42,8 +60,8 @@ RULES = {
 class Sampling:
     """How the next token is chosen.
 
-    Temperature is applied first, then the repetition penalty, n-grams, top-k, top-p and min-p;
-    then a token is drawn from the rest.
+    The logit processors come first, then temperature, the repetition penalty, n-grams, top-k,
+    top-p and min-p; then a token is drawn from the rest.
 
     Attributes:
         temperature: Divides the logits, 1e-20 to 1e20. 0 is the limit: the likeliest token after
@@ -58,6 +76,9 @@ class Sampling:
             (CTRL).
         no_repeat_ngram_size: No run of this many tokens occurs twice in the window; None allows
             repetition. Source: Paulus et al. 2017, section 2.5.
+        processors: The options of logit processors, by the names under which plugins offer them.
+            They change the model's logits, before all of the above, in this order; those that
+            decide when a text ends come last.
         seed: The same seed yields the same text, whatever else is in the batch; None draws one.
     """
 
@@ -67,6 +88,7 @@ class Sampling:
     min_p: float | None = None
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int | None = None
+    processors: Mapping[str, Mapping[str, Any]] = field(factory=dict, hash=False)
     seed: int | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -85,12 +107,13 @@ def merge_options(sampling: Sampling | None, options: Mapping[str, Any]) -> Samp
 
     Args:
         sampling: The base that `options` override; None is the default.
-        options: Fields of `Sampling` by name.
+        options: Fields of `Sampling` by name, and keys of `SHORTHANDS`, which are added to its
+            `processors`; one that is None is left out.
 
     Raises:
         ConfigError: An option is unknown or out of range.
     """
-    known = [field.name for field in attrs.fields(Sampling)]
+    known = [*(one.name for one in attrs.fields(Sampling)), *SHORTHANDS]
     elsewhere = dict.fromkeys(("prompt", "max_new_tokens"), "another argument")
     unknown = [name for name in options if name not in known]
     if unknown:
@@ -107,4 +130,9 @@ def merge_options(sampling: Sampling | None, options: Mapping[str, Any]) -> Samp
                 for name in unknown
             )
         )
-    return evolve(Sampling() if sampling is None else sampling, **options)
+    base = Sampling() if sampling is None else sampling
+    named = {name: options[name] for name in SHORTHANDS if options.get(name) is not None}
+    fields = {name: value for name, value in options.items() if name not in SHORTHANDS}
+    sampling = evolve(base, **fields)
+    own = {name: {SHORTHANDS[name]: value} for name, value in named.items()}
+    return evolve(sampling, processors={**sampling.processors, **own}) if own else sampling

@@ -1,0 +1,1 @@
+"""The logit processors that come with mypt."""

@@ -1,0 +1,1 @@
+"""What plugins offer for the choice of the next token."""
