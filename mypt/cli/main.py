@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from mypt.cli.command_table import COMMANDS, FORMAT_COMMANDS
 from mypt.cli.options.plugins import check_plugins, plugin_options
 from mypt.cli.standard_output import OutputLostError, checked_output
 from mypt.cli.terminal import echo
@@ -28,44 +29,6 @@ HELP = (
     "Train, store and share small GPT language models on your own machine, with checkpoints that "
     "anyone can read and verify and that resume exactly."
 )
-# Command -> (module, help); a module is imported when its command runs.
-COMMANDS = {
-    "train": ("mypt.cli.commands.train", "Train a new model, or resume a saved one."),
-    "rerun": ("mypt.cli.commands.rerun", "Do the run of a model again, under another name."),
-    "generate": ("mypt.cli.commands.generate", "Continue a prompt with a trained model."),
-    "list": ("mypt.cli.commands.checkpoints.list", "List the checkpoints below a folder."),
-    "inspect": (
-        "mypt.cli.commands.checkpoints.inspect",
-        "Show what a checkpoint contains, without loading its weights.",
-    ),
-    "doctor": (
-        "mypt.cli.commands.checkpoints.doctor",
-        "Check a model and all its copies, and say what can be gone on from.",
-    ),
-    "configs": ("mypt.cli.commands.configs", "List the presets, or show one in detail."),
-    "compare": (
-        "mypt.cli.commands.checkpoints.compare",
-        "Compare the settings of models, and their losses on one text.",
-    ),
-    "plot": ("mypt.cli.commands.plot", "Plot the losses of one or more runs."),
-    "data": ("mypt.cli.commands.data", "Prepare data sets for training, and inspect them."),
-    "export": (
-        "mypt.cli.commands.checkpoints.export",
-        "Export a model to the format of another program.",
-    ),
-    "plugins": ("mypt.cli.commands.plugins", "List the installed plugins and what they provide."),
-    "format": ("mypt.cli.format_group", "Validate and migrate checkpoints."),
-}
-FORMAT_COMMANDS = {
-    "validate": (
-        "mypt.cli.commands.checkpoints.validate",
-        "Check checkpoints and presets, and report every problem.",
-    ),
-    "migrate": (
-        "mypt.cli.commands.checkpoints.migrate",
-        "Convert a legacy or foreign checkpoint to the current format.",
-    ),
-}
 # `--model-name` means `--model_name`: flags are named after the fields that they set.
 SETTINGS = {
     "help_option_names": ["-h", "--help"],
@@ -134,7 +97,47 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self._modules.items()])
 
 
-mypt_group = click.version_option(MYPT_VERSION, prog_name="mypt")(LazyGroup("mypt", COMMANDS, HELP))
+class ExtensibleGroup(LazyGroup):
+    """The group of mypt's commands, which those of plugins stand beside.
+
+    Plugins are asked for a command that mypt does not have, and for the help; `list_commands` has
+    mypt's own alone.
+    """
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command of mypt or of a plugin; return None if neither has one of that name."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        from mypt.cli.plugin_commands import find_command
+
+        return find_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if ctx.invoked_subcommand not in self._modules:
+                from mypt.cli.plugin_commands import name_plugin
+
+                name_plugin(ctx, error)
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, and that of plugins' commands if there are any."""
+        super().format_commands(ctx, formatter)
+        from mypt.cli.plugin_commands import list_offered
+
+        offered = list_offered(ctx)
+        if offered:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(offered)
+
+
+mypt_group = click.version_option(MYPT_VERSION, prog_name="mypt")(
+    ExtensibleGroup("mypt", COMMANDS, HELP)
+)
 format_group = LazyGroup(
     "format", FORMAT_COMMANDS, "Validate and migrate checkpoints, without torch."
 )

@@ -19,6 +19,7 @@ from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 from mypt.format.rules.plugin_settings import SettingsOrigin
 from mypt.format.tensors.info import TensorInfo
 from mypt.plugins.contracts import (
+    CommandFactory,
     DataSourceFactory,
     DivisibleTokenizer,
     Document,
@@ -93,6 +94,7 @@ __all__ = [
     "BeginText",
     "BlockPart",
     "Checkpoint",
+    "CommandFactory",
     "ConfigError",
     "Context",
     "Contexts",

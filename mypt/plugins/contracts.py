@@ -15,6 +15,7 @@ from mypt.format.rules.arguments import where
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import click
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -450,6 +451,23 @@ class ExporterFactory:
     explain: Callable[[GPTConfig], Sequence[Problem]] = field(kw_only=True)
     write: Callable[[ModelToExport, Path, Options], Sequence[str]] = field(kw_only=True)
     options: JsonSchema = field(factory=dict, kw_only=True)
+
+
+@frozen
+class CommandFactory:
+    """A command that a plugin adds to `mypt`.
+
+    Attributes:
+        name: The word behind `mypt` that calls it: small letters, digits and hyphens.
+        help: What it does, one line for `mypt --help`.
+        load: Imports and returns it. Called when the command runs: what is heavy is imported in it,
+            or better, in the command. mypt turns what the command raises into one line: a
+            `MyptError` for what a user can mend.
+    """
+
+    name: str
+    help: str
+    load: Callable[[], click.Command]
 
 
 @frozen

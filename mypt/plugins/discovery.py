@@ -15,11 +15,14 @@ from mypt.plugins.faults import Fault, PluginOrigin
 from mypt.plugins.hookspecs import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from importlib.metadata import Distribution
     from typing import Any
 
 UNKNOWN = "an unknown package"
+# The entry points of plugins; those with commands may be in the second, which `mypt --help` asks.
+COMMANDS_GROUP = f"{PROJECT}.commands"
+GROUPS = (PROJECT, COMMANDS_GROUP)
 # The names by which a package may require mypt.
 _OURS = frozenset({DISTRIBUTION, PROJECT})
 # A requirement without a condition (PEP 508), and one of its limits in plain numbers (PEP 440).
@@ -127,26 +130,33 @@ def _to_numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(".")]
 
 
-def find_installed_plugins() -> Iterator[tuple[PluginOrigin, Callable[[], Any]] | Fault]:
-    """Find the plugins in the entry-point group `mypt`, sorted by name.
+def find_installed_plugins(
+    groups: Iterable[str] = GROUPS,
+) -> Iterator[tuple[PluginOrigin, Callable[[], Any]] | Fault]:
+    """Find the plugins in the entry-point groups, sorted by name.
+
+    Args:
+        groups: The groups to look in; a plugin that is in several is found once.
 
     Yields:
         For each plugin its origin and a function that imports it; for a package whose metadata
         cannot be read, a fault.
     """
     try:
-        found = list(entry_points(group=PROJECT))
+        found = [entry for group in groups for entry in entry_points(group=group)]
     except Exception:  # one package with bad metadata hides the plugins of all others
         found = []
         for distribution in distributions():
             try:
-                found += distribution.entry_points.select(group=PROJECT)
+                listed = distribution.entry_points
+                found += [entry for group in groups for entry in listed.select(group=group)]
             except Exception as error:
                 what = f"its entry points cannot be read ({type(error).__name__}: {error})"
                 yield Fault(_make_origin("?", distribution), what)
-    origins = [(_make_origin(entry.name, entry.dist), entry) for entry in found]
-    for origin, entry in sorted(origins, key=lambda pair: (pair[0].name, pair[0].package)):
-        yield evolve(origin, module=entry.value.partition(":")[0].partition(".")[0]), entry.load
+    origins = {(_make_origin(entry.name, entry.dist), entry.value): entry for entry in found}
+    for origin, value in sorted(origins, key=lambda key: (key[0].name, key[0].package)):
+        entry = origins[origin, value]
+        yield evolve(origin, module=value.partition(":")[0].partition(".")[0]), entry.load
 
 
 def _make_origin(name: str, distribution: Distribution | None) -> PluginOrigin:

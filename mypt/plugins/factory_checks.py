@@ -17,6 +17,7 @@ from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.result import check_checkpoint
 from mypt.format.schema.messages import json_pointer
 from mypt.plugins.contracts import (
+    CommandFactory,
     DataSourceFactory,
     ExporterFactory,
     GuardFactory,
@@ -109,14 +110,16 @@ def _find_flaw_of_schema(schema: dict[str, Any]) -> str | None:
 
 
 _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
-    **dict.fromkeys(("token_kind", "name", "title"), _find_text_flaw),
+    **dict.fromkeys(("token_kind", "name", "title", "help"), _find_text_flaw),
     "slot": _find_slot_flaw,
     **dict.fromkeys(("former_names", "former_packages"), _find_texts_flaw),
     **dict.fromkeys(("build", "train", "train_pieces", "tensors", "update"), _find_function_flaw),
     **dict.fromkeys(("state", "decay_step"), _find_function_flaw),
     "min_lr_fraction": _find_share_flaw,
     **dict.fromkeys(("settings", "progress"), _find_texts_flaw),
-    **dict.fromkeys(("recognises", "read", "defers", "explain", "write"), _find_function_flaw),
+    **dict.fromkeys(
+        ("recognises", "read", "defers", "explain", "write", "load"), _find_function_flaw
+    ),
     **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
     "norms": _find_names_flaw,
     **dict.fromkeys(("default", "takes_infos", "offered_by"), lambda _: None),
@@ -183,6 +186,12 @@ def _require_tensor(made: object) -> object:
     from torch import Tensor
 
     return _require_instance(Tensor, made)
+
+
+def _require_command(made: object) -> object:
+    import click
+
+    return _require_instance(click.Command, made)
 
 
 def _require_optimizer(made: object) -> object:
@@ -260,6 +269,7 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (LogitProcessorFactory, "is_done"): bool,
     (ExporterFactory, "explain"): partial(_convert_items, Problem),
     (ExporterFactory, "write"): partial(_convert_items, str),
+    (CommandFactory, "load"): _require_command,
     **{
         (factory, "update"): _convert_settings
         for factory in (

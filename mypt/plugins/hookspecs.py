@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from mypt.format.readers.contract import ReaderFactory
     from mypt.plugins.contracts import (
+        CommandFactory,
         DataSourceFactory,
         ExporterFactory,
         GuardFactory,
@@ -202,4 +203,21 @@ def mypt_logit_processors() -> Iterable[LogitProcessorFactory]:  # type: ignore[
         @hookimpl
         def mypt_logit_processors():
             return [LogitProcessorFactory("no_digits", build=ban_digits)]
+    """
+
+
+@hookspec
+def mypt_commands() -> Iterable[CommandFactory]:  # type: ignore[empty-body]
+    """Offer commands, by name; `mypt NAME` runs one.
+
+    Called once, when a command is not one of mypt's own, or for `mypt --help`, which asks the
+    plugins whose entry point is in the group `mypt.commands`. Import the command inside `load`.
+
+    Returns:
+        The factories. A name that is taken is a fault that names both plugins.
+
+    Example:
+        @hookimpl
+        def mypt_commands():
+            return [CommandFactory("hello", "Greet the user.", load=load_hello)]
     """

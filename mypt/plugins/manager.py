@@ -38,7 +38,13 @@ from mypt.format.rules.plugin_settings import (
 from mypt.format.rules.requirements import normalize_package_name
 from mypt.format.version import DISTRIBUTION, MYPT_VERSION
 from mypt.plugins import hookspecs
-from mypt.plugins.discovery import find_installed_plugins, find_unmet, make_fault
+from mypt.plugins.discovery import (
+    COMMANDS_GROUP,
+    GROUPS,
+    find_installed_plugins,
+    find_unmet,
+    make_fault,
+)
 from mypt.plugins.faults import (
     DISABLE_VARIABLE,
     Fault,
@@ -56,6 +62,7 @@ if TYPE_CHECKING:
     from mypt.format.readers.contract import ReaderFactory
     from mypt.format.rules.plugin_settings import Settings
     from mypt.plugins.contracts import (
+        CommandFactory,
         DataSourceFactory,
         ExporterFactory,
         GuardFactory,
@@ -68,6 +75,7 @@ if TYPE_CHECKING:
     )
     from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 
+COMMANDS_PLUGIN = "mypt.cli.plugin"
 BUILT_IN = (
     "mypt.tokenizers.plugin",
     "mypt.model.plugin",
@@ -75,6 +83,7 @@ BUILT_IN = (
     "mypt.engine.plugin",
     "mypt.format.readers.plugin",
     "mypt.export.plugin",
+    COMMANDS_PLUGIN,
 )
 SLOW_S = 1.0
 _FORMER_KIND = former_key(TOKEN_KIND, "")[0]
@@ -274,6 +283,11 @@ class Plugins:
         return self._make_mapping("mypt_logit_processors")
 
     @cached_property
+    def commands(self) -> Mapping[str, CommandFactory]:
+        """Commands by name; the built-in ones come first."""
+        return self._make_mapping("mypt_commands")
+
+    @cached_property
     def layouts(self) -> Layouts:
         """The tensors of every registered part, for validation."""
         parts = self._collect("mypt_parts").items()
@@ -361,6 +375,15 @@ class Plugins:
             PluginError: No plugin offers it, or more than one does.
         """
         return self._look_up("mypt_logit_processors", self.logit_processors, name)
+
+    @checked(name=TEXT)
+    def command(self, name: str) -> CommandFactory:
+        """Look up a command.
+
+        Raises:
+            PluginError: No plugin offers it, or more than one does.
+        """
+        return self._look_up("mypt_commands", self.commands, name)
 
     def source_of(self, hook: str, key: object) -> PluginOrigin | None:
         """Return the plugin that offers something, or None if none does."""
@@ -577,9 +600,9 @@ def _is_predecessor(source: PluginOrigin, factory: Any) -> bool:
     return source.section in map(normalize_package_name, factory.former_packages)
 
 
-def load_built_in(plugins: Plugins) -> None:
-    """Register the built-in plugins."""
-    for module in BUILT_IN:
+def load_built_in(plugins: Plugins, modules: Iterable[str] = BUILT_IN) -> None:
+    """Register the built-in plugins, or some of them."""
+    for module in modules:
         importer = partial(importlib.import_module, module)
         plugins.load(PluginOrigin(module, DISTRIBUTION, MYPT_VERSION), importer)
 
@@ -597,13 +620,37 @@ def load_plugins(
             package is loaded, and its faults are found, when something is looked up that it may
             offer.
     """
-    named = os.environ.get(DISABLE_VARIABLE, "").split(",")
-    off = {*disabled, *(name.strip() for name in named if name.strip())}
-    plugins = Plugins(off, report=report)
+    plugins = Plugins(_list_off(disabled), report=report)
     load_built_in(plugins)
-    for found in find_installed_plugins():
+    _load_installed(plugins, GROUPS)
+    return plugins
+
+
+def load_command_plugins(
+    disabled: Iterable[str] = (), *, report: Callable[[Fault], None] | None = None
+) -> Plugins:
+    """Register the commands of mypt and find those of plugins that say that they have some.
+
+    It is for the list of commands, which should not wait for all plugins.
+
+    Args:
+        disabled: See `load_plugins`.
+        report: See `load_plugins`.
+    """
+    plugins = Plugins(_list_off(disabled), report=report)
+    load_built_in(plugins, (COMMANDS_PLUGIN,))
+    _load_installed(plugins, (COMMANDS_GROUP,))
+    return plugins
+
+
+def _list_off(disabled: Iterable[str]) -> set[str]:
+    named = os.environ.get(DISABLE_VARIABLE, "").split(",")
+    return {*disabled, *(name.strip() for name in named if name.strip())}
+
+
+def _load_installed(plugins: Plugins, groups: Iterable[str]) -> None:
+    for found in find_installed_plugins(groups):
         if isinstance(found, Fault):
             plugins.note(found)
         else:
             plugins.load_later(*found)
-    return plugins

@@ -11,6 +11,7 @@ from mypt.format.readers.contract import ReaderFactory
 from mypt.format.rules.config import CLASH
 from mypt.format.rules.requirements import normalize_package_name
 from mypt.plugins.contracts import (
+    CommandFactory,
     DataSourceFactory,
     ExporterFactory,
     GuardFactory,
@@ -81,6 +82,9 @@ HOOKS = {
         LogitProcessorFactory,
         lambda f: f.name,
         lambda key: f"logit processor `{key}`",
+    ),
+    "mypt_commands": Hook(
+        "commands", CommandFactory, lambda f: f.name, lambda key: f"command `{key}`"
     ),
 }
 
@@ -197,7 +201,8 @@ def _make_stand_in(one: Any, other: Any, problem: Problem) -> Any:
 
     held = {a.name: getattr(one, a.name) for a in fields(type(one))}
     calls = {name: raise_clash for name, value in held.items() if callable(value)}
-    stand_in: Any = evolve(one, **calls, options={})
+    no_options: dict[str, Any] = {"options": {}} if "options" in held else {}
+    stand_in: Any = evolve(one, **calls, **no_options)
     if isinstance(one, ReaderFactory):
         return evolve(
             stand_in,

@@ -6,6 +6,7 @@ and raises a `ContractError`, an `AssertionError`, that says what the plugin doe
 
 from __future__ import annotations
 
+from mypt.testing.commands import check_command
 from mypt.testing.expectations import ContractError
 from mypt.testing.guards import check_guard
 from mypt.testing.optimizers import check_optimizer
@@ -24,6 +25,7 @@ __all__ = [
     "TINY",
     "ContractError",
     "TokenizerSpeed",
+    "check_command",
     "check_data_source",
     "check_guard",
     "check_loss",

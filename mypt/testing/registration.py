@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 from mypt.format.errors import PluginError
 from mypt.format.version import DISTRIBUTION
+from mypt.plugins.discovery import GROUPS
 from mypt.plugins.faults import PluginOrigin
-from mypt.plugins.hookspecs import PROJECT, hookimpl
+from mypt.plugins.hookspecs import hookimpl
 from mypt.plugins.manager import Plugins, load_built_in
 from mypt.plugins.registry import HOOKS
 
@@ -27,7 +28,7 @@ def registered(plugin: object, *, package: str | None = None) -> Plugins:
 
     Returns:
         All that is registered: `tokenizers`, `optimizers`, `schedules`, `losses`, `data_sources`,
-        `guards`, `sinks`, `readers` and `exporters` by name, `parts` by slot and name.
+        `guards`, `sinks`, `readers`, `exporters` and `commands` by name, `parts` by slot and name.
 
     Raises:
         PluginError: The plugin is faulty: a misspelt hook, a name that mypt already uses, or an
@@ -59,7 +60,7 @@ def register_beside(factory: object, package: str | None = None) -> Plugins:
 
 def _find_package(plugin: object) -> str:
     module = getattr(plugin, "__name__", None)
-    for entry in entry_points(group=PROJECT):
+    for entry in (entry for group in GROUPS for entry in entry_points(group=group)):
         if entry.module == module and entry.dist is not None:
             return entry.dist.name
     return UNINSTALLED

@@ -60,11 +60,11 @@ def test_looking_at_a_bundle_from_python_does_not_import_torch(bundle):
 
 
 def test_help_imports_no_command():
-    loaded = modules_after(command("--help"))
+    no_plugin = "import importlib.metadata as m; m.entry_points = lambda **_: ()\n"
+    loaded = modules_after(no_plugin + command("--help"))
     commands = {name for name in loaded if name.startswith("mypt.cli.")}
-    shared = {
-        f"mypt.cli.{name}" for name in ("options", "options.plugins", "terminal", "typed_command")
-    }
+    names = ("command_table", "options", "options.plugins", "plugin_commands", "terminal")
+    shared = {f"mypt.cli.{name}" for name in (*names, "typed_command")}
     assert commands == {"mypt.cli.main", "mypt.cli.standard_output", "mypt.cli.tracebacks", *shared}
     assert not loaded & {"attrs", "numpy", "rich"}
 

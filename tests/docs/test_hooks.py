@@ -19,6 +19,7 @@ from mypt.plugins import Evaluation, RunInfo
 from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 from mypt.testing import (
+    check_command,
     check_data_source,
     check_guard,
     check_loss,
@@ -119,6 +120,13 @@ def test_the_part_that_has_changed_takes_names_and_settings_of_then(example):
     assert len(notes) == 3
     factory = plugins.parts["mlp_type", "leaky_relu"]
     check_update(factory, {"percent": 5}, {"slope": 0.05}, version="1.4")
+
+
+def test_the_command_counts(example, bundle):
+    factory = example("A command").command("count")
+    count = mypt.get_model_info(bundle)["parameters"]
+    assert check_command(factory, [str(bundle), "--times", "2"]) == f"{count}\n" * 2
+    assert "--times" in check_command(factory)
 
 
 def test_the_guard_judges(example):

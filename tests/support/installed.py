@@ -2,6 +2,8 @@
 
 from importlib.metadata import entry_points
 
+from mypt.plugins.discovery import GROUPS
+
 GUARD = """
 from mypt.plugins import GuardFactory, Verdict, hookimpl
 
@@ -41,7 +43,9 @@ BROKEN = {
 }
 
 
-def install(folder, package, code, *, entry=None, module=None, version="1.0", requires=()):
+def install(
+    folder, package, code, *, entry=None, module=None, version="1.0", requires=(), group="mypt"
+):
     """Write a package with one plugin to a folder that is to be on the path of modules."""
     entry = entry or package
     module = module or package
@@ -50,7 +54,7 @@ def install(folder, package, code, *, entry=None, module=None, version="1.0", re
     lines = ["Metadata-Version: 2.1", f"Name: {package}", f"Version: {version}"]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     (info / "METADATA").write_text("\n".join([*lines, ""]))
-    (info / "entry_points.txt").write_text(f"[mypt]\n{entry} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{entry} = {module}\n")
     (folder / f"{module}.py").write_text(code)
     return folder
 
@@ -62,4 +66,5 @@ def install_broken(folder, kind, suffix=""):
 
 def others():
     """Name the packages with plugins that are installed here, as `MYPT_DISABLE_PLUGINS` does."""
-    return ",".join({entry.dist.name for entry in entry_points(group="mypt")})
+    found = (entry for group in GROUPS for entry in entry_points(group=group))
+    return ",".join({entry.dist.name for entry in found})

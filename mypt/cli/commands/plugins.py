@@ -32,6 +32,7 @@ TITLES = {
     "sinks": "Log sinks",
     "readers": "Legacy readers",
     "exporters": "Exporters",
+    "commands": "Commands",
 }
 
 

@@ -70,6 +70,13 @@ def open_plugins(*, quiet: bool = False) -> Plugins:
     return plugins
 
 
+def open_command_plugins(context: click.Context) -> Plugins:
+    """Find the plugins whose entry points say that they have commands; none of the others."""
+    from mypt.plugins.manager import load_command_plugins
+
+    return load_command_plugins(_list_disabled(context), report=_print_fault)
+
+
 def _warn_about_unknown(plugins: Plugins) -> None:
     """Warn about each `--disable-plugin` that matches nothing.
 

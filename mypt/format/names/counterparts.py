@@ -842,6 +842,12 @@ COMMANDS = (
         habits="interactive repl talk",
     ),
     Counterpart(
+        how="a server with OpenAI's API and a chat page is a plugin: pip install mypt-serve",
+        litgpt="serve",
+        karpathy="chat_web",
+        habits="server api web webui ui openai",
+    ),
+    Counterpart(
         ours="generate",
         how="--score FILE measures the loss of a model on a text",
         litgpt="evaluate",
