@@ -123,10 +123,18 @@ class Ending:
 
 @frozen
 class Wanted:
-    """What to keep for each token in addition to its id; see `Continuation`."""
+    """What to keep for each token in addition to its id; see `Continuation`.
+
+    Attributes:
+        log_probs: Its log probability.
+        logits: The logits that it was chosen by.
+        top_log_probs: The log probabilities of so many of the likeliest tokens in its place; only a
+            `TextBatcher` keeps them.
+    """
 
     log_probs: bool = False
     logits: bool = False
+    top_log_probs: int = 0
 
 
 @frozen(kw_only=True)

@@ -36,8 +36,16 @@ if TYPE_CHECKING:
     from mypt.model.decoding.sampling_options import Sampling
 
 
-class _Row:
-    """One text being generated."""
+class TextRow:
+    """One text being generated.
+
+    Attributes:
+        window: The part of the prompt that the model sees.
+        key: What decides its draws, beside the seed.
+        text: What can be shown of the new text.
+        ids: The new tokens.
+        stopped_by: The stop string, or the stop token's text; None before.
+    """
 
     def __init__(
         self,
@@ -47,8 +55,16 @@ class _Row:
         block_size: int,
         sample: int = 0,
     ) -> None:
+        """Begin after the prompt.
+
+        Args:
+            prompt: The prompt.
+            settings: How it is continued.
+            block_size: Number of tokens that the model sees.
+            sample: Number of the continuation, among those of this prompt.
+        """
         self.prompt = prompt
-        self.window = prompt.ids[-block_size:]  # the part that the model sees
+        self.window = prompt.ids[-block_size:]
         self.key = _hash_prompt(prompt.ids), sample
         self.text = ""
         self.ids: list[int] = []
@@ -61,6 +77,7 @@ class _Row:
 
     @property
     def is_done(self) -> bool:
+        """Whether no token is wanted any more."""
         return self.stopped_by is not None or len(self.ids) == self.ending.max_new_tokens
 
     def take(self, token: int) -> str:
@@ -96,7 +113,7 @@ class _Row:
 class TextStream(Iterator[str]):
     """The pieces of a text that is being continued, as an iterator."""
 
-    def __init__(self, row: _Row, pieces: Generator[str]) -> None:
+    def __init__(self, row: TextRow, pieces: Generator[str]) -> None:
         """Begin with no piece made.
 
         Args:
@@ -132,14 +149,16 @@ class TextStream(Iterator[str]):
 
 def stream(model: LanguageModel, prompt: Prompt, settings: GenerationSettings) -> TextStream:
     """Continue one text piece by piece; see `GPT.stream`."""
-    settings, config = _with_seed(settings), model.config
+    settings, config = with_seed(settings), model.config
     encoded = encode_prompt(settings.tokenizer, prompt, config.vocab_size, model.begin_ids)
     processors = prepare_processing(model, settings).begin(encoded.ids)
-    row = _Row(encoded, settings, processors, config.block_size)
+    row = TextRow(encoded, settings, processors, config.block_size)
     return TextStream(row, _make_pieces(model, row, settings))
 
 
-def _make_pieces(model: LanguageModel, row: _Row, settings: GenerationSettings) -> Generator[str]:
+def _make_pieces(
+    model: LanguageModel, row: TextRow, settings: GenerationSettings
+) -> Generator[str]:
     if row.is_done:
         return
     made, ahead = _sample_steps(model, [row], settings), 0 if row.processors else 1
@@ -165,7 +184,7 @@ def continuations(
     )
     encoded = encode_prompts(settings.tokenizer, prompts, model.config.vocab_size, model.begin_ids)
     processing = prepare_processing(model, settings)
-    return _continue_batches(model, encoded, _with_seed(settings), processing, **counts)
+    return _continue_batches(model, encoded, with_seed(settings), processing, **counts)
 
 
 def _continue_batches(
@@ -178,7 +197,7 @@ def _continue_batches(
     batch_size: int,
 ) -> Iterator[Continuation]:
     rows = (
-        _Row(prompt, settings, processing.begin(prompt.ids), model.config.block_size, number)
+        TextRow(prompt, settings, processing.begin(prompt.ids), model.config.block_size, number)
         for prompt in prompts
         for number in range(samples)
     )
@@ -189,13 +208,13 @@ def _continue_batches(
             yield row.result(settings)
 
 
-def _batch_by_length(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
+def _batch_by_length(rows: Sequence[TextRow], new: int) -> Iterator[list[TextRow]]:
     """Batch rows with prompts of similar length, the shortest prompt first.
 
     The rows of a batch begin together and wait for the longest prompt; if that takes longer than
     continuing the short ones, these are better in a separate batch.
     """
-    batch: list[_Row] = []
+    batch: list[TextRow] = []
     for row in sorted(rows, key=lambda row: len(row.window)):
         if batch and len(row.window) - len(batch[0].window) > new:
             yield batch
@@ -205,7 +224,7 @@ def _batch_by_length(rows: Sequence[_Row], new: int) -> Iterator[list[_Row]]:
 
 
 def _sample_steps(
-    model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings
+    model: LanguageModel, batch: Sequence[TextRow], settings: GenerationSettings
 ) -> Iterator[Step]:
     device = next(model.parameters()).device
     is_processed = any(row.processors for row in batch)
@@ -214,14 +233,14 @@ def _sample_steps(
         [torch.tensor(row.window, device=device) for row in batch],
         settings.ending.max_new_tokens,
         settings.sampling,
-        draw=_number_drawer(batch, settings.sampling),
+        draw=make_number_drawer(batch, settings.sampling),
         allowed_vocab=settings.tokenizer.n_vocab,
         use_cache=settings.use_cache,
         process=partial(_process_logits, batch) if is_processed else None,
     )
 
 
-def _process_logits(batch: Sequence[_Row], logits: Tensor, number: int) -> Tensor:
+def _process_logits(batch: Sequence[TextRow], logits: Tensor, number: int) -> Tensor:
     """Change the logits of the rows that choose a new token in a step; see `ProcessLogits`."""
     for index, row in enumerate(batch):
         if not row.is_done and number >= _count_waiting(row, batch):
@@ -229,12 +248,12 @@ def _process_logits(batch: Sequence[_Row], logits: Tensor, number: int) -> Tenso
     return logits
 
 
-def _count_waiting(row: _Row, batch: Sequence[_Row]) -> int:
+def _count_waiting(row: TextRow, batch: Sequence[TextRow]) -> int:
     """Return the steps that are still within the prompt of a row; the first row's is shortest."""
     return len(row.window) - len(batch[0].window)
 
 
-def _number_drawer(batch: Sequence[_Row], sampling: Sampling) -> DrawNumbers | None:
+def make_number_drawer(batch: Sequence[TextRow], sampling: Sampling) -> DrawNumbers | None:
     """Return what draws the numbers of a row from only the seed, its prompt and its index."""
     seed = sampling.seed
     if seed is None or sampling.temperature == 0:
@@ -246,7 +265,9 @@ def _number_drawer(batch: Sequence[_Row], sampling: Sampling) -> DrawNumbers | N
     return draw
 
 
-def _fill_rows(model: LanguageModel, batch: Sequence[_Row], settings: GenerationSettings) -> None:
+def _fill_rows(
+    model: LanguageModel, batch: Sequence[TextRow], settings: GenerationSettings
+) -> None:
     """Generate the tokens of a batch, and collect what is wanted of each in its row."""
     ahead = 1 if settings.ending.is_early else settings.ending.max_new_tokens
     if any(row.processors for row in batch):
@@ -291,11 +312,11 @@ def _read_back(
     """Yield what is wanted of each step, while a GPU computes up to `ahead` further steps."""
     on_cpu = next(model.parameters()).device.type == "cpu"
     with explain_oom(GENERATING):
-        read = (_StepReadback.of(step, wanted) for step in _ensure_no_nan(made))
+        read = (_StepReadback.of(step, wanted) for step in ensure_no_nan(made))
         yield from in_flight(read, 0 if on_cpu else ahead)
 
 
-def _ensure_no_nan(made: Iterator[Step]) -> Iterator[Step]:
+def ensure_no_nan(made: Iterator[Step]) -> Iterator[Step]:
     """Raise if the logits of the first step are NaN, since then the weights are too."""
     for number, step in enumerate(made):
         if number == 0 and bool(step.logits.isnan().any()):
@@ -305,7 +326,7 @@ def _ensure_no_nan(made: Iterator[Step]) -> Iterator[Step]:
         yield step
 
 
-def _with_seed(settings: GenerationSettings) -> GenerationSettings:
+def with_seed(settings: GenerationSettings) -> GenerationSettings:
     """Return the settings with a random seed, if they have none."""
     if settings.sampling.seed is not None:
         return settings

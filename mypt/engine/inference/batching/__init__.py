@@ -1,0 +1,1 @@
+"""Texts that share batches: requests with settings of their own join and leave a running batch."""
