@@ -22,3 +22,15 @@ class KVCache:
         """
         self.layers = layers
         self.length = 0
+
+    def can_resume(self, start: int) -> bool:
+        """Return whether a pass may begin at a position, and replace what is stored from there on.
+
+        Args:
+            start: At most `length`. 0 and `length` are always possible; between them, it is up to
+                the caches of the stack, which say so by a method `can_resume` of their own.
+        """
+        if start in (0, self.length):
+            return True
+        kept = self.layers if isinstance(self.layers, list) else [self.layers]
+        return all(hasattr(layer, "can_resume") and layer.can_resume(start) for layer in kept)

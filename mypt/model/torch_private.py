@@ -99,6 +99,22 @@ def has_hooks(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
+def hook_ids(module: nn.Module) -> tuple[int, ...]:
+    """Return a number for each hook of a module, which no other hook of this process has.
+
+    They are the keys of the same dictionaries: `RemovableHandle.id`.
+    """
+    return *module._forward_hooks, *module._forward_pre_hooks
+
+
+def tensor_version(tensor: Tensor) -> int:
+    """Return how often a tensor was written to in place; 0 for one made in inference mode.
+
+    `Tensor._version` is autograd's count, since the first versions of torch.
+    """
+    return 0 if tensor.is_inference() else tensor._version
+
+
 def discard_compiled(module: nn.Module) -> None:
     """Undo `module.compile()`.
 

@@ -278,6 +278,8 @@ class StackPart(Protocol):
         """Return a cache in which nothing is stored, for one batch of sequences.
 
         Passes follow one another; one with `contexts.start` 0 starts over in the same memory.
+        Where the cache, or each of a list of caches, has a method `can_resume(start) -> bool`, a
+        pass may also begin earlier than the one before it ended, wherever that returns True.
         `mypt.plugins.make_layer_cache` makes the cache of one layer's attention.
 
         Args:

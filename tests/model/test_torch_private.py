@@ -199,3 +199,17 @@ def test_private_names_of_torch_stand_in_one_module():
         if (names := set(find_private_names(path)) - OTHERS)
     }
     assert set(found) == {"model/torch_private.py"}, found
+
+
+def test_hooks_have_numbers_of_their_own_and_writes_are_counted(layer):
+    with using("Module._forward_hooks, Tensor._version,"):
+        first = layer.register_forward_hook(print)
+        assert private.hook_ids(layer) == (first.id,)
+        first.remove()
+        second = layer.register_forward_pre_hook(print)
+        assert private.hook_ids(layer) == (second.id,) != (first.id,)
+        before = private.tensor_version(layer.weight)
+        layer.weight.mul_(2)
+        assert private.tensor_version(layer.weight) > before
+        with torch.inference_mode():
+            assert private.tensor_version(torch.ones(1)) == 0

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mypt.engine.inference.prompt_ids import EncodedPrompt, Prompt
     from mypt.engine.language_model import LanguageModel
     from mypt.model.decoding.generate import Step
+    from mypt.model.decoding.prefix_cache import PrefixCache
     from mypt.model.decoding.rows import DrawNumbers
     from mypt.model.decoding.sampling_options import Sampling
 
@@ -60,6 +61,7 @@ class TextRow:
         Args:
             prompt: The prompt.
             settings: How it is continued.
+            processors: Its logit processors.
             block_size: Number of tokens that the model sees.
             sample: Number of the continuation, among those of this prompt.
         """
@@ -142,26 +144,46 @@ class TextStream(Iterator[str]):
         return self._row.processors.list_unfinished(self._row.ids)
 
     @property
+    def stopped_by(self) -> str | None:
+        """The stop string, or the stop token's text; None if there was none so far."""
+        return self._row.stopped_by
+
+    @property
     def ids(self) -> list[int]:
         """The tokens so far, of the prompt and of the pieces: a prompt that goes on from here."""
         return [*self._row.prompt.ids, *self._row.ids]
 
 
-def stream(model: LanguageModel, prompt: Prompt, settings: GenerationSettings) -> TextStream:
-    """Continue one text piece by piece; see `GPT.stream`."""
+def stream(
+    model: LanguageModel,
+    prompt: Prompt,
+    settings: GenerationSettings,
+    *,
+    sample: int = 0,
+    prefix: PrefixCache | None = None,
+) -> TextStream:
+    """Continue one text piece by piece; see `GPT.stream`.
+
+    Args:
+        model: The model.
+        prompt: Text or ids.
+        settings: How to continue it.
+        sample: Number of this continuation among those of the same prompt, which differ.
+        prefix: What the text before left, and where this one leaves the same for the next.
+    """
     settings, config = with_seed(settings), model.config
     encoded = encode_prompt(settings.tokenizer, prompt, config.vocab_size, model.begin_ids)
     processors = prepare_processing(model, settings).begin(encoded.ids)
-    row = TextRow(encoded, settings, processors, config.block_size)
-    return TextStream(row, _make_pieces(model, row, settings))
+    row = TextRow(encoded, settings, processors, config.block_size, sample)
+    return TextStream(row, _make_pieces(model, row, settings, prefix))
 
 
 def _make_pieces(
-    model: LanguageModel, row: TextRow, settings: GenerationSettings
+    model: LanguageModel, row: TextRow, settings: GenerationSettings, prefix: PrefixCache | None
 ) -> Generator[str]:
     if row.is_done:
         return
-    made, ahead = _sample_steps(model, [row], settings), 0 if row.processors else 1
+    made, ahead = _sample_steps(model, [row], settings, prefix), 0 if row.processors else 1
     for step in _read_back(model, made, settings.wanted, ahead=ahead):
         piece = row.take(int(step.ids.values()))
         if piece:
@@ -224,7 +246,10 @@ def _batch_by_length(rows: Sequence[TextRow], new: int) -> Iterator[list[TextRow
 
 
 def _sample_steps(
-    model: LanguageModel, batch: Sequence[TextRow], settings: GenerationSettings
+    model: LanguageModel,
+    batch: Sequence[TextRow],
+    settings: GenerationSettings,
+    prefix: PrefixCache | None = None,
 ) -> Iterator[Step]:
     device = next(model.parameters()).device
     is_processed = any(row.processors for row in batch)
@@ -236,11 +261,12 @@ def _sample_steps(
         draw=make_number_drawer(batch, settings.sampling),
         allowed_vocab=settings.tokenizer.n_vocab,
         use_cache=settings.use_cache,
-        process=partial(_process_logits, batch) if is_processed else None,
+        process=partial(process_logits, batch) if is_processed else None,
+        prefix=prefix,
     )
 
 
-def _process_logits(batch: Sequence[TextRow], logits: Tensor, number: int) -> Tensor:
+def process_logits(batch: Sequence[TextRow], logits: Tensor, number: int) -> Tensor:
     """Change the logits of the rows that choose a new token in a step; see `ProcessLogits`."""
     for index, row in enumerate(batch):
         if not row.is_done and number >= _count_waiting(row, batch):

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from mypt.format.errors import ConfigError, Problem
-from mypt.model.decoding.decoder import Decoder
+from mypt.model.decoding.prefix_cache import CachedLogits
 from mypt.model.decoding.rows import Rows
 from mypt.model.decoding.sampling import IMPOSSIBLE, choose_ids
 from mypt.model.mode import evaluation_mode
-from mypt.model.part_failures import naming_failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
+    from mypt.model.decoding.prefix_cache import PrefixCache
     from mypt.model.decoding.rows import DrawNumbers
     from mypt.model.decoding.sampling_options import Sampling
     from mypt.model.transformer import Transformer
@@ -75,6 +74,7 @@ def steps(
     allowed_vocab: int | None = None,
     use_cache: bool = True,
     process: ProcessLogits | None = None,
+    prefix: PrefixCache | None = None,
 ) -> Iterator[Step]:
     """Continue each row of a batch, one token at a time.
 
@@ -98,6 +98,8 @@ def steps(
         use_cache: Whether to keep keys and values; it changes the speed, not the tokens.
         process: Changes the logits before a token is chosen. It is called once before each step is
             yielded.
+        prefix: Where they are kept for the next text, and those of the last one are found; for a
+            single row.
 
     Yields:
         As many steps as the longest row needs. Row i has its first new token in step
@@ -113,8 +115,10 @@ def steps(
     block_size = model.config.block_size
     rows = Rows([prompt[-block_size:] for prompt in prompts], max_new_tokens, draw)
     next_logits: Callable[[Tensor], Tensor] = model.next_logits
-    if use_cache:
-        next_logits = _CachedLogits(model, len(prompts), rows.end, max_new_tokens)
+    if use_cache and prefix is not None:
+        next_logits = prefix.begin(model, rows.window(rows.shortest, block_size), max_new_tokens)
+    elif use_cache:
+        next_logits = CachedLogits(model, len(prompts), rows.end, max_new_tokens)
     for number, end in enumerate(range(rows.shortest, rows.end)):
         window = rows.window(end, block_size)
         with evaluation_mode(model):
@@ -127,28 +131,3 @@ def steps(
             choosable = process(choosable.to(torch.float32, copy=choosable is logits), number)
         ids = choose_ids(choosable, window, sampling, rows.draws(end))
         yield Step(rows.put(end, ids), logits)
-
-
-class _CachedLogits:
-    """Computes the logits after a window, caching the keys and values of earlier tokens."""
-
-    def __init__(self, model: Transformer, batch_size: int, length: int, new_tokens: int) -> None:
-        self._model = model
-        self._cacheable = model.config.cacheable_length
-        self._cache = model.make_cache(length)
-        self._make_decoder = partial(Decoder.make, model, batch_size, new_tokens)
-        self._decoder: Decoder | Transformer | None = None
-
-    def __call__(self, window: Tensor) -> Tensor:
-        cache = self._cache
-        if window.size(1) > self._cacheable:
-            return self._model.next_logits(window)
-        if cache.length == self._model.config.block_size:  # it slid: all positions are new
-            cache.length = 0
-        new = window[:, cache.length :]
-        if new.size(1) > 1 or cache.length == 0:
-            return self._model.next_logits(new, cache)
-        with naming_failures(self._model):
-            if self._decoder is None:
-                self._decoder = self._make_decoder() or self._model
-            return self._decoder.next_logits(new, cache)

@@ -36,6 +36,10 @@ class LayerCache:
         """Bytes of allocated memory."""
         return sum(stored.nbytes for stored in self._stored or ())
 
+    def can_resume(self, start: int) -> bool:  # noqa: ARG002 - that of a window depends on it
+        """Return whether `extend` may replace what is stored from a position on."""
+        return True
+
     def extend(self, k: Tensor, v: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Store new keys and values, and return all that are stored.
 
@@ -79,6 +83,10 @@ class WindowCache(LayerCache):
         super().__init__(min(capacity, window + max(window // SLACK_SHARE, LEAST_SLACK)))
         self._window = window
         self._first = 0  # the position whose keys are stored at index 0
+
+    def can_resume(self, start: int) -> bool:
+        """Return whether what position `start` sees is still stored."""
+        return start == 0 or max(0, start - self._window + 1) >= self._first
 
     def extend(self, k: Tensor, v: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Store new keys and values, and return those that the new positions see.

@@ -31,8 +31,12 @@ class StackCache:
     def __init__(self, config: GPTConfig, capacity: int) -> None:
         """Start empty, with room for `capacity` positions."""
         windows = [config.window_at(layer) for layer in range(config.n_layer)]
-        self.smear: AttentionCache = make_layer_cache(capacity, Smear.WINDOW)
+        self.smear = make_layer_cache(capacity, Smear.WINDOW)
         self.layers = [make_layer_cache(capacity, window) for window in windows]
+
+    def can_resume(self, start: int) -> bool:
+        """Return whether a pass may begin at a position, and replace what is stored from there."""
+        return all(kept.can_resume(start) for kept in (self.smear, *self.layers))
 
 
 class Smear(nn.Module):

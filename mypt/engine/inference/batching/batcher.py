@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import torch
 
 from mypt.engine.inference.batching.request import Piece, TextRequest, TokenLogProb
+from mypt.engine.inference.logit_processing import prepare_processing
 from mypt.engine.inference.prompt_ids import encode_prompt
-from mypt.engine.inference.text import TextRow, ensure_no_nan, make_number_drawer, with_seed
+from mypt.engine.inference.text import (
+    TextRow,
+    ensure_no_nan,
+    make_number_drawer,
+    process_logits,
+    with_seed,
+)
 from mypt.engine.runtime.out_of_memory import GENERATING, explain_oom
 from mypt.format.errors import MyptError, Problem
 from mypt.format.rules.arguments import check_arguments, whole_number
@@ -150,7 +158,8 @@ class TextBatcher:
 
     def _continue_text(self, request: TextRequest) -> None:
         settings, model = request.settings, self._model
-        row = TextRow(request.prompt, settings, model.config.block_size)
+        processors = prepare_processing(model, settings).begin(request.prompt.ids)
+        row = TextRow(request.prompt, settings, processors, model.config.block_size)
         made = steps(
             model,
             [torch.tensor(row.window, device=next(model.parameters()).device)],
@@ -159,6 +168,7 @@ class TextBatcher:
             draw=make_number_drawer([row], settings.sampling),
             allowed_vocab=settings.tokenizer.n_vocab,
             use_cache=settings.use_cache,
+            process=partial(process_logits, [row]) if row.processors else None,
         )
         given, noted = 0, _Noted(settings)
         with explain_oom(GENERATING):
