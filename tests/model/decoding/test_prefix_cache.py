@@ -1,4 +1,4 @@
-"""Texts that follow each other and begin alike: what is computed again, and that nothing differs."""
+"""Texts that follow each other and begin alike: what is computed again, and what comes out."""
 
 import pytest
 import torch
