@@ -29,9 +29,11 @@ TESTED_BY = {
     "cli/commands/test_configs.py": ["engine/config/presets"],
     "cli/commands/test_generate.py": [
         "cli/generation/interactive",
+        "cli/generation/lines",
         "cli/generation/output",
         "cli/generation/request",
         "cli/generation/rounding",
+        "cli/generation/settings",
         "cli/options/sampling",
     ],
     "cli/commands/checkpoints/test_inspect.py": ["api/info", "api/summary"],

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
+from mypt.cli.generation.lines import keep_history, read_line
+from mypt.cli.generation.settings import OFF, change_setting, list_settings, print_settings
 from mypt.cli.terminal import echo
 from mypt.format.errors import ConfigError, MyptError, Problem
 from mypt.format.names.lookup import explain_name
-from mypt.model.decoding.sampling_options import Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from mypt.api.gpt import GPT
     from mypt.cli.generation.request import Request
     from mypt.engine.inference.prompt_ids import Prompt
 
-HISTORY = Path("~/.mypt_history")
-MAX_HISTORY = 1000
-OFF = "off"
 HELP = f"""Type a prompt to continue it; end a line with \\ to add another line.
   /more            continue the last text, from its very tokens
   /again           continue the last prompt again
@@ -55,12 +52,12 @@ class Session:
 
 def run_session(session: Session) -> None:
     """Read and run lines until the input ends."""
-    with _keep_history():
+    with keep_history():
         if sys.stdin.isatty():
             echo("Type a prompt to continue it, or /help.")
         while True:
             try:
-                line = _read_line()
+                line = read_line()
             except EOFError:
                 return
             except KeyboardInterrupt:
@@ -94,7 +91,7 @@ def run_line(session: Session, line: str) -> Session:
         return session
     known = list_settings(session.request)
     if name == "settings":
-        _print_settings(known)
+        print_settings(known)
         return session
     if name not in known:
         commands = [*known, "more", "again", "settings", "help", "quit"]
@@ -102,51 +99,8 @@ def run_line(session: Session, line: str) -> Session:
         raise ConfigError(Problem("", "", what, "see /help", kind="interactive"))
     if value.strip():
         session = evolve(session, request=change_setting(session.request, name, value.strip()))
-    _print_settings({name: list_settings(session.request)[name]})
+    print_settings({name: list_settings(session.request)[name]})
     return session
-
-
-def list_settings(request: Request) -> dict[str, Any]:
-    """Return the settings by name."""
-    own = {"max_new_tokens": request.max_new_tokens, "stop": list(request.stop)}
-    return own | asdict(request.sampling)
-
-
-def change_setting(request: Request, name: str, text: str) -> Request:
-    """Return the request with one setting changed.
-
-    Raises:
-        ConfigError: The text is not a valid value of the setting.
-    """
-    if name == "stop":
-        return evolve(request, stop=() if text == OFF else (*request.stop, _unquote(text)))
-    if name == "max_new_tokens":
-        return evolve(request, max_new_tokens=_parse_value(name, text, int))
-    hint = get_type_hints(Sampling)[name]
-    return evolve(
-        request, sampling=evolve(request.sampling, **{name: _parse_value(name, text, hint)})
-    )
-
-
-def _parse_value(name: str, text: str, hint: Any) -> Any:
-    kinds = get_args(hint) or (hint,)
-    if text == OFF and type(None) in kinds:
-        return None
-    try:
-        return kinds[0](text)
-    except ValueError:
-        wanted = "a whole number" if kinds[0] is int else "a number"
-        problem = Problem("", name, f"is `{text}`", f"make it {wanted}", kind="interactive")
-        raise ConfigError(problem) from None
-
-
-def _unquote(text: str) -> str:
-    import json
-
-    with suppress(ValueError):
-        value = json.loads(text)
-        return value if isinstance(value, str) else text
-    return text
 
 
 def _continue(session: Session, prompt: str, begin: Prompt) -> Session:
@@ -172,43 +126,3 @@ def _continue(session: Session, prompt: str, begin: Prompt) -> Session:
             echo(piece, nl=False)
     echo()
     return evolve(session, prompt=prompt, ids=text.ids)
-
-
-def _print_settings(known: dict[str, Any]) -> None:
-    import json
-
-    for name, value in known.items():
-        shown = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-        echo(f"{name}: {OFF if value in (None, []) else shown}")
-
-
-def _read_line() -> str:
-    """Read a line and its continuation lines; only a terminal gets a prompt mark."""
-    mark = "> " if sys.stdin.isatty() else ""
-    lines = [input(mark)]
-    while lines[-1].endswith("\\"):
-        lines[-1] = lines[-1][:-1]
-        lines.append(input(mark and ". "))
-    return "\n".join(lines)
-
-
-@contextmanager
-def _keep_history() -> Iterator[None]:
-    """Load and save the history of lines, if the input is a terminal."""
-    try:
-        import readline
-    except ImportError:  # Windows, whose console keeps a history of its own
-        yield
-        return
-    if not sys.stdin.isatty():
-        yield
-        return
-    file = HISTORY.expanduser()
-    with suppress(OSError):
-        readline.read_history_file(file)
-    try:
-        yield
-    finally:
-        readline.set_history_length(MAX_HISTORY)
-        with suppress(OSError):
-            readline.write_history_file(file)
