@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.api.argument_rules import DEVICE, DTYPE, PLUGINS
+from mypt.api.argument_rules import DEVICE, DTYPE, MESSAGES, PLUGINS
 from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint
@@ -22,6 +22,7 @@ from mypt.format.rules.arguments import (
     FLAG,
     MAPPING,
     PATH,
+    TEXT,
     checked,
     instance_of,
     mapping_of,
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
 
     import torch
 
+    from mypt.chat.message import Message
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.callbacks import EvaluationEvent, StepEvent
     from mypt.engine.inference.continuation import Continuation
+    from mypt.engine.inference.conversation import Chat
     from mypt.engine.inference.prompt_ids import Prompt
     from mypt.engine.inference.scoring import Score
     from mypt.engine.inference.text import TextStream
@@ -202,6 +205,57 @@ class GPT(LanguageModel):
             use_cache=use_cache,
         )
         return continuations(self, prompts, settings, samples=samples, batch_size=batch_size)
+
+    @checked(
+        messages=MESSAGES, system=optional(TEXT), chat_template=optional(TEXT), sampling=_SAMPLING
+    )
+    def chat(
+        self,
+        messages: Iterable[Message | Mapping[str, Any]] = (),
+        *,
+        system: str | None = None,
+        max_new_tokens: int = 256,
+        sampling: Sampling | None = None,
+        stop: str | Iterable[str] = (),
+        stop_tokens: int | str | Iterable[int | str] = (),
+        chat_template: str | None = None,
+        **options: Any,
+    ) -> Chat:
+        """Begin a conversation, which the model's chat template makes a prompt of.
+
+        Args:
+            messages: What was said before, as `Message` or as mappings with `role` and `content`.
+            system: A system prompt, before them.
+            max_new_tokens: Maximum number of tokens of an answer. As many, and at most half of the
+                context, are kept free for it.
+            sampling: How to choose tokens.
+            stop: A string to stop before, or several.
+            stop_tokens: A token to stop before, or several, besides those that end a turn.
+            chat_template: Another template, in Jinja, or the name of one that ships with mypt.
+            **options: Fields of `sampling`, which they override.
+
+        Raises:
+            ConfigError: There is no chat template, or none that this tokenizer has the tokens for,
+                or it has no place for a system prompt; or an argument is unknown, of another type
+                or out of range.
+            PluginError: The tokenizer is of a plugin that is not installed.
+            FormatError: The tokenizer requires a later version of the format.
+        """
+        from mypt.chat.template import ChatTemplate
+        from mypt.engine.inference.conversation import Chat, ChatSettings
+
+        tokenizer = self.need_tokenizer()
+        ending = Ending.of(tokenizer, max_new_tokens, stop, stop_tokens)
+        settings = ChatSettings(
+            sampling=merge_options(sampling, options),
+            max_new_tokens=ending.max_new_tokens,
+            stop=ending.stop,
+            stop_tokens=tuple(ending.stop_tokens),
+        )
+        chat = Chat(self, ChatTemplate.of(tokenizer, chat_template), settings, tuple(messages))
+        if system is not None:
+            chat.set_system(system)
+        return chat
 
     @checked()
     def score(self, text: Prompt, *, stride: int | None = None) -> Score:

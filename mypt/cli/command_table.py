@@ -7,6 +7,7 @@ COMMANDS = {
     "train": ("mypt.cli.commands.train", "Train a new model, or resume a saved one."),
     "rerun": ("mypt.cli.commands.rerun", "Do the run of a model again, under another name."),
     "generate": ("mypt.cli.commands.generate", "Continue a prompt with a trained model."),
+    "chat": ("mypt.cli.commands.chat", "Talk with a model that was trained on conversations."),
     "list": ("mypt.cli.commands.checkpoints.list", "List the checkpoints below a folder."),
     "inspect": (
         "mypt.cli.commands.checkpoints.inspect",

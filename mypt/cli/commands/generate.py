@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mypt.cli.generation.loaded_model import load_model
 from mypt.cli.generation.request import Request, make_request
 from mypt.cli.generation.rounding import INT8, round_weights
 from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import GENERATE_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
-from mypt.cli.options.plugins import open_plugins
-from mypt.cli.options.readers import parse_options, reader_options
+from mypt.cli.options.readers import reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo, echo_json
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mypt.api.gpt import GPT
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.scoring import Score
-    from mypt.format.open import Opened
     from mypt.plugins.contracts import Tokenizer
 
 
@@ -135,7 +134,7 @@ def command(
     check_stdin([*sources[1], *sources[2], *score])
     prompts = list(read_prompts(*sources))
     with pause_gc(freeze=True):
-        model = _load_model(model_name, legacy_checkpoint, options, device)
+        model = load_model(model_name, legacy_checkpoint, options, device)
     if score:
         _print_scores(model, score, stride, rounding, as_json=as_json, probabilities=probabilities)
         return
@@ -153,31 +152,6 @@ def command(
         _print_stream(model, request)
     else:
         _print_texts(model, request)
-
-
-def _load_model(
-    model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], device: str | None
-) -> GPT:
-    from mypt.api.load import open_model
-    from mypt.engine.checkpoints.paths import find_checkpoint
-
-    return open_model(
-        find_checkpoint(model_name, legacy_checkpoint),
-        open_plugins(),
-        parse_options(options),
-        device=device,
-        report=_print_warnings,
-    )
-
-
-def _print_warnings(opened: Opened) -> None:
-    from mypt.format.errors import one_line
-
-    for note in opened.remarks:
-        echo(f"note: {one_line(note)}", err=True)
-    unknown = opened.lacking if opened.tokenizer is None else ()  # and so nothing asks for it
-    for warning in (*opened.warnings, *map(str, unknown)):
-        echo(f"warning: {one_line(warning)}", err=True)
 
 
 def _choose_tokenizer(model: GPT) -> Tokenizer:

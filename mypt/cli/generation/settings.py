@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from attrs import asdict, evolve
 
@@ -13,18 +13,21 @@ from mypt.model.decoding.sampling_options import Sampling
 
 if TYPE_CHECKING:
     from mypt.cli.generation.request import Request
+    from mypt.engine.inference.conversation import ChatSettings
+
+    S = TypeVar("S", Request, ChatSettings)
 
 OFF = "off"
 
 
-def list_settings(request: Request) -> dict[str, Any]:
+def list_settings(request: Request | ChatSettings) -> dict[str, Any]:
     """Return the settings by name."""
     own = {"max_new_tokens": request.max_new_tokens, "stop": list(request.stop)}
     return own | asdict(request.sampling)
 
 
-def change_setting(request: Request, name: str, text: str) -> Request:
-    """Return the request with one setting changed.
+def change_setting(request: S, name: str, text: str) -> S:
+    """Return the settings with one changed.
 
     Raises:
         ConfigError: The text is not a valid value of the setting.
@@ -60,10 +63,10 @@ def _unquote(text: str) -> str:
     return text
 
 
-def print_settings(known: dict[str, Any]) -> None:
-    """Print settings, each on a line."""
+def print_settings(known: dict[str, Any], *, err: bool = False) -> None:
+    """Print settings, each on a line, to standard output or standard error."""
     import json
 
     for name, value in known.items():
         shown = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-        echo(f"{name}: {OFF if value in (None, []) else shown}")
+        echo(f"{name}: {OFF if value in (None, []) else shown}", err=err)

@@ -40,6 +40,7 @@ GENERATE_CONFLICTS = Conflicts(
     },
     without={"probabilities": ("as_json",), "logits": ("as_json",), "stride": ("score",)},
 )
+CHAT_CONFLICTS = Conflicts(beside={"int8": ("dtype",)})
 DATA_CONFLICTS = Conflicts(
     beside={
         "from_model": ("tokenization", "config_file", "plugins"),

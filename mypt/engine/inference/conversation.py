@@ -88,10 +88,13 @@ class Chat:
         first = next(iter(self._messages), None)
         return first.content if first is not None and first.role == SYSTEM else None
 
-    @property
-    def questions(self) -> tuple[str, ...]:
-        """What the user said so far."""
-        return tuple(self.messages[place].content for place in self._list_questions())
+    def question(self, number: int) -> str:
+        """Return what the user said; see `edit`.
+
+        Raises:
+            ConfigError: There is no such question.
+        """
+        return self.messages[self._find_question(number)].content
 
     def ask(self, text: str) -> str:
         """Say something, and return the answer.

@@ -1,0 +1,129 @@
+"""`mypt chat`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mypt.cli.generation.loaded_model import load_model
+from mypt.cli.generation.rounding import INT8, round_weights
+from mypt.cli.options.command import Command
+from mypt.cli.options.conflicts import CHAT_CONFLICTS, check_conflicts
+from mypt.cli.options.flag_names import name_flags
+from mypt.cli.options.named_argument import model_argument
+from mypt.cli.options.readers import reader_options
+from mypt.cli.options.sampling import sampling_option
+from mypt.cli.options.text import TEXT
+from mypt.cli.terminal import echo
+from mypt.gc_pause import pause_gc
+
+if TYPE_CHECKING:
+    from mypt.api.gpt import GPT
+    from mypt.engine.inference.conversation import Chat
+
+
+@click.command("chat", cls=Command)
+@model_argument
+@reader_options()
+@click.option("--system", type=TEXT, help="System prompt: what the model is told first.")
+@click.option(
+    "--chat_template",
+    type=TEXT,
+    help="Another chat template than the model's: a file, or the name of one that ships with mypt.",
+)
+@click.option(
+    "--max_new_tokens",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Maximum number of tokens of an answer.",
+)
+@sampling_option(
+    "temperature", float, "Randomness of sampling; 0 always takes the most likely token."
+)
+@sampling_option("top_k", int, "Sample from the k most likely tokens.")
+@sampling_option("top_p", float, "Sample from the most likely tokens with total probability p.")
+@sampling_option(
+    "min_p", float, "Sample from tokens at least p times as likely as the most likely."
+)
+@sampling_option("repetition_penalty", float, "Above 1: make tokens of the context less likely.")
+@sampling_option("no_repeat_ngram_size", int, "Never repeat a sequence of n tokens.")
+@sampling_option("seed", int, "Random seed; the same seed gives the same answers.")
+@click.option("--stop", type=TEXT, multiple=True, help="Stop before this text; may be repeated.")
+@click.option(
+    "--stop_token",
+    type=TEXT,
+    multiple=True,
+    help="Stop before this token, an id or its text, too; may be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per answer.")
+@click.option("--int8", is_flag=True, help="Quantize the weights to 8 bits; CPU only.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["bf16", "fp16"]),
+    help="Round the weights to 16 bits and compute in them; by default in float32.",
+)
+@click.option("--device", type=TEXT, help="Device to use; by default the fastest available.")
+@click.pass_context
+@name_flags()
+def command(
+    context: click.Context,
+    /,
+    model_name: str,
+    options: tuple[str, ...],
+    device: str | None,
+    as_json: bool,
+    int8: bool,
+    dtype: str | None,
+    **wanted: Any,
+) -> int:
+    """Talk with a model that was trained on conversations.
+
+    Questions come from the terminal, where /help lists the commands, or from standard input, one on
+    each line.
+    """
+    check_conflicts(context, CHAT_CONFLICTS)
+    if int8 and device in (None, "auto"):
+        device = "cpu"
+    with pause_gc(freeze=True):
+        model = load_model(model_name, None, options, device)
+    chat = _begin_chat(model, **wanted)
+    rounding = INT8 if int8 else dtype
+    if rounding is not None:
+        round_weights(model, rounding)
+    from mypt.cli.conversation.session import Session
+
+    is_terminal = sys.stdin.isatty()
+    failed = Session(chat, as_json=as_json).run()
+    return 1 if failed and not is_terminal else 0
+
+
+def _begin_chat(
+    model: GPT,
+    system: str | None,
+    chat_template: str | None,
+    max_new_tokens: int,
+    stop: tuple[str, ...],
+    stop_token: tuple[str, ...],
+    **sampling: Any,
+) -> Chat:
+    chat = model.chat(
+        system=system,
+        chat_template=None if chat_template is None else _read_template(chat_template),
+        max_new_tokens=max_new_tokens,
+        stop=stop,
+        stop_tokens=[int(t) if t.isdecimal() else t for t in stop_token],
+        **{name: value for name, value in sampling.items() if value is not None},
+    )
+    chat.report = lambda text: echo(f"note: {text}", err=True)
+    return chat
+
+
+def _read_template(given: str) -> str:
+    """Return the template of a file, or the name of one that ships with mypt as it is."""
+    from mypt.data.text import read_text
+
+    return read_text(given) if Path(given).is_file() else given

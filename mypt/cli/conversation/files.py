@@ -1,0 +1,85 @@
+"""Conversations in files: JSON lines, one conversation each, as `mypt data chats` reads them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mypt.chat.message import Message
+from mypt.format.errors import DataError, Problem, SaveError, format_count
+from mypt.format.storage.atomic_file import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+_FIX = "load what /save or `mypt data chats` could have as one line"
+
+
+def save_messages(
+    path: Path, messages: Sequence[Message], own: bytes | None, may_replace: Callable[[str], bool]
+) -> bytes:
+    """Write a conversation as the one line of a file; the file is complete or as it was.
+
+    Args:
+        path: The file.
+        messages: The conversation.
+        own: What this session wrote there or read from there before, which may be replaced.
+        may_replace: Asks the user whether something else may be.
+
+    Returns:
+        What was written.
+
+    Raises:
+        SaveError: Something else is there, and is to stay.
+    """
+    document = {"messages": [_describe(message) for message in messages]}
+    data = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    if path.exists() and path.read_bytes() != own and not may_replace(str(path)):
+        fix = "choose another name, or delete it"
+        raise SaveError(Problem(str(path), "", "exists", fix, kind="chat.exists"))
+    write_atomically(path, data)
+    return data
+
+
+def load_messages(path: Path) -> tuple[tuple[Message, ...], bytes]:
+    """Read the one conversation of a file.
+
+    Returns:
+        Its messages, and the bytes of the file.
+
+    Raises:
+        DataError: The file cannot be read, or is something else.
+    """
+    try:
+        data = path.read_bytes()
+        lines = data.decode("utf-8").strip().splitlines()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8"
+        raise DataError(Problem(str(path), "", reason, _FIX, kind="chat.file")) from None
+    if len(lines) != 1:
+        what = f"has {format_count(len(lines), 'conversation')}"
+        raise DataError(Problem(str(path), "", what, "load a file of one", kind="chat.file"))
+    return _parse(str(path), lines[0]), data
+
+
+def _describe(message: Message) -> dict[str, Any]:
+    weight = {} if message.weight is None else {"weight": message.weight}
+    return {"role": message.role, "content": message.content, **weight, **message.fields}
+
+
+def _parse(file: str, line: str) -> tuple[Message, ...]:
+    try:
+        found = [_make_message(**message) for message in json.loads(line)["messages"]]
+    except (ValueError, TypeError, KeyError):
+        what = 'is no line of {"messages": [{"role": ..., "content": ...}]}'
+        raise DataError(Problem(file, "", what, _FIX, kind="chat.file")) from None
+    return tuple(found)
+
+
+def _make_message(
+    *, role: str, content: str, weight: float | None = None, **fields: Any
+) -> Message:
+    if not isinstance(role, str) or not isinstance(content, str):
+        raise TypeError
+    return Message(role=role, content=content, weight=weight, fields=fields)
