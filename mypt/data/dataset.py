@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 INDEX_FILE = "episodes.idx"
 TOKENS_FILE = "tokens.bin"
 MASK_FILE = "mask.bin"
+REFERENCE_FILE = "reference.bin"
 _DTYPE = "<u4"  # of the ids of a data set without metadata by mypt
 _WEIGHTS_FILE = "mask_weighted.bin"
 
@@ -56,11 +57,14 @@ class EpisodeArrays:
         tokens: (N,) uint16 or uint32.
         spans: (E, 2) int64: the first token of each episode, and its number of tokens.
         mask: (N,) uint8 or float32, the weight of each token as a target; None if all count.
+        reference: (E,) float32, the log-likelihood of the targets of each episode to the model that
+            preferences are compared with, in nats; None where episodes are no pairs of answers.
     """
 
     tokens: Ids
     spans: NDArray[np.int64]
     mask: NDArray[Any] | None
+    reference: NDArray[np.float32] | None = None
 
 
 def is_dataset(folder: str | Path) -> bool:
@@ -308,7 +312,9 @@ def _list_episode_folders(folder: Path) -> list[Path]:
 
 def _list_episode_files(folder: Path) -> Iterator[Path]:
     for place in _list_episode_folders(folder):
-        names = (TOKENS_FILE, INDEX_FILE, _find_mask_name(place))
+        names = [TOKENS_FILE, INDEX_FILE, _find_mask_name(place)]
+        if (place / REFERENCE_FILE).is_file():
+            names.append(REFERENCE_FILE)
         yield from (place / name for name in names if name is not None)
 
 
@@ -341,4 +347,7 @@ def _read_episode_folder(folder: Path, dtype: str) -> EpisodeArrays:
         if len(mask) != len(tokens):
             what = f"has {len(mask)} weights for {len(tokens)} tokens"
             raise_data_error(folder / name, what, PREPARE_AGAIN)
-    return EpisodeArrays(tokens, spans.astype(np.int64), mask)
+    reference = None
+    if (folder / REFERENCE_FILE).is_file():
+        reference = map_array(folder / REFERENCE_FILE, "<f4")
+    return EpisodeArrays(tokens, spans.astype(np.int64), mask, reference)

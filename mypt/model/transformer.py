@@ -167,6 +167,30 @@ class Transformer(nn.Module):
             loss: Tensor = self.lm_head.loss(hidden, targets, loss_mask, **given)
         return loss
 
+    def log_likelihoods(self, idx: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute how likely the targets of each row are, without storing full logits.
+
+        Args:
+            idx: Ids, (B, T) int64 with T <= block_size.
+            targets: The id after each position, (B, T) int64.
+            mask: Weight of each position, (B, T), some above 0 in each row; by default all count.
+
+        Returns:
+            (B,): the sum of the logarithms of the probabilities of the targets in nats, each times
+            its weight.
+
+        Raises:
+            ConfigError: There are more positions than block_size.
+        """
+        hidden = self._compute_hidden(idx, None)
+        weights = torch.ones_like(targets, dtype=torch.float32) if mask is None else mask
+        with naming_failures(self):
+            rows = [
+                -self.lm_head.loss(row[None], ids[None], weight[None]) * weight.sum()
+                for row, ids, weight in zip(hidden, targets, weights, strict=True)
+            ]
+        return torch.stack(rows)
+
     def load_weights(
         self,
         tensors: Mapping[str, Tensor],

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.mixture import MixtureSource
 from mypt.data.batches.packing import PackedEpisodes
+from mypt.data.batches.preferences import PreferenceSource, check_pairs, pair_answers
 from mypt.data.batches.text_ids import check_ids, encode_documents, encode_text
 from mypt.data.batches.tokens import TokenSource, sha256_of
 from mypt.data.dataset import (
@@ -53,6 +54,8 @@ class Contents:
         parts: What a mixture consists of; empty for a single source.
         held_bytes: Bytes of memory that the ids of texts take; a data set is mapped.
         sha256: Digest of the whole content where it is known without reading it.
+        reference_sha256: Digest of the model that preferences are compared with; None where the
+            data are no preferences.
         left_out: What is not among the splits, a line each.
     """
 
@@ -61,6 +64,7 @@ class Contents:
     parts: tuple[Contents, ...] = ()
     held_bytes: int = 0
     sha256: str | None = None
+    reference_sha256: str | None = None
     left_out: tuple[str, ...] = ()
 
     @property
@@ -159,6 +163,9 @@ def open_dataset(
         config.block_size,
         source,
     )
+    for split in splits.values():
+        if isinstance(split, PreferenceSource):
+            check_pairs(split, config.block_size, source)
     check_length(splits, config.block_size, source)
     highest = (
         max(split.highest_id() for split in splits.values())
@@ -173,7 +180,12 @@ def open_dataset(
             name: PackedEpisodes(split) if isinstance(split, EpisodeSource) else split
             for name, split in splits.items()
         }
-    return Contents(splits=splits, source=source, sha256=known)
+    return Contents(
+        splits=splits,
+        source=source,
+        sha256=known,
+        reference_sha256=_find_reference(folder, splits, source),
+    )
 
 
 def mix(parts: Sequence[Contents], shares: Sequence[float], source: str | None = None) -> Contents:
@@ -184,6 +196,7 @@ def mix(parts: Sequence[Contents], shares: Sequence[float], source: str | None =
         shares: The share of the windows that each gets, above 0; only their ratios count.
         source: Name of the whole; by default those of the parts.
     """
+    _refuse_preferences(parts, "is mixed with other data")
     total = sum(shares)
     pairs = sorted(zip(parts, shares, strict=True), key=lambda pair: (pair[0].digest(), pair[1]))
     ordered, weights = [part for part, _ in pairs], [share for _, share in pairs]
@@ -211,6 +224,7 @@ def validate_on(contents: Contents, held_out: Contents) -> Contents:
         contents: What is trained on.
         held_out: Its "val" is what is validated on.
     """
+    _refuse_preferences((contents,), "is validated on other data")
     digests = contents.digest(), held_out.digest()
     unused = [part.source for part in contents.parts or (contents,) if "val" in part.splits]
     return evolve(
@@ -244,7 +258,8 @@ def open_splits(
         episodes = read_episodes(folder, eval_only=eval_only)
         special = tokenizer.state().get("special_token_encoder") or {}
         pad_id = next((special[text] for text in _PADDING if text in special), 0)
-        return {name: EpisodeSource(parts, pad_id) for name, parts in episodes.items()}
+        answers = {name: EpisodeSource(parts, pad_id) for name, parts in episodes.items()}
+        return {name: pair_answers(episodes) for name, episodes in answers.items()}
     shards = read_shards(folder, eval_only=eval_only)
     return {name: TokenSource(arrays) for name, arrays in shards.items()}
 
@@ -265,6 +280,38 @@ def check_length(splits: Mapping[str, BatchSource], block_size: int, source: str
     if shortest > 1:
         fix = f"{fix}, or a block_size of at most {shortest - 1}"
     raise DataError(Problem(source, "", what, fix, kind="data.short"))
+
+
+def _find_reference(
+    folder: str | Path, splits: Mapping[str, BatchSource], source: str
+) -> str | None:
+    """Return the digest of the model that the pairs of a data set are compared with.
+
+    Raises:
+        DataError: There are pairs, and nobody knows what they are compared with.
+    """
+    if not any(isinstance(split, PreferenceSource) for split in splits.values()):
+        return None
+    metadata = read_metadata(folder)
+    named = {} if metadata is None else metadata.document.get("reference") or {}
+    if "sha256" not in named:
+        what = "does not say which model its answers are compared with"
+        fix = "prepare it again with `mypt data preferences`"
+        raise DataError(Problem(source, "", what, fix, kind="data.preferences"))
+    return str(named["sha256"])
+
+
+def _refuse_preferences(parts: Sequence[Contents], what: str) -> None:
+    """Raise if some of the data are preferences, whose loss is of another kind.
+
+    Raises:
+        DataError: One is.
+    """
+    for part in parts:
+        if part.reference_sha256 is not None:
+            fix = "train on it alone; its own validation split is measured"
+            what = f"holds preferences, and {what}"
+            raise DataError(Problem(part.source, "", what, fix, kind="data.preferences"))
 
 
 def _split_ids(ids: Ids, held_out: HeldOut) -> dict[str, BatchSource]:

@@ -146,6 +146,8 @@ def explain_other_losses(previous: TrainingState, state: TrainingState) -> str |
         return "gold_metric changed"
     if any(_find_set_path(name, before) != _find_set_path(name, now) for name in now.gold_metric):
         return "eval_sets or eval_dataset_dir changed"
+    if before.dpo_beta != now.dpo_beta:
+        return "dpo_beta changed"
     was, data = previous.data, state.data
     if was is not None and data is not None and was.sha256 != data.sha256:
         return "the data changed"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mypt.engine.evaluation.batch_loss import batch_loss
 from mypt.engine.runtime.devices import autocast
 from mypt.engine.runtime.world import ALONE
 from mypt.model.mode import evaluation_mode
@@ -101,9 +102,10 @@ def mean_loss(
     stopped: Callable[[], bool] = lambda: False,
     world: World = ALONE,
 ) -> float:
-    """Return the mean loss of `eval_iters` batches of one split, in nats per token.
+    """Return the mean loss of `eval_iters` batches of one split.
 
-    It is the mean over their targets; NaN where they have none.
+    It is the mean over their targets, in nats per token, or over their pairs of answers; NaN where
+    they have none.
 
     Raises:
         EvaluationStoppedError: `stopped` returned true.
@@ -117,9 +119,8 @@ def mean_loss(
         index = min(first + world.rank, training.eval_iters - 1)
         batch = loader.eval_batch(split, training.seed, index)
         weight = batch.count_targets()
-        x, y, mask, segments = batch.to(device)
         with autocast(device, training):
-            loss = model.loss(x, y, mask, segments=segments)
+            loss = batch_loss(model, batch.to(device), training)
         if weight > 0 and first + world.rank == index:
             sums[0] += loss.to(sums) * weight
             sums[1] += weight

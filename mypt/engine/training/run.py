@@ -46,6 +46,7 @@ from mypt.engine.training.model_setup import (
     set_up_model,
     trained_parameters,
 )
+from mypt.engine.training.preferences import check_preferences
 from mypt.engine.training.preflight import check_before_training, check_log_file
 from mypt.engine.training.reproducibility import (
     environment_of,
@@ -92,7 +93,8 @@ def train(job: Job) -> TrainingState:
             or `folder` holds what this run did not begin with; what is there is intact.
         ConfigError: An option of a guard does not fit, `gold_metric` names what is not measured,
             more layers are to be frozen than there are, the head of the model does not compute
-            the loss, or the log would go to a file that is something else.
+            the loss, the log would go to a file that is something else, or preferences are compared
+            with another model than the run began with.
         OutOfMemoryError: Memory does not hold what the run keeps, or ran out in it.
         DataError: The data do not fit the tokenizer.
         UsageError: Another model, or a copy of another run, is where copies of this one go.
@@ -185,6 +187,8 @@ def _build_parts(job: Job) -> _Parts:
     log, mean = _log_to_write(job), _make_mean(job)
     if log is not None:
         check_log_file(log, training, job.folder)
+    lineage = job.lineage if job.previous is None else job.previous.lineage
+    check_preferences(job.phases, lineage, training)
     return _Parts(
         guards=guards,
         document_end=find_document_end(model, training),

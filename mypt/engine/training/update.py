@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.evaluation.batch_loss import batch_loss
 from mypt.engine.optimizers.peaks import note_peaks
 from mypt.engine.optimizers.tracked import naming_failures
 from mypt.engine.runtime.devices import autocast
@@ -75,7 +76,7 @@ class Updater:
         """
         self.model = model
         self._world = world
-        loss = _Loss(model, token_loss)
+        loss = _Loss(model, training, token_loss)
         self._is_sharded = is_sharded(model)
         alone = world.size == 1 or self._is_sharded
         self._parallel = loss if alone else _share_gradients(loss)
@@ -183,14 +184,15 @@ class Updater:
 class _Loss(nn.Module):
     """The loss as a forward pass, which is what `DistributedDataParallel` wraps."""
 
-    def __init__(self, model: Transformer, token_loss: TokenLoss | None) -> None:
+    def __init__(
+        self, model: Transformer, training: TrainingConfig, token_loss: TokenLoss | None
+    ) -> None:
         super().__init__()
-        self.model, self._token_loss = model, token_loss
+        self.model, self._training, self._token_loss = model, training, token_loss
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return the mean loss of a batch."""
-        x, y, mask, segments = batch
-        return self.model.loss(x, y, mask, self._token_loss, segments=segments)
+        return batch_loss(self.model, batch, self._training, self._token_loss)
 
 
 def _share_gradients(loss: _Loss) -> DistributedDataParallel:

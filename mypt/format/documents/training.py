@@ -74,6 +74,7 @@ class TrainingConfig:
     batch_schedule: tuple[BatchStretch, ...] = ()
     loss: str = "cross_entropy"
     loss_options: Mapping[str, Any] = field(factory=dict)
+    dpo_beta: float = 0.1
     ema: float = 0.0
     activation_checkpointing: bool = False
     compile: bool = False
