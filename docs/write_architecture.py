@@ -30,7 +30,7 @@ TITLE_SIZE, TEXT_SIZE, NAME_SIZE = 14, 12, 11.5
 LINE = 16
 # Widths of a character, as parts of the size of its font: a wide sans serif, a monospaced one.
 TEXT_WIDTH, TITLE_WIDTH, NAME_WIDTH = 0.55, 0.66, 0.61
-HUES = (25, 45, 140, 205, 260, 290, 320, 0)
+HUES = (25, 45, 140, 205, 235, 260, 290, 320, 0)
 
 STYLE = """
 .page { fill: #ffffff } .line { stroke: #8a8f98 } .tip { fill: #8a8f98 }

@@ -158,7 +158,7 @@ def loop(model, optimizer, data, steps, scheduler=None):
     """Train as people do by themselves."""
     for step in steps:
         optimizer.zero_grad()
-        model.eval().loss(*data[step]).backward()
+        model.eval().loss(*data[step][:3]).backward()
         optimizer.step()
         if scheduler is not None:
             scheduler.step()

@@ -287,7 +287,7 @@ def test_a_loop_of_ones_own_is_saved_and_gone_on_with(new_model, plugins, in_tmp
     def loop(model, optimizer, steps):
         for step in steps:
             optimizer.zero_grad()
-            model.eval().loss(*data[step]).backward()
+            model.eval().loss(*data[step][:3]).backward()
             optimizer.step()
 
     def make(model):
