@@ -24,21 +24,15 @@ class Batch(NamedTuple):
         segments: (B, T) int64, the number within its row of the text that each position is in,
             never falling; positions attend only to those of their own text, and count from its
             beginning. None if each row is one text.
-        reference: Of pairs of answers, of which row 2i is the chosen one and row 2i + 1 the
-            rejected one, (B / 2,) float32: how much likelier the first is to the model that is
-            compared with, as a difference of log-likelihoods in nats. None where rows are no pairs.
     """
 
     x: Tensor
     y: Tensor
     mask: Tensor | None = None
     segments: Tensor | None = None
-    reference: Tensor | None = None
 
     def count_targets(self) -> float:
-        """Return what the loss is a mean over: the sum of the weights of all targets, or pairs."""
-        if self.reference is not None:
-            return float(len(self.reference))
+        """Return what the loss is a mean over: the sum of the weights of all targets."""
         return float(self.y.numel()) if self.mask is None else float(self.mask.sum())
 
     def to(self, device: torch.device) -> Batch:
@@ -49,6 +43,31 @@ class Batch(NamedTuple):
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(*(None if part is None else function(part) for part in self))  # type: ignore[arg-type]
+
+
+class PairBatch(Batch):
+    """Pairs of answers to the same prompt: row 2i is the chosen one, row 2i + 1 the rejected one.
+
+    Attributes:
+        reference: (B / 2,) float32: how much likelier the chosen one is to the model that is
+            compared with, as a difference of log-likelihoods in nats.
+    """
+
+    reference: Tensor
+
+    @classmethod
+    def of(cls, answers: Batch, reference: Tensor) -> PairBatch:
+        """Return pairs of the rows of a batch."""
+        pairs = cls(*answers)
+        pairs.reference = reference
+        return pairs
+
+    def count_targets(self) -> float:
+        """Return what the loss is a mean over: the number of pairs."""
+        return float(len(self.reference))
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> PairBatch:
+        return PairBatch.of(super()._map(function), function(self.reference))
 
 
 class BatchSource(Protocol):

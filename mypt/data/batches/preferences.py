@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from attrs import frozen
 
+from mypt.data.batches.batch import PairBatch
 from mypt.data.batches.numbered_windows import NumberedWindows
 from mypt.format.errors import DataError, Problem
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mypt.data.batches.batch import Batch
     from mypt.data.batches.episodes import EpisodeSource
 
 
@@ -69,7 +69,7 @@ class PreferenceSource(NumberedWindows):
         """Return the numbers unchanged: a block is a pair."""
         return numbers
 
-    def take(self, windows: NDArray[np.int64], block_size: int) -> Batch:
+    def take(self, windows: NDArray[np.int64], block_size: int) -> PairBatch:
         """Return a batch with two rows for each pair, the chosen answer and the rejected one.
 
         Args:
@@ -82,7 +82,7 @@ class PreferenceSource(NumberedWindows):
         rows = np.stack([2 * windows, 2 * windows + 1], axis=1)
         batch = self.episodes.take(rows.reshape(-1), block_size)
         chosen, rejected = self.reference[rows].T
-        return batch._replace(reference=torch.from_numpy(chosen - rejected))
+        return PairBatch.of(batch, torch.from_numpy(chosen - rejected))
 
     def chunks(self) -> Iterator[NDArray[np.unsignedinteger[Any]]]:
         """Yield all tokens in order, a few million at a time."""

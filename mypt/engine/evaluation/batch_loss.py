@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 
+from mypt.data.batches.batch import PairBatch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -32,7 +34,7 @@ def batch_loss(
     Returns:
         Scalar: the mean over the targets in nats per token, or over the pairs.
     """
-    if batch.reference is None:
+    if not isinstance(batch, PairBatch):
         return model.loss(batch.x, batch.y, batch.mask, token_loss, segments=batch.segments)
     likelihoods = model.log_likelihoods(batch.x, batch.y, batch.mask)
     return preference_loss(likelihoods, batch.reference, training.dpo_beta)

@@ -181,7 +181,9 @@ def stream(
 def _make_pieces(
     model: LanguageModel, row: TextRow, settings: GenerationSettings, prefix: PrefixCache | None
 ) -> Generator[str]:
-    made: Iterator[Step] = iter(()) if row.is_done else _sample_steps(model, [row], settings, prefix)
+    made: Iterator[Step] = iter(())
+    if not row.is_done:
+        made = _sample_steps(model, [row], settings, prefix)
     ahead = 0 if row.processors else 1
     for step in _read_back(model, made, settings.wanted, ahead=ahead):
         piece = row.take(int(step.ids.values()))

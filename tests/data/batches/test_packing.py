@@ -47,7 +47,7 @@ def test_each_item_is_in_one_row_that_is_not_overfull():
 
 def test_a_row_holds_whole_conversations_of_which_none_predicts_another(loader):
     source = loader.splits["train"]
-    x, y, mask, segments, _ = source.take(np.arange(source.windows(8)), 8)
+    x, y, mask, segments = source.take(np.arange(source.windows(8)), 8)
     found = []
     for row in range(len(x)):
         for segment in range(int(segments[row].max()) + 1):
@@ -68,7 +68,7 @@ def test_the_loss_of_a_row_is_that_of_its_conversations_alone(loader, plugins):
             torch.nn.init.normal_(parameter, std=0.3)
         source = loader.splits["train"]
         batch = source.take(np.arange(source.windows(8)), 8)
-        x, y, mask, segments, _ = batch
+        x, y, mask, segments = batch
         packed = model.loss(x, y, mask, segments=segments)
         alone, weight = 0.0, 0.0
         for number in range(source.source.windows(8)):
