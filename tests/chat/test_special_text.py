@@ -72,7 +72,5 @@ def test_what_becomes_a_special_token_without_spelling_it_is_refused():
         def encode_array(self, text):
             return super().encode_array(text.replace("\N{FULLWIDTH LESS-THAN SIGN}", "<"))
 
-    with pytest.raises(
-        DataError, match=r"becomes the special token .*, although it does"
-    ):
+    with pytest.raises(DataError, match=r"becomes the special token .*, although it does"):
         encode_ordinary(Folding(GPT2), "a \N{FULLWIDTH LESS-THAN SIGN}|end|>")

@@ -4,43 +4,85 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
+from attrs import evolve
+
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.recovery.saved_model import check_tensors
 from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
+from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.manifest import GENERATE
+from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.optimizers.declaration import is_number
 from mypt.format.storage.recorded_paths import record_path
+from mypt.model.vocabulary_rows import add_rows
+from mypt.tokenizers.extension import find_new_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import torch
-
     from mypt.format.documents.config import GPTConfig
     from mypt.format.open import Opened
+    from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
 
 M = TypeVar("M", bound="LanguageModel")
 
 
-def start_from(base: Opened, config: GPTConfig, plugins: Plugins) -> LanguageModel:
+def start_from(
+    base: Opened, config: GPTConfig, plugins: Plugins, tokenizer: Tokenizer | None = None
+) -> LanguageModel:
     """Build a model with the weights and the tokenizer of another one, on the CPU, in float32.
 
     Args:
         base: The other model.
         config: Its architecture; block_size may be smaller, and with rope larger too.
         plugins: Where parts and tokenizers are looked up.
+        tokenizer: The tokenizer, where it has more special tokens than that of `base`.
     """
+    config = evolve(config, vocab_size=base.config.vocab_size)
     model = build_model(base, plugins, cls=LanguageModel, for_training=True, config=config)
+    if tokenizer is not None:
+        model = grow_vocabulary(model, tokenizer)
     # A guard is needed by the run that it judged, not by one that begins with its weights.
     model.needs = {
         package: need for package, need in base.needs.items() if GENERATE in need["needed_for"]
     }
     model.history = History()  # a run of its own, whose lineage names the other model
     return model
+
+
+def grow_vocabulary(model: M, tokenizer: Tokenizer) -> M:
+    """Return a model with more special tokens, as it is in all else; see `add_rows`.
+
+    Args:
+        model: The model, whose tokenizer has fewer.
+        tokenizer: The new tokenizer, as `extend_tokenizer` returns it.
+
+    Raises:
+        PluginError: The model's own tokenizer is of a plugin that is not installed.
+    """
+    before, layouts = model.need_tokenizer(), model.plugins.layouts
+    size = max(model.config.vocab_size, tokenizer.n_vocab)
+    weights = add_rows(
+        model.state_dict(),
+        model.config,
+        size,
+        layouts,
+        in_use=before.n_vocab,
+        new_ids=find_new_ids(tokenizer, before),
+    )
+    config = evolve(model.config, vocab_size=size)
+    with torch.device("meta"):
+        grown = type(model)(config, tokenizer, plugins=model.plugins)
+    known = {} if model.tokenizer_state is None else to_document(model.tokenizer_state)
+    grown.tokenizer_state = from_document(TokenizerState, {**known, **tokenizer.state()})
+    grown.needs, grown.opened_from, grown.history = model.needs, model.opened_from, model.history
+    grown.load_weights(weights, dtype=None)
+    return grown.train(model.training)
 
 
 def lineage_of(base: Opened, name: str) -> tuple[Ancestor, ...]:

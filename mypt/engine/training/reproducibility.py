@@ -31,6 +31,7 @@ _HARMLESS = frozenset(
     {
         "absent",
         "activation_checkpointing",
+        "chat_template",
         "config_file",
         "data_options",
         "data_source",
@@ -55,6 +56,7 @@ _HARMLESS = frozenset(
         "save_interval",
         "save_minutes",
         "snapshot_interval",
+        "special_tokens",
         "start_step",
         "stop_after_evals_without_gain",
         "target_loss",

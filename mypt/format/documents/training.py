@@ -96,6 +96,8 @@ class TrainingConfig:
     packing: bool = False
     curriculum: tuple[Phase, ...] = ()
     init_from_model: str | None = None
+    special_tokens: Mapping[str, Any] = field(factory=dict)
+    chat_template: str | None = None
     freeze_layers: int = 0
     freeze_embeddings: bool = False
     log_file: str | None = None

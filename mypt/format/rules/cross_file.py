@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.documents.special_tokens import list_places
+from mypt.format.documents.special_tokens import END_OF_TEXT, END_OF_TEXT_ID, list_places
 from mypt.format.documents.tokenizer import GPT2_VOCAB_SIZE
 from mypt.format.errors import Problem, limit_problems
 from mypt.format.rules.training_only import may_hold_optimizer
@@ -43,6 +43,7 @@ def tokenizer_problems(tokenizer: Document, vocab_size: int, file: str) -> list[
         problems.append(Problem(file, where, what, fix, kind="tokenizer.size"))
     special = tokenizer.get("special_token_encoder", {})
     problems += limit_problems(_special_token_problems(special, vocab_size, fix, file))
+    problems += limit_problems(_taken_problems(special, known.get(kind, 0), kind, file))
     return problems + limit_problems(_role_problems(tokenizer, vocab_size, file))
 
 
@@ -156,6 +157,26 @@ def _special_token_problems(
         if texts.setdefault(index, text) != text:
             what = f"has id {index}, which {format_value(texts[index])} also has"
             yield Problem(file, where, what, "use each id only once", kind="tokenizer.twice")
+
+
+def _taken_problems(
+    special: Mapping[str, int], n_own: int, kind: str, file: str
+) -> Iterator[Problem]:
+    """Check that special tokens lie beyond the tokenizer's own vocabulary, as far as it is known.
+
+    Args:
+        special: Ids of the special tokens, by their text.
+        n_own: Number of ids of the tokenizer's own; 0 where only its plugin knows.
+        kind: Its kind.
+        file: Name of its file, for messages.
+    """
+    own = {END_OF_TEXT: END_OF_TEXT_ID} if kind == "gpt2" else {}
+    for text, index in special.items():
+        if index < n_own and own.get(text) != index:
+            what = f"has id {index}, which is taken: the tokenizer itself has {n_own} ids"
+            fix = f"give it an id from {n_own} on"
+            where = json_pointer(("special_token_encoder", text))
+            yield Problem(file, where, what, fix, kind="tokenizer.taken")
 
 
 def _make_warning(file: str, where: str, what: str, fix: str, kind: str) -> Problem:

@@ -6,13 +6,16 @@ import pytest
 import torch
 from attrs import evolve
 
+from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.write import weights_of
-from mypt.engine.training.initial_model import start_from
+from mypt.engine.language_model import LanguageModel
+from mypt.engine.training.initial_model import grow_vocabulary, start_from
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import ConfigError, FormatError, UsageError
 from mypt.format.open import open_checkpoint
 from mypt.format.storage import files
 from mypt.format.tensors.pt_file import read_header
+from mypt.tokenizers.extension import NewTokens, extend_tokenizer
 
 ALONE = dict.fromkeys(("block_size", "n_embd", "n_head", "n_layer", "dropout"))
 
@@ -173,3 +176,24 @@ def test_a_resume_does_not_begin_again_from_the_base(base, fine_tune, train, dig
     assert state.step == 4
     train("whole", tokenization=None, init_from_model="other", quiet=False, max_iters=5)
     assert "--init_from_model other is ignored" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [{}, {"tie_weights": True}])
+def test_a_model_with_more_tokens_is_the_same_on_those_it_had(train, in_tmp, plugins, options):
+    train("base", max_iters=2, **options)
+    model = build_model(
+        open_checkpoint(in_tmp / "checkpoints" / "base", plugins), plugins, cls=LanguageModel
+    )
+    before = model.need_tokenizer()
+    wanted = NewTokens.of({"turn_end": "<|end|>", "user": "<|user|>"})
+    grown = grow_vocabulary(model, extend_tokenizer(before, wanted, plugins))
+    size = model.config.vocab_size
+    assert grown.config == evolve(model.config, vocab_size=size + 2)
+    idx = torch.tensor([before.encode("the cat")])
+    with torch.no_grad():
+        ours, theirs = grown(idx), model(idx)
+    assert torch.equal(ours[..., :size], theirs)
+    assert torch.allclose(ours[..., size], theirs.mean(-1), atol=1e-5)
+    assert grown.tokenizer_state.special_tokens.turn_end == (size,)
+    assert grown.tokenizer_state.special_token_encoder == {"<|end|>": size, "<|user|>": size + 1}
+    assert grown.need_tokenizer().decode([size]) == "<|end|>"

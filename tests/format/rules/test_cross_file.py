@@ -34,6 +34,21 @@ def test_two_special_tokens_of_one_id_are_refused():
     assert 'has id 7, which "<a>" also has' in line
 
 
+def test_a_special_token_is_none_of_the_tokenizer_itself():
+    (line,) = tokenizer(9, token_kind="char", chars=["a", "b"], special_token_encoder={"<a>": 1})
+    assert line == (
+        "tokenizer.json#/special_token_encoder/<a>: has id 1, which is taken: the tokenizer itself "
+        "has 2 ids; give it an id from 2 on"
+    )
+    special = {"<|endoftext|>": 50256, "<a>": 50256, "<b>": 7}
+    found = tokenizer(50304, token_kind="gpt2", special_token_encoder=special)
+    assert [line.partition(": has id")[0].rpartition("/")[2] for line in found] == ["<a>"] * 2 + [
+        "<b>"
+    ]
+    assert tokenizer(9, token_kind="char", chars=["a"], special_token_encoder={"<a>": 1}) == []
+    assert tokenizer(9, token_kind="bytes", special_token_encoder={"<a>": 1}) == []
+
+
 def test_every_token_with_a_role_has_a_row_and_a_bos_that_is_added_is_named():
     roles = {"bos": [2], "eos": [1, 3], "pad": 4, "unk": None, "turn_end": []}
     found = tokenizer(3, token_kind="char", chars=["a"], special_tokens=roles, add_bos=True)

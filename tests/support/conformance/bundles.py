@@ -319,6 +319,14 @@ def valid():
         "float64": shareable(dtype="float64"),
         "as_torch_writes": shareable() | {"model.pt": like_torch(weights(CONFIG))},
         "columns_first": shareable() | {"model.pt": pt(scattered)},
+        "special_tokens_beyond_the_characters": shareable(
+            tokenizer=TOKENIZER
+            | {
+                "chars": ["a", "b"],
+                "special_token_encoder": {"<|end|>": 2, "<|user|>": 4},
+                "special_tokens": {"eos": [2], "turn_end": [2], "user": 4, "assistant": None},
+            }
+        ),
         "vocabulary_smaller_than_the_model": shareable(tokenizer=TOKENIZER | {"chars": ["a"]}),
         "edited_by_hand": recorded(complete())
         | {"config.json": text(CONFIG | {"batch_size": 7, "dropout": 0.5, "device": "cuda"})},
@@ -599,6 +607,10 @@ def wrong_files():
         "two_special_tokens_of_one_id": bad(
             shareable(tokenizer=special | {"special_token_encoder": {"<a>": 4, "<b>": 4}}),
             ("tokenizer.json", "/special_token_encoder/<b>", "tokenizer.twice"),
+        ),
+        "special_token_with_the_id_of_a_character": bad(
+            shareable(tokenizer=TOKENIZER | {"special_token_encoder": {"<b>": 3}}),
+            ("tokenizer.json", "/special_token_encoder/<b>", "tokenizer.taken"),
         ),
         "a_role_beyond_the_model": bad(
             shareable(tokenizer=TOKENIZER | {"special_tokens": {"eos": [4, 5], "pad": 6}}),

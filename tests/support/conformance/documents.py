@@ -175,6 +175,12 @@ VALID = {
         "token_kind": "gpt2",
         "special_token_encoder": {"<myPT_system>": 50257, "</myPT_system>": 50258},
     },
+    "tokenizer/special_tokens_of_a_plugin": {
+        "format_version": "2.0",
+        "token_kind": "bytes",
+        "special_token_encoder": {"<|end|>": 256},
+        "special_tokens": {"turn_end": [256], "system": 3, "user": None, "assistant": 5},
+    },
     "tokenizer/roles_and_templates": TOKENIZER
     | {
         "special_tokens": {"bos": [1], "eos": [2, 0], "pad": None, "unk": 3, "turn_end": [0]},
@@ -424,6 +430,10 @@ INVALID = {
     "tokenizer/role_by_text": (
         TOKENIZER | {"special_tokens": {"bos": "<s>"}},
         [("/special_tokens/bos", TYPE)],
+    ),
+    "tokenizer/role_of_two_tokens": (
+        TOKENIZER | {"special_tokens": {"user": [1]}},
+        [("/special_tokens/user", TYPE)],
     ),
     "tokenizer/role_twice": (
         TOKENIZER | {"special_tokens": {"eos": [1, 2, 1]}},

@@ -35,6 +35,7 @@ GATED = ("swiglu", "geglu", "geglu_tanh", "reglu")
 PARTS["mlp_type"] = " ".join(("relu relu2 gelu gelu_tanh quick_gelu silu tanh", *GATED))
 NORMS = {"sandwich_norm": ("ln1", "ln1_post", "ln2", "ln2_post"), "parallel": ("ln1",)}
 PARTS["block_type"] = "pre_norm post_norm res_post_norm parallel_two_norms " + " ".join(NORMS)
+ENDING = ("<|endoftext|>", 50256)
 YARN = {"beta_fast": 32, "beta_slow": 1, "attention_factor": None, "truncate": True}
 TAGGED = re.compile(rf"{FILE_NAME.pattern}\.mypt-[0-9]{{6,16}}(\.dropped)?")
 
@@ -439,6 +440,8 @@ def check_tokenizer(tokenizer, rows):
     held = [special.values(), *(v if isinstance(v, list) else [v or 0] for v in roles.values())]
     need(size <= rows and all(i < rows for ids in held for i in ids), "has an id beyond the model")
     need(len(set(special.values())) == len(special), "gives an id twice", "/special_token_encoder")
+    added = [i for text, i in special.items() if size != 50257 or (text, i) != ENDING]
+    need(all(i >= size for i in added), "gives an id of its own away", "/special_token_encoder")
     need(roles.get("bos") or not tokenizer.get("add_bos"), "has no bos to add", "/add_bos")
 
 
