@@ -78,7 +78,9 @@ class GPT(LanguageModel):
         plugins: Where its parts were looked up.
     """
 
-    @checked(sampling=_SAMPLING, use_cache=FLAG)
+    @checked(
+        sampling=_SAMPLING, use_cache=FLAG, read_special_tokens=FLAG, stop_at_end=optional(FLAG)
+    )
     def generate(
         self,
         prompt: Prompt = "",
@@ -88,6 +90,8 @@ class GPT(LanguageModel):
         stop: str | Iterable[str] = (),
         stop_tokens: int | str | Iterable[int | str] = (),
         use_cache: bool = True,
+        read_special_tokens: bool = False,
+        stop_at_end: bool | None = None,
         **options: Any,
     ) -> str:
         """Continue a text, without dropout whatever mode the model is in.
@@ -104,6 +108,10 @@ class GPT(LanguageModel):
             stop: A string to stop before, or several.
             stop_tokens: A token to stop before, by id or by text, or several.
             use_cache: Whether to cache keys and values; without, the text is the same, but slower.
+            read_special_tokens: Whether what spells a special token in the prompt, such as
+                `<|end|>`, becomes that token; else it is ordinary text.
+            stop_at_end: Whether to stop before a token that ends a turn or a text by its role; by
+                default where the model has a chat template, or a token that ends a turn.
             **options: Fields of `sampling`, which they override: `temperature`, `top_k`, `top_p`,
                 `min_p`, `repetition_penalty`, `no_repeat_ngram_size`, `seed`.
 
@@ -123,11 +131,15 @@ class GPT(LanguageModel):
             stop=stop,
             stop_tokens=stop_tokens,
             use_cache=use_cache,
+            read_special_tokens=read_special_tokens,
+            stop_at_end=stop_at_end,
             **options,
         )
         return continued.prompt + continued.text
 
-    @checked(sampling=_SAMPLING, use_cache=FLAG)
+    @checked(
+        sampling=_SAMPLING, use_cache=FLAG, read_special_tokens=FLAG, stop_at_end=optional(FLAG)
+    )
     def stream(
         self,
         prompt: Prompt = "",
@@ -137,6 +149,8 @@ class GPT(LanguageModel):
         stop: str | Iterable[str] = (),
         stop_tokens: int | str | Iterable[int | str] = (),
         use_cache: bool = True,
+        read_special_tokens: bool = False,
+        stop_at_end: bool | None = None,
         **options: Any,
     ) -> TextStream:
         """Continue a text piece by piece, as `generate` does and with the same options.
@@ -148,13 +162,21 @@ class GPT(LanguageModel):
         tokenizer = self.tokenizer_or_ids()
         settings = GenerationSettings(
             tokenizer=tokenizer,
-            ending=Ending.of(tokenizer, max_new_tokens, stop, stop_tokens),
+            ending=Ending.of(tokenizer, max_new_tokens, stop, stop_tokens, stop_at_end=stop_at_end),
             sampling=merge_options(sampling, options),
             use_cache=use_cache,
+            read_special_tokens=read_special_tokens,
         )
         return stream(self, prompt, settings)
 
-    @checked(sampling=_SAMPLING, log_probs=FLAG, logits=FLAG, use_cache=FLAG)
+    @checked(
+        sampling=_SAMPLING,
+        log_probs=FLAG,
+        logits=FLAG,
+        use_cache=FLAG,
+        read_special_tokens=FLAG,
+        stop_at_end=optional(FLAG),
+    )
     def generate_many(
         self,
         prompts: Iterable[Prompt],
@@ -168,6 +190,8 @@ class GPT(LanguageModel):
         log_probs: bool = False,
         logits: bool = False,
         use_cache: bool = True,
+        read_special_tokens: bool = False,
+        stop_at_end: bool | None = None,
         **options: Any,
     ) -> Iterator[Continuation]:
         """Continue several texts, `batch_size` at once.
@@ -186,6 +210,9 @@ class GPT(LanguageModel):
             log_probs: Whether to return the log probability of each token.
             logits: Whether to return the logits of each token.
             use_cache: Whether to cache keys and values.
+            read_special_tokens: Whether what spells a special token in a prompt becomes one.
+            stop_at_end: Whether to stop before a token that ends a turn or a text by its role; by
+                default where the model has a chat template, or a token that ends a turn.
             **options: Fields of `sampling`, which they override.
 
         Yields:
@@ -200,9 +227,10 @@ class GPT(LanguageModel):
         settings = GenerationSettings(
             tokenizer=tokenizer,
             sampling=sampling,
-            ending=Ending.of(tokenizer, max_new_tokens, stop, stop_tokens),
+            ending=Ending.of(tokenizer, max_new_tokens, stop, stop_tokens, stop_at_end=stop_at_end),
             wanted=Wanted(log_probs=log_probs, logits=logits),
             use_cache=use_cache,
+            read_special_tokens=read_special_tokens,
         )
         return continuations(self, prompts, settings, samples=samples, batch_size=batch_size)
 
@@ -257,8 +285,10 @@ class GPT(LanguageModel):
             chat.set_system(system)
         return chat
 
-    @checked()
-    def score(self, text: Prompt, *, stride: int | None = None) -> Score:
+    @checked(read_special_tokens=FLAG)
+    def score(
+        self, text: Prompt, *, stride: int | None = None, read_special_tokens: bool = False
+    ) -> Score:
         """Measure how well the model predicts a text.
 
         A text longer than `block_size` tokens is scored in windows of that length, each `stride`
@@ -271,6 +301,8 @@ class GPT(LanguageModel):
             text: A text of at least two tokens, or the ids of tokens, which are scored as they are.
             stride: 1 to `block_size`; a smaller stride is slower, and closer to what the model
                 can do. By default half of `block_size`.
+            read_special_tokens: Whether what spells a special token in the text becomes one; else
+                it is ordinary text.
 
         Raises:
             DataError: The text is too short, or has a character that the vocabulary lacks.
@@ -281,7 +313,7 @@ class GPT(LanguageModel):
         """
         from mypt.engine.inference.scoring import score
 
-        return score(self, text, stride)
+        return score(self, text, stride, read_special_tokens=read_special_tokens)
 
     @checked()
     def quantize(self) -> GPT:

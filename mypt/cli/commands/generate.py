@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import frozen
 
 from mypt.cli.generation.loaded_model import load_model
 from mypt.cli.generation.request import Request, make_request
@@ -26,6 +27,21 @@ if TYPE_CHECKING:
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.scoring import Score
     from mypt.plugins.contracts import Tokenizer
+
+
+@frozen
+class _Scoring:
+    """How texts are scored.
+
+    Attributes:
+        stride: Tokens from one window to the next; None for half the block size.
+        rounding: What the weights are rounded to; None for nothing.
+        read_special_tokens: Whether what spells a special token becomes one.
+    """
+
+    stride: int | None
+    rounding: str | None
+    read_special_tokens: bool
 
 
 @click.command("generate", cls=Command)
@@ -63,6 +79,17 @@ if TYPE_CHECKING:
     type=TEXT,
     multiple=True,
     help="Stop before this token, an id or its text; may be repeated.",
+)
+@click.option(
+    "--stop_at_end/--no_stop_at_end",
+    default=None,
+    help="Stop before a token that ends a turn or a text; by default where the model has a chat "
+    "template, or a token that ends a turn.",
+)
+@click.option(
+    "--read_special_tokens",
+    is_flag=True,
+    help="Read special tokens, such as <|end|>, in prompts and texts; else they are ordinary text.",
 )
 @click.option(
     "--samples",
@@ -136,11 +163,13 @@ def command(
     with pause_gc(freeze=True):
         model = load_model(model_name, legacy_checkpoint, options, device)
     if score:
-        _print_scores(model, score, stride, rounding, as_json=as_json, probabilities=probabilities)
+        how = _Scoring(stride, rounding, read_special_tokens=wanted["read_special_tokens"])
+        _print_scores(model, score, how, as_json=as_json, probabilities=probabilities)
         return
     if rounding is not None:
         round_weights(model, rounding)
-    check_prompts(prompts, _choose_tokenizer(model))
+    reads = wanted["read_special_tokens"]
+    check_prompts(prompts, _choose_tokenizer(model), read_special_tokens=reads)
     request = make_request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:
         from mypt.cli.generation.interactive import Session, run_session
@@ -181,6 +210,8 @@ def _print_stream(model: GPT, request: Request) -> None:
         sampling=request.sampling,
         stop=request.stop,
         stop_tokens=request.stop_tokens,
+        read_special_tokens=request.read_special_tokens,
+        stop_at_end=request.stop_at_end,
     )
     first = next(text, "")
     echo(text.prompt + first, nl=False)
@@ -213,6 +244,8 @@ def _generate(model: GPT, request: Request, **wanted: bool) -> Iterator[Continua
         stop_tokens=request.stop_tokens,
         samples=request.samples,
         batch_size=request.batch_size,
+        read_special_tokens=request.read_special_tokens,
+        stop_at_end=request.stop_at_end,
         **wanted,
     )
 
@@ -220,8 +253,7 @@ def _generate(model: GPT, request: Request, **wanted: bool) -> Iterator[Continua
 def _print_scores(
     model: GPT,
     files: tuple[str, ...],
-    stride: int | None,
-    rounding: str | None,
+    how: _Scoring,
     *,
     as_json: bool,
     probabilities: bool,
@@ -230,11 +262,12 @@ def _print_scores(
     from mypt.cli.generation.prompts import name_source, read_file
 
     texts = [(name_source(file), read_file(file)) for file in files]
-    scores = [_score_text(model, *text, stride) for text in texts]
+    rounding = how.rounding
+    scores = [_score_text(model, *text, how) for text in texts]
     float_losses = [None if rounding is None else score.loss for score in scores]
     if rounding is not None:
         round_weights(model, rounding)
-        scores = [_score_text(model, *text, stride) for text in texts]
+        scores = [_score_text(model, *text, how) for text in texts]
     for (file, _), score, float_loss in zip(texts, scores, float_losses, strict=True):
         if as_json:
             tokenizer = model.need_tokenizer() if probabilities else None
@@ -244,8 +277,8 @@ def _print_scores(
             echo("\n".join(format_score(file, score, float_loss, rounding)))
 
 
-def _score_text(model: GPT, name: str, text: str, stride: int | None) -> Score:
+def _score_text(model: GPT, name: str, text: str, how: _Scoring) -> Score:
     from mypt.cli.generation.prompts import locate_errors
 
     with locate_errors(name):
-        return model.score(text, stride=stride)
+        return model.score(text, stride=how.stride, read_special_tokens=how.read_special_tokens)

@@ -116,6 +116,8 @@ def _continue(session: Session, prompt: str, begin: Prompt) -> Session:
         begin,
         request.max_new_tokens,
         sampling=request.sampling,
+        read_special_tokens=request.read_special_tokens,
+        stop_at_end=request.stop_at_end,
         stop=request.stop,
         stop_tokens=request.stop_tokens,
     )

@@ -10,6 +10,7 @@ import click
 from attrs import evolve, frozen
 
 from mypt.data.text import decode_text, read_text
+from mypt.engine.inference.prompt_ids import encode_given
 from mypt.format.errors import DataError, limit_problems
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def check_stdin(files: Sequence[str]) -> None:
         raise click.UsageError(message)
 
 
-def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:
+def check_prompts(
+    prompts: Iterable[Prompt], tokenizer: Tokenizer, *, read_special_tokens: bool = False
+) -> None:
     """Raise if prompts cannot be encoded.
 
     Raises:
@@ -78,7 +81,7 @@ def check_prompts(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> None:
     for prompt in prompts:
         try:
             with locate_errors(prompt.source, prompt.line):
-                tokenizer.encode(prompt.text)
+                encode_given(tokenizer, prompt.text, read_special_tokens=read_special_tokens)
         except DataError as error:
             problems += error.problems
     if problems:

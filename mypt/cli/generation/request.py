@@ -21,6 +21,8 @@ class Request:
     stop_tokens: tuple[int | str, ...]
     samples: int
     batch_size: int
+    read_special_tokens: bool = False
+    stop_at_end: bool | None = None
 
 
 def make_request(
@@ -30,6 +32,9 @@ def make_request(
     stop_token: tuple[str, ...],
     samples: int,
     batch_size: int,
+    *,
+    read_special_tokens: bool = False,
+    stop_at_end: bool | None = None,
     **sampling: Any,
 ) -> Request:
     """Build the request from the values of the flags; a sampling flag that is None was not given.
@@ -47,4 +52,6 @@ def make_request(
         stop_tokens=tuple(int(t) if t.isdecimal() else t for t in stop_token),
         samples=samples,
         batch_size=batch_size,
+        read_special_tokens=read_special_tokens,
+        stop_at_end=stop_at_end,
     )

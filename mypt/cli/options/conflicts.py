@@ -30,7 +30,7 @@ class Conflicts:
 _PROMPTS = ("prompt", "prompt_file", "prompt_lines")
 _SAMPLING = (
     *("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty"),
-    *("no_repeat_ngram_size", "seed", "stop", "stop_token"),
+    *("no_repeat_ngram_size", "seed", "stop", "stop_token", "stop_at_end"),
 )
 GENERATE_CONFLICTS = Conflicts(
     beside={

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from mypt.chat.special_text import find_special_texts
+from mypt.chat.stops import stop_tokens
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.rules.arguments import (
     INTEGER,
@@ -98,12 +100,23 @@ class Ending:
         max_new_tokens: int,
         stop: str | Iterable[str],
         stop_tokens: int | str | Iterable[int | str],
+        *,
+        stop_at_end: bool | None = False,
     ) -> Ending:
         """Look up the stop tokens; a `str` is a single stop string or token.
 
+        Args:
+            tokenizer: The model's tokenizer.
+            max_new_tokens: Maximum number of new tokens.
+            stop: Strings before which the text ends.
+            stop_tokens: Tokens before which the text ends.
+            stop_at_end: Whether the text also ends before a token that ends a turn or a text by its
+                role; None where the model has a chat template, or a token that ends a turn.
+
         Raises:
             ConfigError: An argument is of another type or out of range, a stop string is empty, or
-                a stop token is not in the vocabulary.
+                a stop token is not in the vocabulary; or it is to stop at the end, and no token has
+                that role.
         """
         checked = check_arguments(
             max_new_tokens=(max_new_tokens, whole_number(0)),
@@ -111,6 +124,7 @@ class Ending:
             stop_tokens=(stop_tokens, _STOP_TOKENS),
         )
         ids = [_find_token_id(tokenizer, token) for token in checked["stop_tokens"]]
+        ids += _find_ends(tokenizer, stop_at_end)
         if "" in checked["stop"]:
             fix = "omit it, or pass a non-empty string"
             raise ConfigError(Problem("", "stop", "is empty", fix, kind="sampling"))
@@ -147,6 +161,7 @@ class GenerationSettings:
         ending: When a text ends.
         wanted: What to keep for each token.
         use_cache: Whether to keep keys and values.
+        read_special_tokens: Whether what spells a special token in a prompt becomes one.
     """
 
     tokenizer: Tokenizer
@@ -154,6 +169,23 @@ class GenerationSettings:
     ending: Ending
     wanted: Wanted = field(factory=Wanted)
     use_cache: bool = True
+    read_special_tokens: bool = False
+
+
+def _find_ends(tokenizer: Tokenizer, stop_at_end: bool | None) -> tuple[int, ...]:
+    """Return the tokens that end a turn or a text, where a text is to end at them."""
+    if stop_at_end is False:
+        return ()
+    state = tokenizer.state()
+    ends = stop_tokens(state)
+    if stop_at_end is None:
+        has_turns = (state.get("special_tokens") or {}).get("turn_end")
+        return ends if state.get("chat_template") or has_turns else ()
+    if not ends:
+        what = "is true, but no token of the model ends a text or a turn"
+        fix = "leave it out, or name a token by stop_tokens"
+        raise ConfigError(Problem("", "stop_at_end", what, fix, kind="sampling"))
+    return ends
 
 
 def _find_token_id(tokenizer: Tokenizer, token: int | str) -> int:
@@ -163,7 +195,8 @@ def _find_token_id(tokenizer: Tokenizer, token: int | str) -> int:
             return token
         what, fix = f"is {token}", f"make it 0 to {tokenizer.n_vocab - 1}, or the token's text"
         raise ConfigError(Problem("", "stop_tokens", what, fix, kind="sampling"))
-    ids = tokenizer.encode(token)
+    special = find_special_texts(tokenizer)
+    ids = [special[token]] if token in special else tokenizer.encode(token)
     if len(ids) != 1:
         what = f"`{token}` is not one token but {len(ids)}"
         fix = "use its id, or pass the text as a stop string"

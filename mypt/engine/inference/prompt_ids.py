@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from mypt.chat.special_text import encode_ordinary
 from mypt.engine.inference.detokenizer import Detokenizer
 from mypt.format.errors import ConfigError, DataError, Problem
 from mypt.format.rules.arguments import INTEGER, TEXT, Rule, check_arguments, either, sequence_of
@@ -45,7 +46,12 @@ class EncodedPrompt:
 
 
 def encode_prompt(
-    tokenizer: Tokenizer, prompt: Prompt, vocab_size: int, begin: Sequence[int] = ()
+    tokenizer: Tokenizer,
+    prompt: Prompt,
+    vocab_size: int,
+    begin: Sequence[int] = (),
+    *,
+    read_special_tokens: bool = False,
 ) -> EncodedPrompt:
     """Encode a prompt, unless it is ids already.
 
@@ -54,6 +60,8 @@ def encode_prompt(
         prompt: A text, or the ids of tokens, which are taken as they are.
         vocab_size: Number of ids that the model has.
         begin: The ids that begin every text.
+        read_special_tokens: Whether what spells a special token becomes one; else it is ordinary
+            text.
 
     Raises:
         ConfigError: The prompt is neither, or has an id that the model lacks.
@@ -61,7 +69,8 @@ def encode_prompt(
     """
     checked = check_arguments(prompt=(prompt, TEXT_OR_IDS))["prompt"]
     if isinstance(checked, str):
-        return EncodedPrompt(checked, tuple(_encode_text(tokenizer, checked, begin)), tokenizer)
+        found = _encode_text(tokenizer, checked, begin, read_special_tokens=read_special_tokens)
+        return EncodedPrompt(checked, tuple(found), tokenizer)
     check_vocabulary("prompt", checked, vocab_size)
     ids = checked or tuple(_encode_text(tokenizer, "", begin))
     texts = checked[count_begin(checked, begin) :]
@@ -96,6 +105,8 @@ def encode_prompts(
     prompts: Iterable[Prompt],
     vocab_size: int,
     begin: Sequence[int] = (),
+    *,
+    read_special_tokens: bool = False,
 ) -> list[EncodedPrompt]:
     """Encode several prompts, as `encode_prompt` encodes each.
 
@@ -109,16 +120,40 @@ def encode_prompts(
         raise ConfigError(Problem("", "prompts", what, fix))
     several = sequence_of(Rule("a prompt", lambda prompt: prompt), "a list of prompts")
     given = check_arguments(prompts=(prompts, several))["prompts"]
-    return [encode_prompt(tokenizer, prompt, vocab_size, begin) for prompt in given]
+    return [
+        encode_prompt(tokenizer, prompt, vocab_size, begin, read_special_tokens=read_special_tokens)
+        for prompt in given
+    ]
 
 
-def _encode_text(tokenizer: Tokenizer, prompt: str, begin: Sequence[int]) -> list[int]:
+def encode_given(tokenizer: Tokenizer, text: str, *, read_special_tokens: bool) -> list[int]:
+    """Encode the text of a user.
+
+    Args:
+        tokenizer: The tokenizer.
+        text: The text.
+        read_special_tokens: Whether what spells a special token becomes one.
+
+    Raises:
+        DataError: It contains a character that the vocabulary lacks.
+    """
+    if read_special_tokens:
+        return tokenizer.encode(text)
+    ids: list[int] = encode_ordinary(tokenizer, text).tolist()
+    return ids
+
+
+def _encode_text(
+    tokenizer: Tokenizer, prompt: str, begin: Sequence[int], *, read_special_tokens: bool = False
+) -> list[int]:
     """Encode a text; an empty one becomes a newline if the vocabulary has it, else id 0.
 
     A text of which the tokenizer drops everything, as some do with what they lack, is empty. Where
     texts begin with ids of their own there is no empty text.
     """
-    ids = [*begin, *(tokenizer.encode(prompt) if prompt else [])]
+    ids = [*begin]
+    if prompt:
+        ids += encode_given(tokenizer, prompt, read_special_tokens=read_special_tokens)
     if ids:
         return ids
     try:

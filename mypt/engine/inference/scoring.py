@@ -9,7 +9,12 @@ import torch
 import torch.nn.functional as F
 from attrs import evolve, frozen
 
-from mypt.engine.inference.prompt_ids import TEXT_OR_IDS, check_vocabulary, count_begin
+from mypt.engine.inference.prompt_ids import (
+    TEXT_OR_IDS,
+    check_vocabulary,
+    count_begin,
+    encode_given,
+)
 from mypt.engine.runtime.out_of_memory import SCORING, explain_oom
 from mypt.format.errors import DataError, Problem, format_count
 from mypt.format.rules.arguments import check_arguments, whole_number
@@ -56,7 +61,9 @@ class Score:
 
 
 @explain_oom(SCORING)
-def score(model: LanguageModel, text: Prompt, stride: int | None) -> Score:
+def score(
+    model: LanguageModel, text: Prompt, stride: int | None, *, read_special_tokens: bool = False
+) -> Score:
     """Measure how well a model predicts a text; see `GPT.score`."""
     block_size = model.config.block_size
     up_to = evolve(
@@ -66,7 +73,8 @@ def score(model: LanguageModel, text: Prompt, stride: int | None) -> Score:
     checked = check_arguments(text=(text, TEXT_OR_IDS), stride=(given, up_to))
     begin = model.begin_ids
     if isinstance(checked["text"], str):
-        ids = [*begin, *model.need_tokenizer().encode(checked["text"])]
+        given, tokenizer = checked["text"], model.need_tokenizer()
+        ids = [*begin, *encode_given(tokenizer, given, read_special_tokens=read_special_tokens)]
     else:
         ids = list(checked["text"])
         check_vocabulary("text", ids, model.config.vocab_size)

@@ -172,7 +172,13 @@ def stream(
         prefix: What the text before left, and where this one leaves the same for the next.
     """
     settings, config = with_seed(settings), model.config
-    encoded = encode_prompt(settings.tokenizer, prompt, config.vocab_size, model.begin_ids)
+    encoded = encode_prompt(
+        settings.tokenizer,
+        prompt,
+        config.vocab_size,
+        model.begin_ids,
+        read_special_tokens=settings.read_special_tokens,
+    )
     processors = prepare_processing(model, settings).begin(encoded.ids)
     row = TextRow(encoded, settings, processors, config.block_size, sample)
     return TextStream(row, _make_pieces(model, row, settings, prefix))
@@ -205,7 +211,13 @@ def continuations(
     counts = check_arguments(
         samples=(samples, whole_number(1)), batch_size=(batch_size, whole_number(1, below=2**63))
     )
-    encoded = encode_prompts(settings.tokenizer, prompts, model.config.vocab_size, model.begin_ids)
+    encoded = encode_prompts(
+        settings.tokenizer,
+        prompts,
+        model.config.vocab_size,
+        model.begin_ids,
+        read_special_tokens=settings.read_special_tokens,
+    )
     processing = prepare_processing(model, settings)
     return _continue_batches(model, encoded, with_seed(settings), processing, **counts)
 

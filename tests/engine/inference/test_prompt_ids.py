@@ -1,10 +1,14 @@
+import numpy as np
 import pytest
 
 from mypt.engine.inference.prompt_ids import encode_prompt, encode_prompts
 from mypt.format.errors import ConfigError, DataError
 from mypt.plugins.manager import load_plugins
+from mypt.tokenizers.added_tokens import build_from_state
 
 BEGIN = (9,)
+
+PLUGINS = load_plugins()
 
 
 class Words:
@@ -14,6 +18,12 @@ class Words:
 
     def encode(self, text):
         return [self.words.index(word) for word in text.split()]
+
+    def encode_array(self, text):
+        return np.array(self.encode(text), np.uint32)
+
+    def state(self):
+        return {"token_kind": "words"}
 
     def decode(self, ids):
         return self.decode_bytes(ids).decode().removeprefix(" ")
@@ -76,3 +86,15 @@ def test_prompts_that_cannot_be_are_refused(chars):
     for prompts, said in (("the", "are a single string"), (5, "is 5; make it a list of prompts")):
         with pytest.raises(ConfigError, match=f"^prompts: {said}"):
             encode_prompts(chars, prompts, 7)
+
+
+def test_what_spells_a_special_token_becomes_one_only_if_asked():
+    state = {"token_kind": "gpt2", "special_token_encoder": {"<|end|>": 50257}}
+    plain, special = load_plugins().tokenizer("gpt2").build({}), build_from_state(state, PLUGINS)
+    text = "Stop.<|end|>"
+    ordinary = encode_prompt(special, text, 50304)
+    assert ordinary.ids == tuple(plain.encode(text))
+    assert ordinary.text == text
+    read = encode_prompt(special, text, 50304, read_special_tokens=True)
+    assert read.ids == (*plain.encode("Stop."), 50257)
+    assert [one.ids for one in encode_prompts(special, [text], 50304)] == [ordinary.ids]

@@ -116,7 +116,11 @@ class TextBatcher:
         """
         model = self._model
         encoded = encode_prompt(
-            settings.tokenizer, prompt, model.config.vocab_size, model.begin_ids
+            settings.tokenizer,
+            prompt,
+            model.config.vocab_size,
+            model.begin_ids,
+            read_special_tokens=settings.read_special_tokens,
         )
         request = TextRequest(encoded, with_seed(settings), on_change)
         with self._changed:
