@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from attrs import frozen
 
-from mypt.chat.rendering import PLACE, Rendering
+from mypt.chat.sandbox.render import PLACE
 from mypt.format.errors import DataError, MyptError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mypt.chat.rendering import Rendering
 
 Span = tuple[int, int]
 ASSISTANT = "assistant"

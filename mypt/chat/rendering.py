@@ -6,18 +6,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from jinja2 import TemplateError
 
-from mypt.chat.environment import BEGIN, END, compile_template
-from mypt.format.errors import ConfigError, DataError, Problem, one_line
+from mypt.chat.sandbox.budget import Budget
+from mypt.chat.sandbox.counter import BUDGET
+from mypt.chat.sandbox.render import BEGIN, END, PLACE, render
+from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mypt.chat.guard import Guard
-
-PLACE = ("tokenizer.json", "/chat_template")
-CORRECT_TEMPLATE = "correct it, or choose another one with --chat_template"
 
 
 @frozen(eq=False)
@@ -73,21 +71,18 @@ class Rendering:
         given: Mapping[str, Any],
         add_generation_prompt: bool,
     ) -> str:
-        try:
-            return compile_template(self.source).render(
-                {
-                    "tools": None,
-                    "documents": None,
-                    **self.variables,
-                    **given,
-                    "messages": messages,
-                    "add_generation_prompt": add_generation_prompt,
-                    BEGIN: self.guard.begin,
-                    END: self.guard.end,
-                }
-            )
-        except TemplateError as error:
-            raise explain(error) from error
+        variables = {
+            "tools": None,
+            "documents": None,
+            **self.variables,
+            **given,
+            "messages": messages,
+            "add_generation_prompt": add_generation_prompt,
+            BEGIN: self.guard.begin,
+            END: self.guard.end,
+            BUDGET: Budget([messages, given]),
+        }
+        return render(self.source, variables)
 
     @cached_property
     def _covered_messages(self) -> list[dict[str, Any]]:
@@ -97,11 +92,3 @@ class Rendering:
     def _covered_given(self) -> Mapping[str, Any]:
         covered: Mapping[str, Any] = self.guard.cover(self.given)
         return covered
-
-
-def explain(error: TemplateError) -> ConfigError | DataError:
-    """Return the error of a template that fails, in one line."""
-    line = getattr(error, "lineno", None)
-    where = PLACE[1] if line is None else f"{PLACE[1]} line {line}"
-    what = f"cannot be rendered: {one_line(error.message or type(error).__name__)}"
-    return ConfigError(Problem(PLACE[0], where, what, CORRECT_TEMPLATE, kind="chat.template"))

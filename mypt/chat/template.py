@@ -8,17 +8,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
-from jinja2 import TemplateError
 
 from mypt.chat.answers import ASSISTANT, lay_out, lay_out_prompt
-from mypt.chat.environment import compile_template
 from mypt.chat.guard import Guard, find_private
 from mypt.chat.message import Message
-from mypt.chat.rendering import PLACE, Rendering, explain
+from mypt.chat.rendering import Rendering
+from mypt.chat.sandbox.render import PLACE, compile_template
 from mypt.chat.shipped import SHIPPED, find_shipped_name
 from mypt.chat.special_text import OrdinaryEncoder
 from mypt.chat.stops import stop_tokens
-from mypt.chat.vocabulary import find_template_tokens, find_variables
+from mypt.chat.template_tokens import find_template_tokens, find_variables
 from mypt.format.errors import ConfigError, MyptError, Problem, suggestion
 
 if TYPE_CHECKING:
@@ -79,10 +78,7 @@ class ChatTemplate:
         """
         state = tokenizer.state()
         chosen = _choose_source(state, source)
-        try:
-            compile_template(chosen)
-        except TemplateError as error:
-            raise explain(error) from error
+        compile_template(chosen)
         made = cls(chosen, tokenizer, find_template_tokens(tokenizer, chosen), stop_tokens(state))
         made._check_vocabulary()
         return made

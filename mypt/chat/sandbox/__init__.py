@@ -1,0 +1,1 @@
+"""Rendering of templates that nobody has looked at."""
