@@ -10,7 +10,7 @@ from attrs import evolve
 from mypt.api.argument_rules import DEVICE, DTYPE, MESSAGES, PLUGINS
 from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.build import build_model
-from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.engine.checkpoints.paths import find_checkpoint, with_base
 from mypt.engine.checkpoints.recovery.candidates import naming_copies
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
 from mypt.engine.inference.text import continuations, stream
@@ -26,7 +26,9 @@ from mypt.format.rules.arguments import (
     checked,
     instance_of,
     mapping_of,
+    number_where,
     optional,
+    sequence_of,
     where,
     whole_number,
 )
@@ -337,6 +339,74 @@ class GPT(LanguageModel):
         return self
 
     @checked(
+        rank=whole_number(1),
+        alpha=optional(number_where(lambda alpha: alpha > 0, "a number above 0")),
+        targets=optional(sequence_of(TEXT, "a list of names, such as ['q', 'v']")),
+        dropout=number_where(lambda p: 0 <= p < 1, "a number from 0 to below 1"),
+        seed=whole_number(0, below=2**64),
+    )
+    def add_adapter(
+        self,
+        rank: int = 8,
+        *,
+        alpha: float | None = None,
+        targets: Iterable[str] | None = None,
+        dropout: float = 0.0,
+        seed: int = 1337,
+    ) -> GPT:
+        """Put a LoRA adapter beside the model, which itself stays as it is from now on.
+
+        `fit` trains the adapter alone, and saving writes it alone, with the path and the digest of
+        the base: the checkpoint that this model was loaded from.
+
+        Args:
+            rank: Rank of the matrices that are added.
+            alpha: Factor on what they add, divided by `rank`; by default twice the rank.
+            targets: The adapted matrices of each layer, such as `["q", "v"]`; by default all linear
+                layers.
+            dropout: Probability that an input of the adapter becomes zero in training.
+            seed: Decides its first values.
+
+        Returns:
+            This model.
+
+        Raises:
+            ConfigError: The model was not loaded from a checkpoint, has been changed since, or has
+                an adapter already; or a target names no matrix.
+        """
+        from mypt.engine.checkpoints.adapters.own import add_adapter_to
+
+        settings = {
+            "lora_rank": rank,
+            "lora_alpha": alpha,
+            "lora_targets": [] if targets is None else list(targets),
+            "lora_dropout": dropout,
+            "seed": seed,
+        }
+        add_adapter_to(self, settings)
+        return self
+
+    @checked()
+    def merge_adapter(self) -> GPT:
+        """Add the adapter of the model to its matrices in place: it is a whole model then.
+
+        Returns:
+            This model; one without an adapter is unchanged.
+
+        Raises:
+            ConfigError: The model has 8-bit weights.
+        """
+        if self.config.adapter is None:
+            return self
+        if is_quantized(self):
+            what, fix = "has 8-bit weights, to which nothing can be added", "merge it before"
+            raise ConfigError(Problem("", "adapter", what, fix, kind="adapter"))
+        from mypt.engine.checkpoints.adapters.own import merge_adapter_of
+
+        merge_adapter_of(self)
+        return self
+
+    @checked(
         data_loader=_LOADER,
         optimizer=optional(_OPTIMIZER),
         checkpoint_dir=optional(PATH),
@@ -524,6 +594,7 @@ class GPT(LanguageModel):
         dtype=optional(DTYPE),
         plugins=PLUGINS,
         options=optional(MAPPING),
+        base=optional(PATH),
     )
     @reopen_if_saved
     def load(
@@ -534,12 +605,13 @@ class GPT(LanguageModel):
         dtype: str | torch.dtype | None = None,
         plugins: Plugins | None = None,
         options: Mapping[str, Any] | None = None,
+        base: str | Path | None = None,
     ) -> GPT:
         """Load any checkpoint for inference, as `mypt.load` does, with the same arguments."""
         plugins = load_plugins() if plugins is None else plugins
         path = find_checkpoint(path_or_name)
         with naming_copies(path, plugins):
-            opened = open_checkpoint(path, plugins, options)
+            opened = with_base(open_checkpoint(path, plugins, options), base)
             log_warnings(opened)
             model = build_model(opened, plugins, cls=cls, device=device)
         return model if dtype is None else model.to(dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mypt.api.argument_rules import DEVICE, DTYPE, PLUGINS
-from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.engine.checkpoints.paths import find_checkpoint, with_base
 from mypt.engine.checkpoints.recovery.candidates import naming_copies
 from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.bundle.reopen import reopen_if_saved
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     dtype=optional(DTYPE),
     plugins=PLUGINS,
     options=optional(MAPPING),
+    base=optional(PATH),
 )
 def load(
     path_or_name: str | Path,
@@ -37,6 +38,7 @@ def load(
     dtype: str | torch.dtype | None = None,
     plugins: Plugins | None = None,
     options: Mapping[str, Any] | None = None,
+    base: str | Path | None = None,
 ) -> GPT:
     """Load a checkpoint for inference.
 
@@ -51,6 +53,8 @@ def load(
         plugins: Where parts and tokenizers are looked up; by default all that are installed.
         options: Settings for the reader of a foreign checkpoint, such as `{"lora_alpha": 32.0}` or
             `{"training_text": "input.txt"}`; an error names those that are missing.
+        base: Of an adapter, its base: a path or a name. By default it is looked for beside the
+            adapter, and where it was when the adapter began.
 
     Returns:
         A `GPT` in evaluation mode, with `.config` and `.tokenizer`.
@@ -64,7 +68,9 @@ def load(
     """
     with pause_gc():
         plugins = load_plugins() if plugins is None else plugins
-        model = open_model(find_checkpoint(path_or_name), plugins, options, device=device)
+        model = open_model(
+            find_checkpoint(path_or_name), plugins, options, device=device, base=base
+        )
         return model if dtype is None else model.to(dtype)
 
 
@@ -77,6 +83,7 @@ def open_model(
     *,
     device: str | torch.device | None,
     report: Callable[[Opened], object] = log_warnings,
+    base: str | Path | None = None,
 ) -> GPT:
     """Load the checkpoint at a path for inference, as `load` does.
 
@@ -89,9 +96,10 @@ def open_model(
         device: Device of the model; None for the fastest available.
         report: Called with the checkpoint before any weight is read, to show the user its edits
             and warnings.
+        base: See `load`.
     """
     with naming_copies(path, plugins):
-        opened = open_checkpoint(path, plugins, options)
+        opened = with_base(open_checkpoint(path, plugins, options), base)
         report(opened)
         from mypt.api.gpt import GPT  # torch, for a file that is sound
         from mypt.engine.checkpoints.build import build_model

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from mypt.format.documents.training import Environment
+    from mypt.format.documents.training import Ancestor, Environment
 
 
 @frozen(kw_only=True)
@@ -29,6 +29,7 @@ class History:
             None for one that never was.
         digests: SHA-256 of each `model.pt` that the model was read from or saved as.
         doubts: Why its training cannot go on exactly, as far as the files it was read from show.
+        lineage: What a run of its own that begins now came from; None for the model itself.
     """
 
     state: TrainingState | None = None
@@ -36,6 +37,7 @@ class History:
     path: Path | None = None
     digests: frozenset[str] = frozenset()
     doubts: tuple[str, ...] = ()
+    lineage: tuple[Ancestor, ...] | None = None
 
     @property
     def step(self) -> int:

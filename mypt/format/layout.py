@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from mypt.format.adapters.places import adapter_tensors
 from mypt.format.documents.config import GATED
 
 if TYPE_CHECKING:
@@ -148,9 +149,22 @@ def lay_out(config: GPTConfig, layouts: Layouts) -> ModelLayout:
         config: A config that passed `architecture_problems`.
         layouts: The known parts: `BUILT_IN` and those of plugins.
 
+    Returns:
+        Of an adapter, its own tensors alone: none outside of layers.
+
     Raises:
         KeyError: A part of the config is not among `layouts`.
     """
+    adapter = config.adapter
+    if adapter is not None:
+        base = lay_out(config.without_adapter(), layouts)
+        return ModelLayout(
+            before={},
+            prefix=base.prefix,
+            layer=lambda layer: adapter_tensors(base.layer(layer), config, adapter),
+            is_uniform=base.is_uniform,
+            after={},
+        )
     chosen = {slot: layouts[slot, getattr(config, slot)] for slot in used_slots(config, layouts)}
     norm = chosen["norm_type"](config)
     stack = chosen["stack_type"]

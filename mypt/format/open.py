@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import evolve, field, frozen
 
+from mypt.format.bundle.base import digest_weights, list_weight_files
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.edits import EDITED, changes_output, summarize_edits
 from mypt.format.bundle.plugin_updates import find_package
@@ -94,6 +94,7 @@ class Opened:
             that of their digests.
         optimizer: Gives the optimizer state, as `optimizer.pt` has it; None where there is none.
         check: Compares the files of both with what was saved, however large; may take seconds.
+        base_path: Where the base of an adapter is, as a user says; None to look for it.
         is_proved: Whether the config was checked against the schema and all rules, those of
             plugins included, so that a model can be built from it without another check.
     """
@@ -119,6 +120,7 @@ class Opened:
     lacking: tuple[Problem, ...] = ()
     needs: Mapping[str, Any] = field(factory=dict)
     manifest: Manifest | None = None
+    base_path: Path | None = None
     is_proved: bool = False
 
     @property
@@ -368,7 +370,7 @@ def _describe_foreign(
 ) -> Opened:
     """Describe a foreign checkpoint by its headers; its tensors are read on demand."""
     described = describe(path, reader, plugins.layouts, options, plugins.settings)
-    held = _weight_files(path)
+    held = list_weight_files(path)
 
     config = from_document(GPTConfig, described.config)
     file = path / files.MODEL if reader.read is mypt_folder.read else path
@@ -393,7 +395,7 @@ def _describe_foreign(
         remarks=described.remarks,
         weights=_make_weights_reader(read_weights, config, file),
         shapes=lambda: {name: info.shape for name, info in described.tensors.items()},
-        digest=lambda: _joint_digest(held),
+        digest=lambda: digest_weights(path),
         optimizer=optimizer,
         lacking=_find_lacking_tokenizer(described, path, plugins),
         doubts=(f"it was saved by another program ({reader.name})",),
@@ -425,20 +427,5 @@ def _make_weights_reader(
     return weights
 
 
-def _weight_files(path: Path) -> list[Path]:
-    """Return the files with the weights; of a format whose files mypt does not know, all files."""
-    if path.is_file():
-        return [path]
-    known = sorted(file for form in ("*.pt", "*.safetensors", "*.bin") for file in path.glob(form))
-    return known or sorted(file for file in path.rglob("*") if file.is_file())
-
-
 def _name_within(path: Path, file: Path) -> str:
     return file.name if file == path else file.relative_to(path).as_posix()
-
-
-def _joint_digest(held: Sequence[Path]) -> str:
-    digests = [files.digest_file(path, str(path)) for path in held]
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.format.bundle.base import base_problems
 from mypt.format.bundle.cross_checks import PER_HEAD
 from mypt.format.bundle.detect import classify, is_hugging_face
 from mypt.format.bundle.examine import KINDS, examine
@@ -116,7 +117,10 @@ def _find_problems(
         if path.name in (*KINDS, files.MANIFEST) or not has_errors(wrong_preset):
             return wrong_preset
     if classify(path) == "bundle":
-        return examine(path, layouts, settings, checksums=checksums).problems
+        seen = examine(path, layouts, settings, checksums=checksums)
+        adapter = None if seen.config is None else seen.config.adapter
+        lacking = [] if adapter is None else base_problems(path, adapter)
+        return [*seen.problems, *lacking]
     from mypt.format.open import recognise  # a bundle needs none of the readers
     from mypt.format.readers import mypt_folder
     from mypt.format.readers.unread.unknown import explain_unknown

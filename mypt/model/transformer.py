@@ -86,6 +86,10 @@ class Transformer(nn.Module):
         """
         if config is not _trusted.get():
             _check_config(config, plugins)
+        if config.adapter is not None:
+            what = "is set, and a model is built whole, before its adapter is put beside it"
+            fix = "load the adapter, or build the base and call add_adapter"
+            raise ConfigError(Problem("", "adapter", what, fix, kind="adapter"))
         super().__init__()
         self.config = config
         self.plugins = plugins

@@ -8,10 +8,10 @@ import attrs
 import pytest
 
 from mypt.format.documents.config import DERIVED, OPTIONAL, GPTConfig
+from mypt.format.documents.config_parts.rope_scaling import RopeScaling
 from mypt.format.documents.convert import field_names, from_document, to_document
 from mypt.format.documents.manifest import FileRecord, Manifest
 from mypt.format.documents.provenance import GitState, Provenance
-from mypt.format.documents.rope_scaling import RopeScaling
 from mypt.format.documents.special_tokens import SpecialTokens
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import (

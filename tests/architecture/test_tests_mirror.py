@@ -21,7 +21,7 @@ TESTED_BY = {
     "api/test_gpt.py": ["engine/language_model"],
     "architecture/test_document_schemas.py": [
         "format/documents/manifest",
-        "format/documents/rope_scaling",
+        "format/documents/config_parts/rope_scaling",
         "format/documents/tokenizer",
         "format/documents/training",
     ],
@@ -45,6 +45,14 @@ TESTED_BY = {
     ],
     "engine/optimizers/test_adamw.py": ["engine/optimizers/groups"],
     "engine/optimizers/test_muon.py": ["engine/optimizers/newton_schulz", "format/optimizers/muon"],
+    "scenarios/test_lora.py": [
+        "engine/checkpoints/adapters/base",
+        "engine/checkpoints/adapters/own",
+        "engine/checkpoints/adapters/settings",
+        "format/bundle/base",
+        "format/documents/config_parts/adapter",
+        "model/adapters",
+    ],
     "scenarios/test_optimizers.py": ["format/optimizers/built_in"],
     "testing/test_optimizers.py": [
         "engine/optimizers/adafactor",

@@ -10,7 +10,7 @@ from pathlib import Path
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas" / "v2"
 PRESET = SCHEMAS / "preset.schema.json"
 # Known to a run alone, and what stands at the end.
-LEFT_OUT = {"format_version", "requires", "start_step", "config_file", "plugins"}
+LEFT_OUT = {"format_version", "adapter", "requires", "start_step", "config_file", "plugins"}
 
 
 def make_schema():

@@ -321,6 +321,8 @@ HARMLESS = {
 }
 # They say where the data are, or who is ignored; the digest of the data decides.
 NAMES = {"config_file", "dataset_dir", "eval_dataset_dir", "init_from_model", "input_file"}
+# They say which tensors there are: ignored, see tests/scenarios/test_lora.py.
+NAMES |= {"lora_rank", "lora_alpha", "lora_targets", "lora_dropout"}
 NAMES |= {"log_file", "val_file", "mixture", "data_source", "data_options"}
 # A mean is more to keep, a mask needs another tokenizer, packing conversations, and special tokens a
 # new model. They have tests of their own.

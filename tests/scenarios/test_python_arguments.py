@@ -83,6 +83,8 @@ def table(plugins, tmp_path_factory):
             {"checkpoint_dir": folder / "save_bundle"},
         ),
         "GPT.make_cache": (model.make_cache, {}),
+        "GPT.add_adapter": (lambda **given: mypt.GPT.load(saved).add_adapter(**given), {}),
+        "GPT.merge_adapter": (model.merge_adapter, {}),
         "GPT.quantize": (mypt.GPT(config, tokenizer).quantize, {}),
         "GPT.need_tokenizer": (model.need_tokenizer, {}),
         "GPT.tokenizer_or_ids": (model.tokenizer_or_ids, {}),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Set by the run itself, or by a save.
-NO_FLAGS = frozenset({"requires", "start_step"})
+NO_FLAGS = frozenset({"adapter", "requires", "start_step"})
 
 
 class JsonType(click.ParamType[Any]):

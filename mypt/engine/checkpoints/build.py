@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from mypt.engine.checkpoints.adapters.base import open_base
 from mypt.engine.checkpoints.origin import read_history
 from mypt.engine.runtime.devices import choose_device
 from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.documents.convert import to_document
 from mypt.format.layout import POSITIONS
+from mypt.model.adapters import attach_adapter, tie_head
 from mypt.model.transformer import trust_config
 from mypt.plugins.requirements import is_tokenizer_here
 from mypt.tokenizers.added_tokens import build_from_state
@@ -67,20 +69,50 @@ def build_model(
         OutOfMemoryError: The memory of the device is too small.
     """
     place = choose_device(device)
+    if opened.config.adapter is not None:
+        model = _build_adapted(opened, plugins, cls, config or opened.config, for_training)
+        if place.type != "cpu":
+            model = model.to(place)
+            tie_head(model)
+        return model
     tokenizer = build_tokenizer(opened.tokenizer, plugins)
     proved = opened.config if opened.is_proved else None
     with torch.device("meta"), trust_config(proved):
         model = cls(config or opened.config, tokenizer, plugins=plugins)
-    model.tokenizer_state = opened.tokenizer
-    model.needs = opened.needs
-    model.opened_from = opened.path
-    model.history = read_history(opened)
+    _describe(model, opened)
     weights = dict(opened.weights(partial(_convert, copy=for_training)))
     if config is not None and POSITIONS in weights:
         weights[POSITIONS] = weights[POSITIONS][: config.block_size].clone()
     model.load_weights(weights, file=str(opened.path))
     model.train(for_training)
     return model if place.type == "cpu" else model.to(place)  # which moves tables, too
+
+
+def _describe(model: LanguageModel, opened: Opened) -> None:
+    """Let a model know what its checkpoint says of it."""
+    model.tokenizer_state = opened.tokenizer
+    model.needs = opened.needs
+    model.opened_from = opened.path
+    model.history = read_history(opened)
+
+
+def _build_adapted(
+    opened: Opened, plugins: Plugins, cls: type[M], config: GPTConfig, for_training: bool
+) -> M:
+    """Build the base of an adapter, and put the adapter beside it."""
+    if config.adapter is None:
+        raise ValueError(config)
+    base = open_base(opened, plugins)
+    model = build_model(
+        base, plugins, cls=cls, for_training=for_training, config=config.without_adapter()
+    )
+    attach_adapter(model, config.adapter)
+    model.tokenizer = build_tokenizer(opened.tokenizer, plugins)
+    _describe(model, opened)
+    weights = opened.weights(partial(_convert, copy=for_training))
+    model.load_weights(weights, file=str(opened.path))
+    model.train(for_training)
+    return model
 
 
 def _convert(tensor: torch.Tensor, *, copy: bool) -> torch.Tensor:

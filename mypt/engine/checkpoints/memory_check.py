@@ -19,6 +19,7 @@ from mypt.engine.runtime.out_of_memory import TRAINING, OutOfMemoryError, explai
 from mypt.engine.runtime.training_memory import count_training_memory
 from mypt.engine.runtime.world import ALONE
 from mypt.format.errors import Problem
+from mypt.model.adapters import list_frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mypt.engine.runtime.world import World
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import TrainingConfig
+    from mypt.model.transformer import Transformer
     from mypt.plugins.manager import Plugins
 
 _FIX = (
@@ -37,7 +39,7 @@ _FIX = (
 
 
 def measure_memory(
-    model: torch.nn.Module,
+    model: Transformer,
     tracked: TrackedOptimizer,
     trained: Collection[torch.nn.Parameter],
     world: World,
@@ -54,8 +56,10 @@ def measure_memory(
         saves: Whether this one saves.
     """
     sharded, optimizer = is_sharded(model), tracked.optimizer
+    frozen = _count_bytes(tensor for _, tensor in list_frozen(model))
     memory = count_training_memory(
         _count_bytes(model.parameters()),
+        base=frozen,
         trained=_count_bytes(trained),
         state=_count_state(tracked, trained),
         optimizer=tracked.name,
@@ -65,7 +69,9 @@ def measure_memory(
         saves=saves,
     )
     held = _count_state(tracked, {*optimizer.state})
-    return memory, memory.weights + memory.mean + held // (world.size if sharded else 1)
+    return memory, memory.weights + memory.base + memory.mean + held // (
+        world.size if sharded else 1
+    )
 
 
 def expect_memory(config: GPTConfig, training: TrainingConfig, plugins: Plugins) -> TrainingMemory:

@@ -70,6 +70,8 @@ def lineage_from(history: History, weights: Mapping[str, Tensor]) -> tuple[Ances
     Returns:
         Nothing for a model that was neither trained nor read from a checkpoint.
     """
+    if history.lineage is not None:
+        return history.lineage
     if history.step == 0 and history.path is None:
         return ()
     before = () if history.state is None else history.state.lineage

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from mypt.engine.config.folders import CHECKPOINTS, LOGS
 from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mypt.format.documents.training import TrainingConfig
+    from mypt.format.open import Opened
 
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 _MAX_NAME_BYTES = 200
@@ -104,6 +107,24 @@ def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = No
         what = f"contains no file `{legacy_checkpoint}`; available: {there}"
         raise UsageError(Problem(str(path), "", what, "name one of these", kind="checkpoint"))
     return path / legacy_checkpoint
+
+
+def with_base(opened: Opened, base: str | Path | None) -> Opened:
+    """Return an adapter whose base is where a user says.
+
+    Args:
+        opened: The adapter.
+        base: Path or name of its base; None to look for it.
+
+    Raises:
+        UsageError: There is no such checkpoint, or what was opened is no adapter.
+    """
+    if base is None:
+        return opened
+    if opened.config.adapter is None:
+        what, fix = f"is for an adapter, and {opened.path} is a whole model", "leave it out"
+        raise UsageError(Problem("", "base", what, fix, kind="adapter.base"))
+    return evolve(opened, base_path=find_checkpoint(base))
 
 
 def _find_path(path_or_name: str | Path) -> Path:

@@ -38,6 +38,7 @@ _NOT_TAKEN = frozenset(
         *("input_file", "val_file", "dataset_dir", "mixture", "curriculum"),
         *("eval_dataset_dir", "eval_sets", "gold_metric"),
         *("init_from_model", "freeze_layers", "freeze_embeddings"),
+        *("adapter", "lora_rank", "lora_alpha", "lora_targets", "lora_dropout"),
     }
 )
 _OTHER_FILES = frozenset({*files.BUNDLE_FILES, files.MANIFEST} - {files.CONFIG})

@@ -39,6 +39,8 @@ _NO_PRESET = Preset("", {})
 _MAY_CHANGE = ("batch_size", "dropout")
 # Nor on these; the device depends on the current machine.
 _NOT_FIXED = GPTConfig.SETTINGS
+# Hyperparameters that say which tensors there are.
+_FIXED = frozenset({"lora_rank", "lora_alpha", "lora_targets", "lora_dropout"})
 
 
 @frozen(kw_only=True)
@@ -259,7 +261,15 @@ def resolve_resumed(request: TrainRequest, opened: Opened, plugins: Registry) ->
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")
     if base is not None and base != state.training_config.init_from_model:
         notices.append(f"--init_from_model {base} is ignored: {opened.path} already has weights")
-    training = override_training(given, inherited_training(state))
+    known = inherited_training(state)
+    for name in [name for name in given if name in _FIXED]:
+        value, was = given.pop(name), getattr(known, name)
+        if _plain(value) != _plain(was):
+            notices.append(
+                f"--{name} {_format_value(value)} is ignored: the saved model has "
+                f"{_format_value(_plain(was))}"
+            )
+    training = override_training(given, known)
     notices += _list_unrecorded(training, opened, changed)
     log_file = state.training_config.log_file
     if log_file is not None and training.log_file is None:
@@ -329,6 +339,10 @@ def _read_preset(file: str | None, plugins: Registry) -> Preset:
     if file is None:
         return _NO_PRESET
     return read_preset(file, plugins.layouts, plugins.readers.values(), plugins.settings)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _format_value(value: object) -> str:

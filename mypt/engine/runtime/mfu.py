@@ -130,7 +130,7 @@ def _precision(training: TrainingConfig) -> str:
 def _is_known(config: GPTConfig) -> bool:
     """Return whether the config is one that the formula was made for."""
     is_built_in = all((slot, getattr(config, slot)) in BUILT_IN for slot in SLOTS)
-    return is_built_in and config.sliding_window is None
+    return is_built_in and config.sliding_window is None and config.adapter is None
 
 
 def _count_multiplied(model: Transformer) -> int:

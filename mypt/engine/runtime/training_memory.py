@@ -23,6 +23,7 @@ class TrainingMemory:
         copy: The copy of weights and optimizer state that a save is written from, on the CPU; 0
             where there is none.
         mean: The mean of the weights, on the device; 0 where there is none.
+        base: The weights of an adapter's base, on the device; 0 where there is none.
     """
 
     weights: int
@@ -31,16 +32,18 @@ class TrainingMemory:
     copy: int
     optimizer: str = NAME
     mean: int = 0
+    base: int = 0
 
     @property
     def on_device(self) -> int:
         """Bytes without the copy."""
-        return self.weights + self.gradients + self.state + self.mean
+        return self.weights + self.base + self.gradients + self.state + self.mean
 
     def describe(self) -> str:
         """Name each share with its size, on one line."""
         shares = {
             "weights": self.weights,
+            "weights of the base": self.base,
             "gradients": self.gradients,
             _name_state(self.optimizer): self.state,
             "mean of the weights": self.mean,
@@ -56,6 +59,7 @@ def _name_state(optimizer: str) -> str:
 def count_training_memory(
     weights: int,
     *,
+    base: int = 0,
     trained: int | None = None,
     state: int | None = None,
     optimizer: str = NAME,
@@ -67,7 +71,8 @@ def count_training_memory(
     """Count what one of the processes of a run keeps.
 
     Args:
-        weights: Bytes of all weights of the model.
+        weights: Bytes of all weights of the model; of an adapter, of its own.
+        base: Bytes of the weights of an adapter's base, which each process has whole.
         trained: Bytes of those that get gradients; by default all.
         state: Bytes of what the optimizer keeps; by default AdamW's moments of those.
         optimizer: Name of the optimizer.
@@ -87,4 +92,5 @@ def count_training_memory(
         copy=weights + state + mean if saves else 0,
         optimizer=optimizer,
         mean=mean // parts,
+        base=base,
     )

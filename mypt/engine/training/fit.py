@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from mypt.data.curriculum import Phases
 from mypt.engine.averaging.weight_mean import find_means
+from mypt.engine.checkpoints.adapters.settings import settle_settings
 from mypt.engine.checkpoints.copies import name_notices
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.paths import log_file_of
@@ -105,7 +106,7 @@ def fit(
         is_saved = checkpoint_dir is not None
         described = _describe(optimizer, model, given, saved, is_saved=is_saved)
         given = merge_described(described, given, "optimizer")
-    training = _settle_training(given, previous, loader)
+    training = settle_settings(model.config.adapter, _settle_training(given, previous, loader))
     if previous is not None:
         check_run(previous, training, model.needs, model.plugins, model.opened_from)
     for field in given.keys() & {GUARDS, SINKS}:

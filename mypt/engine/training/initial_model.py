@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from attrs import evolve
 
+from mypt.engine.checkpoints.adapters.settings import add_adapter, ensure_same
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.recovery.saved_model import check_tensors
 from mypt.engine.history import History
@@ -15,8 +16,10 @@ from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.manifest import GENERATE
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import Ancestor, TrainingConfig
+from mypt.format.errors import ConfigError, Problem
 from mypt.format.optimizers.declaration import is_number
 from mypt.format.storage.recorded_paths import record_path
+from mypt.model.adapters import merge_adapter
 from mypt.model.vocabulary_rows import add_rows
 from mypt.tokenizers.extension import find_new_ids
 
@@ -33,18 +36,40 @@ M = TypeVar("M", bound="LanguageModel")
 
 
 def start_from(
-    base: Opened, config: GPTConfig, plugins: Plugins, tokenizer: Tokenizer | None = None
+    base: Opened,
+    config: GPTConfig,
+    plugins: Plugins,
+    training: TrainingConfig | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> LanguageModel:
     """Build a model with the weights and the tokenizer of another one, on the CPU, in float32.
 
     Args:
-        base: The other model.
+        base: The other model. Where it is an adapter, it is merged with its own base, unless an
+            adapter is to be trained: then this one is.
         config: Its architecture; block_size may be smaller, and with rope larger too.
         plugins: Where parts and tokenizers are looked up.
+        training: Hyperparameters, which may say that an adapter is trained beside it.
         tokenizer: The tokenizer, where it has more special tokens than that of `base`.
+
+    Raises:
+        ConfigError: The adapter to be trained is not the one that there is, or cannot be; or it
+            would need rows for new tokens, which are none of its matrices.
     """
+    wanted = training is not None and training.lora_rank > 0
+    before, config = base.config.adapter, config.without_adapter()
+    if wanted and tokenizer is not None:
+        _refuse_new_tokens(tokenizer, base)
+    if before is not None:
+        if wanted and training is not None:
+            ensure_same(before, training, base.path.name)
+        config = config.with_adapter(before)
     config = evolve(config, vocab_size=base.config.vocab_size)
     model = build_model(base, plugins, cls=LanguageModel, for_training=True, config=config)
+    if before is not None and not wanted:
+        merge_adapter(model)
+    if before is None and wanted and training is not None:
+        add_adapter(model, str(base.path), base.digest(), training)
     if tokenizer is not None:
         model = grow_vocabulary(model, tokenizer)
     # A guard is needed by the run that it judged, not by one that begins with its weights.
@@ -53,6 +78,18 @@ def start_from(
     }
     model.history = History()  # a run of its own, whose lineage names the other model
     return model
+
+
+def _refuse_new_tokens(tokenizer: Tokenizer, base: Opened) -> None:
+    """Raise for new special tokens beside an adapter.
+
+    Raises:
+        ConfigError: Always.
+    """
+    what = f"is given, but {base.path.name} lacks some of the data's special tokens, of which "
+    what += f"an adapter could learn nothing (its vocabulary would have {tokenizer.n_vocab} ids)"
+    fix = "give the base these tokens first by a run without it, or use a chat_template it has"
+    raise ConfigError(Problem("", "lora_rank", what, fix, kind="training.adapter"))
 
 
 def grow_vocabulary(model: M, tokenizer: Tokenizer) -> M:

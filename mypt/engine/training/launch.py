@@ -12,6 +12,7 @@ from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.stdlib_corpus import is_standard_library
 from mypt.data.training_data import field_with_stdin, load_eval_sets, read_training_data
 from mypt.engine.averaging.weight_mean import find_means
+from mypt.engine.checkpoints.adapters.settings import check_settings
 from mypt.engine.checkpoints.build import build_tokenizer
 from mypt.engine.checkpoints.copies import name_notices
 from mypt.engine.checkpoints.paths import (
@@ -70,6 +71,7 @@ from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.files import TRAINING_STATE
 from mypt.format.storage.succession import finish_succession
+from mypt.model.adapters import tie_head
 from mypt.plugins.requirements import check_run
 from mypt.plugins.selection import check_choices, check_given, select_options
 
@@ -411,6 +413,7 @@ def _read_data(run: ResolvedRun, world: World, plugins: Plugins) -> TrainingData
 def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
     run = resolve_new(request, plugins)
     check_model_to_begin(request.model_name, has_data=_has_data(run))
+    check_settings(run.training)
     _check_choices(request, run, plugins)
     if run.training.init_from_model is not None:
         return _start_fine_tuning(request, run.training.init_from_model, plugins, world)
@@ -478,7 +481,8 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
     lineage: tuple[Ancestor, ...] = ()
     if base is not None:
         from_base = open_checkpoint(find_checkpoint(base), plugins, request.options)
-        model, lineage = start_from(from_base, config, plugins), lineage_of(from_base, base)
+        model = start_from(from_base, config, plugins, run.training)
+        lineage = lineage_of(from_base, base)
     else:
         opened.check_tokenizer()
         _refuse_options(request)
@@ -521,7 +525,7 @@ def _read_base(
     base = open_checkpoint(path, plugins, request.options)
     run = resolve_fine_tuning(request, base, name, plugins)
     device, data = choose_device(run.device), _read_data(run, world, plugins)
-    model = start_from(base, evolve(run.config, device=str(device)), plugins)
+    model = start_from(base, evolve(run.config, device=str(device)), plugins, run.training)
     _take_text_rules(model, data)
     return run, data, model, lineage_of(base, name)
 
@@ -588,6 +592,7 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
         model = shard(model, world, start.device, autocast_to)
     else:
         model = model.to(start.device)
+        tie_head(model)
     return Job(
         model=model,
         optimizer=make_optimizer(model, run.training)
@@ -617,7 +622,7 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
 
 def _export_notices(model: LanguageModel) -> Iterator[str]:
     """Yield which programs a new model can be exported to, before it is trained."""
-    return describe_exports(list_exports(model.config, model.plugins))
+    return describe_exports(list_exports(model.config.without_adapter(), model.plugins))
 
 
 def _data_notices(phases: Phases, model: LanguageModel, training: TrainingConfig) -> Iterator[str]:

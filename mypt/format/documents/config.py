@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mypt.format.calls.signatures import checks_calls
-from mypt.format.documents.construction import settle_fields
-from mypt.format.documents.rope_scaling import RopeScaling, make_rope_scaling
+from mypt.format.documents.config_parts.adapter import FEATURE, Adapter, make_adapter
+from mypt.format.documents.config_parts.rope_scaling import RopeScaling, make_rope_scaling
+from mypt.format.documents.construction import accepted, settle_fields
 from mypt.format.documents.tokenizer import GPT2_PADDED_VOCAB_SIZE
 
 # A field that is None follows a rule: the property of `GPTConfig` that applies it.
@@ -29,7 +30,7 @@ DERIVED = {
 # A field that is None says that the model has no such thing.
 OPTIONAL = (
     *("rope_theta_sliding", "rope_scaling", "rope_pattern", "sliding_window", "window_pattern"),
-    *("attn_soft_cap", "qk_norm", "logit_soft_cap"),
+    *("attn_soft_cap", "qk_norm", "logit_soft_cap", "adapter"),
 )
 # Feed-forward parts of three matrices, by the activation of one product that multiplies the other.
 # The fields of the biases, each of which may be there or not.
@@ -103,6 +104,7 @@ class GPTConfig:
     mlp_bias: bool | None = None
     norm_bias: bool | None = None
     head_bias: bool | None = False
+    adapter: Adapter | None = field(default=None, converter=make_adapter)
     plugins: Mapping[str, Any] = field(factory=dict)
     requires: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(factory=dict)
@@ -115,6 +117,18 @@ class GPTConfig:
             ConfigError: One is of the wrong type or out of range.
         """
         settle_fields(self, "config")
+
+    def without_adapter(self) -> "GPTConfig":
+        """Return the architecture of the whole model that an adapter is for."""
+        if self.adapter is None:
+            return self
+        with accepted():
+            kept = tuple(feature for feature in self.requires if feature != FEATURE)
+            return evolve(self, adapter=None, requires=kept)
+
+    def with_adapter(self, adapter: Adapter) -> "GPTConfig":
+        """Return the config of an adapter for a whole model of this architecture."""
+        return evolve(self, adapter=adapter, requires=(*self.requires, FEATURE))
 
     @property
     def head_width(self) -> int:

@@ -98,6 +98,10 @@ class TrainingConfig:
     init_from_model: str | None = None
     special_tokens: Mapping[str, Any] = field(factory=dict)
     chat_template: str | None = None
+    lora_rank: int = 0
+    lora_alpha: float | None = None
+    lora_targets: tuple[str, ...] = ()
+    lora_dropout: float = 0.0
     freeze_layers: int = 0
     freeze_embeddings: bool = False
     log_file: str | None = None

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, fields_dict
 
+from mypt.format.adapters.places import is_target, list_targets
 from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.config_parts.adapter import FEATURE
+from mypt.format.documents.config_parts.rope_scaling import OWN, RopeScaling
 from mypt.format.documents.convert import from_document
 from mypt.format.documents.manifest import READ
-from mypt.format.documents.rope_scaling import OWN, RopeScaling
 from mypt.format.errors import MyptError, Problem, log_traceback, suggestion
 from mypt.format.layout import (
     BUILT_IN,
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mypt.format.documents.convert import Document
-    from mypt.format.layout import Layouts, Tensors
+    from mypt.format.layout import Layouts, ModelLayout, Tensors
 
 HEADS = "config.heads"
 _ROPE, _NORM = "config.rope", "config.norm"
+_ADAPTER, _TARGET = "config.adapter", "adapter.target"
 # A field that would have no effect.
 _UNUSED = "config.unused"
 # A plugin's part, according to the manifest: the rest of the bundle can still be checked.
@@ -78,14 +81,41 @@ def layout_problems(config: GPTConfig, file: str, layouts: Layouts) -> list[Prob
     """
     if not are_parts_known(config, layouts):
         return []
+    base = config.without_adapter()
     try:
-        layout = lay_out(config, layouts)
+        layout = lay_out(base, layouts)
         for layer in {0, config.n_layer - 1} if config.n_layer else ():
             layout.layer(layer)
     except MyptError as error:  # a plugin's part rejects the config
         log_traceback(error)
         return [evolve(problem, file=file) for problem in error.problems]
-    return [*_tie_problems(config, file, layout.outside)] if config.tie_weights else []
+    problems = [*_tie_problems(config, file, layout.outside)] if config.tie_weights else []
+    return [*problems, *_target_problems(config, layout, file)]
+
+
+def _target_problems(config: GPTConfig, layout: ModelLayout, file: str) -> Iterator[Problem]:
+    """Yield a problem for each target of an adapter that the base does not have.
+
+    Args:
+        config: The config.
+        layout: The tensors of the base.
+        file: Name of the config's file, for messages.
+    """
+    if config.adapter is None:
+        return
+    known: dict[str, tuple[str, ...]] = {}
+    for layer in range(min(1, config.n_layer) if layout.is_uniform else config.n_layer):
+        known |= list_targets(layout.layer(layer), config)
+    parts = {part: name for name, of in known.items() for part in of}
+    for index, target in enumerate(config.adapter.targets):
+        where = f"/adapter/targets/{index}"
+        if not any(is_target(name, target) for name in known) and target not in parts:
+            what = f'is "{target}", which names no matrix of a layer'
+            fix = f"use some of: {', '.join([*known, *parts])}"
+            yield Problem(file, where, what, fix, kind=_TARGET)
+        elif parts.get(target) in config.adapter.targets:
+            what = f'is "{target}", which is a part of {parts[target]}, a target too'
+            yield Problem(file, where, what, "leave out one of them", kind=_TARGET)
 
 
 def _tie_problems(config: GPTConfig, file: str, tensors: Tensors) -> Iterator[Problem]:
@@ -122,7 +152,8 @@ def explain_lack(
 
 def _find_contradictions(config: GPTConfig) -> Iterator[_Found]:
     """Yield the fields that do not go together with others."""
-    for check in (_check_heads, _check_rotation, _check_scaling, _check_windows, _check_norms):
+    checks = (_check_heads, _check_rotation, _check_scaling, _check_windows, _check_norms)
+    for check in (*checks, _check_adapter):
         yield from check(config)
 
 
@@ -212,6 +243,16 @@ def _check_norms(config: GPTConfig) -> Iterator[_Found]:
         what = f"is {config.qk_norm}, but norm_type is {config.norm_type}, which is not mypt's own"
         fix = "set it to null, or norm_type to layernorm or rmsnorm"
         yield "qk_norm", what, fix, _NORM
+
+
+def _check_adapter(config: GPTConfig) -> Iterator[_Found]:
+    is_required = FEATURE in config.requires
+    if config.adapter is not None and not is_required:
+        what = f'lacks "{FEATURE}", but there is an adapter: the weights are not of a whole model'
+        yield "requires", what, "add it", _ADAPTER
+    elif config.adapter is None and is_required:
+        what = f'has "{FEATURE}", but adapter is null'
+        yield "requires", what, "restore the adapter, or leave it out", _ADAPTER
 
 
 def _part_problems(

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.config_parts.rope_scaling import RopeScaling
 from mypt.format.documents.convert import field_names
-from mypt.format.documents.rope_scaling import RopeScaling
 from mypt.format.schema.messages import format_value
 
 if TYPE_CHECKING:

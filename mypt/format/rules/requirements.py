@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
+from mypt.format.documents.config_parts.adapter import FEATURE as ADAPTER
 from mypt.format.documents.manifest import GENERATE, PURPOSES, TRAIN
 from mypt.format.errors import Problem
 from mypt.format.layout import used_slots
@@ -45,8 +46,12 @@ if TYPE_CHECKING:
 
 REQUIRES = "requires"
 # The features of the format beyond its base, by the kind of document, each with the version that
-# brought it: the registry in section 1.1 of the specification. Format 2.0 has none.
-FEATURES: Mapping[Kind, Mapping[str, str]] = {"config": {}, "tokenizer": {}, "training_state": {}}
+# brought it: the registry in section 1.1 of the specification.
+FEATURES: Mapping[Kind, Mapping[str, str]] = {
+    "config": {ADAPTER: FORMAT_VERSION},
+    "tokenizer": {},
+    "training_state": {},
+}
 # The kind of a feature that this version does not know.
 UNKNOWN = "feature.unknown"
 # The kinds of problems that another plugin, a sound one, or another version of mypt would end.

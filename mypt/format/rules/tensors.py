@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
+from mypt.format.adapters.places import A
 from mypt.format.errors import FormatError, Problem, format_count
 from mypt.format.layout import EMBEDDING, HEAD, lay_out
 from mypt.format.schema.messages import format_value
@@ -74,7 +75,8 @@ def _shape_problems(model: Model) -> list[Problem]:
     layout, held = lay_out(model.config, model.layouts), model.tensors.items()
     outside, layers = _split_layers({name: info.shape for name, info in held}, layout.prefix)
     wanted = layout.outside
-    if not wanted.keys() & outside.keys():
+    is_known = wanted.keys() & outside.keys() or (layers and model.config.adapter is not None)
+    if not is_known:
         first = next(iter(model.tensors), None)
         what = f"holds no tensor of a mypt model; its first is `{first}`" if first else "is empty"
         fix = "if another program wrote it, convert it: mypt format migrate"
@@ -84,6 +86,9 @@ def _shape_problems(model: Model) -> list[Problem]:
     known = {n: held for n, held in layers.items() if layout.is_uniform or n < model.config.n_layer}
     if outside == wanted and all(held == layout.layer(n) for n, held in known.items()):
         return problems
+    problem = _rank_problem(model, known)
+    if problem is not None:
+        return [*problems, problem]
     changes = _explain_shapes(model, layout.prefix, outside, known)
     if changes:
         return problems + [
@@ -95,10 +100,26 @@ def _shape_problems(model: Model) -> list[Problem]:
     return problems + _layer_problems(model, layout, known)
 
 
+def _rank_problem(model: Model, layers: Mapping[int, Tensors]) -> Problem | None:
+    """Return a problem if an adapter's tensors fit, but for its rank."""
+    adapter = model.config.adapter
+    held = next((s for layer in layers.values() for n, s in layer.items() if n.endswith(A)), None)
+    if adapter is None or held is None or not held or held[0] in (0, adapter.rank):
+        return None
+    fitting = evolve(model.config, adapter=evolve(adapter, rank=held[0]))
+    layer_of = lay_out(fitting, model.layouts).layer
+    if any(tensors != layer_of(n) for n, tensors in layers.items()):
+        return None
+    what = f"is {adapter.rank}, but {_get_file_name(model.file)} was saved with {held[0]}"
+    return model.misfit("adapter/rank", what, held[0])
+
+
 def _explain_shapes(
     model: Model, prefix: str, outside: Tensors, layers: Mapping[int, Tensors]
 ) -> Mapping[str, Any]:
     """Return the fields, with their values, that make all tensors fit; none where none do."""
+    if model.config.adapter is not None:
+        return {}  # the shapes of the base do not follow from those of an adapter
     from mypt.format.rules.shape_diagnosis import (
         explain_shapes,  # only needed if something does not fit
     )

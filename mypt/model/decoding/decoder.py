@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mypt.model.adapters import adapted_linear
 from mypt.model.contexts import PassContexts, list_kinds
 from mypt.model.decoding.huge_pages import HugePages, has_huge_pages
 from mypt.model.torch_private import can_pack_linear, has_hooks, pack_linear
@@ -68,7 +69,7 @@ class Decoder:
         """
         if any(has_hooks(module) for module in model.modules()):
             return None
-        return cls(model, choose_linear(model, batch_size, new_tokens))
+        return cls(model, adapted_linear(choose_linear(model, batch_size, new_tokens)))
 
     def next_logits(self, idx: Tensor, cache: KVCache) -> Tensor:
         """Compute the logits that follow the next token of each row.

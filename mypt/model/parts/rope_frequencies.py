@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.documents.rope_scaling import RopeScaling
+    from mypt.format.documents.config_parts.rope_scaling import RopeScaling
 
 # yarn's width of the ramp between bounds that are equal.
 _NARROWEST = 0.001

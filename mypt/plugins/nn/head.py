@@ -69,7 +69,9 @@ class LinearHead(nn.Linear):
     def _as_linear(self) -> nn.Linear:
         """Return the linear layer alone, with the same weights."""
         layer = nn.Linear(self.in_features, self.out_features, bias=False, device="meta")
-        layer.weight, layer.bias = self.weight, self.bias
+        # Beside an adapter they are no parameters, and a layer takes nothing else.
+        layer.weight = nn.Parameter(self.weight, requires_grad=self.weight.requires_grad)
+        layer.bias = None if self.bias is None else nn.Parameter(self.bias)
         return layer
 
 

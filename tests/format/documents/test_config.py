@@ -3,8 +3,8 @@
 import pytest
 
 from mypt.format.documents.config import DERIVED, OPTIONAL, GPTConfig
+from mypt.format.documents.config_parts.rope_scaling import RopeScaling
 from mypt.format.documents.convert import from_document, to_document
-from mypt.format.documents.rope_scaling import RopeScaling
 from mypt.format.errors import ConfigError
 
 

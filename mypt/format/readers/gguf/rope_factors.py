@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.documents.rope_scaling import RopeScaling
+    from mypt.format.documents.config_parts.rope_scaling import RopeScaling
 
 FACTORS = "rope_freqs.weight"
 MAX_FACTORS = 1024  # heads are no wider; each may tell a rule, with which all are compared
