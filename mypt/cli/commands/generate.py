@@ -14,6 +14,7 @@ from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import GENERATE_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
+from mypt.cli.options.processors import processor_options
 from mypt.cli.options.readers import reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
@@ -73,6 +74,7 @@ class _Scoring:
 @sampling_option("repetition_penalty", float, "Above 1: make tokens of the context less likely.")
 @sampling_option("no_repeat_ngram_size", int, "Never repeat a sequence of n tokens.")
 @sampling_option("seed", int, "Random seed; the same seed gives the same text.")
+@processor_options
 @click.option("--stop", type=TEXT, multiple=True, help="Stop before this text; may be repeated.")
 @click.option(
     "--stop_token",
@@ -218,6 +220,7 @@ def _print_stream(model: GPT, request: Request) -> None:
     for piece in text:
         echo(piece, nl=False)
     echo()
+    _note_unfinished(text.unfinished)
 
 
 def _print_texts(model: GPT, request: Request) -> None:
@@ -225,6 +228,14 @@ def _print_texts(model: GPT, request: Request) -> None:
         if number:
             echo("---")
         echo(continuation.prompt + continuation.text)
+        _note_unfinished(continuation.unfinished)
+
+
+def _note_unfinished(unfinished: tuple[str, ...]) -> None:
+    """Tell that a text was cut before it is what a logit processor has to make of it."""
+    if unfinished:
+        names = " and ".join(unfinished)
+        echo(f"note: the text ends before {names} is complete; raise --max_new_tokens", err=True)
 
 
 def _print_json(model: GPT, request: Request, *, probabilities: bool, logits: bool) -> None:
@@ -233,6 +244,7 @@ def _print_json(model: GPT, request: Request, *, probabilities: bool, logits: bo
     for one in _generate(model, request, log_probs=probabilities, logits=logits):
         described = describe_continuation(one, model.tokenizer_or_ids())
         echo_json(described, indent=None)
+        _note_unfinished(one.unfinished)
 
 
 def _generate(model: GPT, request: Request, **wanted: bool) -> Iterator[Continuation]:

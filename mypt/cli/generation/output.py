@@ -26,6 +26,8 @@ def describe_continuation(continuation: Continuation, tokenizer: Tokenizer) -> d
         "ids": list(continuation.ids),
         "tokens": _decode_each(continuation.ids, tokenizer),
     }
+    if continuation.unfinished:
+        described["unfinished"] = list(continuation.unfinished)
     if continuation.log_probs is not None:
         described["probabilities"] = _list_finite(map(math.exp, continuation.log_probs))
     if continuation.logits is not None:

@@ -41,13 +41,16 @@ def make_request(
 
     Raises:
         ConfigError: A sampling option is out of range.
+        DataError: The file of a schema or a grammar cannot be read.
     """
-    from mypt.model.decoding.sampling_options import Sampling
+    from mypt.cli.options.processors import read_processors
+    from mypt.model.decoding.sampling_options import SHORTHANDS, merge_options
 
+    plain = {k: v for k, v in sampling.items() if v is not None and k not in SHORTHANDS}
     return Request(
         prompts=prompts,
         max_new_tokens=max_new_tokens,
-        sampling=Sampling(**{k: v for k, v in sampling.items() if v is not None}),
+        sampling=merge_options(None, {**plain, **read_processors(sampling)}),
         stop=stop,
         stop_tokens=tuple(int(t) if t.isdecimal() else t for t in stop_token),
         samples=samples,

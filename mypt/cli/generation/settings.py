@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     S = TypeVar("S", Request, ChatSettings)
 
 OFF = "off"
+PROCESSORS = "processors"
 
 
 def list_settings(request: Request | ChatSettings) -> dict[str, Any]:
@@ -36,6 +37,9 @@ def change_setting(request: S, name: str, text: str) -> S:
         return evolve(request, stop=() if text == OFF else (*request.stop, _unquote(text)))
     if name == "max_new_tokens":
         return evolve(request, max_new_tokens=_parse_value(name, text, int))
+    if name == PROCESSORS:
+        given = _parse_processors(text)
+        return evolve(request, sampling=evolve(request.sampling, processors=given))
     hint = get_type_hints(Sampling)[name]
     return evolve(
         request, sampling=evolve(request.sampling, **{name: _parse_value(name, text, hint)})
@@ -54,6 +58,16 @@ def _parse_value(name: str, text: str, hint: Any) -> Any:
         raise ConfigError(problem) from None
 
 
+def _parse_processors(text: str) -> Any:
+    import json
+
+    try:
+        return {} if text == OFF else json.loads(text)
+    except ValueError:
+        fix = 'write it as {"regex": {"pattern": "[a-z]+"}}'
+        raise ConfigError(Problem("", PROCESSORS, "is not JSON", fix, kind="interactive")) from None
+
+
 def _unquote(text: str) -> str:
     import json
 
@@ -68,5 +82,5 @@ def print_settings(known: dict[str, Any], *, err: bool = False) -> None:
     import json
 
     for name, value in known.items():
-        shown = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-        echo(f"{name}: {OFF if value in (None, []) else shown}", err=err)
+        shown = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+        echo(f"{name}: {OFF if value in (None, [], {}) else shown}", err=err)

@@ -31,6 +31,7 @@ _PROMPTS = ("prompt", "prompt_file", "prompt_lines")
 _SAMPLING = (
     *("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty"),
     *("no_repeat_ngram_size", "seed", "stop", "stop_token", "stop_at_end"),
+    *("logit_bias", "banned_words", "json_schema", "regex", "grammar", "processors"),
 )
 GENERATE_CONFLICTS = Conflicts(
     beside={

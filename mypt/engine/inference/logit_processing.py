@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mypt.format.errors import ConfigError, PluginError, Problem
+from mypt.model.decoding.sampling_options import SHORTHANDS
 from mypt.plugins.decoding.logit_processors import EndingLogitProcessor
 from mypt.plugins.selection import check_options
 
@@ -120,7 +121,7 @@ def prepare_processing(model: LanguageModel, settings: GenerationSettings) -> Lo
     problems = [
         problem
         for name, factory in factories.items()
-        for problem in check_options(f"{FIELD}/{name}", named[name], factory.options)
+        for problem in check_options(_place(name), named[name], factory.options)
     ]
     if problems:
         raise ConfigError(*problems)
@@ -130,11 +131,16 @@ def prepare_processing(model: LanguageModel, settings: GenerationSettings) -> Lo
     return LogitProcessing(begin, settings.ending.stop_tokens, texts)
 
 
+def _place(name: str) -> str:
+    """Return what a user calls a processor: its own argument, or a key of `processors`."""
+    return name if name in SHORTHANDS else f"{FIELD}/{name}"
+
+
 def _call(name: str, processor: LogitProcessor, logits: Tensor, ids: Sequence[int]) -> Tensor:
     shape = logits.shape
     changed = processor(logits, ids)
     if changed.shape != shape:
         what = f"returns logits of the shape {tuple(changed.shape)}, not {tuple(shape)}"
         fix = "report it to its author; mypt.testing.check_logit_processor shows it"
-        raise PluginError(Problem("", f"{FIELD}/{name}", what, fix, kind="plugin"))
+        raise PluginError(Problem("", _place(name), what, fix, kind="plugin"))
     return changed

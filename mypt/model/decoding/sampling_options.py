@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 from attrs import evolve, field, frozen
@@ -19,11 +20,8 @@ from mypt.format.rules.arguments import (
     whole_number,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
-
+# The options of logit processors by name.
+ProcessorOptions = Mapping[str, Mapping[str, Any]]
 # Logits are float32: beyond these numbers they would overflow, and no token would be left.
 _TEMPERATURES, _PENALTIES = (1e-20, 1e20), (1e-10, 1e10)
 _COUNT = optional(whole_number(1))
@@ -88,7 +86,7 @@ class Sampling:
     min_p: float | None = None
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int | None = None
-    processors: Mapping[str, Mapping[str, Any]] = field(factory=dict, hash=False)
+    processors: ProcessorOptions = field(factory=dict, hash=False)
     seed: int | None = None
 
     def __attrs_post_init__(self) -> None:
