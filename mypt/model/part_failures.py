@@ -49,7 +49,7 @@ def explain_failure(model: Assembled, error: Exception) -> PluginError | None:
         None where the model has no part of a plugin, where the error is raised outside of parts,
         and where it is one for the user already.
     """
-    origins = _find_origins(model)
+    origins = find_origins(model)
     if not origins or isinstance(error, MyptError):
         return None
     slots = {id(part.module): part.slot for part in model.parts}
@@ -67,7 +67,7 @@ def explain_failure(model: Assembled, error: Exception) -> PluginError | None:
     return _name_all(model, origins, error) if is_in_part else None
 
 
-def _find_origins(model: Assembled) -> Mapping[str, PluginOrigin]:
+def find_origins(model: Assembled) -> Mapping[str, PluginOrigin]:
     """Return the plugins that offer the parts of a model, by slot, without mypt's own."""
     found = {
         slot: model.plugins.source_of("mypt_parts", (slot, getattr(model.config, slot)))

@@ -144,7 +144,9 @@ class PositionPart(Protocol):
         """Return how positions enter the forward pass.
 
         Args:
-            positions: Positions of the tokens of this pass, (T,) int64, below block_size.
+            positions: Positions of the tokens of this pass, (T,) int64, below block_size. Where
+                texts of different lengths are continued together, they are one of each text, in any
+                order; what is rotated then is (1, any number of heads, T, head_width).
             key_positions: Positions of the tokens that they may attend to, (K,) int64.
         """
         ...
@@ -280,7 +282,12 @@ class StackPart(Protocol):
         Passes follow one another; one with `contexts.start` 0 starts over in the same memory.
         Where the cache, or each of a list of caches, has a method `can_resume(start) -> bool`, a
         pass may also begin earlier than the one before it ended, wherever that returns True.
-        `mypt.plugins.make_layer_cache` makes the cache of one layer's attention.
+        `mypt.plugins.make_layer_cache` makes the cache of one layer's attention. If what is
+        returned is a sequence of such caches and no more, or has them all in an attribute
+        `layer_caches`, then texts of different lengths can be continued in one pass: all end at
+        `Context.start`, and masks hide what is before the shorter ones. Otherwise, and where a part
+        of a plugin turns out to need more than `Placement` and `Context` say, they are continued
+        one after the other.
 
         Args:
             capacity: Number of positions that it must have room for.

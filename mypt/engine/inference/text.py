@@ -351,18 +351,28 @@ def _read_back(
     """Yield what is wanted of each step, while a GPU computes up to `ahead` further steps."""
     on_cpu = next(model.parameters()).device.type == "cpu"
     with explain_oom(GENERATING):
-        read = (_StepReadback.of(step, wanted) for step in ensure_no_nan(made))
+        read = (_StepReadback.of(step, wanted) for step in _ensure_finite_start(made))
         yield from in_flight(read, 0 if on_cpu else ahead)
 
 
-def ensure_no_nan(made: Iterator[Step]) -> Iterator[Step]:
+def _ensure_finite_start(made: Iterator[Step]) -> Iterator[Step]:
     """Raise if the logits of the first step are NaN, since then the weights are too."""
     for number, step in enumerate(made):
-        if number == 0 and bool(step.logits.isnan().any()):
-            what = "the model outputs NaN, usually because training diverged"
-            fix = "use its gold copy or a snapshot, or retrain"
-            raise ConfigError(Problem("", "", what, fix, kind="model.nan"))
+        if number == 0:
+            ensure_no_nan(step.logits)
         yield step
+
+
+def ensure_no_nan(logits: Tensor) -> None:
+    """Raise if the first logits that a model computes of a text are NaN: then its weights are too.
+
+    Raises:
+        ConfigError: They are.
+    """
+    if bool(logits.isnan().any()):
+        what = "the model outputs NaN, usually because training diverged"
+        fix = "use its gold copy or a snapshot, or retrain"
+        raise ConfigError(Problem("", "", what, fix, kind="model.nan"))
 
 
 def with_seed(settings: GenerationSettings) -> GenerationSettings:

@@ -43,7 +43,11 @@ COPIED_ROWS = 256
 
 
 class Decoder:
-    """Computes the logits of the next token, one token at a time."""
+    """Computes the logits of the next token, one token at a time.
+
+    Attributes:
+        place: Returns the placement of a position.
+    """
 
     def __init__(self, model: Transformer, linear: MakeLinear) -> None:
         """Make the step functions of all parts.
@@ -53,7 +57,7 @@ class Decoder:
             linear: How linear layers are computed; see `choose_linear`.
         """
         self._embed = make_one_token(model.token_embedding_table, linear)
-        self._place = _make_placer(model, linear)
+        self.place = _make_placer(model, linear)
         self._apply_layers = _make_stack_step(model.blocks, linear)
         self._ln_f = make_one_token(model.ln_f, linear)
         self._head = _make_head_step(model.lm_head, linear)
@@ -81,15 +85,29 @@ class Decoder:
         Returns:
             (B, vocab_size).
         """
-        start, ids = cache.length, idx[:, 0]
-        placement = self._place(start)
+        start = cache.length
+        logits = self.compute(idx[:, 0], self.place(start), start, cache.layers)
+        cache.length += 1
+        return logits
+
+    def compute(self, ids: Tensor, placement: Placement, start: int, layers: Any) -> Tensor:
+        """Compute the logits that follow one token of each row.
+
+        Args:
+            ids: That token, (B,) int64.
+            placement: How positions enter, as those of a single query: an embedding is (n_embd,),
+                or one of each row, (B, n_embd).
+            start: Number of positions before it.
+            layers: The cache of the stack; extended by this call.
+
+        Returns:
+            (B, vocab_size).
+        """
         x = self._embed(ids)
         if placement.embedding is not None:
             x = x + placement.embedding
         contexts = PassContexts(self._kinds, placement, start, 1, self._device)
-        x = self._apply_layers(x, ids, contexts, cache.layers)
-        cache.length += 1
-        return self._head(self._ln_f(x))
+        return self._head(self._ln_f(self._apply_layers(x, ids, contexts, layers)))
 
 
 def _make_placer(model: Transformer, linear: MakeLinear) -> Callable[[int], Placement]:

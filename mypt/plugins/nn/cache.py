@@ -40,6 +40,20 @@ class LayerCache:
         """Return whether `extend` may replace what is stored from a position on."""
         return True
 
+    @property
+    def stored(self) -> tuple[Tensor, Tensor] | None:
+        """The memory of keys and values, (B, heads, capacity, width) each; None before."""
+        return self._stored
+
+    def store_in(self, keys: Tensor, values: Tensor) -> None:
+        """Store in memory of somebody else from here on; what it holds is taken as stored.
+
+        Args:
+            keys: (B, heads, positions, width), from position 0 on.
+            values: The same of the values.
+        """
+        self._stored, self._capacity = (keys, values), keys.size(2)
+
     def extend(self, k: Tensor, v: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Store new keys and values, and return all that are stored.
 
@@ -87,6 +101,11 @@ class WindowCache(LayerCache):
     def can_resume(self, start: int) -> bool:
         """Return whether what position `start` sees is still stored."""
         return start == 0 or max(0, start - self._window + 1) >= self._first
+
+    def store_in(self, keys: Tensor, values: Tensor) -> None:
+        """See `LayerCache`: as long as there is room, no position is moved."""
+        super().store_in(keys, values)
+        self._first = 0
 
     def extend(self, k: Tensor, v: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Store new keys and values, and return those that the new positions see.

@@ -38,6 +38,11 @@ class StackCache:
         """Return whether a pass may begin at a position, and replace what is stored from there."""
         return all(kept.can_resume(start) for kept in (self.smear, *self.layers))
 
+    @property
+    def layer_caches(self) -> list[AttentionCache]:
+        """All of them; see `mypt.plugins.StackPart`."""
+        return [self.smear, *self.layers]
+
 
 class Smear(nn.Module):
     """Add to each activation a part of the one before it, by a gate that looks at the activation.

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
-import torch
-
-from mypt.engine.inference.batching.request import Piece, TextRequest, TokenLogProb
+from mypt.engine.inference.batching.batch import Batch
+from mypt.engine.inference.batching.request import TextRequest
+from mypt.engine.inference.batching.running_text import RunningText
 from mypt.engine.inference.logit_processing import prepare_processing
 from mypt.engine.inference.prompt_ids import encode_prompt
-from mypt.engine.inference.text import (
-    TextRow,
-    ensure_no_nan,
-    make_number_drawer,
-    process_logits,
-    with_seed,
-)
-from mypt.engine.runtime.out_of_memory import GENERATING, explain_oom
+from mypt.engine.inference.text import TextRow, with_seed
 from mypt.format.errors import MyptError, Problem
 from mypt.format.rules.arguments import check_arguments, whole_number
-from mypt.model.decoding.generate import steps
+from mypt.plugins.isolation import summarize_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from torch import Tensor
 
     from mypt.engine.inference.continuation import GenerationSettings
     from mypt.engine.inference.prompt_ids import Prompt
@@ -66,8 +56,9 @@ class TextBatcher:
         self._model = model
         self._max_rows: int = counts["max_rows"]
         self._max_waiting: int = counts["max_waiting"]
-        self._waiting: deque[TextRequest] = deque()
-        self._running: list[TextRequest] = []
+        self._batch = Batch(model, self._max_rows)
+        self._waiting: deque[RunningText] = deque()
+        self._running: list[RunningText] = []
         self._changed = threading.Condition()
         self._closed_by: Problem | None = None
         self._thread = threading.Thread(target=self._run, name="mypt-batcher", daemon=True)
@@ -85,13 +76,13 @@ class TextBatcher:
     def n_waiting(self) -> int:
         """Number of texts that wait for a row."""
         with self._changed:
-            return sum(not request.is_done for request in self._waiting)
+            return sum(not text.is_done for text in self._waiting)
 
     @property
     def n_running(self) -> int:
         """Number of texts that are being continued."""
         with self._changed:
-            return sum(not request.is_done for request in self._running)
+            return sum(not text.is_done for text in self._running)
 
     def submit(
         self,
@@ -111,18 +102,14 @@ class TextBatcher:
         Raises:
             QueueFull: `max_waiting` texts wait already.
             BatcherClosed: It was closed, or its thread failed.
-            ConfigError: The prompt is refused; see `encode_prompt`.
+            ConfigError: The prompt or a logit processor is refused; see `encode_prompt` and
+                `prepare_processing`.
             DataError: As `encode_prompt`.
+            PluginError: As `prepare_processing`.
         """
-        model = self._model
-        encoded = encode_prompt(
-            settings.tokenizer,
-            prompt,
-            model.config.vocab_size,
-            model.begin_ids,
-            read_special_tokens=settings.read_special_tokens,
-        )
-        request = TextRequest(encoded, with_seed(settings), on_change)
+        text = self._begin_text(prompt, with_seed(settings), on_change)
+        if text.is_done:
+            return text.request
         with self._changed:
             if self._closed_by is not None:
                 raise BatcherClosed(self._closed_by)
@@ -131,89 +118,65 @@ class TextBatcher:
             if len(self._waiting) >= self._max_waiting + free:
                 what = f"are {self._max_waiting}, as many as may be"
                 raise QueueFull(Problem("", "waiting texts", what, "ask again later"))
-            self._waiting.append(request)
+            self._waiting.append(text)
             self._changed.notify_all()
-        return request
+        return text.request
+
+    def _begin_text(
+        self, prompt: Prompt, settings: GenerationSettings, on_change: Callable[[], object] | None
+    ) -> RunningText:
+        model, config = self._model, self._model.config
+        ids = encode_prompt(
+            settings.tokenizer,
+            prompt,
+            config.vocab_size,
+            model.begin_ids,
+            read_special_tokens=settings.read_special_tokens,
+        )
+        processors = prepare_processing(model, settings).begin(ids.ids)
+        row = TextRow(ids, settings, processors, config.block_size)
+        return RunningText(TextRequest(ids, settings, on_change), row, config.block_size)
 
     def close(self) -> None:
         """Cancel all texts and end the thread; closing it again has no effect."""
         with self._changed:
             if self._closed_by is None:
                 self._closed_by = Problem("", "the batcher", "is closed", "make another")
-            for request in (*self._waiting, *self._running):
-                request.cancel()
+            for text in (*self._waiting, *self._running):
+                text.request.cancel()
             self._changed.notify_all()
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._running = []
-                while not self._waiting and self._closed_by is None:
-                    self._changed.wait()
-                if self._closed_by is not None:
-                    return
-                request = self._waiting.popleft()
-                self._running = [request]
-            try:
-                self._continue_text(request)
-            except Exception as error:  # it is theirs who asked
-                request.fail(error)
+        try:
+            while self._wait_for_texts():
+                self._batch.step()
+        except BaseException as error:
+            self._give_up(error)
+            raise
 
-    def _continue_text(self, request: TextRequest) -> None:
-        settings, model = request.settings, self._model
-        processors = prepare_processing(model, settings).begin(request.prompt.ids)
-        row = TextRow(request.prompt, settings, processors, model.config.block_size)
-        made = steps(
-            model,
-            [torch.tensor(row.window, device=next(model.parameters()).device)],
-            settings.ending.max_new_tokens,
-            settings.sampling,
-            draw=make_number_drawer([row], settings.sampling),
-            allowed_vocab=settings.tokenizer.n_vocab,
-            use_cache=settings.use_cache,
-            process=partial(process_logits, [row]) if row.processors else None,
-        )
-        given, noted = 0, _Noted(settings)
-        with explain_oom(GENERATING):
-            for step in ensure_no_nan(made):
-                if request.is_done:
-                    return
-                token = int(step.ids)
-                text = row.take(token)
-                if len(row.ids) > noted.count:
-                    noted.add(step.logits[0], token)
-                if text or (row.is_done and len(row.ids) > given):
-                    request.put(noted.piece(text, tuple(row.ids[given:])))
-                    given = len(row.ids)
-                if row.is_done:
-                    break
-        request.finish("length" if row.stopped_by is None else "stop", row.stopped_by)
+    def _wait_for_texts(self) -> bool:
+        """Wait until there is a text to continue, and let new ones join; False at the end."""
+        with self._changed:
+            self._running = self._batch.texts
+            while not self._waiting and not self._running and self._closed_by is None:
+                self._changed.wait()
+            if self._closed_by is not None:
+                return False
+            joining = []
+            while self._waiting and len(self._running) < self._max_rows:
+                text = self._waiting.popleft()
+                if not text.is_done:
+                    joining.append(text)
+                    self._running.append(text)
+        for text in joining:
+            self._batch.add(text)
+        return True
 
-
-class _Noted:
-    """The log probabilities of tokens that are not in a piece yet."""
-
-    def __init__(self, settings: GenerationSettings) -> None:
-        self.count = 0
-        self._wanted = settings.wanted
-        self._log_probs: list[float] = []
-        self._top: list[tuple[TokenLogProb, ...]] = []
-
-    def add(self, logits: Tensor, token: int) -> None:
-        self.count += 1
-        wanted = self._wanted
-        if not wanted.log_probs and not wanted.top_log_probs:
-            return
-        log_probs = logits.float().log_softmax(-1)
-        self._log_probs.append(float(log_probs[token]))
-        if wanted.top_log_probs:
-            values, ids = log_probs.topk(min(wanted.top_log_probs, len(log_probs)))
-            self._top.append(tuple(map(TokenLogProb, ids.tolist(), values.tolist())))
-
-    def piece(self, text: str, ids: tuple[int, ...]) -> Piece:
-        wanted = self._wanted
-        log_probs = tuple(self._log_probs) if wanted.log_probs else None
-        top = tuple(self._top) if wanted.top_log_probs else None
-        self._log_probs, self._top = [], []
-        return Piece(text, ids, log_probs, top)
+    def _give_up(self, error: BaseException) -> None:
+        """End all texts with an error: of the batcher, since those of texts are theirs alone."""
+        with self._changed:
+            what = f"has failed: {summarize_error(error)}"
+            self._closed_by = Problem("", "the batcher", what, "report this, and make another")
+            for text in (*self._waiting, *self._running):
+                text.request.fail(BatcherClosed(self._closed_by))

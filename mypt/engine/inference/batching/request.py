@@ -56,6 +56,7 @@ class TextRequest(Iterator[Piece]):
         finish_reason: "stop" for a stop string or token, "length" for the limit of tokens, or
             "cancelled"; None until then, and where an error ended it.
         stopped_by: The stop string, or the stop token's text; None without.
+        unfinished: The logit processors that the text is not whole for, such as `json_schema`.
         error: What ended it early; None without.
     """
 
@@ -77,6 +78,7 @@ class TextRequest(Iterator[Piece]):
         self.settings = settings
         self.finish_reason: FinishReason | None = None
         self.stopped_by: str | None = None
+        self.unfinished: tuple[str, ...] = ()
         self.error: BaseException | None = None
         self._on_change = on_change
         self._pieces: deque[Piece] = deque()
