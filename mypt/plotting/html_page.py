@@ -158,7 +158,19 @@ def _build_script_data(chart: Chart) -> str:
 
 
 def _build_section(chart: Chart, panel: Panel, number: int) -> str:
-    height = _HEIGHTS[min(number, 1)]
+    legend = "".join(_legend(line, panel) for line in panel.lines) + _mark_legend(panel)
+    note = f"<p>{escape(panel.note)}</p>" if panel.note else ""
+    return f"<h2>{escape(panel.title)}</h2>{note}<ul>{legend}</ul>\n{draw_panel(chart, number)}"
+
+
+def draw_panel(chart: Chart, number: int) -> str:
+    """Return a panel as an SVG, whose classes the style of a page gives colours.
+
+    Args:
+        chart: What to draw.
+        number: Number of the panel.
+    """
+    panel, height = chart.panels[number], _HEIGHTS[min(number, 1)]
     place = _make_placing(chart, panel, height)
     parts = [
         *_draw_axes(chart, panel, place, height),
@@ -168,12 +180,10 @@ def _build_section(chart: Chart, panel: Panel, number: int) -> str:
         f'<line class="cross" y1="{TOP}" y2="{height - BOTTOM}" visibility="hidden"/>',
     ]
     label = escape(f"{panel.title} by {chart.x_label}: {chart.title}", quote=True)
-    legend = "".join(_legend(line, panel) for line in panel.lines) + _mark_legend(panel)
-    note = f"<p>{escape(panel.note)}</p>" if panel.note else ""
     return "\n".join(
         [
-            f"<h2>{escape(panel.title)}</h2>{note}<ul>{legend}</ul>",
-            f'<svg class="panel" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="panel" '
+            f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">',
             *parts,
             "</svg>",
         ]

@@ -1,0 +1,1 @@
+"""A server for models of mypt: OpenAI's API and a chat page."""

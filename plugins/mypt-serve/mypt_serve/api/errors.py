@@ -1,0 +1,66 @@
+"""Errors in the form of OpenAI's API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypt.plugins import MyptError
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+_TYPES |= {429: "rate_limit_error"}
+CLOSE = {"Connection": "close"}
+
+
+class ApiError(Exception):
+    """What a request is refused with."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Say why.
+
+        Args:
+            status: The status of HTTP.
+            message: For a person: what is wrong, and what to do.
+            param: The parameter that is wrong.
+            code: For a program, such as `context_length_exceeded`.
+            headers: Further headers of the answer.
+        """
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+        self.headers = dict(headers or {})
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The answer."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        return {
+            "error": {
+                "message": self.message,
+                "type": _TYPES.get(self.status, kind),
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+
+def refuse(param: str, what: str, code: str = "invalid_value") -> ApiError:
+    """Return the error of a parameter that is wrong."""
+    return ApiError(400, f"'{param}' {what}.", param=param, code=code)
+
+
+def explain(error: MyptError) -> str:
+    """Return what an error of mypt says, without the file that it says it of."""
+    return "; ".join(f"{one.what}; {one.fix}" for one in error.problems)
