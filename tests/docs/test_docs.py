@@ -13,6 +13,7 @@ from operator import itemgetter
 import pytest
 
 from tests.support.processes.command import Command
+from tests.support.processes.ranks import ranks
 
 BLOCK = re.compile(r"^```(sh|python|output)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FEWER = 250
@@ -51,21 +52,28 @@ def run(words, cwd):
     if words[0] == "mypt":
         command = Command(*shortened(words)[1:], cwd=cwd)
         said, code = command.wait(), command.code
+    elif words[0] == "torchrun":
+        said, code = run_ranks(words, cwd)
     else:
         said, code = run_outside(words, cwd)
     assert code == 0, f"{shlex.join(words)}\n{said}"
     return said
 
 
+def run_ranks(words, cwd):
+    """Run what `torchrun` would; `test_processes.py` runs it, which takes many seconds itself."""
+    launch, words = words[:3], words[3:]
+    assert launch == ["torchrun", "--nproc-per-node=2", "-m"]
+    command = shortened(words)[1:]
+    processes = [Command(*command, cwd=cwd, env=variables) for variables in ranks(2)]
+    said = "".join([process.wait() for process in processes])
+    return said, max(process.code for process in processes)
+
+
 def run_outside(words, cwd):
     """Run another program than `mypt`; give what it said, and its exit code."""
-    strict = {**os.environ, "PYTHONWARNINGS": "error"}
-    if words[0] == "torchrun":  # which is torch's, and warns
-        launch, program = words[1:3], [sys.executable, "-m", "torch.distributed.run"]
-        command, strict = [*program, *launch, *shortened(words[3:])], dict(os.environ)
-    else:
-        assert words[0] == "python"
-        command = [sys.executable, *words[1:]]
+    assert words[0] == "python"
+    command, strict = [sys.executable, *words[1:]], {**os.environ, "PYTHONWARNINGS": "error"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, env=strict)
     return done.stdout + done.stderr, done.returncode
 

@@ -3,6 +3,8 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,17 @@ def test_two_processes_give_the_losses_of_one_and_any_number_goes_on(folder, how
             *("config.json", "manifest.json", "model.pt", "optimizer.pt"),
             *("tokenizer.json", "training_state.json"),
         }
+
+
+@pytest.mark.slow
+def test_torchrun_starts_them(folder):
+    launch = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "mypt")
+    words = (*launch, "train", "--model_name", "two", *FLAGS, "--max_iters", "10")
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Training finished!" in done.stdout
+    state = read_bundle(folder / "checkpoints" / "two").training_state
+    assert (state.step, state.environment.world_size) == (10, 2)
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "adafactor", "sgd"])
