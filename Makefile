@@ -29,6 +29,7 @@ check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -m slow tests/scenarios/test_typed_use.py
 
 # Every crash point, damaged bit and hostile file, where `make test` takes a sample; some hours.
 crash: $(VENV)/.installed
@@ -47,7 +48,7 @@ plugins: $(VENV)/.installed
 
 # What `tests/sweeps.txt` lists and whatever else is slow, but for crash points; an hour or so.
 sweep: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/crash
+	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/crash --ignore tests/scenarios/test_typed_use.py
 
 # Each key of each config of transformers, changed; two minutes or so.
 neighbours: $(VENV)/.installed

@@ -324,7 +324,7 @@ NAMES = {"config_file", "dataset_dir", "eval_dataset_dir", "init_from_model", "i
 # They say which tensors there are: ignored, see tests/scenarios/test_lora.py.
 NAMES |= {"lora_rank", "lora_alpha", "lora_targets", "lora_dropout"}
 NAMES |= {"log_file", "val_file", "mixture", "data_source", "data_options"}
-# A mean is more to keep, a mask needs another tokenizer, packing conversations, dpo_beta preferences,
+# A mean is more to keep, a mask needs another tokenizer, packing conversations, dpo_beta pairs,
 # and special tokens a new model. They have tests of their own.
 ELSEWHERE = {"ema", "document_mask", "packing", "dpo_beta", "special_tokens", "chat_template"}
 
