@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mypt.data.batches.contents import Contents
     from mypt.data.new_tokenizer import NewTokenizer
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
@@ -102,17 +101,10 @@ class TrainingData:
             PluginError: No plugin offers the tokenizer.
         """
         for folder in self.folders:
+            read_text_rules(folder)  # raises if it says of texts what cannot be
             state = read_tokenizer_state(folder)
             return build_from_state(state, plugins)
         return wanted.train((piece for text in self.texts for piece in text.pieces()), plugins)
-
-    def text_rules(self) -> TokenizerState | None:
-        """Return what the first data set says of how texts are made; None without a data set.
-
-        Raises:
-            DataError: It does not fit.
-        """
-        return read_text_rules(self.folders[0]) if self.folders else None
 
     def check_texts(self) -> None:
         """Raise if a text cannot be read.

@@ -8,8 +8,8 @@ from attrs import field, fields, frozen
 
 from mypt.chat.special_text import encode_ordinary, find_special_texts
 from mypt.format.documents.special_tokens import SpecialTokens
-from mypt.format.documents.tokenizer import TEXT_FIELDS
 from mypt.format.errors import ConfigError, MyptError, Problem
+from mypt.format.rules.requirements import REQUIRES
 from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ FIELD = "special_tokens"
 # Among the roles of a setting: tokens without one.
 ADDITIONAL = "additional"
 ROLES = tuple(a.name for a in fields(SpecialTokens) if a.name != "extra")
-_SEVERAL = ("bos", "eos", "turn_end")
+SEVERAL = ("bos", "eos", "turn_end")
 
 
 @frozen
@@ -91,7 +91,7 @@ def extend_tokenizer(
             following += 1
         ids[text] = known
     roles = {
-        role: [ids[text] for text in texts] if role in _SEVERAL else ids[texts[0]]
+        role: [ids[text] for text in texts] if role in SEVERAL else ids[texts[0]]
         for role, texts in wanted.roles.items()
     }
     before = state.get("special_tokens") or {}
@@ -117,22 +117,14 @@ def describe_difference(wider: Mapping[str, Any], state: Mapping[str, Any]) -> s
         wider: Fields of `tokenizer.json` of the one that may have more.
         state: Those of the other.
     """
-    ours = _list_fields(state)
-    theirs = _list_fields(wider)
-    for name in ours.keys() | theirs.keys():
-        if name != "special_token_encoder" and theirs.get(name) != ours.get(name):
+    for name in ("token_kind", "chars", "plugins", REQUIRES):
+        if (wider.get(name) or None) != (state.get(name) or None):
             return f"its {name} differs"
-    had, has = (fields.get("special_token_encoder") or {} for fields in (ours, theirs))
+    had, has = (fields.get("special_token_encoder") or {} for fields in (state, wider))
     for text, number in had.items():
         if has.get(text) != number:
             return f"{text!r} is not its token {number}"
     return None
-
-
-def _list_fields(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that decide what ids mean, those that are empty left out."""
-    left = (*TEXT_FIELDS, "format_version", "hugging_face")
-    return {name: value for name, value in state.items() if name not in left and value}
 
 
 def _find_special_id(tokenizer: Tokenizer, text: str) -> int | None:
@@ -164,7 +156,7 @@ def _find_problems(setting: Mapping[str, str | Sequence[str]]) -> Iterator[Probl
         elif not texts or not all(texts) or len(set(texts)) < len(texts):
             what, fix = "names no token, an empty one or one twice", "name each by its text, once"
             yield Problem("", where, what, fix, kind="special_tokens.text")
-        elif len(texts) > 1 and role not in (*_SEVERAL, ADDITIONAL):
+        elif len(texts) > 1 and role not in (*SEVERAL, ADDITIONAL):
             what, fix = f"names {len(texts)} tokens, and can be one", "name one"
             yield Problem("", where, what, fix, kind="special_tokens.text")
 

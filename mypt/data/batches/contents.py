@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve, frozen
 
+from mypt.chat.special_text import find_special_texts
 from mypt.data.batches.episodes import EpisodeSource, check_targets
 from mypt.data.batches.mixture import MixtureSource
 from mypt.data.batches.packing import PackedEpisodes
@@ -27,6 +28,7 @@ from mypt.data.metadata import read_metadata
 from mypt.format.documents.special_tokens import END_OF_EPISODE, END_OF_TEXT, PADDING
 from mypt.format.errors import DataError, Problem
 from mypt.format.rules.requirements import REQUIRES, list_features
+from mypt.format.schema.messages import json_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 # What of a text is held out: its last tenth for validation, nothing, or all of it.
 HeldOut = Literal["tenth", "none", "all"]
+_SPECIAL = "special_token_encoder"
 # Candidates for padding short episodes: never a target, and no earlier token attends to it.
 _PADDING = (PADDING, END_OF_EPISODE, END_OF_TEXT)
 
@@ -256,7 +259,7 @@ def open_splits(
     """
     if Path(folder).is_dir() and has_episodes(folder):
         episodes = read_episodes(folder, eval_only=eval_only)
-        special = tokenizer.state().get("special_token_encoder") or {}
+        special = tokenizer.state().get(_SPECIAL) or {}
         pad_id = next((special[text] for text in _PADDING if text in special), 0)
         answers = {name: EpisodeSource(parts, pad_id) for name, parts in episodes.items()}
         return {name: pair_answers(episodes) for name, episodes in answers.items()}
@@ -340,10 +343,28 @@ def _check_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
     if list_features(theirs) != list_features(ours):
         what = "is not that of the model's tokenizer, to which these ids mean something else"
         raise DataError(Problem(str(file), f"/{REQUIRES}", what, fix))
-    for name in ("token_kind", "chars", "special_token_encoder"):
+    for name in ("token_kind", "chars"):
         if theirs.get(name) and ours.get(name) and theirs[name] != ours[name]:
             what = "differs from the model's, so the ids of this data set mean something else to it"
             raise DataError(Problem(str(file), f"/{name}", what, fix))
+    if tokenizer.token_kind != "gpt2" or ours.get(_SPECIAL):  # else it was trained on them already
+        _check_special_tokens(file, theirs.get(_SPECIAL) or {}, find_special_texts(tokenizer), fix)
+
+
+def _check_special_tokens(
+    file: Path, theirs: Mapping[str, int], ours: Mapping[str, int], fix: str
+) -> None:
+    """Raise if a data set has special tokens that the model lacks; it may have fewer."""
+    other = next((text for text, number in theirs.items() if ours.get(text) != number), None)
+    if other is None:
+        return
+    where = json_pointer((_SPECIAL, other))
+    if other not in ours and theirs[other] not in ours.values():
+        what = "is a special token that the model lacks"
+        fix = "begin a new model with its weights (--init_from_model), which gets the token"
+    else:
+        what = "differs from the model's, so the ids of this data set mean something else to it"
+    raise DataError(Problem(str(file), where, what, fix))
 
 
 def _check_kind_of_ids(

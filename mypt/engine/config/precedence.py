@@ -21,6 +21,7 @@ from mypt.engine.config.overrides import (
 )
 from mypt.engine.config.plugin_sections import check_sections, merge_sections
 from mypt.engine.config.presets import Preset, read_preset
+from mypt.engine.config.vocabulary import refuse_changes
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig, TrainingState
@@ -256,6 +257,7 @@ def resolve_resumed(request: TrainRequest, opened: Opened, plugins: Registry) ->
     given = dict(request.training)
     file, base = given.pop("config_file", None), given.pop("init_from_model", None)
     state = opened.training_state or from_document(TrainingState, {"step": 0})
+    refuse_changes(given, state.training_config)
     if file is not None and file != state.training_config.config_file:
         _read_preset(file, plugins)
         notices.append(f"--config_file {file} is ignored: the saved config.json is used")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # Where things lie may differ between machines; what lies there is compared.
 _PLACES = frozenset(
     {
+        "chat_template",
         "config_file",
         "curriculum",
         "dataset_dir",

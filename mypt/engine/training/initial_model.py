@@ -58,19 +58,20 @@ def start_from(
     """
     wanted = training is not None and training.lora_rank > 0
     before, config = base.config.adapter, config.without_adapter()
-    if wanted and tokenizer is not None:
-        _refuse_new_tokens(tokenizer, base)
     if before is not None:
         if wanted and training is not None:
             ensure_same(before, training, base.path.name)
         config = config.with_adapter(before)
     config = evolve(config, vocab_size=base.config.vocab_size)
     model = build_model(base, plugins, cls=LanguageModel, for_training=True, config=config)
+    known = model.tokenizer
+    if wanted and tokenizer is not None and known is not None and find_new_ids(tokenizer, known):
+        _refuse_new_tokens(tokenizer, base)
     if before is not None and not wanted:
         merge_adapter(model)
     if before is None and wanted and training is not None:
         add_adapter(model, str(base.path), base.digest(), training)
-    if tokenizer is not None:
+    if tokenizer is not None and known is not None:
         model = grow_vocabulary(model, tokenizer)
     # A guard is needed by the run that it judged, not by one that begins with its weights.
     model.needs = {
@@ -96,30 +97,33 @@ def grow_vocabulary(model: M, tokenizer: Tokenizer) -> M:
     """Return a model with more special tokens, as it is in all else; see `add_rows`.
 
     Args:
-        model: The model, whose tokenizer has fewer.
+        model: The model, whose tokenizer has fewer; it is changed where no rows are needed.
         tokenizer: The new tokenizer, as `extend_tokenizer` returns it.
 
     Raises:
         PluginError: The model's own tokenizer is of a plugin that is not installed.
     """
-    before, layouts = model.need_tokenizer(), model.plugins.layouts
-    size = max(model.config.vocab_size, tokenizer.n_vocab)
-    weights = add_rows(
-        model.state_dict(),
-        model.config,
-        size,
-        layouts,
-        in_use=before.n_vocab,
-        new_ids=find_new_ids(tokenizer, before),
-    )
-    config = evolve(model.config, vocab_size=size)
-    with torch.device("meta"):
-        grown = type(model)(config, tokenizer, plugins=model.plugins)
+    before, size = model.need_tokenizer(), max(model.config.vocab_size, tokenizer.n_vocab)
+    new_ids, grown = find_new_ids(tokenizer, before), model
+    if new_ids:
+        weights = add_rows(
+            model.state_dict(),
+            model.config,
+            size,
+            model.plugins.layouts,
+            in_use=before.n_vocab,
+            new_ids=new_ids,
+        )
+        with torch.device("meta"):
+            config = evolve(model.config, vocab_size=size)
+            grown = type(model)(config, tokenizer, plugins=model.plugins)
+        grown.load_weights(weights, dtype=None)
+        grown.train(model.training)
     known = {} if model.tokenizer_state is None else to_document(model.tokenizer_state)
+    grown.tokenizer = tokenizer
     grown.tokenizer_state = from_document(TokenizerState, {**known, **tokenizer.state()})
     grown.needs, grown.opened_from, grown.history = model.needs, model.opened_from, model.history
-    grown.load_weights(weights, dtype=None)
-    return grown.train(model.training)
+    return grown
 
 
 def lineage_of(base: Opened, name: str) -> tuple[Ancestor, ...]:

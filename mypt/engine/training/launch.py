@@ -40,6 +40,7 @@ from mypt.engine.config.precedence import (
     settle_vocab_size,
 )
 from mypt.engine.config.rerun import resolve_rerun
+from mypt.engine.config.vocabulary import describe_widening, widen_tokenizer
 from mypt.engine.evaluation.gold import build_guards
 from mypt.engine.humanize import short_bytes
 from mypt.engine.language_model import LanguageModel, tokenizer_or_stand_in
@@ -72,7 +73,7 @@ from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.files import TRAINING_STATE
 from mypt.format.storage.succession import finish_succession
 from mypt.model.adapters import tie_head
-from mypt.plugins.requirements import check_run
+from mypt.plugins.requirements import check_features, check_run
 from mypt.plugins.selection import check_choices, check_given, select_options
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from mypt.engine.runtime.world import World
     from mypt.engine.training.lr_finder import RateSearch
     from mypt.format.documents.training import Ancestor, TrainingConfig, TrainingState
+    from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
 
@@ -424,24 +426,16 @@ def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
         sections=run.config.plugins,
         vocab_size=run.asked_vocab_size(run.tokenization),
     )
-    tokenizer = data.tokenizer(wanted, plugins)
+    new = data.tokenizer(wanted, plugins)
+    tokenizer = widen_tokenizer(new, run.training, data.folders, plugins)
+    run = evolve(run, notices=(*run.notices, *describe_widening(tokenizer, new)))
     if request.tokenization not in (None, tokenizer.token_kind):
         ignored = f"--tokenization {request.tokenization} is ignored: the data set was made with "
         run = evolve(run, notices=(*run.notices, ignored + tokenizer.token_kind))
     run = settle_vocab_size(run, tokenizer)
     config = evolve(run.config, device=str(device))
     model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)
-    _take_text_rules(model, data)
     return _Start(run=run, model=model, device=device, data=data)
-
-
-def _take_text_rules(model: LanguageModel, data: TrainingData) -> None:
-    """Let a new model keep how its data were made of conversations, and the roles of its tokens."""
-    rules, known = data.text_rules(), model.tokenizer_state
-    if known is None:
-        model.tokenizer_state = rules
-    elif rules is not None and rules.chat_template is not None:
-        model.tokenizer_state = evolve(known, chat_template=rules.chat_template)
 
 
 def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins, world: World) -> _Start:
@@ -481,7 +475,8 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
     lineage: tuple[Ancestor, ...] = ()
     if base is not None:
         from_base = open_checkpoint(find_checkpoint(base), plugins, request.options)
-        model = start_from(from_base, config, plugins, run.training)
+        tokenizer = build_tokenizer(opened.tokenizer, plugins)
+        model = start_from(from_base, config, plugins, run.training, tokenizer)
         lineage = lineage_of(from_base, base)
     else:
         opened.check_tokenizer()
@@ -525,9 +520,31 @@ def _read_base(
     base = open_checkpoint(path, plugins, request.options)
     run = resolve_fine_tuning(request, base, name, plugins)
     device, data = choose_device(run.device), _read_data(run, world, plugins)
-    model = start_from(base, evolve(run.config, device=str(device)), plugins, run.training)
-    _take_text_rules(model, data)
+    tokenizer, notices = _widen_base(base, run, data, plugins)
+    run = evolve(run, notices=(*run.notices, *notices))
+    config = evolve(run.config, device=str(device))
+    model = start_from(base, config, plugins, run.training, tokenizer)
     return run, data, model, lineage_of(base, name)
+
+
+def _widen_base(
+    base: Opened, run: ResolvedRun, data: TrainingData, plugins: Plugins
+) -> tuple[Tokenizer | None, tuple[str, ...]]:
+    """Return the tokenizer of a base with what a run adds to it, and a line on each such thing.
+
+    It is None where that of the base is not here.
+
+    Raises:
+        PluginError: It is not here, and the run is to add something.
+    """
+    tokenizer = build_tokenizer(base.tokenizer, plugins)
+    if tokenizer is not None:
+        wider = widen_tokenizer(tokenizer, run.training, data.folders, plugins)
+        return wider, tuple(describe_widening(wider, tokenizer))
+    if run.training.special_tokens or run.training.chat_template is not None:
+        check_features("tokenizer", base.need_tokenizer(), base.path)
+        plugins.tokenizer(base.need_tokenizer().token_kind)  # says why there is none
+    return None, ()
 
 
 def _start_resumed(
