@@ -11,7 +11,7 @@ from attrs import frozen
 from mypt.format.documents.special_tokens import END_OF_EPISODE, END_OF_TEXT, marks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @frozen
@@ -30,6 +30,10 @@ class ShippedTemplate:
     tokens: tuple[str, ...]
     roles: Mapping[str, str]
     fixed_roles: Mapping[str, str]
+
+    def fits(self, special: Iterable[str]) -> bool:
+        """Return whether special tokens are all that it writes by name."""
+        return set(self.tokens) <= set(special)
 
     @property
     def source(self) -> str:
@@ -67,6 +71,18 @@ SHIPPED: Mapping[str, ShippedTemplate] = {
 def find_shipped_name(source: str) -> str | None:
     """Return the name of the shipped template that a source equals; None if it is another."""
     return next((name for name, one in SHIPPED.items() if one.source == source), None)
+
+
+def find_template(own: str | None, special: Iterable[str]) -> str | None:
+    """Return the chat template of a vocabulary; None where there is none.
+
+    Args:
+        own: The one that its document has.
+        special: Texts of its special tokens. Where they are MyPT's marks, MyPT's template is its.
+    """
+    if own is None and SHIPPED["mypt"].fits(special):
+        return SHIPPED["mypt"].source
+    return own
 
 
 @cache

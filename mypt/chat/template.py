@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mypt.chat.answers import ASSISTANT, lay_out, lay_out_prompt
+from mypt.chat.answers import ASSISTANT, lay_out, lay_out_prompt, take_marks
 from mypt.chat.guard import Guard, find_private
 from mypt.chat.message import Message
 from mypt.chat.rendering import Rendering
-from mypt.chat.sandbox.render import PLACE, compile_template
-from mypt.chat.shipped import SHIPPED, find_shipped_name
+from mypt.chat.sandbox.render import PLACE, compile_template, find_variables_read
+from mypt.chat.shipped import SHIPPED, find_shipped_name, find_template
 from mypt.chat.special_text import OrdinaryEncoder
 from mypt.chat.stops import stop_tokens
 from mypt.chat.template_tokens import find_template_tokens, find_variables
@@ -56,13 +56,11 @@ class ChatTemplate:
         source: The template, in Jinja.
         tokenizer: The tokenizer of the model.
         special: Ids of the special tokens, by their text; what a message says never becomes one.
-        stops: The ids that end an answer.
     """
 
     source: str
     tokenizer: Tokenizer
     special: Mapping[str, int] = field(repr=False)
-    stops: tuple[int, ...]
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, source: str | None = None) -> ChatTemplate:
@@ -79,7 +77,7 @@ class ChatTemplate:
         state = tokenizer.state()
         chosen = _choose_source(state, source)
         compile_template(chosen)
-        made = cls(chosen, tokenizer, find_template_tokens(tokenizer, chosen), stop_tokens(state))
+        made = cls(chosen, tokenizer, find_template_tokens(tokenizer, chosen))
         made._check_vocabulary()
         return made
 
@@ -87,6 +85,16 @@ class ChatTemplate:
     def name(self) -> str | None:
         """Name of the template if it ships with mypt, such as `chatml`; None for another."""
         return find_shipped_name(self.source)
+
+    @cached_property
+    def stops(self) -> tuple[int, ...]:
+        """The ids that end an answer: those with such a role, and the one that is written there."""
+        known = stop_tokens(self.tokenizer.state())
+        return tuple(dict.fromkeys((*known, *self._example.ends)))
+
+    def reads(self, variable: str) -> bool:
+        """Return whether the template reads a variable, such as `tools`."""
+        return variable in find_variables_read(self.source)
 
     def encode(
         self,
@@ -140,7 +148,7 @@ class ChatTemplate:
 
         That is the text, without what the template itself writes before it, such as a space.
         """
-        return text.removeprefix(self._before_answer)
+        return text.removeprefix(self._example.before)
 
     def _weigh(
         self,
@@ -178,16 +186,21 @@ class ChatTemplate:
             raise ConfigError(Problem(*PLACE, what, fix, kind="chat.tokens"))
 
     @cached_property
-    def _before_answer(self) -> str:
-        """What the template writes between the prompt for an answer and what is said."""
-        probe = (Message(role="user", content=_PROBE), Message(role=ASSISTANT, content=_PROBE))
-        rendering = self._render(probe, {})
+    def _example(self) -> _Example:
+        """A conversation whose texts are known, so that it shows what the template writes."""
+        said = (Message(role="user", content=_PROBE), Message(role=ASSISTANT, content=_PROBE))
+        rendering = self._render(said, {})
+        id_of = {char: self.special[text] for text, char in rendering.guard.char_of.items()}
         try:
-            layout = lay_out(rendering, "")
-        except MyptError:
-            return ""
-        begin, end = layout.answers[0][1]
-        return layout.text[begin:end].partition(_PROBE)[0]
+            prompt, _ = take_marks(rendering, rendering.text(1, add_generation_prompt=True))
+            text, _ = take_marks(rendering, rendering.text())
+        except MyptError:  # such as one that wants another conversation
+            return _Example()
+        before, _, after = text.removeprefix(prompt).rpartition(_PROBE)
+        return _Example(
+            before=before if text.startswith(prompt) else "",
+            ends=tuple(id_of[char] for char in after.lstrip()[:1] if char in id_of),
+        )
 
     @cached_property
     def _variables(self) -> dict[str, str]:
@@ -205,6 +218,19 @@ class ChatTemplate:
     def encoder(self) -> OrdinaryEncoder:
         """What encodes text that is no special token."""
         return OrdinaryEncoder.of(self.tokenizer)
+
+
+@frozen
+class _Example:
+    """What a template writes around what the assistant says.
+
+    Attributes:
+        before: Between the prompt and what it says, such as a space.
+        ends: The special token that follows directly.
+    """
+
+    before: str = ""
+    ends: tuple[int, ...] = ()
 
 
 @frozen
@@ -253,10 +279,8 @@ def _choose_source(state: Mapping[str, Any], given: str | None) -> str:
             fix = f"use one of {', '.join(SHIPPED)}{suggestion(given, SHIPPED)}"
             raise ConfigError(Problem("", "chat_template", what, fix, kind="chat.template"))
         return given
-    own: str | None = state.get("chat_template")
+    own = find_template(state.get("chat_template"), state.get("special_token_encoder") or {})
     if own is not None:
         return own
-    if set(SHIPPED["mypt"].tokens) <= set(state.get("special_token_encoder") or {}):
-        return SHIPPED["mypt"].source
     what = "is null: this model was not trained on conversations"
     raise ConfigError(Problem(*PLACE, what, _HOW_TO_GET_ONE, kind="chat.none"))

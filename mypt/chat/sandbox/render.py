@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from jinja2 import Template, TemplateError, nodes, pass_context
 from jinja2.ext import Extension, loopcontrols
+from jinja2.meta import find_undeclared_variables
 
 from mypt.chat.sandbox.environment import Sandbox
 from mypt.format.errors import ConfigError, DataError, Problem, one_line
@@ -70,6 +71,13 @@ def compile_template(source: str) -> Template:
     except Exception as error:  # Python's own limits for what Jinja makes, too
         raise _explain(error, "is no template") from error
     return environment.template_class.from_code(environment, code, environment.make_globals(None))
+
+
+@lru_cache(maxsize=32)
+def find_variables_read(source: str) -> frozenset[str]:
+    """Return the names of the variables that a template reads and does not set."""
+    environment = compile_template(source).environment
+    return frozenset(find_undeclared_variables(environment.parse(source)))
 
 
 def render(source: str, variables: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.chat.shipped import find_template
 from mypt.export.hugging_face.tokenizer import TOKENIZER, find_documents
 from mypt.format.errors import FormatError, Problem
 from mypt.format.readers.gguf import rwkv_text
@@ -164,7 +165,9 @@ def _describe_roles(
     found: dict[str, Any] = {ADD_BOS: state.add_bos and len(special.bos) == 1}
     if state.add_bos and len(special.bos) > 1:
         notes.append("texts do not begin with BOS: llama.cpp has one token for it")
-    ends = list(special.eos) or [n for n, token in enumerate(tokens) if token == _NO_TEXT]
+    # llama.cpp takes three of them; of MyPT's ends of turns the last is the assistant's.
+    written = [*dict.fromkeys((*special.eos[:1], *special.turn_end[::-1], *special.eos[1:]))]
+    ends = written or [n for n, token in enumerate(tokens) if token == _NO_TEXT]
     found |= dict(zip((ROLES["eos"], *ENDS), ends, strict=False))
     first = special.bos or ends
     found |= {ROLES["bos"]: first[0]} if first else {}
@@ -172,15 +175,16 @@ def _describe_roles(
     found |= {ROLES[role]: number for role, number in others.items() if number is not None}
     if not ends:
         notes.append("no token ends a text: llama.cpp takes the token 11 for one that does")
-    elif not special.eos:
+    elif not written:
         notes.append("no token ends a text: llama.cpp is given one that no text has")
     return found, notes
 
 
 def _describe_templates(state: TokenizerState) -> dict[str, Any]:
+    own = find_template(state.chat_template, state.special_token_encoder)
     named = state.additional_chat_templates
     return {
-        **({} if state.chat_template is None else {TEMPLATE: state.chat_template}),
+        **({} if own is None else {TEMPLATE: own}),
         **({TEMPLATES: [*named]} if named else {}),
         **{f"{TEMPLATE}.{name}": text for name, text in named.items()},
     }

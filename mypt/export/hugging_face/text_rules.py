@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.chat.shipped import find_template
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.special_tokens import SpecialTokens
 from mypt.format.errors import FormatError, Problem
@@ -78,7 +79,7 @@ def generation_changes(given: Document, tokens: SpecialTokens) -> dict[str, Any]
     """
     wanted: dict[str, Sequence[int]] = {
         "bos": tokens.bos[:1],
-        "eos": tokens.eos,
+        "eos": tuple(dict.fromkeys((*tokens.eos, *tokens.turn_end))),
         "pad": () if tokens.pad is None else (tokens.pad,),
     }
     return {
@@ -133,7 +134,8 @@ def _list_single(tokens: SpecialTokens) -> Iterator[tuple[str, int]]:
 
 
 def _list_templates(state: TokenizerState) -> dict[str, str]:
-    default = {} if state.chat_template is None else {DEFAULT: state.chat_template}
+    own = find_template(state.chat_template, state.special_token_encoder)
+    default = {} if own is None else {DEFAULT: own}
     return {**default, **state.additional_chat_templates}
 
 

@@ -100,6 +100,8 @@ def _describe_tokenizer(state: dict[str, Any] | None) -> list[str]:
 
 def _describe_texts(state: dict[str, Any]) -> list[str]:
     """Return a line for each thing that is known of texts: roles of tokens, and templates."""
+    from mypt.chat.shipped import find_shipped_name, find_template
+
     roles = {
         role: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         for role, value in state["special_tokens"].items()
@@ -108,10 +110,12 @@ def _describe_texts(state: dict[str, Any]) -> list[str]:
     lines = [f"{role:10}: {ids}" for role, ids in roles.items()]
     if "bos" in roles:
         lines.append(f"add_bos   : {_format_value(state['add_bos'])}")
-    if state["chat_template"] is not None:
-        size = format_count(len(state["chat_template"]), "character")
+    template = find_template(state["chat_template"], state["special_token_encoder"])
+    if template is not None:
+        size = format_count(len(template), "character")
+        named = find_shipped_name(template) or f"a template of {size}"
         more = ", ".join(state["additional_chat_templates"])
-        lines.append(f"chats     : a template of {size}" + (f", and for {more}" if more else ""))
+        lines.append(f"chats     : {named}" + (f", and for {more}" if more else ""))
     return lines
 
 
