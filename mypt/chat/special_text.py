@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import frozen
 
 from mypt.format.documents.special_tokens import END_OF_TEXT, list_places
 from mypt.format.errors import DataError, Problem
+from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
 from mypt.plugins.contracts import GuardedTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -38,10 +39,13 @@ def encode_ordinary(tokenizer: Tokenizer, text: str) -> NDArray[np.uint32]:
 def find_special_texts(tokenizer: Tokenizer) -> dict[str, int]:
     """Return the ids of a tokenizer's special tokens by their text.
 
-    These are the ones beyond its own vocabulary, those with a role, and `<|endoftext|>`.
+    These are the ones beyond its own vocabulary, those with a role, those that a document of
+    Hugging Face's calls special, and `<|endoftext|>`.
     """
     state = tokenizer.state()
     special: dict[str, int] = dict(state.get("special_token_encoder") or {})
+    added = list_added_tokens(state)
+    special |= {token["content"]: token["id"] for token in added if token.get("special")}
     roles = state.get("special_tokens") or {}
     for place, number in list_places(roles):
         if place[0] != _UNKNOWN:
@@ -51,6 +55,13 @@ def find_special_texts(tokenizer: Tokenizer) -> dict[str, int]:
         special.setdefault(END_OF_TEXT, spelt[0])
     # One character, such as a newline with a role, is ordinary text as well.
     return {text: number for text, number in special.items() if len(text) > 1}
+
+
+def list_added_tokens(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the added tokens of a tokenizer that a document of Hugging Face's defines."""
+    section = (state.get("plugins") or {}).get(BPE_PACKAGE) or {}
+    added: list[dict[str, Any]] = (section.get("tokenizer") or {}).get("added_tokens") or []
+    return added
 
 
 @frozen
@@ -66,11 +77,16 @@ class OrdinaryEncoder:
     special: dict[str, int]
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> OrdinaryEncoder:
-        """Return that of a tokenizer."""
+    def of(cls, tokenizer: Tokenizer, others: Mapping[str, int] | None = None) -> OrdinaryEncoder:
+        """Return that of a tokenizer.
+
+        Args:
+            tokenizer: The tokenizer.
+            others: Ids of further tokens that no text may become, by their text.
+        """
         if isinstance(tokenizer, GuardedTokenizer):
-            return cls(tokenizer, {})
-        found = find_special_texts(tokenizer).items()
+            return cls(tokenizer, dict(others or {}))
+        found = {**find_special_texts(tokenizer), **(others or {})}.items()
         read = {text: number for text, number in found if number in _try_encoding(tokenizer, text)}
         return cls(tokenizer, read)
 
@@ -83,9 +99,9 @@ class OrdinaryEncoder:
         Raises:
             DataError: As `encode_ordinary`.
         """
-        if isinstance(self.tokenizer, GuardedTokenizer):
-            return self.tokenizer.encode_ordinary(text)
-        parts = [self.tokenizer.encode_array(part) for part in self._cut(text)]
+        guarded = self.tokenizer if isinstance(self.tokenizer, GuardedTokenizer) else None
+        encode = self.tokenizer.encode_array if guarded is None else guarded.encode_ordinary
+        parts = [encode(part) for part in self._cut(text)]
         ids = parts[0] if len(parts) == 1 else np.concatenate(parts)
         made = np.isin(ids, list(self.special.values()))
         if self.special and made.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from functools import cached_property
 from itertools import pairwise
@@ -15,10 +16,10 @@ from mypt.chat.message import Message
 from mypt.chat.rendering import Rendering
 from mypt.chat.sandbox.render import PLACE, compile_template, find_variables_read
 from mypt.chat.shipped import SHIPPED, find_shipped_name, find_template
-from mypt.chat.special_text import OrdinaryEncoder
+from mypt.chat.special_text import OrdinaryEncoder, find_special_texts
 from mypt.chat.stops import stop_tokens
 from mypt.chat.template_tokens import find_template_tokens, find_variables
-from mypt.format.errors import ConfigError, MyptError, Problem, suggestion
+from mypt.format.errors import ConfigError, DataError, MyptError, Problem, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
 
 _PROBE = "Probe"
+_ROLE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _HOW_TO_GET_ONE = "train it on conversations with --chat_template " + ", ".join(SHIPPED)
 
 
@@ -165,6 +167,10 @@ class ChatTemplate:
                 yield begin, end, float(message.weight)
 
     def _render(self, messages: Sequence[Message], given: Mapping[str, Any]) -> Rendering:
+        for number, one in enumerate(messages):
+            if not _ROLE.fullmatch(one.role):
+                what, fix = f"is {one.role!r:.40}, which is no name", "use one such as user"
+                raise DataError(Problem("", f"/messages/{number}/role", what, fix, "chat.role"))
         read = [{**one.fields, "role": one.role, "content": one.content} for one in messages]
         private = find_private([read, given])
         guard = Guard.of(self.special, self._private | private) if private else self._guard
@@ -217,7 +223,8 @@ class ChatTemplate:
     @cached_property
     def encoder(self) -> OrdinaryEncoder:
         """What encodes text that is no special token."""
-        return OrdinaryEncoder.of(self.tokenizer)
+        beside = self.special.items() - find_special_texts(self.tokenizer).items()
+        return OrdinaryEncoder.of(self.tokenizer, dict(beside))
 
 
 @frozen

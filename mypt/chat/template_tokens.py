@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.chat.special_text import find_special_texts
-from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
+from mypt.chat.special_text import find_special_texts, list_added_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,13 +20,9 @@ def find_template_tokens(tokenizer: Tokenizer, source: str) -> dict[str, int]:
     These are the special tokens. Of what a Hugging Face tokenizer has beside them, such as runs of
     spaces, those that the template names.
     """
-    found = find_special_texts(tokenizer)
-    section = (tokenizer.state().get("plugins") or {}).get(BPE_PACKAGE) or {}
-    for token in (section.get("tokenizer") or {}).get("added_tokens") or ():
-        text = token["content"]
-        if token.get("special") or (text.strip() and text in source):
-            found.setdefault(text, token["id"])
-    return found
+    named = [one for one in list_added_tokens(tokenizer.state()) if one["content"] in source]
+    others = {one["content"]: one["id"] for one in named if one["content"].strip()}
+    return {**others, **find_special_texts(tokenizer)}
 
 
 def find_variables(tokenizer: Tokenizer) -> dict[str, str]:
