@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -15,14 +13,6 @@ from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo
 from mypt_serve.settings import Access, Limits, is_loopback
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
-    from mypt.chat.template import ChatTemplate
-    from mypt.plugins import Tokenizer
-    from mypt_serve.settings import ServedModel
 
 _LIMITS = Limits()
 _COUNT, _SECONDS = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
@@ -111,13 +101,19 @@ def command(
     from mypt_serve.server import bind
 
     with bind(host, port) as listener:
-        opened = open_model(
-            model_name, device, dtype, max_rows, max_waiting, read_template(chat_template)
-        )
-        with opened as served:
-            from mypt_serve.app import make_app
-            from mypt_serve.server import make_server
+        from mypt_serve.app import make_app
+        from mypt_serve.opened import open_model
+        from mypt_serve.server import make_server
 
+        with open_model(
+            model_name,
+            open_plugins(),
+            device=device,
+            dtype=dtype,
+            max_rows=max_rows,
+            max_waiting=max_waiting,
+            template=read_template(chat_template),
+        ) as served:
             server = make_server(make_app(served, access, limits), limits.headers_s)
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{listener.getsockname()[1]}"
@@ -144,68 +140,3 @@ def read_template(given: str | None) -> str | None:
     """Return the template in a file, or the name of one."""
     path = None if given is None else Path(given)
     return path.read_text("utf-8") if path is not None and path.is_file() else given
-
-
-def open_model(
-    name: str,
-    device: str,
-    dtype: str | None,
-    max_rows: int,
-    max_waiting: int,
-    template: str | None,
-) -> AbstractContextManager[ServedModel]:
-    """Load a model, and make texts until the end of the context.
-
-    Raises:
-        MyptError: It cannot be loaded, or has no tokenizer.
-    """
-    from contextlib import contextmanager
-
-    import mypt
-    from mypt.engine.checkpoints.paths import find_checkpoint
-    from mypt.engine.inference.batching.batcher import TextBatcher
-    from mypt_serve.page.card import describe_model, draw_losses
-    from mypt_serve.settings import ServedModel
-
-    plugins = open_plugins()
-    folder = find_checkpoint(name)
-    model = mypt.load(folder, device=device, dtype=dtype, plugins=plugins)
-    chat, why = find_template(model.need_tokenizer(), template)
-
-    @contextmanager
-    def serving() -> Iterator[ServedModel]:
-        with TextBatcher(model, max_rows=max_rows, max_waiting=max_waiting) as batcher:
-            yield ServedModel(
-                name=folder.resolve().name,
-                model=model,
-                batcher=batcher,
-                template=chat,
-                no_template=why,
-                created=int(time.time()),
-                card=describe_model(str(folder), plugins),
-                loss_plot=draw_losses(str(folder), plugins),
-            )
-
-    return serving()
-
-
-def find_template(tokenizer: Tokenizer, source: str | None) -> tuple[ChatTemplate | None, str]:
-    """Return the chat template of a model, and why it has none.
-
-    Args:
-        tokenizer: The model's.
-        source: Another template than its own.
-
-    Raises:
-        ConfigError: That template does not fit the model.
-    """
-    from mypt.chat.template import ChatTemplate
-    from mypt.plugins import ConfigError
-
-    try:
-        return ChatTemplate.of(tokenizer, source), ""
-    except ConfigError as error:
-        if source is not None:
-            raise
-        problem = error.problems[0]
-        return None, f"its chat template {problem.what}; {problem.fix}."

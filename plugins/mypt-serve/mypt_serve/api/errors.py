@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,9 +56,13 @@ class ApiError(Exception):
         }
 
 
-def refuse(param: str, what: str, code: str = "invalid_value") -> ApiError:
-    """Return the error of a parameter that is wrong."""
-    return ApiError(400, f"'{param}' {what}.", param=param, code=code)
+def refuse(param: str, what: str, code: str = "invalid_value") -> NoReturn:
+    """Refuse a parameter that is wrong.
+
+    Raises:
+        ApiError: Always.
+    """
+    raise ApiError(400, f"'{param}' {what}.", param=param, code=code)
 
 
 def explain(error: MyptError) -> str:

@@ -103,7 +103,7 @@ class Fields:
             if not any(type(value) is type(one) and value == one for one in fine):
                 only = f"; leave it out, or set it to {_list_values(fine)}" if fine else ""
                 what = f"is not supported by this server{only or '; leave it out'}"
-                raise refuse(name, what, "unsupported_parameter")
+                refuse(name, what, "unsupported_parameter")
 
 
 def _list_values(values: tuple[Any, ...]) -> str:
@@ -113,18 +113,18 @@ def _list_values(values: tuple[Any, ...]) -> str:
 def boolean(name: str, value: Any) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
-        raise refuse(name, "must be true or false", "invalid_type")
+        refuse(name, "must be true or false", "invalid_type")
     return value
 
 
 def text(name: str, value: Any) -> str:
     """Read a string that is text: half of a pair of surrogates is none."""
     if not isinstance(value, str):
-        raise refuse(name, "must be a string", "invalid_type")
+        refuse(name, "must be a string", "invalid_type")
     try:
         value.encode()
-    except UnicodeEncodeError as error:
-        raise refuse(name, "has a surrogate that is no character") from error
+    except UnicodeEncodeError:
+        refuse(name, "has a surrogate that is no character")
     return value
 
 
@@ -133,9 +133,9 @@ def integer(low: int, high: int) -> Callable[[str, Any], int]:
 
     def read(name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise refuse(name, "must be an integer", "invalid_type")
+            refuse(name, "must be an integer", "invalid_type")
         if not low <= value <= high:
-            raise refuse(name, f"must be from {low} to {high}")
+            refuse(name, f"must be from {low} to {high}")
         return value
 
     return read
@@ -146,9 +146,9 @@ def number(low: float, high: float) -> Callable[[str, Any], float]:
 
     def read(name: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise refuse(name, "must be a number", "invalid_type")
+            refuse(name, "must be a number", "invalid_type")
         if not (low <= value <= high and math.isfinite(value)):
-            raise refuse(name, f"must be from {low:g} to {high:g}")
+            refuse(name, f"must be from {low:g} to {high:g}")
         return float(value)
 
     return read
@@ -157,5 +157,5 @@ def number(low: float, high: float) -> Callable[[str, Any], float]:
 def mapping(name: str, value: Any) -> dict[str, Any]:
     """Read a JSON object."""
     if not isinstance(value, dict):
-        raise refuse(name, "must be an object", "invalid_type")
+        refuse(name, "must be an object", "invalid_type")
     return value

@@ -110,7 +110,7 @@ class Generation:
                 prompt = (*model.begin_ids, *encode_ordinary(tokenizer, prompt).tolist())
             check_vocabulary(name, prompt, model.config.vocab_size)
         except (ConfigError, DataError) as error:
-            raise refuse(name, f"cannot be encoded: {explain(error)}") from error
+            refuse(name, f"cannot be encoded: {explain(error)}")
         context = model.config.block_size
         if len(prompt) > context:
             message = (

@@ -63,7 +63,7 @@ def read_completion(body: Mapping[str, Any], served: ServedModel, limits: Limits
     n_top = fields.take("logprobs", integer(0, MOST_LOG_PROBS), None)
     texts, streaming = _read_common(fields, served, limits)
     if len(prompts) * texts.n > limits.choices:
-        raise refuse("prompt", f"and 'n' ask for more than {limits.choices} texts")
+        refuse("prompt", f"and 'n' ask for more than {limits.choices} texts")
     max_tokens = _COMPLETION_TOKENS if texts.max_tokens is None else texts.max_tokens
     return TextsRequest(
         prompts=prompts,
@@ -90,13 +90,13 @@ def read_chat(body: Mapping[str, Any], served: ServedModel, limits: Limits) -> T
     with_log_probs = fields.take("logprobs", boolean, False)
     n_top = fields.take("top_logprobs", integer(0, MOST_LOG_PROBS), None)
     if n_top is not None and not with_log_probs:
-        raise refuse("top_logprobs", "is only allowed when 'logprobs' is true")
+        refuse("top_logprobs", "is only allowed when 'logprobs' is true")
     n_top = (n_top or 0) if with_log_probs else None
     texts, streaming = _read_common(fields, served, limits)
     try:
         ids = template.encode(messages, add_generation_prompt=True).ids
     except MyptError as error:
-        raise refuse("messages", f"cannot be encoded: {explain(error)}") from error
+        refuse("messages", f"cannot be encoded: {explain(error)}")
     context = served.model.config.block_size
     rest = max(1, min(context - len(ids), _most_tokens(served, limits)))
     return TextsRequest(
@@ -155,10 +155,10 @@ def _read_prompts(name: str, value: Any) -> tuple[Prompt, ...]:
 def _read_prompt(name: str, value: Any) -> Prompt:
     if isinstance(value, str):
         return text(name, value)
-    if isinstance(value, list) and value and all(map(_is_id, value)):
-        return tuple(value)
-    what = "must be a string, an array of strings, an array of ids, or an array of arrays of ids"
-    raise refuse(name, what, "invalid_type")
+    if not (isinstance(value, list) and value and all(map(_is_id, value))):
+        what = "must be a string, an array of strings, an array of ids, or one of arrays of ids"
+        refuse(name, what, "invalid_type")
+    return tuple(value)
 
 
 def _is_id(value: Any) -> bool:
@@ -167,20 +167,20 @@ def _is_id(value: Any) -> bool:
 
 def _read_messages(name: str, value: Any) -> tuple[Message, ...]:
     if not isinstance(value, list) or not value:
-        raise refuse(name, "must be an array with at least one message", "invalid_type")
+        refuse(name, "must be an array with at least one message", "invalid_type")
     messages = tuple(_read_message(f"{name}[{number}]", one) for number, one in enumerate(value))
     if messages[-1].role == "assistant":
-        raise refuse(name, "must not end with a message of the assistant")
+        refuse(name, "must not end with a message of the assistant")
     return messages
 
 
 def _read_message(name: str, value: Any) -> Message:
     if not isinstance(value, dict):
-        raise refuse(name, "must be an object", "invalid_type")
+        refuse(name, "must be an object", "invalid_type")
     fields = Fields(value)
     role = fields.need("role", text)
     if role not in ROLES:
-        raise refuse(f"{name}.role", f"must be one of {', '.join(ROLES)}")
+        refuse(f"{name}.role", f"must be one of {', '.join(ROLES)}")
     content = fields.need("content", lambda _, given: _read_content(f"{name}.content", given))
     fields.refuse_rest({"tool_calls": ([],), "annotations": ([],)})
     return Message(role="system" if role == "developer" else role, content=content)
@@ -193,6 +193,6 @@ def _read_content(name: str, value: Any) -> str:
     parts = []
     for number, part in enumerate(value):
         if not isinstance(part, dict) or part.get("type") != "text" or len(part) != 2:
-            raise refuse(f"{name}[{number}]", "must be a part of type text", "invalid_type")
+            refuse(f"{name}[{number}]", "must be a part of type text", "invalid_type")
         parts.append(text(f"{name}[{number}].text", part.get("text")))
     return "".join(parts)

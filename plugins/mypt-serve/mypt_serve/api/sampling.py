@@ -112,7 +112,7 @@ def read_streaming(fields: Fields) -> Streaming:
     is_on = fields.take("stream", boolean, False)
     given = fields.take("stream_options", mapping, None)
     if given is not None and not is_on:
-        raise refuse("stream_options", "is only allowed when 'stream' is true")
+        refuse("stream_options", "is only allowed when 'stream' is true")
     options = Fields(given or {})
     with_usage = options.take("include_usage", boolean, False)
     options.refuse_rest({"include_obfuscation": (False,)})
@@ -135,10 +135,10 @@ def _read_seed(name: str, value: Any) -> int:
 def _read_stops(name: str, value: Any) -> tuple[str, ...]:
     stops = value if isinstance(value, list) else [value]
     if len(stops) > MOST_STOPS:
-        raise refuse(name, f"has more than {MOST_STOPS} strings")
+        refuse(name, f"has more than {MOST_STOPS} strings")
     read = tuple(text(name, stop) for stop in stops)
     if "" in read:
-        raise refuse(name, "has an empty string")
+        refuse(name, "has an empty string")
     return read
 
 
@@ -157,7 +157,7 @@ def _read_processors(fields: Fields, plugins: Plugins) -> dict[str, dict[str, An
     if schema is not None:
         if _SCHEMA not in plugins.logit_processors:
             what = 'can only be {"type": "text"} here; for JSON: pip install "mypt-lm[constraints]"'
-            raise refuse("response_format", what, "unsupported_parameter")
+            refuse("response_format", what, "unsupported_parameter")
         found[_SCHEMA] = {"schema": schema}
     return found
 
@@ -165,9 +165,9 @@ def _read_processors(fields: Fields, plugins: Plugins) -> dict[str, dict[str, An
 def _read_biases(name: str, value: Any) -> dict[int, float]:
     given = mapping(name, value)
     if len(given) > _MOST_BIASES:
-        raise refuse(name, f"has more than {_MOST_BIASES} tokens")
+        refuse(name, f"has more than {_MOST_BIASES} tokens")
     if not all(key.isascii() and key.isdigit() and len(key) < 10 for key in given):
-        raise refuse(name, "must have ids of tokens as its names")
+        refuse(name, "must have ids of tokens as its names")
     return {int(key): number(-100, 100)(f"{name}.{key}", bias) for key, bias in given.items()}
 
 
@@ -185,6 +185,6 @@ def _read_format(name: str, value: Any) -> dict[str, Any] | None:
     elif kind in ("text", "json_object"):
         schema = None if kind == "text" else {"type": "object"}
     else:
-        raise refuse(name, "must be of type text, json_object or json_schema")
+        refuse(name, "must be of type text, json_object or json_schema")
     given.refuse_rest({})
     return schema
