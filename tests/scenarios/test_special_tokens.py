@@ -116,7 +116,7 @@ def test_a_model_takes_over_those_of_its_data(base, dataset, train, in_tmp):
 
 
 def test_a_saved_model_refuses_data_with_more(base, dataset, train):
-    with pytest.raises(DataError, match="end.*: is a special token that the model lacks; begin a"):
+    with pytest.raises(DataError, match=r"end.*: is a special token that the model lacks; begin a"):
         train("base", dataset_dir=str(dataset), max_iters=3)
 
 
