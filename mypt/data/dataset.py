@@ -4,7 +4,7 @@
 dataset_dir/
   train/shard_00000.bin ...  little-endian ids without a header
   val/shard_000NN.bin ...
-  tokenizer_state.json       what the ids mean
+  tokenizer_state.json       what the ids mean; of episodes also as tokenizer.json, which counts
   dataset_metadata.json      dtype of the ids (uint32 if not stated), counts, digests
 ```
 
@@ -30,6 +30,7 @@ from mypt.format.errors import DataError, FormatError, Problem
 from mypt.format.rules.requirements import REQUIRES, feature_problems
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
+from mypt.format.storage.files import TOKENIZER
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ TOKENS_FILE = "tokens.bin"
 MASK_FILE = "mask.bin"
 REFERENCE_FILE = "reference.bin"
 _DTYPE = "<u4"  # of the ids of a data set without metadata by mypt
-_WEIGHTS_FILE = "mask_weighted.bin"
+WEIGHTS_FILE = "mask_weighted.bin"
 
 
 @frozen(eq=False)
@@ -160,8 +161,9 @@ def read_tokenizer_state(folder: str | Path) -> dict[str, Any]:
     _need_folder(root)
     files = other_programs.find_split_files(root)
     if files is None:
-        state = _read_state_file(root / STATE_FILE)
-        unknown = feature_problems("tokenizer", state, str(root / STATE_FILE))
+        file = _find_state_file(root)
+        state = _read_state_file(file)
+        unknown = feature_problems("tokenizer", state, str(file))
         if unknown:
             raise DataError(*unknown)
         return state
@@ -174,7 +176,7 @@ def read_text_rules(folder: str | Path) -> TokenizerState:
     Raises:
         DataError: As `read_tokenizer_state`, or a field is of the wrong type or out of range.
     """
-    state, file = read_tokenizer_state(folder), str(Path(folder) / STATE_FILE)
+    state, file = read_tokenizer_state(folder), str(_find_state_file(Path(folder)))
     found = check_document("tokenizer", {"format_version": FORMAT_VERSION, **state}, file)
     errors = [problem for problem in found if problem.severity == "error"]
     wrong = [p for p in errors if p.where.partition("/")[2].partition("/")[0] in TEXT_FIELDS]
@@ -190,8 +192,8 @@ def find_tokenizer_state(folder: str | Path) -> tuple[Path, dict[str, Any]] | No
         DataError: The file is damaged, or does not name a tokenizer.
     """
     root = Path(folder)
-    if (root / STATE_FILE).exists():
-        return root / STATE_FILE, _read_state_file(root / STATE_FILE)
+    if (file := _find_state_file(root)).exists():
+        return file, _read_state_file(file)
     if other_programs.find_split_files(root) is None:
         return None
     state = other_programs.read_characters(root)
@@ -234,6 +236,15 @@ def find_wrong_ids(
             if explained is not None:
                 return Problem(str(path), "", *explained, kind="data.shards")
     return None
+
+
+def _find_state_file(root: Path) -> Path:
+    """Return the file that names the tokenizer, which may be absent.
+
+    Beside metadata by mypt a `tokenizer.json` is mypt's; elsewhere it may be anybody's.
+    """
+    is_ours = (root / METADATA_FILE).exists() and (root / TOKENIZER).exists()
+    return root / (TOKENIZER if is_ours else STATE_FILE)
 
 
 def _read_state_file(file: Path) -> dict[str, Any]:
@@ -319,7 +330,7 @@ def _list_episode_files(folder: Path) -> Iterator[Path]:
 
 
 def _find_mask_name(folder: Path) -> str | None:
-    names = (_WEIGHTS_FILE, MASK_FILE)
+    names = (WEIGHTS_FILE, MASK_FILE)
     return next((name for name in names if (folder / name).exists()), None)
 
 
@@ -343,7 +354,7 @@ def _read_episode_folder(folder: Path, dtype: str) -> EpisodeArrays:
     name = _find_mask_name(folder)
     mask = None
     if name is not None:
-        mask = map_array(folder / name, "<f4" if name == _WEIGHTS_FILE else "u1")
+        mask = map_array(folder / name, "<f4" if name == WEIGHTS_FILE else "u1")
         if len(mask) != len(tokens):
             what = f"has {len(mask)} weights for {len(tokens)} tokens"
             raise_data_error(folder / name, what, PREPARE_AGAIN)

@@ -73,7 +73,7 @@ TESTED_BY = {
     "data/batches/test_tokens.py": ["data/batches/numbered_windows"],
     "data/batches/test_loader.py": ["data/batches/batch"],
     "data/prepare/chats/test_forms.py": ["data/prepare/chats/turns"],
-    "data/prepare/test_episodes.py": ["data/describe"],
+    "data/prepare/test_episodes.py": ["data/inspection/describe"],
     "data/prepare/test_tokens.py": [
         "data/metadata",
         "data/prepare/parallel",

@@ -7,45 +7,38 @@ import numpy as np
 import pytest
 
 import mypt
-from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
+from mypt.data.prepare.chats.vocabulary import make_renderer
 from mypt.format.errors import DataError
+from tests.support.chats import chat, prepare
 
 SHAPE = {"block_size": 16, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4}
 RUN = {"eval_interval": 4, "eval_iters": 2, "learning_rate": 1e-2, "quiet": True}
 
 
-def chat(number, *, long_end=False):
+def talk(number, *, long_end=False):
     """A conversation; the end of a long one shows a row nothing that the assistant said."""
     turns = [("user", f"{number}?"), ("assistant", f"{number}!")]
-    turns += [("user", "and " * 30)] if long_end else []
-    return {"messages": [{"role": role, "content": text} for role, text in turns]}
-
-
-def prepare(folder, plugins, lines, **options):
-    file = folder.with_suffix(".jsonl")
-    file.write_text("\n".join(map(json.dumps, lines)))
-    prepare_chats(
-        ChatPreparation(inputs=[str(file)], output=folder, tokenization="char", **options), plugins
-    )
-    return folder
+    return chat(*turns, *([("user", "and " * 30)] if long_end else []))
 
 
 @pytest.fixture
 def tokenizer(plugins):
-    return plugins.tokenizer("char").train("UserAssistant: ?!and\n0123456789")
+    """One that has all tokens that the data sets need."""
+    plain = plugins.tokenizer("char").train("UserAssistant: ?!\nand0123456789")
+    return make_renderer(plain, None, plugins).template.tokenizer
 
 
 @pytest.fixture
 def mixed(tmp_path, plugins, tokenizer):
     """Thirty conversations, of which ten show a row of 16 tokens no target."""
-    lines = [chat(n, long_end=n % 3 == 0) for n in range(30)]
+    lines = [talk(n, long_end=n % 3 == 0) for n in range(30)]
     return prepare(tmp_path / "mixed", plugins, lines, tokenizer=tokenizer, val_fraction=0.4)
 
 
 @pytest.fixture
 def ends(tmp_path, plugins, tokenizer):
     """Conversations of which none shows such a row a target."""
-    lines = [chat(n, long_end=True) for n in range(30)]
+    lines = [talk(n, long_end=True) for n in range(30)]
     return prepare(tmp_path / "ends", plugins, lines, tokenizer=tokenizer)
 
 
@@ -71,6 +64,7 @@ def test_a_run_names_what_it_leaves_out_and_every_row_teaches(mixed, tokenizer, 
     told = events_of(log)
     notices = [one["message"] for one in told if one["event"] == "notice"]
     assert notices == [line.replace(str(mixed), mixed.name) for line in loader.left_out]
+    notices = [line for line in notices if "target" in line]
     total = {name: source.episodes for name, source in loader.splits.items()}
     left = {name: total[name] - loader.splits[name].windows(16) for name in total}
     assert notices == [
@@ -139,28 +133,22 @@ def test_conversations_are_compared_on_whether_or_not_a_row_shows_a_target(ends,
     assert "Assistant: " in text_of_data_set(str(ends), plugins).text
 
 
-def test_preparing_and_inspecting_count_them(cli, in_tmp, bundle, text):
+def test_inspecting_counts_them_for_a_model(cli, in_tmp, bundle):
     shutil.copytree(bundle, in_tmp / "checkpoints" / "cat")
     lines = [{"prompt": "the cat sat on the mat", "completion": f" {n} times."} for n in range(18)]
-    lines += [{"text": "."}, {"text": "t"}]  # one token, which nothing comes before
+    turns = ("user", "cat"), ("assistant", "mat"), ("user", "the cat " * 12)
+    lines += [chat(*turns), chat(*turns, ("user", "cat"))]
     (in_tmp / "chats.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    told = cli("data", "chats", "chats.jsonl", "--output", "sft", "--from_model", "cat")
+    prepare = ("data", "chats", "chats.jsonl", "--output", "sft", "--tokenization", "gpt2")
+    told = cli(*prepare, "--block_size", "100")
     assert told[0] == 0, told[2]
-    counted = [line for line in told[2].splitlines() if "without a target" in line]
+    assert "without a target" not in told[2]
+    shown = cli("data", "inspect", "sft", "--from_model", "cat")
+    assert shown[0] == 0
+    counted = [line for line in shown[1].splitlines() if "without a target" in line]
     assert counted
     assert all(line.startswith("warning: sft/") for line in counted)
     assert sum(int(line.split("holds ")[1].split()[0]) for line in counted) == 2
-    shown = cli("data", "inspect", "sft")
-    assert shown[0] == 0
-    assert [line for line in shown[1].splitlines() if "without a target" in line] == [
-        line.replace(" in the last 16 tokens (block_size)", "") for line in counted
-    ]
-
-
-def test_preparing_refuses_a_split_with_nothing_to_learn(tmp_path, plugins):
-    with pytest.raises(DataError, match="train: holds 1 episode of 1 without a target"):
-        prepare(tmp_path / "sft", plugins, [{"text": "a"}, {"text": "b"}])
-    assert not (tmp_path / "sft").exists()
 
 
 def test_masks_without_a_target_in_data_sets_of_the_earlier_program(mixed, tokenizer):

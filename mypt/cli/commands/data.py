@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from mypt.cli.commands.data_report import print_conversations, print_description
 from mypt.cli.main import SETTINGS
 from mypt.cli.options.command import Group
 from mypt.cli.options.conflicts import DATA_CONFLICTS, check_conflicts
@@ -26,6 +27,7 @@ from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mypt.data.inspection.preview import ShownConversation
     from mypt.format.open import Opened
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
@@ -181,6 +183,23 @@ def prepare_command(
     show_default=True,
     help="Fraction of the conversations for validation.",
 )
+@click.option(
+    "--chat_template",
+    type=TEXT,
+    help=with_default(
+        "Chat template: chatml, llama3, mypt, plain, or a file with one in Jinja. Where it is "
+        "named, a prompt and its completion are turns of it as well.",
+        "the model's, else mypt with its tokens, else plain",
+    ),
+)
+@click.option(
+    "--block_size",
+    type=click.IntRange(1),
+    help=with_default(
+        "Conversations of more tokens than a row of so many holds are shortened by whole turns.",
+        "that of --from_model, else none is shortened",
+    ),
+)
 @optional_output()
 @name_flags()
 def chats_command(
@@ -189,6 +208,8 @@ def chats_command(
     from_model: str | None,
     options: tuple[str, ...],
     val_fraction: float,
+    chat_template: str | None,
+    block_size: int | None,
     **flags: Any,
 ) -> None:
     """Prepare conversations in JSON lines as episodes with a loss mask.
@@ -198,23 +219,25 @@ def chats_command(
     "completion": ...}, or {"text": ...}. The loss counts what the assistant says, except in
     messages of "weight" 0, completions and texts.
     """
-    from mypt.data.describe import find_left_out
+    from mypt.data.inspection.describe import find_left_out
     from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
 
     check_conflicts(click.get_current_context(), DATA_CONFLICTS)
     plugins = open_plugins()
     tokenizer, opened = _open_model(from_model, plugins, options)
+    if opened is not None and block_size is None:
+        block_size = opened.config.block_size
     wanted = ChatPreparation(
         inputs=inputs,
         output=Path(output),
         tokenizer=tokenizer,
-        known=None if opened is None else opened.tokenizer,
+        chat_template=chat_template,
+        block_size=block_size,
         val_fraction=val_fraction,
         **_resolve_tokenizer(plugins, **flags),
     )
     prepare_chats(wanted, plugins)
-    _print_summary(output)
-    block_size = None if opened is None else opened.config.block_size
+    _print_summary(output, block_size)
     for problem in find_left_out(output, block_size):
         echo(f"{problem.severity}: {problem}", err=True)
 
@@ -222,27 +245,66 @@ def chats_command(
 @command.command("inspect")
 @click.argument("folder", type=TEXT)
 @click.option("--checksums", is_flag=True, help="Also verify the SHA-256 digest of every file.")
+@click.option(
+    "--show",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Also show the first N conversations, and what is learnt of them.",
+)
+@click.option(
+    "--from_model",
+    type=TEXT,
+    help="Model whose block_size counts, and whose tokenizer shows conversations of a data set "
+    "that has none beside it.",
+)
+@reader_options()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def inspect_command(folder: str, *, checksums: bool, as_json: bool) -> int:
+def inspect_command(
+    folder: str,
+    *,
+    checksums: bool,
+    show: int | None,
+    from_model: str | None,
+    options: tuple[str, ...],
+    as_json: bool,
+) -> int:
     """Show what a data set contains, and check that its files are intact.
 
     Exits with 1 if any is not.
     """
     import attrs
 
-    from mypt.data.describe import check_dataset, describe_dataset, find_left_out
+    from mypt.data.inspection.describe import check_dataset, describe_dataset, find_left_out
     from mypt.format.errors import has_errors
 
-    description = describe_dataset(folder)
-    problems = [*check_dataset(folder, checksums=checksums), *find_left_out(folder)]
+    plugins = open_plugins()
+    tokenizer, opened = _open_model(from_model, plugins, options)
+    block_size = None if opened is None else opened.config.block_size
+    description = describe_dataset(folder, block_size)
+    problems = [*check_dataset(folder, checksums=checksums), *find_left_out(folder, block_size)]
+    shown = [] if show is None else _read_shown(folder, tokenizer, plugins, show)
     if as_json:
         listed = [attrs.asdict(problem) for problem in problems]
-        echo_json({**description, "problems": listed})
+        preview = {"shown": [attrs.asdict(one) for one in shown]} if show else {}
+        echo_json({**description, **preview, "problems": listed})
     else:
-        _print_description(description)
+        print_description(description)
+        print_conversations(shown)
         for problem in problems:
             echo(f"{problem.severity}: {problem}")
     return int(has_errors(problems))
+
+
+def _read_shown(
+    folder: str, tokenizer: Tokenizer | None, plugins: Plugins, count: int
+) -> list[ShownConversation]:
+    """Return the first conversations of a data set, by its own tokenizer where it has one."""
+    from mypt.data.dataset import find_tokenizer_state
+    from mypt.data.inspection.preview import find_tokenizer, show_conversations
+
+    if tokenizer is None or find_tokenizer_state(folder) is not None:
+        tokenizer = find_tokenizer(folder, plugins)
+    return [*show_conversations(Path(folder), tokenizer, count)]
 
 
 def _resolve_tokenizer(
@@ -295,28 +357,10 @@ def _open_model(
     return tokenizer, opened
 
 
-def _print_summary(folder: str) -> None:
-    from mypt.data.describe import describe_dataset
+def _print_summary(folder: str, block_size: int | None = None) -> None:
+    from mypt.data.inspection.describe import describe_dataset
 
-    _print_description(describe_dataset(folder))
-
-
-def _print_description(description: dict[str, Any]) -> None:
-    from mypt.format.errors import format_count, one_line
-
-    tokenizer = description["tokenizer"]
-    kind = "unknown" if tokenizer is None else tokenizer["token_kind"]
-    echo(
-        one_line(f"{description['folder']}: {description['kind']}, {description['dtype']}, {kind}")
-    )
-    for split, tokens in description["tokens"].items():
-        there = format_count(len(description["files"][split]), "file")
-        line = f"  {split}: {format_count(tokens, 'token')} in {there}"
-        if "episodes" in description:
-            line += f", {format_count(description['episodes'][split], 'episode')}"
-            least = description["least_block_size"][split]
-            line += f", targets within the last {least} tokens" if least > 1 else ""
-        echo(line)
+    print_description(describe_dataset(folder, block_size))
 
 
 @contextmanager

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from attrs import field, frozen
 
-from mypt.data.batches.episodes import EpisodeSource, check_targets
+from mypt.data.batches.episodes import EpisodeSource
 from mypt.data.batches.tokens import sha256_of
-from mypt.data.dataset import INDEX_FILE, MASK_FILE, TOKENS_FILE, read_episodes
+from mypt.data.dataset import read_episodes
 from mypt.data.input_files import resolve_inputs
-from mypt.data.metadata import METADATA_FILE, STATE_FILE, DataFile
+from mypt.data.metadata import METADATA_FILE, STATE_FILE
 from mypt.data.new_tokenizer import NewTokenizer
-from mypt.data.prepare.chats.lines import Episode, encode_episode, read_chat_lines
-from mypt.data.prepare.chats.template import Template
-from mypt.format.documents.vocabulary import describe_for_data
+from mypt.data.prepare.chats.lines import Episode, read_chat_lines
+from mypt.data.prepare.chats.split_writer import SplitWriter, write_file
+from mypt.data.prepare.chats.statistics import ChatStatistics
+from mypt.data.prepare.chats.truncation import FittedChat, fit_chat
+from mypt.data.prepare.chats.vocabulary import list_texts, make_renderer
 from mypt.format.errors import DataError, Problem, limit_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
-from mypt.format.storage.atomic_file import flush_to_disk
 from mypt.format.storage.recorded_paths import record_value
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
@@ -30,9 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from mypt.format.documents.tokenizer import TokenizerState
+    from mypt.data.prepare.chats.rendering import Renderer
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
@@ -50,7 +47,10 @@ class ChatPreparation:
         sections: Options of a new tokenizer, as in `plugins` of a preset.
         vocab_size: Its largest number of tokens, for one that can be trained to a size.
         tokenizer: A tokenizer to use instead of a new one, as needed for fine-tuning.
-        known: What the model says of it that it is of.
+        chat_template: Name of a template that ships with mypt, or a file with one in Jinja; by
+            default the tokenizer's own, or MyPT's where it has its marks, or the plain one.
+        block_size: T; conversations of more than T + 1 tokens are shortened by whole turns. None
+            keeps them as they are.
         val_fraction: Fraction of the conversations used for validation, above 0 and below 1.
     """
 
@@ -60,7 +60,8 @@ class ChatPreparation:
     sections: Mapping[str, Any] = field(factory=dict)
     vocab_size: int | None = None
     tokenizer: Tokenizer | None = None
-    known: TokenizerState | None = None
+    chat_template: str | None = None
+    block_size: int | None = None
     val_fraction: float = 0.1
 
     @property
@@ -79,26 +80,23 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
         The metadata.
 
     Raises:
-        DataError: Lines are unusable (reported by file and line), a split has nothing to learn, or
-            the folder is not empty.
+        DataError: Lines are unusable (reported by file and line), none of a split fits into a row,
+            or the folder is not empty.
+        ConfigError: There is no such chat template, or it cannot be used.
         SaveError: It could not be written; nothing is left behind.
     """
     if wanted.output.exists() and (wanted.output.is_file() or any(wanted.output.iterdir())):
         what, fix = "already exists and is not empty", "name another folder"
         raise DataError(Problem(str(wanted.output), "", what, fix, kind="data.exists"))
     paths = [file.path for file in resolve_inputs(wanted.inputs)]
-    template = Template.of(wanted.tokenizer)
-    limit = _find_val_limit(paths, template, wanted)
-    tokenizer = wanted.tokenizer
-    if tokenizer is None:
-        texts = (s.text for e in _iter_episodes(paths, template) for s in template.spans(e.turns))
-        tokenizer = wanted.new_tokenizer.train(texts, plugins)
+    limit = _find_val_limit(paths, wanted)
+    renderer = _make_renderer(paths, wanted, plugins)
     folder = wanted.output.with_name(f".{wanted.output.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with raising_save_errors(wanted.output):
             folder.mkdir(parents=True)
-            document = _write_dataset(folder, wanted, paths, template, tokenizer, limit)
+            document = _write_dataset(folder, wanted, paths, renderer, limit)
             if wanted.output.exists():
                 wanted.output.rmdir()
             folder.rename(wanted.output)
@@ -107,13 +105,13 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
     return document
 
 
-def _iter_episodes(paths: Sequence[Path], template: Template) -> Iterator[Episode]:
-    return (one for one in read_chat_lines(paths, template) if isinstance(one, Episode))
+def _iter_episodes(paths: Sequence[Path]) -> Iterator[Episode]:
+    return (one for one in read_chat_lines(paths) if isinstance(one, Episode))
 
 
-def _find_val_limit(paths: Sequence[Path], template: Template, wanted: ChatPreparation) -> bytes:
+def _find_val_limit(paths: Sequence[Path], wanted: ChatPreparation) -> bytes:
     """Check every line, and return the highest digest that belongs to the validation split."""
-    found = list(_iter_digests(paths, template))
+    found = [one if isinstance(one, Problem) else one.digest for one in read_chat_lines(paths)]
     problems = [one for one in found if isinstance(one, Problem)]
     if problems:
         raise DataError(*limit_problems(problems))
@@ -126,29 +124,33 @@ def _find_val_limit(paths: Sequence[Path], template: Template, wanted: ChatPrepa
     return digests[count - 1]
 
 
-def _iter_digests(paths: Sequence[Path], template: Template) -> Iterator[bytes | Problem]:
-    for one in read_chat_lines(paths, template):
-        yield one if isinstance(one, Problem) else one.digest
+def _make_renderer(paths: Sequence[Path], wanted: ChatPreparation, plugins: Plugins) -> Renderer:
+    """Return what renders the conversations; a new tokenizer learns all that is rendered."""
+    tokenizer = wanted.tokenizer
+    if tokenizer is None:
+        chats = (episode.chat for episode in _iter_episodes(paths))
+        texts = list_texts(chats, wanted.chat_template, plugins)
+        tokenizer = wanted.new_tokenizer.train(texts, plugins)
+    return make_renderer(tokenizer, wanted.chat_template, plugins)
 
 
 def _write_dataset(
     folder: Path,
     wanted: ChatPreparation,
     paths: Sequence[Path],
-    template: Template,
-    tokenizer: Tokenizer,
+    renderer: Renderer,
     limit: bytes,
 ) -> dict[str, Any]:
-    state = describe_for_data(tokenizer.state(), wanted.known)
-    state |= {"chat_template": template.to_jinja()}
-    _write_file(folder / STATE_FILE, strict_json.dump(state))
-    with _SplitWriter(folder, "train") as train, _SplitWriter(folder, "val") as val:
-        for episode in _iter_episodes(paths, template):
-            writer = val if episode.digest <= limit else train
-            writer.add(*encode_episode(episode, template, tokenizer))
-    sources = {split: EpisodeSource(parts) for split, parts in read_episodes(folder).items()}
-    check_targets(sources, None, ", ".join(wanted.inputs))
+    tokenizer, counted = renderer.template.tokenizer, ChatStatistics()
+    _write_tokenizer(folder, tokenizer.state())
+    with SplitWriter(folder, "train") as train, SplitWriter(folder, "val") as val:
+        for is_val, fitted in _fit_all(paths, wanted, renderer, limit):
+            counted.add(fitted)
+            if fitted is not None:
+                (val if is_val else train).add(fitted.rendered)
+    _check_splits({"train": train, "val": val}, wanted)
     described = [*train.describe_files(), *val.describe_files()]
+    sources = {split: EpisodeSource(parts) for split, parts in read_episodes(folder).items()}
     document = {
         "format_version": FORMAT_VERSION,
         "schema": SCHEMA,
@@ -161,64 +163,54 @@ def _write_dataset(
         "vocab_size": tokenizer.vocab_size,
         "dtype": "uint32",
         "input_files": record_value(wanted.inputs),
+        "conversations": {
+            "chat_template": renderer.template.name,
+            "block_size": wanted.block_size,
+            **counted.to_document(),
+        },
         "data_sha256": sha256_of(sources.values()),
         "files": [file.document() for file in described],
     }
-    _write_file(folder / METADATA_FILE, strict_json.dump(document))
+    write_file(folder / METADATA_FILE, strict_json.dump(document))
     return document
 
 
-def _write_file(path: Path, data: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(data)
-        flush_to_disk(stream)
+def _fit_all(
+    paths: Sequence[Path], wanted: ChatPreparation, renderer: Renderer, limit: bytes
+) -> Iterator[tuple[bool, FittedChat | None]]:
+    """Yield for each conversation whether it validates, and what of it fits into a row.
 
-
-class _SplitWriter:
-    """Writes the files of one split.
-
-    Attributes:
-        tokens: Number of ids so far.
-        episodes: Number of episodes so far.
+    Raises:
+        DataError: Some cannot be rendered.
     """
+    size = None if wanted.block_size is None else wanted.block_size + 1
+    problems: list[Problem] = []
+    for episode in _iter_episodes(paths):
+        try:
+            fitted = fit_chat(episode.chat, renderer, size)
+        except DataError as error:
+            problems.append(episode.locate(error))
+            continue
+        yield episode.digest <= limit, fitted
+    if problems:
+        raise DataError(*limit_problems(problems))
 
-    def __init__(self, folder: Path, split: str) -> None:
-        self._folder = folder / split
-        self._folder.mkdir()
-        names = (TOKENS_FILE, MASK_FILE, INDEX_FILE)
-        self._streams = {name: (self._folder / name).open("wb") for name in names}
-        self._highest = 0
-        self.tokens = self.episodes = 0
 
-    def add(self, ids: NDArray[np.uint32], mask: NDArray[np.uint8]) -> None:
-        span = np.array([self.tokens, len(ids)], "<u8")
-        parts = {TOKENS_FILE: ids.astype("<u4"), MASK_FILE: mask, INDEX_FILE: span}
-        for name, part in parts.items():
-            self._streams[name].write(part.tobytes())
-        self._highest = max(self._highest, int(ids.max()))
-        self.tokens += len(ids)
-        self.episodes += 1
+def _check_splits(splits: Mapping[str, SplitWriter], wanted: ChatPreparation) -> None:
+    """Raise if no conversation of a split fits into a row.
 
-    def __enter__(self) -> Self:
-        return self
+    Raises:
+        DataError: None does.
+    """
+    for name, split in splits.items():
+        if not split.episodes:
+            what = f"holds no answer that fits into block_size {wanted.block_size} and a token"
+            fix = "use a larger block_size, or shorter conversations"
+            raise DataError(Problem(", ".join(wanted.inputs), name, what, fix, kind="data.short"))
 
-    def __exit__(self, *_: object) -> None:
-        with ExitStack() as stack:  # closes all of them, also where one cannot be written
-            for stream in self._streams.values():
-                stack.enter_context(stream)
-            for stream in self._streams.values():
-                flush_to_disk(stream)
 
-    def describe_files(self) -> Iterator[DataFile]:
-        for name in self._streams:
-            path = self._folder / name
-            found = path.stat()
-            has_ids = name == TOKENS_FILE
-            yield DataFile(
-                name=f"{self._folder.name}/{name}",
-                size_bytes=found.st_size,
-                sha256=files.digest_file(path, name),
-                mtime_ns=found.st_mtime_ns,
-                tokens=self.tokens if has_ids else None,
-                highest_id=self._highest if has_ids else None,
-            )
+def _write_tokenizer(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the tokenizer: as mypt reads it, and under the name by which MyPT did."""
+    write_file(folder / STATE_FILE, strict_json.dump(dict(state)))
+    document = {"format_version": FORMAT_VERSION, **state}
+    write_file(folder / files.TOKENIZER, strict_json.dump(document))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import field, frozen
 
 from mypt.data.dataset import read_tokenizer_state
-from mypt.data.describe import check_dataset
 from mypt.data.document_ends import DocumentEncoder
 from mypt.data.input_files import resolve_inputs
+from mypt.data.inspection.describe import check_dataset
 from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
 from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.prepare.parallel import encode_pieces

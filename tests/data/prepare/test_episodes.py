@@ -1,18 +1,19 @@
 import json
+import re
 
-import numpy as np
 import pytest
 import torch
 
+from mypt.chat.shipped import SHIPPED
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.dataset import read_episodes, read_text_rules
-from mypt.data.describe import check_dataset
+from mypt.data.inspection.describe import check_dataset
+from mypt.data.inspection.preview import find_tokenizer
 from mypt.data.metadata import read_metadata
-from mypt.data.prepare.chats.template import Template
-from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
 from mypt.plugins.manager import load_plugins
+from tests.support.chats import chat, episodes_of, prepare
 
 CONFIG = GPTConfig(batch_size=4, block_size=32, vocab_size=50304)
 
@@ -29,32 +30,11 @@ def special(fixtures, plugins):
     return plugins.tokenizer("gpt2").build(json.loads(file.read_text(encoding="utf-8")))
 
 
-def chat(*turns):
-    return {"messages": [{"role": role, "content": content} for role, content in turns]}
-
-
 TURNS = ("system", "Be kind."), ("user", "Hi"), ("assistant", "Hello!")
 
 
 def prepared(tmp_path, plugins, lines, **options):
-    file = tmp_path / "chats.jsonl"
-    text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
-    file.write_text(text, encoding="utf-8")
-    wanted = ChatPreparation(inputs=[str(file)], output=tmp_path / "sft", **options)
-    prepare_chats(wanted, plugins)
-    return wanted.output
-
-
-def episodes_of(folder, tokenizer):
-    """Text and what is learnt of each episode, of both splits."""
-    found = []
-    for parts in read_episodes(folder).values():
-        for part in parts:
-            for start, length in part.spans:
-                here = slice(start, start + length)
-                ids, mask = np.asarray(part.tokens[here]), np.asarray(part.mask[here]) == 1
-                found.append((tokenizer.decode(ids), tokenizer.decode(ids[mask])))
-    return sorted(found)
+    return prepare(tmp_path / "chats", plugins, lines, **options)
 
 
 def test_with_special_tokens_chats_are_written_as_mypt_wrote_them(tmp_path, plugins, special):
@@ -63,7 +43,7 @@ def test_with_special_tokens_chats_are_written_as_mypt_wrote_them(tmp_path, plug
         chat(("user", "A"), ("assistant", "B"), ("user", "C"), ("assistant", "D")),
     ]
     folder = prepared(tmp_path, plugins, lines, tokenizer=special)
-    assert episodes_of(folder, special) == [
+    assert episodes_of(folder, plugins) == [
         (
             "<myPT_system>Be kind.</myPT_system><myPT_user>Hi</myPT_user>"
             "<myPT_assistant>Hello!</myPT_assistant><myPT_eot>",
@@ -84,15 +64,15 @@ def test_a_data_set_says_where_turns_end_and_how_it_was_made(tmp_path, plugins, 
     assert roles.eos == (ids["<myPT_eot>"], 50256)
     speakers = ("system", "user", "assistant")
     assert roles.turn_end == tuple(ids[f"</myPT_{role}>"] for role in speakers)
-    assert rules.chat_template == Template.of(special).to_jinja()
+    assert rules.chat_template == SHIPPED["mypt"].source
     assert not rules.add_bos
 
 
 def test_roles_that_do_not_fit_are_named(tmp_path, plugins):
     folder = prepared(tmp_path, plugins, [chat(*TURNS), chat(*TURNS[1:])], tokenization="char")
-    file = folder / "tokenizer_state.json"
+    file = folder / "tokenizer.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "add_bos": "yes"}))
-    with pytest.raises(DataError, match=r"tokenizer_state\.json#/add_bos"):
+    with pytest.raises(DataError, match=r"tokenizer\.json#/add_bos"):
         read_text_rules(folder)
 
 
@@ -100,12 +80,13 @@ def test_roles_that_do_not_fit_are_named(tmp_path, plugins):
 def test_without_special_tokens_chats_are_plain_text(tmp_path, plugins, kind):
     lines = [chat(*TURNS), {"prompt": "1+1=", "completion": "2"}, "", {"text": "Only this."}]
     folder = prepared(tmp_path, plugins, lines, tokenization=kind)
-    state = json.loads((folder / "tokenizer_state.json").read_text(encoding="utf-8"))
-    tokenizer = plugins.tokenizer(kind).build(state)
-    assert episodes_of(folder, tokenizer) == [
-        ("1+1=2", "2"),
-        ("Only this.", "Only this."),
-        ("System: Be kind.\n\nUser: Hi\n\nAssistant: Hello!\n\n", " Hello!\n\n"),
+    assert episodes_of(folder, plugins) == [
+        ("1+1=2<|endoftext|>", "2<|endoftext|>"),
+        ("Only this.<|endoftext|>",) * 2,
+        (
+            "System: Be kind.<|endoftext|>\nUser: Hi<|endoftext|>\nAssistant: Hello!<|endoftext|>",
+            " Hello!<|endoftext|>",
+        ),
     ]
 
 
@@ -128,8 +109,7 @@ def test_batches_carry_the_mask(tmp_path, plugins, special):
 def test_the_same_conversation_is_never_on_both_sides(tmp_path, plugins):
     lines = [{"text": f"number {n % 10}"} for n in range(100)]
     folder = prepared(tmp_path, plugins, lines, tokenization="char", val_fraction=0.3)
-    state = json.loads((folder / "tokenizer_state.json").read_text(encoding="utf-8"))
-    tokenizer = plugins.tokenizer("char").build(state)
+    tokenizer = find_tokenizer(folder, plugins)
     sides = {
         split: {tokenizer.decode(part.tokens[s : s + n]) for part in parts for s, n in part.spans}
         for split, parts in read_episodes(folder).items()
@@ -156,8 +136,7 @@ def test_the_metadata_vouch_for_the_files(tmp_path, plugins):
 
 
 def test_every_bad_line_is_refused_by_file_and_line(tmp_path, plugins, special):
-    marked = {"instruction": "a", "output": "<myPT_eot>"}
-    lines = [chat(*TURNS), "{", chat(("user", "a")), chat(*TURNS), marked]
+    lines = [chat(*TURNS), "{", chat(("user", "a")), chat(*TURNS), {"text": "a\0"}]
     with pytest.raises(DataError) as caught:
         prepared(tmp_path, plugins, lines, tokenizer=special)
     problems = caught.value.problems
@@ -165,23 +144,59 @@ def test_every_bad_line_is_refused_by_file_and_line(tmp_path, plugins, special):
     assert [problem.where for problem in problems] == [
         "line 2",
         "line 3#/messages",
-        "line 5#/output",
+        "line 5#/text",
     ]
-    assert problems[2].what.startswith("contains <myPT_eot> in its text")
-    assert not (tmp_path / "sft").exists()
+    assert not (tmp_path / "chats").exists()
+    called = chat(*TURNS, ("tool", "7"))
+    with pytest.raises(DataError) as caught:
+        prepared(tmp_path, plugins, [chat(*TURNS), called, chat(*TURNS[1:])], tokenizer=special)
+    [problem] = caught.value.problems
+    assert (problem.where, problem.file) == ("line 2", str(tmp_path / "chats.jsonl"))
+    assert "the role tool has no marks" in problem.what
+    assert not (tmp_path / "chats").exists()
+
+
+def test_the_name_of_a_token_among_the_words_is_no_token(tmp_path, plugins, special):
+    marked = {"instruction": "a", "output": "<myPT_eot>"}
+    folder = prepared(tmp_path, plugins, [marked, chat(*TURNS)], tokenizer=special)
+    ids = [part.tokens.tolist() for parts in read_episodes(folder).values() for part in parts]
+    assert [i.count(special.special_token_encoder["<myPT_eot>"]) for i in ids] == [1, 1]
 
 
 def test_a_weight_of_0_is_not_in_the_mask(tmp_path, plugins, special):
     masked = chat(("user", "A"), ("assistant", "B"), ("user", "C"), ("assistant", "D"))
     masked["messages"][1]["weight"] = 0
     folder = prepared(tmp_path, plugins, [masked, chat(*TURNS)], tokenizer=special)
-    assert [learnt for _, learnt in episodes_of(folder, special)] == [
+    assert [learnt for _, learnt in episodes_of(folder, plugins)] == [
         "Hello!</myPT_assistant><myPT_eot>",
         "D</myPT_assistant><myPT_eot>",
     ]
 
 
-# What was prepared before there were more forms, with fields that say nothing.
+def test_conversations_of_mypt_have_the_ids_that_it_wrote(tmp_path, plugins, special, fixtures):
+    expected = fixtures / "mypt" / "datasets" / "chat_gpt2.expected.json"
+    text = json.loads(expected.read_text(encoding="utf-8"))["train_text"]
+    whole = {one.lstrip("\n") + "<myPT_eot>" for one in text.split("<myPT_eot>")[:-1]}
+    whole = [one for one in whole if not re.search("_(think|cite|tool|user_context)", one)]
+    lines = []
+    for one in whole:
+        said = re.findall(r"<myPT_(\w+)>(.*?)</myPT_", one, re.DOTALL)
+        lines.append(chat(*said))
+    assert lines
+    folder = prepared(tmp_path, plugins, lines, tokenizer=special)
+    found = {
+        tuple(part.tokens[start : start + length].tolist())
+        for parts in read_episodes(folder).values()
+        for part in parts
+        for start, length in part.spans
+    }
+    assert found == {tuple(special.encode(one)) for one in whole}
+    state = json.loads((folder / "tokenizer_state.json").read_text(encoding="utf-8"))
+    theirs = json.loads((expected.parent / "chat_gpt2" / "tokenizer_state.json").read_text())
+    assert state["special_token_encoder"] == theirs["special_token_encoder"]
+
+
+# The digests that decide which conversations validate, of forms that were there from the first on.
 BEFORE = [
     *(chat(("system", "Be kind."), ("user", f"Hi {n}"), ("assistant", "Hello!")) for n in range(9)),
     *({**chat(("user", f"{n}?"), ("assistant", "A"), ("user", "more")), "id": n} for n in range(9)),
@@ -191,18 +206,52 @@ BEFORE = [
 ]
 
 
-def test_what_was_prepared_before_keeps_its_bytes(tmp_path, plugins):
+def test_what_was_prepared_before_is_split_as_it_was(tmp_path, plugins):
     folder = prepared(tmp_path, plugins, BEFORE, tokenization="char", val_fraction=0.3)
     document = read_metadata(folder).document
     assert (document["train_episodes"], document["val_episodes"]) == (31, 14)
-    assert document["data_sha256"] == (
-        "e52c6a3f73d3a8c18cb4f4b5ba48737ab41761eeb7babca14152c76ad7daf3eb"
-    )
+    counted = document["conversations"]["roles"]
+    assert {name: role["turns"] for name, role in counted.items()} == {
+        "assistant": 27,
+        "completion": 9,
+        "prompt": 9,
+        "system": 9,
+        "text": 9,
+        "user": 27,
+    }
+
+
+def test_weights_that_are_fractions_have_a_file_of_their_own(tmp_path, plugins):
+    lines = [{"prompt": "a", "completion": f"b{n}", "weight": 0.5} for n in range(4)]
+    lines += [{"prompt": "a", "completion": "c"}]
+    folder = prepared(tmp_path, plugins, lines, val_fraction=0.5)
+    assert check_dataset(folder, checksums=True) == []
+    masks = [part.mask for parts in read_episodes(folder).values() for part in parts]
+    assert "float32" in [mask.dtype.name for mask in masks]
+    assert {w for mask in masks for w in mask.tolist()} == {0.0, 0.5, 1.0}
+
+
+def test_a_conversation_that_no_row_holds_is_left_out_and_counted(tmp_path, plugins):
+    lines = [chat(("user", "a"), ("assistant", f"b{n}")) for n in range(6)]
+    lines += [chat(("user", "a" * 60), ("assistant", "b" * 60))]
+    lines += [chat(("user", "a" * 60), ("assistant", "c"), ("user", "a"), ("assistant", "d"))]
+    folder = prepared(tmp_path, plugins, lines, tokenization="char", block_size=40)
+    counted = read_metadata(folder).document["conversations"]
+    assert {k: counted[k] for k in ("shortened", "turns_left_out", "cut", "left_out")} == {
+        "shortened": 1,
+        "turns_left_out": 2,
+        "cut": 0,
+        "left_out": 1,
+    }
+    assert len(episodes_of(folder, plugins)) == 7
+    with pytest.raises(DataError, match="holds no answer that fits into block_size 4"):
+        prepare(tmp_path / "none", plugins, lines, tokenization="char", block_size=4)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_character_that_the_vocabulary_lacks_is_named_and_nothing_is_left(tmp_path, plugins):
     narrow = plugins.tokenizer("char").train("abc")
-    with pytest.raises(DataError, match=r"chats\.jsonl line 2: the vocabulary of 3 .* lacks"):
+    with pytest.raises(DataError, match=r"chats\.jsonl line 2#/text: the vocabulary of 3 .* lacks"):
         prepared(tmp_path, plugins, [{"text": "ab"}, {"text": "xa"}], tokenizer=narrow)
     assert [path.name for path in tmp_path.iterdir()] == ["chats.jsonl"]
 

@@ -2,41 +2,45 @@
 
 | form | fields |
 |---|---|
-| OpenAI | `messages` of `role` and `content`, with an optional `weight` of 0 or 1 |
-| ShareGPT | `conversations` of `from` and `value` |
+| OpenAI | `messages` of `role` and `content`, with an optional `weight`; an optional `tools` |
+| ShareGPT | `conversations` of `from` and `value`; an optional `tools` |
 | Alpaca | `instruction`, an optional `input`, `output` |
 | completion | `prompt`, `completion` |
 | text | `text` |
 
-What a form can say and a rendering cannot, such as an image or the call of a tool, is refused: a
-model would learn something else than the line says.
+What a form can say and no template can render, such as an image, is refused: a model would learn
+something else than the line says. Whether a template renders the call of a tool is its own matter;
+see `rendering.py`.
 
-Source: OpenAI, "Supervised fine-tuning", for `weight`; Vicuna's `conversations` for ShareGPT; Taori
-et al. 2023, "Stanford Alpaca", for the fields of Alpaca. Its prompt template is not used: an
-instruction is a user's message like any other, so that all forms have one rendering.
+Source: OpenAI, "Supervised fine-tuning", for `weight` and tools; Vicuna's `conversations` for
+ShareGPT, and LLaMA-Factory's `function_call` and `observation` in them; Taori et al. 2023,
+"Stanford Alpaca", for the fields of Alpaca. Its prompt template is not used: an instruction is a
+user's message like any other, so that all forms have one rendering.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from mypt.data.prepare.chats.turns import ROLES, Turn, check_turns, refuse
+from mypt.data.prepare.chats.tools import read_calls, read_tools
+from mypt.data.prepare.chats.turns import ASSISTANT, CALLS, ROLES, Chat, Turn, check_turns, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SHARE_GPT_ROLES = {"human": "user", "gpt": "assistant"}
+_CALL = "function_call"
+_SHARE_GPT_ROLES = {"human": "user", "gpt": ASSISTANT, _CALL: ASSISTANT, "observation": "tool"}
 _SHOWN_CHARACTERS = 20
-# Fields that are part of what is said or shown.
-_UNRENDERED = ("tool_calls", "function_call", "audio", "refusal", "reasoning_content")
-_UNRENDERED_TOOLS = ("tools", "functions")
+# Fields that are part of what is said or shown, which no template reads.
+_UNRENDERED = {_CALL: "write it as `tool_calls`", "audio": "remove the line"}
 # Other programs' names for the weight of a message.
 _OTHER_WEIGHTS = ("loss", "train", "training", "train_detail")
 _TEXT_FIX = 'write a string, or a list of parts like {"type": "text", "text": "..."}'
 
 
-def read_turns(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
-    """Return the turns of a line, whatever its form.
+def read_chat(fields: Mapping[str, Any]) -> Chat:
+    """Return the conversation of a line, whatever its form.
 
     Raises:
         DataError: It has none of the forms or several, says what cannot be rendered, or leaves
@@ -51,7 +55,7 @@ def read_turns(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
         refuse("", f"has {shown}, which are different forms", "keep one of them")
     turns = _FORMS[names[0]](fields)
     check_turns(turns, "" if names[0] == "instruction" else f"/{names[0]}")
-    return turns
+    return Chat(turns=turns, tools=() if turns[0].role is None else read_tools(fields))
 
 
 def _read_messages(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
@@ -75,26 +79,26 @@ def _read_alpaca(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
     return (
         *_read_system(fields),
         Turn(role="user", text=asked, pointer="/instruction"),
-        Turn(role="assistant", text=_read_field(fields, "output"), pointer="/output"),
+        Turn(
+            role=ASSISTANT,
+            text=_read_field(fields, "output"),
+            pointer="/output",
+            weight=_read_weight(fields, ASSISTANT, ""),
+        ),
     )
 
 
 def _read_completion(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
-    names = ("prompt", "completion")
-    prompt, completion = (
-        Turn(
-            role=None,
-            text=_read_field(fields, name),
-            pointer=f"/{name}",
-            is_weighted=name == "completion",
-        )
-        for name in names
+    weight = _read_weight(fields, None, "")
+    return tuple(
+        Turn(role=None, text=_read_field(fields, name), pointer=f"/{name}", weight=counts)
+        for name, counts in (("prompt", 0.0), ("completion", weight))
     )
-    return prompt, completion
 
 
 def _read_plain(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
-    return (Turn(role=None, text=_read_field(fields, "text"), pointer="/text"),)
+    text, weight = _read_field(fields, "text"), _read_weight(fields, None, "")
+    return (Turn(role=None, text=text, pointer="/text", weight=weight),)
 
 
 _FORMS = {
@@ -108,9 +112,6 @@ _FORMS = {
 
 def _read_system(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
     """Return the system message that stands beside the others, where there is one."""
-    for name in _UNRENDERED_TOOLS:
-        if fields.get(name):
-            refuse(f"/{name}", "describes tools, which cannot be rendered", "remove the line")
     system = fields.get("system")
     if system is None or not (text := _read_text(system, "/system")):
         return ()
@@ -120,21 +121,37 @@ def _read_system(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
 def _read_message(message: Any, pointer: str) -> Turn:
     if not isinstance(message, dict):
         refuse(pointer, "is not a message", 'write {"role": ..., "content": ...}')
-    for name in _UNRENDERED:
+    for name, fix in _UNRENDERED.items():
         if message.get(name):
-            refuse(
-                f"{pointer}/{name}", "cannot be rendered", "remove the line, or write it as text"
-            )
+            refuse(f"{pointer}/{name}", "is what no chat template reads", fix)
     is_share_gpt = "role" not in message and "from" in message
     names = ("from", "value") if is_share_gpt else ("role", "content")
     role = _read_role(message, names[0], pointer)
+    extra = {name: value for name, value in message.items() if name not in names}
+    calls = read_calls(message, role, pointer)
+    if is_share_gpt and message["from"] == _CALL:
+        text, calls = "", _parse_call(_read_field(message, "value", pointer), f"{pointer}/value")
+    elif calls and message.get(names[1]) is None:
+        text = ""
+    else:
+        text = _read_field(message, names[1], pointer)
     return Turn(
         role=role,
-        text=_read_field(message, names[1], pointer),
+        text=text,
         pointer=f"{pointer}/{names[1]}",
-        is_weighted=_read_weight(message, role, pointer),
-        extra={name: value for name, value in message.items() if name not in names},
+        weight=_read_weight(message, role, pointer),
+        extra={**extra, CALLS: calls} if calls else extra,
     )
+
+
+def _parse_call(text: str, pointer: str) -> list[Any]:
+    """Return the calls that ShareGPT has as JSON, of one function or of several."""
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        parsed = None
+    calls = parsed if isinstance(parsed, list) else [parsed]
+    return read_calls({CALLS: calls}, ASSISTANT, pointer, of=pointer)
 
 
 def _read_role(message: Mapping[str, Any], name: str, pointer: str) -> str:
@@ -147,20 +164,21 @@ def _read_role(message: Mapping[str, Any], name: str, pointer: str) -> str:
     return known
 
 
-def _read_weight(message: Mapping[str, Any], role: str, pointer: str) -> bool:
-    """Return whether the loss may count a message."""
+def _read_weight(message: Mapping[str, Any], role: str | None, pointer: str) -> float | None:
+    """Return how much the loss counts a message; None where it does not say."""
     for name in _OTHER_WEIGHTS:
         if message.get(name) is not None:
             what = "is how another program weights a message"
-            refuse(f"{pointer}/{name}", what, 'write "weight": 0 or 1 instead')
+            refuse(f"{pointer}/{name}", what, 'write "weight" with a number from 0 to 1 instead')
     weight, pointer = message.get("weight"), f"{pointer}/weight"
     if weight is None:
-        return True
-    if isinstance(weight, bool) or weight not in (0, 1):
-        refuse(pointer, f"is {str(weight)[:_SHOWN_CHARACTERS]}", "make it 0 or 1")
-    if weight == 1 and role != "assistant":
-        refuse(pointer, "is 1, but only what the assistant says is learnt", "remove it")
-    return bool(weight)
+        return None
+    is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    if not is_number or not 0 <= weight <= 1:
+        refuse(pointer, f"is {str(weight)[:_SHOWN_CHARACTERS]}", "make it a number from 0 to 1")
+    if weight > 0 and role not in (None, ASSISTANT):
+        refuse(pointer, f"is {weight}, but only what the assistant says is learnt", "remove it")
+    return float(weight)
 
 
 def _read_field(fields: Mapping[str, Any], name: str, pointer: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Read conversations in JSON lines, and encode them."""
+"""Read conversations in JSON lines."""
 
 from __future__ import annotations
 
@@ -7,22 +7,16 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from attrs import evolve, frozen
 
-from mypt.data.prepare.chats.forms import read_turns
-from mypt.data.prepare.chats.turns import CORRECT_LINE, Turn, identify
+from mypt.data.prepare.chats.forms import read_chat
+from mypt.data.prepare.chats.turns import CORRECT_LINE, Chat, identify
 from mypt.data.text import check_head
 from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from mypt.data.prepare.chats.template import Template
-    from mypt.plugins.contracts import Tokenizer
 
 
 @frozen
@@ -32,21 +26,25 @@ class Episode:
     Attributes:
         file: The file.
         line: Line number, from 1.
-        turns: What is said in it.
+        chat: What is said in it.
     """
 
     file: Path
     line: int
-    turns: tuple[Turn, ...]
+    chat: Chat
 
     @property
     def digest(self) -> bytes:
         """8 bytes that are equal for equal conversations, wherever they are."""
-        text = json.dumps(identify(self.turns), sort_keys=True)
+        text = json.dumps(identify(self.chat), sort_keys=True)
         return hashlib.sha256(text.encode()).digest()[:8]
 
+    def locate(self, error: DataError) -> Problem:
+        """Return the problem of an error about the line, with its file and number."""
+        return _locate(error, self.file, self.line)
 
-def read_chat_lines(files: Sequence[Path], template: Template) -> Iterator[Episode | Problem]:
+
+def read_chat_lines(files: Sequence[Path]) -> Iterator[Episode | Problem]:
     """Read the lines of JSONL files, in any of the forms of `forms.py`; empty lines are skipped.
 
     Yields:
@@ -67,37 +65,17 @@ def read_chat_lines(files: Sequence[Path], template: Template) -> Iterator[Episo
                 stream.seek(0)
                 for number, data in enumerate(stream, start=1):
                     if data.strip():
-                        yield _read_line(file, number, data, template)
+                        yield _read_line(file, number, data)
         except OSError as error:
             what = f"cannot be read ({error.strerror})"
             raise DataError(Problem(str(file), "", what, "check the path")) from error
-
-
-def encode_episode(
-    episode: Episode, template: Template, tokenizer: Tokenizer
-) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """Return the ids of an episode, and a mask that is 1 for targets; (N,) each.
-
-    Raises:
-        DataError: The vocabulary lacks one of its characters.
-    """
-    spans = [span for span in template.spans(episode.turns) if span.text]
-    try:
-        ids = [tokenizer.encode_array(span.text) for span in spans]
-    except DataError as error:
-        what = error.problems[0].what
-        raise DataError(
-            Problem(str(episode.file), f"line {episode.line}", what, CORRECT_LINE)
-        ) from error
-    masks = [np.full(len(i), s.is_target, np.uint8) for i, s in zip(ids, spans, strict=True)]
-    return np.concatenate(ids), np.concatenate(masks)
 
 
 def _begins_array(line: bytes) -> bool:
     return line.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
-def _read_line(file: Path, number: int, data: bytes, template: Template) -> Episode | Problem:
+def _read_line(file: Path, number: int, data: bytes) -> Episode | Problem:
     try:
         fields = json.loads(data.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError:
@@ -106,19 +84,19 @@ def _read_line(file: Path, number: int, data: bytes, template: Template) -> Epis
         wrong = "is not JSON"
     else:
         if isinstance(fields, dict):
-            return _read_episode(file, number, fields, template)
+            return _read_episode(file, number, fields)
         wrong = "is not a JSON object"
     return Problem(str(file), f"line {number}", wrong, CORRECT_LINE, kind="data.chat")
 
 
-def _read_episode(
-    file: Path, number: int, fields: dict[str, Any], template: Template
-) -> Episode | Problem:
+def _read_episode(file: Path, number: int, fields: dict[str, Any]) -> Episode | Problem:
     try:
-        turns = read_turns(fields)
-        template.check_marks(turns)
+        return Episode(file, number, read_chat(fields))
     except DataError as error:
-        [problem] = error.problems
-        where = f"line {number}#{problem.where}" if problem.where else f"line {number}"
-        return evolve(problem, file=str(file), where=where)
-    return Episode(file, number, turns)
+        return _locate(error, file, number)
+
+
+def _locate(error: DataError, file: Path, number: int) -> Problem:
+    [problem] = error.problems
+    where = f"line {number}#{problem.where}" if problem.where else f"line {number}"
+    return evolve(problem, file=str(file), where=where)

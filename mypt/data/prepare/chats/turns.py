@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import field, frozen
 
+from mypt.chat.message import Message
 from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-ROLES = ("system", "user", "assistant")
+ASSISTANT = "assistant"
+ROLES = ("system", "user", ASSISTANT, "tool")
 CORRECT_LINE = "correct the line, or remove it"
+# Fields of a message that hold what it says, beside its text.
+CALLS = "tool_calls"
+SAID = (CALLS, "reasoning_content", "refusal")
 
 
 @frozen(kw_only=True)
@@ -23,20 +28,53 @@ class Turn:
         role: One of `ROLES`; None for a text that nobody says.
         text: The text.
         pointer: JSON pointer to the text in its line.
-        is_weighted: Whether the loss may count it: its weight is 1, or not stated.
+        weight: How much the loss counts it, from 0 to 1; None for what is usual of its role.
         extra: The other fields of its message.
     """
 
     role: str | None
     text: str
     pointer: str
-    is_weighted: bool = True
+    weight: float | None = None
     extra: Mapping[str, Any] = field(factory=dict)
+
+    @property
+    def learnt_weight(self) -> float:
+        """How much a model learns to write it: by default what the assistant says fully."""
+        if self.weight is not None:
+            return self.weight
+        return float(self.role in (None, ASSISTANT))
 
     @property
     def is_learnt(self) -> bool:
         """Whether a model learns to write it."""
-        return self.is_weighted and self.role not in ("system", "user")
+        return self.learnt_weight > 0
+
+    @property
+    def message(self) -> Message:
+        """The same as a chat template reads it."""
+        fields = {k: v for k, v in self.extra.items() if k != "weight" and v is not None}
+        return Message(
+            role=self.role or ASSISTANT, content=self.text, weight=self.weight, fields=fields
+        )
+
+
+@frozen(kw_only=True)
+class Chat:
+    """A conversation.
+
+    Attributes:
+        turns: What is said in it, at least one.
+        tools: The tools that it offers, as a chat template reads them.
+    """
+
+    turns: tuple[Turn, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether it is a text that nobody says."""
+        return self.turns[0].role is None
 
 
 def check_turns(turns: Sequence[Turn], pointer: str) -> None:
@@ -57,26 +95,26 @@ def check_turns(turns: Sequence[Turn], pointer: str) -> None:
             refuse(turn.pointer, "contains half a character (an unpaired surrogate)")
         if "\0" in turn.text:
             refuse(turn.pointer, "contains a NUL character (\\u0000), which no text has")
-        if turn.is_learnt and not turn.text:
+        if turn.is_learnt and not turn.text and not turn.extra.get(CALLS):
             fix = "write it, or remove the line"
             if turn.role is not None:
                 fix = f'{fix}, or give the message "weight": 0'
             refuse(turn.pointer, "is empty, so there is nothing to learn", fix)
     if not any(turn.is_learnt for turn in turns):
-        what = "has no message by the assistant with a weight of 1, so there is nothing to learn"
+        what = "has no message by the assistant with a weight above 0, so there is nothing to learn"
         refuse(pointer, what)
 
 
-def identify(turns: Sequence[Turn]) -> dict[str, Any]:
+def identify(chat: Chat) -> dict[str, Any]:
     """Return what is equal for equal conversations, whatever form they were read from.
 
     The split of a conversation depends on it, so the forms that mypt read first are returned as
     they were read.
     """
-    if turns[0].role is None:
-        return {turn.pointer.removeprefix("/"): turn.text for turn in turns}
-    said = [{**turn.extra, "role": turn.role, "content": turn.text} for turn in turns]
-    return {"messages": said}
+    if chat.is_raw:
+        return {turn.pointer.removeprefix("/"): turn.text for turn in chat.turns}
+    said = [{**turn.extra, "role": turn.role, "content": turn.text} for turn in chat.turns]
+    return {"messages": said, **({"tools": [*chat.tools]} if chat.tools else {})}
 
 
 def refuse(pointer: str, what: str, fix: str = CORRECT_LINE) -> NoReturn:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mypt.data.prepare.chats.forms import read_turns
+from mypt.data.prepare.chats.forms import read_chat
 from mypt.data.prepare.chats.lines import Episode
-from mypt.data.prepare.chats.template import Template
 from mypt.format.errors import DataError
 
 PARTS = [{"type": "text", "text": "How "}, {"type": "text", "text": "are you?"}]
@@ -51,20 +50,20 @@ def chat(*turns, **fields):
 
 
 def said(fields):
-    """Text and what is learnt of it, as plain text."""
-    return [(s.text, s.is_target) for s in Template.of(None).spans(read_turns(fields)) if s.text]
+    """Who says what, and how much of it is learnt."""
+    turns = read_chat(fields).turns
+    return [(turn.role, turn.text, turn.learnt_weight) for turn in turns]
 
 
-def learnt(fields, template=None):
-    template = template or Template.of(None)
-    return "".join(s.text for s in template.spans(read_turns(fields)) if s.is_target)
+def learnt(fields):
+    return [turn.text for turn in read_chat(fields).turns if turn.is_learnt]
 
 
 @pytest.mark.parametrize("form", SAME)
 def test_one_conversation_is_one_in_every_form(form):
     assert said(SAME[form]) == said(SAME["openai"])
-    assert learnt(SAME[form]) == " Well.\n\n"
-    one, other = (Episode(Path("x"), 1, read_turns(SAME[f])) for f in (form, "openai"))
+    assert learnt(SAME[form]) == ["Well."]
+    one, other = (Episode(Path("x"), 1, read_chat(SAME[f])) for f in (form, "openai"))
     assert one.digest == other.digest
 
 
@@ -78,36 +77,68 @@ def test_a_weight_of_0_masks_that_message_alone():
     line = chat(("user", "A"), ("assistant", "B"), ("user", "C"), ("assistant", "D"))
     for weight in (0, 0.0):
         line["messages"][1]["weight"] = weight
-        assert learnt(line) == " D\n\n"
+        assert learnt(line) == ["D"]
     line["messages"][3]["weight"] = 1
-    assert learnt(line) == " D\n\n"
+    assert learnt(line) == ["D"]
     line["messages"][1]["weight"] = None
-    assert learnt(line) == " B\n\n D\n\n"
+    assert learnt(line) == ["B", "D"]
     turns = [{"from": "human", "value": "A"}, {"from": "gpt", "value": "B", "weight": 0}]
     turns += [{"from": "gpt", "value": "C"}]
-    assert learnt({"conversations": turns}) == " C\n\n"
+    assert learnt({"conversations": turns}) == ["C"]
 
 
-def test_the_end_of_an_episode_is_learnt_as_its_last_message_is():
-    template = Template(Template.of(None).marks, "\n", "<end>")
-    line = chat(("user", "A"), ("assistant", "B"), ("assistant", "C"))
-    assert learnt(line, template) == " B\n\n C\n\n<end>"
-    line["messages"][2]["weight"] = 0
-    assert learnt(line, template) == " B\n\n"
-    asked = chat(("user", "A"), ("assistant", "B"), ("user", "C"))
-    assert learnt(asked, template) == " B\n\n<end>"
+def test_a_weight_may_be_a_fraction_and_stand_beside_a_completion():
+    line = chat(("user", "A"), ("assistant", "B"))
+    line["messages"][1]["weight"] = 0.25
+    assert said(line) == [("user", "A", 0), ("assistant", "B", 0.25)]
+    assert said({"prompt": "A", "completion": "B", "weight": 0.5}) == [
+        (None, "A", 0),
+        (None, "B", 0.5),
+    ]
+    assert said({"instruction": "A", "output": "B", "weight": 0.5})[1][2] == 0.5
+    assert said({"text": "A", "weight": 0.5}) == [(None, "A", 0.5)]
+
+
+def test_calls_of_tools_and_their_results_are_turns():
+    called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    line = {
+        "messages": [MESSAGES[1], called, {"role": "tool", "content": "7"}, MESSAGES[2]],
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+    }
+    found = read_chat(line)
+    assert [turn.role for turn in found.turns] == ["user", "assistant", "tool", "assistant"]
+    assert found.turns[1].extra["tool_calls"][0]["function"] == {"name": "f", "arguments": {}}
+    assert found.turns[1].is_learnt
+    assert found.tools == ({"type": "function", "function": {"name": "f"}},)
+
+
+def test_the_tools_of_sharegpt_are_the_same():
+    line = {
+        "conversations": [
+            {"from": "human", "value": "A"},
+            {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'},
+            {"from": "observation", "value": "7"},
+            {"from": "gpt", "value": "B"},
+        ],
+        "tools": '[{"name": "f"}]',
+    }
+    found = read_chat(line)
+    assert [turn.role for turn in found.turns] == ["user", "assistant", "tool", "assistant"]
+    [call] = found.turns[1].extra["tool_calls"]
+    assert call == {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+    assert found.tools == ({"type": "function", "function": {"name": "f"}},)
 
 
 def test_a_message_by_the_assistant_that_is_not_learnt_may_be_empty():
     line = chat(("assistant", ""), ("user", ""), ("assistant", "B"))
     line["messages"][0]["weight"] = 0
-    assert learnt(line) == " B\n\n"
+    assert learnt(line) == ["B"]
 
 
 def test_fields_that_say_nothing_are_passed_over():
     line = chat(("user", "A"), ("assistant", "B"), id=7, tools=None, system="")
     line["messages"][1] |= {"name": "x", "refusal": None, "tool_calls": [], "audio": None}
-    assert learnt(line) == " B\n\n"
+    assert learnt(line) == ["B"]
 
 
 @pytest.mark.parametrize(
@@ -169,15 +200,25 @@ FORMS = "`messages`, `conversations`, `instruction` and `output`, `prompt` and `
         ({"messages": [{"role": "user"}]}, "/messages/0/content", "is missing"),
         ({"messages": [{"content": "a"}]}, "/messages/0/role", "is missing, which is none of"),
         (chat(("bot", "a")), "/messages/0/role", "is 'bot', which is none of system, user"),
-        (chat(("tool", "a")), "/messages/0/role", "is 'tool', which is none of system, user"),
         (
             {"conversations": [{"from": "function_call", "value": "f()"}]},
-            "/conversations/0/from",
-            "is 'function_call', which is none of",
+            "/conversations/0/value/0",
+            "does not name a function",
         ),
-        (chat(("user", "a")), "/messages", "has no message by the assistant with a weight of 1"),
+        (
+            {"messages": [{"role": "user", "content": "a", "tool_calls": [CALL]}]},
+            "/messages/0/tool_calls",
+            "is of the user, but only the assistant calls tools",
+        ),
+        (message(content="a", tool_calls="f()"), "/messages/1/tool_calls", "is no list of calls"),
+        (chat(("assistant", "a"), tools="f"), "/tools", "is no list of tools"),
+        (chat(("assistant", "a"), functions=[{"name": "f"}]), "/functions", "is the earlier name"),
+        (chat(("user", "a")), "/messages", "has no message by the assistant with a weight above"),
         (message(content="a", weight=0), "/messages", "has no message by the assistant with a"),
-        (message(content="a", weight=0.5), "/messages/1/weight", "is 0.5"),
+        (message(content="a", weight=1.5), "/messages/1/weight", "is 1.5"),
+        (message(content="a", weight=-1), "/messages/1/weight", "is -1"),
+        (message(content="a", weight=float("inf")), "/messages/1/weight", "is inf"),
+        ({"text": "a", "weight": 2}, "/weight", "is 2"),
         (message(content="a", weight=True), "/messages/1/weight", "is True"),
         (message(content="a", weight="0"), "/messages/1/weight", "is 0"),
         (
@@ -187,13 +228,13 @@ FORMS = "`messages`, `conversations`, `instruction` and `output`, `prompt` and `
         ),
         (message(content="a", loss=False), "/messages/1/loss", "is how another program weights"),
         (message(content=None), "/messages/1/content", "is null"),
-        (message(content=None, tool_calls=[CALL]), "/messages/1/tool_calls", "cannot be rendered"),
-        (message(content="a", tool_calls=[CALL]), "/messages/1/tool_calls", "cannot be rendered"),
-        (message(content=None, refusal="No."), "/messages/1/refusal", "cannot be rendered"),
+        (message(content=None, function_call=CALL), "/messages/1/function_call", "is what no"),
+        (message(content="a", audio={"id": 1}), "/messages/1/audio", "is what no chat template"),
+        (message(content=None, refusal="No."), "/messages/1/content", "is null"),
         (message(content=[PARTS[0], IMAGE]), "/messages/1/content/1", "is a part of type 'image"),
         (message(content=["a"]), "/messages/1/content/0", "is a part that is not text"),
         (message(content=[{"type": "text"}]), "/messages/1/content/0", "is a part of type 'text'"),
-        (chat(("assistant", "a"), tools=[CALL]), "/tools", "describes tools"),
+        (chat(("assistant", "a"), tools=[7]), "/tools/0", "does not name a function"),
         ({**SAME["openai"], "system": "Be brief."}, "/system", "is a second system message"),
     ],
 )
@@ -203,7 +244,7 @@ def test_what_has_no_one_meaning_is_refused_where_it_stands(fields, pointer, wha
 
 def assert_refused(fields, pointer, what):
     with pytest.raises(DataError) as caught:
-        read_turns(json.loads(json.dumps(fields)))
+        read_chat(json.loads(json.dumps(fields)))
     [problem] = caught.value.problems
     assert (problem.where, problem.kind) == (pointer, "data.chat")
     assert problem.what.startswith(what)

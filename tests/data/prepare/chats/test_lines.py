@@ -3,7 +3,6 @@ import json
 import pytest
 
 from mypt.data.prepare.chats.lines import Episode, read_chat_lines
-from mypt.data.prepare.chats.template import Template
 from mypt.format.errors import DataError, Problem
 
 GOOD = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}
@@ -15,7 +14,7 @@ def read(tmp_path):
         file = tmp_path / "chats.jsonl"
         texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
         file.write_bytes("\n".join(texts).encode())
-        return list(read_chat_lines([file], Template.of(None)))
+        return list(read_chat_lines([file]))
 
     return call
 
@@ -33,7 +32,7 @@ def test_every_line_is_an_episode_or_a_problem_and_empty_ones_are_neither(read, 
 def test_bytes_that_are_no_text_are_refused_by_line(tmp_path):
     file = tmp_path / "chats.jsonl"
     file.write_bytes(b'{"text": "a b"}\n{"text": "\xff"}\n')
-    _, problem = read_chat_lines([file], Template.of(None))
+    _, problem = read_chat_lines([file])
     assert (problem.where, problem.what) == ("line 2", "is not UTF-8")
 
 
@@ -42,7 +41,7 @@ def test_a_file_in_utf_16_is_named_with_the_command_that_converts_it(tmp_path):
     for encoding in ("utf-16-le", "utf-16"):
         file.write_bytes((json.dumps(GOOD) + "\n").encode(encoding))
         with pytest.raises(DataError, match=r"chats\.jsonl: .*UTF-16.*convert it: iconv -f UTF-16"):
-            list(read_chat_lines([file], Template.of(None)))
+            list(read_chat_lines([file]))
 
 
 def test_a_nul_character_is_refused_where_it_stands(read):
@@ -61,9 +60,9 @@ def test_a_file_that_is_one_array_is_named_as_such_once(read, tmp_path, text):
 
 def test_a_byte_order_mark_is_no_text(read):
     [episode] = read("\ufeff" + json.dumps(GOOD))
-    assert episode.turns[0].text == "Hi"
+    assert episode.chat.turns[0].text == "Hi"
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(DataError, match="nowhere: cannot be read"):
-        list(read_chat_lines([tmp_path / "nowhere"], Template.of(None)))
+        list(read_chat_lines([tmp_path / "nowhere"]))

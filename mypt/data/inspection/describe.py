@@ -14,6 +14,7 @@ from mypt.data.dataset import (
     read_episodes,
     read_shards,
 )
+from mypt.data.inspection.conversations import describe_conversations
 from mypt.data.metadata import METADATA_FILE, read_metadata
 from mypt.data.token_files.array_file import PREPARE_AGAIN
 from mypt.format.errors import Problem
@@ -25,13 +26,18 @@ if TYPE_CHECKING:
 _COPY_AGAIN = f"copy it again, or {PREPARE_AGAIN}"
 
 
-def describe_dataset(folder: str | Path) -> dict[str, Any]:
-    """Describe what a data set holds, from the sizes of its files.
+def describe_dataset(folder: str | Path, block_size: int | None = None) -> dict[str, Any]:
+    """Describe what a data set holds, from the sizes of its files and the masks of episodes.
+
+    Args:
+        folder: The data set.
+        block_size: That of a model, by which conversations are counted that are longer.
 
     Returns:
         `kind` ("tokens" or "episodes"); `tokens`, `files` and, for episodes, `episodes` and
-        `least_block_size`, at which all that have a target are learnt from, by split; `dtype`;
-        `tokenizer` and `metadata` (each None if absent).
+        `least_block_size`, at which all that have a target are learnt from, by split, and
+        `conversations` (see `describe_conversations`); `dtype`; `tokenizer` and `metadata` (each
+        None if absent).
 
     Raises:
         DataError: It cannot be read, or has no validation split.
@@ -45,6 +51,7 @@ def describe_dataset(folder: str | Path) -> dict[str, Any]:
         about["kind"] = "episodes"
         about["episodes"] = {split: source.episodes for split, source in sources.items()}
         about["least_block_size"] = {s: int(o.reaches.max(initial=0)) for s, o in sources.items()}
+        about["conversations"] = describe_conversations(sources.values(), block_size)
         arrays = {s: [part.tokens for part in source.parts] for s, source in sources.items()}
     else:
         about["kind"] = "tokens"

@@ -1,0 +1,122 @@
+"""What `mypt data` prints of a data set."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mypt.cli.terminal import echo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from mypt.data.inspection.preview import ShownConversation, Stretch
+
+_INDENT = "    "
+_LEARNT, _SPECIAL = "green", "dim"
+
+
+def print_description(description: Mapping[str, Any]) -> None:
+    """Print what `describe_dataset` returned."""
+    from mypt.format.errors import format_count, one_line
+
+    tokenizer = description["tokenizer"]
+    kind = "unknown" if tokenizer is None else tokenizer["token_kind"]
+    echo(
+        one_line(f"{description['folder']}: {description['kind']}, {description['dtype']}, {kind}")
+    )
+    for split, tokens in description["tokens"].items():
+        there = format_count(len(description["files"][split]), "file")
+        line = f"  {split}: {format_count(tokens, 'token')} in {there}"
+        if "episodes" in description:
+            line += f", {format_count(description['episodes'][split], 'episode')}"
+            least = description["least_block_size"][split]
+            line += f", targets within the last {least} tokens" if least > 1 else ""
+        echo(line)
+    if "conversations" in description:
+        recorded = (description["metadata"] or {}).get("conversations") or {}
+        for line in _list_statistics(description["conversations"], recorded):
+            echo(f"  {line}")
+
+
+def print_conversations(shown: Iterable[ShownConversation]) -> None:
+    """Print conversations, with what is learnt in colour on a terminal, else in brackets."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    for one in shown:
+        mark = "" if is_terminal else "; [[learnt]]"
+        echo(f"\n{one.split} {one.number + 1:,}: {one.tokens:,} tokens{mark}")
+        (_print_coloured if is_terminal else _print_bracketed)(one.stretches)
+
+
+def _list_statistics(counted: Mapping[str, Any], recorded: Mapping[str, Any]) -> Iterator[str]:
+    from mypt.format.errors import format_count
+
+    roles = recorded.get("roles") or {}
+    if roles:
+        named = (
+            f"{format_count(role['turns'], 'turn')} of {name} ({role['tokens']:,} tokens)"
+            for name, role in roles.items()
+        )
+        yield f"turns: {', '.join(named)}"
+    tokens, learnt = counted["tokens"], counted["learnt_tokens"]
+    yield f"learnt: {learnt:,} of {tokens:,} tokens ({100 * learnt / max(1, tokens):.0f} %)"
+    lengths = ", ".join(f"{p} % up to {n:,}" for p, n in counted["lengths"].items() if p != "100")
+    yield f"tokens of a conversation: {lengths}, the longest {counted['lengths']['100']:,}"
+    yield from _list_shortened(recorded)
+    if counted.get("longer"):
+        longer = format_count(counted["longer"], "conversation")
+        yield (
+            f"{longer} of {counted['conversations']:,} longer than block_size + 1 = "
+            f"{counted['block_size'] + 1:,} tokens: training keeps their end"
+        )
+
+
+def _list_shortened(recorded: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was left out so that conversations fit into a row."""
+    from mypt.format.errors import format_count
+
+    fit = f"to fit block_size {recorded.get('block_size')}"
+    if recorded.get("shortened"):
+        turns = format_count(recorded["turns_left_out"], "turn")
+        there = format_count(recorded["shortened"], "conversation")
+        yield f"{fit}: {turns} of {there} left out"
+    if recorded.get("cut"):
+        yield f"{fit}: the beginning of {format_count(recorded['cut'], 'text')} left out"
+    if recorded.get("left_out"):
+        there = format_count(recorded["left_out"], "conversation")
+        yield f"{fit}: {there} left out, as no answer with its question fits"
+
+
+def _print_coloured(stretches: Iterable[Stretch]) -> None:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from mypt.format.errors import escape_controls
+
+    text = Text()
+    for one in stretches:
+        style = _LEARNT if one.weight else ""
+        if one.is_special:
+            style = f"{style} {_SPECIAL}"
+        text.append(_name_weight(one.weight) + escape_controls(one.text), style.strip())
+    Console(highlight=False).print(Padding(text, (0, 0, 0, len(_INDENT))))
+
+
+def _print_bracketed(stretches: Iterable[Stretch]) -> None:
+    from mypt.format.errors import escape_controls
+
+    text, weight = "", 0.0
+    for one in stretches:
+        if one.weight != weight:
+            text += "]]" if weight else ""
+            text += f"[[{_name_weight(one.weight)}" if one.weight else ""
+            weight = one.weight
+        text += escape_controls(one.text)
+    text += "]]" if weight else ""
+    echo(_INDENT + text.replace("\n", f"\n{_INDENT}"))
+
+
+def _name_weight(weight: float) -> str:
+    """Return what stands before a text that is learnt in part."""
+    return f"{weight:g}: " if 0 < weight < 1 else ""

@@ -1,0 +1,1 @@
+"""What a data set holds: counts, checks, and what a model learns of its conversations."""
