@@ -99,6 +99,16 @@ def bundle(tmp_path_factory, text):
     return folder
 
 
+@pytest.fixture(scope="session")
+def talker(tmp_path_factory):
+    """The folder of a model that was taught conversations; see `tests.support.talking`."""
+    from tests.support.talking import make_taught
+
+    folder = tmp_path_factory.mktemp("talker") / "talker"
+    make_taught().save(folder)
+    return folder
+
+
 SHORT = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 2}
 SHORT |= {"dropout": 0.2, "device": "cpu", "learning_rate": 0.01}
 SHORT |= {"max_iters": 12, "eval_interval": 6, "eval_iters": 1}

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 _PROBE = "Probe"
 _ROLE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-_HOW_TO_GET_ONE = "train it on conversations with --chat_template " + ", ".join(SHIPPED)
+_HOW_TO_GET_ONE = (
+    "tune it on some: `mypt data chats FILES --output DIR --from_model NAME --chat_template "
+    f"{next(iter(SHIPPED))}`, then `mypt train --init_from_model NAME --dataset_dir DIR`"
+)
 
 
 @frozen(kw_only=True)

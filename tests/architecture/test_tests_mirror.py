@@ -27,9 +27,11 @@ TESTED_BY = {
     ],
     "architecture/test_packaging.py": ["format/resources"],
     "cli/commands/test_configs.py": ["engine/config/presets"],
+    "cli/commands/test_chat.py": ["cli/conversation/session"],
     "cli/commands/test_generate.py": [
         "cli/generation/interactive",
         "cli/generation/lines",
+        "cli/generation/loaded_model",
         "cli/generation/output",
         "cli/generation/request",
         "cli/generation/rounding",
@@ -43,6 +45,7 @@ TESTED_BY = {
         "cli/options/plugins",
         "plugins/scaffold",
     ],
+    "engine/inference/test_conversation.py": ["engine/inference/answer"],
     "engine/optimizers/test_adamw.py": ["engine/optimizers/groups"],
     "engine/optimizers/test_muon.py": ["engine/optimizers/newton_schulz", "format/optimizers/muon"],
     "scenarios/test_lora.py": [

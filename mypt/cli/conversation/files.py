@@ -53,7 +53,7 @@ def load_messages(path: Path) -> tuple[tuple[Message, ...], bytes]:
     """
     try:
         data = path.read_bytes()
-        lines = data.decode("utf-8").strip().splitlines()
+        lines = data.decode("utf-8").strip().split("\n")
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8"
         raise DataError(Problem(str(path), "", reason, _FIX, kind="chat.file")) from None

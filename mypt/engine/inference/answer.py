@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mypt.chat.template import ChatTemplate
     from mypt.engine.inference.text import TextStream
     from mypt.model.decoding.prefix_cache import PrefixCache
 
@@ -25,6 +26,7 @@ class Answer(Iterator[str]):
     def __init__(
         self,
         pieces: TextStream,
+        template: ChatTemplate,
         prompt_ids: Sequence[int],
         seed: int,
         prefix: PrefixCache,
@@ -34,26 +36,28 @@ class Answer(Iterator[str]):
 
         Args:
             pieces: Makes the pieces.
+            template: Reads what is said in them.
             prompt_ids: See above.
             seed: See above.
             prefix: What `pieces` uses.
             keep: Called at the end with the text, or with None if there is to be no answer.
         """
         self.prompt_ids, self.seed = tuple(prompt_ids), seed
-        self._pieces, self._prefix, self._keep = pieces, prefix, keep
+        self._pieces, self._template = pieces, template
+        self._prefix, self._keep = prefix, keep
         self.reused = 0
         self._is_over = False
         self._text = ""
+        self._held = ""  # space, which may be the template's own
 
     def __next__(self) -> str:
         """Return the next piece; what ends it early, such as Ctrl-C, leaves it as far as it got."""
         piece = ""
         try:
             while not piece:
-                piece = next(self._pieces)
-                piece = piece if self._text else piece.lstrip()
+                piece = self._read(next(self._pieces))
         except StopIteration:
-            self._end(self.text)
+            self._end(self._text)
             raise
         except BaseException:
             self.close()
@@ -65,12 +69,12 @@ class Answer(Iterator[str]):
     def close(self) -> None:
         """End the answer here; one that has not begun takes its question with it."""
         self._pieces.close()
-        self._end(self.text or None)
+        self._end(self._text or None)
 
     @property
     def text(self) -> str:
-        """The text so far, without space around it."""
-        return self._text.rstrip()
+        """The text so far."""
+        return self._text
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -81,6 +85,13 @@ class Answer(Iterator[str]):
     def stopped_by(self) -> str | None:
         """What ended it: the text of a token or a stop string; None for the token limit."""
         return self._pieces.stopped_by
+
+    def _read(self, piece: str) -> str:
+        """Return what can be shown of what was written."""
+        if self._text:
+            return piece
+        self._held += piece
+        return "" if self._held.isspace() else self._template.read_answer(self._held)
 
     def _end(self, text: str | None) -> None:
         if not self._is_over:

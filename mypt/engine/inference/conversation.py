@@ -184,7 +184,8 @@ class Chat:
             answered = Message(role=ASSISTANT, content=text or "")
             self._messages = before if text is None else (*messages, answered)
 
-        self._answer = Answer(pieces, ids, settings.sampling.seed or 0, self._prefix, keep)
+        seed = settings.sampling.seed or 0
+        self._answer = Answer(pieces, self.template, ids, seed, self._prefix, keep)
         return self._answer
 
     def _make_settings(self) -> GenerationSettings:
