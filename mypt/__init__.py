@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from mypt.api.info import get_model_info
     from mypt.api.listing import list_checkpoints
     from mypt.api.load import load
+    from mypt.chat.message import Message
     from mypt.data.batches.batch import Batch
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.callbacks import EvaluationEvent, StepEvent
     from mypt.engine.evaluation.divergence import DivergedError
+    from mypt.engine.inference.answer import Answer
     from mypt.engine.inference.continuation import Continuation
+    from mypt.engine.inference.conversation import Chat
     from mypt.engine.inference.scoring import Score
     from mypt.engine.inference.text import TextStream
     from mypt.engine.runtime.out_of_memory import OutOfMemoryError
@@ -44,7 +47,9 @@ if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins, load_plugins
 
 _HOME = {
+    "Answer": "mypt.engine.inference.answer",
     "Batch": "mypt.data.batches.batch",
+    "Chat": "mypt.engine.inference.conversation",
     "check_model": "mypt.api.doctor",
     "CheckpointManager": "mypt.api.checkpoint_manager",
     "ConfigError": "mypt.format.errors",
@@ -62,6 +67,7 @@ _HOME = {
     "load": "mypt.api.load",
     "load_plugins": "mypt.plugins.manager",
     "LockedError": "mypt.format.errors",
+    "Message": "mypt.chat.message",
     "MyptError": "mypt.format.errors",
     "OutOfMemoryError": "mypt.engine.runtime.out_of_memory",
     "PluginError": "mypt.format.errors",
@@ -79,7 +85,9 @@ _HOME = {
 
 __all__ = [
     "GPT",
+    "Answer",
     "Batch",
+    "Chat",
     "CheckpointManager",
     "ConfigError",
     "Continuation",
@@ -90,6 +98,7 @@ __all__ = [
     "GPTConfig",
     "GPTDataLoader",
     "LockedError",
+    "Message",
     "MyptError",
     "OutOfMemoryError",
     "PluginError",

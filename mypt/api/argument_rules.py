@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from mypt.chat.message import Message
-from mypt.format.rules.arguments import Rule, instance_of, optional, sequence_of, where
+from mypt.format.rules.arguments import Rule, instance_of, optional, where
 from mypt.plugins.manager import Plugins
 
 
@@ -36,19 +34,3 @@ def _find_dtype(value: Any) -> Any:
 
 DTYPE = Rule("float32, bf16 or fp16, or a torch.dtype that is one of these", _find_dtype)
 PLUGINS = optional(instance_of("what load_plugins returns", Plugins))
-
-
-def _make_message(value: Any) -> Message:
-    if isinstance(value, Message):
-        return value
-    if not isinstance(value, Mapping):
-        raise TypeError
-    fields = dict(value)
-    said = {name: fields.pop(name, None) for name in ("role", "content")}
-    if not all(isinstance(text, str) for text in said.values()):
-        raise TypeError
-    return Message(**said, weight=fields.pop("weight", None), fields=fields)
-
-
-_SHOWN = 'messages, such as {"role": "user", "content": "Hello"}'
-MESSAGES = sequence_of(Rule(_SHOWN, _make_message), f"a list of {_SHOWN}")

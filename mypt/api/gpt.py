@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from mypt.api.argument_rules import DEVICE, DTYPE, MESSAGES, PLUGINS
+from mypt.api.argument_rules import DEVICE, DTYPE, PLUGINS
 from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint, with_base
 from mypt.engine.checkpoints.recovery.candidates import naming_copies
+from mypt.engine.inference.chat_messages import MESSAGES
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
 from mypt.engine.inference.text import continuations, stream
 from mypt.engine.language_model import LanguageModel
@@ -282,7 +283,8 @@ class GPT(LanguageModel):
             stop=ending.stop,
             stop_tokens=tuple(ending.stop_tokens),
         )
-        chat = Chat(self, ChatTemplate.of(tokenizer, chat_template), settings, tuple(messages))
+        chat = Chat(self, ChatTemplate.of(tokenizer, chat_template), settings)
+        chat.replace(messages)
         if system is not None:
             chat.set_system(system)
         return chat

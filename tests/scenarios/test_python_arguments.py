@@ -9,10 +9,12 @@ import pytest
 import torch
 
 import mypt
+from tests.support.talking import make_talker
 
 TEXT = "the cat sat on the mat " * 40
 # Why some parameters are not in the table.
 NOT_ASKED = {
+    "Chat": "made by GPT.chat",
     "GPT.forward": "tensors, as any module of torch",
     "GPT.loss": "tensors, as any module of torch",
     "GPT.next_logits": "tensors, as any module of torch",
@@ -20,7 +22,17 @@ NOT_ASKED = {
 }
 # What results and files are made of is checked where it is used.
 DOCUMENTS = {
-    *("Batch", "Continuation", "EvaluationEvent", "Problem", "Score", "StepEvent", "TextStream"),
+    *(
+        "Answer",
+        "Batch",
+        "Continuation",
+        "Message",
+        "EvaluationEvent",
+        "Problem",
+        "Score",
+        "StepEvent",
+        "TextStream",
+    ),
     "TrainingState",
 }
 # Classes whose fields are their arguments.
@@ -47,6 +59,8 @@ def table(plugins, tmp_path_factory):
     fitted = {"data_loader": loader, "max_iters": 1, "eval_iters": 1, "quiet": True}
     manager = mypt.CheckpointManager("of_arguments")
     made = {"config": config, "tokenization": "char", "text": TEXT}
+    talker, asked = make_talker(), [{"role": "user", "content": "Hi"}]
+    chat = talker.chat(asked, max_new_tokens=1)
     return {
         "load": (mypt.load, {"path_or_name": saved}),
         "get_model_info": (mypt.get_model_info, {"path_or_name": saved}),
@@ -75,6 +89,17 @@ def table(plugins, tmp_path_factory):
             lambda **given: list(model.generate_many(**given)),
             {"prompts": ["the"], "max_new_tokens": 1},
         ),
+        "GPT.chat": (talker.chat, {}),
+        "Chat.ask": (chat.ask, {"text": "Hi"}),
+        "Chat.stream": (chat.stream, {"text": "Hi"}),
+        "Chat.answer": (chat.answer, {}),
+        "Chat.regenerate": (chat.regenerate, {}),
+        "Chat.edit": (chat.edit, {"text": "Ho"}),
+        "Chat.question": (chat.question, {}),
+        "Chat.undo": (chat.undo, {}),
+        "Chat.clear": (chat.clear, {}),
+        "Chat.replace": (chat.replace, {"messages": asked}),
+        "Chat.set_system": (chat.set_system, {"text": "Be kind."}),
         "GPT.score": (model.score, {"text": "the cat"}),
         "GPT.fit": (lambda **given: mypt.GPT(config, tokenizer).fit(**given), fitted),
         "GPT.save": (model.save, {"checkpoint_dir": folder / "save"}),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mypt.chat.message import Message
+from mypt.engine.inference.chat_messages import make_message
 from mypt.format.errors import DataError, Problem, SaveError, format_count
 from mypt.format.storage.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from mypt.chat.message import Message
 
 _FIX = "load what /save or `mypt data chats` could have as one line"
 
@@ -70,16 +72,8 @@ def _describe(message: Message) -> dict[str, Any]:
 
 def _parse(file: str, line: str) -> tuple[Message, ...]:
     try:
-        found = [_make_message(**message) for message in json.loads(line)["messages"]]
+        found = [make_message(message) for message in json.loads(line)["messages"]]
     except (ValueError, TypeError, KeyError):
         what = 'is no line of {"messages": [{"role": ..., "content": ...}]}'
         raise DataError(Problem(file, "", what, _FIX, kind="chat.file")) from None
     return tuple(found)
-
-
-def _make_message(
-    *, role: str, content: str, weight: float | None = None, **fields: Any
-) -> Message:
-    if not isinstance(role, str) or not isinstance(content, str):
-        raise TypeError
-    return Message(role=role, content=content, weight=weight, fields=fields)

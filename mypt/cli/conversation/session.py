@@ -141,15 +141,15 @@ class Session:
             echo(f"note: cut after {most} tokens; /max_new_tokens allows more", err=True)
 
     def _regenerate(self, _: str) -> None:
-        self._show_answer(self._chat.question(-1), self._chat.regenerate())
+        self._show_answer(self._chat.question(), self._chat.regenerate())
 
     def _edit(self, value: str) -> None:
         place, _, text = value.partition(" ")
-        number = -1 if place == LAST else _parse_number(place)
+        number = None if place == LAST else _parse_number(place)
         before = self._chat.question(number)
         text = text.strip() or read_line(begun=before)
         if text.strip():
-            self._show_answer(text, self._chat.edit(number, text))
+            self._show_answer(text, self._chat.edit(text, number))
 
     def _undo(self, _: str) -> None:
         self._chat.undo()

@@ -10,20 +10,31 @@ from attrs import frozen
 
 from mypt.chat.message import Message
 from mypt.engine.inference.answer import Answer
+from mypt.engine.inference.chat_messages import (
+    ASSISTANT,
+    MESSAGES,
+    SYSTEM,
+    USER,
+    count_leading,
+    list_questions,
+    list_turns,
+)
 from mypt.engine.inference.continuation import Ending, GenerationSettings
 from mypt.engine.inference.text import stream, with_seed
 from mypt.format.errors import ConfigError, Problem, format_count
+from mypt.format.rules.arguments import TEXT, checked, optional, whole_number
 from mypt.model.decoding.prefix_cache import PrefixCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
 
     from mypt.chat.template import ChatTemplate
     from mypt.engine.language_model import LanguageModel
     from mypt.model.decoding.sampling_options import Sampling
 
-SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 _LOGGER = logging.getLogger("mypt")
+_NUMBER = optional(whole_number(1))
 
 
 @frozen(kw_only=True)
@@ -88,14 +99,19 @@ class Chat:
         first = next(iter(self._messages), None)
         return first.content if first is not None and first.role == SYSTEM else None
 
-    def question(self, number: int) -> str:
-        """Return what the user said; see `edit`.
+    @checked(number=_NUMBER)
+    def question(self, number: int | None = None) -> str:
+        """Return what the user said.
+
+        Args:
+            number: Which question, 1 is the first; None for the last.
 
         Raises:
             ConfigError: There is no such question.
         """
         return self.messages[self._find_question(number)].content
 
+    @checked(text=TEXT)
     def ask(self, text: str) -> str:
         """Say something, and return the answer.
 
@@ -105,10 +121,12 @@ class Chat:
         """
         return _finish(self.stream(text))
 
+    @checked(text=TEXT)
     def stream(self, text: str) -> Answer:
         """Say something, and return the answer piece by piece; see `ask`."""
         return self._begin((*self.messages, Message(role=USER, content=text)))
 
+    @checked()
     def answer(self) -> Answer:
         """Return an answer to the conversation as it is, piece by piece.
 
@@ -120,21 +138,23 @@ class Chat:
             raise ConfigError(Problem("", "messages", what, fix, kind="chat.question"))
         return self._begin(self.messages)
 
+    @checked()
     def regenerate(self) -> Answer:
         """Return another answer to the last question, piece by piece; it replaces the last one.
 
         Raises:
             ConfigError: There is no question.
         """
-        messages = self.messages[: self._find_question(-1) + 1]
+        messages = self.messages[: self._find_question() + 1]
         return self._begin(messages, number=self._number + 1)
 
-    def edit(self, number: int, text: str) -> Answer:
+    @checked(text=TEXT, number=_NUMBER)
+    def edit(self, text: str, number: int | None = None) -> Answer:
         """Replace a question and all that follows it, and return the answer piece by piece.
 
         Args:
-            number: Which question, 1 is the first and -1 the last.
-            text: The new one.
+            text: The new question.
+            number: Which one to replace, 1 is the first; None for the last.
 
         Raises:
             ConfigError: There is no such question; or as `ask`.
@@ -142,23 +162,26 @@ class Chat:
         place = self._find_question(number)
         return self._begin((*self.messages[:place], Message(role=USER, content=text)))
 
+    @checked()
     def undo(self) -> None:
         """Take back the last question and what follows it.
 
         Raises:
             ConfigError: There is no question.
         """
-        self.replace(self.messages[: self._find_question(-1)])
+        self._set(self.messages[: self._find_question()])
 
+    @checked()
     def clear(self) -> None:
         """Begin anew, with the same system prompt."""
-        self.replace(self.messages[: self._count_leading()])
+        self._set(self.messages[: count_leading(self.messages)])
 
-    def replace(self, messages: Sequence[Message]) -> None:
-        """Go on with another conversation."""
-        self._end_answer()
-        self._messages = tuple(messages)
+    @checked(messages=MESSAGES)
+    def replace(self, messages: Iterable[Message | Mapping[str, Any]]) -> None:
+        """Go on with another conversation, of messages as `GPT.chat` takes them."""
+        self._set(messages)  # type: ignore[arg-type]  # the rule made messages of them
 
+    @checked(text=optional(TEXT))
     def set_system(self, text: str | None) -> None:
         """Set the system prompt, or remove it.
 
@@ -166,7 +189,7 @@ class Chat:
             ConfigError: The template has no place for one.
             DataError: The vocabulary lacks one of its characters.
         """
-        rest = self.messages[self._count_leading() :]
+        rest = self.messages[count_leading(self.messages) :]
         lead = () if text is None else (Message(role=SYSTEM, content=text),)
         self.template.encode((*lead, Message(role=USER, content="")), add_generation_prompt=True)
         self._messages = (*lead, *rest)
@@ -209,8 +232,8 @@ class Chat:
         """
         context = self.model.config.block_size
         room = min(self.settings.max_new_tokens, context // 2)
-        lead = self._count_leading(messages)
-        places = [lead, *(p for p in self._list_questions(messages) if p > lead)]
+        lead = count_leading(messages)
+        places = list_turns(messages)
 
         def encode(turn: int) -> tuple[int, ...]:
             seen = (*messages[:lead], *messages[places[turn] :])
@@ -238,27 +261,27 @@ class Chat:
         if self._answer is not None:
             self._answer.close()
 
-    def _find_question(self, number: int) -> int:
+    def _set(self, messages: Sequence[Message]) -> None:
+        self._end_answer()
+        self._messages = tuple(messages)
+
+    def _find_question(self, number: int | None = None) -> int:
         """Return where a question is in `messages`.
 
         Raises:
             ConfigError: There is no such question.
         """
-        places = self._list_questions()
-        if number and -len(places) <= number <= len(places):
-            return places[number - 1 if number > 0 else number]
-        what = f"is {number}, and there {'is' if len(places) == 1 else 'are'} "
-        what += format_count(len(places), "question") if places else "no questions yet"
-        fix = f"make it 1 to {len(places)}" if places else "ask one"
+        places = list_questions(self.messages)
+        if not places:
+            what = "there is no question yet"
+            raise ConfigError(Problem("", "", what, "ask one", kind="chat.question"))
+        if number is None or number <= len(places):
+            return places[-1 if number is None else number - 1]
+        is_one = len(places) == 1
+        what = f"is {number}, and there {'is' if is_one else 'are'} "
+        fix = f"make it 1{'' if is_one else f' to {len(places)}'}"
+        what += format_count(len(places), "question")
         raise ConfigError(Problem("", "number", what, fix, kind="chat.question"))
-
-    def _list_questions(self, messages: Sequence[Message] | None = None) -> list[int]:
-        given = self.messages if messages is None else messages
-        return [place for place, message in enumerate(given) if message.role == USER]
-
-    def _count_leading(self, messages: Sequence[Message] | None = None) -> int:
-        given = self.messages if messages is None else messages
-        return 1 if given and given[0].role == SYSTEM else 0
 
 
 def _finish(answer: Answer) -> str:

@@ -81,7 +81,7 @@ def test_an_answer_costs_what_is_new_alone(taught, passed):
     assert sizes[0] == 1
     assert again.reused == len(again.prompt_ids) - 1
     sizes.clear()
-    edited = chat.edit(2, TAUGHT[2][0])
+    edited = chat.edit(TAUGHT[2][0], 2)
     list(edited)
     same = next(n for n, (a, b) in enumerate(zip(*pair(second, edited), strict=False)) if a != b)
     assert sizes[0] == len(edited.prompt_ids) - same
@@ -166,7 +166,7 @@ def test_an_answer_that_is_left_alone_counts_as_far_as_it_got(taught):
     chat.ask(TAUGHT[0][0])
     before = chat.messages
     chat.regenerate().close()
-    chat.edit(1, "Or so?").close()
+    chat.edit("Or so?").close()
     assert chat.messages == before
 
 
@@ -199,16 +199,17 @@ def test_another_answer_is_drawn_anew_and_the_same_each_time(taught):
 
 def test_questions_are_found_by_number(taught):
     chat = taught.chat(talk(TAUGHT), system="Be kind.", **GREEDY)
-    assert [chat.question(n) for n in (1, 3, -1)] == [TAUGHT[0][0], TAUGHT[2][0], TAUGHT[2][0]]
-    for number in (0, 4, -4):
-        with pytest.raises(ConfigError, match="there are 3 questions; make it 1 to 3"):
-            chat.edit(number, "What?")
-    list(chat.edit(2, "What?"))
+    assert [chat.question(n) for n in (1, 3, None)] == [TAUGHT[0][0], TAUGHT[2][0], TAUGHT[2][0]]
+    with pytest.raises(
+        ConfigError, match="number: is 4, and there are 3 questions; make it 1 to 3"
+    ):
+        chat.edit("What?", 4)
+    list(chat.edit("What?", 2))
     assert [m.role for m in chat.messages] == ["system", *["user", "assistant"] * 2]
     assert chat.question(2) == "What?"
     chat.clear()
     assert [m.content for m in chat.messages] == ["Be kind."] == [chat.system]
-    with pytest.raises(ConfigError, match="no questions yet"):
+    with pytest.raises(ConfigError, match="no question yet"):
         chat.regenerate()
 
 
