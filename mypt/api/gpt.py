@@ -116,7 +116,9 @@ class GPT(LanguageModel):
             stop_at_end: Whether to stop before a token that ends a turn or a text by its role; by
                 default where the model has a chat template, or a token that ends a turn.
             **options: Fields of `sampling`, which they override: `temperature`, `top_k`, `top_p`,
-                `min_p`, `repetition_penalty`, `no_repeat_ngram_size`, `seed`.
+                `min_p`, `repetition_penalty`, `no_repeat_ngram_size`, `processors`, `seed`; and
+                what stands for a logit processor: `logit_bias`, `banned_words`, `json_schema`,
+                `regex`, `grammar`.
 
         Returns:
             The prompt and its continuation.

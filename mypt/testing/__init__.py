@@ -9,6 +9,7 @@ from __future__ import annotations
 from mypt.testing.commands import check_command
 from mypt.testing.expectations import ContractError
 from mypt.testing.guards import check_guard
+from mypt.testing.logit_processors import check_logit_processor
 from mypt.testing.optimizers import check_optimizer
 from mypt.testing.parts.model import TINY, check_part
 from mypt.testing.readers import check_reader
@@ -28,6 +29,7 @@ __all__ = [
     "check_command",
     "check_data_source",
     "check_guard",
+    "check_logit_processor",
     "check_loss",
     "check_optimizer",
     "check_part",

@@ -28,7 +28,8 @@ def registered(plugin: object, *, package: str | None = None) -> Plugins:
 
     Returns:
         All that is registered: `tokenizers`, `optimizers`, `schedules`, `losses`, `data_sources`,
-        `guards`, `sinks`, `readers`, `exporters` and `commands` by name, `parts` by slot and name.
+        `guards`, `sinks`, `readers`, `exporters`, `commands` and `logit_processors` by name,
+        `parts` by slot and name.
 
     Raises:
         PluginError: The plugin is faulty: a misspelt hook, a name that mypt already uses, or an

@@ -22,6 +22,7 @@ from mypt.testing import (
     check_command,
     check_data_source,
     check_guard,
+    check_logit_processor,
     check_loss,
     check_optimizer,
     check_part,
@@ -32,6 +33,7 @@ from mypt.testing import (
     check_update,
 )
 from mypt.testing.sinks import ending_events, run_events
+from mypt.tokenizers.char import CharTokenizer
 
 TINY = {"block_size": 8, "n_embd": 8, "n_head": 2, "n_layer": 1, "vocab_size": 256}
 
@@ -127,6 +129,23 @@ def test_the_command_counts(example, bundle):
     count = mypt.get_model_info(bundle)["parameters"]
     assert check_command(factory, [str(bundle), "--times", "2"]) == f"{count}\n" * 2
     assert "--times" in check_command(factory)
+
+
+def test_the_logit_processor_decides_what_is_written(example):
+    plugins = example("A logit processor")
+    tokenizer = CharTokenizer.train("0123456789 ab")
+    check_logit_processor(plugins.logit_processors["digits"], tokenizer, {"count": 4})
+    model = mypt.GPT(mypt.GPTConfig(**TINY), tokenizer, plugins=plugins)
+    named = {"digits": {"count": 4}}
+    (one,) = model.generate_many(["a"], 9, processors=named)
+    assert len(one.text) == 4
+    assert one.text.isdecimal()
+    assert one.stopped_by == "digits"
+    (cut,) = model.generate_many(["a"], 3, processors=named)
+    assert cut.unfinished == ("digits",)
+    bare = mypt.GPT(mypt.GPTConfig(**TINY), CharTokenizer.train("ab"), plugins=plugins)
+    with pytest.raises(ConfigError, match="which this vocabulary lacks"):
+        bare.generate("a", 3, processors=named)
 
 
 def test_the_guard_judges(example):
