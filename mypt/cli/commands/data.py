@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -240,6 +241,73 @@ def chats_command(
     _print_summary(output, block_size)
     for problem in find_left_out(output, block_size):
         echo(f"{problem.severity}: {problem}", err=True)
+
+
+@command.command("preferences")
+@click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="FILE.jsonl...")
+@_output
+@click.option(
+    "--from_model",
+    type=TEXT,
+    required=True,
+    help="Model that training will begin with: answers are compared with how likely it has them.",
+)
+@reader_options()
+@click.option(
+    "--val_fraction",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Fraction of the prompts whose pairs are for validation.",
+)
+@click.option(
+    "--chat_template",
+    type=TEXT,
+    help=with_default(
+        "Chat template, as of `mypt data chats`.",
+        "the model's, else mypt with its tokens, or plain",
+    ),
+)
+@optional_output()
+@name_flags()
+def preferences_command(
+    inputs: tuple[str, ...],
+    output: str,
+    from_model: str,
+    options: tuple[str, ...],
+    val_fraction: float,
+    chat_template: str | None,
+) -> None:
+    """Prepare pairs of answers in JSON lines, of which one is preferred.
+
+    A line is {"prompt": ..., "chosen": ..., "rejected": ...}: texts, or lists of messages.
+    """
+    from mypt.api.load import load
+    from mypt.data.prepare.preferences import PreferencePreparation, prepare_preferences
+    from mypt.engine.evaluation.reference import measure_answers
+    from mypt.format.open import open_checkpoint
+
+    plugins = open_plugins()
+    tokenizer, opened = _open_model(from_model, plugins, options)
+    if tokenizer is None or opened is None:
+        return
+    given = parse_options(options)
+    model = load(opened.path, plugins=plugins, options=given)
+    wanted = PreferencePreparation(
+        inputs=inputs,
+        output=Path(output),
+        tokenizer=tokenizer,
+        model=from_model,
+        model_sha256=open_checkpoint(opened.path, plugins, given).digest(),
+        measure=partial(measure_answers, model),
+        block_size=opened.config.block_size,
+        chat_template=chat_template,
+        val_fraction=val_fraction,
+    )
+    left_out = prepare_preferences(wanted, plugins)["pairs_left_out"]
+    _print_summary(output, opened.config.block_size)
+    if left_out:
+        echo(f"warning: {left_out} pairs are left out, which do not fit into a row", err=True)
 
 
 @command.command("inspect")

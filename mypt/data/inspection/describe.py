@@ -34,10 +34,10 @@ def describe_dataset(folder: str | Path, block_size: int | None = None) -> dict[
         block_size: That of a model, by which conversations are counted that are longer.
 
     Returns:
-        `kind` ("tokens" or "episodes"); `tokens`, `files` and, for episodes, `episodes` and
-        `least_block_size`, at which all that have a target are learnt from, by split, and
-        `conversations` (see `describe_conversations`); `dtype`; `tokenizer` and `metadata` (each
-        None if absent).
+        `kind` ("tokens", "episodes" or "preferences", whose answers are episodes too); `tokens`,
+        `files` and, for episodes, `episodes` and `least_block_size`, at which all that have a
+        target are learnt from, by split, and `conversations` (see `describe_conversations`);
+        `dtype`; `tokenizer` and `metadata` (each None if absent).
 
     Raises:
         DataError: It cannot be read, or has no validation split.
@@ -48,7 +48,8 @@ def describe_dataset(folder: str | Path, block_size: int | None = None) -> dict[
     about: dict[str, Any] = {"folder": str(folder)}
     if root.is_dir() and has_episodes(root):
         sources = _open_episodes(root)
-        about["kind"] = "episodes"
+        paired = any(p.reference is not None for s in sources.values() for p in s.parts)
+        about["kind"] = "preferences" if paired else "episodes"
         about["episodes"] = {split: source.episodes for split, source in sources.items()}
         about["least_block_size"] = {s: int(o.reaches.max(initial=0)) for s, o in sources.items()}
         about["conversations"] = describe_conversations(sources.values(), block_size)

@@ -46,10 +46,9 @@ def check_preferences(
     if training.loss != TrainingConfig().loss or training.loss_options:
         what = "has no effect on preferences, whose loss is that of DPO (dpo_beta)"
         problems.append(Problem("", "loss", what, "leave loss and loss_options out", kind=_KIND))
-    for name in ("document_mask", "packing"):
-        if getattr(training, name):
-            what = "has no effect on preferences, of which each answer has a row"
-            problems.append(Problem("", name, what, "leave it out", kind=_KIND))
+    if training.document_mask:
+        what = "has no effect on preferences, of which each answer has a row"
+        problems.append(Problem("", "document_mask", what, "leave it out", kind=_KIND))
     base = lineage[-1].sha256 if lineage else None
     for part in contents:
         if part.reference_sha256 is None:

@@ -15,7 +15,7 @@ from mypt.data.text import check_head
 from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -44,11 +44,43 @@ class Episode:
         return _locate(error, self.file, self.line)
 
 
+@frozen
+class Line:
+    """A line that is a JSON object.
+
+    Attributes:
+        file: The file.
+        number: Line number, from 1.
+        fields: The object.
+    """
+
+    file: Path
+    number: int
+    fields: Mapping[str, Any]
+
+    def locate(self, error: DataError) -> Problem:
+        """Return the problem of an error about the line, with its file and number."""
+        return _locate(error, self.file, self.number)
+
+
 def read_chat_lines(files: Sequence[Path]) -> Iterator[Episode | Problem]:
     """Read the lines of JSONL files, in any of the forms of `forms.py`; empty lines are skipped.
 
     Yields:
         For each line, its episode or its problem.
+
+    Raises:
+        DataError: As `read_object_lines`.
+    """
+    for line in read_object_lines(files):
+        yield line if isinstance(line, Problem) else _read_episode(line)
+
+
+def read_object_lines(files: Sequence[Path]) -> Iterator[Line | Problem]:
+    """Read the lines of JSONL files; empty ones are skipped.
+
+    Yields:
+        Each line, or its problem where it is no JSON object.
 
     Raises:
         DataError: A file cannot be read, or is no UTF-8 text from the beginning on.
@@ -75,7 +107,7 @@ def _begins_array(line: bytes) -> bool:
     return line.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
-def _read_line(file: Path, number: int, data: bytes) -> Episode | Problem:
+def _read_line(file: Path, number: int, data: bytes) -> Line | Problem:
     try:
         fields = json.loads(data.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError:
@@ -84,16 +116,16 @@ def _read_line(file: Path, number: int, data: bytes) -> Episode | Problem:
         wrong = "is not JSON"
     else:
         if isinstance(fields, dict):
-            return _read_episode(file, number, fields)
+            return Line(file, number, fields)
         wrong = "is not a JSON object"
     return Problem(str(file), f"line {number}", wrong, CORRECT_LINE, kind="data.chat")
 
 
-def _read_episode(file: Path, number: int, fields: dict[str, Any]) -> Episode | Problem:
+def _read_episode(line: Line) -> Episode | Problem:
     try:
-        return Episode(file, number, read_chat(fields))
+        return Episode(line.file, line.number, read_chat(line.fields))
     except DataError as error:
-        return _locate(error, file, number)
+        return line.locate(error)
 
 
 def _locate(error: DataError, file: Path, number: int) -> Problem:
