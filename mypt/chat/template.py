@@ -266,14 +266,37 @@ class _Pieces:
         bounds = sorted({0, len(text), *cuts, *special, *(place + 1 for place in special)})
         ids: list[int] = []
         places = [(0, 0)]
+        before = ""
         for begin, end in pairwise(bounds):
             piece = text[begin:end]
-            if piece in self.text_of:
-                ids.append(self.template.special[self.text_of[piece]])
-            else:
-                ids += self.template.encoder.encode(piece).tolist()
+            ids += self._encode_piece(before, piece)
             places.append((end, len(ids)))
+            before = piece
         return ids, places
+
+    def _encode_piece(self, before: str, piece: str) -> list[int]:
+        """Return the ids of a piece as they are after the one before it, if they begin with it.
+
+        So a tokenizer that begins a text with a space, or swallows one after a token, does here
+        what it does with the whole text.
+        """
+        if piece in self.text_of:
+            return [self.template.special[self.text_of[piece]]]
+        if before in self.text_of:
+            held = [self.template.special[self.text_of[before]]]
+            is_plain = not any(text in piece for text in self.template.special)
+            both = self.template.tokenizer.encode(self.text_of[before] + piece) if is_plain else []
+        elif before:
+            held, both = self._encode_ordinary(before), self._encode_ordinary(before + piece)
+        else:
+            held, both = [], []
+        if held and both[: len(held)] == held:
+            return both[len(held) :]
+        return self._encode_ordinary(piece)
+
+    def _encode_ordinary(self, text: str) -> list[int]:
+        ids: list[int] = self.template.encoder.encode(text).tolist()
+        return ids
 
     def spell(self, text: str) -> str:
         """Return a text with the special tokens as they are spelt."""
