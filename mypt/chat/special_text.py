@@ -14,7 +14,7 @@ from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
 from mypt.plugins.contracts import GuardedTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -50,7 +50,7 @@ def find_special_texts(tokenizer: Tokenizer) -> dict[str, int]:
     for place, number in list_places(roles):
         if place[0] != _UNKNOWN:
             special.setdefault(tokenizer.decode([number]), number)
-    spelt = _try_encoding(tokenizer, END_OF_TEXT)
+    spelt = _try_encoding(tokenizer.encode_array, END_OF_TEXT)
     if len(spelt) == 1:
         special.setdefault(END_OF_TEXT, spelt[0])
     # One character, such as a newline with a role, is ordinary text as well.
@@ -74,20 +74,19 @@ class OrdinaryEncoder:
     """
 
     tokenizer: Tokenizer
-    special: dict[str, int]
+    special: Mapping[str, int]
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, others: Mapping[str, int] | None = None) -> OrdinaryEncoder:
+    def of(cls, tokenizer: Tokenizer, special: Mapping[str, int] | None = None) -> OrdinaryEncoder:
         """Return that of a tokenizer.
 
         Args:
             tokenizer: The tokenizer.
-            others: Ids of further tokens that no text may become, by their text.
+            special: Ids of special tokens by their text; by default those that it says it has.
         """
-        if isinstance(tokenizer, GuardedTokenizer):
-            return cls(tokenizer, dict(others or {}))
-        found = {**find_special_texts(tokenizer), **(others or {})}.items()
-        read = {text: number for text, number in found if number in _try_encoding(tokenizer, text)}
+        found = find_special_texts(tokenizer) if special is None else special
+        encode = _choose_encoding(tokenizer)
+        read = {text: n for text, n in found.items() if n in _try_encoding(encode, text)}
         return cls(tokenizer, read)
 
     def encode(self, text: str) -> NDArray[np.uint32]:
@@ -99,12 +98,13 @@ class OrdinaryEncoder:
         Raises:
             DataError: As `encode_ordinary`.
         """
-        guarded = self.tokenizer if isinstance(self.tokenizer, GuardedTokenizer) else None
-        encode = self.tokenizer.encode_array if guarded is None else guarded.encode_ordinary
+        encode = _choose_encoding(self.tokenizer)
+        if not self.special:
+            return encode(text)
         parts = [encode(part) for part in self._cut(text)]
         ids = parts[0] if len(parts) == 1 else np.concatenate(parts)
         made = np.isin(ids, list(self.special.values()))
-        if self.special and made.any():
+        if made.any():
             name = self.tokenizer.decode([int(ids[made.argmax()])])
             what = f"becomes the special token {name}, although it does not spell it"
             raise DataError(Problem("", "", what, "remove what it is made of", kind="data.special"))
@@ -112,17 +112,22 @@ class OrdinaryEncoder:
 
     def _cut(self, text: str) -> Iterator[str]:
         """Yield a text in parts that spell no special token: each is cut after one character."""
-        start = 0
-        if self.special:
-            spelt = "|".join(map(re.escape, self.special))
-            for found in re.finditer(f"(?={spelt})", text):
-                yield text[start : found.start() + 1]
-                start = found.start() + 1
+        start, spelt = 0, "|".join(map(re.escape, self.special))
+        for found in re.finditer(f"(?={spelt})", text):
+            yield text[start : found.start() + 1]
+            start = found.start() + 1
         yield text[start:]
 
 
-def _try_encoding(tokenizer: Tokenizer, text: str) -> list[int]:
+def _choose_encoding(tokenizer: Tokenizer) -> Callable[[str], NDArray[np.uint32]]:
+    if isinstance(tokenizer, GuardedTokenizer):
+        return tokenizer.encode_ordinary
+    return tokenizer.encode_array
+
+
+def _try_encoding(encode: Callable[[str], NDArray[np.uint32]], text: str) -> list[int]:
     try:
-        return tokenizer.encode(text)
+        ids: list[int] = encode(text).tolist()
     except Exception:  # a plugin's vocabulary lacks its characters, or is not here
         return []
+    return ids

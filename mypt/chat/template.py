@@ -16,7 +16,7 @@ from mypt.chat.message import Message
 from mypt.chat.rendering import Rendering
 from mypt.chat.sandbox.render import PLACE, compile_template, find_variables_read
 from mypt.chat.shipped import SHIPPED, find_shipped_name, find_template
-from mypt.chat.special_text import OrdinaryEncoder, find_special_texts
+from mypt.chat.special_text import OrdinaryEncoder
 from mypt.chat.stops import stop_tokens
 from mypt.chat.template_tokens import find_template_tokens, find_variables
 from mypt.format.errors import ConfigError, DataError, MyptError, Problem, suggestion
@@ -226,8 +226,7 @@ class ChatTemplate:
     @cached_property
     def encoder(self) -> OrdinaryEncoder:
         """What encodes text that is no special token."""
-        beside = self.special.items() - find_special_texts(self.tokenizer).items()
-        return OrdinaryEncoder.of(self.tokenizer, dict(beside))
+        return OrdinaryEncoder.of(self.tokenizer, self.special)
 
 
 @frozen

@@ -23,6 +23,7 @@ from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
 from mypt.format.rules.requirements import feature_problems
 from mypt.format.storage import files
 from mypt.plugins.contracts import ExportableTokenizer
+from mypt.tokenizers.hugging_face_files import add_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
@@ -88,9 +89,9 @@ def find_documents(
     if unknown:
         return {}, str(unknown[0])
     section = state.plugins.get(BPE_PACKAGE, {})
-    if TOKENIZER in section:
-        return {TOKENIZER: section[TOKENIZER]}, ""
     try:
+        if TOKENIZER in section:
+            return {TOKENIZER: add_tokens(section[TOKENIZER], state.special_token_encoder)}, ""
         tokenizer = build_tokenizer()
         if isinstance(tokenizer, ExportableTokenizer):
             return {name: dict(made) for name, made in tokenizer.to_hugging_face().items()}, ""
