@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mypt.api.listing import list_checkpoints
     from mypt.api.load import load
     from mypt.chat.message import Message
+    from mypt.chat.template import ChatTemplate, EncodedChat
     from mypt.data.batches.batch import Batch
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.callbacks import EvaluationEvent, StepEvent
@@ -50,12 +51,14 @@ _HOME = {
     "Answer": "mypt.engine.inference.answer",
     "Batch": "mypt.data.batches.batch",
     "Chat": "mypt.engine.inference.conversation",
+    "ChatTemplate": "mypt.chat.template",
     "check_model": "mypt.api.doctor",
     "CheckpointManager": "mypt.api.checkpoint_manager",
     "ConfigError": "mypt.format.errors",
     "Continuation": "mypt.engine.inference.continuation",
     "DataError": "mypt.format.errors",
     "DivergedError": "mypt.engine.evaluation.divergence",
+    "EncodedChat": "mypt.chat.template",
     "EvaluationEvent": "mypt.engine.callbacks",
     "export_model": "mypt.api.export",
     "FormatError": "mypt.format.errors",
@@ -88,11 +91,13 @@ __all__ = [
     "Answer",
     "Batch",
     "Chat",
+    "ChatTemplate",
     "CheckpointManager",
     "ConfigError",
     "Continuation",
     "DataError",
     "DivergedError",
+    "EncodedChat",
     "EvaluationEvent",
     "FormatError",
     "GPTConfig",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mypt.chat.answers import ASSISTANT, lay_out, lay_out_prompt, take_marks
+from mypt.chat.answers import ASSISTANT, Span, lay_out, lay_out_prompt, take_marks
 from mypt.chat.guard import Guard, find_private
 from mypt.chat.message import Message
+from mypt.chat.pieces import Pieces
 from mypt.chat.rendering import Rendering
 from mypt.chat.sandbox.render import PLACE, compile_template, find_variables_read
 from mypt.chat.shipped import SHIPPED, find_shipped_name, find_template
@@ -49,7 +49,7 @@ class EncodedChat:
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
-    turns: tuple[tuple[int, int], ...]
+    turns: tuple[Span, ...]
     text: str
 
 
@@ -127,24 +127,21 @@ class ChatTemplate:
         stops = "".join(chars[text] for text, n in self.special.items() if n in self.stops)
         layout = (lay_out_prompt if add_generation_prompt else lay_out)(rendering, stops)
         cuts = {place for _, span in layout.answers for place in span}
-        pieces = _Pieces(self, {chars[text]: text for text in chars})
+        pieces = Pieces(self.encoder, self.special, {char: text for text, char in chars.items()})
         ids, places = pieces.encode(layout.text, cuts)
 
-        def find(span: tuple[int, int]) -> tuple[int, int]:
+        def find(span: Span) -> Span:
             """Return where characters are in the ids; a place within a piece is its end."""
             begin, end = (bisect_left(places, (place, 0)) for place in span)
             return places[begin][1], places[end][1]
 
         turns = tuple(map(find, layout.turns))
         weights = [0.0] * len(ids)
-        for begin, end, weight in (
-            ()
-            if add_generation_prompt
-            else self._weigh(
-                messages, turns, [(number, find(span)) for number, span in layout.answers]
-            )
-        ):
-            weights[begin:end] = [weight] * (end - begin)
+        if not add_generation_prompt:
+            answers = [(number, find(span)) for number, span in layout.answers]
+            self._check_ends(ids, answers)
+            for begin, end, weight in _weigh(messages, turns, answers):
+                weights[begin:end] = [weight] * (end - begin)
         text = pieces.spell(layout.text)
         return EncodedChat(ids=tuple(ids), weights=tuple(weights), turns=turns, text=text)
 
@@ -155,19 +152,16 @@ class ChatTemplate:
         """
         return text.removeprefix(self._example.before)
 
-    def _weigh(
-        self,
-        messages: Sequence[Message],
-        turns: Sequence[tuple[int, int]],
-        answers: Iterable[tuple[int, tuple[int, int]]],
-    ) -> Iterator[tuple[int, int, float]]:
-        """Yield the spans of ids that have a weight; of another than the assistant a whole turn."""
+    def _check_ends(self, ids: Sequence[int], answers: Iterable[tuple[int, Span]]) -> None:
+        """Raise if a model would not learn to end one of the answers."""
+        ended: dict[int, bool] = {}
         for number, (begin, end) in answers:
-            weight = messages[number].weight
-            yield begin, end, 1.0 if weight is None else float(weight)
-        for message, (begin, end) in zip(messages, turns, strict=True):
-            if message.role != ASSISTANT and message.weight:
-                yield begin, end, float(message.weight)
+            ends = not set(self.stops).isdisjoint(ids[begin:end])
+            ended[number] = ended.get(number, False) or ends
+        if not all(ended.values()):
+            what = "cannot be trained with: it writes no special token at the end of an answer"
+            fix = "write the token that ends a turn there, or choose another with --chat_template"
+            raise DataError(Problem(*PLACE, what, fix, kind="chat.template"))
 
     def _render(self, messages: Sequence[Message], given: Mapping[str, Any]) -> Rendering:
         for number, one in enumerate(messages):
@@ -242,64 +236,16 @@ class _Example:
     ends: tuple[int, ...] = ()
 
 
-@frozen
-class _Pieces:
-    """Encodes a rendered text in its pieces: special tokens, and the texts between them.
-
-    Attributes:
-        template: The template.
-        text_of: Texts of the special tokens, by their character.
-    """
-
-    template: ChatTemplate
-    text_of: Mapping[str, str]
-
-    def encode(self, text: str, cuts: Iterable[int]) -> tuple[list[int], list[tuple[int, int]]]:
-        """Return the ids of a text, and where its pieces begin in the text and in the ids.
-
-        Args:
-            text: The text, with a character for each special token.
-            cuts: Where it is cut as well, so that an id never reaches over such a place.
-        """
-        special = [place for place, char in enumerate(text) if char in self.text_of]
-        bounds = sorted({0, len(text), *cuts, *special, *(place + 1 for place in special)})
-        ids: list[int] = []
-        places = [(0, 0)]
-        before = ""
-        for begin, end in pairwise(bounds):
-            piece = text[begin:end]
-            ids += self._encode_piece(before, piece)
-            places.append((end, len(ids)))
-            before = piece
-        return ids, places
-
-    def _encode_piece(self, before: str, piece: str) -> list[int]:
-        """Return the ids of a piece as they are after the one before it, if they begin with it.
-
-        So a tokenizer that begins a text with a space, or swallows one after a token, does here
-        what it does with the whole text.
-        """
-        if piece in self.text_of:
-            return [self.template.special[self.text_of[piece]]]
-        if before in self.text_of:
-            held = [self.template.special[self.text_of[before]]]
-            is_plain = not any(text in piece for text in self.template.special)
-            both = self.template.tokenizer.encode(self.text_of[before] + piece) if is_plain else []
-        elif before:
-            held, both = self._encode_ordinary(before), self._encode_ordinary(before + piece)
-        else:
-            held, both = [], []
-        if held and both[: len(held)] == held:
-            return both[len(held) :]
-        return self._encode_ordinary(piece)
-
-    def _encode_ordinary(self, text: str) -> list[int]:
-        ids: list[int] = self.template.encoder.encode(text).tolist()
-        return ids
-
-    def spell(self, text: str) -> str:
-        """Return a text with the special tokens as they are spelt."""
-        return text.translate({ord(char): spelt for char, spelt in self.text_of.items()})
+def _weigh(
+    messages: Sequence[Message], turns: Sequence[Span], answers: Iterable[tuple[int, Span]]
+) -> Iterator[tuple[int, int, float]]:
+    """Yield the spans of ids that have a weight; of another than the assistant a whole turn."""
+    for number, (begin, end) in answers:
+        weight = messages[number].weight
+        yield begin, end, 1.0 if weight is None else float(weight)
+    for message, (begin, end) in zip(messages, turns, strict=True):
+        if message.role != ASSISTANT and message.weight:
+            yield begin, end, float(message.weight)
 
 
 def _choose_source(state: Mapping[str, Any], given: str | None) -> str:
