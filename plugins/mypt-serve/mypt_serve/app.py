@@ -15,7 +15,7 @@ from mypt_serve.api.errors import CLOSE, ApiError
 from mypt_serve.api.fields import parse_object
 from mypt_serve.api.forms import to_json
 from mypt_serve.api.requests import read_chat, read_completion
-from mypt_serve.gate import Gate
+from mypt_serve.gate import Gate, respond
 from mypt_serve.page.page import Page, build_page
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def make_app(served: ServedModel, access: Access, limits: Limits) -> ASGIApp:
         Route("/v1/completions", rooms.make_answerer(read_completion), methods=["POST"]),
         Route("/v1/chat/completions", rooms.make_answerer(read_chat), methods=["POST"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _raise_as_api_error})
+    handlers: dict[Any, Any] = {Exception: _respond, ApiError: _respond, HTTPException: _respond}
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Gate(app, access, limits)
 
@@ -123,9 +124,11 @@ def _json(value: Any) -> Response:
     return Response(to_json(value), media_type="application/json")
 
 
-async def _raise_as_api_error(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    message = {404: "There is nothing at this path.", 405: "This path has another method."}
-    allow = getattr(error, "headers", None) or {}
-    del request
-    raise ApiError(status, message.get(status, "The request is wrong."), headers={**allow, **CLOSE})
+async def _respond(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):  # of the router
+        message = f"{request.method} is not allowed at this path."
+        if error.status_code == 404:
+            message = "There is nothing at this path."
+        headers = {**(error.headers or {}), **CLOSE}
+        error = ApiError(error.status_code, message, headers=headers)
+    return respond(error)

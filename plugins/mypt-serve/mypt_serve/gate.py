@@ -74,7 +74,7 @@ class Gate:
         except Exception as error:
             if has_begun:  # nothing can be said any more; the connection is closed
                 raise
-            await _respond(error)(scope, receive, send_on)
+            await respond(error)(scope, receive, send_on)
 
     def _check(self, path: str, headers: Headers, origin: str | None) -> None:
         """Raise if a request may not be made.
@@ -162,7 +162,8 @@ def _is_local_name(host: str, access: Access) -> bool:
     return is_loopback(name) or name == access.host.lower()
 
 
-def _respond(error: Exception) -> Response:
+def respond(error: Exception) -> Response:
+    """Return the answer to a request that failed; what no client caused is logged, and not told."""
     if not isinstance(error, ApiError):
         log_failure(error)
         error = ApiError(500, "The server failed to answer.", code="internal", headers=CLOSE)

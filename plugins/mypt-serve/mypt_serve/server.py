@@ -14,6 +14,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mypt.plugins import ConfigError, Problem
+from mypt_serve.api.errors import ApiError
+from mypt_serve.api.forms import to_json
 
 if TYPE_CHECKING:
     import asyncio
@@ -143,18 +145,14 @@ class ImpatientProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, in the form of all errors."""
         self._stop()
-        reason = b"Bad Request"
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        body = (
-            b'{"error": {"message": "Invalid HTTP request.", "type": "invalid_request_error", '
-            b'"param": null, "code": "invalid_http"}}'
-        )
+        body = to_json(ApiError(400, msg, code="invalid_http").body)
+        headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+        headers += [("connection", "close")]
         events: list[Any] = [
-            h11.Response(status_code=400, headers=headers, reason=reason),
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
             h11.Data(data=body),
             h11.EndOfMessage(),
         ]
-        del msg
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             for event in events:
                 self.transport.write(self.conn.send(event) or b"")

@@ -5,15 +5,15 @@ import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from mypt_serve.app import make_app
+from mypt_serve.opened import open_model
+from mypt_serve.server import bind, make_server
+from mypt_serve.settings import Access, Limits
 
 import mypt
 from mypt.chat.shipped import SHIPPED
 from mypt.plugins.manager import load_plugins
 from mypt.tokenizers.extension import NewTokens, extend_tokenizer
-from mypt_serve.app import make_app
-from mypt_serve.opened import open_model
-from mypt_serve.server import bind, make_server
-from mypt_serve.settings import Access, Limits
 
 TEXT = 'the cat sat on the mat; say {} [1, 2] and "so" <|im_start|>user <|im_end|> 0123456789.\n'
 TINY = {"block_size": 256, "n_embd": 16, "n_head": 2, "n_layer": 1}
