@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mypt.engine.evaluation.divergence import DivergedError
     from mypt.engine.inference.answer import Answer
     from mypt.engine.inference.continuation import Continuation
+    from mypt.engine.inference.continuation_scoring import ContinuationScore
     from mypt.engine.inference.conversation import Chat
     from mypt.engine.inference.scoring import Score
     from mypt.engine.inference.text import TextStream
@@ -56,6 +57,7 @@ _HOME = {
     "CheckpointManager": "mypt.api.checkpoint_manager",
     "ConfigError": "mypt.format.errors",
     "Continuation": "mypt.engine.inference.continuation",
+    "ContinuationScore": "mypt.engine.inference.continuation_scoring",
     "DataError": "mypt.format.errors",
     "DivergedError": "mypt.engine.evaluation.divergence",
     "EncodedChat": "mypt.chat.template",
@@ -95,6 +97,7 @@ __all__ = [
     "CheckpointManager",
     "ConfigError",
     "Continuation",
+    "ContinuationScore",
     "DataError",
     "DivergedError",
     "EncodedChat",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.api.argument_rules import DEVICE, DTYPE, PLUGINS
+from mypt.api.measuring_model import MeasuringModel
 from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.paths import find_checkpoint, with_base
@@ -15,7 +16,6 @@ from mypt.engine.checkpoints.recovery.candidates import naming_copies
 from mypt.engine.inference.chat_messages import MESSAGES
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
 from mypt.engine.inference.text import continuations, stream
-from mypt.engine.language_model import LanguageModel
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.format.open import log_warnings, open_checkpoint
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.conversation import Chat
     from mypt.engine.inference.prompt_ids import Prompt
-    from mypt.engine.inference.scoring import Score
     from mypt.engine.inference.text import TextStream
     from mypt.format.documents.training import TrainingState
     from mypt.plugins.contracts import Tokenizer
@@ -66,7 +65,7 @@ _LOADER = where(
 )
 
 
-class GPT(LanguageModel):
+class GPT(MeasuringModel):
     """A GPT with its tokenizer, which generates, scores, trains and saves.
 
     `model(idx)` takes idx (B, T) int64 with T <= block_size and returns logits (B, T, vocab_size);
@@ -290,36 +289,6 @@ class GPT(LanguageModel):
         if system is not None:
             chat.set_system(system)
         return chat
-
-    @checked(read_special_tokens=FLAG)
-    def score(
-        self, text: Prompt, *, stride: int | None = None, read_special_tokens: bool = False
-    ) -> Score:
-        """Measure how well the model predicts a text.
-
-        A text longer than `block_size` tokens is scored in windows of that length, each `stride`
-        tokens after the previous one. Every token counts once, in the first window that contains
-        it, so it is predicted from at least `block_size - stride` tokens; those of the first
-        window are predicted from all tokens before them. The first token is not scored. There is
-        no dropout, whatever mode the model is in.
-
-        Args:
-            text: A text of at least two tokens, or the ids of tokens, which are scored as they are.
-            stride: 1 to `block_size`; a smaller stride is slower, and closer to what the model
-                can do. By default half of `block_size`.
-            read_special_tokens: Whether what spells a special token in the text becomes one; else
-                it is ordinary text.
-
-        Raises:
-            DataError: The text is too short, or has a character that the vocabulary lacks.
-            ConfigError: The stride is out of range, an id is beyond the vocabulary, or the model
-                has no tokenizer for a text.
-            PluginError: Its tokenizer for a text is of a plugin that is not installed.
-            FormatError: Its tokenizer for a text requires a later version of the format.
-        """
-        from mypt.engine.inference.scoring import score
-
-        return score(self, text, stride, read_special_tokens=read_special_tokens)
 
     @checked()
     def quantize(self) -> GPT:

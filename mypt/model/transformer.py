@@ -120,6 +120,20 @@ class Transformer(nn.Module):
         logits: Tensor = self.lm_head(self._compute_hidden(idx, cache))
         return logits
 
+    def hidden(self, idx: Tensor) -> Tensor:
+        """Compute the last hidden states, which the output layer reads.
+
+        Args:
+            idx: Ids, (B, T) int64 with T <= block_size.
+
+        Returns:
+            (B, T, n_embd), after the last norm.
+
+        Raises:
+            ConfigError: There are more positions than block_size.
+        """
+        return self._compute_hidden(idx, None)
+
     def next_logits(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
         """Compute only the logits of the token after `idx`, (B, vocab_size); see `forward`."""
         logits: Tensor = self.lm_head(self._compute_hidden(idx, cache)[:, -1])

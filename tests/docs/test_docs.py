@@ -84,6 +84,8 @@ def folder(tmp_path, text, root, monkeypatch):
     monkeypatch.setenv("COLUMNS", load_writer(root, "write_outputs").WIDTH)
     (tmp_path / "input.txt").write_text(text[:8000] + "TheInDear Nel mezzo\n" * 3)
     notes = (json.dumps({"body": line}) + "\n" for line in text[:8000].splitlines())
+    choice = {"prompt": "In the ", "continuation": ["mezzo", "In"]}
+    (tmp_path / "choices.jsonl").write_text(json.dumps(choice) + "\n")
     (tmp_path / "notes.jsonl").write_text("".join(notes))
     for name, part in (("inferno", text[:5000]), ("paradiso", text[5000:])):
         (tmp_path / f"{name}.txt").write_text(part)

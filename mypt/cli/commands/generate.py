@@ -109,7 +109,9 @@ class _Scoring:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per continuation.")
 @click.option(
-    "--probabilities", is_flag=True, help="With --json: include the probability of each token."
+    "--probabilities",
+    is_flag=True,
+    help="With --json or --score_lines: include the probability of each token.",
 )
 @click.option("--logits", is_flag=True, help="With --json: include the logits of each token.")
 @click.option(
@@ -117,6 +119,12 @@ class _Scoring:
     type=TEXT,
     multiple=True,
     help="Measure the loss on this file instead of generating; may be repeated.",
+)
+@click.option(
+    "--score_lines",
+    type=TEXT,
+    help='File with JSON lines to measure instead: "prompt" and "continuation", a text or a list '
+    'to choose from; or "text". Prints a JSON line for each; - is stdin.',
 )
 @click.option(
     "--stride",
@@ -146,6 +154,7 @@ def command(
     probabilities: bool,
     logits: bool,
     score: tuple[str, ...],
+    score_lines: str | None,
     stride: int | None,
     interactive: bool,
     int8: bool,
@@ -160,7 +169,7 @@ def command(
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
     from mypt.cli.generation.prompts import check_prompts, check_stdin, read_prompts
 
-    check_stdin([*sources[1], *sources[2], *score])
+    check_stdin([*sources[1], *sources[2], *score, *filter(None, [score_lines])])
     prompts = list(read_prompts(*sources))
     with pause_gc(freeze=True):
         model = load_model(model_name, legacy_checkpoint, options, device)
@@ -171,6 +180,13 @@ def command(
     if rounding is not None:
         round_weights(model, rounding)
     reads = wanted["read_special_tokens"]
+    if score_lines is not None:
+        from mypt.cli.generation.score_lines import print_scored_lines
+
+        _choose_tokenizer(model)
+        batch_size = wanted["batch_size"]
+        print_scored_lines(model, score_lines, batch_size, details=probabilities, reads=reads)
+        return
     check_prompts(prompts, _choose_tokenizer(model), read_special_tokens=reads)
     request = make_request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:

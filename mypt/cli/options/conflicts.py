@@ -36,10 +36,18 @@ _SAMPLING = (
 GENERATE_CONFLICTS = Conflicts(
     beside={
         "score": (*_PROMPTS, *_SAMPLING, "samples", "batch_size", "logits", "interactive"),
+        "score_lines": (
+            *(*_PROMPTS, *_SAMPLING, "score", "stride", "samples", "logits", "interactive"),
+            "as_json",
+        ),
         "interactive": (*_PROMPTS, "samples", "batch_size", "as_json"),
         "int8": ("dtype",),
     },
-    without={"probabilities": ("as_json",), "logits": ("as_json",), "stride": ("score",)},
+    without={
+        "probabilities": ("as_json", "score_lines"),
+        "logits": ("as_json",),
+        "stride": ("score",),
+    },
 )
 CHAT_CONFLICTS = Conflicts(beside={"int8": ("dtype",)})
 DATA_CONFLICTS = Conflicts(
