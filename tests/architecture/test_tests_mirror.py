@@ -76,7 +76,12 @@ TESTED_BY = {
     "data/batches/test_tokens.py": ["data/batches/numbered_windows"],
     "data/batches/test_loader.py": ["data/batches/batch"],
     "data/prepare/chats/test_forms.py": ["data/prepare/chats/turns"],
-    "data/prepare/test_episodes.py": ["data/inspection/describe"],
+    "cli/commands/test_data.py": ["cli/commands/data_report"],
+    "data/prepare/test_episodes.py": [
+        "data/inspection/describe",
+        "data/prepare/chats/split_writer",
+        "data/prepare/chats/statistics",
+    ],
     "data/prepare/test_tokens.py": [
         "data/metadata",
         "data/prepare/parallel",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from mypt.cli.terminal import echo
+from mypt.format.errors import escape_controls, format_count, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypt.data.inspection.preview import ShownConversation, Stretch
 
@@ -18,8 +21,6 @@ _LEARNT, _SPECIAL = "green", "dim"
 
 def print_description(description: Mapping[str, Any]) -> None:
     """Print what `describe_dataset` returned."""
-    from mypt.format.errors import format_count, one_line
-
     tokenizer = description["tokenizer"]
     kind = "unknown" if tokenizer is None else tokenizer["token_kind"]
     echo(
@@ -39,22 +40,35 @@ def print_description(description: Mapping[str, Any]) -> None:
             echo(f"  {line}")
 
 
-def print_conversations(shown: Iterable[ShownConversation]) -> None:
+def print_conversations(shown: Sequence[ShownConversation]) -> None:
     """Print conversations, with what is learnt in colour on a terminal, else in brackets."""
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    is_coloured = is_terminal()
+    special = {s.text for one in shown for s in one.stretches if s.is_special}
     for one in shown:
-        mark = "" if is_terminal else "; [[learnt]]"
-        echo(f"\n{one.split} {one.number + 1:,}: {one.tokens:,} tokens{mark}")
-        (_print_coloured if is_terminal else _print_bracketed)(one.stretches)
+        mark = "" if is_coloured else "; [[learnt]]"
+        echo(f"\n{one.split} {one.number + 1:,}: {format_count(one.tokens, 'token')}{mark}")
+        stretches = [evolve(s, text=_escape_text(s, special)) for s in one.stretches]
+        (_print_coloured if is_coloured else _print_bracketed)(stretches)
+
+
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _escape_text(stretch: Stretch, special: Iterable[str]) -> str:
+    """Escape what controls a terminal, and what only spells a special token."""
+    text = escape_controls(stretch.text)
+    for name in () if stretch.is_special else special:
+        text = text.replace(name, f"\\{name}")
+    return text
 
 
 def _list_statistics(counted: Mapping[str, Any], recorded: Mapping[str, Any]) -> Iterator[str]:
-    from mypt.format.errors import format_count
-
     roles = recorded.get("roles") or {}
     if roles:
         named = (
-            f"{format_count(role['turns'], 'turn')} of {name} ({role['tokens']:,} tokens)"
+            f"{role['turns']:,} of {name} ({format_count(role['tokens'], 'token')})"
             for name, role in roles.items()
         )
         yield f"turns: {', '.join(named)}"
@@ -73,8 +87,6 @@ def _list_statistics(counted: Mapping[str, Any], recorded: Mapping[str, Any]) ->
 
 def _list_shortened(recorded: Mapping[str, Any]) -> Iterator[str]:
     """Yield what was left out so that conversations fit into a row."""
-    from mypt.format.errors import format_count
-
     fit = f"to fit block_size {recorded.get('block_size')}"
     if recorded.get("shortened"):
         turns = format_count(recorded["turns_left_out"], "turn")
@@ -92,27 +104,23 @@ def _print_coloured(stretches: Iterable[Stretch]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from mypt.format.errors import escape_controls
-
     text = Text()
     for one in stretches:
         style = _LEARNT if one.weight else ""
         if one.is_special:
             style = f"{style} {_SPECIAL}"
-        text.append(_name_weight(one.weight) + escape_controls(one.text), style.strip())
+        text.append(_name_weight(one.weight) + one.text, style.strip())
     Console(highlight=False).print(Padding(text, (0, 0, 0, len(_INDENT))))
 
 
 def _print_bracketed(stretches: Iterable[Stretch]) -> None:
-    from mypt.format.errors import escape_controls
-
     text, weight = "", 0.0
     for one in stretches:
         if one.weight != weight:
             text += "]]" if weight else ""
             text += f"[[{_name_weight(one.weight)}" if one.weight else ""
             weight = one.weight
-        text += escape_controls(one.text)
+        text += one.text
     text += "]]" if weight else ""
     echo(_INDENT + text.replace("\n", f"\n{_INDENT}"))
 

@@ -3,6 +3,8 @@ import shutil
 
 import pytest
 
+from tests.support.chats import chat
+
 
 @pytest.fixture
 def texts(in_tmp, text):
@@ -101,3 +103,94 @@ def test_mistakes_are_one_line(refused, in_tmp, texts):
     assert "val_fraction" in refused(
         "data", "prepare", texts, "--output", "out", "--val-fraction", "2", code=2
     )
+
+
+@pytest.fixture
+def talks(in_tmp):
+    """A file of conversations, of which one is long, one has half a weight, and one is raw."""
+    said = [("user", "What?\x1b[31m"), ("assistant", "[That].")]
+    lines = [chat(*said, id=n) for n in range(8)]
+    lines[0]["messages"][1]["weight"] = 0.5
+    lines += [chat(*said, *said), {"prompt": "<|endoftext|>", "completion": "b"}]
+    (in_tmp / "talks.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return "talks.jsonl"
+
+
+def test_preparing_counts_turns_tokens_and_what_does_not_fit(cli, talks):
+    code, out, err = cli("data", "chats", talks, "--output", "sft", "--block_size", "31")
+    assert code == 0, err
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[0] == "sft: episodes, uint32, gpt2"
+    assert lines[3].startswith("turns: 9 of assistant (")
+    assert ", 1 of completion (1 token), 1 of prompt (" in lines[3]
+    assert lines[4].startswith("learnt: 38 of 153 tokens")
+    assert lines[5].startswith("tokens of a conversation: 50 % up to ")
+    assert lines[6] == "to fit block_size 31: 2 turns of 1 conversation left out"
+
+
+def test_the_block_size_of_a_model_is_the_default(cli, in_tmp, bundle):
+    shutil.copytree(bundle, in_tmp / "checkpoints" / "cat")
+    lines = [{"prompt": f"the cat {n}", "completion": "sat"} for n in range(3)]
+    lines.append({"prompt": "the", "completion": "cat sat on the mat"})
+    (in_tmp / "chats.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    made = (
+        "data",
+        "chats",
+        "chats.jsonl",
+        "--from_model",
+        "cat",
+        "--val_fraction",
+        "0.5",
+        "--output",
+    )
+    code, out, _ = cli(*made, "sft")
+    assert code == 0
+    assert "to fit block_size 16: 1 conversation left out, as no answer" in out
+    assert cli(*made, "whole", "--block_size", "64")[0] == 0
+    assert "longer" not in cli("data", "inspect", "whole")[1]
+    counted = cli("data", "inspect", "whole", "--from_model", "cat")[1]
+    assert "1 conversation of 4 longer than block_size + 1 = 17 tokens: training keeps" in counted
+
+
+def test_a_preview_marks_what_is_learnt_and_hides_nothing(cli, talks):
+    cli("data", "chats", talks, "--output", "sft", "--val_fraction", "0.01")
+    code, out, _ = cli("data", "inspect", "sft", "--show", "50")
+    assert code == 0
+    assert "    User: What?\\u001b[31m<|endoftext|>\n    Assistant:[[ [That].<|endo" in out
+    assert "    Assistant:[[0.5:  [That].<|endoftext|>]]\n" in out
+    assert "    \\<|endoftext|>[[b<|endoftext|>]]\n" in out
+    shown = json.loads(cli("data", "inspect", "sft", "--show", "1", "--json")[1])["shown"]
+    assert [one["split"] for one in shown] == ["train"]
+    assert {"text": "<|endoftext|>", "weight": 0.5, "is_special": True} in shown[0]["stretches"]
+
+
+def test_a_preview_on_a_terminal_is_coloured(cli, talks, monkeypatch):
+    from mypt.cli.commands import data_report
+
+    cli("data", "chats", talks, "--output", "sft")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(data_report, "is_terminal", lambda: True)
+    out = cli("data", "inspect", "sft", "--show", "9")[1]
+    assert "Assistant:\x1b[32m [That].\x1b[0m\x1b[2;32m<|endoftext|>" in out
+    assert "\\u001b[31m" in out
+    assert "[[" not in out
+
+
+def test_conversations_are_shown_by_the_tokenizer_of_a_model_where_they_have_none(
+    cli, refused, in_tmp, bundle
+):
+    shutil.copytree(bundle, in_tmp / "checkpoints" / "cat")
+    (in_tmp / "chats.jsonl").write_text('{"text": "the cat"}\n{"text": "the mat"}')
+    made = ("data", "chats", "chats.jsonl", "--output", "sft", "--tokenization", "char")
+    assert cli(*made)[0] == 0
+    for name in ("tokenizer.json", "tokenizer_state.json"):
+        (in_tmp / "sft" / name).unlink()
+    assert "does not say what its ids mean" in refused("data", "inspect", "sft", "--show", "1")
+    shown = cli("data", "inspect", "sft", "--show", "1", "--from_model", "cat")
+    assert shown[0] == 0
+    assert "train 1: 8 tokens" in shown[1]
+
+
+def test_a_chat_template_that_is_nowhere_is_refused(refused, talks):
+    line = refused("data", "chats", talks, "--output", "sft", "--chat_template", "chatm1")
+    assert "chat_template: is 'chatm1', which is neither a file with a template nor" in line

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mypt.chat.shipped import SHIPPED, ShippedTemplate
+from mypt.chat.shipped import SHIPPED
 from mypt.chat.special_text import find_special_texts
 from mypt.chat.template import ChatTemplate
 from mypt.data.prepare.chats.rendering import Renderer
 from mypt.format.documents.special_tokens import END_OF_TEXT
-from mypt.format.errors import ConfigError, Problem
+from mypt.tokenizers.chat_template import give_template
 from mypt.tokenizers.extension import NewTokens, extend_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypt.data.prepare.chats.turns import Chat
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
-_PLAIN, _MYPT, _EOS = "plain", "mypt", "eos"
+_EOS = "eos"
 
 
 def make_renderer(tokenizer: Tokenizer, chosen: str | None, plugins: Plugins) -> Renderer:
@@ -64,68 +63,15 @@ def list_texts(chats: Iterable[Chat], chosen: str | None, plugins: Plugins) -> I
 
 
 def _give_template(tokenizer: Tokenizer, chosen: str | None, plugins: Plugins) -> Tokenizer:
-    """Return a tokenizer with the template, its tokens, and one that ends a text."""
+    """Return a tokenizer with a template, its tokens, and one that ends a text."""
     state = tokenizer.state()
-    if chosen is None and state.get("chat_template"):
-        return _extend(tokenizer, (), {_EOS: END_OF_TEXT}, plugins)
-    shipped = SHIPPED[_choose_default(tokenizer)] if chosen is None else SHIPPED.get(chosen)
-    if shipped is None:
-        source = _read_template(chosen or "")
-        return _extend(tokenizer, (), {_EOS: END_OF_TEXT}, plugins, source)
-    needed = {_EOS: END_OF_TEXT, **shipped.roles}
-    return _extend(_fix_roles(tokenizer, shipped, plugins), (), needed, plugins, shipped.source)
-
-
-def _fix_roles(tokenizer: Tokenizer, shipped: ShippedTemplate, plugins: Plugins) -> Tokenizer:
-    """Return a tokenizer with the tokens of a template, and the roles that they have in it.
-
-    What ends a turn or a text already goes on to do so.
-    """
-    roles = {}
-    for role, text in shipped.fixed_roles.items():
-        had = _list_role(tokenizer, role)
-        is_several = role in ("bos", _EOS, "turn_end")
-        roles[role] = (text,) if not is_several else had if text in had else (text, *had)
-    wanted = NewTokens(tuple(dict.fromkeys((*shipped.tokens, *sum(roles.values(), ())))), roles)
-    return extend_tokenizer(tokenizer, wanted, plugins)
-
-
-def _extend(
-    tokenizer: Tokenizer,
-    texts: tuple[str, ...],
-    roles: dict[str, str],
-    plugins: Plugins,
-    source: str | None = None,
-) -> Tokenizer:
-    """Return a tokenizer with tokens for the roles that it has none for, and a template."""
-    missing = {role: (text,) for role, text in roles.items() if not _list_role(tokenizer, role)}
-    wanted = NewTokens((*texts, *(text for (text,) in missing.values())), missing)
-    if not wanted.texts and source in (None, tokenizer.state().get("chat_template")):
+    if chosen is not None or not state.get("chat_template"):
+        return give_template(tokenizer, chosen or _choose_default(state), plugins)
+    if (state.get("special_tokens") or {}).get(_EOS):
         return tokenizer
-    return extend_tokenizer(tokenizer, wanted, plugins, chat_template=source)
+    return extend_tokenizer(tokenizer, NewTokens.of({_EOS: END_OF_TEXT}), plugins)
 
 
-def _list_role(tokenizer: Tokenizer, role: str) -> tuple[str, ...]:
-    """Return the texts of the tokens with a role."""
-    value: Any = (tokenizer.state().get("special_tokens") or {}).get(role)
-    numbers = [value] if isinstance(value, int) else value or ()
-    return tuple(tokenizer.decode([number]) for number in numbers)
-
-
-def _choose_default(tokenizer: Tokenizer) -> str:
-    special = tokenizer.state().get("special_token_encoder") or {}
-    return _MYPT if all(text in special for text in SHIPPED[_MYPT].tokens) else _PLAIN
-
-
-def _read_template(name: str) -> str:
-    """Read a template from a file.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    try:
-        return Path(name).read_text("utf-8").removesuffix("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        what = f"is {name!r}, which is neither a file with a template nor the name of one"
-        fix = f"choose from {', '.join(SHIPPED)}, or name a file"
-        raise ConfigError(Problem("", "chat_template", what, fix, kind="chat.template")) from error
+def _choose_default(state: Mapping[str, Any]) -> str:
+    special = state.get("special_token_encoder") or {}
+    return "mypt" if all(text in special for text in SHIPPED["mypt"].tokens) else "plain"

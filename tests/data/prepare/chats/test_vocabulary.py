@@ -70,5 +70,5 @@ def test_a_template_that_is_nowhere_is_refused(char, plugins, tmp_path):
     with pytest.raises(ConfigError, match=r"is 'chatm1', which is neither .* choose from chatml"):
         make_renderer(char, "chatm1", plugins)
     (tmp_path / "bad.jinja").write_text("{% for %}")
-    with pytest.raises(ConfigError, match="cannot be rendered"):
+    with pytest.raises(ConfigError, match="is no template"):
         make_renderer(char, str(tmp_path / "bad.jinja"), plugins)
