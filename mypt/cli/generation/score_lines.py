@@ -137,7 +137,7 @@ def _encode_line(model: GPT, document: Any, *, reads: bool) -> Iterator[tuple[bo
     if text is not None or not all(isinstance(one, str) for one in (prompt, *choices)):
         raise DataError(Problem("", "", "is not what can be scored", f"write {_WANTED}"))
     for choice in choices:
-        pair = encode_pair(model, str(prompt), choice, read_special_tokens=reads)
+        pair = encode_pair(model, str(prompt), str(choice), read_special_tokens=reads)
         yield isinstance(given, list), pair
 
 

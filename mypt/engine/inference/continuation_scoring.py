@@ -202,7 +202,9 @@ def _score_windows(
         log_probs, is_greedy = _score_rows(model, rows, targets.to(rows.device))
     return [
         (one.tolist(), other.tolist())
-        for one, other in zip(log_probs.split(counts), is_greedy.split(counts), strict=True)
+        for one, other in zip(
+            torch.split(log_probs, counts), torch.split(is_greedy, counts), strict=True
+        )
     ]
 
 

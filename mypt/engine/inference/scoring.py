@@ -73,8 +73,9 @@ def score(
     checked = check_arguments(text=(text, TEXT_OR_IDS), stride=(given, up_to))
     begin = model.begin_ids
     if isinstance(checked["text"], str):
-        given, tokenizer = checked["text"], model.need_tokenizer()
-        ids = [*begin, *encode_given(tokenizer, given, read_special_tokens=read_special_tokens)]
+        tokenizer = model.need_tokenizer()
+        encoded = encode_given(tokenizer, checked["text"], read_special_tokens=read_special_tokens)
+        ids = [*begin, *encoded]
     else:
         ids = list(checked["text"])
         check_vocabulary("text", ids, model.config.vocab_size)

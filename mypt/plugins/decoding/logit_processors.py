@@ -20,7 +20,7 @@ class LogitProcessor(Protocol):
     that `ids` holds one more than in the call before.
     """
 
-    def __call__(self, logits: Tensor, ids: Sequence[int]) -> Tensor:
+    def __call__(self, logits: Tensor, ids: Sequence[int], /) -> Tensor:
         """Return the logits that the next token is chosen by.
 
         Args:
@@ -44,7 +44,7 @@ class EndingLogitProcessor(Protocol):
     the processor lets them be.
     """
 
-    def __call__(self, logits: Tensor, ids: Sequence[int]) -> Tensor:
+    def __call__(self, logits: Tensor, ids: Sequence[int], /) -> Tensor:
         """Return the logits that the next token is chosen by; see `LogitProcessor`."""
         ...
 

@@ -66,14 +66,14 @@ def _read_answer(fields: Mapping[str, Any], name: str) -> Chat:
         answer = [{"role": "assistant", "content": answer}]
     if not isinstance(answer, list) or not answer:
         refuse(f"/{name}", "is neither a text nor a list of messages")
+    before: Any = prompt
     if prompt is None:
         shared = _count_shared(fields[CHOSEN], fields[REJECTED])
         before, answer = answer[:shared], answer[shared:]
-    else:
-        before = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-    if not isinstance(before, list) or not answer:
-        where = PROMPT if not isinstance(before, list) else name
-        refuse(f"/{where}", "is no list of messages that an answer follows")
+    elif isinstance(prompt, str):
+        before = [{"role": "user", "content": prompt}]
+    if not isinstance(before, list):
+        refuse(f"/{PROMPT}", "is neither a text nor a list of messages")
     pointers = {f"messages/{n}": f"/{PROMPT}/{n}" for n in range(len(before))}
     pointers |= {f"messages/{len(before) + n}": f"/{name}/{n}" for n in range(len(answer))}
     pointers["messages"] = f"/{name}"

@@ -48,7 +48,7 @@ def test_answers_in_the_prompt_are_not_compared():
         ({"chosen": "b", "rejected": "c"}, "/prompt", "is missing"),
         ({"prompt": ASKED, "chosen": 5, "rejected": "c"}, "/chosen", "neither a text nor"),
         ({"prompt": 5, "chosen": [{"role": "assistant", "content": "b"}], "rejected": "c"},
-         "/prompt", "no list of messages"),
+         "/prompt", "neither a text nor"),
         ({"prompt": ASKED, "chosen": [{"role": "nobody", "content": "b"}], "rejected": "c"},
          "/chosen/0/role", "none of"),
         ({"prompt": ASKED, "chosen": ASKED, "rejected": "c"}, "/chosen", "no message by the"),
