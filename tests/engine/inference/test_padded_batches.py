@@ -11,7 +11,7 @@ from mypt.engine.inference.padded_batches import (
 def test_chunks_hold_several_batches_and_all_items_in_order():
     chunks = [*take_chunks(range(2 * TOGETHER + 1), 1)]
     assert [len(chunk) for chunk in chunks] == [TOGETHER, TOGETHER, 1]
-    assert sum(chunks, []) == [*range(2 * TOGETHER + 1)]
+    assert [one for chunk in chunks for one in chunk] == [*range(2 * TOGETHER + 1)]
 
 
 def test_a_batch_has_rows_of_about_one_length():

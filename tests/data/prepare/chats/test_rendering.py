@@ -129,10 +129,11 @@ def test_thoughts_that_a_template_does_not_read_are_refused(renderer_of):
 
 def test_a_template_that_does_not_end_its_answers_is_refused(renderer_of):
     renderer = renderer_of(JINJA.replace("{{ eos_token }}{% endgen", "{% endgen"))
-    with pytest.raises(DataError, match="no token that ends a turn; write one after each"):
+    with pytest.raises(DataError, match="writes no special token at the end of an answer"):
         renderer.render(read_chat(chat(*TURNS)))
 
 
 def test_a_conversation_that_its_template_refuses_is_named_with_its_words(renderer_of):
-    with pytest.raises(DataError, match="the role tool has no marks"):
-        renderer_of("mypt").render(read_chat(chat(*TURNS, ("tool", "7"), ("assistant", "B"))))
+    strict = "{% if messages[0].content == 'B' %}{{ raise_exception('no such words') }}{% endif %}"
+    with pytest.raises(DataError, match="no such words"):
+        renderer_of(strict + JINJA).render(read_chat(chat(("user", "B"), ("assistant", "B"))))
