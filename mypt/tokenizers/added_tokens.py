@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import field, frozen
 
-from mypt.chat.special_text import OrdinaryEncoder
+from mypt.chat.special_text import OrdinaryEncoder, find_special_texts
 from mypt.format.documents.tokenizer import TEXT_FIELDS
 from mypt.plugins.contracts import DivisibleTokenizer, ExportableTokenizer
 from mypt.tokenizers.hugging_face_files import add_tokens
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
-_ENCODER = "special_token_encoder"
+_ENCODER, _ROLES = "special_token_encoder", "special_tokens"
 
 
 def build_from_state(state: Mapping[str, Any], plugins: Plugins) -> Tokenizer:
@@ -50,16 +50,22 @@ def with_added_tokens(inner: Tokenizer, state: Mapping[str, Any]) -> Tokenizer:
     known = inner.state()
     own = known.get(_ENCODER) or {}
     special = {t: number for t, number in (state.get(_ENCODER) or {}).items() if t not in own}
-    rules = {
-        name: state[name]
-        for name in TEXT_FIELDS
-        if state.get(name) and state[name] != known.get(name)
-    }
+    told, before = _list_rules(state), _list_rules(known)
+    rules = {name: value for name, value in told.items() if value != before.get(name)}
     if not special and not rules:
         return inner
     is_exportable = isinstance(inner, ExportableTokenizer)
     cls = ExportableAddedTokens if is_exportable else AddedTokens
     return cls(inner, special, rules)
+
+
+def _list_rules(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a document says of texts, without roles that no token has."""
+    rules = {name: state[name] for name in TEXT_FIELDS if state.get(name)}
+    if _ROLES in rules:
+        roles = {role: n for role, n in rules.pop(_ROLES).items() if n not in (None, [], ())}
+        rules |= {_ROLES: roles} if roles else {}
+    return rules
 
 
 @frozen(eq=False)
@@ -166,7 +172,7 @@ class AddedTokens:
 
     @cached_property
     def _ordinary(self) -> OrdinaryEncoder:
-        return OrdinaryEncoder.of(self.inner)
+        return OrdinaryEncoder.of(self.inner, find_special_texts(self))
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.special_tokens import END_OF_TEXT, END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem
+from mypt.format.readers.hugging_face.text_rules import list_tokens, list_vocab
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,8 +82,8 @@ def gpt2_documents(
 def add_tokens(document: Mapping[str, Any], special: Mapping[str, int]) -> dict[str, Any]:
     """Return a `tokenizer.json` with special tokens beyond those that it has.
 
-    Their ids are those of the model's own vocabulary, where `tokenizers` looks first: it would
-    number added tokens itself, without gaps.
+    `tokenizers` numbers added tokens itself, one after another. Where there are gaps, they are put
+    into the model's own vocabulary, where it looks first.
 
     Args:
         document: The tokenizer.
@@ -92,15 +93,22 @@ def add_tokens(document: Mapping[str, Any], special: Mapping[str, int]) -> dict[
         FormatError: `tokenizers` would give a special token another id, or decode it to another
             text.
     """
-    model = dict(document["model"])
-    _require(isinstance(model.get("vocab"), dict), "its vocabulary is not one of named tokens")
+    if not special:
+        return dict(document)
+    model, known = dict(document["model"]), list_tokens(document)
     spells_bytes = _decodes_bytes(document.get("decoder") or {})
     for text, number in special.items():
-        _require(model["vocab"].get(text, number) == number, f"{text!r} is also an ordinary token")
+        _require(known.get(text, number) == number, f"{text!r} is also an ordinary token")
         is_spelling = spells_bytes and not text.isascii() and set(text) <= set(_CHARS)
         _require(not is_spelling, f"{text!r} would be decoded as the spelling of bytes")
         _require(not _has_surrogate(text), f"{text!r} cannot be encoded")
-    model["vocab"] = {**model["vocab"], **special}
+    is_dense = len({*known.values()}) == 1 + max(known.values(), default=-1)
+    following = range(len({*known.values()}), len({*known.values()}) + len(special))
+    if not is_dense or [*following] != sorted(special.values()):
+        vocab = list_vocab(model)
+        is_within = isinstance(model.get("vocab"), dict) and known.keys() == vocab.keys()
+        _require(is_within, "the ids of its special tokens have gaps")
+        model["vocab"] = {**vocab, **special}
     added = [
         {"id": number, "content": text, **_PLAIN, "special": True}
         for text, number in sorted(special.items(), key=lambda item: item[1])

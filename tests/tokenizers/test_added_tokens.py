@@ -15,6 +15,7 @@ CHARS = sorted(set("<|endofus r|> abc\nä"))
 N = len(CHARS)
 SPECIAL = {"<|end|>": N, "<|end|>a": N + 1, "<|user|>": N + 4}
 STATE = {"token_kind": "char", "chars": CHARS, "special_token_encoder": SPECIAL}
+NO_ROLES = {"special_tokens": {"bos": [], "eos": [], "pad": None, "user": None}, "add_bos": False}
 CHAR = build_from_state(STATE, PLUGINS)
 TEXTS = st.lists(st.sampled_from([*SPECIAL, "<", "<|end", "|>", "ä", "a ", "\n"])).map("".join)
 
@@ -24,6 +25,14 @@ def test_a_document_without_them_makes_the_tokenizer_itself():
     assert isinstance(plain, CharTokenizer)
     state = {"token_kind": "gpt2", "special_token_encoder": {"<x>": 50257}}
     assert isinstance(build_from_state(state, PLUGINS), Gpt2Tokenizer)  # it reads them itself
+
+
+def test_roles_that_it_says_itself_or_that_no_token_has_change_nothing():
+    plain = build_from_state({"token_kind": "char", "chars": CHARS, **NO_ROLES}, PLUGINS)
+    assert isinstance(plain, CharTokenizer)
+    roles = {**NO_ROLES["special_tokens"], "bos": [50256], "eos": [50256]}
+    gpt2 = build_from_state({"token_kind": "gpt2", "special_tokens": roles}, PLUGINS)
+    assert isinstance(gpt2, Gpt2Tokenizer)
 
 
 def test_they_are_tokens_of_their_own():

@@ -54,7 +54,10 @@ def describe_vocabulary(
     if state is None:
         return none, ["the file has no tokenizer: the model has none"]
     if state.chars is not None:
-        return {**_describe_chars(state.chars, vocab_size), **_describe_templates(state)}, []
+        found = _describe_chars(state.chars, state.special_token_encoder, vocab_size)
+        ends = _list_ends(state)
+        roles = _describe_given_roles(state, ends) if ends or state.special_tokens.bos else {}
+        return {**found, **roles, **_describe_templates(state)}, []
     documents, why = find_documents(state, build_tokenizer)
     try:
         if TOKENIZER not in documents:
@@ -66,9 +69,13 @@ def describe_vocabulary(
     return {**found, **roles, **_describe_templates(state)}, [*notes, *more]
 
 
-def _describe_chars(chars: Sequence[str], vocab_size: int) -> dict[str, Any]:
+def _describe_chars(
+    chars: Sequence[str], special: Mapping[str, int], vocab_size: int
+) -> dict[str, Any]:
     tokens = dict(enumerate(map(rwkv_text.escape, chars)))
     types = dict.fromkeys(tokens, PieceType.NORMAL)
+    tokens |= {number: rwkv_text.escape(text) for text, number in special.items()}
+    types |= dict.fromkeys(special.values(), PieceType.CONTROL)
     return {MODEL: CHARS, **_list_tokens(tokens, types, vocab_size)}
 
 
@@ -161,23 +168,39 @@ def _describe_roles(
     Where no token ends a text, llama.cpp would take one for it that texts have. It gets a byte
     that no text has.
     """
-    special, notes = state.special_tokens, []
-    found: dict[str, Any] = {ADD_BOS: state.add_bos and len(special.bos) == 1}
-    if state.add_bos and len(special.bos) > 1:
+    notes, ends = [], _list_ends(state)
+    if state.add_bos and len(state.special_tokens.bos) > 1:
         notes.append("texts do not begin with BOS: llama.cpp has one token for it")
-    # llama.cpp takes three of them; of MyPT's ends of turns the last is the assistant's.
-    written = [*dict.fromkeys((*special.eos[:1], *special.turn_end[::-1], *special.eos[1:]))]
-    ends = written or [n for n, token in enumerate(tokens) if token == _NO_TEXT]
-    found |= dict(zip((ROLES["eos"], *ENDS), ends, strict=False))
-    first = special.bos or ends
-    found |= {ROLES["bos"]: first[0]} if first else {}
-    others = {"pad": special.pad, "unk": special.unk}
-    found |= {ROLES[role]: number for role, number in others.items() if number is not None}
     if not ends:
-        notes.append("no token ends a text: llama.cpp takes the token 11 for one that does")
-    elif not written:
-        notes.append("no token ends a text: llama.cpp is given one that no text has")
-    return found, notes
+        ends = [n for n, token in enumerate(tokens) if token == _NO_TEXT]
+        other = "is given one that no text has" if ends else "takes the token 11 for one that does"
+        notes.append(f"no token ends a text: llama.cpp {other}")
+    begins = {} if state.special_tokens.bos or not ends else {ROLES["bos"]: ends[0]}
+    return {**begins, **_describe_given_roles(state, ends)}, notes
+
+
+def _describe_given_roles(state: TokenizerState, ends: Sequence[int]) -> dict[str, Any]:
+    """Return the ids of the tokens with a role that there are.
+
+    Args:
+        state: The tokenizer of the model.
+        ends: What ends a text or a turn.
+    """
+    special = state.special_tokens
+    found: dict[str, Any] = {ADD_BOS: state.add_bos and len(special.bos) == 1}
+    found |= dict(zip((ROLES["eos"], *ENDS), ends, strict=False))
+    single = {"bos": special.bos[0] if special.bos else None, "pad": special.pad}
+    single["unk"] = special.unk
+    return found | {ROLES[role]: number for role, number in single.items() if number is not None}
+
+
+def _list_ends(state: TokenizerState) -> list[int]:
+    """Return what ends a text or a turn, the most important first: llama.cpp takes three of them.
+
+    Of MyPT's ends of turns the last is the assistant's.
+    """
+    special = state.special_tokens
+    return [*dict.fromkeys((*special.eos[:1], *special.turn_end[::-1], *special.eos[1:]))]
 
 
 def _describe_templates(state: TokenizerState) -> dict[str, Any]:

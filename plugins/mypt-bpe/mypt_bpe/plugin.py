@@ -54,7 +54,8 @@ def mypt_tokenizers() -> list[TokenizerFactory]:
 def _build(state: Mapping[str, Any]) -> Tokenizer:
     from mypt_bpe.tokenizer import BpeTokenizer
 
-    return BpeTokenizer(state["plugins"][PACKAGE]["tokenizer"])
+    held = state["plugins"][PACKAGE]["tokenizer"]
+    return BpeTokenizer(held, state.get("special_token_encoder") or {})
 
 
 def _train(text: str, options: Mapping[str, Any]) -> Tokenizer:

@@ -28,7 +28,8 @@ _BYTE = re.compile("<0x([0-9A-F]{2})>")
 class BpeTokenizer:
     """A tokenizer defined by a `tokenizer.json`, which is kept unchanged.
 
-    Special tokens in a text are recognized; `encode` adds none around it.
+    Special tokens in a text are recognized; `encode` adds none around it. Those that a model has
+    beyond the vocabulary are added to it, where their ids follow one another.
 
     Attributes:
         n_vocab: Number of ids.
@@ -37,8 +38,12 @@ class BpeTokenizer:
 
     token_kind = "bpe"
 
-    def __init__(self, held: Mapping[str, Any]) -> None:
+    def __init__(self, held: Mapping[str, Any], special: Mapping[str, int] | None = None) -> None:
         """Load the content of a `tokenizer.json`.
+
+        Args:
+            held: The content.
+            special: Ids of special tokens beyond it, by their text.
 
         Raises:
             FormatError: It is not a tokenizer that this version of `tokenizers` can read.
@@ -53,6 +58,7 @@ class BpeTokenizer:
             raise FormatError(problem) from error
         self._inner.no_truncation()
         self._inner.no_padding()
+        self._special = self._add(special or {})
         self.n_vocab = 1 + max(self._inner.get_vocab().values(), default=-1)
         self.vocab_size = self.n_vocab
 
@@ -63,14 +69,11 @@ class BpeTokenizer:
 
     def encode_array(self, text: str) -> NDArray[np.uint32]:
         """Return the ids of a long text, (N,) uint32; equal to `encode`."""
-        chunks = [*self._split_chunks(replace_surrogates(text))]
-        parts = [np.empty(0, np.uint32)]
-        for start in range(0, len(chunks), _CHUNKS):
-            encoded = self._inner.encode_batch_fast(
-                chunks[start : start + _CHUNKS], add_special_tokens=False
-            )
-            parts += [np.array(found.ids, np.uint32) for found in encoded]
-        return np.concatenate(parts)
+        return self._encode(self._inner, text)
+
+    def encode_ordinary(self, text: str) -> NDArray[np.uint32]:
+        """Return the ids of a long text, (N,) uint32, without any special token."""
+        return self._encode(self._without_special, text)
 
     def cut(self, text: str, start: int) -> int | None:
         """Return the first position at or after `start` where the text may be cut in two.
@@ -101,7 +104,41 @@ class BpeTokenizer:
     def state(self) -> dict[str, Any]:
         """Return the fields of `tokenizer.json` from which `build` makes an equal tokenizer."""
         section = {PACKAGE: {"tokenizer": self._document}}
-        return {"token_kind": self.token_kind, "plugins": section}
+        added = {"special_token_encoder": dict(self._special)} if self._special else {}
+        return {"token_kind": self.token_kind, "plugins": section, **added}
+
+    def _add(self, special: Mapping[str, int]) -> Mapping[str, int]:
+        """Add special tokens to the library's tokenizer, which numbers them itself.
+
+        Returns:
+            Those that got their ids: all of them, or none, where the ids have gaps. mypt then looks
+            for them in texts itself.
+        """
+        used = {*self._inner.get_vocab().values()}
+        following = [*range(len(used), len(used) + len(special))]
+        ordered = sorted(special, key=lambda text: special[text])
+        if {*following} & used or [special[text] for text in ordered] != following:
+            return {}
+        texts = [tokenizers.AddedToken(text, normalized=False, special=True) for text in ordered]
+        self._inner.add_special_tokens(texts)
+        return special
+
+    def _encode(self, inner: tokenizers.Tokenizer, text: str) -> NDArray[np.uint32]:
+        chunks = [*self._split_chunks(replace_surrogates(text))]
+        parts = [np.empty(0, np.uint32)]
+        for start in range(0, len(chunks), _CHUNKS):
+            encoded = inner.encode_batch_fast(
+                chunks[start : start + _CHUNKS], add_special_tokens=False
+            )
+            parts += [np.array(found.ids, np.uint32) for found in encoded]
+        return np.concatenate(parts)
+
+    @cached_property
+    def _without_special(self) -> tokenizers.Tokenizer:
+        """The same tokenizer, to which special tokens are ordinary text."""
+        plain = tokenizers.Tokenizer.from_str(self._inner.to_str())
+        plain.encode_special_tokens = True
+        return plain
 
     def _split_chunks(self, text: str) -> Iterator[str]:
         start = 0
@@ -119,7 +156,8 @@ class BpeTokenizer:
             and pieces.get("use_regex", True)
             and not pieces.get("add_prefix_space")
             and not self._document.get("normalizer")
-            and not self._document.get("added_tokens")
+            and not any(map(_may_span_words, self._document.get("added_tokens") or ()))
+            and not any(map(_has_space, self._special))
         )
 
     @cached_property
@@ -144,6 +182,7 @@ class BpeTokenizer:
     @cached_property
     def _bytes_of_id(self) -> dict[int, bytes]:
         added = {token["id"] for token in self._document.get("added_tokens") or []}
+        added |= {*self._special.values()}
         made = {}
         for word, number in self._inner.get_vocab().items():
             if self._is_decoded_as_bytes:
@@ -159,6 +198,16 @@ class BpeTokenizer:
         before = self._inner.decode([number], skip_special_tokens=False)
         both = self._inner.decode([number, number], skip_special_tokens=False)
         return both[len(before) :]
+
+
+def _has_space(text: str) -> bool:
+    return any(char.isspace() for char in text)
+
+
+def _may_span_words(token: Mapping[str, Any]) -> bool:
+    """Return whether an added token may take white space, or depend on what is beside it."""
+    is_wide = any(token.get(name) for name in ("lstrip", "rstrip", "single_word"))
+    return is_wide or _has_space(token["content"])
 
 
 def replace_surrogates(text: str) -> str:

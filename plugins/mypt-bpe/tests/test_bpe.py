@@ -8,6 +8,7 @@ import mypt
 from mypt.plugins import ConfigError, DataError, FormatError
 from mypt.plugins.manager import load_plugins
 from mypt.testing import check_tokenizer
+from mypt.tokenizers.added_tokens import build_from_state
 
 FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 FIXTURE = FIXTURES / "foreign" / "build_llm_custom_bpe"
@@ -166,3 +167,39 @@ def test_the_first_words_of_a_text_are_without_the_space_that_joins_words():
     assert score.bits_per_byte == pytest.approx(bits / len("Hello world"))
     first, *others = (model.tokenizer.decode_bytes([n]) for n in model.tokenizer.encode("Hello"))
     assert b"".join([first, *others]) == b" Hello"
+
+
+def test_special_tokens_beyond_the_vocabulary_are_found_in_texts_and_never_in_a_user_s(factory):
+    plain = factory.trained_on([TEXT], {"vocab_size": 270})
+    special = {"<|end|>": 270, "<|user|>": 271}
+    tokenizer = factory.build({**plain.state(), "special_token_encoder": special})
+    assert tokenizer.state()["special_token_encoder"] == special
+    assert factory.build(tokenizer.state()).state() == tokenizer.state()
+    assert tokenizer.n_vocab == 272
+    text = "the cat<|end|> sat<|user|>"
+    read = [*plain.encode("the cat"), 270, *plain.encode(" sat"), 271]
+    assert tokenizer.encode(text) == read
+    assert tokenizer.encode_ordinary(text).tolist() == plain.encode(text)
+    assert tokenizer.decode(read) == tokenizer.decode(plain.encode(text)) == text
+    place = tokenizer.cut(text, 3)
+    assert tokenizer.encode(text[:place]) + tokenizer.encode(text[place:]) == read
+
+
+def test_ids_with_gaps_are_left_to_mypt(factory):
+    plain = factory.trained_on([TEXT], {"vocab_size": 270})
+    state = {**plain.state(), "special_token_encoder": {"<|end|>": 280}}
+    assert "special_token_encoder" not in factory.build(state).state()
+    tokenizer = build_from_state(state, load_plugins())
+    assert tokenizer.encode("the<|end|>") == [*plain.encode("the"), 280]
+    assert tokenizer.encode_ordinary("the<|end|>").tolist() == plain.encode("the<|end|>")
+
+
+def test_a_token_of_the_vocabulary_itself_is_ordinary_text_too(factory):
+    held = factory.trained_on([TEXT], {"vocab_size": 270}).state()["plugins"]["mypt-bpe"]
+    form = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    added = [{"id": 270, "content": "<s>", **form, "special": True}]
+    document = {**held["tokenizer"], "added_tokens": added}
+    tokenizer = factory.build({"plugins": {"mypt-bpe": {"tokenizer": document}}})
+    assert tokenizer.encode("the<s>")[-1] == 270
+    assert 270 not in tokenizer.encode_ordinary("the<s>")
+    assert tokenizer.decode(tokenizer.encode_ordinary("the<s>")) == "the<s>"

@@ -40,6 +40,7 @@ ROLES = {
     "pad": START + "padding_token_id",
     "unk": START + "unknown_token_id",
 }
+UNUSED, CONTROL = PieceType.UNUSED, PieceType.CONTROL
 # Further tokens that end a text in llama.cpp.
 ENDS = (START + "eot_token_id", START + "eom_token_id")
 BYTE_BPE, SENTENCEPIECE, CHARS, NOTHING = "gpt2", "llama", "rwkv", ("none", "no_vocab")
@@ -71,7 +72,10 @@ def read_vocabulary(
     if all(kind == PieceType.UNUSED for kind in types):
         return None
     if model == CHARS:
-        return _read_chars(tokens, types, vocab_size, file, report)
+        document = _read_chars(tokens, types, vocab_size, file, report)
+        templates = held.templates()
+        rules = read_text_rules(document, held.companions(tokens), vocab_size, templates)
+        return {**document, **rules}
     if model == BYTE_BPE:
         made = _make_byte_bpe(held, tokens, types)
     elif model == SENTENCEPIECE:
@@ -214,14 +218,15 @@ def _read_chars(
     tokens: Sequence[str], types: Sequence[int], vocab_size: int, file: str, report: list[str]
 ) -> Document:
     """Return the document of a character vocabulary, as mypt exports it."""
-    chars = [
-        rwkv_text.unescape(token)
-        for token, kind in zip(tokens, types, strict=True)
-        if kind != PieceType.UNUSED
-    ]
-    if len(chars) < len(tokens) and PieceType.UNUSED in types[: len(chars)]:
+    texts = [rwkv_text.unescape(token) for token in tokens]
+    kinds = dict(enumerate(types))
+    chars = [texts[n] for n, kind in kinds.items() if kind not in (UNUSED, CONTROL)]
+    if any(kinds[number] in (UNUSED, CONTROL) for number in range(len(chars))):
         raise _make_error(file, TYPES, "has tokens without use between others")
-    return dict(make_char_document(chars, vocab_size, file, report))
+    special = {texts[number]: number for number, kind in kinds.items() if kind == CONTROL}
+    n_known = max([len(chars), *(number + 1 for number in special.values())])
+    document = make_char_document(chars, vocab_size, file, report if n_known < vocab_size else [])
+    return {**document, **({"special_token_encoder": special} if special else {})}
 
 
 def _make_error(file: str, where: str, what: str) -> FormatError:
