@@ -11,7 +11,18 @@ import pytest
 TESTS = Path(__file__).resolve().parents[1]
 PACKAGE = TESTS.parent / "mypt"
 ROOMS = (
-    *("api", "cli", "comparison", "data", "engine", "export", "format", "model", "plotting"),
+    *(
+        "api",
+        "chat",
+        "cli",
+        "comparison",
+        "data",
+        "engine",
+        "export",
+        "format",
+        "model",
+        "plotting",
+    ),
     *("plugins", "testing", "tokenizers"),
 )
 # Modules without a test file of their own, by the file that tests them through their user. Take a
@@ -26,6 +37,18 @@ TESTED_BY = {
         "format/documents/training",
     ],
     "architecture/test_packaging.py": ["format/resources"],
+    "chat/sandbox/test_render.py": [
+        "chat/sandbox/budget",
+        "chat/sandbox/counter",
+        "chat/sandbox/environment",
+    ],
+    "chat/test_template.py": [
+        "chat/message",
+        "chat/pieces",
+        "chat/rendering",
+        "chat/stops",
+        "chat/template_tokens",
+    ],
     "cli/commands/test_configs.py": ["engine/config/presets"],
     "cli/commands/test_chat.py": ["cli/conversation/session"],
     "cli/commands/test_generate.py": [
