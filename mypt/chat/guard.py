@@ -92,7 +92,7 @@ class Guard:
 
     def _completes(self, text: str) -> bool:
         """Return whether a special token could end with the beginning of a text, or have it all."""
-        if text in self._all:
+        if any(text in special for special in self.char_of):
             return True
         return any(text[:size] in self._ends for size in range(1, min(len(text), self._longest)))
 
@@ -116,10 +116,6 @@ class Guard:
     @cached_property
     def _ends(self) -> frozenset[str]:
         return frozenset(text[n:] for text in self.char_of for n in range(1, len(text)))
-
-    @cached_property
-    def _all(self) -> str:
-        return "\0".join(self.char_of)
 
     @cached_property
     def _longest(self) -> int:

@@ -63,3 +63,12 @@ def test_an_answer_is_read_without_what_the_template_writes_before_it(template):
 def test_a_model_without_a_template_is_told_how_to_get_one():
     with pytest.raises(ConfigError, match="--chat_template chatml"):
         ChatTemplate.of(Gpt2Tokenizer())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("said", ["\0", "<", " \0", "|>", ""])
+def test_a_message_may_be_any_short_text(name, said):
+    tokenizer = tokenizer_for(name, Gpt2Tokenizer())
+    prompt = (Message(role="user", content=said),)
+    chat = ChatTemplate.of(tokenizer, name).encode(prompt, add_generation_prompt=True)
+    assert said in chat.text
