@@ -80,6 +80,11 @@ TESTED_BY = {
         "model/adapters",
     ],
     "scenarios/test_optimizers.py": ["format/optimizers/built_in"],
+    "scenarios/test_preferences.py": [
+        "data/prepare/preferences",
+        "engine/evaluation/reference",
+        "engine/training/preferences",
+    ],
     "testing/test_optimizers.py": [
         "engine/optimizers/adafactor",
         "engine/optimizers/sgd",
