@@ -154,7 +154,12 @@ def _downgrade_tokenizer(document: Mapping[str, Any], report: list[str]) -> dict
     implied = _list_implied(document)
     told = {name: value for name, value in document.items() if name not in implied}
     kept = _pick_fields(files.TOKENIZER, told, _TOKENIZER, report)
-    if not kept.get("special_token_encoder"):
+    special = kept.get("special_token_encoder") or {}
+    if special and kept["token_kind"] != "gpt2":
+        few = ", ".join([*special][:3]) + (", ..." if len(special) > 3 else "")
+        what = "MyPT has special tokens in gpt2's vocabulary alone; ids without a text are left of"
+        report.append(f"{files.TOKENIZER}: {what} {few}")
+    if not special or kept["token_kind"] != "gpt2":
         kept.pop("special_token_encoder", None)
     if kept["token_kind"] == "gpt2":
         kept.setdefault("base_vocab_size", GPT2_VOCAB_SIZE)

@@ -1,6 +1,7 @@
 """What the earlier MyPT cannot compute is never written for it."""
 
 import pytest
+from attrs import evolve
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.config import GPTConfig
@@ -84,3 +85,19 @@ def test_fields_that_mean_nothing_else_are_dropped_without_a_report():
     downgraded = apply(Checkpoint(version="2.0", config=config, tensors={}))
     assert downgraded.report == ()
     assert not set(downgraded.config) & set(LACKING)
+
+
+def test_special_tokens_that_mypt_cannot_have_are_left_out_and_reported():
+    config, chars = to_document(GPTConfig(**SIZES)), {"token_kind": "char", "chars": ["a"]}
+    added = {"special_token_encoder": {"<|end|>": 1, "<|user|>": 2}}
+    told = {"special_tokens": {"turn_end": [1], "user": 2}}
+    made = Checkpoint(version="2.0", config=config, tensors={}, tokenizer=chars | added | told)
+    downgraded = apply(made)
+    assert downgraded.tokenizer == chars
+    assert downgraded.report == (
+        "tokenizer.json, left out: special_tokens",
+        "tokenizer.json: MyPT has special tokens in gpt2's vocabulary alone; ids without a text "
+        "are left of <|end|>, <|user|>",
+    )
+    gpt2 = evolve(made, tokenizer={"token_kind": "gpt2", "special_token_encoder": {"<x>": 50257}})
+    assert apply(gpt2).tokenizer["special_token_encoder"] == {"<x>": 50257}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NOT_RECORDED = "not recorded"
+_SHOWN_TOKENS = 8
 
 
 @click.command("inspect", cls=Command)
@@ -88,13 +89,14 @@ def _describe_tokenizer(state: dict[str, Any] | None) -> list[str]:
     lines = [f"kind      : {state['token_kind']}"]
     if state["token_kind"] == "gpt2":
         lines.append("vocab     : GPT-2 BPE (fixed ~50k tokens)")
-        if state["special_token_encoder"]:
-            lines.append(
-                f"special   : {format_count(len(state['special_token_encoder']), 'token')}"
-            )
     elif state["chars"] is not None:
         shown = "".join(state["chars"])
         lines.append(f"vocab     : {format_count(len(state['chars']), 'character')} {shown!r}")
+    special = sorted(state["special_token_encoder"].items(), key=lambda item: item[1])
+    if special:
+        shown = ", ".join(f"{text} {number}" for text, number in special[:_SHOWN_TOKENS])
+        more = ", ..." if len(special) > _SHOWN_TOKENS else ""
+        lines.append(f"special   : {format_count(len(special), 'token')}: {shown}{more}")
     return [*lines, *_describe_texts(state)]
 
 
@@ -102,8 +104,14 @@ def _describe_texts(state: dict[str, Any]) -> list[str]:
     """Return a line for each thing that is known of texts: roles of tokens, and templates."""
     from mypt.chat.shipped import find_shipped_name, find_template
 
+    texts = _list_texts(state)
     roles = {
-        role: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        role: ", ".join(
+            f"{number} {json.dumps(texts[number], ensure_ascii=False)}"
+            if number in texts
+            else str(number)
+            for number in (value if isinstance(value, list | tuple) else [value])
+        )
         for role, value in state["special_tokens"].items()
         if value not in (None, [], ())
     }
@@ -117,6 +125,19 @@ def _describe_texts(state: dict[str, Any]) -> list[str]:
         more = ", ".join(state["additional_chat_templates"])
         lines.append(f"chats     : {named}" + (f", and for {more}" if more else ""))
     return lines
+
+
+def _list_texts(state: dict[str, Any]) -> dict[int, str]:
+    """Return the texts of tokens by id, as far as the document alone says them."""
+    from mypt.format.documents.special_tokens import END_OF_TEXT, END_OF_TEXT_ID
+    from mypt.format.readers.hugging_face.text_rules import list_tokens
+    from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
+
+    own = {END_OF_TEXT: END_OF_TEXT_ID} if state["token_kind"] == "gpt2" else {}
+    held = state["plugins"].get(BPE_PACKAGE, {}).get("tokenizer")
+    own |= {} if held is None else list_tokens(held)
+    known = {number: text for text, number in (own | state["special_token_encoder"]).items()}
+    return dict(enumerate(state["chars"] or ())) | known
 
 
 def _describe_plugin(package: str, need: dict[str, Any]) -> str:

@@ -153,13 +153,26 @@ def test_roles_of_tokens_and_templates_are_shown(cli, bundle, tmp_path):
     file.write_text(json.dumps({**state, **told, **more}))
     out = cli("inspect", tmp_path / "cat")[1]
     shown = out.partition("=== TOKENIZER ===\n")[2].partition("\n\n")[0].splitlines()
+    texts = [json.dumps(char) for char in state["chars"]]
     assert shown[2:] == [
-        "bos       : 1",
-        "eos       : 2, 3",
-        "pad       : 0",
+        f"bos       : 1 {texts[1]}",
+        f"eos       : 2 {texts[2]}, 3 {texts[3]}",
+        f"pad       : 0 {texts[0]}",
         "add_bos   : true",
         "chats     : a template of 7 characters, and for tool_use, rag",
     ]
+
+
+def test_special_tokens_are_shown_with_their_ids_and_roles(cli, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "cat")
+    file = tmp_path / "cat" / "tokenizer.json"
+    state = json.loads(file.read_text())
+    n = len(state["chars"])
+    added = {"special_token_encoder": {"<|user|>": n + 1, "<|end|>": n}}
+    file.write_text(json.dumps({**state, **added, "special_tokens": {"turn_end": [n]}}))
+    out = cli("inspect", tmp_path / "cat")[1]
+    assert f"special   : 2 tokens: <|end|> {n}, <|user|> {n + 1}\n" in out
+    assert f'turn_end  : {n} "<|end|>"\n' in out
 
 
 def test_how_its_runs_were_started_is_shown(cli, bundle, tmp_path):
