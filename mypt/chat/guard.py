@@ -79,6 +79,10 @@ class Guard:
         """Return what was rendered, with each special token as its character."""
         return self._special.sub(lambda found: self.char_of[found[0]], text)
 
+    def spell(self, text: str) -> str:
+        """Return a text with the special tokens, each a character, as they are spelt."""
+        return text.translate({ord(char): spelt for spelt, char in self.char_of.items()})
+
     def uncover(self, text: str) -> str:
         """Return a text with what its stand-ins stand for."""
         return text.translate(self._originals)

@@ -121,8 +121,9 @@ class ChatTemplate:
             DataError: The vocabulary lacks a character; or, without `add_generation_prompt`, the
                 template does not let it be told where the answers are, or how they end.
         """
-        rendering = self._render(messages, variables or {})
-        rendering.check(add_generation_prompt=add_generation_prompt)
+        rendering = self._render(messages, variables or {}).settle(
+            add_generation_prompt=add_generation_prompt
+        )
         chars = rendering.guard.char_of
         stops = "".join(chars[text] for text, n in self.special.items() if n in self.stops)
         layout = (lay_out_prompt if add_generation_prompt else lay_out)(rendering, stops)

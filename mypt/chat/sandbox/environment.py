@@ -17,6 +17,7 @@ from jinja2.utils import Cycler, Joiner, Namespace
 
 from mypt.chat.sandbox.budget import STEP, check_filter, check_method, check_operator, measure
 from mypt.chat.sandbox.counter import Counter, CountingTransformer, find_budget
+from mypt.chat.sandbox.token_names import NamedTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,10 +68,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters = {name: _count_filter(name, plain) for name in _FILTERS}
         self.globals.pop("lipsum")
 
-    def prepare(self, source: str) -> nodes.Template:
-        """Return a parsed template that counts what it does."""
-        counter = self.extensions[Counter.identifier]
-        tree: nodes.Template = CountingTransformer(counter).visit(self.parse(source))
+    def prepare(self, source: str, char_of: Mapping[str, str]) -> nodes.Template:
+        """Return a parsed template that counts what it does.
+
+        Args:
+            source: The template.
+            char_of: What it writes in the place of the names of special tokens.
+        """
+        counter, tree = self.extensions[Counter.identifier], self.parse(source)
+        for one in (NamedTokens(char_of), CountingTransformer(counter)):
+            tree = one.visit(tree)
         return tree
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:

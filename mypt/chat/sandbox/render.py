@@ -54,8 +54,12 @@ class RefusedError(TemplateError):
 
 
 @lru_cache(maxsize=32)
-def compile_template(source: str) -> Template:
+def compile_template(source: str, names: tuple[tuple[str, str], ...] = ()) -> Template:
     """Compile a template.
+
+    Args:
+        source: The template.
+        names: Texts, each with what the template writes in its place where it names it.
 
     Raises:
         ConfigError: It is no template.
@@ -67,7 +71,7 @@ def compile_template(source: str) -> Template:
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _format_now
     try:
-        code = environment.compile(environment.prepare(source), filename=FILENAME)
+        code = environment.compile(environment.prepare(source, dict(names)), filename=FILENAME)
     except Exception as error:  # Python's own limits for what Jinja makes, too
         raise _explain(error, "is no template") from error
     return environment.template_class.from_code(environment, code, environment.make_globals(None))
@@ -80,14 +84,21 @@ def find_variables_read(source: str) -> frozenset[str]:
     return frozenset(find_undeclared_variables(environment.parse(source)))
 
 
-def render(source: str, variables: Mapping[str, Any]) -> str:
+def render(
+    source: str, variables: Mapping[str, Any], names: tuple[tuple[str, str], ...] = ()
+) -> str:
     """Return what a template writes.
+
+    Args:
+        source: The template.
+        variables: What it reads.
+        names: As `compile_template` takes them.
 
     Raises:
         ConfigError: It fails, or is no template.
         DataError: It refuses the conversation.
     """
-    template = compile_template(source)
+    template = compile_template(source, names)
     try:
         return template.render(variables)
     except RefusedError as error:
