@@ -11,7 +11,8 @@ from attrs import evolve
 
 from mypt.api.argument_rules import PLUGINS
 from mypt.api.model_log import read_last_losses
-from mypt.engine.checkpoints.paths import find_checkpoint
+from mypt.engine.checkpoints.adapters.base import merge_opened
+from mypt.engine.checkpoints.paths import find_checkpoint, with_base
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import ensure_basename
 from mypt.format.documents.config import BIAS_FIELDS
@@ -42,7 +43,14 @@ if TYPE_CHECKING:
 _WORKPLACE = "mypt-export"
 
 
-@checked(path_or_name=PATH, to=TEXT, output=PATH, plugins=PLUGINS, options=optional(MAPPING))
+@checked(
+    path_or_name=PATH,
+    to=TEXT,
+    output=PATH,
+    plugins=PLUGINS,
+    options=optional(MAPPING),
+    base=optional(PATH),
+)
 def export_model(
     path_or_name: str | Path,
     to: str,
@@ -50,6 +58,7 @@ def export_model(
     *,
     plugins: Plugins | None = None,
     options: Mapping[str, Any] | None = None,
+    base: str | Path | None = None,
 ) -> list[str]:
     """Write a model in the form of another program, which computes the same with it.
 
@@ -64,6 +73,8 @@ def export_model(
             installed.
         options: Settings of the exporter, such as `{"dtype": "bfloat16"}`, and of the reader of a
             foreign checkpoint.
+        base: Of an adapter, its base, as `load` takes it. It is merged with it, but by an exporter
+            of adapters.
 
     Returns:
         What was folded into other tensors or left out, one line each.
@@ -88,7 +99,7 @@ def export_model(
         reader = recognise(source, plugins.readers.values())[1]
         own, of_reader = share_options(options or {}, [exporter, reader])
         check_values(own, exporter)
-        return _export(source, target, exporter, plugins, of_reader, own)
+        return _export(source, target, exporter, plugins, of_reader, own, base)
 
 
 @reopen_if_saved
@@ -99,8 +110,11 @@ def _export(
     plugins: Plugins,
     of_reader: Mapping[str, Any],
     options: Mapping[str, Any],
+    base: str | Path | None,
 ) -> list[str]:
-    opened = open_checkpoint(source, plugins, of_reader)
+    opened = with_base(open_checkpoint(source, plugins, of_reader), base)
+    if not exporter.takes_adapters:
+        opened = merge_opened(opened, plugins)
     weights = opened.weights()
     config = _without_empty_biases(opened.config, weights, exporter, plugins)
     problems = exporter.explain(config)

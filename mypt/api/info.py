@@ -9,8 +9,11 @@ from mypt.api.summary import summarize_checkpoint
 from mypt.engine.checkpoints.copies import find_copies
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.stopping.ends import explain_early_end
+from mypt.format.bundle.base import find_base
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.convert import to_document, to_recorded_document
+from mypt.format.errors import FormatError
+from mypt.format.layout import are_parts_known, count_model_parameters
 from mypt.format.open import open_checkpoint
 from mypt.format.rules.arguments import MAPPING, PATH, checked, optional
 from mypt.format.rules.requirements import UNKNOWN
@@ -46,7 +49,9 @@ def get_model_info(
         filled in where its absence has a meaning. Further `folder`, `format` and the other figures
         of `list_checkpoints` up to `copy_of`, `files` with the size of each in bytes, `copies` (the
         folders of its gold, rounded, averaged and numbered copies), `ended` (why its run ended
-        before `max_iters`; None where it did not), `edits` (of its documents since it
+        before `max_iters`; None where it did not), `adapter` (of an adapter the path of its `base`,
+        None where that is not there, the `problem` then, and the number of `base_parameters`; None
+        for a whole model), `edits` (of its documents since it
         was saved, harmless ones too), `notes` (all that a user should know of it, such as what its
         reader mapped, left out or assumed), `warnings` (edits that its output may depend on, what
         is wrong with its training state or
@@ -71,6 +76,7 @@ def get_model_info(
         "config": to_recorded_document(opened.config, versioned=False),
         "tokenizer": None if tokenizer is None else to_document(tokenizer, versioned=False),
         "training_state": None if state is None else to_recorded_document(state, versioned=False),
+        "adapter": _describe_adapter(opened, plugins),
         "edits": [str(edit) for edit in opened.edits],
         "notes": list(opened.notes),
         "warnings": [*opened.warnings, *map(str, _list_unknown(opened))],
@@ -82,6 +88,21 @@ def get_model_info(
             for package, need in opened.needs.items()
         },
     }
+
+
+def _describe_adapter(opened: Opened, plugins: Plugins) -> dict[str, Any] | None:
+    config = opened.config
+    if config.adapter is None:
+        return None
+    base, problem = None, None
+    try:
+        base = str(find_base(opened.path, config.adapter, opened.base_path))
+    except FormatError as error:
+        problem = str(error.problems[0])
+    whole = config.without_adapter()
+    is_known = are_parts_known(whole, plugins.layouts)
+    count = count_model_parameters(whole, plugins.layouts) if is_known else None
+    return {"base": base, "problem": problem, "base_parameters": count}
 
 
 def _list_unknown(opened: Opened) -> list[Problem]:

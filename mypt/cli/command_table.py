@@ -28,6 +28,10 @@ COMMANDS = {
         "mypt.cli.commands.checkpoints.export",
         "Export a model to the format of another program.",
     ),
+    "merge": (
+        "mypt.cli.commands.checkpoints.merge",
+        "Make a whole model of an adapter and its base.",
+    ),
     "plugins": ("mypt.cli.commands.plugins", "List the installed plugins and what they provide."),
     "format": ("mypt.cli.format_group", "Validate and migrate checkpoints."),
 }

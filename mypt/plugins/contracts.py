@@ -442,6 +442,9 @@ class ExporterFactory:
             out, one line each. The path is beside the real one: mypt renames it when it is
             complete.
         options: JSON Schema of the options: the names that `--option` takes.
+        takes_adapters: Whether it writes adapters and nothing else: `explain` and `write` get the
+            config and the tensors of one as they are. Any other exporter gets them merged with
+            their base.
     """
 
     noun: ClassVar[str] = "exporter"
@@ -451,6 +454,7 @@ class ExporterFactory:
     explain: Callable[[GPTConfig], Sequence[Problem]] = field(kw_only=True)
     write: Callable[[ModelToExport, Path, Options], Sequence[str]] = field(kw_only=True)
     options: JsonSchema = field(factory=dict, kw_only=True)
+    takes_adapters: bool = field(default=False, kw_only=True)
 
 
 @frozen

@@ -76,7 +76,9 @@ TESTED_BY = {
         "engine/checkpoints/adapters/own",
         "engine/checkpoints/adapters/settings",
         "format/bundle/base",
+        "cli/commands/checkpoints/merge",
         "format/documents/config_parts/adapter",
+        "format/tensors/lora",
         "model/adapters",
     ],
     "scenarios/test_optimizers.py": ["format/optimizers/built_in"],
@@ -121,6 +123,11 @@ TESTED_BY = {
     "engine/checkpoints/test_checkpointer.py": ["engine/checkpoints/build"],
     "engine/checkpoints/test_write.py": ["engine/checkpoints/replacement"],
     "export/hugging_face/test_exporter.py": ["export/plugin"],
+    "export/peft/test_reader.py": [
+        "export/peft/convert",
+        "export/peft/names",
+        "export/peft/settings",
+    ],
     "format/readers/build_llm/test_reader.py": [
         "format/readers/build_llm/bigram",
         "format/readers/build_llm/models",

@@ -15,7 +15,7 @@ from mypt.cli.options.conflicts import GENERATE_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.processors import processor_options
-from mypt.cli.options.readers import reader_options
+from mypt.cli.options.readers import base_option, reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo, echo_json
@@ -51,6 +51,7 @@ class _Scoring:
     "--legacy_checkpoint", type=TEXT, help="Legacy checkpoint file in the model's folder."
 )
 @reader_options()
+@base_option()
 @click.option(
     "--prompt",
     multiple=True,
@@ -149,6 +150,7 @@ def command(
     model_name: str,
     legacy_checkpoint: str | None,
     options: tuple[str, ...],
+    base: str | None,
     device: str | None,
     as_json: bool,
     probabilities: bool,
@@ -172,7 +174,7 @@ def command(
     check_stdin([*sources[1], *sources[2], *score, *filter(None, [score_lines])])
     prompts = list(read_prompts(*sources))
     with pause_gc(freeze=True):
-        model = load_model(model_name, legacy_checkpoint, options, device)
+        model = load_model(model_name, legacy_checkpoint, options, device, base)
     if score:
         how = _Scoring(stride, rounding, read_special_tokens=wanted["read_special_tokens"])
         _print_scores(model, score, how, as_json=as_json, probabilities=probabilities)

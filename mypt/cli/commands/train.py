@@ -14,7 +14,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.groups import GroupedCommand, GroupedOption
 from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
-from mypt.cli.options.readers import parse_options, reader_options
+from mypt.cli.options.readers import base_option, parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
@@ -65,6 +65,7 @@ class TrainCommand(GroupedCommand):
     help="Name of the model, its folder in checkpoints/.",
 )
 @reader_options(cls=GroupedOption, group="model")
+@base_option(cls=GroupedOption, group="model")
 @training_options
 @click.option(
     "--tokenization",
@@ -118,6 +119,7 @@ def command(
     fall_back: bool,
     no_lock: bool,
     options: tuple[str, ...],
+    base: str | None,
     **flags: Any,
 ) -> int:
     """Train a new model, or resume a saved one.
@@ -142,6 +144,7 @@ def command(
         fall_back=fall_back,
         no_lock=no_lock,
         find_lr=find_lr,
+        base=base,
         command=typed_command(),
     )
     if find_lr:

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    model_name: str, legacy_checkpoint: str | None, options: tuple[str, ...], device: str | None
+    model_name: str,
+    legacy_checkpoint: str | None,
+    options: tuple[str, ...],
+    device: str | None,
+    base: str | None = None,
 ) -> GPT:
     """Open a model for inference, and print the warnings about it.
 
@@ -23,6 +27,7 @@ def load_model(
         legacy_checkpoint: A file in its folder to open instead.
         options: Settings for the reader of a foreign checkpoint, as the flags have them.
         device: Where to put it; None for the fastest.
+        base: Of an adapter, the path or name of its base; None to look for it.
     """
     from mypt.api.load import open_model
     from mypt.engine.checkpoints.paths import find_checkpoint
@@ -33,6 +38,7 @@ def load_model(
         parse_options(options),
         device=device,
         report=_print_warnings,
+        base=base,
     )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mypt.cli.options.text import TEXT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -31,6 +33,20 @@ def reader_options(
         multiple=True,
         metavar="NAME=VALUE",
         help=help_text,
+        **attributes,
+    )
+
+
+def base_option(**attributes: Any) -> Callable[[F], F]:
+    """Return a decorator for every command that computes with a model, which may be an adapter.
+
+    Args:
+        **attributes: Further arguments of `click.option`.
+    """
+    return click.option(
+        "--base",
+        type=TEXT,
+        help="Base of an adapter: a path or a name; by default it is looked for.",
         **attributes,
     )
 

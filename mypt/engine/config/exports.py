@@ -39,13 +39,16 @@ class Export:
 
 
 def list_exports(config: GPTConfig, plugins: Plugins) -> list[Export]:
-    """Return for each exporter whether a config can be exported; weights need not exist.
+    """Return for each exporter of such models whether a config can be exported.
+
+    Weights need not exist.
 
     An exporter of a plugin that fails has the failure as its reason.
     """
     return [
         Export(exporter=name, title=exporter.title, reasons=_ask(exporter, config))
         for name, exporter in plugins.exporters.items()
+        if exporter.takes_adapters == (config.adapter is not None)
     ]
 
 

@@ -60,6 +60,7 @@ class TrainRequest:
         no_lock: Whether to go on where the file system has no locks.
         find_lr: Whether learning rates are tried instead of a run, and nothing is written.
         command: The words of the command line; None without one.
+        base: Of an adapter that it goes on from or begins with, the base; None to look for it.
         again: A checkpoint whose run is to be done again under this name, with its settings.
     """
 
@@ -73,6 +74,7 @@ class TrainRequest:
     no_lock: bool = False
     find_lr: bool = False
     command: tuple[str, ...] | None = None
+    base: str | None = None
     again: Opened | None = None
 
 

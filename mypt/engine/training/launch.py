@@ -323,6 +323,7 @@ def _prepare_saved(
         quiet: Print nothing.
     """
     opened = open_saved(folder, fall_back, request.options, plugins)
+    opened = evolve(opened, base_path=_find_base(request, opened))
     missing = find_missing_optimizer(opened)
     if request.fall_back and fall_back is None:
         check_whole(opened, missing)
@@ -341,6 +342,16 @@ def _prepare_saved(
     start = _start_resumed(request, run, opened, plugins, world)
     ready = _load_data(evolve(start, notices=(*notices, *start.notices)), world, quiet=quiet)
     return _Prepared(ready, ready.describe, fall_back)
+
+
+def _find_base(request: TrainRequest, opened: Opened) -> Path | None:
+    """Return where the base of an adapter is, as the user says; None for any other model.
+
+    A command that is repeated names what it was for at first.
+    """
+    if request.base is None or opened.config.adapter is None:
+        return None
+    return find_checkpoint(request.base)
 
 
 def _load_data(start: _Start, world: World, *, quiet: bool) -> _Ready:
@@ -518,6 +529,7 @@ def _read_base(
 ) -> tuple[ResolvedRun, TrainingData, LanguageModel, tuple[Ancestor, ...]]:
     """Read the model whose weights a run begins with, and what the run is trained on."""
     base = open_checkpoint(path, plugins, request.options)
+    base = evolve(base, base_path=_find_base(request, base))
     run = resolve_fine_tuning(request, base, name, plugins)
     device, data = choose_device(run.device), _read_data(run, world, plugins)
     tokenizer, notices = _widen_base(base, run, data, plugins)

@@ -17,7 +17,7 @@ from mypt.format.readers.hugging_face.tokenizer.classes import keeps_words
 from mypt.format.readers.shared.tensor_map import make_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mypt.export.fit import Fit
     from mypt.format.documents.config import GPTConfig
@@ -96,18 +96,31 @@ def _find_best(
     config: GPTConfig, tokenizer: Mapping[str, Any] | None = None
 ) -> tuple[Family, HFConfig, Fit]:
     """Return the family that fits best, the description of the model, and how it fits."""
-    found = []
-    for family in FAMILIES.values():
-        if family.describe is not None:
-            described = family.describe(config)
-            read = partial(_read_description, family, described, config.tie_weights)
-            found.append((family, described, compare(config, read)))
+    found = list(_compare_all(config))
 
     def weigh(one: tuple[Family, HFConfig, Fit]) -> tuple[bool, bool, int, bool]:
         is_no_use, count = one[2].cost
         return is_no_use, not _keeps_tokens(one[0], tokenizer), count, bool(one[2].added)
 
     return min(found, key=weigh)
+
+
+def list_lookups(config: GPTConfig) -> Iterator[Mapping[str, TensorSource]]:
+    """Yield for each class that computes what a config says where it has each tensor."""
+    for family, described, fit in _compare_all(config):
+        if fit.is_usable and fit.theirs is not None:
+            complete = {**family.defaults, **described}
+            find = fit.find_source(family.make_lookup(fit.theirs, family.prefix, complete))
+            yield {name: find(name) for name in expected_tensors(config, family.layouts)}
+
+
+def _compare_all(config: GPTConfig) -> Iterator[tuple[Family, HFConfig, Fit]]:
+    """Yield each family that is written, the description of the model, and how it fits."""
+    for family in FAMILIES.values():
+        if family.describe is not None:
+            described = family.describe(config)
+            read = partial(_read_description, family, described, config.tie_weights)
+            yield family, described, compare(config, read)
 
 
 def _read_description(family: Family, described: HFConfig, tied: bool) -> GPTConfig:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mypt.format.documents.config_parts.adapter import Adapter
+    from mypt.format.errors import Severity
 
 KIND = "adapter.base"
 _SHOWN = 12  # hexadecimal digits of a digest, in messages
@@ -87,15 +88,17 @@ def list_weight_files(path: Path) -> list[Path]:
     return known or sorted(file for file in path.rglob("*") if file.is_file())
 
 
-def base_problems(folder: Path, adapter: Adapter) -> Iterator[Problem]:
-    """Yield a warning if the base of an adapter is not there, without which it does not open."""
+def base_problems(
+    folder: Path, adapter: Adapter, severity: Severity = "warning"
+) -> Iterator[Problem]:
+    """Yield a problem if the base of an adapter is not there, without which it does not open."""
     try:
         find_base(folder, adapter)
     except FormatError as error:
-        yield from (evolve(problem, severity="warning") for problem in error.problems)
+        yield from (evolve(problem, severity=severity) for problem in error.problems)
     except OSError as error:
         place = str(folder / files.CONFIG)
-        yield evolve(files.unreadable_problem(error, place), severity="warning")
+        yield evolve(files.unreadable_problem(error, place), severity=severity)
 
 
 def _join_digests(held: Sequence[Path]) -> str:

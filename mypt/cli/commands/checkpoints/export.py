@@ -11,7 +11,7 @@ from mypt.cli.options.command import Command
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
-from mypt.cli.options.readers import parse_options, reader_options
+from mypt.cli.options.readers import base_option, parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
@@ -54,7 +54,8 @@ class _ExporterName(click.ParamType[str]):
     "--to",
     type=_ExporterName(),
     required=True,
-    help="Program: hf (transformers), gguf (llama.cpp), litgpt, llama2c, or that of a plugin.",
+    help="Program: hf (transformers), gguf (llama.cpp), litgpt, llama2c, peft (an adapter), or "
+    "that of a plugin.",
 )
 @model_argument
 @click.option("--output", type=TEXT, required=True, help="Folder or file to create.")
@@ -63,10 +64,16 @@ class _ExporterName(click.ParamType[str]):
     "Set an option of the exporter, or what a checkpoint of another program does not record; may "
     "be repeated."
 )
+@base_option()
 @name_flags()
 @optional_output()
 def command(
-    to: str, model_name: str, output: str, options: tuple[str, ...], **flags: str | None
+    to: str,
+    model_name: str,
+    output: str,
+    options: tuple[str, ...],
+    base: str | None,
+    **flags: str | None,
 ) -> None:
     """Export a model to the format of another program, with the same logits."""
     from mypt.api.export import export_model
@@ -80,7 +87,7 @@ def command(
         raise click.UsageError(message)
     source, plugins = find_checkpoint(model_name), open_plugins()
     told = parse_options([*given, *options])
-    lines = export_model(source, to, Path(output), plugins=plugins, options=told)
+    lines = export_model(source, to, Path(output), plugins=plugins, options=told, base=base)
     echo(f"{source} -> {output}: exported")
     for line in lines:
         echo(f"  {line}")

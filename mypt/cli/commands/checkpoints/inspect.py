@@ -76,11 +76,22 @@ def _describe_format(info: dict[str, Any]) -> list[str]:
     return [
         f"{kind} {info['format']}",
         f"Location: {info['folder']}",
-        f"Parameters: {info['parameters']:,}",
+        f"Parameters: {info['parameters']:,}{_describe_base(info)}",
         *(f"  {name}: {size:,} bytes" for name, size in info["files"].items()),
         *(f"Copy: {path}" for path in info["copies"]),
         *(f"Note: {note}" for note in notes if note not in info["warnings"]),
     ]
+
+
+def _describe_base(info: dict[str, Any]) -> str:
+    """Return what an adapter stands beside; nothing for a whole model."""
+    adapter, settings = info["adapter"], info["config"].get("adapter")
+    if adapter is None:
+        return ""
+    count = adapter["base_parameters"]
+    base = "" if count is None else f"{count:,} of "
+    where = adapter["base"] or f"{settings['base']}, which does not serve: {adapter['problem']}"
+    return f", an adapter (LoRA of rank {settings['rank']}) beside {base}{where}"
 
 
 def _describe_tokenizer(state: dict[str, Any] | None) -> list[str]:

@@ -105,7 +105,7 @@ def ensure_same(adapter: Adapter, training: TrainingConfig, name: str) -> None:
         wanted = getattr(training, field)
         if wanted not in (value, getattr(defaults, field)):
             what = f"is {wanted}, but {name} is an adapter with {value} already"
-            fix = f"leave it out, or make a whole model of {name} first: mypt export --to mypt"
+            fix = f"leave it out, or make a whole model of {name} first: mypt merge {name}"
             raise ConfigError(Problem("", field, what, fix, kind=_KIND))
 
 

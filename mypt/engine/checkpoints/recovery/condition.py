@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from mypt.format.bundle.base import KIND as BASE
+from mypt.format.bundle.base import base_problems
 from mypt.format.bundle.edits import EDITED, REFORMATTED
 from mypt.format.bundle.examine import examine
 from mypt.format.bundle.read import read_bundle
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 # Kind of the problem that names a copy of a damaged model.
 DAMAGED = "checkpoint.damaged"
 # Kinds of problems that a copy of the files is not there to end: this mypt, as it is installed,
-# cannot read the bundle; a field was edited, and the problem says what it was; or a run saves it.
-_NO_DAMAGE = LACKING | {"version.newer", MISMATCH, CHANGING}
+# cannot read the bundle; a field was edited, and the problem says what it was; a run saves it; or
+# the base of an adapter is not there.
+_NO_DAMAGE = LACKING | {"version.newer", MISMATCH, CHANGING, BASE}
 
 
 @frozen(kw_only=True)
@@ -113,7 +116,10 @@ def examine_condition(folder: Path, plugins: Plugins) -> Condition:
     except OSError as error:
         unreadable = files.unreadable_problem(error, str(folder))
         return Condition(path=folder, state=state, problems=(unreadable,))
-    return Condition(path=folder, state=state, problems=tuple(problems), bundle=bundle)
+    adapter = None if bundle is None else bundle.config.adapter
+    lacking = () if adapter is None else tuple(base_problems(folder, adapter, severity="error"))
+    bundle = None if lacking else bundle
+    return Condition(path=folder, state=state, problems=(*lacking, *problems), bundle=bundle)
 
 
 def _find_problems(seen: Findings) -> list[Problem]:

@@ -1,0 +1,1 @@
+"""Adapters as the package peft of Hugging Face has them, both ways."""
