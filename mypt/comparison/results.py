@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from attrs import evolve, frozen
 
 from mypt.api.gpt import GPT
+from mypt.chat.special_text import encode_ordinary
 from mypt.data.batches.contents import open_splits
 from mypt.data.batches.text_ids import check_ids
 from mypt.data.dataset import check_assumed_tokenizer, read_tokenizer_state
@@ -158,7 +159,7 @@ def _check_readable(sides: Sequence[Side], plugins: Plugins, texts: Mapping[str,
             _raise_without_tokenizer(side)
         for source, text in texts.items():
             try:
-                count = len(tokenizer.encode_array(text))
+                count = len(encode_ordinary(tokenizer, text))
             except DataError as error:
                 problems += [_name_source(problem, side, source) for problem in error.problems]
                 continue

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 import mypt
+from mypt.chat.special_text import encode_ordinary
 from mypt.data.dataset import STATE_FILE
 from mypt.format.errors import ConfigError, DataError
+from mypt.tokenizers.extension import NewTokens, extend_tokenizer
 
 SPECIAL = {"turn_end": "<|end|>", "user": "<|user|>", "additional": ["<x>"]}
 ALONE = dict.fromkeys(("block_size", "n_embd", "n_head", "n_layer", "dropout"))
@@ -144,3 +146,36 @@ def test_a_prompt_is_text_unless_it_is_to_be_read(train, in_tmp, cli):
     (read,) = model.generate_many(["the <|end|>"], 1, read_special_tokens=True)
     assert read.prompt_ids[-1] == n
     assert model.score("the <|end|>", read_special_tokens=True).ids[-1] == n
+
+
+def test_an_export_to_hugging_face_has_them_and_stops_at_them(train, in_tmp, transformers):
+    train("cat", max_iters=2, special_tokens={"turn_end": "<|end|>", "eos": "<|stop|>"})
+    mypt.export_model("cat", to="hf", output=in_tmp / "exported")
+    theirs = transformers.AutoTokenizer.from_pretrained(in_tmp / "exported")
+    ours = mypt.load("cat").need_tokenizer()
+    text = "the cat<|end|>sat<|stop|>"
+    assert theirs(text, add_special_tokens=False)["input_ids"] == ours.encode(text)
+    assert theirs.decode(ours.encode(text)) == text
+    end, stop = (ours.encode(name)[0] for name in ("<|end|>", "<|stop|>"))
+    assert theirs.eos_token_id == stop
+    held = json.loads((in_tmp / "exported" / "generation_config.json").read_text())
+    assert held["eos_token_id"] == [stop, end]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "gpt2"])
+def test_a_vocabulary_of_another_kind_is_exported_with_them(kind, plugins, in_tmp, transformers):
+    factory = plugins.tokenizer(kind)
+    before = factory.trained_on(["the cat sat on the mat. " * 20], {"vocab_size": 260})
+    ours = extend_tokenizer(before, NewTokens.of(SPECIAL), plugins)
+    config = mypt.GPTConfig(
+        n_layer=1, n_embd=8, n_head=2, block_size=8, vocab_size=ours.vocab_size, mlp_type="gelu"
+    )
+    mypt.GPT(config, ours).save(in_tmp / "small")
+    mypt.export_model(in_tmp / "small", to="hf", output=in_tmp / "exported")
+    theirs = transformers.AutoTokenizer.from_pretrained(in_tmp / "exported")
+    text = "the cat<|end|> sat<|user|>"
+    assert theirs(text, add_special_tokens=False)["input_ids"] == ours.encode(text)
+    again = mypt.load(in_tmp / "exported").need_tokenizer()
+    assert again.encode(text) == ours.encode(text)
+    ordinary = encode_ordinary(ours, text).tolist()
+    assert encode_ordinary(again, text).tolist() == ordinary == before.encode(text)

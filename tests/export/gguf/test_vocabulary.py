@@ -43,6 +43,25 @@ def test_rows_without_a_token_are_unused(describe):
     assert read_vocabulary(found, 4, "", [])["chars"] == ["a", "\n"]
 
 
+def test_characters_keep_their_special_tokens_and_roles(describe):
+    document = {
+        "token_kind": "char",
+        "chars": ["a", "\n"],
+        "special_token_encoder": {"<|end|>": 2, "<|user|>": 4},
+        "special_tokens": {"eos": [2], "user": 4},
+        "chat_template": "{{ messages }}<|end|>",
+    }
+    found, notes = describe(document, 5)
+    assert notes == []
+    assert found[START + "tokens"] == ["a", "\\x0a", "<|end|>", "[PAD3]", "<|user|>"]
+    assert found[START + "token_type"] == [1, 1, 3, 5, 3]
+    assert found[START + "eos_token_id"] == 2
+    back = read_vocabulary(found, 5, "", [])
+    roles = {"special_tokens": {"eos": [2], "turn_end": [2]}}  # its kind of file has no others
+    for name, value in {**document, **roles}.items():
+        assert back[name] == value
+
+
 def test_gpt2_is_itself_again(describe):
     document = {
         "token_kind": "gpt2",

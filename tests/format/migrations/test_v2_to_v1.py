@@ -88,7 +88,10 @@ def test_fields_that_mean_nothing_else_are_dropped_without_a_report():
 
 
 def test_special_tokens_that_mypt_cannot_have_are_left_out_and_reported():
-    config, chars = to_document(GPTConfig(**SIZES)), {"token_kind": "char", "chars": ["a"]}
+    config, chars = (
+        to_document(GPTConfig(**SIZES, head_bias=True)),
+        {"token_kind": "char", "chars": ["a"]},
+    )
     added = {"special_token_encoder": {"<|end|>": 1, "<|user|>": 2}}
     told = {"special_tokens": {"turn_end": [1], "user": 2}}
     made = Checkpoint(version="2.0", config=config, tensors={}, tokenizer=chars | added | told)

@@ -167,9 +167,10 @@ def test_special_tokens_are_shown_with_their_ids_and_roles(cli, bundle, tmp_path
     shutil.copytree(bundle, tmp_path / "cat")
     file = tmp_path / "cat" / "tokenizer.json"
     state = json.loads(file.read_text())
-    n = len(state["chars"])
+    n = len(state["chars"]) - 2
     added = {"special_token_encoder": {"<|user|>": n + 1, "<|end|>": n}}
-    file.write_text(json.dumps({**state, **added, "special_tokens": {"turn_end": [n]}}))
+    roles = {"special_tokens": {"turn_end": [n]}}
+    file.write_text(json.dumps({**state, "chars": state["chars"][:n], **added, **roles}))
     out = cli("inspect", tmp_path / "cat")[1]
     assert f"special   : 2 tokens: <|end|> {n}, <|user|> {n + 1}\n" in out
     assert f'turn_end  : {n} "<|end|>"\n' in out
