@@ -277,7 +277,7 @@ def test_another_reader_takes_the_folders_of_earlier_programs(folder, reader):
 def test_the_other_reader_is_short_and_uses_nothing_of_mypt():
     source = (READER).read_text("utf-8")
     code = re.sub(r'^ *""".*?"""$', "", source, flags=re.MULTILINE | re.DOTALL)
-    assert len([line for line in code.splitlines() if line.strip()]) < 500
+    assert len([line for line in code.splitlines() if line.strip()]) < 550
     imported = {
         line.split()[1] for line in source.splitlines() if line.startswith(("from ", "import "))
     }

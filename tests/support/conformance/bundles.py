@@ -11,8 +11,10 @@ from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.optimizers.document import optimizer_document
 from mypt.format.optimizers.parameter_rules import split_by_decay
 from tests.support.conformance.documents import (
+    ADAPTER,
     CONFIG,
     LATER,
+    LORA,
     OLD_CONFIG,
     STATE,
     TOKENIZER,
@@ -387,7 +389,11 @@ def requiring():
         name: text(document | {"requires": []})
         for name, document in (("config.json", CONFIG), ("tokenizer.json", TOKENIZER))
     }
+    digest = hashlib.sha256(shareable()["model.pt"]).hexdigest()
+    beside = ADAPTER | {"adapter": LORA | {"base": "elsewhere/minimal", "base_sha256": digest}}
     return {
+        "adapter_beside_its_base": Case(committed(complete(beside))),
+        "adapter_that_three_files_are": Case(shareable(beside)),
         "requires_nothing": Case(shareable() | nothing),
         "plugin_tokenizer": Case(
             shareable(tokenizer={"format_version": "2.0", "token_kind": "bytes"}),
@@ -640,7 +646,17 @@ def wrong_tensors():
     after = shared(overlapping, offset=4)
     fix = "config.mismatch"
     tied = CONFIG | {"tie_weights": True}
+    lora = shareable(ADAPTER)
+    other = ADAPTER | {"adapter": LORA | {"rank": 3}}
+    first = "blocks.0.sa.qkv.q.lora_A"
+    of_adapter = {name: tensor for name, tensor in weights(ADAPTER).items() if name != first}
     return {
+        "adapter_of_another_rank": bad(
+            lora | {"config.json": text(other)}, ("config.json", "/adapter/rank", fix)
+        ),
+        "adapter_with_a_tensor_missing": bad(
+            lora | {"model.pt": pt(of_adapter)}, (first, "tensor.missing")
+        ),
         "n_layer_changed": bad(reshaped("n_layer", 2), ("config.json", "/n_layer", fix)),
         "n_embd_changed": bad(reshaped("n_embd", 6), ("config.json", "/n_embd", fix)),
         "block_size_changed": bad(reshaped("block_size", 5), ("config.json", "/block_size", fix)),

@@ -12,6 +12,9 @@ OLD_CONFIG = {name: value for name, value in CONFIG.items() if name != "format_v
 OLD_CONFIG |= {"batch_size": 2, "dropout": 0.0, "bias": False, "device": "cpu"}
 TURNING = CONFIG | {"pos_encoding": "rope"}
 DYNAMIC = {"kind": "dynamic", "factor": 2, "original_block_size": 2}
+LORA = {"type": "lora", "rank": 2, "alpha": 4.0, "targets": ["q", "v", "net.0"]}
+LORA |= {"base": "base", "base_sha256": "ab" * 32}
+ADAPTER = CONFIG | {"requires": ["adapter.lora"], "adapter": LORA}
 YARN = DYNAMIC | {"kind": "yarn"}
 LLAMA3 = DYNAMIC | {"kind": "llama3", "low_freq_factor": 1, "high_freq_factor": 4}
 STATE = {"format_version": "2.0", "step": 3}
@@ -127,6 +130,10 @@ VALID = {
     "config/fields_that_mypt_wrote": CONFIG | {"use_loss_mask": False, "save_dtype": "bf16"},
     "config/requires_nothing": CONFIG | {"requires": []},
     "config/requires_a_plugin": CONFIG | {"requires": ["plugin/mypt-waves"]},
+    "config/adapter": ADAPTER,
+    "config/adapter_of_everything": ADAPTER
+    | {"adapter": LORA | {"targets": ["qkv", "proj", "net.0", "net.2"], "dropout": 0.5}},
+    "config/no_adapter": CONFIG | {"adapter": None},
     "config/version_1": OLD_CONFIG,
     "config/version_1_modern": OLD_CONFIG
     | {"pos_encoding": "rope", "mlp_type": "swiglu", "norm_type": "rmsnorm", "tie_weights": True}
@@ -276,6 +283,30 @@ INVALID = {
     "config/plugin_with_a_slash": (
         CONFIG | {"plugins": {"a/b": {}}},
         [("/plugins/a~1b", "schema.pattern")],
+    ),
+    "config/adapter_that_is_not_required": (
+        CONFIG | {"adapter": LORA},
+        [("/requires", "config.adapter")],
+    ),
+    "config/adapter_required_and_absent": (
+        CONFIG | {"requires": ["adapter.lora"]},
+        [("/requires", "config.adapter")],
+    ),
+    "config/adapter_of_no_matrix": (
+        ADAPTER | {"adapter": LORA | {"targets": ["w_up", "net.0"]}},
+        [("/adapter/targets/0", "adapter.target")],
+    ),
+    "config/adapter_of_a_part_twice": (
+        ADAPTER | {"adapter": LORA | {"targets": ["qkv", "v"]}},
+        [("/adapter/targets/1", "adapter.target")],
+    ),
+    "config/adapter_without_rank": (
+        ADAPTER | {"adapter": {k: v for k, v in LORA.items() if k != "rank"}},
+        [("/adapter/rank", "schema.required")],
+    ),
+    "config/adapter_of_another_type": (
+        ADAPTER | {"adapter": LORA | {"type": "dora"}},
+        [("/adapter/type", "schema.enum")],
     ),
     "config/requires_a_later_version": (
         CONFIG | LATER | {"sliding_window_2": 4},

@@ -19,7 +19,8 @@ from itertools import pairwise
 
 DOCUMENTS = {"config.json": "config", "tokenizer.json": "tokenizer"}
 DOCUMENTS["training_state.json"] = "training_state"
-# What cannot be done without a feature that a document requires [1.1]; this reader knows none.
+KNOWN = ("adapter.lora",)  # the features that this reader knows [1.1]
+# What cannot be done without another feature that a document requires [1.1].
 PURPOSES = {"config.json": ("read", "generate", "train"), "tokenizer.json": ("generate",)}
 PURPOSES["training_state.json"] = ("train",)
 TIED = {"lm_head.weight", "token_embedding_table.weight"}
@@ -157,7 +158,7 @@ def check_document(kind, document, schemas, purpose=None):
     requires = document.get("requires")
     if broken and requires and not any(where.startswith("/requires") for where in broken):
         check_requires(f"{kind}.json", document, purpose)
-        if not all(feature.startswith("plugin/") for feature in requires):
+        if not all(feature.startswith(("plugin/", *KNOWN)) for feature in requires):
             return None, legacy
     for where in broken:
         need(False, "breaks its schema", where)
@@ -170,6 +171,8 @@ def check_requires(name, document, purpose):
     for index, feature in enumerate(document.get("requires", ())):
         is_plugin = feature.startswith("plugin/") and feature != "plugin/"
         needed = purpose in PURPOSES[name]
+        if name == "config.json" and feature in KNOWN:
+            continue
         if purpose is None:
             needed = name != "tokenizer.json" and not is_plugin
         known = f"{feature}, known to format {document.get('format_version', '2.0')}"
@@ -360,8 +363,28 @@ def read_file(path):
         return materialise(*load(path))
 
 
+def expected_of_adapter(config):
+    """Give names and shapes of an adapter's tensors [8.3]."""
+    rank, targets = config["adapter"]["rank"], config["adapter"]["targets"]
+    joint = {"q": config["n_embd"], "k": config["n_embd"], "v": config["n_embd"]}  # of equal heads
+    tensors = {}
+    for name, shape in expected({**config, "adapter": None}).items():
+        matrix = name.removesuffix(".weight")
+        if len(shape) < 2 or not matrix.startswith("blocks."):
+            continue
+        if any(f".{matrix}".endswith(f".{target}") for target in targets):
+            tensors |= {f"{matrix}.lora_A": (rank, shape[1]), f"{matrix}.lora_B": (shape[0], rank)}
+        for part in joint if matrix.endswith(".sa.qkv") else ():
+            if part in targets:
+                tensors[f"{matrix}.{part}.lora_A"] = (rank, shape[1])
+                tensors[f"{matrix}.{part}.lora_B"] = (joint[part], rank)
+    return tensors
+
+
 def expected(config):
     """Give names and shapes of the tensors [8]."""
+    if config.get("adapter"):
+        return expected_of_adapter(config)
 
     def get(name, default):
         return default if config.get(name) is None else config[name]
@@ -419,8 +442,24 @@ def check_config(config):
         need(set_too, "is set, but there is no window", f"/{name}")
     scaled = config["norm_weight"] is not False
     need(scaled or not config["norm_offset"], "is added to no weights", "/norm_offset")
+    adapted = "adapter.lora" in (config["requires"] or ())
+    need(adapted == (config["adapter"] is not None), "does not fit adapter", "/requires")
+    if adapted:
+        check_targets(config)
     if config["rope_scaling"] is not None:
         check_scaling(config["rope_scaling"], config["rope_theta"], size)
+
+
+def check_targets(config):
+    matrices = [n.removesuffix(".weight") for n in expected({**config, "adapter": None})]
+    inside = [f".{name}" for name in matrices if name.startswith("blocks.")]
+    for index, target in enumerate(config["adapter"]["targets"]):
+        found = (
+            target in "qkv" if len(target) == 1 else any(n.endswith(f".{target}") for n in inside)
+        )
+        need(found, "names no matrix", f"/adapter/targets/{index}")
+        twice = len(target) == 1 and "qkv" in config["adapter"]["targets"]
+        need(not twice, "is a part of qkv", f"/adapter/targets/{index}")
 
 
 def check_scaling(scaling, theta, size):
@@ -580,7 +619,7 @@ def read_bundle(folder, schemas, purpose=None):
         if not (legacy and any(".sa.heads." in str(name) for name in tensors)):
             check_tensors(tensors, wanted)
         weights = result["model.pt"] = materialise(tensors, members)
-        if config["tie_weights"]:
+        if config["tie_weights"] and not config.get("adapter"):
             twice = len({weights[name] for name in TIED}) > 1
             need(not twice, "differs from the embedding", "lm_head.weight")
             del wanted["lm_head.weight"]
