@@ -19,6 +19,7 @@ OBJECTS = {
     "loader": "GPTDataLoader",
     "manager": "CheckpointManager",
     "batch": "Batch",
+    "chat": "Chat",
 }
 NOT_PUBLIC = {"cache"}  # the keys and values of `model(idx)`, which `generate` looks after
 
