@@ -20,7 +20,7 @@ class _Isolated:
     def __init__(self, made: LogitProcessor, isolate: Isolate) -> None:
         self._call = isolate("__call__", made.__call__)
 
-    def __call__(self, logits: Tensor, ids: Sequence[int]) -> Tensor:
+    def __call__(self, logits: Tensor, ids: Sequence[int], /) -> Tensor:
         changed: Tensor = self._call(logits, ids)
         return changed
 
