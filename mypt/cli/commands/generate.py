@@ -8,13 +8,13 @@ import click
 from attrs import frozen
 
 from mypt.cli.generation.loaded_model import load_model
+from mypt.cli.generation.processors import processor_options
 from mypt.cli.generation.request import Request, make_request
 from mypt.cli.generation.rounding import INT8, round_weights
 from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import GENERATE_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
-from mypt.cli.options.processors import processor_options
 from mypt.cli.options.readers import base_option, reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT

@@ -43,7 +43,7 @@ def make_request(
         ConfigError: A sampling option is out of range.
         DataError: The file of a schema or a grammar cannot be read.
     """
-    from mypt.cli.options.processors import read_processors
+    from mypt.cli.generation.processors import read_processors
     from mypt.model.decoding.sampling_options import SHORTHANDS, merge_options
 
     plain = {k: v for k, v in sampling.items() if v is not None and k not in SHORTHANDS}
