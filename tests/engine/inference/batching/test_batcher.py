@@ -1,10 +1,14 @@
 """Texts that are asked for at the same time are those that each would be alone."""
 
+import random
 import threading
+import time
 
 import pytest
+from attrs import evolve
 
 import mypt
+from mypt.engine.inference.batching.batch import Batch
 from mypt.engine.inference.batching.batcher import BatcherClosed, QueueFull, TextBatcher
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
 from mypt.format.errors import ConfigError
@@ -131,3 +135,90 @@ def test_a_callback_that_fails_ends_its_text_alone(model, batcher):
     with pytest.raises(ValueError, match="nobody is there"):
         list(request)
     assert len(read(batcher.submit("the", settings(model, 3)))[1]) == 3
+
+
+class Failing:
+    """A tokenizer that cannot decode."""
+
+    def __init__(self, tokenizer):
+        self._tokenizer = tokenizer
+
+    def __getattr__(self, name):
+        return getattr(self._tokenizer, name)
+
+    def decode_bytes(self, ids):
+        raise ValueError("no text")
+
+
+def test_a_text_that_fails_ends_alone(model, batcher):
+    fine = batcher.submit("the cat", settings(model, 30, seed=2))
+    failing = evolve(settings(model, 30, seed=2), tokenizer=Failing(model.tokenizer))
+    broken = batcher.submit("the", failing)
+    with pytest.raises(ValueError, match="no text"):
+        list(broken)
+    assert broken.finish_reason is None
+    assert read(fine)[0] == model.generate("the cat", 30, seed=2)[7:]
+    assert len(read(batcher.submit("the", settings(model, 3)))[1]) == 3
+
+
+def test_texts_that_wait_join_as_soon_as_others_end(model):
+    with TextBatcher(model, max_rows=2) as batcher:
+        endless = batcher.submit("the", settings(model, 10**6))
+        for seed in range(4):
+            request = batcher.submit("a", settings(model, 5, seed=seed))
+            assert read(request)[0] == model.generate("a", 5, seed=seed)[1:]
+        assert not endless.is_done
+        endless.cancel()
+
+
+def test_nothing_is_computed_while_nobody_asks(model, batcher):
+    read(batcher.submit("the", settings(model, 3)))
+    while batcher.n_running:
+        time.sleep(0.001)
+    before = time.process_time()
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_fails_says_so_to_all(model, monkeypatch):
+    def fail(_):
+        raise RuntimeError("a bug")
+
+    with TextBatcher(model, max_rows=1) as batcher:
+        monkeypatch.setattr(Batch, "step", fail)
+        asked = [batcher.submit("the", settings(model)) for _ in range(2)]
+        for request in asked:
+            with pytest.raises(BatcherClosed, match=r"the batcher: has failed: .*a bug"):
+                list(request)
+        with pytest.raises(BatcherClosed, match="has failed"):
+            batcher.submit("the", settings(model))
+
+
+def test_many_threads_ask_read_and_cancel_at_once(model):
+    wrong = []
+
+    def ask(number):
+        draw = random.Random(number)
+        for _ in range(6):
+            prompt, new = draw.choice(PROMPTS), draw.randint(1, 12)
+            options = {"seed": draw.randrange(3), "temperature": draw.choice([0, 1.0])}
+            request = batcher.submit(prompt, settings(model, new, **options))
+            if draw.random() < 0.3:
+                request.cancel()
+            text, _ = read(request)
+            if request.finish_reason != "cancelled" and text != expected(prompt, new, options):
+                wrong.append((prompt, new, options))
+
+    def expected(prompt, new, options):
+        return next(iter(model.generate_many([prompt], new, **options))).text
+
+    with TextBatcher(model, max_rows=3, max_waiting=64) as batcher:
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+        while batcher.n_running or batcher.n_waiting:
+            time.sleep(0.001)

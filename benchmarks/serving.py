@@ -1,0 +1,161 @@
+"""Texts of several clients together beside one after another, and beside llama.cpp's server.
+
+A client asks for a text, waits for its end, and asks for the next; several clients do so at the
+same time. The model has the shape of the preset `tiny`, with GPT-2's vocabulary and random weights;
+its logits are scaled to be about as decided as those of a trained one. llama.cpp, where `xllamacpp`
+and `gguf` are installed, serves the same model as a Llama that mypt exports to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import torch
+from interleaved import Pairs, machine
+
+import mypt
+from mypt.engine.inference.batching.batcher import TextBatcher
+from mypt.engine.inference.continuation import Ending, GenerationSettings
+from mypt.tokenizers.gpt2 import Gpt2Tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Client = Callable[[list[int], int], int]
+
+LLAMA = {"pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu", "bias": False}
+PRESET = Path(__file__).parents[1] / "configs" / "tiny.json"
+# By how much the random logits are scaled: their standard deviation is about 3 then.
+SCALE = 12.0
+PROMPT = 32
+
+
+def main() -> None:
+    """Time all in several rounds, and print tokens per second and their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--new", type=int, default=64, help="tokens of each text")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    machine()
+    print(f"load {os.getloadavg()[0]:.1f} over the last minute")
+    for name, changed in (("tiny", {}), ("tiny as a Llama", LLAMA)):
+        model = _make_model(changed)
+        with TextBatcher(model, max_rows=arguments.clients) as batcher, TemporaryDirectory() as to:
+            servers = {
+                "mypt, greedy": _ask_mypt(batcher, {"temperature": 0}),
+                "mypt, sampled": _ask_mypt(batcher, {}),
+            }
+            if changed and all(importlib.util.find_spec(n) for n in ("xllamacpp", "gguf")):
+                file = _export(model, Path(to))
+                servers["llama.cpp, greedy"] = _ask_llama(file, arguments.clients)
+            _print_servers(name, servers, arguments)
+
+
+def _print_servers(shape: str, servers: dict[str, Client], arguments: argparse.Namespace) -> None:
+    """Print the speed of one client and of several, and how the servers' speeds compare."""
+    n, new = arguments.clients, arguments.new
+    rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
+    for ask in servers.values():
+        _measure(ask, n, 1, 8)
+    for _ in range(arguments.rounds):
+        for name, ask in servers.items():
+            alone = _measure(ask, 1, 2, new)
+            rounds[name].append((_measure(ask, n, 1, new), alone))
+    for name, measured in rounds.items():
+        pairs = Pairs(measured)
+        together, alone = pairs.medians
+        print(
+            f"{shape}, {name}: {n} clients {together:,.0f} tokens/s, one {alone:,.0f}; "
+            f"ratio {pairs.ratio}"
+        )
+    theirs = rounds.get("llama.cpp, greedy")
+    for index, who in enumerate((f"{n} clients", "one client")) if theirs else ():
+        ours = rounds["mypt, greedy"]
+        both = Pairs([(a[index], b[index]) for a, b in zip(ours, theirs or (), strict=True)])
+        print(f"  {who}: {both.ratio} times as fast as llama.cpp", flush=True)
+
+
+def _measure(ask: Client, clients: int, texts: int, new: int) -> float:
+    """Return the new tokens per second of clients that ask for some texts each."""
+    counts: list[int] = []
+
+    def run(client: int) -> None:
+        for number in range(texts):
+            generator = torch.Generator().manual_seed(100 * client + number)
+            prompt = torch.randint(50257, (PROMPT,), generator=generator).tolist()
+            counts.append(ask(prompt, new))
+
+    threads = [threading.Thread(target=run, args=(client,)) for client in range(clients)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - began)
+
+
+def _ask_mypt(batcher: TextBatcher, options: dict) -> Client:
+    tokenizer = Gpt2Tokenizer()
+
+    def ask(prompt: list[int], new: int) -> int:
+        settings = GenerationSettings(
+            tokenizer=tokenizer,
+            sampling=mypt.Sampling(**options),
+            ending=Ending.of(tokenizer, new, (), ()),
+        )
+        return sum(len(piece.ids) for piece in batcher.submit(prompt, settings))
+
+    return ask
+
+
+def _ask_llama(file: Path, clients: int) -> Client:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(file)
+    params.n_ctx, params.n_parallel = 128 * clients, clients
+    params.fit_params, params.verbosity = False, 0
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = torch.get_num_threads()
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    server = xllamacpp.Server(params)
+
+    def ask(prompt: list[int], new: int) -> int:
+        asked = {"prompt": prompt, "n_predict": new, "temperature": 0, "top_k": 1}
+        asked |= {"ignore_eos": True, "cache_prompt": False}
+        return server.handle_completions(asked)["usage"]["completion_tokens"]
+
+    return ask
+
+
+def _export(model: mypt.GPT, folder: Path) -> Path:
+    model.save(folder / "bundle")
+    file = folder / "model.gguf"
+    mypt.export_model(
+        folder / "bundle", "gguf", file, plugins=model.plugins, options={"dtype": "F32"}
+    )
+    return file
+
+
+def _make_model(changed: dict) -> mypt.GPT:
+    fields = json.loads(PRESET.read_text())
+    fields = {k: v for k, v in fields.items() if k not in {"name", "description", "batch_size"}}
+    config = mypt.GPTConfig(**{**fields, **changed, "dropout": 0.0})
+    model = mypt.GPT(config, Gpt2Tokenizer()).eval()
+    with torch.no_grad():
+        model.lm_head.weight.mul_(SCALE)
+    return model
+
+
+if __name__ == "__main__":
+    main()
