@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -105,10 +106,13 @@ class _Rooms:
                 body = await request.body()
             except ClientDisconnect:
                 return Response(status_code=400)
-            asked = read(parse_object(body), self._served, self._limits)
+            asked = await asyncio.to_thread(self._read, read, body)
             return await answer(self._served, asked, self._limits, request.receive)
 
         return handle
+
+    def _read(self, read: Read, body: bytes) -> TextsRequest:
+        return read(parse_object(body), self._served, self._limits)
 
     def _describe(self) -> dict[str, Any]:
         served = self._served

@@ -224,6 +224,7 @@ def attack(server, requests):
             try:
                 check_answer(kind, send(server, message))
             except Exception as error:
+                error.add_note(f"{kind}: {message[:1000]!r}")
                 failed.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -7,12 +7,12 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
-
-import mypt
-from mypt.plugins.manager import load_plugins
 from mypt_serve.page.card import describe_model, draw_losses
 from mypt_serve.page.page import build_page
 from mypt_serve.settings import Access
+
+import mypt
+from mypt.plugins.manager import load_plugins
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 in_browser = [
@@ -53,7 +53,14 @@ def test_the_page_loads_nothing_and_runs_its_own_script_alone(server):
 def test_the_script_never_makes_html_of_a_text():
     page = build_page(needs_token=True)
     script = page.html.partition("<script>")[2]
-    banned = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(")
+    banned = (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "Function(",
+    )
     assert not any(word in script for word in banned)
     assert 'data-token="yes"' in page.html
     assert 'data-token="no"' in build_page(needs_token=False).html

@@ -82,7 +82,11 @@ def test_a_wrong_parameter_is_named_by_both(http, given, status, param, part):
         ({"prompt": [99999]}, "prompt", "holds the id 99999"),
         ({"prompt": ["a"] * 17}, "prompt", "more than 16 texts"),
         ({"prompt": "é"}, "prompt", "cannot be encoded"),
-        ({"prompt": "a" * 257}, "prompt", "context is 256 tokens, and your prompt have 257"),
+        (
+            {"prompt": "a" * 257},
+            "prompt",
+            "context is 256 tokens; shorten your prompt, which have 257",
+        ),
         ({"logprobs": 21}, "logprobs", "must be from 0 to 20"),
         ({"logprobs": True}, "logprobs", "must be an integer"),
         ({"top_logprobs": 2}, "top_logprobs", "Unrecognized"),
@@ -114,6 +118,7 @@ def test_what_a_completion_refuses(http, given, param, part):
         ),
         ([{"role": "user", "content": "é"}], "messages", "cannot be encoded"),
         ([{"role": "user", "content": "a" * 300}], "messages", "context is 256 tokens"),
+        ([{"role": "user", "content": "a"}] * 9000, "messages", "context is 256 tokens"),
     ],
 )
 def test_what_a_conversation_refuses(http, messages, param, part):

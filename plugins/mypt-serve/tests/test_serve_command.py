@@ -7,13 +7,13 @@ import subprocess
 import sys
 
 import httpx
-import pytest
-
 import mypt_serve.plugin
-from mypt.cli.main import main
-from mypt.testing import check_command, registered
+import pytest
 from mypt_serve.command import make_access
 from mypt_serve.settings import is_loopback
+
+from mypt.cli.main import main
+from mypt.testing import check_command, registered
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_template_that_does_not_fit_is_one_line(run, plain_model):
     assert "the vocabulary lacks <|im_start|>" in err
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "my-host"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "my-host"])
 def test_an_address_that_others_reach_needs_a_token(run, chat_model, host):
     assert not is_loopback(host)
     code, _, err = run(chat_model, "--host", host)

@@ -115,6 +115,7 @@ class _Events(Response):
                 async for event in self._list_events():
                     body = b"data: " + to_json(event) + b"\n\n"
                     await send({"type": "http.response.body", "body": body, "more_body": True})
+                    await asyncio.sleep(0)  # so that a client that is gone is noticed
                 body = b"data: [DONE]\n\n"
                 await send({"type": "http.response.body", "body": body, "more_body": False})
         except TimeoutError:

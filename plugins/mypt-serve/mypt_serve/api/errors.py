@@ -65,6 +65,21 @@ def refuse(param: str, what: str, code: str = "invalid_value") -> NoReturn:
     raise ApiError(400, f"'{param}' {what}.", param=param, code=code)
 
 
+def refuse_length(name: str, count: int, context: int) -> NoReturn:
+    """Refuse a prompt that is longer than what a model sees.
+
+    Args:
+        name: The parameter.
+        count: Number of its tokens, or a smaller one that is too many.
+        context: Number of tokens that the model sees.
+
+    Raises:
+        ApiError: Always.
+    """
+    message = f"This model's context is {context} tokens; shorten your {name}, which have {count}."
+    raise ApiError(400, message, param=name, code="context_length_exceeded")
+
+
 def explain(error: MyptError) -> str:
     """Return what an error of mypt says, without the file that it says it of."""
     return "; ".join(f"{one.what}; {one.fix}" for one in error.problems)

@@ -9,7 +9,7 @@ from mypt.chat.special_text import encode_ordinary
 from mypt.engine.inference.batching.batcher import BatcherClosed, QueueFull
 from mypt.engine.inference.prompt_ids import check_vocabulary
 from mypt.plugins import ConfigError, DataError, MyptError, PluginError
-from mypt_serve.api.errors import ApiError, explain, refuse
+from mypt_serve.api.errors import ApiError, explain, refuse, refuse_length
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -113,11 +113,7 @@ class Generation:
             refuse(name, f"cannot be encoded: {explain(error)}")
         context = model.config.block_size
         if len(prompt) > context:
-            message = (
-                f"This model's context is {context} tokens, and your {name} have {len(prompt)}; "
-                "shorten them."
-            )
-            raise ApiError(400, message, param=name, code="context_length_exceeded")
+            refuse_length(name, len(prompt), context)
         return prompt
 
     async def _submit(self, prompt: tuple[int, ...], settings: GenerationSettings) -> None:

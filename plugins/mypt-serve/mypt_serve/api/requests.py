@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from mypt.chat.message import Message
 from mypt.engine.inference.continuation import Ending, GenerationSettings, Wanted
 from mypt.plugins import MyptError
-from mypt_serve.api.errors import ApiError, explain, refuse
+from mypt_serve.api.errors import ApiError, explain, refuse, refuse_length
 from mypt_serve.api.fields import Fields, boolean, integer, text
 from mypt_serve.api.sampling import (
     MOST_LOG_PROBS,
@@ -87,6 +87,9 @@ def read_chat(body: Mapping[str, Any], served: ServedModel, limits: Limits) -> T
         message = f"The model cannot chat: {served.no_template} Use /v1/completions."
         raise ApiError(400, message, param="model", code="no_chat_template")
     messages = fields.need("messages", _read_messages)
+    context = served.model.config.block_size
+    if len(messages) > context:  # each has a token at least; to render them takes long
+        refuse_length("messages", len(messages), context)
     with_log_probs = fields.take("logprobs", boolean, False)
     n_top = fields.take("top_logprobs", integer(0, MOST_LOG_PROBS), None)
     if n_top is not None and not with_log_probs:
@@ -97,7 +100,6 @@ def read_chat(body: Mapping[str, Any], served: ServedModel, limits: Limits) -> T
         ids = template.encode(messages, add_generation_prompt=True).ids
     except MyptError as error:
         refuse("messages", f"cannot be encoded: {explain(error)}")
-    context = served.model.config.block_size
     rest = max(1, min(context - len(ids), _most_tokens(served, limits)))
     return TextsRequest(
         prompts=(ids,),
