@@ -9,10 +9,11 @@ import random
 from itertools import cycle
 from pathlib import Path
 
+Pair = tuple[str, str]  # a question and its answer
 FOLDER = Path(__file__).parent / "chats"
 
 
-def read_questions(text):
+def read_questions(text: str) -> list[Pair]:
     """Return each question with its answer, in the order of a text."""
     found = []
     for paragraph in text.strip().split("\n\n"):
@@ -21,15 +22,15 @@ def read_questions(text):
     return found
 
 
-def make_conversations(pairs):
+def make_conversations(pairs: list[Pair]) -> list[list[Pair]]:
     """Return conversations in which each question begins one, and comes later in about one."""
-    draw = random.Random(0)
+    draw = random.Random(0)  # noqa: S311 - it guards no secret
     first, later = (draw.sample(pairs, len(pairs)) for _ in range(2))
     others = cycle(later)
     return [[pair, *(next(others) for _ in range(n % 3))] for n, pair in enumerate(first)]
 
 
-def render(conversations):
+def render(conversations: list[list[Pair]]) -> str:
     """Return conversations as JSON lines."""
     lines = []
     for pairs in conversations:

@@ -71,19 +71,16 @@ def read_vocabulary(
     types = held.list_of(TYPES, int, len(tokens)) or [PieceType.NORMAL] * len(tokens)
     if all(kind == PieceType.UNUSED for kind in types):
         return None
+    document: Mapping[str, Any]
     if model == CHARS:
         document = _read_chars(tokens, types, vocab_size, file, report)
-        templates = held.templates()
-        rules = read_text_rules(document, held.companions(tokens), vocab_size, templates)
-        return {**document, **rules}
-    if model == BYTE_BPE:
-        made = _make_byte_bpe(held, tokens, types)
-    elif model == SENTENCEPIECE:
-        made = _make_sentencepiece(held, tokens, types)
+    elif model in (BYTE_BPE, SENTENCEPIECE):
+        make = _make_byte_bpe if model == BYTE_BPE else _make_sentencepiece
+        made = make(held, tokens, types)
+        document = convert_hugging_face_document(made, file, vocab_size, report)
     else:
         what = f"is {model!r:.60}; mypt reads {BYTE_BPE} and {SENTENCEPIECE}"
         raise _make_error(file, MODEL, what)
-    document = convert_hugging_face_document(made, file, vocab_size, report)
     templates = held.templates()
     return {**document, **read_text_rules(document, held.companions(tokens), vocab_size, templates)}
 
