@@ -1,9 +1,10 @@
 """Texts of several clients together beside one after another, and beside llama.cpp's server.
 
 A client asks for a text, waits for its end, and asks for the next; several clients do so at the
-same time. The model has the shape of the preset `tiny`, with GPT-2's vocabulary and random weights;
-its logits are scaled to be about as decided as those of a trained one. llama.cpp, where `xllamacpp`
-and `gguf` are installed, serves the same model as a Llama that mypt exports to it.
+same time, from Python and, where `mypt-serve` is installed, by HTTP. The model has the shape of the
+preset `tiny`, with GPT-2's vocabulary and random weights; its logits are scaled to be about as
+decided as those of a trained one. llama.cpp, where `xllamacpp` and `gguf` are installed, serves the
+same model as a Llama that mypt exports to it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import json
 import os
 import threading
 import time
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -27,7 +30,7 @@ from mypt.engine.inference.continuation import Ending, GenerationSettings
 from mypt.tokenizers.gpt2 import Gpt2Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Client = Callable[[list[int], int], int]
 
@@ -36,6 +39,7 @@ PRESET = Path(__file__).parents[1] / "configs" / "tiny.json"
 # By how much the random logits are scaled: their standard deviation is about 3 then.
 SCALE = 12.0
 PROMPT = 32
+OURS, THEIRS = "mypt, greedy", "llama.cpp, greedy"
 
 
 def main() -> None:
@@ -51,14 +55,19 @@ def main() -> None:
     print(f"load {os.getloadavg()[0]:.1f} over the last minute")
     for name, changed in (("tiny", {}), ("tiny as a Llama", LLAMA)):
         model = _make_model(changed)
-        with TextBatcher(model, max_rows=arguments.clients) as batcher, TemporaryDirectory() as to:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            model.save(folder / "bundle")
+            batcher = stack.enter_context(TextBatcher(model, max_rows=arguments.clients))
             servers = {
-                "mypt, greedy": _ask_mypt(batcher, {"temperature": 0}),
+                OURS: _ask_mypt(batcher, {"temperature": 0}),
                 "mypt, sampled": _ask_mypt(batcher, {}),
             }
+            if importlib.util.find_spec("mypt_serve"):
+                port = stack.enter_context(_serve(folder / "bundle", arguments.clients))
+                servers["mypt by HTTP, greedy"] = _ask_http(port)
             if changed and all(importlib.util.find_spec(n) for n in ("xllamacpp", "gguf")):
-                file = _export(model, Path(to))
-                servers["llama.cpp, greedy"] = _ask_llama(file, arguments.clients)
+                servers[THEIRS] = _ask_llama(_export(model, folder), arguments.clients)
             _print_servers(name, servers, arguments)
 
 
@@ -79,11 +88,10 @@ def _print_servers(shape: str, servers: dict[str, Client], arguments: argparse.N
             f"{shape}, {name}: {n} clients {together:,.0f} tokens/s, one {alone:,.0f}; "
             f"ratio {pairs.ratio}"
         )
-    theirs = rounds.get("llama.cpp, greedy")
-    for index, who in enumerate((f"{n} clients", "one client")) if theirs else ():
-        ours = rounds["mypt, greedy"]
-        both = Pairs([(a[index], b[index]) for a, b in zip(ours, theirs or (), strict=True)])
-        print(f"  {who}: {both.ratio} times as fast as llama.cpp", flush=True)
+    for index, who in enumerate((f"{n} clients", "one client") if THEIRS in rounds else ()):
+        both = zip(rounds[OURS], rounds[THEIRS], strict=True)
+        pairs = Pairs([(ours[index], theirs[index]) for ours, theirs in both])
+        print(f"  {who}: {pairs.ratio} times as fast as llama.cpp", flush=True)
 
 
 def _measure(ask: Client, clients: int, texts: int, new: int) -> float:
@@ -138,8 +146,43 @@ def _ask_llama(file: Path, clients: int) -> Client:
     return ask
 
 
+@contextmanager
+def _serve(folder: Path, clients: int) -> Iterator[int]:
+    """Serve a model in a thread, and give the port."""
+    from mypt_serve.app import make_app
+    from mypt_serve.opened import open_model
+    from mypt_serve.server import bind, make_server
+    from mypt_serve.settings import Access, Limits
+
+    plugins, limits = mypt.load_plugins(), Limits()
+    with (
+        bind("127.0.0.1", 0) as listener,
+        open_model(str(folder), plugins, max_rows=clients) as served,
+    ):
+        server = make_server(make_app(served, Access(), limits), limits.headers_s)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+def _ask_http(port: int) -> Client:
+    def ask(prompt: list[int], new: int) -> int:
+        asked = {"model": "bundle", "prompt": prompt, "max_tokens": new, "temperature": 0}
+        connection = HTTPConnection("127.0.0.1", port)
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/completions", json.dumps(asked), headers)
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer["usage"]["completion_tokens"]
+
+    return ask
+
+
 def _export(model: mypt.GPT, folder: Path) -> Path:
-    model.save(folder / "bundle")
     file = folder / "model.gguf"
     mypt.export_model(
         folder / "bundle", "gguf", file, plugins=model.plugins, options={"dtype": "F32"}
