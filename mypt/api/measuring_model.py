@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mypt.engine.language_model import LanguageModel
 from mypt.format.errors import ConfigError, Problem
-from mypt.format.rules.arguments import FLAG, check_arguments, checked, one_of, whole_number
+from mypt.format.rules.arguments import FLAG, check_arguments, checked, one_of, where, whole_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from torch import Tensor
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from mypt.engine.inference.prompt_ids import Prompt
     from mypt.engine.inference.scoring import Score
 
+_PAIRS = where(
+    lambda given: isinstance(given, Iterable) and not isinstance(given, str | bytes),
+    'pairs of a prompt and its continuation, such as [("2 + 2 =", " 4")]',
+)
+_TEXTS = where(lambda given: isinstance(given, Iterable) and not isinstance(given, bytes), "texts")
 _BATCH_SIZE = whole_number(1, below=2**63)
 
 
@@ -54,7 +60,7 @@ class MeasuringModel(LanguageModel):
 
         return score(self, text, stride, read_special_tokens=read_special_tokens)
 
-    @checked(batch_size=_BATCH_SIZE, read_special_tokens=FLAG)
+    @checked(pairs=_PAIRS, batch_size=_BATCH_SIZE, read_special_tokens=FLAG)
     def score_continuations(
         self,
         pairs: Iterable[tuple[Prompt, Prompt]],
@@ -88,7 +94,7 @@ class MeasuringModel(LanguageModel):
         encoded = (encode(*_take_pair(pair)) for pair in pairs)
         return score_pairs(self, encoded, batch_size)
 
-    @checked(batch_size=_BATCH_SIZE)
+    @checked(texts=_TEXTS, batch_size=_BATCH_SIZE)
     def embed(self, texts: Iterable[Prompt], *, pool: str = "mean", batch_size: int = 32) -> Tensor:
         """Return a vector for each text, the same as alone.
 

@@ -20,12 +20,23 @@ from mypt.chat.special_text import OrdinaryEncoder
 from mypt.chat.stops import stop_tokens
 from mypt.chat.template_tokens import find_template_tokens, find_variables
 from mypt.format.errors import ConfigError, DataError, MyptError, Problem, suggestion
+from mypt.format.rules.arguments import (
+    FLAG,
+    MAPPING,
+    TEXT,
+    checked,
+    instance_of,
+    optional,
+    sequence_of,
+)
+from mypt.plugins.contracts import TOKENIZER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypt.plugins.contracts import Tokenizer
 
+_MESSAGES = sequence_of(instance_of("a Message", Message), "Messages")
 _PROBE = "Probe"
 _ROLE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _HOW_TO_GET_ONE = (
@@ -68,6 +79,7 @@ class ChatTemplate:
     special: Mapping[str, int] = field(repr=False)
 
     @classmethod
+    @checked(tokenizer=TOKENIZER, source=optional(TEXT))
     def of(cls, tokenizer: Tokenizer, source: str | None = None) -> ChatTemplate:
         """Return the chat template of a tokenizer.
 
@@ -83,7 +95,7 @@ class ChatTemplate:
         chosen = _choose_source(state, source)
         compile_template(chosen)
         made = cls(chosen, tokenizer, find_template_tokens(tokenizer, chosen))
-        made._check_vocabulary()
+        _check_vocabulary(made)
         return made
 
     @property
@@ -97,10 +109,12 @@ class ChatTemplate:
         known = stop_tokens(self.tokenizer.state())
         return tuple(dict.fromkeys((*known, *self._example.ends)))
 
+    @checked(variable=TEXT)
     def reads(self, variable: str) -> bool:
         """Return whether the template reads a variable, such as `tools`."""
         return variable in find_variables_read(self.source)
 
+    @checked(messages=_MESSAGES, add_generation_prompt=FLAG, variables=optional(MAPPING))
     def encode(
         self,
         messages: Sequence[Message],
@@ -146,6 +160,7 @@ class ChatTemplate:
         text = pieces.spell(layout.text)
         return EncodedChat(ids=tuple(ids), weights=tuple(weights), turns=turns, text=text)
 
+    @checked(text=TEXT)
     def read_answer(self, text: str) -> str:
         """Return what the assistant says in a text that a model wrote up to the end of its turn.
 
@@ -173,21 +188,6 @@ class ChatTemplate:
         private = find_private([read, given])
         guard = Guard.of(self.special, self._private | private) if private else self._guard
         return Rendering(self.source, guard, read, given, self._variables)
-
-    def _check_vocabulary(self) -> None:
-        shipped = SHIPPED.get(self.name or "")
-        if shipped is None:
-            return
-        lacking = [text for text in shipped.tokens if text not in self.special]
-        lacking += [
-            f"{role} (such as {text})"
-            for role, text in shipped.roles.items()
-            if f"{role}_token" not in self._variables
-        ]
-        if lacking:
-            what = f"is {shipped.name}, but the vocabulary lacks {', '.join(lacking)}"
-            fix = "add the special tokens with --special_tokens, or choose another template"
-            raise ConfigError(Problem(*PLACE, what, fix, kind="chat.tokens"))
 
     @cached_property
     def _example(self) -> _Example:
@@ -263,3 +263,19 @@ def _choose_source(state: Mapping[str, Any], given: str | None) -> str:
         return own
     what = "is null: this model was not trained on conversations"
     raise ConfigError(Problem(*PLACE, what, _HOW_TO_GET_ONE, kind="chat.none"))
+
+
+def _check_vocabulary(template: ChatTemplate) -> None:
+    shipped = SHIPPED.get(template.name or "")
+    if shipped is None:
+        return
+    lacking = [text for text in shipped.tokens if text not in template.special]
+    lacking += [
+        f"{role} (such as {text})"
+        for role, text in shipped.roles.items()
+        if f"{role}_token" not in find_variables(template.tokenizer)
+    ]
+    if lacking:
+        what = f"is {shipped.name}, but the vocabulary lacks {', '.join(lacking)}"
+        fix = "add the special tokens with --special_tokens, or choose another template"
+        raise ConfigError(Problem(*PLACE, what, fix, kind="chat.tokens"))

@@ -182,8 +182,7 @@ def draw_panel(chart: Chart, number: int) -> str:
     label = escape(f"{panel.title} by {chart.x_label}: {chart.title}", quote=True)
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="panel" '
-            f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">',
+            f'<svg class="panel" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">',
             *parts,
             "</svg>",
         ]

@@ -73,7 +73,7 @@ DRAWN = {
     "head_bias": maybe,
 }
 FIXED = {"n_head": 2, "block_size": LENGTH, "vocab_size": 11, "n_embd": 16, "dropout": 0.0}
-NEVER_DRAWN = {"batch_size", "device", "attention_type", "plugins", "requires"}
+NEVER_DRAWN = {"adapter", "batch_size", "device", "attention_type", "plugins", "requires"}
 NEVER_DRAWN |= {"embedding_type", "head_type", "stack_type"}
 # One field or two, so that most of them go together, or any number.
 few = st.lists(st.sampled_from(list(DRAWN)), max_size=6, unique=True).flatmap(

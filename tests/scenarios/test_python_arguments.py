@@ -15,10 +15,13 @@ TEXT = "the cat sat on the mat " * 40
 # Why some parameters are not in the table.
 NOT_ASKED = {
     "Chat": "made by GPT.chat",
+    "ChatTemplate": "made by ChatTemplate.of",
     "GPT.forward": "tensors, as any module of torch",
     "GPT.loss": "tensors, as any module of torch",
     "GPT.next_logits": "tensors, as any module of torch",
     "GPT.load_weights": "for the engine",
+    "GPT.hidden": "tensors, as any module of torch",
+    "GPT.log_likelihoods": "tensors, as any module of torch",
 }
 # What results and files are made of is checked where it is used.
 DOCUMENTS = {
@@ -26,6 +29,8 @@ DOCUMENTS = {
         "Answer",
         "Batch",
         "Continuation",
+        "ContinuationScore",
+        "EncodedChat",
         "Message",
         "EvaluationEvent",
         "Problem",
@@ -61,6 +66,8 @@ def table(plugins, tmp_path_factory):
     made = {"config": config, "tokenization": "char", "text": TEXT}
     talker, asked = make_talker(), [{"role": "user", "content": "Hi"}]
     chat = talker.chat(asked, max_new_tokens=1)
+    template = mypt.ChatTemplate.of(talker.tokenizer)
+    said = [mypt.Message(role="user", content="Hi")]
     return {
         "load": (mypt.load, {"path_or_name": saved}),
         "get_model_info": (mypt.get_model_info, {"path_or_name": saved}),
@@ -78,6 +85,8 @@ def table(plugins, tmp_path_factory):
         "Plugins.loss": (plugins.loss, {"name": "cross_entropy"}),
         "Plugins.data_source": (plugins.data_source, {"name": "text"}),
         "Plugins.exporter": (plugins.exporter, {"name": "hf"}),
+        "Plugins.command": (plugins.command, {"name": "train"}),
+        "Plugins.logit_processor": (plugins.logit_processor, {"name": "logit_bias"}),
         "Plugins.part": (plugins.part, {"slot": "mlp_type", "name": "gelu"}),
         "Sampling": (mypt.Sampling, {}),
         "GPTConfig": (mypt.GPTConfig, {}),
@@ -100,7 +109,16 @@ def table(plugins, tmp_path_factory):
         "Chat.clear": (chat.clear, {}),
         "Chat.replace": (chat.replace, {"messages": asked}),
         "Chat.set_system": (chat.set_system, {"text": "Be kind."}),
+        "ChatTemplate.of": (mypt.ChatTemplate.of, {"tokenizer": talker.tokenizer}),
+        "ChatTemplate.encode": (template.encode, {"messages": said}),
+        "ChatTemplate.reads": (template.reads, {"variable": "tools"}),
+        "ChatTemplate.read_answer": (template.read_answer, {"text": " Hi"}),
         "GPT.score": (model.score, {"text": "the cat"}),
+        "GPT.score_continuations": (
+            lambda **given: list(model.score_continuations(**given)),
+            {"pairs": [("the", " cat")]},
+        ),
+        "GPT.embed": (model.embed, {"texts": ["the cat"]}),
         "GPT.fit": (lambda **given: mypt.GPT(config, tokenizer).fit(**given), fitted),
         "GPT.save": (model.save, {"checkpoint_dir": folder / "save"}),
         "GPT.save_checkpoint_bundle": (

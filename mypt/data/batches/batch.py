@@ -38,10 +38,11 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device; the copy to a GPU is asynchronous."""
         if device.type == "cuda":
-            return self._map(lambda part: part.pin_memory().to(device, non_blocking=True))
-        return self._map(lambda part: part.to(device))
+            return self.map_tensors(lambda part: part.pin_memory().to(device, non_blocking=True))
+        return self.map_tensors(lambda part: part.to(device))
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+    def map_tensors(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Return the batch with each of its tensors changed."""
         return Batch(*(None if part is None else function(part) for part in self))  # type: ignore[arg-type]
 
 
@@ -66,8 +67,9 @@ class PairBatch(Batch):
         """Return what the loss is a mean over: the number of pairs."""
         return float(len(self.reference))
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> PairBatch:
-        return PairBatch.of(super()._map(function), function(self.reference))
+    def map_tensors(self, function: Callable[[Tensor], Tensor]) -> PairBatch:
+        """Return the pairs with each of their tensors changed."""
+        return PairBatch.of(super().map_tensors(function), function(self.reference))
 
 
 class BatchSource(Protocol):

@@ -11,7 +11,7 @@ from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mypt.data.curriculum import Phases
     from mypt.format.documents.training import Ancestor
@@ -37,10 +37,6 @@ def check_preferences(
     """
     contents = [phase.loader.contents for phase in phases.phases]
     if all(part.reference_sha256 is None for part in contents):
-        if training.dpo_beta != TrainingConfig().dpo_beta:
-            what = "has no effect: the data hold no preferences"
-            fix = "leave it out, or prepare some with `mypt data preferences`"
-            raise ConfigError(Problem("", "dpo_beta", what, fix, kind=_KIND))
         return
     problems = []
     if training.loss != TrainingConfig().loss or training.loss_options:
@@ -64,3 +60,10 @@ def check_preferences(
             problems.append(Problem(part.source, "", what, fix, kind=_KIND))
     if problems:
         raise ConfigError(*problems)
+
+
+def explain_unused_beta(phases: Phases, training: TrainingConfig) -> Iterator[str]:
+    """Yield that `dpo_beta` has no effect, where it is another than usual and has none."""
+    is_used = any(phase.loader.contents.reference_sha256 is not None for phase in phases.phases)
+    if not is_used and training.dpo_beta != TrainingConfig().dpo_beta:
+        yield "dpo_beta has no effect: the data hold no preferences (mypt data preferences)"

@@ -46,7 +46,7 @@ from mypt.engine.training.model_setup import (
     set_up_model,
     trained_parameters,
 )
-from mypt.engine.training.preferences import check_preferences
+from mypt.engine.training.preferences import check_preferences, explain_unused_beta
 from mypt.engine.training.preflight import check_before_training, check_log_file
 from mypt.engine.training.reproducibility import (
     environment_of,
@@ -440,6 +440,7 @@ def _schedule_notices(job: Job, state: TrainingState) -> Iterator[str]:
             before, training, state.step, plugins, copy=copy, in_python=in_python
         )
     yield from explain_unused_settings(training)
+    yield from explain_unused_beta(job.phases, training)
     if training.batch_schedule:
         yield describe_tokens(job.model.config, training, state.step)
     yield from list_unused_stretches(training)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins
 
 # Fields by section; nothing else is shown, so that no path and no name of a person is.
+_SVG = "http://www.w3.org/2000/svg"
 _CONFIG = (
     *("n_layer", "n_head", "n_embd", "block_size", "vocab_size", "pos_encoding", "mlp_type"),
     "norm_type",
@@ -37,9 +38,10 @@ def describe_model(name: str, plugins: Plugins) -> dict[str, str]:
 def draw_losses(name: str, plugins: Plugins) -> str | None:
     """Return the losses of a model's run as an SVG; None where its log is not here, or broken."""
     try:
-        return draw_panel(chart_of(read_runs([name], plugins)), 0)
+        drawing = draw_panel(chart_of(read_runs([name], plugins)), 0)
     except (MyptError, OSError):
         return None
+    return drawing.replace("<svg ", f'<svg xmlns="{_SVG}" ', 1)
 
 
 def _list_facts(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
