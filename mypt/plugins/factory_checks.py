@@ -122,7 +122,7 @@ _FLAW_FINDERS: Mapping[str, Callable[[Any], str | None]] = {
     ),
     **dict.fromkeys(("options", "train_options"), _find_schema_flaw),
     "norms": _find_names_flaw,
-    **dict.fromkeys(("default", "takes_infos", "offered_by"), lambda _: None),
+    **dict.fromkeys(("default", "takes_infos", "takes_adapters", "offered_by"), lambda _: None),
 }
 
 
