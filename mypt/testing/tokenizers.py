@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mypt.chat.special_text import find_special_texts
 from mypt.format.errors import DataError
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
@@ -14,6 +15,7 @@ from mypt.format.version import FORMAT_VERSION
 from mypt.plugins.contracts import (
     DivisibleTokenizer,
     ExportableTokenizer,
+    GuardedTokenizer,
     TokenizerFactory,
 )
 from mypt.testing.expectations import ContractError, check_fields, during, expect, through_json
@@ -71,6 +73,8 @@ def check_tokenizer(
         _check_cuts(tokenizer, text)
     if isinstance(tokenizer, ExportableTokenizer):
         _check_export(tokenizer, known)
+    if isinstance(tokenizer, GuardedTokenizer):
+        _check_ordinary(tokenizer, known, is_lossless=is_lossless)
     return tokenizer
 
 
@@ -140,6 +144,26 @@ def _check_text(tokenizer: Tokenizer, text: str, *, is_lossless: bool) -> None:
         b"".join(tokenizer.decode_bytes([number]) for number in ids) == whole,
         f"the bytes of {shown} differ when its tokens are decoded one at a time, as a stream does",
     )
+
+
+def _check_ordinary(tokenizer: Any, samples: Sequence[str], *, is_lossless: bool) -> None:
+    special = find_special_texts(tokenizer)
+    spelt = [text for text in special if _encode_or_none(tokenizer, text) is not None]
+    for sample in (*samples, *spelt):
+        shown = f"{sample!r:.60}"
+        ids = tokenizer.encode_ordinary(sample)
+        expect(
+            isinstance(ids, np.ndarray) and ids.dtype == np.uint32 and ids.ndim == 1,
+            f"encode_ordinary({shown}) does not return an array (N,) of uint32",
+        )
+        found = [text for text, number in special.items() if number in ids]
+        expect(not found, f"encode_ordinary({shown}) returns the special token {found[:1]}")
+        if is_lossless:
+            back = tokenizer.decode(ids.tolist())
+            expect(back == sample, f"{shown} is decoded to {back!r:.60} after encode_ordinary")
+        if not any(text in sample for text in special):
+            is_same = ids.tolist() == tokenizer.encode(sample)
+            expect(is_same, f"encode_ordinary({shown}) returns other ids than encode")
 
 
 def _check_every_id(tokenizer: Tokenizer) -> None:

@@ -89,6 +89,33 @@ def test_a_wrong_tokenizer_is_told_what_it_does_wrong(members, message):
         check_tokenizer(offered(changed(**members)))
 
 
+def array(*ids):
+    return lambda self, text: np.array(ids or self.encode(text), np.uint32)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"encode_ordinary": array()}, None),
+        ({"encode_ordinary": lambda self, text: [1]}, "does not return an array"),
+        ({"encode_ordinary": array(255)}, "returns the special token"),
+        ({"encode_ordinary": array(65)}, "is decoded to 'A' after encode_ordinary"),
+    ],
+)
+def test_what_is_encoded_as_ordinary_text_holds_no_special_token(members, message):
+    def decode_bytes(self, ids):
+        own = Bytes().decode_bytes
+        return b"".join(b"<|end|>" if number == 255 else own([number]) for number in ids)
+
+    state = {"token_kind": "bytes", "special_tokens": {"eos": [255]}}
+    factory = offered(changed(decode_bytes=decode_bytes, state=lambda self: state, **members))
+    if message is None:
+        check_tokenizer(factory)
+    else:
+        with pytest.raises(ContractError, match=message):
+            check_tokenizer(factory)
+
+
 def test_an_unknown_character_must_be_a_data_error():
     class Picky(Bytes):
         error = KeyError
