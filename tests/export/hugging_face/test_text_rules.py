@@ -6,6 +6,7 @@ import pytest
 
 import mypt
 from mypt.api.export import export_model
+from mypt.chat.shipped import SHIPPED
 from mypt.export.hugging_face.text_rules import with_begin_ids
 from mypt.format.errors import FormatError
 from mypt.plugins.manager import load_plugins
@@ -80,3 +81,18 @@ def test_a_bos_without_a_token_cannot_be_exported():
     with pytest.raises(FormatError, match="/special_tokens/bos: names the id 3, which is no token"):
         with_begin_ids(tokenizer, (3,))
     assert with_begin_ids(tokenizer, ()) == tokenizer
+
+
+def test_a_model_with_the_marks_of_mypt_is_exported_with_its_template(tmp_path, transformers):
+    texts = [*SHIPPED["mypt"].tokens]
+    special = {text: 50257 + number for number, text in enumerate(texts)}
+    tokenizer = PLUGINS.tokenizer("gpt2").build({"special_token_encoder": special})
+    config = mypt.GPTConfig(**SIZES, vocab_size=tokenizer.vocab_size)
+    mypt.GPT(config, tokenizer, plugins=PLUGINS).save(tmp_path / "model")
+    edit(tmp_path / "model", chat_template=None)
+    theirs, ends = exported(tmp_path / "model", tmp_path, transformers)
+    said = theirs.apply_chat_template(HI, tokenize=False, add_generation_prompt=True)
+    assert said == "<myPT_user>Hi</myPT_user><myPT_assistant>"
+    assert special["</myPT_assistant>"] in ends.eos_token_id
+    again = mypt.load(tmp_path / "hf")
+    assert mypt.ChatTemplate.of(again.need_tokenizer()).name == "mypt"

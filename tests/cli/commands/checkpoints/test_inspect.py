@@ -3,6 +3,7 @@ import re
 import shutil
 
 from mypt.api import info
+from mypt.chat.shipped import SHIPPED
 from mypt.format.storage.generations import read_manifest, tagged_name
 
 
@@ -161,6 +162,18 @@ def test_roles_of_tokens_and_templates_are_shown(cli, bundle, tmp_path):
         "add_bos   : true",
         "chats     : a template of 7 characters, and for tool_use, rag",
     ]
+
+
+def test_a_template_that_ships_is_named(cli, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "cat")
+    file = tmp_path / "cat" / "tokenizer.json"
+    source = SHIPPED["chatml"].source
+    file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": source}))
+    assert "chats     : chatml\n" in cli("inspect", tmp_path / "cat")[1]
+
+
+def test_a_model_of_mypt_with_its_marks_has_its_template(cli, fixtures):
+    assert "chats     : mypt\n" in cli("inspect", fixtures / "mypt" / "gpt2_special")[1]
 
 
 def test_special_tokens_are_shown_with_their_ids_and_roles(cli, bundle, tmp_path):
