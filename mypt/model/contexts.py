@@ -43,6 +43,7 @@ class PassContexts:
 
     Attributes:
         start: Number of positions before this pass.
+        documents: The text of each position where a row has several; None where it is one.
         apply: Calls a layer.
     """
 
@@ -74,7 +75,7 @@ class PassContexts:
         self._placement = placement
         self._length = length
         self._device = device
-        self._documents = documents
+        self.documents = documents
         self._made: dict[tuple[int | None, bool], Context] = {}
 
     def of_layer(self, layer: int) -> Context:
@@ -106,7 +107,7 @@ class PassContexts:
             bias = bias[..., first:]
         if self._length == 1:
             return bias
-        documents = self._documents
+        documents = self.documents
         is_plain = bias is None and documents is None
         if is_plain and start == 0 and (window is None or end <= window):
             return None

@@ -48,7 +48,9 @@ class Placement(NamedTuple):
     """How positions enter one forward pass; fields that an encoding does not use are None.
 
     Attributes:
-        embedding: Added to the token embeddings, (T, n_embd).
+        embedding: Added to the token embeddings, (T, n_embd). Of a text that shares its row with
+            others it is taken from the beginning on. The other fields should depend on distances
+            alone: for such a text they stay those of its place in the row.
         rotate: Rotates queries or keys (B, any number of heads, T, head_width) by their positions,
             preserving shape and dtype.
         bias: Added to the scaled and capped attention scores, broadcastable to
@@ -89,10 +91,17 @@ class Contexts(Protocol):
 
     Attributes:
         start: See `Context`.
+        documents: The number of the text that each position is in, (B, T) int64, never falling,
+            where a row of a training batch holds several that must not see each other; the masks
+            say so already, and a stack that mixes positions beside attention must look here. None
+            where a row is one text.
     """
 
     @property
     def start(self) -> int: ...  # noqa: D102
+
+    @property
+    def documents(self) -> Tensor | None: ...  # noqa: D102
 
     def of_layer(self, layer: int) -> Context:
         """Return the context of a layer, with the window and the rotation that the config says."""

@@ -50,9 +50,10 @@ def check_part(
     """Check that a part works wherever a model does.
 
     Checked are the tensors that it declares, in each layer; shapes, causality, windows, the
-    independence of rows, the cache and generation, gradients, dropout, low precision, 8-bit
-    weights, saving, and `torch.compile` (traced only, so that no compiler is needed); of a head its
-    loss, of a stack how it calls its layers, of what has a weight to tie a model that is tied.
+    independence of rows and of the texts that share one, the cache and generation, gradients,
+    dropout, low precision, 8-bit weights, saving, and `torch.compile` (traced only, so that no
+    compiler is needed); of a head its loss, of a stack how it calls its layers, of what has a
+    weight to tie a model that is tied.
 
     A part that cannot do windows, or cannot be tied, refuses the config with a `ConfigError`.
 
@@ -77,6 +78,7 @@ def check_part(
         model = _build_model(config, plugins)
         check_alone(factory, config, plugins)
         _check_model(model)
+        _check_shared_rows(model)
         check_cache(model)
         check_generation(model)
         _check_training(_build_model(evolve(config, dropout=config.dropout or 0.1), plugins))
@@ -179,6 +181,21 @@ def _check_model(model: Transformer) -> None:
             are_close(model(idx[:, :place]), logits[:, :place]),
             f"a text of {place} tokens has other logits than the same tokens in a longer text",
         )
+
+
+@torch.no_grad()
+def _check_shared_rows(model: Transformer) -> None:
+    """Check that a text that shares its row with another one is computed as if it were alone."""
+    length = model.config.block_size
+    idx, begin = random_ids(model.config, length), length // 3
+    segments = (torch.arange(length) >= begin).long().expand_as(idx)
+    with during("a row of two texts"):
+        together = model.loss(idx, idx, segments.float(), segments=segments)
+    expect(
+        are_close(together, model.loss(idx[:, begin:], idx[:, begin:])),
+        "a text depends on one that it shares its row with: it ignores `mask` of the context, or "
+        "`documents` of the contexts where it mixes positions in another way",
+    )
 
 
 def _check_training(model: Transformer) -> None:

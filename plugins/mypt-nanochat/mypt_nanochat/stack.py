@@ -58,10 +58,22 @@ class Smear(nn.Module):
         self.factor = nn.Parameter(torch.zeros(1))
         self.gate = nn.Linear(SMEAR_INPUTS, 1, bias=False)
 
-    def forward(self, x: Tensor, start: int, cache: AttentionCache | None) -> Tensor:
-        """Map (B, T, n_embd) to the same shape; nothing is before position 0."""
+    def forward(
+        self, x: Tensor, start: int, cache: AttentionCache | None, documents: Tensor | None = None
+    ) -> Tensor:
+        """Map (B, T, n_embd) to the same shape; nothing is before the first position of a text.
+
+        Args:
+            x: The first activations.
+            start: Number of positions before them.
+            cache: Holds the last of these.
+            documents: The text of each position, (B, T); None where a row is one.
+        """
         if cache is None or start == 0:
             before = F.pad(x, (0, 0, 1, -1))
+        if documents is not None:
+            is_same = F.pad(documents[:, 1:] == documents[:, :-1], (1, 0))
+            before = before * is_same[..., None]
         if cache is not None:
             seen = self._remember(x, start, cache)
             before = seen[:, :-1] if start else before
@@ -111,7 +123,8 @@ class NanochatStack(nn.Module):
         self, x: Tensor, idx: Tensor, contexts: Contexts, cache: StackCache | None
     ) -> Tensor:
         """Apply the layers; see `mypt.plugins.StackPart`."""
-        x = first = self.smear(x, contexts.start, None if cache is None else cache.smear)
+        kept = None if cache is None else cache.smear
+        x = first = self.smear(x, contexts.start, kept, contexts.documents)
         middle = x
         caches = repeat(None) if cache is None else cache.layers
         for number, (layer, layer_cache) in enumerate(zip(self.layers, caches, strict=False)):

@@ -242,6 +242,12 @@ class SkipsTheCache(CausalAttention):
         return super().forward(x, context, None)
 
 
+class IgnoresTheMask(CausalAttention):
+    def forward(self, x, context, cache):
+        is_whole = cache is None and context.mask is not None and context.mask.dim() == 4
+        return super().forward(x, context._replace(mask=None) if is_whole else context, cache)
+
+
 class HurriesWrongly(CausalAttention):
     def one_token(self, linear):
         step = super().one_token(linear)
@@ -264,6 +270,7 @@ class RotatesOnlyAnew(CausalAttention):
     [
         (RotatesOnlyAnew, "where positions are rotated: with a cache"),
         (SeesTheFuture, "looks into the future"),
+        (IgnoresTheMask, "a text depends on one that it shares its row with: it ignores `mask`"),
         (HurriesWrongly, "with a cache it generates"),
     ],
 )
