@@ -1,10 +1,11 @@
-# `make demo` shows what mypt does; `make test` runs every test; `make check` runs the linters.
+# `make demo` shows what mypt does, `make chat` how a model learns to answer; `make test` runs every test;
+# `make check` runs the linters.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test check sweep crash resume plugins neighbours bench clean
+.PHONY: demo chat test check sweep crash resume plugins neighbours bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -20,6 +21,22 @@ demo: $(VENV)/.installed
 	@echo "  $(BIN)/mypt train --model_name mine --input_file my_text.txt --config_file configs/demo.json"
 	@echo "  $(BIN)/mypt generate mine --prompt \"Once\""
 	@echo "  $(BIN)/mypt inspect mine"
+
+# A model of mypt's documentation, tuned on conversations about mypt.
+chat: $(VENV)/.installed
+	$(BIN)/mypt train --model_name chat_base --config_file docs/chats/base.json \
+		--input_file docs/how-to --input_file docs/explanation --input_file docs/tutorial --input_file README.md
+	$(BIN)/mypt data chats docs/chats/chats.jsonl --output checkpoints/chat_data \
+		--from_model chat_base --chat_template chatml
+	@echo
+	$(BIN)/mypt data inspect checkpoints/chat_data --show 1
+	@echo
+	$(BIN)/mypt train --model_name chat --init_from_model chat_base --dataset_dir checkpoints/chat_data \
+		--packing --sampling epoch --max_iters 300 --eval_interval 150 --eval_iters 2
+	@echo
+	@printf 'What is mypt?\nHow do I resume a run?\nWhat is a gold model?\n' | $(BIN)/mypt chat chat --temperature 0
+	@echo
+	@echo "To go on by yourself: $(BIN)/mypt chat chat"
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -24,7 +24,7 @@ def read_questions(text: str) -> list[Pair]:
 
 def make_conversations(pairs: list[Pair]) -> list[list[Pair]]:
     """Return conversations in which each question begins one, and comes later in about one."""
-    draw = random.Random(0)  # noqa: S311 - it guards no secret
+    draw = random.Random(0)  # noqa: S311 - the same order each time
     first, later = (draw.sample(pairs, len(pairs)) for _ in range(2))
     others = cycle(later)
     return [[pair, *(next(others) for _ in range(n % 3))] for n, pair in enumerate(first)]

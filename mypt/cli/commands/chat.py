@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mypt.cli.generation.loaded_model import load_model
+from mypt.cli.generation.request import make_request
 from mypt.cli.generation.rounding import INT8, round_weights
 from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import CHAT_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
-from mypt.cli.options.readers import reader_options
+from mypt.cli.options.processors import processor_options
+from mypt.cli.options.readers import base_option, reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @click.command("chat", cls=Command)
 @model_argument
 @reader_options()
+@base_option()
 @click.option("--system", type=TEXT, help="System prompt: what the model is told first.")
 @click.option(
     "--chat_template",
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
 @sampling_option("repetition_penalty", float, "Above 1: make tokens of the context less likely.")
 @sampling_option("no_repeat_ngram_size", int, "Never repeat a sequence of n tokens.")
 @sampling_option("seed", int, "Random seed; the same seed gives the same answers.")
+@processor_options
 @click.option("--stop", type=TEXT, multiple=True, help="Stop before this text; may be repeated.")
 @click.option(
     "--stop_token",
@@ -74,6 +78,7 @@ def command(
     /,
     model_name: str,
     options: tuple[str, ...],
+    base: str | None,
     device: str | None,
     as_json: bool,
     int8: bool,
@@ -89,7 +94,7 @@ def command(
     if int8 and device in (None, "auto"):
         device = "cpu"
     with pause_gc(freeze=True):
-        model = load_model(model_name, None, options, device)
+        model = load_model(model_name, None, options, device, base)
     chat = _begin_chat(model, **wanted)
     rounding = INT8 if int8 else dtype
     if rounding is not None:
@@ -101,22 +106,15 @@ def command(
     return 1 if failed and not is_terminal else 0
 
 
-def _begin_chat(
-    model: GPT,
-    system: str | None,
-    chat_template: str | None,
-    max_new_tokens: int,
-    stop: tuple[str, ...],
-    stop_token: tuple[str, ...],
-    **sampling: Any,
-) -> Chat:
+def _begin_chat(model: GPT, system: str | None, chat_template: str | None, **wanted: Any) -> Chat:
+    request = make_request([], samples=1, batch_size=1, **wanted)
     chat = model.chat(
         system=system,
         chat_template=None if chat_template is None else _read_template(chat_template),
-        max_new_tokens=max_new_tokens,
-        stop=stop,
-        stop_tokens=[int(t) if t.isdecimal() else t for t in stop_token],
-        **{name: value for name, value in sampling.items() if value is not None},
+        max_new_tokens=request.max_new_tokens,
+        sampling=request.sampling,
+        stop=request.stop,
+        stop_tokens=request.stop_tokens,
     )
     chat.report = lambda text: echo(f"note: {text}", err=True)
     return chat

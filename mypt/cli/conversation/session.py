@@ -213,6 +213,7 @@ def _describe(question: str, answer: Answer) -> dict[str, Any]:
         "question": question,
         "answer": answer.text,
         "stopped_by": answer.stopped_by,
+        **({"unfinished": list(answer.unfinished)} if answer.unfinished else {}),
         "seed": answer.seed,
         "prompt_ids": list(answer.prompt_ids),
         "ids": list(answer.ids),

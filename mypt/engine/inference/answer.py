@@ -86,6 +86,11 @@ class Answer(Iterator[str]):
         """What ended it: the text of a token or a stop string; None for the token limit."""
         return self._pieces.stopped_by
 
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """The logit processors that it is not whole for, such as `json_schema`."""
+        return self._pieces.unfinished
+
     def _read(self, piece: str) -> str:
         """Return what can be shown of what was written."""
         if self._text:

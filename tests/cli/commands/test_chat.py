@@ -140,6 +140,13 @@ def test_another_template_is_used(ask, talker, refused, in_tmp):
     assert "llama3" in refused("chat", talker, "--chat_template", "llama3")
 
 
+def test_logit_processors_hold_for_answers(ask):
+    code, out, _ = ask(WHO, flags=("--banned_words", "tiny"))
+    assert code == 0
+    assert out.startswith(f"> {WHO}\nI am a ")
+    assert "tiny" not in out
+
+
 def test_weights_are_rounded(ask):
     for flags in (("--int8",), ("--dtype", "bf16")):
         code, out, _ = ask(WHO, flags=flags)
