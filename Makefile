@@ -31,8 +31,8 @@ chat: $(VENV)/.installed
 	@echo
 	$(BIN)/mypt data inspect checkpoints/chat_data --show 1
 	@echo
-	$(BIN)/mypt train --model_name chat --init_from_model chat_base --dataset_dir checkpoints/chat_data \
-		--packing --sampling epoch --max_iters 300 --eval_interval 150 --eval_iters 2
+	$(BIN)/mypt train --model_name chat --init_from_model chat_base --config_file docs/chats/base.json \
+		--dataset_dir checkpoints/chat_data --packing --sampling epoch --max_iters 150 --eval_interval 75
 	@echo
 	@printf 'What is mypt?\nHow do I resume a run?\nWhat is a gold model?\n' | $(BIN)/mypt chat chat --temperature 0
 	@echo

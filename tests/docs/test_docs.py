@@ -1,6 +1,7 @@
 """Every command and every Python example of the docs is run, on a small text and for few steps."""
 
 import importlib.util
+import io
 import json
 import os
 import re
@@ -82,6 +83,7 @@ def run_outside(words, cwd):
 def folder(tmp_path, text, root, monkeypatch):
     """Make a folder as a reader has it, with a preset that trains in no time."""
     monkeypatch.setenv("COLUMNS", load_writer(root, "write_outputs").WIDTH)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())  # nothing is asked in `mypt chat`
     (tmp_path / "input.txt").write_text(text[:8000] + "TheInDear Nel mezzo\n" * 3)
     notes = (json.dumps({"body": line}) + "\n" for line in text[:8000].splitlines())
     choice = {"prompt": "In the ", "continuation": ["mezzo", "In"]}

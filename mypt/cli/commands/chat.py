@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mypt.cli.generation.loaded_model import load_model
+from mypt.cli.generation.processors import processor_options
 from mypt.cli.generation.request import make_request
 from mypt.cli.generation.rounding import INT8, round_weights
 from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import CHAT_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
-from mypt.cli.options.processors import processor_options
 from mypt.cli.options.readers import base_option, reader_options
 from mypt.cli.options.sampling import sampling_option
 from mypt.cli.options.text import TEXT
