@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from mypt.model.decoding.sampling_options import Sampling
 
+# From so many tokens on, sorting them all takes as long as a small model's forward pass.
+WIDE = 4096
 # Where the nucleus of top-p is looked for, one after the other: among tokens this likely.
 LEAST_PROBABILITIES = (1e-3, 1e-4, 1e-5)
 # More than rounding makes of a sum of probabilities.
@@ -92,7 +94,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     Source: Holtzman et al. 2020.
     """
     log_total = logits.logsumexp(dim=-1, keepdim=True)
-    if logits.device.type == "cpu":
+    if logits.device.type == "cpu" and logits.size(1) > WIDE:
         return _keep_top_p_by_row(logits, log_total, p)
     ordered, ids = logits.sort(dim=-1, descending=True, stable=True)
     kept = _cut_nucleus(ordered, log_total, p)

@@ -33,7 +33,7 @@ def test_top_p_keeps_the_token_that_passes_the_threshold():
 
 def test_top_p_of_a_wide_vocabulary_keeps_what_a_full_sort_keeps():
     generator = torch.Generator().manual_seed(0)
-    for spread in (0.1, 4.0):  # a nucleus of most tokens, and one of a few
+    for spread in (0.1, 1.5, 4.0):  # a nucleus of most tokens, of some, and of a few
         logits = torch.randn(2, 9000, generator=generator) * spread
         ordered, ids = logits.double().softmax(-1).sort(-1, descending=True)
         wanted = (ordered.cumsum(-1) - ordered < 0.9).sum(-1)
