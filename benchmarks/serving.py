@@ -19,10 +19,10 @@ from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from interleaved import Pairs, machine
+from interleaved import Pairs, machine, spent
 
 import mypt
 from mypt.engine.inference.batching.batcher import TextBatcher
@@ -35,11 +35,19 @@ if TYPE_CHECKING:
     Client = Callable[[list[int], int], int]
 
 LLAMA = {"pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu", "bias": False}
+SHAPES = {"tiny": {}, "llama": LLAMA}
 PRESET = Path(__file__).parents[1] / "configs" / "tiny.json"
 # By how much the random logits are scaled: their standard deviation is about 3 then.
 SCALE = 12.0
 PROMPT = 32
 OURS, THEIRS = "mypt, greedy", "llama.cpp, greedy"
+
+
+class Speed(NamedTuple):
+    """New tokens per second of all clients, and processor time of each token in seconds."""
+
+    tokens_per_sec: float
+    cpu_s: float
 
 
 def main() -> None:
@@ -48,12 +56,14 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--new", type=int, default=64, help="tokens of each text")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--shape", choices=SHAPES, action="append", help="by default both")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     machine()
     print(f"load {os.getloadavg()[0]:.1f} over the last minute")
-    for name, changed in (("tiny", {}), ("tiny as a Llama", LLAMA)):
+    for name in arguments.shape or SHAPES:
+        changed = SHAPES[name]
         model = _make_model(changed)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory()))
@@ -74,7 +84,7 @@ def main() -> None:
 def _print_servers(shape: str, servers: dict[str, Client], arguments: argparse.Namespace) -> None:
     """Print the speed of one client and of several, and how the servers' speeds compare."""
     n, new = arguments.clients, arguments.new
-    rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in servers}
+    rounds: dict[str, list[tuple[Speed, Speed]]] = {name: [] for name in servers}
     for ask in servers.values():
         _measure(ask, n, 1, 8)
     for _ in range(arguments.rounds):
@@ -82,20 +92,22 @@ def _print_servers(shape: str, servers: dict[str, Client], arguments: argparse.N
             alone = _measure(ask, 1, 2, new)
             rounds[name].append((_measure(ask, n, 1, new), alone))
     for name, measured in rounds.items():
-        pairs = Pairs(measured)
+        pairs = Pairs([(many.tokens_per_sec, one.tokens_per_sec) for many, one in measured])
+        processor = Pairs([(one.cpu_s, many.cpu_s) for many, one in measured])
         together, alone = pairs.medians
         print(
             f"{shape}, {name}: {n} clients {together:,.0f} tokens/s, one {alone:,.0f}; "
-            f"ratio {pairs.ratio}"
+            f"{pairs.ratio} times as many; processor time of a token {processor.ratio} times less",
+            flush=True,
         )
     for index, who in enumerate((f"{n} clients", "one client") if THEIRS in rounds else ()):
         both = zip(rounds[OURS], rounds[THEIRS], strict=True)
-        pairs = Pairs([(ours[index], theirs[index]) for ours, theirs in both])
-        print(f"  {who}: {pairs.ratio} times as fast as llama.cpp", flush=True)
+        speeds = [(a[index].tokens_per_sec, b[index].tokens_per_sec) for a, b in both]
+        print(f"  {who}: {Pairs(speeds).ratio} times as fast as llama.cpp", flush=True)
 
 
-def _measure(ask: Client, clients: int, texts: int, new: int) -> float:
-    """Return the new tokens per second of clients that ask for some texts each."""
+def _measure(ask: Client, clients: int, texts: int, new: int) -> Speed:
+    """Measure clients that ask for some texts each, after prompts that differ."""
     counts: list[int] = []
 
     def run(client: int) -> None:
@@ -104,13 +116,15 @@ def _measure(ask: Client, clients: int, texts: int, new: int) -> float:
             prompt = torch.randint(50257, (PROMPT,), generator=generator).tolist()
             counts.append(ask(prompt, new))
 
-    threads = [threading.Thread(target=run, args=(client,)) for client in range(clients)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts) / (time.perf_counter() - began)
+    def run_all() -> None:
+        threads = [threading.Thread(target=run, args=(client,)) for client in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    took = spent(run_all)
+    return Speed(sum(counts) / took.wall, took.cpu / sum(counts))
 
 
 def _ask_mypt(batcher: TextBatcher, options: dict) -> Client:
