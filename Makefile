@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo chat test check sweep crash resume plugins neighbours bench clean
+.PHONY: demo chat test check sweep crash resume plugins serve neighbours bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -63,9 +63,14 @@ plugins: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 tests/scenarios/test_plugin_parts.py tests/cli/commands/test_plugins.py \
 		plugins/mypt-lm-eval -m "slow or not slow"
 
+# The server: hostile requests by the thousand, ten minutes at a full queue, and its page in Chromium.
+serve: $(VENV)/.installed
+	$(BIN)/python -m pytest plugins/mypt-serve -m "slow or not slow" -s
+
 # What `tests/sweeps.txt` lists and whatever else is slow, but for crash points; an hour or so.
 sweep: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/crash --ignore tests/scenarios/test_typed_use.py
+	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/crash --ignore tests/scenarios/test_typed_use.py \
+		--ignore plugins/mypt-serve
 
 # Each key of each config of transformers, changed; two minutes or so.
 neighbours: $(VENV)/.installed
