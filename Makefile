@@ -77,7 +77,7 @@ neighbours: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 tests/scenarios/test_foreign_keys.py -m "slow or not slow"
 
 bench: $(VENV)/.installed
-	for script in output_loss validate training_step generation startup opening saving prepare; do $(BIN)/python benchmarks/$$script.py; done
+	for script in output_loss validate training_step generation serving startup opening saving prepare; do $(BIN)/python benchmarks/$$script.py; done
 
 clean:
 	rm -rf $(VENV) build *.egg-info

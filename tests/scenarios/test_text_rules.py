@@ -8,7 +8,7 @@ import mypt
 from mypt.plugins.manager import load_plugins
 
 SHAPE = (
-    *("--block_size", "16", "--n_embd", "16", "--n_head", "2", "--n_layer", "1", "--device", "cpu"),
+    *("--block_size", "32", "--n_embd", "16", "--n_head", "2", "--n_layer", "1", "--device", "cpu"),
     *("--batch_size", "2", "--eval_interval", "2", "--eval_iters", "1", "--max_iters", "2"),
 )
 
@@ -68,11 +68,11 @@ def test_a_model_of_a_new_vocabulary_has_the_roles_that_its_tokenizer_names():
 @pytest.fixture
 def chats(in_tmp, text, run):
     talk = [
-        {"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "No"}]}
+        {"messages": [{"role": "user", "content": f"{n}"}, {"role": "assistant", "content": "N"}]}
         for n in range(8)
     ]
     (in_tmp / "chats.jsonl").write_text("\n".join(map(json.dumps, talk)))
-    (in_tmp / "input.txt").write_text(text + "User: Assistant: ?No\n\n")
+    (in_tmp / "input.txt").write_text(text + "user assistant N\n")
     run(
         "train",
         "--model_name",
@@ -83,7 +83,8 @@ def chats(in_tmp, text, run):
         "--tokenization",
         "char",
     )
-    run("data", "chats", "chats.jsonl", "--output", "chats", "--from_model", "base")
+    words = ("--output", "chats", "--from_model", "base", "--chat_template", "chatml")
+    run("data", "chats", "chats.jsonl", *words)
     return json.loads((in_tmp / "chats" / "tokenizer_state.json").read_text())
 
 

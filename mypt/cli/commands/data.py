@@ -327,6 +327,7 @@ def preferences_command(
 )
 @reader_options()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@name_flags()
 def inspect_command(
     folder: str,
     *,

@@ -534,8 +534,23 @@ OPTIMIZATION = (
     Counterpart(
         ours="freeze_layers freeze_embeddings",
         how="fine-tuning trains all weights, except those that are frozen",
-        litgpt="lora_r lora_alpha lora_dropout lora_query",
-        habits="lora use_lora peft freeze freeze_n frozen_layers",
+        habits="freeze freeze_n frozen_layers",
+    ),
+    Counterpart(
+        ours="lora_rank",
+        how="with it an adapter is trained beside the weights of {init_from_model}",
+        litgpt="lora_r",
+        habits="lora use_lora use_peft peft lora_dim",
+    ),
+    Counterpart(
+        ours="lora_targets",
+        litgpt="lora_query lora_key lora_value lora_projection lora_mlp",
+        habits="target_modules lora_target_modules",
+    ),
+    Counterpart(
+        ours="dpo_beta",
+        how="of data sets that `mypt data preferences` wrote",
+        habits="beta_dpo dpo use_dpo",
     ),
 )
 

@@ -231,7 +231,7 @@ def test_a_text_is_scored(cli, bundle, tmp_path, text):
     [
         (("--stride", "4"), "--stride needs --score"),
         (("--logits",), "--logits needs --json"),
-        (("--probabilities", "--logits"), "--probabilities and --logits need --json"),
+        (("--probabilities", "--logits"), "--probabilities needs --json or --score_lines"),
         (("--score", "a", "--prompt", "b"), "--prompt cannot be used with --score"),
         (("--score", "a", "--samples", "1"), "--samples cannot be used with --score"),
         (

@@ -12,6 +12,7 @@ import torch
 import mypt
 from mypt.cli.main import mypt_group
 from mypt.cli.options.readers import parse_options
+from mypt.data.prepare.tokens import Preparation, prepare
 from mypt.format.errors import FormatError, UsageError
 from mypt.format.validate import is_valid, validate
 
@@ -29,12 +30,18 @@ DOORS = {
     "train": (f"train --model_name new --init_from_model n.pt {TRAIN}", "Training finished!"),
     "rerun": ("rerun n.pt", "nobody knows how the model was trained"),
     "data prepare": ("data prepare input.txt --output out --from_model n.pt", "train: "),
+    "chat": ("chat n.pt", "was not trained on conversations"),
+    "data preferences": (
+        "data preferences pairs.jsonl --output out --from_model n.pt",
+        "needs special tokens that the model does not have",
+    ),
+    "data inspect": ("data inspect prepared --from_model n.pt", "train: "),
     "data chats": ("data chats chats.jsonl --output out --from_model n.pt", "characters"),
 }
 # Nobody has trained it here, and its characters are not those of a chat: so say these.
-LATER_ERRORS = {"plot": 2, "data chats": 1, "rerun": 1}
+LATER_ERRORS = {"plot": 2, "chat": 1, "data chats": 1, "data preferences": 1, "rerun": 1}
 # They open no model, or, as `list` does, what there is of it, and go on.
-TAKES_NONE = {"configs", "list", "doctor", "plugins list", "plugins new", "plugins", "data inspect"}
+TAKES_NONE = {"configs", "list", "doctor", "merge", "plugins list", "plugins new", "plugins"}
 
 
 def state_dict():
@@ -66,6 +73,9 @@ def n_pt(in_tmp):
     turns = [[{"role": "user", "content": "a" * n}] for n in range(1, 20)]
     lines = [json.dumps({"messages": [*turn, turn[0] | {"role": "assistant"}]}) for turn in turns]
     (in_tmp / "chats.jsonl").write_text("\n".join(lines))
+    (in_tmp / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}')
+    wanted = Preparation(inputs=("input.txt",), output=Path("prepared"), tokenizer=tokenizer)
+    prepare(wanted, mypt.load_plugins())
     return Path("n.pt")
 
 

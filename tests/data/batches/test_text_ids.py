@@ -70,7 +70,7 @@ def test_an_id_beyond_the_vocabulary_is_never_wrapped_around():
 def test_a_tokenizer_that_names_no_place_to_cut_gets_the_whole_text():
     tokenizer = Indivisible(FACTORIES.tokenizer("char").train("ab"))
     assert len(encode_text(["ab" * 20, "b"], tokenizer, 2, "a text")) == 41
-    assert tokenizer.calls == ["ab" * 20 + "b"]
+    assert tokenizer.calls[-1] == "ab" * 20 + "b"
 
 
 def test_a_text_without_a_place_to_cut_is_not_searched_over_and_over(monkeypatch):

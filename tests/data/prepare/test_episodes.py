@@ -147,13 +147,6 @@ def test_every_bad_line_is_refused_by_file_and_line(tmp_path, plugins, special):
         "line 5#/text",
     ]
     assert not (tmp_path / "chats").exists()
-    called = chat(*TURNS, ("tool", "7"))
-    with pytest.raises(DataError) as caught:
-        prepared(tmp_path, plugins, [chat(*TURNS), called, chat(*TURNS[1:])], tokenizer=special)
-    [problem] = caught.value.problems
-    assert (problem.where, problem.file) == ("line 2", str(tmp_path / "chats.jsonl"))
-    assert "the role tool has no marks" in problem.what
-    assert not (tmp_path / "chats").exists()
 
 
 def test_the_name_of_a_token_among_the_words_is_no_token(tmp_path, plugins, special):

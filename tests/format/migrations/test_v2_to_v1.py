@@ -5,6 +5,7 @@ from attrs import evolve
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.config_parts.adapter import Adapter
 from mypt.format.documents.convert import field_names, to_document
 from mypt.format.errors import FormatError
 from mypt.format.migrations.v2_to_v1 import _CONFIG, apply, find_obstacles
@@ -39,6 +40,7 @@ OTHER = {
     "logit_scale": 0.5,
     "logit_soft_cap": 30.0,
     "requires": ["waves"],
+    "adapter": Adapter(rank=2, alpha=4, targets=("qkv",), base="x", base_sha256="0" * 64),
     "qkv_bias": True,
     "proj_bias": True,
     "mlp_bias": False,
