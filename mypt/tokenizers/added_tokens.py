@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from mypt.chat.special_text import OrdinaryEncoder, find_special_texts
 from mypt.format.documents.tokenizer import TEXT_FIELDS
+from mypt.format.errors import FormatError, Problem
 from mypt.plugins.contracts import DivisibleTokenizer, ExportableTokenizer
 from mypt.tokenizers.hugging_face_files import add_tokens
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
+_NO_TEXT = "\ufffd".encode()
 _ENCODER, _ROLES = "special_token_encoder", "special_tokens"
 
 
@@ -46,6 +48,9 @@ def with_added_tokens(inner: Tokenizer, state: Mapping[str, Any]) -> Tokenizer:
     Args:
         inner: The tokenizer, which may have read all of it.
         state: Fields of `tokenizer.json`.
+
+    Raises:
+        FormatError: A special token has the id of another token.
     """
     known = inner.state()
     own = known.get(_ENCODER) or {}
@@ -54,9 +59,19 @@ def with_added_tokens(inner: Tokenizer, state: Mapping[str, Any]) -> Tokenizer:
     rules = {name: value for name, value in told.items() if value != before.get(name)}
     if not special and not rules:
         return inner
+    _check_ids(inner, special)
     is_exportable = isinstance(inner, ExportableTokenizer)
     cls = ExportableAddedTokens if is_exportable else AddedTokens
     return cls(inner, special, rules)
+
+
+def _check_ids(inner: Tokenizer, special: Mapping[str, int]) -> None:
+    texts = {number: text for text, number in special.items()}
+    for text, number in special.items():
+        is_taken = number < inner.n_vocab and inner.decode_bytes([number]) != _NO_TEXT
+        if is_taken or texts[number] != text:
+            what = f"gives {text!r} the id {number}, which is already taken"
+            raise FormatError(Problem("the tokenizer", f"/{_ENCODER}", what, "restore the file"))
 
 
 def _list_rules(state: Mapping[str, Any]) -> dict[str, Any]:

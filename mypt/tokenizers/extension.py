@@ -124,6 +124,8 @@ def describe_difference(wider: Mapping[str, Any], state: Mapping[str, Any]) -> s
     for text, number in had.items():
         if has.get(text) != number:
             return f"{text!r} is not its token {number}"
+    if len({*has.values()}) < len(has):
+        return "two of its special tokens have one id"
     return None
 
 

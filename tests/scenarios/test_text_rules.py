@@ -8,7 +8,7 @@ import mypt
 from mypt.plugins.manager import load_plugins
 
 SHAPE = (
-    *("--block_size", "32", "--n_embd", "16", "--n_head", "2", "--n_layer", "1", "--device", "cpu"),
+    *("--block_size", "64", "--n_embd", "16", "--n_head", "2", "--n_layer", "1", "--device", "cpu"),
     *("--batch_size", "2", "--eval_interval", "2", "--eval_iters", "1", "--max_iters", "2"),
 )
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mypt.format.errors import FormatError
 from mypt.plugins.contracts import DivisibleTokenizer, ExportableTokenizer
 from mypt.plugins.manager import load_plugins
 from mypt.tokenizers.added_tokens import AddedTokens, build_from_state
@@ -33,6 +34,12 @@ def test_roles_that_it_says_itself_or_that_no_token_has_change_nothing():
     roles = {**NO_ROLES["special_tokens"], "bos": [50256], "eos": [50256]}
     gpt2 = build_from_state({"token_kind": "gpt2", "special_tokens": roles}, PLUGINS)
     assert isinstance(gpt2, Gpt2Tokenizer)
+
+
+@pytest.mark.parametrize("special", [{"<a>": 3}, {"<a>": N, "<b>": N}])
+def test_an_id_that_is_taken_is_refused(special):
+    with pytest.raises(FormatError, match="is already taken"):
+        build_from_state({**STATE, "special_token_encoder": special}, PLUGINS)
 
 
 def test_they_are_tokens_of_their_own():

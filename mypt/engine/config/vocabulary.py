@@ -101,7 +101,8 @@ def _adopt(tokenizer: Tokenizer, folder: str, plugins: Plugins) -> Tokenizer:
     if not more and not has_template:
         return tokenizer
     read_text_rules(folder)  # raises if they cannot be
-    difference = describe_difference(theirs, ours)
+    added = {**(ours.get("special_token_encoder") or {}), **added}
+    difference = describe_difference({**theirs, "special_token_encoder": added}, ours)
     if difference is not None:
         if not more:
             return tokenizer
