@@ -20,6 +20,7 @@ OBJECTS = {
     "manager": "CheckpointManager",
     "batch": "Batch",
     "chat": "Chat",
+    "template": "ChatTemplate",
 }
 NOT_PUBLIC = {"cache"}  # the keys and values of `model(idx)`, which `generate` looks after
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
 from typing import Any, NoReturn
 
 from jinja2.exceptions import SecurityError
@@ -64,6 +65,8 @@ class Budget:
         elif isinstance(value, list | tuple | dict):
             self.allow(measure(value, self.largest))
             self.use(STEP * len(value))
+        elif isinstance(value, int):
+            _check_digits(value)
         return value
 
 
@@ -86,6 +89,9 @@ def measure(value: Any, most: int) -> int:
 
 def check_operator(budget: Budget, operator: str, left: Any, right: Any) -> None:
     """Raise if an operator makes too large a value, before it does."""
+    for one in (left, right):
+        if isinstance(one, int):
+            _check_digits(one)
     if operator == "*":
         budget.allow(_size_of_product(left, right))
     elif operator == "**":
@@ -107,16 +113,27 @@ def check_method(budget: Budget, text: str, name: str, args: tuple[Any, ...]) ->
         check_form(budget, text, args)
 
 
-def check_filter(budget: Budget, name: str, value: Any, args: tuple[Any, ...]) -> None:
-    """Raise if a filter makes too large a text, before it does; arguments are by position."""
-    if name == "replace" and len(args) > 1:
-        check_method(budget, str(value), name, args)
+def check_filter(budget: Budget, name: str, value: Any, given: Sequence[Any]) -> None:
+    """Raise if a filter makes too large a value, before it does.
+
+    Args:
+        budget: What the rendering may use.
+        name: Name of the filter.
+        value: What is filtered.
+        given: Its arguments; those given by name come last, in any order.
+    """
+    if name == "replace":
+        for old, new in permutations(given[:3], 2):
+            check_method(budget, str(value), name, (old, new))
     elif name == "join":
-        _check_joined(budget, value, str(args[0]) if args else "")
-    elif name in ("indent", "tojson"):
-        widths = [len(one) if isinstance(one, str) else one for one in args[:2]]
-        if any(isinstance(width, int) and width > _WIDEST for width in widths):
-            _refuse("indents too far")
+        for one in given or ("",):
+            _check_joined(budget, value, str(one))
+    elif name in ("indent", "round", "tojson"):
+        if any(
+            one > _WIDEST if isinstance(one, int) else measure(one, _WIDEST) > _WIDEST
+            for one in given
+        ):
+            _refuse("indents or rounds too far")
         budget.allow(measure(value, budget.largest))
     elif name in ("string", "title", "escape", "e"):
         budget.allow(measure(value, budget.largest))
@@ -133,14 +150,15 @@ def check_form(budget: Budget, form: str, values: Any) -> None:
 
 
 def _size_of_product(left: Any, right: Any) -> int:
-    if isinstance(left, int) and isinstance(right, int):
-        if left.bit_length() + right.bit_length() > _DIGITS:
-            _refuse("calculates with numbers that are too large")
-        return 0
     for one, count in ((left, right), (right, left)):
         if isinstance(one, str | list | tuple) and isinstance(count, int):
             return measure(one, 1 << 40) * max(count, 0)
     return 0
+
+
+def _check_digits(number: int) -> None:
+    if number.bit_length() > _DIGITS:
+        _refuse("calculates with numbers that are too large")
 
 
 def _check_joined(budget: Budget, items: Any, separator: str) -> None:

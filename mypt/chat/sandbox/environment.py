@@ -52,7 +52,7 @@ _JINJA = (LoopContext, Macro, Namespace, Cycler, Joiner)
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja's sandbox with a budget, which the variable `BUDGET` of a rendering holds."""
 
-    intercepted_binops = frozenset(("+", "*", "**", "%"))
+    intercepted_binops = frozenset(("+", "-", "*", "/", "//", "**", "%"))
 
     def __init__(self, extensions: Iterable[type[Extension]]) -> None:
         """Create it with Hugging Face's settings."""
