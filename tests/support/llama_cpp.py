@@ -29,6 +29,12 @@ class LlamaCpp:
         assert "choices" in found, found
         return found
 
+    def answer(self, messages):
+        """Return what the server answers to messages, by the template of the file."""
+        said = [{"role": one.role, "content": one.content} for one in messages]
+        asked = {"messages": said, "max_tokens": 1, "temperature": 0, "verbose": True}
+        return self._server.handle_chat_completions(asked)
+
     def generate(self, prompt, count):
         """Return the ids that follow a prompt, greedily."""
         return self.complete(prompt, n_predict=count)["__verbose"]["tokens"]
