@@ -237,7 +237,8 @@ def chats_command(
         val_fraction=val_fraction,
         **_resolve_tokenizer(plugins, **flags),
     )
-    prepare_chats(wanted, plugins)
+    with _show_progress("conversations") as report:
+        prepare_chats(wanted, plugins, report)
     _print_summary(output, block_size)
     for problem in find_left_out(output, block_size):
         echo(f"{problem.severity}: {problem}", err=True)
@@ -433,32 +434,34 @@ def _print_summary(folder: str, block_size: int | None = None) -> None:
 
 
 @contextmanager
-def _show_progress() -> Iterator[Callable[[int, int], None]]:
-    """Show the progress: a bar on a terminal, a line now and then in a pipe."""
+def _show_progress(noun: str | None = None) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress: a bar on a terminal, a line now and then in a pipe.
+
+    Args:
+        noun: What is counted; None for bytes.
+    """
     if sys.stderr.isatty():
-        with _show_bar() as report:
+        with _show_bar(noun) as report:
             yield report
     else:
-        yield _make_line_printer()
+        yield _make_line_printer(noun)
 
 
 @contextmanager
-def _show_bar() -> Iterator[Callable[[int, int], None]]:
+def _show_bar(noun: str | None) -> Iterator[Callable[[int, int], None]]:
     from rich import progress
     from rich.console import Console
 
-    columns = (
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-    )
+    in_bytes = progress.DownloadColumn(), progress.TransferSpeedColumn()
+    in_things = progress.MofNCompleteColumn(), progress.TextColumn(noun or "")
+    counted = in_things if noun else in_bytes
+    columns = progress.BarColumn(), *counted, progress.TimeRemainingColumn()
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _make_line_printer() -> Callable[[int, int], None]:
+def _make_line_printer(noun: str | None) -> Callable[[int, int], None]:
     last = time.monotonic()
 
     def report(done: int, total: int) -> None:
@@ -466,6 +469,9 @@ def _make_line_printer() -> Callable[[int, int], None]:
         if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             share = f"{100 * done / total:.0f} %"
-            echo(f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {share}", err=True)
+            if noun is None:
+                echo(f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {share}", err=True)
+            else:
+                echo(f"{done:,} of {total:,} {noun}, {share}", err=True)
 
     return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import field, frozen
 
@@ -26,13 +26,14 @@ from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mypt.data.prepare.chats.rendering import Renderer
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 
+T = TypeVar("T")
 SCHEMA = "episode_indexed_sft_v1"  # as MyPT named it
 
 
@@ -70,11 +71,20 @@ class ChatPreparation:
         return NewTokenizer(self.tokenization, sections=self.sections, vocab_size=self.vocab_size)
 
 
-def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
+def prepare_chats(
+    wanted: ChatPreparation,
+    plugins: Plugins,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+) -> dict[str, Any]:
     """Write conversations as episodes with a loss mask: all of them, or none.
 
     Those with the lowest digests are used for validation, so that a conversation that occurs twice
     is never in both splits.
+
+    Args:
+        wanted: What to prepare.
+        plugins: Where tokenizers are looked up.
+        report: Called with the number of conversations that are done, and of all.
 
     Returns:
         The metadata.
@@ -89,14 +99,16 @@ def prepare_chats(wanted: ChatPreparation, plugins: Plugins) -> dict[str, Any]:
         what, fix = "already exists and is not empty", "name another folder"
         raise DataError(Problem(str(wanted.output), "", what, fix, kind="data.exists"))
     paths = [file.path for file in resolve_inputs(wanted.inputs)]
-    limit = _find_val_limit(paths, wanted)
+    limit, total = _find_val_limit(paths, wanted)
     renderer = _make_renderer(paths, wanted, plugins)
     folder = wanted.output.with_name(f".{wanted.output.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with raising_save_errors(wanted.output):
             folder.mkdir(parents=True)
-            document = _write_dataset(folder, wanted, paths, renderer, limit)
+            fitted = _fit_all(paths, wanted, renderer, limit)
+            watched = _watch(fitted, lambda done: report(done, total))
+            document = _write_dataset(folder, wanted, renderer, watched)
             if wanted.output.exists():
                 wanted.output.rmdir()
             folder.rename(wanted.output)
@@ -109,8 +121,12 @@ def _iter_episodes(paths: Sequence[Path]) -> Iterator[Episode]:
     return (one for one in read_chat_lines(paths) if isinstance(one, Episode))
 
 
-def _find_val_limit(paths: Sequence[Path], wanted: ChatPreparation) -> bytes:
-    """Check every line, and return the highest digest that belongs to the validation split."""
+def _find_val_limit(paths: Sequence[Path], wanted: ChatPreparation) -> tuple[bytes, int]:
+    """Check every line, and split the conversations.
+
+    Returns:
+        The highest digest that belongs to the validation split, and the number of conversations.
+    """
     found = [one if isinstance(one, Problem) else one.digest for one in read_chat_lines(paths)]
     problems = [one for one in found if isinstance(one, Problem)]
     if problems:
@@ -121,7 +137,7 @@ def _find_val_limit(paths: Sequence[Path], wanted: ChatPreparation) -> bytes:
         fix = "name files with more conversations"
         raise DataError(Problem(", ".join(wanted.inputs), "", what, fix))
     count = min(max(round(wanted.val_fraction * len(digests)), 1), len(digests) - 1)
-    return digests[count - 1]
+    return digests[count - 1], len(found)
 
 
 def _make_renderer(paths: Sequence[Path], wanted: ChatPreparation, plugins: Plugins) -> Renderer:
@@ -137,14 +153,13 @@ def _make_renderer(paths: Sequence[Path], wanted: ChatPreparation, plugins: Plug
 def _write_dataset(
     folder: Path,
     wanted: ChatPreparation,
-    paths: Sequence[Path],
     renderer: Renderer,
-    limit: bytes,
+    chats: Iterable[tuple[bool, FittedChat | None]],
 ) -> dict[str, Any]:
     tokenizer, counted = renderer.template.tokenizer, ChatStatistics()
     _write_tokenizer(folder, tokenizer.state())
     with SplitWriter(folder, "train") as train, SplitWriter(folder, "val") as val:
-        for is_val, fitted in _fit_all(paths, wanted, renderer, limit):
+        for is_val, fitted in chats:
             counted.add(fitted)
             if fitted is not None:
                 (val if is_val else train).add(fitted.rendered)
@@ -194,6 +209,13 @@ def _fit_all(
         yield episode.digest <= limit, fitted
     if problems:
         raise DataError(*limit_problems(problems))
+
+
+def _watch(things: Iterable[T], report: Callable[[int], None]) -> Iterator[T]:
+    """Yield things, and report how many were there before each."""
+    for number, one in enumerate(things):
+        report(number)
+        yield one
 
 
 def _check_splits(splits: Mapping[str, SplitWriter], wanted: ChatPreparation) -> None:

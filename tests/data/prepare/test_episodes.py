@@ -10,6 +10,7 @@ from mypt.data.dataset import read_episodes, read_text_rules
 from mypt.data.inspection.describe import check_dataset
 from mypt.data.inspection.preview import find_tokenizer
 from mypt.data.metadata import read_metadata
+from mypt.data.prepare.episodes import ChatPreparation, prepare_chats
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
 from mypt.plugins.manager import load_plugins
@@ -147,6 +148,13 @@ def test_every_bad_line_is_refused_by_file_and_line(tmp_path, plugins, special):
         "line 5#/text",
     ]
     assert not (tmp_path / "chats").exists()
+    called = chat(*TURNS, tools=[{"name": "f"}])
+    with pytest.raises(DataError) as caught:
+        prepared(tmp_path, plugins, [chat(*TURNS), called, chat(*TURNS[1:])], tokenizer=special)
+    [problem] = caught.value.problems
+    assert (problem.where, problem.file) == ("line 2#/tools", str(tmp_path / "chats.jsonl"))
+    assert "is left out by the chat template" in problem.what
+    assert not (tmp_path / "chats").exists()
 
 
 def test_the_name_of_a_token_among_the_words_is_no_token(tmp_path, plugins, special):
@@ -257,3 +265,11 @@ def test_one_conversation_is_too_little_and_a_full_folder_is_not_written_over(tm
     prepared(tmp_path, plugins, [{"text": "a b"}, {"text": "c d"}])
     with pytest.raises(DataError, match="already exists"):
         prepared(tmp_path, plugins, [{"text": "a b"}, {"text": "c d"}])
+
+
+def test_how_many_conversations_are_done_is_reported(tmp_path, plugins):
+    (tmp_path / "chats.jsonl").write_text('{"text": "a b"}\n{"text": "c d"}\n{"text": "e"}')
+    wanted = ChatPreparation(inputs=[str(tmp_path / "chats.jsonl")], output=tmp_path / "sft")
+    told = []
+    prepare_chats(wanted, plugins, lambda *done: told.append(done))
+    assert told == [(0, 3), (1, 3), (2, 3)]
