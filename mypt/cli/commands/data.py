@@ -217,8 +217,8 @@ def chats_command(
 
     A line is {"messages": [{"role": ..., "content": ...}, ...]}, or as of ShareGPT
     ("conversations") or Alpaca ("instruction", "input", "output"), or {"prompt": ...,
-    "completion": ...}, or {"text": ...}. The loss counts what the assistant says, except in
-    messages of "weight" 0, completions and texts.
+    "completion": ...}, or {"text": ...}. Learnt are what the assistant says, by its "weight" from 0
+    to 1, completions and texts, each with the token that ends it.
     """
     from mypt.data.inspection.describe import find_left_out
     from mypt.data.prepare.episodes import ChatPreparation, prepare_chats

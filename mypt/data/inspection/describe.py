@@ -15,9 +15,10 @@ from mypt.data.dataset import (
     read_shards,
 )
 from mypt.data.inspection.conversations import describe_conversations
-from mypt.data.metadata import METADATA_FILE, read_metadata
+from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
 from mypt.data.token_files.array_file import PREPARE_AGAIN
 from mypt.format.errors import Problem
+from mypt.format.schema import strict_json
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def check_dataset(folder: str | Path, *, checksums: bool) -> list[Problem]:
     return [
         *_find_changed_files(root, metadata, checksums=checksums),
         *_find_unlisted_files(root, metadata),
+        *_find_other_tokenizer(root),
     ]
 
 
@@ -139,3 +141,17 @@ def _find_unlisted_files(root: Path, metadata: Metadata) -> list[Problem]:
         for name in there
         if name not in known
     ]
+
+
+def _find_other_tokenizer(root: Path) -> list[Problem]:
+    """Return a problem where the two files that may name the tokenizer differ."""
+    both = root / STATE_FILE, root / files.TOKENIZER
+    if not all(path.exists() for path in both):
+        return []
+    theirs, ours = (strict_json.parse(path.read_bytes(), str(path)) for path in both)
+    ours.pop("format_version", None)
+    if theirs == ours:
+        return []
+    what = f"differs from {files.TOKENIZER}, which is the one that counts"
+    fix = "write the same into both"
+    return [Problem(str(both[0]), "", what, fix, kind="data.tokenizer", severity="warning")]

@@ -273,3 +273,12 @@ def test_how_many_conversations_are_done_is_reported(tmp_path, plugins):
     told = []
     prepare_chats(wanted, plugins, lambda *done: told.append(done))
     assert told == [(0, 3), (1, 3), (2, 3)]
+
+
+def test_a_tokenizer_that_is_edited_in_one_of_its_two_files_is_named(tmp_path, plugins):
+    folder = prepared(tmp_path, plugins, [{"text": "a b"}, {"text": "c d"}])
+    file = folder / "tokenizer_state.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "add_bos": True}))
+    [problem] = check_dataset(folder, checksums=False)
+    assert (problem.file, problem.severity) == (str(file), "warning")
+    assert "differs from tokenizer.json, which is the one that counts" in problem.what
