@@ -78,8 +78,9 @@ TESTED_BY = {
         "format/bundle/base",
         "cli/commands/checkpoints/merge",
         "format/documents/config_parts/adapter",
-        "format/tensors/lora",
-        "model/adapters",
+        "engine/checkpoints/adapters/merge",
+        "model/lora/attachment",
+        "model/lora/layers",
     ],
     "scenarios/test_optimizers.py": ["format/optimizers/built_in"],
     "scenarios/test_preferences.py": [
@@ -124,8 +125,9 @@ TESTED_BY = {
     "engine/checkpoints/test_write.py": ["engine/checkpoints/replacement"],
     "export/hugging_face/test_exporter.py": ["export/plugin"],
     "export/peft/test_reader.py": [
-        "export/peft/convert",
         "export/peft/names",
+        "export/peft/products",
+        "format/readers/adapters/convert",
         "export/peft/settings",
     ],
     "format/readers/build_llm/test_reader.py": [

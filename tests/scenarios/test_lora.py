@@ -1,5 +1,6 @@
 """Training an adapter beside a base: what is trained, kept and resumed."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -130,3 +131,67 @@ def test_an_adapter_that_cannot_be_is_refused_by_the_field(base, tune, fields, w
         tune(**fields)
     assert raised.value.problems[0].where.startswith(where)
     assert not Path("checkpoints/tuned").exists()
+
+
+def test_a_run_that_begins_with_an_adapter_has_its_weights_merged(base, tune, saved):
+    tune()
+    tune("whole", init_from_model="tuned", lora_rank=0, lora_alpha=None, max_iters=1)
+    assert "lm_head.weight" in saved("whole")
+    state = read_bundle(Path("checkpoints/whole")).training_state
+    assert [ancestor.model for ancestor in state.lineage] == ["base", "tuned"]
+
+
+def test_an_adapter_goes_on_in_a_run_of_its_own_beside_the_same_base(base, tune, saved):
+    tune(max_iters=2)
+    tune("on", init_from_model="tuned", max_iters=1, learning_rate=1e-9)
+    before, after = saved("tuned"), saved("on")
+    torch.testing.assert_close(dict(after), dict(before), atol=1e-6, rtol=0)
+    with pytest.raises(ConfigError, match=r"lora_rank: is 3, but tuned .* merge tuned"):
+        tune("other", init_from_model="tuned", lora_rank=3)
+
+
+def test_what_the_adapter_is_cannot_change_in_a_resume(base, tune, capsys):
+    tune()
+    capsys.readouterr()
+    tune(max_iters=5, lora_rank=7, quiet=False)
+    assert "--lora_rank 7 is ignored: the saved model has 2" in capsys.readouterr().out
+
+
+def test_a_loop_in_python_trains_and_saves_the_adapter(base, text, in_tmp):
+    model = mypt.load("base").add_adapter(2, targets=["net.2"])
+    loader = mypt.GPTDataLoader(model.config, model.need_tokenizer(), text=text)
+    options = {"max_iters": 2, "eval_iters": 1, "quiet": True}
+    state = model.fit(loader, checkpoint_dir=in_tmp / "checkpoints" / "own", **options)
+    assert (state.step, state.training_config.lora_targets) == (2, ("net.2",))
+    assert [ancestor.model for ancestor in state.lineage] == ["checkpoints/base"]
+    idx = torch.arange(8)[None]
+    assert torch.equal(mypt.load("own")(idx), model(idx))
+    with pytest.raises(ConfigError, match="lora_rank: is for a model with an adapter"):
+        mypt.load("base").fit(loader, lora_rank=2, start_step=0, **options)
+
+
+def test_an_adapter_needs_a_base_that_is_somewhere(base):
+    model = mypt.load("base")
+    with torch.no_grad():
+        model.ln_f.weight.add_(1)
+    with pytest.raises(ConfigError, match="model: differs from its checkpoint"):
+        model.add_adapter()
+    with pytest.raises(ConfigError, match="model: is in no checkpoint"):
+        mypt.GPT(mypt.GPTConfig(n_layer=1, n_embd=8, n_head=1, vocab_size=9)).add_adapter()
+
+
+def test_the_commands_know_adapters(base, tune, cli, refused, in_tmp):
+    tune()
+    idx = torch.arange(8)[None]
+    before = mypt.load("tuned")(idx)
+    _, out, _ = cli("inspect", "tuned")
+    assert re.search(r"Parameters: 2,048, an adapter \(LoRA of rank 2\) beside .*base\n", out)
+    assert cli("merge", "tuned", "--output", "whole")[0] == 0
+    torch.testing.assert_close(mypt.load(in_tmp / "whole")(idx), before)
+    assert "is a whole model already" in refused("merge", "base", "--output", "x", code=2)
+    base.rename(in_tmp / "elsewhere")
+    assert "--base" in refused("generate", "tuned")
+    assert cli("generate", "tuned", "--base", "elsewhere", "--max_new_tokens", 2)[0] == 0
+    _, out, _ = cli("doctor", "tuned")
+    assert "tuned (step 4): not whole; it serves for nothing" in out
+    assert out.endswith("is no damage: do what is said of it above.\n")

@@ -13,7 +13,7 @@ from mypt.engine.runtime.devices import choose_device
 from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.documents.convert import to_document
 from mypt.format.layout import POSITIONS
-from mypt.model.adapters import attach_adapter, tie_head
+from mypt.model.lora.attachment import attach_adapter, tie_head
 from mypt.model.transformer import trust_config
 from mypt.plugins.requirements import is_tokenizer_here
 from mypt.tokenizers.added_tokens import build_from_state

@@ -19,7 +19,7 @@ from mypt.engine.runtime.out_of_memory import TRAINING, OutOfMemoryError, explai
 from mypt.engine.runtime.training_memory import count_training_memory
 from mypt.engine.runtime.world import ALONE
 from mypt.format.errors import Problem
-from mypt.model.adapters import list_frozen
+from mypt.model.lora.attachment import list_frozen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

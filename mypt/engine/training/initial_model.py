@@ -19,7 +19,7 @@ from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.optimizers.declaration import is_number
 from mypt.format.storage.recorded_paths import record_path
-from mypt.model.adapters import merge_adapter
+from mypt.model.lora.attachment import merge_adapter
 from mypt.model.vocabulary_rows import add_rows
 from mypt.tokenizers.extension import find_new_ids
 

@@ -72,7 +72,7 @@ from mypt.format.open import Opened, is_checkpoint, open_checkpoint
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.files import TRAINING_STATE
 from mypt.format.storage.succession import finish_succession
-from mypt.model.adapters import tie_head
+from mypt.model.lora.attachment import tie_head
 from mypt.plugins.requirements import check_features, check_run
 from mypt.plugins.selection import check_choices, check_given, select_options
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from mypt.export.hugging_face.classes import list_lookups
-from mypt.export.peft.convert import convert, read_products
 from mypt.export.peft.names import CONFIG, OTHER_WEIGHTS, WEIGHTS
+from mypt.export.peft.products import read_products
 from mypt.export.peft.settings import read_settings
 from mypt.format.bundle.base import digest_weights
 from mypt.format.bundle.detect import classify
@@ -19,6 +19,7 @@ from mypt.format.documents.config_parts.adapter import Adapter
 from mypt.format.documents.convert import to_document, to_recorded_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import BUILT_IN, are_parts_known, expected_tensors
+from mypt.format.readers.adapters.convert import convert
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.format.readers.hugging_face.model import convert_model

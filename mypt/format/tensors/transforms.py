@@ -76,6 +76,22 @@ def add_product(matrix: Any, a: Any, b: Any, scale: float) -> Any:
     return (matrix.double() + scale * (a.double() @ b.double())).to(matrix.dtype)
 
 
+def place_blocks(blocks: Sequence[tuple[Any, int, int]], shape: tuple[int, int]) -> Any:
+    """Return a matrix of zeros with some matrices in it, or its description.
+
+    Args:
+        blocks: Each matrix, and the row and the column where it begins.
+        shape: Of the result.
+    """
+    first = blocks[0][0]
+    if isinstance(first, TensorInfo):
+        return first.with_shape(shape, "placed")
+    placed = first.new_zeros(shape)
+    for block, row, column in blocks:
+        placed[row : row + block.shape[0], column : column + block.shape[1]] = block
+    return placed
+
+
 def one_hot(like: Any) -> Any:
     """Return the identity with the size and dtype of a square matrix, or its description."""
     if isinstance(like, TensorInfo):

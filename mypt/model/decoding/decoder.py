@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mypt.model.adapters import adapted_linear
 from mypt.model.contexts import PassContexts, list_kinds
 from mypt.model.decoding.huge_pages import HugePages, has_huge_pages
+from mypt.model.lora.layers import adapted_linear
 from mypt.model.torch_private import can_pack_linear, has_hooks, pack_linear
 from mypt.plugins.nn.one_token import make_one_token
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from mypt.engine.checkpoints.adapters.merge import merge_products
 from mypt.format.bundle.base import find_base
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import POSITIONS
 from mypt.format.open import open_checkpoint
-from mypt.format.tensors.lora import merge_products
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

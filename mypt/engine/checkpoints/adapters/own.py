@@ -16,7 +16,7 @@ from mypt.format.errors import ConfigError, Problem
 from mypt.format.layout import HEAD
 from mypt.format.open import open_checkpoint
 from mypt.format.storage.recorded_paths import record_path
-from mypt.model.adapters import merge_adapter
+from mypt.model.lora.attachment import merge_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

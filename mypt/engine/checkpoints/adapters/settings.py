@@ -14,7 +14,7 @@ from mypt.format.errors import ConfigError, Problem
 from mypt.format.layout import lay_out
 from mypt.format.rules.config import layout_problems
 from mypt.format.storage.recorded_paths import record_path
-from mypt.model.adapters import attach_adapter, initialise_adapter
+from mypt.model.lora.attachment import attach_adapter, initialise_adapter
 
 if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel

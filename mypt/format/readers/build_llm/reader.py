@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.errors import FormatError, Problem
 from mypt.format.migrations.optimizer_moments import optimizer_settings
+from mypt.format.readers.adapters import merging
 from mypt.format.readers.build_llm import models
+from mypt.format.readers.build_llm.adapters import make_adapter, split_adapters
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.options import missing_option
-from mypt.format.readers.shared import lora
 from mypt.format.readers.shared.fields import pick_known_fields
 from mypt.format.readers.shared.gpt2_names import drop_masks
 from mypt.format.readers.shared.known_keys import KnownKeys, check_keys
@@ -35,9 +36,11 @@ from mypt.format.version import FORMAT_VERSION
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mypt.format.readers.adapters.convert import Product
     from mypt.format.readers.build_llm.models import ModelKind
     from mypt.format.readers.contract import Load
 
+MERGED, LEFT_OUT = "merged", "left_out"
 KEYS = frozenset({"model_state_dict", "hyperparameters", "vocab_size", "block_size"})
 PATTERN, TOKENIZER = "checkpoint_*.pt", "tokenizer.json"
 _TRAINING = {"eval_interval": "eval_interval", "eval_iters": "eval_iters"}
@@ -94,19 +97,28 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     named, taken_off = unwrap_names(contents["model_state_dict"], _ROOTS, file)
     report = [f"read from {path.name}", *taken_off]
     tensors = _drop_masks(named, report)
-    adapted = lora.find_adapted_layers(tensors)
+    adapted = merging.find_adapted_layers(tensors)
+    products: dict[str, Product] = {}
     if adapted:
         alpha = _choose_alpha(contents["hyperparameters"], options, file)
-        tensors = lora.merge_adapters(tensors, alpha, models.is_conv1d, file)
-        report.append(
-            f"LoRA's adapters (alpha {alpha:g}) are merged into their matrices: "
-            "a config cannot keep them separate"
-        )
+        if "base" in options or options.get("adapter") == LEFT_OUT:
+            tensors, products = split_adapters(tensors, adapted, alpha, file)
+            report.append(f"LoRA's adapters (alpha {alpha:g}) are kept apart from their matrices")
+        adapted = merging.find_adapted_layers(tensors)
+        tensors = merging.merge_adapters(tensors, alpha, models.is_conv1d, file)
+        if adapted:
+            where = "matrices" if not products else "matrix of the output layer"
+            report.append(f"LoRA's adapters (alpha {alpha:g}) are merged into their {where}")
     kind = models.detect_kind(contents, tensors, bool(adapted), path)
-    sources = lora.redirect_sources(kind.sources, adapted)
+    sources = merging.redirect_sources(kind.sources, adapted)
     weights = kind.built or map_tensors(tensors, sources, kind.config, file)
+    document = kind.document
+    if "base" in options and products:
+        document, weights = make_adapter(
+            products, sources, kind.config, weights, options["base"], file
+        )
     saved = contents.get("optimizer_state_dict")
-    if saved is not None and (adapted or kind.built):
+    if saved is not None and (adapted or products or kind.built):
         report.append("the optimizer state is left out: its moments belong to other tensors")
         saved = None
 
@@ -123,7 +135,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     tokenizer = _find_tokenizer(path, contents, kind, options, report)
     return Checkpoint(
         version=FORMAT_VERSION,
-        config=kind.document,
+        config=document,
         tokenizer=tokenizer,
         training_state=_convert_training_state(contents, kind, used),
         tensors=weights,
@@ -237,6 +249,15 @@ OPTIONS = {
             "type": "number",
             "exclusiveMinimum": 0,
             "description": "LoRA's alpha, where the file does not say it.",
+        },
+        "adapter": {
+            "enum": [MERGED, LEFT_OUT],
+            "description": "What becomes of LoRA's adapters: merged, the default, or left out, for "
+            "the base alone.",
+        },
+        "base": {
+            "type": "string",
+            "description": "Path of a bundle of the base alone: the adapters are read beside it.",
         },
         "training_text": {
             "type": "string",

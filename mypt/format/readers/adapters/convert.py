@@ -1,27 +1,26 @@
-"""The matrices of an adapter of peft as those of one of mypt."""
+"""The adapters of another program's modules as those of one of mypt."""
 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mypt.export.peft.names import name_tensor, parse_tensor
 from mypt.format.adapters.places import JOINT, PARTS, A, B, list_matrices, name_target
 from mypt.format.errors import FormatError, Problem
 from mypt.format.layout import BUILT_IN, lay_out
-from mypt.format.tensors.transforms import take_rows
+from mypt.format.tensors.transforms import place_blocks, take_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from mypt.export.peft.settings import PeftSettings
     from mypt.format.documents.config import GPTConfig
     from mypt.format.readers.shared.tensor_source import TensorSource
 
 _QKV = "sa.qkv"
-_FIX = "merge it with peft's merge_and_unload(), and save the whole with save_pretrained"
+_FIX = "merge the adapters with the program that wrote them"
 
 
 @frozen
@@ -62,7 +61,7 @@ def convert(
     config: GPTConfig,
     file: str,
 ) -> Converted:
-    """Return an adapter of peft as one of mypt, which computes the same.
+    """Return an adapter of another program as one of mypt, which computes the same.
 
     Args:
         products: What is added to each module, by its name.
@@ -79,17 +78,17 @@ def convert(
     if strange:
         what = "is adapted, and mypt has adapters for the matrices within layers alone"
         raise FormatError(*(_problem(file, module, what) for module in strange[:20]))
-    rank = max(len(product.a) for _, product in found.values())
+    rank = max(product.a.shape[0] for _, product in found.values())
     scale = Counter(product.scale for _, product in found.values()).most_common(1)[0][0]
     tensors: dict[str, Any] = {}
-    taken: set[int] = set()
     for name, (_, product) in found.items():
-        factor = product.scale / scale
-        a = product.a.clone() if id(product.a) in taken else product.a  # of a module that is split
-        taken.add(id(product.a))
-        b = product.b if factor == 1 else product.b * factor
-        tensors[f"{name}.{A}"] = _pad(a, rank, 0)
-        tensors[f"{name}.{B}"] = _pad(b, rank, 1)
+        rows, columns = product.b.shape[0], product.a.shape[1]
+        b = product.b
+        if product.scale != scale:
+            b = take_rows(b, [slice(0, rows)], [product.scale / scale])
+        # Copies, since a module that is split here is the same twice.
+        tensors[f"{name}.{A}"] = place_blocks([(product.a, 0, 0)], (rank, columns))
+        tensors[f"{name}.{B}"] = place_blocks([(b, 0, 0)], (rows, rank))
     targets = tuple(dict.fromkeys(_target_of(name, config) for name in found))
     return Converted(rank=rank, alpha=scale * rank, targets=targets, tensors=tensors)
 
@@ -113,16 +112,39 @@ def _find_products(
                 product = products[modules[0]]
                 yield name, ((modules[0],), _reorder(product, source, 0, None))
                 continue
-            if matrix != _QKV or len(modules) != len(PARTS):
+            if matrix != _QKV or len(modules) % len(PARTS):
                 what = f"is one of {len(modules)} that are {name} here, which has one adapter"
                 raise FormatError(_problem(file, modules[0], what))
-            begin = 0
+            begin, each = 0, len(modules) // len(PARTS)
             widths = config.attention_width, config.kv_width, config.kv_width
-            for part, module, rows in zip(PARTS, modules, widths, strict=True):
-                if module in products:
-                    own = _reorder(products[module], source, begin, rows)
-                    yield f"{name}.{part}", ((module,), own)
+            for number, (part, rows) in enumerate(zip(PARTS, widths, strict=True)):
+                own = modules[number * each : (number + 1) * each]
+                held = [products[module] for module in own if module in products]
+                if held:
+                    joined = _join(held, own, file)
+                    yield f"{name}.{part}", (tuple(own), _reorder(joined, source, begin, rows))
                 begin += rows
+
+
+def _join(products: Sequence[Product], modules: Sequence[str], file: str) -> Product:
+    """Return the products of modules whose rows follow one another as one, of a higher rank.
+
+    Raises:
+        FormatError: One of the modules has none.
+    """
+    if len(products) == len(modules) == 1:
+        return products[0]
+    if len(products) < len(modules):
+        what = "belongs to modules of which only some are adapted"
+        raise FormatError(_problem(file, modules[0], what))
+    ranks = [product.a.shape[0] for product in products]
+    heights = [product.b.shape[0] for product in products]
+    at = [*accumulate([0, *ranks])]
+    tops = [*accumulate([0, *heights])]
+    columns = products[0].a.shape[1]
+    a = place_blocks([(p.a, n, 0) for p, n in zip(products, at, strict=False)], (at[-1], columns))
+    blocks = [(p.b, top, n) for p, top, n in zip(products, tops, at, strict=False)]
+    return Product(a, place_blocks(blocks, (tops[-1], at[-1])), products[0].scale)
 
 
 def _reorder(product: Product, source: TensorSource, begin: int, rows: int | None) -> Product:
@@ -156,50 +178,5 @@ def _target_of(name: str, config: GPTConfig) -> str:
     return target.removeprefix(f"{JOINT}.")
 
 
-def _pad(matrix: Any, rank: int, dim: int) -> Any:
-    """Return a factor of a product with more columns or rows, which are zero."""
-    missing = rank - matrix.shape[dim]
-    if not missing:
-        return matrix
-    import torch
-
-    shape = (missing, matrix.shape[1]) if dim == 0 else (matrix.shape[0], missing)
-    return torch.cat([matrix, matrix.new_zeros(shape)], dim=dim)
-
-
 def _problem(file: str, module: str, what: str) -> Problem:
     return Problem(file, module, what, _FIX, kind="adapter.module")
-
-
-def read_products(
-    tensors: Mapping[str, Any], settings: PeftSettings, file: str
-) -> dict[str, Product]:
-    """Return what an adapter adds to each module.
-
-    Args:
-        tensors: The tensors of its file.
-        settings: What its config says.
-        file: Name of the file, for messages.
-
-    Raises:
-        FormatError: A tensor is missing, or is of no linear layer.
-    """
-    held: dict[str, dict[str, Any]] = {}
-    for name, tensor in tensors.items():
-        parsed = parse_tensor(name)
-        if parsed is None:
-            raise FormatError(_problem(file, name, "is no matrix of LoRA for a linear layer"))
-        held.setdefault(parsed[0], {})[parsed[1]] = tensor
-    products, problems = {}, []
-    for module, pair in held.items():
-        rank = settings.rank_of(module)
-        for kind, dim in ((A, 0), (B, 1)):
-            shape = tuple(pair[kind].shape) if kind in pair else ()
-            if len(shape) != 2 or shape[dim] != rank:
-                what = f"has shape {shape}, and the rank is {rank}" if shape else "is missing"
-                problems.append(_problem(file, name_tensor(module, kind), what))
-        if not problems:
-            products[module] = Product(pair[A], pair[B], settings.scale_of(module))
-    if problems:
-        raise FormatError(*problems[:20])
-    return products

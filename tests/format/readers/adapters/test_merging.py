@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mypt.format.errors import FormatError
-from mypt.format.readers.shared.lora import merge_adapters
+from mypt.format.readers.adapters.merging import merge_adapters
 
 
 def make_layer(rank=2, width=3, height=4):
