@@ -889,11 +889,12 @@ COMMANDS = (
         habits="prepare tokenize tokenise preprocess prep encode",
     ),
     Counterpart(ours="data chats", earlier="prepare_chat_sft", habits="chats"),
+    Counterpart(ours="merge", litgpt="merge_lora", habits="merge_adapter merge_and_unload fuse"),
     Counterpart(ours="format validate", litgpt="validate", habits="check verify lint fsck valid"),
     Counterpart(
         ours="format migrate",
         how="every command also reads the files of other programs as they are",
-        litgpt="convert_to_litgpt convert_pretrained_checkpoint merge_lora",
+        litgpt="convert_to_litgpt convert_pretrained_checkpoint",
         earlier="convert_legacy_checkpoints convert_legacy",
         habits="migrate convert import upgrade",
     ),

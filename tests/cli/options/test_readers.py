@@ -23,6 +23,7 @@ DOORS = {
     "inspect": ("inspect --model_name n.pt", "Legacy format, read by nanogpt"),
     "generate": ("generate --model_name n.pt --prompt a --max_new_tokens 1", "a"),
     "export": ("export --to hf --model_name n.pt --output out", "exported"),
+    "merge": ("merge n.pt --output out", "is a whole model already"),
     "compare": ("compare n.pt cat", "config.n_layer"),
     "plot": ("plot n.pt", "its log is not at"),
     "format validate": ("format validate n.pt", "n.pt: valid"),
@@ -38,10 +39,12 @@ DOORS = {
     "data inspect": ("data inspect prepared --from_model n.pt", "train: "),
     "data chats": ("data chats chats.jsonl --output out --from_model n.pt", "characters"),
 }
-# Nobody has trained it here, and its characters are not those of a chat: so say these.
-LATER_ERRORS = {"plot": 2, "chat": 1, "data chats": 1, "data preferences": 1, "rerun": 1}
+# Nobody has trained it here, it is no adapter, and its characters are not those of a chat: so say
+# these.
+LATER_ERRORS = {"plot": 2, "merge": 2, "chat": 1, "data chats": 1, "rerun": 1}
+LATER_ERRORS |= {"data preferences": 1}
 # They open no model, or, as `list` does, what there is of it, and go on.
-TAKES_NONE = {"configs", "list", "doctor", "merge", "plugins list", "plugins new", "plugins"}
+TAKES_NONE = {"configs", "list", "doctor", "plugins list", "plugins new", "plugins"}
 
 
 def state_dict():

@@ -11,7 +11,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
-from mypt.cli.options.readers import base_option
+from mypt.cli.options.readers import base_option, parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
@@ -20,11 +20,14 @@ from mypt.cli.terminal import echo
 @click.command("merge", cls=Command)
 @model_argument
 @click.option("--output", type=TEXT, required=True, help="Folder of the model to create.")
+@reader_options()
 @base_option()
 @no_lock_option()
 @name_flags()
 @optional_output()
-def command(model_name: str, output: str, base: str | None, no_lock: bool) -> None:
+def command(
+    model_name: str, output: str, options: tuple[str, ...], base: str | None, no_lock: bool
+) -> None:
     """Make a whole model of an adapter and its base; both stay as they are."""
     from mypt.api.load import open_model
     from mypt.engine.checkpoints.paths import find_checkpoint
@@ -34,7 +37,7 @@ def command(model_name: str, output: str, base: str | None, no_lock: bool) -> No
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         what, fix = "exists already and is not an empty folder", "name another one"
         raise UsageError(Problem(output, "", what, fix, kind="merge.output"))
-    model = open_model(source, open_plugins(), device="cpu", base=base)
+    model = open_model(source, open_plugins(), parse_options(options), device="cpu", base=base)
     adapter = model.config.adapter
     if adapter is None:
         what, fix = "is a whole model already", "use it as it is"
