@@ -32,7 +32,7 @@ chat: $(VENV)/.installed
 	$(BIN)/mypt data inspect checkpoints/chat_data --show 1
 	@echo
 	$(BIN)/mypt train --model_name chat --init_from_model chat_base --config_file docs/chats/base.json \
-		--dataset_dir checkpoints/chat_data --packing --sampling epoch --max_iters 150 --eval_interval 75
+		--dataset_dir checkpoints/chat_data --packing --sampling epoch --max_iters 250 --eval_interval 125
 	@echo
 	@printf 'What is mypt?\nHow do I resume a run?\nWhat is a gold model?\n' | $(BIN)/mypt chat chat --temperature 0
 	@echo
