@@ -99,7 +99,8 @@ class JoinedCache:
         self.lengths[row] = self.lengths[last]
         self.lengths.pop()
         longest = max(self.lengths, default=0)
-        if self.end - longest > max(longest // SLACK_SHARE, LEAST_SLACK):
+        is_spread = self.end - longest > max(longest // SLACK_SHARE, LEAST_SLACK)
+        if is_spread or not self.lengths:
             self._place(longest, spare=0)
         self._use_rows()
 
