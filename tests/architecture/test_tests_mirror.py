@@ -68,6 +68,11 @@ TESTED_BY = {
         "cli/options/plugins",
         "plugins/scaffold",
     ],
+    "engine/inference/batching/test_batch.py": [
+        "engine/inference/batching/running_text",
+        "engine/inference/batching/token_choice",
+    ],
+    "engine/inference/batching/test_batcher.py": ["engine/inference/batching/request"],
     "engine/inference/test_conversation.py": ["engine/inference/answer"],
     "engine/optimizers/test_adamw.py": ["engine/optimizers/groups"],
     "engine/optimizers/test_muon.py": ["engine/optimizers/newton_schulz", "format/optimizers/muon"],
@@ -166,6 +171,7 @@ TESTED_BY = {
     "format/tensors/test_foreign_pickle.py": ["format/tensors/pickle_opcodes"],
     "hostile/test_pt_files.py": ["format/tensors/pickle_reader"],
     "plugins/nn/test_loss.py": ["plugins/nn/loss_chunked", "plugins/nn/loss_uncompiled"],
+    "model/decoding/test_joined_decoder.py": ["model/decoding/joined_cache"],
     "model/test_plugin.py": ["model/assembly"],
     "plugins/test_manager.py": [
         "plugins/faults",
