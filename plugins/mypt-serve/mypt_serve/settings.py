@@ -68,7 +68,7 @@ class ServedModel:
         no_template: Why it has none; "" where it has one.
         created: When the server began, seconds since 1970.
         card: What the page shows of it, without a path.
-        loss_plot: Its losses as an SVG; None where its log is not here.
+        loss_plot: Its losses as an SVG with a legend; None where its log is not here.
     """
 
     name: str
@@ -78,7 +78,7 @@ class ServedModel:
     no_template: str
     created: int
     card: Mapping[str, object] = field(factory=dict)
-    loss_plot: str | None = None
+    loss_plot: Mapping[str, object] | None = None
 
 
 def is_loopback(host: str) -> bool:

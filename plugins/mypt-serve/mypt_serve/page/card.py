@@ -35,13 +35,18 @@ def describe_model(name: str, plugins: Plugins) -> dict[str, str]:
     return dict(_list_facts(mypt.get_model_info(name, plugins=plugins)))
 
 
-def draw_losses(name: str, plugins: Plugins) -> str | None:
-    """Return the losses of a model's run as an SVG; None where its log is not here, or broken."""
+def draw_losses(name: str, plugins: Plugins) -> dict[str, Any] | None:
+    """Return the losses of a model's run: as an `svg`, with a `legend` of labels and colours.
+
+    None where its log is not here, or broken.
+    """
     try:
-        drawing = draw_panel(chart_of(read_runs([name], plugins)), 0)
+        chart = chart_of(read_runs([name], plugins))
     except (MyptError, OSError):
         return None
-    return drawing.replace("<svg ", f'<svg xmlns="{_SVG}" ', 1)
+    legend = [{"label": line.label, "colour": line.colour} for line in chart.panels[0].lines]
+    drawing = draw_panel(chart, 0).replace("<svg ", f'<svg xmlns="{_SVG}" ', 1)
+    return {"svg": drawing, "legend": legend}
 
 
 def _list_facts(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

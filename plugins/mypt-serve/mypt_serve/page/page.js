@@ -54,9 +54,15 @@ async function begin() {
     $("facts").append(term, fact);
   }
   if (card.plot && !$("plot").querySelector("svg")) {
-    const drawn = new DOMParser().parseFromString(card.plot, "image/svg+xml").documentElement;
+    const drawn = new DOMParser().parseFromString(card.plot.svg, "image/svg+xml").documentElement;
     if (drawn.localName === "svg") {
       $("plot").prepend(document.importNode(drawn, true));
+      for (const { label, colour } of card.plot.legend) {
+        const entry = document.createElement("span");
+        entry.className = "entry t" + (colour % 4);
+        entry.textContent = label;
+        $("plot").append(entry);
+      }
       $("plot").hidden = false;
     }
   }
