@@ -1,4 +1,4 @@
-"""Take the picture of the chat page in docs/how-to/serve.md: `python docs/write_chat_page.py MODEL`.
+"""Take the picture of the chat page, `docs/how-to/chat-page.png`, with Chromium."""
 
 MODEL is one that can chat, such as that of `make chat`. It needs mypt-serve, selenium, and Debian's
 chromium and chromium-driver.
