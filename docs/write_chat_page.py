@@ -1,4 +1,4 @@
-"""Take the picture of the chat page, `docs/how-to/chat-page.png`, with Chromium."""
+"""Take the picture of the chat page, `docs/how-to/chat-page.png`: `write_chat_page.py MODEL`.
 
 MODEL is one that can chat, such as that of `make chat`. It needs mypt-serve, selenium, and Debian's
 chromium and chromium-driver.

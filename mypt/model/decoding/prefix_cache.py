@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mypt.model.decoding.decoder import Decoder
+from mypt.model.decoding.weights_version import WeightsVersion
 from mypt.model.part_failures import naming_failures
-from mypt.model.weights_version import WeightsVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

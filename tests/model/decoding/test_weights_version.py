@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from mypt.model.weights_version import WeightsVersion
+from mypt.model.decoding.weights_version import WeightsVersion
 
 
 def test_a_model_that_nothing_was_done_to_is_the_same():
