@@ -26,8 +26,8 @@ demo: $(VENV)/.installed
 chat: $(VENV)/.installed
 	$(BIN)/mypt train --model_name chat_base --config_file docs/chats/base.json \
 		--input_file docs/how-to --input_file docs/explanation --input_file docs/tutorial --input_file README.md
-	$(BIN)/mypt data chats docs/chats/chats.jsonl --output checkpoints/chat_data \
-		--from_model chat_base --chat_template chatml
+	test -d checkpoints/chat_data || $(BIN)/mypt data chats docs/chats/chats.jsonl \
+		--output checkpoints/chat_data --from_model chat_base --chat_template chatml
 	@echo
 	$(BIN)/mypt data inspect checkpoints/chat_data --show 1
 	@echo

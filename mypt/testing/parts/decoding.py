@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def check_cache(model: Transformer) -> None:
     """Check the logits of a text that is fed in pieces, of one token and of several.
 
-    Each cache is used twice: a text from position 0 starts over in it.
+    Each cache is used twice: a text from position 0 starts over in it. One that can resume from its
+    middle does so.
 
     Raises:
         ContractError: They differ from those of the whole.
@@ -39,6 +40,13 @@ def check_cache(model: Transformer) -> None:
             logits = torch.cat(found, dim=1)
             is_same = torch.allclose(logits, whole, atol=1e-4, rtol=1e-4)
             expect(is_same, f"with {how}, the logits differ")
+    start = length // 2
+    if cache.can_resume(start):
+        cache.length, how = start, f"a cache of {length} positions that goes back to {start}"
+        with during(how):
+            logits = model(idx[:, start:], cache)
+        is_same = torch.allclose(logits, whole[:, start:], atol=1e-4, rtol=1e-4)
+        expect(is_same, f"with {how}, the logits differ")
 
 
 def check_generation(model: Transformer) -> None:

@@ -410,6 +410,18 @@ class NeverStartsOver(Stack):
         return super().forward(x, idx, contexts, cache)
 
 
+class Rewound(dict):
+    """Says that it can go back, where the last activations of then are gone."""
+
+    def can_resume(self, start):
+        return True
+
+
+class GoesBack(Stack):
+    def make_cache(self, capacity):
+        return Rewound(super().make_cache(capacity))
+
+
 class LooksFar(Stack):
     def forward(self, x, idx, contexts, cache):
         return super().forward(x, idx, contexts, cache) + x.mean(dim=1, keepdim=True)
@@ -438,6 +450,7 @@ def misplaced_tensors(config):
 @pytest.mark.parametrize(
     ("build", "tensors", "message"),
     [
+        (GoesBack, stack_tensors, r"with a cache of .* that goes back to .*, the logits differ"),
         (ForgetsTheLast, stack_tensors, r"with a cache that is filled with .*, the logits differ"),
         (
             NeverStartsOver,
