@@ -38,6 +38,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(autouse=True)
+def unsynced(request, monkeypatch):
+    """Do not wait for the disk, which takes a third of the time: nobody cuts the power here.
+
+    The tests of crashes and of `fsync` have the real one.
+    """
+    if "crash" not in request.path.parts and request.path.name != "test_fsync.py":
+        monkeypatch.setattr(os, "fsync", os.fstat)  # which fails as it does
+
+
 @pytest.fixture(scope="session")
 def transformers():
     """The package of Hugging Face, whose import warns."""
