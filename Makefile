@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+PAGES := README.md $(wildcard docs/how-to/*.md docs/explanation/*.md docs/tutorial/*.md)
 
 .PHONY: demo chat test check sweep crash resume plugins serve neighbours bench clean
 
@@ -25,7 +26,7 @@ demo: $(VENV)/.installed
 # A model of mypt's documentation, tuned on conversations about mypt.
 chat: $(VENV)/.installed
 	$(BIN)/mypt train --model_name chat_base --config_file docs/chats/base.json \
-		--input_file docs/how-to --input_file docs/explanation --input_file docs/tutorial --input_file README.md
+		$(PAGES:%=--input_file %)
 	test -d checkpoints/chat_data || $(BIN)/mypt data chats docs/chats/chats.jsonl \
 		--output checkpoints/chat_data --from_model chat_base --chat_template chatml
 	@echo
