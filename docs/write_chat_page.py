@@ -1,4 +1,4 @@
-"""Take the picture of the chat page, `docs/how-to/chat-page.png`: `write_chat_page.py MODEL`.
+"""Take the picture of the chat page in docs/how-to/serve.md: `write_chat_page.py MODEL`.
 
 MODEL is one that can chat, such as that of `make chat`. It needs mypt-serve, selenium, and Debian's
 chromium and chromium-driver.
@@ -29,8 +29,8 @@ def main() -> None:
     words = [sys.executable, "-m", "mypt", "serve", sys.argv[1], "--port", "0"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
-            said = process.stdout.readline() if process.stdout else ""
-            take_picture(said.split()[3])
+            line = process.stdout.readline() if process.stdout else ""
+            take_picture(line.split()[3])
         finally:
             process.terminate()
 

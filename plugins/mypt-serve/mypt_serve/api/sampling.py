@@ -150,7 +150,7 @@ def _read_processors(fields: Fields, plugins: Plugins) -> dict[str, dict[str, An
     }
     if any(penalties.values()):
         found[PENALTIES] = penalties
-    biases = fields.take("logit_bias", _read_biases, {})
+    biases = fields.take("logit_bias", _read_biases, dict[int, float]())
     if biases:
         found["logit_bias"] = {"bias": biases}
     schema = fields.take("response_format", _read_format, None)
@@ -177,7 +177,7 @@ def _read_format(name: str, value: Any) -> dict[str, Any] | None:
     kind = given.need("type", text)
     if kind == "json_schema":
         described = Fields(given.need("json_schema", mapping))
-        schema = described.need("schema", mapping)
+        schema: dict[str, Any] | None = described.need("schema", mapping)
         described.take("name", text, "")
         described.take("description", text, "")
         described.take("strict", boolean, True)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from mypt.plugins.manager import Plugins
 
-# Fields by section; nothing else is shown, so that no path and no name of a person is.
 _SVG = "http://www.w3.org/2000/svg"
+# Fields by section; nothing else is shown, so that no path and no name of a person is.
 _CONFIG = (
     *("n_layer", "n_head", "n_embd", "block_size", "vocab_size", "pos_encoding", "mlp_type"),
     "norm_type",
