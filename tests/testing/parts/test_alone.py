@@ -268,15 +268,23 @@ def test_a_wrong_head_is_told_what_it_does_wrong(build, message):
 # Stacks.
 
 
+def follows(contexts, x):
+    """Return whether each position is in the text of the one before it, (B, T, 1)."""
+    if contexts.documents is None:
+        return torch.ones_like(x[:, :, :1])
+    same = contexts.documents[:, 1:] == contexts.documents[:, :-1]
+    return F.pad(same, (1, 0))[:, :, None].to(x)
+
+
 class Smear(nn.Module):
-    """Adds a share of the activations of the position before."""
+    """Adds a share of the activations of the position before, if it is of the same text."""
 
     def __init__(self, config):
         super().__init__()
         self.share = nn.Parameter(torch.ones(config.n_embd))
 
-    def forward(self, x, before):
-        return x + self.share * torch.cat([before, x[:, :-1]], dim=1)
+    def forward(self, x, before, follows):
+        return x + self.share * torch.cat([before, x[:, :-1]], dim=1) * follows
 
 
 class Layer(nn.Module):
@@ -311,7 +319,7 @@ class Stack(nn.Module):
         if cache is not None:
             before = before if contexts.start == 0 else cache["last"]
             cache["last"] = x[:, -1:]
-        x = first = self.smear(x, before)
+        x = first = self.smear(x, before, follows(contexts, x))
         for number, layer in enumerate(self.layers):
             kept = None if cache is None else cache["layers"][number]
             x = contexts.apply(layer, x, first, idx, contexts.of_layer(number), kept)
@@ -337,9 +345,9 @@ class OwnLayer(nn.Module):
         super().__init__()
         self.mix = nn.Linear(config.n_embd, config.n_embd)
 
-    def forward(self, x, before):
+    def forward(self, x, before, follows):
         seen = torch.cat([before, x], dim=1)
-        return x + self.mix(seen[:, :-1] + seen[:, 1:]).tanh()
+        return x + self.mix(seen[:, :-1] * follows + x).tanh()
 
 
 class OwnStack(nn.Module):
@@ -356,7 +364,7 @@ class OwnStack(nn.Module):
                 before = cache[number]
             if cache is not None:
                 cache[number] = x[:, -1:]
-            x = contexts.apply(layer, x, before)
+            x = contexts.apply(layer, x, before, follows(contexts, x))
         return x
 
     def make_cache(self, capacity):
@@ -476,14 +484,15 @@ class Unrecomputed(OwnStack):
                 before = cache[number]
             if cache is not None:
                 cache[number] = x[:, -1:]
-            x = layer(x, before)
+            x = layer(x, before, follows(contexts, x))
         return x
 
 
 class Unhooked(OwnStack):
     def forward(self, x, idx, contexts, cache):
         for layer in self.layers:
-            x = contexts.apply(layer.forward, x, torch.zeros_like(x[:, :1]))
+            before = torch.zeros_like(x[:, :1])
+            x = contexts.apply(layer.forward, x, before, follows(contexts, x))
         return x
 
 
