@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from attrs import frozen
 
+from mypt.chat.message import ASSISTANT
 from mypt.chat.sandbox.render import PLACE
 from mypt.format.errors import DataError, MyptError, Problem
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from mypt.chat.rendering import Rendering
 
 Span = tuple[int, int]
-ASSISTANT = "assistant"
 
 
 @frozen

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from mypt.chat.answers import ASSISTANT, Span, lay_out, lay_out_prompt, take_marks
+from mypt.chat.answers import Span, lay_out, lay_out_prompt, take_marks
 from mypt.chat.guard import Guard, find_private
-from mypt.chat.message import Message
+from mypt.chat.message import ASSISTANT, USER, Message
 from mypt.chat.pieces import Pieces
 from mypt.chat.rendering import Rendering
 from mypt.chat.sandbox.render import PLACE, compile_template, find_variables_read
@@ -192,7 +192,7 @@ class ChatTemplate:
     @cached_property
     def _example(self) -> _Example:
         """A conversation whose texts are known, so that it shows what the template writes."""
-        said = (Message(role="user", content=_PROBE), Message(role=ASSISTANT, content=_PROBE))
+        said = (Message(role=USER, content=_PROBE), Message(role=ASSISTANT, content=_PROBE))
         rendering = self._render(said, {})
         id_of = {char: self.special[text] for text, char in rendering.guard.char_of.items()}
         try:

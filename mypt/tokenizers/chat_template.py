@@ -32,7 +32,7 @@ def give_template(tokenizer: Tokenizer, chosen: str, plugins: Plugins) -> Tokeni
     """
     shipped = SHIPPED.get(chosen)
     if shipped is None:
-        return _extend(tokenizer, {"eos": END_OF_TEXT}, plugins, _read_template(chosen))
+        return _extend(tokenizer, {"eos": END_OF_TEXT}, plugins, read_template(chosen))
     needed = {"eos": END_OF_TEXT, **shipped.roles}
     return _extend(_fix_roles(tokenizer, shipped, plugins), needed, plugins, shipped.source)
 
@@ -67,10 +67,17 @@ def _list_role(tokenizer: Tokenizer, role: str) -> tuple[str, ...]:
     return tuple(tokenizer.decode([number]) for number in numbers)
 
 
-def _read_template(name: str) -> str:
+def read_template(chosen: str) -> str:
+    """Return the template that a name or a file stands for, in Jinja.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if chosen in SHIPPED:
+        return SHIPPED[chosen].source
     try:
-        return Path(name).read_text("utf-8").removesuffix("\n")
+        return Path(chosen).read_text("utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
-        what = f"is {name!r}, which is neither a file with a template nor the name of one"
+        what = f"is {chosen!r}, which is neither a file with a template nor the name of one"
         fix = f"choose from {', '.join(SHIPPED)}, or name a file"
         raise ConfigError(Problem("", FIELD, what, fix, kind="chat.template")) from error

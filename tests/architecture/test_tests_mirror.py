@@ -43,7 +43,6 @@ TESTED_BY = {
         "chat/sandbox/environment",
     ],
     "chat/test_template.py": [
-        "chat/message",
         "chat/pieces",
         "chat/rendering",
         "chat/stops",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -107,10 +106,12 @@ def command(
 
 
 def _begin_chat(model: GPT, system: str | None, chat_template: str | None, **wanted: Any) -> Chat:
+    from mypt.tokenizers.chat_template import read_template
+
     request = make_request([], samples=1, batch_size=1, **wanted)
     chat = model.chat(
         system=system,
-        chat_template=None if chat_template is None else _read_template(chat_template),
+        chat_template=None if chat_template is None else read_template(chat_template),
         max_new_tokens=request.max_new_tokens,
         sampling=request.sampling,
         stop=request.stop,
@@ -118,10 +119,3 @@ def _begin_chat(model: GPT, system: str | None, chat_template: str | None, **wan
     )
     chat.report = lambda text: echo(f"note: {text}", err=True)
     return chat
-
-
-def _read_template(given: str) -> str:
-    """Return the template of a file, or the name of one that ships with mypt as it is."""
-    from mypt.data.text import read_text
-
-    return read_text(given) if Path(given).is_file() else given

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mypt.chat.message import ASSISTANT, USER
 from mypt.cli.conversation.files import load_messages, save_messages
 from mypt.cli.generation.lines import keep_history, read_line
 from mypt.cli.generation.settings import OFF, change_setting, list_settings, print_settings
@@ -36,7 +37,7 @@ HELP = f"""Type a question; end a line with \\ to add another line.
   /quit                exit, like Ctrl-D; Ctrl-C stops an answer
 Write // to begin a question with /."""
 LAST = "last"
-_MARKS = {"assistant": ""}
+_MARKS = {ASSISTANT: ""}
 
 
 class Session:
@@ -162,7 +163,7 @@ class Session:
     def _show_history(self, _: str) -> None:
         number = 0
         for message in self._chat.messages:
-            is_question = message.role == "user"
+            is_question = message.role == USER
             number += is_question
             mark = f"{number}> " if is_question else ""
             self._say(f"{mark or _MARKS.get(message.role, f'{message.role}: ')}{message.content}")

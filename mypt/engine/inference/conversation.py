@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mypt.chat.message import Message
+from mypt.chat.message import ASSISTANT, SYSTEM, USER, Message, count_leading, list_turns
 from mypt.engine.inference.answer import Answer
-from mypt.engine.inference.chat_messages import (
-    ASSISTANT,
-    MESSAGES,
-    SYSTEM,
-    USER,
-    count_leading,
-    list_questions,
-    list_turns,
-)
+from mypt.engine.inference.chat_messages import MESSAGES, list_questions
 from mypt.engine.inference.continuation import Ending, GenerationSettings
 from mypt.engine.inference.text import stream, with_seed
 from mypt.format.errors import ConfigError, Problem, format_count
@@ -174,7 +166,7 @@ class Chat:
     @checked()
     def clear(self) -> None:
         """Begin anew, with the same system prompt."""
-        self._set(self.messages[: count_leading(self.messages)])
+        self._set(self.messages[: self._count_leading()])
 
     @checked(messages=MESSAGES)
     def replace(self, messages: Iterable[Message | Mapping[str, Any]]) -> None:
@@ -189,7 +181,7 @@ class Chat:
             ConfigError: The template has no place for one.
             DataError: The vocabulary lacks one of its characters.
         """
-        rest = self.messages[count_leading(self.messages) :]
+        rest = self.messages[self._count_leading() :]
         lead = () if text is None else (Message(role=SYSTEM, content=text),)
         self.template.encode((*lead, Message(role=USER, content="")), add_generation_prompt=True)
         self._messages = (*lead, *rest)
@@ -232,8 +224,8 @@ class Chat:
         """
         context = self.model.config.block_size
         room = min(self.settings.max_new_tokens, context // 2)
-        lead = count_leading(messages)
-        places = list_turns(messages)
+        roles = [message.role for message in messages]
+        lead, places = count_leading(roles), list_turns(roles)
 
         def encode(turn: int) -> tuple[int, ...]:
             seen = (*messages[:lead], *messages[places[turn] :])
@@ -260,6 +252,9 @@ class Chat:
     def _end_answer(self) -> None:
         if self._answer is not None:
             self._answer.close()
+
+    def _count_leading(self) -> int:
+        return count_leading([message.role for message in self.messages])
 
     def _set(self, messages: Sequence[Message]) -> None:
         self._end_answer()

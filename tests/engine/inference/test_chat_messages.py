@@ -1,11 +1,7 @@
 import pytest
 
 from mypt.chat.message import Message
-from mypt.engine.inference.chat_messages import list_turns, make_message
-
-
-def said(*roles):
-    return [Message(role=role, content="") for role in roles]
+from mypt.engine.inference.chat_messages import list_questions, make_message
 
 
 def test_a_mapping_becomes_a_message_with_its_further_fields():
@@ -18,8 +14,6 @@ def test_a_mapping_becomes_a_message_with_its_further_fields():
             make_message(wrong)
 
 
-def test_a_turn_begins_with_a_question_after_the_system_prompt():
-    assert list_turns(said("system", "user", "assistant", "tool", "assistant", "user")) == [1, 5]
-    assert list_turns(said("assistant", "user", "assistant")) == [0, 1]
-    assert list_turns(said("user", "system", "user")) == [0, 2]
-    assert list_turns([]) == [0]
+def test_the_user_asks_questions():
+    roles = ("system", "user", "assistant", "tool", "user")
+    assert list_questions([Message(role=role, content="") for role in roles]) == [1, 4]

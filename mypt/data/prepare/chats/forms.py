@@ -23,14 +23,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mypt.chat.message import ASSISTANT, SYSTEM, TOOL, USER
 from mypt.data.prepare.chats.tools import read_calls, read_tools
-from mypt.data.prepare.chats.turns import ASSISTANT, CALLS, ROLES, Chat, Turn, check_turns, refuse
+from mypt.data.prepare.chats.turns import CALLS, ROLES, Chat, Turn, check_turns, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CALL = "function_call"
-_SHARE_GPT_ROLES = {"human": "user", "gpt": ASSISTANT, _CALL: ASSISTANT, "observation": "tool"}
+_SHARE_GPT_ROLES = {"human": USER, "gpt": ASSISTANT, _CALL: ASSISTANT, "observation": TOOL}
 _SHOWN_CHARACTERS = 20
 # Fields that are part of what is said or shown, which no template reads.
 _UNRENDERED = {_CALL: "write it as `tool_calls`", "audio": "remove the line"}
@@ -65,7 +66,7 @@ def _read_messages(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
         refuse(f"/{name}", "is not a list of messages")
     turns = [_read_message(message, f"/{name}/{n}") for n, message in enumerate(messages)]
     system = _read_system(fields)
-    if system and turns[0].role == "system":
+    if system and turns[0].role == SYSTEM:
         refuse("/system", "is a second system message beside the first of the list", "keep one")
     return (*system, *turns)
 
@@ -78,7 +79,7 @@ def _read_alpaca(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
         asked = f"{asked}\n\n{more}"
     return (
         *_read_system(fields),
-        Turn(role="user", text=asked, pointer="/instruction"),
+        Turn(role=USER, text=asked, pointer="/instruction"),
         Turn(
             role=ASSISTANT,
             text=_read_field(fields, "output"),
@@ -115,7 +116,7 @@ def _read_system(fields: Mapping[str, Any]) -> tuple[Turn, ...]:
     system = fields.get("system")
     if system is None or not (text := _read_text(system, "/system")):
         return ()
-    return (Turn(role="system", text=text, pointer="/system"),)
+    return (Turn(role=SYSTEM, text=text, pointer="/system"),)
 
 
 def _read_message(message: Any, pointer: str) -> Turn:

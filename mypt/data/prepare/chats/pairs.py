@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
+from mypt.chat.message import ASSISTANT, USER
 from mypt.data.prepare.chats.forms import read_chat
 from mypt.data.prepare.chats.turns import Chat, refuse
 from mypt.format.errors import DataError
@@ -63,7 +64,7 @@ def _read_answer(fields: Mapping[str, Any], name: str) -> Chat:
                 refuse(f"/{PROMPT}", "is missing", "write what both texts answer")
             given = {**others, PROMPT: prompt, "completion": answer}
             return _read(given, {"completion": f"/{name}"})
-        answer = [{"role": "assistant", "content": answer}]
+        answer = [{"role": ASSISTANT, "content": answer}]
     if not isinstance(answer, list) or not answer:
         refuse(f"/{name}", "is neither a text nor a list of messages")
     before: Any = prompt
@@ -71,7 +72,7 @@ def _read_answer(fields: Mapping[str, Any], name: str) -> Chat:
         shared = _count_shared(fields[CHOSEN], fields[REJECTED])
         before, answer = answer[:shared], answer[shared:]
     elif isinstance(prompt, str):
-        before = [{"role": "user", "content": prompt}]
+        before = [{"role": USER, "content": prompt}]
     if not isinstance(before, list):
         refuse(f"/{PROMPT}", "is neither a text nor a list of messages")
     pointers = {f"messages/{n}": f"/{PROMPT}/{n}" for n in range(len(before))}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import evolve, frozen
 
+from mypt.chat.message import ASSISTANT, SYSTEM, USER
 from mypt.chat.special_text import OrdinaryEncoder
-from mypt.data.prepare.chats.turns import ASSISTANT, CORRECT_LINE, SAID, Chat, refuse
+from mypt.data.prepare.chats.turns import CORRECT_LINE, SAID, Chat, refuse
 from mypt.format.errors import DataError, MyptError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mypt.data.prepare.chats.turns import Turn
 
 # Roles that every template renders, or refuses.
-_USUAL_ROLES = ("system", "user", ASSISTANT)
+_USUAL_ROLES = (SYSTEM, USER, ASSISTANT)
 
 
 @frozen(eq=False)
@@ -83,7 +84,7 @@ class Renderer:
         if not (self.as_turns and chat.is_raw and len(chat.turns) > 1):
             return chat
         prompt, completion = chat.turns
-        asked = evolve(prompt, role="user", weight=None)
+        asked = evolve(prompt, role=USER, weight=None)
         return evolve(chat, turns=(asked, evolve(completion, role=ASSISTANT)))
 
     def _render_text(self, chat: Chat) -> RenderedChat:

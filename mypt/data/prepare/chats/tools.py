@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from mypt.data.prepare.chats.turns import ASSISTANT, CALLS, refuse
+from mypt.chat.message import ASSISTANT
+from mypt.data.prepare.chats.turns import CALLS, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

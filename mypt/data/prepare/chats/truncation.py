@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import evolve, frozen
 
+from mypt.chat.message import list_turns
 from mypt.data.prepare.chats.rendering import RenderedChat
 
 if TYPE_CHECKING:
@@ -75,17 +77,11 @@ def fit_chat(chat: Chat, renderer: Renderer, limit: int | None) -> FittedChat | 
     return None
 
 
-def _split_exchanges(turns: Sequence[Turn]) -> tuple[Sequence[Turn], list[list[Turn]]]:
+def _split_exchanges(turns: Sequence[Turn]) -> tuple[Sequence[Turn], list[Sequence[Turn]]]:
     """Return what the system says at the beginning, and the rest from question to question."""
-    begin = next((n for n, turn in enumerate(turns) if turn.role != "system"), len(turns))
-    exchanges: list[list[Turn]] = []
-    before = None
-    for turn in turns[begin:]:
-        if not exchanges or (turn.role == "user" and before != "user"):
-            exchanges.append([])
-        exchanges[-1].append(turn)
-        before = turn.role
-    return turns[:begin], exchanges
+    begins = list_turns([turn.role for turn in turns])
+    parts = [turns[begin:end] for begin, end in pairwise([*begins, len(turns)])]
+    return turns[: begins[0]], [part for part in parts if part]
 
 
 def _cut_text(chat: Chat, rendered: RenderedChat, limit: int) -> FittedChat | None:

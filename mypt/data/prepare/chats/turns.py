@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import field, frozen
 
-from mypt.chat.message import Message
+from mypt.chat.message import ASSISTANT, SYSTEM, TOOL, USER, Message
 from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-ASSISTANT = "assistant"
-ROLES = ("system", "user", ASSISTANT, "tool")
+ROLES = (SYSTEM, USER, ASSISTANT, TOOL)
 CORRECT_LINE = "correct the line, or remove it"
 # Fields of a message that hold what it says, beside its text.
 CALLS = "tool_calls"

@@ -74,4 +74,4 @@ def _give_template(tokenizer: Tokenizer, chosen: str | None, plugins: Plugins) -
 
 def _choose_default(state: Mapping[str, Any]) -> str:
     special = state.get("special_token_encoder") or {}
-    return "mypt" if all(text in special for text in SHIPPED["mypt"].tokens) else "plain"
+    return "mypt" if SHIPPED["mypt"].fits(special) else "plain"
