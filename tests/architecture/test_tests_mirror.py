@@ -92,6 +92,7 @@ TESTED_BY = {
         "engine/evaluation/reference",
         "engine/training/preferences",
     ],
+    "scenarios/test_special_tokens.py": ["engine/config/vocabulary"],
     "testing/test_optimizers.py": [
         "engine/optimizers/adafactor",
         "engine/optimizers/sgd",
