@@ -171,17 +171,31 @@ def stream(
         sample: Number of this continuation among those of the same prompt, which differ.
         prefix: What the text before left, and where this one leaves the same for the next.
     """
-    settings, config = with_seed(settings), model.config
+    settings = with_seed(settings)
+    row = begin_row(model, prompt, settings, sample)
+    return TextStream(row, _make_pieces(model, row, settings, prefix))
+
+
+def begin_row(
+    model: LanguageModel, prompt: Prompt, settings: GenerationSettings, sample: int = 0
+) -> TextRow:
+    """Begin a text after a prompt, with logit processors of its own.
+
+    Raises:
+        ConfigError: The prompt or a logit processor is refused; see `encode_prompt` and
+            `prepare_processing`.
+        DataError: As `encode_prompt`.
+        PluginError: As `prepare_processing`.
+    """
     encoded = encode_prompt(
         settings.tokenizer,
         prompt,
-        config.vocab_size,
+        model.config.vocab_size,
         model.begin_ids,
         read_special_tokens=settings.read_special_tokens,
     )
     processors = prepare_processing(model, settings).begin(encoded.ids)
-    row = TextRow(encoded, settings, processors, config.block_size, sample)
-    return TextStream(row, _make_pieces(model, row, settings, prefix))
+    return TextRow(encoded, settings, processors, model.config.block_size, sample)
 
 
 def _make_pieces(

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Self
 from mypt.engine.inference.batching.batch import Batch
 from mypt.engine.inference.batching.request import TextRequest
 from mypt.engine.inference.batching.running_text import RunningText
-from mypt.engine.inference.logit_processing import prepare_processing
-from mypt.engine.inference.prompt_ids import encode_prompt
-from mypt.engine.inference.text import TextRow, with_seed
+from mypt.engine.inference.text import begin_row, with_seed
 from mypt.format.errors import MyptError, Problem
 from mypt.format.rules.arguments import check_arguments, whole_number
 from mypt.plugins.isolation import summarize_error
@@ -102,10 +100,9 @@ class TextBatcher:
         Raises:
             QueueFull: `max_waiting` texts wait already.
             BatcherClosed: It was closed, or its thread failed.
-            ConfigError: The prompt or a logit processor is refused; see `encode_prompt` and
-                `prepare_processing`.
-            DataError: As `encode_prompt`.
-            PluginError: As `prepare_processing`.
+            ConfigError: As `begin_row`.
+            DataError: As `begin_row`.
+            PluginError: As `begin_row`.
         """
         text = self._begin_text(prompt, with_seed(settings), on_change)
         if text.is_done:
@@ -125,17 +122,9 @@ class TextBatcher:
     def _begin_text(
         self, prompt: Prompt, settings: GenerationSettings, on_change: Callable[[], object] | None
     ) -> RunningText:
-        model, config = self._model, self._model.config
-        ids = encode_prompt(
-            settings.tokenizer,
-            prompt,
-            config.vocab_size,
-            model.begin_ids,
-            read_special_tokens=settings.read_special_tokens,
-        )
-        processors = prepare_processing(model, settings).begin(ids.ids)
-        row = TextRow(ids, settings, processors, config.block_size)
-        return RunningText(TextRequest(ids, settings, on_change), row, config.block_size)
+        row = begin_row(self._model, prompt, settings)
+        request = TextRequest(row.prompt, settings, on_change)
+        return RunningText(request, row, self._model.config.block_size)
 
     def close(self) -> None:
         """Cancel all texts and end the thread; closing it again has no effect."""
