@@ -106,6 +106,11 @@ class Guard:
         return frozenset(self.char_of.values())
 
     @cached_property
+    def all_chars(self) -> frozenset[str]:
+        """These, and the marks of an answer."""
+        return self.special_chars | {self.begin, self.end}
+
+    @cached_property
     def _special(self) -> re.Pattern[str]:
         return re.compile("|".join(map(re.escape, self.char_of)) or "(?!)")
 

@@ -84,9 +84,14 @@ class Rendering:
             raise DataError(Problem(*PLACE, what, fix, kind="chat.special"))
         return self
 
+    def without_texts(self) -> Rendering:
+        """Return the rendering of the same messages where nothing is said in them."""
+        emptied = [_replace_texts(one, "") | {"role": one["role"]} for one in self.messages]
+        return evolve(self, messages=emptied, given={})
+
     def _names_tokens(self, add_generation_prompt: bool) -> bool:
         """Return whether the template writes each special token by its whole name."""
-        calm = [_calm(one) | {"role": one["role"]} for one in self.messages]
+        calm = [_replace_texts(one, _HARMLESS) | {"role": one["role"]} for one in self.messages]
         one = evolve(self, messages=calm, given={})
         other = evolve(one, looks_within=True)
         try:
@@ -132,10 +137,11 @@ class Rendering:
         return covered
 
 
-def _calm(value: Any) -> Any:
-    """Return a JSON value with other texts, but for the names of fields."""
+def _replace_texts(value: Any, text: str) -> Any:
+    """Return a JSON value with another text in place of each, but for the names of fields."""
     if isinstance(value, str):
-        return _HARMLESS
+        return text
     if isinstance(value, Mapping):
-        return {name: _calm(one) for name, one in value.items()}
-    return [_calm(one) for one in value] if isinstance(value, list | tuple) else value
+        return {name: _replace_texts(one, text) for name, one in value.items()}
+    is_list = isinstance(value, list | tuple)
+    return [_replace_texts(one, text) for one in value] if is_list else value

@@ -12,6 +12,7 @@ from attrs import field, frozen
 from mypt.chat.answers import Span, lay_out, lay_out_prompt, take_marks
 from mypt.chat.guard import Guard, find_private
 from mypt.chat.message import ASSISTANT, USER, Message
+from mypt.chat.own_words import refuse_words
 from mypt.chat.pieces import Pieces
 from mypt.chat.rendering import Rendering
 from mypt.chat.sandbox.render import PLACE, compile_template, find_variables_read
@@ -131,7 +132,7 @@ class ChatTemplate:
             variables: What else the template may read, such as `tools`, as JSON values.
 
         Raises:
-            ConfigError: The template fails.
+            ConfigError: The template fails, or the vocabulary lacks what it writes itself.
             DataError: The vocabulary lacks a character; or, without `add_generation_prompt`, the
                 template does not let it be told where the answers are, or how they end.
         """
@@ -143,7 +144,11 @@ class ChatTemplate:
         layout = (lay_out_prompt if add_generation_prompt else lay_out)(rendering, stops)
         cuts = {place for _, span in layout.answers for place in span}
         pieces = Pieces(self.encoder, self.special, {char: text for text, char in chars.items()})
-        ids, places = pieces.encode(layout.text, cuts)
+        try:
+            ids, places = pieces.encode(layout.text, cuts)
+        except DataError:
+            refuse_words(rendering, self.encoder)
+            raise
 
         def find(span: Span) -> Span:
             """Return where characters are in the ids; a place within a piece is its end."""

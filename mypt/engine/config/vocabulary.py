@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.chat.own_words import check_words
 from mypt.chat.special_text import find_special_texts
+from mypt.chat.template import ChatTemplate
 from mypt.data.dataset import read_text_rules, read_tokenizer_state
 from mypt.data.metadata import STATE_FILE
 from mypt.format.documents.special_tokens import list_places
@@ -43,7 +45,8 @@ def widen_tokenizer(
         plugins: Where tokenizers are looked up.
 
     Raises:
-        ConfigError: A special token cannot be one, or there is no such template.
+        ConfigError: A special token cannot be one, or there is no such template,
+            or the vocabulary lacks what it writes.
         DataError: A data set has special tokens, and is not made with this tokenizer otherwise.
     """
     for folder in folders:
@@ -53,6 +56,7 @@ def widen_tokenizer(
         tokenizer = extend_tokenizer(tokenizer, wanted, plugins)
     if training.chat_template is not None:
         tokenizer = give_template(tokenizer, training.chat_template, plugins)
+        check_words(ChatTemplate.of(tokenizer))
     return tokenizer
 
 

@@ -128,6 +128,16 @@ def test_preparing_counts_turns_tokens_and_what_does_not_fit(cli, talks):
     assert lines[6] == "to fit block_size 31: 2 turns of 1 conversation left out"
 
 
+def test_what_a_template_needs_and_a_vocabulary_lacks_is_said_once(refused, in_tmp, bundle):
+    shutil.copytree(bundle, in_tmp / "checkpoints" / "cat")
+    lines = [chat(("user", "cat"), ("assistant", f"sat {n}")) for n in range(9)]
+    (in_tmp / "chats.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    error = refused("data", "chats", "chats.jsonl", "--output", "sft", "--from_model", "cat")
+    assert error.startswith("error: tokenizer.json#/chat_template: writes 'U' ")
+    assert error.count("\n") <= 1
+    assert not (in_tmp / "sft").exists()
+
+
 def test_the_block_size_of_a_model_is_the_default(cli, in_tmp, bundle):
     shutil.copytree(bundle, in_tmp / "checkpoints" / "cat")
     lines = [{"prompt": f"the cat {n}", "completion": "sat"} for n in range(3)]

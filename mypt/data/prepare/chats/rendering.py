@@ -9,6 +9,7 @@ import numpy as np
 from attrs import evolve, frozen
 
 from mypt.chat.message import ASSISTANT, SYSTEM, USER
+from mypt.chat.own_words import lacks_words
 from mypt.chat.special_text import OrdinaryEncoder
 from mypt.data.prepare.chats.turns import CORRECT_LINE, SAID, Chat, refuse
 from mypt.format.errors import DataError, MyptError
@@ -64,6 +65,7 @@ class Renderer:
         """Return the tokens of a conversation.
 
         Raises:
+            ConfigError: The vocabulary lacks what the template writes itself.
             DataError: The template refuses it or leaves something out, or the vocabulary lacks a
                 character. The problem's `where` is the JSON pointer.
         """
@@ -125,6 +127,8 @@ class Renderer:
         try:
             return self.template.encode(messages, variables=variables)
         except MyptError as error:  # by the template's own words, which are of this conversation
+            if lacks_words(error):
+                raise
             problem = error.problems[0]
             refuse("", problem.what, problem.fix)
 
