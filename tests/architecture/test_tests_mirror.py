@@ -44,7 +44,6 @@ TESTED_BY = {
     ],
     "chat/test_template.py": [
         "chat/pieces",
-        "chat/rendering",
         "chat/stops",
         "chat/template_tokens",
     ],

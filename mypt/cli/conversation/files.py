@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mypt.engine.inference.chat_messages import make_message
-from mypt.format.errors import DataError, Problem, SaveError, format_count
+from mypt.format.errors import DataError, FormatError, Problem, SaveError, format_count
+from mypt.format.schema import strict_json
 from mypt.format.storage.atomic_file import write_atomically
 
 if TYPE_CHECKING:
@@ -72,8 +73,10 @@ def _describe(message: Message) -> dict[str, Any]:
 
 def _parse(file: str, line: str) -> tuple[Message, ...]:
     try:
-        found = [make_message(message) for message in json.loads(line)["messages"]]
-    except (ValueError, TypeError, KeyError):
+        found = [
+            make_message(message) for message in strict_json.parse(line.encode(), file)["messages"]
+        ]
+    except (FormatError, TypeError, KeyError):
         what = 'is no line of {"messages": [{"role": ..., "content": ...}]}'
         raise DataError(Problem(file, "", what, _FIX, kind="chat.file")) from None
     return tuple(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 import math
 import sys
 from collections import deque
@@ -16,10 +16,11 @@ from attrs import evolve, frozen
 from mypt.cli.generation.prompts import name_source
 from mypt.cli.terminal import echo_json
 from mypt.engine.inference.continuation_scoring import encode_pair, encode_whole, score_pairs
-from mypt.format.errors import DataError, MyptError, Problem
+from mypt.format.errors import DataError, FormatError, MyptError, Problem
+from mypt.format.schema import strict_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypt.api.gpt import GPT
     from mypt.engine.inference.continuation_scoring import ContinuationScore, EncodedPair
@@ -89,6 +90,8 @@ class _Lines:
     def __iter__(self) -> Iterator[EncodedPair]:
         try:
             for number, line in enumerate(_read_lines(self._file), start=1):
+                if not line.strip():
+                    continue
                 with _locate(name_source(self._file), number):
                     found = list(_encode_line(self._model, _parse(line), reads=self._reads))
                 for is_choice, pair in found:
@@ -98,37 +101,36 @@ class _Lines:
             self.error = error
 
 
-def _read_lines(file: str) -> Iterator[str]:
+def _read_lines(file: str) -> Iterator[bytes]:
     if file == "-":
-        yield from _decode_lines(sys.stdin.buffer)
+        yield from _drop_mark(sys.stdin.buffer)
         return
     try:
         with Path(file).open("rb") as stream:
-            yield from _decode_lines(stream)
+            yield from _drop_mark(stream)
     except OSError as error:
         what, fix = f"cannot be read: {error.strerror}", "check the path"
         raise DataError(Problem(file, "", what, fix)) from error
 
 
-def _decode_lines(lines: Iterable[bytes]) -> Iterator[str]:
-    return (line.decode("utf-8", "surrogateescape") for line in lines)
+def _drop_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines, of which the first may begin with a byte order mark."""
+    for number, line in enumerate(lines):
+        yield line if number else line.removeprefix(codecs.BOM_UTF8)
 
 
-def _parse(line: str) -> Any:
+def _parse(line: bytes) -> dict[str, Any]:
     try:
-        line.encode()
-    except UnicodeEncodeError:
-        raise DataError(Problem("", "", "is not UTF-8", "correct the line")) from None
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        what = f"is not JSON: {error}"
+        return strict_json.parse(line, "")
+    except FormatError as error:
+        what = error.problems[0].what.replace(" at line 1,", " at")
         raise DataError(Problem("", "", what, f"write {_WANTED}")) from None
 
 
-def _encode_line(model: GPT, document: Any, *, reads: bool) -> Iterator[tuple[bool, EncodedPair]]:
+def _encode_line(
+    model: GPT, fields: Mapping[str, Any], *, reads: bool
+) -> Iterator[tuple[bool, EncodedPair]]:
     """Yield what is to be scored of a line, and whether it is one of a list."""
-    fields = document if isinstance(document, dict) else {}
     text, prompt, given = (fields.get(name) for name in ("text", "prompt", "continuation"))
     if isinstance(text, str) and prompt is None and given is None:
         yield False, encode_whole(model, text, read_special_tokens=reads)

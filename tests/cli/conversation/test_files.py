@@ -50,6 +50,8 @@ def test_only_its_own_file_is_replaced_without_asking(tmp_path):
         (b'{"messages": [{"role": "user"}]}', "is no line of"),
         (b'{"messages": [{"role": "user", "content": ["Hi"]}]}', "is no line of"),
         (b'{"messages": ["Hi"]}', "is no line of"),
+        (b'{"messages": 1}', "is no line of"),
+        (b'{"messages": ' + b"[" * 100_000, "is no line of"),
     ],
 )
 def test_what_is_no_conversation_is_refused(tmp_path, data, what):

@@ -62,7 +62,10 @@ def test_standard_input_is_read(cli, bundle, monkeypatch):
     ("line", "said"),
     [
         ("{\n", "in.jsonl line 2: is not JSON: "),
-        ("[1]\n", "in.jsonl line 2: is not what can be scored; write an object with "),
+        ("[1]\n", "in.jsonl line 2: is not a JSON object; write an object with "),
+        ("[" * 100_000, "in.jsonl line 2: is nested too deeply; write an object with "),
+        ('{"text": "a", "text": "b"}', "in.jsonl line 2: has the key 'text' twice in one object; "),
+        ('{"text": "the cat \\ud800"}', "in.jsonl line 2: escapes half a character "),
         ({"prompt": "a"}, "in.jsonl line 2: is not what can be scored; "),
         ({"prompt": 1, "continuation": "a"}, "in.jsonl line 2: is not what can be scored; "),
         ({"prompt": "a", "continuation": []}, "in.jsonl line 2: is not what can be scored; "),
@@ -77,6 +80,12 @@ def test_what_is_wrong_names_its_line(score, line, said):
     assert err.startswith(f"error: {said}")
     assert err.count("\n") == 1
     assert json.loads(out)["line"] == 1  # what stands before is answered
+
+
+def test_empty_lines_and_a_byte_order_mark_are_passed_over(score):
+    code, out, err = score(["\ufeff", LINES[0], "\n", " \n", LINES[1], "\n"])
+    assert (code, err) == (0, "")
+    assert [json.loads(line)["line"] for line in out.splitlines()] == [1, 4]
 
 
 def test_a_file_that_is_not_there_is_told_so(refused, bundle, in_tmp):
