@@ -30,6 +30,11 @@ class Screen:
         before, _, self.shown = self.shown.partition(text)
         return before
 
+    def wait_for_more(self):
+        """Read until an answer has begun."""
+        while not self.shown.strip():
+            self.shown += os.read(self._master, 4096).decode("utf-8", "replace")
+
     def press(self, keys):
         os.write(self._master, keys.encode())
 
@@ -62,13 +67,14 @@ def test_an_answer_ends_by_ctrl_c_and_a_conversation_by_ctrl_d(talk):
     screen.wait_for("> ")
     screen.press("Hi there\n")
     screen.wait_for("Hi there\r\n")
-    time.sleep(0.3)
+    screen.wait_for_more()
     screen.press("\x03")
     screen.wait_for("\n> ")
     screen.press("/edit last\n")
     screen.wait_for("> Hi there")  # the question, to be changed
     screen.press("!\n")
-    time.sleep(0.3)
+    screen.wait_for("!\r\n")
+    screen.wait_for_more()
     screen.press("\x03")
     screen.wait_for("\n> ")
     screen.press("/history\n")

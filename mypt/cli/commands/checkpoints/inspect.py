@@ -147,7 +147,8 @@ def _list_texts(state: dict[str, Any]) -> dict[int, str]:
     own = {END_OF_TEXT: END_OF_TEXT_ID} if state["token_kind"] == "gpt2" else {}
     held = state["plugins"].get(BPE_PACKAGE, {}).get("tokenizer")
     own |= {} if held is None else list_tokens(held)
-    known = {number: text for text, number in (own | state["special_token_encoder"]).items()}
+    listed = (own | state["special_token_encoder"]).items()
+    known = {number: text for text, number in listed if isinstance(number, int)}
     return dict(enumerate(state["chars"] or ())) | known
 
 

@@ -27,7 +27,6 @@ FILES = {
 }
 # By what the refusal says, files of a folder.
 FOLDERS = {
-    "adapter of PEFT": ("adapter_config.json", "adapter_model.safetensors"),
     "DeepSpeed": ("latest", "zero_to_fp32.py"),
     "Megatron-LM": ("latest_checkpointed_iteration.txt",),
     "Meta's Llama": ("params.json", "consolidated.00.pth"),
