@@ -9,6 +9,8 @@ from mypt.chat.sandbox.render import PLACE
 from mypt.format.errors import ConfigError, DataError, MyptError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mypt.chat.rendering import Rendering
     from mypt.chat.special_text import OrdinaryEncoder
     from mypt.chat.template import ChatTemplate
@@ -17,17 +19,13 @@ LACKS_WORDS = "chat.words"
 _SHOWN = 20  # characters
 
 
-def check_words(template: ChatTemplate) -> None:
-    """Raise if a vocabulary lacks what its chat template writes around a question.
-
-    Raises:
-        ConfigError: It does.
-    """
+def describe_lacking(template: ChatTemplate) -> Iterator[str]:
+    """Yield a line if a vocabulary lacks what its chat template writes around a question."""
     try:
         template.encode([Message(role="user", content="")], add_generation_prompt=True)
     except MyptError as error:  # others are of this conversation, which nobody had
         if lacks_words(error):
-            raise
+            yield f"The model cannot be talked with: {error.problems[0]}"
 
 
 def lacks_words(error: MyptError) -> bool:

@@ -38,6 +38,14 @@ def prepared(train, cli, in_tmp):
     return in_tmp
 
 
+def test_a_preview_says_which_answer_of_a_pair_is_shown(cli, prepared):
+    code, out, err = cli("data", "inspect", "prefs", "--show", "3")
+    assert code == 0, err
+    assert ", 3 pairs\n" in out
+    for named in ("train 1, chosen: ", "train 1, rejected: ", "train 2, chosen: "):
+        assert named in out
+
+
 TUNE = {"init_from_model": "base", "dataset_dir": "prefs", "dropout": 0.0, "learning_rate": 0.003}
 TUNE |= {"block_size": None, "n_embd": None, "n_head": None, "n_layer": None}
 

@@ -30,7 +30,7 @@ def print_description(description: Mapping[str, Any]) -> None:
         there = format_count(len(description["files"][split]), "file")
         line = f"  {split}: {format_count(tokens, 'token')} in {there}"
         if "episodes" in description:
-            line += f", {format_count(description['episodes'][split], 'episode')}"
+            line += f", {_count_episodes(description, split)}"
             least = description["least_block_size"][split]
             line += f", targets within the last {least} tokens" if least > 1 else ""
         echo(line)
@@ -46,9 +46,17 @@ def print_conversations(shown: Sequence[ShownConversation]) -> None:
     special = {s.text for one in shown for s in one.stretches if s.is_special}
     for one in shown:
         mark = "" if is_coloured else "; [[learnt]]"
-        echo(f"\n{one.split} {one.number + 1:,}: {format_count(one.tokens, 'token')}{mark}")
+        named = f"{one.split} {one.number + 1:,}" + (f", {one.answer}" if one.answer else "")
+        echo(f"\n{named}: {format_count(one.tokens, 'token')}{mark}")
         stretches = [evolve(s, text=_escape_text(s, special)) for s in one.stretches]
         (_print_coloured if is_coloured else _print_bracketed)(stretches)
+
+
+def _count_episodes(description: Mapping[str, Any], split: str) -> str:
+    count: int = description["episodes"][split]
+    if description["kind"] == "preferences":
+        return format_count(count // 2, "pair")
+    return format_count(count, "episode")
 
 
 def is_terminal() -> bool:

@@ -6,7 +6,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mypt.chat.special_text import find_special_texts
 from mypt.data.dataset import (
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mypt.data.dataset import EpisodeArrays
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
+
+_ANSWERS = ("chosen", "rejected")  # in the order in which a pair is written
 
 
 @frozen
@@ -51,12 +53,15 @@ class ShownConversation:
         number: Its number within the split, from 0.
         tokens: Number of its tokens.
         stretches: What it holds.
+        answer: Which answer of its pair it has, `chosen` or `rejected`; None where there are no
+            pairs. Both have the number of the pair.
     """
 
     split: str
     number: int
     tokens: int
     stretches: tuple[Stretch, ...]
+    answer: str | None = None
 
 
 def find_tokenizer(folder: str | Path, plugins: Plugins) -> Tokenizer:
@@ -96,7 +101,11 @@ def _iter_conversations(
         spans = ((part, start, length) for part in parts for start, length in part.spans.tolist())
         for number, (part, start, length) in enumerate(spans):
             stretches = _read_stretches(part, slice(start, start + length), tokenizer, special)
-            yield ShownConversation(split, number, length, tuple(stretches))
+            one = ShownConversation(split, number, length, tuple(stretches))
+            if part.reference is None:
+                yield one
+            else:
+                yield evolve(one, number=number // 2, answer=_ANSWERS[number % 2])
 
 
 def _read_stretches(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.chat.own_words import check_words
+from mypt.chat.own_words import describe_lacking
 from mypt.chat.special_text import find_special_texts
 from mypt.chat.template import ChatTemplate
 from mypt.data.dataset import read_text_rules, read_tokenizer_state
@@ -45,8 +45,7 @@ def widen_tokenizer(
         plugins: Where tokenizers are looked up.
 
     Raises:
-        ConfigError: A special token cannot be one, or there is no such template,
-            or the vocabulary lacks what it writes.
+        ConfigError: A special token cannot be one, or there is no such template.
         DataError: A data set has special tokens, and is not made with this tokenizer otherwise.
     """
     for folder in folders:
@@ -56,7 +55,6 @@ def widen_tokenizer(
         tokenizer = extend_tokenizer(tokenizer, wanted, plugins)
     if training.chat_template is not None:
         tokenizer = give_template(tokenizer, training.chat_template, plugins)
-        check_words(ChatTemplate.of(tokenizer))
     return tokenizer
 
 
@@ -74,6 +72,7 @@ def describe_widening(tokenizer: Tokenizer, before: Tokenizer) -> Iterator[str]:
         yield f"The vocabulary gets {count}: {', '.join(told)}"
     if state.get("chat_template") != old.get("chat_template"):
         yield "The model gets a chat template"
+        yield from describe_lacking(ChatTemplate.of(tokenizer))
 
 
 def refuse_changes(asked: Mapping[str, Any], saved: TrainingConfig) -> None:
