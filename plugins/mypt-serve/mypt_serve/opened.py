@@ -11,6 +11,7 @@ from mypt.chat.template import ChatTemplate
 from mypt.engine.checkpoints.paths import find_checkpoint
 from mypt.engine.inference.batching.batcher import TextBatcher
 from mypt.plugins import ConfigError
+from mypt_serve.api.schema_trial import SchemaTrial
 from mypt_serve.page.card import describe_model, draw_losses
 from mypt_serve.settings import ServedModel
 
@@ -57,6 +58,7 @@ def open_model(
             template=chat,
             no_template=why,
             created=int(time.time()),
+            schemas=SchemaTrial(),
             card=describe_model(str(folder), plugins),
             loss_plot=draw_losses(str(folder), plugins),
         )

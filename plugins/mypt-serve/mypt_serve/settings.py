@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypt.api.gpt import GPT
     from mypt.chat.template import ChatTemplate
     from mypt.engine.inference.batching.batcher import TextBatcher
+    from mypt_serve.api.schema_trial import SchemaTrial
 
 
 @frozen(kw_only=True)
@@ -67,6 +68,7 @@ class ServedModel:
         template: Its chat template; None where it has none.
         no_template: Why it has none; "" where it has one.
         created: When the server began, seconds since 1970.
+        schemas: What tries out the schemas of requests.
         card: What the page shows of it, without a path.
         loss_plot: Its losses as an SVG with a legend; None where its log is not here.
     """
@@ -77,6 +79,7 @@ class ServedModel:
     template: ChatTemplate | None
     no_template: str
     created: int
+    schemas: SchemaTrial
     card: Mapping[str, object] = field(factory=dict)
     loss_plot: Mapping[str, object] | None = None
 

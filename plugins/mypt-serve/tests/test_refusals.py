@@ -1,6 +1,7 @@
 """What the API refuses: by name, in OpenAI's form, and nothing is ignored."""
 
 import json
+import threading
 
 import httpx
 import pytest
@@ -44,12 +45,14 @@ COMMON = [
     ({"seed": 2**63}, 400, "seed", "must be from"),
     ({"stream": 1}, 400, "stream", "must be true or false"),
     ({"stream_options": {}}, 400, "stream_options", "only allowed when 'stream'"),
-    ({"stream": True, "stream_options": {"x": 1}}, 400, "x", "Unrecognized"),
+    ({"stream": True, "stream_options": {"x": 1}}, 400, "stream_options.x", "Unrecognized"),
     ({"presence_penalty": 3}, 400, "presence_penalty", "must be from -2 to 2"),
     ({"logit_bias": [1]}, 400, "logit_bias", "must be an object"),
     ({"logit_bias": {"a": 1}}, 400, "logit_bias", "ids of tokens"),
     ({"logit_bias": {"1": 101}}, 400, "logit_bias.1", "must be from -100 to 100"),
-    ({"logit_bias": {"99999": 1}}, 400, None, "is no token of this vocabulary"),
+    ({"logit_bias": {"05": 1}}, 400, "logit_bias", "ids of tokens"),
+    ({"logit_bias": {"99999": 1}}, 400, "logit_bias", "99999 is no token of this vocabulary"),
+    ({"max_tokens": 5, "max_completion_tokens": 6}, 400, "max_completion_tokens", "another"),
     ({"response_format": {"type": "xml"}}, 400, "response_format", "must be of type"),
     ({"best_of": 3}, 400, "best_of", "is not supported"),
     ({"echo": True}, 400, "echo", "is not supported by this server; leave it out, or set"),
@@ -106,11 +109,11 @@ def test_what_a_completion_refuses(http, given, param, part):
         ([], "messages", "at least one message"),
         ([{"role": "assistant", "content": "a"}], "messages", "must not end with"),
         (["hello"], "messages[0]", "must be an object"),
-        ([{"content": "a"}], "role", "Missing"),
+        ([{"content": "a"}], "messages[0].role", "Missing"),
         ([{"role": "tool", "content": "a"}], "messages[0].role", "must be one of"),
-        ([{"role": "user"}], "content", "Missing"),
+        ([{"role": "user"}], "messages[0].content", "Missing"),
         ([{"role": "user", "content": 5}], "messages[0].content", "must be a string"),
-        ([{"role": "user", "content": "a", "name": "me"}], "name", "Unrecognized"),
+        ([{"role": "user", "content": "a", "name": "me"}], "messages[0].name", "Unrecognized"),
         (
             [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}],
             "messages[0].content[0]",
@@ -191,3 +194,50 @@ def test_a_path_or_method_that_is_not_there_is_an_error_of_the_api(http, method,
     response = http.request(method, path)
     assert response.status_code == status
     assert response.json()["error"]["message"]
+
+
+def ask_for_schema(schema):
+    described = {"name": "a", "schema": schema}
+    return {**TEXT, "response_format": {"type": "json_schema", "json_schema": described}}
+
+
+PLACE = "response_format.json_schema"
+
+
+@pytest.mark.parametrize(
+    ("schema", "param", "part"),
+    [
+        (None, f"{PLACE}.schema", "Missing"),
+        ([], f"{PLACE}.schema", "must be an object"),
+        ({"allOf": [{"type": "string"}, {"type": "null"}]}, "response_format", "incompatible"),
+        ({"type": "string", "pattern": "(("}, "response_format", "unclosed group"),
+        ({"$ref": "file:///etc/passwd"}, "response_format", "does not fetch"),
+        ({"x-guidance": [1]}, "response_format", "x-guidance that is no object"),
+        ({"const": "Z"}, "response_format", "a character that this vocabulary lacks"),
+    ],
+    ids=repr,
+)
+def test_a_schema_that_cannot_be_met_is_refused(http, schema, param, part):
+    response = http.post("/v1/completions", json=ask_for_schema(schema))
+    assert_refused(response, 400, param, part)
+
+
+def test_a_schema_that_takes_too_long_to_compile_is_refused_and_holds_nobody_up(http, server):
+    patterns = [f"^.*a.{{{count}}}b.*$" for count in range(1, 60)]  # 2 ** 60 states
+    bomb = {"allOf": [{"type": "string", "pattern": pattern} for pattern in patterns]}
+    refused = []
+
+    def ask():
+        refused.append(
+            httpx.post(f"{server.url}/v1/completions", json=ask_for_schema(bomb), timeout=60)
+        )
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    assert http.post("/v1/completions", json={**TEXT, "max_tokens": 1}).status_code == 200
+    assert not refused
+    for thread in asking:
+        thread.join()
+    for response in refused:
+        assert_refused(response, 400, "response_format", "too complex to follow")

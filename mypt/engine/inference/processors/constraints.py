@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mypt.plugins import BeginText, LogitProcessor
 
 IMPOSSIBLE = float("-inf")
+_SCHEMA = "json_schema"
 # Where an error stands in a grammar that mypt wrote.
 _PLACE = re.compile(r"^(at )?1\(\d+\): (failed to compile JSON schema: )?")
 # A text may be cut into tokens in any way, so that nothing has to be encoded.
@@ -110,12 +111,23 @@ def index_tokens(vocabulary: Vocabulary) -> LLTokenizer:
 
 
 def write_schema(schema: Mapping[str, Any] | bool) -> str:
-    """Return the grammar of the JSON documents that match a schema."""
-    if isinstance(schema, bool):
-        return f"start: %json {json.dumps(schema)}"
-    given = schema.get("x-guidance", {})
-    document = {**schema, "x-guidance": {"whitespace_pattern": _WHITESPACE, **given}}
-    return f"start: %json {json.dumps(document)}"
+    """Return the grammar of the JSON documents that match a schema.
+
+    Raises:
+        ConfigError: It is nested too deeply, or its `x-guidance` is no object.
+    """
+    document = schema
+    if not isinstance(schema, bool):
+        given = schema.get("x-guidance", {})
+        if not isinstance(given, dict):
+            what, fix = "has an x-guidance that is no object", "leave it out"
+            raise ConfigError(Problem("", _SCHEMA, what, fix, kind="sampling"))
+        document = {**schema, "x-guidance": {"whitespace_pattern": _WHITESPACE, **given}}
+    try:
+        return f"start: %json {json.dumps(document)}"
+    except RecursionError as error:
+        problem = Problem("", _SCHEMA, "is nested too deeply", "nest it less", kind="sampling")
+        raise ConfigError(problem) from error
 
 
 def write_pattern(pattern: str) -> str:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
 _TYPES |= {429: "rate_limit_error"}
 CLOSE = {"Connection": "close"}
+# Logit processors, and the parameters that ask for them.
+_PARAMS = {"json_schema": "response_format", "logit_bias": "logit_bias"}
 
 
 class ApiError(Exception):
@@ -78,6 +80,22 @@ def refuse_length(name: str, count: int, context: int) -> NoReturn:
     """
     message = f"This model's context is {context} tokens; shorten your {name}, which have {count}."
     raise ApiError(400, message, param=name, code="context_length_exceeded")
+
+
+def refuse_settings(error: MyptError) -> NoReturn:
+    """Refuse how a text is to be made, by the name of the parameter that is wrong.
+
+    Raises:
+        ApiError: Always.
+    """
+    parts = [one.where.partition("/") for one in error.problems]
+    param = _PARAMS.get(parts[0][0])
+    begin = f"'{param}' cannot be met" if param else "The text cannot be made"
+    said = "; ".join(
+        f"{place} {one.what}; {one.fix}".lstrip()
+        for (_, _, place), one in zip(parts, error.problems, strict=True)
+    )
+    raise ApiError(400, f"{begin}: {said}.", param=param, code="invalid_value") from error
 
 
 def explain(error: MyptError) -> str:

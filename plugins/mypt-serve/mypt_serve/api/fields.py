@@ -57,9 +57,15 @@ def _collect_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class Fields:
     """The parameters of a request, each of which has to be taken."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        """Begin with all of them; one that is null counts as left out."""
+    def __init__(self, values: Mapping[str, Any], within: str = "") -> None:
+        """Begin with all of them; one that is null counts as left out.
+
+        Args:
+            values: The parameters, or those within one of these.
+            within: The one that they are within, such as `messages[0]`.
+        """
         self._left = {name: value for name, value in values.items() if value is not None}
+        self._prefix = f"{within}." if within else ""
 
     def take(self, name: str, read: Callable[[str, Any], T], default: T) -> T:
         """Take a parameter.
@@ -72,7 +78,7 @@ class Fields:
         Raises:
             ApiError: From `read`: the value is wrong.
         """
-        return read(name, self._left.pop(name)) if name in self._left else default
+        return read(self._prefix + name, self._left.pop(name)) if name in self._left else default
 
     def need(self, name: str, read: Callable[[str, Any], T]) -> T:
         """Take a parameter that has to be there.
@@ -81,9 +87,10 @@ class Fields:
             ApiError: It is not, or is wrong.
         """
         if name not in self._left:
-            message = f"Missing required parameter: '{name}'."
-            raise ApiError(400, message, param=name, code="missing_required_parameter")
-        return read(name, self._left.pop(name))
+            place = self._prefix + name
+            message = f"Missing required parameter: '{place}'."
+            raise ApiError(400, message, param=place, code="missing_required_parameter")
+        return read(self._prefix + name, self._left.pop(name))
 
     def refuse_rest(self, neutral: Mapping[str, tuple[Any, ...]]) -> None:
         """Raise for a parameter that was not taken.
@@ -95,7 +102,8 @@ class Fields:
             ApiError: One has another value, or is not known.
         """
         for name, value in self._left.items():
-            shown = name[:_MOST_SHOWN].encode("utf-8", "backslashreplace").decode()
+            cut = name[:_MOST_SHOWN].encode("utf-8", "backslashreplace").decode()
+            shown = self._prefix + cut
             if name not in neutral:
                 message = f"Unrecognized request argument supplied: {shown}."
                 raise ApiError(400, message, param=shown, code="unknown_parameter")
@@ -103,7 +111,7 @@ class Fields:
             if not any(type(value) is type(one) and value == one for one in fine):
                 only = f"; leave it out, or set it to {_list_values(fine)}" if fine else ""
                 what = f"is not supported by this server{only or '; leave it out'}"
-                refuse(name, what, "unsupported_parameter")
+                refuse(shown, what, "unsupported_parameter")
 
 
 def _list_values(values: tuple[Any, ...]) -> str:

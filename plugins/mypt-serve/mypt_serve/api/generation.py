@@ -9,7 +9,8 @@ from mypt.chat.special_text import encode_ordinary
 from mypt.engine.inference.batching.batcher import BatcherClosed, QueueFull
 from mypt.engine.inference.prompt_ids import check_vocabulary
 from mypt.plugins import ConfigError, DataError, MyptError, PluginError
-from mypt_serve.api.errors import ApiError, explain, refuse, refuse_length
+from mypt_serve.api.errors import ApiError, explain, refuse, refuse_length, refuse_settings
+from mypt_serve.api.sampling import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,8 +58,10 @@ class Generation:
         """Ask for all texts.
 
         Raises:
-            ApiError: A prompt is wrong or too long, or too many texts wait already.
+            ApiError: A prompt is wrong or too long, a schema is too complex, or too many texts
+                wait already.
         """
+        await self._try_schema()
         for prompt in self._asked.prompts:
             ids = await asyncio.to_thread(self._encode, prompt)
             for settings in self._asked.settings:
@@ -89,11 +92,27 @@ class Generation:
             async with asyncio.timeout_at(self.deadline):
                 await self._changed.wait()
         except TimeoutError as error:
-            message = (
-                f"The server makes the texts of a request for at most {self._limit_s:g} s; "
-                "ask for fewer tokens."
-            )
-            raise ApiError(504, message, code="timeout") from error
+            raise self._explain_time() from error
+
+    def _explain_time(self) -> ApiError:
+        message = (
+            f"The server makes the texts of a request for at most {self._limit_s:g} s; "
+            "ask for fewer tokens."
+        )
+        return ApiError(504, message, code="timeout")
+
+    async def _try_schema(self) -> None:
+        """Raise if a schema would hold up the server."""
+        options = self._asked.settings[0].sampling.processors.get(SCHEMA)
+        if options is None:
+            return
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                await self._served.schemas.check(options["schema"])
+        except TimeoutError as error:
+            raise self._explain_time() from error
+        except ConfigError as error:
+            refuse_settings(error)
 
     @property
     def n_prompt_tokens(self) -> int:
@@ -135,7 +154,7 @@ class Generation:
             message = "The server is shutting down, or cannot make texts any more."
             raise ApiError(503, message, code="unavailable") from error
         except (ConfigError, DataError) as error:
-            raise ApiError(400, f"The request cannot be met: {explain(error)}.") from error
+            refuse_settings(error)
 
     def _call_back(self) -> None:
         """Wake the event loop, from the thread of the batcher."""
@@ -160,4 +179,4 @@ def _take(text: TextRequest) -> list[Piece]:
     except PluginError:
         raise
     except MyptError as error:
-        raise ApiError(400, f"The text cannot be made: {explain(error)}.") from error
+        refuse_settings(error)

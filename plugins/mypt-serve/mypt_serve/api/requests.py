@@ -179,11 +179,11 @@ def _read_messages(name: str, value: Any) -> tuple[Message, ...]:
 def _read_message(name: str, value: Any) -> Message:
     if not isinstance(value, dict):
         refuse(name, "must be an object", "invalid_type")
-    fields = Fields(value)
+    fields = Fields(value, name)
     role = fields.need("role", text)
     if role not in ROLES:
         refuse(f"{name}.role", f"must be one of {', '.join(ROLES)}")
-    content = fields.need("content", lambda _, given: _read_content(f"{name}.content", given))
+    content = fields.need("content", _read_content)
     fields.refuse_rest({"tool_calls": ([],), "annotations": ([],)})
     return Message(role="system" if role == "developer" else role, content=content)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from mypt_serve.settings import Limits
 
 MOST_STOPS, MOST_LOG_PROBS = 16, 20
+SCHEMA = "json_schema"  # the logit processor
 _MOST_BIASES = 1024
-_SCHEMA = "json_schema"
+_ID = re.compile("0|[1-9][0-9]{0,8}")  # one way to write each
 # Parameters of OpenAI's API that are not supported, with the values that ask for nothing.
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "audio": (),
@@ -82,7 +85,10 @@ def read_texts(fields: Fields, limits: Limits, plugins: Plugins, most_tokens: in
     """
     count = integer(1, most_tokens)
     limit = fields.take("max_tokens", count, None)
-    limit = fields.take("max_completion_tokens", count, limit)
+    other = fields.take("max_completion_tokens", count, limit)
+    if limit not in (None, other):
+        refuse("max_completion_tokens", "is another number than 'max_tokens'; set one of them")
+    limit = other
     for name in ("user", "safety_identifier", "prompt_cache_key"):
         fields.take(name, text, "")  # they name who asks, and change no text
     sampling = Sampling(
@@ -113,7 +119,7 @@ def read_streaming(fields: Fields) -> Streaming:
     given = fields.take("stream_options", mapping, None)
     if given is not None and not is_on:
         refuse("stream_options", "is only allowed when 'stream' is true")
-    options = Fields(given or {})
+    options = Fields(given or {}, "stream_options")
     with_usage = options.take("include_usage", boolean, False)
     options.refuse_rest({"include_obfuscation": (False,)})
     return Streaming(is_on=is_on, with_usage=with_usage)
@@ -155,10 +161,10 @@ def _read_processors(fields: Fields, plugins: Plugins) -> dict[str, dict[str, An
         found["logit_bias"] = {"bias": biases}
     schema = fields.take("response_format", _read_format, None)
     if schema is not None:
-        if _SCHEMA not in plugins.logit_processors:
+        if SCHEMA not in plugins.logit_processors or not find_spec("llguidance"):
             what = 'can only be {"type": "text"} here; for JSON: pip install "mypt-lm[constraints]"'
             refuse("response_format", what, "unsupported_parameter")
-        found[_SCHEMA] = {"schema": schema}
+        found[SCHEMA] = {"schema": schema}
     return found
 
 
@@ -166,17 +172,17 @@ def _read_biases(name: str, value: Any) -> dict[int, float]:
     given = mapping(name, value)
     if len(given) > _MOST_BIASES:
         refuse(name, f"has more than {_MOST_BIASES} tokens")
-    if not all(key.isascii() and key.isdigit() and len(key) < 10 for key in given):
+    if not all(_ID.fullmatch(key) for key in given):
         refuse(name, "must have ids of tokens as its names")
     return {int(key): number(-100, 100)(f"{name}.{key}", bias) for key, bias in given.items()}
 
 
 def _read_format(name: str, value: Any) -> dict[str, Any] | None:
     """Return the schema that the text has to match; None for any text."""
-    given = Fields(mapping(name, value))
+    given = Fields(mapping(name, value), name)
     kind = given.need("type", text)
     if kind == "json_schema":
-        described = Fields(given.need("json_schema", mapping))
+        described = Fields(given.need("json_schema", mapping), f"{name}.json_schema")
         schema: dict[str, Any] | None = described.need("schema", mapping)
         described.take("name", text, "")
         described.take("description", text, "")
