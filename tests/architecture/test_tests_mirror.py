@@ -44,8 +44,6 @@ TESTED_BY = {
     ],
     "chat/test_template.py": [
         "chat/pieces",
-        "chat/stops",
-        "chat/template_tokens",
     ],
     "cli/commands/test_configs.py": ["engine/config/presets"],
     "cli/commands/test_chat.py": ["cli/conversation/session"],
@@ -114,8 +112,6 @@ TESTED_BY = {
     "cli/commands/test_data.py": ["cli/commands/data_report"],
     "data/prepare/test_episodes.py": [
         "data/inspection/describe",
-        "data/prepare/chats/split_writer",
-        "data/prepare/chats/statistics",
     ],
     "data/prepare/test_tokens.py": [
         "data/metadata",

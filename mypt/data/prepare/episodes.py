@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import field, frozen
@@ -11,18 +10,23 @@ from mypt.data.batches.episodes import EpisodeSource
 from mypt.data.batches.tokens import sha256_of
 from mypt.data.dataset import read_episodes
 from mypt.data.input_files import resolve_inputs
-from mypt.data.metadata import METADATA_FILE, STATE_FILE
+from mypt.data.metadata import METADATA_FILE
 from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.prepare.chats.lines import Episode, read_chat_lines
+from mypt.data.prepare.chats.new_dataset import (
+    check_absent,
+    describe_splits,
+    find_val_limit,
+    new_folder,
+    write_tokenizer,
+)
 from mypt.data.prepare.chats.split_writer import SplitWriter, write_file
 from mypt.data.prepare.chats.statistics import ChatStatistics
 from mypt.data.prepare.chats.truncation import FittedChat, fit_chat
 from mypt.data.prepare.chats.vocabulary import list_texts, make_renderer
 from mypt.format.errors import DataError, Problem, limit_problems
 from mypt.format.schema import strict_json
-from mypt.format.storage import files
 from mypt.format.storage.recorded_paths import record_value
-from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -95,26 +99,14 @@ def prepare_chats(
         ConfigError: There is no such chat template, or it cannot be used.
         SaveError: It could not be written; nothing is left behind.
     """
-    if wanted.output.exists() and (wanted.output.is_file() or any(wanted.output.iterdir())):
-        what, fix = "already exists and is not empty", "name another folder"
-        raise DataError(Problem(str(wanted.output), "", what, fix, kind="data.exists"))
+    check_absent(wanted.output)
     paths = [file.path for file in resolve_inputs(wanted.inputs)]
     limit, total = _find_val_limit(paths, wanted)
     renderer = _make_renderer(paths, wanted, plugins)
-    folder = wanted.output.with_name(f".{wanted.output.name}.partial")
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        with raising_save_errors(wanted.output):
-            folder.mkdir(parents=True)
-            fitted = _fit_all(paths, wanted, renderer, limit)
-            watched = _watch(fitted, lambda done: report(done, total))
-            document = _write_dataset(folder, wanted, renderer, watched)
-            if wanted.output.exists():
-                wanted.output.rmdir()
-            folder.rename(wanted.output)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return document
+    with new_folder(wanted.output) as folder:
+        fitted = _fit_all(paths, wanted, renderer, limit)
+        watched = _watch(fitted, lambda done: report(done, total))
+        return _write_dataset(folder, wanted, renderer, watched)
 
 
 def _iter_episodes(paths: Sequence[Path]) -> Iterator[Episode]:
@@ -131,13 +123,12 @@ def _find_val_limit(paths: Sequence[Path], wanted: ChatPreparation) -> tuple[byt
     problems = [one for one in found if isinstance(one, Problem)]
     if problems:
         raise DataError(*limit_problems(problems))
-    digests = sorted(one for one in set(found) if isinstance(one, bytes))
+    digests = {one for one in found if isinstance(one, bytes)}
     if len(digests) < 2:
         what = f"at least 2 different conversations are needed; there are {len(digests)}"
         fix = "name files with more conversations"
         raise DataError(Problem(", ".join(wanted.inputs), "", what, fix))
-    count = min(max(round(wanted.val_fraction * len(digests)), 1), len(digests) - 1)
-    return digests[count - 1], len(found)
+    return find_val_limit(digests, wanted.val_fraction), len(found)
 
 
 def _make_renderer(paths: Sequence[Path], wanted: ChatPreparation, plugins: Plugins) -> Renderer:
@@ -157,7 +148,7 @@ def _write_dataset(
     chats: Iterable[tuple[bool, FittedChat | None]],
 ) -> dict[str, Any]:
     tokenizer, counted = renderer.template.tokenizer, ChatStatistics()
-    _write_tokenizer(folder, tokenizer.state())
+    write_tokenizer(folder, tokenizer)
     with SplitWriter(folder, "train") as train, SplitWriter(folder, "val") as val:
         for is_val, fitted in chats:
             counted.add(fitted)
@@ -169,14 +160,7 @@ def _write_dataset(
     document = {
         "format_version": FORMAT_VERSION,
         "schema": SCHEMA,
-        "total_tokens": train.tokens + val.tokens,
-        "train_tokens": train.tokens,
-        "train_episodes": train.episodes,
-        "val_episodes": val.episodes,
-        "val_fraction": wanted.val_fraction,
-        "tokenization": tokenizer.token_kind,
-        "vocab_size": tokenizer.vocab_size,
-        "dtype": "uint32",
+        **describe_splits(train, val, tokenizer, wanted.val_fraction),
         "input_files": record_value(wanted.inputs),
         "conversations": {
             "chat_template": renderer.template.name,
@@ -229,10 +213,3 @@ def _check_splits(splits: Mapping[str, SplitWriter], wanted: ChatPreparation) ->
             what = f"holds no answer that fits into block_size {wanted.block_size} and a token"
             fix = "use a larger block_size, or shorter conversations"
             raise DataError(Problem(", ".join(wanted.inputs), name, what, fix, kind="data.short"))
-
-
-def _write_tokenizer(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write the tokenizer: as mypt reads it, and under the name by which MyPT did."""
-    write_file(folder / STATE_FILE, strict_json.dump(dict(state)))
-    document = {"format_version": FORMAT_VERSION, **state}
-    write_file(folder / files.TOKENIZER, strict_json.dump(document))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +13,15 @@ from mypt.data.batches.preferences import PreferenceSource
 from mypt.data.batches.tokens import sha256_of
 from mypt.data.dataset import REFERENCE_FILE, read_episodes
 from mypt.data.input_files import resolve_inputs
-from mypt.data.metadata import METADATA_FILE, STATE_FILE, DataFile
+from mypt.data.metadata import METADATA_FILE, DataFile
 from mypt.data.prepare.chats.lines import read_object_lines
+from mypt.data.prepare.chats.new_dataset import (
+    check_absent,
+    describe_splits,
+    find_val_limit,
+    new_folder,
+    write_tokenizer,
+)
 from mypt.data.prepare.chats.pairs import read_pair
 from mypt.data.prepare.chats.split_writer import SplitWriter, write_file
 from mypt.data.prepare.chats.vocabulary import make_renderer
@@ -23,7 +29,6 @@ from mypt.format.errors import ConfigError, DataError, Problem, limit_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.storage.recorded_paths import record_path, record_value
-from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -96,9 +101,7 @@ def prepare_preferences(wanted: PreferencePreparation, plugins: Plugins) -> dict
         ConfigError: There is no such chat template, or the model lacks a token that it needs.
         SaveError: It could not be written; nothing is left behind.
     """
-    if wanted.output.exists() and (wanted.output.is_file() or any(wanted.output.iterdir())):
-        what, fix = "already exists and is not empty", "name another folder"
-        raise DataError(Problem(str(wanted.output), "", what, fix, kind="data.exists"))
+    check_absent(wanted.output)
     renderer = make_renderer(wanted.tokenizer, wanted.chat_template, plugins)
     if renderer.template.tokenizer.n_vocab != wanted.tokenizer.n_vocab:
         what = "needs special tokens that the model does not have"
@@ -106,18 +109,8 @@ def prepare_preferences(wanted: PreferencePreparation, plugins: Plugins) -> dict
         raise ConfigError(Problem("", "chat_template", what, fix, kind="chat.tokens"))
     pairs, left_out = _render_all(wanted, renderer)
     limit = _find_val_limit(pairs, wanted)
-    folder = wanted.output.with_name(f".{wanted.output.name}.partial")
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        with raising_save_errors(wanted.output):
-            folder.mkdir(parents=True)
-            document = _write_dataset(folder, wanted, renderer, pairs, limit, left_out)
-            if wanted.output.exists():
-                wanted.output.rmdir()
-            folder.rename(wanted.output)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return document
+    with new_folder(wanted.output) as folder:
+        return _write_dataset(folder, wanted, renderer, pairs, limit, left_out)
 
 
 def _render_all(
@@ -153,14 +146,13 @@ def _find_val_limit(pairs: Sequence[_RenderedPair], wanted: PreferencePreparatio
     Raises:
         DataError: There are not two different prompts.
     """
-    digests = sorted({pair.digest for pair in pairs})
+    digests = {pair.digest for pair in pairs}
     if len(digests) < 2:
         what = f"has {len(digests)} prompts whose answers fit into block_size {wanted.block_size}"
         fix = "name files with pairs for at least 2 different prompts"
         where = ", ".join(wanted.inputs)
         raise DataError(Problem(where, "", what, fix, kind="data.preferences"))
-    count = min(max(round(wanted.val_fraction * len(digests)), 1), len(digests) - 1)
-    return digests[count - 1]
+    return find_val_limit(digests, wanted.val_fraction)
 
 
 def _write_dataset(
@@ -172,9 +164,7 @@ def _write_dataset(
     left_out: int,
 ) -> dict[str, Any]:
     tokenizer = renderer.template.tokenizer
-    write_file(folder / STATE_FILE, strict_json.dump(dict(tokenizer.state())))
-    named = {"format_version": FORMAT_VERSION, **tokenizer.state()}
-    write_file(folder / files.TOKENIZER, strict_json.dump(named))
+    write_tokenizer(folder, tokenizer)
     with SplitWriter(folder, "train") as train, SplitWriter(folder, "val") as val:
         for pair in pairs:
             split = val if pair.digest <= limit else train
@@ -189,14 +179,7 @@ def _write_dataset(
     document = {
         "format_version": FORMAT_VERSION,
         "schema": SCHEMA,
-        "total_tokens": train.tokens + val.tokens,
-        "train_tokens": train.tokens,
-        "train_episodes": train.episodes,
-        "val_episodes": val.episodes,
-        "val_fraction": wanted.val_fraction,
-        "tokenization": tokenizer.token_kind,
-        "vocab_size": tokenizer.vocab_size,
-        "dtype": "uint32",
+        **describe_splits(train, val, tokenizer, wanted.val_fraction),
         "input_files": record_value(wanted.inputs),
         "reference": {"model": record_path(wanted.model), "sha256": wanted.model_sha256},
         "pairs_left_out": left_out,
