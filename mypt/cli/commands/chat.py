@@ -10,13 +10,18 @@ import click
 from mypt.cli.generation.loaded_model import load_model
 from mypt.cli.generation.processors import processor_options
 from mypt.cli.generation.request import make_request
-from mypt.cli.generation.rounding import INT8, round_weights
+from mypt.cli.generation.rounding import (
+    choose_device,
+    choose_rounding,
+    round_weights,
+    weights_options,
+)
 from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import CHAT_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.readers import base_option, reader_options
-from mypt.cli.options.sampling import sampling_option
+from mypt.cli.options.sampling import sampling_option, sampling_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo
 from mypt.gc_pause import pause_gc
@@ -43,16 +48,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Maximum number of tokens of an answer.",
 )
-@sampling_option(
-    "temperature", float, "Randomness of sampling; 0 always takes the most likely token."
-)
-@sampling_option("top_k", int, "Sample from the k most likely tokens.")
-@sampling_option("top_p", float, "Sample from the most likely tokens with total probability p.")
-@sampling_option(
-    "min_p", float, "Sample from tokens at least p times as likely as the most likely."
-)
-@sampling_option("repetition_penalty", float, "Above 1: make tokens of the context less likely.")
-@sampling_option("no_repeat_ngram_size", int, "Never repeat a sequence of n tokens.")
+@sampling_options
 @sampling_option("seed", int, "Random seed; the same seed gives the same answers.")
 @processor_options
 @click.option("--stop", type=TEXT, multiple=True, help="Stop before this text; may be repeated.")
@@ -63,13 +59,7 @@ if TYPE_CHECKING:
     help="Stop before this token, an id or its text, too; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per answer.")
-@click.option("--int8", is_flag=True, help="Quantize the weights to 8 bits; CPU only.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["bf16", "fp16"]),
-    help="Round the weights to 16 bits and compute in them; by default in float32.",
-)
-@click.option("--device", type=TEXT, help="Device to use; by default the fastest available.")
+@weights_options
 @click.pass_context
 @name_flags()
 def command(
@@ -90,12 +80,10 @@ def command(
     each line.
     """
     check_conflicts(context, CHAT_CONFLICTS)
-    if int8 and device in (None, "auto"):
-        device = "cpu"
+    rounding = choose_rounding(dtype, int8=int8)
     with pause_gc(freeze=True):
-        model = load_model(model_name, None, options, device, base)
+        model = load_model(model_name, None, options, choose_device(device, rounding), base)
     chat = _begin_chat(model, **wanted)
-    rounding = INT8 if int8 else dtype
     if rounding is not None:
         round_weights(model, rounding)
     from mypt.cli.conversation.session import Session

@@ -10,13 +10,18 @@ from attrs import frozen
 from mypt.cli.generation.loaded_model import load_model
 from mypt.cli.generation.processors import processor_options
 from mypt.cli.generation.request import Request, make_request
-from mypt.cli.generation.rounding import INT8, round_weights
+from mypt.cli.generation.rounding import (
+    choose_device,
+    choose_rounding,
+    round_weights,
+    weights_options,
+)
 from mypt.cli.options.command import Command
 from mypt.cli.options.conflicts import GENERATE_CONFLICTS, check_conflicts
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.readers import base_option, reader_options
-from mypt.cli.options.sampling import sampling_option
+from mypt.cli.options.sampling import sampling_option, sampling_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo, echo_json
 from mypt.gc_pause import pause_gc
@@ -64,16 +69,7 @@ class _Scoring:
 @click.option(
     "--max_new_tokens", default=200, show_default=True, help="Maximum number of tokens to add."
 )
-@sampling_option(
-    "temperature", float, "Randomness of sampling; 0 always takes the most likely token."
-)
-@sampling_option("top_k", int, "Sample from the k most likely tokens.")
-@sampling_option("top_p", float, "Sample from the most likely tokens with total probability p.")
-@sampling_option(
-    "min_p", float, "Sample from tokens at least p times as likely as the most likely."
-)
-@sampling_option("repetition_penalty", float, "Above 1: make tokens of the context less likely.")
-@sampling_option("no_repeat_ngram_size", int, "Never repeat a sequence of n tokens.")
+@sampling_options
 @sampling_option("seed", int, "Random seed; the same seed gives the same text.")
 @processor_options
 @click.option("--stop", type=TEXT, multiple=True, help="Stop before this text; may be repeated.")
@@ -135,13 +131,7 @@ class _Scoring:
 @click.option(
     "--interactive", is_flag=True, help="Read prompts from the terminal; /help lists the commands."
 )
-@click.option("--int8", is_flag=True, help="Quantize the weights to 8 bits; CPU only.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["bf16", "fp16"]),
-    help="Round the weights to 16 bits and compute in them; by default in float32.",
-)
-@click.option("--device", type=TEXT, help="Device to use; by default the fastest available.")
+@weights_options
 @click.pass_context
 @name_flags()
 def command(
@@ -165,16 +155,16 @@ def command(
 ) -> None:
     """Continue prompts with a trained model, or measure how well it predicts a text."""
     check_conflicts(context, GENERATE_CONFLICTS)
-    if int8 and device in (None, "auto"):
-        device = "cpu"
-    rounding = INT8 if int8 else dtype
+    rounding = choose_rounding(dtype, int8=int8)
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
     from mypt.cli.generation.prompts import check_prompts, check_stdin, read_prompts
 
     check_stdin([*sources[1], *sources[2], *score, *filter(None, [score_lines])])
     prompts = list(read_prompts(*sources))
     with pause_gc(freeze=True):
-        model = load_model(model_name, legacy_checkpoint, options, device, base)
+        model = load_model(
+            model_name, legacy_checkpoint, options, choose_device(device, rounding), base
+        )
     if score:
         how = _Scoring(stride, rounding, read_special_tokens=wanted["read_special_tokens"])
         _print_scores(model, score, how, as_json=as_json, probabilities=probabilities)
