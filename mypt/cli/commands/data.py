@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from mypt.cli.commands.data_progress import show_progress
 from mypt.cli.commands.data_report import print_conversations, print_description
 from mypt.cli.main import SETTINGS
 from mypt.cli.options.command import Group
@@ -26,14 +24,10 @@ from mypt.cli.terminal import echo, echo_json
 from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from mypt.data.inspection.preview import ShownConversation
     from mypt.format.open import Opened
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
-
-_SECONDS_BETWEEN_LINES = 10
 
 
 @click.group("data", cls=Group, context_settings=SETTINGS)
@@ -162,7 +156,7 @@ def prepare_command(
         data_options=data_options or {},
         **_resolve_tokenizer(plugins, **flags),
     )
-    with _show_progress() as report:
+    with show_progress() as report:
         is_new = prepare(wanted, plugins, report)
     if not is_new:
         echo(f"{output} is already complete")
@@ -237,7 +231,7 @@ def chats_command(
         val_fraction=val_fraction,
         **_resolve_tokenizer(plugins, **flags),
     )
-    with _show_progress("conversations") as report:
+    with show_progress("conversations") as report:
         prepare_chats(wanted, plugins, report)
     _print_summary(output, block_size)
     for problem in find_left_out(output, block_size):
@@ -286,12 +280,11 @@ def preferences_command(
     from mypt.api.load import load
     from mypt.data.prepare.preferences import PreferencePreparation, prepare_preferences
     from mypt.engine.evaluation.reference import measure_answers
+    from mypt.format.errors import format_count
     from mypt.format.open import open_checkpoint
 
     plugins = open_plugins()
-    tokenizer, opened = _open_model(from_model, plugins, options)
-    if tokenizer is None or opened is None:
-        return
+    tokenizer, opened = _open_named(from_model, plugins, options)
     given = parse_options(options)
     model = load(opened.path, plugins=plugins, options=given)
     wanted = PreferencePreparation(
@@ -308,7 +301,8 @@ def preferences_command(
     left_out = prepare_preferences(wanted, plugins)["pairs_left_out"]
     _print_summary(output, opened.config.block_size)
     if left_out:
-        echo(f"warning: {left_out} pairs are left out, which do not fit into a row", err=True)
+        count = format_count(left_out, "pair")
+        echo(f"warning: {count} left out: an answer does not fit into a row", err=True)
 
 
 @command.command("inspect")
@@ -412,6 +406,11 @@ def _open_model(
             message = "--option needs --from_model"
             raise click.UsageError(message)
         return None, None
+    return _open_named(name, plugins, options)
+
+
+def _open_named(name: str, plugins: Plugins, options: tuple[str, ...]) -> tuple[Tokenizer, Opened]:
+    """Return the tokenizer of a model, and its checkpoint."""
     from mypt.engine.checkpoints.build import build_tokenizer
     from mypt.engine.checkpoints.paths import find_checkpoint
     from mypt.format.errors import Problem, UsageError
@@ -431,47 +430,3 @@ def _print_summary(folder: str, block_size: int | None = None) -> None:
     from mypt.data.inspection.describe import describe_dataset
 
     print_description(describe_dataset(folder, block_size))
-
-
-@contextmanager
-def _show_progress(noun: str | None = None) -> Iterator[Callable[[int, int], None]]:
-    """Show the progress: a bar on a terminal, a line now and then in a pipe.
-
-    Args:
-        noun: What is counted; None for bytes.
-    """
-    if sys.stderr.isatty():
-        with _show_bar(noun) as report:
-            yield report
-    else:
-        yield _make_line_printer(noun)
-
-
-@contextmanager
-def _show_bar(noun: str | None) -> Iterator[Callable[[int, int], None]]:
-    from rich import progress
-    from rich.console import Console
-
-    in_bytes = progress.DownloadColumn(), progress.TransferSpeedColumn()
-    in_things = progress.MofNCompleteColumn(), progress.TextColumn(noun or "")
-    counted = in_things if noun else in_bytes
-    columns = progress.BarColumn(), *counted, progress.TimeRemainingColumn()
-    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _make_line_printer(noun: str | None) -> Callable[[int, int], None]:
-    last = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            share = f"{100 * done / total:.0f} %"
-            if noun is None:
-                echo(f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {share}", err=True)
-            else:
-                echo(f"{done:,} of {total:,} {noun}, {share}", err=True)
-
-    return report
