@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mypt.chat.message import Message
 from mypt.chat.sandbox.render import PLACE
 from mypt.format.errors import ConfigError, DataError, MyptError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mypt.chat.rendering import Rendering
     from mypt.chat.special_text import OrdinaryEncoder
-    from mypt.chat.template import ChatTemplate
 
 LACKS_WORDS = "chat.words"
 _SHOWN = 20  # characters
-
-
-def describe_lacking(template: ChatTemplate) -> Iterator[str]:
-    """Yield a line if a vocabulary lacks what its chat template writes around a question."""
-    try:
-        template.encode([Message(role="user", content="")], add_generation_prompt=True)
-    except MyptError as error:  # others are of this conversation, which nobody had
-        if lacks_words(error):
-            yield f"The model cannot be talked with: {error.problems[0]}"
 
 
 def lacks_words(error: MyptError) -> bool:

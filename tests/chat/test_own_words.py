@@ -1,7 +1,7 @@
 import pytest
 
 from mypt.chat.message import Message
-from mypt.chat.own_words import describe_lacking, lacks_words
+from mypt.chat.own_words import lacks_words
 from mypt.chat.template import ChatTemplate
 from mypt.format.errors import ConfigError, DataError
 from mypt.tokenizers.char import CharTokenizer
@@ -25,10 +25,3 @@ def test_what_a_template_itself_writes_and_a_vocabulary_lacks_is_named():
 def test_a_message_with_what_the_vocabulary_lacks_is_another_error():
     with pytest.raises(DataError, match="lacks the character 'x'"):
         template_of("mypt").encode((Message(role="user", content="x"), ASKED[1]))
-
-
-def test_the_words_around_a_question_are_told_of_before_anything_is_said():
-    (line,) = describe_lacking(template_of("chatml"))
-    assert line.startswith("The model cannot be talked with: tokenizer.json#/chat_template: ")
-    assert "writes 'u' 's' 'e' 'r' around" in line
-    assert not [*describe_lacking(template_of("mypt"))]

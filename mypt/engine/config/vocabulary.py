@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.chat.own_words import describe_lacking
+from mypt.chat.message import USER, Message
+from mypt.chat.own_words import lacks_words
 from mypt.chat.special_text import find_special_texts
 from mypt.chat.template import ChatTemplate
 from mypt.data.dataset import read_text_rules, read_tokenizer_state
 from mypt.data.metadata import STATE_FILE
 from mypt.format.documents.special_tokens import list_places
 from mypt.format.documents.tokenizer import TEXT_FIELDS
-from mypt.format.errors import ConfigError, DataError, Problem, format_count
+from mypt.format.errors import ConfigError, DataError, MyptError, Problem, format_count
 from mypt.tokenizers.added_tokens import build_from_state
 from mypt.tokenizers.chat_template import give_template
 from mypt.tokenizers.extension import (
@@ -123,3 +124,12 @@ def _name_roles(tokens: Mapping[str, Any]) -> dict[int, str]:
     for place, number in list_places(tokens):
         named.setdefault(number, []).append(str(place[0]))
     return {number: ", ".join(roles) for number, roles in named.items()}
+
+
+def describe_lacking(template: ChatTemplate) -> Iterator[str]:
+    """Yield a line if a vocabulary lacks what its chat template writes around a question."""
+    try:
+        template.encode([Message(role=USER, content="")], add_generation_prompt=True)
+    except MyptError as error:  # others are of this conversation, which nobody had
+        if lacks_words(error):
+            yield f"The model cannot be talked with: {error.problems[0]}"
