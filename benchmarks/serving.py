@@ -173,7 +173,7 @@ def _serve(folder: Path, clients: int) -> Iterator[int]:
         bind("127.0.0.1", 0) as listener,
         open_model(str(folder), plugins, max_rows=clients) as served,
     ):
-        server = make_server(make_app(served, Access(), limits), limits.headers_s)
+        server = make_server(make_app(served, Access(), limits), limits)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started:

@@ -114,7 +114,7 @@ def command(
             max_waiting=max_waiting,
             template=read_template(chat_template),
         ) as served:
-            server = make_server(make_app(served, access, limits), limits.headers_s)
+            server = make_server(make_app(served, access, limits), limits)
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{listener.getsockname()[1]}"
             echo(f"Serving {served.name} at {url} (the API at {url}/v1); stop it with Ctrl-C")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import socket
 import threading
@@ -14,17 +15,20 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mypt.plugins import ConfigError, Problem
-from mypt_serve.api.errors import ApiError
+from mypt_serve.api.errors import CLOSE, ApiError
 from mypt_serve.api.forms import to_json
+from mypt_serve.gate import respond
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from mypt_serve.settings import Limits
 
 GRACE_S = 5
-_MOST_CONNECTIONS, _HEADER_BYTES = 512, 32 * 1024
+_SPARE_CONNECTIONS, _HEADER_BYTES = 64, 32 * 1024
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -51,16 +55,21 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make_server(app: ASGIApp, headers_s: float) -> Server:
+def make_server(app: ASGIApp, limits: Limits) -> Server:
     """Return a server for an application.
 
     Args:
         app: The application.
-        headers_s: Seconds in which the headers of a request have to arrive.
+        limits: How many connections there may be, and how long the headers of a request may take.
     """
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    chosen = {
+        "headers_s": limits.headers_s,
+        "most_connections": min(limits.connections, open_files // 2),
+    }
     config = uvicorn.Config(
         app,
-        http=type("Protocol", (ImpatientProtocol,), {"headers_s": headers_s}),
+        http=type("Protocol", (ImpatientProtocol,), chosen),
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -70,7 +79,7 @@ def make_server(app: ASGIApp, headers_s: float) -> Server:
         proxy_headers=False,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GRACE_S,
-        limit_concurrency=_MOST_CONNECTIONS,
+        backlog=_SPARE_CONNECTIONS,  # as many are accepted before one of them is looked at
         h11_max_incomplete_event_size=_HEADER_BYTES,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the gate says what fails
@@ -95,19 +104,35 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+async def refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer that there are too many connections."""
+    message = "The server is busy: too many connections are open. Try again later."
+    headers = {"Retry-After": "1", **CLOSE}
+    error = ApiError(503, message, code="too_many_connections", headers=headers)
+    await respond(error)(scope, receive, send)
+
+
 class ImpatientProtocol(H11Protocol):
     """Closes a connection that takes too long to say what it asks for.
 
     Attributes:
         headers_s: Seconds in which the headers of a request have to arrive.
+        most_connections: Connections that are served; some more are told that there are too many,
+            and those beyond are closed, so that there are always files left to open.
     """
 
     headers_s = 10.0
+    most_connections = 512
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
         super().connection_made(transport)
+        others = len(self.connections) - 1
+        if others >= self.most_connections + _SPARE_CONNECTIONS:
+            transport.abort()
+        if others >= self.most_connections:
+            self.app = refuse_connection  # type: ignore[assignment]
         self._watch()
 
     def data_received(self, data: bytes) -> None:

@@ -27,6 +27,7 @@ class Limits:
         generation_s: Seconds that its texts may take, those in the queue included.
         new_tokens: Tokens of one text; None for the context of the model.
         choices: Texts of one request.
+        connections: Connections at the same time.
     """
 
     body_bytes: int = 1_000_000
@@ -35,6 +36,7 @@ class Limits:
     generation_s: float = 300.0
     new_tokens: int | None = None
     choices: int = 16
+    connections: int = 512
 
 
 @frozen(kw_only=True)

@@ -78,7 +78,7 @@ def running(folder, *, max_rows=4, max_waiting=16, access=None, limits=None, tem
     ):
         limits = limits or Limits()
         app = make_app(served, access or Access(), limits)
-        server = make_server(app, limits.headers_s)
+        server = make_server(app, limits)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

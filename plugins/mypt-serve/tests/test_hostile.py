@@ -9,7 +9,8 @@ import random
 import re
 import socket
 import threading
-from contextlib import suppress
+import time
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
@@ -242,6 +243,16 @@ def test_two_hundred_hostile_requests_do_no_harm(target, capfd):
     assert capfd.readouterr().err == ""  # no request has failed by an error of ours
 
 
+def wait_until_served(server, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{server.url}/v1/models").status_code == 200:
+                return
+        time.sleep(0.05)
+    pytest.fail("nobody is served any more")
+
+
 def test_a_hundred_connections_that_say_nothing_keep_nobody_out(target):
     connections = [
         socket.create_connection(("127.0.0.1", target.port), timeout=20) for _ in range(100)
@@ -250,6 +261,23 @@ def test_a_hundred_connections_that_say_nothing_keep_nobody_out(target):
     for connection in connections:
         assert connection.recv(1) == b""
         connection.close()
+
+
+def test_too_many_connections_are_refused_and_those_before_are_served(serve, plain_model, capfd):
+    crowded = serve(plain_model, limits=Limits(connections=20, headers_s=2))
+    with httpx.Client(base_url=crowded.url, timeout=30) as first, ExitStack() as stack:
+        assert first.get("/v1/models").status_code == 200
+        address = ("127.0.0.1", crowded.port)
+        for _ in range(19):
+            stack.enter_context(socket.create_connection(address, timeout=20))
+        refused = httpx.get(f"{crowded.url}/v1/models")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["error"]["code"] == "too_many_connections"
+        for _ in range(200):  # of which most are closed
+            stack.enter_context(socket.create_connection(address, timeout=20))
+        assert first.get("/v1/models").status_code == 200
+    wait_until_served(crowded)
+    assert capfd.readouterr().err == ""
 
 
 def test_one_that_does_not_read_its_answer_is_left_in_the_end(serve, plain_model):
