@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.chat.stops import stop_tokens
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.config.plugin_sections import check_sections
 from mypt.engine.history import History
@@ -136,26 +137,17 @@ class LanguageModel(Transformer):
     @property
     def begin_ids(self) -> tuple[int, ...]:
         """The ids that begin a text that it continues or scores; none where texts are bare ids."""
-        known = self._text_fields()
-        return () if known is None else known.begin_ids
-
-    @property
-    def end_ids(self) -> tuple[int, ...]:
-        """The ids that end a text, as its vocabulary says: of a text, and of a turn."""
-        known = self._text_fields()
-        if known is None:
-            return ()
-        roles = known.special_tokens
-        return tuple(dict.fromkeys((*roles.eos, *roles.turn_end)))
-
-    def _text_fields(self) -> TokenizerState | None:
-        """Return what is known of how texts are made of tokens; None where texts are bare ids."""
         if self.tokenizer is None:
-            return None
+            return ()
         known = self.tokenizer_state
         if known is None or known.token_kind != self.tokenizer.token_kind:
             known = pick_text_fields(self.tokenizer.state())
-        return known
+        return known.begin_ids
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The ids that end a turn or a text, as its vocabulary says; none where texts are ids."""
+        return () if self.tokenizer is None else stop_tokens(self.tokenizer.state())
 
     @checked()
     def need_tokenizer(self) -> Tokenizer:

@@ -53,11 +53,6 @@ class NewTokens:
         texts = tuple(dict.fromkeys(text for several in named.values() for text in several))
         return cls(texts, {role: several for role, several in named.items() if role != ADDITIONAL})
 
-    def together_with(self, other: NewTokens) -> NewTokens:
-        """Return these and others; a role that both name is that of the others."""
-        texts = tuple(dict.fromkeys((*self.texts, *other.texts)))
-        return NewTokens(texts, {**self.roles, **other.roles})
-
 
 def extend_tokenizer(
     tokenizer: Tokenizer,

@@ -29,7 +29,6 @@ ROOMS = (
 # module out when it gets a file; add one only if it cannot be tested alone.
 TESTED_BY = {
     "api/test_doctor.py": ["cli/commands/checkpoints/doctor", "format/storage/leftovers"],
-    "api/test_gpt.py": ["engine/language_model"],
     "architecture/test_document_schemas.py": [
         "format/documents/manifest",
         "format/documents/config_parts/rope_scaling",

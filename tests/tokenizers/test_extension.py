@@ -76,13 +76,6 @@ def test_a_setting_is_checked_as_a_whole():
     ]
 
 
-def test_two_settings_are_put_together():
-    ours = NewTokens.of({"turn_end": "<a>", "user": "<b>"})
-    assert ours.together_with(NewTokens.of({"turn_end": "<c>", "eos": "<a>"})) == NewTokens(
-        ("<a>", "<b>", "<c>"), {"turn_end": ("<c>",), "user": ("<b>",), "eos": ("<a>",)}
-    )
-
-
 def test_an_extension_is_told_from_another_tokenizer():
     wider = extend_tokenizer(CHAR, WANTED, PLUGINS).state()
     assert describe_difference(wider, CHAR.state()) is None
