@@ -36,6 +36,26 @@ def encode_ordinary(tokenizer: Tokenizer, text: str) -> NDArray[np.uint32]:
     return OrdinaryEncoder.of(tokenizer).encode(text)
 
 
+def encode_special(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Encode a text in which what spells a special token is one.
+
+    That is what the tokenizer itself does, and its special tokens that it does not read, such as
+    `<|endoftext|>` of GPT-2.
+
+    Raises:
+        DataError: The text has a character that the vocabulary lacks.
+    """
+    found = find_special_texts(tokenizer).items()
+    unread = {name: n for name, n in found if _try_encoding(tokenizer.encode_array, name) != [n]}
+    if not any(name in text for name in unread):
+        return tokenizer.encode(text)
+    spelt = "|".join(map(re.escape, sorted(unread, key=len, reverse=True)))
+    ids: list[int] = []
+    for part in filter(None, re.split(f"({spelt})", text)):
+        ids += [unread[part]] if part in unread else tokenizer.encode(part)
+    return ids
+
+
 def find_special_texts(tokenizer: Tokenizer) -> dict[str, int]:
     """Return the ids of a tokenizer's special tokens by their text.
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, NoReturn
 from attrs import evolve, frozen
 
 from mypt.api.gpt import GPT
-from mypt.chat.special_text import encode_ordinary
 from mypt.data.batches.contents import open_splits
 from mypt.data.batches.text_ids import check_ids
 from mypt.data.dataset import check_assumed_tokenizer, read_tokenizer_state
 from mypt.data.text import read_text
 from mypt.engine.checkpoints.build import build_model, build_tokenizer
+from mypt.engine.inference.prompt_ids import encode_given
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import ConfigError, DataError, Problem, format_count
 from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     import torch
 
@@ -39,10 +39,12 @@ class HeldOut:
     Attributes:
         text: The text.
         source: What to call it.
+        read_special_tokens: Whether what spells a special token is one, as in the text of ids.
     """
 
     text: str
     source: str
+    read_special_tokens: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -95,7 +97,8 @@ def text_of_data_set(dataset_dir: str, plugins: Plugins) -> HeldOut:
     check_ids(highest, tokenizer.vocab_size, dataset_dir)
     pieces = (tokenizer.decode_bytes(chunk.tolist()) for chunk in source.chunks())
     text = b"".join(pieces).decode("utf-8", "replace")
-    return HeldOut(text=text, source=str(Path(dataset_dir) / "val"))
+    source_name = str(Path(dataset_dir) / "val")
+    return HeldOut(text=text, source=source_name, read_special_tokens=True)
 
 
 def try_models(
@@ -127,10 +130,8 @@ def try_models(
             text has too few tokens; all such models are named.
         ConfigError: A model has no tokenizer.
     """
-    texts = {PROMPT: prompt} if prompt else {}
-    if held_out is not None:
-        texts[held_out.source] = held_out.text
-    _check_readable(sides, plugins, texts)
+    asked = () if not prompt else (HeldOut(text=prompt, source=PROMPT),)
+    _check_readable(sides, plugins, (*asked, *(() if held_out is None else (held_out,))))
     for side in sides:
         tried, model = _build_side(side, plugins, device)
         continuation = None
@@ -138,9 +139,13 @@ def try_models(
             continuation = "".join(model.stream(prompt, max_new_tokens, sampling=sampling))
         yield Result(
             side=tried,
-            score=None if held_out is None else model.score(held_out.text),
+            score=None if held_out is None else _score(model, held_out),
             continuation=continuation,
         )
+
+
+def _score(model: GPT, held_out: HeldOut) -> Score:
+    return model.score(held_out.text, read_special_tokens=held_out.read_special_tokens)
 
 
 @reopen_if_saved
@@ -149,7 +154,7 @@ def _build_side(side: Side, plugins: Plugins, device: torch.device) -> tuple[Sid
     return side, build_model(side.opened, plugins, cls=GPT, device=device)
 
 
-def _check_readable(sides: Sequence[Side], plugins: Plugins, texts: Mapping[str, str]) -> None:
+def _check_readable(sides: Sequence[Side], plugins: Plugins, texts: Sequence[HeldOut]) -> None:
     """Raise if a model cannot encode a text, before the first model is loaded."""
     problems = []
     for side in sides:
@@ -157,15 +162,16 @@ def _check_readable(sides: Sequence[Side], plugins: Plugins, texts: Mapping[str,
         if tokenizer is None:
             side.opened.check_tokenizer()
             _raise_without_tokenizer(side)
-        for source, text in texts.items():
+        for one in texts:
+            is_special = one.read_special_tokens
             try:
-                count = len(encode_ordinary(tokenizer, text))
+                count = len(encode_given(tokenizer, one.text, read_special_tokens=is_special))
             except DataError as error:
-                problems += [_name_source(problem, side, source) for problem in error.problems]
+                problems += [_name_source(problem, side, one.source) for problem in error.problems]
                 continue
-            if source != PROMPT and count < 2:
+            if one.source != PROMPT and count < 2:
                 what = f"is too short: {format_count(count, 'token')} to {side.name}"
-                problems.append(Problem(source, "", what, "use more text", kind="data.short"))
+                problems.append(Problem(one.source, "", what, "use more text", kind="data.short"))
     if problems:
         raise DataError(*problems)
 

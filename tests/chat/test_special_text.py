@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mypt.chat.special_text import encode_ordinary, find_special_texts
+from mypt.chat.special_text import encode_ordinary, encode_special, find_special_texts
 from mypt.format.errors import DataError
 from mypt.plugins.manager import load_plugins
 from mypt.tokenizers.added_tokens import build_from_state
@@ -74,3 +74,10 @@ def test_what_becomes_a_special_token_without_spelling_it_is_refused():
 
     with pytest.raises(DataError, match=r"becomes the special token .*, although it does"):
         encode_ordinary(Folding(GPT2), "a \N{FULLWIDTH LESS-THAN SIGN}|end|>")
+
+
+def test_special_tokens_that_a_tokenizer_does_not_read_itself_are_read_where_allowed():
+    text = "a<|endoftext|>b <|end|>"
+    assert encode_special(GPT2, text)[:3] == [64, 50256, 65]
+    assert encode_special(GPT2, "ab") == GPT2.encode("ab")
+    assert 50256 not in encode_ordinary(GPT2, text)

@@ -80,3 +80,17 @@ def test_a_data_set_is_measured_as_the_text_it_was_made_of(fixtures, plugins):
     scores = [result.score for result in results(sides, plugins, held_out=held_out)]
     assert scores[0] == scores[1]
     assert len(scores[0].losses) == len(ids) - 1
+
+
+def test_what_ends_a_document_of_a_data_set_is_a_token_to_who_has_it(cli, in_tmp, plugins, model):
+    lines = "".join(f'{{"text": "line {n} of {n}"}}\n' for n in range(40))
+    (in_tmp / "docs.jsonl").write_text(lines)
+    prepare = ("data", "prepare", "docs.jsonl", "--output", "docs", "--tokenization", "gpt2")
+    code, _, err = cli(*prepare, "--workers", "1")
+    assert code == 0, err
+    (ids,) = (np.fromfile(file, "<u2") for file in (in_tmp / "docs" / "val").glob("*.bin"))
+    assert 50256 in ids
+    name = model("wide", "gpt2")
+    held_out = text_of_data_set("docs", plugins)
+    (result,) = results(open_sides([name], plugins), plugins, held_out=held_out)
+    assert result.score.ids == (*ids.tolist(),)

@@ -10,6 +10,7 @@ from mypt.chat.special_text import encode_ordinary
 from mypt.data.dataset import STATE_FILE
 from mypt.format.errors import ConfigError, DataError
 from mypt.tokenizers.extension import NewTokens, extend_tokenizer
+from tests.support.chats import chat
 
 SPECIAL = {"turn_end": "<|end|>", "user": "<|user|>", "additional": ["<x>"]}
 ALONE = dict.fromkeys(("block_size", "n_embd", "n_head", "n_layer", "dropout"))
@@ -130,6 +131,24 @@ def test_data_of_another_vocabulary_add_nothing(base, dataset, train):
         DataError, match="is not that of the model with more special tokens: its ch"
     ):
         train("child", init_from_model="base", dataset_dir=str(dataset), **FINE)
+
+
+def test_a_model_that_lacks_the_words_of_its_template_says_so(base, train, in_tmp, capsys):
+    train("child", init_from_model="base", chat_template="chatml", **{**FINE, "quiet": False})
+    told = capsys.readouterr().out
+    assert "The model cannot be talked with: tokenizer.json#/chat_template: writes 'u' " in told
+
+
+def test_conversations_of_another_template_are_refused(base, train, in_tmp, cli):
+    lines = [chat(("user", "t"), ("assistant", word)) for word in ("a", "t", "e")]
+    (in_tmp / "talk.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    made = ("data", "chats", "talk.jsonl", "--output", "talk", "--from_model", "base")
+    code, _, err = cli(*made, "--chat_template", "mypt")
+    assert code == 0, err
+    data = {"init_from_model": "base", "dataset_dir": "talk", **FINE}
+    with pytest.raises(DataError, match="was made with another chat template than the model gets"):
+        train("child", chat_template="chatml", **data)
+    train("child", chat_template="mypt", **data)
 
 
 def test_a_prompt_is_text_unless_it_is_to_be_read(train, in_tmp, cli):

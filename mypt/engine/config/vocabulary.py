@@ -8,7 +8,7 @@ from mypt.chat.message import USER, Message
 from mypt.chat.own_words import lacks_words
 from mypt.chat.special_text import find_special_texts
 from mypt.chat.template import ChatTemplate
-from mypt.data.dataset import read_text_rules, read_tokenizer_state
+from mypt.data.dataset import has_episodes, read_text_rules, read_tokenizer_state
 from mypt.data.metadata import STATE_FILE
 from mypt.format.documents.special_tokens import list_places
 from mypt.format.documents.tokenizer import TEXT_FIELDS
@@ -47,8 +47,10 @@ def widen_tokenizer(
 
     Raises:
         ConfigError: A special token cannot be one, or there is no such template.
-        DataError: A data set has special tokens, and is not made with this tokenizer otherwise.
+        DataError: A data set has special tokens, and is not made with this tokenizer otherwise, or
+            its conversations were rendered by another chat template than the model gets.
     """
+    folders = sorted(folders, key=has_episodes)  # stable; what renders conversations decides
     for folder in folders:
         tokenizer = _adopt(tokenizer, folder, plugins)
     if training.special_tokens:
@@ -56,6 +58,7 @@ def widen_tokenizer(
         tokenizer = extend_tokenizer(tokenizer, wanted, plugins)
     if training.chat_template is not None:
         tokenizer = give_template(tokenizer, training.chat_template, plugins)
+    _check_templates(tokenizer, folders)
     return tokenizer
 
 
@@ -117,6 +120,23 @@ def _adopt(tokenizer: Tokenizer, folder: str, plugins: Plugins) -> Tokenizer:
     roles = {**(ours.get("special_tokens") or {}), **told.get("special_tokens", {})}
     state = {**ours, **told, "special_tokens": roles, "special_token_encoder": added}
     return build_from_state(state, plugins)
+
+
+def _check_templates(tokenizer: Tokenizer, folders: Iterable[str]) -> None:
+    """Raise if conversations were rendered by another template than that of the new model.
+
+    Raises:
+        DataError: Some were, so that it would be talked to otherwise than it learns.
+    """
+    chosen = tokenizer.state().get("chat_template")
+    for folder in filter(has_episodes, folders):
+        theirs = read_tokenizer_state(folder).get("chat_template")
+        if theirs not in (None, chosen):
+            what = "was made with another chat template than the model gets"
+            fix = "leave --chat_template out, or prepare all conversations with the same template"
+            where = f"{folder}/{STATE_FILE}"
+            problem = Problem(where, "/chat_template", what, fix, kind="data.template")
+            raise DataError(problem)
 
 
 def _name_roles(tokens: Mapping[str, Any]) -> dict[int, str]:

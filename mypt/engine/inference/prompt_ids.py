@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from mypt.chat.special_text import encode_ordinary
+from mypt.chat.special_text import encode_ordinary, encode_special
 from mypt.engine.inference.detokenizer import Detokenizer
 from mypt.format.errors import ConfigError, DataError, Problem
 from mypt.format.rules.arguments import INTEGER, TEXT, Rule, check_arguments, either, sequence_of
@@ -138,7 +138,7 @@ def encode_given(tokenizer: Tokenizer, text: str, *, read_special_tokens: bool) 
         DataError: It contains a character that the vocabulary lacks.
     """
     if read_special_tokens:
-        return tokenizer.encode(text)
+        return encode_special(tokenizer, text)
     ids: list[int] = encode_ordinary(tokenizer, text).tolist()
     return ids
 

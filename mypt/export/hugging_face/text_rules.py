@@ -42,16 +42,18 @@ def are_told(state: TokenizerState) -> bool:
 def role_changes(given: Document, tokens: SpecialTokens, tokenizer: Document) -> dict[str, Any]:
     """Return what a `tokenizer_config` has to say otherwise of the roles of tokens.
 
-    A token with a role is named only if the tokenizer finds it in texts: `transformers` would find
-    any that is named.
+    A token with a role is named only if the tokenizer finds it in texts, or if a chat template may
+    write it: `transformers` would find any that is named.
 
     Args:
-        given: The `tokenizer_config`.
+        given: The `tokenizer_config`, with its chat templates.
         tokens: The roles.
         tokenizer: Hugging Face's `tokenizer.json`.
     """
     added = {token["id"]: token["content"] for token in tokenizer.get("added_tokens") or []}
     ids = list_tokens(tokenizer)
+    if given.get("chat_template"):
+        added = {number: text for text, number in ids.items()} | added
     return {
         f"{role}_token": added[number]
         for role, number in _list_single(tokens)
