@@ -10,6 +10,7 @@ from mypt.chat.shipped import SHIPPED
 from mypt.export.hugging_face.text_rules import with_begin_ids
 from mypt.format.errors import FormatError
 from mypt.plugins.manager import load_plugins
+from mypt.tokenizers.chat_template import give_template
 
 PLUGINS = load_plugins()
 SIZES = {"block_size": 16, "n_embd": 8, "n_head": 1, "n_layer": 1, "head_bias": False}
@@ -60,6 +61,16 @@ def test_roles_templates_and_the_bos_are_exported_and_read_back(bundle, tmp_path
     assert again.begin_ids == ours.begin_ids == (50259,)
     assert again.tokenizer_state.chat_template == CHAT
     assert again.tokenizer_state.additional_chat_templates == more
+
+
+def test_the_plain_template_ends_turns_by_the_token_of_gpt2(tmp_path, plugins, transformers):
+    tokenizer = give_template(plugins.tokenizer("gpt2").train(""), "plain", plugins)
+    config = mypt.GPTConfig(**SIZES, vocab_size=tokenizer.vocab_size)
+    mypt.GPT(config, tokenizer, plugins=plugins).save(tmp_path / "model")
+    theirs, ends = exported(tmp_path / "model", tmp_path, transformers)
+    ours = mypt.ChatTemplate.of(tokenizer).encode([mypt.Message(**HI[0])])
+    assert theirs.apply_chat_template(HI, return_dict=False) == [*ours.ids]
+    assert ends.eos_token_id == ours.ids[-1] == 50256
 
 
 def test_what_is_edited_after_reading_counts_in_the_export(fixtures, tmp_path, transformers):
