@@ -132,7 +132,7 @@ class ImpatientProtocol(H11Protocol):
         if others >= self.most_connections + _SPARE_CONNECTIONS:
             transport.abort()
         if others >= self.most_connections:
-            self.app = refuse_connection  # type: ignore[assignment]
+            self.app = refuse_connection
         self._watch()
 
     def data_received(self, data: bytes) -> None:

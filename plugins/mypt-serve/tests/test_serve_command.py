@@ -105,5 +105,5 @@ def test_it_ends_by_a_signal_without_an_error(chat_model, number):
         assert httpx.get(f"{url}/v1/models").status_code == 401
         assert httpx.get(f"{url}/v1/models", headers=headers).json()["data"][0]["id"] == "chatty"
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")

@@ -126,6 +126,7 @@ def test_a_stop_string_and_a_stop_token_of_the_user_still_stop(chars):
         ({"json_schema": {"not": {}}}, "json_schema: cannot be followed: Unimplemented keys: "),
         ({"json_schema": {"$ref": "http://a/b"}}, "json_schema: cannot be followed: Resource "),
         ({"json_schema": "{}"}, "json_schema/schema: is "),
+        ({"json_schema": {"x-guidance": [1]}}, "json_schema: has an x-guidance that is no object"),
         ({"json_schema": False}, "json_schema: cannot be followed: Unsatisfiable schema"),
         ({"grammar": "start: foo"}, 'grammar: cannot be followed: unknown name: "foo"; '),
         ({"regex": "日"}, "regex: asks after 0 new tokens for a character that this vocabulary "),
