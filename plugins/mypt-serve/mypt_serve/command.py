@@ -10,6 +10,7 @@ import click
 from mypt.cli.options.command import Command
 from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
+from mypt.cli.options.readers import base_option
 from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo
 from mypt_serve.settings import Access, Limits, is_loopback
@@ -20,6 +21,7 @@ _COUNT, _SECONDS = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
 
 @click.command("serve", cls=Command)
 @model_argument
+@base_option()
 @click.option("--host", type=TEXT, default="127.0.0.1", show_default=True, help="Address.")
 @click.option(
     "--port",
@@ -79,6 +81,7 @@ _COUNT, _SECONDS = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
 )
 def command(
     model_name: str,
+    base: str | None,
     host: str,
     port: int,
     token: str | None,
@@ -113,6 +116,7 @@ def command(
             max_rows=max_rows,
             max_waiting=max_waiting,
             template=read_template(chat_template),
+            base=base,
         ) as served:
             server = make_server(make_app(served, access, limits), limits)
             shown = f"[{host}]" if ":" in host else host

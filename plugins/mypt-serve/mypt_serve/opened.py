@@ -32,6 +32,7 @@ def open_model(
     max_rows: int = 8,
     max_waiting: int = 64,
     template: str | None = None,
+    base: str | None = None,
 ) -> Iterator[ServedModel]:
     """Load a model, and make texts until the end of the context.
 
@@ -43,12 +44,13 @@ def open_model(
         max_rows: Texts made at the same time.
         max_waiting: Texts that may wait for that.
         template: Another chat template than its own.
+        base: Of an adapter, the path or name of its base; None to look for it.
 
     Raises:
         MyptError: It cannot be loaded, has no tokenizer, or the template does not fit it.
     """
     folder = find_checkpoint(name)
-    model = mypt.load(folder, device=device, dtype=dtype, plugins=plugins)
+    model = mypt.load(folder, base=base, device=device, dtype=dtype, plugins=plugins)
     chat, why = find_template(model.need_tokenizer(), template)
     with TextBatcher(model, max_rows=max_rows, max_waiting=max_waiting) as batcher:
         yield ServedModel(
