@@ -98,14 +98,14 @@ class _Rooms:
         """Return the handler of requests for texts."""
 
         async def handle(request: Request) -> Response:
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != "application/json":
-                message = "The body must be JSON: send `Content-Type: application/json`."
-                raise ApiError(415, message, code="unsupported_media_type", headers=CLOSE)
             try:
                 body = await request.body()
             except ClientDisconnect:
                 return Response(status_code=400)
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind != "application/json":
+                message = "The body must be JSON: send `Content-Type: application/json`."
+                raise ApiError(415, message, code="unsupported_media_type", headers=CLOSE)
             asked = await asyncio.to_thread(self._read, read, body)
             return await answer(self._served, asked, self._limits, request.receive)
 

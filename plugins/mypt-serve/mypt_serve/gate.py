@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_PATIENCE_S = 1
 _METHODS, _ASKED_HEADERS = "GET, POST", "Authorization, Content-Type"
 
 
@@ -67,7 +69,11 @@ class Gate:
             if self._is_preflight(scope["method"], headers, origin):
                 await Response(status_code=204)(scope, receive, send_on)
                 return
-            self._check(scope["path"], headers, origin)
+            try:
+                self._check(scope["path"], headers, origin)
+            except ApiError:
+                await self._pass_over_body(receive)
+                raise
             await self.app(scope, self._limit(receive), send_on)
         except asyncio.CancelledError:
             raise
@@ -95,6 +101,20 @@ class Gate:
         length = headers.get("content-length", "0")
         if len(length) > 15 or int(length) > self.limits.body_bytes:
             raise self._explain_size()
+
+    async def _pass_over_body(self, receive: Receive) -> None:
+        """Read what a refused request still sends, for a second and up to the limit.
+
+        A connection that is closed before takes the answer with it.
+        """
+        n_bytes = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                while n_bytes <= self.limits.body_bytes:
+                    message = await receive()
+                    n_bytes += len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     def _check_token(self, given: list[str]) -> None:
         if self.access.token is None:

@@ -48,9 +48,12 @@ def test_matrices_of_all_dtypes_stand_beside_one_another():
 
 @needs_them
 def test_what_does_not_fit_is_allocated_by_torch():
-    matrix = HugePages(0).empty(1024, 1024, dtype=torch.float32)
-    assert matrix.shape == (1024, 1024)
-    assert "hg" not in mapping_of(matrix)["VmFlags"].split()
+    pages = HugePages(4 * MB)
+    first, second = (pages.empty(1024, 1024, dtype=torch.float32) for _ in range(2))
+    assert second.shape == (1024, 1024)
+    assert abs(second.data_ptr() - first.data_ptr()) >= 4 * MB
+    assert second.untyped_storage().data_ptr() == second.data_ptr()  # it has memory of its own
+    assert first.untyped_storage().data_ptr() != second.untyped_storage().data_ptr()
 
 
 @pytest.mark.parametrize(
