@@ -72,12 +72,14 @@ def test_the_loss_begins_at_log_two_and_chosen_answers_become_likelier(tune, log
     assert margins[1].mean() > margins[0].mean()
 
 
-def test_a_run_that_was_stopped_ends_in_the_same_bytes(tune, stop_at, digests):
-    tune("whole", max_iters=8, eval_interval=4)
+@pytest.mark.parametrize("rank", [None, 2])
+def test_a_run_that_was_stopped_ends_in_the_same_bytes(tune, stop_at, digests, rank):
+    fields = {"max_iters": 8, "eval_interval": 4, "lora_rank": rank}
+    tune("whole", **fields)
     stop_at(3)
-    tune("parts", max_iters=8, eval_interval=4)
+    tune("parts", **fields)
     stop_at(None)
-    tune("parts", max_iters=8, eval_interval=4)
+    tune("parts", **fields)
     assert digests("parts") == digests("whole")
     assert mypt.get_model_info("parts")["training_state"]["exact"]
 
