@@ -157,7 +157,12 @@ def command(
     check_conflicts(context, GENERATE_CONFLICTS)
     rounding = choose_rounding(dtype, int8=int8)
     sources = wanted.pop("prompt"), wanted.pop("prompt_file"), wanted.pop("prompt_lines")
-    from mypt.cli.generation.prompts import check_prompts, check_stdin, read_prompts
+    from mypt.cli.generation.prompts import (
+        check_prompts,
+        check_stdin,
+        explain_spelt_tokens,
+        read_prompts,
+    )
 
     check_stdin([*sources[1], *sources[2], *score, *filter(None, [score_lines])])
     prompts = list(read_prompts(*sources))
@@ -180,6 +185,8 @@ def command(
         print_scored_lines(model, score_lines, batch_size, details=probabilities, reads=reads)
         return
     check_prompts(prompts, _choose_tokenizer(model), read_special_tokens=reads)
+    for line in () if reads else explain_spelt_tokens(prompts, _choose_tokenizer(model)):
+        echo(line, err=True)
     request = make_request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:
         from mypt.cli.generation.interactive import Session, run_session

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from attrs import evolve, frozen
 
+from mypt.chat.special_text import find_special_texts
 from mypt.data.text import decode_text, read_text
 from mypt.engine.inference.prompt_ids import encode_given
 from mypt.format.errors import DataError, limit_problems
@@ -67,6 +68,18 @@ def check_stdin(files: Sequence[str]) -> None:
     if files.count("-") > 1:
         message = "standard input can be read only once; give - for one file only"
         raise click.UsageError(message)
+
+
+def explain_spelt_tokens(prompts: Iterable[Prompt], tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield a line if prompts spell special tokens, which are read as text."""
+    special = find_special_texts(tokenizer)
+    spelt = {text for prompt in prompts for text in special if text in prompt.text}
+    if spelt:
+        first = min(spelt, key=lambda text: special[text])
+        yield (
+            f"note: what spells a special token, such as {first}, is text here; "
+            "--read_special_tokens makes it the token"
+        )
 
 
 def check_prompts(

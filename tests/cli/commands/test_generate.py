@@ -353,3 +353,11 @@ def test_a_conversation_goes_on_within_a_character(cli, in_tmp, stdin, plugins):
     assert code == 0, err
     cut, whole = "a\ufffd", "a\U0001f408"
     assert out.splitlines() == [*[cut] * (len(cat) - 1), whole, f"{whole}\ufffd"]
+
+
+def test_a_prompt_that_spells_special_tokens_is_told_what_that_means(cli, fixtures):
+    words = ("generate", fixtures / "mypt" / "gpt2_special", "--max_new_tokens", 1)
+    _, _, err = cli(*words, "--prompt", "<myPT_user>Who?")
+    assert err.startswith("note: what spells a special token, such as <myPT_user>, is text here")
+    assert cli(*words, "--prompt", "<myPT_user>Who?", "--read_special_tokens")[2] == ""
+    assert cli(*words, "--prompt", "Who?")[2] == ""
