@@ -68,7 +68,7 @@ plugins: $(VENV)/.installed
 serve: $(VENV)/.installed
 	$(BIN)/python -m pytest plugins/mypt-serve -m "slow or not slow" -s
 
-# What `tests/sweeps.txt` lists and whatever else is slow, but for crash points; an hour or so.
+# What `tests/sweeps.txt` lists and whatever else is slow, but for crash points; six minutes or so.
 sweep: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/crash --ignore tests/scenarios/test_typed_use.py \
 		--ignore plugins/mypt-serve

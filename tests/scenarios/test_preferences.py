@@ -9,6 +9,7 @@ from attrs import evolve
 
 import mypt
 from mypt.data.batches.loader import GPTDataLoader
+from mypt.data.metadata import METADATA_FILE
 from mypt.format.errors import ConfigError, DataError
 
 TURNS = [("1", "the cat"), ("2", "9 times"), ("3", "on the mat"), ("4", "the sat")]
@@ -90,6 +91,26 @@ def test_another_model_than_the_one_compared_with_is_refused(train, prepared):
         train("tuned", tokenization=None, **{**TUNE, "init_from_model": "other"})
     with pytest.raises(ConfigError, match="compares its answers with another model"):
         train("base", tokenization=None, **{**TUNE, "init_from_model": None}, max_iters=4)
+
+
+def test_preferences_of_an_adapter_are_prepared_with_the_base_that_is_named(
+    train, cli, prepared, in_tmp
+):
+    begun = {field: value for field, value in TUNE.items() if field != "dataset_dir"}
+    train("part", lora_rank=2, max_iters=3, tokenization=None, **begun)
+    (in_tmp / "checkpoints" / "base").rename(in_tmp / "elsewhere")
+    words = ("data", "preferences", "prefs.jsonl", "--output", "pairs", "--from_model", "part")
+    code, _, err = cli(*words)
+    assert (code, "base" in err) == (1, True)
+    assert not (in_tmp / "pairs").exists()
+    code, _, err = cli(*words, "--base", "elsewhere")
+    assert code == 0, err
+    metadata = json.loads((in_tmp / "pairs" / METADATA_FILE).read_text())
+    recorded = metadata["reference"]
+    assert recorded["model"] == "part"
+    (in_tmp / "elsewhere").rename(in_tmp / "checkpoints" / "base")
+    fields = TUNE | {"init_from_model": "part", "dataset_dir": "pairs", "max_iters": 1}
+    assert train("tuned", tokenization=None, **fields).lineage[-1].sha256 == recorded["sha256"]
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,16 @@ from mypt.cli.options.fields import JsonType, with_default
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
-from mypt.cli.options.readers import parse_options, reader_options
+from mypt.cli.options.readers import base_option, parse_options, reader_options
 from mypt.cli.options.text import TEXT
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo, echo_json
 from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypt.cli.options.readers import F
     from mypt.data.inspection.preview import ShownConversation
     from mypt.format.open import Opened
     from mypt.plugins.contracts import Tokenizer
@@ -58,6 +61,17 @@ _from_model = click.option(
     type=TEXT,
     help="Use the tokenizer of this model instead, as fine-tuning requires.",
 )
+
+
+def _val_fraction(of_what: str) -> Callable[[F], F]:
+    """Return a decorator for a command that leaves something to train on and to validate on."""
+    return click.option(
+        "--val_fraction",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=0.1,
+        show_default=True,
+        help=f"Fraction of the {of_what} for validation.",
+    )
 
 
 @command.command("prepare")
@@ -171,13 +185,7 @@ def prepare_command(
 @_plugins
 @_from_model
 @reader_options()
-@click.option(
-    "--val_fraction",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.1,
-    show_default=True,
-    help="Fraction of the conversations for validation.",
-)
+@_val_fraction("conversations")
 @click.option(
     "--chat_template",
     type=TEXT,
@@ -247,14 +255,9 @@ def chats_command(
     required=True,
     help="Model that training will begin with: answers are compared with how likely it has them.",
 )
+@base_option()
 @reader_options()
-@click.option(
-    "--val_fraction",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.1,
-    show_default=True,
-    help="Fraction of the prompts whose pairs are for validation.",
-)
+@_val_fraction("prompts whose pairs are")
 @click.option(
     "--chat_template",
     type=TEXT,
@@ -269,6 +272,7 @@ def preferences_command(
     inputs: tuple[str, ...],
     output: str,
     from_model: str,
+    base: str | None,
     options: tuple[str, ...],
     val_fraction: float,
     chat_template: str | None,
@@ -277,29 +281,35 @@ def preferences_command(
 
     A line is {"prompt": ..., "chosen": ..., "rejected": ...}: texts, or lists of messages.
     """
-    from mypt.api.load import load
+    from mypt.api.load import open_model
+    from mypt.cli.generation.loaded_model import print_warnings
     from mypt.data.prepare.preferences import PreferencePreparation, prepare_preferences
+    from mypt.engine.checkpoints.paths import find_checkpoint
     from mypt.engine.evaluation.reference import measure_answers
     from mypt.format.errors import format_count
-    from mypt.format.open import open_checkpoint
 
     plugins = open_plugins()
-    tokenizer, opened = _open_named(from_model, plugins, options)
-    given = parse_options(options)
-    model = load(opened.path, plugins=plugins, options=given)
+    found: list[Opened] = []
+
+    def report(opened: Opened) -> None:
+        found.append(opened)
+        print_warnings(opened)
+
+    path, given = find_checkpoint(from_model), parse_options(options)
+    model = open_model(path, plugins, given, device=None, report=report, base=base)
     wanted = PreferencePreparation(
         inputs=inputs,
         output=Path(output),
-        tokenizer=tokenizer,
+        tokenizer=model.need_tokenizer(),
         model=from_model,
-        model_sha256=open_checkpoint(opened.path, plugins, given).digest(),
+        model_sha256=found[-1].digest(),
         measure=partial(measure_answers, model),
-        block_size=opened.config.block_size,
+        block_size=model.config.block_size,
         chat_template=chat_template,
         val_fraction=val_fraction,
     )
     left_out = prepare_preferences(wanted, plugins)["pairs_left_out"]
-    _print_summary(output, opened.config.block_size)
+    _print_summary(output, model.config.block_size)
     if left_out:
         count = format_count(left_out, "pair")
         echo(f"warning: {count} left out: an answer does not fit into a row", err=True)
@@ -401,21 +411,16 @@ def _open_model(
     name: str | None, plugins: Plugins, options: tuple[str, ...]
 ) -> tuple[Tokenizer | None, Opened | None]:
     """Return the tokenizer of a model, and its checkpoint; None where no model is named."""
-    if name is None:
-        if options:
-            message = "--option needs --from_model"
-            raise click.UsageError(message)
-        return None, None
-    return _open_named(name, plugins, options)
-
-
-def _open_named(name: str, plugins: Plugins, options: tuple[str, ...]) -> tuple[Tokenizer, Opened]:
-    """Return the tokenizer of a model, and its checkpoint."""
     from mypt.engine.checkpoints.build import build_tokenizer
     from mypt.engine.checkpoints.paths import find_checkpoint
     from mypt.format.errors import Problem, UsageError
     from mypt.format.open import open_checkpoint
 
+    if name is None:
+        if options:
+            message = "--option needs --from_model"
+            raise click.UsageError(message)
+        return None, None
     path = find_checkpoint(name)
     opened = open_checkpoint(path, plugins, parse_options(options), without_model=True)
     opened.check_tokenizer()

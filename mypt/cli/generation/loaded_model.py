@@ -37,12 +37,13 @@ def load_model(
         open_plugins(),
         parse_options(options),
         device=device,
-        report=_print_warnings,
+        report=print_warnings,
         base=base,
     )
 
 
-def _print_warnings(opened: Opened) -> None:
+def print_warnings(opened: Opened) -> None:
+    """Print what a user should know of a checkpoint that is opened for inference."""
     from mypt.format.errors import one_line
 
     for note in opened.remarks:
