@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mypt.format.names.counterparts import COMMANDS, PROGRAMS, SETTINGS, Counterpart
+from mypt.format.names.counterparts.commands import COMMANDS
+from mypt.format.names.counterparts.counterpart import PROGRAMS, Counterpart
+from mypt.format.names.counterparts.settings import SETTINGS
 from mypt.format.names.lookup import fill_how
 
 if TYPE_CHECKING:

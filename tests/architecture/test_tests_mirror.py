@@ -162,10 +162,22 @@ TESTED_BY = {
     "testing/test_readers.py": ["testing/foreign_files"],
     "testing/test_tokenizers.py": ["testing/expectations", "testing/speed"],
 }
-# Names, versions and types: there is nothing to run.
+# Names, versions, types and tables: there is nothing to run.
 DECLARATIONS = [
     "format/documents/checkpoint",
     "format/migrations/step",
+    *(
+        f"format/names/counterparts/{table}"
+        for table in (
+            "architecture",
+            "data",
+            "evaluation",
+            "generation",
+            "hardware",
+            "optimization",
+            "records",
+        )
+    ),
     "format/rules/optimizers/kinds",
     "format/readers/contract",
     "format/readers/foreign_model",
@@ -173,8 +185,8 @@ DECLARATIONS = [
     "plugins/contracts",
     "plugins/decoding/logit_processors",
 ]
-# How many modules may be without a test file; it only falls.
-MOST_WITHOUT = 116
+# How many modules with something to run may be without a test file; it only falls.
+MOST_WITHOUT = 108
 
 
 def find_modules():
@@ -205,7 +217,8 @@ def test_every_module_has_a_test_file_or_says_which_one_tests_it():
     listed = [*chain.from_iterable(TESTED_BY.values()), *DECLARATIONS]
     assert sorted(without - set(listed)) == [], "write a test for it"
     assert sorted(set(listed) - without) == [], "take it out of the list"
-    assert len(listed) == len(set(listed)) <= MOST_WITHOUT
+    assert len(listed) == len(set(listed))
+    assert len(listed) - len(DECLARATIONS) <= MOST_WITHOUT
 
 
 @pytest.mark.parametrize("where", TESTED_BY)

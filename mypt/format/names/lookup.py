@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from mypt.format.names.counterparts import Counterpart
+    from mypt.format.names.counterparts.counterpart import Counterpart
 
 _LONGEST = 100  # characters that are looked at; a file may name its fields as it likes
 _ALIKE = 0.8  # of 1, as difflib measures it
@@ -70,7 +70,8 @@ def find_command(word: str, commands: Collection[str]) -> Counterpart | None:
         word: What was written.
         commands: The commands that exist, such as "format validate".
     """
-    from mypt.format.names.counterparts import COMMANDS, Counterpart
+    from mypt.format.names.counterparts.commands import COMMANDS
+    from mypt.format.names.counterparts.counterpart import Counterpart
 
     name = _normalize(word)
     for row in COMMANDS:
@@ -100,7 +101,8 @@ def _list_rows(word: str) -> list[Counterpart]:
 
 @cache
 def _index_rows() -> dict[str, list[Counterpart]]:
-    from mypt.format.names.counterparts import SETTINGS  # only for a name that does not exist
+    # only for a name that does not exist
+    from mypt.format.names.counterparts.settings import SETTINGS
 
     index: dict[str, list[Counterpart]] = {}
     for row in chain.from_iterable(SETTINGS.values()):

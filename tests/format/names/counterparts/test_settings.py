@@ -1,20 +1,16 @@
 import re
 
-import attrs
 import click
 import pytest
 
 from mypt.cli.main import mypt_group
 from mypt.cli.options.suggestions import list_commands, list_options
-from mypt.format.documents.config import GPTConfig
-from mypt.format.documents.training import TrainingConfig
-from mypt.format.names.counterparts import COMMANDS, PROGRAMS, SETTINGS
-from mypt.format.names.lookup import explain_name, find_command, find_known
+from mypt.format.names.counterparts.settings import SETTINGS
+from mypt.format.names.lookup import explain_name, find_known
 
 ROWS = [row for rows in SETTINGS.values() for row in rows]
 BY_COMMAND = dict(list_commands(mypt_group, click.Context(mypt_group)))
 OPTIONS = {words: list_options(command) for words, command in BY_COMMAND.items()}
-FIELDS = {field.name for cls in (GPTConfig, TrainingConfig) for field in attrs.fields(cls)}
 EVERYWHERE = set().union(*OPTIONS.values())
 
 
@@ -49,25 +45,3 @@ def test_no_name_of_another_program_is_one_of_ours_where_it_is_looked_up():
             there = [k for k in OPTIONS.values() if set(k) & set(row.ours.split())]
             for name in row.names:
                 assert any(name not in known for known in there), name
-
-
-@pytest.mark.parametrize("row", [row for row in COMMANDS if row.ours], ids=describe)
-def test_every_command_of_another_program_leads_to_one_of_ours(row):
-    assert row.ours in BY_COMMAND
-    for name in row.names:
-        found = find_command(name, BY_COMMAND)
-        assert found is not None
-        assert found.ours == row.ours, name
-
-
-def test_commands_that_the_advice_names_exist():
-    for row in [*ROWS, *COMMANDS]:
-        for words in re.findall(r"`mypt ([a-z ]+?)(?: [A-Z-].*?)?`", row.how):
-            assert words in BY_COMMAND, words
-        for flag in re.findall(r"--(\w+)", row.how):
-            assert flag in EVERYWHERE | {"nproc", "help", "version"}, flag
-
-
-def test_every_program_has_names():
-    for program in PROGRAMS:
-        assert any(getattr(row, program) for row in ROWS), program
