@@ -27,7 +27,7 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import to_document
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import FormatError
-from mypt.format.open import Opened, is_checkpoint, open_checkpoint
+from mypt.format.open import is_checkpoint, open_checkpoint
 from mypt.format.rules.arguments import (
     FLAG,
     MAPPING,
@@ -44,6 +44,8 @@ from mypt.plugins.requirements import check_run
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from mypt.format.opened import Opened
 
 _LOGGER = logging.getLogger("mypt")
 

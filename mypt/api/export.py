@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
     from mypt.plugins.contracts import ExporterFactory, Tokenizer
 
 _WORKPLACE = "mypt-export"

@@ -18,7 +18,8 @@ from mypt.engine.inference.continuation import Ending, GenerationSettings, Wante
 from mypt.engine.inference.text import continuations, stream
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import ConfigError, Problem, SaveError
-from mypt.format.open import log_warnings, open_checkpoint
+from mypt.format.open import open_checkpoint
+from mypt.format.opened import log_warnings
 from mypt.format.rules.arguments import (
     FLAG,
     MAPPING,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypt.format.errors import Problem
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
 
 
 @checked(path_or_name=PATH, plugins=PLUGINS, options=optional(MAPPING))

@@ -19,7 +19,7 @@ from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.discover import EntryKind, walk
 from mypt.format.errors import FormatError, MyptError, Problem, UsageError
-from mypt.format.open import Opened, open_checkpoint, recognise
+from mypt.format.open import open_checkpoint, recognise
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.options import UNSAID
 from mypt.format.readers.shared.vocabulary import NO_TOKENIZER
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mypt.api.copy_relations import Relation
+    from mypt.format.opened import Opened
 
 NEEDS = "needs"  # begins the problem of what opens with an option, a plugin or a newer mypt
 # The figures of what cannot be opened, as `summarize_checkpoint` has them.

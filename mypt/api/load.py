@@ -9,7 +9,8 @@ from mypt.engine.checkpoints.paths import find_checkpoint, with_base
 from mypt.engine.checkpoints.recovery.candidates import naming_copies
 from mypt.engine.runtime.out_of_memory import LOADING, explain_oom
 from mypt.format.bundle.reopen import reopen_if_saved
-from mypt.format.open import Opened, log_warnings, open_checkpoint
+from mypt.format.open import open_checkpoint
+from mypt.format.opened import Opened, log_warnings
 from mypt.format.rules.arguments import MAPPING, PATH, checked, optional
 from mypt.gc_pause import pause_gc
 from mypt.plugins.manager import Plugins, load_plugins

@@ -8,7 +8,7 @@ from mypt.format.layout import are_parts_known, count_parameters, expected_tenso
 from mypt.format.rules.config import layout_problems
 
 if TYPE_CHECKING:
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
     from mypt.plugins.manager import Plugins
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.documents.training import TrainingState
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
     from mypt.plugins.manager import Plugins
 
 # Settings that are part of a field of the training state.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mypt.cli.options.readers import F
     from mypt.data.inspection.preview import ShownConversation
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypt.engine.training.launch import Outcome
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
 
 
 @click.command("rerun", cls=Command)

@@ -10,7 +10,7 @@ from mypt.cli.terminal import echo
 
 if TYPE_CHECKING:
     from mypt.api.gpt import GPT
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
 
 
 def load_model(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.tokenizer import TokenizerState
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mypt.format.documents.training import TrainingConfig
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
 
 _FORBIDDEN = frozenset('/\\:*?"<>|')
 _MAX_NAME_BYTES = 200

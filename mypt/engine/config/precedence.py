@@ -31,7 +31,7 @@ from mypt.format.rules.plugin_settings import PLUGINS
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
     from mypt.format.readers.contract import Registry
     from mypt.plugins.contracts import Tokenizer
 

@@ -12,7 +12,7 @@ from mypt.format.storage import files
 
 if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingState
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
 
 _KIND = "rerun"
 

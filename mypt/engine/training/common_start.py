@@ -15,7 +15,7 @@ from mypt.engine.runtime.world import ProcessError
 from mypt.engine.training.reproducibility import environment_of
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import Problem
-from mypt.format.open import digest_tensor_files
+from mypt.format.opened import digest_tensor_files
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypt.engine.language_model import LanguageModel
     from mypt.engine.runtime.world import World
     from mypt.format.documents.training import Ancestor, DataFingerprint
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
 
     Facts = Iterator[tuple[str, object]]
 

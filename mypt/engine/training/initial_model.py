@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypt.format.documents.config import GPTConfig
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 

@@ -68,7 +68,7 @@ from mypt.engine.training.run import train
 from mypt.engine.training.trainer import Job
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import FormatError, Problem, UsageError
-from mypt.format.open import Opened, is_checkpoint, open_checkpoint
+from mypt.format.open import is_checkpoint, open_checkpoint
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
 from mypt.format.storage.files import TRAINING_STATE
 from mypt.format.storage.succession import finish_succession
@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from mypt.engine.runtime.world import World
     from mypt.engine.training.lr_finder import RateSearch
     from mypt.format.documents.training import Ancestor, TrainingConfig, TrainingState
+    from mypt.format.opened import Opened
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
 

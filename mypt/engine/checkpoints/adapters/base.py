@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
     from mypt.plugins.manager import Plugins
 
 

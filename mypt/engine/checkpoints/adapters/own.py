@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypt.engine.language_model import LanguageModel
-    from mypt.format.open import Opened
+    from mypt.format.opened import Opened
 
 _KIND = "adapter"
 

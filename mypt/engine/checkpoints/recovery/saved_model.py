@@ -10,7 +10,7 @@ from mypt.engine.checkpoints.recovery.candidates import list_candidates
 from mypt.engine.checkpoints.recovery.fall_back import fall_back_hint
 from mypt.format.bundle.detect import classify
 from mypt.format.errors import FormatError, Problem, UsageError
-from mypt.format.open import Opened, open_checkpoint, recognise
+from mypt.format.open import open_checkpoint, recognise
 from mypt.format.rules.cross_file import MISSING_FILE
 from mypt.format.storage import files
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypt.engine.checkpoints.recovery.fall_back import FallBack
+    from mypt.format.opened import Opened
     from mypt.plugins.manager import Plugins
 
 # Files of a model, which one that begins in their folder would replace.
