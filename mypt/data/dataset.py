@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import frozen
 
-from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
+from mypt.data.metadata import METADATA_FILE, STATE_FILE, check_whole, read_metadata
 from mypt.data.token_files import other_programs
 from mypt.data.token_files.array_file import PREPARE_AGAIN, map_array, raise_data_error
 from mypt.data.token_files.shard import explain_high_ids, map_unrecorded_ids
@@ -294,6 +294,7 @@ def _read_dtype(folder: str | Path) -> str:
 def _list_shard_files(root: Path, *, eval_only: bool) -> dict[str, list[Path]]:
     """List the shards of each split, of which there is at least one."""
     _need_folder(root)
+    check_whole(root)
     files = other_programs.find_split_files(root)
     if files is not None:
         wanted = ("val",) if eval_only else ("train", "val")

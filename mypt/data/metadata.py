@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 METADATA_FILE = "dataset_metadata.json"
 STATE_FILE = "tokenizer_state.json"
+# What stands in the place of the metadata in a folder that is no whole data set.
+PROGRESS_FILE = ".progress.json"
+PART_FILE = "part.json"
 
 
 @frozen(kw_only=True)
@@ -111,3 +114,22 @@ def read_metadata(folder: str | Path) -> Metadata | None:
     known = DataFile.__annotations__
     files = [{k: v for k, v in one.items() if k in known} for one in document.get("files", ())]
     return Metadata(document, tuple(DataFile(**one) for one in files))
+
+
+def check_whole(folder: Path) -> None:
+    """Raise if a folder holds a part of a data set, or one that is not prepared to its end.
+
+    Raises:
+        DataError: It does.
+    """
+    if (folder / METADATA_FILE).exists():
+        return
+    if (folder / PART_FILE).exists():
+        what = f"is a part of a data set ({PART_FILE}), not a whole one"
+        fix = "join all parts: mypt data join PART... --output FOLDER"
+    elif (folder / PROGRESS_FILE).exists():
+        what = f"is not prepared to its end ({PROGRESS_FILE})"
+        fix = "run the `mypt data prepare` that began it again, which goes on"
+    else:
+        return
+    raise DataError(Problem(str(folder), "", what, fix, kind="data.unfinished"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from mypt.cli.commands.data_progress import show_progress
-from mypt.cli.commands.data_report import print_conversations, print_description
+from mypt.cli.commands.data_report import print_conversations, print_description, print_part
 from mypt.cli.main import SETTINGS
 from mypt.cli.options.command import Group
 from mypt.cli.options.conflicts import DATA_CONFLICTS, check_conflicts
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from mypt.cli.options.readers import F
     from mypt.data.inspection.preview import ShownConversation
+    from mypt.data.prepare.part import Part
+    from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.opened import Opened
     from mypt.plugins.contracts import Tokenizer
     from mypt.plugins.manager import Plugins
@@ -74,6 +76,21 @@ def _val_fraction(of_what: str) -> Callable[[F], F]:
     )
 
 
+class _PartType(click.ParamType["Part"]):
+    """Which part of how many, as `3/8`."""
+
+    name = "K/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Part:
+        """Parse the two numbers."""
+        from mypt.data.prepare.part import Part
+
+        number, slash, of = str(value).partition("/")
+        if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+            self.fail(f"`{value}` is no part of a number of parts; write it as 3/8", param, ctx)
+        return Part(int(number), int(of))
+
+
 @command.command("prepare")
 @click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="INPUT...")
 @_output
@@ -81,6 +98,11 @@ def _val_fraction(of_what: str) -> Callable[[F], F]:
 @_config_file
 @_plugins
 @_from_model
+@click.option(
+    "--tokenizer_from",
+    type=TEXT,
+    help="Use the tokenizer of this data set instead, or of a part of one.",
+)
 @reader_options()
 @click.option(
     "--val_fraction",
@@ -125,6 +147,11 @@ def _val_fraction(of_what: str) -> Callable[[F], F]:
     type=JsonType(),
     help="Options of what reads the inputs, such as the field of the text in JSON lines.",
 )
+@click.option(
+    "--part",
+    type=_PartType(),
+    help="Prepare only the K-th of N parts of the text, as on one of N machines, for `join`.",
+)
 @no_lock_option()
 @optional_output()
 @name_flags()
@@ -132,6 +159,7 @@ def prepare_command(
     inputs: tuple[str, ...],
     output: str,
     from_model: str | None,
+    tokenizer_from: str | None,
     options: tuple[str, ...],
     val_fraction: float,
     val_inputs: tuple[str, ...],
@@ -140,6 +168,7 @@ def prepare_command(
     workers: int | None,
     data_source: str | None,
     data_options: dict[str, Any] | None,
+    part: Part | None,
     *,
     no_lock: bool,
     **flags: Any,
@@ -155,11 +184,14 @@ def prepare_command(
     check_conflicts(click.get_current_context(), DATA_CONFLICTS)
     plugins = open_plugins()
     tokenizer, opened = _open_model(from_model, plugins, options)
+    known = None if opened is None else opened.tokenizer
+    if tokenizer_from is not None:
+        tokenizer, known = _open_dataset(tokenizer_from, plugins)
     wanted = Preparation(
         inputs=inputs,
         output=Path(output),
         tokenizer=tokenizer,
-        known=None if opened is None else opened.tokenizer,
+        known=known,
         val_fraction=val_fraction,
         val_inputs=val_inputs,
         tokens_per_shard=tokens_per_shard,
@@ -168,12 +200,33 @@ def prepare_command(
         no_lock=no_lock,
         data_source=data_source,
         data_options=data_options or {},
+        part=part,
         **_resolve_tokenizer(plugins, **flags),
     )
     with show_progress() as report:
-        is_new = prepare(wanted, plugins, report)
+        is_new = prepare(wanted, plugins, report, notify=partial(echo, err=True))
     if not is_new:
         echo(f"{output} is already complete")
+    if part is None:
+        _print_summary(output)
+    else:
+        print_part(output)
+
+
+@command.command("join")
+@click.argument("parts", type=TEXT, nargs=-1, required=True, metavar="PART...")
+@_output
+@optional_output()
+@name_flags()
+def join_command(parts: tuple[str, ...], output: str) -> None:
+    """Join all parts of a preparation into the data set that one machine would have prepared.
+
+    PART is a folder that `mypt data prepare --part` wrote; all of them are needed, in any order.
+    """
+    from mypt.data.prepare.join import join_parts
+
+    with show_progress() as report:
+        join_parts([Path(part) for part in parts], Path(output), report)
     _print_summary(output)
 
 
@@ -429,6 +482,17 @@ def _open_model(
         what, fix = "has no usable tokenizer", "name another model, or use --tokenization"
         raise UsageError(Problem(str(opened.path), "", what, fix, kind="tokenizer"))
     return tokenizer, opened
+
+
+def _open_dataset(folder: str, plugins: Plugins) -> tuple[Tokenizer, TokenizerState | None]:
+    """Return the tokenizer of a data set, and what its document says of texts, if anything."""
+    from mypt.data.dataset import read_text_rules, read_tokenizer_state
+    from mypt.format.documents.tokenizer import TEXT_FIELDS
+    from mypt.tokenizers.added_tokens import build_from_state
+
+    state = read_tokenizer_state(folder)
+    known = read_text_rules(folder) if state.keys() & set(TEXT_FIELDS) else None
+    return build_from_state(state, plugins), known
 
 
 def _print_summary(folder: str, block_size: int | None = None) -> None:

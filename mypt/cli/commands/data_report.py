@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -38,6 +39,17 @@ def print_description(description: Mapping[str, Any]) -> None:
         recorded = (description["metadata"] or {}).get("conversations") or {}
         for line in _list_statistics(description["conversations"], recorded):
             echo(f"  {line}")
+
+
+def print_part(folder: str) -> None:
+    """Print what a complete part of a data set holds."""
+    from mypt.data.prepare.part import PartRecord
+
+    record = PartRecord.read(Path(folder))
+    if record is not None:
+        tokens = format_count(sum(file.tokens or 0 for file in record.files), "token")
+        there = format_count(len(record.files), "file")
+        echo(one_line(f"{folder}: part {record.part}, {tokens} in {there}"))
 
 
 def print_conversations(shown: Sequence[ShownConversation]) -> None:

@@ -52,7 +52,8 @@ GENERATE_CONFLICTS = Conflicts(
 CHAT_CONFLICTS = Conflicts(beside={"int8": ("dtype",)})
 DATA_CONFLICTS = Conflicts(
     beside={
-        "from_model": ("tokenization", "config_file", "plugins"),
+        "from_model": ("tokenization", "config_file", "plugins", "tokenizer_from"),
+        "tokenizer_from": ("tokenization", "config_file", "plugins"),
         "val_inputs": ("val_fraction",),
     },
 )

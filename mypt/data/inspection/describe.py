@@ -19,10 +19,12 @@ from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
 from mypt.data.token_files.array_file import PREPARE_AGAIN
 from mypt.format.errors import Problem
 from mypt.format.schema import strict_json
-from mypt.format.storage import files
+from mypt.format.storage.files import TOKENIZER, digest_file
 
 if TYPE_CHECKING:
-    from mypt.data.metadata import Metadata
+    from collections.abc import Iterable
+
+    from mypt.data.metadata import DataFile, Metadata
 
 _COPY_AGAIN = f"copy it again, or {PREPARE_AGAIN}"
 
@@ -101,7 +103,7 @@ def check_dataset(folder: str | Path, *, checksums: bool) -> list[Problem]:
         fix = "nothing needs to be done; opening it takes a pass over all tokens"
         return [Problem(str(folder), "", what, fix, kind="data.unrecorded", severity="note")]
     return [
-        *_find_changed_files(root, metadata, checksums=checksums),
+        *find_changed_files(root, metadata.files, checksums=checksums),
         *_find_unlisted_files(root, metadata),
         *_find_other_tokenizer(root),
     ]
@@ -112,16 +114,23 @@ def _open_episodes(root: Path) -> dict[str, EpisodeSource]:
     return {split: EpisodeSource(parts) for split, parts in episodes.items()}
 
 
-def _find_changed_files(root: Path, metadata: Metadata, *, checksums: bool) -> list[Problem]:
+def find_changed_files(root: Path, files: Iterable[DataFile], *, checksums: bool) -> list[Problem]:
+    """Compare files with their records.
+
+    Args:
+        root: The folder that they are in.
+        files: The records.
+        checksums: Also compare digests, which reads every file.
+    """
     problems = []
-    for file in metadata.files:
+    for file in files:
         path, fix = root / file.name, _COPY_AGAIN
         if not path.is_file():
             problems.append(Problem(str(path), "", "is missing", fix, kind="data.file"))
         elif path.stat().st_size != file.size_bytes:
             what = f"has {path.stat().st_size} bytes instead of {file.size_bytes}"
             problems.append(Problem(str(path), "", what, fix, kind="data.file"))
-        elif checksums and files.digest_file(path, str(path)) != file.sha256:
+        elif checksums and digest_file(path, str(path)) != file.sha256:
             what = "has a different SHA-256 than the metadata says"
             problems.append(Problem(str(path), "", what, fix, kind="data.file"))
         elif not file.is_unchanged(root):
@@ -145,13 +154,13 @@ def _find_unlisted_files(root: Path, metadata: Metadata) -> list[Problem]:
 
 def _find_other_tokenizer(root: Path) -> list[Problem]:
     """Return a problem where the two files that may name the tokenizer differ."""
-    both = root / STATE_FILE, root / files.TOKENIZER
+    both = root / STATE_FILE, root / TOKENIZER
     if not all(path.exists() for path in both):
         return []
     theirs, ours = (strict_json.parse(path.read_bytes(), str(path)) for path in both)
     ours.pop("format_version", None)
     if theirs == ours:
         return []
-    what = f"differs from {files.TOKENIZER}, which is the one that counts"
+    what = f"differs from {TOKENIZER}, which is the one that counts"
     fix = "write the same into both"
     return [Problem(str(both[0]), "", what, fix, kind="data.tokenizer", severity="warning")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mypt.data.metadata import DataFile
+from mypt.data.metadata import PROGRESS_FILE, DataFile
 from mypt.format.errors import DataError, FormatError, Problem
 from mypt.format.schema import strict_json
 from mypt.format.storage.atomic_file import write_atomically
@@ -14,8 +14,6 @@ from mypt.format.storage.atomic_file import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-PROGRESS_FILE = ".progress.json"
 
 
 @frozen

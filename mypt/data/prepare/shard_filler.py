@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from attrs import evolve
 
 from mypt.data.prepare.progress import Position
 from mypt.data.prepare.shard_writer import ShardWriter
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -105,6 +106,31 @@ class ShardFiller:
         self._shard = None
         self.progress = evolve(self.progress, files=files, position=position)
         self.progress.save(self._folder)
+
+
+def describe_shards(
+    folder: Path, files: Sequence[DataFile], dtype: str, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the metadata of a data set of shards.
+
+    Args:
+        folder: The data set.
+        files: Its shards, in order.
+        dtype: Numpy dtype of their ids.
+        about: What the metadata say besides counts, digests and files.
+    """
+    train = [file for file in files if file.name.startswith("train/")]
+    return {
+        "format_version": FORMAT_VERSION,
+        "total_tokens": sum(file.tokens or 0 for file in files),
+        "train_tokens": sum(file.tokens or 0 for file in train),
+        "total_shards": len(files),
+        "train_shards": len(train),
+        "val_shards": len(files) - len(train),
+        **about,
+        "data_sha256": data_sha256(folder, files, dtype),
+        "files": [file.document() for file in files],
+    }
 
 
 def data_sha256(folder: Path, files: Iterable[DataFile], dtype: str) -> str:

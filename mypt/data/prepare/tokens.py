@@ -12,27 +12,29 @@ from attrs import field, frozen
 from mypt.data.dataset import read_tokenizer_state
 from mypt.data.document_ends import DocumentEncoder
 from mypt.data.input_files import resolve_inputs
-from mypt.data.inspection.describe import check_dataset
-from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
+from mypt.data.inspection.describe import check_dataset, find_changed_files
+from mypt.data.metadata import METADATA_FILE, PROGRESS_FILE, STATE_FILE, read_metadata
 from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.prepare.parallel import encode_pieces
+from mypt.data.prepare.part import Part, PartRecord, list_inputs, segments_sha256
 from mypt.data.prepare.pieces import cut_anywhere, find_cut_function, read_pieces
-from mypt.data.prepare.progress import PROGRESS_FILE, Progress, check_same_settings, load_progress
+from mypt.data.prepare.progress import Progress, check_same_settings, load_progress
 from mypt.data.prepare.segments import assign_segments, inputs_sha256, plan_segments
-from mypt.data.prepare.shard_filler import DTYPES, ShardFiller, data_sha256
+from mypt.data.prepare.shard_filler import DTYPES, ShardFiller, describe_shards
 from mypt.data.prepare.text_files import STDIN_FILE, list_text_files
 from mypt.data.sources.choice import SourceChoice
 from mypt.format.documents.vocabulary import describe_for_data
-from mypt.format.errors import DataError, Problem, SaveError
+from mypt.format.errors import DataError, Problem, SaveError, format_count
 from mypt.format.schema import strict_json
 from mypt.format.storage.atomic_file import (
     PARTIAL,
     write_atomically,
 )
+from mypt.format.storage.files import digest_file
 from mypt.format.storage.lock import bundle_lock
 from mypt.format.storage.recorded_paths import record_value
 from mypt.format.storage.save_errors import raising_save_errors
-from mypt.format.version import FORMAT_VERSION
+from mypt.format.version import MYPT_VERSION
 from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
@@ -45,10 +47,12 @@ if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins
 
     Report = Callable[[int, int], None]
+    Notify = Callable[[str], None]
 
 _LOGGER = logging.getLogger("mypt")
 TOKENS_PER_SHARD = 10_000_000
 _UINT16_IDS = 1 << 16
+_SHOWN_DIGITS = 12  # of a digest that people compare
 
 
 @frozen(kw_only=True)
@@ -73,6 +77,8 @@ class Preparation:
         no_lock: Whether to go on where the file system has no locks.
         data_source: What reads the inputs; None for what recognises each.
         data_options: Its options.
+        part: Which part of the text to tokenize, into a folder for `join_parts`; None for all of
+            it.
     """
 
     inputs: tuple[str, ...] = field(converter=tuple[str, ...])
@@ -90,6 +96,7 @@ class Preparation:
     no_lock: bool = False
     data_source: str | None = None
     data_options: Mapping[str, Any] = field(factory=dict)
+    part: Part | None = None
 
     @property
     def new_tokenizer(self) -> NewTokenizer:
@@ -97,7 +104,12 @@ class Preparation:
         return NewTokenizer(self.tokenization, sections=self.sections, vocab_size=self.vocab_size)
 
 
-def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __: None) -> bool:
+def prepare(
+    wanted: Preparation,
+    plugins: Plugins,
+    report: Report = lambda _, __: None,
+    notify: Notify = lambda _: None,
+) -> bool:
     """Tokenize texts into a data set, or resume a preparation that was interrupted.
 
     Each document is encoded on its own, so that no token spans two. If it is killed at any
@@ -108,6 +120,7 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
         wanted: What to prepare.
         plugins: Where the tokenizer is looked up.
         report: Called after each piece of text with the bytes done and the bytes in total.
+        notify: Called with a line that says what a part holds, before it is tokenized.
 
     Returns:
         Whether there was anything to do.
@@ -125,25 +138,82 @@ def prepare(wanted: Preparation, plugins: Plugins, report: Report = lambda _, __
         train = sources[: len(resolve_inputs(wanted.inputs, choice))]
         val = sources[len(train) :]
         settings = _collect_settings(wanted, sources, val, plugins)
-        if _is_done(folder, settings):
+        if _is_done(wanted, settings):
             return False
         segments = assign_segments(train, val) if val else plan_segments(train, wanted.val_fraction)
         _check_splits(segments, wanted)
-        progress = load_progress(folder, settings) or _begin_progress(folder, settings)
-        tokenizer = _prepare_tokenizer(wanted, plugins, segments)
-        dtype = _choose_dtype(wanted, tokenizer)
-        cut, encoder = find_cut_function(tokenizer), DocumentEncoder.of(tokenizer)
-        place, by_newlines = progress.position.piece, encoder.end_id is None
-        pieces = read_pieces(segments, cut, *place, by_newlines=by_newlines)
-        sharder = ShardFiller(folder, dtype, wanted.tokens_per_shard, segments, progress)
-        how = encoder, folder, wanted.workers, plugins.disabled
-        with sharder:
-            for piece, ids in encode_pieces(pieces, *how):
-                report(*sharder.add(piece, ids))
-        document = _build_metadata(wanted, segments, tokenizer, sharder.progress, dtype)
-        write_atomically(folder / METADATA_FILE, strict_json.dump(document))
+        _tokenize(wanted, plugins, _Plan(settings, sources, segments), report, notify)
         _remove_leftovers(folder)
     return True
+
+
+@frozen
+class _Plan:
+    """What a preparation is made of.
+
+    Attributes:
+        settings: What the result depends on.
+        sources: All files.
+        segments: How they are divided, in the order of the ids.
+    """
+
+    settings: Mapping[str, Any]
+    sources: Sequence[TextFile]
+    segments: Sequence[Segment]
+
+
+def _tokenize(
+    wanted: Preparation, plugins: Plugins, plan: _Plan, report: Report, notify: Notify
+) -> None:
+    """Write the shards of a data set or of a part, and then what makes it complete."""
+    folder, settings = wanted.output, _settings_of_folder(wanted, plan.settings)
+    first, after = _find_range(wanted, plan, notify)
+    segments = plan.segments[first:after]
+    progress = load_progress(folder, settings) or _begin_progress(folder, settings)
+    tokenizer = _prepare_tokenizer(wanted, plugins, plan.segments)
+    dtype = _choose_dtype(wanted, tokenizer)
+    cut, encoder = find_cut_function(tokenizer), DocumentEncoder.of(tokenizer)
+    place, by_newlines = progress.position.piece, encoder.end_id is None
+    pieces = read_pieces(segments, cut, *place, by_newlines=by_newlines)
+    sharder = ShardFiller(folder, dtype, wanted.tokens_per_shard, segments, progress)
+    how = encoder, folder, wanted.workers, plugins.disabled
+    with sharder:
+        for piece, ids in encode_pieces(pieces, *how):
+            report(*sharder.add(piece, ids))
+    about, files = _describe(wanted, plan, tokenizer, dtype), sharder.progress.files
+    if wanted.part is None:
+        document = describe_shards(folder, files, dtype, about)
+        write_atomically(folder / METADATA_FILE, strict_json.dump(document))
+        return
+    PartRecord(
+        mypt_version=MYPT_VERSION,
+        part=wanted.part,
+        inputs=list_inputs(plan.sources),
+        segments_sha256=segments_sha256(plan.segments),
+        tokenizer_sha256=digest_file(folder / STATE_FILE, STATE_FILE),
+        about=about,
+        files=files,
+    ).save(folder)
+
+
+def _find_range(wanted: Preparation, plan: _Plan, notify: Notify) -> tuple[int, int]:
+    """Return which segments to tokenize, and say of a part what it is a part of."""
+    if wanted.part is None:
+        return 0, len(plan.segments)
+    first, after = wanted.part.find_range(plan.segments)
+    own = sum(segment.size_bytes for segment in plan.segments[first:after])
+    total = sum(segment.size_bytes for segment in plan.segments)
+    notify(
+        f"part {wanted.part}: {own / 1e6:,.1f} of {total / 1e6:,.1f} MB, by a list of "
+        f"{format_count(len(plan.sources), 'file')} with the digest "
+        f"{plan.settings['inputs_sha256'][:_SHOWN_DIGITS]}, which all parts must have"
+    )
+    return first, after
+
+
+def _settings_of_folder(wanted: Preparation, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the files of a folder depend on, which may hold a part."""
+    return {**settings, "part": None if wanted.part is None else str(wanted.part)}
 
 
 @contextmanager
@@ -217,12 +287,21 @@ def _collect_settings(
     }
 
 
-def _is_done(folder: Path, settings: dict[str, Any]) -> bool:
-    metadata = read_metadata(folder)
-    if metadata is None:
-        return False
-    check_same_settings(folder, metadata.document.get("prepared_with", {}), settings)
-    wrong = [p for p in check_dataset(folder, checksums=False) if p.severity == "error"]
+def _is_done(wanted: Preparation, settings: dict[str, Any]) -> bool:
+    folder = wanted.output
+    record = PartRecord.read(folder)
+    if record is not None:
+        before = {**record.about["prepared_with"], "part": str(record.part)}
+        check_same_settings(folder, before, _settings_of_folder(wanted, settings))
+        found = find_changed_files(folder, record.files, checksums=False)
+    else:
+        metadata = read_metadata(folder)
+        if metadata is None:
+            return False
+        before = metadata.document.get("prepared_with", {})
+        check_same_settings(folder, before, _settings_of_folder(wanted, settings))
+        found = check_dataset(folder, checksums=False)
+    wrong = [problem for problem in found if problem.severity == "error"]
     if wrong:
         raise DataError(*wrong)
     _remove_leftovers(folder)
@@ -276,32 +355,17 @@ def _check_splits(segments: Sequence[Segment], wanted: Preparation) -> None:
         raise DataError(Problem(", ".join(wanted.inputs), "", what, fix, kind="data.text"))
 
 
-def _build_metadata(
-    wanted: Preparation,
-    segments: Sequence[Segment],
-    tokenizer: Tokenizer,
-    progress: Progress,
-    dtype: str,
-) -> dict[str, Any]:
-    files = progress.files
-    train = [file for file in files if file.name.startswith("train/")]
+def _describe(wanted: Preparation, plan: _Plan, tokenizer: Tokenizer, dtype: str) -> dict[str, Any]:
+    """Return what the metadata say of all the text, whichever part of it is tokenized here."""
     return {
-        "format_version": FORMAT_VERSION,
-        "total_tokens": sum(file.tokens or 0 for file in files),
-        "train_tokens": sum(file.tokens or 0 for file in train),
-        "total_shards": len(files),
-        "train_shards": len(train),
-        "val_shards": len(files) - len(train),
         "tokens_per_shard": wanted.tokens_per_shard,
-        "val_fraction": _find_val_fraction(wanted, segments),
+        "val_fraction": _find_val_fraction(wanted, plan.segments),
         "tokenization": tokenizer.token_kind,
         "vocab_size": tokenizer.vocab_size,
         "dtype": DTYPES[dtype],
         "input_files": record_value(wanted.inputs),
         **({"val_files": record_value(wanted.val_inputs)} if wanted.val_inputs else {}),
-        "prepared_with": dict(progress.settings),
-        "data_sha256": data_sha256(wanted.output, files, dtype),
-        "files": [file.document() for file in files],
+        "prepared_with": dict(plan.settings),
     }
 
 

@@ -203,3 +203,27 @@ def test_a_token_of_the_vocabulary_itself_is_ordinary_text_too(factory):
     assert tokenizer.encode("the<s>")[-1] == 270
     assert 270 not in tokenizer.encode_ordinary("the<s>")
     assert tokenizer.decode(tokenizer.encode_ordinary("the<s>")) == "the<s>"
+
+
+def test_each_part_of_a_preparation_learns_the_vocabulary_of_all_text(tmp_path):
+    from mypt.data.prepare.join import join_parts
+    from mypt.data.prepare.part import Part
+    from mypt.data.prepare.tokens import Preparation, prepare
+
+    plugins = load_plugins()
+    for name, other in (("a", "cat"), ("b", "dog"), ("c", "fox")):
+        (tmp_path / f"{name}.txt").write_text(TEXT.replace("cat", other), encoding="utf-8")
+    inputs = [str(tmp_path / f"{name}.txt") for name in "abc"]
+    sections = {"mypt-bpe": {"vocab_size": 300}}
+    folders = [tmp_path / name for name in ("whole", "one", "two")]
+    for folder, part in zip(folders, (None, Part(1, 2), Part(2, 2)), strict=True):
+        wanted = Preparation(
+            inputs=inputs, output=folder, tokenization="bpe", sections=sections, part=part
+        )
+        assert prepare(wanted, plugins)
+    join_parts(folders[1:], tmp_path / "joined")
+    names = [path.relative_to(folders[0]) for path in folders[0].rglob("*") if path.is_file()]
+    assert len(names) > 3
+    for name in names:
+        if name.name != "dataset_metadata.json":  # which has times
+            assert (tmp_path / "joined" / name).read_bytes() == (folders[0] / name).read_bytes()

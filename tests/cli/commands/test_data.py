@@ -27,6 +27,67 @@ def test_a_folder_of_texts_is_prepared_and_trained_on(cli, texts):
     assert code == 0, err
 
 
+def test_parts_are_joined_and_trained_on_to_the_weights_of_the_whole(cli, in_tmp, texts):
+    prepare = ("data", "prepare", texts, "--tokenization", "char", "--workers", "1", "--output")
+    assert cli(*prepare, "whole")[0] == 0
+    for number in (1, 2):
+        code, out, err = cli(*prepare, f"part{number}", "--part", f"{number}/2")
+        assert (code, out.splitlines()[-1][: len("part1: part 1/2, ")]) == (
+            0,
+            f"part{number}: part {number}/2, ",
+        )
+        assert err.startswith(f"part {number}/2: 0.0 of 0.0 MB, by a list of 2 files")
+    assert cli(*prepare, "part1", "--part", "1/2")[1].splitlines()[0] == "part1 is already complete"
+    code, out, err = cli("data", "join", "part1", "part2", "--output", "joined")
+    assert code == 0, err
+    assert out.startswith("joined: tokens, uint16, char\n  train: ")
+    train = ("train", "--max_iters", "2", "--n_layer", "1", "--n_embd", "16", "--n_head", "2")
+    for name in ("whole", "joined"):
+        how = ("--model_name", name, "--dataset_dir", name, "--block_size", "8", "--device", "cpu")
+        assert cli(*train, *how, "--eval_iters", "1")[0] == 0
+    one, other = (in_tmp / "checkpoints" / name / "model.pt" for name in ("whole", "joined"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_part_or_half_a_preparation_is_no_data_set(cli, refused, in_tmp, texts):
+    prepare = ("data", "prepare", texts, "--tokenization", "char", "--dtype", "uint32", "--output")
+    cli(*prepare, "part", "--part", "1/2", "--workers", "1")
+    cli(*prepare, "half", "--workers", "1")
+    (in_tmp / "half" / "dataset_metadata.json").rename(in_tmp / "half" / ".progress.json")
+    said = {
+        "part": "is a part of a data set (part.json), not a whole one; join all parts: mypt data ",
+        "half": "is not prepared to its end (.progress.json); run the `mypt data prepare` that ",
+    }
+    for name, what in said.items():
+        for command in (
+            ("train", "--model_name", "cat", "--dataset_dir", name),
+            ("train", "--model_name", "cat", "--input_file", texts, "--eval_dataset_dir", name),
+            ("data", "inspect", name),
+        ):
+            assert refused(*command).startswith(f"error: {name}: {what}")
+
+
+def test_the_tokenizer_of_a_data_set_or_of_a_part_is_taken(cli, refused, in_tmp, texts):
+    prepare = ("data", "prepare", texts, "--workers", "1", "--output")
+    cli(*prepare, "learnt", "--tokenization", "char")
+    cli(*prepare, "part", "--tokenization", "char", "--part", "1/2")
+    for name in ("learnt", "part"):
+        code, _, err = cli(*prepare, f"from_{name}", "--tokenizer_from", name)
+        assert code == 0, err
+        one, other = (in_tmp / n / "tokenizer_state.json" for n in (name, f"from_{name}"))
+        assert one.read_bytes() == other.read_bytes()
+    assert "there is no such folder" in refused(*prepare, "x", "--tokenizer_from", "nowhere")
+    for flag in ("--tokenization", "--from_model", "--config_file"):
+        words = (*prepare, "x", "--tokenizer_from", "learnt", flag, "char")
+        assert "cannot be used with" in refused(*words, code=2)
+
+
+@pytest.mark.parametrize("wrong", ["0/2", "3/2", "1", "a/b", "1/", "-1/2", "1/2/3"])
+def test_what_is_no_part_is_wrong_usage(refused, texts, wrong):
+    line = refused("data", "prepare", texts, "--output", "x", f"--part={wrong}", code=2)
+    assert f"`{wrong}` is no part of a number of parts; write it as 3/8" in line
+
+
 def test_chats_are_prepared_with_the_tokenizer_of_a_model(cli, in_tmp, bundle):
     shutil.copytree(bundle, in_tmp / "checkpoints" / "cat")
     lines = [{"prompt": "the cat", "completion": f" sat {n}"} for n in range(20)]

@@ -23,6 +23,7 @@ from mypt.data.prepare.tokens import Preparation, prepare
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import DataError
 from mypt.plugins.manager import load_plugins
+from tests.support.prepared import content
 
 CONFIG = GPTConfig(batch_size=4, block_size=8, vocab_size=50304)
 LINE = "line {n}: però, it's  the\t\tcat 😀 sat,\n\n  on the mat {n}{n}.\n"
@@ -51,20 +52,6 @@ def texts(tmp_path):
 @pytest.fixture
 def wanted(texts, tmp_path):
     return Preparation(inputs=[str(texts)], output=tmp_path / "out", tokens_per_shard=400)
-
-
-def content(folder):
-    """All files, without the times."""
-    found = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        data = path.read_bytes()
-        if path.suffix == ".json":
-            document = json.loads(data)
-            for file in document.get("files", ()):
-                del file["mtime_ns"]
-            data = json.dumps(document).encode()
-        found[path.relative_to(folder).as_posix()] = data
-    return found
 
 
 def ids_of(folder):
