@@ -10,7 +10,7 @@ import pytest
 
 import mypt
 from mypt.format.discover import find_checkpoints
-from mypt.format.tensors import pickle_reader
+from mypt.format.tensors.pickles import pickle_reader
 from mypt.format.validate import is_valid, validate
 
 FIELDS = (

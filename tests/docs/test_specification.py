@@ -10,7 +10,8 @@ from mypt.format.documents.config import GPTConfig
 from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.schema.check import LEGACY_KINDS, load_schema
 from mypt.format.tensors.info import STORAGES
-from mypt.format.tensors.pickle_reader import _GLOBALS, Interpreter
+from mypt.format.tensors.pickles.pickle_reader import Interpreter
+from mypt.format.tensors.pickles.torch_names import GLOBALS
 
 KINDS = ["config", "training_state", "tokenizer", "manifest", "log_event", "dataset_metadata"]
 LIMITS = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "maxLength", "pattern"]
@@ -110,7 +111,7 @@ def test_what_a_pickle_may_hold_is_listed_and_nothing_else(page):
     known = {*Interpreter.operations, ord(".")}
     shown = {chr(code) if 32 < code < 127 else f"{code:02X}" for code in known}
     assert listed == shown
-    for name in _GLOBALS:
+    for name in GLOBALS:
         module, _, thing = name.decode().partition("\n")
         assert thing in section
         assert module in section

@@ -8,7 +8,7 @@ import pytest
 from mypt.cli.main import format_group, run
 from mypt.format.discover import find_to_validate
 from mypt.format.schema import check as schema_check
-from mypt.format.tensors import pickle_reader
+from mypt.format.tensors.pickles import pickle_reader
 from mypt.format.validate import validate
 from mypt.plugins import manager
 from mypt.plugins.manager import load_plugins

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mypt.format.errors import FormatError
-from mypt.format.tensors import pickle_reader
 from mypt.format.tensors.info import TensorInfo
+from mypt.format.tensors.pickles import pickle_machine, pickle_reader
 from mypt.format.tensors.pt_file import load_tensors, read_header
 from mypt.format.tensors.pt_writer import write_tensors
 from mypt.format.tensors.zip_reader import read_member, read_members
@@ -134,7 +134,7 @@ def test_operations_of_tensors_that_are_read_at_once_count(tmp_path):
     path.write_bytes(written(ALIKE))
     data = read_data_pickle(path)
     for most in range(1, 200):
-        with patch.object(pickle_reader, "MAX_OPERATIONS", most):
+        with patch.object(pickle_machine, "MAX_OPERATIONS", most):
             at_once = interpreted(data)
             with patch.object(pickle_reader, "_TENSOR", re.compile(b"(?!)")):
                 assert interpreted(data) == at_once, most

@@ -10,9 +10,10 @@ from attrs import frozen
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import MappedFiles, have_equal_bytes, open_regular
-from mypt.format.tensors.foreign_pickle import read_foreign_pickle
 from mypt.format.tensors.info import ITEM_BYTES, TensorInfo, are_comparable
-from mypt.format.tensors.pickle_reader import MAX_PICKLE_BYTES, read_pickle
+from mypt.format.tensors.pickles.foreign_pickle import read_foreign_pickle
+from mypt.format.tensors.pickles.pickle_machine import MAX_PICKLE_BYTES
+from mypt.format.tensors.pickles.pickle_reader import read_pickle
 from mypt.format.tensors.torch_forms.legacy_file import read_legacy
 from mypt.format.tensors.zip_reader import Member, is_legacy, read_member, read_members
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import open_regular
 from mypt.format.storage.mistaken import START_BYTES, explain_start
-from mypt.format.tensors.foreign_pickle import read_foreign_pickle
+from mypt.format.tensors.pickles.foreign_pickle import read_foreign_pickle
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -15,9 +15,10 @@ from attrs import define, frozen
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import is_file_name, open_regular
-from mypt.format.tensors.foreign_pickle import Constructor, ForeignInterpreter
 from mypt.format.tensors.info import ITEM_BYTES
-from mypt.format.tensors.pickle_reader import MAX_DIMENSIONS, MAX_INDEX, MAX_PICKLE_BYTES
+from mypt.format.tensors.pickles.foreign_pickle import Constructor, ForeignInterpreter
+from mypt.format.tensors.pickles.pickle_machine import MAX_PICKLE_BYTES
+from mypt.format.tensors.pickles.pickle_reader import MAX_DIMENSIONS, MAX_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,18 +8,17 @@ in 8 bytes, and the values. Source: `_legacy_save` and `_legacy_load` of `torch.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.tensors.foreign_pickle import ForeignInterpreter
-from mypt.format.tensors.pickle_reader import MAX_PICKLE_BYTES, push_storage
+from mypt.format.tensors.pickles.foreign_pickle import ForeignInterpreter
+from mypt.format.tensors.pickles.pickle_machine import MAX_PICKLE_BYTES
 from mypt.format.tensors.zip_reader import Member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypt.format.tensors.info import StorageInfo
-    from mypt.format.tensors.pickle_reader import Interpreter, Operation
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 _FIRST_BYTES = 1 << 20  # the pickles of almost every file fit into it
@@ -60,22 +59,16 @@ def read_legacy(stream: BinaryIO, file: str) -> tuple[Any, dict[str, Member]]:
 class _LegacyInterpreter(ForeignInterpreter):
     """A pickle machine that knows the references to storages of that time."""
 
-    operations: ClassVar[dict[int, Operation]]
-
-
-def _push_storage(machine: Interpreter) -> None:
-    match machine.stack.pop():
-        case ("module", *_):
-            what = "holds a whole module, which only the program that wrote it can build"
-            machine.reject(what, kind="global", fix="save its state_dict() there")
-        case (*place, None):  # of which part of a storage it is a view; torch wrote none after 0.3
-            machine.stack.append(tuple(place))
-            push_storage(machine)
-        case _:
-            machine.reject("refers to something other than a whole storage", kind="storage")
-
-
-_LegacyInterpreter.operations = ForeignInterpreter.operations | {ord("Q"): _push_storage}
+    def find_stored(self, reference: Any) -> StorageInfo:
+        """Return the storage that a persistent id refers to."""
+        match reference:
+            case ("module", *_):
+                what = "holds a whole module, which only the program that wrote it can build"
+                return self.reject(what, kind="global", fix="save its state_dict() there")
+            case (*place, None):  # a view of which part; torch wrote none after 0.3
+                return super().find_stored(tuple(place))
+            case _:
+                return self.reject("refers to something other than a whole storage", kind="storage")
 
 
 def _read_pickles(data: bytes, file: str) -> tuple[Any, dict[str, StorageInfo], list[str], int]:

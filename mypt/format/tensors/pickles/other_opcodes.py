@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.tensors.pickle_reader import (
+from mypt.format.tensors.pickles.tensor_opcodes import (
     BYTE,
     UINT32,
     append_items,
@@ -22,12 +22,12 @@ from mypt.format.tensors.pickle_reader import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mypt.format.tensors.pickle_reader import Interpreter, Operation
+    from mypt.format.tensors.pickles.pickle_machine import Operation, PickleMachine
 
 _UINT64 = struct.Struct("<Q")
 
 
-def _read_line(machine: Interpreter) -> str:
+def _read_line(machine: PickleMachine) -> str:
     end = machine.data.index(b"\n", machine.position)
     line = machine.data[machine.position : end]
     machine.position = end + 1
@@ -51,48 +51,48 @@ def _read_quoted(line: str) -> str:
 
 
 def _push_bytes(length: struct.Struct, encoding: str | None = None) -> Operation:
-    def push(machine: Interpreter) -> None:
+    def push(machine: PickleMachine) -> None:
         data = machine.read_bytes(machine.read_number(length))
         machine.stack.append(data if encoding is None else data.decode(encoding))
 
     return push
 
 
-def _push_stack_global(machine: Interpreter) -> None:
+def _push_stack_global(machine: PickleMachine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     if type(name) is not str or type(module) is not str:
         raise ValueError
     machine.stack.append(machine.find_global(f"{module}\n{name}".encode()))
 
 
-def _push_marked_list(machine: Interpreter) -> None:
+def _push_marked_list(machine: PickleMachine) -> None:
     items = machine.pop_marked()
     machine.stack.append(items)
 
 
-def _push_marked_dict(machine: Interpreter) -> None:
+def _push_marked_dict(machine: PickleMachine) -> None:
     items = machine.pop_marked()
     machine.stack.append({})
     set_pairs(machine, items)
 
 
-def _memoize(machine: Interpreter) -> None:
+def _memoize(machine: PickleMachine) -> None:
     machine.memo[len(machine.memo)] = machine.stack[-1]
 
 
-def _put_line(machine: Interpreter) -> None:
+def _put_line(machine: PickleMachine) -> None:
     machine.memo[int(_read_line(machine))] = machine.stack[-1]
 
 
-def _get_line(machine: Interpreter) -> None:
+def _get_line(machine: PickleMachine) -> None:
     machine.stack.append(machine.memo[int(_read_line(machine))])
 
 
-def _pop(machine: Interpreter) -> None:
+def _pop(machine: PickleMachine) -> None:
     machine.stack.pop()
 
 
-def _skip_frame(machine: Interpreter) -> None:
+def _skip_frame(machine: PickleMachine) -> None:
     machine.read_number(_UINT64)
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from mypt.format.errors import FormatError
-from mypt.format.tensors.foreign_pickle import read_foreign_pickle
+from mypt.format.tensors.pickles.foreign_pickle import read_foreign_pickle
 from mypt.format.tensors.pt_file import load_tensors, read_header
 
 NAMESPACE = argparse.Namespace(n_layer=2, dropout=0.5)

@@ -14,21 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import define, frozen
 
-from mypt.format.tensors.pickle_opcodes import OTHER_OPERATIONS
-from mypt.format.tensors.pickle_reader import (
-    LEAVES,
-    MAX_DIMENSIONS,
-    MAX_INDEX,
-    MAX_PICKLE_BYTES,
-    MAX_VALUES,
-    Interpreter,
-)
+from mypt.format.tensors.pickles.other_opcodes import OTHER_OPERATIONS
+from mypt.format.tensors.pickles.pickle_machine import MAX_PICKLE_BYTES, MAX_VALUES
+from mypt.format.tensors.pickles.pickle_reader import MAX_DIMENSIONS, MAX_INDEX, Interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from mypt.format.tensors.info import StorageInfo
-    from mypt.format.tensors.pickle_reader import Operation
+    from mypt.format.tensors.pickles.pickle_machine import Operation
 
 _PROTOCOLS = range(6)
 
@@ -74,7 +68,7 @@ class ForeignInterpreter(Interpreter):
     """A pickle machine that makes no calls, and knows plain values."""
 
     operations: ClassVar[dict[int, Operation]] = Interpreter.operations | OTHER_OPERATIONS
-    leaves: ClassVar[tuple[type, ...]] = (*LEAVES, bytes)
+    leaves: ClassVar[tuple[type, ...]] = (*Interpreter.leaves, bytes)
     keys: ClassVar[tuple[type, ...]] = (str, bytes)
 
     def __init__(self, data: bytes, file: str, states_of: frozenset[str]) -> None:
