@@ -42,9 +42,9 @@ def pytest_collection_modifyitems(items):
 def unsynced(request, monkeypatch):
     """Do not wait for the disk, which takes a third of the time: nobody cuts the power here.
 
-    The tests of crashes and of `fsync` have the real one.
+    The tests of crashes and of syncing have the real one.
     """
-    if "crash" not in request.path.parts and request.path.name != "test_fsync.py":
+    if "crash" not in request.path.parts and request.path.name != "test_operating_system.py":
         monkeypatch.setattr(os, "fsync", os.fstat)  # which fails as it does
 
 

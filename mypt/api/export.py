@@ -22,8 +22,8 @@ from mypt.format.layout import expected_tensors
 from mypt.format.open import open_checkpoint, recognise
 from mypt.format.readers.options import check_values, share_options
 from mypt.format.rules.arguments import MAPPING, PATH, TEXT, checked, optional
-from mypt.format.storage.fsync import sync_folder, sync_tree
 from mypt.format.storage.lock import LOCK_FILE, file_lock
+from mypt.format.storage.operating_system import sync_folder, sync_tree
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.gc_pause import pause_gc
 from mypt.plugins.contracts import ModelToExport

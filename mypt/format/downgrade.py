@@ -20,7 +20,7 @@ from mypt.format.rules.plugin_settings import NO_SETTINGS
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, write_file
-from mypt.format.storage.fsync import sync_folder
+from mypt.format.storage.operating_system import sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.tensors.pt_writer import write_tensors
 from mypt.format.version import FORMAT_VERSION

@@ -72,7 +72,7 @@ def write_scaffold(name: str, folder: Path) -> Iterator[Path]:
         try:
             with raising_save_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(rename(text), encoding="utf-8")
+                path.write_text(rename(text), encoding="utf-8", newline="\n")
         except SaveError:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -21,11 +21,15 @@ from mypt.format.schema.check import load_schema
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    AnyType = click.ParamType[Any]
+else:
+    AnyType = click.ParamType  # which older releases of click know for no type of value
+
 # Set by the run itself, or by a save.
 NO_FLAGS = frozenset({"adapter", "requires", "start_step"})
 
 
-class JsonType(click.ParamType[Any]):
+class JsonType(AnyType):
     """A mapping or list, given as JSON."""
 
     name = "JSON"

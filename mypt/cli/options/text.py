@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    TextType = click.ParamType[str]
+else:
+    TextType = click.ParamType  # which older releases of click know for no type of value
 
-class NonEmptyText(click.ParamType[str]):
+
+class NonEmptyText(TextType):
     """Text that is not empty; an empty path would mean the current folder."""
 
     name = "text"

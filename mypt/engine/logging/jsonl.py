@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.engine.logging.events import UNLOGGED, Step
 from mypt.engine.logging.log_file import log_write_error
-from mypt.format.storage.fsync import sync_file
+from mypt.format.storage.operating_system import sync_file
 from mypt.format.storage.recorded_paths import record_text, record_value
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class JsonlSink:
         try:
             if self._stream is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._stream = self._path.open("a", encoding="utf-8")
+                self._stream = self._path.open("a", encoding="utf-8", newline="\n")
                 line = f"\n{line}" if self._is_open else line
             self._stream.write(line)
             self._stream.flush()

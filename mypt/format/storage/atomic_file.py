@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from mypt.format.storage.fsync import sync_file, sync_folder
+from mypt.format.storage.operating_system import replace_file, sync_file, sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
 
 if TYPE_CHECKING:
@@ -45,5 +45,5 @@ def flush_to_disk(stream: BinaryIO) -> None:
 
 def rename_partial(path: Path) -> None:
     """Rename a flushed partial file to its final name."""
-    partial_path(path).replace(path)
+    replace_file(partial_path(path), path)
     sync_folder(path.parent)

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.manifest import FileRecord, Manifest
 from mypt.format.errors import FormatError, MyptError, Problem, SaveError
 from mypt.format.storage.files import MANIFEST
-from mypt.format.storage.fsync import sync_file, sync_folder
 from mypt.format.storage.generations import (
     drop_marker_name,
     find_tagged_files,
@@ -29,6 +27,7 @@ from mypt.format.storage.generations import (
     tagged_name,
 )
 from mypt.format.storage.lock import LOCK_FILE, bundle_lock
+from mypt.format.storage.operating_system import replace_file, sync_file, sync_folder
 from mypt.format.storage.save_errors import make_save_error
 
 if TYPE_CHECKING:
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     Content = bytes | Callable[[SupportsWrite[bytes | memoryview]], None]
 
 
-# Windows cannot replace an open file, and a reader holds the manifest open for a moment.
-_PAUSES_S = (0.01, 0.1, 1.0) if os.name == "nt" else ()
 _INTACT = "; what was saved before is intact"
 
 
@@ -174,7 +171,7 @@ class BundleWriter:
         waiting = self.folder / tagged_name(MANIFEST, generation)
         write_file(waiting, data)
         sync_folder(self.folder)
-        _replace_file(waiting, self.folder / MANIFEST)
+        replace_file(waiting, self.folder / MANIFEST)
         sync_folder(self.folder)
 
 
@@ -210,18 +207,6 @@ def finish_interrupted_commit(folder: Path, *, no_lock: bool = False) -> None:
         if any(find_tagged_files(folder)) or (folder / LOCK_FILE).exists():
             with open_for_writing(folder, no_lock=no_lock):
                 clean_up(folder, read_manifest(folder))
-
-
-def _replace_file(waiting: Path, path: Path) -> None:
-    """Replace a file by another, waiting where readers have the old one open."""
-    for pause_s in _PAUSES_S:
-        try:
-            waiting.replace(path)
-        except PermissionError:
-            time.sleep(pause_s)
-        else:
-            return
-    waiting.replace(path)
 
 
 class _HashingFile:

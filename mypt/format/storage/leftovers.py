@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import HIDDEN_FOLDER, MANIFEST
 from mypt.format.storage.generations import find_tagged_files, read_manifest
 from mypt.format.storage.lock import LOCK_FILE, MAX_NOTE_BYTES
+from mypt.format.storage.operating_system import is_running
 from mypt.format.storage.succession import is_interrupted, successor_path
 
 if TYPE_CHECKING:
@@ -64,25 +64,12 @@ def _find_lock(path: Path, folder: Path) -> Iterator[Problem]:
         yield _make_note(path, "is a lock without an owner", "nothing: the next run takes it over")
         return
     who = f"process {pid} on {host}, since {since}"
-    if host == socket.gethostname() and not _is_running(pid):
+    if host == socket.gethostname() and isinstance(pid, int) and not is_running(pid):
         what = f"is the lock of {who}, which has ended"
         yield _make_note(path, what, "nothing: the next run takes it over")
         return
     what, fix = f"is being written by {who}", "wait until it ends, then check again"
     yield Problem(str(folder), "", what, fix, kind=WRITING, severity="note")
-
-
-def _is_running(pid: Any) -> bool:
-    """Return whether a process of this machine is there; true where that cannot be seen."""
-    if os.name == "nt" or not isinstance(pid, int):  # a signal 0 would end it there
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def _explain_hidden(path: Path, folder: Path) -> Problem:

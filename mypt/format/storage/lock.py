@@ -10,21 +10,18 @@ import errno
 import json
 import os
 import socket
-import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from mypt.format.errors import LockedError, Problem, SaveError
+from mypt.format.storage.operating_system import has_name, release_lock, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 LOCK_FILE = ".mypt.lock"
-# Windows cannot rename a folder in which a file is open, so a lock is released first there.
-# Elsewhere it moves with its folder, so that nobody can take it in between.
-LOCK_STAYS = os.name == "nt"
 MAX_NOTE_BYTES = 4096
 # Errors of file systems without locks, such as some network, FUSE and user-space ones.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
@@ -71,7 +68,7 @@ def file_lock(path: Path, locked: Path, *, fix: str, no_lock: bool = False) -> I
         _write_owner(descriptor)
         yield warning
     finally:
-        _release_lock(path, descriptor)
+        release_lock(path, descriptor)
 
 
 def _acquire_lock(path: Path, locked: Path, fix: str, *, no_lock: bool) -> tuple[int, str | None]:
@@ -80,7 +77,7 @@ def _acquire_lock(path: Path, locked: Path, fix: str, *, no_lock: bool) -> tuple
         descriptor = os.open(path, flags, 0o666)
         try:
             try:
-                is_held = _try_lock(descriptor)
+                is_held = try_lock(descriptor)
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
                     raise
@@ -92,20 +89,13 @@ def _acquire_lock(path: Path, locked: Path, fix: str, *, no_lock: bool) -> tuple
                 _raise_no_locks(locked, error)
             if not is_held:
                 _raise_locked(locked, os.read(descriptor, MAX_NOTE_BYTES), fix)
-            if _is_same_file(path, descriptor):
+            if has_name(path, descriptor):
                 return descriptor, None
         except BaseException:
             os.close(descriptor)
             raise
         # The previous holder removed the file after we opened it and before we locked it.
         os.close(descriptor)
-
-
-def _is_same_file(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat(follow_symlinks=False))
-    except FileNotFoundError:
-        return False
 
 
 def _write_owner(descriptor: int) -> None:
@@ -147,43 +137,3 @@ def _describe_owner(note: bytes) -> str | None:
         return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
     except (ValueError, TypeError, KeyError):
         return None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    # Windows keeps others from reading locked bytes: lock one beyond the text.
-    _FAR = 1 << 30
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, _FAR, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        finally:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-        return True
-
-    def _release_lock(path: Path, descriptor: int) -> None:
-        with suppress(OSError):
-            os.close(descriptor)
-        with suppress(OSError):  # the next writer has it open already
-            path.unlink()
-
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _release_lock(path: Path, descriptor: int) -> None:
-        with suppress(OSError):  # a file that stays is taken over by the next writer
-            if _is_same_file(path, descriptor):  # not so if the folder was moved
-                path.unlink()
-        with suppress(OSError):  # there is no data that could be lost
-            os.close(descriptor)

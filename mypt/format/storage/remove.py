@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from mypt.format.errors import Problem, SaveError
 from mypt.format.storage.commit import clean_up, open_for_writing
 from mypt.format.storage.files import MANIFEST
-from mypt.format.storage.fsync import sync_folder
 from mypt.format.storage.generations import read_manifest
-from mypt.format.storage.lock import LOCK_FILE, LOCK_STAYS
+from mypt.format.storage.lock import LOCK_FILE
+from mypt.format.storage.operating_system import LOCK_STAYS, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

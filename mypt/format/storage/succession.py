@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.files import MANIFEST
-from mypt.format.storage.fsync import sync_folder
-from mypt.format.storage.lock import LOCK_FILE, LOCK_STAYS
+from mypt.format.storage.lock import LOCK_FILE
+from mypt.format.storage.operating_system import LOCK_STAYS, sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
 
 if TYPE_CHECKING:

@@ -238,7 +238,7 @@ def test_a_manifest_that_somebody_reads_is_replaced_a_moment_later(folder, monke
     monkeypatch.setattr(Path, "replace", busy)
     with pytest.raises(SaveError):
         commit(folder, NEW)
-    monkeypatch.setattr("mypt.format.storage.commit._PAUSES_S", (0, 0, 0))
+    monkeypatch.setattr("mypt.format.storage.operating_system._PAUSES_S", (0, 0, 0))
     commit(folder, NEW)
     assert len(refused) == 2
     assert content(folder) == NEW

@@ -12,7 +12,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import base_option, parse_options, reader_options
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.text import TEXT, TextType
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 
@@ -33,7 +33,7 @@ def _add_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-class _ExporterName(click.ParamType[str]):
+class _ExporterName(TextType):
     """The name of an exporter, which is looked up among those of all plugins."""
 
     name = "name"

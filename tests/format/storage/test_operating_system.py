@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mypt.format.storage.fsync import sync_file, sync_folder
+from mypt.format.storage.operating_system import sync_file, sync_folder
 
 
 def open_files():
