@@ -33,9 +33,9 @@ class Command:
         code: Its exit code, once it has ended; a signal that ended it as a negative number.
     """
 
-    def __init__(self, *words, cwd=".", env=None):
-        """Begin with the arguments of `mypt`."""
-        self.pid, self.said = forked(partial(_run, words, Path(cwd), env or {}))
+    def __init__(self, *words, cwd=".", env=None, arm=lambda: None):
+        """Begin with the arguments of `mypt`; `arm` is called in the copy before it runs."""
+        self.pid, self.said = forked(partial(_run, words, Path(cwd), env or {}, arm))
         self.code = None
 
     def send(self, number):
@@ -51,7 +51,7 @@ class Command:
         return rest
 
 
-def _run(words, cwd, env, writer):
+def _run(words, cwd, env, arm, writer):
     """Run it in this process, which is used for nothing else; give its exit code."""
     for stream, descriptor in (("stdout", 1), ("stderr", 2)):
         os.dup2(writer, descriptor)
@@ -61,6 +61,7 @@ def _run(words, cwd, env, writer):
     os.environ.update(env)
     os.chdir(cwd)
     warnings.simplefilter("error")
+    arm()
     try:
         return run(mypt_group, "mypt", [str(word) for word in words])
     except SystemExit as end:

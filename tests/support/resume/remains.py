@@ -20,10 +20,13 @@ def remains(place, name="dante"):
     return {"log": log(place / "logs" / "train" / f"{name}_eval.jsonl"), **bundles}
 
 
-def bundle(folder):
-    """Give the digest of each file of a bundle, and its training state; nothing else is there."""
+def bundle(folder, beside=()):
+    """Give the digest of each file of a bundle, and its training state; nothing else is there.
+
+    But for the files named by `beside`, which are not mypt's.
+    """
     files = whole_bundle(folder)
-    assert {path.name for path in folder.iterdir()} == {*files, MANIFEST}
+    assert {path.name for path in folder.iterdir()} - {*beside} == {*files, MANIFEST}
     state = json.loads(files.pop(TRAINING_STATE))
     del state["elapsed_s"], state["run_id"], state["training_config"]["start_step"]
     del state["provenance"], state["earlier_runs"]
