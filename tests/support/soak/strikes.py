@@ -60,14 +60,13 @@ class Strike:
     @property
     def number(self):
         """The signal that comes from outside, if one does."""
-        return {"late kill": signal.SIGKILL, "late term": signal.SIGTERM}.get(
-            self.kind, signal.SIGINT if self.kind == "late ctrl-c" else None
-        )
+        return LATE.get(self.kind)
 
     @property
-    def kills(self):
-        """Whether the process gets no chance to end in order."""
-        return self.kind in ("kill", "late kill", "power cut")
+    def signals(self):
+        """The signals of which the process may die: one that comes early meets no handler."""
+        dying = {"power cut": (signal.SIGKILL,), **SIGNALS}
+        return dying.get(self.kind, (self.number,) if self.number else ())
 
 
 def struck(words, place, strike):

@@ -23,14 +23,14 @@ MOST_BYTES = 1 << 30
 MOST_MEMORY_MB = 150  # that this process may grow by: it keeps references, and counts
 
 
-class Lost(AssertionError):
+class LostError(AssertionError):
     """Something does not hold that must."""
 
 
 def hold(told, *what):
-    """Raise `Lost` unless this holds."""
+    """Raise `LostError` unless this holds."""
     if not told:
-        raise Lost(" ".join(map(str, what)))
+        raise LostError(" ".join(map(str, what)))
 
 
 @define(eq=False)
@@ -112,8 +112,7 @@ class World:
             happened = "met" if code != 0 else "came too late"
             self.counts[f"strike {happened}: {strike.kind}"] += 1
         hold("Traceback" not in said, words, "has a traceback:", said)
-        hold(code in (0, 1) or (code is not None and code < 0), words, "exits with", code, said)
-        hold(strike.kills or strike.kind == "ctrl-c twice" or code in (0, 1), words, code, said)
+        hold(code in (0, 1) or -code in strike.signals, words, "exits with", code, said)
         return code, said
 
     def clear_run(self, *words, code=0):
