@@ -23,16 +23,12 @@ SIGNALS = {
     "ctrl-c": (signal.SIGINT,),
     "ctrl-c twice": (signal.SIGINT, signal.SIGINT),
 }
-KINDS = (
-    *SIGNALS,
-    "kill",
-    "kill",
-    "late kill",
-    "late term",
-    "late ctrl-c",
-    "full disk",
-    "power cut",
-)
+LATE = {
+    "late kill": signal.SIGKILL,
+    "late term": signal.SIGTERM,
+    "late ctrl-c": signal.SIGINT,
+}
+KINDS = (*SIGNALS, "kill", "kill", *LATE, "full disk", "power cut")
 
 
 @frozen
