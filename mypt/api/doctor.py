@@ -26,7 +26,7 @@ from mypt.format.rules.cross_file import MISSING_FILE
 from mypt.format.storage.leftovers import find_leftovers
 from mypt.format.storage.succession import find_aside
 from mypt.format.validate import validate
-from mypt.plugins.contracts import RunInfo
+from mypt.plugins.contracts.sink import RunInfo
 from mypt.plugins.manager import Plugins, load_plugins
 
 if TYPE_CHECKING:

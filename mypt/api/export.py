@@ -26,7 +26,7 @@ from mypt.format.storage.lock import LOCK_FILE, file_lock
 from mypt.format.storage.operating_system import sync_folder, sync_tree
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.gc_pause import pause_gc
-from mypt.plugins.contracts import ModelToExport
+from mypt.plugins.contracts.exporter import ModelToExport
 from mypt.plugins.manager import Plugins, load_plugins
 from mypt.plugins.requirements import check_features
 from mypt.tokenizers.added_tokens import build_from_state
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.opened import Opened
-    from mypt.plugins.contracts import ExporterFactory, Tokenizer
+    from mypt.plugins.contracts.exporter import ExporterFactory
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 _WORKPLACE = "mypt-export"
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from mypt.engine.inference.prompt_ids import Prompt
     from mypt.engine.inference.text import TextStream
     from mypt.format.documents.training import TrainingState
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 
 _CALLBACK = optional(where(callable, "a function of one argument, the event"))

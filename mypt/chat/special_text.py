@@ -11,14 +11,14 @@ from attrs import frozen
 from mypt.format.documents.special_tokens import END_OF_TEXT, list_places
 from mypt.format.errors import DataError, Problem
 from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
-from mypt.plugins.contracts import GuardedTokenizer
+from mypt.plugins.contracts.tokenizer import GuardedTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 # What stands for what a vocabulary lacks, which every text may hold.
 _UNKNOWN = "unk"

@@ -30,12 +30,12 @@ from mypt.format.rules.arguments import (
     optional,
     sequence_of,
 )
-from mypt.plugins.contracts import TOKENIZER
+from mypt.plugins.contracts.tokenizer import TOKENIZER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 _MESSAGES = sequence_of(instance_of("a Message", Message), "Messages")
 _PROBE = "Probe"

@@ -9,7 +9,7 @@ from mypt.chat.special_text import find_special_texts, list_added_tokens
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 _VARIABLES = {"bos": "bos_token", "eos": "eos_token", "pad": "pad_token", "unk": "unk_token"}
 

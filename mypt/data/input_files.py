@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Sequence
 
-    from mypt.plugins.contracts import DataSourceFactory
+    from mypt.plugins.contracts.data_source import DataSourceFactory
 
 _LOGGER = logging.getLogger("mypt")
 STDIN = "-"

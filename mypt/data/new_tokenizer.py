@@ -11,7 +11,7 @@ from mypt.format.rules.plugin_settings import TOKENIZATION, select_own_options
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
 

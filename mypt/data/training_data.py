@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mypt.data.new_tokenizer import NewTokenizer
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import TrainingConfig
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
 

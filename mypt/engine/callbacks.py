@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mypt.engine.runtime.readback import Readback
-    from mypt.plugins.contracts import Evaluation
+    from mypt.plugins.contracts.guard import Evaluation
 
 M = TypeVar("M")
 

@@ -19,7 +19,7 @@ from mypt.format.rules.plugin_settings import BUILT_IN_TOKENIZERS
 from mypt.format.rules.requirements import find_requirements
 from mypt.model.initialisation import WithoutValues, initialise
 from mypt.model.transformer import Transformer
-from mypt.plugins.contracts import TOKENIZER
+from mypt.plugins.contracts.tokenizer import TOKENIZER
 from mypt.plugins.manager import Plugins, load_plugins
 from mypt.plugins.requirements import check_features, check_requirements
 from mypt.tokenizers.bare_ids import AbsentTokenizer, BareIds
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.documents.training import TrainingConfig
     from mypt.format.rules.requirements import Requirements
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 
 def find_model_requirements(model: LanguageModel, training: TrainingConfig | None) -> Requirements:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.config import GPTConfig
     from mypt.plugins import TokenLoss
-    from mypt.plugins.contracts import Options
+    from mypt.plugins.contracts.factory import Options
 
 PARTS = "mypt.model.parts"
 # slot and name -> module, and the builder there

@@ -12,7 +12,7 @@ from mypt.plugins.nn.token_loss import CrossEntropy
 if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingConfig
     from mypt.model.transformer import Transformer
-    from mypt.plugins.contracts import TokenLoss
+    from mypt.plugins.contracts.training import TokenLoss
     from mypt.plugins.parts import HeadPart
 
 _ARGUMENT = "token_loss"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.layout import Shape
-    from mypt.plugins.contracts import TokenLoss
+    from mypt.plugins.contracts.training import TokenLoss
     from mypt.plugins.manager import Plugins
     from mypt.plugins.parts import Contexts
 

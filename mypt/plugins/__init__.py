@@ -18,32 +18,25 @@ from mypt.format.readers.shared.peek import peek_dict
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 from mypt.format.rules.plugin_settings import SettingsOrigin
 from mypt.format.tensors.info import TensorInfo
-from mypt.plugins.contracts import (
-    CommandFactory,
-    DataSourceFactory,
+from mypt.plugins.contracts.command import CommandFactory
+from mypt.plugins.contracts.data_source import DataSourceFactory, Document, SourceFile
+from mypt.plugins.contracts.exporter import ExporterFactory, ModelToExport
+from mypt.plugins.contracts.guard import Evaluation, GoldGuard, GuardFactory, Verdict
+from mypt.plugins.contracts.part import PartFactory
+from mypt.plugins.contracts.sink import LogSink, ResumableSink, RunInfo, SinkFactory
+from mypt.plugins.contracts.tokenizer import (
     DivisibleTokenizer,
-    Document,
-    Evaluation,
     ExportableTokenizer,
-    ExporterFactory,
-    GoldGuard,
     GuardedTokenizer,
-    GuardFactory,
-    LogSink,
-    LossFactory,
-    ModelToExport,
-    OptimizerFactory,
-    PartFactory,
-    ResumableSink,
-    RunInfo,
-    Schedule,
-    ScheduleFactory,
-    SinkFactory,
-    SourceFile,
     Tokenizer,
     TokenizerFactory,
+)
+from mypt.plugins.contracts.training import (
+    LossFactory,
+    OptimizerFactory,
+    Schedule,
+    ScheduleFactory,
     TokenLoss,
-    Verdict,
 )
 from mypt.plugins.decoding.logit_processors import (
     BeginText,

@@ -16,21 +16,14 @@ from mypt.format.optimizers.declaration import StateNumber, StateTensor
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.readers.result import check_checkpoint
 from mypt.format.schema.messages import json_pointer
-from mypt.plugins.contracts import (
-    CommandFactory,
-    DataSourceFactory,
-    ExporterFactory,
-    GuardFactory,
-    LogSink,
-    LossFactory,
-    OptimizerFactory,
-    PartFactory,
-    ScheduleFactory,
-    SinkFactory,
-    Tokenizer,
-    TokenizerFactory,
-    Verdict,
-)
+from mypt.plugins.contracts.command import CommandFactory
+from mypt.plugins.contracts.data_source import DataSourceFactory
+from mypt.plugins.contracts.exporter import ExporterFactory
+from mypt.plugins.contracts.guard import GuardFactory, Verdict
+from mypt.plugins.contracts.part import PartFactory
+from mypt.plugins.contracts.sink import LogSink, SinkFactory
+from mypt.plugins.contracts.tokenizer import Tokenizer, TokenizerFactory
+from mypt.plugins.contracts.training import LossFactory, OptimizerFactory, ScheduleFactory
 from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 
 if TYPE_CHECKING:

@@ -9,12 +9,9 @@ from attrs import evolve, fields
 
 from mypt.format.errors import FormatError, MyptError, PluginError, log_traceback
 from mypt.format.readers.contract import ReaderFactory
-from mypt.plugins.contracts import (
-    DataSourceFactory,
-    GuardFactory,
-    LossFactory,
-    ScheduleFactory,
-)
+from mypt.plugins.contracts.data_source import DataSourceFactory
+from mypt.plugins.contracts.guard import GuardFactory
+from mypt.plugins.contracts.training import LossFactory, ScheduleFactory
 from mypt.plugins.decoding.isolated import isolate_processor
 from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 from mypt.plugins.discovery import make_fault

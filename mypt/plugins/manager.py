@@ -61,18 +61,14 @@ if TYPE_CHECKING:
     from mypt.format.layout import Layouts
     from mypt.format.readers.contract import ReaderFactory
     from mypt.format.rules.plugin_settings import Settings
-    from mypt.plugins.contracts import (
-        CommandFactory,
-        DataSourceFactory,
-        ExporterFactory,
-        GuardFactory,
-        LossFactory,
-        OptimizerFactory,
-        PartFactory,
-        ScheduleFactory,
-        SinkFactory,
-        TokenizerFactory,
-    )
+    from mypt.plugins.contracts.command import CommandFactory
+    from mypt.plugins.contracts.data_source import DataSourceFactory
+    from mypt.plugins.contracts.exporter import ExporterFactory
+    from mypt.plugins.contracts.guard import GuardFactory
+    from mypt.plugins.contracts.part import PartFactory
+    from mypt.plugins.contracts.sink import SinkFactory
+    from mypt.plugins.contracts.tokenizer import TokenizerFactory
+    from mypt.plugins.contracts.training import LossFactory, OptimizerFactory, ScheduleFactory
     from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 
 COMMANDS_PLUGIN = "mypt.cli.plugin"

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from mypt.plugins.contracts import TokenLoss
+    from mypt.plugins.contracts.training import TokenLoss
 
 
 class Placement(NamedTuple):

@@ -10,18 +10,14 @@ from mypt.format.errors import FormatError, PluginError, Problem, suggestion
 from mypt.format.readers.contract import ReaderFactory
 from mypt.format.rules.config import CLASH
 from mypt.format.rules.requirements import normalize_package_name
-from mypt.plugins.contracts import (
-    CommandFactory,
-    DataSourceFactory,
-    ExporterFactory,
-    GuardFactory,
-    LossFactory,
-    OptimizerFactory,
-    PartFactory,
-    ScheduleFactory,
-    SinkFactory,
-    TokenizerFactory,
-)
+from mypt.plugins.contracts.command import CommandFactory
+from mypt.plugins.contracts.data_source import DataSourceFactory
+from mypt.plugins.contracts.exporter import ExporterFactory
+from mypt.plugins.contracts.guard import GuardFactory
+from mypt.plugins.contracts.part import PartFactory
+from mypt.plugins.contracts.sink import SinkFactory
+from mypt.plugins.contracts.tokenizer import TokenizerFactory
+from mypt.plugins.contracts.training import LossFactory, OptimizerFactory, ScheduleFactory
 from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 from mypt.plugins.factory_checks import find_flaw
 from mypt.plugins.faults import Fault, disable_hint

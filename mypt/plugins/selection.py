@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from mypt.format.documents.training import TrainingConfig
-    from mypt.plugins.contracts import JsonSchema
+    from mypt.plugins.contracts.factory import JsonSchema
     from mypt.plugins.manager import Plugins
 
 

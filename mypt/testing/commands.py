@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from click.testing import CliRunner
 
-from mypt.plugins.contracts import CommandFactory
+from mypt.plugins.contracts.command import CommandFactory
 from mypt.testing.expectations import check_fields, checking_results, during, expect
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ import copy
 import math
 from typing import TYPE_CHECKING, Any
 
-from mypt.plugins.contracts import Evaluation, GuardFactory, Verdict
+from mypt.plugins.contracts.guard import Evaluation, GuardFactory, Verdict
 from mypt.testing.expectations import check_fields, check_options, during, expect, through_json
 from mypt.testing.updates import check_current
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mypt.plugins.contracts import GoldGuard
+    from mypt.plugins.contracts.guard import GoldGuard
 
 _LOSSES = (3.0, 2.5, 2.6, 2.7, 2.8, 2.4, math.nan, 2.3, math.inf, 2.2, 2.2, 0.0, 9.0, 2.0)
 # Losses that fall, rise, are not finite and are zero; evaluation sets that come and go.

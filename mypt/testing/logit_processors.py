@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.decoding.logit_processors import BeginText, LogitProcessor
 
 _PADDING = 3  # ids without text behind those of the vocabulary, as a model may have them

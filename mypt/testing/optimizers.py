@@ -20,7 +20,7 @@ from mypt.format.tensors.pt_file import load_tensors, read_header
 from mypt.format.tensors.pt_writer import write_tensors
 from mypt.model.initialisation import initialise
 from mypt.model.transformer import Transformer
-from mypt.plugins.contracts import OptimizerFactory
+from mypt.plugins.contracts.training import OptimizerFactory
 from mypt.testing.expectations import (
     ContractError,
     check_fields,

@@ -15,14 +15,15 @@ from mypt.engine.logging.dispatch import check_state
 from mypt.engine.stopping.ends import End
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import Environment, GoldMemory, TrainingConfig
-from mypt.plugins.contracts import Evaluation, ResumableSink, RunInfo, SinkFactory
+from mypt.plugins.contracts.guard import Evaluation
+from mypt.plugins.contracts.sink import ResumableSink, RunInfo, SinkFactory
 from mypt.testing.expectations import ContractError, check_fields, checking_results, during, expect
 from mypt.testing.updates import check_current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mypt.plugins.contracts import LogSink
+    from mypt.plugins.contracts.sink import LogSink
 
 _TRAINING = TrainingConfig(max_iters=40, eval_interval=10, log_interval=5)
 _ENVIRONMENT = Environment(torch="2.10", device="cpu", device_name="AVX2", threads=2, world_size=1)

@@ -12,7 +12,7 @@ from mypt.format.errors import DataError
 from mypt.format.rules.documents import document_problems
 from mypt.format.storage import files
 from mypt.format.version import FORMAT_VERSION
-from mypt.plugins.contracts import (
+from mypt.plugins.contracts.tokenizer import (
     DivisibleTokenizer,
     ExportableTokenizer,
     GuardedTokenizer,
@@ -24,7 +24,7 @@ from mypt.testing.updates import check_current
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 TEXT = (
     "The cat sat on the mat.\n\nIt didn't   sit there for 1234 seconds,\tdid it?\r\n"

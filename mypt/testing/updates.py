@@ -11,7 +11,7 @@ from mypt.testing.expectations import during, expect, through_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mypt.plugins.contracts import VersionedFactory
+    from mypt.plugins.contracts.factory import VersionedFactory
 
 
 @during("update")

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from mypt.chat.special_text import OrdinaryEncoder, find_special_texts
 from mypt.format.documents.tokenizer import TEXT_FIELDS
 from mypt.format.errors import FormatError, Problem
-from mypt.plugins.contracts import DivisibleTokenizer, ExportableTokenizer
+from mypt.plugins.contracts.tokenizer import DivisibleTokenizer, ExportableTokenizer
 from mypt.tokenizers.hugging_face_files import add_tokens
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
 _NO_TEXT = "\ufffd".encode()

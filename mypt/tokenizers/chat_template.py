@@ -13,7 +13,7 @@ from mypt.tokenizers.extension import SEVERAL, NewTokens, extend_tokenizer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
 FIELD = "chat_template"

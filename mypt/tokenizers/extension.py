@@ -15,7 +15,7 @@ from mypt.tokenizers.added_tokens import build_from_state
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
 FIELD = "special_tokens"

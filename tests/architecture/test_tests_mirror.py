@@ -182,7 +182,19 @@ DECLARATIONS = [
     "format/readers/contract",
     "format/readers/foreign_model",
     "format/version",
-    "plugins/contracts",
+    *(
+        f"plugins/contracts/{kind}"
+        for kind in (
+            "command",
+            "data_source",
+            "exporter",
+            "factory",
+            "guard",
+            "part",
+            "sink",
+            "training",
+        )
+    ),
     "plugins/decoding/logit_processors",
 ]
 # How many modules with something to run may be without a test file; it only falls.

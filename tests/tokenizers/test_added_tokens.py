@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mypt.format.errors import FormatError
-from mypt.plugins.contracts import DivisibleTokenizer, ExportableTokenizer
+from mypt.plugins.contracts.tokenizer import DivisibleTokenizer, ExportableTokenizer
 from mypt.plugins.manager import load_plugins
 from mypt.tokenizers.added_tokens import AddedTokens, build_from_state
 from mypt.tokenizers.char import CharTokenizer

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypt.data.prepare.part import Part
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.opened import Opened
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mypt.api.gpt import GPT
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.scoring import Score
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 
 @frozen

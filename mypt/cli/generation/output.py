@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mypt.engine.inference.continuation import Continuation
     from mypt.engine.inference.scoring import Score
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 
 def describe_continuation(continuation: Continuation, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mypt.data.metadata import Metadata
     from mypt.data.text import InputText
     from mypt.format.documents.config import GPTConfig
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 # What of a text is held out: its last tenth for validation, nothing, or all of it.
 HeldOut = Literal["tenth", "none", "all"]

@@ -26,7 +26,7 @@ from mypt.format.rules.arguments import (
     sequence_of,
     whole_number,
 )
-from mypt.plugins.contracts import TOKENIZER
+from mypt.plugins.contracts.tokenizer import TOKENIZER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from mypt.data.batches.batch import Batch, BatchSource
     from mypt.data.batches.contents import HeldOut
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 Split = Literal["train", "val"]
 WindowSampling = Literal["random", "epoch"]

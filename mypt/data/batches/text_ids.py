@@ -11,14 +11,14 @@ from mypt.chat.special_text import OrdinaryEncoder
 from mypt.data.document_ends import DocumentEncoder
 from mypt.data.text import join_by_newlines, shift_place
 from mypt.format.errors import DataError, Problem
-from mypt.plugins.contracts import DivisibleTokenizer
+from mypt.plugins.contracts.tokenizer import DivisibleTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
     Ids = NDArray[np.unsignedinteger[Any]]
 

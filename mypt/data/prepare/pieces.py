@@ -12,7 +12,7 @@ from mypt.data.input_files import end_with_newline
 from mypt.data.inputs.compression import open_bytes
 from mypt.data.text import decode_piece, shift_place
 from mypt.format.errors import DataError, Problem
-from mypt.plugins.contracts import DivisibleTokenizer
+from mypt.plugins.contracts.tokenizer import DivisibleTokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from mypt.data.prepare.segments import Segment, TextFile
     from mypt.format.documents.tokenizer import TokenizerState
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
     Report = Callable[[int, int], None]

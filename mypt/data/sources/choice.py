@@ -19,7 +19,7 @@ from mypt.plugins.selection import check_options
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mypt.plugins.contracts import DataSourceFactory
+    from mypt.plugins.contracts.data_source import DataSourceFactory
     from mypt.plugins.manager import Plugins
 
 

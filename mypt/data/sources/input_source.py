@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from mypt.plugins.contracts import DataSourceFactory, Document, Options
+    from mypt.plugins.contracts.data_source import DataSourceFactory, Document
+    from mypt.plugins.contracts.factory import Options
 
 _HEAD_BYTES = 4096
 

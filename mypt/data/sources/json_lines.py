@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from mypt.format.errors import DataError, FormatError, Problem
 from mypt.format.schema import strict_json
-from mypt.plugins.contracts import DataSourceFactory
+from mypt.plugins.contracts.data_source import DataSourceFactory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mypt.plugins.contracts import Options, SourceFile
+    from mypt.plugins.contracts.data_source import SourceFile
+    from mypt.plugins.contracts.factory import Options
 
 FIELD = "text"
 _SUFFIXES = (".jsonl", ".ndjson", ".jsonlines")

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from mypt.data.text import read_part
 from mypt.format.rules.plugin_settings import TEXT
-from mypt.plugins.contracts import DataSourceFactory
+from mypt.plugins.contracts.data_source import DataSourceFactory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mypt.plugins.contracts import Document, Options, SourceFile
+    from mypt.plugins.contracts.data_source import Document, SourceFile
+    from mypt.plugins.contracts.factory import Options
 
 
 def _is_file(file: SourceFile) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.opened import Opened
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
 M = TypeVar("M", bound="LanguageModel")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.config import GPTConfig
     from mypt.format.errors import Problem
-    from mypt.plugins.contracts import ExporterFactory
+    from mypt.plugins.contracts.exporter import ExporterFactory
     from mypt.plugins.manager import Plugins
 
 

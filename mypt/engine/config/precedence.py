@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from mypt.format.opened import Opened
     from mypt.format.readers.contract import Registry
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 _NO_PRESET = Preset("", {})
 # The weights do not depend on these.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mypt.format.documents.training import TrainingConfig
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
 # The settings of a new model that no other run of it can change.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypt.data.batches.batch import Batch
     from mypt.format.documents.training import TrainingConfig
     from mypt.model.transformer import Transformer
-    from mypt.plugins.contracts import TokenLoss
+    from mypt.plugins.contracts.training import TokenLoss
 
 
 def batch_loss(

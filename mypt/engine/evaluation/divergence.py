@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypt.format.documents.training import TrainingConfig
-    from mypt.plugins.contracts import Evaluation
+    from mypt.plugins.contracts.guard import Evaluation
 
 WEIGHTS = "weights are NaN or infinite"
 

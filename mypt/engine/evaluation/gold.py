@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mypt.format.documents.training import TrainingConfig, TrainingState
-    from mypt.plugins.contracts import Evaluation, GoldGuard, GuardFactory, Verdict
+    from mypt.plugins.contracts.guard import Evaluation, GoldGuard, GuardFactory, Verdict
 
 
 _ADD = "add it with --eval_sets"
@@ -185,7 +185,7 @@ def build_guards(
 def _ask_guard(
     name: str, guard: GoldGuard, evaluation: Evaluation, memory: Mapping[str, Any]
 ) -> Verdict:
-    from mypt.plugins.contracts import Verdict
+    from mypt.plugins.contracts.guard import Verdict
 
     try:
         verdict = guard(evaluation, deepcopy(memory))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from mypt.plugins.contracts import Evaluation, GoldGuard, Verdict
+from mypt.plugins.contracts.guard import Evaluation, GoldGuard, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

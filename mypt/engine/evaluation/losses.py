@@ -10,7 +10,7 @@ from mypt.engine.evaluation.batch_loss import batch_loss
 from mypt.engine.runtime.devices import autocast
 from mypt.engine.runtime.world import ALONE
 from mypt.model.mode import evaluation_mode
-from mypt.plugins.contracts import Evaluation
+from mypt.plugins.contracts.guard import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

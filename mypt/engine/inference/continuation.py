@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mypt.model.decoding.sampling_options import Sampling
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 _TOKEN = either(TEXT, INTEGER, wanted="an id or the text of a token")
 

@@ -15,7 +15,7 @@ from mypt.format.rules.arguments import INTEGER, TEXT, Rule, check_arguments, ei
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 Prompt = str | Sequence[int]
 _WANTED = "a text, or the ids of tokens"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mypt.engine.inference.prompt_ids import Prompt
     from mypt.engine.language_model import LanguageModel
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 # Rows of logits processed at once: few enough for a CPU cache even with a wide vocabulary.
 CHUNK_ROWS = 128

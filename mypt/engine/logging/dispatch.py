@@ -11,7 +11,7 @@ from attrs import evolve
 from mypt.engine.logging.events import LoggedEvent, Notice
 from mypt.format.errors import SaveError, log_traceback, one_line, suggestion
 from mypt.format.rules.plugin_settings import SINKS
-from mypt.plugins.contracts import ResumableSink
+from mypt.plugins.contracts.sink import ResumableSink
 from mypt.plugins.isolation import summarize_error
 from mypt.plugins.selection import select_options
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypt.engine.logging.events import Event
-    from mypt.plugins.contracts import LogSink, RunInfo
+    from mypt.plugins.contracts.sink import LogSink, RunInfo
     from mypt.plugins.manager import Plugins
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypt.engine.stopping.ends import End
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import Environment, TrainingConfig, TrainingState
-    from mypt.plugins.contracts import Evaluation
+    from mypt.plugins.contracts.guard import Evaluation
 
 
 _MAX_REASON = 2000  # characters

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from mypt.plugins.contracts import RunInfo
+    from mypt.plugins.contracts.sink import RunInfo
 
 # Before saves were logged, an evaluation was once the save before was on disk, and its own save was
 # written while the training went on: a run that was killed then had logged one since.

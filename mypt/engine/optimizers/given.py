@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingConfig
     from mypt.format.optimizers.parameter_rules import Rule
     from mypt.model.transformer import Transformer
-    from mypt.plugins.contracts import OptimizerFactory
+    from mypt.plugins.contracts.training import OptimizerFactory
 
     Shapes = Mapping[str, tuple[int, ...]]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mypt.engine.averaging.weight_mean import WeightMean
     from mypt.format.optimizers.declaration import Kept
     from mypt.model.transformer import Transformer
-    from mypt.plugins.contracts import OptimizerFactory
+    from mypt.plugins.contracts.training import OptimizerFactory
     from mypt.plugins.manager import Plugins
 
 Document = dict[str, Any]

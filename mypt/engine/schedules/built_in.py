@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mypt.format.documents.training import TrainingConfig
-    from mypt.plugins.contracts import JsonSchema, Schedule
+    from mypt.plugins.contracts.factory import JsonSchema
+    from mypt.plugins.contracts.training import Schedule
 
 CONSTANT, LINEAR, WSD = "constant", "linear", "wsd"
 # The cosine ends at a tenth of the peak, as in Hoffmann et al. 2022, section 3.1.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from mypt.format.documents.training import TrainingConfig
-    from mypt.plugins.contracts import Schedule
+    from mypt.plugins.contracts.training import Schedule
     from mypt.plugins.manager import Plugins
 
 _CHECKED_STEPS = 10_000

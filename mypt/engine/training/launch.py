@@ -90,7 +90,7 @@ if TYPE_CHECKING:
     from mypt.engine.training.lr_finder import RateSearch
     from mypt.format.documents.training import Ancestor, TrainingConfig, TrainingState
     from mypt.format.opened import Opened
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
 

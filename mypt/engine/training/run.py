@@ -63,7 +63,7 @@ from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import CHANGING, read_manifest
 from mypt.format.storage.recorded_paths import record_text
 from mypt.model.training_loss import build_loss
-from mypt.plugins.contracts import RunInfo
+from mypt.plugins.contracts.sink import RunInfo
 from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ if TYPE_CHECKING:
     from mypt.engine.runtime.training_memory import TrainingMemory
     from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.training import TrainingConfig
-    from mypt.plugins.contracts import GoldGuard, TokenLoss
+    from mypt.plugins.contracts.guard import GoldGuard
+    from mypt.plugins.contracts.training import TokenLoss
 
 
 _COMPILING = "Compiling the layers: the first batches take longer, a minute or more"

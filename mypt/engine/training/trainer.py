@@ -82,7 +82,8 @@ if TYPE_CHECKING:
     from mypt.engine.runtime.world import World
     from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.training import Ancestor
-    from mypt.plugins.contracts import Evaluation, GoldGuard, TokenLoss
+    from mypt.plugins.contracts.guard import Evaluation, GoldGuard
+    from mypt.plugins.contracts.training import TokenLoss
 
 
 @frozen(kw_only=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypt.engine.runtime.world import World
     from mypt.format.documents.training import TrainingConfig
     from mypt.model.transformer import Transformer
-    from mypt.plugins.contracts import TokenLoss
+    from mypt.plugins.contracts.training import TokenLoss
 
 # Each process has its own dropout masks; those of rank 0 equal those of a single process.
 _RANK_BITS = 40

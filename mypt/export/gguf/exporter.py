@@ -11,7 +11,7 @@ from mypt.export.gguf.vocabulary import describe_vocabulary
 from mypt.format.readers.gguf.rope_factors import FACTORS
 from mypt.format.readers.shared.tensor_source import group_sources, source_shapes, split_tensors
 from mypt.format.version import MYPT_VERSION
-from mypt.plugins.contracts import ExporterFactory
+from mypt.plugins.contracts.exporter import ExporterFactory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from mypt.export.gguf.model import LlamaCppModel
     from mypt.format.readers.shared.tensor_source import TensorSource
-    from mypt.plugins.contracts import ModelToExport, Options
+    from mypt.plugins.contracts.exporter import ModelToExport
+    from mypt.plugins.contracts.factory import Options
 
 _QUANTIZED, _QUANTIZATION = "Q8_0", 2
 _OPTIONS = {

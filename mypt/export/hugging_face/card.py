@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.provenance import Provenance
     from mypt.format.documents.training import TrainingState
-    from mypt.plugins.contracts import ModelToExport
+    from mypt.plugins.contracts.exporter import ModelToExport
 
 # No license: what a model may be used for is for its author to say.
 _FRONT = """---

@@ -10,13 +10,14 @@ from mypt.export.hugging_face.classes import describe, explain
 from mypt.export.hugging_face.shards import SIZE_SCHEMA, parse_size, write_weights
 from mypt.export.hugging_face.tokenizer import ENDS, GENERATION, TOKENIZER, make_documents
 from mypt.export.hugging_face.weights import DTYPES, lay_out_weights
-from mypt.plugins.contracts import ExporterFactory
+from mypt.plugins.contracts.exporter import ExporterFactory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from mypt.plugins.contracts import ModelToExport, Options
+    from mypt.plugins.contracts.exporter import ModelToExport
+    from mypt.plugins.contracts.factory import Options
 
 _OPTIONS = {
     "type": "object",

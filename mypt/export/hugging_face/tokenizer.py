@@ -22,14 +22,14 @@ from mypt.format.readers.hugging_face.text_rules import (
 from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
 from mypt.format.rules.requirements import feature_problems
 from mypt.format.storage import files
-from mypt.plugins.contracts import ExportableTokenizer
+from mypt.plugins.contracts.tokenizer import ExportableTokenizer
 from mypt.tokenizers.hugging_face_files import add_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
 
     from mypt.format.documents.tokenizer import TokenizerState
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
     Documents = dict[str, dict[str, Any]]
 

@@ -14,12 +14,13 @@ from mypt.format.readers.litgpt.tensor_names import make_lookup
 from mypt.format.readers.litgpt.yaml_document import import_yaml
 from mypt.format.readers.shared.tensor_source import split_tensors
 from mypt.format.tensors.pt_writer import write_tensors
-from mypt.plugins.contracts import ExporterFactory
+from mypt.plugins.contracts.exporter import ExporterFactory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mypt.plugins.contracts import ModelToExport, Options
+    from mypt.plugins.contracts.exporter import ModelToExport
+    from mypt.plugins.contracts.factory import Options
 
 
 def write(model: ModelToExport, path: Path, _: Options) -> list[str]:

@@ -13,7 +13,7 @@ from mypt.format.readers.llama2c.model_args import ROPE_THETA
 from mypt.format.readers.llama2c.reader import MODEL
 from mypt.format.readers.llama2c.tensor_names import make_lookup
 from mypt.format.readers.shared.tensor_source import fold_attention_scale, split_tensors
-from mypt.plugins.contracts import ExporterFactory
+from mypt.plugins.contracts.exporter import ExporterFactory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mypt.format.readers.llama2c.bin_file import Header
-    from mypt.plugins.contracts import ModelToExport, Options
+    from mypt.plugins.contracts.exporter import ModelToExport
+    from mypt.plugins.contracts.factory import Options
 
 TOKENIZER = "tokenizer.bin"
 _LARGEST = 127  # of the 8-bit values

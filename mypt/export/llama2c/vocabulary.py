@@ -11,7 +11,7 @@ from mypt.format.readers.tokenizers.sentencepiece import SPACE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mypt.plugins.contracts import ModelToExport
+    from mypt.plugins.contracts.exporter import ModelToExport
 
     Token = tuple[float, bytes]
 

@@ -18,7 +18,7 @@ from mypt.format.errors import Problem
 from mypt.format.layout import BUILT_IN, lay_out
 from mypt.format.readers.shared.tensor_source import split_tensors
 from mypt.format.tensors import safetensors
-from mypt.plugins.contracts import ExporterFactory
+from mypt.plugins.contracts.exporter import ExporterFactory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.config_parts.adapter import Adapter
     from mypt.format.readers.shared.tensor_source import TensorSource
-    from mypt.plugins.contracts import ModelToExport, Options
+    from mypt.plugins.contracts.exporter import ModelToExport
+    from mypt.plugins.contracts.factory import Options
 
 _OPTIONS = {
     "type": "object",

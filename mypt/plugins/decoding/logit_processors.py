@@ -10,7 +10,7 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
 
 
 class LogitProcessor(Protocol):

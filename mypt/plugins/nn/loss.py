@@ -24,7 +24,7 @@ from mypt.plugins.nn.loss_chunked import chunked_sum, loss_dtype
 from mypt.plugins.nn.token_loss import CrossEntropy, Finish, finish_logits
 
 if TYPE_CHECKING:
-    from mypt.plugins.contracts import TokenLoss
+    from mypt.plugins.contracts.training import TokenLoss
 
 # Below this size full logits are equally fast, need little memory, and can be compiled.
 WIDE_VOCABULARY = 1024

@@ -13,7 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mypt.plugins.contracts import TokenLoss
+    from mypt.plugins.contracts.training import TokenLoss
 
     Differentiate = Callable[[Tensor, Tensor, Tensor | None, "Finish"], tuple[Tensor, Tensor]]
 

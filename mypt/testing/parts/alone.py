@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mypt.format.documents.config import GPTConfig
-    from mypt.plugins.contracts import PartFactory
+    from mypt.plugins.contracts.part import PartFactory
     from mypt.plugins.manager import Plugins
 
 # From here on, a loss is computed in chunks.

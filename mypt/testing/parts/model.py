@@ -13,7 +13,7 @@ from mypt.format.layout import EMBEDDING, HEAD, expected_tensors
 from mypt.model.initialisation import initialise
 from mypt.model.quantized import quantize
 from mypt.model.transformer import LAYOUT, Transformer
-from mypt.plugins.contracts import PartFactory
+from mypt.plugins.contracts.part import PartFactory
 from mypt.testing.expectations import ContractError, check_fields, during, expect
 from mypt.testing.parts.alone import are_close, check_alone
 from mypt.testing.parts.decoding import check_cache, check_generation

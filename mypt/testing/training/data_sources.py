@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.data.sources.input_source import InputSource, SourceDocuments
 from mypt.format.errors import DataError
-from mypt.plugins.contracts import DataSourceFactory
+from mypt.plugins.contracts.data_source import DataSourceFactory
 from mypt.testing.expectations import check_fields, check_options, checking_results, during, expect
 from mypt.testing.updates import check_current
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mypt.plugins.contracts import LossFactory
+from mypt.plugins.contracts.training import LossFactory
 from mypt.plugins.nn.token_loss import Finish, differentiate
 from mypt.testing.expectations import check_fields, check_options, checking_results, during, expect
 from mypt.testing.updates import check_current
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from mypt.plugins.contracts import TokenLoss
+    from mypt.plugins.contracts.training import TokenLoss
 
 _POSITIONS, _IDS = 12, 17
 # Logits of a new model, of a trained one, and of one that is all but certain.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mypt.data.prepare.chats.turns import Chat
-    from mypt.plugins.contracts import Tokenizer
+    from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
 _EOS = "eos"
