@@ -2,5 +2,5 @@
 
 # What pip installs. On PyPI, `mypt` is a package of somebody else.
 DISTRIBUTION = "mypt-lm"
-MYPT_VERSION = "0.1.0"
+MYPT_VERSION = "1.0.0"
 FORMAT_VERSION = "2.0"

@@ -1,5 +1,6 @@
 """A published schema never changes again; what is published is written down with its hash."""
 
+import copy
 import hashlib
 import json
 import re
@@ -10,7 +11,7 @@ import jsonschema
 import pytest
 
 from mypt.format.schema.check import LEGACY_KINDS, load_schema
-from mypt.format.version import MYPT_VERSION
+from mypt.format.version import FORMAT_VERSION, MYPT_VERSION
 
 ROOT_OF_IDS = "urn:mypt:schema"
 RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\]", re.MULTILINE)
@@ -23,14 +24,24 @@ ALL = [
 
 @pytest.fixture(scope="module")
 def published(root):
-    """Give, by released version of mypt, the SHA-256 of each schema by its path."""
+    """Give, by released version of mypt, its format and the SHA-256 of each schema by its path."""
     file = root / "tests" / "architecture" / "published_schemas.json"
     return json.loads(file.read_text("utf-8"))
 
 
+@pytest.fixture(scope="module")
+def freeze():
+    return runpy.run_path(str(Path(__file__).parent / "freeze_fields.py"))
+
+
+@pytest.fixture
+def frozen(freeze):
+    return json.loads(freeze["FILE"].read_text("utf-8"))
+
+
 def test_no_published_schema_was_changed(root, published):
-    for version, files in published.items():
-        for path, sha256 in files.items():
+    for version, release in published.items():
+        for path, sha256 in release["schemas"].items():
             data = (root / path).read_bytes()
             told = f"{path} was published with mypt {version}: put the change into a new file"
             assert hashlib.sha256(data).hexdigest() == sha256, told
@@ -41,17 +52,64 @@ def test_every_release_lists_its_schemas(root, published):
     assert set(released) == set(published), "run: python tests/architecture/publish_schemas.py"
     if MYPT_VERSION in published:
         here = {p.relative_to(root).as_posix() for p in (root / "schemas").rglob("*.schema.json")}
-        assert set(published[MYPT_VERSION]) == here
+        assert set(published[MYPT_VERSION]["schemas"]) == here
+        assert published[MYPT_VERSION]["format"] == FORMAT_VERSION
 
 
-def test_no_field_of_the_frozen_format_was_changed(root):
-    script = runpy.run_path(str(Path(__file__).parent / "freeze_fields.py"))
-    frozen, now = json.loads(script["FILE"].read_text("utf-8")), script["read_fields"]()
-    for kind, fields in frozen.items():
-        changed = {path for path, digest in fields.items() if now[kind].get(path) != digest}
-        assert not changed, "format 2.0 is frozen: a field keeps its types, range and default"
-        told = "run: python -m tests.architecture.freeze_fields"
-        assert now[kind].keys() == fields.keys(), told
+def test_no_field_of_the_frozen_format_was_changed(freeze, frozen):
+    assert list(freeze["find_changes"](frozen, freeze["read_fields"]())) == []
+    assert list(frozen)[-1] == FORMAT_VERSION
+    assert frozen["2.0"].keys() == {kind for major, kind in ALL if major == 2}
+
+
+def alter(schema, how):
+    """Return the fields of a schema of the format that somebody has altered."""
+    fields, name = schema["properties"], "norm_type"
+    if how == "removed":
+        del fields[name]
+    elif how == "renamed":
+        fields["norm_kind"] = fields.pop(name)
+    elif how == "other type":
+        fields[name]["type"] = "integer"
+    elif how == "other default":
+        fields[name]["default"] = "rmsnorm"
+    elif how == "required":
+        schema["required"].append(name)
+    elif how == "closed":
+        schema["additionalProperties"] = False
+    elif how == "other range":
+        fields["n_layer"]["maximum"] = 7
+    elif how == "added and required":
+        fields["colour"] = {"type": "string"}
+        schema["required"].append("colour")
+    return schema
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("removed", "renamed", "other type", "other default", "required", "closed"),
+        *("other range", "added and required"),
+    ],
+)
+def test_whatever_an_older_reader_would_trip_over_is_a_change(freeze, frozen, how):
+    now = freeze["read_fields"]()
+    altered = alter(copy.deepcopy(load_schema("config")), how)
+    now["config"] = dict(freeze["describe_fields"](altered))
+    made = freeze["add_new"](frozen, now, {}, "2.1", "1.1.0")
+    assert [line for line in freeze["find_changes"](made, now) if "config#" in line]
+
+
+def test_a_new_field_takes_a_new_minor_version(freeze, frozen, published):
+    now = freeze["read_fields"]()
+    now["config"]["/colour"] = "0" * 16
+    (told,) = freeze["find_changes"](frozen, now)
+    assert told.startswith("config#/colour is new")
+    with pytest.raises(SystemExit, match=r"format 2\.0 was released with mypt 1\.0\.0"):
+        freeze["add_new"](frozen, now, published, "2.0", "1.1.0")
+    made = freeze["add_new"](frozen, now, published, "2.1", "1.1.0")
+    assert made == {**frozen, "2.1": {kind: {} for kind in now} | {"config": {"/colour": "0" * 16}}}
+    assert list(freeze["find_changes"](made, now)) == []
 
 
 def test_these_are_all_schemas(root):

@@ -1,4 +1,4 @@
-"""The distribution: its name, the README's commands that install it, and packages that hide it."""
+"""The distribution: its name, the commands that install it, and packages that hide it."""
 
 import os
 import re
@@ -15,11 +15,14 @@ import pytest
 from mypt.format.version import DISTRIBUTION, MYPT_VERSION
 
 TEXTS = {".py", ".md", ".toml", ".json", ".txt", ".yml", ".cfg"}
-# `mypt` as what pip installs; `mypt-alibi` and `mypt_lm-0.1.0.whl` are other names.
+# `mypt` as what pip installs; `mypt-alibi` and `mypt_lm-1.0.0.whl` are other names.
 OLD_NAME = re.compile(r"""pip3? install(?: -\S+)* ["']?mypt(?![\w.-])|\bmypt\[[a-z]+\]""")
-ALLOWED = "Do\nnot `pip install mypt`"  # of the README
+ALLOWED = re.compile("Do\\s+not `pip install mypt`")  # of the pages that install it
 LICENCES = ("LICENSE", "mypt/tokenizers/gpt2.tiktoken.LICENSE")
-SHIPPED = ("mypt", "mypt_lm.py", "schemas", "configs", "pyproject.toml", "README.md", "LICENSE")
+SHIPPED = (
+    *("mypt", "mypt_lm.py", "schemas", "configs", "pyproject.toml", "hatch_build.py"),
+    *("README.md", "CHANGELOG.md", "LICENSE"),
+)
 
 
 def tracked(root):
@@ -32,7 +35,7 @@ def tracked(root):
 
 def test_no_message_page_or_package_asks_for_the_package_of_somebody_else(root):
     for path in tracked(root):
-        text = path.read_text(encoding="utf-8", errors="replace").replace(ALLOWED, "")
+        text = ALLOWED.sub("", path.read_text(encoding="utf-8", errors="replace"))
         assert OLD_NAME.findall(text) == [], path
         if path.name == "pyproject.toml":
             project = tomllib.loads(text)["project"]
@@ -49,7 +52,7 @@ def test_the_old_name_would_be_found(line):
 
 @pytest.fixture(scope="module")
 def site(root, tmp_path_factory):
-    """Install mypt as the README says; return the folder of the packages.
+    """Install mypt as its page says; return the folder of the packages.
 
     The one that builds is given what this environment has, and dependencies are those of here.
     """
@@ -63,8 +66,9 @@ def site(root, tmp_path_factory):
     pip = [sys.executable, "-m", "pip"]
     made = [*pip, "wheel", *offline, "--wheel-dir", source, "."]
     subprocess.run(made, cwd=source, check=True)
-    said = (root / "README.md").read_text(encoding="utf-8")
-    commands = [shlex.split(c) for c in re.findall(r"^python (-m pip install .*)$", said, re.M)]
+    said = (root / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
+    block = said.partition("```sh\n")[2].partition("```")[0]
+    commands = [shlex.split(c) for c in re.findall(r"^python (-m pip install .*)$", block, re.M)]
     assert [command[-1] for command in commands] == [
         ".",
         f"mypt_lm-{MYPT_VERSION}-py3-none-any.whl",

@@ -15,6 +15,7 @@ from mypt.engine.config.overrides import override_training
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, FormatError
 from mypt.format.validate import validate
+from mypt.format.version import MYPT_VERSION
 
 CAT = Path("checkpoints/cat")
 TRAIN = ("train", "--device", "cpu", "--max_iters", 14, "--model_name")
@@ -54,8 +55,8 @@ def require(name, feature="sinks", folder=CAT, **fields):
     """Have a document of the model name a feature of format 2.1; give the line that refuses it."""
     save_as(folder / name, format_version="2.1", requires=[feature], **fields)
     return (
-        f'{folder}/{name}#/requires/0: is "{feature}", a feature of format 2.1 that mypt 0.1.0 '
-        f"lacks: {WHY[name]}; upgrade mypt: pip install --upgrade mypt-lm"
+        f'{folder}/{name}#/requires/0: is "{feature}", a feature of format 2.1 that mypt '
+        f"{MYPT_VERSION} lacks: {WHY[name]}; upgrade mypt: pip install --upgrade mypt-lm"
     )
 
 

@@ -13,6 +13,7 @@ from mypt.format.rules.requirements import (
     package_of,
 )
 from mypt.format.schema.check import load_schema
+from mypt.format.version import MYPT_VERSION
 
 
 def need(version, *purposes):
@@ -82,8 +83,8 @@ def test_every_feature_that_is_not_known_is_named_with_its_place_and_version():
     problems = feature_problems("training_state", document, "x.json")
     assert [problem.where for problem in problems] == ["/requires/0", "/requires/2"]
     assert str(problems[1]) == (
-        'x.json#/requires/2: is "b/c", a feature of format 2.12 that mypt 0.1.0 lacks: its training'
-        " cannot go on; upgrade mypt: pip install --upgrade mypt-lm"
+        f'x.json#/requires/2: is "b/c", a feature of format 2.12 that mypt {MYPT_VERSION} lacks: '
+        "its training cannot go on; upgrade mypt: pip install --upgrade mypt-lm"
     )
 
 
