@@ -117,7 +117,8 @@ def watch(world):
         said = command.wait()
     hold(command.code == 0, model, "was disturbed:", said)
     if second and second[0] == 1:
-        hold("is being written by" in second[1], second)
+        refusals = ("is being written by", "was saved anew since it was opened")
+        hold(any(refusal in second[1] for refusal in refusals), second)
         world.counts["second writers refused"] += 1
     world.counts["runs watched"] += 1
     world.look_at(model)
