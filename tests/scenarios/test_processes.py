@@ -342,3 +342,15 @@ def test_a_mixture_and_another_loss_do_not_depend_on_the_number_of_processes(
     one, two = (read_bundle(folder / "checkpoints" / n).training_state for n in ("one", "two"))
     assert (one.data, one.epoch) == (two.data, two.epoch)
     assert (two.epoch is None) == (sampling == "random")
+
+
+def test_processes_that_torchrun_starts_again_do_not_take_the_old_ones_for_each_other(folder):
+    """It keeps its store, in which those before have left where they were to be found."""
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    agent = {"MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    words = ("train", "--model_name", "again", *FLAGS, "--max_iters")
+    for iters in (2, 4):
+        started = [Command(*words, iters, env={**env, **agent}) for env in ranks(2)]
+        said = [process.wait() for process in started]
+        assert [process.code for process in started] == [0, 0], said
+    assert read_bundle(Path("checkpoints/again")).training_state.step == 4

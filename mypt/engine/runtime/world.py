@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import time
 from contextlib import contextmanager, suppress
@@ -215,7 +216,8 @@ def _make_world() -> World:
     local_rank = int(os.environ["LOCAL_RANK"])
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     try:
-        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        kept, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        store = PrefixStore(_agree_on_start(kept, rank, size), kept)
         own = PrefixStore("torch", store)
         dist.init_process_group(backend, store=own, rank=rank, world_size=size, timeout=PATIENCE)
         control = dist.new_group(backend="gloo", timeout=PATIENCE)
@@ -224,6 +226,34 @@ def _make_world() -> World:
         fix = "see whether one has ended, and check --master-addr and --master-port"
         raise ProcessError(Problem("", "", what, fix, kind="world.join")) from error
     return World(rank, size, local_rank, control, PrefixStore("mypt", store), local_size)
+
+
+def _agree_on_start(store: Store, rank: int, size: int) -> str:
+    """Return a name that the processes of this start have in common, and no earlier ones had.
+
+    torchrun keeps its store where it starts processes again (`--max-restarts`), and what the ones
+    before left there must not be taken for what these write. So the first process names the start,
+    and tells each of the others, which names itself anew as well, that it is the living one.
+
+    Raises:
+        DistStoreError: Another process is not there.
+    """
+    own = secrets.token_hex(8)
+    if rank == 0:
+        store.set("start", own)
+        for other in range(1, size):
+            its_name = store.get(f"{own}/{other}").decode()
+            store.set(f"{own}/{other}/{its_name}", "")
+        return own
+    until = time.monotonic() + PATIENCE.total_seconds()
+    while time.monotonic() < until:
+        start = store.get("start").decode()
+        store.set(f"{start}/{rank}", own)
+        if store.check([f"{start}/{rank}/{own}"]):
+            return start
+        time.sleep(_POLL_S)
+    message = "the first process does not answer"
+    raise dist.DistStoreError(message)
 
 
 def _is_lost_connection(error: BaseException) -> bool:
