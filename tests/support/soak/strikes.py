@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+import warnings
 from functools import partial
 
 from attrs import frozen
@@ -86,6 +87,7 @@ def struck(words, place, strike):
 
 def _arm(strike, checkpoints, found):
     """Exchange the calls of `os` in this process, which is used for nothing else."""
+    warnings.simplefilter("ignore", ResourceWarning)  # whom a signal ends closes nothing
     if strike.kind in SIGNALS:
         _count(partial(_signal, strike, list(SIGNALS[strike.kind])))
     elif strike.kind == "full disk":

@@ -56,7 +56,7 @@ def go_on(world, model, *more):
     words = ["train", *model.recipe.arguments(model.name), *more]
     if model.step and chance.random() < 0.3:
         words = ["train", "--model_name", model.name, *more]  # all else is remembered
-    strike = world.draw_strike(CALLS_OF_A_RUN)
+    strike = world.draw_strike(CALLS_OF_A_RUN, share=0.85)
     before = model.step
     code, said = world.run(*words, strike=strike)
     world.look_at(model)
