@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from mypt.engine.evaluation.gold import GoldDecision
-from mypt.engine.logging import events
+from mypt.engine.logging import events, reports
 from mypt.engine.logging.dispatch import check_state
 from mypt.engine.stopping.ends import End
 from mypt.format.documents.config import GPTConfig
@@ -61,7 +61,7 @@ def run_events(first: int, last: int) -> list[dict[str, Any]]:
         last: The last step of the run.
     """
     emitted: list[events.Event] = [
-        events.training_start(
+        reports.training_start(
             GPTConfig(), evolve(_TRAINING, start_step=first), 1000, _ENVIRONMENT, _RUN_ID
         ),
         events.Notice(message="it begins"),
@@ -114,7 +114,7 @@ def _evaluation_events(step: int) -> list[events.Event]:
         val_loss=float("nan") if diverged else 3.0 - step / 100,
         eval_losses={"books": 2.0},
     )
-    evaluated = events.evaluated(
+    evaluated = reports.evaluated(
         evaluation,
         _TRAINING,
         lr=1e-3,
@@ -127,14 +127,14 @@ def _evaluation_events(step: int) -> list[events.Event]:
     decision = GoldDecision(
         promoted=not diverged, reasons=("trend",), loss=evaluation.val_loss, memory=memory
     )
-    gold = events.gold_decided(evaluation, decision, None)
+    gold = reports.gold_decided(evaluation, decision, None)
     return [evaluated] if gold is None else [evaluated, gold]
 
 
 def ending_events(step: int) -> list[dict[str, Any]]:
     """Return the events with which a run may end after `step`."""
     last = Evaluation(step=step, train_loss=2.0, val_loss=2.6)
-    complete = events.training_complete(
+    complete = reports.training_complete(
         last,
         _TRAINING,
         ends=(End("max_iters", "max_iters is 40", "80"),),

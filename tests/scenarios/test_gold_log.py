@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import mypt
 from mypt.engine.evaluation.gold import build_guards, decide
-from mypt.engine.logging import events
+from mypt.engine.logging import reports
 from mypt.engine.plugin import mypt_gold_guards
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import GoldMemory, TrainingConfig
@@ -39,7 +39,7 @@ def replay(lines, guards, metric):
     for line in lines:
         if line["event"] == "eval":
             decision = decide(logged(line), memory, guards, metric)
-            told.append(events.gold_decided(logged(line), decision, memory.best_val_loss))
+            told.append(reports.gold_decided(logged(line), decision, memory.best_val_loss))
             memory = decision.memory
     return [untimed(event.to_json()) for event in told if event], memory
 
@@ -148,7 +148,7 @@ def test_any_losses_give_the_same_decisions_again(history, options, data):
 
 def line_of(evaluation):
     numbers = {"lr": 0.1, "elapsed_s": 0.0, "tokens_processed": 0, "eval_duration_s": 0.0}
-    return events.evaluated(evaluation, TrainingConfig(), phase="default", **numbers).to_json()
+    return reports.evaluated(evaluation, TrainingConfig(), phase="default", **numbers).to_json()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import json
 
-from mypt.engine.logging import events
+from mypt.engine.logging import events, reports
 from mypt.engine.stopping.ends import End
 from mypt.format.documents.training import TrainingConfig
 from mypt.plugins import Evaluation
@@ -11,7 +11,7 @@ TRAINING = TrainingConfig(max_iters=75000)
 
 
 def eval_event(step, val=4.123456789, **sets):
-    return events.evaluated(
+    return reports.evaluated(
         Evaluation(step=step, train_loss=4.0, val_loss=val, eval_losses=sets),
         TRAINING,
         lr=1.4e-5,
@@ -47,7 +47,7 @@ def saved_event(step):
 
 
 def complete_event():
-    return events.training_complete(
+    return reports.training_complete(
         Evaluation(step=75000, train_loss=2.0, val_loss=2.6),
         TRAINING,
         ends=(End("max_iters", "max_iters is 75000", "150000"),),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from attrs import frozen
 
-from mypt.engine.logging.events import Step, rounded
+from mypt.engine.logging.events import Step
+from mypt.engine.logging.reports import rounded
 from mypt.engine.runtime.free_memory import resident_bytes
 from mypt.engine.runtime.mfu import flops_per_token, peak_flops
 from mypt.engine.runtime.readback import Readback

@@ -28,7 +28,7 @@ from mypt.engine.evaluation.gold import (
     explain_other_losses,
 )
 from mypt.engine.history import History, begin_or_continue, follow_runs
-from mypt.engine.logging import events, jsonl
+from mypt.engine.logging import events, jsonl, reports
 from mypt.engine.logging.activity import show_activity
 from mypt.engine.logging.dispatch import EventDispatcher, open_sinks
 from mypt.engine.logging.log_file import end_notices, find_end, lock_log
@@ -229,7 +229,9 @@ def _mean_notices(job: Job, mean: WeightMean | None) -> Iterator[str]:
 def _announce_start(job: Job, state: TrainingState, dispatcher: EventDispatcher) -> None:
     total = sum(p.numel() for p in job.model.parameters())
     config, training = job.model.config, state.training_config
-    dispatcher.emit(events.training_start(config, training, total, state.environment, state.run_id))
+    dispatcher.emit(
+        reports.training_start(config, training, total, state.environment, state.run_id)
+    )
     if training.compile:
         dispatcher.emit(events.Notice(message=_COMPILING))
 
@@ -245,7 +247,7 @@ def _report_failure(dispatcher: EventDispatcher, steps: Sequence[int]) -> Iterat
     try:
         yield
     except BaseException as error:
-        dispatcher.fail(events.failed(steps[-1], error))
+        dispatcher.fail(reports.failed(steps[-1], error))
         raise
 
 

@@ -51,7 +51,7 @@ from mypt.engine.evaluation.divergence import (
 )
 from mypt.engine.evaluation.gold import decide
 from mypt.engine.evaluation.losses import EvaluationStoppedError, count_batches, evaluate
-from mypt.engine.logging import events
+from mypt.engine.logging import events, reports
 from mypt.engine.logging.step_meter import StepMeter
 from mypt.engine.runtime.fsdp import is_sharded, send_parts
 from mypt.engine.runtime.readback import Readback
@@ -221,7 +221,7 @@ class Trainer:
         finally:
             self._saver.close()
         if self._folder is None:
-            self._dispatcher.emit(events.unsaved(self.state))
+            self._dispatcher.emit(reports.unsaved(self.state))
         last = self._last
         if self._is_over and last is not None and last.step == self.state.step:
             self._complete(last, started_at)
@@ -404,7 +404,7 @@ class Trainer:
         step = self.state.step
         lr = self._updater.learning_rate.at(min(step, training.max_iters - 1))
         self._dispatcher.emit(
-            events.evaluated(
+            reports.evaluated(
                 evaluation,
                 training,
                 lr=lr,
@@ -414,7 +414,7 @@ class Trainer:
                 phase=self.phases.name_at(max(0, step - 1)) or DEFAULT_PHASE,
             )
         )
-        gold = events.gold_decided(evaluation, decision, memory.best_val_loss)
+        gold = reports.gold_decided(evaluation, decision, memory.best_val_loss)
         if gold is not None and not decision.promoted:
             self._dispatcher.emit(gold)
         found = explain_losses(evaluation)
@@ -555,7 +555,7 @@ class Trainer:
     def _complete(self, last: Evaluation, started_at: str) -> None:
         memory = self.state.gold or GoldMemory()
         self._dispatcher.emit(
-            events.training_complete(
+            reports.training_complete(
                 last,
                 self.state.training_config,
                 ends=list_ends(self.state),

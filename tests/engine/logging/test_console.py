@@ -7,7 +7,7 @@ from attrs import evolve
 from rich.console import Console
 
 from mypt.engine.evaluation.gold import GoldDecision
-from mypt.engine.logging import events
+from mypt.engine.logging import events, reports
 from mypt.engine.logging.console import ConsoleSink
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import BatchStretch, GoldMemory, TrainingConfig
@@ -25,7 +25,7 @@ def console_lines(*emitted, clock=lambda: 0.0):
 
 
 def test_the_console_prints_the_two_line_summary():
-    start = events.training_start(GPTConfig(), TRAINING, 10)
+    start = reports.training_start(GPTConfig(), TRAINING, 10)
     told = [start, eval_event(0), eval_event(350, general=4.2345678)]
     shown = console_lines(*(evolve(event, timestamp="2026-02-09T14:30:00") for event in told))
     assert shown[1] == "step 0/75000 (0.0%) | 14:30:00 | 15m | ETA ? | 34M tokens"
@@ -37,7 +37,7 @@ def test_the_console_prints_the_two_line_summary():
 
 def test_the_console_foretells_the_end_by_the_steps_of_this_run():
     training = evolve(TRAINING, max_iters=1000, start_step=100)
-    told = [events.training_start(GPTConfig(), training, 10), eval_event(200), eval_event(300)]
+    told = [reports.training_start(GPTConfig(), training, 10), eval_event(200), eval_event(300)]
     # The clocks go back an hour between the two evaluations, and are then two seconds further on.
     times = ["2026-10-25T02:59:00", "2026-10-25T02:59:50", "2026-10-25T01:59:52"]
     shown = console_lines(
@@ -52,13 +52,13 @@ def test_the_console_foretells_the_end_by_the_micro_steps_to_come():
     clock = iter([0.0, 100.0]).__next__
     stretches = (BatchStretch(from_iter=100, grad_accum_steps=3),)
     training = evolve(TRAINING, max_iters=200, batch_schedule=stretches)
-    start = events.training_start(GPTConfig(), training, 1)
+    start = reports.training_start(GPTConfig(), training, 1)
     shown = console_lines(start, eval_event(100), clock=clock)
     assert "| ETA 5m |" in shown[1]  # 100 steps of three seconds, after as many of one
 
 
 def test_the_console_foretells_nothing_of_a_run_that_is_at_its_end():
-    start = events.training_start(GPTConfig(), TRAINING, 10)
+    start = reports.training_start(GPTConfig(), TRAINING, 10)
     shown = console_lines(start, eval_event(TRAINING.max_iters))
     assert "ETA" not in shown[1]
     assert shown[1].endswith(" | 15m | 34M tokens")
@@ -67,7 +67,7 @@ def test_the_console_foretells_nothing_of_a_run_that_is_at_its_end():
 def test_the_console_tells_of_gold():
     def decided(promoted, reasons):
         decision = GoldDecision(promoted, reasons, 0.49, GoldMemory())
-        return events.gold_decided(eval_step, decision, 0.5173)
+        return reports.gold_decided(eval_step, decision, 0.5173)
 
     eval_step = Evaluation(step=600, train_loss=0.1, val_loss=0.49)
     assert console_lines(decided(True, ()), decided(False, ("overfit: x",))) == [
@@ -80,7 +80,7 @@ def test_the_console_tells_of_gold_that_a_loss_without_a_value_blocked():
     reason = "the loss of val is not a finite number"
     one = Evaluation(step=600, train_loss=0.1, val_loss=math.nan)
     decision = GoldDecision(False, (reason,), math.nan, GoldMemory())
-    assert console_lines(events.gold_decided(one, decision, 0.5173)) == [
+    assert console_lines(reports.gold_decided(one, decision, 0.5173)) == [
         f"  GOLD blocked: {reason}",
     ]
 
@@ -88,7 +88,7 @@ def test_the_console_tells_of_gold_that_a_loss_without_a_value_blocked():
 def test_on_a_terminal_a_bar_shows_the_steps_and_leaves_with_the_run():
     stream = io.StringIO()
     sink = ConsoleSink(Console(file=stream, force_terminal=True, width=120))
-    sink.emit(events.training_start(GPTConfig(), TrainingConfig(max_iters=3), 10).to_json())
+    sink.emit(reports.training_start(GPTConfig(), TrainingConfig(max_iters=3), 10).to_json())
     for step in (1, 2, 3):
         sink.emit(one_update(step, 3).to_json())
     sink.emit(eval_event(3).to_json())
@@ -116,7 +116,7 @@ def test_a_terminal_sees_the_first_evaluation_and_the_wait_for_the_first_step():
         return stream.getvalue()
 
     training = TrainingConfig(max_iters=3)
-    assert "training" in shown(events.training_start(GPTConfig(), training, 10))
+    assert "training" in shown(reports.training_start(GPTConfig(), training, 10))
     shown(evaluating(0, 0))
     assert re.search("evaluating.*12/40", shown(evaluating(0, 12)))
     assert "evaluating" not in shown(eval_event(0)).splitlines()[-1]
@@ -125,7 +125,7 @@ def test_a_terminal_sees_the_first_evaluation_and_the_wait_for_the_first_step():
 
 
 def test_a_pipe_gets_one_line_of_the_first_evaluation():
-    start = events.training_start(GPTConfig(), TRAINING, 10)
+    start = reports.training_start(GPTConfig(), TRAINING, 10)
     batches = [evaluating(0, done) for done in range(40)]
     shown = console_lines(start, *batches, eval_event(0), evaluating(100, 0), eval_event(100))
     assert shown[1] == "Evaluating step 0: 40 batches"
@@ -136,7 +136,7 @@ def test_a_pipe_gets_one_line_of_the_first_evaluation():
     ("step_s", "said"), [(0.1, []), (2.0, ["step 2/75000 | 2s a step | the next evaluation in 3m"])]
 )
 def test_a_pipe_is_told_how_long_slow_steps_take_once(step_s, said):
-    start = events.training_start(GPTConfig(), evolve(TRAINING, eval_interval=100), 10)
+    start = reports.training_start(GPTConfig(), evolve(TRAINING, eval_interval=100), 10)
     steps = [one_update(step, 75000) for step in range(1, 50)]
     # asked by the beginning, by the evaluation, and by the first two steps
     clock = iter([0.0, 1.0, 10.0, 10.0 + step_s]).__next__
@@ -162,7 +162,7 @@ def on_terminal(width, *emitted):
 def test_at_80_columns_the_bar_and_all_figures_of_the_last_step_are_there():
     shown = on_terminal(
         80,
-        events.training_start(GPTConfig(), TrainingConfig(max_iters=100_000), 10),
+        reports.training_start(GPTConfig(), TrainingConfig(max_iters=100_000), 10),
         step_event(99_990, mfu=0.4512, grad_norm=12.3456, memory_bytes=139_586_437_120),
         one_update(99_991, 100_000),
     )
@@ -176,7 +176,7 @@ def test_at_80_columns_the_bar_and_all_figures_of_the_last_step_are_there():
 def test_figures_that_are_not_known_are_left_out():
     shown = on_terminal(
         80,
-        events.training_start(GPTConfig(), TrainingConfig(max_iters=30), 10),
+        reports.training_start(GPTConfig(), TrainingConfig(max_iters=30), 10),
         step_event(10, grad_norm=None, memory_bytes=None),
         one_update(11, 30),
     )
@@ -184,14 +184,14 @@ def test_figures_that_are_not_known_are_left_out():
 
 
 def test_an_evaluation_shows_the_figures_of_the_last_step_once():
-    start = events.training_start(GPTConfig(), TRAINING, 10)
+    start = reports.training_start(GPTConfig(), TRAINING, 10)
     told = [eval_event(0), step_event(90), step_event(100), eval_event(100), eval_event(200)]
     lines = [line for line in console_lines(start, *told) if line.startswith("  step")]
     assert lines == ["  step loss 2.5000 | grad 1.25 | 12K tokens/s | 1.2 GB"]
 
 
 def test_a_pipe_gets_a_line_of_a_step_only_after_a_long_silence():
-    start = events.training_start(GPTConfig(), TRAINING, 10)
+    start = reports.training_start(GPTConfig(), TRAINING, 10)
     steps = [step_event(10 * n, elapsed_s=4.0 * n, train_loss=None) for n in range(1, 21)]
     lines = [line for line in console_lines(start, *steps) if line.startswith("step")]
     assert lines == [

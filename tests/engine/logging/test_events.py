@@ -9,12 +9,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from mypt.engine.evaluation.divergence import DivergedError
-from mypt.engine.logging.events import Eval, GoldBlocked, parse_event, training_start
+from mypt.engine.logging.events import Eval, GoldBlocked, parse_event
+from mypt.engine.logging.reports import training_start
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError
 from mypt.format.schema.check import load_schema
-from tests.support.events import eval_event
 
 KINDS = {
     "training_start",
@@ -138,25 +138,6 @@ def test_a_class_of_an_event_and_its_json_say_the_same(gold_loss):
         )
     assert list(told[2].to_json())[-3:] == ["eval_books", "eval_duration", "eval_duration_s"]
     assert parse_event({"event": "of_a_later_version"}) is None
-
-
-def test_an_evaluation_has_the_documented_fields_and_rounding():
-    event = eval_event(350, general=4.2345678).to_json()
-    assert list(event)[:9] == [
-        "event",
-        "timestamp",
-        "iter",
-        "elapsed_s",
-        "tokens_processed",
-        "progress_pct",
-        "lr",
-        "phase",
-        "train_loss",
-    ]
-    assert event["val_loss"] == 4.123457
-    assert event["eval_general"] == 4.234568
-    assert event["progress_pct"] == 0.47
-    assert event["elapsed_s"] == 912.5
 
 
 @pytest.mark.parametrize(

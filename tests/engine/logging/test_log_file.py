@@ -4,7 +4,7 @@ import os
 import pytest
 from attrs import evolve
 
-from mypt.engine.logging import events
+from mypt.engine.logging import events, reports
 from mypt.engine.logging.log_file import check_is_log, end_notices, find_end, lock_log
 from mypt.engine.logging.log_lines import LogOwner
 from mypt.format.documents.config import GPTConfig
@@ -13,7 +13,7 @@ from mypt.plugins import RunInfo
 from tests.support.events import TRAINING, complete_event, eval_event, saved_event, step_event
 
 OWN, OTHER = LogOwner("dante", "1"), LogOwner("virgil", "2")
-BEGIN = events.training_start(GPTConfig(), TRAINING, 10)
+BEGIN = reports.training_start(GPTConfig(), TRAINING, 10)
 NOTICE = events.Notice(message="something")
 GOLD = events.GoldCheckpoint(iter=100, val_loss=1.0, gold_loss=None, prev_best=None)
 
@@ -95,7 +95,7 @@ def test_steps_up_to_a_stop_between_evaluations_stay(log):
 def test_any_number_of_evaluations_after_a_logged_save_is_logged_again(log):
     log.write_text(evals(0) + line(saved_event(0)) + evals(100, 200, 300))
     assert stays(log, resumed(log, 0)) == without(log, 3)
-    begin = events.training_start(GPTConfig(), evolve(TRAINING, start_step=100), 10)
+    begin = reports.training_start(GPTConfig(), evolve(TRAINING, start_step=100), 10)
     log.write_text(evals(0, 100) + line(begin) + evals(200, 300))
     assert stays(log, resumed(log, 100)) == without(log, 2)
 
