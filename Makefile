@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PAGES := README.md $(wildcard docs/how-to/*.md docs/explanation/*.md docs/tutorial/*.md)
 
-.PHONY: demo chat test check sweep crash resume plugins serve neighbours bench clean
+.PHONY: demo chat test check sweep crash resume plugins serve neighbours bench clean setup dist release
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -80,8 +80,24 @@ neighbours: $(VENV)/.installed
 bench: $(VENV)/.installed
 	for script in output_loss validate training_step generation serving startup opening saving prepare; do $(BIN)/python benchmarks/$$script.py; done
 
+# Set up `.venv` alone; see CONTRIBUTING.md.
+setup: $(VENV)/.installed
+
+# Build an sdist and a wheel of mypt and of each plugin. A release also tries them in a fresh
+# environment, and tags the commit; nothing is uploaded (RELEASING.md).
+dist: $(VENV)/.installed
+	MYPT_REPOSITORY=$(REPOSITORY) $(BIN)/python release/build.py
+
+release: $(VENV)/.installed
+	@test -n "$(REPOSITORY)" || { echo "say where it is published: make release REPOSITORY=https://host/owner/mypt" >&2; exit 1; }
+	$(BIN)/python release/check.py
+	$(MAKE) dist REPOSITORY=$(REPOSITORY)
+	$(BIN)/python release/smoke.py
+	git tag --annotate "v$$($(BIN)/python -c 'import mypt; print(mypt.__version__)')" --message "mypt $$($(BIN)/python -c 'import mypt; print(mypt.__version__)')"
+	@echo "Tagged. To upload: git push origin main --follow-tags"
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
