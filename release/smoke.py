@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "".join(f"line {i}: the cat sat on the mat, {i * i} times.\n" for i in range(400))
-SMALL = "--n_layer 1 --n_embd 32 --n_head 2 --block_size 16 --batch_size 2 --max_iters 4"
+SMALL = "--n_layer 1 --n_embd 32 --n_head 2 --block_size 16 --batch_size 2 --max_iters 4 --eval_iters 1"
 # What a user does first, and what shows that data files and plugins were found.
 COMMANDS = (
     "--version",

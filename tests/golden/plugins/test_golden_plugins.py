@@ -29,7 +29,7 @@ from tests.golden.plugins.training import (
 )
 from tests.support.installed import others
 
-EXPECTED = json.loads((HERE / "expected.json").read_text("utf-8"))
+EXPECTED = json.loads((HERE / "computed.json").read_text("utf-8"))
 TRAIN = ("train", "--model_name", "m", *FLAGS)
 PLAIN = (
     *("--input_file", "input.txt", "--device", "cpu", "--n_layer", "1", "--n_embd", "16"),
@@ -122,7 +122,7 @@ def test_a_model_of_then_opens_and_computes_what_it_did(folder):
     assert model.tokenizer.encode(PROMPT) == EXPECTED["prompt_ids"]
     with torch.no_grad():
         logits = model(ids).numpy()
-    np.testing.assert_allclose(logits, np.load(HERE / "expected_logits.npy"), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(logits, np.load(HERE / "computed_logits.npy"), atol=1e-5, rtol=0)
     assert model.generate(PROMPT, 12, temperature=0) == EXPECTED["text"]
 
 

@@ -47,7 +47,7 @@ def describe(folder):
     model = mypt.load(folder)
     ids = model.tokenizer.encode(PROMPT)
     with torch.no_grad():
-        np.save(HERE / "expected_logits.npy", model(torch.tensor([ids])).numpy())
+        np.save(HERE / "computed_logits.npy", model(torch.tensor([ids])).numpy())
     expected = {
         "mypt": mypt.__version__,
         "wheel_sha256": hashlib.sha256(WHEEL.read_bytes()).hexdigest(),
@@ -55,7 +55,7 @@ def describe(folder):
         "prompt_ids": ids,
         "text": model.generate(PROMPT, 12, temperature=0),
     }
-    (HERE / "expected.json").write_text(json.dumps(expected, indent=2) + "\n", "utf-8")
+    (HERE / "computed.json").write_text(json.dumps(expected, indent=2) + "\n", "utf-8")
 
 
 def main():
