@@ -128,8 +128,13 @@ def has_default(name, document, place):
         return value is None
     default = attrs.fields_dict(cls)[place[0]].default
     default = default.factory() if isinstance(default, attrs.Factory) else default
-    default = list(default) if isinstance(default, tuple) else default
-    return len(place) == 1 and document[place[0]] == default
+    default = attrs.asdict(default) if attrs.has(type(default)) else default
+    value, default = document[place[0]], json.loads(json.dumps(default))  # a tuple is a list there
+    for key in place[1:]:
+        if not isinstance(default, dict) or key not in default:
+            return False
+        value, default = value[key], default[key]
+    return value == default
 
 
 def certify(folder, name):
