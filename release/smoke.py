@@ -13,13 +13,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "".join(f"line {i}: the cat sat on the mat, {i * i} times.\n" for i in range(400))
-SMALL = "--n_layer 1 --n_embd 32 --n_head 2 --block_size 16 --batch_size 2 --max_iters 4 --eval_iters 1"
+SMALL = "--n_layer 1 --n_embd 32 --n_head 2 --block_size 16 --batch_size 2 --eval_iters 1"
 # What a user does first, and what shows that data files and plugins were found.
 COMMANDS = (
     "--version",
     "configs",
     "--strict-plugins plugins",
-    f"train --model_name smoke --input_file input.txt --tokenization char {SMALL}",
+    f"train --model_name smoke --input_file input.txt --tokenization char --max_iters 4 {SMALL}",
     "train --model_name smoke --max_iters 6",
     "format validate smoke --checksums",
     "generate smoke --prompt the --max_new_tokens 8",
