@@ -1,90 +1,15 @@
-"""Die, or fail, at every single call that a writer makes to the system: nothing is ever lost.
-
-The calls are counted in the process that makes them, by wrapping the functions of `os` through
-which all that is written of a bundle goes.
-"""
+"""Die, or fail, at every single call that a writer makes to the system: nothing is ever lost."""
 
 import errno
 import os
-import signal
-from contextlib import suppress
 
 import pytest
 
+from tests.support.crash.calls import calls_of, failed, killed
 from tests.support.crash.scene import sample, tree
 from tests.support.crash.scenes import SCENES
-from tests.support.processes.child import Child
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the points are those of POSIX")
-
-CALLS = (
-    *("open", "write", "fsync", "close", "replace", "rename", "unlink"),
-    *("ftruncate", "mkdir", "rmdir"),
-)
-
-
-def acting(scene, place, before_call):
-    """Act with `before_call(name, k, args)` hearing of the k-th call; give what came of it."""
-    real = {name: getattr(os, name) for name in CALLS}
-    made = 0
-
-    def wrap(name):
-        def wrapped(*args, **more):
-            nonlocal made
-            made += 1
-            before_call(name, made, args)
-            return real[name](*args, **more)
-
-        return wrapped
-
-    for name in CALLS:
-        setattr(os, name, wrap(name))
-    try:
-        return scene.outcome(place)
-    finally:
-        for name, call in real.items():
-            setattr(os, name, call)
-
-
-def calls_of(scene, place):
-    """Name the calls of an act that nothing interrupts."""
-    names = []
-
-    def work():
-        assert acting(scene, place, lambda name, *_: names.append(name)) == "done"
-        return " ".join(names)
-
-    calls = Child(work).wait().split()
-    assert {"open", "write", "fsync", "close"} <= set(calls) <= set(CALLS)
-    return calls
-
-
-def killed(scene, place, point, *, halfway):
-    """Act in a process that is killed before its k-th call, or halfway through a write."""
-    write = os.write
-
-    def die(_, made, args):
-        if made == point:
-            if halfway:
-                descriptor, data = args
-                write(descriptor, data[: len(data) // 2])
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return Child(lambda: acting(scene, place, die)).wait() is None
-
-
-def failed(scene, place, point, code, *, lasting):
-    """Act with an error at the k-th call, and at all after it if lasting; give what came of it."""
-    close = os.close
-
-    def fail(name, made, args):
-        if made == point or (lasting and made > point):
-            if name == "close":
-                with suppress(OSError):  # `shutil.rmtree` closes again where closing failed
-                    close(*args)  # a descriptor is gone also where closing it fails
-            raise OSError(code, os.strerror(code))
-
-    return Child(lambda: acting(scene, place, fail)).wait()
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=str)

@@ -2,7 +2,6 @@ import errno
 import hashlib
 import os
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -223,22 +222,3 @@ def test_a_moved_folder_s_writer_leaves_the_lock_of_the_next_one(folder):
             stack.enter_context(open_for_writing(folder))
         with pytest.raises(LockedError), open_for_writing(folder):
             pass
-
-
-def test_a_manifest_that_somebody_reads_is_replaced_a_moment_later(folder, monkeypatch):
-    commit(folder, OLD)
-    replace, refused = Path.replace, []
-
-    def busy(self, target):
-        if Path(target).name == "manifest.json" and len(refused) < 2:
-            refused.append(target)
-            raise PermissionError(errno.EACCES, "in use")
-        return replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", busy)
-    with pytest.raises(SaveError):
-        commit(folder, NEW)
-    monkeypatch.setattr("mypt.format.storage.operating_system._PAUSES_S", (0, 0, 0))
-    commit(folder, NEW)
-    assert len(refused) == 2
-    assert content(folder) == NEW
