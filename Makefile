@@ -1,12 +1,12 @@
 # `make demo` shows what mypt does, `make chat` how a model learns to answer; `make test` runs every test;
-# `make check` runs the linters.
+# `make check` runs the linters; `make docs` builds the site of the documentation.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PAGES := README.md $(wildcard docs/how-to/*.md docs/explanation/*.md docs/tutorial/*.md)
 
-.PHONY: demo chat test check sweep crash resume plugins serve neighbours bench clean setup dist release
+.PHONY: demo chat docs test check sweep crash resume plugins serve neighbours bench clean setup dist release
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -38,6 +38,10 @@ chat: $(VENV)/.installed
 	@printf 'What is mypt?\nHow do I resume a run?\nWhat is a gold model?\n' | $(BIN)/mypt chat chat --temperature 0
 	@echo
 	@echo "To go on by yourself: $(BIN)/mypt chat chat"
+
+# Fails at any link that leads nowhere, and at anything that a page would load from a host.
+docs: $(VENV)/.docs
+	$(BIN)/python docs/write_site.py
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -102,4 +106,8 @@ clean:
 $(VENV)/.installed: pyproject.toml constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" $(PACKAGES:%=-e %)
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	@touch $@
