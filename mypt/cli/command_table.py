@@ -33,6 +33,10 @@ COMMANDS = {
         "Make a whole model of an adapter and its base.",
     ),
     "plugins": ("mypt.cli.commands.plugins", "List the installed plugins and what they provide."),
+    "completion": (
+        "mypt.cli.commands.completion",
+        "Print the script by which a shell completes mypt's commands.",
+    ),
     "format": ("mypt.cli.format_group", "Validate and migrate checkpoints."),
 }
 FORMAT_COMMANDS = {

@@ -21,6 +21,8 @@ from mypt.format.version import MYPT_VERSION
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from click.shell_completion import CompletionItem
+
     from mypt.format.errors import MyptError
 
 INVALID, WRONG_USAGE = 1, 2
@@ -91,10 +93,26 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(self._modules[cmd_name][0]).command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def describe_commands(self, ctx: click.Context) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Return the names and the help of the commands without importing them."""
+        return [(name, text) for name, (_, text) in self._modules.items()]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self._modules.items()])
+            formatter.write_dl(LazyGroup.describe_commands(self, ctx))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands, and the options, that begin as a word does."""
+        from click.shell_completion import CompletionItem
+
+        described = self.describe_commands(ctx)
+        commands = [
+            CompletionItem(name, help=text)
+            for name, text in described
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 class ExtensibleGroup(LazyGroup):
@@ -124,6 +142,12 @@ class ExtensibleGroup(LazyGroup):
                 name_plugin(ctx, error)
             raise
 
+    def describe_commands(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Return the names and the help of the commands, those of plugins last."""
+        from mypt.cli.plugin_commands import list_offered
+
+        return [*super().describe_commands(ctx), *list_offered(ctx)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands, and that of plugins' commands if there are any."""
         super().format_commands(ctx, formatter)
@@ -144,7 +168,11 @@ format_group = LazyGroup(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run `mypt`."""
+    """Run `mypt`, or answer the shell that completes a command line of it."""
+    if "_MYPT_COMPLETE" in os.environ:
+        from mypt.cli.completion.shells import register
+
+        register()
     sys.exit(run(mypt_group, "mypt", arguments))
 
 

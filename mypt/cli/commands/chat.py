@@ -23,6 +23,7 @@ from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.readers import base_option, reader_options
 from mypt.cli.options.sampling import sampling_option, sampling_options
 from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import CHAT_TEMPLATE
 from mypt.cli.terminal import echo
 from mypt.gc_pause import pause_gc
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--system", type=TEXT, help="System prompt: what the model is told first.")
 @click.option(
     "--chat_template",
-    type=TEXT,
+    type=CHAT_TEMPLATE,
     help="Another chat template than the model's: a file, or the name of one that ships with mypt.",
 )
 @click.option(

@@ -11,7 +11,7 @@ import click
 from mypt.cli.options.command import Command
 from mypt.cli.options.named_argument import named_argument
 from mypt.cli.options.plugins import open_plugins
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import FILE, PRESET
 from mypt.cli.terminal import echo, echo_json
 from mypt.cli.wrapping import terminal_width, wrap_command, wrap_value
 
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     "config_file",
     "Preset to show or to copy: a path, the name of a shipped preset, or a model whose settings a "
     "new one is to take.",
+    kind=PRESET,
 )
 @click.option(
-    "--output", type=TEXT, help="File to copy the preset to; never one that is there already."
+    "--output", type=FILE, help="File to copy the preset to; never one that is there already."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
 def command(config_file: str | None, output: str | None, as_json: bool) -> None:

@@ -18,7 +18,14 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import base_option, parse_options, reader_options
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.provided import TOKENIZATION, provided
+from mypt.cli.options.values.suggested import (
+    CHAT_TEMPLATE,
+    FILE,
+    FOLDER,
+    MODEL,
+    PRESET,
+)
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo, echo_json
 from mypt.engine.config.presets import DEFAULT_TOKENIZATION
@@ -40,17 +47,17 @@ def command() -> None:
     """Prepare data sets for training, and inspect them."""
 
 
-_output = click.option("--output", type=TEXT, required=True, help="Folder for the data set.")
+_output = click.option("--output", type=FOLDER, required=True, help="Folder for the data set.")
 _tokenization = click.option(
     "--tokenization",
-    type=TEXT,
+    type=TOKENIZATION,
     help=with_default(
         "Tokenizer to use: char, gpt2, or a plugin's.", f"the preset's, or {DEFAULT_TOKENIZATION}"
     ),
 )
 _config_file = click.option(
     "--config_file",
-    type=TEXT,
+    type=PRESET,
     help="Preset whose tokenizer to use, with its options: a path, or the name of a shipped one.",
 )
 _plugins = click.option(
@@ -60,7 +67,7 @@ _plugins = click.option(
 )
 _from_model = click.option(
     "--from_model",
-    type=TEXT,
+    type=MODEL,
     help="Use the tokenizer of this model instead, as fine-tuning requires.",
 )
 
@@ -92,7 +99,7 @@ class _PartType(click.ParamType["Part"]):
 
 
 @command.command("prepare")
-@click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", type=FILE, nargs=-1, required=True, metavar="INPUT...")
 @_output
 @_tokenization
 @_config_file
@@ -114,7 +121,7 @@ class _PartType(click.ParamType["Part"]):
 @click.option(
     "--val_file",
     "val_inputs",
-    type=TEXT,
+    type=FILE,
     multiple=True,
     help="Text to validate on, as INPUT, all of which is then trained on; may be repeated.",
 )
@@ -139,7 +146,7 @@ class _PartType(click.ParamType["Part"]):
 )
 @click.option(
     "--data_source",
-    type=TEXT,
+    type=provided("data_sources"),
     help="What reads the inputs: text, jsonl, or a plugin's; by default what recognises each.",
 )
 @click.option(
@@ -231,7 +238,7 @@ def join_command(parts: tuple[str, ...], output: str) -> None:
 
 
 @command.command("chats")
-@click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="FILE.jsonl...")
+@click.argument("inputs", type=FILE, nargs=-1, required=True, metavar="FILE.jsonl...")
 @_output
 @_tokenization
 @_config_file
@@ -241,7 +248,7 @@ def join_command(parts: tuple[str, ...], output: str) -> None:
 @_val_fraction("conversations")
 @click.option(
     "--chat_template",
-    type=TEXT,
+    type=CHAT_TEMPLATE,
     help=with_default(
         "Chat template: chatml, llama3, mypt, plain, or a file with one in Jinja. Where it is "
         "named, a prompt and its completion are turns of it as well.",
@@ -300,11 +307,11 @@ def chats_command(
 
 
 @command.command("preferences")
-@click.argument("inputs", type=TEXT, nargs=-1, required=True, metavar="FILE.jsonl...")
+@click.argument("inputs", type=FILE, nargs=-1, required=True, metavar="FILE.jsonl...")
 @_output
 @click.option(
     "--from_model",
-    type=TEXT,
+    type=MODEL,
     required=True,
     help="Model that training will begin with: answers are compared with how likely it has them.",
 )
@@ -313,7 +320,7 @@ def chats_command(
 @_val_fraction("prompts whose pairs are")
 @click.option(
     "--chat_template",
-    type=TEXT,
+    type=CHAT_TEMPLATE,
     help=with_default(
         "Chat template, as of `mypt data chats`.",
         "the model's, else mypt with its tokens, or plain",
@@ -369,7 +376,7 @@ def preferences_command(
 
 
 @command.command("inspect")
-@click.argument("folder", type=TEXT)
+@click.argument("folder", type=FOLDER)
 @click.option("--checksums", is_flag=True, help="Also verify the SHA-256 digest of every file.")
 @click.option(
     "--show",
@@ -379,7 +386,7 @@ def preferences_command(
 )
 @click.option(
     "--from_model",
-    type=TEXT,
+    type=MODEL,
     help="Model whose block_size counts, and whose tokenizer shows conversations of a data set "
     "that has none beside it.",
 )

@@ -23,6 +23,7 @@ from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.readers import base_option, reader_options
 from mypt.cli.options.sampling import sampling_option, sampling_options
 from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import FILE
 from mypt.cli.terminal import echo, echo_json
 from mypt.gc_pause import pause_gc
 
@@ -62,9 +63,9 @@ class _Scoring:
     multiple=True,
     help="Text to continue; may be repeated. Without any, a new text begins.",
 )
-@click.option("--prompt_file", type=TEXT, multiple=True, help="File with one prompt; - is stdin.")
+@click.option("--prompt_file", type=FILE, multiple=True, help="File with one prompt; - is stdin.")
 @click.option(
-    "--prompt_lines", type=TEXT, multiple=True, help="File with a prompt on each line; - is stdin."
+    "--prompt_lines", type=FILE, multiple=True, help="File with a prompt on each line; - is stdin."
 )
 @click.option(
     "--max_new_tokens", default=200, show_default=True, help="Maximum number of tokens to add."
@@ -113,13 +114,13 @@ class _Scoring:
 @click.option("--logits", is_flag=True, help="With --json: include the logits of each token.")
 @click.option(
     "--score",
-    type=TEXT,
+    type=FILE,
     multiple=True,
     help="Measure the loss on this file instead of generating; may be repeated.",
 )
 @click.option(
     "--score_lines",
-    type=TEXT,
+    type=FILE,
     help='File with JSON lines to measure instead: "prompt" and "continuation", a text or a list '
     'to choose from; or "text". Prints a JSON line for each; - is stdin.',
 )

@@ -11,12 +11,12 @@ from mypt.cli.options.command import Command
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import FILE, MODEL
 
 
 @click.command("plot", cls=Command)
-@click.argument("logs", type=TEXT, nargs=-1, required=True, metavar="LOG_OR_MODEL...")
-@click.option("--output", type=TEXT, help="File to write: a page (.html) or an image (.png, .svg).")
+@click.argument("logs", type=MODEL, nargs=-1, required=True, metavar="LOG_OR_MODEL...")
+@click.option("--output", type=FILE, help="File to write: a page (.html) or an image (.png, .svg).")
 @click.option(
     "--x",
     "axis",

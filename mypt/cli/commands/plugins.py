@@ -11,6 +11,7 @@ import click
 from mypt.cli.options.command import Group
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import FOLDER
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo, echo_json
 from mypt.format.version import DISTRIBUTION
@@ -57,7 +58,7 @@ def command(context: click.Context, as_json: bool) -> None:
 
 @command.command("new")
 @click.argument("name", type=TEXT)
-@click.option("--output", type=TEXT, help="Folder to create; by default one of that name.")
+@click.option("--output", type=FOLDER, help="Folder to create; by default one of that name.")
 @optional_output()
 def new(name: str, output: str | None) -> None:
     """Create a minimal plugin package whose tests pass, as a starting point."""

@@ -13,6 +13,7 @@ from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import MODEL
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 from mypt.cli.typed_command import typed_command
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command("rerun", cls=Command)
-@click.argument("model", type=TEXT)
+@click.argument("model", type=MODEL)
 @click.option(
     "--model_name",
     type=TEXT,

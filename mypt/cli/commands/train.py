@@ -15,7 +15,8 @@ from mypt.cli.options.groups import GroupedCommand, GroupedOption
 from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import base_option, parse_options, reader_options
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.provided import TOKENIZATION
+from mypt.cli.options.values.suggested import FILE, NEW_MODEL
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 from mypt.cli.typed_command import typed_command
@@ -60,7 +61,7 @@ class TrainCommand(GroupedCommand):
     "--model_name",
     cls=GroupedOption,
     group="model",
-    type=TEXT,
+    type=NEW_MODEL,
     required=True,
     help="Name of the model, its folder in checkpoints/.",
 )
@@ -71,7 +72,7 @@ class TrainCommand(GroupedCommand):
     "--tokenization",
     cls=GroupedOption,
     group="data",
-    type=TEXT,
+    type=TOKENIZATION,
     help=with_default(
         "Tokenizer of a new model: char, gpt2, or a plugin's.",
         f"the preset's, or {DEFAULT_TOKENIZATION}",
@@ -89,7 +90,7 @@ class TrainCommand(GroupedCommand):
     "--find_lr_plot",
     cls=GroupedOption,
     group="optimization",
-    type=TEXT,
+    type=FILE,
     help="File to write the plot of --find_lr to: a page (.html) or an image (.png, .svg).",
 )
 @click.option(

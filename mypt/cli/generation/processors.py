@@ -9,6 +9,7 @@ import click
 
 from mypt.cli.options.fields import JsonType
 from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import FILE
 from mypt.model.decoding.sampling_options import SHORTHANDS
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _OPTIONS = (
     ),
     click.option(
         "--json_schema",
-        type=TEXT,
+        type=FILE,
         metavar="FILE|JSON",
         help='Write JSON that matches this schema. Needs pip install "mypt-lm[constraints]".',
     ),
@@ -41,7 +42,7 @@ _OPTIONS = (
     ),
     click.option(
         "--grammar",
-        type=TEXT,
+        type=FILE,
         metavar="FILE",
         help="Write what follows this grammar, in llguidance's dialect of Lark. Needs the same.",
     ),

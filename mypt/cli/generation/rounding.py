@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import DEVICE
 from mypt.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _OPTIONS = (
         type=click.Choice(["bf16", "fp16"]),
         help="Round the weights to 16 bits and compute in them; by default in float32.",
     ),
-    click.option("--device", type=TEXT, help="Device to use; by default the fastest available."),
+    click.option("--device", type=DEVICE, help="Device to use; by default the fastest available."),
 )
 
 

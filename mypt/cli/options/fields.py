@@ -13,9 +13,19 @@ import click
 
 from mypt.cli.options.groups import GroupedOption
 from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.provided import provided, provided_part
+from mypt.cli.options.values.suggested import (
+    CHAT_TEMPLATE,
+    DEVICE,
+    FILE,
+    FOLDER,
+    MODEL,
+    PRESET,
+)
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import field_names
 from mypt.format.documents.training import TrainingConfig
+from mypt.format.layout import SLOTS
 from mypt.format.schema.check import load_schema
 
 if TYPE_CHECKING:
@@ -27,6 +37,20 @@ else:
 
 # Set by the run itself, or by a save.
 NO_FLAGS = frozenset({"adapter", "requires", "start_step"})
+# What a shell suggests for fields that are text.
+_TYPES: dict[str, click.ParamType[str]] = {
+    **dict.fromkeys(("input_file", "val_file", "log_file"), FILE),
+    **dict.fromkeys(("dataset_dir", "eval_dataset_dir"), FOLDER),
+    **{slot: provided_part(slot) for slot in SLOTS},
+    "chat_template": CHAT_TEMPLATE,
+    "config_file": PRESET,
+    "data_source": provided("data_sources"),
+    "device": DEVICE,
+    "init_from_model": MODEL,
+    "loss": provided("losses"),
+    "lr_schedule": provided("schedules"),
+    "optimizer": provided("optimizers"),
+}
 
 
 class JsonType(AnyType):
@@ -81,7 +105,9 @@ def _make_option(name: str, hint: Any, described: Mapping[str, str]) -> Callable
     if typing.get_origin(hint) in (Mapping, tuple):
         return option(f"--{name}", type=JsonType())
     if typing.get_origin(hint) is not Literal and len(kinds) > 1:
-        return option(f"--{name}", type=TEXT, multiple=True, callback=_unwrap_single)
+        return option(
+            f"--{name}", type=_TYPES.get(name, TEXT), multiple=True, callback=_unwrap_single
+        )
     kind = hint if typing.get_origin(hint) is Literal else next(iter(kinds), hint)
     if typing.get_origin(kind) is Literal:
         return option(f"--{name}", type=click.Choice(typing.get_args(kind)))
@@ -89,7 +115,7 @@ def _make_option(name: str, hint: Any, described: Mapping[str, str]) -> Callable
         return option(f"--{name}", type=JsonType())
     if kind is bool:
         return option(f"--{name}/--no_{name}", default=None)
-    return option(f"--{name}", type=TEXT if kind is str else kind)
+    return option(f"--{name}", type=_TYPES.get(name, TEXT) if kind is str else kind)
 
 
 def _unwrap_single(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,11 +18,13 @@ _MODEL = "the name of a model in checkpoints/, or a path"
 
 def model_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument MODEL and the flag `--model_name`, either of which fills `model_name`."""
-    return named_argument("model", "model_name", "The same as MODEL.", needed=_MODEL)(function)
+    return named_argument("model", "model_name", "The same as MODEL.", needed=_MODEL, kind=MODEL)(
+        function
+    )
 
 
 def named_argument(
-    word: str, flag: str, text: str, needed: str = ""
+    word: str, flag: str, text: str, needed: str = "", kind: click.ParamType[str] = TEXT
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds an argument and a flag for the same value.
 
@@ -29,6 +32,7 @@ def named_argument(
         word: Name of the argument.
         flag: Name of the flag, and of the parameter of the function.
         text: Help of the flag.
+        kind: Type of the value.
         needed: What has to be named, for the message if nothing is; "" if it need not be.
 
     Raises:
@@ -50,8 +54,8 @@ def named_argument(
             return function(**given)
 
         metavar_shown = metavar if needed else f"[{metavar}]"
-        option = click.option(f"--{flag}", type=TEXT, help=text)
-        argument = click.argument(word, type=TEXT, required=False, metavar=metavar_shown)
+        option = click.option(f"--{flag}", type=kind, help=text)
+        argument = click.argument(word, type=kind, required=False, metavar=metavar_shown)
         return argument(option(call))
 
     return decorate

@@ -12,6 +12,8 @@ from mypt.cli.tracebacks import show_tracebacks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from click.shell_completion import CompletionItem
+
     from mypt.plugins.faults import Fault
     from mypt.plugins.manager import Plugins
 
@@ -23,6 +25,7 @@ def plugin_options() -> list[click.Option]:
     return [
         click.Option(
             [f"--{DISABLED}"],
+            shell_complete=_suggest_plugins,
             multiple=True,
             is_eager=True,
             metavar="NAME",
@@ -37,13 +40,21 @@ def plugin_options() -> list[click.Option]:
     ]
 
 
+def _suggest_plugins(
+    context: click.Context, option: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from mypt.cli.options.values.provided import PLUGIN
+
+    return PLUGIN.shell_complete(context, option, incomplete)
+
+
 def check_plugins(context: click.Context) -> None:
     """Load all plugins if `--strict-plugins` is given, and raise if any has a fault.
 
     Raises:
         PluginError: At least one has a fault; the error holds all of them.
     """
-    if context.params.get(STRICT):
+    if context.params.get(STRICT) and not context.resilient_parsing:
         from attrs import evolve
 
         from mypt.format.errors import PluginError

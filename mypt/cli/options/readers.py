@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,7 +45,7 @@ def base_option(**attributes: Any) -> Callable[[F], F]:
     """
     return click.option(
         "--base",
-        type=TEXT,
+        type=MODEL,
         help="Base of an adapter: a path or a name; by default it is looked for.",
         **attributes,
     )

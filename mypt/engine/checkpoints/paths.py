@@ -86,6 +86,12 @@ def expected_place(path_or_name: str | Path) -> Path:
     return path if path.exists() or not _is_name(path_or_name) else CHECKPOINTS / path
 
 
+def list_models() -> list[str]:
+    """Return the names of the models in `checkpoints/`, their copies too, sorted."""
+    found = (CHECKPOINTS / name for name in _list_names(CHECKPOINTS))
+    return [path.name for path in found if path.is_file() or _has_model(path)]
+
+
 def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = None) -> Path:
     """Find a checkpoint by its path, or by its name in `checkpoints/`.
 

@@ -14,7 +14,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import DEVICE, FILE, FOLDER, MODEL
 from mypt.cli.tables import Grid, fit_either_way, fit_tables, plain_cell
 from mypt.cli.terminal import echo_json
 from mypt.format.errors import escape_controls
@@ -34,11 +34,11 @@ _DIGITS = 8  # of a digest; --json has all
 
 
 @click.command("compare", cls=Command)
-@click.argument("models", type=TEXT, nargs=-1, required=True, metavar="MODEL MODEL...")
+@click.argument("models", type=MODEL, nargs=-1, required=True, metavar="MODEL MODEL...")
 @reader_options()
-@click.option("--input_file", type=TEXT, help="Text to score all models on.")
+@click.option("--input_file", type=FILE, help="Text to score all models on.")
 @click.option(
-    "--dataset_dir", type=TEXT, help="Data set whose validation split all models are scored on."
+    "--dataset_dir", type=FOLDER, help="Data set whose validation split all models are scored on."
 )
 @click.option("--prompt", help="Text for every model to continue; an empty one starts a new text.")
 @click.option(
@@ -48,7 +48,7 @@ _DIGITS = 8  # of a digest; --json has all
     "temperature", float, "Randomness of sampling; 0 always takes the most likely token."
 )
 @sampling_option("seed", int, "Random seed; the same seed gives the same text.")
-@click.option("--device", type=TEXT, help="Device to use; by default the fastest available.")
+@click.option("--device", type=DEVICE, help="Device to use; by default the fastest available.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all settings.")
 @click.pass_context
 @name_flags()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import base_option, parse_options, reader_options
-from mypt.cli.options.text import TEXT, TextType
+from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.provided import list_provided
+from mypt.cli.options.values.suggested import FILE, SuggestedText
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 
@@ -33,7 +36,7 @@ def _add_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-class _ExporterName(TextType):
+class _ExporterName(SuggestedText):
     """The name of an exporter, which is looked up among those of all plugins."""
 
     name = "name"
@@ -44,21 +47,19 @@ class _ExporterName(TextType):
         ctx: click.Context | None,  # noqa: ARG002
     ) -> str:
         """Return the names that there are."""
-        from mypt.plugins.manager import load_plugins
-
-        return "Choose from:\n\t" + ",\n\t".join(load_plugins().exporters)
+        return "Choose from:\n\t" + ",\n\t".join(list_provided("exporters"))
 
 
 @click.command("export", cls=Command)
 @click.option(
     "--to",
-    type=_ExporterName(),
+    type=_ExporterName(partial(list_provided, "exporters")),
     required=True,
     help="Program: hf (transformers), gguf (llama.cpp), litgpt, llama2c, peft (an adapter), or "
     "that of a plugin.",
 )
 @model_argument
-@click.option("--output", type=TEXT, required=True, help="Folder or file to create.")
+@click.option("--output", type=FILE, required=True, help="Folder or file to create.")
 @_add_flags
 @reader_options(
     "Set an option of the exporter, or what a checkpoint of another program does not record; may "

@@ -10,7 +10,7 @@ import click
 
 from mypt.cli.options.command import Command
 from mypt.cli.options.plugins import open_plugins
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import FOLDER
 from mypt.cli.terminal import echo, echo_json
 from mypt.cli.wrapping import terminal_width
 
@@ -26,7 +26,7 @@ _DROPPED = ("format", "size", "params", "saved", "copy", "best loss", "step")
 
 
 @click.command("list", cls=Command)
-@click.argument("folder", type=TEXT, required=False, metavar="[DIR]")
+@click.argument("folder", type=FOLDER, required=False, metavar="[DIR]")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of one object for each.")
 def command(folder: str | None, as_json: bool) -> None:
     """List every checkpoint below DIR (default: checkpoints), of any format that mypt can read.

@@ -12,14 +12,14 @@ from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import base_option, parse_options, reader_options
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import FOLDER
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 
 
 @click.command("merge", cls=Command)
 @model_argument
-@click.option("--output", type=TEXT, required=True, help="Folder of the model to create.")
+@click.option("--output", type=FOLDER, required=True, help="Folder of the model to create.")
 @reader_options()
 @base_option()
 @no_lock_option()

@@ -12,7 +12,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.no_lock import no_lock_option
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import FOLDER, MODEL
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
 from mypt.format.version import FORMAT_VERSION
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("migrate", cls=Command)
-@click.argument("path", type=TEXT, metavar="PATH_OR_MODEL")
+@click.argument("path", type=MODEL, metavar="PATH_OR_MODEL")
 @click.option(
     "--to",
     "version",
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Format version to write; 1 is for the earlier MyPT.",
 )
-@click.option("--output", type=TEXT, help="Folder to write; by default one beside the source.")
+@click.option("--output", type=FOLDER, help="Folder to write; by default one beside the source.")
 @click.option("--dry_run", is_flag=True, help="Only print what would be done.")
 @click.option("--all", "everything", is_flag=True, help="Migrate all checkpoints below the path.")
 @no_lock_option()

@@ -11,7 +11,7 @@ from mypt.cli.options.command import Command
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.values.suggested import MODEL
 from mypt.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("validate", cls=Command)
-@click.argument("paths", type=TEXT, nargs=-1, required=True, metavar="PATH_OR_MODEL...")
+@click.argument("paths", type=MODEL, nargs=-1, required=True, metavar="PATH_OR_MODEL...")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--checksums", is_flag=True, help="Also verify the SHA-256 digest of every file.")
 @reader_options()

@@ -1,0 +1,1 @@
+"""Types of values that a shell completes: models, presets, files, and what plugins provide."""
