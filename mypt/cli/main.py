@@ -257,9 +257,19 @@ def _report_usage(error: click.ClickException, name: str) -> int:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = name if context is None else context.command_path
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        echo(error.format_message())
+        echo(_describe_group(error))
     else:
         from mypt.cli.options.suggestions import explain_usage
 
         echo(f"error: {explain_usage(error)}; see: {path} --help", err=True)
     return error.exit_code
+
+
+def _describe_group(error: click.exceptions.NoArgsIsHelpError) -> str:
+    """Return what a group that is called without a command says; `mypt` itself, where to begin."""
+    context = error.ctx
+    if isinstance(context.command, ExtensibleGroup):
+        from mypt.cli.guidance.first_steps import first_steps
+
+        return first_steps(HELP, context.command.describe_commands(context))
+    return error.format_message()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mypt.cli.guidance.examples import with_example
 from mypt.cli.options.text import TEXT
 from mypt.cli.options.values.suggested import MODEL
 
@@ -49,7 +50,8 @@ def named_argument(
                 raise click.UsageError(message)
             if needed and not named:
                 message = f"Missing argument '{metavar}', {needed}"
-                raise click.UsageError(message)
+                path = click.get_current_context().command_path
+                raise click.UsageError(with_example(message, path))
             given[flag] = named[0] if named else None
             return function(**given)
 

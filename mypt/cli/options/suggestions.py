@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mypt.cli.guidance.examples import with_example
 from mypt.format.names.lookup import explain_name, find_command, format_hint
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ def explain_usage(error: click.ClickException) -> str:
         return f"No such option '{error.option_name}'{_explain_option(error, context)}"
     if context is not None and isinstance(error, click.NoSuchCommand):
         return f"No such command '{error.command_name}'{_explain_command(error, context)}"
-    return " ".join(error.format_message().split()).rstrip(".")  # click lists choices on lines
+    message = " ".join(error.format_message().split()).rstrip(".")  # on lines: choices
+    if context is not None and isinstance(error, click.MissingParameter):
+        return with_example(message, context.command_path)
+    return message
 
 
 def list_commands(

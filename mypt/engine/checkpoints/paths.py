@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,8 +171,14 @@ def _missing_problem(path_or_name: str | Path, path: Path) -> Problem:
         fix += ", ..."
     fix += f"; list them all: mypt list{'' if folder == CHECKPOINTS else f' {folder}'}"
     if not models:
-        fix = "train one with: mypt train" if folder == CHECKPOINTS else "name a path that exists"
+        fix = _explain_training(path.name) if folder == CHECKPOINTS else "name a path that exists"
     return Problem("", "", what, fix, kind="checkpoint.missing")
+
+
+def _explain_training(name: str) -> str:
+    """Return how to train a model where there is none."""
+    data = "--input_file input.txt --config_file demo"
+    return f"train one with: mypt train --model_name {shlex.quote(name)} {data}"
 
 
 def _list_names(folder: Path) -> list[str]:

@@ -191,7 +191,7 @@ def _find_preset(path: str) -> bytes | Path:
         return CHECKPOINTS / path
     short_names = [short_name(name) for name in shipped_presets()]
     near = suggestion(path, shipped_presets()) or suggestion(_strip(path), short_names)
-    fix = f"name a file, a model, or one of: {', '.join(shipped_presets())}"
+    fix = f"name a file, a model, or one of: {', '.join(short_names)}; all of them: mypt configs"
     raise UsageError(Problem(path, "", f"there is no such preset{near}", fix, kind="preset"))
 
 

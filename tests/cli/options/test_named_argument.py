@@ -31,7 +31,10 @@ def test_two_models_or_none_are_wrong_usage(refused, cat, command):
     said = "MODEL is 'cat', but --model_name is 'dog'; give one"
     assert said in refused(command, cat, "--model_name", "dog", *rest, code=2)
     line = refused(command, *rest, code=2)
-    assert "Missing argument 'MODEL', the name of a model in checkpoints/, or a path; see" in line
+    assert (
+        "Missing argument 'MODEL', the name of a model in checkpoints/, or a path; for example: mypt"
+        in line
+    )
 
 
 def test_a_preset_is_an_argument_or_a_flag(cli, in_tmp):

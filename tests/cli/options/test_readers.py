@@ -44,7 +44,7 @@ DOORS = {
 LATER_ERRORS = {"plot": 2, "merge": 2, "chat": 1, "data chats": 1, "rerun": 1}
 LATER_ERRORS |= {"data preferences": 1}
 # They open no model, or, as `list` does, what there is of it, and go on.
-TAKES_NONE = {"configs", "list", "doctor", "plugins list", "plugins new", "plugins"}
+TAKES_NONE = {"completion", "configs", "list", "doctor", "plugins list", "plugins new", "plugins"}
 
 
 def state_dict():

@@ -8,6 +8,7 @@ from unicodedata import east_asian_width
 
 import click
 
+from mypt.cli.guidance.examples import EXAMPLES
 from mypt.cli.options.command import Command
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.values.suggested import FOLDER
@@ -44,7 +45,7 @@ def command(folder: str | None, as_json: bool) -> None:
     if as_json:
         echo_json(found)
     elif not found:
-        hint = "; train one with: mypt train" if folder is None else ""
+        hint = f"; train one with: {EXAMPLES['mypt train']}" if folder is None else ""
         echo(f"no checkpoints below {place}{hint}", err=True)
     else:
         echo("\n".join([*_format_table(found, terminal_width()), "", _format_sum(found)]))

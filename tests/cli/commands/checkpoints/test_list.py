@@ -87,7 +87,8 @@ def test_what_takes_an_option_is_counted_apart(cli, fixtures, in_tmp):
 def test_nothing_to_list_is_said(cli, refused, in_tmp):
     code, out, err = cli("list")
     assert (code, out) == (0, "")
-    assert err == "no checkpoints below checkpoints; train one with: mypt train\n"
+    example = "mypt train --model_name first --input_file input.txt --config_file demo"
+    assert err == f"no checkpoints below checkpoints; train one with: {example}\n"
     assert cli("list", "--json")[1] == "[]\n"
     (in_tmp / "empty").mkdir()
     assert cli("list", "empty")[2] == "no checkpoints below empty\n"

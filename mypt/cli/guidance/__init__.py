@@ -1,0 +1,1 @@
+"""What a newcomer is told: the first steps, and an example of each command."""
