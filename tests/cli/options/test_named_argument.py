@@ -32,7 +32,7 @@ def test_two_models_or_none_are_wrong_usage(refused, cat, command):
     assert said in refused(command, cat, "--model_name", "dog", *rest, code=2)
     line = refused(command, *rest, code=2)
     assert (
-        "Missing argument 'MODEL', the name of a model in checkpoints/, or a path; for example: mypt"
+        "Missing argument 'MODEL', the name of a model in checkpoints/, or a path; for example: "
         in line
     )
 
