@@ -21,9 +21,6 @@ set -eu
 # shellcheck disable=SC1091
 source .venv/bin/activate
 
-# torchrun passes on only those signals to the processes that it is told of.
-export TORCHELASTIC_SIGNALS_TO_HANDLE=SIGTERM,SIGINT,SIGHUP,SIGUSR1
-
 # 300 seconds before the time is up (--signal), Slurm wakes this script, which has the run save.
 requeue=
 save_and_requeue() {
@@ -38,6 +35,7 @@ launch=(
     torchrun --nnodes="$SLURM_JOB_NUM_NODES" --nproc-per-node="${SLURM_GPUS_ON_NODE:-1}"
     --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" --rdzv-endpoint="$first_node:29500"
     --max-restarts=3
+    --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGUSR1 # torchrun passes on no others
 )
 
 srun --wait=120 "${launch[@]}" -m mypt train --model_name dante --input_file input.txt \
