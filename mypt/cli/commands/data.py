@@ -107,7 +107,7 @@ class _PartType(click.ParamType["Part"]):
 @_from_model
 @click.option(
     "--tokenizer_from",
-    type=TEXT,
+    type=FOLDER,
     help="Use the tokenizer of this data set instead, or of a part of one.",
 )
 @reader_options()
@@ -221,7 +221,7 @@ def prepare_command(
 
 
 @command.command("join")
-@click.argument("parts", type=TEXT, nargs=-1, required=True, metavar="PART...")
+@click.argument("parts", type=FOLDER, nargs=-1, required=True, metavar="PART...")
 @_output
 @optional_output()
 @name_flags()
