@@ -40,7 +40,7 @@ def write(model: ModelToExport, path: Path, _: Options) -> list[str]:
     """
     path.mkdir(exist_ok=True)
     config_file = path / CONFIG
-    yaml = import_yaml(str(config_file))
+    yaml = import_yaml(config_file.name)
     found = describe(model.config)
     theirs = model.config if found.config is None else found.config
     lookup, wanted = make_lookup(theirs), expected_tensors(theirs, BUILT_IN)
