@@ -291,4 +291,4 @@ def test_whatever_needs_an_extra_names_it_in_its_error(extra, trained, cli, monk
 
 def test_every_extra_that_is_not_for_developers_is_tried():
     about = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert OPTIONAL.keys() == about["optional-dependencies"].keys() - {"all", "dev"}
+    assert OPTIONAL.keys() == about["optional-dependencies"].keys() - {"all", "dev", "docs"}
