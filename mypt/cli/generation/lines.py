@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 HISTORY = Path("~/.mypt_history")
 MAX_HISTORY = 1000
@@ -34,9 +36,8 @@ def read_line(mark: str = "> ", begun: str = "") -> str:
 @contextmanager
 def _begin_line(text: str) -> Iterator[None]:
     """Put a text of one line into the next line that is read in a terminal."""
-    try:
-        import readline
-    except ImportError:  # Windows
+    readline = _find_readline()
+    if readline is None:
         yield
         return
     if text and "\n" not in text:
@@ -50,12 +51,8 @@ def _begin_line(text: str) -> Iterator[None]:
 @contextmanager
 def keep_history() -> Iterator[None]:
     """Load and save the history of lines, if the input is a terminal."""
-    try:
-        import readline
-    except ImportError:  # Windows, whose console keeps a history of its own
-        yield
-        return
-    if not sys.stdin.isatty():
+    readline = _find_readline()
+    if readline is None or not sys.stdin.isatty():
         yield
         return
     file = HISTORY.expanduser()
@@ -67,3 +64,11 @@ def keep_history() -> Iterator[None]:
         readline.set_history_length(MAX_HISTORY)
         with suppress(OSError):
             readline.write_history_file(file)
+
+
+def _find_readline() -> ModuleType | None:
+    """Return what edits lines; None on Windows, whose console does so and keeps a history."""
+    try:
+        return import_module("readline")
+    except ImportError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 from math import inf
@@ -48,9 +49,7 @@ def _available(root: Path) -> float:
     fields = _read_fields(root / "proc/meminfo")
     if "MemAvailable:" in fields:
         return 1024 * (fields["MemAvailable:"] + fields.get("SwapFree:", 0))
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return inf
+    return _physical()
 
 
 def _left_by_groups(root: Path) -> Iterator[float]:
@@ -89,15 +88,8 @@ def _difference(folder: Path, limit: str, usage: str) -> float:
 
 def _left_by_limit(root: Path) -> float:
     """Return what the limit of address space leaves to this process."""
-    if sys.platform == "win32":
-        return inf
-    import resource
-
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    pages = _read_text(root / "proc/self/statm").split()
-    if limit == resource.RLIM_INFINITY or not pages:
-        return inf
-    return limit - int(pages[0]) * resource.getpagesize()
+    limit, pages = _address_limit(), _read_text(root / "proc/self/statm").split()
+    return limit - int(pages[0]) * mmap.PAGESIZE if pages else inf
 
 
 def resident_bytes(root: Path = Path("/")) -> int | None:
@@ -105,19 +97,44 @@ def resident_bytes(root: Path = Path("/")) -> int | None:
     pages = _read_text(root / "proc/self/statm").split()
     if len(pages) < 2:
         return _peak_resident_bytes()
-    import resource
-
-    return int(pages[1]) * resource.getpagesize()
+    return int(pages[1]) * mmap.PAGESIZE
 
 
-def _peak_resident_bytes() -> int | None:
-    """Return the most memory that this process has held; None where the system does not tell."""
-    if sys.platform == "win32":
+if sys.platform == "win32":
+
+    def _physical() -> float:
+        """Return the memory of this machine; infinite since Python cannot tell here."""
+        return inf
+
+    def _address_limit() -> float:
+        """Return the limit of address space of this process; there is none here."""
+        return inf
+
+    def _peak_resident_bytes() -> int | None:
+        """Return the most memory that this process has held; Python cannot tell here."""
         return None
-    import resource
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+else:
+
+    def _physical() -> float:
+        """Return the memory of this machine; infinite where the system does not tell."""
+        if "SC_PHYS_PAGES" in os.sysconf_names:
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return inf
+
+    def _address_limit() -> float:
+        """Return the limit of address space of this process (`ulimit -v`)."""
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        return inf if limit == resource.RLIM_INFINITY else limit
+
+    def _peak_resident_bytes() -> int | None:
+        """Return the most memory that this process has held."""
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _read_fields(path: Path) -> dict[str, int]:

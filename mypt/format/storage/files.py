@@ -6,6 +6,7 @@ import hashlib
 import mmap
 import re
 import stat
+import sys
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mypt.format.errors import FormatError, Problem
@@ -62,7 +63,7 @@ class MappedFiles:
         It is for those who compute one tensor from another: without it, the file would take memory
         beside the outcome. What was changed in memory is lost.
         """
-        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows, which trims by itself
+        if sys.platform != "win32":  # which trims by itself
             for mapped in self._maps:
                 mapped.madvise(mmap.MADV_DONTNEED)
 

@@ -8,6 +8,7 @@ what torch allocates, have small ones.
 from __future__ import annotations
 
 import mmap
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +32,7 @@ class HugePages:
         Args:
             size: Bytes of all tensors that will be made, at least.
         """
-        # Shared memory, which is Python's default, has another setting.
-        reserved = mmap.mmap(-1, _PAGE + size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        reserved.madvise(mmap.MADV_HUGEPAGE)
-        whole = torch.frombuffer(reserved, dtype=torch.uint8)
+        whole = torch.frombuffer(_reserve(_PAGE + size), dtype=torch.uint8)
         self._left = whole[-whole.data_ptr() % _PAGE :]
 
     def empty(self, n_rows: int, n_columns: int, *, dtype: torch.dtype) -> Tensor:
@@ -44,6 +42,20 @@ class HugePages:
             return torch.empty(n_rows, n_columns, dtype=dtype)
         taken, self._left = self._left[:size], self._left[size + -size % _LINE :]
         return taken.view(dtype).view(n_rows, n_columns)
+
+
+if sys.platform == "linux":
+
+    def _reserve(size: int) -> mmap.mmap:
+        # Shared memory, which is Python's default, has another setting.
+        reserved = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        reserved.madvise(mmap.MADV_HUGEPAGE)
+        return reserved
+
+else:
+
+    def _reserve(size: int) -> mmap.mmap:
+        return mmap.mmap(-1, size)
 
 
 def has_huge_pages() -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import resource
 import signal
 import socket
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -62,10 +62,9 @@ def make_server(app: ASGIApp, limits: Limits) -> Server:
         app: The application.
         limits: How many connections there may be, and how long the headers of a request may take.
     """
-    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     chosen = {
         "headers_s": limits.headers_s,
-        "most_connections": min(limits.connections, open_files // 2),
+        "most_connections": min(limits.connections, _count_open_files() // 2),
     }
     config = uvicorn.Config(
         app,
@@ -84,6 +83,21 @@ def make_server(app: ASGIApp, limits: Limits) -> Server:
     )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the gate says what fails
     return Server(config)
+
+
+if sys.platform == "win32":
+
+    def _count_open_files() -> int:
+        """Return how many files the C library opens by default; Windows sets no limit."""
+        return 512
+
+else:
+
+    def _count_open_files() -> int:
+        """Return how many files this process may have open."""
+        import resource
+
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 class Server(uvicorn.Server):
