@@ -2,11 +2,23 @@
 # `make check` runs the linters; `make docs` builds the site of the documentation.
 PYTHON ?= python3
 VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
 BIN := $(VENV)/bin
+endif
+# Versions of what mypt needs: `pinned` are those of constraints.txt, `newest` and `oldest` of what
+# pyproject.toml allows. TORCH is a further requirement, such as torch==2.10.0.
+DEPENDENCIES ?= pinned
+TORCH :=
+# What `make matrix` runs, as PYTHON-DEPENDENCIES; interpreters that are missing are said to be.
+CELLS := 3.11-oldest 3.11-newest 3.12-newest 3.13-newest 3.14-newest
+TESTS :=
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PAGES := README.md $(wildcard docs/how-to/*.md docs/explanation/*.md docs/tutorial/*.md)
 
-.PHONY: demo chat docs test check sweep crash resume plugins serve neighbours bench clean setup dist release
+.PHONY: demo chat docs test check sweep crash resume plugins serve neighbours bench clean setup dist \
+	release matrix cell
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -50,8 +62,22 @@ check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -m slow tests/scenarios/test_typed_use.py
+
+# The tests on other versions of Python and of what mypt needs, each in an environment of its own; hours.
+# One cell: make cell-3.11-oldest TORCH=torch==2.10.0 TESTS=tests/format
+matrix: $(CELLS:%=cell-%)
+
+cell-%:
+	@if command -v python$(word 1,$(subst -, ,$*)) > /dev/null; then \
+		$(MAKE) cell VENV=.cells/$* PYTHON=python$(word 1,$(subst -, ,$*)) DEPENDENCIES=$(word 2,$(subst -, ,$*)); \
+	else echo "cell $*: python$(word 1,$(subst -, ,$*)) is not installed, so it did not run"; fi
+
+cell: $(VENV)/.installed
+	$(BIN)/python -m pytest -q $(TESTS)
 
 # Every crash point, damaged bit and hostile file, where `make test` takes a sample; some hours.
 crash: $(VENV)/.installed
@@ -103,9 +129,15 @@ release: $(VENV)/.installed
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL_pinned := $(PIP) -c constraints.txt
+INSTALL_newest := $(PIP)
+INSTALL_oldest := $(PIP) uv && $(BIN)/uv pip install --quiet --python $(BIN)/python --resolution lowest-direct
+INSTALL = $(or $(INSTALL_$(DEPENDENCIES)),$(error DEPENDENCIES is pinned, newest or oldest))
+
 $(VENV)/.installed: pyproject.toml constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" $(PACKAGES:%=-e %)
+	$(INSTALL) -e ".[dev]" $(PACKAGES:%=-e ./%) $(TORCH)
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.installed
