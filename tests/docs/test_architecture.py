@@ -55,6 +55,8 @@ def definitions(path):
             elif isinstance(node, (ast.Assign, ast.AnnAssign)):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 yield from (prefix + target.id for target in targets if hasattr(target, "id"))
+            elif isinstance(node, ast.If):  # what differs from system to system
+                yield from named([*node.body, *node.orelse], prefix)
 
     return set(named(ast.parse((ROOT / path).read_text(encoding="utf-8")).body))
 
