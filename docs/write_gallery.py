@@ -1,9 +1,9 @@
 """Draw the pictures of docs/gallery.md: `write_gallery.py [NAME ...]`, all by default.
 
-It trains three small models on mypt's specification, a minute or two, and draws what mypt can draw.
-The same versions of mypt, torch and matplotlib draw the same SVG. The picture of the page needs
-selenium, and Debian's chromium and chromium-driver; that of the chat page is taken by
-`write_chat_page.py`.
+It trains four small models on mypt's specification, a minute or two, and draws what mypt can draw.
+On one machine the same versions of mypt, torch and matplotlib draw the same SVG. The picture of the
+page needs selenium, and Debian's chromium and chromium-driver, and differs in the times it shows;
+that of the chat page is taken by `write_chat_page.py`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ WIDTH = "100"
 # What the runs have in common: small enough for two cores, and long enough for curves.
 SIZES = {"n_layer": 2, "n_head": 2, "block_size": 64, "batch_size": 8}
 LENGTH = {"max_iters": 300, "warmup_iters": 20, "learning_rate": 3e-3, "eval_iters": 4}
+LENGTH |= {"log_interval": 0}  # the figures of updates hold times, which differ from run to run
 RUNS = {
     "dante": {"n_embd": 64, "eval_interval": 25, "dropout": 0.1},
     "narrow": {"n_embd": 32, "eval_interval": 50},
+    "timed": {"n_embd": 64, "eval_interval": 50, "log_interval": 5},
     "wide": {"n_embd": 96, "eval_interval": 50, "batch_size": 16},
 }
 FIND_RATE = "mypt train --model_name new --input_file input.txt --config_file small.json --find_lr"
@@ -45,7 +47,7 @@ PICTURES = {
     "terminal-rates.svg": FIND_RATE,
     "compare.svg": "mypt compare narrow wide --input_file input.txt",
     "inspect.svg": "mypt inspect dante",
-    "page.png": "mypt plot dante --output page.html",
+    "page.png": "mypt plot timed --output page.html",
 }
 MATPLOTLIB = "svg.hashsalt: mypt\nsvg.fonttype: none\n"
 
@@ -117,7 +119,7 @@ def photograph(page: Path, picture: Path) -> None:
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     flags = ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking")
-    for flag in (*flags, "hide-scrollbars", "window-size=900,1000"):
+    for flag in (*flags, "hide-scrollbars", "window-size=900,900"):
         options.add_argument(f"--{flag}")
     service = webdriver.ChromeService(executable_path=shutil.which("chromedriver") or "")
     browser = webdriver.Chrome(options=options, service=service)

@@ -83,8 +83,12 @@ def navigation() -> list[tuple[str, object]]:
     """Return the titles and pages of each section, each page in the one of its folder."""
     places = {place_of(page): page for page in find_pages() if text_of(page)}
     rows: dict[str, list[PurePosixPath]] = {folder: [] for folder, _ in SECTIONS.values()}
-    for place in places:
-        rows["." if len(place.parts) == 1 else place.parts[0]].append(place)
+    for place, page in places.items():
+        folder = "." if len(place.parts) == 1 else place.parts[0]
+        if folder not in rows:
+            message = f"{page}: its folder is in no section of the site; add it to SECTIONS"
+            raise ValueError(message)
+        rows[folder].append(place)
     return [
         (title, _section([*map(str, first)], {place: places[place] for place in rows[folder]}))
         for title, (folder, first) in SECTIONS.items()
