@@ -1,9 +1,9 @@
 """Draw the pictures of docs/gallery.md: `write_gallery.py [NAME ...]`, all by default.
 
 It trains four small models on mypt's specification, a minute or two, and draws what mypt can draw.
-On one machine the same versions of mypt, torch and matplotlib draw the same SVG. The picture of the
-page needs selenium, and Debian's chromium and chromium-driver, and differs in the times it shows;
-that of the chat page is taken by `write_chat_page.py`.
+On one machine the same versions of mypt, torch and matplotlib draw the same SVG, but for the times
+and dates that `compare` and `inspect` print. The picture of the page needs selenium, and Debian's
+chromium and chromium-driver; that of the chat page is taken by `write_chat_page.py`.
 """
 
 from __future__ import annotations
@@ -57,22 +57,23 @@ def main() -> None:
     names = sys.argv[1:] or [*PICTURES]
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        train(Path(folder))
+        train(Path(folder), {word for name in names for word in PICTURES[name].split()})
         for name in names:
             draw(name, Path(folder), FOLDER)
             sys.stdout.write(f"{name}: {(FOLDER / name).stat().st_size:,} bytes\n")
 
 
-def train(folder: Path, **settings: object) -> None:
-    """Train the models of the gallery in a folder; `settings` take the place of common ones."""
+def train(folder: Path, needed: set[str], **settings: object) -> None:
+    """Train the models that are needed in a folder; `settings` replace those in common."""
     (folder / "input.txt").write_text(TEXT.read_text(encoding="utf-8"), encoding="utf-8")
     (folder / "matplotlibrc").write_text(MATPLOTLIB, encoding="utf-8")
-    common = {"tokenization": "char", "device": "cpu", **SIZES, **LENGTH}
-    (folder / "small.json").write_text(json.dumps({**common, "n_embd": 64, **settings}))
-    command = ["mypt", "train", "--input_file", "input.txt", "--config_file", "small.json"]
+    common = {"tokenization": "char", "device": "cpu", **SIZES, **LENGTH, **settings}
+    (folder / "small.json").write_text(json.dumps({**common, "n_embd": 64}), encoding="utf-8")
+    command = ["mypt", "train", "--input_file", "input.txt"]
     for name, own in RUNS.items():
-        flags = [word for key, value in own.items() for word in (f"--{key}", str(value))]
-        run([*command, "--model_name", name, *flags], folder)
+        if name in needed:
+            (folder / f"{name}.json").write_text(json.dumps({**common, **own}), encoding="utf-8")
+            run([*command, "--model_name", name, "--config_file", f"{name}.json"], folder)
 
 
 def draw(name: str, folder: Path, target: Path) -> None:
@@ -90,7 +91,9 @@ def draw(name: str, folder: Path, target: Path) -> None:
 def run(words: list[str], folder: Path) -> str:
     """Run a command of mypt in a folder, as on a terminal with colours; return what it prints."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": WIDTH, "FORCE_COLOR": "1"}
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": WIDTH}
+    if words[1] != "train":  # which also moves on a terminal, and a picture does not
+        environment["FORCE_COLOR"] = "1"
     environment |= {
         "MATPLOTLIBRC": str(folder / "matplotlibrc"),
         "PYTHONIOENCODING": "utf-8",
