@@ -16,34 +16,30 @@ REFERENCE = "dante"
 LAST = 30
 LENGTHS = {"max_iters": LAST, "eval_interval": 6, "eval_iters": 1, "grad_accum_steps": 2}
 LENGTHS |= {"snapshot_interval": 8}
-LLAMA = {"pos_encoding": "rope", "norm_type": "rmsnorm", "norm_eps": 1e-5, "mlp_type": "swiglu"}
+MODERN = {"pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu", "bias": False}
 SHAPES = {
     "gpt": {},
     "gpt2": {"mlp_type": "gelu_tanh", "bias": True, "head_bias": False},
-    "llama": {**LLAMA, "head_bias": False, "bias": False},
+    "modern": MODERN,
+    "llama": {**MODERN, "norm_eps": 1e-5, "head_bias": False},  # that of llama2.c
 }
 
 
 @frozen
 class Recipe:
-    """Settings of a run: with them a seed decides every bit of it."""
+    """Settings of a run: they decide every bit of it."""
 
     setup: str
     shape: str
-    seed: int
 
     @classmethod
     def draw(cls, chance):
         """Draw one of some dozens."""
-        return cls(
-            chance.choice(sorted(SETUPS)), chance.choice(sorted(SHAPES)), chance.randint(1, 2)
-        )
+        return cls(chance.choice(sorted(SETUPS)), chance.choice(sorted(SHAPES)))
 
     def arguments(self, name, **fields):
         """Give the arguments of `mypt train`."""
-        return arguments(
-            self.setup, model_name=name, **LENGTHS, **SHAPES[self.shape], seed=self.seed, **fields
-        )
+        return arguments(self.setup, model_name=name, **LENGTHS, **SHAPES[self.shape], **fields)
 
 
 def digests_of(folder):
