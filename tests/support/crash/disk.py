@@ -56,6 +56,8 @@ class Disk:
         return max(used) + 1
 
     def change(self, folder, names):
+        if folder is None:  # outside of the place
+            return
         update(self.names[folder], names)
         self.pending.append((folder, names))
 
@@ -174,6 +176,8 @@ class Recorder:
     def mkdir(self, path, *more):
         self.real["mkdir"](path, *more)
         folder, name, _ = self.find(path)
+        if folder is None:
+            return
         number = self.disk.new_number()
         self.disk.names[number], self.disk.synced_names[number] = {}, {}
         self.disk.change(folder, {name: number})
