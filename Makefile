@@ -87,7 +87,7 @@ crash: $(VENV)/.installed
 # All schedules of interruptions, and training in several processes; ten minutes or so.
 resume: $(VENV)/.installed
 	MYPT_RESUME=all $(BIN)/python -m pytest -n 2 tests/resume tests/scenarios/test_processes.py \
-		-m "slow or not slow" -s
+		tests/scenarios/test_sharded_saves.py -m "slow or not slow" -s
 
 # Parts of plugins in whole runs, and the starter of plugins under the type checker; two minutes or so.
 plugins: $(VENV)/.installed

@@ -13,6 +13,7 @@ from mypt.engine.checkpoints.copies import find_numbered_folders
 from mypt.engine.checkpoints.paths import expected_place, find_checkpoint, log_file_of
 from mypt.engine.checkpoints.recovery.candidates import list_candidates
 from mypt.engine.checkpoints.recovery.condition import (
+    UNWRITTEN,
     are_damage,
     examine_condition,
     read_recorded_state,
@@ -23,6 +24,7 @@ from mypt.format.errors import MyptError, Problem, SaveError, format_count
 from mypt.format.open import open_checkpoint, recognise
 from mypt.format.rules.arguments import PATH, checked
 from mypt.format.rules.cross_file import MISSING_FILE
+from mypt.format.shards.record import holds_shards, shards_path
 from mypt.format.storage.leftovers import find_leftovers
 from mypt.format.storage.succession import find_aside
 from mypt.format.validate import validate
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     from mypt.format.documents.training import TrainingState
 
-MODEL, ASIDE = "model", "set aside"
+MODEL, ASIDE, SHARDS = "model", "set aside", "shards"
 EXACTLY, INEXACTLY = "exactly", "not exactly"
 
 
@@ -88,8 +90,9 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
     Returns:
         A JSON object. `path`; `whole`, whether the model itself is; `checkpoints`, the model and
         then its copies, the newest step first, each with `path`, `kind` ("model", "step", "gold",
-        "fp16", "ema" or "set aside"), `step`, `whole`, `damaged` (whether a copy of its files would
-        mend it; what this mypt cannot read and what was edited is neither whole nor damaged),
+        "fp16", "ema", "shards" or "set aside"), `step`, `whole`, `damaged` (whether a copy of its
+        files would mend it; what this mypt cannot read and what was edited is neither whole nor
+        damaged),
         `generate` (whether its weights can be used), `train` (whether training goes on from it:
         "exactly", "not exactly", or None for not at all), `doubts` (why not exactly), `remark` and
         `problems`, each an object of the fields of `Problem`; `fall_back`, the path of the copy
@@ -103,12 +106,16 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
     """
     plugins = load_plugins() if plugins is None else plugins
     folder = expected_place(path_or_name)
-    if folder.exists() or not list_candidates(folder):
+    shards = shards_path(folder)
+    if folder.exists() or not (list_candidates(folder) or holds_shards(shards)):
         folder = find_checkpoint(path_or_name)
     model = _examine_model(folder, plugins)
     copies = [_examine_copy(path, folder, plugins) for path in _list_copies(folder)]
+    if holds_shards(shards):
+        copies.append(_examine_shards(shards, model, plugins))
     copies.sort(key=lambda row: (row.kind == ASIDE, -(row.step or 0)))
-    able = [row for row in copies if row.train and row.kind != ASIDE and not row.remark]
+    others = (ASIDE, SHARDS)
+    able = [row for row in copies if row.train and row.kind not in others and not row.remark]
     best = min(able, key=lambda row: bool(row.problems), default=None)
     is_needed = best is not None and model.is_damaged
     places = [folder, *(row.path for row in copies)]
@@ -124,7 +131,11 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
 
 def _examine_model(folder: Path, plugins: Plugins) -> _Row:
     if not folder.exists():
-        missing = Problem(str(folder), "", "is missing", "restore it", kind=MISSING_FILE)
+        what, fix, kind = "is missing", "restore it", MISSING_FILE
+        if holds_shards(shards_path(folder)):
+            what, fix = "is not written yet: its run saves in parts", "train on, or migrate these"
+            kind = UNWRITTEN
+        missing = Problem(str(folder), "", what, fix, kind=kind)
         return _Row(path=folder, kind=MODEL, step=None, problems=(missing,))
     if recognise(folder, plugins.readers.values())[1] is None:
         return _examine_bundle(folder, MODEL, plugins)
@@ -164,10 +175,19 @@ def _examine_foreign(path: Path, plugins: Plugins) -> _Row:
         kind=MODEL,
         step=None if state is None else state.step,
         generate=all(problem in opened.flaws for problem in problems),
-        train=INEXACTLY if can_train else None,
+        train=(INEXACTLY if opened.doubts else EXACTLY) if can_train else None,
         doubts=opened.doubts if can_train else (),
         problems=problems,
     )
+
+
+def _examine_shards(shards: Path, model: _Row, plugins: Plugins) -> _Row:
+    """Examine the sharded saves of a model, of which training goes on from the later ones."""
+    row = evolve(_examine_foreign(shards, plugins), kind=SHARDS)
+    is_later = row.step is not None and row.step > (-1 if model.step is None else model.step)
+    what = "training goes on from it" if is_later else "no later than the model: not needed"
+    how = f"; a bundle of it: mypt format migrate {shards}" if is_later else ""
+    return evolve(row, remark=what + how)
 
 
 def _list_copies(folder: Path) -> Iterator[Path]:

@@ -30,9 +30,12 @@ from mypt.format.rules.plugin_settings import NO_SETTINGS, TOKEN_KIND
 from mypt.format.rules.requirements import REQUIRES, find_requirements, merge_needs
 from mypt.format.rules.tensors import check_tied
 from mypt.format.schema.check import load_schema
+from mypt.format.shards.record import holds_shards, model_path
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing
+from mypt.format.storage.files import MappedFiles
 from mypt.format.storage.generations import read_manifest
+from mypt.format.tensors.info import DeferredTensor
 from mypt.format.tensors.pt_file import load_tensors
 from mypt.format.tensors.transforms import have_equal_bits
 
@@ -116,7 +119,7 @@ class Migrator:
         if self.dry_run:
             return Report(source=source, output=output, result="would migrate", lines=lines)
         whole = _store_tied_once(
-            read_whole(source, reader, self.options, described, self.layouts), source
+            read_whole(source, reader, self.options, described, self.layouts, defer=True), source
         )
         if model is not None and whole.training_state is not None:
             state = {**whole.training_state, "copy_of": default_output(model).name}
@@ -228,9 +231,12 @@ def default_output(source: Path) -> Path:
 
     `dante/latest.pt` becomes a bundle in `dante/`, beside the file, where mypt looks for it; any
     other file becomes one in a folder of its name, and a folder becomes one beside it: `dante_v2`,
-    and its copy `dante_v2_gold`, where a run that goes on with `dante_v2` looks for it.
+    and its copy `dante_v2_gold`, where a run that goes on with `dante_v2` looks for it. The sharded
+    saves `dante_shards` become the bundle `dante` that their run would have written.
     """
     source = ensure_basename(source)
+    if holds_shards(source):
+        return model_path(source)
     file = find_file(source)
     if file is not None and is_legacy_name(file):
         folder = file.parent
@@ -282,22 +288,36 @@ def _verify_files(paths: Mapping[str, Path], checkpoint: Checkpoint) -> None:
     """Raise if the files just written do not read back as the checkpoint."""
     expected = {files.MODEL: dict(checkpoint.tensors), files.OPTIMIZER: checkpoint.optimizer}
     for name, value in expected.items():
-        if name in paths and not _are_equal(load_tensors(paths[name], str(paths[name])), value):
+        mapped = MappedFiles()
+        if name in paths and not _are_equal(
+            load_tensors(paths[name], str(paths[name]), mapped), value, mapped
+        ):
             what, fix = "does not read back as it was written", "check the disk and the memory"
             raise FormatError(Problem(str(paths[name]), "", what, fix, kind="migrate.verify"))
 
 
-def _are_equal(one: Any, other: Any) -> bool:
+def _are_equal(one: Any, other: Any, mapped: MappedFiles) -> bool:
+    """Return whether what was read back is what was written.
+
+    Args:
+        one: What was read back.
+        other: What was written.
+        mapped: The files that `one` is mapped to, whose memory is given back on the way.
+    """
     import torch
 
     if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and have_equal_bits(one, other)
+        other = other.fetch() if isinstance(other, DeferredTensor) else other
+        is_equal = isinstance(other, torch.Tensor) and have_equal_bits(one, other)
+        mapped.release()
+        return is_equal
     if isinstance(one, dict):
         same_keys = isinstance(other, dict) and list(one) == list(other)
-        return same_keys and all(_are_equal(one[key], other[key]) for key in one)
+        return same_keys and all(_are_equal(one[key], other[key], mapped) for key in one)
     if isinstance(one, (list, tuple)):
         same_length = isinstance(other, (list, tuple)) and len(one) == len(other)
-        return same_length and all(map(_are_equal, one, other))
+        pairs = zip(one, other, strict=True) if same_length else ()
+        return same_length and all(_are_equal(*pair, mapped) for pair in pairs)
     return bool(one == other or (one != one and other != other))
 
 

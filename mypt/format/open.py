@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,12 @@ from attrs import evolve
 from mypt.format.bundle.base import digest_weights, list_weight_files
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.edits import EDITED, summarize_edits
-from mypt.format.bundle.plugin_updates import find_package
+from mypt.format.bundle.plugin_updates import find_package, update_needs
 from mypt.format.bundle.read import read_bundle
 from mypt.format.discover import find_some
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import from_document, from_optional_document
-from mypt.format.documents.manifest import GENERATE
+from mypt.format.documents.manifest import GENERATE, Manifest
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, Problem
@@ -23,7 +24,8 @@ from mypt.format.opened import Opened
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.options import share_options
-from mypt.format.readers.read import describe, find_reader, read_whole
+from mypt.format.readers.read import describe, find_reader, make_load, read_whole
+from mypt.format.readers.sharded import reader as sharded
 from mypt.format.readers.unread.programs import UNREAD
 from mypt.format.readers.unread.unknown import explain_unknown
 from mypt.format.rules.optimizers.kinds import INEXACT
@@ -34,9 +36,10 @@ from mypt.format.rules.requirements import (
     tokenizer_plugin_problems,
 )
 from mypt.format.rules.tensors import check_tied
+from mypt.format.shards.record import open_shards
 from mypt.format.storage import files
 from mypt.format.storage.files import MappedFiles
-from mypt.format.tensors.values import convert_each
+from mypt.format.tensors.values import FetchedValues, convert_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -91,7 +94,8 @@ def open_checkpoint(
     """
     form, reader = recognise(path, plugins.readers.values())
     if reader is not None:
-        return _describe_foreign(path, reader, plugins, options or {})
+        opened = _describe_foreign(path, reader, plugins, options or {})
+        return _as_own_save(opened, reader, plugins) if reader.read is sharded.read else opened
     if form == "other":
         raise explain_refusal(path, plugins.readers.values())
     share_options(options or {}, [None])  # a bundle has none
@@ -262,6 +266,50 @@ def _describe_foreign(
         lacking=_find_lacking_tokenizer(described, path, plugins),
         doubts=(f"it was saved by another program ({reader.name})",),
         flaws=described.flaws,
+    )
+
+
+def _as_own_save(opened: Opened, reader: ReaderFactory, plugins: Registry) -> Opened:
+    """Complete a sharded save, which mypt itself has written and training goes on from exactly.
+
+    Its tensors are read one after the other, when they are asked for.
+    """
+    shards = open_shards(opened.path)
+    record, place = shards.record, shards.generation.name
+
+    def read_deferred() -> Checkpoint:
+        return reader.read(opened.path, make_load(), {})
+
+    def weights(convert: Callable[[Tensor], Tensor] | None = None) -> Mapping[str, Tensor]:
+        found = read_deferred().tensors
+        first = {tensor.key: tensor for tensor in found.values()}
+        made = {
+            key: tensor.fetch() if convert is None else convert(tensor.fetch())
+            for key, tensor in first.items()
+        }
+        return {name: made[tensor.key] for name, tensor in found.items()}
+
+    def optimizer() -> Mapping[str, Any] | None:
+        opened.check_flaws()
+        found = read_deferred().optimizer
+        if found is None:
+            return None
+        state = {name: FetchedValues(entry) for name, entry in found["state"].items()}
+        return {**found, "state": state}
+
+    return evolve(
+        opened,
+        doubts=(),
+        needs=update_needs(record.plugins, plugins.settings),
+        manifest=Manifest(
+            generation=record.generation,
+            files={f"{place}/{name}": found for name, found in record.files.items()},
+            written_by=record.written_by,
+            plugins=record.plugins,
+        ),
+        check=partial(shards.check, whole=True),
+        weights=weights,
+        optimizer=optimizer,
     )
 
 

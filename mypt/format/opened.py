@@ -63,7 +63,8 @@ class Opened:
         shapes: Gives their shapes by name, without loading them.
         digest: Computes the SHA-256 of the file of weights, in hexadecimal; of several files,
             that of their digests.
-        optimizer: Gives the optimizer state, as `optimizer.pt` has it; None where there is none.
+        optimizer: Gives the optimizer state, as `optimizer.pt` has it; None where there is none. Of
+            a sharded save, the state of a parameter is read each time that it is asked for.
         check: Compares the files of both with what was saved, however large; may take seconds.
         base_path: Where the base of an adapter is, as a user says; None to look for it.
         is_proved: Whether the config was checked against the schema and all rules, those of

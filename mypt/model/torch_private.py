@@ -197,3 +197,12 @@ def multiply_int8(a: Tensor, b: Tensor) -> Tensor:
 def lerp_all(values: list[Tensor], targets: list[Tensor], weight: float) -> None:
     """Move tensors towards others in place: `v += weight * (t - v)` in one pass over all."""
     torch._foreach_lerp_(values, targets, weight)
+
+
+def identify_storage(tensor: torch.Tensor) -> int:
+    """Return a number that tensors share only if they are views of one block of memory.
+
+    Unlike its address, that of an empty block is one of its own. Since torch 2.0, whose
+    `StorageWeakRef` keeps the same number.
+    """
+    return int(tensor.untyped_storage()._cdata)

@@ -17,7 +17,7 @@ from mypt.format.version import FORMAT_VERSION, MYPT_VERSION
 FILE = Path(__file__).parent / "frozen_fields.json"
 PUBLISHED = Path(__file__).parent / "published_schemas.json"
 KINDS = (
-    *("config", "tokenizer", "training_state", "manifest"),
+    *("config", "tokenizer", "training_state", "manifest", "shards"),
     *("preset", "log_event", "dataset_metadata"),
 )
 # What only explains a field.

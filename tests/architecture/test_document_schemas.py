@@ -12,6 +12,7 @@ from mypt.format.documents.config_parts.rope_scaling import RopeScaling
 from mypt.format.documents.convert import field_names, from_document, to_document
 from mypt.format.documents.manifest import FileRecord, Manifest
 from mypt.format.documents.provenance import GitState, Provenance
+from mypt.format.documents.shards import ShardsRecord
 from mypt.format.documents.special_tokens import SpecialTokens
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import (
@@ -47,6 +48,7 @@ PAIRS = {
     "epoch": (EpochPlace, STATE["properties"]["epoch"]),
     "gold": (GoldMemory, STATE["properties"]["gold"]),
     "manifest": (Manifest, load_schema("manifest")),
+    "shards": (ShardsRecord, load_schema("shards")),
     "file": (FileRecord, load_schema("manifest")["properties"]["files"]["additionalProperties"]),
 }
 JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string", type(None): "null"}
@@ -131,7 +133,7 @@ def test_class_and_schema_have_the_same_defaults(name):
             assert field in ALWAYS_WRITTEN, field
 
 
-@pytest.mark.parametrize("name", ["config", "tokenizer", "training_state", "manifest"])
+@pytest.mark.parametrize("name", ["config", "tokenizer", "training_state", "manifest", "shards"])
 def test_every_document_has_to_carry_its_version(name):
     schema = PAIRS[name][1]
     assert "format_version" in schema["required"]

@@ -17,7 +17,7 @@ ROOT_OF_IDS = "urn:mypt:schema"
 RELEASE = re.compile(r"^## \[(\d+\.\d+\.\d+)\]", re.MULTILINE)
 ALL = [
     *((1, kind) for kind in sorted(LEGACY_KINDS)),
-    *((2, kind) for kind in ("config", "training_state", "tokenizer", "manifest")),
+    *((2, kind) for kind in ("config", "training_state", "tokenizer", "manifest", "shards")),
     *((2, kind) for kind in ("preset", "log_event", "dataset_metadata")),
 ]
 

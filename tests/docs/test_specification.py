@@ -13,7 +13,15 @@ from mypt.format.tensors.info import STORAGES
 from mypt.format.tensors.pickles.pickle_reader import Interpreter
 from mypt.format.tensors.pickles.torch_names import GLOBALS
 
-KINDS = ["config", "training_state", "tokenizer", "manifest", "log_event", "dataset_metadata"]
+KINDS = [
+    "config",
+    "training_state",
+    "tokenizer",
+    "manifest",
+    "shards",
+    "log_event",
+    "dataset_metadata",
+]
 LIMITS = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "maxLength", "pattern"]
 
 

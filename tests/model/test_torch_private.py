@@ -213,3 +213,10 @@ def test_hooks_have_numbers_of_their_own_and_writes_are_counted(layer):
         assert private.tensor_version(layer.weight) > before
         with torch.inference_mode():
             assert private.tensor_version(torch.ones(1)) == 0
+
+
+def test_a_storage_is_identified_also_where_it_is_empty():
+    tensor, empty = torch.zeros(4), [torch.zeros(0, 3) for _ in range(2)]
+    assert private.identify_storage(tensor) == private.identify_storage(tensor[2:].detach())
+    assert private.identify_storage(empty[0]) == private.identify_storage(empty[0].detach())
+    assert len({private.identify_storage(one) for one in (tensor, *empty)}) == 3

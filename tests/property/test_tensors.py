@@ -134,7 +134,7 @@ def test_operations_of_tensors_that_are_read_at_once_count(tmp_path):
     path.write_bytes(written(ALIKE))
     data = read_data_pickle(path)
     for most in range(1, 200):
-        with patch.object(pickle_machine, "MAX_OPERATIONS", most):
+        with patch.object(pickle_machine.PickleMachine, "max_operations", most):
             at_once = interpreted(data)
             with patch.object(pickle_reader, "_TENSOR", re.compile(b"(?!)")):
                 assert interpreted(data) == at_once, most

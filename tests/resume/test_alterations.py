@@ -332,6 +332,8 @@ NAMES |= {"log_file", "val_file", "mixture", "data_source", "data_options"}
 # A mean is more to keep, a mask needs another tokenizer, packing conversations, dpo_beta pairs,
 # and special tokens a new model. They have tests of their own.
 ELSEWHERE = {"ema", "document_mask", "packing", "dpo_beta", "special_tokens", "chat_template"}
+# Parts are for several processes: tests/scenarios/test_sharded_saves.py.
+ELSEWHERE |= {"sharded_saves"}
 
 
 def test_every_hyperparameter_is_known_here():

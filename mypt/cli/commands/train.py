@@ -25,6 +25,7 @@ from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 from mypt.engine.logging.activity import show_activity
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.format.shards.record import holds_shards, shards_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -213,6 +214,9 @@ def report_outcome(outcome: Outcome, request: TrainRequest, options: Sequence[st
         return 0
     if not outcome.complete:
         echo(f"Stopped at step {state.step}; everything is saved. To resume: {again}")
+        shards = shards_path(outcome.folder)
+        if holds_shards(shards):
+            echo(f"It is saved in parts; to make a bundle of it: mypt format migrate {shards}")
         return 1
 
     echo("\n".join(closing_summary(state, outcome.folder)))

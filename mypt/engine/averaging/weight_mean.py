@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mypt.engine.averaging.swap import swapped
-from mypt.engine.runtime.fsdp import local_part, own_part
+from mypt.engine.runtime.fsdp import local_part, own_part, place_of
 from mypt.format.optimizers.weight_mean import KEY
 from mypt.model.torch_private import lerp_all
 
@@ -100,9 +100,10 @@ def mean_weights(weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]) ->
         optimizer: Content of `optimizer.pt`. What has no mean there is its own mean: what is not
             trained, and all of it before the first update.
     """
-    means = {weights[name].data_ptr(): mean for name, mean in find_means(optimizer).items()}
+    means = {place_of(weights[name]): mean for name, mean in find_means(optimizer).items()}
+    places_of = {name: place_of(tensor) for name, tensor in weights.items()}
     return {
-        name: means[tensor.data_ptr()].to(tensor.dtype) if tensor.data_ptr() in means else tensor
+        name: means[places_of[name]].to(tensor.dtype) if places_of[name] in means else tensor
         for name, tensor in weights.items()
     }
 

@@ -11,7 +11,7 @@ import torch
 from attrs import field, frozen
 
 from mypt.engine.checkpoints.saver import Copy
-from mypt.engine.runtime.fsdp import address_of, full_tensor
+from mypt.engine.runtime.fsdp import full_tensor, place_of
 from mypt.engine.runtime.memory_blocks import allocate_like
 from mypt.format.errors import MyptError
 from mypt.format.optimizers.declaration import is_number
@@ -98,7 +98,7 @@ class CopyBuffers:
 
     def _place(self, tensor: torch.Tensor) -> tuple[Any, ...]:
         """Return where a tensor lies; tied ones lie in the same place."""
-        address = address_of(tensor) if self.is_sharded else tensor.data_ptr()
+        address = place_of(tensor) if self.is_sharded else tensor.data_ptr()
         return (tensor.device, address, tensor.dtype, tensor.shape)
 
 

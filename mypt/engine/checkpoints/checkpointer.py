@@ -12,15 +12,18 @@ from mypt.engine.averaging.weight_mean import mean_weights
 from mypt.engine.checkpoints.copies import prune_snapshots
 from mypt.engine.checkpoints.write import write_bundle
 from mypt.format.bundle.copy_name import CopyKind
+from mypt.format.shards.commit import remove_shards
+from mypt.format.shards.record import shards_path
 from mypt.format.storage.commit import open_for_writing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
-    from mypt.engine.checkpoints.saver import Copy
+    from mypt.engine.checkpoints.saver import Copy, OptimizerState
     from mypt.engine.checkpoints.write import ModelDescription
     from mypt.format.documents.manifest import Manifest
-    from mypt.format.documents.training import TrainingState
+    from mypt.format.documents.shards import ShardsRecord
+    from mypt.format.documents.training import TrainingConfig, TrainingState
     from mypt.format.storage.commit import BundleWriter
 
 
@@ -40,7 +43,12 @@ class Written:
 
 
 class Checkpointer:
-    """Writes the bundles of one run."""
+    """Writes the bundles of one run.
+
+    Attributes:
+        folder: The run's own bundle.
+        model: What the bundles hold beside tensors and training state.
+    """
 
     def __init__(
         self,
@@ -60,7 +68,7 @@ class Checkpointer:
         """
         self.folder = writer.folder
         self._writer = writer
-        self._model = model
+        self.model = model
         self._decay_step = decay_step
         self._no_lock = no_lock
         self._written = Written()
@@ -94,8 +102,19 @@ class Checkpointer:
         Raises:
             SaveError: It could not be written; what it was to replace is whole.
         """
-        made = write_bundle(self._writer, self._model, state, copy.weights, copy.optimizer)
+        made = write_bundle(self._writer, self.model, state, copy.weights, copy.optimizer)
+        remove_shards(shards_path(self.folder))  # of before: they do not count any more
         self._note(made)
+        self._prune(state, kinds)
+
+    def note_parts(
+        self, made: ShardsRecord, state: TrainingState, kinds: Collection[CopyKind]
+    ) -> None:
+        """Note that the processes have saved the run in parts, after the copies of that instant."""
+        self._note(made)
+        self._prune(state, kinds)
+
+    def _prune(self, state: TrainingState, kinds: Collection[CopyKind]) -> None:
         if CopyKind.NUMBERED in kinds:
             keep = state.training_config.keep_snapshots
             prune_snapshots(
@@ -109,23 +128,32 @@ class Checkpointer:
 
     def _write_copy(self, copy: Copy, state: TrainingState, kind: CopyKind) -> None:
         state, training = evolve(state, copy_of=self.folder.name), state.training_config
-        is_mean = kind is CopyKind.EMA or (kind is CopyKind.GOLD and training.is_gold_averaged)
-        if is_mean:
+        if _is_mean(kind, training):
             state = evolve(state, mean_decay=training.ema)
-        weights = mean_weights(copy.weights, copy.optimizer) if is_mean else copy.weights
-        optimizer = None if is_mean else copy.optimizer  # which is not of the mean
+        weights, optimizer = pick_contents(copy, training, kind)
         step = state.step if kind is CopyKind.NUMBERED else None
         folder = kind.path(self.folder, step)
-        is_fp16 = kind is CopyKind.FP16
-        dtype = torch.float16 if is_fp16 else None
+        dtype = torch.float16 if kind is CopyKind.FP16 else None
         with open_for_writing(folder, no_lock=self._no_lock) as writer:
-            kept = None if is_fp16 else optimizer
-            made = write_bundle(writer, self._model, state, weights, kept, dtype)
+            made = write_bundle(writer, self.model, state, weights, optimizer, dtype)
         self._note(made, folder.name)
 
-    def _note(self, made: Manifest, *copies: str) -> None:
+    def _note(self, made: Manifest | ShardsRecord, *copies: str) -> None:
         self._written = Written(
             copies=(*self._written.copies, *copies),
             size_bytes=self._written.size_bytes + sum(f.size_bytes for f in made.files.values()),
             ended=time.monotonic(),
         )
+
+
+def pick_contents(
+    copy: Copy, training: TrainingConfig, kind: CopyKind
+) -> tuple[Mapping[str, torch.Tensor], OptimizerState | None]:
+    """Return the weights of a copy of this kind, and its optimizer state where it has one."""
+    if _is_mean(kind, training):
+        return mean_weights(copy.weights, copy.optimizer), None  # which is not of the mean
+    return copy.weights, None if kind is CopyKind.FP16 else copy.optimizer
+
+
+def _is_mean(kind: CopyKind, training: TrainingConfig) -> bool:
+    return kind is CopyKind.EMA or (kind is CopyKind.GOLD and training.is_gold_averaged)

@@ -11,6 +11,7 @@ from attrs import evolve
 from mypt.engine.config.folders import CHECKPOINTS, LOGS
 from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
+from mypt.format.shards.record import holds_shards, shards_path
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -160,6 +161,11 @@ def _has_model(folder: Path) -> bool:
 
 def _missing_problem(path_or_name: str | Path, path: Path) -> Problem:
     """Describe a name or a path where there is nothing, with what there is instead."""
+    shards = shards_path(CHECKPOINTS / path if _is_name(path_or_name) else path)
+    if path.name and holds_shards(shards):
+        what = f"there is no checkpoint `{path_or_name}` yet: its run saves in parts, to {shards}"
+        fix = f"name that folder, or make a bundle of it: mypt format migrate {shards}"
+        return Problem("", "", what, fix, kind="checkpoint.missing")
     folder = CHECKPOINTS if _is_name(path_or_name) or not path.parent.is_dir() else path.parent
     names = _list_names(folder)
     near = suggestion(path.name, names)

@@ -14,7 +14,9 @@ from mypt.engine.history import bare_state, begin_or_continue, runs_behind
 from mypt.engine.language_model import find_model_requirements
 from mypt.engine.optimizers.given import describe_training, merge_described
 from mypt.engine.optimizers.given_state import arrange_state
-from mypt.format.bundle.write import save_bundle
+from mypt.engine.runtime.fsdp import defer_state, defer_weights
+from mypt.format.bundle.examine import KINDS
+from mypt.format.bundle.write import bundle_files, save_bundle
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.documents.vocabulary import merge_document
 from mypt.format.errors import ConfigError, Problem
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.tokenizer import TokenizerState
     from mypt.format.documents.training import TrainingState
     from mypt.format.rules.requirements import Requirements
-    from mypt.format.storage.commit import BundleWriter
+    from mypt.format.storage.commit import BundleWriter, Content
 
 
 _LOGGER = logging.getLogger("mypt")
@@ -85,8 +87,9 @@ def write_bundle(
         writer: Holder of the bundle's lock.
         model: Description of the model.
         state: Progress; None for a bundle that only inference needs.
-        weights: By name, on any device. They must not change until they are written.
-        optimizer: Content of `optimizer.pt`. It must not change until it is written.
+        weights: By name, on any device. They must not change until they are written. Those of
+            which each process has a part are gathered one by one: see `defer_weights`.
+        optimizer: Content of `optimizer.pt`, likewise.
         dtype: Type of the weights on disk; by default the one they are trained in.
     """
     if state is not None:
@@ -96,12 +99,28 @@ def write_bundle(
         config=model.config,
         tokenizer=model.tokenizer,
         training_state=state,
-        weights=weights,
-        optimizer=optimizer,
+        weights=defer_weights(weights),
+        optimizer=None if optimizer is None else defer_state(optimizer),
         weights_dtype=dtype,
         written_by=WRITTEN_BY,
         requirements=model.requirements,
     )
+
+
+def make_documents(
+    model: ModelDescription, state: TrainingState, optimizer: Mapping[str, Any]
+) -> dict[str, Content]:
+    """Return the JSON documents that the bundle of a model would have, by file name.
+
+    Args:
+        model: Description of the model.
+        state: Progress.
+        optimizer: Content of `optimizer.pt`.
+    """
+    made = bundle_files(
+        model.config, model.tokenizer, state, {}, optimizer, requirements=model.requirements
+    )
+    return {name: content for name, content in made.items() if name in KINDS}
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:

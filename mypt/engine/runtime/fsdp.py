@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 
 from mypt.format.optimizers.declaration import is_number
+from mypt.format.tensors.info import DeferredTensor
+from mypt.model.torch_private import identify_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Hashable, Iterator, Mapping
     from typing import TypeGuard
 
     from torch.distributed.fsdp import FSDPModule
@@ -95,9 +97,41 @@ def own_part(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if is_part(tensor) else tensor
 
 
-def address_of(tensor: torch.Tensor) -> int:
-    """Return the address of a tensor, or of this process's part; tied tensors share it."""
-    return own_part(tensor).data_ptr()
+def place_of(tensor: torch.Tensor) -> tuple[int, int]:
+    """Return where a tensor, or this process's part of it, begins; tied tensors share it.
+
+    Where there are fewer rows than processes, parts are empty: they have no address, and yet a
+    place of their own, so that all processes find the same tensors to be tied.
+    """
+    part = own_part(tensor)
+    return identify_storage(part), int(part.storage_offset())
+
+
+def defer_weights(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor | DeferredTensor]:
+    """Return weights by name, those of which each process has a part as tensors to be gathered.
+
+    To fetch one gathers it: all processes have to do it, in the same order.
+    """
+    return {name: _defer(tensor, place_of(tensor)) for name, tensor in weights.items()}
+
+
+def defer_state(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of an `optimizer.pt` likewise; each of its tensors is one of its own."""
+    state = {
+        name: {
+            key: _defer(value, (name, key)) if isinstance(value, torch.Tensor) else value
+            for key, value in entry.items()
+        }
+        for name, entry in optimizer["state"].items()
+    }
+    return {**optimizer, "state": state}
+
+
+def _defer(tensor: torch.Tensor, key: Hashable) -> torch.Tensor | DeferredTensor:
+    if not is_part(tensor):
+        return tensor
+    dtype, shape = str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
+    return DeferredTensor(dtype, shape, (key, dtype, shape), tensor.full_tensor)
 
 
 def local_part(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -63,6 +63,11 @@ class World:
         """Whether this process logs and saves."""
         return self.rank == 0
 
+    @property
+    def control(self) -> dist.ProcessGroup | None:
+        """The group in which the CPUs of all processes talk; None in a world of one."""
+        return self._control
+
     def rows(self, batch_size: int) -> slice:
         """Return this process's rows of a batch that is drawn for all processes.
 
@@ -98,6 +103,10 @@ class World:
         wishes = torch.tensor([int(wish)])
         dist.all_reduce(wishes, dist.ReduceOp.MAX, group=self._control)
         return bool(wishes)
+
+    def hear_first(self, number: int) -> int:
+        """Return the number that the first process says; all of them have to call this."""
+        return int(self.total(torch.tensor(number if self.is_main else 0)))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

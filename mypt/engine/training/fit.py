@@ -13,6 +13,7 @@ from mypt.engine.checkpoints.adapters.settings import settle_settings
 from mypt.engine.checkpoints.copies import name_notices
 from mypt.engine.checkpoints.origin import find_optimizer, lineage_from
 from mypt.engine.checkpoints.paths import log_file_of
+from mypt.engine.checkpoints.sharded.newest_save import check_sharded_saves
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.config.overrides import inherited_training, override_training
 from mypt.engine.history import bare_state
@@ -112,6 +113,7 @@ def fit(
     for field in given.keys() & {GUARDS, SINKS}:
         check_given(field, getattr(training, field), model.plugins)
     check_choices(training, model.plugins)
+    check_sharded_saves(training)
     check_learning_rate(training, model.plugins)
     done = None if previous is None else take_settings(previous, training)
     if previous is not None and done is not None and _is_done(model, checkpoint_dir, done):

@@ -18,6 +18,7 @@ from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.optimizers.declaration import is_number
+from mypt.format.shards.record import holds_shards
 from mypt.format.storage.recorded_paths import record_path
 from mypt.model.lora.attachment import merge_adapter
 from mypt.model.vocabulary_rows import add_rows
@@ -164,7 +165,8 @@ def resumed_optimizer(
     from mypt.engine.optimizers.build import continue_optimizer
 
     saved = opened.optimizer()
-    if saved is not None and next(model.parameters()).device.type == "cpu":
+    is_mapped = not holds_shards(opened.path)
+    if saved is not None and is_mapped and next(model.parameters()).device.type == "cpu":
         saved = {**saved, "state": _copy_tensors(saved["state"])}
     return continue_optimizer(model, training, saved)
 

@@ -29,6 +29,11 @@ from mypt.engine.checkpoints.recovery.saved_model import (
     missing_problem,
     open_saved,
 )
+from mypt.engine.checkpoints.sharded.newest_save import (
+    NewestSave,
+    check_sharded_saves,
+    find_newest,
+)
 from mypt.engine.config.exports import describe_exports, list_exports
 from mypt.engine.config.precedence import (
     ResolvedRun,
@@ -70,7 +75,9 @@ from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import is_checkpoint, open_checkpoint
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
+from mypt.format.shards.record import holds_shards
 from mypt.format.storage.files import TRAINING_STATE
+from mypt.format.storage.generations import read_manifest
 from mypt.format.storage.succession import finish_succession
 from mypt.model.lora.attachment import tie_head
 from mypt.plugins.requirements import check_features, check_run
@@ -275,10 +282,13 @@ def _prepare(
         start = _start_again(request, request.again, plugins, world)
         ready = _load_data(start, world, quiet=quiet)
         return _Prepared(ready, ready.describe)
+    newest = find_newest(folder)
+    if newest.path != folder:
+        return _prepare_saved(request, folder, None, plugins, world, quiet=quiet, newest=newest)
     if not is_checkpoint(folder, plugins):
         return _prepare_absent(request, folder, plugins, world, quiet=quiet)
     try:
-        return _prepare_saved(request, folder, None, plugins, world, quiet=quiet)
+        return _prepare_saved(request, folder, None, plugins, world, quiet=quiet, newest=newest)
     except FormatError as error:
         found = choose_fall_back(folder, error, plugins, is_wanted=request.fall_back)
     return _prepare_saved(request, folder, found, plugins, world, quiet=quiet)
@@ -312,6 +322,7 @@ def _prepare_saved(
     world: World,
     *,
     quiet: bool,
+    newest: NewestSave | None = None,
 ) -> _Prepared:
     """Read all that the run of a saved model begins from.
 
@@ -322,8 +333,10 @@ def _prepare_saved(
         plugins: Where parts and tokenizers are looked up.
         world: The processes that train together.
         quiet: Print nothing.
+        newest: What was saved last of it, which may be in parts; by default the model.
     """
-    opened = open_saved(folder, fall_back, request.options, plugins)
+    newest = newest or NewestSave(folder)
+    opened = open_saved(newest.path, fall_back, request.options, plugins)
     opened = evolve(opened, base_path=_find_base(request, opened))
     missing = find_missing_optimizer(opened)
     if request.fall_back and fall_back is None:
@@ -331,6 +344,7 @@ def _prepare_saved(
     run = resolve_resumed(request, opened, plugins)
     notices = () if missing is None else (str(missing),)
     notices = notices if fall_back is None else (*fall_back.notices, *notices)
+    notices = (*newest.notices, *notices)
     if request.tokenization is not None:
         plugins.tokenizer(request.tokenization)  # ignored, but checked
     saved = opened.training_state
@@ -406,6 +420,7 @@ def _check_choices(request: TrainRequest, run: ResolvedRun, plugins: Plugins) ->
     given = request.training.keys()
     check_choices(training, plugins, given, run.preset.file)
     check_learning_rate(training, plugins, given, run.preset.file)
+    check_sharded_saves(training)
     build_guards(training.gold_guards, plugins.guards)
     select_options(SINKS, training.log_sinks, plugins.sinks)
 
@@ -623,6 +638,10 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
     else:
         model = model.to(start.device)
         tie_head(model)
+    found, found_shards = None if opened is None else opened.manifest, None
+    if opened is not None and holds_shards(opened.path):
+        found_shards = None if opened.manifest is None else opened.manifest.generation
+        found = read_manifest(folder)
     return Job(
         model=model,
         optimizer=make_optimizer(model, run.training)
@@ -636,7 +655,8 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
         lineage=start.lineage,
         again=start.again,
         folder=folder,
-        found=None if opened is None else opened.manifest,
+        found=found,
+        found_shards=found_shards,
         log_file=log_file_of(run.training, folder.name),
         eval_loaders=ready.eval_loaders,
         notices=(

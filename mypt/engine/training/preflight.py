@@ -7,6 +7,8 @@ from os.path import samestat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from mypt.data.input_files import resolve_inputs
 from mypt.data.training_data import to_inputs
 from mypt.engine.checkpoints.build import build_tokenizer
@@ -25,8 +27,6 @@ from mypt.format.tensors.transforms import have_equal_bits
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    import torch
-
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.language_model import LanguageModel
     from mypt.format.documents.training import Phase, TrainingConfig, TrainingState
@@ -43,6 +43,7 @@ def check_before_training(
     *,
     decay_step: int | None = None,
     no_lock: bool = False,
+    in_parts: bool = False,
 ) -> None:
     """Check data, tokenizer and disk, the latter with a real save that is read back.
 
@@ -54,6 +55,7 @@ def check_before_training(
         folder: Its bundle, locked; None for a run that saves nothing.
         decay_step: The step at which its learning rate begins to decay; None where it has none.
         no_lock: Whether to go on where the file system has no locks.
+        in_parts: Whether each process will save its part; no save is tried then.
 
     Raises:
         DataError: A data set has ids that the model does not know.
@@ -61,6 +63,14 @@ def check_before_training(
     """
     for loader in loaders:
         _check_data(loader, state)
+    if in_parts:
+        if folder is not None:
+            whole = {
+                name: torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+                for name, tensor in weights_of(model).items()
+            }
+            _check_room(whole, state, optimizer_bytes, folder, decay_step)
+        return
     if folder is None:
         if is_sharded(model):
             send_parts(weights_of(model), {"state": {}})

@@ -20,6 +20,9 @@ from mypt.engine.checkpoints.memory_check import (
 from mypt.engine.checkpoints.paths import log_file_beside
 from mypt.engine.checkpoints.replacement import ensure_copies_replaceable, ensure_replaceable
 from mypt.engine.checkpoints.saver import DirectSaver
+from mypt.engine.checkpoints.sharded.common_disk import ensure_common_disk
+from mypt.engine.checkpoints.sharded.newest_save import ensure_shards_replaceable
+from mypt.engine.checkpoints.sharded.sharded_saver import ShardedSaver
 from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.evaluation.gold import (
     build_guards,
@@ -59,6 +62,7 @@ from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, LockedError, MyptError, Problem
 from mypt.format.rules.plugin_settings import SINKS
+from mypt.format.shards.record import read_record, shards_path
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import CHANGING, read_manifest
 from mypt.format.storage.recorded_paths import record_text
@@ -73,7 +77,6 @@ if TYPE_CHECKING:
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.checkpoints.async_saver import AsyncSaver
     from mypt.engine.runtime.training_memory import TrainingMemory
-    from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts.guard import GoldGuard
     from mypt.plugins.contracts.training import TokenLoss
@@ -109,6 +112,8 @@ def train(job: Job) -> TrainingState:
     silent = job.quiet or not job.world.is_main
     with ExitStack() as stack:
         state = _first_state(job, tracked)
+        if saves_in_parts(job) and job.folder is not None:
+            ensure_common_disk(shards_path(job.folder), job.world)
         with job.world.stage("lock"):
             if job.fall_back is not None and job.world.is_main:
                 job = evolve(job, found=job.fall_back.take(no_lock=job.no_lock))
@@ -126,6 +131,7 @@ def train(job: Job) -> TrainingState:
                     folder,
                     decay_step=decay_step,
                     no_lock=job.no_lock,
+                    in_parts=saves_in_parts(job),
                 )
             saver = _choose_saver(job, tracked, memory, left)
             if isinstance(saver, DirectSaver) and memory.copy:
@@ -145,6 +151,7 @@ def train(job: Job) -> TrainingState:
             mean=parts.mean,
             checkpointer=checkpointer,
             saver=saver,
+            sharded=_make_sharded(job, checkpointer),
             token_loss=parts.token_loss,
         )
         try:
@@ -263,9 +270,10 @@ def _open_checkpointer(
     if folder is None or not job.world.is_main:
         return None, None
     writer = stack.enter_context(open_for_writing(folder, no_lock=job.no_lock))
-    _ensure_unchanged(folder, job.found)
+    _ensure_unchanged(folder, job)
     if not job.overwrite:
         ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
+        ensure_shards_replaceable(folder, state)
         is_resumed = job.previous is not None
         ensure_copies_replaceable(folder, state, resumed=is_resumed, decay_step=decay_step)
     model = describe_model(job.model, state)
@@ -278,7 +286,7 @@ def _open_checkpointer(
 def _check_memory(job: Job, tracked: TrackedOptimizer) -> tuple[TrainingMemory, float]:
     """Return what this process will keep in memory, and what is left for the copy of a save."""
     trained = trained_parameters(job.model, job.training)
-    saves = job.world.is_main and job.folder is not None
+    saves = job.world.is_main and job.folder is not None and not saves_in_parts(job)
     memory, held = measure_memory(job.model, tracked, trained, job.world, saves=saves)
     device = next(job.model.parameters()).device
     return memory, check_memory(memory, held, device, job.world.local_size)
@@ -365,9 +373,22 @@ def _lock_log(
     return beside, stack.enter_context(lock_log(beside, no_lock=job.no_lock))
 
 
-def _ensure_unchanged(folder: Path, found: Manifest | None) -> None:
+def saves_in_parts(job: Job) -> bool:
+    """Return whether each process of a run saves the part of the model that it holds."""
+    return job.training.sharded_saves and is_sharded(job.model)
+
+
+def _make_sharded(job: Job, checkpointer: Checkpointer | None) -> ShardedSaver | None:
+    if job.folder is None or not saves_in_parts(job):
+        return None
+    return ShardedSaver(job.folder, job.world, checkpointer)
+
+
+def _ensure_unchanged(folder: Path, job: Job) -> None:
     """Raise if another run has saved to the folder while this one read its data."""
-    if read_manifest(folder) != found:
+    shards = None if job.found_shards is None else read_record(shards_path(folder))
+    generation = None if shards is None else shards.generation
+    if read_manifest(folder) != job.found or generation != job.found_shards:
         what = "was saved by another run since this one opened it"
         fix = "run the command again, to go on from what it saved"
         raise FormatError(Problem(str(folder), "", what, fix, kind=CHANGING))

@@ -40,7 +40,7 @@ from mypt.data.curriculum import DEFAULT_PHASE
 from mypt.engine.callbacks import Callbacks
 from mypt.engine.checkpoints.copies import find_snapshots, is_snapshot_due
 from mypt.engine.checkpoints.save_times import SaveTimes
-from mypt.engine.checkpoints.saver import Part
+from mypt.engine.checkpoints.saver import Copy, Part
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.divergence import (
     WEIGHTS,
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from mypt.engine.checkpoints.checkpointer import Checkpointer
     from mypt.engine.checkpoints.recovery.fall_back import FallBack
     from mypt.engine.checkpoints.saver import Saver
+    from mypt.engine.checkpoints.sharded.sharded_saver import ShardedSaver
     from mypt.engine.language_model import LanguageModel
     from mypt.engine.logging.dispatch import EventDispatcher
     from mypt.engine.optimizers.tracked import TrackedOptimizer
@@ -102,6 +103,8 @@ class Job:
         again: The last state of the run that this one does again from its beginning.
         folder: Where the bundle goes; None to save nothing.
         found: Manifest of the bundle there that `model` was read from; None where it has none.
+        found_shards: Generation of the sharded save that `model` was read from instead, where the
+            bundle there is older or none.
         fall_back: The copy that `model` was read from instead, since what is there is damaged.
         log_file: Where the JSON lines go; None to keep no log.
         eval_loaders: Further evaluation sets, by name.
@@ -125,6 +128,7 @@ class Job:
     again: TrainingState | None = None
     folder: Path | None = None
     found: Manifest | None = None
+    found_shards: int | None = None
     fall_back: FallBack | None = None
     log_file: Path | None = None
     eval_loaders: Mapping[str, GPTDataLoader] = field(factory=dict)
@@ -155,6 +159,7 @@ class Trainer:
         mean: WeightMean | None,
         checkpointer: Checkpointer | None,
         saver: Saver,
+        sharded: ShardedSaver | None = None,
         token_loss: TokenLoss | None = None,
     ) -> None:
         """Prepare a run.
@@ -168,6 +173,8 @@ class Trainer:
             mean: The mean of the weights; None for none.
             checkpointer: Writes the run's bundles; None to save nothing.
             saver: Has it write them, beside the training or while it waits.
+            sharded: Saves in all processes in the place of `saver`; None where the first one alone
+                saves.
             token_loss: What the updates make small; None for the cross entropy.
         """
         self.model = job.model
@@ -193,14 +200,16 @@ class Trainer:
             self._updater.set_learning_rate(state.step - 1)
         self._checkpointer = checkpointer
         self._saver = saver
+        self._sharded = sharded
         self._save_times = SaveTimes(state.training_config, job.world)
         self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
         self._meter = StepMeter(job.model, state, job.world, lambda: self._elapsed_s)
         self._loss: Readback | None = None
         self._is_loss_finite = True
-        self._folder = job.folder
-        self._saved_step = None if job.found is None else state.step
+        self._folder = self._saved_in = job.folder
+        is_saved = job.found is not None or job.found_shards is not None
+        self._saved_step = state.step if is_saved else None
         self._is_saved = False
         self._last: Evaluation | None = None
         self._is_over = False
@@ -226,7 +235,7 @@ class Trainer:
         if self._is_over and last is not None and last.step == self.state.step:
             self._complete(last, started_at)
         else:
-            folder = None if self._folder is None else str(self._folder)
+            folder = None if self._saved_in is None else str(self._saved_in)
             self._dispatcher.emit(events.Interrupted(iter=self.state.step, folder=folder))
         return self.state
 
@@ -483,6 +492,9 @@ class Trainer:
         self._save_times.note_save()
         self._log_step(self._meter.collect())  # a resumed run goes on after this step
         with self._meter.pause():
+            if self._sharded is not None:
+                self._save_in_parts(self._sharded, kinds, gold)
+                return
             if self._checkpointer is None:
                 if is_sharded(self.model):
                     send_parts(weights_of(self.model), self._tracked.collect())
@@ -501,16 +513,36 @@ class Trainer:
         self._dispatcher.hold()
         announce = partial(self._dispatcher.announce, *([] if gold is None else [gold]))
         parts = [Part(copies, then=announce)] if kinds else []
-        end = partial(self._announce_save, checkpointer, self.state.step, began)
+        end = partial(self._announce_save, checkpointer, self.state.step, began, self._saved_in)
         parts.append(Part(own, then=end))
         self._saver.save(weights_of(self.model), self._tracked.collect(), *parts)
 
-    def _announce_save(self, checkpointer: Checkpointer, step: int, began: float) -> None:
+    def _save_in_parts(
+        self, sharded: ShardedSaver, kinds: Sequence[CopyKind], gold: events.Event | None
+    ) -> None:
+        """Save with all processes, which wait; the last state of a run becomes its bundle."""
+        began = time.monotonic()
+        self.state = evolve(self.progress(), sinks=self._dispatcher.collect_states())
+        copy = Copy(weights=weights_of(self.model), optimizer=self._tracked.collect())
+        made = sharded.agree_on(kinds)
+        sharded.save_copies(copy, self.state, made)
+        if gold is not None and CopyKind.GOLD in made:
+            self._dispatcher.emit(gold)
+        is_last = self._is_over and self.state.evaluated_step == self.state.step
+        self._saved_in = self._folder if is_last else sharded.folder
+        save = sharded.save_bundle if is_last else sharded.save_parts
+        save(copy, self.state, made)
+        if self._checkpointer is not None:
+            self._announce_save(self._checkpointer, self.state.step, began, self._saved_in)
+
+    def _announce_save(
+        self, checkpointer: Checkpointer, step: int, began: float, folder: Path | None
+    ) -> None:
         written = checkpointer.report()
         self._dispatcher.release(
             events.Saved(
                 iter=step,
-                folder=str(checkpointer.folder),
+                folder=str(folder),
                 copies=written.copies,
                 size_bytes=written.size_bytes,
                 save_duration_s=round(written.ended - began, 2),

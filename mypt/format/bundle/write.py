@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.training import TrainingState
     from mypt.format.schema.check import Kind
     from mypt.format.storage.commit import BundleWriter, Content
+    from mypt.format.tensors.info import DeferredTensor
 
 _CHUNK_BYTES = 1 << 20
 
@@ -41,7 +42,7 @@ def bundle_files(
     config: GPTConfig,
     tokenizer: TokenizerState | None,
     training_state: TrainingState | None,
-    weights: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor | DeferredTensor],
     optimizer: Mapping[str, Any] | None,
     weights_dtype: dtype | None = None,
     requirements: Requirements | None = None,
@@ -83,7 +84,7 @@ def save_bundle(
     config: GPTConfig,
     tokenizer: TokenizerState | None,
     training_state: TrainingState | None = None,
-    weights: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor | DeferredTensor],
     optimizer: Mapping[str, Any] | None = None,
     weights_dtype: dtype | None = None,
     written_by: str,

@@ -79,6 +79,7 @@ class TrainingConfig:
     activation_checkpointing: bool = False
     compile: bool = False
     shard: bool = False
+    sharded_saves: bool = False
     use_amp: bool = True
     amp_dtype: Literal["bf16", "fp16"] = "bf16"
     seed: int = 1337

@@ -12,6 +12,7 @@ from mypt.format.readers.gguf import reader as gguf
 from mypt.format.readers.hugging_face import reader as hugging_face
 from mypt.format.readers.litgpt import reader as litgpt
 from mypt.format.readers.llama2c import reader as llama2c
+from mypt.format.readers.sharded import reader as sharded
 
 # The layers forbid importing mypt.plugins from here, so the marker is pluggy's own.
 hookimpl = pluggy.HookimplMarker("mypt")
@@ -30,6 +31,7 @@ def mypt_legacy_readers() -> list[ReaderFactory]:
         ReaderFactory(
             mypt_file.NAME, recognises=mypt_file.recognises, read=mypt_file.read, takes_infos=True
         ),
+        sharded.READER,
         gguf.READER,
         build_llm.READER,
         litgpt.READER,

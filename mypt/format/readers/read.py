@@ -18,6 +18,7 @@ from mypt.format.optimizers.indices import holds_indices
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.options import check_options
 from mypt.format.readers.result import as_infos, as_tensors
+from mypt.format.readers.sharded import reader as sharded
 from mypt.format.readers.shared.optimizer import SURPRISES, try_optimizer
 from mypt.format.readers.shared.vocabulary import NO_TOKENIZER, TOKENIZER_OPTION
 from mypt.format.rules.cross_file import tokenizer_problems
@@ -254,6 +255,8 @@ def read_whole(
     described: Checkpoint,
     layouts: Layouts,
     mapped: MappedFiles | None = None,
+    *,
+    defer: bool = False,
 ) -> Checkpoint:
     """Read a checkpoint, tensors and all.
 
@@ -266,6 +269,7 @@ def read_whole(
         described: What `describe` has returned of it.
         layouts: The architecture parts known.
         mapped: Where files of weights are mapped; by default somewhere of its own.
+        defer: Whether a tensor that its reader defers stays so, and takes no memory.
 
     Raises:
         FormatError: A file of weights is not what its checksum says, or was changed meanwhile.
@@ -273,7 +277,8 @@ def read_whole(
     takes_none = reader.options.get("properties", {}).get("tokenizer") == TOKENIZER_OPTION
     options = {**options, "tokenizer": NO_TOKENIZER} if takes_none else options
     try:
-        found = as_tensors(reader.read(path, make_load(mapped), options))
+        found = reader.read(path, make_load(mapped), options)
+        found = found if defer and reader.read is sharded.read else as_tensors(found)
         if described.flaws:
             found = _without_training(found, described.flaws)
         whole = _name_parameters(upgrade(found), str(path), layouts)

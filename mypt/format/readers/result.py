@@ -70,7 +70,7 @@ def as_tensors(found: Checkpoint) -> Checkpoint:
     """
     return evolve(
         found,
-        tensors=values.to_tensors(found.tensors, _TIED),
+        tensors=values.to_tensors(values.fetch_all(found.tensors), _TIED),
         optimizer=values.convert_nested(
             found.optimizer, lambda value: values.to_tensor(value).contiguous()
         ),

@@ -252,7 +252,9 @@ def check_tied(weights: Mapping[str, Any], file: str) -> None:
         file: What messages call the place they come from.
     """
     first, second = weights.get(EMBEDDING), weights.get(HEAD)
-    if first is None or second is None or first.data_ptr() == second.data_ptr():
+    if first is None or second is None or first is second:
+        return
+    if first.data_ptr() == second.data_ptr():
         return
     from mypt.format.tensors.transforms import have_equal_bits  # validation starts without it
 

@@ -30,6 +30,7 @@ Kind = Literal[
     "training_state",
     "tokenizer",
     "manifest",
+    "shards",
     "preset",
     "log_event",
     "dataset_metadata",

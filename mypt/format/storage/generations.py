@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypt.format.documents.convert import Document
+    from mypt.format.documents.shards import ShardsRecord
+
+R = TypeVar("R", bound="Manifest | ShardsRecord")
 
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _TAGGED = re.compile(rf"({FILE_NAME.pattern})\.mypt-([0-9]{{6,16}})(\.dropped)?")
@@ -75,8 +78,8 @@ def next_generation(before: Manifest | None, folder: Path) -> int:
     return before.generation + 1
 
 
-def seal(manifest: Manifest) -> tuple[Manifest, bytes]:
-    """Return a manifest with its checksum filled in, and its bytes."""
+def seal(manifest: R) -> tuple[R, bytes]:
+    """Return a commit record with its checksum filled in, and its bytes."""
     blank = strict_json.dump(to_document(evolve(manifest, checksum=_ZEROS)))
     checksum = hashlib.sha256(blank).hexdigest()
     sealed = evolve(manifest, checksum=checksum)
@@ -95,13 +98,14 @@ def manifest_problems(document: Document, file: str) -> list[Problem]:
     )
 
 
-def checksum_problems(document: Document, data: bytes, file: str) -> list[Problem]:
-    """Compare a manifest with its own checksum; one without a checksum passes.
+def checksum_problems(document: Document, data: bytes, file: str, fix: str = _FIX) -> list[Problem]:
+    """Compare a commit record with its own checksum; one without a checksum passes.
 
     Args:
-        document: A manifest in which `manifest_problems` finds nothing wrong.
+        document: A manifest in which `manifest_problems` finds nothing wrong, or another record.
         data: The bytes it was parsed from.
         file: Its name, for messages.
+        fix: What to do where they differ.
     """
     checksum = document.get("checksum")
     if checksum is None:
@@ -110,7 +114,7 @@ def checksum_problems(document: Document, data: bytes, file: str) -> list[Proble
     if hashlib.sha256(blank).hexdigest() == checksum:
         return []
     what = "does not match this file, which was changed after mypt saved it"
-    return [Problem(file, "/checksum", what, _FIX, kind="manifest.checksum")]
+    return [Problem(file, "/checksum", what, fix, kind="manifest.checksum")]
 
 
 def parse_manifest(folder: Path) -> tuple[Manifest | None, list[Problem]]:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from torch import Tensor
 
 # torch's storage classes, with the dtype they hold and its size in bytes.
 STORAGES = {
@@ -120,6 +126,23 @@ class TensorInfo:
             storage_offset=0,
             storage_bytes=math.prod(shape) * ITEM_BYTES[self.dtype],
         )
+
+
+@frozen
+class DeferredTensor:
+    """A tensor that is fetched each time its values are wanted, so that it takes no memory else.
+
+    Attributes:
+        dtype: Name of its dtype, such as `float32`.
+        shape: Size in each dimension.
+        key: What is equal for two that are one and the same tensor.
+        fetch: Returns it.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    key: Hashable
+    fetch: Callable[[], Tensor]
 
 
 def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:

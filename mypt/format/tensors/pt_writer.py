@@ -6,12 +6,13 @@ they depend only on dtypes, shapes, values and which tensors share memory.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.tensors.info import STORAGES
+from mypt.format.tensors.info import STORAGES, DeferredTensor
 from mypt.format.tensors.zip_writer import ArchiveWriter
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ def write_tensors(
     archive.close()
 
 
+def list_stored(value: Any) -> list[Tensor | DeferredTensor]:
+    """Return the tensors that `write_tensors` stores, each once, in the order in which it does."""
+    pickle = _PickleWriter(None)
+    pickle.write(value)
+    return pickle.tensors
+
+
 class _PickleWriter:
     """Builds a pickle without a memo: each value is written out where it occurs.
 
@@ -63,7 +71,7 @@ class _PickleWriter:
     def __init__(self, dtype: dtype | None) -> None:
         self._dtype = dtype
         self.data = bytearray()
-        self.tensors: list[Tensor] = []
+        self.tensors: list[Tensor | DeferredTensor] = []
         self._keys: dict[tuple[object, ...], int] = {}
 
     def write(self, value: Any) -> None:
@@ -82,7 +90,7 @@ class _PickleWriter:
             case str():
                 text = value.encode("utf-8", "surrogatepass")
                 self.data += b"X" + struct.pack("<I", len(text)) + text
-            case torch.Tensor():
+            case torch.Tensor() | DeferredTensor():
                 self._write_tensor(value)
             case Mapping():
                 self._write_all(b"}(", chain.from_iterable(map(_check_key, value.items())), b"u")
@@ -100,13 +108,11 @@ class _PickleWriter:
             self.write(value)
         self.data += after
 
-    def _write_tensor(self, tensor: Tensor) -> None:
+    def _write_tensor(self, tensor: Tensor | DeferredTensor) -> None:
         """Append the call that rebuilds a contiguous tensor from a storage of its own size."""
-        import torch
-
         dtype = str(self._dtype or tensor.dtype).removeprefix("torch.")
-        if dtype not in _STORAGE_NAMES or tensor.layout != torch.strided or tensor.is_meta:
-            message = f"a checkpoint cannot hold a tensor of {tensor.dtype}, {tensor.layout}"
+        if dtype not in _STORAGE_NAMES or not _has_values(tensor):
+            message = f"a checkpoint cannot hold a tensor of {tensor.dtype}"
             raise TypeError(message)
         key = self._keys.setdefault(_make_memory_key(tensor), len(self.tensors))
         if key == len(self.tensors):
@@ -114,7 +120,7 @@ class _PickleWriter:
         shape = tuple(tensor.shape)
         self.data += b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage"
         self.data += f"ctorch\n{_STORAGE_NAMES[dtype]}\n".encode()
-        self._write_all(b"", [str(key), "cpu", tensor.numel()], b"tQ")
+        self._write_all(b"", [str(key), "cpu", math.prod(shape)], b"tQ")
         self._write_all(b"", [0, shape, _contiguous_stride(shape), False], b"")
         self.data += b"ccollections\nOrderedDict\n)RtR"
 
@@ -138,11 +144,21 @@ def _encode_integer(value: int) -> bytes:
     return b"\x8a" + struct.pack("<B", length) + value.to_bytes(length, "little", signed=True)
 
 
-def _make_memory_key(tensor: Tensor) -> tuple[object, ...]:
+def _has_values(tensor: Tensor | DeferredTensor) -> bool:
+    import torch
+
+    if isinstance(tensor, DeferredTensor):
+        return True
+    return tensor.layout == torch.strided and not tensor.is_meta
+
+
+def _make_memory_key(tensor: Tensor | DeferredTensor) -> tuple[object, ...]:
     """Return a key that two tensors share only if the same bytes of memory are written for both.
 
     Different shapes of the same contiguous memory have the same bytes.
     """
+    if isinstance(tensor, DeferredTensor):
+        return (tensor.key,)
     view = () if tensor.is_contiguous() else (tuple(tensor.shape), tensor.stride())
     if not tensor.numel():
         return (object(),)  # nothing to share
@@ -154,9 +170,10 @@ def _contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(list(steps))) if shape else ()
 
 
-def _read_values(tensor: Tensor, dtype: dtype | None) -> memoryview:
+def _read_values(tensor: Tensor | DeferredTensor, dtype: dtype | None) -> memoryview:
     """Return the values of a tensor in order, copied only if memory does not hold them so."""
     import torch
 
+    tensor = tensor.fetch() if isinstance(tensor, DeferredTensor) else tensor
     values = tensor.detach().cpu().to(dtype or tensor.dtype).contiguous().reshape(-1)
     return values.view(torch.uint8).numpy().data

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.tensors.info import ITEM_BYTES, TensorInfo, contiguous_stride
+from mypt.format.tensors.info import ITEM_BYTES, DeferredTensor, TensorInfo, contiguous_stride
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -38,7 +38,7 @@ def to_plain(value: Any) -> Any:
 
 def convert_nested(value: Any, convert: Callable[[Any], Any]) -> Any:
     """Return nested dicts, lists and tuples with each tensor or description converted."""
-    if isinstance(value, TensorInfo) or is_tensor(value):
+    if isinstance(value, TensorInfo | DeferredTensor) or is_tensor(value):
         return convert(value)
     if isinstance(value, dict):
         return {key: convert_nested(one, convert) for key, one in value.items()}
@@ -131,6 +131,37 @@ def convert_each(
     return {name: converted[view] for name, view in views.items()}
 
 
+class FetchedValues(Mapping[str, Any]):
+    """Values by name, of which a deferred tensor is fetched each time that it is asked for."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        """Wrap values, of which some may be deferred tensors."""
+        self._values = values
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a value."""
+        value = self._values[name]
+        return value.fetch() if isinstance(value, DeferredTensor) else value
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Return how many values there are."""
+        return len(self._values)
+
+
+def fetch_all(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by name with each deferred tensor fetched, once for all its names."""
+    deferred = {value.key: value for value in tensors.values() if isinstance(value, DeferredTensor)}
+    fetched = {key: value.fetch() for key, value in deferred.items()}
+    return {
+        name: fetched[value.key] if isinstance(value, DeferredTensor) else value
+        for name, value in tensors.items()
+    }
+
+
 def to_tensor(value: Any) -> Tensor:
     """Return a torch tensor or numpy array as a torch tensor; a writable array is not copied.
 
@@ -142,6 +173,8 @@ def to_tensor(value: Any) -> Tensor:
     if isinstance(value, TensorInfo):
         message = "a tensor is described, where its values were wanted"
         raise TypeError(message)
+    if isinstance(value, DeferredTensor):
+        value = value.fetch()
     if isinstance(value, torch.Tensor):
         return value.detach()
     if not value.dtype.isnative:

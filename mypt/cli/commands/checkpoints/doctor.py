@@ -79,6 +79,9 @@ def _advise(report: Mapping[str, Any]) -> str:
     """Return the last line: what to do."""
     model, *copies = report["checkpoints"]
     name = model["path"].rpartition("/")[2]
+    shards = next((copy for copy in copies if copy["kind"] == "shards" and copy["train"]), None)
+    if shards is not None and (model["step"] is None or shards["step"] > model["step"]):
+        return f"To go on from {shards['path']}: mypt train --model_name {name}"
     if report["whole"]:
         return "The model is whole."
     if report["fall_back"] is not None:

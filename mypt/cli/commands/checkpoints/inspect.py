@@ -17,6 +17,7 @@ from mypt.cli.options.text import TEXT
 from mypt.cli.terminal import echo, echo_json
 from mypt.cli.wrapping import wrap_value
 from mypt.format.errors import format_count, one_line
+from mypt.format.shards.record import NAME as SHARDED
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def command(
 def _describe_format(info: dict[str, Any]) -> list[str]:
     is_bundle = info["format"][0].isdigit()
     kind = "JSON-based format, version" if is_bundle else "Legacy format, read by"
+    kind = "Parts that the processes of a run wrote, a" if info["format"] == SHARDED else kind
     notes = info["edits" if is_bundle else "notes"]
     return [
         f"{kind} {info['format']}",

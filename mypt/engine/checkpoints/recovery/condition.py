@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 # Kind of the problem that names a copy of a damaged model.
 DAMAGED = "checkpoint.damaged"
 # Kinds of problems that a copy of the files is not there to end: this mypt, as it is installed,
-# cannot read the bundle; a field was edited, and the problem says what it was; a run saves it; or
-# the base of an adapter is not there.
-_NO_DAMAGE = LACKING | {"version.newer", MISMATCH, CHANGING, BASE}
+# cannot read the bundle; a field was edited, and the problem says what it was; a run saves it, or
+# has saved it in parts alone so far; or the base of an adapter is not there.
+UNWRITTEN = "checkpoint.unwritten"
+_NO_DAMAGE = LACKING | {"version.newer", MISMATCH, CHANGING, BASE, UNWRITTEN}
 
 
 @frozen(kw_only=True)

@@ -39,11 +39,13 @@ class PickleMachine(ABC):
         operations: What each opcode does.
         leaves: Types of values that hold no others.
         keys: Types of keys beside indices.
+        max_operations: How many operations a pickle may have.
     """
 
     operations: ClassVar[dict[int, Operation]]
     leaves: ClassVar[tuple[type, ...]] = (str, int, float, bool, type(None))
     keys: ClassVar[tuple[type, ...]] = (str,)
+    max_operations: ClassVar[int] = MAX_OPERATIONS
 
     def __init__(self, data: bytes, file: str) -> None:
         """Prepare to read a pickle; `file` is its name, for messages."""
@@ -80,20 +82,21 @@ class PickleMachine(ABC):
     def _interpret(self) -> Any:
         self.skip_protocol()
         data, find_operation = self.data, self.operations.get
-        for done in range(MAX_OPERATIONS):
+        for done in range(self.max_operations):
             opcode = data[self.position]
             self.position += 1
             operation = find_operation(opcode)
             if operation is not None:
                 operation(self)
             elif opcode == _STOP:
-                if done + self.skipped >= MAX_OPERATIONS:
+                if done + self.skipped >= self.max_operations:
                     break
                 return self.stack.pop()
             else:
                 name = _find_opcode_name(opcode)
                 self.reject(f"uses the pickle operation {name}, which no tensor needs", "opcode")
-        return self.reject(f"has a pickle of more than {MAX_OPERATIONS} operations", kind="limit")
+        what = f"has a pickle of more than {self.max_operations} operations"
+        return self.reject(what, kind="limit")
 
     def check_value(self, value: Any) -> None:
         """Reject anything nested too deeply, containing itself, or not a value."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import open_regular
-from mypt.format.tensors.info import ITEM_BYTES, TensorInfo, contiguous_stride
+from mypt.format.tensors.info import ITEM_BYTES, DeferredTensor, TensorInfo, contiguous_stride
 from mypt.format.tensors.pt_file import (
     MAX_CHECKED_BYTES,
     describe_stream,
@@ -75,7 +76,7 @@ def load_folder(folder: Path, file: str) -> dict[str, Any]:
     """
     described = describe_folder(folder, file)
     check_folder(folder, file, MAX_CHECKED_BYTES)
-    return {**described, "tensors": _StoredTensors(folder, file)}
+    return {**described, "tensors": StoredTensors(folder, file)}
 
 
 def check_folder(folder: Path, file: str, most: float = math.inf) -> None:
@@ -115,15 +116,26 @@ def read_bytes(folder: Path, tensor: TensorInfo) -> bytearray:
     return _read_values(folder, tensor.storage_key, held, str(folder))
 
 
-class _StoredTensors(Mapping[str, Any]):
+class StoredTensors(Mapping[str, Any]):
     """The tensors of a folder, each read when it is asked for."""
 
     def __init__(self, folder: Path, file: str) -> None:
+        """Read which tensors there are.
+
+        Args:
+            folder: The folder.
+            file: Its name, for messages.
+
+        Raises:
+            FormatError: See `read_metadata`.
+            OSError: It cannot be read.
+        """
         self._folder = folder
         self._file = file
         self._tensors = _pick_tensors(read_metadata(folder, file))
 
     def __getitem__(self, name: str) -> Any:
+        """Read a tensor."""
         import torch
 
         tensor = self._tensors[name]
@@ -133,10 +145,19 @@ class _StoredTensors(Mapping[str, Any]):
             return torch.empty(tensor.shape, dtype=dtype)
         return torch.frombuffer(values, dtype=dtype).reshape(tensor.shape)
 
+    def defer_all(self) -> dict[str, DeferredTensor]:
+        """Return the tensors by name, each to be read whenever its values are wanted."""
+        return {
+            name: DeferredTensor(tensor.dtype, tensor.shape, name, partial(self.__getitem__, name))
+            for name, tensor in self._tensors.items()
+        }
+
     def __iter__(self) -> Iterator[str]:
+        """Yield the names of the tensors."""
         return iter(self._tensors)
 
     def __len__(self) -> int:
+        """Return how many tensors there are."""
         return len(self._tensors)
 
 

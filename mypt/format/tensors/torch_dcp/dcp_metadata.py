@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 METADATA = ".metadata"
 _MAX_CHUNKS = 4096  # of one tensor: more than ranks that a model is cut for
+_MAX_OPERATIONS = 24_000_000  # 60 for each part: of 1,500 tensors and 256 ranks
 _MAX_CUTS = 4  # dimensions in which a tensor is cut: more than meshes of ranks have
 _MODULE = "torch.distributed.checkpoint.metadata"
 _RECORDS = (
@@ -119,6 +120,7 @@ _VALUES = {
 class _MetadataInterpreter(ForeignInterpreter):
     """A pickle machine that describes the objects of such a file, which are keys there as well."""
 
+    max_operations: ClassVar[int] = _MAX_OPERATIONS
     leaves: ClassVar[tuple[type, ...]] = (*ForeignInterpreter.leaves, _Record)
     keys: ClassVar[tuple[type, ...]] = (*ForeignInterpreter.keys, _Record)
 

@@ -86,7 +86,7 @@ def test_what_is_nested_too_deeply_or_holds_itself_is_refused():
 
 
 def test_the_number_of_operations_is_limited_also_of_those_done_at_once(monkeypatch):
-    monkeypatch.setattr(pickle_machine, "MAX_OPERATIONS", 10)
+    monkeypatch.setattr(pickle_machine.PickleMachine, "max_operations", 10)
     assert run(b"\x80\x02" + b"N" * 9 + b".") is None
     assert kind_of(b"\x80\x02" + b"N" * 10 + b".") == "pickle.limit"
     machine = Machine(b"\x80\x02NN.", "data.pkl")

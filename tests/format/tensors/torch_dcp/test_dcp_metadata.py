@@ -1,13 +1,23 @@
+import pickle
 import time
 from collections import Counter
 from itertools import product
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.distributed.checkpoint.filesystem import _StorageInfo
+from torch.distributed.checkpoint.metadata import (
+    ChunkStorageMetadata,
+    Metadata,
+    MetadataIndex,
+    TensorProperties,
+    TensorStorageMetadata,
+)
 
 from mypt.format.errors import FormatError
-from mypt.format.tensors.torch_dcp.dcp_metadata import Chunk, check_cover
+from mypt.format.tensors.torch_dcp.dcp_metadata import Chunk, check_cover, read_metadata
 
 
 def check(shape, *boxes):
@@ -96,3 +106,24 @@ def test_boxes_fill_a_tensor_exactly_if_each_value_is_in_one(data):
     else:
         with pytest.raises(FormatError, match="overlap or leave gaps"):
             check(shape, *boxes)
+
+
+@pytest.mark.slow
+def test_a_large_model_of_many_ranks_is_read(tmp_path):
+    ranks, names = 64, [f"blocks.{n}.weight" for n in range(600)]
+    described = {
+        name: TensorStorageMetadata(
+            TensorProperties(torch.float32),
+            torch.Size([ranks, 8]),
+            [ChunkStorageMetadata(torch.Size([n, 0]), torch.Size([1, 8])) for n in range(ranks)],
+        )
+        for name in names
+    }
+    places = {
+        MetadataIndex(name, torch.Size([n, 0]), n): _StorageInfo(f"__{n}_0.distcp", 99 * place, 99)
+        for place, name in enumerate(names)
+        for n in range(ranks)
+    }
+    (tmp_path / ".metadata").write_bytes(pickle.dumps(Metadata(described, None, places)))
+    found = read_metadata(tmp_path, "x")
+    assert [len(tensor.chunks) for tensor in found.values()] == [ranks] * len(names)

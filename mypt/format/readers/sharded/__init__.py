@@ -1,0 +1,1 @@
+"""Reader of the sharded saves of mypt's own runs."""

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from mypt.engine.checkpoints.sharded.newest_save import (
+    check_sharded_saves,
+    ensure_shards_replaceable,
+    find_newest,
+)
+from mypt.format.documents.config import GPTConfig
+from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.format.errors import ConfigError, FormatError, SaveError
+from mypt.format.shards.record import open_shards
+from tests.support.bundles import save_random_bundle
+from tests.support.sharded_folders import shard_bundle
+
+CONFIG = GPTConfig(block_size=4, vocab_size=3, n_embd=2, n_head=1, n_layer=1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_random_bundle(tmp_path / "dante", CONFIG, step=3)
+    return tmp_path / "dante"
+
+
+@pytest.mark.parametrize(("step", "newest"), [(2, "dante_shards"), (3, "dante"), (4, "dante")])
+def test_what_is_further_on_counts_and_the_bundle_at_the_same_step(folder, step, newest):
+    shards = shard_bundle(folder)
+    save_random_bundle(folder, CONFIG, step=step)
+    found = find_newest(folder)
+    assert found.path == folder.with_name(newest)
+    assert found.notices == (
+        f"{folder} is at step {step} and {shards} is at step 3: going on from {found.path}",
+    )
+
+
+def test_either_alone_counts_without_a_word(folder):
+    assert (find_newest(folder).path, find_newest(folder).notices) == (folder, ())
+    shards = shard_bundle(folder)
+    folder.rename(folder.with_name("moved"))
+    assert (find_newest(folder).path, find_newest(folder).notices) == (shards, ())
+
+
+def test_shards_of_another_run_are_refused(folder):
+    shards = shard_bundle(folder)
+    path = folder / "training_state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "run_id": "0" * 32}))
+    (folder / "manifest.json").unlink()
+    with pytest.raises(FormatError) as caught:
+        find_newest(folder)
+    assert str(caught.value) == (
+        f"{shards}: is of another run than {folder}; move one of the two away"
+    )
+
+
+def test_damaged_shards_are_refused_also_beside_a_bundle(folder):
+    shards = shard_bundle(folder)
+    (open_shards(shards).generation / "training_state.json").unlink()
+    with pytest.raises(FormatError, match="is missing; go on from the model or one of its copies"):
+        find_newest(folder)
+
+
+def test_parts_of_a_model_that_is_not_split_are_refused():
+    check_sharded_saves(TrainingConfig(sharded_saves=True, shard=True))
+    with pytest.raises(ConfigError, match="sharded_saves: saves the parts of a model that --shard"):
+        check_sharded_saves(TrainingConfig(sharded_saves=True))
+
+
+@pytest.mark.parametrize(
+    ("run_id", "step", "said"),
+    [
+        (None, 2, "is the sharded save of this run at step 3, and a save of "),
+        ("0" * 32, 3, "is the sharded save of another run, and a save of "),
+    ],
+)
+def test_shards_that_are_further_on_or_of_another_run_are_not_replaced(folder, run_id, step, said):
+    ensure_shards_replaceable(folder, TrainingState(step=0))
+    shard_bundle(folder)
+    ensure_shards_replaceable(folder, TrainingState(step=3))
+    with pytest.raises(SaveError, match=said):
+        ensure_shards_replaceable(folder, TrainingState(step=step, run_id=run_id))
