@@ -380,10 +380,10 @@ def test_a_bundle_that_came_meanwhile_is_left_alone(copy, monkeypatch):
     source, other = copy("modern_char"), copy("fused_qkv_char")
     output, read = default_output(source), migrate.read_whole
 
-    def meanwhile(*args):
+    def meanwhile(*args, **options):
         monkeypatch.setattr(migrate, "read_whole", read)
         migrator().migrate(other, output)
-        return read(*args)
+        return read(*args, **options)
 
     monkeypatch.setattr(migrate, "read_whole", meanwhile)
     with pytest.raises(FormatError, match="holds another checkpoint"):
