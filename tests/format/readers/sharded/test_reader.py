@@ -1,5 +1,5 @@
 import json
-import pathlib
+import os
 
 import pytest
 import torch
@@ -86,8 +86,8 @@ def test_a_structure_of_something_else_is_refused_in_one_line(shards, content):
 
 def test_a_structure_that_would_run_code_is_refused_unread(shards):
     path = open_shards(shards).generation / "structure.pt"
-    torch.save({"model": pathlib.PurePosixPath("x"), "optimizer": {}}, path)
+    torch.save({"model": os.system, "optimizer": {}}, path)
     sign_again(shards)
     problems = validate(shards, readers=READERS)
     assert [p.severity for p in problems] == ["error"]
-    assert "pathlib" in problems[0].what
+    assert "system" in str(problems[0])
