@@ -4,7 +4,8 @@ A page is read in three places: in a checkout, on a code host, and on the site. 
 is the same for all: a link names a file or folder of the repository, by its path from the page. On
 the site, what is in `docs` keeps its path, and whatever else is linked is below `repository`: a
 page as a page, a folder as a list of what it holds, any other file as it is. No link leads out of
-the site unless it names a host.
+the site unless it names a host. One exception: a definition (`[1.0.0]: ../../releases/...`) that
+leads out of the repository means a page of the code host; what refers to it is no link on the site.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 # Where reading begins; what these link to, and so on, is part of the documentation too.
 ENTRIES = ("docs/**/*.md", "*.md", "benchmarks/README.md", "plugins/*/README.md")
-OUTSIDE = "repository"
+OUTSIDE = PurePosixPath("repository")
 
 FENCE = r"^ *(?P<fence>`{3,}|~{3,})[^\n]*\n.*?^ *(?P=fence) *$"
 CODE = r"(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)"
 LINK = r"(?P<start>\]\()(?P<target>[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?=[)\s])"
-LINKS = re.compile(f"{FENCE}|{CODE}|{LINK}", re.MULTILINE | re.DOTALL)
+DEFINITION = r"^(?P<label>\[[^\]\n]+\]: +)(?P<defined>\S+)$\n?"
+LINKS = re.compile(f"{FENCE}|{DEFINITION}|{CODE}|{LINK}", re.MULTILINE | re.DOTALL)
 HEADINGS = re.compile(rf"{FENCE}|^#+ +(?P<title>.+?) *#*$", re.MULTILINE | re.DOTALL)
 ID = re.compile(r"\bid=\"([^\"]+)\"")
 
@@ -76,10 +78,12 @@ def links_of(
         out of the repository; the anchor in it, or "".
     """
     for found in LINKS.finditer(text_of(page, root)):
-        target = found["target"]
+        target = found["target"] or found["defined"]
         if target and "://" not in target and not target.startswith("mailto:"):
             name, _, anchor = target.partition("#")
-            yield target, resolve(page, name, root), anchor
+            path = resolve(page, name, root)
+            if path is not None or found["target"]:
+                yield target, path, anchor
 
 
 def resolve(page: PurePosixPath, name: str, root: Path = ROOT) -> PurePosixPath | None:
@@ -129,10 +133,15 @@ def _problem_of(
 def place_of(page: PurePosixPath, root: Path = ROOT) -> PurePosixPath:
     """Return where a page, file or folder is among the pages of the site."""
     inside = page.is_relative_to("docs")
-    place = page.relative_to("docs") if inside else OUTSIDE / page
+    place = page.relative_to("docs") if inside else OUTSIDE / _visible(page)
     if (root / page).is_dir():
         return place / "index.md"
     return place
+
+
+def _visible(page: PurePosixPath) -> PurePosixPath:
+    """Return a path without the dots that hide files and folders: a site has none of these."""
+    return PurePosixPath(*(part.removeprefix(".") for part in page.parts))
 
 
 def on_site(page: PurePosixPath, root: Path = ROOT) -> str:
@@ -140,12 +149,14 @@ def on_site(page: PurePosixPath, root: Path = ROOT) -> str:
     place = place_of(page, root)
 
     def rewrite(found: re.Match[str]) -> str:
-        target = found["target"]
+        target = found["target"] or found["defined"]
         if not target or "://" in target or target.startswith(("#", "mailto:")):
             return found[0]
         name, mark, anchor = target.partition("#")
         path = resolve(page, name, root)
-        where = os.path.relpath(place_of(path, root), place.parent)
-        return f"{found['start']}{where}{mark}{anchor}"
+        if path is None:
+            return ""
+        where = f"{os.path.relpath(place_of(path, root), place.parent)}{mark}{anchor}"
+        return f"{found['label']}{where}\n" if found["defined"] else f"{found['start']}{where}"
 
     return LINKS.sub(rewrite, text_of(page, root))

@@ -44,9 +44,12 @@ def test_a_link_that_leads_nowhere_is_named(pages, tmp_path):
         "[yes](../schemas) [yes](#a-page-and-more) `[code](x.md)`\n```\n[code](y.md)\n```\n"
     )
     (tmp_path / "docs" / "b.md").write_text("```\n# here\n```\n## There\n[host](https://x.org/y)\n")
+    (tmp_path / "CHANGELOG.md").write_text("[1.0]\n\n[1.0]: ../../releases/1.0\n[x]: docs/c.md\n")
     (tmp_path / "schemas").mkdir()
     broken = pages.broken_links(tmp_path)
-    assert [line.split(": ")[1] for line in broken] == ["c.md", "b.md#here", "../../d.md"]
+    assert [line.split(": ")[1] for line in broken] == [
+        *("docs/c.md", "c.md", "b.md#here", "../../d.md")
+    ]
 
 
 def test_links_out_of_docs_lead_to_copies_on_the_site(pages, root):
@@ -56,6 +59,15 @@ def test_links_out_of_docs_lead_to_copies_on_the_site(pages, root):
     assert "(../repository/tests/conformance/README.md)" in page
     assert "(../specification/2.0.md)" not in page
     assert "(how-to/train.md)" not in pages.on_site(PurePosixPath("README.md"))
+
+
+def test_a_definition_that_means_the_code_host_is_no_link_on_the_site(pages, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("# A\n")
+    (tmp_path / "CHANGELOG.md").write_text("[1.0]\n\n[1.0]: ../../releases/1.0\n[a]: docs/a.md#a\n")
+    assert pages.broken_links(tmp_path) == []
+    page = pages.on_site(PurePosixPath("CHANGELOG.md"), tmp_path)
+    assert page == "[1.0]\n\n[a]: ../a.md#a\n"
 
 
 def test_every_page_is_in_the_navigation_once(pages):
