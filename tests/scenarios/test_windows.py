@@ -159,9 +159,12 @@ def test_a_lock_keeps_other_processes_and_this_one_away_and_says_who_holds_it(fo
     holds, told = os.pipe(), os.pipe()
 
     def other():
-        with on_windows(), bundle_lock(folder):
-            os.write(holds[1], b".")
-            os.read(told[0], 1)
+        try:
+            with on_windows(), bundle_lock(folder):
+                os.write(holds[1], b".")
+                os.read(told[0], 1)
+        finally:
+            os.write(holds[1], b".")  # where it failed nobody waits for it
         return "done"
 
     child = Child(other)

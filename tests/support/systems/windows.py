@@ -89,14 +89,18 @@ class Calls:
             self._check_unmapped(path)
         return self.real["open"](path, flags, mode)
 
-    def open_stream(self, file, mode="r", *args, **options):
+    def open_stream(
+        self, file, mode="r", buffering=-1, encoding=None, errors=None, *more, **options
+    ):
         if not isinstance(file, int):
             check_name(file)
             if "w" in mode:
                 self._check_unmapped(file)
-        if "b" not in mode and "r" not in mode and len(args) < 4:
-            options["newline"] = options.get("newline") or "\r\n"
-        return self.real_open(file, mode, *args, **options)
+        newline = more[0] if more else options.pop("newline", None)
+        if newline is None and "b" not in mode and "r" not in mode:
+            newline = "\r\n"
+        how = (mode, buffering, encoding, errors, newline, *more[1:])
+        return self.real_open(file, *how, **options)
 
     def _check_unmapped(self, path):
         if str(Path(path).resolve()) in find_mapped(self.pids):
