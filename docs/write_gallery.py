@@ -8,6 +8,7 @@ chromium and chromium-driver; that of the chat page is taken by `write_chat_page
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -108,7 +109,7 @@ def run(words: list[str], folder: Path) -> str:
 
 def draw_terminal(command: str, printed: str) -> str:
     """Return a terminal with a command and what it printed as SVG, which loads no font."""
-    console = Console(record=True, width=int(WIDTH), file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    console = Console(record=True, width=int(WIDTH), file=io.StringIO())
     console.print(Text(f"$ {command}", style="bold"))
     console.print(Text.from_ansi(printed.rstrip()))
     code_format = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)

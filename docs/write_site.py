@@ -1,4 +1,4 @@
-"""Build the site of the documentation in `build/docs/site`: `make docs`.
+"""Build the site of the documentation: `write_site.py [FOLDER]`, by default `build/docs`.
 
 It copies the pages beside `zensical.toml`, with a navigation made from the folders that they are
 in, runs Zensical on them, and then looks at the site itself: each link in it must lead somewhere in
@@ -13,13 +13,14 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from pages import ROOT, find_pages, on_site, place_of, text_of
 
 if TYPE_CHECKING:
-    from pathlib import Path, PurePosixPath
+    from pathlib import PurePosixPath
 
 SITE = ROOT / "docs" / "site"
 BUILD = ROOT / "build" / "docs"
@@ -52,18 +53,19 @@ IMPORTED = re.compile(r"(?:@import|url\()\s*[\"']?((?:https?:)?//[^\"')\s]+)")
 
 def main() -> None:
     """Build the site, or exit with what is wrong with it."""
-    shutil.rmtree(BUILD, ignore_errors=True)
-    copy_pages(BUILD / "pages")
+    build = Path(sys.argv[1]) if sys.argv[1:] else BUILD
+    shutil.rmtree(build, ignore_errors=True)
+    copy_pages(build / "pages")
     settings = (SITE / "zensical.toml").read_text(encoding="utf-8")
     filled = settings.replace("nav = []", f"nav = {to_toml(navigation())}")
-    (BUILD / "zensical.toml").write_text(filled, encoding="utf-8")
+    (build / "zensical.toml").write_text(filled, encoding="utf-8")
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(command, cwd=BUILD, check=False, env={**os.environ, "PYTHONPATH": path})  # noqa: S603
-    wrong = [] if done.returncode else problems(BUILD / "site")
+    done = subprocess.run(command, cwd=build, check=False, env={**os.environ, "PYTHONPATH": path})  # noqa: S603
+    wrong = [] if done.returncode else problems(build / "site")
     if done.returncode or wrong:
         sys.exit("\n".join(wrong) or done.returncode)
-    sys.stdout.write(f"Open {BUILD.relative_to(ROOT) / 'site' / 'index.html'} in a browser.\n")
+    sys.stdout.write(f"Open {os.path.relpath(build)}/site/index.html in a browser.\n")
 
 
 def copy_pages(folder: Path) -> None:

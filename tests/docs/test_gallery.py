@@ -38,7 +38,9 @@ def test_a_picture_is_drawn_anew_to_the_byte(gallery, tmp_path, name):
         folder, target = tmp_path / f"models-{number}", tmp_path / f"pictures-{number}"
         folder.mkdir()
         target.mkdir()
-        gallery.train(folder, {*gallery.RUNS}, max_iters=6, warmup_iters=2, eval_iters=1)
+        gallery.train(
+            folder, {*gallery.PICTURES[name].split()}, max_iters=6, warmup_iters=2, eval_iters=1
+        )
         gallery.draw(name, folder, target)
         drawn.append((target / name).read_bytes())
     assert drawn[0] == drawn[1]
