@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts.tokenizer import Tokenizer
     from mypt.plugins.manager import Plugins
 
+    _PartBase = click.ParamType[Part]
+else:
+    _PartBase = click.ParamType  # which older releases of click know for no type of value
+
 
 @click.group("data", cls=Group, context_settings=SETTINGS)
 def command() -> None:
@@ -83,7 +87,7 @@ def _val_fraction(of_what: str) -> Callable[[F], F]:
     )
 
 
-class _PartType(click.ParamType["Part"]):
+class _PartType(_PartBase):
     """Which part of how many, as `3/8`."""
 
     name = "K/N"
