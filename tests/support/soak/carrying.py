@@ -84,9 +84,8 @@ def migrate_and_back(world):
     older, back = (world.checkpoints / world.new_name(kind) for kind in ("older", "back"))
     before = whole_bundle(source)
     words = ("format", "migrate", model.name, "--to", "1", "--output", str(older))
-    for ended in until_done(world, *words):  # noqa: B007 - the last counts
-        hold(whole_bundle(source) == before, model, "was touched")
-    code, said = ended
+    for code, said in until_done(world, *words):
+        hold(whole_bundle(source) == before, model, "was touched by what said", code, said)
     if code == 1 and "version 1 cannot express this" in said:
         hold(not older.exists(), older, "is left of a refusal")
         world.counts["round trips refused for what version 1 lacks"] += 1
