@@ -49,7 +49,7 @@ def spoil(world):
     hold(code == 0 or not report["whole"], folder, "is whole and invalid")
     check_inference(world, folder, report, is_valid=code == 0)
     hold(_without_locks(tree(folder)) == damaged, folder, "was touched by those who look")
-    if report["fall_back"] is None or model.is_done:
+    if report["fall_back"] is None or model.step == LAST:
         shutil.rmtree(folder)
         backup.rename(folder)
         world.counts["restored from a backup"] += 1
