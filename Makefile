@@ -17,8 +17,8 @@ TESTS :=
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PAGES := README.md $(wildcard docs/how-to/*.md docs/explanation/*.md docs/tutorial/*.md)
 
-.PHONY: demo chat docs test check sweep crash resume plugins serve neighbours bench clean setup dist \
-	release matrix cell
+.PHONY: demo chat docs test check sweep crash resume soak plugins serve neighbours bench clean setup \
+	dist release matrix cell
 
 demo: $(VENV)/.installed
 	$(BIN)/mypt train --model_name demo --config_file configs/demo.json
@@ -89,6 +89,11 @@ resume: $(VENV)/.installed
 	MYPT_RESUME=all $(BIN)/python -m pytest -n 2 tests/resume tests/scenarios/test_processes.py \
 		tests/scenarios/test_sharded_saves.py -m "slow or not slow" -s
 
+# Two hours of train, kill, resume, migrate, export, damage and look, in random order. MYPT_SOAK_S sets
+# other seconds, MYPT_SOAK_SEED repeats an order; a line of counts each minute.
+soak: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/scenarios/test_soak.py -m slow -s
+
 # Parts of plugins in whole runs, and the starter of plugins under the type checker; two minutes or so.
 plugins: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 tests/scenarios/test_plugin_parts.py tests/cli/commands/test_plugins.py \
@@ -101,7 +106,7 @@ serve: $(VENV)/.installed
 # What `tests/sweeps.txt` lists and whatever else is slow, but for crash points; six minutes or so.
 sweep: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 -m slow --ignore tests/crash --ignore tests/scenarios/test_typed_use.py \
-		--ignore plugins/mypt-serve
+		--ignore tests/scenarios/test_soak.py --ignore plugins/mypt-serve
 
 # Each key of each config of transformers, changed; two minutes or so.
 neighbours: $(VENV)/.installed
