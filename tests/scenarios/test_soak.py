@@ -1,7 +1,7 @@
 """Train, kill, resume, migrate, export, damage and look, in random order: nothing is ever lost.
 
 `make test` does a few acts; `make soak` goes on for two hours, or for MYPT_SOAK_S seconds, by the
-seed MYPT_SOAK_SEED, which is drawn and printed. What fails leaves the folder and its journal. The
+seed MYPT_SOAK_SEED, which is drawn and printed. What fails leaves the folder and its journal. A
 seed draws the same acts again as far as they end alike: what comes "late" comes by the clock.
 """
 

@@ -74,7 +74,7 @@ class World:
         self.chance = random.Random(seed)
         self.models, self.counts, self.references = {}, Counter(), {}
         self.beside = {}  # files and folders in `checkpoints` that nothing may touch
-        self._journal = (place.parent / "journal.jsonl").open("a", buffering=1)
+        self._journal = place.parent / "journal.jsonl"
         self._made = 0
         self._began, self._at_begin = time.monotonic(), None
         self.tell(seed=seed)
@@ -82,7 +82,8 @@ class World:
     def tell(self, **event):
         """Write a line to the journal."""
         event = {"s": round(time.monotonic() - self._began, 2), **event}
-        self._journal.write(json.dumps(event, default=str) + "\n")
+        with self._journal.open("a") as stream:
+            stream.write(json.dumps(event, default=str) + "\n")
 
     def new_name(self, kind="m"):
         """Give a name that no model ever had."""
