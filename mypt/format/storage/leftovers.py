@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.files import HIDDEN_FOLDER, MANIFEST
 from mypt.format.storage.generations import find_tagged_files, read_manifest
-from mypt.format.storage.lock import LOCK_FILE, MAX_NOTE_BYTES
+from mypt.format.storage.lock import LOCK_FILE, MAX_NOTE_BYTES, parse_owner
 from mypt.format.storage.operating_system import is_running
 from mypt.format.storage.succession import is_interrupted, successor_path
 
@@ -56,19 +55,20 @@ def _find_tagged(folder: Path) -> Iterator[Problem]:
 def _find_lock(path: Path, folder: Path) -> Iterator[Problem]:
     """Yield what a lock's file says; the lock itself is not tried, which could stop a run."""
     try:
-        owner = json.loads(path.read_bytes()[:MAX_NOTE_BYTES])
-        pid, host, since = (owner[key] for key in ("pid", "host", "since"))
+        note = path.read_bytes()[:MAX_NOTE_BYTES]
     except FileNotFoundError:
         return
-    except (OSError, ValueError, TypeError, KeyError):
+    except OSError:
+        note = b""
+    owner = parse_owner(note)
+    if owner is None:
         yield _make_note(path, "is a lock without an owner", "nothing: the next run takes it over")
         return
-    who = f"process {pid} on {host}, since {since}"
-    if host == socket.gethostname() and isinstance(pid, int) and not is_running(pid):
-        what = f"is the lock of {who}, which has ended"
+    if owner.host == socket.gethostname() and not is_running(owner.pid):
+        what = f"is the lock of {owner}, which has ended"
         yield _make_note(path, what, "nothing: the next run takes it over")
         return
-    what, fix = f"is being written by {who}", "wait until it ends, then check again"
+    what, fix = f"is being written by {owner}", "wait until it ends, then check again"
     yield Problem(str(folder), "", what, fix, kind=WRITING, severity="note")
 
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 
+from attrs import frozen
+
 from mypt.format.errors import LockedError, Problem, SaveError
 from mypt.format.storage.operating_system import has_name, release_lock, try_lock
 
@@ -25,6 +27,37 @@ LOCK_FILE = ".mypt.lock"
 MAX_NOTE_BYTES = 4096
 # Errors of file systems without locks, such as some network, FUSE and user-space ones.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
+
+
+@frozen
+class Owner:
+    """The process that a lock's file names.
+
+    Attributes:
+        pid: Its number.
+        host: The machine that it is on.
+        since: When it took the lock.
+    """
+
+    pid: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        """Return it as messages have it."""
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+def parse_owner(note: bytes) -> Owner | None:
+    """Return the process that the text of a lock's file names; None if it names none."""
+    try:
+        owner = json.loads(note)
+    except (ValueError, RecursionError):
+        return None
+    match owner:
+        case {"pid": int(pid), "host": str(host), "since": str(since)} if pid > 0:
+            return Owner(pid, host, since)
+    return None
 
 
 @contextmanager
@@ -107,7 +140,7 @@ def _write_owner(descriptor: int) -> None:
 
 def _raise_locked(locked: Path, note: bytes, fix: str) -> NoReturn:
     # One that holds the lock may not have written its note yet.
-    who = _describe_owner(note) or "another process"
+    who = parse_owner(note) or "another process"
     raise LockedError(Problem(str(locked), "", f"is being written by {who}", fix, kind="locked"))
 
 
@@ -126,14 +159,5 @@ def _raise_no_locks(locked: Path, error: OSError) -> NoReturn:
 def _make_warning(locked: Path, note: bytes) -> str:
     warning = f"{locked}: written without a lock, which its file system lacks: nothing else may "
     warning += "write there meanwhile"
-    who = _describe_owner(note)
+    who = parse_owner(note)
     return f"{warning}; {who}, did not say that it ended" if who else warning
-
-
-def _describe_owner(note: bytes) -> str | None:
-    """Return the process that a lock file names; None if it names none."""
-    try:
-        owner = json.loads(note)
-        return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
-    except (ValueError, TypeError, KeyError):
-        return None

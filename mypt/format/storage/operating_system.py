@@ -153,7 +153,7 @@ else:
         """Return whether a process of this machine is there; true where that cannot be seen."""
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):  # no number of a process is so large
             return False
         except OSError:
             pass
