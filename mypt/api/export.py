@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +20,7 @@ from mypt.format.layout import expected_tensors
 from mypt.format.open import open_checkpoint, recognise
 from mypt.format.readers.options import check_values, share_options
 from mypt.format.rules.arguments import MAPPING, PATH, TEXT, checked, optional
-from mypt.format.storage.lock import LOCK_FILE, file_lock
+from mypt.format.storage.atomic_file import open_workplace
 from mypt.format.storage.operating_system import sync_folder, sync_tree
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.gc_pause import pause_gc
@@ -32,7 +30,7 @@ from mypt.plugins.requirements import check_features
 from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -163,7 +161,7 @@ def _write_beside(
     target: Path, exporter: ExporterFactory, model: ModelToExport, options: Mapping[str, Any]
 ) -> Sequence[str]:
     """Write the model beside the target, and rename it when it is complete."""
-    with raising_save_errors(target), _open_workplace(target) as work:
+    with raising_save_errors(target), open_workplace(target, _WORKPLACE) as work:
         made = work / target.name
         notes = exporter.write(model, made, options)
         if not made.exists():
@@ -175,29 +173,3 @@ def _write_beside(
         made.rename(target)
         sync_folder(target.parent)
     return notes
-
-
-@contextmanager
-def _open_workplace(target: Path) -> Iterator[Path]:
-    """Hold an empty folder beside the target; what a killed export has left there is removed."""
-    work = target.with_name(f".{target.name}.{_WORKPLACE}")
-    work.mkdir(parents=True, exist_ok=True)
-    fix = "wait until it ends, or name another place"
-    try:
-        with file_lock(work / LOCK_FILE, target, fix=fix, no_lock=True):
-            try:
-                _empty(work)
-                yield work
-            finally:
-                _empty(work)
-    finally:
-        with suppress(OSError):  # another export is at work there
-            work.rmdir()
-
-
-def _empty(work: Path) -> None:
-    for path in work.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != LOCK_FILE:
-            path.unlink()

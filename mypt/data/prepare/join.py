@@ -61,6 +61,7 @@ def join_parts(
     Raises:
         DataError: A part is missing, damaged, there twice, or of another preparation; or the folder
             is not empty.
+        LockedError: Another process writes there.
         SaveError: It could not be written; nothing is left behind.
     """
     check_absent(output)

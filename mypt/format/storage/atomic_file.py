@@ -1,14 +1,17 @@
-"""Write files atomically: each is complete or absent."""
+"""Write files and folders atomically: each is complete or absent."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import shutil
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from mypt.format.storage.lock import LOCK_FILE, file_lock
 from mypt.format.storage.operating_system import replace_file, sync_file, sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PARTIAL = ".partial"
@@ -47,3 +50,41 @@ def rename_partial(path: Path) -> None:
     """Rename a flushed partial file to its final name."""
     replace_file(partial_path(path), path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def open_workplace(target: Path, suffix: str) -> Iterator[Path]:
+    """Hold an empty folder beside a target, which is made there before it gets its name.
+
+    What a killed process has left there is removed. Where the file system has no locks, nothing
+    keeps two processes from making the same target at once.
+
+    Args:
+        target: Where what is made goes.
+        suffix: Ends the name of the folder.
+
+    Raises:
+        LockedError: Another process makes the same target.
+        OSError: The folder cannot be made, or what is left there not removed.
+    """
+    work = target.with_name(f".{target.name}.{suffix}")
+    work.mkdir(parents=True, exist_ok=True)
+    fix = "wait until it ends, or name another place"
+    try:
+        with file_lock(work / LOCK_FILE, target, fix=fix, no_lock=True):
+            try:
+                _empty(work)
+                yield work
+            finally:
+                _empty(work)
+    finally:
+        with suppress(OSError):  # another process is at work there
+            work.rmdir()
+
+
+def _empty(work: Path) -> None:
+    for path in work.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK_FILE:
+            path.unlink()

@@ -15,7 +15,7 @@ from mypt.data.prepare.join import join_parts
 from mypt.data.prepare.part import Part, PartRecord
 from mypt.data.prepare.tokens import Preparation, prepare
 from mypt.format.documents.config import GPTConfig
-from mypt.format.errors import DataError
+from mypt.format.errors import DataError, LockedError
 from tests.support.prepared import content
 from tests.support.processes.child import Child
 
@@ -293,3 +293,17 @@ def test_killed_it_leaves_no_data_set_and_the_next_one_is_whole(
     assert content(joined) == content(wanted.output)
     assert [content(part) for part in parts] == before
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_two_joins_to_one_place_do_not_meet(parts, wanted, tmp_path):
+    joined, said = tmp_path / "joined", []
+
+    def begin_another(*_):
+        if not said:
+            with pytest.raises(LockedError) as caught:
+                join_parts(parts, joined)
+            said.append(str(caught.value.problems[0]))
+
+    join_parts(parts, joined, begin_another)
+    assert said[0].startswith(f"{joined}: is being written by process {os.getpid()} on ")
+    assert content(joined) == content(wanted.output)

@@ -3,9 +3,10 @@ import os
 
 import pytest
 
-from mypt.format.errors import SaveError
+from mypt.format.errors import LockedError, SaveError
 from mypt.format.storage import atomic_file
-from mypt.format.storage.atomic_file import write_atomically
+from mypt.format.storage.atomic_file import open_workplace, write_atomically
+from mypt.format.storage.lock import LOCK_FILE
 
 
 def test_a_file_is_written_and_replaced(tmp_path):
@@ -28,3 +29,21 @@ def test_a_failure_leaves_the_file_before_and_nothing_else(tmp_path, monkeypatch
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_workplace_is_empty_held_and_gone_at_the_end(tmp_path):
+    left = tmp_path / ".out.mine" / "folder"
+    left.mkdir(parents=True)
+    (left / "half").write_text("half")
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "text").write_text("text")
+    (left.parent / "link").symlink_to(tmp_path / "precious")
+    with open_workplace(tmp_path / "out", "mine") as work:
+        assert [path.name for path in work.iterdir()] == [LOCK_FILE]
+        with pytest.raises(LockedError), open_workplace(tmp_path / "out", "mine"):
+            pass
+        (work / "made").write_text("whole")
+        (work / "made").rename(tmp_path / "out")
+        (work / "more").mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "precious"]
+    assert (tmp_path / "precious" / "text").exists()

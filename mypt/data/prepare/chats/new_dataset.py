@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,8 @@ from mypt.data.prepare.chats.split_writer import write_file
 from mypt.format.errors import DataError, Problem
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
+from mypt.format.storage.atomic_file import open_workplace
+from mypt.format.storage.operating_system import sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
 
@@ -38,19 +39,17 @@ def new_folder(output: Path) -> Iterator[Path]:
     """Yield a folder beside the place of a data set, which it takes at the end.
 
     Raises:
+        LockedError: Another process writes a data set of that place.
         SaveError: It could not be written; nothing is left behind, as of any error.
     """
-    folder = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        with raising_save_errors(output):
-            folder.mkdir(parents=True)
-            yield folder
-            if output.exists():
-                output.rmdir()
-            folder.rename(output)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with raising_save_errors(output), open_workplace(output, "partial") as work:
+        folder = work / output.name
+        folder.mkdir()
+        yield folder
+        if output.exists():
+            output.rmdir()
+        folder.rename(output)
+        sync_folder(output.parent)
 
 
 def find_val_limit(digests: Collection[bytes], val_fraction: float) -> bytes:
