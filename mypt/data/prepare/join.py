@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 _READ_BYTES = 1 << 22
 _SPLITS = ("train", "val")  # in the order of their shards
 _KIND = "data.part"
+# What differs where the files are too many to be listed one by one.
+_NAMES_OF_SETTINGS = {
+    "inputs_sha256": "other files",
+    "val_inputs_sha256": "other files to validate on",
+}
+_MOST_MISSING = 20  # that are named
 _AGAIN = "copy the part again, or remove its folder and prepare it again"
 
 
@@ -203,7 +210,7 @@ def _name_other_setting(one: PartRecord, two: PartRecord) -> str | None:
     settings = one.about["prepared_with"], two.about["prepared_with"]
     for name in dict.fromkeys((*settings[0], *settings[1])):
         if settings[0].get(name) != settings[1].get(name):
-            return f"another {name}"
+            return _NAMES_OF_SETTINGS.get(name, f"another {name}")
     if one.segments_sha256 != two.segments_sha256:
         return "the files are divided in another way"
     return "another tokenizer" if one.tokenizer_sha256 != two.tokenizer_sha256 else None
@@ -219,11 +226,13 @@ def _find_gaps(found: Sequence[_Found]) -> Iterator[Problem]:
         for place in places[1:]:
             what = f"is part {number} of {of}, and so is {places[0]}"
             yield Problem(str(place), "", what, "name one of them", kind=_KIND)
-    missing = [str(number) for number in range(1, of + 1) if number not in folders]
-    if missing:
-        word = "part" if len(missing) == 1 else "parts"
-        what, fix = f"{word} {', '.join(missing)} of {of} missing", "name the folders of all parts"
-        yield Problem("", "", what, fix, kind=_KIND)
+    missing = (str(number) for number in range(1, of + 1) if number not in folders)
+    named = [*islice(missing, _MOST_MISSING)]
+    if named:
+        word = "part" if len(named) == 1 else "parts"
+        more = ", ..." if next(missing, None) else ""
+        what = f"{word} {', '.join(named)}{more} of {of} missing"
+        yield Problem("", "", what, "name the folders of all parts", kind=_KIND)
 
 
 def _find_damage(part: _Found) -> Iterator[Problem]:

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any, Self
 from attrs import asdict, frozen
 
 from mypt.data.metadata import PART_FILE, DataFile
-from mypt.format.errors import DataError, FormatError, Problem
+from mypt.format.errors import DataError, FormatError, Problem, has_errors
 from mypt.format.schema import strict_json
+from mypt.format.schema.check import check_document
 from mypt.format.storage.atomic_file import write_atomically
+from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from mypt.data.prepare.segments import Segment, TextFile
+
+# So many files are listed one by one; the record of more would be larger than what is read.
+_MOST_LISTED = 50_000
 
 
 @frozen
@@ -59,7 +64,8 @@ class PartRecord:
     Attributes:
         mypt_version: The version that wrote it.
         part: Which part it is.
-        inputs: Name, size of its text and version of every file of the whole preparation.
+        inputs: Name, size of its text and version of every file of the whole preparation, by which
+            a join says which one differs; empty for very many.
         segments_sha256: Digest of how all files are divided for training and validation.
         tokenizer_sha256: Digest of its `tokenizer_state.json`.
         about: What the metadata of the whole data set say, but for counts, digests and files.
@@ -85,6 +91,8 @@ class PartRecord:
         try:
             document = strict_json.parse(path.read_bytes(), str(path))
             if document.pop("sha256") != _digest(document):
+                raise _make_damaged_error(path)
+            if not _is_sound(document, str(path)):
                 raise _make_damaged_error(path)
             document["part"] = Part(**document["part"])
             document["files"] = tuple(DataFile(**file) for file in document["files"])
@@ -112,6 +120,8 @@ class PartRecord:
 
 def list_inputs(sources: Sequence[TextFile]) -> list[list[Any]]:
     """Return name, size and version of each file, as a record of a part has them."""
+    if len(sources) > _MOST_LISTED:
+        return []
     names = (source.name.encode("utf-8", "surrogateescape") for source in sources)
     return [
         [name.decode("utf-8", "backslashreplace"), source.size_bytes, source.version]
@@ -123,6 +133,30 @@ def segments_sha256(segments: Sequence[Segment]) -> str:
     """Return a digest of how files are divided: places of all segments, in order."""
     rows = [[one.split, one.start, one.end, one.size_bytes] for one in segments]
     return _digest({"segments": rows})
+
+
+def _is_sound(document: Mapping[str, Any], file: str) -> bool:
+    """Return whether a record may be used, whoever wrote it: its digest is no signature."""
+    match document:
+        case {
+            "mypt_version": str(),
+            "part": {"number": int(number), "of": int(of)},
+            "inputs": list(inputs),
+            "segments_sha256": str(),
+            "tokenizer_sha256": str(),
+            "about": {"dtype": _, "tokens_per_shard": _, "prepared_with": _} as about,
+            "files": list(files),
+        } if 1 <= number <= of and all(map(_is_input, inputs)):
+            metadata = {"format_version": FORMAT_VERSION, **about, "files": files}
+            return not has_errors(check_document("dataset_metadata", metadata, file))
+    return False
+
+
+def _is_input(entry: object) -> bool:
+    match entry:
+        case [str(), int(), str()]:
+            return True
+    return False
 
 
 def _digest(document: Mapping[str, Any]) -> str:

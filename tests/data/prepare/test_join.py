@@ -10,7 +10,7 @@ from attrs import evolve
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.dataset import is_dataset
 from mypt.data.metadata import PART_FILE
-from mypt.data.prepare import join, pieces, shard_filler
+from mypt.data.prepare import join, part, pieces, shard_filler
 from mypt.data.prepare.join import join_parts
 from mypt.data.prepare.part import Part, PartRecord
 from mypt.data.prepare.tokens import Preparation, prepare
@@ -226,6 +226,30 @@ def test_a_part_of_other_files_is_named(parts, wanted, plugins, texts, tmp_path,
     prepare(other, plugins)
     [said] = refusal([parts[0], other.output, parts[2]], tmp_path / "joined")
     assert said.startswith(f"{other.output}: is not of the same preparation as {parts[0]}: {what}")
+
+
+def test_very_many_files_are_not_listed_and_differ_all_the_same(
+    wanted, plugins, texts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(part, "_MOST_LISTED", 7)
+    prepare(wanted, plugins)
+    parts = prepare_parts(wanted, plugins, 2)
+    assert all(PartRecord.read(folder).inputs == [] for folder in parts)
+    join_parts(parts, tmp_path / "joined")
+    assert content(tmp_path / "joined") == content(wanted.output)
+    change_time(texts)
+    other = evolve(wanted, output=tmp_path / "other", part=Part(2, 2))
+    prepare(other, plugins)
+    [said] = refusal([parts[0], other.output], tmp_path / "again")
+    assert f"same preparation as {parts[0]}: other files; give every machine" in said
+
+
+def test_of_a_million_parts_that_are_missing_some_are_named(wanted, plugins, tmp_path):
+    alone = evolve(wanted, output=tmp_path / "alone", part=Part(3, 10**15))
+    prepare(alone, plugins)
+    [said] = refusal([alone.output], tmp_path / "joined")
+    assert said.startswith("parts 1, 2, 4, 5, ")
+    assert "20, 21, ... of 1000000000000000 missing; " in said
 
 
 def flip(path, place=-1):

@@ -1,8 +1,9 @@
 from itertools import pairwise
 
 import pytest
+from attrs import evolve
 
-from mypt.data.metadata import PART_FILE
+from mypt.data.metadata import PART_FILE, DataFile
 from mypt.data.prepare.part import Part, PartRecord, segments_sha256
 from mypt.data.prepare.segments import Segment, TextFile
 from mypt.format.errors import DataError
@@ -26,16 +27,23 @@ def test_parts_follow_each_other_and_differ_by_no_more_than_a_file(sizes, of, tm
         assert abs(sum(sizes[first:after]) - sum(sizes) / of) <= max(sizes)
 
 
-def test_a_record_that_changed_in_one_place_is_damaged(tmp_path):
-    record = PartRecord(
+SHARD = DataFile(name="train/shard_00000.bin", size_bytes=4, sha256="0" * 64, mtime_ns=1, tokens=2)
+
+
+@pytest.fixture
+def record(tmp_path):
+    return PartRecord(
         mypt_version="1",
         part=Part(2, 3),
         inputs=[["a", 1, "1"]],
         segments_sha256=segments_sha256(segments_of([3], tmp_path)),
         tokenizer_sha256="0",
-        about={"dtype": "uint16"},
-        files=(),
+        about={"dtype": "uint16", "tokens_per_shard": 2, "prepared_with": {}},
+        files=(SHARD,),
     )
+
+
+def test_a_record_that_changed_in_one_place_is_damaged(record, tmp_path):
     record.save(tmp_path)
     assert PartRecord.read(tmp_path) == record
     path = tmp_path / PART_FILE
@@ -44,6 +52,31 @@ def test_a_record_that_changed_in_one_place_is_damaged(tmp_path):
         path.write_bytes(changed)
         with pytest.raises(DataError, match=r"part\.json: is damaged; copy the part again"):
             PartRecord.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": (evolve(SHARD, name="train/../../secret.bin"),)},
+        {"files": (evolve(SHARD, name="other/shard_00000.bin"),)},
+        {"files": (evolve(SHARD, size_bytes="4"),)},
+        {"about": {"dtype": "uint16", "tokens_per_shard": 0, "prepared_with": {}}},
+        {"about": {"dtype": "object", "tokens_per_shard": 2, "prepared_with": {}}},
+        {"about": {"dtype": "uint16", "tokens_per_shard": 2, "prepared_with": []}},
+        {"about": {"dtype": "uint16", "tokens_per_shard": 2}},
+        {"part": Part(0, 3)},
+        {"part": Part(4, 3)},
+        {"part": Part("2", "3")},
+        {"inputs": [["a", 1]]},
+        {"inputs": "abc"},
+        {"mypt_version": None},
+    ],
+    ids=str,
+)
+def test_a_record_that_nobody_writes_is_damaged_whatever_its_digest(record, tmp_path, changes):
+    evolve(record, **changes).save(tmp_path)
+    with pytest.raises(DataError, match=r"part\.json: is damaged; copy the part again"):
+        PartRecord.read(tmp_path)
 
 
 def test_a_folder_without_a_record_is_no_part(tmp_path):
