@@ -167,6 +167,8 @@ def _tokenize(
 ) -> None:
     """Write the shards of a data set or of a part, and then what makes it complete."""
     folder, settings = wanted.output, _settings_of_folder(wanted, plan.settings)
+    if wanted.part is not None:  # which one version begins and ends, as its record says
+        settings["mypt_version"] = MYPT_VERSION
     first, after = _find_range(wanted, plan, notify)
     segments = plan.segments[first:after]
     progress = load_progress(folder, settings) or _begin_progress(folder, settings)

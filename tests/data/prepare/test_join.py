@@ -10,7 +10,7 @@ from attrs import evolve
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.dataset import is_dataset
 from mypt.data.metadata import PART_FILE
-from mypt.data.prepare import join, part, pieces, shard_filler
+from mypt.data.prepare import join, part, pieces, shard_filler, tokens
 from mypt.data.prepare.join import join_parts
 from mypt.data.prepare.part import Part, PartRecord
 from mypt.data.prepare.tokens import Preparation, prepare
@@ -138,6 +138,11 @@ def test_a_part_that_was_stopped_goes_on(parts, wanted, plugins, tmp_path, monke
         patch.setattr(shard_filler.ShardWriter, "finish", finish_one)
         with pytest.raises(StopError):
             prepare(again, plugins)
+    with monkeypatch.context() as patch:
+        patch.setattr(tokens, "MYPT_VERSION", "9.9")
+        with pytest.raises(DataError, match="was prepared differently: mypt_version changed since"):
+            prepare(again, plugins)
+        assert not prepare(evolve(again, output=parts[0]), plugins)  # it is whole
     assert refusal([again.output, *parts[1:]], tmp_path / "joined") == [
         f"{again.output}: is no complete part of a data set: it has no {PART_FILE}; name the "
         "folders of `mypt data prepare --part`, and let each come to its end"
