@@ -118,7 +118,7 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
     able = [row for row in copies if row.train and row.kind not in others and not row.remark]
     best = min(able, key=lambda row: bool(row.problems), default=None)
     is_needed = best is not None and model.is_damaged
-    places = [folder, *(row.path for row in copies)]
+    places = dict.fromkeys([folder, shards, *(row.path for row in copies)])
     return {
         "path": str(folder),
         "whole": model.is_whole,

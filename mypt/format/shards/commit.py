@@ -7,6 +7,7 @@ generation; after it, the new one. Then the folder of the previous one is remove
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from mypt.format.shards.record import (
 from mypt.format.storage import files
 from mypt.format.storage.atomic_file import partial_path, write_atomically
 from mypt.format.storage.commit import write_file
-from mypt.format.storage.generations import seal
+from mypt.format.storage.generations import next_generation, seal
 from mypt.format.storage.operating_system import sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.tensors.torch_dcp.dcp_metadata import METADATA, read_metadata
@@ -64,7 +65,7 @@ class ShardsWriter:
 
         Raises:
             SaveError: It could not be written; the previous generation is intact.
-            FormatError: The record of the previous generation is damaged.
+            FormatError: The record of the previous one is damaged, or has the highest number.
         """
         with raising_save_errors(self.folder):
             if not self.folder.is_dir():
@@ -73,9 +74,11 @@ class ShardsWriter:
             before = read_record(self.folder)
             current = 0 if before is None else before.generation
             self._remove_others(current)
-            there = [number for number, _ in find_generations(self.folder)]
-            self._generation = max([current, *there]) + 1
-            made = generation_path(self.folder, self._generation)
+            number = next_generation(before, str(self.folder / RECORD))
+            while os.path.lexists(generation_path(self.folder, number)):  # it could not be removed
+                number += 1
+            self._generation = number
+            made = generation_path(self.folder, number)
             made.mkdir()
             self._records = {
                 name: write_file(made / name, content) for name, content in documents.items()
@@ -151,12 +154,12 @@ def remove_shards(folder: Path) -> None:
     Args:
         folder: The folder of shards; it may be missing.
     """
+    removed = folder.with_name(f".{folder.name}.mypt-removed")
+    shutil.rmtree(removed, ignore_errors=True)  # what a process has left that was killed here
     if not (folder / RECORD).exists():
         return
     with suppress(OSError):
         if not folder.is_symlink() and all(map(_is_own, folder.iterdir())):
-            removed = folder.with_name(f".{folder.name}.mypt-removed")
-            shutil.rmtree(removed, ignore_errors=True)
             folder.rename(removed)
             sync_folder(folder.parent)
             shutil.rmtree(removed)
@@ -168,7 +171,7 @@ def remove_shards(folder: Path) -> None:
 
 
 def _is_own(path: Path) -> bool:
-    if path.name == RECORD:
+    if path.name in (RECORD, partial_path(path.with_name(RECORD)).name):
         return True
     if not path.is_dir() or not any(found == path for _, found in find_generations(path.parent)):
         return False
@@ -176,8 +179,14 @@ def _is_own(path: Path) -> bool:
 
 
 def _remove_generation(path: Path) -> None:
-    """Remove the files of mypt in the folder of a generation, and the folder if it has no other."""
+    """Remove the files of mypt in the folder of a generation, and the folder if it has no other.
+
+    Of a link in its place, nothing is removed but the link: who knows what it leads to.
+    """
     with suppress(OSError):
+        if path.is_symlink():
+            path.unlink()
+            return
         for file in list(path.iterdir()):
             if is_own_name(file.name):
                 file.unlink()

@@ -122,7 +122,7 @@ class BundleWriter:
         try:
             before = read_manifest(self.folder)
             clean_up(self.folder, before)
-            generation = next_generation(before, self.folder)
+            generation = next_generation(before, str(self.folder / MANIFEST))
             records = {
                 name: write_file(self.folder / tagged_name(name, generation), content)
                 for name, content in files.items()

@@ -63,17 +63,20 @@ def may_be_listed(name: str) -> bool:
     return bool(FILE_NAME.fullmatch(name)) and name != MANIFEST and not _TAGGED.fullmatch(name)
 
 
-def next_generation(before: Manifest | None, folder: Path) -> int:
+def next_generation(before: Manifest | ShardsRecord | None, file: str) -> int:
     """Return the number of the next commit.
 
+    Args:
+        before: The record of the previous one; None if there is none.
+        file: Its name, for messages.
+
     Raises:
-        FormatError: The previous one has the highest number that a manifest may have.
+        FormatError: The previous one has the highest number that a record may have.
     """
     if before is None:
         return 1
     if before.generation >= MAX_GENERATION:
         what = f"is {before.generation}, the highest possible number"
-        file = str(folder / MANIFEST)
         raise FormatError(Problem(file, "/generation", what, _FIX, kind="manifest.generation"))
     return before.generation + 1
 

@@ -1,10 +1,14 @@
 import pytest
+from attrs import evolve
 
 from mypt.format.documents.config import GPTConfig
-from mypt.format.errors import SaveError
+from mypt.format.errors import FormatError, SaveError
 from mypt.format.shards.commit import ShardsWriter, remove_shards
-from mypt.format.shards.record import find_generations, open_shards, read_record
+from mypt.format.shards.record import RECORD, find_generations, open_shards, read_record
+from mypt.format.storage.generations import MAX_GENERATION, seal
+from mypt.format.storage.leftovers import find_leftovers
 from tests.support.bundles import save_random_bundle
+from tests.support.crash.scene import tree
 from tests.support.sharded_folders import shard_bundle
 
 CONFIG = GPTConfig(block_size=4, vocab_size=3, n_embd=2, n_head=1, n_layer=1)
@@ -48,10 +52,52 @@ def test_files_of_others_stay(model):
 
 def test_the_number_of_a_folder_that_is_in_the_way_is_not_taken(model):
     shards = shard_bundle(model)
-    (shards / "generation-000007").mkdir()
-    (shards / "generation-000007" / "notes.txt").write_text("mine")
+    (shards / "generation-000002").mkdir()
+    (shards / "generation-000002" / "notes.txt").write_text("mine")
+    (shards / "generation-000003").write_text("mine")
+    (shards / "generation-9999999999999999").write_text("mine")
     shard_bundle(model)
-    assert read_record(shards).generation == 8
+    assert read_record(shards).generation == 4
+    open_shards(shards).check(whole=True)
+
+
+def test_after_the_highest_number_nothing_is_saved(model):
+    shards = shard_bundle(model)
+    highest = seal(evolve(read_record(shards), generation=MAX_GENERATION))[1]
+    (shards / RECORD).write_bytes(highest)
+    with pytest.raises(FormatError, match=r"shards\.json#/generation: is .*, the highest possible"):
+        ShardsWriter(shards).begin({})
+    assert (shards / RECORD).read_bytes() == highest
+
+
+def test_what_a_link_in_the_place_of_a_generation_leads_to_stays(model, tmp_path):
+    shards = shard_bundle(model)
+    save_random_bundle(tmp_path / "other", CONFIG)
+    before = tree(tmp_path / "other")
+    (shards / "generation-000009").symlink_to(tmp_path / "other")
+    shard_bundle(model)
+    assert not (shards / "generation-000009").is_symlink()
+    (shards / "generation-000009").symlink_to(tmp_path / "other")
+    remove_shards(shards)
+    assert [*shards.iterdir()] == []
+    assert tree(tmp_path / "other") == before
+
+
+def test_what_a_killed_removal_left_goes_with_the_next_save(model):
+    shards = shard_bundle(model)
+    shards.rename(shards.with_name(".dante_shards.mypt-removed"))
+    assert [note.file for note in find_leftovers(shards)] == [
+        str(shards.with_name(".dante_shards.mypt-removed"))
+    ]
+    remove_shards(shards)
+    assert [path.name for path in model.parent.iterdir()] == ["dante"]
+
+
+def test_what_a_killed_commit_left_of_a_record_goes_too(model):
+    shards = shard_bundle(model)
+    (shards / f"{RECORD}.partial").write_bytes(b"{")
+    remove_shards(shards)
+    assert [path.name for path in model.parent.iterdir()] == ["dante"]
 
 
 def test_removed_shards_leave_nothing(model):
