@@ -21,7 +21,10 @@ from mypt.engine.checkpoints.paths import log_file_beside
 from mypt.engine.checkpoints.replacement import ensure_copies_replaceable, ensure_replaceable
 from mypt.engine.checkpoints.saver import DirectSaver
 from mypt.engine.checkpoints.sharded.common_disk import ensure_common_disk
-from mypt.engine.checkpoints.sharded.newest_save import ensure_shards_replaceable
+from mypt.engine.checkpoints.sharded.newest_save import (
+    ensure_place_for_shards,
+    ensure_shards_replaceable,
+)
 from mypt.engine.checkpoints.sharded.sharded_saver import ShardedSaver
 from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.evaluation.gold import (
@@ -271,6 +274,8 @@ def _open_checkpointer(
         return None, None
     writer = stack.enter_context(open_for_writing(folder, no_lock=job.no_lock))
     _ensure_unchanged(folder, job)
+    if saves_in_parts(job):
+        ensure_place_for_shards(folder)
     if not job.overwrite:
         ensure_replaceable(folder, job.model.history, state, has_optimizer=True)
         ensure_shards_replaceable(folder, state)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mypt.engine.checkpoints.recovery.condition import read_recorded_state
-from mypt.format.errors import ConfigError, FormatError, Problem, SaveError
+from mypt.format.errors import ConfigError, FormatError, Problem, SaveError, UsageError
 from mypt.format.open import is_model
-from mypt.format.shards.record import holds_shards, read_state, shards_path
+from mypt.format.shards.record import holds_shards, model_path, read_state, shards_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,13 @@ def find_newest(folder: Path) -> NewestSave:
 
     Raises:
         FormatError: The shards are damaged, or are those of another run than the bundle.
+        UsageError: The folder is that of another model's shards.
     """
+    if holds_shards(folder) and not is_model(folder):
+        name = model_path(folder).name
+        what = f"is where the run of {name} saves in parts, and no model"
+        fix = f"go on with that run: mypt train --model_name {name}; or name another model"
+        raise UsageError(Problem(str(folder), "", what, fix, kind="shards.name"))
     shards = shards_path(folder)
     if not holds_shards(shards):
         return NewestSave(folder)
@@ -48,12 +54,26 @@ def find_newest(folder: Path) -> NewestSave:
         return NewestSave(shards)
     own = read_recorded_state(folder)
     if own.get("run_id") != state.get("run_id"):
-        what, fix = f"is of another run than {folder}", "move one of the two away"
+        whose = "is of another run than" if own else "may be of another run than what is left of"
+        what, fix = f"{whose} {folder}", "move one of the two away"
         raise FormatError(Problem(str(shards), "", what, fix, kind="shards.run"))
     steps = {path: _step_of(held) for path, held in ((folder, own), (shards, state))}
     newest = max(steps, key=lambda path: steps[path])  # of the same step, the bundle
     said = " and ".join(f"{path} is at step {step}" for path, step in steps.items())
     return NewestSave(newest, (f"{said}: going on from {newest}",))
+
+
+def ensure_place_for_shards(folder: Path) -> None:
+    """Raise if another model has the name of the folder in which the parts of this one go.
+
+    Raises:
+        SaveError: One has; nothing has been changed.
+    """
+    shards = shards_path(folder)
+    if is_model(shards):
+        what = f"is a model of its own, and the parts of {folder.name} would be saved there"
+        fix = "rename one of the two models, or leave --sharded_saves out"
+        raise SaveError(Problem(str(shards), "", what, fix, kind="shards.name"))
 
 
 def ensure_shards_replaceable(folder: Path, state: TrainingState) -> None:

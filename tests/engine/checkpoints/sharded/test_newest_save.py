@@ -4,12 +4,13 @@ import pytest
 
 from mypt.engine.checkpoints.sharded.newest_save import (
     check_sharded_saves,
+    ensure_place_for_shards,
     ensure_shards_replaceable,
     find_newest,
 )
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig, TrainingState
-from mypt.format.errors import ConfigError, FormatError, SaveError
+from mypt.format.errors import ConfigError, FormatError, SaveError, UsageError
 from mypt.format.shards.record import open_shards
 from tests.support.bundles import save_random_bundle
 from tests.support.sharded_folders import shard_bundle
@@ -51,6 +52,34 @@ def test_shards_of_another_run_are_refused(folder):
     assert str(caught.value) == (
         f"{shards}: is of another run than {folder}; move one of the two away"
     )
+
+
+def test_beside_a_model_of_which_no_state_is_left_it_is_not_known_whose_the_shards_are(folder):
+    shards = shard_bundle(folder)
+    record = open_shards(shards)
+    path = record.generation / "training_state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "run_id": "0" * 32}))
+    for name in ("training_state.json", "manifest.json"):
+        (folder / name).unlink()
+    with pytest.raises(
+        FormatError, match=r"may be of another run than what is left of .*dante; mo"
+    ):
+        find_newest(folder)
+
+
+def test_the_folder_of_shards_is_the_name_of_no_model(folder):
+    shards = shard_bundle(folder)
+    with pytest.raises(UsageError, match="is where the run of dante saves in parts, and no model"):
+        find_newest(shards)
+    ensure_place_for_shards(folder)
+
+
+def test_parts_do_not_go_into_the_folder_of_another_model(folder):
+    ensure_place_for_shards(folder)
+    save_random_bundle(folder.with_name("dante_shards"), CONFIG)
+    assert find_newest(folder.with_name("dante_shards")).path.name == "dante_shards"
+    with pytest.raises(SaveError, match="dante_shards: is a model of its own, and the parts of da"):
+        ensure_place_for_shards(folder)
 
 
 def test_damaged_shards_are_refused_also_beside_a_bundle(folder):
