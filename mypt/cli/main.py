@@ -93,6 +93,18 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(self._modules[cmd_name][0]).command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; for a shell, which completes an unknown one, none.
+
+        Otherwise click would offer the commands again, behind a word that is none of them.
+        """
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is None:  # only while a line is completed; else it is an error
+            return args[0], click.Command(args[0], add_help_option=False), []
+        return name, command, rest
+
     def describe_commands(self, ctx: click.Context) -> list[tuple[str, str]]:  # noqa: ARG002
         """Return the names and the help of the commands without importing them."""
         return [(name, text) for name, (_, text) in self._modules.items()]
@@ -195,6 +207,10 @@ def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
 
 def _call(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     """Run a command, and report why it failed if it does."""
+    if not _is_in_a_folder():
+        fix = "change into one that exists, such as by: cd"
+        echo(f"error: the folder that this was called in was removed; {fix}", err=True)
+        return INVALID
     try:
         result = group.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
@@ -212,6 +228,15 @@ def _call(group: click.Group, name: str, arguments: Sequence[str] | None) -> int
         echo(f"error: {reason}", err=True)
         return INVALID
     return result if isinstance(result, int) else 0
+
+
+def _is_in_a_folder() -> bool:
+    """Return whether the working folder is still there; without one even libraries cannot load."""
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib takes long to import
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _report_lost_output(lost: OutputLostError) -> int:

@@ -35,6 +35,16 @@ def test_an_unknown_command_is_wrong_usage(refused):
     assert "trian" in refused("trian", code=2)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no folder that a process is in")
+def test_a_working_folder_that_was_removed_is_named_as_what_is_wrong(refused, in_tmp, monkeypatch):
+    gone = in_tmp / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    line = refused("train", "--model_name", "new", "--input_file", "stdlib")
+    assert "the folder that this was called in was removed; change into one that exists" in line
+
+
 def test_dashes_work_as_well_as_underscores(cli):
     assert cli("configs", "--config-file", "tiny")[0] == 0
 
