@@ -85,3 +85,19 @@ def test_a_mistake_is_answered_with_what_helps(cli, folder, known, typed, helps)
     assert set(re.findall(r"--([a-z]\w+)", answer)) <= flags
     for name in re.findall(r"mypt ([a-z]+)", answer):
         assert any(command.split()[0] == name for command in commands), line
+
+
+def test_a_resume_that_asks_for_another_architecture_says_how_to_get_one(cli, folder):
+    code, out, _ = cli("train", "--model_name", "cat", *SMALL, "--n_layer", "9")
+    assert code == 0, out
+    (line,) = [line for line in out.splitlines() if line.startswith("--n_layer 9 is ignored")]
+    assert line.endswith("; for a new model, choose another --model_name")
+
+
+def test_a_damaged_model_is_answered_with_the_command_that_says_what_is_left(cli, folder):
+    (folder / "checkpoints" / "cat" / "model.pt").write_bytes(b"PK")
+    for typed in (("generate", "cat"), ("train", "--model_name", "cat")):
+        code, _, lines = cli(*typed)
+        assert code == 1
+        assert lines.endswith("mypt doctor cat\n"), lines
+        assert all("; " in line for line in lines.splitlines())

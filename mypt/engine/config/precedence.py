@@ -250,11 +250,11 @@ def resolve_resumed(request: TrainRequest, opened: Opened, plugins: Registry) ->
     asked = {k: v for k, v in request.architecture.items() if k not in _NOT_FIXED}
     if request.tokenization is not None:
         asked["tokenization"] = request.tokenization
+    had = {**saved, "tokenization": kind}
     notices = [
-        f"--{name} {_format_value(value)} is ignored: the saved model has "
-        f"{_format_value({**saved, 'tokenization': kind}[name])}"
+        _name_ignored(name, value, had[name])
         for name, value in asked.items()
-        if _differs(name, value, {**saved, "tokenization": kind}[name])
+        if _differs(name, value, had[name])
     ]
     given = dict(request.training)
     file, base = given.pop("config_file", None), given.pop("init_from_model", None)
@@ -269,10 +269,7 @@ def resolve_resumed(request: TrainRequest, opened: Opened, plugins: Registry) ->
     for name in [name for name in given if name in _FIXED]:
         value, was = given.pop(name), getattr(known, name)
         if _plain(value) != _plain(was):
-            notices.append(
-                f"--{name} {_format_value(value)} is ignored: the saved model has "
-                f"{_format_value(_plain(was))}"
-            )
+            notices.append(_name_ignored(name, value, _plain(was)))
     training = override_training(given, known)
     notices += _list_unrecorded(training, opened, changed)
     log_file = state.training_config.log_file
@@ -291,6 +288,13 @@ def resolve_resumed(request: TrainRequest, opened: Opened, plugins: Registry) ->
             else f"{k} changed from {saved[k]} to {v}"
             for k, v in changed.items()
         ),
+    )
+
+
+def _name_ignored(name: str, asked: Any, saved: Any) -> str:
+    return (
+        f"--{name} {_format_value(asked)} is ignored: the saved model has {_format_value(saved)}; "
+        "for a new model, choose another --model_name"
     )
 
 

@@ -149,7 +149,8 @@ def test_what_is_given_to_a_finished_run_has_no_effect_and_is_said(train, input_
     code, out, _ = train(*given)
     assert code == 0
     assert out.splitlines()[:-1] == [
-        "--n_layer 3 is ignored: the saved model has 2",
+        "--n_layer 3 is ignored: the saved model has 2; "
+        "for a new model, choose another --model_name",
         "--batch_size 8 had no effect: the run had 4",
         "--learning_rate 0.0001 had no effect: the run had 0.0003",
     ]

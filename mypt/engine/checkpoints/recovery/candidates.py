@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from mypt.engine.checkpoints.recovery.condition import (
     examine_condition,
     read_recorded_state,
 )
+from mypt.engine.config.folders import CHECKPOINTS
 from mypt.format.bundle.copy_name import SINGLE, CopyKind
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage import files
@@ -47,7 +49,7 @@ def list_candidates(folder: Path, kinds: tuple[CopyKind, ...] = (CopyKind.GOLD,)
 
 @contextmanager
 def naming_copies(folder: Path, plugins: Plugins) -> Iterator[None]:
-    """Add to the error of a damaged model which of its copies is the newest whole one.
+    """Add to the error of a damaged model its newest whole copy, or how to see what is left.
 
     Args:
         folder: The model, opened inside for inference.
@@ -62,10 +64,23 @@ def naming_copies(folder: Path, plugins: Plugins) -> Iterator[None]:
             copy = examine_condition(path, plugins)
             if copy.can_generate and not copy.damage:
                 what = f"is damaged; its newest copy that is whole is {path}, at step {copy.step}"
-                fix = f"use that; what else there is: mypt doctor {folder.name}"
+                fix = f"use that; what else there is: {doctor_command(folder)}"
                 more = Problem(str(folder), "", what, fix, kind=DAMAGED)
                 raise FormatError(*error.problems, more) from error
-        raise
+        raise FormatError(*error.problems, no_copy_problem(folder)) from error
+
+
+def no_copy_problem(folder: Path) -> Problem:
+    """Describe a damaged model that has no whole copy, and how to see what it still serves for."""
+    what = "is damaged, and no copy that could take its place is whole"
+    fix = f"see what is left of it: {doctor_command(folder)}"
+    return Problem(str(folder), "", what, fix, kind=DAMAGED)
+
+
+def doctor_command(folder: Path) -> str:
+    """Return the command that checks a model, by its name where that is enough."""
+    name = folder.name if folder.parent.name == CHECKPOINTS.name else str(folder)
+    return f"mypt doctor {shlex.quote(name)}"
 
 
 def _is_copy(state: Mapping[str, Any], folder: Path, run: object) -> bool:
