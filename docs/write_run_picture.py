@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -45,12 +46,20 @@ def run_commands(folder: Path) -> list[str]:
 
 
 def draw(lines: list[str]) -> str:
-    """Return the picture of a terminal with these lines, as SVG without fonts or scripts."""
+    """Return the picture of a terminal with these lines, as SVG without fonts or scripts.
+
+    A line that is wider than the terminal goes on in the next, as it does there.
+    """
+    lines = [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, COLUMNS, drop_whitespace=False) or [""]
+    ]
     width = round(COLUMNS * CHARACTER + 2 * MARGIN)
     height = LINE * len(lines) + 2 * MARGIN
     rows = [
         f'<text x="{MARGIN}" y="{MARGIN + LINE * (number + 0.75):g}" fill="{_choose_color(line)}">'
-        f"{escape(line[:COLUMNS])}</text>"
+        f"{escape(line)}</text>"
         for number, line in enumerate(lines)
         if line
     ]
