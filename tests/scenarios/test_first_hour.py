@@ -43,6 +43,7 @@ MISTAKES = [
     (("export", "cat", "--to", "onnx", "--output", "x"), "hf"),
     (("list", "nowhere"), "nowhere"),
     (("data", "prepare", "input.txt"), "--output"),
+    (("data", "join"), "mypt data join data/part1 data/part2"),
     (("data", "inspect", "nowhere"), "nowhere"),
     (("format", "migrate", "notes"), "notes"),
     (("configs", "tny"), "did you mean `tiny`?"),

@@ -17,6 +17,7 @@ EXAMPLES = {
     "mypt merge": "mypt merge first --output merged",
     "mypt completion": "mypt completion bash",
     "mypt data prepare": "mypt data prepare input.txt --output data/first",
+    "mypt data join": "mypt data join data/part1 data/part2 --output data/first",
     "mypt data chats": "mypt data chats chats.jsonl --output data/chats --from_model first",
     "mypt data preferences": "mypt data preferences pairs.jsonl --output data/pairs "
     "--from_model first",
