@@ -20,6 +20,7 @@ from mypt.format.documents.manifest import GENERATE, Manifest
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, Problem
+from mypt.format.layout import EMBEDDING, HEAD
 from mypt.format.opened import Opened
 from mypt.format.readers import mypt_folder
 from mypt.format.readers.mypt_file import find_file
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.checkpoint import Checkpoint
     from mypt.format.opened import ReadWeights
     from mypt.format.readers.contract import ReaderFactory, Registry
+    from mypt.format.tensors.info import DeferredTensor
 
 _MOST_NAMED = 3  # of the checkpoints in a folder that is none itself
 
@@ -282,6 +284,8 @@ def _as_own_save(opened: Opened, reader: ReaderFactory, plugins: Registry) -> Op
 
     def weights(convert: Callable[[Tensor], Tensor] | None = None) -> Mapping[str, Tensor]:
         found = read_deferred().tensors
+        if opened.config.tie_weights:
+            _check_tied_parts(found, str(opened.path))
         first = {tensor.key: tensor for tensor in found.values()}
         made = {
             key: tensor.fetch() if convert is None else convert(tensor.fetch())
@@ -311,6 +315,13 @@ def _as_own_save(opened: Opened, reader: ReaderFactory, plugins: Registry) -> Op
         weights=weights,
         optimizer=optimizer,
     )
+
+
+def _check_tied_parts(deferred: Mapping[str, DeferredTensor], file: str) -> None:
+    """Raise if head and embedding are stored twice and differ; once is what a tied model saves."""
+    both = {name: deferred[name] for name in (EMBEDDING, HEAD) if name in deferred}
+    if len({tensor.key for tensor in both.values()}) > 1:
+        check_tied({name: tensor.fetch() for name, tensor in both.items()}, file)
 
 
 def _find_lacking_tokenizer(
