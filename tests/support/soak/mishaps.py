@@ -52,7 +52,9 @@ def spoil(world):
         ":",
         said,
     )
-    hold(code == 0 or not report["whole"], folder, "is whole and invalid")
+    hold(code == 0 or is_edit or not report["whole"], folder, "is whole and invalid")
+    if is_edit:  # which is an error only to who asks whether all is as it was
+        world.clear_run("format", "validate", model.name)
     check_inference(world, folder, report, is_valid=code == 0)
     hold(_without_locks(tree(folder)) == damaged, folder, "was touched by those who look")
     if report["fall_back"] is None or model.step == LAST:
