@@ -44,7 +44,16 @@ DOORS = {
 LATER_ERRORS = {"plot": 2, "merge": 2, "chat": 1, "data chats": 1, "rerun": 1}
 LATER_ERRORS |= {"data preferences": 1}
 # They open no model, or, as `list` does, what there is of it, and go on.
-TAKES_NONE = {"completion", "configs", "list", "doctor", "plugins list", "plugins new", "plugins"}
+TAKES_NONE = {
+    "completion",
+    "configs",
+    "data join",
+    "doctor",
+    "list",
+    "plugins",
+    "plugins list",
+    "plugins new",
+}
 
 
 def state_dict():

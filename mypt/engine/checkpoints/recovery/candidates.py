@@ -6,6 +6,8 @@ import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from mypt.engine.checkpoints.copies import find_numbered_folders
 from mypt.engine.checkpoints.recovery.condition import (
     DAMAGED,
@@ -19,7 +21,7 @@ from mypt.format.errors import FormatError, Problem
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mypt.plugins.manager import Plugins
@@ -67,14 +69,16 @@ def naming_copies(folder: Path, plugins: Plugins) -> Iterator[None]:
                 fix = f"use that; what else there is: {doctor_command(folder)}"
                 more = Problem(str(folder), "", what, fix, kind=DAMAGED)
                 raise FormatError(*error.problems, more) from error
-        raise FormatError(*error.problems, no_copy_problem(folder)) from error
+        raise FormatError(*naming_doctor(error.problems, folder)) from error
 
 
-def no_copy_problem(folder: Path) -> Problem:
-    """Describe a damaged model that has no whole copy, and how to see what it still serves for."""
-    what = "is damaged, and no copy that could take its place is whole"
-    fix = f"see what is left of it: {doctor_command(folder)}"
-    return Problem(str(folder), "", what, fix, kind=DAMAGED)
+def naming_doctor(problems: Sequence[Problem], folder: Path) -> tuple[Problem, ...]:
+    """Add to what is wrong with a model that has no whole copy how to see what is left of it."""
+    if not (folder / files.MANIFEST).exists():
+        return tuple(problems)  # mypt has saved nothing there
+    *others, last = problems
+    fix = f"{last.fix}; no copy is whole; what is left of it: {doctor_command(folder)}"
+    return (*others, evolve(last, fix=fix))
 
 
 def doctor_command(folder: Path) -> str:

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from mypt.engine.checkpoints.recovery.candidates import (
     doctor_command,
     list_candidates,
-    no_copy_problem,
+    naming_doctor,
 )
 from mypt.engine.checkpoints.recovery.condition import DAMAGED, are_damage, examine_condition
 from mypt.engine.checkpoints.write import WRITTEN_BY
@@ -173,7 +173,7 @@ def choose_fall_back(
             *damage, none, *(p for copy in examined for p in copy.problems[:1])
         ) from error
     if found is None:
-        raise FormatError(*damage, no_copy_problem(folder)) from error
+        raise FormatError(*naming_doctor(damage, folder)) from error
     if not is_wanted:
         raise found.error from error
     return found

@@ -89,9 +89,9 @@ def test_without_a_whole_copy_the_damage_is_said_and_how_to_see_what_is_left(run
     flip(CAT / "model.pt")
     for copy in CHECKPOINTS.glob("cat_step*"):
         flip(copy / "model.pt")
-    damage, left = refusal()
+    (damage,) = refusal()
     assert damage.file == str(CAT / "model.pt")
-    assert left.fix == "see what is left of it: mypt doctor cat"
+    assert damage.fix.endswith("what is left of it: mypt doctor cat")
     _, none, *copies = refusal(fall_back=True)
     assert "has no whole copy to fall back on" in none.what
     assert [problem.file for problem in copies] == [
