@@ -67,6 +67,21 @@ def tokenizer_or_stand_in(model: LanguageModel) -> Tokenizer:
         return AbsentTokenizer(model.config.vocab_size, document, error)
 
 
+def check_new(model: LanguageModel) -> None:
+    """Raise if a new model has options that its plugins do not know.
+
+    Raises:
+        ConfigError: It has options for a package that is not installed, or that it does not know.
+    """
+    kind = None if model.tokenizer is None else model.tokenizer.token_kind
+    check_sections({**to_document(model.config), "tokenization": kind}, model.plugins.settings)
+
+
+def first_seed(seed: int) -> int:
+    """Return what the first weights of a run with a seed are drawn from."""
+    return torch_seed(seed, Purpose.INIT, 0, 0)
+
+
 class LanguageModel(Transformer):
     """A transformer with its tokenizer, its plugins and what its checkpoint said of them.
 
@@ -124,9 +139,8 @@ class LanguageModel(Transformer):
         self.opened_from: Path | None = None
         self.history = History()
         if not next(self.parameters()).is_meta:  # else weights are about to be loaded
-            kind = None if tokenizer is None else tokenizer.token_kind
-            check_sections({**to_document(config), "tokenization": kind}, plugins.settings)
-            initialise(self, torch_seed(seed, Purpose.INIT, 0, 0))
+            check_new(self)
+            initialise(self, first_seed(seed))
 
     @property
     def token_kind(self) -> str | None:

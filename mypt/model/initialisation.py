@@ -40,8 +40,16 @@ class WithoutValues(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def _write(parameter: torch.Tensor, drawn: torch.Tensor) -> None:
+    parameter.copy_(drawn)
+
+
 @torch.no_grad()
-def initialise(model: Transformer, seed: int) -> None:
+def initialise(
+    model: Transformer,
+    seed: int,
+    write: Callable[[torch.Tensor, torch.Tensor], None] = _write,
+) -> None:
     """Set all weights, as a function of only the seed and the architecture.
 
     Matrices are drawn from N(0, 0.02), those that write to the residual stream from N(0, 0.02 /
@@ -52,6 +60,8 @@ def initialise(model: Transformer, seed: int) -> None:
         model: On any device except meta; numbers are drawn on the CPU, so the device does not
             matter.
         seed: Any 64-bit integer.
+        write: Writes what was drawn to a parameter, of which this process may hold a part. One
+            tensor is drawn at a time, so that no more than that is ever whole.
 
     Raises:
         PluginError: The `reset` of a plugin's part failed.
@@ -68,7 +78,7 @@ def initialise(model: Transformer, seed: int) -> None:
         else:
             std = residual_std if name.endswith(RESIDUAL) else STD
             drawn = torch.empty(parameter.shape).normal_(0.0, std, generator=generator)
-            parameter.copy_(drawn)
+            write(parameter, drawn)
     with naming_failures(model):
         for module in model.modules():
             reset = getattr(module, "reset", None)

@@ -230,11 +230,7 @@ class Transformer(nn.Module):
         Raises:
             FormatError: A tensor is missing, unknown to this architecture, or has the wrong shape.
         """
-        expected = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        problems = list(_find_differences(expected, found, file))
-        if problems:
-            raise FormatError(*problems)
+        self.check_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()}, file)
         weights = {
             name: tensor.to(dtype or tensor.dtype)
             for name, tensor in tensors.items()
@@ -243,6 +239,21 @@ class Transformer(nn.Module):
         self.load_state_dict(weights, strict=False, assign=True)
         self._tie_head()
         restore_buffers(self)
+
+    def check_shapes(self, found: Mapping[str, Shape], file: str = files.MODEL) -> None:
+        """Raise if tensors are not those of this architecture.
+
+        Args:
+            found: Shapes by name.
+            file: Name of their file, for messages.
+
+        Raises:
+            FormatError: A tensor is missing, unknown to this architecture, or has the wrong shape.
+        """
+        expected = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
+        problems = list(_find_differences(expected, found, file))
+        if problems:
+            raise FormatError(*problems)
 
     def _number_texts(self, idx: Tensor, segments: Tensor | None) -> Tensor | None:
         """Return a number for each position that is that of those it attends to, (B, T) int64."""

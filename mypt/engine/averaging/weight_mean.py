@@ -8,6 +8,7 @@ alone, it needs no counter, and a resumed run goes on with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,7 @@ from mypt.format.optimizers.weight_mean import KEY
 from mypt.model.torch_private import lerp_all
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator
     from contextlib import AbstractContextManager
 
     from torch import Tensor, nn
@@ -86,10 +87,33 @@ class WeightMean:
         return swapped((p, self.values[name]) for name, p in self._parameters.items())
 
 
-def find_means(optimizer: Mapping[str, Any] | None) -> dict[str, Tensor]:
-    """Return the mean of each parameter by name that the content of an `optimizer.pt` keeps."""
+class _Means(Mapping[str, "Tensor"]):
+    """The means in the state of an optimizer, each read when it is asked for."""
+
+    def __init__(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
+        self._entries = entries
+
+    def __getitem__(self, name: str) -> Tensor:
+        mean: Tensor = self._entries[name][KEY]
+        return mean
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def find_means(optimizer: Mapping[str, Any] | None) -> Mapping[str, Tensor]:
+    """Return the mean of each parameter by name that the content of an `optimizer.pt` keeps.
+
+    Of a sharded save, each is read when it is asked for.
+    """
     state = {} if optimizer is None else optimizer["state"]
-    return {name: entry[KEY] for name, entry in state.items() if KEY in entry}
+    return _Means({name: entry for name, entry in state.items() if KEY in entry})
 
 
 def mean_weights(weights: Mapping[str, Tensor], optimizer: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -79,7 +79,7 @@ def build_model(
     proved = opened.config if opened.is_proved else None
     with torch.device("meta"), trust_config(proved):
         model = cls(config or opened.config, tokenizer, plugins=plugins)
-    _describe(model, opened)
+    take_description(model, opened)
     weights = dict(opened.weights(partial(_convert, copy=for_training)))
     if config is not None and POSITIONS in weights:
         weights[POSITIONS] = weights[POSITIONS][: config.block_size].clone()
@@ -88,7 +88,7 @@ def build_model(
     return model if place.type == "cpu" else model.to(place)  # which moves tables, too
 
 
-def _describe(model: LanguageModel, opened: Opened) -> None:
+def take_description(model: LanguageModel, opened: Opened) -> None:
     """Let a model know what its checkpoint says of it."""
     model.tokenizer_state = opened.tokenizer
     model.needs = opened.needs
@@ -108,7 +108,7 @@ def _build_adapted(
     )
     attach_adapter(model, config.adapter)
     model.tokenizer = build_tokenizer(opened.tokenizer, plugins)
-    _describe(model, opened)
+    take_description(model, opened)
     weights = opened.weights(partial(_convert, copy=for_training))
     model.load_weights(weights, file=str(opened.path))
     model.train(for_training)

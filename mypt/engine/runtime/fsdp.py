@@ -13,6 +13,7 @@ import torch
 
 from mypt.format.optimizers.declaration import is_number
 from mypt.format.tensors.info import DeferredTensor
+from mypt.model.lora.attachment import tie_head
 from mypt.model.torch_private import identify_storage
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def shard(
     """Keep this process's part of each tensor, on its device; names and shapes stay.
 
     Args:
-        model: The whole model, on the CPU.
+        model: The whole model, on the CPU; or one on the meta device, see `materialise`.
         world: The processes that share it.
         device: Device of this process.
         autocast_to: The dtype that autocast converts the matrices to, if it does. Those of the
@@ -60,6 +61,54 @@ def shard(
     fully_shard(model, mesh=mesh)
     register_fsdp_forward_method(model, "loss")
     return model
+
+
+@torch.no_grad()
+def materialise(model: Transformer, device: torch.device) -> None:
+    """Give a sharded model whose parameters are on the meta device memory for its own parts.
+
+    Args:
+        model: The model; its buffers have their values, and keep them.
+        device: Device of this process.
+    """
+    before = dict(model.named_buffers())
+    model.to_empty(device=device)
+    for name, buffer in model.named_buffers():
+        buffer.copy_(before[name])
+    tie_head(model)  # `to_empty` makes two of what two modules share
+
+
+def cut_part(tensor: torch.Tensor, rank: int, size: int) -> torch.Tensor:
+    """Return what the process of a rank holds of a full tensor, as a view of it.
+
+    FSDP splits tensors in rows, of which the last processes may have fewer, or none.
+
+    Args:
+        tensor: The full tensor, with at least one dimension.
+        rank: Number of the process.
+        size: Number of processes.
+    """
+    rows = -(-tensor.size(0) // size)
+    return tensor[rank * rows : (rank + 1) * rows]
+
+
+@torch.no_grad()
+def write_part(parameter: torch.Tensor, part: torch.Tensor) -> None:
+    """Write this process's part of a parameter.
+
+    Args:
+        parameter: The parameter.
+        part: What `cut_part` returns of the full tensor.
+    """
+    own_part(parameter).view(part.shape).copy_(part)  # to copy alone would repeat a single row
+
+
+def write_whole(parameter: torch.Tensor, whole: torch.Tensor) -> None:
+    """Write this process's part of a parameter, given the full tensor."""
+    if not is_part(parameter):
+        raise TypeError(parameter)
+    mesh = parameter.device_mesh
+    write_part(parameter, cut_part(whole, mesh.get_local_rank(), mesh.size()))
 
 
 def _list_uncast(layer: torch.nn.Module) -> Iterator[torch.nn.Module]:

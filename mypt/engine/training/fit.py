@@ -270,7 +270,7 @@ def _make_optimizer(
     return continue_optimizer(model, training, find_optimizer(model.history, model.plugins))
 
 
-def _find_means(model: LanguageModel, previous: TrainingState | None) -> dict[str, torch.Tensor]:
+def _find_means(model: LanguageModel, previous: TrainingState | None) -> Mapping[str, torch.Tensor]:
     """Return the mean of each parameter that a run goes on from, by name, where there is one."""
     if previous is None or previous.step != model.history.step:
         return {}

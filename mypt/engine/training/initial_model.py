@@ -8,15 +8,18 @@ import torch
 from attrs import evolve
 
 from mypt.engine.checkpoints.adapters.settings import add_adapter, ensure_same
-from mypt.engine.checkpoints.build import build_model
+from mypt.engine.checkpoints.build import build_model, build_tokenizer
 from mypt.engine.checkpoints.recovery.saved_model import check_tensors
+from mypt.engine.checkpoints.sharded.outline import outline_saved
 from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
+from mypt.engine.runtime.fsdp import is_sharded
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.manifest import GENERATE
 from mypt.format.documents.tokenizer import TokenizerState
 from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.errors import ConfigError, Problem
+from mypt.format.layout import POSITIONS
 from mypt.format.optimizers.declaration import is_number
 from mypt.format.shards.record import holds_shards
 from mypt.format.storage.recorded_paths import record_path
@@ -27,6 +30,8 @@ from mypt.tokenizers.extension import find_new_ids
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mypt.engine.checkpoints.sharded.outline import Outline
+    from mypt.engine.runtime.world import World
     from mypt.format.documents.config import GPTConfig
     from mypt.format.opened import Opened
     from mypt.plugins.contracts.tokenizer import Tokenizer
@@ -74,12 +79,49 @@ def start_from(
         add_adapter(model, str(base.path), base.digest(), training)
     if tokenizer is not None and known is not None:
         model = grow_vocabulary(model, tokenizer)
+    _begin_run(model, base)
+    return model
+
+
+def outline_from(
+    base: Opened,
+    config: GPTConfig,
+    plugins: Plugins,
+    world: World,
+    tokenizer: Tokenizer | None = None,
+) -> Outline | None:
+    """Outline the model that `start_from` builds, for processes that will hold parts of it.
+
+    Args:
+        base: See `start_from`.
+        config: See `start_from`.
+        plugins: See `start_from`.
+        world: The processes.
+        tokenizer: See `start_from`.
+
+    Returns:
+        None where its tensors are not those of `base`, but are to be made of them.
+    """
+    is_cut = config.block_size != base.config.block_size and POSITIONS in base.shapes()
+    known = build_tokenizer(base.tokenizer, plugins)
+    is_wider = tokenizer is not None and known is not None and find_new_ids(tokenizer, known)
+    if base.config.adapter is not None or is_cut or is_wider:
+        return None
+    config = evolve(config.without_adapter(), vocab_size=base.config.vocab_size)
+    outline = outline_saved(base, plugins, world, config)
+    if tokenizer is not None and known is not None:
+        grow_vocabulary(outline.model, tokenizer)
+    _begin_run(outline.model, base)
+    return outline
+
+
+def _begin_run(model: LanguageModel, base: Opened) -> None:
+    """Let a model begin a run of its own, whose lineage names the other model."""
     # A guard is needed by the run that it judged, not by one that begins with its weights.
     model.needs = {
         package: need for package, need in base.needs.items() if GENERATE in need["needed_for"]
     }
-    model.history = History()  # a run of its own, whose lineage names the other model
-    return model
+    model.history = History()
 
 
 def _refuse_new_tokens(tokenizer: Tokenizer, base: Opened) -> None:
@@ -143,6 +185,17 @@ def lineage_of(base: Opened, name: str) -> tuple[Ancestor, ...]:
     return (*before, Ancestor(model=record_path(name), step=step, sha256=base.digest()))
 
 
+def outline_to_train(opened: Opened, plugins: Plugins, world: World) -> Outline:
+    """Outline the model of a checkpoint, for processes that will hold parts of it.
+
+    Raises:
+        FormatError: See `model_to_train`.
+    """
+    check_tensors(opened)
+    opened.need_tokenizer()
+    return outline_saved(opened, plugins, world)
+
+
 def model_to_train(opened: Opened, plugins: Plugins, cls: type[M]) -> M:
     """Build the model of a checkpoint, to train on, on the CPU.
 
@@ -165,7 +218,7 @@ def resumed_optimizer(
     from mypt.engine.optimizers.build import continue_optimizer
 
     saved = opened.optimizer()
-    is_mapped = not holds_shards(opened.path)
+    is_mapped = not holds_shards(opened.path) and not is_sharded(model)
     if saved is not None and is_mapped and next(model.parameters()).device.type == "cpu":
         saved = {**saved, "state": _copy_tensors(saved["state"])}
     return continue_optimizer(model, training, saved)

@@ -34,6 +34,7 @@ from mypt.engine.checkpoints.sharded.newest_save import (
     check_sharded_saves,
     find_newest,
 )
+from mypt.engine.checkpoints.sharded.outline import is_split, outline_new
 from mypt.engine.config.exports import describe_exports, list_exports
 from mypt.engine.config.precedence import (
     ResolvedRun,
@@ -65,6 +66,8 @@ from mypt.engine.training.common_start import (
 from mypt.engine.training.initial_model import (
     lineage_of,
     model_to_train,
+    outline_from,
+    outline_to_train,
     resumed_optimizer,
     start_from,
 )
@@ -93,8 +96,10 @@ if TYPE_CHECKING:
     from mypt.data.curriculum import Phases
     from mypt.data.training_data import TrainingData
     from mypt.engine.checkpoints.recovery.fall_back import FallBack
+    from mypt.engine.checkpoints.sharded.outline import Outline
     from mypt.engine.runtime.world import World
     from mypt.engine.training.lr_finder import RateSearch
+    from mypt.format.documents.config import GPTConfig
     from mypt.format.documents.training import Ancestor, TrainingConfig, TrainingState
     from mypt.format.opened import Opened
     from mypt.plugins.contracts.tokenizer import Tokenizer
@@ -103,6 +108,10 @@ if TYPE_CHECKING:
 
 # So much text takes seconds to tokenize.
 _MANY_BYTES = 10_000_000
+_WHOLE = (
+    "Each process begins with the whole weights on the CPU, before it keeps its part: they are "
+    "made of those of another model, or by parts of a plugin"
+)
 _MUCH_MEMORY = 100_000_000  # bytes of ids from which on a run says where they could be
 
 
@@ -139,6 +148,7 @@ class _Start:
         model: The model, on the CPU.
         device: Device of this process.
         data: What it is trained on.
+        outline: The model as one that is split before it has values, where it is.
         opened: The checkpoint of a run that goes on, with the optimizer's state.
         notices: What the user is told first, a line each.
         lineage: See `Job`.
@@ -150,6 +160,7 @@ class _Start:
     model: LanguageModel
     device: torch.device
     data: TrainingData
+    outline: Outline | None = None
     opened: Opened | None = None
     notices: tuple[str, ...] = ()
     lineage: tuple[Ancestor, ...] = ()
@@ -461,16 +472,48 @@ def _start_new(request: TrainRequest, plugins: Plugins, world: World) -> _Start:
         run = evolve(run, notices=(*run.notices, ignored + tokenizer.token_kind))
     run = settle_vocab_size(run, tokenizer)
     config = evolve(run.config, device=str(device))
-    model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)
-    return _Start(run=run, model=model, device=device, data=data)
+    first, outline = _make_new(config, tokenizer, run.training, plugins, world)
+    return _Start(run=run, model=first, device=device, data=data, outline=outline)
+
+
+def _make_new(
+    config: GPTConfig,
+    tokenizer: Tokenizer | None,
+    training: TrainingConfig,
+    plugins: Plugins,
+    world: World,
+) -> tuple[LanguageModel, Outline | None]:
+    """Make a new model, as an outline where the processes can do with their parts of it."""
+    if is_split(training, world):
+        outline = outline_new(config, tokenizer, training.seed, plugins)
+        if outline is not None:
+            return outline.model, outline
+    return LanguageModel(config, tokenizer, seed=training.seed, plugins=plugins), None
+
+
+def _make_from(
+    base: Opened,
+    config: GPTConfig,
+    training: TrainingConfig,
+    plugins: Plugins,
+    tokenizer: Tokenizer | None,
+    world: World,
+) -> tuple[LanguageModel, Outline | None]:
+    """Make a model with the weights of another one, likewise."""
+    if is_split(training, world):
+        outline = outline_from(base, config, plugins, world, tokenizer)
+        if outline is not None:
+            return outline.model, outline
+    return start_from(base, config, plugins, training, tokenizer), None
 
 
 def _start_fine_tuning(request: TrainRequest, name: str, plugins: Plugins, world: World) -> _Start:
     path = find_checkpoint(name)
-    run, data, model, lineage = _read_base(request, name, path, plugins, world)
+    run, data, (model, outline), lineage = _read_base(request, name, path, plugins, world)
     return _Start(
         run=run,
         model=model,
+        outline=outline,
         device=choose_device(run.device),
         data=data,
         notices=(f"Beginning with the weights of {path}, at its step {lineage[-1].step}",),
@@ -503,18 +546,20 @@ def _start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world:
     if base is not None:
         from_base = open_checkpoint(find_checkpoint(base), plugins, request.options)
         tokenizer = build_tokenizer(opened.tokenizer, plugins)
-        model = start_from(from_base, config, plugins, run.training, tokenizer)
+        made = _make_from(from_base, config, run.training, plugins, tokenizer, world)
         lineage = lineage_of(from_base, base)
     else:
         opened.check_tokenizer()
         _refuse_options(request)
         plugins.tokenizer(run.tokenization)  # says why there is none
         tokenizer = build_tokenizer(opened.tokenizer, plugins)
-        model = LanguageModel(config, tokenizer, seed=run.training.seed, plugins=plugins)
+        made = _make_new(config, tokenizer, run.training, plugins, world)
+    model, outline = made
     model.tokenizer_state = opened.tokenizer
     return _Start(
         run=run,
         model=model,
+        outline=outline,
         device=device,
         data=_read_data(run, world, plugins),
         notices=tuple(notices),
@@ -542,7 +587,7 @@ def _ensure_repeatable(run: ResolvedRun, opened: Opened, folder: Path) -> None:
 @reopen_if_saved
 def _read_base(
     request: TrainRequest, name: str, path: Path, plugins: Plugins, world: World
-) -> tuple[ResolvedRun, TrainingData, LanguageModel, tuple[Ancestor, ...]]:
+) -> tuple[ResolvedRun, TrainingData, tuple[LanguageModel, Outline | None], tuple[Ancestor, ...]]:
     """Read the model whose weights a run begins with, and what the run is trained on."""
     base = open_checkpoint(path, plugins, request.options)
     base = evolve(base, base_path=_find_base(request, base))
@@ -551,8 +596,8 @@ def _read_base(
     tokenizer, notices = _widen_base(base, run, data, plugins)
     run = evolve(run, notices=(*run.notices, *notices))
     config = evolve(run.config, device=str(device))
-    model = start_from(base, config, plugins, run.training, tokenizer)
-    return run, data, model, lineage_of(base, name)
+    made = _make_from(base, config, run.training, plugins, tokenizer, world)
+    return run, data, made, lineage_of(base, name)
 
 
 def _widen_base(
@@ -583,10 +628,13 @@ def _start_resumed(
     wanted = run.device or (saved if saved is not None and is_available(saved) else None)
     check_run(opened.training_state, run.training, opened.needs, plugins, opened.path)
     _check_choices(request, run, plugins)
-    model = model_to_train(evolve(opened, config=run.config), plugins, LanguageModel)
+    current, outline = evolve(opened, config=run.config), None
+    if is_split(run.training, world) and opened.config.adapter is None:
+        outline = outline_to_train(current, plugins, world)
     return _Start(
         run=run,
-        model=model,
+        model=model_to_train(current, plugins, LanguageModel) if outline is None else outline.model,
+        outline=outline,
         device=choose_device(wanted),
         data=_read_data(run, world, plugins),
         opened=opened,
@@ -630,11 +678,13 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
         world: The processes that train together.
     """
     start, run, opened = ready.start, ready.start.run, ready.start.opened
-    is_shared = run.training.shard and world.size > 1
-    model = start.model
-    if is_shared:
-        autocast_to = autocast_dtype(start.device, run.training)
-        model = shard(model, world, start.device, autocast_to)
+    model, how = start.model, (start.device, autocast_dtype(start.device, run.training))
+    notices = start.notices
+    if start.outline is not None:
+        model = start.outline.split(world, *how)
+    elif is_split(run.training, world):
+        model = shard(model, world, *how)
+        notices = (*notices, _WHOLE)
     else:
         model = model.to(start.device)
         tie_head(model)
@@ -660,7 +710,7 @@ def _build_job(ready: _Ready, folder: Path, world: World) -> Job:
         log_file=log_file_of(run.training, folder.name),
         eval_loaders=ready.eval_loaders,
         notices=(
-            *start.notices,
+            *notices,
             *run.notices,
             *_data_notices(ready.phases, model, run.training),
             *name_notices(folder, None if opened is None else opened.training_state),

@@ -143,6 +143,10 @@ class FetchedValues(Mapping[str, Any]):
         value = self._values[name]
         return value.fetch() if isinstance(value, DeferredTensor) else value
 
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a value, which is not fetched."""
+        return name in self._values
+
     def __iter__(self) -> Iterator[str]:
         """Yield the names."""
         return iter(self._values)
