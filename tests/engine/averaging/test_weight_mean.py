@@ -6,11 +6,13 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.averaging.weight_mean import WeightMean, decay_at
+from mypt.engine.averaging.weight_mean import WeightMean, decay_at, find_means
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError
 from mypt.format.layout import EMBEDDING, HEAD
+from mypt.format.tensors.info import DeferredTensor
+from mypt.format.tensors.values import FetchedValues
 
 SHAPE = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 2}
 RUN = {"eval_interval": 5, "eval_iters": 2, "learning_rate": 0.01, "warmup_iters": 50}
@@ -209,3 +211,18 @@ def test_the_log_has_its_loss(new, loader, in_tmp):
     lines = (in_tmp / "logs" / "train" / "m_eval.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     assert all("eval_ema" in event for event in events if event["event"] == "eval")
+
+
+def test_means_are_read_when_they_are_asked_for():
+    read = []
+
+    def fetch():
+        read.append(1)
+        return torch.ones(2)
+
+    held = FetchedValues({"ema": DeferredTensor("float32", (2,), "ema", fetch)})
+    means = find_means({"state": {"a": held, "b": {"step": 1.0}}})
+    assert (list(means), len(means), "a" in means, "b" in means) == (["a"], 1, True, False)
+    assert read == []
+    assert torch.equal(means["a"], torch.ones(2))
+    assert read == [1]

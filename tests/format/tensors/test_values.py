@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from mypt.format.tensors.info import TensorInfo
-from mypt.format.tensors.values import convert_nested, describe, describe_all, to_plain, to_tensors
+from mypt.format.tensors.info import DeferredTensor, TensorInfo
+from mypt.format.tensors.values import (
+    FetchedValues,
+    convert_nested,
+    describe,
+    describe_all,
+    to_plain,
+    to_tensors,
+)
 
 MATRIX = np.arange(6, dtype=np.float32).reshape(2, 3)
 FORMS = {
@@ -97,3 +104,15 @@ def test_an_array_is_described_without_torch():
         "describe(numpy.zeros(2)); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_whether_there_is_a_value_is_known_without_fetching_it():
+    fetched = []
+    values = FetchedValues(
+        {"ema": DeferredTensor("float32", (1,), "ema", lambda: fetched.append(1) or torch.ones(1))}
+    )
+    assert "ema" in values
+    assert "step" not in values
+    assert fetched == []
+    assert values["ema"] == 1
+    assert fetched == [1]
